@@ -1,0 +1,80 @@
+"""The FuseRank client: search and recommendation from one gRPC call.
+
+>>> from fuserank import Client
+>>> with Client("127.0.0.1:8001") as client:
+...     result = client.search("half gallon milk", user="900", k=10, explain=True)
+
+The names below load on first use, for the command line's sake: gRPC reads its settings from the environment when
+it is imported, and `fuserank --help` should not wait for it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fuserank.aio import AsyncClient
+    from fuserank.client import Client
+    from fuserank.connection import TLS
+    from fuserank.errors import (
+        AuthenticationError,
+        ClientClosedError,
+        ConfigurationError,
+        DeadlineExceededError,
+        FuseRankError,
+        IncompatibleServerError,
+        InvalidRequestError,
+        OverloadedError,
+        ServerError,
+        ServerUnavailableError,
+    )
+    from fuserank.types import (
+        Item,
+        ModelStatus,
+        Request,
+        SearchOptions,
+        SearchResult,
+        ServerStatus,
+        Signal,
+        Status,
+    )
+
+__all__ = [
+    "TLS",
+    "AsyncClient",
+    "AuthenticationError",
+    "Client",
+    "ClientClosedError",
+    "ConfigurationError",
+    "DeadlineExceededError",
+    "FuseRankError",
+    "IncompatibleServerError",
+    "InvalidRequestError",
+    "Item",
+    "ModelStatus",
+    "OverloadedError",
+    "Request",
+    "SearchOptions",
+    "SearchResult",
+    "ServerError",
+    "ServerStatus",
+    "ServerUnavailableError",
+    "Signal",
+    "Status",
+]
+
+_MODULES = ("types", "errors", "connection", "client", "aio")  # what each imports stands before it
+
+
+def __getattr__(name: str) -> Any:
+    """Finds a public name in the module that defines it."""
+    if name in __all__:
+        for module in _MODULES:
+            home = vars(import_module(f"{__name__}.{module}"))
+            if name in home:
+                globals()[name] = home[name]
+                return home[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,85 @@
+"""The asyncio client: `Client` again, with its calls awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from tritonclient.grpc.aio import InferenceServerClient
+
+from fuserank import wire
+from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
+from fuserank.errors import ClientClosedError, FuseRankError, translated
+from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus
+
+
+class AsyncClient:
+    """Searches and recommends from asyncio. Belongs to the event loop that makes its first call.
+
+    Arguments and errors are those of `Client`. A cancelled task cancels its call.
+
+    Example:
+        >>> async with AsyncClient("127.0.0.1:8001") as client:
+        ...     milk, bread = await asyncio.gather(client.search("milk"), client.search("bread"))
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        tls: TLS | None = None,
+        headers: Mapping[str, str] | None = None,
+        retries: int = DEFAULT_RETRIES,
+    ) -> None:
+        self._connection = Connection(url, timeout, tls, headers, retries)
+        self._arguments = self._connection.triton_arguments()
+        self._triton: Any = None
+        self._closed = False
+
+    async def search(self, query: str = "", user: str = "", **options: Unpack[SearchOptions]) -> SearchResult:
+        """Ranks items for a query, a user, or both; see `Client.search`."""
+        return (await self.search_batch([Request(query, user, **options)]))[0]
+
+    async def recommend(self, user: str, **options: Unpack[SearchOptions]) -> SearchResult:
+        """Ranks items for a user without a query; see `Client.recommend`."""
+        return await self.search("", user, **options)
+
+    async def search_batch(self, requests: Sequence[Request]) -> list[SearchResult]:
+        """Answers several requests with one call; see `Client.search_batch`."""
+        if not requests:
+            return []
+        answer = await self._call("infer", **wire.infer_arguments(requests))
+        return wire.results(answer, rows=len(requests))
+
+    async def status(self) -> ServerStatus:
+        """Asks the server how it is; see `Client.status`."""
+        replies: dict[str, Any] = {}
+        for name, call in wire.status_calls().items():
+            with suppress(*() if call.required else (FuseRankError,)):
+                replies[name] = await self._call(call.method, **call.arguments)
+        return wire.server_status(replies)
+
+    async def close(self) -> None:
+        """Closes the channel; further calls raise `ClientClosedError`. Closing twice does no harm."""
+        self._closed = True
+        if self._triton is not None:
+            await self._triton.close()
+
+    async def _call(self, method: str, **arguments: Any) -> Any:
+        if self._closed:
+            raise ClientClosedError("the client was closed")
+        # gRPC ties an asyncio channel to the running loop: the first call opens it, not the constructor.
+        self._triton = self._triton or InferenceServerClient(**self._arguments)
+        with translated(self._connection.timeout):
+            return await getattr(self._triton, method)(**arguments, **self._connection.call_arguments())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

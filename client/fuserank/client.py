@@ -1,0 +1,113 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from tritonclient.grpc import InferenceServerClient
+
+from fuserank import wire
+from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
+from fuserank.errors import FuseRankError, translated
+from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus
+
+
+class Client:
+    """Searches and recommends over one gRPC channel. Threads may share a client.
+
+    Example:
+        >>> with Client("127.0.0.1:8001") as client:
+        ...     for item in client.search("half gallon milk", user="900", k=5):
+        ...         print(item.id, item.score, item.fields["title"])
+
+    Args:
+        url: Host and port of Triton's gRPC endpoint, without a scheme.
+        timeout: Hard limit of one call in seconds, its retries included; `None` waits for ever.
+        tls: How to encrypt; plain text where `None`.
+        headers: Sent with every call, such as `{"authorization": "Bearer …"}`.
+        retries: How often gRPC repeats a call that found the server unavailable, with growing pauses; 0 to 4.
+            Searches change nothing on the server, so that repeating one is safe.
+
+    Raises:
+        ConfigurationError: Where a setting is unusable. The server itself is first met at the first call.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        tls: TLS | None = None,
+        headers: Mapping[str, str] | None = None,
+        retries: int = DEFAULT_RETRIES,
+    ) -> None:
+        self._connection = Connection(url, timeout, tls, headers, retries)
+        self._triton = InferenceServerClient(**self._connection.triton_arguments())
+
+    def search(self, query: str = "", user: str = "", **options: Unpack[SearchOptions]) -> SearchResult:
+        """Ranks items for a query, a user, or both.
+
+        Args:
+            query: What was typed; empty for a recommendation.
+            user: Who asks; empty for a search that knows nobody.
+            **options: See `Request`; those left out take the server's defaults.
+
+        Raises:
+            InvalidRequestError: Names the field, what it held and what is allowed.
+            FuseRankError: Another of the family; see `fuserank.errors`.
+        """
+        return self.search_batch([Request(query, user, **options)])[0]
+
+    def recommend(self, user: str, **options: Unpack[SearchOptions]) -> SearchResult:
+        """Ranks items for a user without a query; `search` says more."""
+        return self.search("", user, **options)
+
+    def search_batch(self, requests: Sequence[Request]) -> list[SearchResult]:
+        """Answers several requests with one call.
+
+        Args:
+            requests: At most as many as the server's batch limit. Triton answers or refuses a call as a
+                whole: one invalid request fails the others with it.
+
+        Returns:
+            One result for each request, in their order.
+
+        Raises:
+            FuseRankError: As `search` does.
+        """
+        if not requests:
+            return []
+        answer = self._call("infer", **wire.infer_arguments(requests))
+        return wire.results(answer, rows=len(requests))
+
+    def status(self) -> ServerStatus:
+        """Asks the server how it is, with six small calls, the last of them a search for one item.
+
+        Raises:
+            ServerUnavailableError: Where no server answers.
+            FuseRankError: Another reason why it cannot be asked at all.
+        """
+        replies: dict[str, Any] = {}
+        for name, call in wire.status_calls().items():
+            with suppress(*() if call.required else (FuseRankError,)):
+                replies[name] = self._call(call.method, **call.arguments)
+        return wire.server_status(replies)
+
+    def close(self) -> None:
+        """Closes the channel; further calls raise `ClientClosedError`. Closing twice does no harm."""
+        self._triton.close()
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        with translated(self._connection.timeout):
+            return getattr(self._triton, method)(**arguments, **self._connection.call_arguments())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

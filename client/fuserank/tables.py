@@ -1,0 +1,94 @@
+"""Results and server states as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from fuserank.types import SearchResult, ServerStatus, Signal, Status
+
+SIGNALS_SHOWN = 4  # beyond these a table row is longer than anyone reads; `--json` has them all
+
+
+def result_table(result: SearchResult, title: str, explain: bool = True) -> Table:
+    """Lays out a result: rank, id, the returned fields, score, and the signals that put the item there.
+
+    Args:
+        result: What a search returned.
+        title: Stands above the table.
+        explain: Adds the column of signals, strongest first; needs a result that was asked to explain.
+    """
+    table = Table(title=Text(title, style="bold"), title_justify="left", caption_justify="left")
+    table.caption = Text(status_line(result.status))
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("id", style="cyan", overflow="fold")
+    names = list(dict.fromkeys(name for item in result for name in item.fields))
+    for name in names:
+        numeric = all(_is_number(item.fields.get(name, 0)) for item in result)
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    table.add_column("score", justify="right", style="bold")
+    if explain:
+        table.add_column("why", overflow="fold")
+    for rank, item in enumerate(result, start=1):
+        # Text and not str: a title may hold square brackets, which rich would read as markup.
+        cells = [Text(item.id), *(Text(shown(item.fields.get(name))) for name in names)]
+        why = [Text("\n".join(_strongest(item.signals)))] if explain else []
+        table.add_row(str(rank), *cells, f"{item.score:.3f}", *why)
+    return table
+
+
+def server_table(status: ServerStatus) -> Table:
+    """Lays out what a server says about itself: one row a property, then one row a model."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    table.add_row("live", shown(status.live))
+    table.add_row("ready", shown(status.ready))
+    table.add_row("Triton", Text(status.version or "unknown"))
+    table.add_row(status.model, "ready" if status.model_ready else "not ready")
+    table.add_row("bundle", Text(status.bundle or "unknown"))
+    for model in status.models:
+        parts = (model.name, model.version, model.state or "not loaded", model.reason)
+        table.add_row("model", Text(" ".join(part for part in parts if part)))
+    return table
+
+
+def status_line(status: Status) -> str:
+    """Says in one line which bundle answered, how fast, from which candidates, and what was cut short."""
+    parts = [f"bundle {status.bundle}"] if status.bundle else []
+    if "total" in status.microseconds:
+        parts.append(f"{status.microseconds['total'] / 1_000:.1f} ms")
+    if status.candidates:
+        parts.append("candidates: " + ", ".join(f"{name} {n}" for name, n in status.candidates.items()))
+    if status.degraded:
+        parts.append("degraded: " + ", ".join(status.degraded))
+    return " · ".join(parts)
+
+
+def shown(value: Any) -> str:
+    """Renders a field's value for people."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:,.2f}"
+        case list():
+            return ", ".join(shown(each) for each in value)
+        case _:
+            return str(value)
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _strongest(signals: Iterable[Signal]) -> list[str]:
+    # "base" is what every item starts from; it explains no item's place.
+    telling = [signal for signal in signals if signal.name != "base" and signal.contribution != 0]
+    telling.sort(key=lambda signal: abs(signal.contribution), reverse=True)
+    return [f"{signal.name} {signal.share:.0%} {signal.reason}".rstrip() for signal in telling[:SIGNALS_SHOWN]]

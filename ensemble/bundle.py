@@ -1,0 +1,142 @@
+"""Opens a bundle and makes sure that its parts belong together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ensemble.features import FEATURES
+from ensemble.history import HistorySnapshot
+from ensemble.mapped import mapped
+from ensemble.retrieval.items import Items, Popularity, Records
+from ensemble.spec import GraphSpec, SpecError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+class BundleError(RuntimeError):
+    """A bundle that must not be served. The message names the file, what is wrong, and the remedy."""
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk: its manifest, and typed access to its parts.
+
+    Attributes:
+        root: The bundle's folder.
+        manifest: `manifest.json` as parsed.
+        spec: The graph that the bundle was exported for.
+    """
+
+    root: Path
+    manifest: dict[str, Any]
+    spec: GraphSpec
+
+    @classmethod
+    def open(cls, root: Path, verify: Iterable[str] = ("",)) -> Bundle:
+        """Opens a bundle and checks hashes.
+
+        Args:
+            root: The bundle's folder.
+            verify: Which files to hash, as path prefixes within the bundle; all by default.
+
+        Raises:
+            BundleError: Where a file is missing or differs from the manifest, or the bundle was made by an
+                incompatible version.
+        """
+        path = root / MANIFEST
+        try:
+            manifest = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise BundleError(
+                f"{path}: not found; a bundle is a folder that `python -m export bundle --out …` has written"
+            ) from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise BundleError(f"{path}: not readable as JSON ({error}); export the bundle again") from None
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            found = manifest.get("format") if isinstance(manifest, dict) else manifest
+            raise BundleError(f"{path}: format is {found!r}, this version reads {FORMAT}; export the bundle again")
+        features = [feature.name for feature in FEATURES]
+        if manifest.get("features") != features:
+            raise BundleError(
+                f"{path}: the ranker was trained on features {manifest.get('features')}, "
+                f"this version computes {features}; export the bundle again"
+            )
+        try:
+            bundle = cls(root, manifest, GraphSpec.from_dict(manifest["spec"]))
+        except (SpecError, KeyError, TypeError) as error:
+            raise BundleError(f"{path}: {error}; export the bundle again") from None
+        bundle.verify(tuple(verify))
+        return bundle
+
+    def verify(self, prefixes: tuple[str, ...]) -> None:
+        """Compares the files under the prefixes with the manifest's hashes.
+
+        Raises:
+            BundleError: Naming the first file that is missing or differs.
+        """
+        for name, expected in self.manifest["files"].items():
+            if not name.startswith(prefixes):
+                continue
+            path = self.root / name
+            if not path.is_file():
+                raise BundleError(f"{path}: missing; the bundle is incomplete: copy or export it again")
+            found = sha256(path)
+            if found != expected:
+                raise BundleError(
+                    f"{path}: sha256 {found[:12]}… differs from {expected[:12]}… in {MANIFEST}; encoder, ranker and "
+                    "index must come from one export: restore the file or export the bundle again"
+                )
+
+    @property
+    def id(self) -> str:
+        """The bundle's id, which every reply names."""
+        return str(self.manifest["id"])
+
+    @property
+    def repository(self) -> Path:
+        """The Triton model repository."""
+        return self.root / "model_repository"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The encoder's `tokenizer.json`."""
+        return self.root / "index" / "tokenizer.json"
+
+    @cached_property
+    def items(self) -> Items:
+        """The catalogue's arrays."""
+        return Items.open(self.root / "index" / "items")
+
+    @cached_property
+    def records(self) -> Records:
+        """The catalogue's fields, for replies."""
+        return Records(self.root / "index" / "items")
+
+    @cached_property
+    def popularity(self) -> Popularity:
+        """All users' events by item, as of the export."""
+        folder = self.root / "index" / "popularity"
+        return Popularity(mapped(folder / "counts.npy"), mapped(folder / "trend.npy"))
+
+    @cached_property
+    def vectors(self) -> Any:
+        """Text vectors, fp16 `[texts, dim]`."""
+        return mapped(self.root / "index" / "vectors.npy")
+
+    @cached_property
+    def histories(self) -> HistorySnapshot:
+        """The users' events as of the export."""
+        return HistorySnapshot.open(self.root / "index" / "history")

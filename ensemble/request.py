@@ -1,0 +1,99 @@
+"""The resolved request: what `preprocess` makes of a caller's strings and hands to the later stages."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.contract import HEADS
+from ensemble.history import History
+
+
+class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
+    """A request with everything looked up. It travels as one MessagePack string, so that shapes never differ.
+
+    Times are nanoseconds of the machine's monotonic clock, which all stages of one server share.
+    """
+
+    has_query: bool
+    user_known: bool
+    k: int
+    now: float  # the request's own time, epoch seconds
+    rows: bytes  # history: item rows, int32, oldest first
+    times: bytes  # history: epoch seconds, int64
+    events: bytes  # history: positions in history.EVENTS, uint8
+    filter: dict[str, Any] | None
+    weights: tuple[float, ...]  # of HEADS
+    diversity: float
+    exclude_seen: bool
+    explain: bool
+    fields: list[str]
+    query: str
+    history_unknown: int
+    degraded: list[str]
+    started_ns: int
+    finished_ns: int  # when preprocess was done
+    deadline_ns: int  # 0: none
+
+    @property
+    def history(self) -> History:
+        """The user's events."""
+        return History(
+            np.frombuffer(self.rows, np.int32),
+            np.frombuffer(self.times, np.int64),
+            np.frombuffer(self.events, np.uint8),
+        )
+
+    def milliseconds_left(self) -> float:
+        """What is left of the deadline; infinite where none was given, negative where it has passed."""
+        return (self.deadline_ns - time.monotonic_ns()) / 1e6 if self.deadline_ns else float("inf")
+
+
+class RetrievalTrace(msgspec.Struct, array_like=True):
+    """What `retrieve` tells `finalize` beside the candidates."""
+
+    candidates: dict[str, int]  # per channel, and "fused"
+    degraded: list[str]
+    started_ns: int
+    finished_ns: int
+
+
+class Status(msgspec.Struct):
+    """The `STATUS` output."""
+
+    bundle: str
+    degraded: list[str]
+    candidates: dict[str, int]
+    microseconds: dict[str, int]
+    returned: int
+    user_known: bool
+    history_unknown: int
+
+
+_REQUEST = msgspec.msgpack.Decoder(ResolvedRequest)
+_TRACE = msgspec.msgpack.Decoder(RetrievalTrace)
+encode = msgspec.msgpack.Encoder().encode
+
+
+def decode_requests(tensor: NDArray[np.object_]) -> list[ResolvedRequest]:
+    """Reads a `REQUEST` tensor `[batch, 1]`."""
+    return [_REQUEST.decode(raw) for raw in tensor[:, 0]]
+
+
+def decode_traces(tensor: NDArray[np.object_]) -> list[RetrievalTrace]:
+    """Reads a `RETRIEVAL` tensor `[batch, 1]`."""
+    return [_TRACE.decode(raw) for raw in tensor[:, 0]]
+
+
+def head_weights(given: tuple[float, ...], has_query: bool) -> tuple[float, ...]:
+    """Scales weights of the heads to sum 1. Without a query there is nothing to be relevant to: that head rests.
+
+    Where a recommendation is asked for by relevance alone, the weights stay as given.
+    """
+    weights = [w if has_query or head != "relevance" else 0.0 for head, w in zip(HEADS, given, strict=True)]
+    weights = weights if any(weights) else list(given)
+    return tuple(w / sum(weights) for w in weights)

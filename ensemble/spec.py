@@ -1,0 +1,155 @@
+"""The one typed description of the graph: stages, tensors, buckets, queues and targets.
+
+`export` turns it into every `config.pbtxt`, the TensorRT profiles and the warm-up requests; the stages read
+the same values at run time from the manifest. Nothing is written down twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+import msgspec
+
+from ensemble.contract import HEADS, nearest
+from ensemble.features import FEATURES, SIGNALS
+
+DType = Literal["BYTES", "INT32", "INT64", "FP32"]
+Target = Literal["cpu", "cuda", "tensorrt"]
+Clock = Literal["log", "wall"]
+TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
+
+
+class SpecError(ValueError):
+    """The spec cannot describe a working graph; the message names the setting and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output of a stage; `dims` leaves the batch out, -1 is a length that varies by bucket."""
+
+    name: str
+    dtype: DType
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What may wait before a stage. Beyond it requests are refused at once: a long queue is only latency."""
+
+    max_size: int
+    timeout_us: int
+    delay_us: int = 0  # how long to wait for a batch to fill; 0 batches only what has queued up anyway
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One model of the repository."""
+
+    name: str
+    kind: Literal["python", "engine"]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    queue: Queue
+    instances: int = 1
+    on_device: bool = False  # one instance on every GPU where the target has GPUs; on the CPU otherwise
+    needs_index: bool = False
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """Everything about a graph that is chosen at export time.
+
+    Attributes:
+        embedding_dim: Width of the encoder's output.
+        length_buckets: Token counts that queries are padded to. Few, since shapes never batch together.
+        candidate_buckets: Candidate counts that the ranker gets.
+        candidates: How many candidates are ranked when the deadline leaves time; a bucket.
+        dense_texts: How many nearest distinct texts the dense channel takes; their items are the candidates.
+        channel_depth: How many items of each channel take part in fusion.
+        max_batch: Largest batch of any stage.
+        encoder_inputs_padded_with: Token id that pads a query.
+        query_template: Wraps a query for encoders that want a prefix; `{query}` stands for it.
+        text_template: Lays out an item's text, see `ensemble.text`.
+        objective: Weights of the heads where a request names none.
+        default_fields: Catalogue fields that are returned where a request names none.
+        clock: What time a request without `context.timestamp` has: the end of the log (historical data) or now.
+    """
+
+    embedding_dim: int = 384
+    length_buckets: tuple[int, ...] = (16, 32, 64, 128)
+    candidate_buckets: tuple[int, ...] = (32, 64, 128, 256)
+    candidates: int = 128
+    dense_texts: int = 300
+    channel_depth: int = 256
+    max_batch: int = 32
+    encoder_inputs_padded_with: int = 0
+    query_template: str = "{query}"
+    text_template: str = "{title} | {brand} | {category} | {description:.200}"
+    objective: Mapping[str, float] = field(default_factory=lambda: {"relevance": 1.0, "click": 1.0, "purchase": 1.0})
+    default_fields: tuple[str, ...] = ("title", "brand", "category", "price")
+    clock: Clock = "wall"
+
+    def __post_init__(self) -> None:
+        for name in ("length_buckets", "candidate_buckets"):
+            buckets = getattr(self, name)
+            if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 1:
+                raise SpecError(f"spec.{name}: found {buckets}; allowed: increasing positive numbers")
+        if self.candidates not in self.candidate_buckets:
+            raise SpecError(f"spec.candidates: found {self.candidates}; allowed: one of {self.candidate_buckets}")
+        if "{query}" not in self.query_template:
+            raise SpecError(f"spec.query_template: found {self.query_template!r}; allowed: a text with {{query}} in it")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> GraphSpec:
+        """Reads a spec from a manifest.
+
+        Raises:
+            SpecError: On a key this version does not know, naming the nearest known one.
+        """
+        known = {f.name for f in fields(cls)}
+        for name in values:
+            if name not in known:
+                raise SpecError(f"spec.{name}: unknown setting; known: {nearest(name, known)}")
+        try:
+            return msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
+            raise SpecError(f"spec: {error}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The spec as plain JSON values."""
+        return asdict(self)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The five stages in the order that data takes."""
+        request = Tensor("REQUEST", "BYTES", (1,))
+        tokens = (Tensor("INPUT_IDS", "INT64", (-1,)), Tensor("ATTENTION_MASK", "INT64", (-1,)))
+        embedding = Tensor("EMBEDDING", "FP32", (self.embedding_dim,))
+        candidates = Tensor("CANDIDATES", "INT32", (-1,))
+        features = Tensor("FEATURES", "FP32", (-1, len(FEATURES)))
+        retrieval = Tensor("RETRIEVAL", "BYTES", (1,))
+        heads = Tensor("HEADS", "FP32", (-1, len(HEADS)))
+        contributions = Tensor("CONTRIBUTIONS", "FP32", (-1, len(SIGNALS), len(HEADS)))
+        # A waiting request is worth at most what one second of work clears; later it is refused, not served late.
+        queue = Queue(max_size=256, timeout_us=1_000_000)
+        return (
+            # Tokenising is short and single-threaded: a second process keeps it off the engines' critical path.
+            Stage("preprocess", "python", SEARCH_INPUTS, (*tokens, request), queue, instances=2, needs_index=True),
+            Stage("encoder", "engine", tokens, (embedding,), queue, on_device=True),
+            # The index is held once a device, and the stage batches inside: more instances are more copies.
+            Stage("retrieve", "python", (embedding, request), (candidates, features, retrieval), queue,
+                  on_device=True, needs_index=True),
+            Stage("ranker", "engine", (features,), (heads, contributions), queue, on_device=True),
+            Stage("finalize", "python", (candidates, features, heads, contributions, request, retrieval),
+                  SEARCH_OUTPUTS, queue, needs_index=True),
+        )  # fmt: skip
+
+
+SEARCH_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("QUERY", "USER_ID", "OPTIONS"))
+SEARCH_OUTPUTS = (
+    Tensor("ITEM_ID", "BYTES", (-1,)),
+    Tensor("SCORE", "FP32", (-1,)),
+    Tensor("ITEM", "BYTES", (-1,)),
+    Tensor("STATUS", "BYTES", (1,)),
+)

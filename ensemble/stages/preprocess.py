@@ -1,0 +1,168 @@
+"""The first stage: request strings become tokens and a resolved request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from ensemble import filters, request
+from ensemble.bundle import Bundle
+from ensemble.contract import (
+    HEADS,
+    MAX_QUERY_BYTES,
+    MAX_USER_ID_BYTES,
+    InvalidRequestError,
+    NotJson,
+    Options,
+    decode_utf8,
+    epoch_seconds,
+    nearest,
+    parse_options,
+)
+from ensemble.history import MAX_EVENTS, History
+from ensemble.request import ResolvedRequest, head_weights
+from ensemble.text import query_text
+from ensemble.triton import Tensors, strings
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of a request, parsed."""
+
+    text: str
+    resolved: ResolvedRequest
+
+
+class Preprocess:
+    """Validates, tokenises and resolves requests."""
+
+    name = "preprocess"
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._spec = bundle.spec
+        self._kinds = bundle.items.columns.kinds
+        self._fields = set(bundle.manifest["fields"])
+        self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
+        self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
+        self._tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(bundle.spec.length_buckets[-1])
+
+    @classmethod
+    def open(cls, bundle_root: Path, device: str) -> Preprocess:
+        """Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
+        del device
+        return cls(Bundle.open(bundle_root, verify=("index/tokenizer", "index/items/", "index/history/")))
+
+    def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
+        """See `ensemble.triton.Stage`."""
+        started = time.monotonic_ns()
+        parsed = [self._parsed(tensors, started) for tensors in requests]
+        texts = [row.text for rows in parsed if not isinstance(rows, InvalidRequestError) for row in rows]
+        encodings = iter(self._tokenizer.encode_batch(texts))
+        out: list[Tensors | InvalidRequestError] = []
+        for rows in parsed:
+            if isinstance(rows, InvalidRequestError):
+                out.append(rows)
+                continue
+            tokens = [next(encodings) for _ in rows]
+            ids, mask = self._padded(tokens)
+            for row, encoding in zip(rows, tokens, strict=True):
+                if encoding.overflowing:
+                    row.resolved.degraded.append("query_truncated")
+                row.resolved.finished_ns = time.monotonic_ns()
+            resolved = strings([[request.encode(row.resolved)] for row in rows])
+            out.append({"INPUT_IDS": ids, "ATTENTION_MASK": mask, "REQUEST": resolved})
+        return out
+
+    def _parsed(self, tensors: Tensors, started: int) -> list[_Row] | InvalidRequestError:
+        rows = zip(tensors["QUERY"][:, 0], tensors["USER_ID"][:, 0], tensors["OPTIONS"][:, 0], strict=True)
+        try:
+            return [self._row(*row, started) for row in rows]
+        except InvalidRequestError as error:
+            return error
+
+    def _row(self, raw_query: bytes, raw_user: bytes, raw_options: bytes, started: int) -> _Row:
+        query = _bounded("QUERY", raw_query, MAX_QUERY_BYTES)
+        user = _bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
+        options = parse_options(raw_options)
+        text = query_text(self._spec.query_template, query)
+        if not text and not user and not options.history:
+            raise InvalidRequestError(
+                "QUERY, USER_ID",
+                NotJson("both empty, and no OPTIONS.history"),
+                "a query, a user or a history; for an anonymous visitor send any USER_ID, who is answered as new",
+            )
+        if options.filter:
+            filters.parse(options.filter, self._kinds)
+        for name in options.fields or ():
+            if name not in self._fields:
+                found = NotJson(f"{name!r}, which the catalogue has not")
+                raise InvalidRequestError("OPTIONS.fields", found, nearest(name, self._fields))
+        timestamp = options.context.timestamp
+        now = self._default_time() if timestamp is None else epoch_seconds(timestamp)
+        history, known, unknown = self._history(user, options, now)
+        return _Row(
+            text,
+            ResolvedRequest(
+                has_query=bool(text),
+                user_known=known,
+                k=options.k,
+                now=now,
+                rows=history.rows.tobytes(),
+                times=history.times.tobytes(),
+                events=history.events.tobytes(),
+                filter=options.filter,
+                weights=head_weights(self._weights(options), bool(text)),
+                diversity=options.diversity,
+                exclude_seen=options.exclude_seen,
+                explain=options.explain,
+                fields=self._default_fields if options.fields is None else options.fields,
+                query=query,
+                history_unknown=unknown,
+                degraded=[],
+                started_ns=started,
+                finished_ns=0,
+                deadline_ns=started + int(options.deadline_ms * 1e6) if options.deadline_ms else 0,
+            ),
+        )
+
+    def _history(self, user: str, options: Options, now: float) -> tuple[History, bool, int]:
+        """The history to answer with, whether the user is known, and how many given item ids are not."""
+        stored = self._bundle.histories.of(user) if user else None
+        if options.history is None:
+            return stored or History.empty(), stored is not None, 0
+        rows = [self._bundle.items.row(item_id) for item_id in options.history]
+        known = [row for row in rows if row >= 0]
+        return History.of_rows(known[-MAX_EVENTS:], now), stored is not None, len(rows) - len(known)
+
+    def _weights(self, options: Options) -> tuple[float, ...]:
+        return options.objective.weights() if options.objective else self._default_weights
+
+    def _default_time(self) -> float:
+        return float(self._bundle.manifest["log_end"]) if self._spec.clock == "log" else time.time()
+
+    def _padded(self, encodings: Sequence[Encoding]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Token ids and mask `[rows, length]`, the length being the smallest bucket that holds every row."""
+        longest = max(len(encoding.ids) for encoding in encodings)
+        length = next(bucket for bucket in self._spec.length_buckets if bucket >= longest)
+        ids = np.full((len(encodings), length), self._spec.encoder_inputs_padded_with, np.int64)
+        mask = np.zeros_like(ids)
+        for i, encoding in enumerate(encodings):
+            ids[i, : len(encoding.ids)] = encoding.ids
+            mask[i, : len(encoding.ids)] = 1
+        return ids, mask
+
+
+def _bounded(field: str, raw: Any, limit: int) -> str:
+    if len(raw) > limit:
+        raise InvalidRequestError(field, NotJson(f"{len(raw):,} bytes"), f"at most {limit:,} bytes")
+    return decode_utf8(field, raw)

@@ -1,0 +1,102 @@
+"""The third stage: candidates for the ranker, from all channels, with their features."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble import filters, request
+from ensemble.bundle import Bundle
+from ensemble.contract import InvalidRequestError
+from ensemble.features import FEATURES
+from ensemble.filters import Mask
+from ensemble.request import ResolvedRequest, RetrievalTrace
+from ensemble.retrieval.channel import Question
+from ensemble.retrieval.dense import FaissTextSearch, TextSearch, TorchTextSearch
+from ensemble.retrieval.retriever import Candidates, Retriever
+from ensemble.triton import Tensors, strings
+
+RESERVE_MS = 2.0  # what finalize and the hops around it take; measured, see docs/design-notes.md
+
+
+class Retrieve:
+    """Finds, fuses and describes candidates, for all requests of a batch at once."""
+
+    name = "retrieve"
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        self._bundle, self._spec = bundle, bundle.spec
+        texts: TextSearch
+        if device == "cpu":
+            texts = FaissTextSearch(bundle.vectors)
+        else:
+            texts = TorchTextSearch(bundle.vectors, device)
+        self._retriever = Retriever(bundle.items, bundle.popularity, texts, bundle.spec)
+        self._ranker_ms = {int(k): float(v) for k, v in bundle.manifest["ranker_ms"].items()}
+        self._mask = lru_cache(maxsize=256)(self._computed_mask)
+
+    @classmethod
+    def open(cls, bundle_root: Path, device: str) -> Retrieve:
+        """Loads the index, and checks that the engines are those it was built with."""
+        return cls(Bundle.open(bundle_root, verify=("index/", "model_repository/")), device)
+
+    def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
+        """See `ensemble.triton.Stage`."""
+        started = time.monotonic_ns()
+        sizes = [len(tensors["REQUEST"]) for tensors in requests]
+        resolved = [each for tensors in requests for each in request.decode_requests(tensors["REQUEST"])]
+        embeddings = np.concatenate([tensors["EMBEDDING"] for tensors in requests])
+        questions = [self._question(each, vector) for each, vector in zip(resolved, embeddings, strict=True)]
+        depths = [self._depth(each) for each in resolved]
+        found = self._retriever.retrieve(questions, [depth for depth, _ in depths])
+        out: list[Tensors | InvalidRequestError] = []
+        for start, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
+            mine = slice(int(start), int(start) + size)
+            traces = [
+                [request.encode(RetrievalTrace(c.found, ["ranker_depth"] * cut, started, time.monotonic_ns()))]
+                for c, (_, cut) in zip(found[mine], depths[mine], strict=True)
+            ]
+            out.append({**self._padded(found[mine]), "RETRIEVAL": strings(traces)})
+        return out
+
+    def _question(self, resolved: ResolvedRequest, embedding: NDArray[np.float32]) -> Question:
+        seen = resolved.history.per_item()
+        allowed: Mask | None = None
+        if resolved.filter:
+            allowed = self._mask(json.dumps(resolved.filter, sort_keys=True))
+        if resolved.exclude_seen and len(seen.rows):
+            allowed = np.ones(len(self._bundle.items), np.bool_) if allowed is None else allowed.copy()
+            allowed[seen.rows] = False
+        return Question(resolved.has_query, embedding, seen, resolved.now, allowed)
+
+    def _computed_mask(self, condition: str) -> Mask:
+        columns = self._bundle.items.columns
+        return filters.parse(json.loads(condition), columns.kinds)(columns)
+
+    def _depth(self, resolved: ResolvedRequest) -> tuple[int, bool]:
+        """How many candidates the ranker gets, and whether the deadline made them fewer."""
+        buckets = self._spec.candidate_buckets
+        least = next((bucket for bucket in buckets if bucket >= resolved.k), buckets[-1])
+        wanted = max(self._spec.candidates, least)
+        left = resolved.milliseconds_left() - RESERVE_MS
+        fits = [b for b in buckets if least <= b <= wanted and self._ranker_ms.get(b, 0.0) <= left]
+        depth = max(fits, default=least)
+        return depth, depth < wanted
+
+    def _padded(self, found: Sequence[Candidates]) -> dict[str, NDArray[Any]]:
+        """Candidates `[rows, K]` (-1 pads) and features `[rows, K, F]` (NaN pads) in the bucket that holds all."""
+        longest = max(len(candidates.rows) for candidates in found)
+        size = next(bucket for bucket in self._spec.candidate_buckets if bucket >= longest)
+        rows = np.full((len(found), size), -1, np.int32)
+        features = np.full((len(found), size, len(FEATURES)), np.nan, np.float32)
+        for i, candidates in enumerate(found):
+            rows[i, : len(candidates.rows)] = candidates.rows
+            features[i, : len(candidates.rows)] = candidates.features
+        return {"CANDIDATES": rows, "FEATURES": features}

@@ -1,0 +1,76 @@
+"""How an item or a query becomes the one line of text that the encoder reads. Used by export and serving alike."""
+
+from __future__ import annotations
+
+import math
+import string
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_FORMATTER = string.Formatter()
+
+
+class TemplateError(ValueError):
+    """A text template that cannot be used; the message names the template and what is allowed."""
+
+
+def normalise(text: str) -> str:
+    """NFKC-normalises, turns control characters into spaces and collapses white space.
+
+    NFKC (Unicode Standard Annex 15) makes full-width letters and digits, common in Chinese catalogues, equal to
+    their ordinary forms.
+    """
+    folded = unicodedata.normalize("NFKC", text)
+    return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in folded).split())
+
+
+def template_fields(template: str) -> set[str]:
+    """The catalogue fields that a template names.
+
+    Raises:
+        TemplateError: Where the template is not a valid format string.
+    """
+    try:
+        return {name for _, name, _, _ in _FORMATTER.parse(template) if name}
+    except ValueError as error:
+        raise TemplateError(f"text template {template!r}: {error}; allowed: '{{field}}' and '{{field:.200}}'") from None
+
+
+def render(template: str, record: Mapping[str, Any]) -> str:
+    """Lays out one item's text.
+
+    The template's segments are separated by `|`. Fields stand in braces and may be cut: `{description:.200}`. A
+    segment that names a field the item lacks is left out; the rest are joined by `. `. Lists join by `, `.
+
+    Example:
+        >>> render("{title} ({year}) | {genres} | {overview:.5}", {"title": "Heat", "year": 1995, "genres": ["Crime"]})
+        'Heat (1995). Crime'
+    """
+    segments = []
+    for segment in template.split("|"):
+        values = {name: _shown(record.get(name)) for name in template_fields(segment)}
+        if all(values.values()):
+            segments.append(normalise(_FORMATTER.vformat(segment, (), values)))
+    return ". ".join(s for s in segments if s)
+
+
+def render_all(template: str, records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Lays out every record's text; see `render`."""
+    return [render(template, record) for record in records]
+
+
+def query_text(template: str, query: str) -> str:
+    """The text that the encoder reads for a query; an empty query stays empty."""
+    text = normalise(query)
+    return template.replace("{query}", text) if text else ""
+
+
+def _shown(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_shown(v) for v in value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).replace(" > ", ", ")

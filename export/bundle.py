@@ -1,0 +1,295 @@
+"""Writes a bundle: catalogue, log and encoder in; a complete, deployable model repository with its index out.
+
+The bundle is built in a folder beside its place and moved there when it is whole: a reader sees all of it or none.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.backends.session import open_session
+from ensemble.bundle import FORMAT, MANIFEST, sha256
+from ensemble.contract import HEADS
+from ensemble.features import FEATURES
+from ensemble.history import HistorySnapshot
+from ensemble.retrieval.dense import FaissTextSearch
+from ensemble.retrieval.items import Popularity, Records
+from ensemble.spec import Clock, GraphSpec
+from ensemble.text import query_text
+from export.encoder import VARIANTS, Encoder, OnnxEncoder, load_encoder, write_engines, write_fp16
+from export.index import Indexed, index_catalog
+from export.progress import Progress
+from export.repository import write_repository
+from export.sources import Catalog, InputError, Interactions, read_catalog, read_interactions
+from export.training.cases import CaseBuilder
+from export.training.model import Ranker, export_ranker
+from export.training.train import TrainingReport, objective, train_ranker
+
+Precision = Literal["fp32", "int8"]
+LIBRARIES = ("fuserank", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "faiss-cpu", "numpy")
+PARITY_TEXTS = 256
+RANKER_TOLERANCE = 1e-4
+STALE_AFTER_DAYS = 30
+
+
+@dataclass(frozen=True)
+class BundleSettings:
+    """What `python -m export bundle` was asked for.
+
+    Attributes:
+        catalog: The catalogue's file.
+        interactions: The log's file, or None on a shop's first day.
+        encoder: Hugging Face id or folder.
+        out: Where the bundle goes.
+        precision: What the encoder runs in on a CPU.
+        pooling: How token states become one vector.
+        text_template: Layout of an item's text.
+        query_template: Wraps a query.
+        clock: What time requests without one have; `auto` decides by the age of the log.
+        max_bad_rows: Share of bad input rows above which the export fails.
+        seed: Of everything random.
+        force: Replace what is at `out`.
+    """
+
+    catalog: Path
+    interactions: Path | None
+    encoder: str
+    out: Path
+    precision: Precision = "fp32"
+    pooling: Literal["auto", "mean", "cls"] = "auto"
+    text_template: str = GraphSpec.text_template
+    query_template: str = GraphSpec.query_template
+    clock: Literal["auto", "log", "wall"] = "auto"
+    max_bad_rows: float = 0.05
+    seed: int = 13
+    force: bool = False
+
+
+def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]:
+    """Exports a bundle.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputError: Where the input cannot be used or the output's place is taken.
+        EncoderError: Where the encoder cannot be exported.
+    """
+    if settings.out.exists() and not settings.force:
+        raise InputError(f"--out {settings.out}: exists already; choose a new folder, or replace it with --force")
+    partial = settings.out.with_name(f".{settings.out.name}.partial-{os.getpid()}")
+    settings.out.parent.mkdir(parents=True, exist_ok=True)
+    partial.mkdir()
+    try:
+        manifest = _fill(partial, settings, progress)
+        _move(partial, settings.out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[str, Any]:
+    started = time.monotonic()
+    with progress.step("reading the catalogue"):
+        rejected = settings.out.with_name(f"{settings.out.name}.rejected-catalog.jsonl")
+        catalog = read_catalog(settings.catalog, max_bad_share=settings.max_bad_rows, bad_rows_path=rejected)
+    progress.note(str(catalog.report))
+    log = _read_log(settings, catalog, progress)
+    with progress.step("loading the encoder"):
+        encoder = load_encoder(settings.encoder, settings.pooling)
+    spec = _spec(settings, encoder, log)
+    with progress.step("laying out texts"):
+        indexed = index_catalog(catalog, spec.text_template)
+    _write_index(folder / "index", indexed, catalog, log)
+    encoder.tokenizer.save(str(folder / "index" / "tokenizer.json"))
+
+    # The repository comes last, when the objective is known; the engines' folders are needed before.
+    engines = folder / "engines"
+    engines.mkdir()
+    with progress.step("exporting the encoder in fp32, fp16, int8"):
+        encoder_report = write_engines(encoder, engines, _spread(indexed.texts, PARITY_TEXTS))
+    engine_file = VARIANTS[settings.precision][0] if settings.precision in VARIANTS else "model.onnx"
+    exported = OnnxEncoder(engines / engine_file, encoder.tokenizer, encoder.pad_id, _longest(encoder, spec))
+    vectors, embedding = _embed(exported, indexed.texts, progress)
+    np.save(folder / "index" / "vectors.npy", vectors)
+
+    builder = CaseBuilder(
+        indexed.items,
+        FaissTextSearch(vectors),
+        spec,
+        lambda queries: exported.embed([query_text(spec.query_template, query) for query in queries]),
+    )
+    with progress.steps() as advanced:
+        ranker, trained = train_ranker(
+            log, indexed.items, list(catalog.items["title"]), builder, seed=settings.seed, advanced=advanced
+        )
+    spec = replace(spec, objective=objective(trained))
+    write_repository(folder / "model_repository", spec, engine_file)
+    version = folder / "model_repository" / "encoder" / "1"
+    version.mkdir(parents=True)
+    for path in engines.iterdir():
+        path.rename(version / path.name)
+    engines.rmdir()
+    with progress.step("exporting the ranker"):
+        ranker_report, ranker_ms = _write_ranker(ranker, folder / "model_repository" / "ranker" / "1", spec)
+
+    manifest = {
+        "format": FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "spec": spec.to_dict(),
+        "features": [feature.name for feature in FEATURES],
+        "fields": sorted({name for record in indexed.records for name in record}),
+        "log_end": int(log.timestamp[-1]) if len(log) else int(time.time()),
+        "counts": {
+            "items": len(indexed.items),
+            "texts": len(indexed.texts),
+            "users": len(log.user_ids),
+            "events": len(log),
+        },
+        "inputs": {
+            "catalog": catalog.report.summary(),
+            "interactions": log.report.summary(),
+            "encoder": settings.encoder,
+            "precision": settings.precision,
+        },
+        "encoder": encoder_report,
+        "embedding": embedding,
+        "ranker": {**trained.to_dict(), **ranker_report},
+        "ranker_ms": ranker_ms,
+        "versions": {name: _version(name) for name in LIBRARIES},
+        "export_seconds": round(time.monotonic() - started, 1),
+        "files": {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()},
+    }
+    # The id covers every file by its hash, and the moment: two exports are two bundles.
+    manifest = {"id": _bundle_id(manifest), **manifest}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return manifest
+
+
+def _read_log(settings: BundleSettings, catalog: Catalog, progress: Progress) -> Interactions:
+    if settings.interactions is None:
+        return Interactions.empty()
+    with progress.step("reading the interactions"):
+        rejected = settings.out.with_name(f"{settings.out.name}.rejected-interactions.jsonl")
+        log = read_interactions(
+            settings.interactions, catalog.item_ids, max_bad_share=settings.max_bad_rows, bad_rows_path=rejected
+        )
+    progress.note(str(log.report))
+    return log
+
+
+def _spec(settings: BundleSettings, encoder: Encoder, log: Interactions) -> GraphSpec:
+    age_days = (time.time() - float(log.timestamp[-1])) / 86_400 if len(log) else 0.0
+    clock: Clock = settings.clock if settings.clock != "auto" else "log" if age_days > STALE_AFTER_DAYS else "wall"
+    return GraphSpec(
+        embedding_dim=encoder.dim,
+        length_buckets=tuple(b for b in GraphSpec.length_buckets if b <= encoder.max_length) or (encoder.max_length,),
+        encoder_inputs_padded_with=encoder.pad_id,
+        text_template=settings.text_template,
+        query_template=settings.query_template,
+        clock=clock,
+    )
+
+
+def _longest(encoder: Encoder, spec: GraphSpec) -> int:
+    """Items may be as long as the encoder allows, within reason; queries keep to their buckets."""
+    return min(encoder.max_length, max(256, spec.length_buckets[-1]))
+
+
+def _write_index(folder: Path, indexed: Indexed, catalog: Catalog, log: Interactions) -> None:
+    indexed.items.save(folder / "items")
+    Records.save(folder / "items", indexed.records)
+    user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
+    HistorySnapshot.of_log(user_ids, log.user, log.item, log.timestamp, log.event).save(folder / "history")
+    now = float(log.timestamp[-1]) if len(log) else 0.0
+    popularity = Popularity.of_log(log.item, log.timestamp, len(catalog), now)
+    (folder / "popularity").mkdir()
+    np.save(folder / "popularity" / "counts.npy", popularity.counts)
+    np.save(folder / "popularity" / "trend.npy", popularity.trend)
+
+
+def _embed(
+    encoder: OnnxEncoder, texts: Sequence[str], progress: Progress
+) -> tuple[NDArray[np.float16], dict[str, float]]:
+    """Embeds the distinct texts; returns fp16 `[texts, dim]` and what was measured."""
+    started = time.monotonic()
+    with progress.step("embedding texts", len(texts)) as advanced:
+        vectors = encoder.embed(texts, advanced=advanced)
+    seconds = time.monotonic() - started
+    report = {"texts": len(texts), "seconds": round(seconds, 2), "texts_per_second": round(len(texts) / seconds, 1)}
+    return vectors.astype(np.float16), report
+
+
+def _write_ranker(ranker: Ranker, folder: Path, spec: GraphSpec) -> tuple[dict[str, Any], dict[str, float]]:
+    """Writes the ranker's engines; returns their agreement with torch and the time of each bucket in ms."""
+    import torch  # noqa: PLC0415  next to its one use
+
+    folder.mkdir(parents=True)
+    path = folder / "model.onnx"
+    export_ranker(ranker, path)
+    write_fp16(path, folder / "model.fp16.onnx")
+    draw = np.random.default_rng(0)
+    features = draw.normal(size=(2, spec.candidates, len(FEATURES))).astype(np.float32)
+    features[draw.random(features.shape) < 0.3] = np.nan
+    with torch.no_grad():
+        expected = ranker(torch.from_numpy(features))[0].numpy()
+    report: dict[str, Any] = {"engines": {}}
+    for name in ("model.onnx", "model.fp16.onnx"):
+        found = open_session(folder / name, {}).run(["HEADS"], {"FEATURES": features})[0]
+        report["engines"][name] = {"max_abs_diff": float(np.abs(found - expected).max())}
+    difference = report["engines"]["model.onnx"]["max_abs_diff"]
+    if not difference <= RANKER_TOLERANCE:
+        raise RuntimeError(f"{path}: differs from torch by {difference:.2e}; allowed: {RANKER_TOLERANCE:.0e}")
+    session = open_session(path, {})
+    times = {str(size): _milliseconds(session, size) for size in spec.candidate_buckets}
+    return report, times
+
+
+def _milliseconds(session: Any, candidates: int) -> float:
+    features = np.zeros((1, candidates, len(FEATURES)), np.float32)
+    samples = []
+    for _ in range(30):
+        started = time.perf_counter()
+        session.run(["HEADS", "CONTRIBUTIONS"], {"FEATURES": features})
+        samples.append(time.perf_counter() - started)
+    return round(float(np.median(samples)) * 1_000, 3)
+
+
+def _spread(texts: Sequence[str], count: int) -> list[str]:
+    """Texts from all over the catalogue, the longest among them."""
+    chosen = list(texts[:: max(1, len(texts) // count)])[:count]
+    return [*chosen, max(texts, key=len)]
+
+
+def _bundle_id(manifest: dict[str, Any]) -> str:
+    import hashlib  # noqa: PLC0415  next to its one use
+
+    digest = hashlib.sha256(json.dumps([manifest["created"], manifest["files"]], sort_keys=True).encode())
+    return f"b-{manifest['created'][:10].replace('-', '')}-{digest.hexdigest()[:8]}"
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _move(partial: Path, out: Path) -> None:
+    old = out.with_name(f".{out.name}.replaced-{os.getpid()}")
+    if out.exists():
+        out.rename(old)
+    partial.rename(out)
+    shutil.rmtree(old, ignore_errors=True)

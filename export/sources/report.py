@@ -1,0 +1,189 @@
+"""What became of every row of an input file: read, kept, set aside, and why.
+
+Nothing is dropped silently: `read == kept + bad + unknown_item` holds at the end of every reading.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+MAX_EXAMPLES = 20  # bad rows kept in memory; `bad_rows_path` gets them all
+SHOWN_CHARACTERS = 200
+DEFAULT_MAX_BAD_SHARE = 0.05
+
+
+class InputError(ValueError):
+    """An input file cannot be used. The message says which file, what was found, what is allowed, what to do."""
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant, whatever its case; None if none is near."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[near[0]] if near else None
+
+
+def cut(value: object, limit: int = SHOWN_CHARACTERS) -> str:
+    """Renders a found value as text that is short and always writable as UTF-8."""
+    if isinstance(value, str):
+        text = value
+    else:
+        try:
+            text = json.dumps(value, ensure_ascii=False)
+        except (TypeError, ValueError):
+            text = str(value)
+        except RecursionError:
+            text = f"(a deeply nested {type(value).__name__})"
+    if len(text) > limit:
+        text = f"{text[:limit]}… ({len(text):,} characters)"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """One row that was set aside.
+
+    Attributes:
+        file: The file as it was named by the caller.
+        line: 1-based: the line on which a CSV or JSONL row begins, the row number in Parquet.
+        column: The column at fault, or "row" when the row as a whole cannot be read.
+        value: What was found there, cut to a readable length.
+        reason: What is wrong with it, and what is allowed.
+    """
+
+    file: str
+    line: int
+    column: str
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.column}: found {self.value!r}: {self.reason}"
+
+
+@dataclass
+class RowReport:
+    """Counts the rows of one file. Use it as a context manager when `bad_rows_path` is given.
+
+    Attributes:
+        file: The file that is read.
+        bad_rows_path: Where every bad row is written as JSONL; None keeps only the first examples.
+        read: Rows found in the file (a header and blank lines are no rows).
+        kept: Rows that passed.
+        bad: Rows set aside because something in them is wrong.
+        unknown_item: Sound rows of a log whose item is not in the catalogue.
+        reasons: Bad rows by "column: reason".
+        examples: The first `MAX_EXAMPLES` bad rows.
+        cleaned: Cells of kept rows in which control characters became spaces.
+        warnings: Things worth knowing about kept rows, by kind.
+        unknown_item_ids: The distinct item ids behind `unknown_item`.
+        dropped_columns: Extra columns without a single value.
+    """
+
+    file: str
+    bad_rows_path: Path | None = None
+    read: int = 0
+    kept: int = 0
+    bad: int = 0
+    unknown_item: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: list[BadRow] = field(default_factory=list)
+    cleaned: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
+    unknown_item_ids: set[str] = field(default_factory=set)
+    dropped_columns: list[str] = field(default_factory=list)
+    _sink: TextIO | None = field(default=None, repr=False)
+
+    def __enter__(self) -> Self:
+        if self.bad_rows_path is not None:
+            # Opened even if no bad row follows: a file left from an earlier run would mislead.
+            self.bad_rows_path.parent.mkdir(parents=True, exist_ok=True)
+            self._sink = self.bad_rows_path.open("w", encoding="utf-8")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
+
+    @property
+    def bad_share(self) -> float:
+        """Bad rows among the rows read; 0 for a file without rows."""
+        return self.bad / self.read if self.read else 0.0
+
+    def reject(self, line: int, column: str, value: object, reason: str, detail: str = "") -> None:
+        """Counts one bad row. `reason` groups rows; `detail` is about this row alone."""
+        self.bad += 1
+        self.reasons[f"{column}: {reason}"] += 1
+        if len(self.examples) >= MAX_EXAMPLES and self._sink is None:
+            return
+        row = BadRow(self.file, int(line), column, cut(value), f"{reason}; {detail}" if detail else reason)
+        if len(self.examples) < MAX_EXAMPLES:
+            self.examples.append(row)
+        if self._sink is not None:
+            self._sink.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+
+    def check(self, max_bad_share: float = DEFAULT_MAX_BAD_SHARE) -> None:
+        """Refuses the file when too many of its rows are bad.
+
+        Args:
+            max_bad_share: The largest accepted share of bad rows, 0 to 1.
+
+        Raises:
+            InputError: Naming the counts, the reasons and the first examples.
+        """
+        if not 0.0 <= max_bad_share <= 1.0:
+            raise InputError(f"max_bad_share: found {max_bad_share!r}; allowed: a share from 0 to 1")
+        if self.bad_share <= max_bad_share:
+            return
+        examples = "\n".join(f"  {row}" for row in self.examples[:5])
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in self.reasons.most_common(5))
+        raise InputError(
+            f"{self.file}: {self.bad:,} of {self.read:,} rows ({self.bad_share:.1%}) are bad; "
+            f"allowed: {max_bad_share:.1%}. Reasons: {reasons}.\n{examples}\n"
+            "Correct the rows, or allow a larger share of bad rows."
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The counts as JSON-able values, for a bundle's manifest."""
+        return {
+            "file": self.file,
+            "read": self.read,
+            "kept": self.kept,
+            "bad": self.bad,
+            "bad_share": round(self.bad_share, 6),
+            "reasons": dict(self.reasons.most_common()),
+            "unknown_item": self.unknown_item,
+            "unknown_item_distinct": len(self.unknown_item_ids),
+            "unknown_item_examples": sorted(self.unknown_item_ids)[:5],
+            "cleaned": self.cleaned,
+            "warnings": dict(self.warnings.most_common()),
+            "dropped_columns": list(self.dropped_columns),
+            "examples": [asdict(row) for row in self.examples],
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.file}: {self.read:,} rows read, {self.kept:,} kept, {self.bad:,} bad"]
+        if self.unknown_item:
+            known = ", ".join(cut(item_id, 40) for item_id in sorted(self.unknown_item_ids)[:3])
+            lines[0] += f", {self.unknown_item:,} of unknown items"
+            lines.append(f"  {len(self.unknown_item_ids):,} items are not in the catalogue, such as {known}")
+        if not self.kept:
+            lines.append("  nothing is left after validation")
+        lines += [f"  {count:,} × {reason}" for reason, count in self.reasons.most_common(5)]
+        lines += [f"  e.g. {row}" for row in self.examples[:3]]
+        if self.cleaned:
+            lines.append(f"  {self.cleaned:,} cells had control characters, now spaces")
+        lines += [f"  note: {count:,} × {warning}" for warning, count in self.warnings.most_common()]
+        if self.dropped_columns:
+            lines.append(f"  columns without a value, left out: {', '.join(self.dropped_columns)}")
+        return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The ranker: its model, its training cases, its training."""

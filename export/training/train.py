@@ -1,0 +1,233 @@
+"""Trains the ranker on a time split of the log, and says how well it ranks what came after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import ndcg_score
+from torch import Tensor, nn
+
+from ensemble.contract import HEADS
+from ensemble.features import FEATURES, POSITION, SIGNALS
+from ensemble.request import head_weights
+from ensemble.retrieval.items import Items, Popularity
+from export.sources.interactions import Interactions
+from export.training.cases import CaseBuilder, Cases, Relevance, catalog_asks, window_asks
+from export.training.model import Ranker
+
+DAY = 86_400.0
+MIN_CASES = 50  # below this a network learns noise; what is not learned stays silent
+MIN_POSITIVES = 20
+LONGEST_WINDOW_DAYS = 28.0
+EPOCHS = 12
+BATCH = 64
+PATIENCE = 3
+_CUT = 10
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What the manifest says of the ranker.
+
+    Attributes:
+        source: `log`, or `catalog` where there was no log to learn from.
+        cases: How many requests it learned from.
+        validation_cases: How many later requests it was measured on.
+        window_days: Length of each time window.
+        heads: Positive labels in training by head; a head with none is not trained and weighs nothing.
+        ndcg_at_10: On the validation cases, by kind of request: the ranker's and that of fusion alone.
+        note: What a reader should know.
+    """
+
+    source: str
+    cases: int
+    validation_cases: int
+    window_days: float
+    heads: dict[str, int]
+    ndcg_at_10: dict[str, dict[str, float]]
+    note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def train_ranker(
+    log: Interactions,
+    items: Items,
+    titles: Sequence[str],
+    builder: CaseBuilder,
+    *,
+    cases: int = 1_500,
+    seed: int = 13,
+    advanced: Callable[[str, int, int], None] = lambda step, done, total: None,
+) -> tuple[Ranker, TrainingReport]:
+    """Trains a ranker.
+
+    The log is split by time: of its last three windows the first two are learned from, the third is measured on.
+    A window is 28 days, or a tenth of a shorter log.
+
+    Args:
+        log: The log; may be empty.
+        items: The catalogue.
+        titles: The items' titles.
+        builder: Makes cases.
+        cases: How many (user, query) pairs to draw from each window.
+        seed: Of draws and weights.
+        advanced: Called with a step's name, what is done and the whole.
+    """
+    torch.manual_seed(seed)
+    relevance = Relevance(items)
+    span = float(log.timestamp[-1] - log.timestamp[0]) if len(log.timestamp) else 0.0
+    window = min(LONGEST_WINDOW_DAYS * DAY, span / 10)
+    sets: list[Cases] = []
+    if window > 0:
+        end = float(log.timestamp[-1]) + 1
+        for i in (3, 2, 1):
+            start = end - i * window
+            asks, popularity = window_asks(log, items, relevance, start, start + window, cases, seed + i)
+            done = _counter(advanced, f"cases of window {4 - i} of 3", len(asks))
+            if asks:
+                sets.append(builder.build(asks, popularity, done))
+    enough = len(sets) == 3 and sum(map(len, sets[:2])) >= MIN_CASES and len(sets[2])
+    if enough:
+        learned, held_out, source, note = Cases.joined(sets[:2]), sets[2], "log", ""
+    else:
+        asks = catalog_asks(items, titles, relevance, 2_000, seed)
+        nobody = Popularity(np.zeros(len(items), np.float32), np.zeros(len(items), np.float32))
+        made = builder.build(asks, nobody, _counter(advanced, "cases from the catalogue", len(asks)))
+        cut = max(1, len(made) * 4 // 5)
+        learned, held_out, source = _part(made, slice(0, cut)), _part(made, slice(cut, None)), "catalog"
+        events = len(log.timestamp)
+        note = (
+            f"too little log ({events:,} events) to learn behaviour from: the ranker knows relevance alone, "
+            "and recommendations keep the order of fusion"
+        )
+    model = _fit(learned, held_out, lambda epoch: advanced("training the ranker", epoch, EPOCHS))
+    heads = {head: int(np.nansum(learned.labels[..., h])) for h, head in enumerate(HEADS)}
+    report = TrainingReport(
+        source, len(learned), len(held_out), round(window / DAY, 2), heads, _measured(model, held_out), note
+    )
+    return model, report
+
+
+def objective(report: TrainingReport) -> dict[str, float]:
+    """Default weights: every head that has learned something counts the same."""
+    weights = {head: float(count >= MIN_POSITIVES) for head, count in report.heads.items()}
+    return weights if any(weights.values()) else {head: float(head == "relevance") for head in HEADS}
+
+
+def _fit(learned: Cases, held_out: Cases, advanced: Callable[[int], None]) -> Ranker:
+    model = Ranker()
+    _standardise(model, learned)
+    x, y = torch.from_numpy(learned.features), torch.from_numpy(learned.labels)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-3)
+    best, best_loss, waited = model.state_dict(), float("inf"), 0
+    for epoch in range(EPOCHS):
+        model.train()
+        for batch in torch.randperm(len(x)).split(BATCH):
+            optimizer.zero_grad()
+            _loss(model(x[batch])[0], y[batch]).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            later = held_out if len(held_out) else learned
+            loss = float(_loss(model(torch.from_numpy(later.features))[0], torch.from_numpy(later.labels)))
+        if loss < best_loss:
+            best, best_loss, waited = {k: v.clone() for k, v in model.state_dict().items()}, loss, 0
+        else:
+            waited += 1
+        advanced(epoch + 1)
+        if waited == PATIENCE:
+            break
+    model.load_state_dict(best)
+    return model.eval()
+
+
+def _standardise(model: Ranker, cases: Cases) -> None:
+    values = cases.features[cases.present]
+    seen = ~np.isnan(values)
+    count = np.maximum(seen.sum(0), 1)
+    mean = np.nansum(values, 0) / count
+    spread = np.sqrt(np.nansum(np.square(values - mean), 0) / count)
+    model.mean.copy_(torch.from_numpy(mean))
+    model.scale.copy_(torch.from_numpy(np.where(spread > 1e-6, spread, 1.0)))
+    for s, signal in enumerate(SIGNALS):
+        columns = [POSITION[f.name] for f in FEATURES if f.signal == signal]
+        # Constant counts as unseen: nothing can be learned from it.
+        varies = bool((spread[columns] > 1e-6).any())
+        for h in range(len(HEADS)):
+            labelled = bool(np.nansum(cases.labels[..., h]) >= MIN_POSITIVES)
+            model.active[s, h] = float(labelled and (varies or signal == "request"))
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Sum over heads of a pointwise loss, for probabilities, and a listwise one, for the order.
+
+    Pointwise: binary cross-entropy. Listwise: ListNet's top-one cross-entropy (Cao et al., ICML 2007), over the
+    lists that hold a right answer. Candidates without a label take no part.
+    """
+    total = logits.new_zeros(())
+    for head in range(labels.shape[-1]):
+        target, score = labels[..., head], logits[..., head]
+        known = ~torch.isnan(target)
+        if not known.any():
+            continue
+        total = total + nn.functional.binary_cross_entropy_with_logits(score[known], target[known])
+        right = torch.where(known, target, torch.zeros_like(target))
+        lists = right.sum(1) > 0
+        if lists.any():
+            log_share = score.masked_fill(~known, -1e9)[lists].log_softmax(1)
+            wanted = right[lists] / right[lists].sum(1, keepdim=True)
+            total = total - (wanted * log_share).sum(1).mean()
+    return total
+
+
+def _measured(model: Ranker, cases: Cases) -> dict[str, dict[str, float]]:
+    """nDCG@10 by kind of request, over the candidates; cases without a right answer score 0, none is dropped."""
+    out: dict[str, dict[str, float]] = {}
+    if not len(cases):
+        return out
+    with torch.no_grad():
+        logits = model(torch.from_numpy(cases.features))[0].numpy()
+    for kind in np.unique(cases.kinds):
+        mine = cases.kinds == kind
+        # The last head that has labels: a purchase says more than a click, a click more than relevance.
+        known = [h for h in range(len(HEADS)) if not np.isnan(cases.labels[mine][..., h]).all()]
+        head = max(known, default=0)
+        weights = np.asarray(head_weights(tuple(float(h in known) for h in range(len(HEADS))), kind != "user"))
+        present = cases.present[mine]
+        right = np.nan_to_num(cases.labels[mine][..., head])
+        scores = np.where(present, logits[mine] @ weights, -1e9)
+        fused = -np.broadcast_to(np.arange(scores.shape[1], dtype=np.float64), scores.shape)
+        out[str(kind)] = {
+            "cases": int(mine.sum()),
+            "head": HEADS[head],  # type: ignore[dict-item]
+            "ranker": _ndcg(right, scores),
+            "fusion": _ndcg(right, fused),
+        }
+    return out
+
+
+def _ndcg(right: NDArray[Any], scores: NDArray[Any]) -> float:
+    return float(ndcg_score(right, scores, k=_CUT)) if right.shape[1] > 1 else float(right.mean())
+
+
+def _part(cases: Cases, which: slice) -> Cases:
+    return Cases(cases.kinds[which], cases.features[which], cases.labels[which], cases.present[which])
+
+
+def _counter(advanced: Callable[[str, int, int], None], step: str, total: int) -> Callable[[int], None]:
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        advanced(step, done, total)
+
+    return count

@@ -1,0 +1,1 @@
+"""The graph as Triton sees it: one folder a stage."""
