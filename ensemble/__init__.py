@@ -1,0 +1,1 @@
+"""Serving: the stages of the graph, and the embedded server that hosts them."""

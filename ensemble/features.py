@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.history import ItemHistory
+from ensemble.history import History
 from ensemble.retrieval.items import Items, Popularity
 
 FloatArray = NDArray[np.float32]
@@ -72,21 +72,21 @@ class Taste:
     """What a history says about categories, brands and prices: computed once a request.
 
     Attributes:
-        seen: The history by item.
+        seen: The history.
         total: Events in all.
         category: Share of events by category code, float32 `[categories]`.
         brand: Share of events by brand code, float32 `[brands]`.
         log_price: Mean log price of the items, NaN where no price is known.
     """
 
-    seen: ItemHistory
+    seen: History
     total: float
     category: FloatArray
     brand: FloatArray
     log_price: float
 
     @classmethod
-    def of(cls, seen: ItemHistory, items: Items) -> Taste:
+    def of(cls, seen: History, items: Items) -> Taste:
         """Sums a history up."""
         total = float(seen.counts.sum())
         prices = items.log_price[seen.rows]
@@ -147,8 +147,8 @@ def featurise(
 
 
 def _shares(codes: NDArray[np.int32], counts: FloatArray, size: int, total: float) -> FloatArray:
-    known = codes >= 0
-    sums = np.bincount(codes[known], weights=counts[known], minlength=max(size, 1))
+    # Missing codes are -1: they fall into the place before the first, which is cut off.
+    sums = np.bincount(codes + 1, weights=counts, minlength=max(size, 1) + 1)[1:]
     return (sums / max(total, 1.0)).astype(np.float32)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ensemble.features import FEATURES, POSITION, SIGNALS
 
-# What is the same for every candidate of a request explains no order; it goes into the base.
+# The same for every candidate of a request, so it explains no order; it goes into the base.
 _BASE = "request"
 _FIRST = {signal: next(i for i, f in enumerate(FEATURES) if f.signal == signal) for signal in SIGNALS}
 
@@ -23,7 +23,7 @@ def explain(
 
     Args:
         score: The item's score.
-        parts: What each of `SIGNALS` adds to the score, float32 `[signals]`.
+        parts: What each of `SIGNALS` adds to the score beyond what it adds to the mean candidate, float32 `[signals]`.
         features: The item's features, float32 `[features]`.
         query: The request's query, for the sentence.
 
@@ -51,7 +51,7 @@ def explain(
             "value": None,
             "contribution": base,
             "share": 0.0,
-            "reason": "where every item starts",
+            "reason": "the mean candidate of this request",
         },
     ]
 

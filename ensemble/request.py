@@ -23,9 +23,9 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     user_known: bool
     k: int
     now: float  # the request's own time, epoch seconds
-    rows: bytes  # history: item rows, int32, oldest first
-    times: bytes  # history: epoch seconds, int64
-    events: bytes  # history: positions in history.EVENTS, uint8
+    rows: bytes  # of the history: item rows, int32
+    counts: bytes  # float32
+    last: bytes  # epoch seconds, int64
     filter: dict[str, Any] | None
     weights: tuple[float, ...]  # of HEADS
     diversity: float
@@ -41,11 +41,11 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
 
     @property
     def history(self) -> History:
-        """The user's events."""
+        """What the user had before."""
         return History(
             np.frombuffer(self.rows, np.int32),
-            np.frombuffer(self.times, np.int64),
-            np.frombuffer(self.events, np.uint8),
+            np.frombuffer(self.counts, np.float32),
+            np.frombuffer(self.last, np.int64),
         )
 
     def milliseconds_left(self) -> float:

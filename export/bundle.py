@@ -5,6 +5,7 @@ The bundle is built in a folder beside its place and moved there when it is whol
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -17,11 +18,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ensemble.backends.session import open_session
 from ensemble.bundle import FORMAT, MANIFEST, sha256
-from ensemble.contract import HEADS
 from ensemble.features import FEATURES
 from ensemble.history import HistorySnapshot
 from ensemble.retrieval.dense import FaissTextSearch
@@ -35,7 +36,7 @@ from export.repository import write_repository
 from export.sources import Catalog, InputError, Interactions, read_catalog, read_interactions
 from export.training.cases import CaseBuilder
 from export.training.model import Ranker, export_ranker
-from export.training.train import TrainingReport, objective, train_ranker
+from export.training.train import objective, train_ranker
 
 Precision = Literal["fp32", "int8"]
 LIBRARIES = ("fuserank", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "faiss-cpu", "numpy")
@@ -212,7 +213,7 @@ def _write_index(folder: Path, indexed: Indexed, catalog: Catalog, log: Interact
     indexed.items.save(folder / "items")
     Records.save(folder / "items", indexed.records)
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
-    HistorySnapshot.of_log(user_ids, log.user, log.item, log.timestamp, log.event).save(folder / "history")
+    HistorySnapshot.of_log(user_ids, log.user, log.item, log.timestamp).save(folder / "history")
     now = float(log.timestamp[-1]) if len(log) else 0.0
     popularity = Popularity.of_log(log.item, log.timestamp, len(catalog), now)
     (folder / "popularity").mkdir()
@@ -234,8 +235,6 @@ def _embed(
 
 def _write_ranker(ranker: Ranker, folder: Path, spec: GraphSpec) -> tuple[dict[str, Any], dict[str, float]]:
     """Writes the ranker's engines; returns their agreement with torch and the time of each bucket in ms."""
-    import torch  # noqa: PLC0415  next to its one use
-
     folder.mkdir(parents=True)
     path = folder / "model.onnx"
     export_ranker(ranker, path)
@@ -274,8 +273,6 @@ def _spread(texts: Sequence[str], count: int) -> list[str]:
 
 
 def _bundle_id(manifest: dict[str, Any]) -> str:
-    import hashlib  # noqa: PLC0415  next to its one use
-
     digest = hashlib.sha256(json.dumps([manifest["created"], manifest["files"]], sort_keys=True).encode())
     return f"b-{manifest['created'][:10].replace('-', '')}-{digest.hexdigest()[:8]}"
 

@@ -119,5 +119,5 @@ def _quieten() -> None:
     logging.getLogger().setLevel(logging.ERROR)
     from transformers.utils import logging as transformers_logging  # noqa: PLC0415
 
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A Hugging Face encoder becomes ONNX: pooling and L2 normalisation inside, checked against torch, in three precisions."""
+"""A Hugging Face encoder becomes ONNX in three precisions, pooling and normalising inside, checked against torch."""
 
 from __future__ import annotations
 

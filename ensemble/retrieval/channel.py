@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.filters import Mask
-from ensemble.history import ItemHistory
+from ensemble.history import History
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Question:
     Attributes:
         has_query: Whether `embedding` means anything.
         embedding: L2-normalised query embedding, float32 `[dim]`.
-        seen: The user's history by item.
+        seen: The user's history.
         now: The request's time, epoch seconds.
         allowed: Which items may be returned, `[items]`; None allows all.
         near: What the dense channel found, for the channels after it; empty without a query.
@@ -52,7 +52,7 @@ class Question:
 
     has_query: bool
     embedding: NDArray[np.float32]
-    seen: ItemHistory
+    seen: History
     now: float
     allowed: Mask | None = None
     near: Hits = field(default_factory=Hits.none)
@@ -66,9 +66,3 @@ class Channel(Protocol):
     def search(self, question: Question, depth: int) -> Hits:
         """Finds at most `depth` items."""
         ...
-
-
-def best(rows: NDArray[np.int32], scores: NDArray[np.float32], depth: int) -> Hits:
-    """The `depth` best of unordered hits; equal scores go by row, so that answers repeat exactly."""
-    order = np.lexsort((rows, -scores))[:depth]
-    return Hits(rows[order].astype(np.int32, copy=False), scores[order].astype(np.float32, copy=False))

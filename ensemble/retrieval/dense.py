@@ -114,9 +114,7 @@ class Dense:
         self._texts, self._items, self._depth = texts, items, depth
         self._offsets, members = items.by_text
         # Within one text the more popular item comes first.
-        place = np.empty(len(items), np.int64)
-        place[popularity.order] = np.arange(len(items))
-        self._members = members[np.lexsort((place[members], items.text[members]))]
+        self._members = members[np.lexsort((popularity.place[members], items.text[members]))]
 
     def search_batch(self, embeddings: Embeddings, masks: Sequence[Mask | None], limits: Sequence[int]) -> list[Hits]:
         """Finds items for a whole batch in one scan.

@@ -13,29 +13,45 @@ from ensemble.retrieval.channel import Hits
 K_RRF = 60.0  # Cormack, Clarke, Buettcher: Reciprocal Rank Fusion, SIGIR 2009
 
 
-def fuse(lists: Mapping[str, Hits], depth: int, limit: int) -> Evidence:
-    """Joins the channels' lists by the sum of 1 / (60 + rank).
+class ReciprocalRankFusion:
+    """Joins lists by the sum of 1 / (60 + rank), ranks counted from 1.
 
-    Args:
-        lists: Each channel's hits.
-        depth: How many hits of each channel count towards the fused score.
-        limit: How many candidates to keep.
-
-    Returns:
-        The candidates, best first (equal scores by row), with every channel's rank of each.
+    Rows are looked up in one table over the catalogue, kept from call to call and cleaned after each: for lists
+    of a few hundred rows that is several times faster than sorting them. One instance serves one thread.
     """
-    rows = np.unique(np.concatenate([hits.rows[:depth] for hits in lists.values()])).astype(np.int32)
-    fused = np.zeros(len(rows), np.float64)
-    ranks: dict[str, NDArray[np.float32]] = {}
-    text_score = np.full(len(rows), np.nan, np.float32)
-    for name, hits in lists.items():
-        position = np.minimum(np.searchsorted(rows, hits.rows), max(len(rows) - 1, 0))
-        inside = np.flatnonzero(rows[position] == hits.rows) if len(rows) else position
-        ranks[name] = np.full(len(rows), np.nan, np.float32)
-        ranks[name][position[inside]] = inside
-        counted = inside[inside < depth]
-        fused[position[counted]] += 1.0 / (K_RRF + 1 + counted)
-        if name == "dense":
-            text_score[position[inside]] = hits.scores[inside]
-    order = np.lexsort((rows, -fused))[:limit]
-    return Evidence(rows[order], text_score[order], {name: rank[order] for name, rank in ranks.items()})
+
+    def __init__(self, items: int, depth: int) -> None:
+        self._position = np.full(items, -1, np.int32)
+        self._depth = depth
+
+    def fuse(self, lists: Mapping[str, Hits], limit: int) -> Evidence:
+        """Joins the channels' lists.
+
+        Args:
+            lists: Each channel's hits; as many of each as the fusion's depth count towards the fused score.
+            limit: How many candidates to keep.
+
+        Returns:
+            The candidates, best first, with every channel's rank of each. Equal scores keep the order in which
+            the channels named them.
+        """
+        named = np.concatenate([hits.rows[: self._depth] for hits in lists.values()])
+        position = self._position
+        position[named[::-1]] = np.arange(len(named) - 1, -1, -1, dtype=np.int32)
+        rows = named[position[named] == np.arange(len(named))]
+        position[rows] = np.arange(len(rows), dtype=np.int32)
+        fused = np.zeros(len(rows), np.float64)
+        text_score = np.full(len(rows), np.nan, np.float32)
+        ranks: dict[str, NDArray[np.float32]] = {}
+        for name, hits in lists.items():
+            at = position[hits.rows]
+            fused[at[: self._depth]] += 1.0 / (K_RRF + np.arange(1, min(len(hits), self._depth) + 1))
+            # A list longer than the depth still says where it has an item that another channel named.
+            inside = np.flatnonzero(at >= 0)
+            ranks[name] = np.full(len(rows), np.nan, np.float32)
+            ranks[name][at[inside]] = inside
+            if name == "dense":
+                text_score[at[inside]] = hits.scores[inside]
+        position[named] = -1
+        order = np.argsort(-fused, kind="stable")[:limit]
+        return Evidence(rows[order], text_score[order], {name: rank[order] for name, rank in ranks.items()})

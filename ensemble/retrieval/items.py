@@ -26,7 +26,6 @@ class Popularity:
     Attributes:
         counts: Events, float32 `[items]`.
         trend: Events, each halved for every 28 days of its age, float32 `[items]`.
-        order: Item rows by decreasing trend, then count, then row, int32 `[items]`.
     """
 
     counts: NDArray[np.float32]
@@ -37,6 +36,13 @@ class Popularity:
         """Item rows, most popular first."""
         order: NDArray[np.int32] = np.lexsort((-self.counts, -self.trend)).astype(np.int32)
         return order
+
+    @cached_property
+    def place(self) -> NDArray[np.int64]:
+        """Each item's position in `order`, int64 `[items]`."""
+        place = np.empty(len(self.order), np.int64)
+        place[self.order] = np.arange(len(place))
+        return place
 
     @classmethod
     def of_log(cls, rows: NDArray[np.int32], times: NDArray[np.int64], items: int, now: float) -> Popularity:

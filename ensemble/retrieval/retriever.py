@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ensemble.features import FloatArray, Taste, featurise
 from ensemble.retrieval.channel import Channel, Hits, Question
 from ensemble.retrieval.dense import Dense, TextSearch
-from ensemble.retrieval.fusion import fuse
+from ensemble.retrieval.fusion import ReciprocalRankFusion
 from ensemble.retrieval.items import Items, Popularity
-from ensemble.retrieval.popular import Personal, Popular
+from ensemble.retrieval.personal import Personal
+from ensemble.retrieval.popular import Popular
 from ensemble.spec import GraphSpec
 
 
@@ -39,6 +40,7 @@ class Retriever:
         self.items, self.popularity = items, popularity
         self._spec = spec
         self._dense = Dense(texts, items, popularity, spec.dense_texts)
+        self._fusion = ReciprocalRankFusion(len(items), spec.channel_depth)
         self._channels: tuple[Channel, ...] = (Personal(), Popular(popularity))
 
     def retrieve(self, questions: Sequence[Question], limits: Sequence[int]) -> list[Candidates]:
@@ -65,7 +67,7 @@ class Retriever:
         depth = self._spec.channel_depth
         lists = {"dense": question.near} if question.has_query else {}
         lists |= {channel.name: channel.search(question, depth) for channel in self._channels}
-        evidence = fuse(lists, depth, limit)
+        evidence = self._fusion.fuse(lists, limit)
         taste = Taste.of(question.seen, self.items)
         features = featurise(evidence, taste, self.items, self.popularity, question.now, question.has_query)
         found = {name: min(len(hits), depth) for name, hits in lists.items()}

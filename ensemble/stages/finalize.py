@@ -88,11 +88,15 @@ class Finalize:
             order = order[mmr(scores[order], vectors, resolved.k, resolved.diversity)]
         order = order[: resolved.k]
         items = []
+        parts = contributions[: len(rows)] @ weights
+        # What all candidates share explains no order: a signal counts by how far it sets an item apart.
+        parts -= parts.mean(0, keepdims=True)
         for position in order:
             item: dict[str, Any] = {"fields": self._fields(int(rows[position]), resolved.fields)}
             if resolved.explain:
-                parts = contributions[position] @ weights
-                item["signals"] = reasons.explain(float(scores[position]), parts, features[position], resolved.query)
+                item["signals"] = reasons.explain(
+                    float(scores[position]), parts[position], features[position], resolved.query
+                )
             items.append(self._encode(item))
         return [bytes(self._ids[row]) for row in rows[order]], scores[order], items
 

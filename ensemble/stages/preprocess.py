@@ -26,7 +26,7 @@ from ensemble.contract import (
     nearest,
     parse_options,
 )
-from ensemble.history import MAX_EVENTS, History
+from ensemble.history import History
 from ensemble.request import ResolvedRequest, head_weights
 from ensemble.text import query_text
 from ensemble.triton import Tensors, strings
@@ -118,8 +118,8 @@ class Preprocess:
                 k=options.k,
                 now=now,
                 rows=history.rows.tobytes(),
-                times=history.times.tobytes(),
-                events=history.events.tobytes(),
+                counts=history.counts.tobytes(),
+                last=history.last.tobytes(),
                 filter=options.filter,
                 weights=head_weights(self._weights(options), bool(text)),
                 diversity=options.diversity,
@@ -142,7 +142,7 @@ class Preprocess:
             return stored or History.empty(), stored is not None, 0
         rows = [self._bundle.items.row(item_id) for item_id in options.history]
         known = [row for row in rows if row >= 0]
-        return History.of_rows(known[-MAX_EVENTS:], now), stored is not None, len(rows) - len(known)
+        return History.of_rows(known, now), stored is not None, len(rows) - len(known)
 
     def _weights(self, options: Options) -> tuple[float, ...]:
         return options.objective.weights() if options.objective else self._default_weights

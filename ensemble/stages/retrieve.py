@@ -33,11 +33,9 @@ class Retrieve:
 
     def __init__(self, bundle: Bundle, device: str) -> None:
         self._bundle, self._spec = bundle, bundle.spec
-        texts: TextSearch
-        if device == "cpu":
-            texts = FaissTextSearch(bundle.vectors)
-        else:
-            texts = TorchTextSearch(bundle.vectors, device)
+        texts: TextSearch = (
+            FaissTextSearch(bundle.vectors) if device == "cpu" else TorchTextSearch(bundle.vectors, device)
+        )
         self._retriever = Retriever(bundle.items, bundle.popularity, texts, bundle.spec)
         self._ranker_ms = {int(k): float(v) for k, v in bundle.manifest["ranker_ms"].items()}
         self._mask = lru_cache(maxsize=256)(self._computed_mask)
@@ -67,7 +65,7 @@ class Retrieve:
         return out
 
     def _question(self, resolved: ResolvedRequest, embedding: NDArray[np.float32]) -> Question:
-        seen = resolved.history.per_item()
+        seen = resolved.history
         allowed: Mask | None = None
         if resolved.filter:
             allowed = self._mask(json.dumps(resolved.filter, sort_keys=True))

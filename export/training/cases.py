@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from ensemble.contract import HEADS
 from ensemble.features import FEATURES
 from ensemble.filters import CATEGORY_SEPARATOR
-from ensemble.history import EVENTS, History, HistorySnapshot
+from ensemble.history import History, HistorySnapshot
 from ensemble.retrieval.channel import Question
 from ensemble.retrieval.dense import TextSearch
 from ensemble.retrieval.items import Items, Popularity
 from ensemble.retrieval.retriever import Retriever
 from ensemble.spec import GraphSpec
-from export.sources.interactions import Interactions
+from export.sources.interactions import EVENTS, Interactions
 
 Kind = Literal["query", "user", "both"]
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -117,7 +117,7 @@ class CaseBuilder:
         present = np.zeros((len(asks), size), np.bool_)
         for start in range(0, len(asks), 64):
             part = asks[start : start + 64]
-            questions = [Question(bool(a.query), vector.get(a.query, nothing), a.seen.per_item(), a.now) for a in part]
+            questions = [Question(bool(a.query), vector.get(a.query, nothing), a.seen, a.now) for a in part]
             for i, found in enumerate(retriever.retrieve(questions, [size] * len(part)), start):
                 count = len(found.rows)
                 features[i, :count], present[i, :count] = found.features, True
@@ -148,9 +148,7 @@ def window_asks(
     """
     before, inside = log.timestamp < start, (log.timestamp >= start) & (log.timestamp < end)
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
-    past = HistorySnapshot.of_log(
-        user_ids, log.user[before], log.item[before], log.timestamp[before], log.event[before]
-    )
+    past = HistorySnapshot.of_log(user_ids, log.user[before], log.item[before], log.timestamp[before])
     popularity = Popularity.of_log(log.item[before], log.timestamp[before], len(items), start)
     done = pd.DataFrame(
         {

@@ -130,7 +130,7 @@ def _fit(learned: Cases, held_out: Cases, advanced: Callable[[int], None]) -> Ra
     best, best_loss, waited = model.state_dict(), float("inf"), 0
     for epoch in range(EPOCHS):
         model.train()
-        for batch in torch.randperm(len(x)).split(BATCH):
+        for batch in torch.split(torch.randperm(len(x)), BATCH):
             optimizer.zero_grad()
             _loss(model(x[batch])[0], y[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
