@@ -83,8 +83,12 @@ def _personal(features: NDArray[np.float32], query: str) -> str:
     if math.isnan(frequency):
         return "new to you"
     days = round(math.expm1(recency))
-    times = round(math.expm1(frequency))
-    return f"you had it {times:,} time{'s' * (times != 1)}, last {f'{days:,} days ago' if days else 'today'}"
+    last = f"{_counted(days, 'day')} ago" if days else "today"
+    return f"you had it {_counted(round(math.expm1(frequency)), 'time')}, last {last}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _taste(features: NDArray[np.float32], query: str) -> str:

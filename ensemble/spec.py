@@ -19,6 +19,7 @@ DType = Literal["BYTES", "INT32", "INT64", "FP32"]
 Target = Literal["cpu", "cuda", "tensorrt"]
 Clock = Literal["log", "wall"]
 TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
+WARMUPS = ("query", "user", "both")  # the kinds of real requests that warm the Python stages
 
 
 class SpecError(ValueError):

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from ensemble.backends.session import open_session
-from ensemble.bundle import FORMAT, MANIFEST, sha256
+from ensemble.bundle import FORMAT, MANIFEST, Bundle, sha256
 from ensemble.features import FEATURES
 from ensemble.history import HistorySnapshot
 from ensemble.retrieval.dense import FaissTextSearch
@@ -37,6 +37,7 @@ from export.sources import Catalog, InputError, Interactions, read_catalog, read
 from export.training.cases import CaseBuilder
 from export.training.model import Ranker, export_ranker
 from export.training.train import objective, train_ranker
+from export.warmup import write_warmup
 
 Precision = Literal["fp32", "int8"]
 LIBRARIES = ("fuserank", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "faiss-cpu", "numpy")
@@ -146,9 +147,10 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     with progress.step("exporting the ranker"):
         ranker_report, ranker_ms = _write_ranker(ranker, folder / "model_repository" / "ranker" / "1", spec)
 
-    manifest = {
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    manifest: dict[str, Any] = {
         "format": FORMAT,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": created,
         "spec": spec.to_dict(),
         "features": [feature.name for feature in FEATURES],
         "fields": sorted({name for record in indexed.records for name in record}),
@@ -170,13 +172,27 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
         "ranker": {**trained.to_dict(), **ranker_report},
         "ranker_ms": ranker_ms,
         "versions": {name: _version(name) for name in LIBRARIES},
-        "export_seconds": round(time.monotonic() - started, 1),
-        "files": {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()},
     }
     # The id covers every file by its hash, and the moment: two exports are two bundles.
-    manifest = {"id": _bundle_id(manifest), **manifest}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    hashes = _hashes(folder)
+    manifest = {"id": _bundle_id(created, hashes), **manifest, "files": hashes}
+    _write_manifest(folder, manifest)
+    with progress.step("answering the first requests"):
+        # Three characters: in any script few enough tokens for the shortest bucket.
+        query, user = str(catalog.items["title"].iloc[0])[:3], log.user_ids[0] if log.user_ids else "anonymous"
+        write_warmup(Bundle.open(folder, verify=()), query, user)
+    manifest |= {"files": _hashes(folder), "export_seconds": round(time.monotonic() - started, 1)}
+    _write_manifest(folder, manifest)
     return manifest
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return {str(path.relative_to(folder)): sha256(path) for path in paths}
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _read_log(settings: BundleSettings, catalog: Catalog, progress: Progress) -> Interactions:
@@ -272,9 +288,9 @@ def _spread(texts: Sequence[str], count: int) -> list[str]:
     return [*chosen, max(texts, key=len)]
 
 
-def _bundle_id(manifest: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps([manifest["created"], manifest["files"]], sort_keys=True).encode())
-    return f"b-{manifest['created'][:10].replace('-', '')}-{digest.hexdigest()[:8]}"
+def _bundle_id(created: str, hashes: dict[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps([created, hashes], sort_keys=True).encode())
+    return f"b-{created[:10].replace('-', '')}-{digest.hexdigest()[:8]}"
 
 
 def _version(name: str) -> str:

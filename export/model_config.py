@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from ensemble.spec import SEARCH_INPUTS, SEARCH_OUTPUTS, GraphSpec, Stage, Target, Tensor
+from ensemble.spec import SEARCH_INPUTS, SEARCH_OUTPUTS, WARMUPS, GraphSpec, Stage, Target, Tensor
 
 ENGINE_FILES = {
     "cpu": "model.onnx",
@@ -73,17 +73,22 @@ class StageConfig:
             config.parameters["session.intra_op.allow_spinning"].string_value = "0"
 
     def _set_warmup(self, config: pb.ModelConfig) -> None:
-        """Every bucket of every engine, alone and in a full batch: the first real request is no slower."""
-        if self._stage.kind != "engine":
+        """The first real request is no slower than the tenth: see `export.warmup` for the Python stages."""
+        if self._stage.kind == "engine":
+            for size, shapes in self._shapes():
+                for batch in (1, self._spec.max_batch):
+                    sample = config.model_warmup.add(name=f"bucket_{size}_batch_{batch}", batch_size=batch)
+                    for tensor, dims in zip(self._stage.inputs, shapes, strict=True):
+                        sample.inputs[tensor.name].CopyFrom(_warm_input(tensor, dims, zero_data=True))
             return
-        for length, shapes in self._shapes():
-            for batch in (1, self._spec.max_batch):
-                sample = config.model_warmup.add(name=f"bucket_{length}_batch_{batch}", batch_size=batch)
-                for tensor, dims in zip(self._stage.inputs, shapes, strict=True):
-                    value = sample.inputs[tensor.name]
-                    value.data_type = _DTYPES[tensor.dtype]
-                    value.dims.extend(dims)
-                    value.zero_data = True
+        # The files hold what the stages hand on with the default number of candidates and the shortest queries.
+        lengths = {"INPUT_IDS": self._spec.length_buckets[0], "ATTENTION_MASK": self._spec.length_buckets[0]}
+        for kind in WARMUPS:
+            sample = config.model_warmup.add(name=kind, batch_size=1)
+            for tensor in self._stage.inputs:
+                dims = tuple(lengths.get(tensor.name, self._spec.candidates) if d < 0 else d for d in tensor.dims)
+                value = _warm_input(tensor, dims, input_data_file=f"{kind}.{tensor.name}")
+                sample.inputs[tensor.name].CopyFrom(value)
 
     def _shapes(self) -> list[tuple[int, list[tuple[int, ...]]]]:
         """The bucket lengths and, for each, the shapes of the inputs."""
@@ -93,6 +98,10 @@ class StageConfig:
             (size, [tuple(size if d < 0 else d for d in tensor.dims) for tensor in self._stage.inputs])
             for size in buckets
         ]
+
+
+def _warm_input(tensor: Tensor, dims: tuple[int, ...], **source: bool | str) -> pb.ModelWarmup.Input:
+    return pb.ModelWarmup.Input(data_type=_DTYPES[tensor.dtype], dims=dims, **source)
 
 
 def set_signature(config: pb.ModelConfig, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:

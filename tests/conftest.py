@@ -1,0 +1,36 @@
+"""A tiny shop, its encoder and its bundle, made once a session for whoever asks."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+import tiny_shop as shops
+from tiny_shop import TinyShop
+
+
+@pytest.fixture(scope="session")
+def tiny_shop(tmp_path_factory: pytest.TempPathFactory) -> TinyShop:
+    return shops.write_shop(tmp_path_factory.mktemp("tiny-shop"))
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shops.write_encoder(tmp_path_factory.mktemp("tiny-encoder"))
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_shop: TinyShop, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop's bundle. Tests that change it work on a copy."""
+    from rich.console import Console
+
+    from export.bundle import BundleSettings, write_bundle
+    from export.progress import Progress
+
+    out = tmp_path_factory.mktemp("bundles") / "tiny"
+    settings = BundleSettings(
+        tiny_shop.catalog, tiny_shop.interactions, str(tiny_encoder), out, text_template="{title} | {category}"
+    )
+    write_bundle(settings, Progress(Console(file=io.StringIO())))
+    return out

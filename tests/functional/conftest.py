@@ -1,0 +1,68 @@
+"""One small shop, exported and served once for the whole session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import small_shops
+import tritonclient.grpc as triton
+from fuserank import Client
+from running import endpoints, export_bundle, url
+from small_shops import Shop
+
+from ensemble.bundle import Bundle
+from ensemble.local import LocalGraph
+from ensemble.server import Server
+
+# Titles repeat among brands and prices: texts are embedded once, and items of one text must not be lost.
+TEMPLATE = "{title} | {category}"
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return small_shops.grocery(tmp_path_factory.mktemp("grocery"))
+
+
+@pytest.fixture(scope="session")
+def bundle_root(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # A space in the path: pytriton splits its arguments at spaces unless it is kept from doing so.
+    out = tmp_path_factory.mktemp("bundles") / "my shop"
+    return export_bundle(out, shop.catalog, shop.interactions, "--text-template", TEMPLATE)
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_root: Path) -> Bundle:
+    return Bundle.open(bundle_root)
+
+
+@pytest.fixture(scope="session")
+def first_day_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("first-day")
+    return export_bundle(folder / "bundle", small_shops.first_day(folder).catalog)
+
+
+@pytest.fixture(scope="session")
+def server(bundle_root: Path) -> Iterator[Server]:
+    with Server(bundle_root, endpoints()) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> Iterator[Client]:
+    with Client(url(server)) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def raw(server: Server) -> Iterator[triton.InferenceServerClient]:
+    """tritonclient, which sends whatever it is given."""
+    with triton.InferenceServerClient(url(server)) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def graph(bundle: Bundle) -> LocalGraph:
+    """The same stages in this process, without Triton."""
+    return LocalGraph(bundle)
