@@ -37,9 +37,8 @@ format: $(READY) ## ruff's fixes and layout
 lock: ## pin anew what pyproject.toml allows, from a fresh environment
 	./tools/lock.sh $(PYTHON)
 
-reports: ## copy the reports that README quotes to docs/reports
-	@mkdir -p docs/reports
-	cp build/reports/demo.{json,md} build/reports/demo-*.png docs/reports/
+reports: ## copy the last demo's report to docs/reports and its figures into the READMEs
+	@$(BIN)/python client/bench/quote.py
 
 clean: ## remove what was built, not the environment
 	rm -rf build

@@ -53,9 +53,9 @@ class Stage:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     queue: Queue
-    instances: int = 1
+    instances: tuple[int, int] = (1, 1)  # where all is on the CPU, and where the engines are on a GPU
+    threads: int = 1  # of an engine on a CPU, within one operator; 0 takes every core
     on_device: bool = False  # one instance on every GPU where the target has GPUs; on the CPU otherwise
-    needs_index: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,15 +135,16 @@ class GraphSpec:
         # A waiting request is worth at most what one second of work clears; later it is refused, not served late.
         queue = Queue(max_size=256, timeout_us=1_000_000)
         return (
-            # Tokenising is short and single-threaded: a second process keeps it off the engines' critical path.
-            Stage("preprocess", "python", SEARCH_INPUTS, (*tokens, request), queue, instances=2, needs_index=True),
-            Stage("encoder", "engine", tokens, (embedding,), queue, on_device=True),
+            # Tokenising is short and single-threaded. One process keeps up with engines on a CPU (and its caches warm),
+            # a GPU's engines want several.
+            Stage("preprocess", "python", SEARCH_INPUTS, (*tokens, request), queue, instances=(1, 4)),
+            Stage("encoder", "engine", tokens, (embedding,), queue, threads=0, on_device=True),
             # The index is held once a device, and the stage batches inside: more instances are more copies.
             Stage("retrieve", "python", (embedding, request), (candidates, features, retrieval), queue,
-                  on_device=True, needs_index=True),
+                  on_device=True),
             Stage("ranker", "engine", (features,), (heads, contributions), queue, on_device=True),
             Stage("finalize", "python", (candidates, features, heads, contributions, request, retrieval),
-                  SEARCH_OUTPUTS, queue, needs_index=True),
+                  SEARCH_OUTPUTS, queue),
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 from collections.abc import Sequence
@@ -51,6 +52,9 @@ def stage_model(stage_class: type[Stage]) -> type:
             device = f"cuda:{args['model_instance_device_id']}" if gpu else "cpu"
             # Triton names the stage's folder: <bundle>/model_repository/<stage>.
             self._stage = stage_class.open(Path(args["model_repository"]).parent.parent, device)
+            # What is loaded now lives as long as the process: the collector need not walk it during requests.
+            gc.collect()
+            gc.freeze()
 
         def execute(self, requests: list[Any]) -> list[Any]:
             import triton_python_backend_utils as pb_utils  # noqa: PLC0415  exists only inside a Triton stub

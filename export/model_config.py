@@ -61,15 +61,15 @@ class StageConfig:
     def _set_instances(self, config: pb.ModelConfig) -> None:
         on_gpu = self._target != "cpu" and self._stage.on_device
         kind = pb.ModelInstanceGroup.KIND_GPU if on_gpu else pb.ModelInstanceGroup.KIND_CPU
-        group = config.instance_group.add(count=self._stage.instances, kind=kind)
+        group = config.instance_group.add(count=self._stage.instances[self._target != "cpu"], kind=kind)
         if config.backend == "tensorrt":
             # One optimisation profile a bucket: a wide dynamic range is slow (TensorRT#1166).
             group.profile.extend(str(i) for i in range(len(self._shapes())))
 
     def _set_threads(self, config: pb.ModelConfig) -> None:
         if config.backend == "onnxruntime" and self._target == "cpu":
-            # 0 takes every core; without spinning, so that idle threads leave the cores to the other stages.
-            config.parameters["intra_op_thread_count"].string_value = "0"
+            # Without spinning, so that idle threads leave the cores to the other stages.
+            config.parameters["intra_op_thread_count"].string_value = str(self._stage.threads)
             config.parameters["session.intra_op.allow_spinning"].string_value = "0"
 
     def _set_warmup(self, config: pb.ModelConfig) -> None:

@@ -52,7 +52,9 @@ def export_bundle(out: Path, catalog: Path, interactions: Path | None = None, *m
     """Exports a bundle as a shop would: by the command line."""
     command = [sys.executable, "-m", "export", "bundle", "--catalog", str(catalog), "--encoder", str(ENCODER)]
     command += ["--interactions", str(interactions)] if interactions else []
-    done = subprocess.run([*command, "--out", str(out), *more], cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--out", str(out), *more], cwd=REPOSITORY, check=False, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return out
 
@@ -87,7 +89,9 @@ def raw_inputs(query: bytes = b"milk", user: bytes = b"", options: bytes = b"{}"
     return [text_tensor(name, [[value]]) for name, value in values.items()]
 
 
-def refusal(client: triton.InferenceServerClient, inputs: list[triton.InferInput], model: str = "search") -> tuple[str, str]:
+def refusal(
+    client: triton.InferenceServerClient, inputs: list[triton.InferInput], model: str = "search"
+) -> tuple[str, str]:
     """Sends what must be refused; returns the status code's name and the message."""
     try:
         client.infer(model, inputs, client_timeout=30)
@@ -134,5 +138,3 @@ def assert_no_traceback(message: str) -> None:
     """A message for callers does not show them the inside of the server."""
     for trace in ("Traceback", 'File "', ".py", "site-packages"):
         assert trace not in message, message
-
-

@@ -69,7 +69,8 @@ def grocery(folder: Path, count: int = 300, users: int = 40) -> Shop:
 
 def first_day(folder: Path) -> Shop:
     """A shop of twenty Chinese titles as CSV: no log, no category, no brand, no price."""
-    titles = [f"{taste}{thing}" for taste in ("有机", "特级", "家庭装", "进口") for thing in ("绿茶", "牛奶", "大米", "酱油", "饼干")]
+    tastes, things = ("有机", "特级", "家庭装", "进口"), ("绿茶", "牛奶", "大米", "酱油", "饼干")
+    titles = [f"{taste}{thing}" for taste in tastes for thing in things]
     rows = [{"item_id": f"商品{number:02}", "title": title} for number, title in enumerate(titles)]
     return _csv(folder, rows)
 
@@ -116,7 +117,7 @@ def _log(draw: random.Random, items: list[dict[str, Any]], users: int) -> list[d
         favourites += [draw.choice(by_category[favourite["category"]]) for favourite in favourites]
         day = draw.uniform(0, 5)
         while day < DAYS:
-            for item in draw.sample(favourites, 2) + [draw.choice(items)]:
+            for item in [*draw.sample(favourites, 2), draw.choice(items)]:
                 moment = LOG_END - timedelta(days=DAYS - day)
                 searched = item["category"].rsplit(" > ", 1)[-1].lower() if draw.random() < 0.4 else None
                 for event in ("view", "purchase") if draw.random() < 0.7 else ("click",):

@@ -1,0 +1,112 @@
+"""Requests share batches, and share nothing else: neither errors nor answers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import pytest
+import tritonclient.grpc as triton
+from fuserank import AsyncClient, Client, InvalidRequestError, Request
+from running import STAGES, assert_same_answer, stub_pids, url
+from small_shops import KINDS
+
+from ensemble.server import Server
+
+QUESTIONS = [
+    Request(query, user, k=k)
+    for query, user, k in zip(
+        ["milk", "", "rye bread", "coffee", "", "绿茶", "detergent", "apple juice"],
+        ["", "u01", "u02", "nobody", "u03", "u04", "", "u05"],
+        [10, 10, 5, 20, 3, 10, 1, 40],
+        strict=True,
+    )
+]
+BAD = [
+    (Request("milk", k=0), "OPTIONS.k"),
+    (Request("milk", filter={"colour": "red"}), "OPTIONS.filter.colour"),
+    (Request("", ""), "QUERY, USER_ID"),
+    (Request("x" * 5_000), "QUERY"),
+    (Request("milk", objective={"click": float("nan")}), "OPTIONS.objective.click"),
+    (Request("milk", filter={"\ud800": 1}), "OPTIONS"),  # half a character; no client should lose an answer by it
+]
+
+
+def executions(raw: triton.InferenceServerClient, model: str) -> tuple[int, int]:
+    """Requests and batches of a model so far."""
+    stats = raw.get_inference_statistics(model).model_stats[0]
+    return stats.inference_count, stats.execution_count
+
+
+async def test_good_requests_are_answered_beside_bad_ones(
+    server: Server, client: Client, raw: triton.InferenceServerClient
+):
+    alone = [client.search_batch([question])[0] for question in QUESTIONS]
+    pids, before = stub_pids(server), executions(raw, "preprocess")
+    # More than these at once would wait longer than the queues allow on a small machine, and be refused for that.
+    places = asyncio.Semaphore(32)
+    draw = random.Random(5)
+    plan = [(draw.randrange(len(QUESTIONS)), None) if i % 3 else (None, draw.randrange(len(BAD))) for i in range(240)]
+    async with AsyncClient(url(server), timeout=60) as everyone:
+
+        async def one(good: int | None, bad: int | None) -> None:
+            async with places:
+                await asked(good, bad)
+
+        async def asked(good: int | None, bad: int | None) -> None:
+            if good is not None:
+                assert_same_answer((await everyone.search_batch([QUESTIONS[good]]))[0], alone[good])
+                return
+            request, field = BAD[bad or 0]
+            with pytest.raises(InvalidRequestError) as caught:
+                await everyone.search_batch([request])
+            assert field in caught.value.message
+            assert "internal" not in caught.value.message
+
+        outcomes = await asyncio.gather(*(one(*each) for each in plan), return_exceptions=True)
+    after = executions(raw, "preprocess")
+    failed = [(step, outcome) for step, outcome in zip(plan, outcomes, strict=True) if outcome is not None]
+    assert not failed, f"{len(failed)} of {len(plan)}, the first: {failed[0]}"
+    # Otherwise nothing was proven: bad and good must have met in batches.
+    batches = after[1] - before[1]
+    print(f"{len(plan)} requests, a third of them bad, in {batches} batches")
+    assert batches < len(plan) / 1.5
+    assert stub_pids(server) == pids
+
+
+async def test_batches_form_under_load(server: Server, raw: triton.InferenceServerClient):
+    words = [word for kinds in KINDS.values() for word in kinds]
+    before = {stage: executions(raw, stage) for stage in STAGES}
+    stop = time.monotonic() + 3
+    async with AsyncClient(url(server)) as everyone:
+
+        async def caller(number: int) -> int:
+            draw, done = random.Random(number), 0
+            while time.monotonic() < stop:
+                await everyone.search(draw.choice(words), f"u{draw.randrange(40):02}")
+                done += 1
+            return done
+
+        done = sum(await asyncio.gather(*(caller(number) for number in range(16))))
+    formed = {}
+    for stage in STAGES:
+        requests, batches = (now - then for now, then in zip(executions(raw, stage), before[stage], strict=True))
+        assert requests == done
+        formed[stage] = requests / batches
+    print(f"{done} requests in 3 s; requests a batch:", {stage: round(size, 2) for stage, size in formed.items()})
+    assert formed["encoder"] > 1.5
+
+
+def test_rows_of_one_call_are_answered_as_if_alone(client: Client):
+    answers = client.search_batch(QUESTIONS)
+    assert len(answers) == len(QUESTIONS)
+    for question, answer in zip(QUESTIONS, answers, strict=True):
+        assert answer.status.returned == len(answer) == question.k
+        assert_same_answer(answer, client.search_batch([question])[0])
+
+
+def test_a_bad_row_fails_its_call_and_is_named(client: Client):
+    with pytest.raises(InvalidRequestError) as caught:
+        client.search_batch([QUESTIONS[0], Request("milk", k=-1)])
+    assert caught.value.field == "OPTIONS.k"

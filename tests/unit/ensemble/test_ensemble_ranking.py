@@ -1,0 +1,247 @@
+"""Features, variety, reasons and the resolved request: plain values whose every number can be checked by hand."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ensemble import reasons
+from ensemble.contract import HEADS
+from ensemble.diversity import mmr
+from ensemble.features import DAY, FEATURES, POSITION, SIGNALS, Evidence, Taste, featurise
+from ensemble.filters import Column, Columns
+from ensemble.history import History
+from ensemble.request import (
+    ResolvedRequest,
+    RetrievalTrace,
+    decode_requests,
+    decode_traces,
+    encode,
+    head_weights,
+)
+from ensemble.retrieval.items import Items, Popularity
+from ensemble.triton import strings
+
+NOW = 1_000 * DAY
+NAN = math.nan
+ITEMS = Items(
+    np.asarray([b"a", b"b", b"c", b"d"]),
+    np.arange(4, dtype=np.int32),
+    Columns(
+        4,
+        {
+            "price": Column("number", np.asarray([1.0, 3.0, NAN, 0.0])),
+            "category": Column("category", np.asarray([0, 0, 1, -1], np.int32), ["X", "Y"]),
+            "brand": Column("keyword", np.asarray([0, -1, 1, 0], np.int32), ["P", "Q"]),
+        },
+    ),
+)
+POPULARITY = Popularity(np.asarray([9, 4, 0, 1], np.float32), np.asarray([2, 3, 0, 0.5], np.float32))
+SEEN = History(
+    np.asarray([0, 2], np.int32), np.asarray([3, 1], np.float32), np.asarray([NOW - 10 * DAY, NOW], np.int64)
+)
+
+
+def features(seen=SEEN, has_query=True):
+    evidence = Evidence(
+        np.asarray([2, 0, 3], np.int32),
+        np.asarray([0.5, NAN, 0.25], np.float32),
+        {
+            "dense": np.asarray([0, NAN, 1], np.float32),
+            "popular": np.asarray([NAN, 0, 1], np.float32),
+            "history": np.asarray([1, 0, NAN], np.float32),
+        },
+    )
+    return featurise(evidence, Taste.of(seen, ITEMS), ITEMS, POPULARITY, NOW, has_query)
+
+
+def test_features_are_what_their_descriptions_say():
+    usual = np.log1p(1.0)  # of items 0 and 2 only item 0 has a price
+    log = math.log1p
+    expected = {
+        # rows 2, 0, 3
+        "text_score": [0.5, NAN, 0.25],
+        "text_rank": [0.0, NAN, log(1)],
+        "popularity": [0.0, log(9), log(1)],
+        "trend": [0.0, log(2), log(0.5)],
+        "popular_rank": [NAN, 0.0, log(1)],
+        "personal_frequency": [log(1), log(3), NAN],
+        "personal_recency": [0.0, log(10), NAN],
+        "personal_share": [0.25, 0.75, NAN],
+        "personal_rank": [log(1), 0.0, NAN],
+        "category_share": [0.25, 0.75, NAN],
+        "brand_share": [0.25, 0.75, 0.75],
+        "price": [NAN, log(1), 0.0],
+        "price_gap": [NAN, 0.0, -usual],
+        "has_query": [1, 1, 1],
+        "has_history": [1, 1, 1],
+    }
+    found = features()
+    assert found.dtype == np.float32
+    assert set(expected) == set(POSITION)
+    for name, column in expected.items():
+        np.testing.assert_allclose(found[:, POSITION[name]], column, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_what_is_not_known_of_a_newcomer_is_missing_and_not_zero():
+    found = features(History.empty(), has_query=False)
+    for name in (
+        "personal_frequency",
+        "personal_recency",
+        "personal_share",
+        "category_share",
+        "brand_share",
+        "price_gap",
+    ):
+        assert np.isnan(found[:, POSITION[name]]).all(), name
+    assert (found[:, [POSITION["has_query"], POSITION["has_history"]]] == 0).all()
+    assert not np.isnan(found[:, POSITION["popularity"]]).any()
+
+
+def test_a_purchase_after_now_counts_as_today_and_not_as_a_negative_age():
+    future = History(np.asarray([0], np.int32), np.ones(1, np.float32), np.asarray([NOW + 9 * DAY], np.int64))
+    assert features(future)[1, POSITION["personal_recency"]] == 0
+
+
+def test_a_catalogue_without_category_brand_and_price_has_features_all_the_same():
+    bare = Items(ITEMS.ids, ITEMS.text, Columns(4, {}))
+    evidence = Evidence(np.asarray([1, 0], np.int32), np.full(2, NAN, np.float32), {})
+    found = featurise(evidence, Taste.of(SEEN, bare), bare, POPULARITY, NOW, has_query=False)
+    for name in ("category_share", "brand_share", "price", "price_gap"):
+        assert np.isnan(found[:, POSITION[name]]).all(), name
+    assert found[1, POSITION["personal_share"]] == 0.75
+
+
+def test_no_candidates_have_no_features():
+    nothing = Evidence(np.empty(0, np.int32), np.empty(0, np.float32), {"dense": np.empty(0, np.float32)})
+    assert featurise(nothing, Taste.of(SEEN, ITEMS), ITEMS, POPULARITY, NOW, True).shape == (0, len(FEATURES))
+
+
+def test_popularity_halves_every_28_days_and_breaks_ties_by_all_events():
+    rows = np.asarray([0, 0, 1, 2], np.int32)
+    times = np.asarray([NOW - 28 * DAY, NOW - 28 * DAY, NOW, NOW + DAY], np.int64)
+    popularity = Popularity.of_log(rows, times, 5, NOW)
+    np.testing.assert_allclose(popularity.counts, [2, 1, 1, 0, 0])
+    np.testing.assert_allclose(popularity.trend, [1, 1, 1, 0, 0])
+    assert popularity.order.tolist() == [0, 1, 2, 3, 4]
+    assert popularity.place.tolist() == [0, 1, 2, 3, 4]
+
+
+def unit(*angles):
+    return np.asarray([[math.cos(a), math.sin(a)] for a in np.radians(angles)], np.float32)
+
+
+def test_without_diversity_the_order_stays():
+    scores = np.asarray([5, 4, 3, 2], np.float32)
+    assert mmr(scores, unit(0, 1, 2, 90), 3, 0.0).tolist() == [0, 1, 2]
+
+
+def test_full_diversity_picks_what_is_far_from_the_first():
+    scores = np.asarray([5, 4, 3, 2], np.float32)
+    assert mmr(scores, unit(0, 1, 2, 90), 2, 1.0).tolist() == [0, 3]
+
+
+def test_some_diversity_passes_over_a_copy_of_the_best():
+    scores = np.asarray([1.0, 0.99, 0.6, 0.0], np.float32)
+    assert mmr(scores, unit(0, 0, 90, 180), 3, 0.5).tolist()[:2] != [0, 1]
+
+
+@given(st.integers(0, 12), st.integers(1, 15), st.floats(0, 1), st.integers(0, 99))
+def test_diversity_never_repeats_or_loses_an_item(count, k, diversity, seed):
+    draw = np.random.default_rng(seed)
+    scores = -np.sort(draw.integers(0, 4, count)).astype(np.float32)
+    vectors = draw.normal(size=(count, 3)).astype(np.float32)
+    picked = mmr(scores, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), k, diversity)
+    assert len(picked) == len(set(picked.tolist())) == min(k, count)
+
+
+PARTS = st.lists(st.floats(-5, 5, width=32), min_size=len(SIGNALS), max_size=len(SIGNALS))
+
+
+@given(st.floats(-9, 9), PARTS)
+def test_contributions_and_base_add_up_to_the_score_and_shares_to_one(score, parts):
+    told = reasons.explain(score, np.asarray(parts, np.float32), features()[0], "milk")
+    assert sum(signal["contribution"] for signal in told) == pytest.approx(score, abs=1e-9)
+    assert sum(signal["share"] for signal in told) == pytest.approx(1.0) or not any(s["share"] for s in told)
+    assert told[-1]["name"] == "base"
+    assert [s["contribution"] for s in told[:-1]] == sorted((s["contribution"] for s in told[:-1]), reverse=True)
+    assert {s["name"] for s in told} == {"text", "popularity", "personal", "taste", "price", "base"}
+
+
+def explained(row, query, **options):
+    told = reasons.explain(0.0, np.zeros(len(SIGNALS), np.float32), features(**options)[row], query)
+    return {signal["name"]: (signal["value"], signal["reason"]) for signal in told}
+
+
+def test_missing_values_are_null_and_said_in_words():
+    newcomer = explained(0, "", seen=History.empty(), has_query=False)
+    assert newcomer["personal"] == (None, "new to you")
+    assert newcomer["taste"] == (None, "no history in its category")
+    assert newcomer["price"] == (None, "price unknown")
+    assert newcomer["text"][1] == "no query"
+    assert explained(1, "milk")["text"] == (None, "unlike “milk”")
+    assert newcomer["popularity"][1] == "nobody has had it yet"
+
+
+def test_reasons_tell_the_numbers_in_their_own_units():
+    told = explained(1, "milk")
+    assert told["personal"][1] == "you had it 3 times, last 10 days ago"
+    assert told["popularity"][1] == "9 events of all users"
+    assert told["taste"][1] == "75.0% of your events are in its category"
+    assert told["price"][1].startswith("costs 1.00")
+    assert explained(0, "茶")["text"] == (0.5, "50% like “茶”")
+    assert explained(0, "茶")["personal"][1] == "you had it 1 time, last today"
+
+
+def test_a_price_as_usual_is_not_called_below_or_above_it():
+    assert "below" not in explained(1, "milk")["price"][1]
+
+
+def resolved(**changed):
+    values = {
+        "has_query": True, "user_known": True, "k": 7, "now": NOW, "rows": SEEN.rows.tobytes(),
+        "counts": SEEN.counts.tobytes(), "last": SEEN.last.tobytes(), "filter": {"brand": ["a", "茶"]},
+        "weights": (0.25, 0.25, 0.5), "diversity": 0.1, "exclude_seen": True, "explain": False, "fields": ["title"],
+        "query": "茶", "history_unknown": 2, "degraded": ["x"], "started_ns": 1, "finished_ns": 2, "deadline_ns": 0,
+    }  # fmt: skip
+    return ResolvedRequest(**values | changed)
+
+
+def test_a_resolved_request_travels_between_stages_unchanged():
+    sent = [resolved(), resolved(query="", filter=None, rows=b"", counts=b"", last=b"")]
+    received = decode_requests(strings([[encode(each)] for each in sent]))
+    assert received == sent
+    assert received[0].history.rows.tolist() == [0, 2]
+    assert received[0].history.last.tolist() == SEEN.last.tolist()
+    assert len(received[1].history) == 0
+    trace = RetrievalTrace({"dense": 3, "fused": 3}, ["ranker_depth"], 5, 6)
+    assert decode_traces(strings([[encode(trace)]])) == [trace]
+
+
+def test_the_time_left_is_endless_without_a_deadline_and_negative_after_it():
+    assert resolved().milliseconds_left() == math.inf
+    assert resolved(deadline_ns=time.monotonic_ns() - 5_000_000).milliseconds_left() <= -5
+    assert 900 < resolved(deadline_ns=time.monotonic_ns() + 1_000_000_000).milliseconds_left() <= 1_000
+
+
+WEIGHTS = st.tuples(*[st.floats(0, 1_000)] * len(HEADS)).filter(lambda w: sum(w) > 1e-6)
+
+
+@given(WEIGHTS, st.booleans())
+def test_head_weights_add_up_to_one_and_keep_their_proportions(given_weights, has_query):
+    weights = head_weights(given_weights, has_query)
+    assert sum(weights) == pytest.approx(1.0)
+    assert min(weights) >= 0
+    rests = not has_query and any(given_weights[1:])
+    used = (0.0, *given_weights[1:]) if rests else given_weights
+    assert weights == pytest.approx([w / sum(used) for w in used])
+
+
+def test_a_recommendation_by_relevance_alone_keeps_the_only_weight_it_has():
+    assert head_weights((2.0, 0.0, 0.0), has_query=False) == (1.0, 0.0, 0.0)
+    assert head_weights((1.0, 1.0, 0.0), has_query=False) == (0.0, 1.0, 0.0)
