@@ -70,7 +70,7 @@ class GraphSpec:
         dense_texts: How many nearest distinct texts the dense channel takes; their items are the candidates.
         channel_depth: How many items of each channel take part in fusion.
         max_batch: Largest batch of any stage.
-        encoder_inputs_padded_with: Token id that pads a query.
+        pad_token_id: Token id that pads a query.
         query_template: Wraps a query for encoders that want a prefix; `{query}` stands for it.
         text_template: Lays out an item's text, see `ensemble.text`.
         objective: Weights of the heads where a request names none.
@@ -85,7 +85,7 @@ class GraphSpec:
     dense_texts: int = 300
     channel_depth: int = 256
     max_batch: int = 32
-    encoder_inputs_padded_with: int = 0
+    pad_token_id: int = 0
     query_template: str = "{query}"
     text_template: str = "{title} | {brand} | {category} | {description:.200}"
     objective: Mapping[str, float] = field(default_factory=lambda: {"relevance": 1.0, "click": 1.0, "purchase": 1.0})

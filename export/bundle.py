@@ -213,7 +213,7 @@ def _spec(settings: BundleSettings, encoder: Encoder, log: Interactions) -> Grap
     return GraphSpec(
         embedding_dim=encoder.dim,
         length_buckets=tuple(b for b in GraphSpec.length_buckets if b <= encoder.max_length) or (encoder.max_length,),
-        encoder_inputs_padded_with=encoder.pad_id,
+        pad_token_id=encoder.pad_id,
         text_template=settings.text_template,
         query_template=settings.query_template,
         clock=clock,

@@ -54,7 +54,9 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def catalog_rows() -> list[dict[str, Any]]:
     rows = []
-    for number, (size, category, kind) in enumerate((s, c, k) for s in SIZES for c, kinds in KINDS.items() for k in kinds):
+    for number, (size, category, kind) in enumerate(
+        (s, c, k) for s in SIZES for c, kinds in KINDS.items() for k in kinds
+    ):
         rows.append(
             {
                 "item_id": f"i{number:02}",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 
 from report import REPORTS
 
 COMMITTED = Path("docs/reports")
+START, END = "<!-- figures -->", "<!-- /figures -->"
 # Each line: English, Chinese, value; braces name figures of build/reports/demo.json.
 LINES = (
     ("Catalogue", "商品目录", "{items:,} items, {texts:,} distinct texts", "{items:,} 件商品，{texts:,} 条不同文本"),
@@ -64,9 +64,9 @@ def main() -> None:
     for language, readme in enumerate((Path("README.md"), Path("README.zh-CN.md"))):
         rows = [f"| {line[language]} | {line[2 + language].format(**figures)} |" for line in LINES]
         table = "\n".join([f"| {about[language]} | |", "|---|---|", *rows])
-        marked = f"<!-- figures -->\n{table}\n<!-- /figures -->"
-        text = readme.read_text("utf-8")
-        readme.write_text(re.sub(r"<!-- figures -->.*<!-- /figures -->", lambda _: marked, text, flags=re.S), "utf-8")
+        before, rest = readme.read_text("utf-8").split(START)
+        after = rest.split(END)[1]
+        readme.write_text(f"{before}{START}\n{table}\n{END}{after}", "utf-8")
 
 
 if __name__ == "__main__":

@@ -27,14 +27,14 @@ class TextSearch(Protocol):
     """Exact maximum inner product over the distinct texts."""
 
     def search(
-        self, embeddings: Embeddings, depth: int, allowed: Sequence[NDArray[np.int64] | None]
+        self, embeddings: Embeddings, depth: int, allowed: Sequence[Mask | None]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Finds the nearest texts of each query.
 
         Args:
             embeddings: L2-normalised, float32 `[batch, dim]`.
             depth: How many texts to find at most.
-            allowed: For each query the text rows to search in, sorted; None for all.
+            allowed: For each query which texts to search in, `[texts]`; None for all.
 
         Returns:
             For each query text rows `[<= depth]` and cosines, best first.
@@ -55,7 +55,7 @@ class FaissTextSearch:
             self._index.add(vectors[start : start + 65_536].astype(np.float32))
 
     def search(
-        self, embeddings: Embeddings, depth: int, allowed: Sequence[NDArray[np.int64] | None]
+        self, embeddings: Embeddings, depth: int, allowed: Sequence[Mask | None]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """See `TextSearch`."""
         found: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = [(np.empty(0, np.int64), np.empty(0, np.float32))]
@@ -65,9 +65,11 @@ class FaissTextSearch:
             for i, hits in zip(free, self._search(embeddings[free], depth, None), strict=True):
                 found[i] = hits
         for i, among in enumerate(allowed):
-            if among is not None and len(among):
-                selector = faiss.SearchParameters(sel=faiss.IDSelectorBatch(among))  # type: ignore[call-arg]  # added by SWIG
-                found[i] = self._search(embeddings[i : i + 1], min(depth, len(among)), selector)[0]
+            if among is not None and among.any():
+                bits = np.packbits(among, bitorder="little")
+                selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]  # wrapped for numpy
+                params = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]  # added by SWIG
+                found[i] = self._search(embeddings[i : i + 1], depth, params)[0]
         return found
 
     def _search(
@@ -89,7 +91,7 @@ class TorchTextSearch:
         self._vectors: torch.Tensor = torch.from_numpy(np.array(vectors)).to(device, self._dtype)
 
     def search(
-        self, embeddings: Embeddings, depth: int, allowed: Sequence[NDArray[np.int64] | None]
+        self, embeddings: Embeddings, depth: int, allowed: Sequence[Mask | None]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """See `TextSearch`."""
         torch = self._torch
@@ -97,8 +99,7 @@ class TorchTextSearch:
         scores = (queries @ self._vectors.T).float()
         for i, among in enumerate(allowed):
             if among is not None:
-                keep = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
-                keep[torch.from_numpy(among).to(scores.device)] = True
+                keep = torch.from_numpy(among).to(scores.device)
                 scores[i].masked_fill_(~keep, float("-inf"))
         values, rows = scores.topk(min(depth, scores.shape[1]), dim=1)
         pairs = zip(rows.cpu().numpy(), values.cpu().numpy(), strict=True)
@@ -124,12 +125,18 @@ class Dense:
             masks: For each query the items allowed, `[items]`; None allows all.
             limits: For each query how many items to return at most.
         """
-        allowed = [None if mask is None else np.unique(self._items.text[mask]).astype(np.int64) for mask in masks]
+        allowed = [None if mask is None else self._allowed_texts(mask) for mask in masks]
         found = self._texts.search(embeddings, self._depth, allowed)
         return [
             self._spread(texts, scores, mask).top(limit)
             for (texts, scores), mask, limit in zip(found, masks, limits, strict=True)
         ]
+
+    def _allowed_texts(self, mask: Mask) -> Mask:
+        """The texts that at least one allowed item has."""
+        texts = np.zeros(len(self._offsets) - 1, np.bool_)
+        texts[self._items.text[mask]] = True
+        return texts
 
     def _spread(self, texts: NDArray[np.int64], scores: NDArray[np.float32], mask: Mask | None) -> Hits:
         start, end = self._offsets[texts], self._offsets[texts + 1]

@@ -154,7 +154,7 @@ class Preprocess:
         """Token ids and mask `[rows, length]`, the length being the smallest bucket that holds every row."""
         longest = max(len(encoding.ids) for encoding in encodings)
         length = next(bucket for bucket in self._spec.length_buckets if bucket >= longest)
-        ids = np.full((len(encodings), length), self._spec.encoder_inputs_padded_with, np.int64)
+        ids = np.full((len(encodings), length), self._spec.pad_token_id, np.int64)
         mask = np.zeros_like(ids)
         for i, encoding in enumerate(encodings):
             ids[i, : len(encoding.ids)] = encoding.ids

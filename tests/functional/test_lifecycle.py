@@ -164,7 +164,7 @@ def test_fuserank_serve_answers_and_leaves_nothing_behind(
             with Client(f"127.0.0.1:{grpc}") as client:
                 assert len(client.search("milk")) == 10
             family = psutil.Process(serving.pid).children(recursive=True)
-            assert len(family) >= 7
+            assert len(family) >= 6  # tritonserver and a stub a stage at least
         finally:
             if stop.startswith("SIGTERM"):
                 serving.terminate()

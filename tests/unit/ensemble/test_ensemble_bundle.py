@@ -11,7 +11,11 @@ from ensemble.bundle import FORMAT, Bundle, BundleError
 from ensemble.features import FEATURES
 from ensemble.spec import GraphSpec
 
-FILES = {"index/vectors.npy": b"vectors", "model_repository/encoder/1/model.onnx": b"encoder", "index/items/ids.npy": b"a"}
+FILES = {
+    "index/vectors.npy": b"vectors",
+    "model_repository/encoder/1/model.onnx": b"encoder",
+    "index/items/ids.npy": b"a",
+}
 
 
 @pytest.fixture

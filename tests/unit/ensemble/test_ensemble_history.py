@@ -85,7 +85,9 @@ def test_a_history_that_came_with_the_request_counts_repeats():
     assert len(History.of_rows([], 5.0)) == 0
 
 
-@pytest.mark.parametrize(("wanted", "row"), [("b", 0), ("bb", 1), ("c", 2), ("a", -1), ("bbb", -1), ("", -1), ("d", -1)])
+@pytest.mark.parametrize(
+    ("wanted", "row"), [("b", 0), ("bb", 1), ("c", 2), ("a", -1), ("bbb", -1), ("", -1), ("d", -1)]
+)
 def test_an_id_is_found_exactly_or_not_at_all(wanted, row):
     assert find_row(np.asarray([b"b", b"bb", b"c"]), wanted) == row
 

@@ -111,7 +111,9 @@ def taken_port():
 def test_a_port_in_use_is_named_before_anything_starts(taken_port, tiny_bundle, sound_machine):
     sound_machine.delitem(sys.modules, "pytriton")
     pytest.importorskip("pytriton")
-    with pytest.raises(ServerError, match=rf"port {taken_port} on 127\.0\.0\.1: Address already in use; choose another"):
+    with pytest.raises(
+        ServerError, match=rf"port {taken_port} on 127\.0\.0\.1: Address already in use; choose another"
+    ):
         server.Server(tiny_bundle, Endpoints(http=taken_port))
 
 

@@ -156,7 +156,9 @@ def test_a_catalogue_of_one_item_is_searched(channel_of, has_query, had):
 @pytest.mark.parametrize("name", CHANNELS)
 def test_under_any_filter_only_allowed_items_are_listed(name, seed, share, depth):
     allowed = np.random.default_rng(seed).random(ITEMS) < share
-    hits = checked(CHANNELS[name](SHOP).search(SHOP.question(has_query=name != "history", allowed=allowed), depth), depth)
+    hits = checked(
+        CHANNELS[name](SHOP).search(SHOP.question(has_query=name != "history", allowed=allowed), depth), depth
+    )
     assert allowed[hits.rows].all()
     assert len(hits) == min(depth, int(allowed[SHOP.seen.rows].sum() if name == "history" else allowed.sum()))
 

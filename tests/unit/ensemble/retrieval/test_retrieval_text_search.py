@@ -37,7 +37,9 @@ SEARCHES = {
 }
 
 
-@pytest.fixture(scope="module", params=[pytest.param(n, marks=[pytest.mark.gpu] * (n == "torch-cuda")) for n in SEARCHES])
+@pytest.fixture(
+    scope="module", params=[pytest.param(n, marks=[pytest.mark.gpu] * (n == "torch-cuda")) for n in SEARCHES]
+)
 def build(request):
     return SEARCHES[request.param]
 

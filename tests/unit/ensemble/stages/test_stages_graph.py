@@ -212,7 +212,10 @@ REFUSED = {
     "nobody asks nothing": (row(), "QUERY, USER_ID: found both empty"),
     "a query of spaces": (row(" \t"), "QUERY, USER_ID: found both empty"),
     "an empty history": (row(options='{"history": []}'), "QUERY, USER_ID: found both empty"),
-    "a query of a megabyte": (row("x" * 1_000_000), f"QUERY: found 1,000,000 bytes; allowed: at most {MAX_QUERY_BYTES:,}"),
+    "a query of a megabyte": (
+        row("x" * 1_000_000),
+        f"QUERY: found 1,000,000 bytes; allowed: at most {MAX_QUERY_BYTES:,}",
+    ),
     "a user of a megabyte": (row(user="x" * 1_000_000), "USER_ID: found 1,000,000 bytes; allowed: at most 256"),
     "a query that is no text": (row(b"milk \xff"), "QUERY: found byte 0xff at position 5"),
     "a user that is no text": (row(user=b"\xff"), "USER_ID: found byte 0xff at position 0"),

@@ -1,0 +1,331 @@
+"""The ranker learns from the past alone, says when there was too little of it, and is exported as it was trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ensemble.contract import HEADS
+from ensemble.features import DAY, FEATURES, POSITION, SIGNALS
+from ensemble.filters import Column, Columns
+from ensemble.retrieval.dense import FaissTextSearch
+from ensemble.retrieval.items import Items, Popularity
+from ensemble.spec import GraphSpec
+from export.sources.interactions import EVENTS, Interactions
+from export.training.cases import CaseBuilder, Relevance, catalog_asks, window_asks
+from export.training.model import Ranker, export_ranker
+from export.training.train import MIN_POSITIVES, objective, train_ranker
+
+torch = pytest.importorskip("torch")
+
+COUNT, USERS, DIM, DAYS = 90, 30, 16, 280
+LEAVES = ["Milk", "Tea", "Soap"]
+QUERIES = ["milk", "tea", "soap"]
+VIEW, PURCHASE = EVENTS.index("view"), EVENTS.index("purchase")
+START = 1_600_000_000
+SPEC = GraphSpec(embedding_dim=DIM, candidate_buckets=(32, 64), candidates=64)
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+DRAW = np.random.default_rng(4)
+CENTRES = unit(DRAW.normal(size=(len(LEAVES), DIM)))
+LEAF = np.arange(COUNT) % len(LEAVES)
+VECTORS = unit(CENTRES[LEAF] + 0.2 * DRAW.normal(size=(COUNT, DIM))).astype(np.float16)
+TITLES = [f"{LEAVES[leaf]} number {i}" for i, leaf in enumerate(LEAF)]
+ITEMS = Items(
+    np.asarray([b"%02d" % i for i in range(COUNT)]),
+    np.arange(COUNT, dtype=np.int32),
+    Columns(
+        COUNT,
+        {
+            "price": Column("number", np.where(np.arange(COUNT) % 9, DRAW.uniform(1, 9, COUNT), np.nan)),
+            "category": Column("category", LEAF.astype(np.int32), [f"All > {leaf}" for leaf in LEAVES]),
+        },
+    ),
+)
+
+
+def embed(queries):
+    return np.stack([CENTRES[QUERIES.index(q)] if q in QUERIES else unit(np.ones(DIM)) for q in queries]).astype(
+        np.float32
+    )
+
+
+def builder():
+    return CaseBuilder(ITEMS, FaissTextSearch(VECTORS), SPEC, embed)
+
+
+def log_of(columns):
+    order = np.argsort(columns["timestamp"], kind="stable")
+    return replace(
+        Interactions.empty(),
+        user=np.asarray(columns["user"], np.int32)[order],
+        item=np.asarray(columns["item"], np.int32)[order],
+        event=np.asarray(columns["event"], np.uint8)[order],
+        timestamp=np.asarray(columns["timestamp"], np.int64)[order],
+        value=np.full(len(order), np.nan, np.float32),
+        query=np.asarray(columns["query"], np.int32)[order],
+        user_ids=[f"u{u:02}" for u in range(USERS)],
+        queries=QUERIES,
+    )
+
+
+def habits():
+    """Every four days each user buys one of three own items, and everybody looks at some best-sellers."""
+    draw = np.random.default_rng(8)
+    own = np.stack([draw.choice(COUNT, 3, replace=False) for _ in range(USERS)])
+    events = []
+    for day in range(0, DAYS, 4):
+        for user in range(USERS):
+            item = int(own[user, draw.integers(3)])
+            at = START + day * DAY + draw.integers(0, DAY)
+            events.append((user, item, PURCHASE, at, int(LEAF[item])))
+            events.append((user, int(draw.integers(0, 8)), VIEW, at + 60, -1))
+            events.append((user, int(draw.integers(0, COUNT)), VIEW, at + 120, -1))
+    return log_of(dict(zip(("user", "item", "event", "timestamp", "query"), zip(*events, strict=True), strict=True)))
+
+
+LOG = habits()
+WINDOW = 28 * DAY
+FROM = float(LOG.timestamp[-1]) + 1 - 2 * WINDOW
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return train_ranker(LOG, ITEMS, TITLES, builder(), seed=3)
+
+
+def altered(log, which, seed=0):
+    """The same users, queries and moments, but other items."""
+    draw = np.random.default_rng(seed)
+    item = log.item.copy()
+    item[which] = draw.integers(0, COUNT, int(which.sum()))
+    return replace(log, item=item)
+
+
+def cases_of(log):
+    asks, popularity = window_asks(log, ITEMS, Relevance(ITEMS), FROM, FROM + WINDOW, 40, seed=1)
+    # A query that was not logged is the category of the item, and so changes with it: only logged ones compare.
+    asks = [ask for ask in asks if ask.kind == "user" or ask.query in QUERIES]
+    return asks, builder().build(asks, popularity)
+
+
+def all_logged(log):
+    return replace(log, query=np.where(log.query < 0, 0, log.query).astype(np.int32))
+
+
+def test_nothing_at_or_after_a_windows_start_reaches_a_feature():
+    log = all_logged(LOG)
+    inside = log.timestamp >= FROM
+    assert (log.timestamp[inside] < FROM + WINDOW).sum() > 100
+    asks, cases = cases_of(log)
+    changed_asks, changed = cases_of(altered(log, inside))
+    assert [(a.kind, a.query) for a in asks] == [(a.kind, a.query) for a in changed_asks]
+    np.testing.assert_array_equal(cases.features, changed.features)
+    # The same change is seen where it may be: in the labels.
+    assert not np.array_equal(cases.labels, changed.labels)
+
+
+def test_an_event_at_the_very_start_of_a_window_belongs_to_it_and_one_a_second_earlier_to_the_past():
+    base = {"user": [0, 1], "item": [5, 6], "event": [VIEW, VIEW], "query": [0, 1]}
+    log = log_of({**base, "timestamp": [FROM - 1, FROM]})
+    asks, popularity = window_asks(log, ITEMS, Relevance(ITEMS), FROM, FROM + WINDOW, 9, seed=1)
+    assert popularity.counts[5] == 1
+    assert popularity.counts[6] == 0
+    assert {tuple(ask.clicked) for ask in asks} == {(6,)}
+
+
+def test_nothing_at_or_after_a_windows_end_reaches_features_or_labels():
+    log = all_logged(LOG)
+    asks, cases = cases_of(log)
+    changed_asks, changed = cases_of(altered(log, log.timestamp >= FROM + WINDOW))
+    assert len(asks) == len(changed_asks) > 50
+    np.testing.assert_array_equal(cases.features, changed.features)
+    np.testing.assert_array_equal(cases.labels, changed.labels)
+
+
+def test_the_past_does_reach_the_features_so_that_the_tests_above_could_fail():
+    log = all_logged(LOG)
+    _, cases = cases_of(log)
+    _, changed = cases_of(altered(log, log.timestamp < FROM))
+    assert not np.array_equal(cases.features, changed.features)
+
+
+def test_labels_are_what_the_user_then_did():
+    asks, cases = cases_of(LOG)
+    position = {kind: next(i for i, ask in enumerate(asks) if ask.kind == kind) for kind in ("user", "both", "query")}
+    inside = (LOG.timestamp >= FROM) & (LOG.timestamp < FROM + WINDOW)
+    ask, labels = asks[position["user"]], cases.labels[position["user"]]
+    assert np.isnan(labels[:, 0]).all()  # without a query nothing is relevant to it
+    users = [u for u in range(USERS) if sorted(LOG.item[inside & (LOG.user == u)]) == sorted(ask.clicked)]
+    assert len(users) == 1
+    bought = set(LOG.item[inside & (LOG.user == users[0]) & (LOG.event == PURCHASE)])
+    assert set(ask.purchased) == bought
+    assert 0 < np.nansum(labels[:, 2]) <= len(bought)
+    assert not len(asks[position["query"]].seen)
+    assert len(asks[position["both"]].seen)
+    padded = ~cases.present
+    assert np.isnan(cases.features[padded]).all()
+    assert np.isnan(cases.labels[padded]).all()
+
+
+def test_a_log_without_purchases_has_no_purchase_labels_and_not_a_head_full_of_zeros():
+    views = replace(LOG, event=np.full(len(LOG), VIEW, np.uint8))
+    _, cases = cases_of(views)
+    assert np.isnan(cases.labels[..., HEADS.index("purchase")]).all()
+    assert np.nansum(cases.labels[..., HEADS.index("click")]) > 0
+
+
+def test_on_a_log_with_habits_the_ranker_beats_fusion_on_what_came_later(trained):
+    _, report = trained
+    assert report.source == "log"
+    assert report.note == ""
+    assert report.cases > 100
+    assert report.validation_cases > 50
+    assert report.window_days == 28
+    for kind in ("user", "both"):
+        measured = report.ndcg_at_10[kind]
+        print(kind, measured)
+        assert measured["head"] == "purchase"
+        assert measured["ranker"] > measured["fusion"] + 0.02, kind
+    assert objective(report) == {"relevance": 1.0, "click": 1.0, "purchase": 1.0}
+
+
+def test_training_again_with_the_same_seed_gives_the_same_ranker(trained):
+    again, _ = train_ranker(LOG, ITEMS, TITLES, builder(), seed=3)
+    for mine, other in zip(trained[0].state_dict().values(), again.state_dict().values(), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+def features(seed=0, batch=3, candidates=9):
+    draw = np.random.default_rng(seed)
+    values = (3 * draw.normal(size=(batch, candidates, len(FEATURES)))).astype(np.float32)
+    values[draw.random(values.shape) < 0.4] = np.nan
+    return torch.from_numpy(values)
+
+
+def test_contributions_and_the_bias_add_up_to_the_heads(trained):
+    model = trained[0]
+    with torch.no_grad():
+        heads, parts = model(features())
+    assert heads.shape == (3, 9, len(HEADS))
+    assert parts.shape == (3, 9, len(SIGNALS), len(HEADS))
+    torch.testing.assert_close(parts.sum(-2) + model.bias, heads)
+
+
+def test_missing_and_absurd_features_give_finite_scores(trained):
+    with torch.no_grad():
+        for values in (torch.full((1, 2, len(FEATURES)), float("nan")), torch.full((1, 2, len(FEATURES)), 1e30)):
+            assert all(torch.isfinite(out).all() for out in trained[0](values))
+
+
+def test_what_is_missing_is_not_what_is_zero(trained):
+    column = POSITION["personal_frequency"]
+    values = features()
+    values[..., column] = float("nan")
+    zeros = values.clone()
+    zeros[..., column] = 0.0
+    with torch.no_grad():
+        assert not torch.allclose(trained[0](values)[0], trained[0](zeros)[0])
+
+
+def test_each_signal_sees_its_own_features_and_the_kind_of_request_alone(trained):
+    values, changed = features(), features()
+    changed[..., POSITION["price"]] = 1.234
+    with torch.no_grad():
+        difference = (trained[0](values)[1] - trained[0](changed)[1]).abs().amax((0, 1, 3))
+    moved = {signal for signal, d in zip(SIGNALS, difference.tolist(), strict=True) if d > 0}
+    assert moved == {"price"}
+
+
+@pytest.mark.parametrize(("batch", "candidates"), [(1, 1), (2, 32), (5, 64)])
+def test_the_exported_ranker_equals_torch_for_any_batch_and_number_of_candidates(trained, tmp_path, batch, candidates):
+    import onnxruntime as ort
+
+    export_ranker(trained[0], tmp_path / "ranker.onnx")
+    session = ort.InferenceSession(str(tmp_path / "ranker.onnx"), providers=["CPUExecutionProvider"])
+    values = features(batch, batch, candidates)
+    heads, parts = session.run(["HEADS", "CONTRIBUTIONS"], {"FEATURES": values.numpy()})
+    with torch.no_grad():
+        expected = trained[0](values)
+    np.testing.assert_allclose(heads, expected[0], atol=1e-4)
+    np.testing.assert_allclose(parts, expected[1], atol=1e-4)
+
+
+def few(count):
+    return replace(
+        LOG,
+        **{n: getattr(LOG, n)[-count:] for n in ("user", "item", "event", "timestamp", "value", "query")},
+    )
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        Interactions.empty(),
+        few(1),
+        few(20),
+        replace(LOG, timestamp=np.full(len(LOG), START, np.int64)),
+        replace(LOG, timestamp=LOG.timestamp[-1] - (LOG.timestamp[-1] - LOG.timestamp) // 10**7),
+    ],
+    ids=["none", "one event", "twenty events", "all in one second", "all in two seconds"],
+)
+def test_too_little_log_is_said_and_what_is_not_learned_weighs_nothing(log):
+    _, report = train_ranker(log, ITEMS, TITLES, builder(), cases=60)
+    if report.source == "log":  # thousands of events in seconds may be enough; then they were learned from
+        assert report.cases >= 50
+        return
+    assert report.note.startswith(f"too little log ({len(log):,} events) to learn behaviour from")
+    assert report.heads["click"] == report.heads["purchase"] == 0
+    assert objective(report) == {"relevance": 1.0, "click": 0.0, "purchase": 0.0}
+    assert set(report.ndcg_at_10) <= {"query"}
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    return train_ranker(Interactions.empty(), ITEMS, TITLES, builder())
+
+
+def test_an_untrained_head_stays_silent(untrained):
+    with torch.no_grad():
+        heads, parts = untrained[0](features())
+    for head in ("click", "purchase"):
+        assert (parts[..., HEADS.index(head)] == 0).all()
+        assert (heads[..., HEADS.index(head)] == 0).all()
+
+
+def test_on_its_first_day_a_shops_recommendations_keep_the_order_of_fusion(untrained):
+    """The report's note promises it: without a query the ranker has nothing to say."""
+    assert "recommendations keep the order of fusion" in untrained[1].note
+    counts = np.arange(COUNT, dtype=np.float32)
+    asks = [ask for ask in catalog_asks(ITEMS, TITLES, Relevance(ITEMS), 1, 0)]
+    recommendation = replace(asks[0], kind="user", query="", relevant=None)
+    made = builder().build([recommendation], Popularity(counts, counts))
+    with torch.no_grad():
+        heads = untrained[0](torch.from_numpy(made.features))[0][0, :, 0].numpy()[made.present[0]]
+    assert (np.diff(heads) <= 1e-6).all()
+
+
+def test_words_of_titles_find_their_items_even_without_spaces():
+    chinese = Items(ITEMS.ids[:2], ITEMS.text[:2], Columns(2, {}))
+    asks = catalog_asks(chinese, ["有机绿茶", "红茶"], Relevance(chinese), 2_000, seed=5)
+    assert len(asks) == 2
+    for ask in asks:
+        assert any(title.startswith(ask.query) for title in ("有机绿茶", "红茶"))
+        assert len(ask.relevant) == 1
+        assert ask.clicked is None
+
+
+@pytest.mark.parametrize(
+    ("positives", "weight"), [(0, 0.0), (MIN_POSITIVES - 1, 0.0), (MIN_POSITIVES, 1.0)]
+)
+def test_a_head_counts_from_twenty_right_answers_on(trained, positives, weight):
+    report = replace(trained[1], heads={"relevance": 500, "click": 500, "purchase": positives})
+    assert objective(report) == {"relevance": 1.0, "click": 1.0, "purchase": weight}
+    nothing = replace(trained[1], heads=dict.fromkeys(HEADS, 0))
+    assert objective(nothing) == {"relevance": 1.0, "click": 0.0, "purchase": 0.0}
