@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,9 +59,9 @@ class Bundle:
         path = root / MANIFEST
         try:
             manifest = json.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
+        except OSError:
             raise BundleError(
-                f"{path}: not found; a bundle is a folder that `python -m export bundle --out …` has written"
+                f"{path}: not readable; a bundle is a folder that `python -m export bundle --out …` has written"
             ) from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise BundleError(f"{path}: not readable as JSON ({error}); export the bundle again") from None
@@ -76,18 +76,21 @@ class Bundle:
             )
         try:
             bundle = cls(root, manifest, GraphSpec.from_dict(manifest["spec"]))
-        except (SpecError, KeyError, TypeError) as error:
+            hashes = dict(manifest["files"])
+        except KeyError as error:
+            raise BundleError(f"{path}: has no {error}; export the bundle again") from None
+        except (SpecError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(f"{path}: {error}; export the bundle again") from None
-        bundle.verify(tuple(verify))
+        bundle.verify(hashes, tuple(verify))
         return bundle
 
-    def verify(self, prefixes: tuple[str, ...]) -> None:
-        """Compares the files under the prefixes with the manifest's hashes.
+    def verify(self, hashes: Mapping[str, str], prefixes: tuple[str, ...]) -> None:
+        """Compares the files under the prefixes with their hashes.
 
         Raises:
             BundleError: Naming the first file that is missing or differs.
         """
-        for name, expected in self.manifest["files"].items():
+        for name, expected in hashes.items():
             if not name.startswith(prefixes):
                 continue
             path = self.root / name

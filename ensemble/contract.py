@@ -34,7 +34,9 @@ class InvalidRequestError(ValueError):
     """The request cannot be answered as sent. The message names the field, what it held and what is allowed."""
 
     def __init__(self, field: str, found: object, allowed: str) -> None:
-        super().__init__(f"{field}: found {shown(found)}; allowed: {allowed}")
+        text = f"{field}: found {shown(found)}; allowed: {allowed}"
+        # A caller's own characters come back in here; those that no terminal or wire takes are escaped.
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
         self.field = field
 
 
@@ -133,12 +135,16 @@ def parse_options(raw: bytes) -> Options:
     try:
         # The standard parser and not msgspec's: it lets NaN through, so that the error can name its field.
         value = json.loads(decode_utf8("OPTIONS", raw) or "{}")
-    except (json.JSONDecodeError, RecursionError) as error:
+    except InvalidRequestError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InvalidRequestError(
             "OPTIONS", NotJson(f"malformed JSON ({error})"), "a JSON object, {} for defaults"
         ) from None
     if not isinstance(value, dict):
         raise InvalidRequestError("OPTIONS", value, "a JSON object, {} for defaults")
+    if b"\\u" in raw:
+        _refuse_surrogates(value)
     _refuse_unknown(value)
     try:
         options = msgspec.convert(value, Options)
@@ -179,6 +185,15 @@ def epoch_seconds(timestamp: float | str) -> float:
     return seconds
 
 
+def _refuse_surrogates(value: dict[str, Any]) -> None:
+    """JSON's escapes can spell half a character, which is no text and cannot be encoded again."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        found = NotJson(f"the lone surrogate \\u{ord(error.object[error.start]):04x}")
+        raise InvalidRequestError("OPTIONS", found, "UTF-8 text") from None
+
+
 def _refuse_unknown(value: dict[str, Any]) -> None:
     for place, struct in _KNOWN.items():
         inner = value.get(place) if place else value
@@ -209,5 +224,7 @@ def _explained(value: dict[str, Any], error: msgspec.ValidationError) -> Invalid
     found: Any = value
     for part in re.findall(r"\w+|\[\d+\]", path):
         found = found[int(part[1:-1])] if part.startswith("[") else found.get(part)
+    if path == "history" and isinstance(found, list):
+        found = NotJson(f"{len(found):,} ids")
     allowed = _WEIGHT if path.startswith("objective.") else _ALLOWED.get(re.sub(r"\[.*", "", path), str(error))
     return InvalidRequestError(f"OPTIONS.{path}" if path else "OPTIONS", found, allowed)

@@ -123,13 +123,17 @@ def _number(name: str, wanted: Any, path: str) -> Predicate:
         # A missing value is NaN, which no comparison holds for: items without a price match no price range.
         return lambda columns: np.logical_and.reduce([op(columns.by_name[name].values, to) for op, to in bounds])
     choices = wanted if isinstance(wanted, list) else [wanted]
+    if not choices:
+        raise InvalidRequestError(path, wanted, allowed)
     for value in choices:
         _check_number(value, path, allowed)
     return lambda columns: np.isin(columns.by_name[name].values, choices)
 
 
 def _check_number(value: Any, path: str, allowed: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    # Integers of any length are JSON; beyond 64 bits they are neither a price nor a MessagePack number.
+    whole = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    if not whole and not (isinstance(value, float) and math.isfinite(value)):
         raise InvalidRequestError(path, value, allowed)
 
 

@@ -13,6 +13,7 @@ from ensemble.features import FEATURES, POSITION, SIGNALS
 
 # The same for every candidate of a request, so it explains no order; it goes into the base.
 _BASE = "request"
+USUAL = 0.05  # a price within 5 % of the usual one is neither above nor below it
 _FIRST = {signal: next(i for i, f in enumerate(FEATURES) if f.signal == signal) for signal in SIGNALS}
 
 
@@ -109,6 +110,8 @@ def _price(features: NDArray[np.float32], query: str) -> str:
     text = f"costs {math.expm1(price):,.2f}"
     if math.isnan(gap):
         return text
+    if abs(gap) < math.log1p(USUAL):
+        return f"{text}, about what you usually pay"
     return f"{text}, {'above' if gap > 0 else 'below'} what you usually pay"
 
 

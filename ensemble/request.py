@@ -92,8 +92,7 @@ def decode_traces(tensor: NDArray[np.object_]) -> list[RetrievalTrace]:
 def head_weights(given: tuple[float, ...], has_query: bool) -> tuple[float, ...]:
     """Scales weights of the heads to sum 1. Without a query there is nothing to be relevant to: that head rests.
 
-    Where a recommendation is asked for by relevance alone, the weights stay as given.
+    Where no other head has weight, all weights are 0: every score is, and the order of fusion stands.
     """
     weights = [w if has_query or head != "relevance" else 0.0 for head, w in zip(HEADS, given, strict=True)]
-    weights = weights if any(weights) else list(given)
-    return tuple(w / sum(weights) for w in weights)
+    return tuple(w / (sum(weights) or 1.0) for w in weights)

@@ -74,10 +74,13 @@ class Server:
             _check_free(self.endpoints.host, port)
         self._backends = tempfile.TemporaryDirectory(prefix="fuserank-backends-")
         compose_backends(Path(self._backends.name))
+        # Triton starts its stubs through a command line split at spaces: it gets a path that has none.
+        repository = Path(self._backends.name) / "bundle" / "model_repository"
+        repository.parent.symlink_to(self.bundle.root, target_is_directory=True)
         from pytriton.utils import distribution  # noqa: PLC0415
 
         binary = distribution.get_root_module_path() / "tritonserver" / "bin" / "tritonserver"
-        config = _arguments(self.bundle.repository, Path(self._backends.name), self.endpoints, target)
+        config = _arguments(repository, Path(self._backends.name), self.endpoints, target)
         _prepare_environment()
         self._triton = TritonServer(path=binary, libs_path=distribution.get_libs_path(), config=config, verbose=verbose)
 
@@ -95,6 +98,9 @@ class Server:
         while not self.is_ready():
             if not self._triton.is_alive():
                 raise ServerError(f"the server stopped while starting:\n{self._last_errors()}")
+            if "terminate called" in self.logs():
+                self.stop()
+                raise ServerError(f"a stage's process crashed while starting:\n{self._last_errors()}")
             if time.monotonic() > deadline:
                 self.stop()
                 raise ServerError(f"the server was not ready after {timeout:.0f} s:\n{self._last_errors()}")
@@ -240,6 +246,8 @@ def _check_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ServerError(f"port {port} on {host}: {error.strerror}; choose another port") from None
+        except OverflowError:
+            raise ServerError(f"port {port} on {host}: found {port}; allowed: 0 to 65535") from None
 
 
 def serve(

@@ -32,9 +32,12 @@ def template_fields(template: str) -> set[str]:
         TemplateError: Where the template is not a valid format string.
     """
     try:
-        return {name for _, name, _, _ in _FORMATTER.parse(template) if name}
-    except ValueError as error:
-        raise TemplateError(f"text template {template!r}: {error}; allowed: '{{field}}' and '{{field:.200}}'") from None
+        fields = {name for _, name, _, _ in _FORMATTER.parse(template) if name is not None}
+        _FORMATTER.vformat(template, (), dict.fromkeys(fields, "text"))
+    except (ValueError, IndexError, KeyError, AttributeError) as error:
+        allowed = "'{field}', '{field:.200}' and segments between '|'"
+        raise TemplateError(f"text template {template!r}: {error}; allowed: {allowed}") from None
+    return fields
 
 
 def render(template: str, record: Mapping[str, Any]) -> str:

@@ -113,7 +113,8 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
         encoder = load_encoder(settings.encoder, settings.pooling)
     spec = _spec(settings, encoder, log)
     with progress.step("laying out texts"):
-        indexed = index_catalog(catalog, spec.text_template)
+        typed = not {".csv", ".tsv"} & set(settings.catalog.suffixes)
+        indexed = index_catalog(catalog, spec.text_template, typed)
     _write_index(folder / "index", indexed, catalog, log)
     encoder.tokenizer.save(str(folder / "index" / "tokenizer.json"))
 
@@ -301,8 +302,17 @@ def _version(name: str) -> str:
 
 
 def _move(partial: Path, out: Path) -> None:
+    if not (out.exists() or out.is_symlink()):
+        partial.rename(out)
+        return
     old = out.with_name(f".{out.name}.replaced-{os.getpid()}")
-    if out.exists():
-        out.rename(old)
-    partial.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+    out.rename(old)
+    try:
+        partial.rename(out)
+    except OSError:
+        old.rename(out)
+        raise
+    if old.is_dir() and not old.is_symlink():
+        shutil.rmtree(old)
+    else:
+        old.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from export.sources.report import InputError
 
 # Free text, pictures and the id itself are returned, but are no use as a filter.
 _NOT_FILTERED = {"item_id", "title", "description", "image_url"}
+_STANDARD = {"title", "description", "category", "brand", "price", "in_stock", "created_at", "image_url"}
+_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")
+LONGEST_WORD = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -36,28 +40,44 @@ class Indexed:
     records: list[dict[str, Any]]
 
 
-def index_catalog(catalog: Catalog, text_template: str) -> Indexed:
+def index_catalog(catalog: Catalog, text_template: str, typed: bool) -> Indexed:
     """Builds the arrays of a catalogue.
 
     Args:
         catalog: The validated catalogue, sorted by id.
         text_template: How an item's text is laid out, see `ensemble.text.render`.
+        typed: Whether the file said which of its extra columns are numbers. CSV does not: there a column is one
+            if all its values read as plain decimal numbers ("12.5", but not "007", which is an article number).
 
     Raises:
         InputError: Where the template names a field that no catalogue of this kind has.
     """
-    frame = catalog.items
+    frame = catalog.items if typed else _with_numbers(catalog.items)
     _check_template(text_template, frame)
     records = [_record(row) for row in frame.to_dict("records")]
     rendered = render_all(text_template, records)
     codes, texts = pd.factorize(np.asarray(rendered, object))
-    columns = {name: column(frame[name]) for name in frame.columns if name not in _NOT_FILTERED}
+    columns = {name: column(frame[name]) for name in frame.columns if name not in _NOT_FILTERED and _short(frame[name])}
     items = Items(
         np.asarray([item_id.encode() for item_id in frame["item_id"]], "S"),
         codes.astype(np.int32),
         Columns(len(frame), columns),
     )
     return Indexed(items, [str(text) for text in texts], records)
+
+
+def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    frame = frame.copy()
+    for name in frame.columns.difference([*_STANDARD, "item_id"]):
+        present = frame[name].dropna()
+        if len(present) and present.map(lambda v: isinstance(v, str) and bool(_DECIMAL.fullmatch(v))).all():
+            frame[name] = pd.to_numeric(frame[name])
+    return frame
+
+
+def _short(values: pd.Series[Any]) -> bool:
+    """Whether a column's words may become a filter's dictionary; free text is returned, not filtered on."""
+    return bool(values.map(lambda v: not isinstance(v, str) or len(v) <= LONGEST_WORD).all())
 
 
 def column(values: pd.Series[Any]) -> Column:
@@ -69,7 +89,7 @@ def column(values: pd.Series[Any]) -> Column:
     if kind == "bool":
         return Column(kind, values.map({True: 1, False: 0}).fillna(-1).to_numpy(np.int32))
     if kind == "keywords":
-        lists = [value if isinstance(value, (list, tuple)) else [] for value in values]
+        lists = [value if isinstance(value, (list, tuple)) else [value] if _is_known(value) else [] for value in values]
         owners = np.repeat(np.arange(len(lists), dtype=np.int32), [len(value) for value in lists])
         codes, words = _coded([str(word) for value in lists for word in value])
         return Column(kind, codes, words, owners)
@@ -109,8 +129,7 @@ def _plain(value: Any) -> Any:
 
 def _check_template(template: str, frame: pd.DataFrame) -> None:
     # The catalogue's standard fields may be named even where this shop has none of them.
-    standard = {"title", "description", "category", "brand", "price", "in_stock", "created_at", "image_url"}
-    known = set(frame.columns) | standard
+    known = set(frame.columns) | _STANDARD
     for name in template_fields(template):
         if name not in known:
             raise InputError(

@@ -48,7 +48,8 @@ class Progress:
 
     def _bars(self) -> Bars:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        return Bars(*columns, TimeElapsedColumn(), console=self._console, transient=True)
+        off = not self._console.is_terminal
+        return Bars(*columns, TimeElapsedColumn(), console=self._console, transient=True, disable=off)
 
     def _done(self, name: str, started: float, rate: str) -> None:
         self._console.print(f"✓ {name} ({time.monotonic() - started:.1f} s{rate})", markup=False, highlight=False)

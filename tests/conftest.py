@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,18 @@ def tiny_shop(tmp_path_factory: pytest.TempPathFactory) -> TinyShop:
 
 
 @pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_thread() -> Iterator[None]:
+    """Networks as small as the tests' only wait for each other on several threads, most of all beside a server."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shops.write_encoder(tmp_path_factory.mktemp("tiny-encoder"))
 
 

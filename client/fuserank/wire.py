@@ -192,7 +192,7 @@ def status_calls() -> dict[str, StatusCall]:
         "model_ready": StatusCall("is_model_ready", {"model_name": MODEL}),
         "index": StatusCall("get_model_repository_index", {}),
         # Only an answer names the bundle, and only an answer proves that all stages work together.
-        "answer": StatusCall("infer", infer_arguments([Request(k=1)])),
+        "answer": StatusCall("infer", infer_arguments([Request(user="status", k=1)])),
     }
 
 

@@ -20,7 +20,8 @@ class Popular:
         """See `Channel`."""
         order = self._popularity.order
         if question.has_query:
-            rows = question.near.rows
+            # What nobody had is not popular; without a query it may still fill the list.
+            rows = question.near.rows[self._popularity.trend[question.near.rows] > 0]
             rows = rows[np.argsort(self._popularity.place[rows])[:depth]]
         elif question.allowed is None:
             rows = order[:depth]

@@ -82,7 +82,8 @@ class Finalize:
         weights = np.asarray(resolved.weights, np.float32)
         rows = candidates[candidates >= 0]
         scores = heads[: len(rows)] @ weights
-        order = np.lexsort((rows, -scores))
+        # Stable: where the ranker sees no difference, the order of fusion stands.
+        order = np.argsort(-scores, kind="stable")
         if resolved.diversity > 0:
             vectors = self._bundle.vectors[self._bundle.items.text[rows[order]]].astype(np.float32)
             order = order[mmr(scores[order], vectors, resolved.k, resolved.diversity)]

@@ -9,8 +9,9 @@ import time
 import pytest
 import tritonclient.grpc as triton
 from fuserank import AsyncClient, Client, InvalidRequestError, Request
-from running import STAGES, assert_same_answer, stub_pids, url
+from running import STAGES, assert_same_answer, options, raw_inputs, stub_pids, url
 from small_shops import KINDS
+from tritonclient.utils import InferenceServerException
 
 from ensemble.server import Server
 
@@ -23,13 +24,15 @@ QUESTIONS = [
         strict=True,
     )
 ]
-BAD = [
-    (Request("milk", k=0), "OPTIONS.k"),
-    (Request("milk", filter={"colour": "red"}), "OPTIONS.filter.colour"),
-    (Request("", ""), "QUERY, USER_ID"),
-    (Request("x" * 5_000), "QUERY"),
-    (Request("milk", objective={"click": float("nan")}), "OPTIONS.objective.click"),
-    (Request("milk", filter={"\ud800": 1}), "OPTIONS"),  # half a character; no client should lose an answer by it
+BAD = [  # inputs, what the error says
+    ({"options": options(k=0)}, "OPTIONS.k: found 0"),
+    ({"options": options(filter={"colour": "red"})}, "OPTIONS.filter.colour: found an unknown field"),
+    ({"query": b""}, "QUERY, USER_ID: found both empty"),
+    ({"query": b"x" * 5_000}, "QUERY: found 5,000 bytes"),
+    ({"query": b"\xff"}, "QUERY: found byte 0xff"),
+    ({"options": options(objective={"click": float("nan")})}, "OPTIONS.objective.click: found NaN"),
+    # Half a character, which an error cannot quote as it is: a message that Triton refuses fails the whole batch.
+    ({"options": b'{"\\ud800": 1}'}, "found the lone surrogate"),
 ]
 
 
@@ -48,7 +51,8 @@ async def test_good_requests_are_answered_beside_bad_ones(
     places = asyncio.Semaphore(32)
     draw = random.Random(5)
     plan = [(draw.randrange(len(QUESTIONS)), None) if i % 3 else (None, draw.randrange(len(BAD))) for i in range(240)]
-    async with AsyncClient(url(server), timeout=60) as everyone:
+    anyone = triton.aio.InferenceServerClient(url(server))
+    async with AsyncClient(url(server), timeout=60) as everyone, anyone:
 
         async def one(good: int | None, bad: int | None) -> None:
             async with places:
@@ -58,11 +62,11 @@ async def test_good_requests_are_answered_beside_bad_ones(
             if good is not None:
                 assert_same_answer((await everyone.search_batch([QUESTIONS[good]]))[0], alone[good])
                 return
-            request, field = BAD[bad or 0]
-            with pytest.raises(InvalidRequestError) as caught:
-                await everyone.search_batch([request])
-            assert field in caught.value.message
-            assert "internal" not in caught.value.message
+            sent, expected = BAD[bad or 0]
+            with pytest.raises(InferenceServerException) as caught:
+                await anyone.infer("search", raw_inputs(**sent))
+            assert caught.value.status() == "StatusCode.INVALID_ARGUMENT", caught.value
+            assert expected in caught.value.message()
 
         outcomes = await asyncio.gather(*(one(*each) for each in plan), return_exceptions=True)
     after = executions(raw, "preprocess")

@@ -28,12 +28,13 @@ def test_search_prints_a_table_of_fields_scores_and_signals(fuserank):
     run = fuserank("search", "half gallon milk", "--user", "900", "-k", "2", "--explain")
     assert run.exit_code == 0
     milk = next(line for line in run.stdout.splitlines() if "item 0" in line)
-    for shown in ("1", "Milk [2%]", "2.50", "dairy, cold", "yes", "2.750", "text 60% matches the words"):
+    for shown in ("1", "Milk [2%]", "2.50", "2.750", "text 60%: matches the words"):
         assert shown in milk
-    assert "habit 40% bought 3 times" in run.stdout
+    assert "dairy, cold · yes" in run.stdout
+    assert "habit 40%: bought 3 times" in run.stdout
     assert "base" not in run.stdout
     assert '"half gallon milk" for 900' in run.stdout
-    assert "bundle b-1a2b · 4.2 ms · candidates: dense 100, fused 128 · degraded: ranker" in run.stdout
+    assert "candidates: dense 100, fused 128 · degraded: ranker" in " ".join(run.stdout.split())
 
 
 def test_every_option_reaches_the_server(fuserank, triton):

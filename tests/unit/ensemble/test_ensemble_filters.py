@@ -101,6 +101,8 @@ def test_a_filter_keeps_what_it_says_and_a_missing_value_matches_nothing(conditi
         ({"price": {}}, ["OPTIONS.filter.price", "{}", "a range such as"]),
         ({"price": "cheap"}, ["OPTIONS.filter.price", '"cheap"', "a finite number"]),
         ({"price": [1, None]}, ["OPTIONS.filter.price", "null", "a finite number"]),
+        ({"price": []}, ["OPTIONS.filter.price", "[]", "a finite number"]),
+        ({"price": {"lt": 2**63}}, ["OPTIONS.filter.price.lt", "9223372036854775808", "a finite number"]),
         ({"price": math.inf}, ["OPTIONS.filter.price", "Infinity", "a finite number"]),
         ({"price": 10**400}, ["OPTIONS.filter.price", "1000", "a finite number"]),
         ({"price": {"gt": 10**400}}, ["OPTIONS.filter.price.gt", "1000", "a finite number"]),
@@ -178,11 +180,12 @@ def matches(record, condition):
 
 
 def _holds(record, name, wanted):
-    if name == "not":
-        return not matches(record, wanted)
     if name in ("and", "or"):
         return (all if name == "and" else any)(matches(record, each) for each in wanted)
-    value = record[name]
+    return not matches(record, wanted) if name == "not" else _fits(record[name], name, wanted)
+
+
+def _fits(value, name, wanted):
     if value is None:
         return False
     if isinstance(wanted, dict):

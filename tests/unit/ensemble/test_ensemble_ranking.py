@@ -235,13 +235,13 @@ WEIGHTS = st.tuples(*[st.floats(0, 1_000)] * len(HEADS)).filter(lambda w: sum(w)
 @given(WEIGHTS, st.booleans())
 def test_head_weights_add_up_to_one_and_keep_their_proportions(given_weights, has_query):
     weights = head_weights(given_weights, has_query)
-    assert sum(weights) == pytest.approx(1.0)
+    used = given_weights if has_query else (0.0, *given_weights[1:])
+    assert sum(weights) == pytest.approx(1.0 if any(used) else 0.0)
     assert min(weights) >= 0
-    rests = not has_query and any(given_weights[1:])
-    used = (0.0, *given_weights[1:]) if rests else given_weights
-    assert weights == pytest.approx([w / sum(used) for w in used])
+    assert weights == pytest.approx([w / (sum(used) or 1.0) for w in used])
 
 
-def test_a_recommendation_by_relevance_alone_keeps_the_only_weight_it_has():
-    assert head_weights((2.0, 0.0, 0.0), has_query=False) == (1.0, 0.0, 0.0)
+def test_without_a_query_relevance_weighs_nothing_even_where_it_is_all_that_was_learned():
+    assert head_weights((2.0, 0.0, 0.0), has_query=False) == (0.0, 0.0, 0.0)
     assert head_weights((1.0, 1.0, 0.0), has_query=False) == (0.0, 1.0, 0.0)
+    assert head_weights((2.0, 0.0, 0.0), has_query=True) == (1.0, 0.0, 0.0)

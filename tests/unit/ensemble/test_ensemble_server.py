@@ -124,7 +124,7 @@ def test_a_port_that_does_not_exist_is_refused_like_any_other(port):
 
 
 def test_a_host_that_is_not_this_machine_is_refused():
-    with pytest.raises(ServerError, match="port 0 on 192.0.2.1"):
+    with pytest.raises(ServerError, match=r"port 0 on 192\.0\.2\.1"):
         server._check_free("192.0.2.1", 0)
 
 

@@ -67,6 +67,11 @@ CHANNELS = {
 }
 SHOP = Shop()
 ONE = Shop(items=1, texts=1)
+# Which items a channel can name for a query.
+REACHED = {
+    CHANNELS["history"]: SHOP.seen.rows,
+    CHANNELS["popular"]: np.flatnonzero(SHOP.popularity.trend > 0),
+}
 
 
 # The dense channel is asked only where there is a query.
@@ -113,7 +118,7 @@ def test_a_shorter_list_is_the_beginning_of_a_longer_one(channel_of, has_query):
 
 def test_a_filter_holds_before_the_cut_so_that_three_of_a_thousand_items_are_found(channel_of, has_query):
     channel = channel_of(SHOP)
-    reach = SHOP.seen.rows if channel_of is CHANNELS["history"] else np.arange(ITEMS)
+    reach = REACHED.get(channel_of, np.arange(ITEMS))
     if has_query:
         cosines = (SHOP.vectors.astype(np.float32) @ SHOP.query)[SHOP.items.text]
         wanted = reach[np.argsort(cosines[reach])[:3]]
@@ -156,11 +161,11 @@ def test_a_catalogue_of_one_item_is_searched(channel_of, has_query, had):
 @pytest.mark.parametrize("name", CHANNELS)
 def test_under_any_filter_only_allowed_items_are_listed(name, seed, share, depth):
     allowed = np.random.default_rng(seed).random(ITEMS) < share
-    hits = checked(
-        CHANNELS[name](SHOP).search(SHOP.question(has_query=name != "history", allowed=allowed), depth), depth
-    )
+    channel = CHANNELS[name](SHOP)
+    hits = checked(channel.search(SHOP.question(has_query=name != "history", allowed=allowed), depth), depth)
     assert allowed[hits.rows].all()
-    assert len(hits) == min(depth, int(allowed[SHOP.seen.rows].sum() if name == "history" else allowed.sum()))
+    reached = REACHED.get(CHANNELS[name], np.arange(ITEMS))
+    assert len(hits) == min(depth, int(allowed[reached].sum()))
 
 
 def test_items_of_one_text_stay_together_the_more_popular_first():
@@ -179,7 +184,15 @@ def test_with_a_query_popular_and_personal_list_only_what_is_near_it():
     few = replace(question, near=question.near.top(30))
     for channel in (Popular(SHOP.popularity), Personal()):
         assert set(channel.search(few, 100).rows) <= set(few.near.rows)
-    assert set(Popular(SHOP.popularity).search(few, 100).rows) == set(few.near.rows)
+    had = few.near.rows[SHOP.popularity.trend[few.near.rows] > 0]
+    assert 0 < len(had) < 30
+    assert set(Popular(SHOP.popularity).search(few, 100).rows) == set(had)
+
+
+def test_what_nobody_had_is_not_called_popular_for_a_query_and_fills_a_list_without_one():
+    nobody = Popular(Popularity(np.zeros(ITEMS, np.float32), np.zeros(ITEMS, np.float32)))
+    assert len(nobody.search(SHOP.question(has_query=True), 10)) == 0
+    assert len(nobody.search(SHOP.question(has_query=False), 10)) == 10
 
 
 def test_old_habits_wear_off():

@@ -1,4 +1,4 @@
-"""The whole graph in this process, on a tiny shop: what a caller asks for is what comes out, and nobody harms others."""
+"""The whole graph in this process, on a tiny shop: what a caller asks for comes out, and nobody harms others."""
 
 from __future__ import annotations
 
