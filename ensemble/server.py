@@ -79,7 +79,9 @@ class Server:
         repository.parent.symlink_to(self.bundle.root, target_is_directory=True)
         from pytriton.utils import distribution  # noqa: PLC0415
 
-        binary = distribution.get_root_module_path() / "tritonserver" / "bin" / "tritonserver"
+        # pytriton splits the command at spaces, which the environment's folder may hold.
+        binary = Path(self._backends.name) / "tritonserver"
+        binary.symlink_to(distribution.get_root_module_path() / "tritonserver" / "bin" / "tritonserver")
         config = _arguments(repository, Path(self._backends.name), self.endpoints, target)
         _prepare_environment()
         self._triton = TritonServer(path=binary, libs_path=distribution.get_libs_path(), config=config, verbose=verbose)

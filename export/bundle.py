@@ -34,6 +34,7 @@ from export.index import Indexed, index_catalog
 from export.progress import Progress
 from export.repository import write_repository
 from export.sources import Catalog, InputError, Interactions, read_catalog, read_interactions
+from export.sources.rows import file_format
 from export.training.cases import CaseBuilder
 from export.training.model import Ranker, export_ranker
 from export.training.train import objective, train_ranker
@@ -113,7 +114,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
         encoder = load_encoder(settings.encoder, settings.pooling)
     spec = _spec(settings, encoder, log)
     with progress.step("laying out texts"):
-        typed = not {".csv", ".tsv"} & set(settings.catalog.suffixes)
+        typed = file_format(settings.catalog)[0] not in ("csv", "tsv")
         indexed = index_catalog(catalog, spec.text_template, typed)
     _write_index(folder / "index", indexed, catalog, log)
     encoder.tokenizer.save(str(folder / "index" / "tokenizer.json"))

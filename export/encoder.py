@@ -20,8 +20,9 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils.hub import cached_file
 
-from ensemble.backends.session import SPINNING, open_session
+from ensemble.backends.session import open_session
 
 Pooling = Literal["mean", "cls"]
 OPSET = 17  # the first with LayerNormalization as one operator, which FP16 keeps in FP32
@@ -101,8 +102,8 @@ def load_encoder(source: str, pooling: Literal["auto", "mean", "cls"] = "auto") 
             f"--encoder {source!r}: its tokenizer has no pad token; set pad_token in tokenizer_config.json"
         )
     config = transformer.config
-    lengths = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None), _st_length(Path(source))]
-    model = SentenceEncoder(transformer, _pooling(Path(source), pooling)).eval()
+    lengths = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None), _st_length(source)]
+    model = SentenceEncoder(transformer, _pooling(source, pooling)).eval()
     if any(not torch.isfinite(weight).all() for weight in model.parameters()):
         raise EncoderError(f"--encoder {source!r}: its weights hold NaN or infinity; restore the weight file")
     return Encoder(
@@ -116,11 +117,11 @@ def load_encoder(source: str, pooling: Literal["auto", "mean", "cls"] = "auto") 
     )
 
 
-def _pooling(folder: Path, wanted: Literal["auto", "mean", "cls"]) -> Pooling:
+def _pooling(source: str, wanted: Literal["auto", "mean", "cls"]) -> Pooling:
     if wanted != "auto":
         return wanted
-    modules = folder / "modules.json"
-    if not modules.is_file():
+    modules = _side_file(source, "modules.json")
+    if modules is None:
         return "mean"
     found: Pooling = "mean"
     for module in json.loads(modules.read_text("utf-8")):
@@ -128,7 +129,10 @@ def _pooling(folder: Path, wanted: Literal["auto", "mean", "cls"]) -> Pooling:
         if kind not in ("Transformer", "Pooling", "Normalize"):
             raise EncoderError(f"{modules}: found a {kind} layer; allowed: Transformer, Pooling, Normalize")
         if kind == "Pooling":
-            found = _pooling_mode(folder / module["path"] / "config.json")
+            settings = _side_file(source, f"{module['path']}/config.json")
+            if settings is None:
+                raise EncoderError(f"{modules}: names {module['path']}/config.json, which is missing; restore it")
+            found = _pooling_mode(settings)
     return found
 
 
@@ -143,9 +147,15 @@ def _pooling_mode(path: Path) -> Pooling:
     raise EncoderError(f"{path}: found pooling {mode}; allowed: mean or cls")
 
 
-def _st_length(folder: Path) -> int | None:
-    path = folder / "sentence_bert_config.json"
-    return json.loads(path.read_text("utf-8")).get("max_seq_length") if path.is_file() else None
+def _st_length(source: str) -> int | None:
+    path = _side_file(source, "sentence_bert_config.json")
+    return json.loads(path.read_text("utf-8")).get("max_seq_length") if path else None
+
+
+def _side_file(source: str, name: str) -> Path | None:
+    """A file beside the weights, from a folder or the hub alike; None where there is none."""
+    found = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+    return Path(found) if found else None
 
 
 def export_onnx(encoder: Encoder, path: Path) -> None:
@@ -192,8 +202,7 @@ class OnnxEncoder:
     """Embeds texts with an exported encoder, in batches of similar length."""
 
     def __init__(self, path: Path, tokenizer: Tokenizer, pad_id: int, max_length: int) -> None:
-        # Offline nothing else wants the cores: idle threads may spin.
-        self._session: ort.InferenceSession = open_session(path, {SPINNING: "1"})
+        self._session: ort.InferenceSession = open_session(path, {})
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length)

@@ -91,7 +91,7 @@ class Finalize:
         items = []
         parts = contributions[: len(rows)] @ weights
         # What all candidates share explains no order: a signal counts by how far it sets an item apart.
-        parts -= parts.mean(0, keepdims=True)
+        parts -= parts.mean(0, keepdims=True) if len(rows) else 0
         for position in order:
             item: dict[str, Any] = {"fields": self._fields(int(rows[position]), resolved.fields)}
             if resolved.explain:

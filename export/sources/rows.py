@@ -56,7 +56,7 @@ def read_rows(
         InputError: The file is missing, empty, of an unknown kind, broken, or lacks a required column.
     """
     path = Path(path)
-    kind, zipped = _format(path)
+    kind, zipped = file_format(path)
     select = _selection(path, required, columns)
     try:
         with _opened(path, kind, zipped) as stream:
@@ -65,7 +65,12 @@ def read_rows(
         raise InputError(f"{path}: found a broken gzip file ({error}); write or copy it anew") from None
 
 
-def _format(path: Path) -> tuple[str, bool]:
+def file_format(path: Path) -> tuple[str, bool]:
+    """The kind of a file by its extension, and whether it is gzipped.
+
+    Raises:
+        InputError: The extension is unknown or the file is not there.
+    """
     name = path.name.lower()
     zipped = name.endswith(".gz")
     suffix = Path(name.removesuffix(".gz")).suffix
