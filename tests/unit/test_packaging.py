@@ -1,0 +1,29 @@
+"""What an installation gets is what a clone has: nothing that serving needs stays behind in the repository."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = {
+    "ensemble": "ensemble",
+    "export": "export",
+    "model_repository": "model_repository",
+    "client/fuserank": "fuserank",
+}
+
+
+def test_the_wheel_holds_every_file_of_every_room(tmp_path):
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    with zipfile.ZipFile(next(tmp_path.glob("fuserank-*.whl"))) as wheel:
+        held = set(wheel.namelist())
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    for folder, package in ROOMS.items():
+        wanted = {package + path.removeprefix(folder) for path in tracked if path.startswith(f"{folder}/")}
+        assert wanted, folder
+        assert wanted - held == set(), folder
