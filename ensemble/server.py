@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Literal, Self
 
+import psutil
 import typer
 
 from ensemble.bundle import Bundle, BundleError
@@ -27,6 +28,7 @@ from ensemble.bundle import Bundle, BundleError
 GLIBC = (2, 35)
 EXIT_TIMEOUT_SECONDS = 30
 START_TIMEOUT_SECONDS = 120.0
+INSTANCE = "_0_0"  # how Triton ends the name of a model's first instance
 _BACKENDS = Path(__file__).parent / "backends"
 
 
@@ -107,6 +109,7 @@ class Server:
                 self.stop()
                 raise ServerError(f"the server was not ready after {timeout:.0f} s:\n{self._last_errors()}")
             time.sleep(0.05)
+        self._stages = self._stage_processes()
         return self
 
     def is_ready(self) -> bool:
@@ -121,6 +124,24 @@ class Server:
     def is_alive(self) -> bool:
         """Whether the process runs."""
         return bool(self._triton.is_alive())
+
+    def dead_stages(self) -> list[str]:
+        """Stages whose process has died. Triton 2.51 goes on without them, calls itself ready, and fails requests."""
+        alive = self._stage_processes()
+        return sorted(name for pid, name in self._stages.items() if pid not in alive)
+
+    def _stage_processes(self) -> dict[int, str]:
+        """The stubs of this server, by process id; a stub's command line names its instance and our backends."""
+        found = {}
+        for process in psutil.Process().children(recursive=True):
+            try:
+                line = process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
+            except psutil.NoSuchProcess:
+                continue
+            names = [word for word in line if word.endswith(INSTANCE)]
+            if names and any(self._backends.name in word for word in line):
+                found[process.pid] = names[0].removesuffix(INSTANCE)
+        return found
 
     def logs(self) -> str:
         """What the server has logged."""
@@ -295,7 +316,11 @@ def _wait(server: Server, stopping: Callable[[], bool]) -> None:
     while not stopping():
         if not server.is_alive():
             raise ServerError("the server has stopped by itself; run again with --verbose to see its log")
-        time.sleep(0.2)
+        if dead := server.dead_stages():
+            raise ServerError(
+                f"the process of stage {', '.join(dead)} has died, and requests fail; start the server again"
+            )
+        time.sleep(0.5)
 
 
 def _fail(error: Exception) -> None:

@@ -196,3 +196,21 @@ def test_fuserank_serve_refuses_in_one_line(copied: Path):
     assert "index/vectors.npy" in done.stderr
     assert done.stdout == ""
     assert_no_traceback(done.stderr)
+
+
+def test_a_dead_stage_ends_the_server_with_its_name(bundle_root: Path, ports: list[str]):
+    """Triton itself would go on, call itself ready, and fail every request."""
+    http, grpc, metrics = ports
+    command = [FUSERANK, "serve", str(bundle_root), "--http-port", http, "--grpc-port", grpc, "--metrics-port", metrics]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stdout is not None
+            assert " ready after " in serving.stdout.readline()
+            family = psutil.Process(serving.pid).children(recursive=True)
+            next(process for process in family if "finalize_0_0" in process.cmdline()).kill()
+            _, err = serving.communicate(timeout=45)
+        finally:
+            serving.kill()
+    assert serving.returncode == 1
+    assert "the process of stage finalize has died" in err
+    assert_no_traceback(err)
