@@ -31,13 +31,14 @@ from ensemble.spec import Clock, GraphSpec
 from ensemble.text import query_text
 from export.encoder import VARIANTS, Encoder, OnnxEncoder, load_encoder, write_engines, write_fp16
 from export.index import Indexed, index_catalog
+from export.model_config import ENGINE_FILES
 from export.progress import Progress
 from export.repository import write_repository
-from export.sources import Catalog, InputError, Interactions, read_catalog, read_interactions
+from export.sources import Catalog, InputError, Interactions, RowReport, read_catalog, read_interactions
 from export.sources.rows import file_format
 from export.training.cases import CaseBuilder
 from export.training.model import Ranker, export_ranker
-from export.training.train import objective, train_ranker
+from export.training.train import TrainingReport, objective, train_ranker
 from export.warmup import write_warmup
 
 Precision = Literal["fp32", "int8"]
@@ -104,55 +105,36 @@ def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]
 
 
 def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[str, Any]:
+    """Writes everything, each part from what is known by then; the manifest comes last."""
     started = time.monotonic()
-    with progress.step("reading the catalogue"):
-        rejected = settings.out.with_name(f"{settings.out.name}.rejected-catalog.jsonl")
-        catalog = read_catalog(settings.catalog, max_bad_share=settings.max_bad_rows, bad_rows_path=rejected)
-    progress.note(str(catalog.report))
-    log = _read_log(settings, catalog, progress)
+    catalog, log = _read(settings, progress)
     with progress.step("loading the encoder"):
         encoder = load_encoder(settings.encoder, settings.pooling)
     spec = _spec(settings, encoder, log)
     with progress.step("laying out texts"):
         typed = file_format(settings.catalog)[0] not in ("csv", "tsv")
         indexed = index_catalog(catalog, spec.text_template, typed)
-    _write_index(folder / "index", indexed, catalog, log)
+    _write_index(folder / "index", indexed, log)
     encoder.tokenizer.save(str(folder / "index" / "tokenizer.json"))
 
-    # The repository comes last, when the objective is known; the engines' folders are needed before.
-    engines = folder / "engines"
-    engines.mkdir()
+    encoder_folder, ranker_folder = (folder / "model_repository" / name / "1" for name in ("encoder", "ranker"))
+    encoder_folder.mkdir(parents=True)
     with progress.step("exporting the encoder in fp32, fp16, int8"):
-        encoder_report = write_engines(encoder, engines, _spread(indexed.texts, PARITY_TEXTS))
-    engine_file = VARIANTS[settings.precision][0] if settings.precision in VARIANTS else "model.onnx"
-    exported = OnnxEncoder(engines / engine_file, encoder.tokenizer, encoder.pad_id, _longest(encoder, spec))
+        encoder_report = write_engines(encoder, encoder_folder, _spread(indexed.texts, PARITY_TEXTS))
+    engine = VARIANTS[settings.precision][0] if settings.precision in VARIANTS else ENGINE_FILES["cpu"]
+    exported = OnnxEncoder(encoder_folder / engine, encoder.tokenizer, encoder.pad_id, _longest(encoder, spec))
     vectors, embedding = _embed(exported, indexed.texts, progress)
     np.save(folder / "index" / "vectors.npy", vectors)
 
-    builder = CaseBuilder(
-        indexed.items,
-        FaissTextSearch(vectors),
-        spec,
-        lambda queries: exported.embed([query_text(spec.query_template, query) for query in queries]),
-    )
-    with progress.steps() as advanced:
-        ranker, trained = train_ranker(
-            log, indexed.items, list(catalog.items["title"]), builder, seed=settings.seed, advanced=advanced
-        )
+    ranker, trained = _train(settings, spec, indexed, log, vectors, exported, progress)
     spec = replace(spec, objective=objective(trained))
-    write_repository(folder / "model_repository", spec, engine_file)
-    version = folder / "model_repository" / "encoder" / "1"
-    version.mkdir(parents=True)
-    for path in engines.iterdir():
-        path.rename(version / path.name)
-    engines.rmdir()
     with progress.step("exporting the ranker"):
-        ranker_report, ranker_ms = _write_ranker(ranker, folder / "model_repository" / "ranker" / "1", spec)
+        ranker_report, ranker_ms = _write_ranker(ranker, ranker_folder, spec)
+    write_repository(folder / "model_repository", spec, engine)
 
-    created = datetime.now(UTC).isoformat(timespec="seconds")
     manifest: dict[str, Any] = {
         "format": FORMAT,
-        "created": created,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "spec": spec.to_dict(),
         "features": [feature.name for feature in FEATURES],
         "fields": sorted({name for record in indexed.records for name in record}),
@@ -175,38 +157,71 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
         "ranker_ms": ranker_ms,
         "versions": {name: _version(name) for name in LIBRARIES},
     }
-    # The id covers every file by its hash, and the moment: two exports are two bundles.
-    hashes = _hashes(folder)
-    manifest = {"id": _bundle_id(created, hashes), **manifest, "files": hashes}
-    _write_manifest(folder, manifest)
+    _seal(folder, manifest)
     with progress.step("answering the first requests"):
         # Three characters: in any script few enough tokens for the shortest bucket.
         query, user = str(catalog.items["title"].iloc[0])[:3], log.user_ids[0] if log.user_ids else "anonymous"
         write_warmup(Bundle.open(folder, verify=()), query, user)
-    manifest |= {"files": _hashes(folder), "export_seconds": round(time.monotonic() - started, 1)}
-    _write_manifest(folder, manifest)
-    return manifest
+    manifest["export_seconds"] = round(time.monotonic() - started, 1)
+    return _seal(folder, manifest)
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def _seal(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Writes the manifest with every file's hash, and the id, which covers the hashes and the moment."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return {str(path.relative_to(folder)): sha256(path) for path in paths}
+    hashes = {str(path.relative_to(folder)): sha256(path) for path in paths}
+    created = manifest["created"]
+    digest = hashlib.sha256(json.dumps([created, hashes], sort_keys=True).encode()).hexdigest()
+    sealed = {"id": f"b-{created[:10].replace('-', '')}-{digest[:8]}", **manifest, "files": hashes}
+    (folder / MANIFEST).write_text(json.dumps(sealed, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return sealed
 
 
-def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+def _read(settings: BundleSettings, progress: Progress) -> tuple[Catalog, Interactions]:
+    """Reads and validates the input; rows that were refused are listed beside the bundle."""
 
+    def refused(what: str) -> Path:
+        return settings.out.with_name(f"{settings.out.name}.rejected-{what}.jsonl")
 
-def _read_log(settings: BundleSettings, catalog: Catalog, progress: Progress) -> Interactions:
+    def reported(report: RowReport) -> None:
+        progress.note(str(report))
+        if not report.bad and report.bad_rows_path:
+            report.bad_rows_path.unlink()
+
+    with progress.step("reading the catalogue"):
+        catalog = read_catalog(settings.catalog, max_bad_share=settings.max_bad_rows, bad_rows_path=refused("catalog"))
+    reported(catalog.report)
     if settings.interactions is None:
-        return Interactions.empty()
+        return catalog, Interactions.empty()
     with progress.step("reading the interactions"):
-        rejected = settings.out.with_name(f"{settings.out.name}.rejected-interactions.jsonl")
         log = read_interactions(
-            settings.interactions, catalog.item_ids, max_bad_share=settings.max_bad_rows, bad_rows_path=rejected
+            settings.interactions,
+            catalog.item_ids,
+            max_bad_share=settings.max_bad_rows,
+            bad_rows_path=refused("interactions"),
         )
-    progress.note(str(log.report))
-    return log
+    reported(log.report)
+    return catalog, log
+
+
+def _train(
+    settings: BundleSettings,
+    spec: GraphSpec,
+    indexed: Indexed,
+    log: Interactions,
+    vectors: NDArray[np.float16],
+    encoder: OnnxEncoder,
+    progress: Progress,
+) -> tuple[Ranker, TrainingReport]:
+    builder = CaseBuilder(
+        indexed.items,
+        FaissTextSearch(vectors),
+        spec,
+        lambda queries: encoder.embed([query_text(spec.query_template, query) for query in queries]),
+    )
+    titles = [str(record["title"]) for record in indexed.records]
+    with progress.steps() as advanced:
+        return train_ranker(log, indexed.items, titles, builder, seed=settings.seed, advanced=advanced)
 
 
 def _spec(settings: BundleSettings, encoder: Encoder, log: Interactions) -> GraphSpec:
@@ -227,13 +242,13 @@ def _longest(encoder: Encoder, spec: GraphSpec) -> int:
     return min(encoder.max_length, max(256, spec.length_buckets[-1]))
 
 
-def _write_index(folder: Path, indexed: Indexed, catalog: Catalog, log: Interactions) -> None:
+def _write_index(folder: Path, indexed: Indexed, log: Interactions) -> None:
     indexed.items.save(folder / "items")
     Records.save(folder / "items", indexed.records)
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
     HistorySnapshot.of_log(user_ids, log.user, log.item, log.timestamp).save(folder / "history")
     now = float(log.timestamp[-1]) if len(log) else 0.0
-    popularity = Popularity.of_log(log.item, log.timestamp, len(catalog), now)
+    popularity = Popularity.of_log(log.item, log.timestamp, len(indexed.items), now)
     (folder / "popularity").mkdir()
     np.save(folder / "popularity" / "counts.npy", popularity.counts)
     np.save(folder / "popularity" / "trend.npy", popularity.trend)
@@ -288,11 +303,6 @@ def _spread(texts: Sequence[str], count: int) -> list[str]:
     """Texts from all over the catalogue, the longest among them."""
     chosen = list(texts[:: max(1, len(texts) // count)])[:count]
     return [*chosen, max(texts, key=len)]
-
-
-def _bundle_id(created: str, hashes: dict[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps([created, hashes], sort_keys=True).encode())
-    return f"b-{created[:10].replace('-', '')}-{digest.hexdigest()[:8]}"
 
 
 def _version(name: str) -> str:

@@ -57,7 +57,9 @@ def index_catalog(catalog: Catalog, text_template: str, typed: bool) -> Indexed:
     records = [_record(row) for row in frame.to_dict("records")]
     rendered = render_all(text_template, records)
     codes, texts = pd.factorize(np.asarray(rendered, object))
-    columns = {name: column(frame[name]) for name in frame.columns if name not in _NOT_FILTERED and _short(frame[name])}
+    columns = {
+        name: column(frame[name]) for name in frame.columns if name not in _NOT_FILTERED and _filterable(frame[name])
+    }
     items = Items(
         np.asarray([item_id.encode() for item_id in frame["item_id"]], "S"),
         codes.astype(np.int32),
@@ -75,9 +77,9 @@ def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _short(values: pd.Series[Any]) -> bool:
-    """Whether a column's words may become a filter's dictionary; free text is returned, not filtered on."""
-    return bool(values.map(lambda v: not isinstance(v, str) or len(v) <= LONGEST_WORD).all())
+def _filterable(values: pd.Series[Any]) -> bool:
+    """Whether a column may become a filter: free text and nested objects are returned, not filtered on."""
+    return bool(values.map(lambda v: len(v) <= LONGEST_WORD if isinstance(v, str) else not isinstance(v, dict)).all())
 
 
 def column(values: pd.Series[Any]) -> Column:

@@ -25,15 +25,15 @@ def write_repository(folder: Path, spec: GraphSpec, cpu_engine: str = ENGINE_FIL
     """Writes a repository that lacks only its engines.
 
     Args:
-        folder: Where to write; must not exist.
+        folder: Where to write; engines may be there already.
         spec: The graph.
         cpu_engine: The engine file that the encoder uses on a CPU.
     """
     for source in CHECKED_IN.glob("*/1/model.py"):
         target = folder / source.relative_to(CHECKED_IN)
-        target.parent.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     # Triton wants a version folder even where nothing is in it.
-    (folder / "search" / "1").mkdir(parents=True)
+    (folder / "search" / "1").mkdir(parents=True, exist_ok=True)
     (folder / "search" / "1" / ".keep").touch()
     write_configs(folder, spec, cpu_engine)
