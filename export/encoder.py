@@ -85,6 +85,8 @@ def load_encoder(source: str, pooling: Literal["auto", "mean", "cls"] = "auto") 
         EncoderError: Where it cannot be loaded, has no fast tokenizer or pad token, or wants a layer that is not
             supported.
     """
+    if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
+        raise EncoderError(f"--encoder {source!r}: no such folder; give one with config.json, weights and tokenizer")
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
         # Eager attention: the plainest graph, which ONNX Runtime's and TensorRT's fusions know.
