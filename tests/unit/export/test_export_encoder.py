@@ -225,8 +225,8 @@ def test_a_tokenizer_without_a_pad_token_is_refused_with_the_remedy(copied):
 def test_a_missing_folder_is_refused_with_what_to_give(tmp_path):
     text = refused(tmp_path / "no such encoder")
     assert "no such encoder" in text
-    assert "cannot be loaded" in text
-    assert "or a folder with config.json, weights and tokenizer" in text
+    assert "no such folder" in text
+    assert "give one with config.json, weights and tokenizer" in text
     assert "\n" not in text
 
 
