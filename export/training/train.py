@@ -49,7 +49,7 @@ class TrainingReport:
     validation_cases: int
     window_days: float
     heads: dict[str, int]
-    ndcg_at_10: dict[str, dict[str, float]]
+    ndcg_at_10: dict[str, dict[str, Any]]
     note: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -188,9 +188,9 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
     return total
 
 
-def _measured(model: Ranker, cases: Cases) -> dict[str, dict[str, float]]:
+def _measured(model: Ranker, cases: Cases) -> dict[str, dict[str, Any]]:
     """nDCG@10 by kind of request, over the candidates; cases without a right answer score 0, none is dropped."""
-    out: dict[str, dict[str, float]] = {}
+    out: dict[str, dict[str, Any]] = {}
     if not len(cases):
         return out
     with torch.no_grad():
@@ -207,7 +207,7 @@ def _measured(model: Ranker, cases: Cases) -> dict[str, dict[str, float]]:
         fused = -np.broadcast_to(np.arange(scores.shape[1], dtype=np.float64), scores.shape)
         out[str(kind)] = {
             "cases": int(mine.sum()),
-            "head": HEADS[head],  # type: ignore[dict-item]
+            "head": HEADS[head],
             "ranker": _ndcg(right, scores),
             "fusion": _ndcg(right, fused),
         }
