@@ -276,7 +276,7 @@ def test_the_command_line_needs_no_log(run, one_item, tiny_encoder, tmp_path):
 BAD_ARGUMENTS = {
     "a catalogue that is not there": ({"--catalog": "/nowhere/items.csv"}, "/nowhere/items.csv"),
     "a log that is not there": ({"--interactions": "/nowhere/events.csv"}, "/nowhere/events.csv"),
-    "an encoder that is not there": ({"--encoder": "/nowhere/encoder"}, "cannot be loaded"),
+    "an encoder that is not there": ({"--encoder": "/nowhere/encoder"}, "no such folder"),
     "a template with an unknown field": ({"--text-template": "{titel}"}, "did you mean 'title'?"),
     "a template with an open brace": ({"--text-template": "{title"}, "template"),
     "a template that formats a text as a number": ({"--text-template": "{price:.2f} | {title}"}, "template"),
