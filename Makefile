@@ -9,7 +9,7 @@ SHOP := build/complete-journey
 BUNDLE := build/demo
 
 # What a bundle is made from: change it, and `make demo` exports again.
-SOURCES := $(shell find export ensemble model_repository -name '*.py' ! -name server.py ! -path '*/stages/*')
+SOURCES := $(shell find export ensemble model_repository -name '*.py' ! -name server.py)
 
 .PHONY: help demo serve test lint format lock reports clean
 

@@ -28,7 +28,6 @@ from ensemble.bundle import Bundle, BundleError
 GLIBC = (2, 35)
 EXIT_TIMEOUT_SECONDS = 30
 START_TIMEOUT_SECONDS = 120.0
-INSTANCE = "_0_0"  # how Triton ends the name of a model's first instance
 _BACKENDS = Path(__file__).parent / "backends"
 
 
@@ -113,7 +112,7 @@ class Server:
         return self
 
     def is_ready(self) -> bool:
-        """Whether the graph answers. The server's own readiness would not notice a dead stage (server#7230)."""
+        """Whether the graph is loaded. It stays so when a stage's process dies: see `dead_stages`."""
         url = f"http://{self.endpoints.host}:{self.endpoints.http}/v2/models/search/ready"
         try:
             with urllib.request.urlopen(url, timeout=2) as reply:
@@ -132,15 +131,17 @@ class Server:
 
     def _stage_processes(self) -> dict[int, str]:
         """The stubs of this server, by process id; a stub's command line names its instance and our backends."""
+        stages = {stage.name for stage in self.bundle.spec.stages()}
         found = {}
         for process in psutil.Process().children(recursive=True):
             try:
                 line = process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
             except psutil.NoSuchProcess:
                 continue
-            names = [word for word in line if word.endswith(INSTANCE)]
+            # Triton names an instance <stage>_<group>_<number>.
+            names = [word.rsplit("_", 2)[0] for word in line if word.rsplit("_", 2)[0] in stages]
             if names and any(self._backends.name in word for word in line):
-                found[process.pid] = names[0].removesuffix(INSTANCE)
+                found[process.pid] = names[0]
         return found
 
     def logs(self) -> str:

@@ -28,7 +28,7 @@ Pooling = Literal["mean", "cls"]
 OPSET = 17  # the first with LayerNormalization as one operator, which FP16 keeps in FP32
 TOLERANCE_FP32 = 1e-4
 # These overflow or lose the last digits in half precision (TensorRT#2564, #4493).
-KEPT_IN_FP32 = ["LayerNormalization", "Softmax", "ReduceMean", "ReduceSum", "Pow", "Sqrt", "Div", "LpNormalization"]
+KEPT_IN_FP32 = ["LayerNormalization", "Softmax", "ReduceMean", "ReduceSum", "ReduceL2", "Clip", "Pow", "Sqrt", "Div"]
 
 
 class EncoderError(RuntimeError):
@@ -156,7 +156,13 @@ def _st_length(source: str) -> int | None:
 
 def _side_file(source: str, name: str) -> Path | None:
     """A file beside the weights, from a folder or the hub alike; None where there is none."""
-    found = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+    try:
+        found = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+    except OSError as error:
+        # Going on would mean to guess how the encoder pools.
+        raise EncoderError(
+            f"--encoder {source!r}: {name} cannot be looked up ({_first_line(error)}); give a complete local folder"
+        ) from None
     return Path(found) if found else None
 
 

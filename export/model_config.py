@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from ensemble.spec import SEARCH_INPUTS, SEARCH_OUTPUTS, WARMUPS, GraphSpec, Stage, Target, Tensor
+from ensemble.spec import SEARCH_INPUTS, SEARCH_OUTPUTS, TARGETS, WARMUPS, GraphSpec, Stage, Target, Tensor
 
 ENGINE_FILES = {
     "cpu": "model.onnx",
@@ -138,7 +138,7 @@ def config_files(spec: GraphSpec, cpu_engine: str = ENGINE_FILES["cpu"]) -> Iter
     """
     yield "search/config.pbtxt", rendered(ensemble_config(spec))
     for stage in spec.stages():
-        for target in ("cpu", "cuda", "tensorrt"):
+        for target in TARGETS:
             engine = cpu_engine if target == "cpu" and stage.name == "encoder" else None
             text = rendered(StageConfig(spec, stage, target, engine).message())
             yield f"{stage.name}/configs/{target}.pbtxt", text

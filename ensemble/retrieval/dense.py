@@ -83,7 +83,7 @@ class TorchTextSearch:
     """On a GPU (or any torch device): one fp16 matrix product and a top-k for the whole batch."""
 
     def __init__(self, vectors: NDArray[np.float16], device: str) -> None:
-        import torch  # noqa: PLC0415  only where a GPU is: torch costs a CPU server 300 MB and two seconds
+        import torch  # noqa: PLC0415  only where a GPU is: a CPU server does without torch
 
         self._torch = torch
         # A CPU has no fp16 matrix product worth the name; there the same code runs in float32 for its tests.

@@ -68,7 +68,6 @@ class Items:
     Attributes:
         ids: Sorted ids, bytes `[items]`.
         text: Row of the item's text vector, int32 `[items]`: items with equal texts share one.
-        price: float32 `[items]`, NaN where unknown.
         columns: The filterable fields.
     """
 

@@ -23,7 +23,7 @@ from ensemble.retrieval.dense import FaissTextSearch, TextSearch, TorchTextSearc
 from ensemble.retrieval.retriever import Candidates, Retriever
 from ensemble.triton import Tensors, strings
 
-RESERVE_MS = 2.0  # for finalize and the hops around it, which take 1 to 2 ms; see docs/design-notes.md
+RESERVE_MS = 2.0  # an allowance for finalize (0.3 ms in docs/reports/demo.json) and the hops around it
 
 
 class Retrieve:
