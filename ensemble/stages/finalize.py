@@ -89,9 +89,10 @@ class Finalize:
             order = order[mmr(scores[order], vectors, resolved.k, resolved.diversity)]
         order = order[: resolved.k]
         items = []
-        parts = contributions[: len(rows)] @ weights
-        # What all candidates share explains no order: a signal counts by how far it sets an item apart.
-        parts -= parts.mean(0, keepdims=True) if len(rows) else 0
+        if resolved.explain and len(rows):
+            # What all candidates share explains no order: a signal counts by how far it sets an item apart.
+            parts = contributions[: len(rows)] @ weights
+            parts -= parts.mean(0, keepdims=True)
         for position in order:
             item: dict[str, Any] = {"fields": self._fields(int(rows[position]), resolved.fields)}
             if resolved.explain:

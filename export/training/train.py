@@ -69,7 +69,8 @@ def train_ranker(
 ) -> tuple[Ranker, TrainingReport]:
     """Trains a ranker.
 
-    The log is split by time: of its last three windows the first two are learned from, the third is measured on.
+    The log is split by time: of its last three windows the first two are learned from, the third is measured on
+    (and ends the training, so that its figures are a little kind to the ranker).
     A window is 28 days, or a tenth of a shorter log.
 
     Args:
