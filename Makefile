@@ -11,16 +11,22 @@ BUNDLE := build/demo
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble model_repository -name '*.py' ! -name server.py)
 
-.PHONY: help demo serve test lint format lock reports clean
+.PHONY: help demo serve eval bench-retrieval test lint format lock reports clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 demo: $(BUNDLE)/manifest.json ## set up, export a supermarket's year, serve it, ask three questions, measure
 	@$(BIN)/python client/bench/demo.py --bundle $(BUNDLE) --shop $(SHOP)
 
 serve: $(BUNDLE)/manifest.json ## the demo's server, left running on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
 	@$(BIN)/fuserank serve $(BUNDLE)
+
+eval: $(BUNDLE)/manifest.json ## what share of the right items retrieval finds, on three shops with known answers
+	@$(BIN)/python client/bench/eval_retrieval.py --bundle $(BUNDLE) --shop $(SHOP)
+
+bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items
+	@$(BIN)/python client/bench/bench_retrieval.py --bundle $(BUNDLE) --shop $(SHOP)
 
 test: $(READY) ## unit tests, then functional tests against a real Triton
 	$(BIN)/python -m pytest tests/unit tests/functional

@@ -13,7 +13,9 @@ from typing import Any
 from ensemble.features import FEATURES
 from ensemble.history import HistorySnapshot
 from ensemble.mapped import mapped
-from ensemble.retrieval.items import Items, Popularity, Records
+from ensemble.retrieval.index import CatalogIndex, Learned
+from ensemble.retrieval.items import Items, Records
+from ensemble.retrieval.popularity import Popularity
 from ensemble.spec import GraphSpec, SpecError
 
 FORMAT = 1
@@ -131,13 +133,20 @@ class Bundle:
     @cached_property
     def popularity(self) -> Popularity:
         """All users' events by item, as of the export."""
-        folder = self.root / "index" / "popularity"
-        return Popularity(mapped(folder / "counts.npy"), mapped(folder / "trend.npy"))
+        return Popularity.open(self.root / "index" / "popularity")
 
     @cached_property
     def vectors(self) -> Any:
         """Text vectors, fp16 `[texts, dim]`."""
         return mapped(self.root / "index" / "vectors.npy")
+
+    def catalog(self, device: str) -> CatalogIndex:
+        """What is searched; on a GPU the vectors lie in its memory."""
+        return CatalogIndex.open(self.root / "index", self.items, device)
+
+    def learned(self, device: str) -> Learned:
+        """What the log taught, as of the export."""
+        return Learned.open(self.root / "index", device)
 
     @cached_property
     def histories(self) -> HistorySnapshot:

@@ -1,4 +1,4 @@
-"""The wire contract of the `search` graph: tensor names, limits, options and the errors about them.
+"""The wire contract of `search`, `similar` and `suggest`: limits, options and the errors about them.
 
 Plain values only: nothing here reads a file or knows Triton. `client/` repeats none of this; it sends the
 options as JSON and lets the server be the one judge of them.
@@ -10,9 +10,9 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -23,7 +23,12 @@ MAX_USER_ID_BYTES = 256
 MAX_OPTIONS_BYTES = 65_536
 MAX_HISTORY = 1_000
 MAX_DEADLINE_MS = 60_000
+MAX_ITEM_ID_BYTES = 1_024
+MAX_TEXT_BYTES = 4_096
+MAX_PREFIX_BYTES = 1_024
+MAX_SUGGESTIONS = 50
 DEFAULT_K = 10
+DEFAULT_SUGGESTIONS = 10
 
 HEADS = ("relevance", "click", "purchase")
 
@@ -100,6 +105,20 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     fields: list[str] | None = None
 
 
+class SimilarOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Everything a caller of `similar` may ask for beyond the item or the text."""
+
+    k: Annotated[int, msgspec.Meta(ge=1, le=MAX_K)] = DEFAULT_K
+    filter: dict[str, Any] | None = None
+    fields: list[str] | None = None
+
+
+class SuggestOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Everything a caller of `suggest` may ask for beyond the prefix."""
+
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_SUGGESTIONS)] = DEFAULT_SUGGESTIONS
+
+
 # What each option allows, in words; errors quote it.
 _ALLOWED = {
     "k": f"an integer from 1 to {MAX_K}",
@@ -116,9 +135,11 @@ _ALLOWED = {
     "deadline_ms": f"a number of milliseconds above 0, up to {MAX_DEADLINE_MS:,}",
     "explain": "true or false",
     "fields": "a list of catalogue field names",
+    "count": f"an integer from 1 to {MAX_SUGGESTIONS}",
 }
 _WEIGHT = "a finite number from 0 to 1,000, with at least one above 0"
-_KNOWN = {"": Options, "context": Context, "objective": Objective}
+_INNER = {"context": Context, "objective": Objective}
+AnyOptions = TypeVar("AnyOptions", Options, SimilarOptions, SuggestOptions)
 
 
 def parse_options(raw: bytes) -> Options:
@@ -130,28 +151,42 @@ def parse_options(raw: bytes) -> Options:
     Raises:
         InvalidRequestError: Names the option, what it held, and what is allowed.
     """
-    if len(raw) > MAX_OPTIONS_BYTES:
-        raise InvalidRequestError("OPTIONS", NotJson(f"{len(raw):,} bytes"), f"at most {MAX_OPTIONS_BYTES:,} bytes")
-    try:
-        # The standard parser and not msgspec's: it lets NaN through, so that the error can name its field.
-        value = json.loads(decode_utf8("OPTIONS", raw) or "{}")
-    except InvalidRequestError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(
-            "OPTIONS", NotJson(f"malformed JSON ({error})"), "a JSON object, {} for defaults"
-        ) from None
-    if not isinstance(value, dict):
-        raise InvalidRequestError("OPTIONS", value, "a JSON object, {} for defaults")
-    if b"\\u" in raw:
-        _refuse_surrogates(value)
-    _refuse_unknown(value)
-    try:
-        options = msgspec.convert(value, Options)
-    except msgspec.ValidationError as error:
-        raise _explained(value, error) from None
+    options = _typed(raw, Options, _INNER)
     _refuse_unusable(options)
     return options
+
+
+def parse_similar_options(raw: bytes) -> SimilarOptions:
+    """Parses and validates `OPTIONS` of `similar`; see `parse_options`."""
+    return _typed(raw, SimilarOptions, {})
+
+
+def parse_suggest_options(raw: bytes) -> SuggestOptions:
+    """Parses and validates `OPTIONS` of `suggest`; see `parse_options`."""
+    return _typed(raw, SuggestOptions, {})
+
+
+def bounded(field: str, raw: bytes, limit: int) -> str:
+    """Decodes a request string of at most `limit` bytes.
+
+    Raises:
+        InvalidRequestError: Where it is longer, or not UTF-8.
+    """
+    if len(raw) > limit:
+        raise InvalidRequestError(field, NotJson(f"{len(raw):,} bytes"), f"at most {limit:,} bytes")
+    return decode_utf8(field, raw)
+
+
+def check_fields(names: Iterable[str], known: Collection[str]) -> None:
+    """Checks `OPTIONS.fields` against the catalogue's fields.
+
+    Raises:
+        InvalidRequestError: Where the catalogue lacks one, naming the nearest that it has.
+    """
+    for name in names:
+        if name not in known:
+            found = NotJson(f"{name!r}, which the catalogue has not")
+            raise InvalidRequestError("OPTIONS.fields", found, nearest(name, known))
 
 
 def decode_utf8(field: str, raw: bytes) -> str:
@@ -185,6 +220,35 @@ def epoch_seconds(timestamp: float | str) -> float:
     return seconds
 
 
+def _typed(raw: bytes, struct: type[AnyOptions], inner: Mapping[str, type[msgspec.Struct]]) -> AnyOptions:
+    """Reads an options object whose named parts are objects themselves."""
+    value = _json_object(raw)
+    _refuse_unknown(value, {"": struct, **inner})
+    try:
+        return msgspec.convert(value, struct)
+    except msgspec.ValidationError as error:
+        raise _explained(value, error) from None
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    if len(raw) > MAX_OPTIONS_BYTES:
+        raise InvalidRequestError("OPTIONS", NotJson(f"{len(raw):,} bytes"), f"at most {MAX_OPTIONS_BYTES:,} bytes")
+    try:
+        # The standard parser and not msgspec's: it lets NaN through, so that the error can name its field.
+        value = json.loads(decode_utf8("OPTIONS", raw) or "{}")
+    except InvalidRequestError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(
+            "OPTIONS", NotJson(f"malformed JSON ({error})"), "a JSON object, {} for defaults"
+        ) from None
+    if not isinstance(value, dict):
+        raise InvalidRequestError("OPTIONS", value, "a JSON object, {} for defaults")
+    if b"\\u" in raw:
+        _refuse_surrogates(value)
+    return value
+
+
 def _refuse_surrogates(value: dict[str, Any]) -> None:
     """JSON's escapes can spell half a character, which is no text and cannot be encoded again."""
     try:
@@ -194,8 +258,8 @@ def _refuse_surrogates(value: dict[str, Any]) -> None:
         raise InvalidRequestError("OPTIONS", found, "UTF-8 text") from None
 
 
-def _refuse_unknown(value: dict[str, Any]) -> None:
-    for place, struct in _KNOWN.items():
+def _refuse_unknown(value: dict[str, Any], structs: Mapping[str, type[msgspec.Struct]]) -> None:
+    for place, struct in structs.items():
         inner = value.get(place) if place else value
         known = struct.__struct_fields__
         for name in inner if isinstance(inner, dict) else ():

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.history import History
-from ensemble.retrieval.items import Items, Popularity
+from ensemble.retrieval.items import Items
+from ensemble.retrieval.popularity import Popularity
 
 FloatArray = NDArray[np.float32]
 DAY = 86_400.0
@@ -30,9 +31,14 @@ class Feature:
 FEATURES: tuple[Feature, ...] = (
     Feature("text_score", "text", "cosine of query and item text; missing without a query"),
     Feature("text_rank", "text", "log position by text score"),
+    Feature("lexical_score", "lexical", "log BM25 with its boosts; missing where no word matches"),
+    Feature("lexical_rank", "lexical", "log position by that score"),
     Feature("popularity", "popularity", "log of all users' events with the item"),
     Feature("trend", "popularity", "log of the same, halved for every 28 days of age"),
-    Feature("popular_rank", "popularity", "log position by trend among what matches the query"),
+    Feature("trending_score", "popularity", "log of the trend, multiplied where place, hour and weekday have it more"),
+    Feature("trending_rank", "popularity", "log position by that score among what matches the query"),
+    Feature("age", "new", "log of days since the item came; missing where unknown"),
+    Feature("new_rank", "new", "log position among new items"),
     Feature(
         "personal_frequency",
         "personal",
@@ -41,6 +47,12 @@ FEATURES: tuple[Feature, ...] = (
     Feature("personal_recency", "personal", "log of days since the last of them"),
     Feature("personal_share", "personal", "the item's share in all the user's events"),
     Feature("personal_rank", "personal", "log position among the user's own items"),
+    Feature("collaborative_score", "collaborative", "dot product of the item's factors and the user's"),
+    Feature("collaborative_rank", "collaborative", "log position by that score"),
+    Feature("content_score", "content", "cosine of the item's text and what the user had lately"),
+    Feature("content_rank", "content", "log position by that cosine"),
+    Feature("graph_score", "graph", "nearness to the user and the query's entities in the knowledge graph"),
+    Feature("graph_rank", "graph", "log position by that nearness"),
     Feature("category_share", "taste", "share of the user's events in the item's category"),
     Feature("brand_share", "taste", "share of the user's events with the item's brand"),
     Feature("price", "price", "log of the price; missing where unknown"),
@@ -50,6 +62,25 @@ FEATURES: tuple[Feature, ...] = (
 )
 SIGNALS: tuple[str, ...] = tuple(dict.fromkeys(feature.signal for feature in FEATURES))
 POSITION = {feature.name: i for i, feature in enumerate(FEATURES)}
+_RANKS = {
+    "dense": "text_rank",
+    "lexical": "lexical_rank",
+    "trending": "trending_rank",
+    "new": "new_rank",
+    "history": "personal_rank",
+    "collaborative": "collaborative_rank",
+    "content": "content_rank",
+    "graph": "graph_rank",
+}
+# Whether a channel's score enters as log(1 + x).
+_SCORES = {
+    "dense": ("text_score", False),
+    "lexical": ("lexical_score", True),
+    "trending": ("trending_score", True),
+    "collaborative": ("collaborative_score", False),
+    "content": ("content_score", False),
+    "graph": ("graph_score", False),
+}
 
 
 @dataclass(frozen=True)
@@ -58,12 +89,12 @@ class Evidence:
 
     Attributes:
         rows: Item rows, int32 `[candidates]`.
-        text_score: Cosine, float32 `[candidates]`.
+        scores: The score in each channel's list, by channel name, float32 `[candidates]`.
         ranks: Position from 0 in each channel's list, by channel name, float32 `[candidates]`.
     """
 
     rows: NDArray[np.int32]
-    text_score: FloatArray
+    scores: dict[str, FloatArray]
     ranks: dict[str, FloatArray]
 
 
@@ -119,16 +150,16 @@ def featurise(
     rows, seen = evidence.rows, taste.seen
     out = np.full((len(rows), len(FEATURES)), np.nan, np.float32)
     column = POSITION
-    out[:, column["text_score"]] = evidence.text_score
-    for feature, channel in (
-        ("text_rank", "dense"),
-        ("popular_rank", "popular"),
-        ("personal_rank", "history"),
-    ):
+    for channel, name in _RANKS.items():
         if channel in evidence.ranks:
-            out[:, column[feature]] = np.log1p(evidence.ranks[channel])
+            out[:, column[name]] = np.log1p(evidence.ranks[channel])
+    for channel, (name, damped) in _SCORES.items():
+        if channel in evidence.scores:
+            scores = evidence.scores[channel]
+            out[:, column[name]] = np.log1p(np.maximum(scores, 0.0)) if damped else scores
     out[:, column["popularity"]] = np.log1p(popularity.counts[rows])
     out[:, column["trend"]] = np.log1p(popularity.trend[rows])
+    out[:, column["age"]] = np.log1p(np.maximum(now - popularity.arrived[rows], 0) / DAY)
     if taste.total:
         position = np.minimum(np.searchsorted(seen.rows, rows), len(seen.rows) - 1)
         own = np.flatnonzero(seen.rows[position] == rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from ensemble.backends.session import open_session
@@ -12,6 +13,8 @@ from ensemble.contract import InvalidRequestError
 from ensemble.stages.finalize import Finalize
 from ensemble.stages.preprocess import Preprocess
 from ensemble.stages.retrieve import Retrieve
+from ensemble.stages.similar import Similar
+from ensemble.stages.suggest import Suggest
 from ensemble.triton import Stage, Tensors, strings
 
 
@@ -50,16 +53,44 @@ class LocalGraph:
         for name, stage in self._stages.items():
             inputs = {tensor: tensors[tensor] for tensor in wanted[name]}
             yield name, inputs
-            answer = stage.execute([inputs])[0]
-            if isinstance(answer, InvalidRequestError):
-                raise answer
-            outputs = answer
+            outputs = _answer(stage, inputs)
             tensors |= outputs
         yield "search", outputs
 
     def search(self, query: str = "", user: str = "", **options: Any) -> Tensors:
         """Answers one request; returns the graph's outputs by name."""
         return dict(self.steps([(query, user, options)]))["search"]
+
+
+    def similar(self, item_id: str = "", text: str = "", **options: Any) -> Tensors:
+        """Answers one request of `similar`; returns its outputs by name.
+
+        Raises:
+            InvalidRequestError: As the stage says.
+        """
+        inputs = _row(ITEM_ID=item_id, TEXT=text, OPTIONS=json.dumps(options))
+        return _answer(self._similar, inputs)
+
+    def suggest(self, prefix: str, **options: Any) -> Tensors:
+        """Answers one request of `suggest`; returns its outputs by name.
+
+        Raises:
+            InvalidRequestError: As the stage says.
+        """
+        return _answer(self._suggest, _row(PREFIX=prefix, OPTIONS=json.dumps(options)))
+
+    def call(self, model: str, inputs: Tensors, outputs: Sequence[str]) -> Tensors:
+        """Calls one stage as `similar` does; see `ensemble.triton.called`."""
+        answer = _answer(self._stages[model], inputs)
+        return {name: answer[name] for name in outputs}
+
+    @cached_property
+    def _similar(self) -> Similar:
+        return Similar(self.bundle, self.call)
+
+    @cached_property
+    def _suggest(self) -> Suggest:
+        return Suggest.open(self.bundle.root, "cpu")
 
 
 class _Engine:
@@ -71,3 +102,15 @@ class _Engine:
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors]:
         return [dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True)) for inputs in requests]
+
+
+def _row(**values: str) -> Tensors:
+    """The inputs of a request of one row."""
+    return {name: strings([[value.encode()]]) for name, value in values.items()}
+
+
+def _answer(stage: Stage | _Engine, inputs: Tensors) -> Tensors:
+    answer = stage.execute([inputs])[0]
+    if isinstance(answer, InvalidRequestError):
+        raise answer
+    return answer

@@ -78,6 +78,30 @@ def _popularity(features: NDArray[np.float32], query: str) -> str:
     return f"{count:,} events of all users" if count else "nobody has had it yet"
 
 
+def _lexical(features: NDArray[np.float32], query: str) -> str:
+    if not query.strip():
+        return "no query"
+    matched = not math.isnan(_value(features, "lexical_score"))
+    return f"has words of “{query}”" if matched else "shares no word with the query"
+
+
+def _new(features: NDArray[np.float32], query: str) -> str:
+    del query
+    age = _value(features, "age")
+    return "unknown since when" if math.isnan(age) else f"here for {_counted(round(math.expm1(age)), 'day')}"
+
+
+def _ranked(name: str, found: str, missing: str) -> Callable[[NDArray[np.float32], str], str]:
+    """A sentence for a channel that only has a position to tell."""
+
+    def sentence(features: NDArray[np.float32], query: str) -> str:
+        del query
+        rank = _value(features, name)
+        return missing if math.isnan(rank) else f"{found} (number {round(math.expm1(rank)) + 1:,})"
+
+    return sentence
+
+
 def _personal(features: NDArray[np.float32], query: str) -> str:
     del query
     frequency, recency = _value(features, "personal_frequency"), _value(features, "personal_recency")
@@ -117,8 +141,13 @@ def _price(features: NDArray[np.float32], query: str) -> str:
 
 _SENTENCES: dict[str, Callable[[NDArray[np.float32], str], str]] = {
     "text": _text,
+    "lexical": _lexical,
     "popularity": _popularity,
+    "new": _new,
     "personal": _personal,
+    "collaborative": _ranked("collaborative_rank", "chosen by users like you", "no sign from users like you"),
+    "content": _ranked("content_rank", "like what you had lately", "unlike what you had lately"),
+    "graph": _ranked("graph_rank", "related to what you had or asked for", "not related to what you had or asked for"),
     "taste": _taste,
     "price": _price,
 }

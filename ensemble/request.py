@@ -33,11 +33,13 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     explain: bool
     fields: list[str]
     query: str
+    context: dict[str, str]  # region and store, as far as named
     history_unknown: int
     degraded: list[str]
     started_ns: int
     finished_ns: int  # when preprocess was done
     deadline_ns: int  # 0: none
+    kind: str = ""  # whose weights of the channels hold, such as "similar"; empty: it follows from the request
 
     @property
     def history(self) -> History:

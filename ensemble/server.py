@@ -88,7 +88,7 @@ class Server:
         self._triton = TritonServer(path=binary, libs_path=distribution.get_libs_path(), config=config, verbose=verbose)
 
     def start(self, timeout: float = START_TIMEOUT_SECONDS) -> Self:
-        """Starts the server and waits until the graph answers.
+        """Starts the server and waits until all models are ready.
 
         Args:
             timeout: Seconds to wait at most.
@@ -112,8 +112,12 @@ class Server:
         return self
 
     def is_ready(self) -> bool:
-        """Whether the graph is loaded. It stays so when a stage's process dies: see `dead_stages`."""
-        url = f"http://{self.endpoints.host}:{self.endpoints.http}/v2/models/search/ready"
+        """Whether all models are loaded. They stay so when a stage's process dies: see `dead_stages`."""
+        companions = (model.name for model in self.bundle.spec.companions())
+        return all(self._answers(f"models/{name}/ready") for name in ("search", *companions))
+
+    def _answers(self, path: str) -> bool:
+        url = f"http://{self.endpoints.host}:{self.endpoints.http}/v2/{path}"
         try:
             with urllib.request.urlopen(url, timeout=2) as reply:
                 return bool(reply.status == 200)
@@ -131,7 +135,7 @@ class Server:
 
     def _stage_processes(self) -> dict[int, str]:
         """The stubs of this server, by process id; a stub's command line names its instance and our backends."""
-        stages = {stage.name for stage in self.bundle.spec.stages()}
+        stages = {stage.name for stage in self.bundle.spec.models()}
         found = {}
         for process in psutil.Process().children(recursive=True):
             try:

@@ -19,7 +19,32 @@ DType = Literal["BYTES", "INT32", "INT64", "FP32"]
 Target = Literal["cpu", "cuda", "tensorrt"]
 Clock = Literal["log", "wall"]
 TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
-WARMUPS = ("query", "user", "both")  # the kinds of real requests that warm the Python stages
+CHANNELS = ("dense", "lexical", "history", "trending", "new", "content", "collaborative", "graph")
+# By kind of request; measured on Complete Journey, see docs/design-notes.md. An export with a log tunes its own.
+CHANNEL_WEIGHTS: Mapping[str, Mapping[str, float]] = {
+    "query": {"dense": 1.0, "lexical": 1.0, "trending": 0.5, "new": 0.1, "graph": 0.2},
+    "both": {
+        "dense": 0.1,
+        "lexical": 0.2,
+        "history": 1.0,
+        "trending": 1.0,
+        "new": 0.1,
+        "collaborative": 0.3,
+        "content": 0.1,
+        "graph": 0.2,
+    },
+    "user": {
+        "history": 1.0,
+        "trending": 0.3,
+        "new": 0.1,
+        "collaborative": 0.5,
+        "content": 0.1,
+        "graph": 0.3,
+    },
+    "similar": {"dense": 1.0, "lexical": 0.5, "content": 1.0, "collaborative": 0.5, "graph": 0.5},
+}
+LEXICAL_FIELDS: Mapping[str, float] = {"title": 3.0, "brand": 1.5, "category": 1.5, "description": 1.0}
+WARMUPS = ("query", "user", "both")  # the kinds of real requests that warm the Python stages of `search`
 
 
 class SpecError(ValueError):
@@ -56,6 +81,7 @@ class Stage:
     instances: tuple[int, int] = (1, 1)  # where all is on the CPU, and where the engines are on a GPU
     threads: int = 1  # of an engine on a CPU, within one operator; 0 takes every core
     on_device: bool = False  # one instance on every GPU where the target has GPUs; on the CPU otherwise
+    warmups: tuple[str, ...] = WARMUPS  # of a Python stage: the kinds of real requests that warm it
 
 
 @dataclass(frozen=True)
@@ -69,6 +95,8 @@ class GraphSpec:
         candidates: How many candidates are ranked when the deadline leaves time; a bucket.
         dense_texts: How many nearest distinct texts the dense channel takes; their items are the candidates.
         channel_depth: How many items of each channel take part in fusion.
+        channel_weights: What each channel's vote counts in fusion, by kind of request; one left out is not asked.
+        lexical_fields: Which catalogue fields' words are searched, and what a match in each counts.
         max_batch: Largest batch of any stage.
         pad_token_id: Token id that pads a query.
         query_template: Wraps a query for encoders that want a prefix; `{query}` stands for it.
@@ -83,7 +111,11 @@ class GraphSpec:
     candidate_buckets: tuple[int, ...] = (32, 64, 128, 256)
     candidates: int = 128
     dense_texts: int = 300
-    channel_depth: int = 256
+    channel_depth: int = 512
+    channel_weights: Mapping[str, Mapping[str, float]] = field(
+        default_factory=lambda: {kind: dict(weights) for kind, weights in CHANNEL_WEIGHTS.items()}
+    )
+    lexical_fields: Mapping[str, float] = field(default_factory=lambda: dict(LEXICAL_FIELDS))
     max_batch: int = 32
     pad_token_id: int = 0
     query_template: str = "{query}"
@@ -99,6 +131,17 @@ class GraphSpec:
                 raise SpecError(f"spec.{name}: found {buckets}; allowed: increasing positive numbers")
         if self.candidates not in self.candidate_buckets:
             raise SpecError(f"spec.candidates: found {self.candidates}; allowed: one of {self.candidate_buckets}")
+        if set(self.channel_weights) != set(CHANNEL_WEIGHTS):
+            raise SpecError(
+                f"spec.channel_weights: found weights for {sorted(self.channel_weights)}; "
+                f"allowed: for each of {', '.join(CHANNEL_WEIGHTS)}"
+            )
+        for kind, weights in self.channel_weights.items():
+            for name, weight in weights.items():
+                if name not in CHANNELS:
+                    raise SpecError(f"spec.channel_weights.{kind}.{name}: unknown; known: {nearest(name, CHANNELS)}")
+                if not 0 <= weight < float("inf"):
+                    raise SpecError(f"spec.channel_weights.{kind}.{name}: found {weight}; allowed: 0 or more")
         if "{query}" not in self.query_template:
             raise SpecError(f"spec.query_template: found {self.query_template!r}; allowed: a text with {{query}} in it")
 
@@ -147,6 +190,21 @@ class GraphSpec:
                   SEARCH_OUTPUTS, queue),
         )  # fmt: skip
 
+    def companions(self) -> tuple[Stage, ...]:
+        """The models of their own beside `search`."""
+        queue = Queue(max_size=256, timeout_us=1_000_000)
+        # Who types waits for the next letter at most: a completion that comes later is worth nothing.
+        typing = Queue(max_size=64, timeout_us=200_000)
+        return (
+            # It calls the encoder and `retrieve`, which Triton lets nobody do before the server is ready: no warm-up.
+            Stage("similar", "python", SIMILAR_INPUTS, SEARCH_OUTPUTS, queue, warmups=()),
+            Stage("suggest", "python", SUGGEST_INPUTS, SUGGEST_OUTPUTS, typing, warmups=("prefix",)),
+        )
+
+    def models(self) -> tuple[Stage, ...]:
+        """Every model of the repository but the ensemble itself."""
+        return (*self.stages(), *self.companions())
+
 
 SEARCH_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("QUERY", "USER_ID", "OPTIONS"))
 SEARCH_OUTPUTS = (
@@ -155,3 +213,6 @@ SEARCH_OUTPUTS = (
     Tensor("ITEM", "BYTES", (-1,)),
     Tensor("STATUS", "BYTES", (1,)),
 )
+SIMILAR_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("ITEM_ID", "TEXT", "OPTIONS"))
+SUGGEST_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("PREFIX", "OPTIONS"))
+SUGGEST_OUTPUTS = (Tensor("SUGGESTION", "BYTES", (-1,)), Tensor("SCORE", "FP32", (-1,)))

@@ -10,8 +10,10 @@ import importlib.metadata
 import json
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,12 +27,17 @@ from ensemble.backends.session import open_session
 from ensemble.bundle import FORMAT, MANIFEST, Bundle, sha256
 from ensemble.features import FEATURES
 from ensemble.history import HistorySnapshot
-from ensemble.retrieval.dense import FaissTextSearch
-from ensemble.retrieval.items import Popularity, Records
+from ensemble.retrieval.index import CatalogIndex, Learned
+from ensemble.retrieval.items import Records
+from ensemble.retrieval.lexical import LexicalIndex
+from ensemble.retrieval.suggest import Suggester, phrases
+from ensemble.retrieval.vectors import build_index
 from ensemble.spec import Clock, GraphSpec
 from ensemble.text import query_text
+from export.embedding import Engine, embed_texts
 from export.encoder import VARIANTS, Encoder, OnnxEncoder, load_encoder, write_engines, write_fp16
 from export.index import Indexed, index_catalog
+from export.learning import Shop, learn, popularity_before
 from export.model_config import ENGINE_FILES
 from export.progress import Progress
 from export.repository import write_repository
@@ -38,11 +45,14 @@ from export.sources import Catalog, InputError, Interactions, RowReport, read_ca
 from export.sources.rows import file_format
 from export.training.cases import CaseBuilder
 from export.training.model import Ranker, export_ranker
-from export.training.train import TrainingReport, objective, train_ranker
+from export.training.train import TrainingReport, objective, train_ranker, tuned_weights
 from export.warmup import write_warmup
 
 Precision = Literal["fp32", "int8"]
-LIBRARIES = ("fuserank", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "faiss-cpu", "numpy")
+LIBRARIES = (
+    *("fuserank", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy"),
+    *("faiss-cpu", "tantivy", "jieba", "implicit", "torch-geometric"),
+)
 PARITY_TEXTS = 256
 RANKER_TOLERANCE = 1e-4
 STALE_AFTER_DAYS = 30
@@ -65,6 +75,9 @@ class BundleSettings:
         max_bad_rows: Share of bad input rows above which the export fails.
         seed: Of everything random.
         force: Replace what is at `out`.
+        engine: What embeds the texts: `plain` in this process, `ray` with Ray Data.
+        ray_address: A Ray cluster's address; None starts Ray here.
+        milvus: URI of a Milvus that takes the vectors; its token is the environment's FUSERANK_MILVUS_TOKEN.
     """
 
     catalog: Path
@@ -79,6 +92,9 @@ class BundleSettings:
     max_bad_rows: float = 0.05
     seed: int = 13
     force: bool = False
+    engine: Engine = "plain"
+    ray_address: str | None = None
+    milvus: str | None = None
 
 
 def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]:
@@ -122,11 +138,14 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     with progress.step("exporting the encoder in fp32, fp16, int8"):
         encoder_report = write_engines(encoder, encoder_folder, _spread(indexed.texts, PARITY_TEXTS))
     engine = VARIANTS[settings.precision][0] if settings.precision in VARIANTS else ENGINE_FILES["cpu"]
-    exported = OnnxEncoder(encoder_folder / engine, encoder.tokenizer, encoder.pad_id, _longest(encoder, spec))
-    vectors, embedding = _embed(exported, indexed.texts, progress)
+    longest = _longest(encoder, spec)
+    exported = OnnxEncoder(encoder_folder / engine, encoder.tokenizer, encoder.pad_id, longest)
+    vectors, embedding = _embed(settings, encoder, encoder_folder / engine, longest, indexed.texts, progress)
     np.save(folder / "index" / "vectors.npy", vectors)
+    shop = Shop(indexed.items, indexed.titles, indexed.created)
+    search = _write_search(folder / "index", indexed, log, shop, vectors, spec, settings, progress)
 
-    ranker, trained = _train(settings, spec, indexed, log, vectors, exported, progress)
+    ranker, trained, spec, search["fusion"] = _train(settings, spec, folder / "index", log, shop, exported, progress)
     spec = replace(spec, objective=objective(trained))
     with progress.step("exporting the ranker"):
         ranker_report, ranker_ms = _write_ranker(ranker, ranker_folder, spec)
@@ -153,17 +172,34 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
         },
         "encoder": encoder_report,
         "embedding": embedding,
+        "search": search,
         "ranker": {**trained.to_dict(), **ranker_report},
         "ranker_ms": ranker_ms,
         "versions": {name: _version(name) for name in LIBRARIES},
     }
-    _seal(folder, manifest)
+    sealed = _seal(folder, manifest)
     with progress.step("answering the first requests"):
         # Three characters: in any script few enough tokens for the shortest bucket.
         query, user = str(catalog.items["title"].iloc[0])[:3], log.user_ids[0] if log.user_ids else "anonymous"
         write_warmup(Bundle.open(folder, verify=()), query, user)
+    if settings.milvus:
+        with progress.step("filling Milvus", len(indexed.items)) as advanced:
+            manifest["milvus"] = _fill_milvus(settings.milvus, str(sealed["id"]), indexed, vectors, advanced)
     manifest["export_seconds"] = round(time.monotonic() - started, 1)
     return _seal(folder, manifest)
+
+
+def _fill_milvus(
+    uri: str, bundle: str, indexed: Indexed, vectors: NDArray[np.float16], advanced: Callable[[int], None]
+) -> dict[str, Any]:
+    from export.milvus import MilvusLoadError, collection_name, fill_collection  # noqa: PLC0415  an extra
+
+    token = os.environ.get("FUSERANK_MILVUS_TOKEN", "")
+    try:
+        filled = fill_collection(uri, token, collection_name(bundle), indexed.items, vectors, advanced=advanced)
+    except MilvusLoadError as error:
+        raise InputError(f"--milvus {uri}: {error}") from None
+    return {"uri": uri, **filled}
 
 
 def _seal(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -207,21 +243,35 @@ def _read(settings: BundleSettings, progress: Progress) -> tuple[Catalog, Intera
 def _train(
     settings: BundleSettings,
     spec: GraphSpec,
-    indexed: Indexed,
+    index: Path,
     log: Interactions,
-    vectors: NDArray[np.float16],
+    shop: Shop,
     encoder: OnnxEncoder,
     progress: Progress,
-) -> tuple[Ranker, TrainingReport]:
+) -> tuple[Ranker, TrainingReport, GraphSpec, dict[str, Any]]:
+    """Tunes the fusion, then trains the ranker on what it finds; returns also the tuned spec and its report."""
+    catalog = CatalogIndex.open(index, shop.items, "cpu")
     builder = CaseBuilder(
-        indexed.items,
-        FaissTextSearch(vectors),
-        spec,
-        lambda queries: encoder.embed([query_text(spec.query_template, query) for query in queries]),
+        catalog, spec, lambda queries: encoder.embed([query_text(spec.query_template, query) for query in queries])
     )
-    titles = [str(record["title"]) for record in indexed.records]
-    with progress.steps() as advanced:
-        return train_ranker(log, indexed.items, titles, builder, seed=settings.seed, advanced=advanced)
+    with tempfile.TemporaryDirectory() as earlier, progress.steps() as advanced:
+        known: list[Learned] = []
+
+        def learned_before(moment: float) -> Learned:
+            # Vectors are learned once, before the first window: what a window holds must not reach its features,
+            # and once more for every window would take minutes. Counting is quick, so counts are each window's own.
+            if not known:
+                steps = "what the channels knew before"
+                known.append(
+                    learn(Path(earlier), log, shop, moment, settings.seed, lambda *at: advanced(steps, *at))[0]
+                )
+            return replace(known[0], popularity=popularity_before(log, shop, moment))
+
+        weights, tuning = tuned_weights(log, shop, builder, learned_before, settings.seed, advanced)
+        spec = replace(spec, channel_weights={**spec.channel_weights, **weights})
+        builder = replace(builder, spec=spec)
+        ranker, report = train_ranker(log, shop, builder, learned_before, seed=settings.seed, advanced=advanced)
+    return ranker, report, spec, tuning
 
 
 def _spec(settings: BundleSettings, encoder: Encoder, log: Interactions) -> GraphSpec:
@@ -247,23 +297,53 @@ def _write_index(folder: Path, indexed: Indexed, log: Interactions) -> None:
     Records.save(folder / "items", indexed.records)
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
     HistorySnapshot.of_log(user_ids, log.user, log.item, log.timestamp).save(folder / "history")
-    now = float(log.timestamp[-1]) if len(log) else 0.0
-    popularity = Popularity.of_log(log.item, log.timestamp, len(indexed.items), now)
-    (folder / "popularity").mkdir()
-    np.save(folder / "popularity" / "counts.npy", popularity.counts)
-    np.save(folder / "popularity" / "trend.npy", popularity.trend)
+
+
+def _write_search(
+    folder: Path,
+    indexed: Indexed,
+    log: Interactions,
+    shop: Shop,
+    vectors: NDArray[np.float16],
+    spec: GraphSpec,
+    settings: BundleSettings,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Writes what the channels search; returns a report."""
+    end = float(log.timestamp[-1]) + 1 if len(log) else time.time()
+    with progress.steps() as advanced:
+        learned, report = learn(
+            folder, log, shop, end, settings.seed, lambda *at: advanced("learning from the log and the graph", *at)
+        )
+    with progress.step("indexing words and vectors"):
+        report["dense"] = build_index(vectors, folder / "vectors.faiss")
+        words = LexicalIndex.write(folder / "lexical", indexed.records, spec.lexical_fields)
+        report["lexical"] = {"items_with_words": words}
+    with progress.step("indexing completions"):
+        asked = Counter(log.queries[code] for code in log.query[log.query >= 0])
+        known = phrases(indexed.titles, learned.popularity.counts, asked)
+        report["suggest"] = {"phrases": Suggester.write(folder / "suggest", known)}
+    return report
 
 
 def _embed(
-    encoder: OnnxEncoder, texts: Sequence[str], progress: Progress
-) -> tuple[NDArray[np.float16], dict[str, float]]:
+    settings: BundleSettings, encoder: Encoder, engine: Path, longest: int, texts: Sequence[str], progress: Progress
+) -> tuple[NDArray[np.float16], dict[str, Any]]:
     """Embeds the distinct texts; returns fp16 `[texts, dim]` and what was measured."""
-    started = time.monotonic()
+    # Beside the bundle and kept: an export that was killed goes on there, and a later one skips what has not changed.
+    blocks = settings.out.with_name(f"{settings.out.name}.blocks")
     with progress.step("embedding texts", len(texts)) as advanced:
-        vectors = encoder.embed(texts, advanced=advanced)
-    seconds = time.monotonic() - started
-    report = {"texts": len(texts), "seconds": round(seconds, 2), "texts_per_second": round(len(texts) / seconds, 1)}
-    return vectors.astype(np.float16), report
+        return embed_texts(
+            settings.engine,
+            engine,
+            encoder.tokenizer,
+            encoder.pad_id,
+            longest,
+            texts,
+            checkpoint=blocks,
+            address=settings.ray_address,
+            advanced=advanced,
+        )
 
 
 def _write_ranker(ranker: Ranker, folder: Path, spec: GraphSpec) -> tuple[dict[str, Any], dict[str, float]]:

@@ -53,6 +53,15 @@ def bundle(
     ] = 0.05,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 13,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    engine: Annotated[
+        Literal["plain", "ray"], typer.Option(help="What embeds the texts: this process, or Ray Data on all cores.")
+    ] = "plain",
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster for --engine ray; none starts Ray here.")
+    ] = None,
+    milvus: Annotated[
+        str | None, typer.Option(help="URI of a Milvus that takes the vectors; its token: FUSERANK_MILVUS_TOKEN.")
+    ] = None,
 ) -> None:
     """Export a catalogue with an encoder into a new bundle."""
     # torch and transformers take seconds to import: --help and mistakes are answered without them.
@@ -63,7 +72,7 @@ def bundle(
 
         settings = BundleSettings(
             catalog, interactions, encoder, out, precision, pooling, text_template, query_template, clock,
-            max_bad_rows, seed, force,
+            max_bad_rows, seed, force, engine, ray_address, milvus,
         )  # fmt: skip
         try:
             manifest = write_bundle(settings, Progress())

@@ -33,11 +33,18 @@ class Indexed:
         items: The arrays.
         texts: The distinct texts, in the order of `items.text`.
         records: Each item's fields without the missing ones.
+        created: When each item was created, epoch seconds, NaN where unknown, float64 `[items]`.
     """
 
     items: Items
     texts: list[str]
     records: list[dict[str, Any]]
+    created: NDArray[np.float64]
+
+    @property
+    def titles(self) -> list[str]:
+        """Each item's title."""
+        return [str(record["title"]) for record in self.records]
 
 
 def index_catalog(catalog: Catalog, text_template: str, typed: bool) -> Indexed:
@@ -65,7 +72,12 @@ def index_catalog(catalog: Catalog, text_template: str, typed: bool) -> Indexed:
         codes.astype(np.int32),
         Columns(len(frame), columns),
     )
-    return Indexed(items, [str(text) for text in texts], records)
+    created = (
+        frame["created_at"].astype("Float64").to_numpy(np.float64, na_value=np.nan)
+        if "created_at" in frame
+        else np.full(len(frame), np.nan)
+    )
+    return Indexed(items, [str(text) for text in texts], records, created)
 
 
 def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from ensemble.spec import SEARCH_INPUTS, SEARCH_OUTPUTS, TARGETS, WARMUPS, GraphSpec, Stage, Target, Tensor
+from ensemble.spec import SEARCH_INPUTS, SEARCH_OUTPUTS, TARGETS, GraphSpec, Stage, Target, Tensor
 
 ENGINE_FILES = {
     "cpu": "model.onnx",
@@ -83,7 +83,7 @@ class StageConfig:
             return
         # The files hold what the stages hand on with the default number of candidates and the shortest queries.
         lengths = {"INPUT_IDS": self._spec.length_buckets[0], "ATTENTION_MASK": self._spec.length_buckets[0]}
-        for kind in WARMUPS:
+        for kind in self._stage.warmups:
             sample = config.model_warmup.add(name=kind, batch_size=1)
             for tensor in self._stage.inputs:
                 dims = tuple(lengths.get(tensor.name, self._spec.candidates) if d < 0 else d for d in tensor.dims)
@@ -137,7 +137,7 @@ def config_files(spec: GraphSpec, cpu_engine: str = ENGINE_FILES["cpu"]) -> Iter
         at start with `--model-config-name`.
     """
     yield "search/config.pbtxt", rendered(ensemble_config(spec))
-    for stage in spec.stages():
+    for stage in spec.models():
         for target in TARGETS:
             engine = cpu_engine if target == "cpu" and stage.name == "encoder" else None
             text = rendered(StageConfig(spec, stage, target, engine).message())

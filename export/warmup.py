@@ -15,7 +15,7 @@ from tritonclient.utils import serialize_byte_tensor
 from ensemble.bundle import Bundle
 from ensemble.local import LocalGraph
 from ensemble.spec import WARMUPS
-from ensemble.triton import Tensors
+from ensemble.triton import Tensors, strings
 
 _CANDIDATE_TENSORS = ("CANDIDATES", "FEATURES", "HEADS", "CONTRIBUTIONS")
 
@@ -35,6 +35,10 @@ def write_warmup(bundle: Bundle, query: str, user: str) -> None:
         for name, inputs in graph.steps([asked]):
             if name in python:
                 _write(bundle, name, kind, inputs)
+    # The first letter, as everyone types it who looks for this.
+    for stage in bundle.spec.companions():
+        for kind in stage.warmups:
+            _write(bundle, stage.name, kind, {"PREFIX": strings([[query[:1].encode()]]), "OPTIONS": strings([[b"{}"]])})
 
 
 def _write(bundle: Bundle, stage: str, kind: str, inputs: Tensors) -> None:

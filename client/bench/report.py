@@ -46,14 +46,49 @@ def write_report(
     Returns:
         The JSON file.
     """
-    REPORTS.mkdir(parents=True, exist_ok=True)
-    about = {"machine": machine(), "date": datetime.now(UTC).isoformat(timespec="seconds"), "bundle": bundle}
     path = REPORTS / f"{name}.json"
-    path.write_text(json.dumps({**about, **figures}, indent=2) + "\n", "utf-8")
+    _write_figures(path, bundle, figures, {})
+    _write_page(name, bundle, figures, meanings, plots)
+    return path
+
+
+def merge_report(
+    name: str, part: str, bundle: str, figures: Mapping[str, Any], meanings: Mapping[str, str], plots: Mapping[str, Any]
+) -> Path:
+    """Writes one command's part of a report that several commands share.
+
+    Args:
+        name: The report's name: its JSON keeps the figures that other commands wrote.
+        part: What this command measures; its page is `<name>-<part>.md`.
+        bundle: Id of the bundle that was measured.
+        figures: Flat, named numbers; those of the same name are replaced.
+        meanings: See `write_report`.
+        plots: See `write_report`.
+
+    Returns:
+        The JSON file.
+    """
+    path = REPORTS / f"{name}.json"
+    _write_figures(path, bundle, figures, json.loads(path.read_text("utf-8")) if path.exists() else {})
+    _write_page(f"{name}-{part}", bundle, figures, meanings, plots)
+    return path
+
+
+def _write_figures(path: Path, bundle: str, figures: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = {"machine": machine(), "date": _now(), "bundle": bundle}
+    others = {key: value for key, value in kept.items() if key not in about}
+    path.write_text(json.dumps({**about, **others, **figures}, indent=2) + "\n", "utf-8")
+
+
+def _write_page(
+    name: str, bundle: str, figures: Mapping[str, Any], meanings: Mapping[str, str], plots: Mapping[str, Any]
+) -> None:
+    about = machine()
     lines = [
         f"# {name}",
         "",
-        f"Bundle `{bundle}`, {about['date']}, {about['machine']['cpu']}, {about['machine']['cores']} cores.",
+        f"Bundle `{bundle}`, {_now()}, {about['cpu']}, {about['cores']} cores.",
         "",
         "| figure | value | meaning |",
         "|---|---|---|",
@@ -64,5 +99,8 @@ def write_report(
         image = REPORTS / f"{name}-{number}.png"
         plot.savefig(image, dpi=110, bbox_inches="tight")
         lines += [f"![{caption}]({image.name})", "", caption, ""]
-    path.with_suffix(".md").write_text("\n".join(lines), "utf-8")
-    return path
+    (REPORTS / f"{name}.md").write_text("\n".join(lines), "utf-8")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

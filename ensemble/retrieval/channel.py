@@ -1,15 +1,20 @@
-"""What every retrieval channel is: one question in, one list of items out, best first."""
+"""What every retrieval channel is: a batch of questions in, for each a list of items out, best first."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.filters import Mask
 from ensemble.history import History
+
+
+class ChannelUnavailableError(RuntimeError):
+    """A channel that cannot answer at present; the others do without it, and the reply says so (`degraded`)."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,17 @@ class Hits:
         """An empty list."""
         return cls(np.empty(0, np.int32), np.empty(0, np.float32))
 
+    @classmethod
+    def best(cls, rows: NDArray[np.int32], scores: NDArray[np.float32], depth: int) -> Hits:
+        """The `depth` best of some scored rows; equal scores keep their order."""
+        if len(rows) > 4 * depth:
+            # Sorting is for the few that stay. A cut among equals keeps them all for the stable sort.
+            least = np.partition(scores, len(scores) - depth)[len(scores) - depth]
+            kept = np.flatnonzero(scores >= least)
+            rows, scores = rows[kept], scores[kept]
+        order = np.argsort(-scores, kind="stable")[:depth]
+        return cls(rows[order].astype(np.int32, copy=False), scores[order].astype(np.float32, copy=False))
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -42,27 +58,36 @@ class Question:
     """One request as channels see it.
 
     Attributes:
-        has_query: Whether `embedding` means anything.
-        embedding: L2-normalised query embedding, float32 `[dim]`.
+        query: The normalised query; empty for none.
+        embedding: The query's L2-normalised embedding, float32 `[dim]`; zeros without a query.
         seen: The user's history.
         now: The request's time, epoch seconds.
         allowed: Which items may be returned, `[items]`; None allows all.
-        near: What the dense channel found, for the channels after it; empty without a query.
+        condition: The filter that `allowed` is the answer to, for engines that filter by themselves; None where
+            `allowed` cannot be said as a filter.
+        context: Where the question is asked: `region` and `store`, as far as known.
+        near: Rows that the text channels found, best first, for the channels after them; None without a query.
     """
 
-    has_query: bool
+    query: str
     embedding: NDArray[np.float32]
     seen: History
     now: float
     allowed: Mask | None = None
-    near: Hits = field(default_factory=Hits.none)
+    condition: Mapping[str, Any] | None = None
+    context: Mapping[str, str] | None = None
+    near: NDArray[np.int32] | None = None
 
 
 class Channel(Protocol):
-    """A way to find candidates. Filters hold inside it, before its list is cut."""
+    """A way to find candidates. Filters hold inside it, before its list is cut.
+
+    Raises:
+        ChannelUnavailableError: From `search`, where what it depends on does not answer.
+    """
 
     name: str
 
-    def search(self, question: Question, depth: int) -> Hits:
-        """Finds at most `depth` items."""
+    def search(self, questions: Sequence[Question], depth: int) -> list[Hits]:
+        """Finds at most `depth` items for each question; nothing for a question it has no answer to."""
         ...

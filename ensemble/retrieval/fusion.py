@@ -14,7 +14,7 @@ K_RRF = 60.0  # Cormack, Clarke, Buettcher: Reciprocal Rank Fusion, SIGIR 2009
 
 
 class ReciprocalRankFusion:
-    """Joins lists by the sum of 1 / (60 + rank), ranks counted from 1.
+    """Joins lists by the sum of weight / (60 + rank), ranks counted from 1.
 
     Rows are looked up in one table over the catalogue, kept from call to call and cleaned after each: for lists
     of a few hundred rows that is several times faster than sorting them. One instance serves one thread.
@@ -24,34 +24,38 @@ class ReciprocalRankFusion:
         self._position = np.full(items, -1, np.int32)
         self._depth = depth
 
-    def fuse(self, lists: Mapping[str, Hits], limit: int) -> Evidence:
+    def fuse(self, lists: Mapping[str, Hits], weights: Mapping[str, float], limit: int) -> Evidence:
         """Joins the channels' lists.
 
         Args:
             lists: Each channel's hits; as many of each as the fusion's depth count towards the fused score.
+            weights: What each channel's vote counts.
             limit: How many candidates to keep.
 
         Returns:
-            The candidates, best first, with every channel's rank of each. Equal scores keep the order in which
-            the channels named them.
+            The candidates, best first, with every channel's rank and score of each. Equal sums keep the order in
+            which the channels named them.
         """
-        named = np.concatenate([hits.rows[: self._depth] for hits in lists.values()])
+        named = np.concatenate([np.empty(0, np.int32), *(hits.rows[: self._depth] for hits in lists.values())])
         position = self._position
         position[named[::-1]] = np.arange(len(named) - 1, -1, -1, dtype=np.int32)
         rows = named[position[named] == np.arange(len(named))]
         position[rows] = np.arange(len(rows), dtype=np.int32)
         fused = np.zeros(len(rows), np.float64)
-        text_score = np.full(len(rows), np.nan, np.float32)
         ranks: dict[str, NDArray[np.float32]] = {}
+        scores: dict[str, NDArray[np.float32]] = {}
         for name, hits in lists.items():
             at = position[hits.rows]
-            fused[at[: self._depth]] += 1.0 / (K_RRF + np.arange(1, min(len(hits), self._depth) + 1))
+            fused[at[: self._depth]] += weights[name] / (K_RRF + np.arange(1, min(len(hits), self._depth) + 1))
             # A list longer than the depth still says where it has an item that another channel named.
             inside = np.flatnonzero(at >= 0)
-            ranks[name] = np.full(len(rows), np.nan, np.float32)
+            ranks[name], scores[name] = np.full((2, len(rows)), np.nan, np.float32)
             ranks[name][at[inside]] = inside
-            if name == "dense":
-                text_score[at[inside]] = hits.scores[inside]
+            scores[name][at[inside]] = hits.scores[inside]
         position[named] = -1
         order = np.argsort(-fused, kind="stable")[:limit]
-        return Evidence(rows[order], text_score[order], {name: rank[order] for name, rank in ranks.items()})
+        return Evidence(
+            rows[order],
+            {name: score[order] for name, score in scores.items()},
+            {name: rank[order] for name, rank in ranks.items()},
+        )

@@ -20,48 +20,6 @@ HALF_LIFE_DAYS = 28.0
 
 
 @dataclass(frozen=True)
-class Popularity:
-    """All users' events by item, as of one moment.
-
-    Attributes:
-        counts: Events, float32 `[items]`.
-        trend: Events, each halved for every 28 days of its age, float32 `[items]`.
-    """
-
-    counts: NDArray[np.float32]
-    trend: NDArray[np.float32]
-
-    @cached_property
-    def order(self) -> NDArray[np.int32]:
-        """Item rows, most popular first."""
-        order: NDArray[np.int32] = np.lexsort((-self.counts, -self.trend)).astype(np.int32)
-        return order
-
-    @cached_property
-    def place(self) -> NDArray[np.int64]:
-        """Each item's position in `order`, int64 `[items]`."""
-        place = np.empty(len(self.order), np.int64)
-        place[self.order] = np.arange(len(place))
-        return place
-
-    @classmethod
-    def of_log(cls, rows: NDArray[np.int32], times: NDArray[np.int64], items: int, now: float) -> Popularity:
-        """Counts a log.
-
-        Args:
-            rows: Item row of each event `[events]`.
-            times: Epoch seconds of each event `[events]`.
-            items: Size of the catalogue.
-            now: The moment that ages are measured from, epoch seconds.
-        """
-        decay = np.exp2(-np.maximum(now - times, 0) / (HALF_LIFE_DAYS * 86_400))
-        return cls(
-            np.bincount(rows, minlength=items).astype(np.float32),
-            np.bincount(rows, weights=decay, minlength=items).astype(np.float32),
-        )
-
-
-@dataclass(frozen=True)
 class Items:
     """A catalogue of `items` items whose row is the position of its id in sorted order.
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.history import History
 from ensemble.retrieval.channel import Hits, Question
 from ensemble.retrieval.items import HALF_LIFE_DAYS
+
+
+def recency_weights(seen: History, now: float) -> NDArray[np.float32]:
+    """Events with each item of a history, halved for every 28 days since the last, float32 `[items]`."""
+    days = np.maximum(now - seen.last, 0) / 86_400
+    weights: NDArray[np.float32] = (seen.counts * np.exp2(-days / HALF_LIFE_DAYS)).astype(np.float32)
+    return weights
 
 
 class Personal:
@@ -13,16 +24,16 @@ class Personal:
 
     name = "history"
 
-    def search(self, question: Question, depth: int) -> Hits:
+    def search(self, questions: Sequence[Question], depth: int) -> list[Hits]:
         """See `Channel`."""
+        return [self._one(question, depth) for question in questions]
+
+    def _one(self, question: Question, depth: int) -> Hits:
         seen = question.seen
         if not len(seen):
             return Hits.none()
         keep = np.ones(len(seen), np.bool_) if question.allowed is None else question.allowed[seen.rows]
-        if question.has_query:
+        if question.near is not None:
             # A table of rows instead of a sort: both lists are short and their range is known.
-            keep = keep & np.isin(seen.rows, question.near.rows, kind="table")
-        days = np.maximum(question.now - seen.last[keep], 0) / 86_400
-        scores = (seen.counts[keep] * np.exp2(-days / HALF_LIFE_DAYS)).astype(np.float32)
-        order = np.argsort(-scores, kind="stable")[:depth]
-        return Hits(seen.rows[keep][order], scores[order])
+            keep = keep & np.isin(seen.rows, question.near, kind="table")
+        return Hits.best(seen.rows[keep], recency_weights(seen, question.now)[keep], depth)

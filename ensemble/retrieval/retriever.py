@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.features import FloatArray, Taste, featurise
-from ensemble.retrieval.channel import Channel, Hits, Question
-from ensemble.retrieval.dense import Dense, TextSearch
+from ensemble.features import Evidence, FloatArray, Taste, featurise
+from ensemble.retrieval.channel import Channel, ChannelUnavailableError, Hits, Question
+from ensemble.retrieval.collaborative import Collaborative
+from ensemble.retrieval.content import Content
+from ensemble.retrieval.dense import Dense
 from ensemble.retrieval.fusion import ReciprocalRankFusion
-from ensemble.retrieval.items import Items, Popularity
+from ensemble.retrieval.graph import Graph
+from ensemble.retrieval.index import CatalogIndex, Learned
+from ensemble.retrieval.lexical import WORDS_SCORE, Lexical
+from ensemble.retrieval.new import New
 from ensemble.retrieval.personal import Personal
-from ensemble.retrieval.popular import Popular
+from ensemble.retrieval.trending import Trending
 from ensemble.spec import GraphSpec
+
+TEXT_CHANNELS = ("dense", "lexical")
+# With a query, the other channels choose among what matches it about as well as the best match does.
+POOL_LEXICAL = 0.6  # of the best lexical score: keeps its tiers apart, see `ensemble.retrieval.lexical`
+POOL_COSINE = 0.85  # of the best cosine, where no item has all the words
 
 
 @dataclass(frozen=True)
@@ -26,49 +36,130 @@ class Candidates:
         rows: Item rows, best fused first, int32 `[candidates]`.
         features: float32 `[candidates, features]`.
         found: How many each channel found, and `fused`.
+        degraded: What could not be asked, such as `channel:dense`.
     """
 
     rows: NDArray[np.int32]
     features: FloatArray
     found: dict[str, int]
+    degraded: list[str]
+
+
+def channels(catalog: CatalogIndex, learned: Learned, spec: GraphSpec, dense: Channel | None = None) -> list[Channel]:
+    """Every channel that the index has the parts of; `dense` stands in for the local dense channel."""
+    popularity = learned.popularity
+    local = Dense(catalog.texts, catalog.items, popularity, spec.dense_texts)
+    found: list[Channel] = [
+        dense or local,
+        Lexical(catalog.lexical, len(catalog.items), popularity.place),
+        Personal(),
+        Trending(popularity),
+        New(catalog.items, popularity),
+        Content(local, catalog.items, catalog.vectors),
+    ]
+    if learned.factors is not None:
+        found.append(Collaborative(learned.factors))
+    if learned.graph is not None:
+        found.append(Graph(*learned.graph))
+    return found
 
 
 class Retriever:
     """Finds and describes candidates for a batch of questions."""
 
-    def __init__(self, items: Items, popularity: Popularity, texts: TextSearch, spec: GraphSpec) -> None:
-        self.items, self.popularity = items, popularity
-        self._spec = spec
-        self._dense = Dense(texts, items, popularity, spec.dense_texts)
-        self._fusion = ReciprocalRankFusion(len(items), spec.channel_depth)
-        self._channels: tuple[Channel, ...] = (Personal(), Popular(popularity))
+    def __init__(self, catalog: CatalogIndex, learned: Learned, spec: GraphSpec, dense: Channel | None = None) -> None:
+        self.items, self.popularity = catalog.items, learned.popularity
+        self._vectors, self._spec = catalog.vectors, spec
+        self._channels = channels(catalog, learned, spec, dense)
+        self._fusion = ReciprocalRankFusion(len(catalog.items), spec.channel_depth)
 
-    def retrieve(self, questions: Sequence[Question], limits: Sequence[int]) -> list[Candidates]:
+    def retrieve(
+        self, questions: Sequence[Question], limits: Sequence[int], kind: str | None = None
+    ) -> list[Candidates]:
         """Finds candidates for each question.
 
         Args:
-            questions: The requests; those with a query are searched in one scan.
+            questions: The requests; every channel answers all of them in one call.
             limits: How many candidates each may have at most.
+            kind: The kind of request whose weights of the channels hold; by default it follows from each question.
         """
-        asked = [i for i, question in enumerate(questions) if question.has_query]
-        near: list[Hits] = [Hits.none()] * len(questions)
-        if asked:
-            embeddings = np.stack([questions[i].embedding for i in asked])
-            depth = [4 * self._spec.channel_depth] * len(asked)
-            found = self._dense.search_batch(embeddings, [questions[i].allowed for i in asked], depth)
-            for i, hits in zip(asked, found, strict=True):
-                near[i] = hits
+        kinds = [kind or kind_of(question) for question in questions]
+        lists, degraded = self.lists(questions, kinds)
         return [
-            self._one(replace(question, near=hits), limit)
-            for question, hits, limit in zip(questions, near, limits, strict=True)
+            self._described(question, each, self._spec.channel_weights[kind], limit, degraded)
+            for question, each, kind, limit in zip(questions, lists, kinds, limits, strict=True)
         ]
 
-    def _one(self, question: Question, limit: int) -> Candidates:
-        depth = self._spec.channel_depth
-        lists = {"dense": question.near} if question.has_query else {}
-        lists |= {channel.name: channel.search(question, depth) for channel in self._channels}
-        evidence = self._fusion.fuse(lists, limit)
+    def lists(
+        self, questions: Sequence[Question], kinds: Sequence[str], everything: bool = False
+    ) -> tuple[list[dict[str, Hits]], list[str]]:
+        """Every channel's hits for each question, and which channels could not be asked.
+
+        Args:
+            questions: The requests.
+            kinds: The kind of each; a channel that weighs nothing for a kind is not asked.
+            everything: Ask every channel nevertheless.
+        """
+        lists: list[dict[str, Hits]] = [{} for _ in questions]
+        degraded: list[str] = []
+        asked = list(questions)
+        for group in (TEXT_CHANNELS, None):
+            if group is None:
+                asked = [replace(q, near=near(found)) if q.query else q for q, found in zip(asked, lists, strict=True)]
+            for channel in self._channels:
+                if (channel.name in TEXT_CHANNELS) != (group is not None):
+                    continue
+                weights = self._spec.channel_weights
+                mine = [i for i, kind in enumerate(kinds) if everything or weights[kind].get(channel.name, 0.0) > 0]
+                # The text channels also say what the others choose from.
+                depth = self._spec.channel_depth * (4 if group else 1)
+                if not mine:
+                    continue
+                try:
+                    hits = channel.search([asked[i] for i in mine], depth)
+                except ChannelUnavailableError:
+                    degraded.append(f"channel:{channel.name}")
+                    continue
+                for i, each in zip(mine, hits, strict=True):
+                    lists[i][channel.name] = each
+        return lists, degraded
+
+    def fused(self, lists: Mapping[str, Hits], weights: Mapping[str, float], limit: int) -> Evidence:
+        """One list from the channels' lists."""
+        return self._fusion.fuse(lists, {name: weights.get(name, 0.0) for name in lists}, limit)
+
+    def _described(
+        self, question: Question, lists: dict[str, Hits], weights: Mapping[str, float], limit: int, degraded: list[str]
+    ) -> Candidates:
+        evidence = self.fused(lists, weights, limit)
+        if question.query and len(evidence.rows):
+            # Also of those that another channel found: the ranker compares like with like.
+            texts = self._vectors[self.items.text[evidence.rows]].astype(np.float32)
+            evidence.scores["dense"] = texts @ question.embedding
         taste = Taste.of(question.seen, self.items)
-        features = featurise(evidence, taste, self.items, self.popularity, question.now, question.has_query)
-        found = {name: min(len(hits), depth) for name, hits in lists.items()}
-        return Candidates(evidence.rows, features, found | {"fused": len(evidence.rows)})
+        features = featurise(evidence, taste, self.items, self.popularity, question.now, bool(question.query))
+        found = {name: min(len(hits), self._spec.channel_depth) for name, hits in lists.items()}
+        return Candidates(evidence.rows, features, found | {"fused": len(evidence.rows)}, degraded)
+
+
+def kind_of(question: Question) -> str:
+    """Which weights of the channels hold: `query`, `user` or `both`."""
+    if not question.query:
+        return "user"
+    return "both" if len(question.seen) else "query"
+
+
+def near(lists: Mapping[str, Hits]) -> NDArray[np.int32]:
+    """The rows that match the query about as well as the best of them, best first.
+
+    Where items have all of the query's words, those are it; elsewhere also what lies near in embedding space.
+    """
+    lexical, dense = lists.get("lexical", Hits.none()), lists.get("dense", Hits.none())
+    words = lexical.rows[lexical.scores >= POOL_LEXICAL * lexical.scores[:1]] if len(lexical) else lexical.rows
+    if len(lexical) and lexical.scores[0] >= WORDS_SCORE:
+        return words
+    meaning = dense.rows[dense.scores >= POOL_COSINE * dense.scores[:1]] if len(dense) else dense.rows
+    joined = np.concatenate([meaning, words])
+    _, first = np.unique(joined, return_index=True)
+    pool: NDArray[np.int32] = joined[np.sort(first)]
+    return pool

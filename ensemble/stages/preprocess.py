@@ -127,6 +127,11 @@ class Preprocess:
                 explain=options.explain,
                 fields=self._default_fields if options.fields is None else options.fields,
                 query=query,
+                context={
+                    kind: place
+                    for kind, place in (("region", options.context.region), ("store", options.context.store))
+                    if place
+                },
                 history_unknown=unknown,
                 degraded=[],
                 started_ns=started,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ensemble import filters, request
 from ensemble.bundle import Bundle
@@ -18,9 +20,9 @@ from ensemble.contract import InvalidRequestError
 from ensemble.features import FEATURES
 from ensemble.filters import Mask
 from ensemble.request import ResolvedRequest, RetrievalTrace
-from ensemble.retrieval.channel import Question
-from ensemble.retrieval.dense import FaissTextSearch, TextSearch, TorchTextSearch
+from ensemble.retrieval.channel import Channel, Question
 from ensemble.retrieval.retriever import Candidates, Retriever
+from ensemble.text import normalise
 from ensemble.triton import Tensors, strings
 
 RESERVE_MS = 2.0  # an allowance for finalize (0.3 ms in docs/reports/demo.json) and the hops around it
@@ -33,10 +35,9 @@ class Retrieve:
 
     def __init__(self, bundle: Bundle, device: str) -> None:
         self._bundle, self._spec = bundle, bundle.spec
-        texts: TextSearch = (
-            FaissTextSearch(bundle.vectors) if device == "cpu" else TorchTextSearch(bundle.vectors, device)
-        )
-        self._retriever = Retriever(bundle.items, bundle.popularity, texts, bundle.spec)
+        # For good: requests are answered one batch after the other, and the engines want the other cores.
+        threadpool_limits(1, "blas")
+        self._retriever = Retriever(bundle.catalog(device), bundle.learned(device), bundle.spec, _milvus(bundle))
         self._ranker_ms = {int(k): float(v) for k, v in bundle.manifest["ranker_ms"].items()}
         self._mask = lru_cache(maxsize=256)(self._computed_mask)
 
@@ -53,16 +54,26 @@ class Retrieve:
         embeddings = np.concatenate([tensors["EMBEDDING"] for tensors in requests])
         questions = [self._question(each, vector) for each, vector in zip(resolved, embeddings, strict=True)]
         depths = [self._depth(each) for each in resolved]
-        found = self._retriever.retrieve(questions, [depth for depth, _ in depths])
+        found = self._found(questions, [depth for depth, _ in depths], [each.kind for each in resolved])
+        cuts = [["ranker_depth"] if cut else [] for _, cut in depths]
         out: list[Tensors | InvalidRequestError] = []
         for start, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
             mine = slice(int(start), int(start) + size)
             traces = [
-                [request.encode(RetrievalTrace(c.found, ["ranker_depth"] * cut, started, time.monotonic_ns()))]
-                for c, (_, cut) in zip(found[mine], depths[mine], strict=True)
+                [request.encode(RetrievalTrace(c.found, [*c.degraded, *cut], started, time.monotonic_ns()))]
+                for c, cut in zip(found[mine], cuts[mine], strict=True)
             ]
             out.append({**self._padded(found[mine]), "RETRIEVAL": strings(traces)})
         return out
+
+    def _found(self, questions: Sequence[Question], limits: Sequence[int], kinds: Sequence[str]) -> list[Candidates]:
+        """Candidates of each question; a kind of request that has weights of its own is asked by itself."""
+        found: dict[int, Candidates] = {}
+        for kind in set(kinds):
+            mine = [i for i, each in enumerate(kinds) if each == kind]
+            group = self._retriever.retrieve([questions[i] for i in mine], [limits[i] for i in mine], kind or None)
+            found |= zip(mine, group, strict=True)
+        return [found[i] for i in range(len(questions))]
 
     def _question(self, resolved: ResolvedRequest, embedding: NDArray[np.float32]) -> Question:
         seen = resolved.history
@@ -72,7 +83,16 @@ class Retrieve:
         if resolved.exclude_seen and len(seen.rows):
             allowed = np.ones(len(self._bundle.items), np.bool_) if allowed is None else allowed.copy()
             allowed[seen.rows] = False
-        return Question(resolved.has_query, embedding, seen, resolved.now, allowed)
+        return Question(
+            normalise(resolved.query) if resolved.has_query else "",
+            embedding,
+            seen,
+            resolved.now,
+            allowed,
+            # What was had is no condition on fields.
+            None if resolved.exclude_seen else resolved.filter,
+            resolved.context,
+        )
 
     def _computed_mask(self, condition: str) -> Mask:
         columns = self._bundle.items.columns
@@ -82,7 +102,8 @@ class Retrieve:
         """How many candidates the ranker gets, and whether the deadline made them fewer."""
         buckets = self._spec.candidate_buckets
         least = next((bucket for bucket in buckets if bucket >= resolved.k), buckets[-1])
-        wanted = max(self._spec.candidates, least)
+        # Only a search is ranked: elsewhere the order of fusion stands, and more candidates would be wasted.
+        wanted = least if resolved.kind else max(self._spec.candidates, least)
         left = resolved.milliseconds_left() - RESERVE_MS
         fits = [b for b in buckets if least <= b <= wanted and self._ranker_ms.get(b, 0.0) <= left]
         depth = max(fits, default=least)
@@ -98,3 +119,15 @@ class Retrieve:
             rows[i, : len(candidates.rows)] = candidates.rows
             features[i, : len(candidates.rows)] = candidates.features
         return {"CANDIDATES": rows, "FEATURES": features}
+
+
+def _milvus(bundle: Bundle) -> Channel | None:
+    """The dense channel of a bundle whose vectors were sent to Milvus; the environment may say where it is now."""
+    filled = bundle.manifest.get("milvus")
+    if filled is None:
+        return None
+    from ensemble.retrieval.milvus import MilvusDense  # noqa: PLC0415  an extra
+
+    uri = os.environ.get("FUSERANK_MILVUS_URI", filled["uri"])
+    token = os.environ.get("FUSERANK_MILVUS_TOKEN", "")
+    return MilvusDense(uri, token, filled["collection"], bundle.items.columns.kinds)

@@ -19,7 +19,8 @@ from export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
 from export.sources.rows import CHUNK_ROWS, read_rows
 
 REQUIRED = ("user_id", "item_id", "event", "timestamp")
-COLUMNS = (*REQUIRED, "value", "query")
+PLACES = ("store", "region")
+COLUMNS = (*REQUIRED, "value", "query", *PLACES)
 ONE_DAY = 86_400
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -39,6 +40,8 @@ class Interactions:
         query: Position in `queries`, -1 for none.  # [rows] int32
         user_ids: Sorted by their UTF-8 bytes.
         queries: Distinct queries, sorted by their UTF-8 bytes.
+        places: For each of `PLACES` that the log names, its names and the position of each row's, -1 for none.
+            # [rows] int32
         report: What became of every row.
     """
 
@@ -51,6 +54,7 @@ class Interactions:
     user_ids: list[str]
     queries: list[str]
     report: RowReport
+    places: dict[str, tuple[npt.NDArray[np.int32], list[str]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.timestamp)
@@ -99,6 +103,7 @@ class _Log:
     latest: int
     users: _Codes = field(default_factory=_Codes)
     queries: _Codes = field(default_factory=_Codes)
+    places: dict[str, _Codes] = field(default_factory=lambda: {name: _Codes() for name in PLACES})
     blocks: dict[str, list[npt.NDArray[np.generic]]] = field(default_factory=dict)
 
     def add(self, chunk: pd.DataFrame, report: RowReport) -> None:
@@ -113,6 +118,7 @@ class _Log:
         value = parser.parse("value", cells.number).astype(np.float64)
         parser.reject(np.abs(value) > FLOAT32_MAX, "value", "too large", f"allowed: up to {FLOAT32_MAX:.0e}")
         query = parser.parse("query", cells.text, cleans=True)
+        places = {name: parser.parse(name, cells.text, cleans=True) for name in PLACES}
 
         sound = np.flatnonzero(parser.ok)
         # Distinct ids first: looking up each row's text in the catalogue would cost ten times as much.
@@ -132,6 +138,8 @@ class _Log:
         self._append("timestamp", timestamp[kept])
         self._append("value", value[kept].astype(np.float32))
         self._append("query", self.queries.encode(query[kept]))
+        for name, values in places.items():
+            self._append(name, self.places[name].encode(values[kept]))
 
     def _append(self, name: str, values: npt.NDArray[np.generic]) -> None:
         self.blocks.setdefault(name, []).append(values)
@@ -155,6 +163,11 @@ class _Log:
             user_ids=user_ids,
             queries=queries,
             report=report,
+            places={
+                name: codes.sort(columns[name].astype(np.int32, copy=False))
+                for name, codes in self.places.items()
+                if codes.numbers
+            },
         )
 
 

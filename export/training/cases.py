@@ -19,10 +19,11 @@ from ensemble.features import FEATURES
 from ensemble.filters import CATEGORY_SEPARATOR
 from ensemble.history import History, HistorySnapshot
 from ensemble.retrieval.channel import Question
-from ensemble.retrieval.dense import TextSearch
-from ensemble.retrieval.items import Items, Popularity
+from ensemble.retrieval.index import CatalogIndex, Learned
+from ensemble.retrieval.items import Items
 from ensemble.retrieval.retriever import Retriever
 from ensemble.spec import GraphSpec
+from ensemble.text import normalise
 from export.sources.interactions import EVENTS, Interactions
 
 Kind = Literal["query", "user", "both"]
@@ -124,28 +125,28 @@ def _some_words(title: str, draw: np.random.Generator) -> str:
     return joint.join(words[i] for i in kept)[:100]
 
 
+@dataclass(frozen=True)
 class CaseBuilder:
     """Turns asks into cases, with one retriever for all asks of one moment."""
 
-    def __init__(self, items: Items, texts: TextSearch, spec: GraphSpec, embed: Embed) -> None:
-        self._items, self._texts, self._spec, self._embed = items, texts, spec, embed
+    catalog: CatalogIndex
+    spec: GraphSpec
+    embed: Embed
 
     def build(
-        self, asks: Sequence[Ask], popularity: Popularity, advanced: Callable[[int], None] = lambda count: None
+        self, asks: Sequence[Ask], learned: Learned, advanced: Callable[[int], None] = lambda count: None
     ) -> Cases:
         """Retrieves and featurises; `advanced` is called with the number of asks done."""
-        retriever = Retriever(self._items, popularity, self._texts, self._spec)
-        queries = sorted({ask.query for ask in asks if ask.query})
-        vector = dict(zip(queries, self._embed(queries), strict=True)) if queries else {}
-        nothing = np.zeros(self._spec.embedding_dim, np.float32)
-        size = self._spec.candidates
+        retriever = Retriever(self.catalog, learned, self.spec)
+        everything = self.questions(asks)
+        size = self.spec.candidates
         features = np.full((len(asks), size, len(FEATURES)), np.nan, np.float32)
         labels = np.full((len(asks), size, len(HEADS)), np.nan, np.float32)
         present = np.zeros((len(asks), size), np.bool_)
         for start in range(0, len(asks), 64):
             part = asks[start : start + 64]
-            questions = [Question(bool(a.query), vector.get(a.query, nothing), a.seen, a.now) for a in part]
-            for i, found in enumerate(retriever.retrieve(questions, [size] * len(part)), start):
+            found_of_part = retriever.retrieve(everything[start : start + 64], [size] * len(part))
+            for i, found in enumerate(found_of_part, start):
                 count = len(found.rows)
                 features[i, :count], present[i, :count] = found.features, True
                 ask = asks[i]
@@ -155,15 +156,19 @@ class CaseBuilder:
             advanced(len(part))
         return Cases(np.asarray([a.kind for a in asks]), features, labels, present)
 
+    def questions(self, asks: Sequence[Ask]) -> list[Question]:
+        """The asks as channels see them."""
+        queries = sorted({ask.query for ask in asks if ask.query})
+        vector = dict(zip(queries, self.embed(queries), strict=True)) if queries else {}
+        nothing = np.zeros(self.spec.embedding_dim, np.float32)
+        return [Question(normalise(a.query), vector.get(a.query, nothing), a.seen, a.now) for a in asks]
 
-def window_asks(
-    log: Interactions, items: Items, relevance: Relevance, start: float, end: float, count: int, seed: int
-) -> tuple[list[Ask], Popularity]:
+
+def window_asks(log: Interactions, relevance: Relevance, start: float, end: float, count: int, seed: int) -> list[Ask]:
     """Asks of one time window, each as a search with a user, a search without, and a recommendation.
 
     Args:
         log: The whole log; only what lies before `start` is seen by the asks.
-        items: The catalogue.
         relevance: What counts as relevant where the log has no queries.
         start: First moment of the window, epoch seconds.
         end: First moment after it.
@@ -171,12 +176,11 @@ def window_asks(
         seed: Of the draw.
 
     Returns:
-        The asks, and the popularity as of `start`.
+        The asks.
     """
     before, inside = log.timestamp < start, (log.timestamp >= start) & (log.timestamp < end)
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
     past = HistorySnapshot.of_log(user_ids, log.user[before], log.item[before], log.timestamp[before])
-    popularity = Popularity.of_log(log.item[before], log.timestamp[before], len(items), start)
     done = pd.DataFrame(
         {
             "user": log.user[inside],
@@ -205,7 +209,7 @@ def window_asks(
                 yield _ask("both", query, seen, start, relevant, here, has_purchases)
                 yield _ask("query", query, History.empty(), start, relevant, here, has_purchases)
 
-    return list(asks()), popularity
+    return list(asks())
 
 
 def _ask(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,14 @@ from torch import Tensor, nn
 from ensemble.contract import HEADS
 from ensemble.features import FEATURES, POSITION, SIGNALS
 from ensemble.request import head_weights
-from ensemble.retrieval.items import Items, Popularity
+from ensemble.retrieval.index import Learned
+from ensemble.retrieval.popularity import Popularity
+from ensemble.retrieval.retriever import Retriever
+from export.learning import Shop
 from export.sources.interactions import Interactions
-from export.training.cases import CaseBuilder, Cases, Relevance, catalog_asks, window_asks
+from export.training.cases import Ask, CaseBuilder, Cases, Relevance, catalog_asks, window_asks
 from export.training.model import Ranker
+from export.tuning import recall, tune_weights
 
 DAY = 86_400.0
 MIN_CASES = 50  # below this a network learns noise; what is not learned stays silent
@@ -28,6 +33,7 @@ EPOCHS = 12
 BATCH = 64
 PATIENCE = 3
 _CUT = 10
+LearnedBefore = Callable[[float], Learned]
 
 
 @dataclass(frozen=True)
@@ -59,9 +65,9 @@ class TrainingReport:
 
 def train_ranker(
     log: Interactions,
-    items: Items,
-    titles: Sequence[str],
+    shop: Shop,
     builder: CaseBuilder,
+    learned_before: LearnedBefore,
     *,
     cases: int = 1_500,
     seed: int = 13,
@@ -75,33 +81,33 @@ def train_ranker(
 
     Args:
         log: The log; may be empty.
-        items: The catalogue.
-        titles: The items' titles.
+        shop: The catalogue.
         builder: Makes cases.
+        learned_before: What the channels know by a moment; asked once for each window.
         cases: How many (user, query) pairs to draw from each window.
         seed: Of draws and weights.
         advanced: Called with a step's name, what is done and the whole.
     """
     torch.manual_seed(seed)
-    relevance = Relevance(items, titles, seed)
-    span = float(log.timestamp[-1] - log.timestamp[0]) if len(log.timestamp) else 0.0
-    window = min(LONGEST_WINDOW_DAYS * DAY, span / 10)
+    relevance = Relevance(shop.items, shop.titles, seed)
+    window = _window(log)
     sets: list[Cases] = []
     if window > 0:
         end = float(log.timestamp[-1]) + 1
         for i in (3, 2, 1):
             start = end - i * window
-            asks, popularity = window_asks(log, items, relevance, start, start + window, cases, seed + i)
+            asks = window_asks(log, relevance, start, start + window, cases, seed + i)
             done = _counter(advanced, f"cases of window {4 - i} of 3", len(asks))
             if asks:
-                sets.append(builder.build(asks, popularity, done))
+                sets.append(builder.build(asks, learned_before(start), done))
     enough = len(sets) == 3 and sum(map(len, sets[:2])) >= MIN_CASES and len(sets[2])
     if enough:
         learned, held_out, source, note = Cases.joined(sets[:2]), sets[2], "log", ""
     else:
-        asks = catalog_asks(items, relevance, 2_000, seed)
-        nobody = Popularity(np.zeros(len(items), np.float32), np.zeros(len(items), np.float32))
-        made = builder.build(asks, nobody, _counter(advanced, "cases from the catalogue", len(asks)))
+        asks = catalog_asks(shop.items, relevance, 2_000, seed)
+        made = builder.build(
+            asks, Learned(Popularity.none(len(shop.items))), _counter(advanced, "cases from the catalogue", len(asks))
+        )
         cut = max(1, len(made) * 4 // 5)
         learned, held_out, source = _part(made, slice(0, cut)), _part(made, slice(cut, None)), "catalog"
         events = len(log.timestamp)
@@ -115,6 +121,58 @@ def train_ranker(
         source, len(learned), len(held_out), round(window / DAY, 2), heads, _measured(model, held_out), note
     )
     return model, report
+
+
+def tuned_weights(
+    log: Interactions,
+    shop: Shop,
+    builder: CaseBuilder,
+    learned_before: LearnedBefore,
+    seed: int,
+    advanced: Callable[[str, int, int], None],
+    cases: int = 200,
+) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
+    """Tunes the weights of fusion on the first of the log's last three windows, for requests with a user.
+
+    Returns:
+        Weights by kind of request, and for each the objective before and after; none where the log is too short.
+    """
+    window = _window(log)
+    if not window:
+        return {}, {}
+    start = float(log.timestamp[-1]) + 1 - 3 * window
+    asks = window_asks(log, Relevance(shop.items, shop.titles, seed), start, start + window, cases, seed)
+    weights: dict[str, dict[str, float]] = {}
+    report: dict[str, Any] = {}
+    for kind in ("both", "user"):
+        mine = [ask for ask in asks if ask.kind == kind and len(ask.seen)]
+        if len(mine) < MIN_CASES:
+            continue
+        questions = builder.questions(mine)
+        right = [_distinct_answers(ask) for ask in mine]
+        weights[kind], before, after = tune_weights(
+            Retriever(builder.catalog, learned_before(start), builder.spec),
+            questions,
+            kind,
+            builder.spec.channel_weights[kind],
+            recall(right),
+            seed,
+            advanced=partial(advanced, f"tuning the fusion of {kind}"),
+        )
+        report[kind] = {"cases": len(mine), "before": round(before, 4), "after": round(after, 4)}
+    return weights, report
+
+
+def _distinct_answers(ask: Ask) -> NDArray[np.int32]:
+    """What the user then had, each item once."""
+    had = ask.clicked if ask.purchased is None else ask.purchased
+    return np.empty(0, np.int32) if had is None else np.unique(had)
+
+
+def _window(log: Interactions) -> float:
+    """Length of a time window in seconds: 28 days, or a tenth of a shorter log; 0 without a log."""
+    span = float(log.timestamp[-1] - log.timestamp[0]) if len(log.timestamp) else 0.0
+    return min(LONGEST_WINDOW_DAYS * DAY, span / 10)
 
 
 def objective(report: TrainingReport) -> dict[str, float]:

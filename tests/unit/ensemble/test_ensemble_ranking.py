@@ -24,7 +24,8 @@ from ensemble.request import (
     encode,
     head_weights,
 )
-from ensemble.retrieval.items import Items, Popularity
+from ensemble.retrieval.items import Items
+from ensemble.retrieval.popularity import Popularity
 from ensemble.triton import strings
 
 NOW = 1_000 * DAY
@@ -41,22 +42,31 @@ ITEMS = Items(
         },
     ),
 )
-POPULARITY = Popularity(np.asarray([9, 4, 0, 1], np.float32), np.asarray([2, 3, 0, 0.5], np.float32))
+POPULARITY = Popularity(
+    np.asarray([9, 4, 0, 1], np.float32),
+    np.asarray([2, 3, 0, 0.5], np.float32),
+    np.asarray([NOW - 7 * DAY, NOW, NOW + DAY, NAN]),
+)
 SEEN = History(
     np.asarray([0, 2], np.int32), np.asarray([3, 1], np.float32), np.asarray([NOW - 10 * DAY, NOW], np.int64)
 )
 
 
 def features(seen=SEEN, has_query=True):
-    evidence = Evidence(
-        np.asarray([2, 0, 3], np.int32),
-        np.asarray([0.5, NAN, 0.25], np.float32),
-        {
-            "dense": np.asarray([0, NAN, 1], np.float32),
-            "popular": np.asarray([NAN, 0, 1], np.float32),
-            "history": np.asarray([1, 0, NAN], np.float32),
-        },
-    )
+    def told(*values):
+        return np.asarray(values, np.float32)
+
+    scores = {
+        "dense": told(0.5, NAN, 0.25), "lexical": told(31.5, NAN, 4.0), "trending": told(NAN, 7.0, 0.0),
+        "new": told(0.5, NAN, NAN), "history": told(2.0, 3.0, NAN), "collaborative": told(-0.5, 1.25, NAN),
+        "content": told(NAN, -0.25, 0.75), "graph": told(2.5, NAN, -1.0),
+    }  # fmt: skip
+    ranks = {
+        "dense": told(0, NAN, 1), "lexical": told(0, NAN, 8), "trending": told(NAN, 0, 1), "new": told(3, NAN, NAN),
+        "history": told(1, 0, NAN), "collaborative": told(5, 2, NAN), "content": told(NAN, 7, 0),
+        "graph": told(0, NAN, 4),
+    }  # fmt: skip
+    evidence = Evidence(np.asarray([2, 0, 3], np.int32), scores, ranks)
     return featurise(evidence, Taste.of(seen, ITEMS), ITEMS, POPULARITY, NOW, has_query)
 
 
@@ -67,13 +77,25 @@ def test_features_are_what_their_descriptions_say():
         # rows 2, 0, 3
         "text_score": [0.5, NAN, 0.25],
         "text_rank": [0.0, NAN, log(1)],
+        "lexical_score": [log(31.5), NAN, log(4)],
+        "lexical_rank": [0.0, NAN, log(8)],
         "popularity": [0.0, log(9), log(1)],
         "trend": [0.0, log(2), log(0.5)],
-        "popular_rank": [NAN, 0.0, log(1)],
+        "trending_score": [NAN, log(7), 0.0],
+        "trending_rank": [NAN, 0.0, log(1)],
+        # Item 2 comes tomorrow; of item 3 nobody knows.
+        "age": [0.0, log(7), NAN],
+        "new_rank": [log(3), NAN, NAN],
         "personal_frequency": [log(1), log(3), NAN],
         "personal_recency": [0.0, log(10), NAN],
         "personal_share": [0.25, 0.75, NAN],
         "personal_rank": [log(1), 0.0, NAN],
+        "collaborative_score": [-0.5, 1.25, NAN],
+        "collaborative_rank": [log(5), log(2), NAN],
+        "content_score": [NAN, -0.25, 0.75],
+        "content_rank": [NAN, log(7), 0.0],
+        "graph_score": [2.5, NAN, -1.0],
+        "graph_rank": [0.0, NAN, log(4)],
         "category_share": [0.25, 0.75, NAN],
         "brand_share": [0.25, 0.75, 0.75],
         "price": [NAN, log(1), 0.0],
@@ -110,26 +132,27 @@ def test_a_purchase_after_now_counts_as_today_and_not_as_a_negative_age():
 
 def test_a_catalogue_without_category_brand_and_price_has_features_all_the_same():
     bare = Items(ITEMS.ids, ITEMS.text, Columns(4, {}))
-    evidence = Evidence(np.asarray([1, 0], np.int32), np.full(2, NAN, np.float32), {})
+    evidence = Evidence(np.asarray([1, 0], np.int32), {}, {})
     found = featurise(evidence, Taste.of(SEEN, bare), bare, POPULARITY, NOW, has_query=False)
     for name in ("category_share", "brand_share", "price", "price_gap"):
         assert np.isnan(found[:, POSITION[name]]).all(), name
     assert found[1, POSITION["personal_share"]] == 0.75
+    for feature in FEATURES:
+        if feature.name.endswith(("_rank", "_score")) and not feature.name.startswith("personal"):
+            assert np.isnan(found[:, POSITION[feature.name]]).all(), feature.name
+
+
+def test_a_score_below_zero_stays_below_zero_where_it_is_not_damped_and_is_never_the_log_of_nothing():
+    column = {"lexical": "lexical_score", "trending": "trending_score", "graph": "graph_score"}
+    evidence = Evidence(np.asarray([0], np.int32), {channel: np.asarray([-5], np.float32) for channel in column}, {})
+    found = featurise(evidence, Taste.of(SEEN, ITEMS), ITEMS, POPULARITY, NOW, has_query=True)
+    assert [found[0, POSITION[name]] for name in column.values()] == [0.0, 0.0, -5.0]
 
 
 def test_no_candidates_have_no_features():
-    nothing = Evidence(np.empty(0, np.int32), np.empty(0, np.float32), {"dense": np.empty(0, np.float32)})
+    empty = np.empty(0, np.float32)
+    nothing = Evidence(np.empty(0, np.int32), {"dense": empty}, {"dense": empty})
     assert featurise(nothing, Taste.of(SEEN, ITEMS), ITEMS, POPULARITY, NOW, True).shape == (0, len(FEATURES))
-
-
-def test_popularity_halves_every_28_days_and_breaks_ties_by_all_events():
-    rows = np.asarray([0, 0, 1, 2], np.int32)
-    times = np.asarray([NOW - 28 * DAY, NOW - 28 * DAY, NOW, NOW + DAY], np.int64)
-    popularity = Popularity.of_log(rows, times, 5, NOW)
-    np.testing.assert_allclose(popularity.counts, [2, 1, 1, 0, 0])
-    np.testing.assert_allclose(popularity.trend, [1, 1, 1, 0, 0])
-    assert popularity.order.tolist() == [0, 1, 2, 3, 4]
-    assert popularity.place.tolist() == [0, 1, 2, 3, 4]
 
 
 def unit(*angles):
@@ -170,7 +193,7 @@ def test_contributions_and_base_add_up_to_the_score_and_shares_to_one(score, par
     assert sum(signal["share"] for signal in told) == pytest.approx(1.0) or not any(s["share"] for s in told)
     assert told[-1]["name"] == "base"
     assert [s["contribution"] for s in told[:-1]] == sorted((s["contribution"] for s in told[:-1]), reverse=True)
-    assert {s["name"] for s in told} == {"text", "popularity", "personal", "taste", "price", "base"}
+    assert {s["name"] for s in told} == {*SIGNALS, "base"} - {"request"}
 
 
 def explained(row, query, **options):
@@ -184,7 +207,13 @@ def test_missing_values_are_null_and_said_in_words():
     assert newcomer["taste"] == (None, "no history in its category")
     assert newcomer["price"] == (None, "price unknown")
     assert newcomer["text"][1] == "no query"
+    assert newcomer["lexical"][1] == "no query"
     assert explained(1, "milk")["text"] == (None, "unlike “milk”")
+    assert explained(1, "milk")["lexical"] == (None, "shares no word with the query")
+    assert explained(2, "milk")["new"][1] == "unknown since when"
+    assert explained(2, "milk")["collaborative"] == (None, "no sign from users like you")
+    assert explained(0, "milk")["content"] == (None, "unlike what you had lately")
+    assert explained(1, "milk")["graph"] == (None, "not related to what you had or asked for")
     assert newcomer["popularity"][1] == "nobody has had it yet"
 
 
@@ -194,6 +223,11 @@ def test_reasons_tell_the_numbers_in_their_own_units():
     assert told["popularity"][1] == "9 events of all users"
     assert told["taste"][1] == "75.0% of your events are in its category"
     assert told["price"][1].startswith("costs 1.00")
+    assert told["new"][1] == "here for 7 days"
+    assert told["collaborative"] == (1.25, "chosen by users like you (number 3)")
+    assert told["content"] == (-0.25, "like what you had lately (number 8)")
+    assert explained(0, "茶")["graph"] == (2.5, "related to what you had or asked for (number 1)")
+    assert explained(0, "茶")["lexical"][1] == "has words of “茶”"
     assert explained(0, "茶")["text"] == (0.5, "50% like “茶”")
     assert explained(0, "茶")["personal"][1] == "you had it 1 time, last today"
 
@@ -207,7 +241,7 @@ def resolved(**changed):
         "has_query": True, "user_known": True, "k": 7, "now": NOW, "rows": SEEN.rows.tobytes(),
         "counts": SEEN.counts.tobytes(), "last": SEEN.last.tobytes(), "filter": {"brand": ["a", "茶"]},
         "weights": (0.25, 0.25, 0.5), "diversity": 0.1, "exclude_seen": True, "explain": False, "fields": ["title"],
-        "query": "茶", "history_unknown": 2, "degraded": ["x"], "started_ns": 1, "finished_ns": 2, "deadline_ns": 0,
+        "query": "茶", "context": {"store": "330", "region": "北"}, "history_unknown": 2, "degraded": ["x"], "started_ns": 1, "finished_ns": 2, "deadline_ns": 0,
     }  # fmt: skip
     return ResolvedRequest(**values | changed)
 

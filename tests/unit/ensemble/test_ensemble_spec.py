@@ -22,6 +22,9 @@ from ensemble.spec import GraphSpec, SpecError
             objective={"purchase": 2.5},
             default_fields=(),
             clock="log",
+            channel_depth=7,
+            channel_weights={"query": {"dense": 2.5, "lexical": 0.0}, "both": {}, "user": {"new": 1}, "similar": {}},
+            lexical_fields={"title": 2.0, "名称": 0.5},
         ),
     ],
 )
@@ -59,3 +62,46 @@ def test_settings_that_cannot_work_are_refused_with_what_they_held(setting, valu
 def test_a_manifest_with_a_setting_of_the_wrong_type_is_refused_with_its_path(values):
     with pytest.raises(SpecError, match=next(iter(values))):
         GraphSpec.from_dict(values)
+
+
+WEIGHTS = GraphSpec().channel_weights
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({}, r"spec\.channel_weights: found weights for \[\]; allowed: for each of query, both, user, similar"),
+        ({"query": {}}, r"spec\.channel_weights: found weights for \['query'\]"),
+        ({**WEIGHTS, "search": {}}, r"spec\.channel_weights: found weights for .*'search'"),
+        ({**WEIGHTS, "user": {"popular": 1.0}}, r"spec\.channel_weights\.user\.popular: unknown; known: "),
+        (
+            {**WEIGHTS, "query": {"lexicl": 1.0}},
+            r"spec\.channel_weights\.query\.lexicl: unknown; .*did you mean 'lexical'\?",
+        ),
+        ({**WEIGHTS, "both": {"dense": -0.5}}, r"spec\.channel_weights\.both\.dense: found -0\.5; allowed: 0 or more"),
+        ({**WEIGHTS, "both": {"dense": float("nan")}}, r"spec\.channel_weights\.both\.dense: found nan"),
+        ({**WEIGHTS, "both": {"dense": float("inf")}}, r"spec\.channel_weights\.both\.dense: found inf"),
+    ],
+)
+@pytest.mark.parametrize("read", [lambda values: GraphSpec(**values), GraphSpec.from_dict])
+def test_weights_of_channels_that_cannot_work_are_refused_by_kind_and_channel(weights, message, read):
+    with pytest.raises(SpecError, match=message):
+        read({"channel_weights": weights})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"channel_weights": {**WEIGHTS, "user": {"new": "much"}}},
+        {"channel_weights": []},
+        {"lexical_fields": {"a": "b"}},
+    ],
+)
+def test_weights_of_the_wrong_type_are_refused_with_their_path(values):
+    with pytest.raises(SpecError, match=next(iter(values))):
+        GraphSpec.from_dict(values)
+
+
+def test_changing_one_specs_weights_leaves_those_of_the_next_alone():
+    GraphSpec().channel_weights["query"]["dense"] = 99.0
+    assert GraphSpec().channel_weights == WEIGHTS

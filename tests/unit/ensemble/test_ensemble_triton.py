@@ -12,7 +12,7 @@ import pytest
 
 from ensemble.backends import session
 from ensemble.contract import InvalidRequestError
-from ensemble.triton import answered, stage_model, strings
+from ensemble.triton import answered, received, stage_model, strings
 
 
 class Doubling:
@@ -68,8 +68,13 @@ def test_a_request_that_breaks_a_stage_leaves_its_cause_in_the_log(caplog):
 class FakeTensor:
     label: str
     array: np.ndarray
+    on_gpu: bool = False
+
+    def is_cpu(self):
+        return not self.on_gpu
 
     def as_numpy(self):
+        assert not self.on_gpu, "Triton refuses to copy a GPU's tensor"
         return self.array
 
 
@@ -121,6 +126,13 @@ def test_a_refusal_is_the_callers_fault_and_a_crash_the_servers_without_its_trac
     assert broken.error.code == "INTERNAL"
     assert "secret" not in broken.error.text
     assert "doubling" in broken.error.text
+
+
+def test_what_lies_on_a_gpu_reaches_the_stage_as_it_is_and_the_rest_as_arrays():
+    array = np.ones((1, 3), np.float32)
+    there = FakeTensor("EMBEDDING", array, on_gpu=True)
+    assert received(there) is there
+    assert received(FakeTensor("EMBEDDING", array)) is array
 
 
 @pytest.mark.parametrize(("kind", "device"), [("CPU", "cpu"), ("GPU", "cuda:3")])

@@ -2,205 +2,308 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from hypothesis import given
+from channel_shop import CHANNELS, DAY, KINDS, NEWEST, NOW, history, make_shop
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble.filters import Columns
 from ensemble.history import History
-from ensemble.retrieval.channel import Hits, Question
-from ensemble.retrieval.dense import Dense, FaissTextSearch, TorchTextSearch
-from ensemble.retrieval.items import Items, Popularity
-from ensemble.retrieval.personal import Personal
-from ensemble.retrieval.popular import Popular
+from ensemble.retrieval.vectors import BLOCK, FaissSearch
 
-ITEMS, TEXTS, DIM = 1_000, 400, 16
-NOW = 1e9
+ITEMS = 1_000
+QUERY = "organic cheese"
+REGULAR = history(np.arange(0, ITEMS, 6), ages=np.arange(0, ITEMS, 6) * 9_000, counts=1 + np.arange(0, ITEMS, 6) % 5)
+# What each channel answers: a query, a history, or anybody.
+NEEDS = {
+    "dense": {"query"}, "dense-torch": {"query"}, "dense-milvus": {"query"}, "lexical": {"query"},
+    "history": {"seen"}, "content": {"seen"}, "collaborative": {"seen"}, "graph": {"query", "seen"},
+    "trending": {"query", "seen", "nothing"}, "new": {"query", "seen", "nothing"},
+}  # fmt: skip
+ASKED = {"query": (QUERY, None), "user": ("", REGULAR), "both": (QUERY, REGULAR), "nobody": ("", None)}
+HELD = {"query": {"query"}, "user": {"seen"}, "both": {"query", "seen"}, "nobody": {"nothing"}}
+ANSWERED = [(name, asked) for name in CHANNELS for asked in ASKED if NEEDS[name] & HELD[asked]]
+SILENT = [(name, asked) for name in CHANNELS for asked in ASKED if not NEEDS[name] & HELD[asked]]
+ODD_QUERIES = [
+    "🥛", "👩‍🌾🧀", "\x00\x07\x1b", "ﬁ ｃｈｅｅｓｅ", "e\u0301", "\u202eeseehc", "绿茶 cheese 🥛", "有机",
+    "a" * 100_000, "cheese " * 15_000, "茶" * 100_000, '"', '""', '"unclosed cheese', '"organic cheese"',
+    "AND OR NOT", "title:cheese", "cheese^99 +bread -milk", "( [ { \\ / ~ * ? :", "' OR 1=1 --", "\n\t", "0",
+]  # fmt: skip
 
-
-class Shop:
-    """A catalogue of random vectors in which several items share a text."""
-
-    def __init__(self, items=ITEMS, texts=TEXTS, seed=3):
-        draw = np.random.default_rng(seed)
-        vectors = draw.normal(size=(texts, DIM))
-        self.vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
-        text = np.concatenate([np.arange(texts), draw.integers(0, texts, items - texts)])
-        ids = np.asarray([b"%04d" % i for i in range(items)])
-        self.items = Items(ids, draw.permutation(text).astype(np.int32), Columns(items, {}))
-        counts = draw.integers(0, 6, items).astype(np.float32)
-        self.popularity = Popularity(counts, counts / 2)
-        rows = np.sort(draw.permutation(items)[: items // 2]).astype(np.int32)
-        days = draw.integers(0, 400, len(rows))
-        self.seen = History(
-            rows, draw.integers(1, 9, len(rows)).astype(np.float32), (NOW - days * 86_400).astype(np.int64)
-        )
-        self.query = self.vectors[0].astype(np.float32)
-
-    def question(self, *, has_query, allowed=None, seen=None):
-        """A question as the retriever asks it: the channels after dense see what dense found."""
-        question = Question(has_query, self.query, self.seen if seen is None else seen, NOW, allowed)
-        near = DenseChannel(self).search(question, ITEMS) if has_query else Hits.none()
-        return replace(question, near=near)
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    # Told at every start of `implicit`; the tests' matrices are tiny.
+    pytest.mark.filterwarnings("ignore:OpenBLAS:RuntimeWarning"),
+]
 
 
-class DenseChannel:
-    """Dense searches batches; here one question at a time."""
-
-    name = "dense"
-
-    def __init__(self, shop, texts=FaissTextSearch):
-        self._dense = Dense(texts(shop.vectors), shop.items, shop.popularity, max(1, 3 * len(shop.vectors) // 4))
-
-    def search(self, question, depth):
-        return self._dense.search_batch(question.embedding[None], [question.allowed], [depth])[0]
+@pytest.fixture(scope="module")
+def shop(one_thread, tmp_path_factory):
+    return make_shop(tmp_path_factory.mktemp("shop"), ITEMS)
 
 
-CHANNELS = {
-    "dense": DenseChannel,
-    "dense-torch": lambda shop: DenseChannel(shop, lambda vectors: TorchTextSearch(vectors, "cpu")),
-    "popular": lambda shop: Popular(shop.popularity),
-    "history": lambda shop: Personal(),
-}
-SHOP = Shop()
-ONE = Shop(items=1, texts=1)
-# Which items a channel can name for a query.
-REACHED = {
-    CHANNELS["history"]: SHOP.seen.rows,
-    CHANNELS["popular"]: np.flatnonzero(SHOP.popularity.trend > 0),
-}
+@pytest.fixture(scope="module")
+def one(one_thread, tmp_path_factory):
+    return make_shop(tmp_path_factory.mktemp("one"), 1, 1)
 
 
-# The dense channel is asked only where there is a query.
-CASES = [(name, has_query) for name in CHANNELS for has_query in (True, False) if has_query or "dense" not in name]
+@pytest.fixture(scope="module")
+def channel_of(shop):
+    """Each channel, opened once."""
+    opened = {}
+
+    def open_(name):
+        if name not in opened:
+            opened[name] = CHANNELS[name](shop)
+        return opened[name]
+
+    return open_
 
 
-@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{'query' if case[1] else 'no query'}")
-def case(request):
-    return request.param
+def asked_of(shop, asked, allowed=None):
+    query, seen = ASKED[asked]
+    return shop.question(query, seen, allowed)
 
 
-@pytest.fixture
-def channel_of(case):
-    return CHANNELS[case[0]]
-
-
-@pytest.fixture
-def has_query(case):
-    return case[1]
+def only(rows):
+    mask = np.zeros(ITEMS, np.bool_)
+    mask[rows] = True
+    return mask
 
 
 def checked(hits, depth, items=ITEMS):
     assert hits.rows.dtype == np.int32
     assert hits.scores.dtype == np.float32
+    assert hits.rows.ndim == hits.scores.ndim == 1
     assert len(hits.rows) == len(hits.scores) == len(hits) <= depth
     assert len(np.unique(hits.rows)) == len(hits)
     assert ((hits.rows >= 0) & (hits.rows < items)).all()
-    assert not np.isnan(hits.scores).any()
+    assert np.isfinite(hits.scores).all()
     assert (np.diff(hits.scores) <= 0).all()
     return hits
 
 
-@pytest.mark.parametrize("depth", [1, 10, 256, 5_000])
-def test_a_list_has_no_repeats_no_rising_scores_and_no_more_than_its_depth(channel_of, has_query, depth):
-    hits = checked(channel_of(SHOP).search(SHOP.question(has_query=has_query), depth), depth)
-    assert len(hits) >= min(depth, 200)
+@pytest.mark.parametrize(("name", "asked"), ANSWERED)
+def test_a_list_has_no_repeats_no_rising_scores_and_no_more_than_its_depth(channel_of, shop, name, asked):
+    channel, question = channel_of(name), asked_of(shop, asked)
+    everything = checked(channel.search([question], ITEMS)[0], ITEMS)
+    assert len(everything) >= 20
+    for depth in (1, 10, 256, 5_000):
+        hits = checked(channel.search([question], depth)[0], depth)
+        assert len(hits) == min(depth, len(everything))
+        np.testing.assert_allclose(hits.scores, everything.scores[:depth], atol=1e-5)
+        # Milvus gives items of one text in any order.
+        assert name == "dense-milvus" or hits.rows.tolist() == everything.rows[:depth].tolist()
 
 
-def test_a_shorter_list_is_the_beginning_of_a_longer_one(channel_of, has_query):
-    channel, question = channel_of(SHOP), SHOP.question(has_query=has_query)
-    short, long = channel.search(question, 20), channel.search(question, 200)
-    assert short.rows.tolist() == long.rows[:20].tolist()
+@pytest.mark.parametrize(("name", "asked"), SILENT)
+def test_what_a_channel_cannot_answer_gets_an_empty_list(channel_of, shop, name, asked):
+    assert len(checked(channel_of(name).search([asked_of(shop, asked)], 10)[0], 10)) == 0
 
 
-def test_a_filter_holds_before_the_cut_so_that_three_of_a_thousand_items_are_found(channel_of, has_query):
-    channel = channel_of(SHOP)
-    reach = REACHED.get(channel_of, np.arange(ITEMS))
-    if has_query:
-        cosines = (SHOP.vectors.astype(np.float32) @ SHOP.query)[SHOP.items.text]
-        wanted = reach[np.argsort(cosines[reach])[:3]]
-    else:
-        wanted = channel.search(SHOP.question(has_query=False), ITEMS).rows[-3:]
-    # Without the filter they are beyond every depth.
-    assert not np.isin(wanted, channel.search(SHOP.question(has_query=has_query), 256).rows).any()
-    allowed = np.zeros(ITEMS, np.bool_)
-    allowed[wanted] = True
-    hits = checked(channel.search(SHOP.question(has_query=has_query, allowed=allowed), 3), 3)
+@pytest.mark.parametrize(("name", "asked"), ANSWERED)
+def test_a_filter_holds_before_the_cut_so_that_the_fifty_last_of_a_thousand_are_all_found(
+    channel_of, shop, name, asked
+):
+    channel = channel_of(name)
+    reached = channel.search([asked_of(shop, asked)], ITEMS)[0].rows
+    wanted = reached[-min(50, len(reached) // 2) :]
+    # Without the filter they are beyond that depth.
+    assert not np.isin(wanted, channel.search([asked_of(shop, asked)], len(wanted))[0].rows).any()
+    hits = checked(channel.search([asked_of(shop, asked, only(wanted))], len(wanted))[0], len(wanted))
     assert np.sort(hits.rows).tolist() == np.sort(wanted).tolist()
 
 
-def test_a_filter_that_keeps_nothing_finds_nothing(channel_of, has_query):
-    nothing = np.zeros(ITEMS, np.bool_)
-    assert len(checked(channel_of(SHOP).search(SHOP.question(has_query=has_query, allowed=nothing), 10), 10)) == 0
+@pytest.mark.parametrize(("name", "asked"), ANSWERED)
+def test_a_filter_that_keeps_nothing_finds_nothing(channel_of, shop, name, asked):
+    assert len(checked(channel_of(name).search([asked_of(shop, asked, only([]))], 10)[0], 10)) == 0
 
 
-def test_a_filter_that_keeps_everything_changes_nothing(channel_of, has_query):
-    channel, everything = channel_of(SHOP), np.ones(ITEMS, np.bool_)
-    free = channel.search(SHOP.question(has_query=has_query), 50)
-    filtered = channel.search(SHOP.question(has_query=has_query, allowed=everything), 50)
-    np.testing.assert_allclose(free.scores, filtered.scores, atol=1e-6)
-    assert set(free.rows.tolist()) == set(filtered.rows.tolist())
+@pytest.mark.parametrize(("name", "asked"), ANSWERED)
+def test_a_filter_that_keeps_everything_changes_nothing(channel_of, shop, name, asked):
+    channel = channel_of(name)
+    free = channel.search([asked_of(shop, asked)], 50)[0]
+    filtered = channel.search([asked_of(shop, asked, np.ones(ITEMS, np.bool_))], 50)[0]
+    np.testing.assert_allclose(free.scores, filtered.scores, atol=1e-5)
+    assert free.rows.tolist() == filtered.rows.tolist()
 
 
-def test_somebody_new_gets_a_sound_list_and_an_empty_one_from_the_history(channel_of, has_query):
-    hits = checked(channel_of(SHOP).search(SHOP.question(has_query=has_query, seen=History.empty()), 10), 10)
-    assert len(hits) == (0 if channel_of is CHANNELS["history"] else 10)
-
-
-@pytest.mark.parametrize("had", [True, False])
-def test_a_catalogue_of_one_item_is_searched(channel_of, has_query, had):
-    seen = History.of_rows([0] if had else [], NOW)
-    hits = checked(channel_of(ONE).search(ONE.question(has_query=has_query, seen=seen), 10), 10, items=1)
-    assert hits.rows.tolist() == ([0] if had or channel_of is not CHANNELS["history"] else [])
-
-
-@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.integers(1, 40))
-@pytest.mark.parametrize("name", CHANNELS)
-def test_under_any_filter_only_allowed_items_are_listed(name, seed, share, depth):
+@pytest.mark.parametrize(("name", "asked"), ANSWERED)
+@settings(deadline=None, max_examples=12)
+@given(seed=st.integers(0, 2**32 - 1), share=st.floats(0, 1), depth=st.integers(1, 60))
+def test_under_any_filter_what_is_listed_is_allowed_and_as_much_as_can_be_reached(
+    channel_of, shop, name, asked, seed, share, depth
+):
     allowed = np.random.default_rng(seed).random(ITEMS) < share
-    channel = CHANNELS[name](SHOP)
-    hits = checked(channel.search(SHOP.question(has_query=name != "history", allowed=allowed), depth), depth)
+    channel = channel_of(name)
+    reached = channel.search([asked_of(shop, asked)], ITEMS)[0].rows
+    hits = checked(channel.search([asked_of(shop, asked, allowed)], depth)[0], depth)
     assert allowed[hits.rows].all()
-    reached = REACHED.get(CHANNELS[name], np.arange(ITEMS))
     assert len(hits) == min(depth, int(allowed[reached].sum()))
 
 
-def test_items_of_one_text_stay_together_the_more_popular_first():
-    hits = DenseChannel(SHOP).search(SHOP.question(has_query=True), 60)
-    texts = SHOP.items.text[hits.rows]
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_batch_is_answered_as_if_each_question_were_alone(channel_of, shop, name):
+    half = np.arange(ITEMS) % 2 == 0
+    questions = [asked_of(shop, asked, mask) for mask in (None, half, only([])) for asked in ASKED]
+    questions += [shop.question("绿茶"), shop.question("soap", history([3])), shop.question("", history([3]))]
+    together = channel_of(name).search(questions, 30)
+    assert len(together) == len(questions)
+    for question, found in zip(questions, together, strict=True):
+        alone = channel_of(name).search([question], 30)[0]
+        assert checked(found, 30).rows.tolist() == alone.rows.tolist()
+        np.testing.assert_allclose(found.scores, alone.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_no_question_gets_no_answer(channel_of, name):
+    assert channel_of(name).search([], 10) == []
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_opened_again_a_channel_answers_the_same(channel_of, shop, name):
+    questions = [asked_of(shop, asked) for asked in ASKED]
+    for one_, other in zip(
+        channel_of(name).search(questions, 200), CHANNELS[name](shop).search(questions, 200), strict=True
+    ):
+        assert one_.rows.tolist() == other.rows.tolist()
+        assert one_.scores.tolist() == other.scores.tolist()
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_any_query_gets_a_sound_list(channel_of, shop, name):
+    questions = [shop.question(query, seen) for query in ODD_QUERIES for seen in (None, REGULAR)]
+    for hits in channel_of(name).search(questions, 40):
+        checked(hits, 40)
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_chinese_query_and_one_with_an_emoji_find_what_they_name(channel_of, shop, name):
+    for query in ("绿茶", "🥛 绿茶"):
+        hits = channel_of(name).search([shop.question(query, REGULAR, pool=50)], 10)[0]
+        assert len(hits)
+        named = np.isin(hits.rows, shop.of_kind("绿茶"))
+        assert named.mean() >= 0.7, query
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+@pytest.mark.parametrize("had", [True, False])
+@pytest.mark.parametrize("query", ["", "milk", "🍵"])
+def test_a_catalogue_of_one_item_is_searched(one, name, had, query):
+    channel, seen = CHANNELS[name](one), history([0]) if had else History.empty()
+    for allowed in (None, np.ones(1, np.bool_), np.zeros(1, np.bool_)):
+        hits = checked(channel.search([one.question(query, seen, allowed)], 10)[0], 10, items=1)
+        if allowed is not None and not allowed[0]:
+            assert len(hits) == 0
+    if NEEDS[name] & {"query" if query == "milk" else "", "seen" if had else ""} and name != "new":
+        assert channel.search([one.question(query, seen)], 10)[0].rows.tolist() == [0]
+
+
+@pytest.mark.parametrize("name", ["trending", "new"])
+def test_somebody_new_without_a_query_is_offered_what_is_trending_and_new(channel_of, shop, name):
+    hits = checked(channel_of(name).search([shop.question()], 50)[0], 50)
+    assert len(hits) == 50
+    counts = shop.learned.popularity.counts[hits.rows]
+    assert (counts > 0).all() if name == "trending" else (counts < 5).all()
+
+
+@pytest.mark.parametrize("name", ["dense", "dense-torch", "dense-milvus", "lexical", "new", "graph"])
+def test_an_item_that_nobody_had_is_found_for_a_query_that_fits_it(channel_of, shop, name):
+    assert shop.learned.popularity.counts[NEWEST] == 0
+    query = KINDS[shop.kind[NEWEST]]
+    hits = channel_of(name).search([shop.question(query)], 60)[0]
+    assert NEWEST in hits.rows
+
+
+@pytest.mark.parametrize("name", ["new", "content", "graph"])
+def test_items_that_nobody_had_are_offered_to_whom_they_suit(channel_of, shop, name):
+    cold = np.flatnonzero(shop.learned.popularity.counts == 0)
+    places = {True: [], False: []}  # of the items of the user's own kind, and of others
+    for kind in KINDS:
+        own = shop.of_kind(kind)
+        seen = history(np.setdiff1d(own, cold)[:6])
+        listed = channel_of(name).search([shop.question("", seen)], ITEMS)[0].rows
+        for place, row in enumerate(listed[np.isin(listed, cold)]):
+            places[row in own].append(place)
+    assert len(places[True]) > 50
+    assert np.mean(places[True]) < 0.75 * np.mean(places[False])
+
+
+@pytest.mark.parametrize("name", ["history", "content", "collaborative", "graph"])
+def test_an_event_recorded_a_second_ago_counts(channel_of, shop, name):
+    """Nothing that was learned knows of it: the request brings it."""
+    channel = channel_of(name)
+    had = shop.learned.popularity.counts > 0
+    juice, soap = (np.intersect1d(shop.of_kind(kind), np.flatnonzero(had)) for kind in ("juice", "soap"))
+    before = history(juice[:2], ages=30 * DAY)
+    after = history([*juice[:2], soap[0]], ages=[30 * DAY, 30 * DAY, 1])
+
+    def share(seen):
+        rows = channel.search([shop.question("", seen)], 20)[0].rows
+        return np.isin(rows, soap).mean()
+
+    assert len(channel.search([shop.question("", History.empty())], 20)[0]) == 0
+    assert share(before) == 0 or name == "collaborative"
+    assert share(after) > share(before)
+    rows = channel.search([shop.question("", after)], ITEMS)[0].rows.tolist()
+    earlier = channel.search([shop.question("", before)], ITEMS)[0].rows.tolist()
+    assert soap[0] in rows
+    assert soap[0] not in earlier or rows.index(soap[0]) < earlier.index(soap[0])
+
+
+@pytest.mark.parametrize("name", ["history", "content", "collaborative", "graph"])
+def test_an_event_in_the_future_counts_as_one_of_now(channel_of, shop, name):
+    questions = [shop.question("", history([2, 5, 8], ages=age)) for age in (0, -400 * DAY)]
+    now, future = channel_of(name).search(questions, 20)
+    assert checked(now, 20).rows.tolist() == future.rows.tolist()
+    assert NOW - 1 < questions[0].now
+
+
+@pytest.mark.parametrize("name", ["dense", "dense-torch", "dense-milvus"])
+def test_dense_lists_are_the_exact_cosines(channel_of, shop, name):
+    question = shop.question(QUERY)
+    hits = channel_of(name).search([question], 60)[0]
+    cosines = shop.catalog.vectors[shop.items.text].astype(np.float32) @ question.embedding
+    np.testing.assert_allclose(hits.scores, np.sort(cosines)[::-1][:60], atol=1e-5)
+    np.testing.assert_allclose(hits.scores, cosines[hits.rows], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dense", "dense-torch"])
+def test_items_of_one_text_stay_together_the_more_popular_first(channel_of, shop, name):
+    hits = channel_of(name).search([shop.question(QUERY)], 60)[0]
+    texts = shop.items.text[hits.rows]
     assert len(np.flatnonzero(np.diff(texts))) == len(np.unique(texts)) - 1
     for text in np.unique(texts):
-        places = SHOP.popularity.place[hits.rows[texts == text]]
-        assert (np.diff(places) > 0).all()
+        assert (np.diff(shop.learned.popularity.place[hits.rows[texts == text]]) > 0).all()
 
 
-def test_with_a_query_popular_and_personal_list_only_what_is_near_it():
-    allowed = np.zeros(ITEMS, np.bool_)
-    allowed[:500] = True
-    question = SHOP.question(has_query=True, allowed=allowed)
-    few = replace(question, near=question.near.top(30))
-    for channel in (Popular(SHOP.popularity), Personal()):
-        assert set(channel.search(few, 100).rows) <= set(few.near.rows)
-    had = few.near.rows[SHOP.popularity.trend[few.near.rows] > 0]
-    assert 0 < len(had) < 30
-    assert set(Popular(SHOP.popularity).search(few, 100).rows) == set(had)
+@pytest.mark.parametrize("name", ["history", "trending", "new", "content", "collaborative"])
+def test_with_a_query_only_what_is_near_it_is_listed(channel_of, shop, name):
+    question = shop.question(QUERY, REGULAR, np.arange(ITEMS) < 700, pool=60)
+    hits = channel_of(name).search([question], 100)[0]
+    assert 0 < len(hits) <= 60
+    assert set(hits.rows) <= set(question.near)
 
 
-def test_what_nobody_had_is_not_called_popular_for_a_query_and_fills_a_list_without_one():
-    nobody = Popular(Popularity(np.zeros(ITEMS, np.float32), np.zeros(ITEMS, np.float32)))
-    assert len(nobody.search(SHOP.question(has_query=True), 10)) == 0
-    assert len(nobody.search(SHOP.question(has_query=False), 10)) == 10
+def test_collaborative_lists_nothing_for_a_history_that_no_other_user_shares(channel_of, shop):
+    assert len(channel_of("collaborative").search([shop.question("", history([NEWEST]))], 10)[0]) == 0
 
 
-def test_old_habits_wear_off():
-    seen = History(
-        np.asarray([1, 2], np.int32),
-        np.asarray([3, 1], np.float32),
-        np.asarray([NOW - 56 * 86_400, NOW], np.int64),
-    )
-    hits = Personal().search(Question(False, SHOP.query, seen, NOW), 5)
+def test_content_follows_the_later_of_two_tastes(channel_of, shop):
+    old, late = shop.of_kind("juice")[:5], shop.of_kind("soap")[:5]
+    seen = history([*old, *late], ages=[90 * DAY] * 5 + [60] * 5)
+    hits = channel_of("content").search([shop.question("", seen)], 20)[0]
+    assert np.isin(hits.rows, shop.of_kind("soap")).mean() > 0.8
+
+
+def test_old_habits_wear_off(channel_of, shop):
+    hits = channel_of("history").search([shop.question("", history([1, 2], ages=[56 * DAY, 0], counts=[3, 1]))], 5)[0]
     assert hits.rows.tolist() == [2, 1]
     np.testing.assert_allclose(hits.scores, [1.0, 0.75])
+
+
+def test_more_vectors_than_one_block_of_the_index_are_all_searched():
+    vectors = np.random.default_rng(1).normal(size=(BLOCK + 4_000, 8))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    query = vectors[-1:].astype(np.float32)
+    assert FaissSearch(vectors).search(query, 1, [None])[0][0].tolist() == [len(vectors) - 1]

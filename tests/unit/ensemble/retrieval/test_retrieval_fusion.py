@@ -1,4 +1,4 @@
-"""Fusion is the published formula, forgets nothing a channel said, and remembers nothing of the request before."""
+"""Fusion is the published formula with weights, forgets nothing a channel said, and remembers no request before."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.filters import Columns
-from ensemble.history import History
-from ensemble.retrieval.channel import Hits, Question
-from ensemble.retrieval.dense import FaissTextSearch
+from ensemble.retrieval.channel import Hits
 from ensemble.retrieval.fusion import ReciprocalRankFusion
-from ensemble.retrieval.items import Items, Popularity
-from ensemble.retrieval.retriever import Retriever
-from ensemble.spec import GraphSpec
 
 ITEMS = 30
+NAMES = ["dense", "history", "trending", "other"]
 ROWS = st.permutations(range(ITEMS)).flatmap(lambda rows: st.integers(0, ITEMS).map(lambda n: rows[:n]))
-LISTS = st.dictionaries(st.sampled_from(["dense", "history", "popular", "other"]), ROWS, min_size=1)
+LISTS = st.dictionaries(st.sampled_from(NAMES), ROWS, min_size=1)
+WEIGHTS = st.fixed_dictionaries({name: st.sampled_from([0.0, 0.25, 1.0, 3.0]) for name in NAMES})
+EQUAL = dict.fromkeys(NAMES, 1.0)
 
 
 def hits(rows):
@@ -26,36 +23,64 @@ def hits(rows):
     return Hits(np.asarray(rows, np.int32), scores.astype(np.float32))
 
 
-def formula(lists, depth):
-    """Cormack, Clarke, Buettcher: the sum of 1 / (60 + rank), and the order in which the items were named."""
+def formula(lists, weights, depth):
+    """Cormack, Clarke, Buettcher: the sum of 1 / (60 + rank), here each times its channel's weight."""
     scores = {}
-    for rows in lists.values():
+    for name, rows in lists.items():
         for rank, row in enumerate(rows[:depth], 1):
-            scores[row] = scores.get(row, 0.0) + 1 / (60 + rank)
+            scores[row] = scores.get(row, 0.0) + weights[name] / (60 + rank)
     return scores
 
 
-@given(LISTS, st.integers(1, 40), st.integers(1, 40))
-def test_the_order_is_by_the_sum_of_reciprocal_ranks(lists, depth, limit):
+@given(LISTS, WEIGHTS, st.integers(1, 40), st.integers(1, 40))
+def test_the_order_is_by_the_weighted_sum_of_reciprocal_ranks(lists, weights, depth, limit):
     fusion = ReciprocalRankFusion(ITEMS, depth)
-    scores = formula(lists, depth)
-    fused = fusion.fuse({name: hits(rows) for name, rows in lists.items()}, limit)
+    scores = formula(lists, weights, depth)
+    fused = fusion.fuse({name: hits(rows) for name, rows in lists.items()}, weights, limit)
     expected = sorted(scores, key=lambda row: -round(scores[row], 12))
     assert [round(scores[row], 12) for row in fused.rows] == [round(scores[row], 12) for row in expected[:limit]]
     assert len(set(fused.rows.tolist())) == len(fused.rows) == min(limit, len(scores))
 
 
-@given(LISTS, st.integers(1, 40))
-def test_every_channels_rank_and_the_text_score_are_kept(lists, depth):
-    fused = ReciprocalRankFusion(ITEMS, depth).fuse({name: hits(rows) for name, rows in lists.items()}, ITEMS)
-    assert fused.ranks.keys() == lists.keys()
-    for position, row in enumerate(fused.rows.tolist()):
-        for name, rows in lists.items():
-            found = fused.ranks[name][position]
-            assert found == rows.index(row) if row in rows else np.isnan(found)
-        dense = lists.get("dense", [])
-        text = fused.text_score[position]
-        assert text == hits(dense).scores[dense.index(row)] if row in dense else np.isnan(text)
+def test_weights_decide_by_numbers_worked_out_by_hand():
+    lists = {"dense": hits([7, 8, 9]), "history": hits([9, 5])}
+    fusion = ReciprocalRankFusion(ITEMS, 10)
+    # 9: 1/63 + 1/61 = 0.0323; 7: 1/61 = 0.0164; 8 and 5: 1/62.
+    assert fusion.fuse(lists, {"dense": 1.0, "history": 1.0}, 9).rows.tolist() == [9, 7, 8, 5]
+    # 9: 1/63 + 0.01/61 = 0.01604; 7: 0.01639; 8: 0.01613; 5: 0.01/62.
+    assert fusion.fuse(lists, {"dense": 1.0, "history": 0.01}, 9).rows.tolist() == [7, 8, 9, 5]
+    # 9: 1/63 + 2/61 = 0.0487; 5: 2/62 = 0.0323.
+    assert fusion.fuse(lists, {"dense": 1.0, "history": 2.0}, 9).rows.tolist() == [9, 5, 7, 8]
+
+
+def test_what_only_a_channel_of_no_weight_named_comes_last():
+    lists = {"other": hits([1, 2]), "dense": hits([3])}
+    assert ReciprocalRankFusion(ITEMS, 10).fuse(lists, {"other": 0.0, "dense": 0.5}, 9).rows.tolist() == [3, 1, 2]
+
+
+@given(LISTS, WEIGHTS, st.integers(1, 40))
+def test_every_channels_rank_and_score_are_kept(lists, weights, depth):
+    named = {name: hits(rows) for name, rows in lists.items()}
+    fused = ReciprocalRankFusion(ITEMS, depth).fuse(named, weights, ITEMS)
+    assert fused.ranks.keys() == fused.scores.keys() == lists.keys()
+    for name, rows in lists.items():
+        assert fused.ranks[name].dtype == fused.scores[name].dtype == np.float32
+        for position, row in enumerate(fused.rows.tolist()):
+            rank, score = fused.ranks[name][position], fused.scores[name][position]
+            if row in rows:
+                assert rank == rows.index(row)
+                assert score == named[name].scores[rows.index(row)]
+            else:
+                assert np.isnan(rank)
+                assert np.isnan(score)
+
+
+def test_beyond_its_depth_a_list_names_no_candidate_but_still_says_where_it_has_one():
+    lists = {"dense": hits([1, 2, 3, 4]), "history": hits([4])}
+    fused = ReciprocalRankFusion(ITEMS, 2).fuse(lists, EQUAL, 9)
+    assert fused.rows.tolist() == [1, 4, 2]
+    assert fused.ranks["dense"].tolist() == [0, 3, 1]
+    assert fused.scores["dense"].tolist() == lists["dense"].scores[[0, 3, 1]].tolist()
 
 
 @given(st.lists(LISTS, min_size=2, max_size=4), st.integers(1, 40))
@@ -63,53 +88,35 @@ def test_a_request_leaves_no_trace_for_the_next(requests, depth):
     used = ReciprocalRankFusion(ITEMS, depth)
     for lists in requests:
         named = {name: hits(rows) for name, rows in lists.items()}
-        found, fresh = used.fuse(named, 20), ReciprocalRankFusion(ITEMS, depth).fuse(named, 20)
+        found = used.fuse(named, EQUAL, 20)
+        fresh = ReciprocalRankFusion(ITEMS, depth).fuse(named, EQUAL, 20)
         assert found.rows.tolist() == fresh.rows.tolist()
-        np.testing.assert_array_equal(found.text_score, fresh.text_score)
         for name in named:
+            np.testing.assert_array_equal(found.scores[name], fresh.scores[name])
             np.testing.assert_array_equal(found.ranks[name], fresh.ranks[name])
 
 
-def test_equal_scores_keep_the_order_in_which_they_were_named():
-    lists = {"history": hits([5, 2]), "popular": hits([9, 7])}
-    assert ReciprocalRankFusion(ITEMS, 10).fuse(lists, 9).rows.tolist() == [5, 9, 2, 7]
+def test_equal_sums_keep_the_order_in_which_they_were_named():
+    lists = {"history": hits([5, 2]), "trending": hits([9, 7])}
+    assert ReciprocalRankFusion(ITEMS, 10).fuse(lists, EQUAL, 9).rows.tolist() == [5, 9, 2, 7]
 
 
-def test_nothing_found_is_an_empty_list():
-    fused = ReciprocalRankFusion(ITEMS, 10).fuse({"dense": Hits.none(), "popular": Hits.none()}, 9)
-    assert len(fused.rows) == len(fused.text_score) == len(fused.ranks["dense"]) == 0
+@pytest.mark.parametrize("lists", [{}, {"dense": Hits.none(), "trending": Hits.none()}])
+def test_nothing_found_is_an_empty_list(lists):
+    fused = ReciprocalRankFusion(ITEMS, 10).fuse(lists, EQUAL, 9)
+    assert len(fused.rows) == 0
+    assert fused.rows.dtype == np.int32
+    assert all(len(each) == 0 for each in (*fused.ranks.values(), *fused.scores.values()))
 
 
-@pytest.fixture(scope="module")
-def retriever():
-    draw = np.random.default_rng(2)
-    vectors = draw.normal(size=(400, 8))
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
-    items = Items(np.asarray([b"%03d" % i for i in range(400)]), np.arange(400, dtype=np.int32), Columns(400, {}))
-    counts = draw.integers(0, 50, 400).astype(np.float32)
-    spec = GraphSpec(embedding_dim=8, channel_depth=64)
-    return Retriever(items, Popularity(counts, counts), FaissTextSearch(vectors), spec), vectors.astype(np.float32)
-
-
-def test_requests_of_one_batch_are_answered_as_if_each_were_alone(retriever):
-    retrieve, vectors = retriever
-    allowed = np.arange(400) % 40 == 0
-    seen = History.of_rows([1, 1, 40], 1e6)
-    questions = [
-        Question(True, vectors[3], History.empty(), 1e6),
-        Question(False, vectors[4], seen, 1e6),
-        Question(True, vectors[5], seen, 1e6, allowed),
-        Question(False, vectors[6], History.empty(), 1e6, np.zeros(400, np.bool_)),
-    ]
-    limits = [128, 32, 64, 32]
-    together = retrieve.retrieve(questions, limits)
-    for question, limit, found in zip(questions, limits, together, strict=True):
-        alone = retrieve.retrieve([question], [limit])[0]
-        assert found.rows.tolist() == alone.rows.tolist()
-        np.testing.assert_allclose(found.features, alone.features, atol=1e-6)
-        assert len(found.rows) <= limit
-        assert found.found["fused"] == len(found.rows)
-    assert together[0].rows[0] == 3
-    assert sorted(together[2].rows.tolist()) == np.flatnonzero(allowed).tolist()
-    assert len(together[3].rows) == 0
-    assert "dense" not in together[1].found
+@given(
+    st.lists(st.tuples(st.integers(0, 500), st.sampled_from([0.0, -1.0, 0.5, 2.0])), max_size=60), st.integers(1, 20)
+)
+def test_the_best_of_scored_rows_are_the_first_of_all_in_stable_order(pairs, depth):
+    rows = np.arange(len(pairs), dtype=np.int32)
+    scores = np.asarray([score for _, score in pairs], np.float32)
+    best = Hits.best(rows, scores, depth)
+    expected = sorted(rows.tolist(), key=lambda row: -scores[row])[:depth]
+    assert best.rows.tolist() == expected
+    assert best.scores.tolist() == scores[expected].tolist()
+    assert (best.rows.dtype, best.scores.dtype) == (np.int32, np.float32)

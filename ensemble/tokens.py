@@ -1,0 +1,37 @@
+"""Texts as the encoder reads them: token ids, padded to one of few lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+
+class Tokens:
+    """The encoder's tokenizer, cut at the longest bucket."""
+
+    def __init__(self, path: Path, buckets: Sequence[int], pad_token_id: int) -> None:
+        """Takes the encoder's `tokenizer.json`, and the lengths that texts are padded to, increasing."""
+        self._buckets, self._pad = tuple(buckets), pad_token_id
+        self._tokenizer = Tokenizer.from_file(str(path))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self._buckets[-1])
+
+    def encode(self, texts: Sequence[str]) -> list[Encoding]:
+        """Tokens of each text; `overflowing` holds what was cut off."""
+        encodings: list[Encoding] = self._tokenizer.encode_batch(list(texts))
+        return encodings
+
+    def padded(self, encodings: Sequence[Encoding]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Token ids and mask `[texts, length]`, the length being the smallest bucket that holds every text."""
+        longest = max(len(encoding.ids) for encoding in encodings)
+        length = next(bucket for bucket in self._buckets if bucket >= longest)
+        ids = np.full((len(encodings), length), self._pad, np.int64)
+        mask = np.zeros_like(ids)
+        for i, encoding in enumerate(encodings):
+            ids[i, : len(encoding.ids)] = encoding.ids
+            mask[i, : len(encoding.ids)] = 1
+        return ids, mask

@@ -1,0 +1,86 @@
+"""Tunes what each channel's vote counts in fusion, on requests whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import loguniform
+from sklearn.model_selection import ParameterSampler
+
+from ensemble.retrieval.channel import Hits, Question
+from ensemble.retrieval.retriever import Retriever
+from ensemble.spec import CHANNELS
+
+Weights = Mapping[str, float]
+Objective = Callable[[Sequence[NDArray[np.int32]]], float]  # of the fused rows of every question
+
+DEPTH = 200
+LEAST, MOST = 0.01, 3.0
+TRIALS = 40
+
+
+def tune_weights(
+    retriever: Retriever,
+    questions: Sequence[Question],
+    kind: str,
+    start: Weights,
+    objective: Objective,
+    seed: int,
+    trials: int = TRIALS,
+    advanced: Callable[[int, int], None] = lambda trial, total: None,
+) -> tuple[dict[str, float], float, float]:
+    """Searches for better weights: at random over orders of magnitude, then one channel at a time around the best.
+
+    Args:
+        retriever: Finds every channel's list, once.
+        questions: Requests of one kind.
+        kind: That kind.
+        start: Weights to begin with; a result that is no better keeps them.
+        objective: What to raise.
+        seed: Of the draws.
+        trials: How many weights to try at random, and again around the best.
+        advanced: Called with the trial that is done and their total.
+
+    Returns:
+        The weights, the objective under `start`, and under them.
+    """
+    lists, _ = retriever.lists(questions, [kind] * len(questions), everything=True)
+    used = [name for name in CHANNELS if any(len(each.get(name, Hits.none())) for each in lists)]
+
+    def worth(weights: Weights) -> float:
+        return objective([retriever.fused(each, weights, DEPTH).rows for each in lists])
+
+    best = {name: float(start.get(name, 0.0)) for name in used}
+    before = found = worth(best)
+    everywhere = ParameterSampler({name: loguniform(LEAST, MOST) for name in used}, trials, random_state=seed)
+    tried = [dict(weights) for weights in everywhere] if used else []
+    draw = np.random.default_rng(seed)
+    for trial in range(2 * len(tried)):
+        if trial < len(tried):
+            weights = tried[trial]
+        else:
+            name = used[int(draw.integers(len(used)))]
+            factor = float(draw.choice([0.0, 0.4, 0.7, 1.4, 2.5]))
+            weights = best | {name: best[name] * factor if best[name] else LEAST * factor}
+        value = worth(weights)
+        if value > found:
+            best, found = weights, value
+        advanced(trial + 1, 2 * len(tried))
+    scale = max(best.values(), default=0.0) or 1.0
+    return {name: round(weight / scale, 4) for name, weight in best.items() if weight > 0}, before, found
+
+
+def recall(relevant: Sequence[NDArray[np.int32]]) -> Objective:
+    """Mean recall at 50, and a little of that at 200, of the questions that have an answer."""
+
+    def of(found: Sequence[NDArray[np.int32]]) -> float:
+        values = [
+            np.isin(right, rows[:50]).mean() + 0.3 * np.isin(right, rows[:200]).mean()
+            for rows, right in zip(found, relevant, strict=True)
+            if len(right)
+        ]
+        return float(np.mean(values)) if values else 0.0
+
+    return of
