@@ -138,7 +138,7 @@ _ALLOWED = {
     "count": f"an integer from 1 to {MAX_SUGGESTIONS}",
 }
 _WEIGHT = "a finite number from 0 to 1,000, with at least one above 0"
-_INNER = {"context": Context, "objective": Objective}
+_INNER: Mapping[str, type[msgspec.Struct]] = {"context": Context, "objective": Objective}
 AnyOptions = TypeVar("AnyOptions", Options, SimilarOptions, SuggestOptions)
 
 

@@ -61,7 +61,6 @@ class LocalGraph:
         """Answers one request; returns the graph's outputs by name."""
         return dict(self.steps([(query, user, options)]))["search"]
 
-
     def similar(self, item_id: str = "", text: str = "", **options: Any) -> Tensors:
         """Answers one request of `similar`; returns its outputs by name.
 

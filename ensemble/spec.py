@@ -193,12 +193,15 @@ class GraphSpec:
     def companions(self) -> tuple[Stage, ...]:
         """The models of their own beside `search`."""
         queue = Queue(max_size=256, timeout_us=1_000_000)
-        # Who types waits for the next letter at most: a completion that comes later is worth nothing.
-        typing = Queue(max_size=64, timeout_us=200_000)
+        # Who types is on with the next letters by then: a completion that comes later is worth nothing.
+        typing = Queue(max_size=64, timeout_us=500_000)
+        # A request that comes in the moment after an answer, before Triton 2.51 counts the only instance as idle
+        # again, is left lying for up to 500 ms by a queue with limits: the next to type does come in that moment.
+        pair = (2, 2)
         return (
             # It calls the encoder and `retrieve`, which Triton lets nobody do before the server is ready: no warm-up.
-            Stage("similar", "python", SIMILAR_INPUTS, SEARCH_OUTPUTS, queue, warmups=()),
-            Stage("suggest", "python", SUGGEST_INPUTS, SUGGEST_OUTPUTS, typing, warmups=("prefix",)),
+            Stage("similar", "python", SIMILAR_INPUTS, SEARCH_OUTPUTS, queue, instances=pair, warmups=()),
+            Stage("suggest", "python", SUGGEST_INPUTS, SUGGEST_OUTPUTS, typing, instances=pair, warmups=("prefix",)),
         )
 
     def models(self) -> tuple[Stage, ...]:

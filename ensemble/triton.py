@@ -17,6 +17,8 @@ from ensemble.contract import InvalidRequestError
 Tensors = dict[str, Any]  # arrays; an input on a GPU is a tensor that speaks DLPack
 Call = Callable[[str, Tensors, Sequence[str]], Tensors]  # a model, its inputs, the outputs wanted of it -> these
 _LOG = logging.getLogger("fuserank")
+# A call that is refused before it is queued keeps Triton's words, but the Python backend calls it INTERNAL.
+_REFUSALS = ("Exceeds maximum queue size", "Server not ready")
 
 
 class UnavailableError(RuntimeError):
@@ -133,8 +135,8 @@ def called(model: str, inputs: Tensors, outputs: Sequence[str]) -> Tensors:
     ).exec()
     if response.has_error():
         error = response.error()
-        failure = UnavailableError if error.code() == pb_utils.TritonError.UNAVAILABLE else RuntimeError
-        raise failure(f"{model}: {error.message()}")
+        refused = error.code() == pb_utils.TritonError.UNAVAILABLE or any(w in error.message() for w in _REFUSALS)
+        raise (UnavailableError if refused else RuntimeError)(f"{model}: {error.message()}")
     # Copies, since they are used when the response is gone.
     return {name: np.array(pb_utils.get_output_tensor_by_name(response, name).as_numpy()) for name in outputs}
 

@@ -79,6 +79,7 @@ def learn(
         (folder / "collaborative").mkdir()
         factors = item_factors(user, item, len(log.user_ids), len(shop.items), seed)
         np.save(folder / "collaborative" / "factors.npy", factors)
+        build_index(factors, folder / "collaborative" / "factors.faiss")
     graph = train_graph(
         knowledge_graph(shop.items, shop.titles, user, item, times, len(log.user_ids), end),
         seed=seed,

@@ -91,6 +91,7 @@ def write_shop(folder: Path) -> TinyShop:
                         "event": event,
                         "timestamp": moment.isoformat(),
                         "query": category if event == "purchase" and day % 4 == 0 else "",
+                        "store": f"s{int(user[1:]) % 2}",
                     }
                 )
     catalog = write_csv(folder / "items.csv", list(items.values()))

@@ -47,16 +47,12 @@ SEED = 13
 DAY = 86_400
 WINDOW_DAYS = 28
 GROCERY_CASES = 3_000
+TUNED_FILM_QUERIES = 1_000
 CHINESE = Path(__file__).parent / "chinese"
 FILM_TEMPLATE = "{title} ({year}) | {genres} | {leads} | {overview:.200}"
 FILM_FIELDS = {
     "title": 3.0,
-    "leads": 1.0,
-    "genres": 1.0,
-    "director": 1.0,
-    "characters": 0.7,
-    "overview": 0.5,
-    "tags": 0.5,
+    **dict.fromkeys(("genres", "actors", "overview", "director", "characters", "tags", "year"), 1.0),
 }
 
 MEANINGS = {
@@ -99,6 +95,11 @@ class Judged:
     def part(self, tuned: bool) -> Judged:
         """The third of the queries that weights are tuned on, or the rest, by the hash of the query's text."""
         kept = {q: text for q, text in self.queries.items() if (crc32(text.encode()) % 3 == 0) == tuned}
+        return Judged(kept, {q: self.grades[q] for q in kept})
+
+    def first(self, count: int) -> Judged:
+        """The first queries by their texts' hash."""
+        kept = dict(sorted(self.queries.items(), key=lambda pair: crc32(pair[1].encode()))[:count])
         return Judged(kept, {q: self.grades[q] for q in kept})
 
 
@@ -195,7 +196,7 @@ def movies(evaluation: Evaluation, data: Path, folder: Path) -> dict[str, float]
     with evaluation.console.status("films: embedding"):
         catalog, ids = evaluation.catalog(path, FILM_TEMPLATE, FILM_FIELDS, folder)
     retriever = Retriever(catalog, Learned(Popularity.none(len(catalog.items))), evaluation.spec)
-    tuned, held_out = judged.part(tuned=True), judged.part(tuned=False)
+    tuned, held_out = judged.part(tuned=True).first(TUNED_FILM_QUERIES), judged.part(tuned=False)
     with evaluation.console.status("films: tuning and asking"):
         weights, before, after = tune_weights(
             retriever,

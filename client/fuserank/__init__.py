@@ -35,7 +35,9 @@ if TYPE_CHECKING:
         SearchResult,
         ServerStatus,
         Signal,
+        SimilarOptions,
         Status,
+        Suggestion,
     )
 
 __all__ = [
@@ -59,7 +61,9 @@ __all__ = [
     "ServerStatus",
     "ServerUnavailableError",
     "Signal",
+    "SimilarOptions",
     "Status",
+    "Suggestion",
 ]
 
 _MODULES = ("types", "errors", "connection", "client", "aio")  # what each imports stands before it

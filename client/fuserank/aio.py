@@ -12,7 +12,7 @@ from tritonclient.grpc.aio import InferenceServerClient
 from fuserank import wire
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
 from fuserank.errors import ClientClosedError, FuseRankError, translated
-from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus
+from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus, SimilarOptions, Suggestion
 
 
 class AsyncClient:
@@ -53,6 +53,15 @@ class AsyncClient:
             return []
         answer = await self._call("infer", **wire.infer_arguments(requests))
         return wire.results(answer, rows=len(requests))
+
+    async def similar(self, item_id: str = "", *, text: str = "", **options: Unpack[SimilarOptions]) -> SearchResult:
+        """Finds items like an item, or like a free text; see `Client.similar`."""
+        answer = await self._call("infer", **wire.similar_arguments(item_id, text, options))
+        return wire.results(answer, rows=1)[0]
+
+    async def suggest(self, prefix: str, count: int | None = None) -> list[Suggestion]:
+        """Completes a query while it is typed; see `Client.suggest`."""
+        return wire.suggestions(await self._call("infer", **wire.suggest_arguments(prefix, count)))
 
     async def status(self) -> ServerStatus:
         """Asks the server how it is; see `Client.status`."""

@@ -29,7 +29,7 @@ from fuserank.client import Client
 from fuserank.connection import DEFAULT_TIMEOUT, DEFAULT_URL, TLS
 from fuserank.errors import FuseRankError, InvalidRequestError
 from fuserank.plugins import CommandGroup
-from fuserank.tables import result_table, server_table
+from fuserank.tables import result_table, server_table, suggestion_table
 from fuserank.types import Request, SearchResult
 
 app = typer.Typer(
@@ -54,6 +54,10 @@ ExcludeSeen = Annotated[bool, typer.Option("--exclude-seen", help="Leave out ite
 DeadlineMs = Annotated[float | None, typer.Option(help="Milliseconds that the server may spend.")]
 Explain = Annotated[bool, typer.Option("--explain", "-e", help="Show the signals behind each score.")]
 Fields = Annotated[str | None, typer.Option(metavar="NAME,NAME,…", help="Catalogue fields to show.")]
+ItemId = Annotated[str, typer.Argument(metavar="[ITEM_ID]", help="An item of the catalogue.")]
+Text = Annotated[str, typer.Option(help="A text in place of an item.")]
+Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="What was typed so far.")]
+Count = Annotated[int | None, typer.Option("--count", "-n", help="How many completions.")]
 
 _SERVER = "Connection"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines, and nothing else.")]
@@ -160,6 +164,56 @@ def recommend(
     )
 
 
+@app.command(epilog="Example: fuserank similar 1082185 -k 10   or: fuserank similar --text 'oat drink'")
+def similar(
+    *,
+    item_id: ItemId = "",
+    text: Text = "",
+    k: K = None,
+    filter: Filter = None,
+    fields: Fields = None,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    tls: Tls = False,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    header: Header = None,
+) -> None:
+    """Find items like an item, or like a text."""
+    with _reported(), _client(url, timeout, _tls(tls, tls_ca, tls_cert, tls_key), header) as client:
+        condition = _json("--filter", filter)
+        result = client.similar(item_id, text=text, k=k, filter=condition, fields=_list(fields))
+        if as_json:
+            _print_json(result)
+        else:
+            Console().print(result_table(result, f"like {item_id}" if item_id else f'like "{text}"', explain=False))
+
+
+@app.command(epilog="Example: fuserank suggest 'mlik' --count 5")
+def suggest(
+    *,
+    prefix: Prefix,
+    count: Count = None,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    tls: Tls = False,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    header: Header = None,
+) -> None:
+    """Complete a query while it is typed."""
+    with _reported(), _client(url, timeout, _tls(tls, tls_ca, tls_cert, tls_key), header) as client:
+        completions = client.suggest(prefix, count)
+        if as_json:
+            _print_json(completions)
+        else:
+            Console().print(suggestion_table(completions))
+
+
 @app.command(epilog="Example: fuserank status --url search.example.com:8001 --json")
 def status(
     *,
@@ -232,7 +286,7 @@ def _print_result(result: SearchResult, request: Request, as_json: bool) -> None
 
 
 def _print_json(value: Any) -> None:
-    json.dump(asdict(value), sys.stdout)
+    json.dump([asdict(each) for each in value] if isinstance(value, list) else asdict(value), sys.stdout)
     sys.stdout.write("\n")
 
 

@@ -12,7 +12,7 @@ from tritonclient.grpc import InferenceServerClient
 from fuserank import wire
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
 from fuserank.errors import FuseRankError, translated
-from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus
+from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus, SimilarOptions, Suggestion
 
 
 class Client:
@@ -82,6 +82,40 @@ class Client:
             return []
         answer = self._call("infer", **wire.infer_arguments(requests))
         return wire.results(answer, rows=len(requests))
+
+    def similar(self, item_id: str = "", *, text: str = "", **options: Unpack[SimilarOptions]) -> SearchResult:
+        """Finds items like an item, or like a free text: one of the two is given.
+
+        Args:
+            item_id: An item of the catalogue, which is not in the answer.
+            text: What the items are to be like, such as the title of an item that the catalogue lacks.
+            **options: `k`, `filter` and `fields`, as for `search`.
+
+        Returns:
+            Items, best first. Their score is the cosine of the texts; their order also counts who had the items
+            and what they are related to, so that scores need not fall.
+
+        Raises:
+            InvalidRequestError: Names the field, what it held and what is allowed; such as an unknown item.
+            FuseRankError: Another of the family; see `fuserank.errors`.
+        """
+        answer = self._call("infer", **wire.similar_arguments(item_id, text, options))
+        return wire.results(answer, rows=1)[0]
+
+    def suggest(self, prefix: str, count: int | None = None) -> list[Suggestion]:
+        """Completes a query while it is typed, typing errors forgiven.
+
+        Args:
+            prefix: What was typed so far; empty for the most popular.
+            count: How many completions are wanted at most.
+
+        Returns:
+            Completions, best first; few or none where nothing fits.
+
+        Raises:
+            FuseRankError: As `similar` does.
+        """
+        return wire.suggestions(self._call("infer", **wire.suggest_arguments(prefix, count)))
 
     def status(self) -> ServerStatus:
         """Asks the server how it is, with six small calls, the last of them a search for one item.

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from fuserank.types import Item, SearchResult, ServerStatus, Signal, Status
+from fuserank.types import Item, SearchResult, ServerStatus, Signal, Status, Suggestion
 
 # Beyond these a table row is longer than anyone reads; `--json` has them all.
 SIGNALS_SHOWN = 3
@@ -43,6 +43,16 @@ def result_table(result: SearchResult, title: str, explain: bool = True) -> Tabl
         cells += [Text(shown(item.fields.get(name))) for name in numbers]
         why = [Text("\n".join(_strongest(item.signals)))] if explain else []
         table.add_row(str(rank), *cells, f"{item.score:.3f}", *why)
+    return table
+
+
+def suggestion_table(completions: Iterable[Suggestion]) -> Table:
+    """Lays out completions, best first, each with its popularity."""
+    table = Table(padding=(0, 1, 0, 0))
+    table.add_column("completion", overflow="fold")
+    table.add_column("popularity", justify="right")
+    for each in completions:
+        table.add_row(Text(each.text), f"{each.score:,.0f}")
     return table
 
 

@@ -1,4 +1,4 @@
-"""What goes into a search and what comes out, as plain values.
+"""What goes into a request and what comes out, as plain values.
 
 Everything here is frozen; nothing here knows the wire. The server is the one judge of a request: values pass
 through untouched, and an option that is left `None` is not sent, so that the server's default applies.
@@ -23,6 +23,14 @@ class SearchOptions(TypedDict, total=False):
     exclude_seen: bool | None
     deadline_ms: float | None
     explain: bool | None
+    fields: Sequence[str] | None
+
+
+class SimilarOptions(TypedDict, total=False):
+    """The keyword options of `similar`; they mean what those of `search` mean."""
+
+    k: int | None
+    filter: Mapping[str, Any] | None
     fields: Sequence[str] | None
 
 
@@ -128,6 +136,14 @@ class SearchResult:
     def __getitem__(self, rank: int) -> Item:
         """The item at a 0-based rank."""
         return self.items[rank]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What a prefix may become, and how popular that is: events of the items so called, and times it was asked."""
+
+    text: str
+    score: float
 
 
 @dataclass(frozen=True)

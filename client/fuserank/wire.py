@@ -1,9 +1,10 @@
-"""The wire contract of the `search` model: requests to tensors, tensors to results.
+"""The wire contract of `search`, `similar` and `suggest`: requests to tensors, tensors to results.
 
-Pure: nothing is sent here.
+Pure: nothing is sent here. Every input is BYTES `[B, 1]`; `OPTIONS` is a JSON object.
 
-Inputs, each `[B, 1]` BYTES: `QUERY`, `USER_ID`, `OPTIONS` (a JSON object).
-Outputs: `ITEM_ID` BYTES, `SCORE` FP32 and `ITEM` BYTES (JSON), each `[B, k]`; `STATUS` BYTES `[B, 1]` (JSON).
+`search`: `QUERY`, `USER_ID`, `OPTIONS`; `similar`: `ITEM_ID`, `TEXT`, `OPTIONS`. Both answer with `ITEM_ID` BYTES,
+`SCORE` FP32 and `ITEM` BYTES (JSON), each `[B, k]`, and `STATUS` BYTES `[B, 1]` (JSON).
+`suggest`: `PREFIX`, `OPTIONS`; it answers with `SUGGESTION` BYTES and `SCORE` FP32, each `[B, count]`.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ from fuserank.types import (
     SearchResult,
     ServerStatus,
     Signal,
+    SimilarOptions,
     Status,
+    Suggestion,
 )
 
 MODEL = "search"
 INPUTS = ("QUERY", "USER_ID", "OPTIONS")
 OUTPUTS = ("ITEM_ID", "SCORE", "ITEM", "STATUS")
+SUGGEST_OUTPUTS = ("SUGGESTION", "SCORE")
 
 Record = TypeVar("Record", Signal, Status)
 
@@ -59,24 +63,50 @@ def tensors(requests: Sequence[Request]) -> dict[str, NDArray[np.object_]]:
         InvalidRequestError: Where a value has no form on the wire: a query that is not a string, an option
             that JSON cannot hold. All else is the server's to judge.
     """
-    rows = [(_utf8("QUERY", r.query), _utf8("USER_ID", r.user), _options(r)) for r in requests]
+    rows = [(_utf8("QUERY", r.query), _utf8("USER_ID", r.user), _options(_asked(r))) for r in requests]
     table = np.array(rows, dtype=np.object_).reshape(len(rows), len(INPUTS))
     return {name: table[:, column : column + 1] for column, name in enumerate(INPUTS)}
 
 
 def infer_arguments(requests: Sequence[Request]) -> dict[str, Any]:
     """The arguments of tritonclient's `infer` for requests; raises what `tensors` raises."""
-    inputs = [
-        InferInput(name, list(values.shape), "BYTES").set_data_from_numpy(values)
-        for name, values in tensors(requests).items()
-    ]
-    # Named, so that outputs which a newer server adds are not sent here for nothing.
-    outputs = [InferRequestedOutput(name) for name in OUTPUTS]
-    return {"model_name": MODEL, "inputs": inputs, "outputs": outputs}
+    return _arguments(MODEL, tensors(requests), OUTPUTS)
 
 
-def _options(request: Request) -> bytes:
-    asked = {name: getattr(request, name) for name in SearchOptions.__annotations__}
+def similar_arguments(item_id: str, text: str, options: SimilarOptions) -> dict[str, Any]:
+    """The arguments of tritonclient's `infer` for items like an item or a text.
+
+    Raises:
+        InvalidRequestError: Where a value has no form on the wire; see `tensors`.
+    """
+    row = {"ITEM_ID": _utf8("ITEM_ID", item_id), "TEXT": _utf8("TEXT", text), "OPTIONS": _options(options)}
+    return _arguments("similar", _one_row(row), OUTPUTS)
+
+
+def suggest_arguments(prefix: str, count: int | None) -> dict[str, Any]:
+    """The arguments of tritonclient's `infer` for completions; raises what `similar_arguments` raises."""
+    row = {"PREFIX": _utf8("PREFIX", prefix), "OPTIONS": _options({"count": count})}
+    return _arguments("suggest", _one_row(row), SUGGEST_OUTPUTS)
+
+
+def _arguments(model: str, values: Mapping[str, NDArray[np.object_]], outputs: Sequence[str]) -> dict[str, Any]:
+    return {
+        "model_name": model,
+        "inputs": [InferInput(name, list(v.shape), "BYTES").set_data_from_numpy(v) for name, v in values.items()],
+        # Named, so that outputs which a newer server adds are not sent here for nothing.
+        "outputs": [InferRequestedOutput(name) for name in outputs],
+    }
+
+
+def _one_row(values: Mapping[str, bytes]) -> dict[str, NDArray[np.object_]]:
+    return {name: np.array([[value]], np.object_) for name, value in values.items()}
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    return {name: getattr(request, name) for name in SearchOptions.__annotations__}
+
+
+def _options(asked: Mapping[str, Any]) -> bytes:
     given = {name: value for name, value in asked.items() if value is not None}
     try:
         # NaN passes as it is: the server's error names the option that holds it.
@@ -126,6 +156,22 @@ def results(response: Response, rows: int) -> list[SearchResult]:
             _status(statuses[row, 0]),
         )
         for row in range(rows)
+    ]
+
+
+def suggestions(response: Response) -> list[Suggestion]:
+    """Decodes the completions of one prefix, best first.
+
+    Raises:
+        IncompatibleServerError: Where an output is missing or misshapen.
+    """
+    texts, scores = (_output(response, name, rows=1) for name in SUGGEST_OUTPUTS)
+    if texts.shape != scores.shape:
+        raise IncompatibleServerError(f"SUGGESTION and SCORE differ in shape: {texts.shape}, {scores.shape}")
+    return [
+        Suggestion(text.decode("utf-8", "replace"), float(score))
+        for text, score in zip(texts[0], scores[0], strict=True)
+        if text
     ]
 
 

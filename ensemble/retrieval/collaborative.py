@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from ensemble.filters import Mask
 from ensemble.history import History
 from ensemble.retrieval.channel import Hits, Question
+from ensemble.retrieval.vectors import VectorSearch
 
 # Of the three that `implicit` offers for this, factors reached most on Complete Journey: see docs/design-notes.md.
 CONFIDENCE = 5.0  # Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, 2008 (alpha)
@@ -26,33 +28,54 @@ class Collaborative:
 
     name = "collaborative"
 
-    def __init__(self, factors: NDArray[np.float32]) -> None:
-        """Takes the items' factors, float32 `[items, factors]`; an item without events has zeros and is no hit."""
+    def __init__(self, factors: NDArray[np.float32], search: VectorSearch) -> None:
+        """Joins the items' factors and the index over them.
+
+        Args:
+            factors: float32 `[items, factors]`; an item without events has zeros and is no hit.
+            search: Nearest vectors among `factors`.
+        """
         self._known = np.any(factors != 0, axis=1)
+        self._search = search
         with threadpool_limits(1, "blas"):  # the library warns of more while it is made
             self._model = AlternatingLeastSquares(factors.shape[1], regularization=REGULARIZATION, num_threads=1)
         # implicit wants a buffer that it could write to, which mapped files are not.
         self._model.item_factors = np.require(factors, np.float32, ["C", "W"])
-        self._rows = np.flatnonzero(self._known).astype(np.int32)
 
     def search(self, questions: Sequence[Question], depth: int) -> list[Hits]:
-        """See `Channel`."""
-        return [self._one(question, depth) for question in questions]
+        """See `Channel`. The whole catalogue is searched in one scan for all questions without a query."""
+        found = [Hits.none()] * len(questions)
+        everywhere: dict[int, NDArray[np.float32]] = {}
+        for i, question in enumerate(questions):
+            user = self._user(question.seen)
+            if user is None:
+                continue
+            if question.near is None:
+                everywhere[i] = user
+                continue
+            rows = question.near[self._known[question.near]]
+            found[i] = Hits.best(rows, self._model.item_factors[rows] @ user, depth)
+        if everywhere:
+            masks = [self._mask(questions[i].allowed) for i in everywhere]
+            hits = self._search.search(np.stack(list(everywhere.values())), depth, masks)
+            for i, (rows, scores) in zip(everywhere, hits, strict=True):
+                known = self._known[rows]
+                found[i] = Hits(rows[known].astype(np.int32), scores[known])
+        return found
 
-    def _one(self, question: Question, depth: int) -> Hits:
-        seen = question.seen
+    def _user(self, seen: History) -> NDArray[np.float32] | None:
+        """The user's factors, float32 `[factors]`; None where nothing they had is known."""
         if not len(seen) or not self._known[seen.rows].any():
-            return Hits.none()
-        rows = self._rows if question.near is None else question.near[self._known[question.near]]
-        if question.allowed is not None:
-            rows = rows[question.allowed[rows]]
-        if not len(rows):
-            return Hits.none()
-        user = self._model.recalculate_user(0, confidences(seen, len(self._known)))
-        return Hits.best(rows, self._model.item_factors[rows] @ user, depth)
+            return None
+        user: NDArray[np.float32] = self._model.recalculate_user(0, confidences(seen, len(self._known)))
+        return user.astype(np.float32)
+
+    def _mask(self, allowed: Mask | None) -> Mask | None:
+        return None if allowed is None else allowed & self._known
 
 
 def confidences(seen: History, items: int) -> csr_matrix:
     """A history as the model wants it: log-damped counts times the confidence, float32 `[1, items]`."""
     weights = (CONFIDENCE * np.log1p(seen.counts)).astype(np.float32)
-    return csr_matrix((weights, seen.rows, np.asarray([0, len(seen)])), shape=(1, items))
+    # A copy: implicit wants what it could write to, and a history that came with a request lies in its message.
+    return csr_matrix((weights, seen.rows.copy(), np.asarray([0, len(seen)])), shape=(1, items))

@@ -47,24 +47,30 @@ class Learned:
 
     Attributes:
         popularity: The log, counted.
-        factors: The items' collaborative factors, float32 `[items, factors]`; None where there is no log.
+        factors: The items' collaborative factors, float32 `[items, factors]`, and the index over them; None where
+            there is no log.
         graph: The knowledge graph's vectors and the index over those of the items; None where nothing is related.
     """
 
     popularity: Popularity
-    factors: NDArray[np.float32] | None = None
+    factors: tuple[NDArray[np.float32], VectorSearch] | None = None
     graph: tuple[GraphIndex, VectorSearch] | None = None
 
     @classmethod
     def open(cls, folder: Path, device: str) -> Learned:
         """Opens what is there; a shop without a log has popularity alone, in which everything is 0."""
-        factors = folder / "collaborative" / "factors.npy"
-        graph = folder / "graph"
+        collaborative, graph = folder / "collaborative", folder / "graph"
         return cls(
             Popularity.open(folder / "popularity"),
-            mapped(factors) if factors.exists() else None,
+            open_factors(collaborative, device) if collaborative.exists() else None,
             open_graph(graph, device) if graph.exists() else None,
         )
+
+
+def open_factors(folder: Path, device: str) -> tuple[NDArray[np.float32], VectorSearch]:
+    """Opens the collaborative part of a bundle."""
+    factors = mapped(folder / "factors.npy")
+    return factors, open_search(factors, folder / "factors.faiss", device)
 
 
 def open_graph(folder: Path, device: str) -> tuple[GraphIndex, VectorSearch]:

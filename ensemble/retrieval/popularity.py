@@ -16,6 +16,7 @@ from ensemble.mapped import mapped
 from ensemble.retrieval.items import HALF_LIFE_DAYS
 
 Places = tuple[NDArray[np.int32], Sequence[str]]  # the code of each event, -1 where unknown, and the codes' names
+_CONTEXT_ARRAYS = ("offsets", "rows", "weights", "totals")
 LONGEST_CONTEXT = 4_096  # items kept of one context, most events first: bounds memory and a request's work
 
 
@@ -28,20 +29,22 @@ class Contexts:
         offsets: Where each context's items begin, int64 `[contexts + 1]`.
         rows: Item rows, increasing within a context, int32 `[pairs]`.
         weights: Events there, each halved for every 28 days of age, float32 `[pairs]`.
+        totals: The same of all items, float64 `[contexts]`.
     """
 
     position: Mapping[str, int] = field(default_factory=dict)
     offsets: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
     rows: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     weights: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    totals: NDArray[np.float64] = field(default_factory=lambda: np.empty(0, np.float64))
 
-    def of(self, name: str) -> tuple[NDArray[np.int32], NDArray[np.float32]] | None:
-        """Rows and weights of one context; None for one that the log does not know."""
+    def of(self, name: str) -> tuple[NDArray[np.int32], NDArray[np.float32], float] | None:
+        """Rows, weights and the total of one context; None for one that the log does not know."""
         at = self.position.get(name)
         if at is None:
             return None
         part = slice(int(self.offsets[at]), int(self.offsets[at + 1]))
-        return self.rows[part], self.weights[part]
+        return self.rows[part], self.weights[part], float(self.totals[at])
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ class Popularity:
         folder.mkdir(parents=True)
         for name in ("counts", "trend", "arrived"):
             np.save(folder / f"{name}.npy", getattr(self, name))
-        for name in ("offsets", "rows", "weights"):
+        for name in _CONTEXT_ARRAYS:
             np.save(folder / f"contexts.{name}.npy", getattr(self.contexts, name))
         (folder / "contexts.json").write_text(json.dumps(list(self.contexts.position), ensure_ascii=False), "utf-8")
 
@@ -136,7 +139,7 @@ class Popularity:
         names = json.loads((folder / "contexts.json").read_text("utf-8"))
         contexts = Contexts(
             {name: at for at, name in enumerate(names)},
-            *(mapped(folder / f"contexts.{name}.npy") for name in ("offsets", "rows", "weights")),
+            *(mapped(folder / f"contexts.{name}.npy") for name in _CONTEXT_ARRAYS),
         )
         counts, trend, arrived = (mapped(folder / f"{name}.npy") for name in ("counts", "trend", "arrived"))
         return cls(counts, trend, arrived, contexts)
@@ -166,7 +169,7 @@ def _contexts(
 ) -> Contexts:
     """Sums up by (context, item), and keeps of each context the items with the most."""
     position: dict[str, int] = {}
-    offsets, kept_rows, kept_weights = [0], [], []
+    offsets, kept_rows, kept_weights, totals = [0], [], [], []
     for kind, (codes, names) in places.items():
         known = np.flatnonzero(codes >= 0)
         pairs, where = np.unique(codes[known].astype(np.int64) * items + rows[known], return_inverse=True)
@@ -178,10 +181,12 @@ def _contexts(
             position[f"{kind}={name}"] = len(position)
             kept_rows.append((pairs[part][best] % items).astype(np.int32))
             kept_weights.append(sums[part][best])
+            totals.append(float(sums[part].sum(dtype=np.float64)))
             offsets.append(offsets[-1] + len(best))
     return Contexts(
         position,
         np.asarray(offsets, np.int64),
         np.concatenate([*kept_rows, np.empty(0, np.int32)]),
         np.concatenate([*kept_weights, np.empty(0, np.float32)]),
+        np.asarray(totals, np.float64),
     )

@@ -58,7 +58,7 @@ def channels(catalog: CatalogIndex, learned: Learned, spec: GraphSpec, dense: Ch
         Content(local, catalog.items, catalog.vectors),
     ]
     if learned.factors is not None:
-        found.append(Collaborative(learned.factors))
+        found.append(Collaborative(*learned.factors))
     if learned.graph is not None:
         found.append(Graph(*learned.graph))
     return found
@@ -112,7 +112,7 @@ class Retriever:
                 weights = self._spec.channel_weights
                 mine = [i for i, kind in enumerate(kinds) if everything or weights[kind].get(channel.name, 0.0) > 0]
                 # The text channels also say what the others choose from.
-                depth = self._spec.channel_depth * (4 if group else 1)
+                depth = self._spec.channel_depth * (2 if group else 1)
                 if not mine:
                     continue
                 try:
@@ -139,7 +139,9 @@ class Retriever:
         taste = Taste.of(question.seen, self.items)
         features = featurise(evidence, taste, self.items, self.popularity, question.now, bool(question.query))
         found = {name: min(len(hits), self._spec.channel_depth) for name, hits in lists.items()}
-        return Candidates(evidence.rows, features, found | {"fused": len(evidence.rows)}, degraded)
+        # Another request of the batch may have asked a channel that this one does without.
+        missed = [name for name in degraded if weights.get(name.removeprefix("channel:"), 0.0) > 0]
+        return Candidates(evidence.rows, features, found | {"fused": len(evidence.rows)}, missed)
 
 
 def kind_of(question: Question) -> str:
@@ -158,7 +160,9 @@ def near(lists: Mapping[str, Hits]) -> NDArray[np.int32]:
     words = lexical.rows[lexical.scores >= POOL_LEXICAL * lexical.scores[:1]] if len(lexical) else lexical.rows
     if len(lexical) and lexical.scores[0] >= WORDS_SCORE:
         return words
-    meaning = dense.rows[dense.scores >= POOL_COSINE * dense.scores[:1]] if len(dense) else dense.rows
+    best = dense.scores[:1]
+    # A share of a cosine below zero would be above it.
+    meaning = dense.rows[dense.scores >= np.minimum(POOL_COSINE * best, best)] if len(dense) else dense.rows
     joined = np.concatenate([meaning, words])
     _, first = np.unique(joined, return_index=True)
     pool: NDArray[np.int32] = joined[np.sort(first)]

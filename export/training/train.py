@@ -130,7 +130,7 @@ def tuned_weights(
     learned_before: LearnedBefore,
     seed: int,
     advanced: Callable[[str, int, int], None],
-    cases: int = 200,
+    cases: int = 400,
 ) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
     """Tunes the weights of fusion on the first of the log's last three windows, for requests with a user.
 

@@ -75,6 +75,33 @@ def first_day(folder: Path) -> Shop:
     return _csv(folder, rows)
 
 
+def bad_rows(folder: Path) -> Shop:
+    """A shop whose files hold what they should not; `items` and `bought` are what is left of them."""
+    rows: list[dict[str, Any]] = [{"item_id": f"ok{number}", "title": f"tea number {number}"} for number in range(9)]
+    rows += [
+        {"item_id": "long", "title": "tea " * 25_600},
+        {"item_id": "control", "title": "black\x07 tea\x1b"},
+        {"item_id": "emoji", "title": "🍵👩‍🌾"},
+        {"item_id": "free", "title": "tea sample", "price": 0},
+        {"item_id": "later", "title": "tea of tomorrow", "created_at": "2999-01-01"},
+    ]
+    items = {row["item_id"]: row for row in rows}
+    rows += [
+        {"item_id": "untitled", "title": ""},
+        {"item_id": "ok0", "title": "tea again"},
+        {"item_id": "negative", "title": "refund", "price": -1},
+        {"item_id": "cycle", "title": "tea", "category": "A > B > A"},
+    ]
+    catalog = folder / "items.jsonl"
+    catalog.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    event = {"user_id": "u00", "event": "view", "timestamp": int(LOG_END.timestamp())}
+    events = [{**event, "item_id": item} for item in ("long", "emoji", "untitled", "gone", "gone")]
+    events.append({**event, "item_id": "ok1", "timestamp": "2999-01-01"})
+    interactions = folder / "events.jsonl"
+    interactions.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in events), "utf-8")
+    return Shop(catalog, interactions, items, {"u00": {"long", "emoji"}})
+
+
 def single_item(folder: Path) -> Shop:
     """A shop that sells one thing."""
     return _csv(folder, [{"item_id": "only", "title": "hand-made wooden chair"}])

@@ -6,7 +6,7 @@ import json
 import subprocess
 
 from fuserank import Client
-from running import FUSERANK, STAGES, assert_no_traceback, free_ports, url
+from running import FUSERANK, MODELS, assert_no_traceback, free_ports, url
 from small_shops import Shop
 
 from ensemble.bundle import Bundle
@@ -58,7 +58,7 @@ def test_status_names_the_bundle_and_the_models(server: Server, bundle: Bundle):
     found = answered(server, "status")
     assert found["ready"]
     assert found["model_ready"]
-    assert {model["name"] for model in found["models"]} == {"search", *STAGES}
+    assert {model["name"] for model in found["models"]} == set(MODELS)
     assert found["bundle"] == bundle.id
 
 

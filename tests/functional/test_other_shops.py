@@ -60,3 +60,28 @@ def test_a_shop_of_one_item_answers(tmp_path: Path):
             assert [item.id for item in found] == ["only"], (query, user, options)
             assert found[0].fields == {"title": "hand-made wooden chair"}
         assert len(client.search("chair", history=["only"], exclude_seen=True)) == 0
+
+
+def test_a_shop_whose_files_hold_bad_rows_counts_every_one_and_serves_the_rest(tmp_path: Path):
+    """No text, duplicates, 100 kB, control characters, emoji, prices below zero, cycles, unknown items, the future."""
+    shop = small_shops.bad_rows(tmp_path)
+    root = export_bundle(tmp_path / "bundle", shop.catalog, shop.interactions, "--max-bad-rows", "0.3")
+    inputs = Bundle.open(root).manifest["inputs"]
+    assert inputs["catalog"]["reasons"] == {
+        "title: missing": 1,
+        "item_id: duplicate": 1,
+        "price: negative": 1,
+        "category: category cycle": 1,
+    }
+    assert inputs["catalog"]["warnings"] == {"created_at in the future": 1}
+    assert (inputs["catalog"]["read"], inputs["catalog"]["kept"]) == (len(shop.items) + 4, len(shop.items))
+    log = inputs["interactions"]
+    assert (log["read"], log["kept"], log["bad"], log["unknown_item"]) == (6, 2, 1, 3)
+    with Server(root, endpoints()) as server, Client(url(server)) as client:
+        for query, user in (("tea", ""), ("", "anybody"), ("🍵", "u00"), ("", "u00")):
+            assert {item.id for item in client.search(query, user, k=50)} == shop.items.keys()
+        assert client.search("🍵👩‍🌾", k=1)[0].id == "emoji"
+        assert client.search("black tea", k=1, fields=["title"])[0].fields == {"title": "black  tea"}
+        long = client.search("tea", filter={"price": 0}, fields=["title", "price"])
+        assert [item.id for item in long] == ["free"]
+        assert {item.id for item in client.recommend("u00", k=2)} == shop.bought["u00"]

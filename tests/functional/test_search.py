@@ -6,10 +6,11 @@ import json
 
 import pytest
 from fuserank import Client, SearchResult
-from running import STAGES, assert_same_answer
+from running import MODELS, STAGES, assert_same_answer
 from small_shops import Shop
 
 from ensemble.bundle import Bundle
+from ensemble.spec import CHANNELS
 
 USER = "u07"
 
@@ -23,7 +24,8 @@ def test_a_query_alone_finds_what_it_names(client: Client):
     assert len(result) == 10
     assert "half gallon milk" in result[0].fields["title"]
     assert result.status.candidates["dense"] > 0
-    assert result.status.candidates["history"] == 0
+    # Nobody is known: whoever needs a history was not asked.
+    assert not {"history", "collaborative", "content"} & result.status.candidates.keys()
 
 
 def test_a_chinese_query_finds_chinese_titles(client: Client):
@@ -43,7 +45,8 @@ def test_query_and_user_differ_from_either_alone(client: Client, shop: Shop):
     asked = "cookies"
     both, query, user = client.search(asked, USER), client.search(asked), client.recommend(USER)
     assert len({tuple(ids(each)) for each in (both, query, user)}) == 3
-    assert {"dense", "history", "popular", "fused"} == set(both.status.candidates)
+    assert {"dense", "lexical", "history", "trending"} <= both.status.candidates.keys()
+    assert not {"dense", "lexical"} & user.status.candidates.keys()
 
 
 def test_an_unknown_user_is_answered_as_new(client: Client):
@@ -170,7 +173,11 @@ def test_status_names_bundle_stages_and_channels(client: Client, bundle: Bundle)
     assert set(status.microseconds) == {*STAGES, "total"}
     assert all(spent >= 0 for spent in status.microseconds.values())
     assert status.microseconds["total"] >= max(status.microseconds[stage] for stage in STAGES)
-    assert set(status.candidates) == {"dense", "history", "popular", "fused"}
+    asked = {name for name, weight in bundle.spec.channel_weights["both"].items() if weight > 0}
+    assert set(status.candidates) == asked | {"fused"}
+    assert asked == set(CHANNELS)
+    # Only what came lately and was hardly had is new; of everything else this shop has plenty near milk.
+    assert all(status.candidates[name] > 0 for name in asked - {"new"})
     assert status.returned == 7
 
 
@@ -190,5 +197,5 @@ def test_the_server_says_how_it_is(client: Client, bundle: Bundle):
     assert status.live
     assert status.ready
     assert status.model_ready
-    assert {model.name for model in status.models} == {"search", *STAGES}
+    assert {model.name for model in status.models} == set(MODELS)
     assert status.bundle == bundle.id

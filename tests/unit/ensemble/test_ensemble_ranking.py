@@ -241,7 +241,8 @@ def resolved(**changed):
         "has_query": True, "user_known": True, "k": 7, "now": NOW, "rows": SEEN.rows.tobytes(),
         "counts": SEEN.counts.tobytes(), "last": SEEN.last.tobytes(), "filter": {"brand": ["a", "茶"]},
         "weights": (0.25, 0.25, 0.5), "diversity": 0.1, "exclude_seen": True, "explain": False, "fields": ["title"],
-        "query": "茶", "context": {"store": "330", "region": "北"}, "history_unknown": 2, "degraded": ["x"], "started_ns": 1, "finished_ns": 2, "deadline_ns": 0,
+        "query": "茶", "context": {"store": "330", "region": "北"}, "history_unknown": 2, "degraded": ["x"],
+        "started_ns": 1, "finished_ns": 2, "deadline_ns": 0,
     }  # fmt: skip
     return ResolvedRequest(**values | changed)
 

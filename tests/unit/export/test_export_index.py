@@ -85,6 +85,20 @@ def test_saved_arrays_and_records_come_back_as_they_were(indexed, tmp_path):
     assert rows_of(opened, {"tags": ["new"]}) == ["b"]
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_moments_of_creation_and_titles_stand_in_the_order_of_rows(request, kind):
+    rows = [
+        {"item_id": "b", "title": "Tea", "created_at": "2024-05-01T12:00:00Z"},
+        {"item_id": "a", "title": "Milk\x07", "created_at": None},
+        {"item_id": "c", "title": "茶", "created_at": "1970-01-01"},
+    ]
+    catalog = read_catalog(request.getfixturevalue(f"write_{kind}")(rows))
+    indexed = index_catalog(catalog, "{title}", typed=kind != "csv")
+    assert indexed.titles == ["Milk", "Tea", "茶"]
+    assert indexed.created.dtype == np.float64
+    np.testing.assert_array_equal(indexed.created, [np.nan, 1_714_564_800, 0])
+
+
 def test_a_shop_with_titles_alone_has_an_index(write_csv):
     indexed = index_catalog(
         read_catalog(write_csv([{"item_id": "x", "title": "Milk"}])), "{title} | {brand} | {price}", typed=False
@@ -92,6 +106,7 @@ def test_a_shop_with_titles_alone_has_an_index(write_csv):
     assert indexed.texts == ["Milk"]
     assert math.isnan(indexed.items.log_price[0])
     assert indexed.items.category.tolist() == indexed.items.brand.tolist() == [-1]
+    assert np.isnan(indexed.created).all()
 
 
 def test_a_template_that_names_an_unknown_field_is_refused_with_the_nearest(catalog):

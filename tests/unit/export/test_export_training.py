@@ -6,127 +6,77 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from habits import (
+    COUNT,
+    FROM,
+    ITEMS,
+    LEAF,
+    LOG,
+    PURCHASE,
+    QUERIES,
+    SHOP,
+    START,
+    TITLES,
+    USERS,
+    VIEW,
+    WINDOW,
+    all_logged,
+    altered,
+    case_builder,
+    few,
+    knowing,
+    log_of,
+)
 
 from ensemble.contract import HEADS
-from ensemble.features import DAY, FEATURES, POSITION, SIGNALS
-from ensemble.filters import Column, Columns
+from ensemble.features import FEATURES, POSITION, SIGNALS
+from ensemble.filters import Columns
 from ensemble.history import History
 from ensemble.request import head_weights
-from ensemble.retrieval.dense import FaissTextSearch
-from ensemble.retrieval.items import Items, Popularity
-from ensemble.spec import GraphSpec
-from export.sources.interactions import EVENTS, Interactions
-from export.training.cases import Ask, CaseBuilder, Relevance, catalog_asks, window_asks
+from ensemble.retrieval.index import Learned
+from ensemble.retrieval.items import Items
+from ensemble.retrieval.popularity import Popularity
+from export.learning import popularity_before
+from export.sources.interactions import Interactions
+from export.training.cases import Ask, Relevance, catalog_asks, window_asks
 from export.training.model import export_ranker
 from export.training.train import MIN_POSITIVES, objective, train_ranker
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-COUNT, USERS, DIM, DAYS = 90, 30, 16, 300
-LEAVES = ["Milk", "Tea", "Soap"]
-QUERIES = ["milk", "tea", "soap"]
-VIEW, PURCHASE = EVENTS.index("view"), EVENTS.index("purchase")
-START = 1_600_000_000
-SPEC = GraphSpec(embedding_dim=DIM, candidate_buckets=(32, 64), candidates=64)
 
-
-def unit(rows):
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-
-DRAW = np.random.default_rng(4)
-CENTRES = unit(DRAW.normal(size=(len(LEAVES), DIM)))
-LEAF = np.arange(COUNT) % len(LEAVES)
-VECTORS = unit(CENTRES[LEAF] + 0.2 * DRAW.normal(size=(COUNT, DIM))).astype(np.float16)
-TITLES = [f"{LEAVES[leaf]} number {i}" for i, leaf in enumerate(LEAF)]
-ITEMS = Items(
-    np.asarray([b"%02d" % i for i in range(COUNT)]),
-    np.arange(COUNT, dtype=np.int32),
-    Columns(
-        COUNT,
-        {
-            "price": Column("number", np.where(np.arange(COUNT) % 9, DRAW.uniform(1, 9, COUNT), np.nan)),
-            "category": Column("category", LEAF.astype(np.int32), [f"All > {leaf}" for leaf in LEAVES]),
-        },
-    ),
-)
-
-
-def embed(queries):
-    """A text lies where the words of its categories lie."""
-    named = [[leaf for leaf, query in enumerate(QUERIES) if query in text] for text in queries]
-    return unit(np.stack([CENTRES[leaves].sum(0) if leaves else np.ones(DIM) for leaves in named])).astype(np.float32)
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory):
+    return case_builder(tmp_path_factory.mktemp("words"))
 
 
 def relevance():
     return Relevance(ITEMS, TITLES, 1)
 
 
-def builder():
-    return CaseBuilder(ITEMS, FaissTextSearch(VECTORS), SPEC, embed)
-
-
-def log_of(columns):
-    order = np.argsort(columns["timestamp"], kind="stable")
-    return replace(
-        Interactions.empty(),
-        user=np.asarray(columns["user"], np.int32)[order],
-        item=np.asarray(columns["item"], np.int32)[order],
-        event=np.asarray(columns["event"], np.uint8)[order],
-        timestamp=np.asarray(columns["timestamp"], np.int64)[order],
-        value=np.full(len(order), np.nan, np.float32),
-        query=np.asarray(columns["query"], np.int32)[order],
-        user_ids=[f"u{u:02}" for u in range(USERS)],
-        queries=QUERIES,
-    )
-
-
-def habits():
-    """Every four days each user buys one of three own items, and everybody looks at some best-sellers."""
-    draw = np.random.default_rng(8)
-    own = np.stack([draw.choice(COUNT, 3, replace=False) for _ in range(USERS)])
-    events = []
-    for day in range(0, DAYS, 4):
-        for user in range(USERS):
-            item = int(own[user, draw.integers(3)])
-            at = START + day * DAY + draw.integers(0, DAY)
-            events.append((user, item, PURCHASE, at, int(LEAF[item])))
-            events.append((user, int(draw.integers(0, 8)), VIEW, at + 60, -1))
-            events.append((user, int(draw.integers(0, COUNT)), VIEW, at + 120, -1))
-    return log_of(dict(zip(("user", "item", "event", "timestamp", "query"), zip(*events, strict=True), strict=True)))
-
-
-LOG = habits()
-WINDOW = 28 * DAY
-FROM = float(LOG.timestamp[-1]) + 1 - 2 * WINDOW
+def train(log, builder, **settings):
+    return train_ranker(log, SHOP, builder, knowing(log), **settings)
 
 
 @pytest.fixture(scope="module")
-def trained(one_thread):
-    return train_ranker(LOG, ITEMS, TITLES, builder(), seed=3, cases=100)
+def trained(one_thread, builder):
+    return train(LOG, builder, seed=3, cases=100)
 
 
-def altered(log, which, seed=0):
-    """The same users, queries and moments, but other items."""
-    draw = np.random.default_rng(seed)
-    item = log.item.copy()
-    item[which] = draw.integers(0, COUNT, int(which.sum()))
-    return replace(log, item=item)
+@pytest.fixture
+def cases_of(builder):
+    return lambda log: _cases_of(log, builder)
 
 
-def cases_of(log):
-    asks, popularity = window_asks(log, ITEMS, relevance(), FROM, FROM + WINDOW, 40, seed=1)
+def _cases_of(log, builder):
+    asks = window_asks(log, relevance(), FROM, FROM + WINDOW, 40, seed=1)
     # A query that was not logged is the category of the item, and so changes with it: only logged ones compare.
     asks = [ask for ask in asks if ask.kind == "user" or ask.query in QUERIES]
-    return asks, builder().build(asks, popularity)
+    return asks, builder.build(asks, knowing(log)(FROM))
 
 
-def all_logged(log):
-    return replace(log, query=np.where(log.query < 0, 0, log.query).astype(np.int32))
-
-
-def test_nothing_at_or_after_a_windows_start_reaches_a_feature():
+def test_nothing_at_or_after_a_windows_start_reaches_a_feature(cases_of):
     log = all_logged(LOG)
     inside = log.timestamp >= FROM
     assert (log.timestamp[inside] < FROM + WINDOW).sum() > 100
@@ -141,13 +91,14 @@ def test_nothing_at_or_after_a_windows_start_reaches_a_feature():
 def test_an_event_at_the_very_start_of_a_window_belongs_to_it_and_one_a_second_earlier_to_the_past():
     base = {"user": [0, 1], "item": [5, 6], "event": [VIEW, VIEW], "query": [0, 1]}
     log = log_of({**base, "timestamp": [FROM - 1, FROM]})
-    asks, popularity = window_asks(log, ITEMS, relevance(), FROM, FROM + WINDOW, 9, seed=1)
+    asks = window_asks(log, relevance(), FROM, FROM + WINDOW, 9, seed=1)
+    popularity = popularity_before(log, SHOP, FROM)
     assert popularity.counts[5] == 1
     assert popularity.counts[6] == 0
     assert {tuple(ask.clicked) for ask in asks} == {(6,)}
 
 
-def test_nothing_at_or_after_a_windows_end_reaches_features_or_labels():
+def test_nothing_at_or_after_a_windows_end_reaches_features_or_labels(cases_of):
     log = all_logged(LOG)
     asks, cases = cases_of(log)
     changed_asks, changed = cases_of(altered(log, log.timestamp >= FROM + WINDOW))
@@ -156,14 +107,14 @@ def test_nothing_at_or_after_a_windows_end_reaches_features_or_labels():
     np.testing.assert_array_equal(cases.labels, changed.labels)
 
 
-def test_the_past_does_reach_the_features_so_that_the_tests_above_could_fail():
+def test_the_past_does_reach_the_features_so_that_the_tests_above_could_fail(cases_of):
     log = all_logged(LOG)
     _, cases = cases_of(log)
     _, changed = cases_of(altered(log, log.timestamp < FROM))
     assert not np.array_equal(cases.features, changed.features)
 
 
-def test_labels_are_what_the_user_then_did():
+def test_labels_are_what_the_user_then_did(cases_of):
     asks, cases = cases_of(LOG)
     position = {kind: next(i for i, ask in enumerate(asks) if ask.kind == kind) for kind in ("user", "both", "query")}
     inside = (LOG.timestamp >= FROM) & (LOG.timestamp < FROM + WINDOW)
@@ -181,7 +132,7 @@ def test_labels_are_what_the_user_then_did():
     assert np.isnan(cases.labels[padded]).all()
 
 
-def test_a_log_without_purchases_has_no_purchase_labels_and_not_a_head_full_of_zeros():
+def test_a_log_without_purchases_has_no_purchase_labels_and_not_a_head_full_of_zeros(cases_of):
     views = replace(LOG, event=np.full(len(LOG), VIEW, np.uint8))
     _, cases = cases_of(views)
     assert np.isnan(cases.labels[..., HEADS.index("purchase")]).all()
@@ -203,8 +154,8 @@ def test_on_a_log_with_habits_the_ranker_beats_fusion_on_what_came_later(trained
     assert objective(report) == {"relevance": 1.0, "click": 1.0, "purchase": 1.0}
 
 
-def test_training_again_with_the_same_seed_gives_the_same_ranker():
-    one, other = (train_ranker(LOG, ITEMS, TITLES, builder(), seed=3, cases=20)[0] for _ in range(2))
+def test_training_again_with_the_same_seed_gives_the_same_ranker(builder):
+    one, other = (train(LOG, builder, seed=3, cases=20)[0] for _ in range(2))
     for mine, again in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
         torch.testing.assert_close(mine, again)
 
@@ -264,13 +215,6 @@ def test_the_exported_ranker_equals_torch_for_any_batch_and_number_of_candidates
     np.testing.assert_allclose(parts, expected[1], atol=1e-4)
 
 
-def few(count):
-    return replace(
-        LOG,
-        **{n: getattr(LOG, n)[-count:] for n in ("user", "item", "event", "timestamp", "value", "query")},
-    )
-
-
 @pytest.mark.parametrize(
     "log",
     [
@@ -281,8 +225,8 @@ def few(count):
     ],
     ids=["none", "one event", "twenty events", "all in one second"],
 )
-def test_too_little_log_is_said_and_what_is_not_learned_weighs_nothing(log):
-    _, report = train_ranker(log, ITEMS, TITLES, builder(), cases=60)
+def test_too_little_log_is_said_and_what_is_not_learned_weighs_nothing(log, builder):
+    _, report = train(log, builder, cases=60)
     assert report.source == "catalog"
     assert report.note.startswith(f"too little log ({len(log):,} events) to learn behaviour from")
     assert report.heads["click"] == report.heads["purchase"] == 0
@@ -291,8 +235,8 @@ def test_too_little_log_is_said_and_what_is_not_learned_weighs_nothing(log):
 
 
 @pytest.fixture(scope="module")
-def untrained(one_thread):
-    return train_ranker(Interactions.empty(), ITEMS, TITLES, builder())
+def untrained(one_thread, builder):
+    return train(Interactions.empty(), builder)
 
 
 def test_an_untrained_head_stays_silent(untrained):
@@ -303,14 +247,14 @@ def test_an_untrained_head_stays_silent(untrained):
         assert (heads[..., HEADS.index(head)] == 0).all()
 
 
-def test_on_its_first_day_a_shops_recommendations_keep_the_order_of_fusion(untrained):
+def test_on_its_first_day_a_shops_recommendations_keep_the_order_of_fusion(untrained, builder):
     """The report's note promises it: without a query the ranker has nothing to say."""
     assert "recommendations keep the order of fusion" in untrained[1].note
     learned = objective(untrained[1])
     weights = head_weights(tuple(learned[head] for head in HEADS), has_query=False)
     counts = np.arange(COUNT, dtype=np.float32)
     recommendation = Ask("user", "", History.empty(), float(START), None, None, None)
-    made = builder().build([recommendation], Popularity(counts, counts))
+    made = builder.build([recommendation], Learned(Popularity(counts, counts, np.full(COUNT, np.nan))))
     with torch.no_grad():
         heads = untrained[0](torch.from_numpy(made.features))[0][0].numpy()[made.present[0]]
     assert (np.diff(heads @ np.asarray(weights, np.float32)) <= 0).all()
@@ -343,3 +287,15 @@ def test_a_head_counts_from_twenty_right_answers_on(trained, positives, weight):
     assert objective(report) == {"relevance": 1.0, "click": 1.0, "purchase": weight}
     nothing = replace(trained[1], heads=dict.fromkeys(HEADS, 0))
     assert objective(nothing) == {"relevance": 1.0, "click": 0.0, "purchase": 0.0}
+
+
+def test_what_the_channels_know_is_asked_for_by_the_start_of_each_window_and_never_later(builder):
+    moments = []
+
+    def known(moment):
+        moments.append(moment)
+        return knowing(LOG)(moment)
+
+    train_ranker(LOG, SHOP, builder, known, seed=3, cases=20)
+    end = float(LOG.timestamp[-1]) + 1
+    assert moments == [end - 3 * WINDOW, end - 2 * WINDOW, end - WINDOW]

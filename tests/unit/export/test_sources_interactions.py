@@ -121,6 +121,48 @@ def test_a_log_without_a_kept_row_is_an_empty_one(write_text, write_csv):
         assert "nothing is left" in str(log.report)
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_places_are_coded_by_name_in_order_of_time(request, kind):
+    rows = [
+        event(store="北店", region="east", timestamp=NOW),
+        event(store="330", region=None, timestamp=NOW - 3),
+        event(store=None, region=None, timestamp=NOW - 2),
+        event(store="330", region=" west\t", timestamp=NOW - 1),
+    ]
+    log = read_interactions(request.getfixturevalue(f"write_{kind}")(rows), CATALOG, now=NOW, chunk_rows=2)
+    codes = {name: (each.tolist(), names) for name, (each, names) in log.places.items()}
+    assert codes == {
+        "store": ([0, -1, 0, 1], ["330", "北店"]),
+        "region": ([-1, -1, 1, 0], ["east", "west"]),
+    }
+    assert all(each.dtype == np.int32 for each, _ in log.places.values())
+
+
+def test_only_the_places_of_kept_rows_are_named(write_csv):
+    rows = [event(store="a"), event(store="b", item_id="gone"), event(store="c", event="?")]
+    log = read_interactions(write_csv(rows), CATALOG, now=NOW, max_bad_share=0.5)
+    assert {name: names for name, (_, names) in log.places.items()} == {"store": ["a"]}
+
+
+@pytest.mark.parametrize("rows", [[event()], [event(store="", region=None)], [event(store=" \x01")]])
+def test_a_log_that_names_no_place_has_none(write_csv, rows):
+    assert read_interactions(write_csv(rows), CATALOG, now=NOW).places == {}
+    assert Interactions.empty().places == {}
+
+
+def test_numbers_of_stores_are_one_name_however_they_are_written(write_jsonl, write_parquet):
+    for log in (
+        read_interactions(write_jsonl([event(store=330), event(store="330"), event(store=330.0)]), CATALOG, now=NOW),
+        read_interactions(write_parquet(pd.DataFrame([event(store=330), event(store=np.nan)])), CATALOG, now=NOW),
+    ):
+        assert log.places["store"][1] == ["330"]
+
+
+def test_a_place_that_is_no_text_makes_a_bad_row(write_jsonl):
+    report = read_interactions(write_jsonl([event(), event(store=["a"])]), CATALOG, now=NOW, max_bad_share=1).report
+    assert (report.kept, dict(report.reasons)) == (1, {"store: not text": 1})
+
+
 def test_too_many_bad_rows_are_an_error(write_csv):
     with pytest.raises(InputError, match=r"1 of 2 rows \(50\.0%\) are bad"):
         read_interactions(write_csv([event(), event(event="?")]), CATALOG, now=NOW)
@@ -150,7 +192,7 @@ def test_a_million_parquet_rows_take_seconds(tmp_path):
     assert seconds < 15
 
 
-NAMES = st.sampled_from(["user_id", "item_id", "event", "timestamp", "value", "query"])
+NAMES = st.sampled_from(["user_id", "item_id", "event", "timestamp", "value", "query", "store", "region"])
 VALUES = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6)
     | st.lists(st.integers(), max_size=2) | st.sampled_from(["milk", "view", NOW, 9, 9.0, "2017-01-01", "gone"])
@@ -163,6 +205,9 @@ def adds_up(log):
     assert report.read == report.kept + report.bad + report.unknown_item
     assert report.bad == sum(report.reasons.values())
     assert len(log) == report.kept
+    for codes, names in log.places.values():
+        assert len(codes) == len(log)
+        assert sorted({int(code) for code in codes if code >= 0}) == list(range(len(names)))
     json.dumps(report.summary()).encode()
 
 

@@ -98,10 +98,13 @@ class Shop:
 
 
 def history(rows: Any, ages: Any = 1, counts: Any = 1) -> History:
-    """Events with items, `ages` seconds before `NOW`."""
-    order = np.argsort(np.asarray(rows, np.int32))
+    """Events with items, `ages` seconds before `NOW`; read-only, as a request's message and a mapped file are."""
     rows, ages, counts = np.broadcast_arrays(np.asarray(rows, np.int32), ages, counts)
-    return History(rows[order].astype(np.int32), counts[order].astype(np.float32), (NOW - ages[order]).astype(np.int64))
+    order = np.argsort(rows)
+    arrays = rows[order].astype(np.int32), counts[order].astype(np.float32), (NOW - ages[order]).astype(np.int64)
+    for array in arrays:
+        array.flags.writeable = False
+    return History(*arrays)
 
 
 def make_shop(folder: Path, items: int = 1_000, texts: int = 400, seed: int = 3) -> Shop:
@@ -196,7 +199,7 @@ def _milvus(shop: Shop) -> Channel:
 
 def _collaborative(shop: Shop) -> Channel:
     assert shop.learned.factors is not None
-    return Collaborative(shop.learned.factors)
+    return Collaborative(*shop.learned.factors)
 
 
 def _graph(shop: Shop) -> Channel:

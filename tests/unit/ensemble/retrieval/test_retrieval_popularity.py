@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -64,6 +63,8 @@ def test_each_context_sums_up_its_own_events_by_item():
     # All at half past six on a Wednesday.
     assert context(popularity, "hour=18") == context(popularity, "weekday=2") == {2: 2.0, 4: 1.75}
     assert context(popularity, "hour=17") == context(popularity, "weekday=3") == {}
+    names = ("store=s0", "store=s1", "store=s2", "hour=18", "hour=17", "weekday=2")
+    assert [popularity.contexts.of(name)[2] for name in names] == [1.5, 1.25, 0, 3.75, 0, 3.75]
 
 
 @pytest.mark.parametrize("name", ["store=unknown", "region=s0", "store=", "hour=24", "", "store=s0=1"])
@@ -90,8 +91,10 @@ def test_of_a_long_context_the_items_with_the_most_are_kept_in_the_order_of_rows
     events = [(row, 0) for row, count in enumerate((2, 1, 4, 3, 1, 5)) for _ in range(count)]
     popularity = counted(events)
     assert context(popularity, "hour=18") == {2: 4.0, 3: 3.0, 5: 5.0}
-    rows, _ = popularity.contexts.of("hour=18")
+    rows, _, total = popularity.contexts.of("hour=18")
     assert (np.diff(rows) > 0).all()
+    # The total is of what was cut off, too.
+    assert total == 16
     np.testing.assert_allclose(popularity.trend, [2, 1, 4, 3, 1, 5])
 
 
@@ -132,16 +135,18 @@ def test_trends_are_smoothed_by_the_formula_worked_out_by_hand():
         {"store=s": 0, "hour=18": 1},
         np.asarray([0, 1, 3]),
         np.asarray([1, 0, 1], np.int32),
-        np.asarray([20.0, 5.0, 30.0], np.float32),
+        np.asarray([20, 5, 30], np.float32),
+        np.asarray([20.0, 40.0]),
     )
     trend = np.asarray([60, 40, 0], np.float32)
     popularity = Popularity(trend, trend, np.full(3, np.nan), contexts)
-    assert PRIOR == 2_000
+    assert PRIOR == 5
     hits = Trending(popularity).search([asked(context={"store": "s"})], 3)[0]
-    # Item 1: 40 (1 + 20 / (2000 · 0.4)) (1 + 30 / (2000 · 0.4)); item 0: 60 (1 + 5 / (2000 · 0.6)).
     by_row = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
-    assert by_row[1] == pytest.approx(40 * (1 + 20 / 800) * (1 + 30 / 800), rel=1e-5)
-    assert by_row[0] == pytest.approx(60 * (1 + 5 / 1200), rel=1e-5)
+    # (observed + 5) / (expected + 5): of the store's 20 events item 0 has 0 of 12 expected, item 1 has 20 of 8; of
+    # the hour's 40, which hold 5 of another item, item 0 has 5 of 24, item 1 has 30 of 16.
+    assert by_row[0] == pytest.approx(60 * (0 + 5) / (12 + 5) * (5 + 5) / (24 + 5), rel=1e-5)
+    assert by_row[1] == pytest.approx(40 * (20 + 5) / (8 + 5) * (30 + 5) / (16 + 5), rel=1e-5)
     assert by_row[2] == 0
     elsewhere = Trending(popularity).search([asked(context={"store": "unknown"}, now=NOW + 4 * 3_600)], 3)[0]
     assert elsewhere.scores.tolist() == [60, 40, 0]
@@ -150,27 +155,28 @@ def test_trends_are_smoothed_by_the_formula_worked_out_by_hand():
 def test_what_one_store_has_much_more_often_comes_first_there_and_only_there():
     stores = np.asarray([0] * 4_000 + [1] * 1_000, np.int32)
     events = [(0, 0)] * 4_000 + [(0, 0)] * 100 + [(1, 0)] * 900
-    # At six everybody shops; the hour says nothing.
-    popularity = counted(events, {"store": (stores, ["big", "corner"])})
-    trending = Trending(popularity)
-    first = {
-        store: trending.search([asked(context={"store": store})], 2)[0] for store in ("big", "corner", "elsewhere")
+    trending = Trending(counted(events, {"store": (stores, ["big", "corner"])}))
+    places = ("big", "corner", "elsewhere")
+    first = [trending.search([asked(context={"store": place})], 2)[0].rows[0] for place in places]
+    assert first == [0, 1, 0]
+
+
+def test_a_context_says_little_of_an_item_that_it_has_seldom_seen():
+    stores = np.asarray([0] * 1_000 + [1], np.int32)
+    trending = Trending(counted([(0, 0)] * 1_000 + [(1, 0)], {"store": (stores, ["big", "corner"])}))
+    assert trending.search([asked(context={"store": "corner"})], 2)[0].rows.tolist() == [0, 1]
+
+
+def test_an_item_that_is_popular_in_one_place_alone_is_offered_there_though_it_is_beyond_the_depth_everywhere():
+    events = [(row, 0) for row in range(40) for _ in range(4)] + [(45, 0)] * 3
+    stores = np.asarray([0] * 160 + [1] * 3, np.int32)
+    trending = Trending(counted(events, {"store": (stores, ["big", "corner"])}, items=50))
+    lists = {
+        place: trending.search([asked(context={"store": place}, now=NOW + 4 * 3_600)], 5)[0].rows.tolist()
+        for place in ("big", "corner")
     }
-    assert [first[store].rows[0] for store in first] == [0, 0, 0]
-    ratios = {store: hits.scores[1] / hits.scores[0] for store, hits in first.items()}
-    assert ratios["corner"] > ratios["elsewhere"] > ratios["big"]
-
-
-def test_an_item_known_in_one_context_alone_is_offered_there_though_its_trend_is_beyond_the_depth():
-    items = 50
-    events = [(row, 0) for row in range(40) for _ in range(3)] + [(45, 0)] * 2
-    stores = np.asarray([0] * 120 + [1] * 2, np.int32)
-    popularity = counted(events, {"store": (stores, ["big", "corner"])}, items=items, now=NOW)
-    # 2 (1 + 2/p') is more than 3 where the prior is small: the log has 122 events, so each outweighs little.
-    near_corner = replace(popularity, trend=popularity.trend, contexts=popularity.contexts)
-    deep = Trending(near_corner).search([asked(context={"store": "corner"}, now=NOW + 4 * 3_600)], items)[0]
-    short = Trending(near_corner).search([asked(context={"store": "corner"}, now=NOW + 4 * 3_600)], 5)[0]
-    assert short.rows.tolist() == deep.rows[:5].tolist()
+    assert lists["corner"][0] == 45
+    assert 45 not in lists["big"]
 
 
 def test_what_nobody_had_is_not_called_trending_for_a_query_and_fills_a_list_without_one():

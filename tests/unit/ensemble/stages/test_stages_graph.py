@@ -14,6 +14,7 @@ from ensemble.contract import HEADS, MAX_QUERY_BYTES, InvalidRequestError
 from ensemble.features import FEATURES, SIGNALS
 from ensemble.local import LocalGraph
 from ensemble.request import decode_requests
+from ensemble.retrieval.channel import ChannelUnavailableError
 from ensemble.stages.finalize import Finalize
 from ensemble.stages.preprocess import Preprocess
 from ensemble.stages.retrieve import Retrieve
@@ -69,7 +70,11 @@ def test_every_kind_of_request_gets_ten_items_best_first_with_a_status(ask, grap
     assert answer.status["degraded"] == []
     assert answer.status["user_known"] == (user == "u03")
     assert answer.status["candidates"]["fused"] == 60
-    assert ("dense" in answer.status["candidates"]) == bool(query)
+    kind = ("both" if user else "query") if query else "user"
+    weights = graph.bundle.spec.channel_weights[kind]
+    assert set(answer.status["candidates"]) - {"fused"} == {name for name, weight in weights.items() if weight > 0}
+    for name in ("dense", "lexical"):
+        assert (name in answer.status["candidates"]) == bool(query)
     assert min(answer.status["microseconds"].values()) >= 0
     assert set(answer.status["microseconds"]) == {"preprocess", "encoder", "retrieve", "ranker", "finalize", "total"}
 
@@ -200,6 +205,51 @@ def test_time_is_the_end_of_an_old_log_unless_the_request_names_another(ask, tin
     ]
     assert values[0] != values[1]
     assert "30" in values[1]
+
+
+def test_the_place_of_the_request_counts_as_far_as_the_log_knows_it(ask, graph):
+    def scores(**context):
+        answer = ask(user="nobody", k=60, explain=True, context=context)
+        return {item: answer.signals(item)["popularity"]["value"] for item in answer.ids}, answer
+
+    _, plain = scores()
+    _, there = scores(store="s1")
+    _, unknown = scores(store="北店", region="nowhere", device="phone")
+    assert unknown.ids == plain.ids
+    assert unknown.scores == plain.scores
+    contexts = graph.bundle.popularity.contexts
+    assert {name for name in contexts.position if name.startswith("store=")} == {"store=s0", "store=s1"}
+    totals = [contexts.of(f"store={store}")[2] for store in ("s0", "s1")]
+    assert sum(totals) == pytest.approx(graph.bundle.popularity.total, rel=1e-4)
+    assert there.scores != plain.scores
+
+
+@pytest.mark.parametrize(
+    "query", ["🥛", "👩‍🌾 绿茶", "\u202eklim", '"whole milk', "a" * 4_000, "AND (title:* OR ~^", "ｍｉｌｋ\x00"]
+)
+@pytest.mark.parametrize("user", ["", "u01"])
+def test_any_query_is_answered_with_the_whole_catalogue_to_choose_from(ask, query, user):
+    answer = ask(query, user, k=60)
+    assert len(answer.ids) == 60
+    assert "channel:" not in str(answer.status["degraded"])
+    assert len(ask(query, user, k=60, filter={"category": "Food"}).ids) == 30
+
+
+@pytest.mark.parametrize("name", ["dense", "lexical", "trending", "graph"])
+def test_a_channel_that_does_not_answer_is_named_in_the_status_and_the_rest_answers(graph, monkeypatch, name):
+    channel = next(each for each in graph._stages["retrieve"]._retriever._channels if each.name == name)
+
+    def unavailable(questions, depth):
+        raise ChannelUnavailableError(f"{name}: does not answer")
+
+    monkeypatch.setattr(channel, "search", unavailable)
+    outputs = dict(graph.steps([("goat cheese", "u00", {"k": 5}), ("goat cheese", "", {"k": 5})]))["search"]
+    for row in range(2):
+        answer = Answer(outputs, row)
+        # The three that have both words; without the dense channel nothing else is near them.
+        assert len(answer.ids) == (5 if name != "dense" else 3)
+        assert answer.status["degraded"] == [f"channel:{name}"]
+        assert name not in answer.status["candidates"]
 
 
 def test_a_question_too_long_for_the_encoder_is_cut_and_says_so(ask):
