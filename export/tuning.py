@@ -57,7 +57,9 @@ def tune_weights(
     draw = np.random.default_rng(seed)
     for trial in range(trials if used else 0):
         name = used[int(draw.integers(len(used)))]
-        factor = float(draw.choice(FACTORS))
+        # What the start asks is never dropped: the text channels set what the others choose from, and what is trending
+        # answers those without a history, of whom these questions have none.
+        factor = float(draw.choice(FACTORS)) or (FACTORS[1] / 4 if start.get(name) else 0.0)
         weights = best | {name: best[name] * factor if best[name] else LEAST * factor}
         value = worth(weights)
         if value > found + MARGIN:

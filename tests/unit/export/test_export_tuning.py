@@ -14,11 +14,11 @@ from ensemble.retrieval.fusion import ReciprocalRankFusion
 from ensemble.spec import CHANNEL_WEIGHTS
 from export.sources.interactions import Interactions
 from export.training.train import tuned_weights
-from export.tuning import recall, tune_weights
+from export.tuning import MARGIN, recall, tune_weights
 
 ITEMS, CASES = 400, 30
 QUESTION = Question("q", np.zeros(2, np.float32), History.empty(), 0.0)
-START = {"dense": 1.0, "lexical": 0.01}
+START = {"dense": 1.0, "lexical": 0.2}
 
 
 def hits(rows):
@@ -57,7 +57,7 @@ def tuned(retriever, objective, start=START, seed=7, **more):
 
 def test_a_case_with_a_better_answer_is_improved_to_it():
     retriever, right = made_up()
-    weights, before, after = tuned(retriever, recall(right), trials=20)
+    weights, before, after = tuned(retriever, recall(right), trials=40)
     assert before < 0.4
     assert after == pytest.approx(1.3)
     assert weights["lexical"] > weights["dense"]
@@ -85,8 +85,9 @@ def test_weights_are_never_worse_than_at_the_start(seed):
         return seen[-1]
 
     _, before, after = tuned(retriever, chance, seed=seed, trials=10)
-    assert (before, after) == (seen[0], max(seen))
-    assert len(seen) == 1 + 2 * 10
+    assert before == seen[0]
+    assert max(seen) - 2 * MARGIN < after <= max(seen)
+    assert len(seen) == 1 + 10
 
 
 def test_where_nothing_is_better_the_start_stays():
@@ -97,10 +98,16 @@ def test_where_nothing_is_better_the_start_stays():
     assert before == after == 1.0
 
 
+def test_less_than_a_margin_is_chance_and_changes_nothing():
+    retriever, _ = made_up()
+    values = iter(np.linspace(0, 0.9 * MARGIN, 11))
+    weights, _, _ = tuned(retriever, lambda rows: float(next(values)), trials=10)
+    assert weights == START
+
+
 def test_the_same_seed_finds_the_same_weights_and_another_looks_elsewhere():
     retriever, right = made_up()
-    # Weights of equal worth are plenty here: what decides is the first fused item alone.
-    one, other, third = (tuned(retriever, recall(right), seed=seed, trials=8) for seed in (7, 7, 8))
+    one, other, third = (tuned(retriever, recall(right), seed=seed, trials=12) for seed in (7, 7, 8))
     assert one == other
     assert one[0] != third[0]
 
@@ -109,16 +116,14 @@ def test_the_same_seed_finds_the_same_weights_and_another_looks_elsewhere():
 def test_a_channel_that_the_start_asks_is_never_dropped(kind):
     """The text channels make the pool, and what is trending answers those without a history: no case here has any."""
     start = CHANNEL_WEIGHTS[kind]
-    draw = np.random.default_rng(2)
-    right = [draw.permutation(ITEMS)[:3].astype(np.int32) for _ in range(CASES)]
-    # Only one channel is right: the others' votes are better gone.
-    retriever = Lists(
-        [
-            {name: hits(draw.permutation(ITEMS)) for name in start} | {next(iter(start)): hits(answer)}
-            for answer in right
-        ]
+    wanted = max(start, key=start.__getitem__)
+    others = start.keys() - {wanted}
+    # Only one channel finds what is wanted: the less the others say, the better.
+    lists = [{name: hits(range(100, ITEMS)) for name in others} | {wanted: hits(range(100))}] * CASES
+    weights, before, after = tuned(
+        Lists(lists), lambda found: float(np.mean([(rows[:100] < 100).mean() for rows in found])), start, trials=60
     )
-    weights, _, _ = tuned(retriever, recall(right), start, trials=60)
+    assert after > before
     assert set(weights) == set(start)
     assert min(weights.values()) > 0
 
@@ -141,7 +146,7 @@ def test_every_trial_is_told():
     retriever, right = made_up()
     steps = []
     tuned(retriever, recall(right), trials=4, advanced=lambda *at: steps.append(at))
-    assert steps == [(done, 8) for done in range(1, 9)]
+    assert steps == [(done, 4) for done in range(1, 5)]
 
 
 def test_recall_counts_fifty_fully_and_two_hundred_a_little():

@@ -16,7 +16,7 @@ from ensemble.retrieval.channel import Question
 from ensemble.retrieval.items import Items
 from ensemble.retrieval.new import FEW_EVENTS, OLDEST_DAYS, New
 from ensemble.retrieval.popularity import Contexts, Popularity, context_names, hour_of, weekday_of
-from ensemble.retrieval.trending import PRIOR, Trending
+from ensemble.retrieval.trending import PRIORS, Trending
 
 DAY = 86_400
 # A Wednesday, 18:30 UTC.
@@ -140,14 +140,16 @@ def test_trends_are_smoothed_by_the_formula_worked_out_by_hand():
     )
     trend = np.asarray([60, 40, 0], np.float32)
     popularity = Popularity(trend, trend, np.full(3, np.nan), contexts)
-    assert PRIOR == 5
+    assert (PRIORS["store"], PRIORS["hour"]) == (5, 20)
     hits = Trending(popularity).search([asked(context={"store": "s"})], 3)[0]
     by_row = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
-    # (observed + 5) / (expected + 5): of the store's 20 events item 0 has 0 of 12 expected, item 1 has 20 of 8; of
-    # the hour's 40, which hold 5 of another item, item 0 has 5 of 24, item 1 has 30 of 16.
-    assert by_row[0] == pytest.approx(60 * (0 + 5) / (12 + 5) * (5 + 5) / (24 + 5), rel=1e-5)
-    assert by_row[1] == pytest.approx(40 * (20 + 5) / (8 + 5) * (30 + 5) / (16 + 5), rel=1e-5)
+    # (observed + prior) / (expected + prior): of the store's 20 events item 0 has 0 of 12 expected, item 1 has 20 of 8;
+    # of the hour's 40, which hold 5 of another item, item 0 has 5 of 24, item 1 has 30 of 16.
+    assert by_row[0] == pytest.approx(60 * (0 + 5) / (12 + 5) * (5 + 20) / (24 + 20), rel=1e-5)
+    assert by_row[1] == pytest.approx(40 * (20 + 5) / (8 + 5) * (30 + 20) / (16 + 20), rel=1e-5)
     assert by_row[2] == 0
+    for name in context_names(NOW, {"store": "s", "region": "r"}):
+        assert name.partition("=")[0] in PRIORS
     elsewhere = Trending(popularity).search([asked(context={"store": "unknown"}, now=NOW + 4 * 3_600)], 3)[0]
     assert elsewhere.scores.tolist() == [60, 40, 0]
 
