@@ -18,7 +18,7 @@ from ensemble.retrieval.items import Items, Records
 from ensemble.retrieval.popularity import Popularity
 from ensemble.spec import GraphSpec, SpecError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 
 

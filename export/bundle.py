@@ -78,6 +78,7 @@ class BundleSettings:
         engine: What embeds the texts: `plain` in this process, `ray` with Ray Data.
         ray_address: A Ray cluster's address; None starts Ray here.
         milvus: URI of a Milvus that takes the vectors; its token is the environment's FUSERANK_MILVUS_TOKEN.
+        milvus_index: Milvus' name of the index, such as GPU_CAGRA; None is Milvus' own choice.
     """
 
     catalog: Path
@@ -95,6 +96,7 @@ class BundleSettings:
     engine: Engine = "plain"
     ray_address: str | None = None
     milvus: str | None = None
+    milvus_index: str | None = None
 
 
 def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]:
@@ -184,20 +186,38 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
         write_warmup(Bundle.open(folder, verify=()), query, user)
     if settings.milvus:
         with progress.step("filling Milvus", len(indexed.items)) as advanced:
-            manifest["milvus"] = _fill_milvus(settings.milvus, str(sealed["id"]), indexed, vectors, advanced)
+            manifest["milvus"] = _fill_milvus(settings, str(sealed["id"]), indexed, vectors, advanced)
     manifest["export_seconds"] = round(time.monotonic() - started, 1)
     return _seal(folder, manifest)
 
 
 def _fill_milvus(
-    uri: str, bundle: str, indexed: Indexed, vectors: NDArray[np.float16], advanced: Callable[[int], None]
+    settings: BundleSettings,
+    bundle: str,
+    indexed: Indexed,
+    vectors: NDArray[np.float16],
+    advanced: Callable[[int], None],
 ) -> dict[str, Any]:
-    from export.milvus import MilvusLoadError, collection_name, fill_collection  # noqa: PLC0415  an extra
+    """Sends the vectors to Milvus, into a collection named after the bundle; returns where they are."""
+    uri = str(settings.milvus)
+    try:
+        from pymilvus.exceptions import MilvusException  # noqa: PLC0415  an extra
 
+        from export.milvus import MilvusLoadError, collection_name, fill_collection  # noqa: PLC0415
+    except ImportError:
+        raise InputError("--milvus: pymilvus is not installed. Run: pip install 'fuserank[milvus]'") from None
     token = os.environ.get("FUSERANK_MILVUS_TOKEN", "")
     try:
-        filled = fill_collection(uri, token, collection_name(bundle), indexed.items, vectors, advanced=advanced)
-    except MilvusLoadError as error:
+        filled = fill_collection(
+            uri,
+            token,
+            collection_name(bundle),
+            indexed.items,
+            vectors,
+            index=settings.milvus_index,
+            advanced=advanced,
+        )
+    except (MilvusLoadError, MilvusException) as error:
         raise InputError(f"--milvus {uri}: {error}") from None
     return {"uri": uri, **filled}
 

@@ -59,6 +59,9 @@ def bundle(
     ray_address: Annotated[
         str | None, typer.Option(help="A Ray cluster for --engine ray; none starts Ray here.")
     ] = None,
+    milvus_index: Annotated[
+        str | None, typer.Option(help="Index in Milvus, such as GPU_CAGRA; its own choice.")
+    ] = None,
     milvus: Annotated[
         str | None, typer.Option(help="URI of a Milvus that takes the vectors; its token: FUSERANK_MILVUS_TOKEN.")
     ] = None,
@@ -72,7 +75,7 @@ def bundle(
 
         settings = BundleSettings(
             catalog, interactions, encoder, out, precision, pooling, text_template, query_template, clock,
-            max_bad_rows, seed, force, engine, ray_address, milvus,
+            max_bad_rows, seed, force, engine, ray_address, milvus, milvus_index,
         )  # fmt: skip
         try:
             manifest = write_bundle(settings, Progress())

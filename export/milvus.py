@@ -33,7 +33,7 @@ def fill_collection(
     items: Items,
     vectors: NDArray[np.float16],
     *,
-    index: str = "AUTOINDEX",
+    index: str | None = None,
     index_params: Mapping[str, Any] | None = None,
     batch: int = 2_048,
     advanced: Callable[[int], None] = lambda count: None,
@@ -46,7 +46,8 @@ def fill_collection(
         name: The collection's name: the bundle's, with `_` for what Milvus does not allow (`collection_name`).
         items: The catalogue; the primary key is the item's row.
         vectors: Vector of each distinct text, L2-normalised, fp16 `[texts, dim]`; that of item i is `items.text[i]`.
-        index: Milvus' name of the index: AUTOINDEX, HNSW, IVF_SQ8, DISKANN, GPU_CAGRA, …
+        index: Milvus' name of the index: AUTOINDEX, HNSW, IVF_SQ8, DISKANN, GPU_CAGRA, …; by default AUTOINDEX, and
+            FLAT in a file, since the embedded Milvus finds too few under a filter with any other.
         index_params: What the index is built with, such as `{"M": 16, "efConstruction": 200}`.
         batch: How many items travel at once.
         advanced: Called with the number of items done after every batch.
@@ -61,6 +62,7 @@ def fill_collection(
     """
     if not len(items):
         raise InputError("--milvus: the catalogue is empty; allowed: one item or more")
+    index = index or ("FLAT" if uri.endswith(".db") else "AUTOINDEX")
     client = connect(uri, token, TIMEOUT_S)
     try:
         if client.has_collection(name, timeout=TIMEOUT_S):

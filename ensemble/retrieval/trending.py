@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.retrieval.channel import Hits, Question
-from ensemble.retrieval.popularity import Popularity, context_names
+from ensemble.retrieval.popularity import LONGEST_CONTEXT, Popularity, context_names
 
 # How many events of its own an item needs before a context is believed: below it, chance rules. On Complete Journey
 # stores differ and are believed early; hours and weekdays differ little.
@@ -44,8 +44,11 @@ class Trending:
             if not len(members):
                 continue
             at = np.minimum(np.searchsorted(members, rows), len(members) - 1)
-            observed = np.where(members[at] == rows, weights[at], 0.0)
-            scores *= (observed + prior) / (share * total + prior)
+            expected = share * total
+            # Of a context that was cut, an item that is not there may have had as much as the last that is.
+            missing = np.minimum(expected, weights.min()) if len(members) == LONGEST_CONTEXT else 0.0
+            observed = np.where(members[at] == rows, weights[at], missing)
+            scores *= (observed + prior) / (expected + prior)
         return Hits.best(rows, scores, depth)
 
     def _pool(self, question: Question, depth: int, local: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:

@@ -123,7 +123,7 @@ def test_ray_gives_the_same_bytes_though_a_worker_is_killed(embed, tmp_path, ray
 
     thread = threading.Thread(target=kill_one)
     thread.start()
-    vectors, measured = embed("ray", texts, folder, block=3)
+    vectors, _ = embed("ray", texts, folder, block=3)
     thread.join()
     assert killed, "no worker was found to kill"
     assert killed[0][1] < len(texts) // 3, "it was killed when all was done"
