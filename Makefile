@@ -43,7 +43,7 @@ format: $(READY) ## ruff's fixes and layout
 lock: ## pin anew what pyproject.toml allows, from a fresh environment
 	./tools/lock.sh $(PYTHON)
 
-reports: ## copy the last demo's report to docs/reports and its figures into the READMEs
+reports: ## copy the last reports to docs/reports and their figures into the READMEs
 	@$(BIN)/python client/bench/quote.py
 
 clean: ## remove what was built, not the environment

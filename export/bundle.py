@@ -12,8 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,21 +25,17 @@ from numpy.typing import NDArray
 from ensemble.backends.session import open_session
 from ensemble.bundle import FORMAT, MANIFEST, Bundle, sha256
 from ensemble.features import FEATURES
-from ensemble.history import HistorySnapshot
 from ensemble.retrieval.index import CatalogIndex, Learned
-from ensemble.retrieval.items import Records
-from ensemble.retrieval.lexical import LexicalIndex
-from ensemble.retrieval.suggest import Suggester, phrases
-from ensemble.retrieval.vectors import build_index
 from ensemble.spec import Clock, GraphSpec
 from ensemble.text import query_text
 from export.embedding import Engine, embed_texts
 from export.encoder import VARIANTS, Encoder, OnnxEncoder, load_encoder, write_engines, write_fp16
-from export.index import Indexed, index_catalog
+from export.index import index_catalog
 from export.learning import Shop, learn, popularity_before
 from export.model_config import ENGINE_FILES
 from export.progress import Progress
 from export.repository import write_repository
+from export.search import fill_milvus, write_index, write_search
 from export.sources import Catalog, InputError, Interactions, RowReport, read_catalog, read_interactions
 from export.sources.rows import file_format
 from export.training.cases import CaseBuilder
@@ -132,7 +127,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     with progress.step("laying out texts"):
         typed = file_format(settings.catalog)[0] not in ("csv", "tsv")
         indexed = index_catalog(catalog, spec.text_template, typed)
-    _write_index(folder / "index", indexed, log)
+    write_index(folder / "index", indexed, log)
     encoder.tokenizer.save(str(folder / "index" / "tokenizer.json"))
 
     encoder_folder, ranker_folder = (folder / "model_repository" / name / "1" for name in ("encoder", "ranker"))
@@ -145,7 +140,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     vectors, embedding = _embed(settings, encoder, encoder_folder / engine, longest, indexed.texts, progress)
     np.save(folder / "index" / "vectors.npy", vectors)
     shop = Shop(indexed.items, indexed.titles, indexed.created)
-    search = _write_search(folder / "index", indexed, log, shop, vectors, spec, settings, progress)
+    search = write_search(folder / "index", indexed, log, shop, vectors, spec, settings.seed, progress)
 
     ranker, trained, spec, search["fusion"] = _train(settings, spec, folder / "index", log, shop, exported, progress)
     spec = replace(spec, objective=objective(trained))
@@ -186,40 +181,11 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
         write_warmup(Bundle.open(folder, verify=()), query, user)
     if settings.milvus:
         with progress.step("filling Milvus", len(indexed.items)) as advanced:
-            manifest["milvus"] = _fill_milvus(settings, str(sealed["id"]), indexed, vectors, advanced)
+            manifest["milvus"] = fill_milvus(
+                settings.milvus, settings.milvus_index, str(sealed["id"]), indexed, vectors, advanced
+            )
     manifest["export_seconds"] = round(time.monotonic() - started, 1)
     return _seal(folder, manifest)
-
-
-def _fill_milvus(
-    settings: BundleSettings,
-    bundle: str,
-    indexed: Indexed,
-    vectors: NDArray[np.float16],
-    advanced: Callable[[int], None],
-) -> dict[str, Any]:
-    """Sends the vectors to Milvus, into a collection named after the bundle; returns where they are."""
-    uri = str(settings.milvus)
-    try:
-        from pymilvus.exceptions import MilvusException  # noqa: PLC0415  an extra
-
-        from export.milvus import MilvusLoadError, collection_name, fill_collection  # noqa: PLC0415
-    except ImportError:
-        raise InputError("--milvus: pymilvus is not installed. Run: pip install 'fuserank[milvus]'") from None
-    token = os.environ.get("FUSERANK_MILVUS_TOKEN", "")
-    try:
-        filled = fill_collection(
-            uri,
-            token,
-            collection_name(bundle),
-            indexed.items,
-            vectors,
-            index=settings.milvus_index,
-            advanced=advanced,
-        )
-    except (MilvusLoadError, MilvusException) as error:
-        raise InputError(f"--milvus {uri}: {error}") from None
-    return {"uri": uri, **filled}
 
 
 def _seal(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -310,40 +276,6 @@ def _spec(settings: BundleSettings, encoder: Encoder, log: Interactions) -> Grap
 def _longest(encoder: Encoder, spec: GraphSpec) -> int:
     """Items may be as long as the encoder allows, within reason; queries keep to their buckets."""
     return min(encoder.max_length, max(256, spec.length_buckets[-1]))
-
-
-def _write_index(folder: Path, indexed: Indexed, log: Interactions) -> None:
-    indexed.items.save(folder / "items")
-    Records.save(folder / "items", indexed.records)
-    user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
-    HistorySnapshot.of_log(user_ids, log.user, log.item, log.timestamp).save(folder / "history")
-
-
-def _write_search(
-    folder: Path,
-    indexed: Indexed,
-    log: Interactions,
-    shop: Shop,
-    vectors: NDArray[np.float16],
-    spec: GraphSpec,
-    settings: BundleSettings,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Writes what the channels search; returns a report."""
-    end = float(log.timestamp[-1]) + 1 if len(log) else time.time()
-    with progress.steps() as advanced:
-        learned, report = learn(
-            folder, log, shop, end, settings.seed, lambda *at: advanced("learning from the log and the graph", *at)
-        )
-    with progress.step("indexing words and vectors"):
-        report["dense"] = build_index(vectors, folder / "vectors.faiss")
-        words = LexicalIndex.write(folder / "lexical", indexed.records, spec.lexical_fields)
-        report["lexical"] = {"items_with_words": words}
-    with progress.step("indexing completions"):
-        asked = Counter(log.queries[code] for code in log.query[log.query >= 0])
-        known = phrases(indexed.titles, learned.popularity.counts, asked)
-        report["suggest"] = {"phrases": Suggester.write(folder / "suggest", known)}
-    return report
 
 
 def _embed(

@@ -10,7 +10,7 @@ from report import REPORTS
 
 COMMITTED = Path("docs/reports")
 START, END = "<!-- figures -->", "<!-- /figures -->"
-# Each line: English, Chinese, value; braces name figures of build/reports/demo.json.
+# Each line: English, Chinese, value; braces name figures of the reports.
 LINES = (
     ("Catalogue", "商品目录", "{items:,} items, {texts:,} distinct texts", "{items:,} 件商品，{texts:,} 条不同文本"),
     (
@@ -50,15 +50,49 @@ LINES = (
         "ranker {ranker_ndcg_at_10_both:.3f}, fusion alone {fusion_ndcg_at_10_both:.3f}",
         "排序模型 {ranker_ndcg_at_10_both:.3f}，仅融合 {fusion_ndcg_at_10_both:.3f}",
     ),
+    (
+        "Groceries: recall of the fused candidates, 3,000 later purchases by query and user",
+        "超市：融合候选的召回率（3,000 个之后的购买，查询加用户）",
+        "{grocery_recall_at_50_fused:.3f} at 50, {grocery_recall_at_200_fused:.3f} at 200",
+        "前 50 为 {grocery_recall_at_50_fused:.3f}，前 200 为 {grocery_recall_at_200_fused:.3f}",
+    ),
+    (
+        "Films: human judgements, queries not tuned on",
+        "电影：人工标注，未用于调参的查询",
+        "nDCG@10 {movies_ndcg_at_10_fused:.3f}, recall@100 {movies_recall_at_100_fused:.3f}",
+        "nDCG@10 {movies_ndcg_at_10_fused:.3f}，recall@100 {movies_recall_at_100_fused:.3f}",
+    ),
+    (
+        "Chinese shop, lexical channel",
+        "中文商店，词法通道",
+        "nDCG@10 {chinese_ndcg_at_10_lexical:.3f}",
+        "nDCG@10 {chinese_ndcg_at_10_lexical:.3f}",
+    ),
+    (
+        "The retrieve stage at 92,331 items, query and user",
+        "92,331 件商品时的召回阶段，查询加用户",
+        "p50 {retrieve_p50_ms_92k} ms alone, {retrieve_ms_per_request_batch16_92k} ms each in batches of 16",
+        "单个 p50 {retrieve_p50_ms_92k} ms，16 个一批时每个 {retrieve_ms_per_request_batch16_92k} ms",
+    ),
+    (
+        "Dense search of a million vectors, one thread",
+        "一百万个向量的稠密检索，单线程",
+        "recall@100 {dense_recall_at_100_1m:.3f} at {dense_speedup_vs_exact_1m:.0f} times exact search's throughput, "
+        "{dense_bytes_per_item_1m:.0f} bytes an item",
+        "recall@100 {dense_recall_at_100_1m:.3f}，吞吐为精确检索的 {dense_speedup_vs_exact_1m:.0f} 倍，"
+        "每件 {dense_bytes_per_item_1m:.0f} 字节",
+    ),
 )
 
 
 def main() -> None:
     """Copies and quotes."""
     COMMITTED.mkdir(parents=True, exist_ok=True)
-    for path in REPORTS.glob("demo*"):
-        shutil.copy(path, COMMITTED / path.name)
-    figures = json.loads((COMMITTED / "demo.json").read_text("utf-8"))
+    figures = {}
+    for name in ("retrieval", "demo"):
+        for path in REPORTS.glob(f"{name}*"):
+            shutil.copy(path, COMMITTED / path.name)
+        figures |= json.loads((COMMITTED / f"{name}.json").read_text("utf-8"))
     machine = figures["machine"]
     about = (f"{machine['cores']} shared cores of {machine['cpu']}", f"{machine['cpu']} 的 {machine['cores']} 个共享核")
     for language, readme in enumerate((Path("README.md"), Path("README.zh-CN.md"))):
