@@ -44,6 +44,7 @@ _VALUE_CHARACTERS = 100
 _FEW_ALLOWED = 2_000
 # How deep to look for rows that tie with the last one.
 _TIE_ROWS = 4_096
+_LOOSE = 256  # items found until which those with only some of the words are taken
 _HEAP_BYTES = 1_500_000_000
 _QUOTED = re.compile('["“”„«»]([^"“”„«»]+)["“”„«»]')
 _SETTINGS = "lexical.json"
@@ -159,13 +160,15 @@ class Lexical:
             return Hits.none()
         rows, scores = np.empty(0, np.int64), np.empty(0, np.float64)
         for base, query in self._tiers(text, found):
+            # Some of the words is little evidence: a long list of it would only cost time.
+            room = depth if base else min(depth, max(_LOOSE, len(rows)))
+            if len(rows) >= room:
+                break
             # A tier also finds what the ones above it found. Leaving that out here lets tantivy skip blocks.
-            got, bm25 = self._collect(query, depth + len(rows), question.allowed, allowed)
+            got, bm25 = self._collect(query, room + len(rows), question.allowed, allowed)
             new = ~np.isin(got, rows)
             rows = np.concatenate([rows, got[new]])
             scores = np.concatenate([scores, base + WORDS_SCORE * bm25[new] / (bm25[new] + _HALF_WAY)])
-            if len(rows) >= depth:
-                break
         return Hits(rows[:depth].astype(np.int32), scores[:depth].astype(np.float32))
 
     def _tiers(self, text: str, found: list[Word]) -> Iterator[tuple[float, Query]]:
