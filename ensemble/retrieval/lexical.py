@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import re
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -302,13 +304,19 @@ class Lexical:
 
 def open_searcher(folder: Path) -> tantivy.Searcher:
     """Opens a tantivy index without leaving a lock file in its folder, which may be read-only."""
-    with tempfile.TemporaryDirectory(prefix="fuserank-") as links:
-        # Locks are made in this folder; the files stay mapped when the links to them are gone.
+    # Locks are made in this folder; the files stay mapped when the links to them are gone.
+    links = tempfile.mkdtemp(prefix="fuserank-")
+    try:
         for file in folder.resolve().iterdir():
             (Path(links) / file.name).symlink_to(file)
         index = tantivy.Index.open(links)
         index.config_reader("manual")
         return index.searcher()
+    finally:
+        # A thread of tantivy's may be making a lock just now: what is left goes when the process does.
+        shutil.rmtree(links, ignore_errors=True)
+        if Path(links).exists():
+            atexit.register(shutil.rmtree, links, ignore_errors=True)
 
 
 def index_writer(folder: Path, schema: tantivy.Schema) -> tantivy.IndexWriter:
