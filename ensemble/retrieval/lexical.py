@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import math
 import re
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ from tantivy import Occur, Query
 
 from ensemble.filters import CATEGORY_SEPARATOR, Mask
 from ensemble.retrieval.channel import Hits, Question
+from ensemble.retrieval.tantivy_files import finish, index_writer, open_searcher
 from ensemble.retrieval.words import Word, characters, clean, content, han_runs, has_han, key, words
 
 # Tiers of the score. Within a tier BM25 adds less than WORDS_SCORE, so that tiers never mix.
@@ -47,7 +45,6 @@ _FEW_ALLOWED = 2_000
 # How deep to look for rows that tie with the last one.
 _TIE_ROWS = 4_096
 _LOOSE = 256  # items found until which those with only some of the words are taken
-_HEAP_BYTES = 1_500_000_000
 _QUOTED = re.compile('["“”„«»]([^"“”„«»]+)["“”„«»]')
 _SETTINGS = "lexical.json"
 
@@ -300,37 +297,6 @@ class Lexical:
             limit = max(4 * limit, _TIE_ROWS if straddles else 0)
         order = np.lexsort((self._place[rows], -scores))[:depth]
         return rows[order], scores[order]
-
-
-def open_searcher(folder: Path) -> tantivy.Searcher:
-    """Opens a tantivy index without leaving a lock file in its folder, which may be read-only."""
-    # Locks are made in this folder; the files stay mapped when the links to them are gone.
-    links = tempfile.mkdtemp(prefix="fuserank-")
-    try:
-        for file in folder.resolve().iterdir():
-            (Path(links) / file.name).symlink_to(file)
-        index = tantivy.Index.open(links)
-        index.config_reader("manual")
-        return index.searcher()
-    finally:
-        # A thread of tantivy's may be making a lock just now: what is left goes when the process does.
-        shutil.rmtree(links, ignore_errors=True)
-        if Path(links).exists():
-            atexit.register(shutil.rmtree, links, ignore_errors=True)
-
-
-def index_writer(folder: Path, schema: tantivy.Schema) -> tantivy.IndexWriter:
-    """A writer to a new index; `finish` ends it."""
-    # One thread and room for all: documents stay in order and in one segment.
-    return tantivy.Index(schema, str(folder)).writer(_HEAP_BYTES, 1)
-
-
-def finish(writer: tantivy.IndexWriter, folder: Path) -> None:
-    """Makes what was written durable and takes the writer's lock files away."""
-    writer.commit()
-    writer.wait_merging_threads()
-    for lock in folder.glob(".tantivy-*.lock"):
-        lock.unlink()
 
 
 def _items_schema(fields: int) -> tantivy.Schema:

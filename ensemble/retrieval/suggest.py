@@ -11,7 +11,7 @@ import tantivy
 from numpy.typing import NDArray
 from tantivy import Occur, Query
 
-from ensemble.retrieval.lexical import finish, index_writer, open_searcher
+from ensemble.retrieval.tantivy_files import finish, index_writer, open_searcher
 from ensemble.retrieval.words import characters, clean, has_han
 
 # A phrase longer than this is no query that anybody would want completed to.
