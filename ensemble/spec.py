@@ -22,7 +22,8 @@ TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
 CHANNELS = ("dense", "lexical", "history", "trending", "new", "content", "collaborative", "graph")
 # By kind of request; measured on Complete Journey, see docs/design-notes.md. An export with a log tunes its own.
 CHANNEL_WEIGHTS: Mapping[str, Mapping[str, float]] = {
-    "query": {"dense": 1.0, "lexical": 1.0, "trending": 0.5, "new": 0.1, "graph": 0.2},
+    # Words before meaning: an encoder may not know the catalogue's language, words always do.
+    "query": {"dense": 0.4, "lexical": 1.0, "trending": 0.3, "new": 0.1, "graph": 0.2},
     "both": {
         "dense": 0.1,
         "lexical": 0.2,
