@@ -20,9 +20,10 @@ def test_a_shop_on_its_first_day_answers(first_day_root: Path):
     with Server(first_day_root, endpoints()) as server, Client(url(server)) as client:
         found = client.search("进口绿茶", k=20, explain=True)
         assert len({item.id for item in found}) == 20
-        # This English encoder reads few Chinese characters, but 进口 it can tell from the rest: cosine 1 for these five
-        # or nearly. A ranker that had too little to learn from must not put others before them.
-        assert {item.fields["title"][:2] for item in found.items[:5]} == {"进口"}
+        # Whatever this English encoder makes of Chinese, the words decide: what has one of them stands before the rest.
+        titles = [item.fields["title"] for item in found]
+        assert "进口绿茶" in titles[0]
+        assert all("进口" in title or "绿茶" in title for title in titles[:5])
         assert found[0].id.startswith("商品")
         for item in found:
             assert sum(signal.contribution for signal in item.signals) == pytest.approx(item.score, abs=1e-3)
