@@ -14,12 +14,6 @@ START, END = "<!-- figures -->", "<!-- /figures -->"
 LINES = (
     ("Catalogue", "商品目录", "{items:,} items, {texts:,} distinct texts", "{items:,} 件商品，{texts:,} 条不同文本"),
     (
-        "Export, from files to bundle",
-        "导出（从文件到 bundle）",
-        "{export_seconds:.0f} s, embedding {embed_texts_per_second:.0f} texts/s",
-        "{export_seconds:.0f} 秒，每秒嵌入 {embed_texts_per_second:.0f} 条文本",
-    ),
-    (
         "ONNX against torch, FP32",
         "ONNX 与 torch 的差（FP32）",
         "{encoder_max_abs_diff_fp32:.1e} at most",
