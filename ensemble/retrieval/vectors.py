@@ -248,7 +248,7 @@ def _flat(dim: int) -> faiss.Index:
 def _hnsw(vectors: Vectors) -> faiss.Index:
     quantiser = faiss.ScalarQuantizer.QT_8bit
     links, metric = HNSW_LINKS, faiss.METRIC_INNER_PRODUCT
-    index = faiss.IndexHNSWSQ(vectors.shape[1], quantiser, links, metric)  # type: ignore[arg-type]
+    index = faiss.IndexHNSWSQ(vectors.shape[1], quantiser, links, metric)  # type: ignore[arg-type]  # added by SWIG
     index.hnsw.efConstruction = HNSW_BUILD
     index.train(_sample(vectors, BLOCK))
     return index
@@ -288,7 +288,7 @@ def _parameters(index: faiss.Index, depth: int, selector: faiss.IDSelector | Non
     chosen = {} if selector is None else {"sel": selector}
     if isinstance(index, faiss.IndexHNSW):
         breadth = max(HNSW_SEARCH, 2 * depth)
-        return faiss.SearchParametersHNSW(efSearch=breadth, **chosen)  # type: ignore[attr-defined]
+        return faiss.SearchParametersHNSW(efSearch=breadth, **chosen)  # type: ignore[attr-defined]  # not in its stubs
     if isinstance(index, faiss.IndexIVF):
         probes = min(index.nlist, math.ceil(_scanned(depth) / share * index.nlist / index.ntotal))
         return faiss.SearchParametersIVF(nprobe=probes, **chosen)  # type: ignore[call-arg]  # added by SWIG
