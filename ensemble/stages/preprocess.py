@@ -6,11 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
 
 from ensemble import filters, request
 from ensemble.bundle import Bundle
@@ -21,14 +16,15 @@ from ensemble.contract import (
     InvalidRequestError,
     NotJson,
     Options,
-    decode_utf8,
+    bounded,
+    check_fields,
     epoch_seconds,
-    nearest,
     parse_options,
 )
 from ensemble.history import History
 from ensemble.request import ResolvedRequest, head_weights
 from ensemble.text import query_text
+from ensemble.tokens import Tokens
 from ensemble.triton import Tensors, strings
 
 
@@ -52,9 +48,7 @@ class Preprocess:
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
-        self._tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(bundle.spec.length_buckets[-1])
+        self._tokens = Tokens(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
 
     @classmethod
     def open(cls, bundle_root: Path, device: str) -> Preprocess:
@@ -67,15 +61,15 @@ class Preprocess:
         started = time.monotonic_ns()
         parsed = [self._parsed(tensors, started) for tensors in requests]
         texts = [row.text for rows in parsed if not isinstance(rows, InvalidRequestError) for row in rows]
-        encodings = iter(self._tokenizer.encode_batch(texts))
+        encodings = iter(self._tokens.encode(texts))
         out: list[Tensors | InvalidRequestError] = []
         for rows in parsed:
             if isinstance(rows, InvalidRequestError):
                 out.append(rows)
                 continue
-            tokens = [next(encodings) for _ in rows]
-            ids, mask = self._padded(tokens)
-            for row, encoding in zip(rows, tokens, strict=True):
+            mine = [next(encodings) for _ in rows]
+            ids, mask = self._tokens.padded(mine)
+            for row, encoding in zip(rows, mine, strict=True):
                 if encoding.overflowing:
                     row.resolved.degraded.append("query_truncated")
                 row.resolved.finished_ns = time.monotonic_ns()
@@ -91,8 +85,8 @@ class Preprocess:
             return error
 
     def _row(self, raw_query: bytes, raw_user: bytes, raw_options: bytes, started: int) -> _Row:
-        query = _bounded("QUERY", raw_query, MAX_QUERY_BYTES)
-        user = _bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
+        query = bounded("QUERY", raw_query, MAX_QUERY_BYTES)
+        user = bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
         options = parse_options(raw_options)
         text = query_text(self._spec.query_template, query)
         if not text and not user and not options.history:
@@ -103,10 +97,7 @@ class Preprocess:
             )
         if options.filter:
             filters.parse(options.filter, self._kinds)
-        for name in options.fields or ():
-            if name not in self._fields:
-                found = NotJson(f"{name!r}, which the catalogue has not")
-                raise InvalidRequestError("OPTIONS.fields", found, nearest(name, self._fields))
+        check_fields(options.fields or (), self._fields)
         timestamp = options.context.timestamp
         now = self._default_time() if timestamp is None else epoch_seconds(timestamp)
         history, known, unknown = self._history(user, options, now)
@@ -154,20 +145,3 @@ class Preprocess:
 
     def _default_time(self) -> float:
         return float(self._bundle.manifest["log_end"]) if self._spec.clock == "log" else time.time()
-
-    def _padded(self, encodings: Sequence[Encoding]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Token ids and mask `[rows, length]`, the length being the smallest bucket that holds every row."""
-        longest = max(len(encoding.ids) for encoding in encodings)
-        length = next(bucket for bucket in self._spec.length_buckets if bucket >= longest)
-        ids = np.full((len(encodings), length), self._spec.pad_token_id, np.int64)
-        mask = np.zeros_like(ids)
-        for i, encoding in enumerate(encodings):
-            ids[i, : len(encoding.ids)] = encoding.ids
-            mask[i, : len(encoding.ids)] = 1
-        return ids, mask
-
-
-def _bounded(field: str, raw: Any, limit: int) -> str:
-    if len(raw) > limit:
-        raise InvalidRequestError(field, NotJson(f"{len(raw):,} bytes"), f"at most {limit:,} bytes")
-    return decode_utf8(field, raw)
