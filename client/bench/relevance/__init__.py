@@ -1,0 +1,1 @@
+"""How well items are ranked: cases with known answers, baselines, measures, tests of significance."""
