@@ -10,11 +10,13 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+
+from ensemble.ranking.control import ALLOWED, MAX_RULES, Explore, Language, Rule
 
 # Limits of one request. They bound the work that one caller can ask for, so that no request starves others.
 MAX_K = 200
@@ -103,6 +105,9 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     deadline_ms: Annotated[float, msgspec.Meta(gt=0, le=MAX_DEADLINE_MS)] | None = None
     explain: bool = False
     fields: list[str] | None = None
+    rules: Annotated[list[Rule], msgspec.Meta(max_length=MAX_RULES)] = msgspec.field(default_factory=list)
+    explore: Explore | None = None
+    language: Language = "en"
 
 
 class SimilarOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -136,9 +141,15 @@ _ALLOWED = {
     "explain": "true or false",
     "fields": "a list of catalogue field names",
     "count": f"an integer from 1 to {MAX_SUGGESTIONS}",
+    **ALLOWED,
 }
 _WEIGHT = "a finite number from 0 to 1,000, with at least one above 0"
-_INNER: Mapping[str, type[msgspec.Struct]] = {"context": Context, "objective": Objective}
+_INNER: Mapping[str, type[msgspec.Struct]] = {
+    "context": Context,
+    "objective": Objective,
+    "rules[]": Rule,
+    "explore": Explore,
+}
 AnyOptions = TypeVar("AnyOptions", Options, SimilarOptions, SuggestOptions)
 
 
@@ -260,12 +271,22 @@ def _refuse_surrogates(value: dict[str, Any]) -> None:
 
 def _refuse_unknown(value: dict[str, Any], structs: Mapping[str, type[msgspec.Struct]]) -> None:
     for place, struct in structs.items():
-        inner = value.get(place) if place else value
         known = struct.__struct_fields__
-        for name in inner if isinstance(inner, dict) else ():
-            if name not in known:
-                path = f"OPTIONS.{place}.{name}" if place else f"OPTIONS.{name}"
-                raise InvalidRequestError(path, NotJson("an unknown option"), nearest(name, known))
+        for path, inner in _objects(value, place):
+            for name in inner:
+                if name not in known:
+                    raise InvalidRequestError(f"{path}.{name}", NotJson("an unknown option"), nearest(name, known))
+
+
+def _objects(value: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects at a place of the options, each with its path; `[]` after its name says that it holds a list."""
+    name = place.removesuffix("[]")
+    inner = value.get(name) if name else value
+    if name == place:
+        found = [(f"OPTIONS.{name}" if name else "OPTIONS", inner)]
+    else:
+        found = [(f"OPTIONS.{name}[{i}]", each) for i, each in enumerate(inner if isinstance(inner, list) else ())]
+    yield from ((path, each) for path, each in found if isinstance(each, dict))
 
 
 def _refuse_unusable(options: Options) -> None:
@@ -288,7 +309,7 @@ def _explained(value: dict[str, Any], error: msgspec.ValidationError) -> Invalid
     found: Any = value
     for part in re.findall(r"\w+|\[\d+\]", path):
         found = found[int(part[1:-1])] if part.startswith("[") else found.get(part)
-    if path == "history" and isinstance(found, list):
-        found = NotJson(f"{len(found):,} ids")
-    allowed = _WEIGHT if path.startswith("objective.") else _ALLOWED.get(re.sub(r"\[.*", "", path), str(error))
+    if path in ("history", "rules") and isinstance(found, list):
+        found = NotJson(f"{len(found):,} {'ids' if path == 'history' else path}")
+    allowed = _WEIGHT if path.startswith("objective.") else _ALLOWED.get(re.sub(r"\[\d+\]", "", path), str(error))
     return InvalidRequestError(f"OPTIONS.{path}" if path else "OPTIONS", found, allowed)

@@ -63,6 +63,28 @@ class Columns:
         """What `parse` needs to know of the columns."""
         return {name: column.kind for name, column in self.by_name.items()}
 
+    def take(self, rows: NDArray[np.integer[Any]]) -> Columns:
+        """The fields of few items, int `[items]`: what a filter over them needs, at a cost of these alone."""
+        return Columns(len(rows), {name: _taken(column, rows) for name, column in self.by_name.items()})
+
+
+def _taken(column: Column, rows: NDArray[np.integer[Any]]) -> Column:
+    if column.owners is not None:
+        # The values of one item stand together, and items in the order of their rows.
+        starts, ends = (np.searchsorted(column.owners, rows, side) for side in ("left", "right"))
+        lengths = ends - starts
+        owners = np.repeat(np.arange(len(rows), dtype=np.int32), lengths)
+        at = np.arange(len(owners)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(starts, lengths)
+        return Column(column.kind, column.values[at], column.words, owners)
+    values = column.values[rows]
+    if column.kind != "category":
+        return Column(column.kind, values, column.words)
+    # A condition on categories looks at every word: only those that are left.
+    used, codes = np.unique(values[values >= 0], return_inverse=True)
+    kept = np.full(len(rows), -1, np.int32)
+    kept[values >= 0] = codes
+    return Column(column.kind, kept, [column.words[code] for code in used])
+
 
 def parse(condition: Any, kinds: Mapping[str, Kind], path: str = "OPTIONS.filter", depth: int = 0) -> Predicate:
     """Validates a filter and compiles it to a function from columns to a mask `[items]`.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.features import FEATURES, POSITION, SIGNALS
+from ensemble.ranking.control import Language
+from ensemble.wording import said
 
 # The same for every candidate of a request, so it explains no order; it goes into the base.
 _BASE = "request"
@@ -17,8 +20,35 @@ USUAL = 0.05  # a price within 5 % of the usual one is neither above nor below i
 _FIRST = {signal: next(i for i, f in enumerate(FEATURES) if f.signal == signal) for signal in SIGNALS}
 
 
+@dataclass(frozen=True)
+class Reader:
+    """To whom a reason is told.
+
+    Attributes:
+        query: What was asked; empty for a recommendation.
+        language: Of the sentences.
+        bought: All that the user had was bought, not only looked at.
+    """
+
+    query: str = ""
+    language: Language = "en"
+    bought: bool = False
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What business rules added to a score, and the same in standard deviations of the candidates' scores."""
+
+    contribution: float
+    steps: float
+
+
 def explain(
-    score: float, parts: NDArray[np.float32], features: NDArray[np.float32], query: str
+    score: float,
+    parts: NDArray[np.float32],
+    features: NDArray[np.float32],
+    reader: Reader,
+    moved: Moved | None = None,
 ) -> list[dict[str, Any]]:
     """Splits one item's score into its signals. The contributions, with `base`, add up to the score.
 
@@ -26,35 +56,44 @@ def explain(
         score: The item's score.
         parts: What each of `SIGNALS` adds to the score beyond what it adds to the mean candidate, float32 `[signals]`.
         features: The item's features, float32 `[features]`.
-        query: The request's query, for the sentence.
+        reader: To whom it is told.
+        moved: What rules added to the score; None where the request has none.
 
     Returns:
         One entry a signal, the largest contribution first: `name`, `value` (its leading feature, in its own unit;
         null where missing), `contribution`, `share` of all absolute contributions, `reason`; last the `base`.
     """
-    named = {signal: float(part) for signal, part in zip(SIGNALS, parts, strict=True) if signal != _BASE}
-    whole = sum(abs(part) for part in named.values()) or 1.0
-    signals = [
-        {
-            "name": signal,
-            "value": _known(features[_FIRST[signal]]),
-            "contribution": part,
-            "share": abs(part) / whole,
-            "reason": _SENTENCES[signal](features, query),
-        }
-        for signal, part in sorted(named.items(), key=lambda pair: -pair[1])
+    told: list[tuple[str, float | None, float, str]] = [
+        (signal, _known(features[_FIRST[signal]]), float(part), _SENTENCES[signal](features, reader))
+        for signal, part in zip(SIGNALS, parts, strict=True)
+        if signal != _BASE
     ]
-    base = score - sum(named.values())
+    if moved is not None:
+        kind = "boost" if moved.steps > 0 else "bury" if moved.steps < 0 else "none"
+        told.append(("rules", moved.steps, moved.contribution, said(reader.language, f"rules_{kind}")))
+    whole = sum(abs(part) for _, _, part, _ in told) or 1.0
+    base = score - sum(part for _, _, part, _ in told)
     return [
-        *signals,
-        {
-            "name": "base",
-            "value": None,
-            "contribution": base,
-            "share": 0.0,
-            "reason": "the mean candidate of this request",
-        },
+        *(
+            _signal(name, value, part, abs(part) / whole, reason)
+            for name, value, part, reason in sorted(told, key=lambda each: -each[2])
+        ),
+        _signal("base", None, base, 0.0, said(reader.language, "base")),
     ]
+
+
+def unscored(score: float, language: Language) -> list[dict[str, Any]]:
+    """The signals of an item that the ranker has not judged: its score is the mean candidate's, and nothing else."""
+    return [_signal("base", None, score, 0.0, said(language, "base"))]
+
+
+def placed(sentence: str, language: Language) -> dict[str, Any]:
+    """The signal of an item that stands where it does for another reason than its score, which it leaves as it is."""
+    return _signal("placement", None, 0.0, 0.0, said(language, sentence))
+
+
+def _signal(name: str, value: float | None, contribution: float, share: float, reason: str) -> dict[str, Any]:
+    return {"name": name, "value": value, "contribution": contribution, "share": share, "reason": reason}
 
 
 def _known(value: float) -> float | None:
@@ -65,89 +104,81 @@ def _value(features: NDArray[np.float32], name: str) -> float:
     return float(features[POSITION[name]])
 
 
-def _text(features: NDArray[np.float32], query: str) -> str:
+def _text(features: NDArray[np.float32], reader: Reader) -> str:
     score = _value(features, "text_score")
-    if not query.strip():
-        return "no query"
-    return f"unlike “{query}”" if math.isnan(score) else f"{score:.0%} like “{query}”"
+    if not reader.query.strip():
+        return said(reader.language, "no_query")
+    sentence = "text_unlike" if math.isnan(score) else "text"
+    return said(reader.language, sentence, share=score, query=reader.query)
 
 
-def _popularity(features: NDArray[np.float32], query: str) -> str:
-    del query
+def _lexical(features: NDArray[np.float32], reader: Reader) -> str:
+    if not reader.query.strip():
+        return said(reader.language, "no_query")
+    sentence = "lexical_none" if math.isnan(_value(features, "lexical_score")) else "lexical"
+    return said(reader.language, sentence, query=reader.query)
+
+
+def _popularity(features: NDArray[np.float32], reader: Reader) -> str:
     count = round(math.expm1(_value(features, "popularity")))
-    return f"{count:,} events of all users" if count else "nobody has had it yet"
+    return said(reader.language, "popularity" if count else "popularity_none", count=count)
 
 
-def _lexical(features: NDArray[np.float32], query: str) -> str:
-    if not query.strip():
-        return "no query"
-    matched = not math.isnan(_value(features, "lexical_score"))
-    return f"has words of “{query}”" if matched else "shares no word with the query"
-
-
-def _new(features: NDArray[np.float32], query: str) -> str:
-    del query
+def _new(features: NDArray[np.float32], reader: Reader) -> str:
     age = _value(features, "age")
-    return "unknown since when" if math.isnan(age) else f"here for {_counted(round(math.expm1(age)), 'day')}"
+    if math.isnan(age):
+        return said(reader.language, "new_unknown")
+    return said(reader.language, "new", days=round(math.expm1(age)))
 
 
-def _ranked(name: str, found: str, missing: str) -> Callable[[NDArray[np.float32], str], str]:
+def _personal(features: NDArray[np.float32], reader: Reader) -> str:
+    frequency, recency = _value(features, "personal_frequency"), _value(features, "personal_recency")
+    if math.isnan(frequency):
+        return said(reader.language, "personal_none")
+    days = round(math.expm1(recency))
+    sentence = f"personal{'_bought' * reader.bought}{'_today' * (not days)}"
+    return said(reader.language, sentence, times=round(math.expm1(frequency)), days=days)
+
+
+def _taste(features: NDArray[np.float32], reader: Reader) -> str:
+    share = _value(features, "category_share")
+    return said(reader.language, "taste_none" if math.isnan(share) or not share else "taste", share=share)
+
+
+def _price(features: NDArray[np.float32], reader: Reader) -> str:
+    price, gap = _value(features, "price"), _value(features, "price_gap")
+    if math.isnan(price):
+        return said(reader.language, "price_unknown")
+    if math.isnan(gap):
+        sentence = "price"
+    elif abs(gap) < math.log1p(USUAL):
+        sentence = "price_usual"
+    else:
+        sentence = "price_above" if gap > 0 else "price_below"
+    return said(reader.language, sentence, price=math.expm1(price))
+
+
+def _ranked(signal: str) -> Callable[[NDArray[np.float32], Reader], str]:
     """A sentence for a channel that only has a position to tell."""
 
-    def sentence(features: NDArray[np.float32], query: str) -> str:
-        del query
-        rank = _value(features, name)
-        return missing if math.isnan(rank) else f"{found} (number {round(math.expm1(rank)) + 1:,})"
+    def sentence(features: NDArray[np.float32], reader: Reader) -> str:
+        rank = _value(features, f"{signal}_rank")
+        if math.isnan(rank):
+            return said(reader.language, f"{signal}_none")
+        return said(reader.language, signal, rank=round(math.expm1(rank)) + 1)
 
     return sentence
 
 
-def _personal(features: NDArray[np.float32], query: str) -> str:
-    del query
-    frequency, recency = _value(features, "personal_frequency"), _value(features, "personal_recency")
-    if math.isnan(frequency):
-        return "new to you"
-    days = round(math.expm1(recency))
-    last = f"{_counted(days, 'day')} ago" if days else "today"
-    return f"you had it {_counted(round(math.expm1(frequency)), 'time')}, last {last}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
-def _taste(features: NDArray[np.float32], query: str) -> str:
-    del query
-    share = _value(features, "category_share")
-    return (
-        "no history in its category"
-        if math.isnan(share) or not share
-        else f"{share:.1%} of your events are in its category"
-    )
-
-
-def _price(features: NDArray[np.float32], query: str) -> str:
-    del query
-    price, gap = _value(features, "price"), _value(features, "price_gap")
-    if math.isnan(price):
-        return "price unknown"
-    text = f"costs {math.expm1(price):,.2f}"
-    if math.isnan(gap):
-        return text
-    if abs(gap) < math.log1p(USUAL):
-        return f"{text}, about what you usually pay"
-    return f"{text}, {'above' if gap > 0 else 'below'} what you usually pay"
-
-
-_SENTENCES: dict[str, Callable[[NDArray[np.float32], str], str]] = {
+_SENTENCES: dict[str, Callable[[NDArray[np.float32], Reader], str]] = {
     "text": _text,
     "lexical": _lexical,
     "popularity": _popularity,
     "new": _new,
     "personal": _personal,
-    "collaborative": _ranked("collaborative_rank", "chosen by users like you", "no sign from users like you"),
-    "content": _ranked("content_rank", "like what you had lately", "unlike what you had lately"),
-    "graph": _ranked("graph_rank", "related to what you had or asked for", "not related to what you had or asked for"),
+    "collaborative": _ranked("collaborative"),
+    "content": _ranked("content"),
+    "graph": _ranked("graph"),
     "taste": _taste,
     "price": _price,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ensemble.contract import HEADS
 from ensemble.history import History
+from ensemble.ranking.control import Explore, Language, Rule
 
 
 class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
@@ -40,6 +42,10 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     finished_ns: int  # when preprocess was done
     deadline_ns: int  # 0: none
     kind: str = ""  # whose weights of the channels hold, such as "similar"; empty: it follows from the request
+    rules: list[Rule] = []
+    explore: Explore | None = None
+    language: Language = "en"
+    bought: bool = False  # all of the history are purchases
 
     @property
     def history(self) -> History:
@@ -49,6 +55,11 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
             np.frombuffer(self.counts, np.float32),
             np.frombuffer(self.last, np.int64),
         )
+
+    @property
+    def steered(self) -> bool:
+        """Whether anything but the score decides the order."""
+        return bool(self.diversity or self.rules or self.explore)
 
     def milliseconds_left(self) -> float:
         """What is left of the deadline; infinite where none was given, negative where it has passed."""
@@ -65,7 +76,7 @@ class RetrievalTrace(msgspec.Struct, array_like=True):
 
 
 class Status(msgspec.Struct):
-    """The `STATUS` output."""
+    """The `STATUS` output; what the request did not ask for is left out."""
 
     bundle: str
     degraded: list[str]
@@ -74,6 +85,8 @@ class Status(msgspec.Struct):
     returned: int
     user_known: bool
     history_unknown: int
+    rules: Sequence[msgspec.Struct] | msgspec.UnsetType = msgspec.UNSET  # what each did, `ensemble.ranking.rules`
+    explore: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
 
 
 _REQUEST = msgspec.msgpack.Decoder(ResolvedRequest)

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from ensemble import reasons, request
 from ensemble.bundle import Bundle
-from ensemble.contract import InvalidRequestError
-from ensemble.diversity import mmr
+from ensemble.contract import HEADS, InvalidRequestError
+from ensemble.ranking.order import Ranked, by_score, steered
+from ensemble.ranking.rules import NOT_FOUND
+from ensemble.reasons import Moved, Reader
 from ensemble.request import ResolvedRequest, RetrievalTrace, Status
-from ensemble.triton import Tensors, strings
+from ensemble.triton import Tensors, lists, numbers, strings
 
 
 class Finalize:
-    """Weighs the heads, orders, diversifies and explains."""
+    """Weighs the heads, orders as the request asks, and explains."""
 
     name = "finalize"
 
@@ -33,7 +35,7 @@ class Finalize:
     def open(cls, bundle_root: Path, device: str) -> Finalize:
         """Loads the catalogue's fields; always on the CPU."""
         del device
-        return cls(Bundle.open(bundle_root, verify=("index/items/", "index/vectors")))
+        return cls(Bundle.open(bundle_root, verify=("index/items/", "index/vectors", "index/popularity/")))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `ensemble.triton.Stage`."""
@@ -54,18 +56,14 @@ class Finalize:
                 strict=True,
             )
         ]
-        width = max(len(scores) for _, scores, _ in answers)
-        scores = np.zeros((len(answers), width), np.float32)
-        for i, (_, row, _) in enumerate(answers):
-            scores[i, : len(row)] = row
         return {
-            "ITEM_ID": strings([_filled(ids, width) for ids, _, _ in answers]),
-            "SCORE": scores,
-            "ITEM": strings([_filled(items, width) for _, _, items in answers]),
+            "ITEM_ID": lists([[bytes(self._ids[row]) for row in ranked.rows] for ranked, _ in answers]),
+            "SCORE": numbers([ranked.scores for ranked, _ in answers]),
+            "ITEM": lists([items for _, items in answers]),
             "STATUS": strings(
                 [
-                    [self._encode(self._status(each, trace, len(ids), started))]
-                    for each, trace, (ids, _, _) in zip(resolved, traces, answers, strict=True)
+                    [self._encode(self._status(each, trace, ranked, started))]
+                    for each, trace, (ranked, _) in zip(resolved, traces, answers, strict=True)
                 ]
             ),
         }
@@ -77,36 +75,66 @@ class Finalize:
         features: NDArray[np.float32],
         heads: NDArray[np.float32],
         contributions: NDArray[np.float32],
-    ) -> tuple[list[bytes], NDArray[np.float32], list[bytes]]:
-        """One ranked list: ids, scores `[n]` and the items' JSON."""
+    ) -> tuple[Ranked, list[bytes]]:
+        """One ranked list, and its items' JSON."""
         weights = np.asarray(resolved.weights, np.float32)
         rows = candidates[candidates >= 0]
         scores = heads[: len(rows)] @ weights
-        # Stable: where the ranker sees no difference, the order of fusion stands.
-        order = np.argsort(-scores, kind="stable")
-        if resolved.diversity > 0:
-            vectors = self._bundle.vectors[self._bundle.items.text[rows[order]]].astype(np.float32)
-            order = order[mmr(scores[order], vectors, resolved.k, resolved.diversity)]
-        order = order[: resolved.k]
-        items = []
-        if resolved.explain and len(rows):
+        if resolved.steered:
+            catalogue = self._bundle.items
+            events = self._bundle.popularity.counts
+            ranked = steered(resolved, rows, scores, catalogue, self._bundle.vectors, events)
+        else:
+            ranked = by_score(rows, scores, resolved.k)
+        told: list[dict[str, Any]] = [{"fields": self._fields(int(row), resolved.fields)} for row in ranked.rows]
+        for item, place in zip(told, ranked.places, strict=bool(ranked.places)):
+            if place.pin is not None or place.explored:
+                item["placed"] = "pin" if place.pin is not None else "explore"
+            if place.position == NOT_FOUND:
+                item["scored"] = False
+            if resolved.explore is not None:
+                item["propensity"] = place.propensity
+        if resolved.explain:
             # What all candidates share explains no order: a signal counts by how far it sets an item apart.
             parts = contributions[: len(rows)] @ weights
-            parts -= parts.mean(0, keepdims=True)
-        for position in order:
-            item: dict[str, Any] = {"fields": self._fields(int(rows[position]), resolved.fields)}
-            if resolved.explain:
-                item["signals"] = reasons.explain(
-                    float(scores[position]), parts[position], features[position], resolved.query
-                )
-            items.append(self._encode(item))
-        return [bytes(self._ids[row]) for row in rows[order]], scores[order], items
+            parts -= parts.mean(0, keepdims=True) if len(rows) else 0.0
+            self._explain(told, resolved, ranked, features, heads, parts)
+        return ranked, [self._encode(item) for item in told]
+
+    def _explain(
+        self,
+        told: list[dict[str, Any]],
+        resolved: ResolvedRequest,
+        ranked: Ranked,
+        features: NDArray[np.float32],
+        heads: NDArray[np.float32],
+        parts: NDArray[np.float32],
+    ) -> None:
+        """Adds to each item its signals and what the heads say of it."""
+        language = resolved.language
+        # Without a query there is nothing to be relevant to.
+        judged = [(at, head) for at, head in enumerate(HEADS) if resolved.has_query or head != "relevance"]
+        chances = _probabilities(heads[ranked.positions])
+        reader = Reader(resolved.query, language, resolved.bought)
+        for place, (item, position) in enumerate(zip(told, ranked.positions.tolist(), strict=True)):
+            score = float(ranked.scores[place])
+            if position == NOT_FOUND:
+                item["signals"] = reasons.unscored(score, language)
+            else:
+                moved = None
+                if resolved.rules and ranked.shifts is not None and ranked.steps is not None:
+                    moved = Moved(float(ranked.shifts[position]), float(ranked.steps[position]))
+                item["signals"] = reasons.explain(score, parts[position], features[position], reader, moved)
+                item["heads"] = {head: chances[place][at] for at, head in judged}
+            if "placed" in item:
+                sentence = "pin_unscored" if position == NOT_FOUND else item["placed"]
+                item["signals"].append(reasons.placed(sentence, language))
 
     def _fields(self, row: int, names: Sequence[str]) -> dict[str, Any]:
         record = self._decode(self._bundle.records.raw(row))
         return {name: record[name] for name in names if name in record}
 
-    def _status(self, resolved: ResolvedRequest, trace: RetrievalTrace, returned: int, started: int) -> Status:
+    def _status(self, resolved: ResolvedRequest, trace: RetrievalTrace, ranked: Ranked, started: int) -> Status:
         now = time.monotonic_ns()
         # The engines keep no clock of their own: theirs is the time between the Python stages, queues included.
         spans = {
@@ -123,12 +151,15 @@ class Finalize:
             degraded=[*resolved.degraded, *trace.degraded, *late],
             candidates=trace.candidates,
             microseconds={name: span // 1_000 for name, span in spans.items()},
-            returned=returned,
+            returned=len(ranked.rows),
             user_known=resolved.user_known,
             history_unknown=resolved.history_unknown,
+            rules=ranked.rules if resolved.rules else msgspec.UNSET,
+            explore=ranked.explore if ranked.explore is not None else msgspec.UNSET,
         )
 
 
-def _filled(values: list[bytes], width: int) -> list[bytes]:
-    """Lists of one request have one width; the shorter are filled up with empty strings."""
-    return values + [b""] * (width - len(values))
+def _probabilities(logits: NDArray[np.float32]) -> list[list[float]]:
+    """Each head's probability `[items, heads]`: the sigmoid, by way of tanh, which no logit overflows."""
+    chances: list[list[float]] = (0.5 + 0.5 * np.tanh(0.5 * logits.astype(np.float64))).tolist()
+    return chances

@@ -22,6 +22,7 @@ from ensemble.contract import (
     parse_options,
 )
 from ensemble.history import History
+from ensemble.ranking import exploration, rules
 from ensemble.request import ResolvedRequest, head_weights
 from ensemble.text import query_text
 from ensemble.tokens import Tokens
@@ -48,6 +49,8 @@ class Preprocess:
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
+        counts = bundle.manifest["counts"]
+        self._only_purchases = counts.get("purchases") == counts["events"]  # an older export did not count them
         self._tokens = Tokens(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
 
     @classmethod
@@ -98,6 +101,9 @@ class Preprocess:
         if options.filter:
             filters.parse(options.filter, self._kinds)
         check_fields(options.fields or (), self._fields)
+        rules.check(options.rules, options.k, self._kinds)
+        if options.explore:
+            exploration.check(options.explore, options.k)
         timestamp = options.context.timestamp
         now = self._default_time() if timestamp is None else epoch_seconds(timestamp)
         history, known, unknown = self._history(user, options, now)
@@ -128,6 +134,10 @@ class Preprocess:
                 started_ns=started,
                 finished_ns=0,
                 deadline_ns=started + int(options.deadline_ms * 1e6) if options.deadline_ms else 0,
+                rules=options.rules,
+                explore=options.explore,
+                language=options.language,
+                bought=self._only_purchases and options.history is None,
             ),
         )
 

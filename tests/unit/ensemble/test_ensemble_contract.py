@@ -20,8 +20,9 @@ from ensemble.contract import (
     parse_options,
     shown,
 )
+from ensemble.ranking.control import Explore, Rule
 
-OPTIONS = st.sampled_from([*Options.__struct_fields__, "timestamp", "click", "kk", ""])
+OPTIONS = st.sampled_from([*Options.__struct_fields__, "timestamp", "click", "boost", "pin", "slots", "kk", ""])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(OPTIONS | st.text(max_size=4), inner, max_size=4),
@@ -81,6 +82,28 @@ def outcome(raw: bytes) -> Options | str:
         ('{"exclude_seen": "no"}', "OPTIONS.exclude_seen", '"no"', "true or false"),
         ('{"fields": "title"}', "OPTIONS.fields", '"title"', "a list of catalogue field names"),
         ('{"filter": ["brand"]}', "OPTIONS.filter", '["brand"]', "an object such as"),
+        ('{"rules": {"boost": 1}}', "OPTIONS.rules", '{"boost": 1}', "a list of at most 16 rules"),
+        ('{"rules": [' + "{}," * 16 + "{}]}", "OPTIONS.rules", "17 rules", "at most 16 rules"),
+        ('{"rules": [{"boost": 1}, 7]}', "OPTIONS.rules[1]", "7", "at most 16 rules"),
+        ('{"rules": [{}, {"boost": 0}]}', "OPTIONS.rules[1].boost", "0", "standard deviations"),
+        ('{"rules": [{}, {"boost": 5.1}]}', "OPTIONS.rules[1].boost", "5.1", "above 0, up to 5"),
+        ('{"rules": [{"bury": -1}]}', "OPTIONS.rules[0].bury", "-1", "above 0, up to 5"),
+        ('{"rules": [{"bury": "x"}]}', "OPTIONS.rules[0].bury", '"x"', "above 0, up to 5"),
+        ('{"rules": [{"pin": 0}]}', "OPTIONS.rules[0].pin", "0", "a place from 1 to k"),
+        ('{"rules": [{"pin": 1.5}]}', "OPTIONS.rules[0].pin", "1.5", "a place from 1 to k"),
+        ('{"rules": [{"filter": 3}]}', "OPTIONS.rules[0].filter", "3", "an object such as"),
+        ('{"rules": [{"item_ids": []}]}', "OPTIONS.rules[0].item_ids", "[]", "1 to 50 item ids"),
+        ('{"rules": [{"item_ids": ["a", 1]}]}', "OPTIONS.rules[0].item_ids[1]", "1", "item ids (strings)"),
+        ('{"rules": [{}, {"bost": 1}]}', "OPTIONS.rules[1].bost", "unknown", "did you mean 'boost'?"),
+        ('{"explore": true}', "OPTIONS.explore", "true", "an object with rate, slots, seed"),
+        ('{"explore": {"rate": 1.5}}', "OPTIONS.explore.rate", "1.5", "from 0 to 1"),
+        ('{"explore": {"slots": 3}}', "OPTIONS.explore.slots", "3", "different places from 1 to k"),
+        ('{"explore": {"slots": []}}', "OPTIONS.explore.slots", "[]", "a list of 1 to 20"),
+        ('{"explore": {"slots": ["a"]}}', "OPTIONS.explore.slots[0]", '"a"', "different places"),
+        ('{"explore": {"seed": -1}}', "OPTIONS.explore.seed", "-1", "an integer from 0 to 9007199254740991"),
+        ('{"explore": {"max_events": 0}}', "OPTIONS.explore.max_events", "0", "from 1 to 1,000"),
+        ('{"explore": {"sed": 1}}', "OPTIONS.explore.sed", "unknown", "did you mean 'seed'?"),
+        ('{"language": "fr"}', "OPTIONS.language", '"fr"', "en or zh"),
         ("{", "OPTIONS", "malformed JSON", "{} for defaults"),
         ('{"k": 1} x', "OPTIONS", "malformed JSON", "{} for defaults"),
         ("[]", "OPTIONS", "[]", "a JSON object"),
@@ -174,6 +197,9 @@ def test_every_option_arrives_as_sent():
         "deadline_ms": 60_000,
         "explain": True,
         "fields": [],
+        "rules": [{"bury": 0.5, "filter": {}}, {"pin": 3, "item_ids": ["茶"]}],
+        "explore": {"slots": [9], "seed": 0},
+        "language": "zh",
     }
     options = parse_options(json.dumps(sent).encode())
     assert options.k == 200
@@ -182,6 +208,9 @@ def test_every_option_arrives_as_sent():
     assert options.objective.weights() == (0.5, 0.0, 1000.0)
     assert (options.diversity, options.exclude_seen, options.deadline_ms) == (1.0, True, 60_000.0)
     assert (options.explain, options.fields, options.context.store) == (True, [], "7")
+    assert options.rules == [Rule(bury=0.5, filter={}), Rule(pin=3, item_ids=["茶"])]
+    assert options.explore == Explore(slots=[9], seed=0, rate=0.1, max_events=5)
+    assert options.language == "zh"
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,9 @@ def kept(condition, columns=COLUMNS):
 )
 def test_a_filter_keeps_what_it_says_and_a_missing_value_matches_nothing(condition, rows):
     assert kept(condition) == rows
+    few = [5, 2, 0, 4]
+    assert kept(condition, COLUMNS.take(np.asarray(few))) == [at for at, row in enumerate(few) if row in rows]
+    assert kept(condition, COLUMNS.take(np.empty(0, np.int32))) == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from string import Formatter
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,10 +14,11 @@ from hypothesis import strategies as st
 
 from ensemble import reasons
 from ensemble.contract import HEADS
-from ensemble.diversity import mmr
 from ensemble.features import DAY, FEATURES, POSITION, SIGNALS, Evidence, Taste, featurise
 from ensemble.filters import Column, Columns
 from ensemble.history import History
+from ensemble.ranking.control import Explore, Language, Rule
+from ensemble.reasons import Reader
 from ensemble.request import (
     ResolvedRequest,
     RetrievalTrace,
@@ -27,6 +30,7 @@ from ensemble.request import (
 from ensemble.retrieval.items import Items
 from ensemble.retrieval.popularity import Popularity
 from ensemble.triton import strings
+from ensemble.wording import SENTENCES, said
 
 NOW = 1_000 * DAY
 NAN = math.nan
@@ -155,40 +159,12 @@ def test_no_candidates_have_no_features():
     assert featurise(nothing, Taste.of(SEEN, ITEMS), ITEMS, POPULARITY, NOW, True).shape == (0, len(FEATURES))
 
 
-def unit(*angles):
-    return np.asarray([[math.cos(a), math.sin(a)] for a in np.radians(angles)], np.float32)
-
-
-def test_without_diversity_the_order_stays():
-    scores = np.asarray([5, 4, 3, 2], np.float32)
-    assert mmr(scores, unit(0, 1, 2, 90), 3, 0.0).tolist() == [0, 1, 2]
-
-
-def test_full_diversity_picks_what_is_far_from_the_first():
-    scores = np.asarray([5, 4, 3, 2], np.float32)
-    assert mmr(scores, unit(0, 1, 2, 90), 2, 1.0).tolist() == [0, 3]
-
-
-def test_some_diversity_passes_over_a_copy_of_the_best():
-    scores = np.asarray([1.0, 0.99, 0.6, 0.0], np.float32)
-    assert mmr(scores, unit(0, 0, 90, 180), 3, 0.5).tolist()[:2] != [0, 1]
-
-
-@given(st.integers(0, 12), st.integers(1, 15), st.floats(0, 1), st.integers(0, 99))
-def test_diversity_never_repeats_or_loses_an_item(count, k, diversity, seed):
-    draw = np.random.default_rng(seed)
-    scores = -np.sort(draw.integers(0, 4, count)).astype(np.float32)
-    vectors = draw.normal(size=(count, 3)).astype(np.float32)
-    picked = mmr(scores, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), k, diversity)
-    assert len(picked) == len(set(picked.tolist())) == min(k, count)
-
-
 PARTS = st.lists(st.floats(-5, 5, width=32), min_size=len(SIGNALS), max_size=len(SIGNALS))
 
 
 @given(st.floats(-9, 9), PARTS)
 def test_contributions_and_base_add_up_to_the_score_and_shares_to_one(score, parts):
-    told = reasons.explain(score, np.asarray(parts, np.float32), features()[0], "milk")
+    told = reasons.explain(score, np.asarray(parts, np.float32), features()[0], Reader("milk"))
     assert sum(signal["contribution"] for signal in told) == pytest.approx(score, abs=1e-9)
     assert sum(signal["share"] for signal in told) == pytest.approx(1.0) or not any(s["share"] for s in told)
     assert told[-1]["name"] == "base"
@@ -196,8 +172,10 @@ def test_contributions_and_base_add_up_to_the_score_and_shares_to_one(score, par
     assert {s["name"] for s in told} == {*SIGNALS, "base"} - {"request"}
 
 
-def explained(row, query, **options):
-    told = reasons.explain(0.0, np.zeros(len(SIGNALS), np.float32), features(**options)[row], query)
+def explained(row, query, reader=None, **options):
+    told = reasons.explain(
+        0.0, np.zeros(len(SIGNALS), np.float32), features(**options)[row], Reader(query, **(reader or {}))
+    )
     return {signal["name"]: (signal["value"], signal["reason"]) for signal in told}
 
 
@@ -232,6 +210,44 @@ def test_reasons_tell_the_numbers_in_their_own_units():
     assert explained(0, "茶")["personal"][1] == "you had it 1 time, last today"
 
 
+def test_what_was_only_bought_is_called_bought():
+    assert explained(1, "milk", {"bought": True})["personal"][1] == "you bought it 3 times, last 10 days ago"
+    assert explained(0, "milk", {"bought": True})["personal"][1] == "you bought it 1 time, last today"
+
+
+def test_reasons_are_told_in_chinese_too():
+    told = explained(1, "茶", {"language": "zh", "bought": True})
+    assert told["personal"][1] == "您买过 3 次，最近一次在 10 天前"
+    assert told["popularity"][1] == "全部用户共有 9 次行为"
+    assert told["price"][1] == "价格 1.00，与您平常的花费相当"
+    assert told["base"][1] == "本次请求候选商品的平均水平"
+    assert explained(0, "茶", {"language": "zh"})["personal"][1] == "您选过 1 次，最近一次在今天"
+    assert explained(2, "", {"language": "zh"})["lexical"][1] == "没有搜索词"
+
+
+def test_every_language_has_every_sentence_with_the_same_values():
+    def holes(sentence):
+        return {name for _, name, _, _ in Formatter().parse(sentence) if name}
+
+    english = {name: holes(sentence) for name, sentence in SENTENCES["en"].items()}
+    for language, sentences in SENTENCES.items():
+        assert {name: holes(sentence) for name, sentence in sentences.items()} == english, language
+    assert set(SENTENCES) == set(get_args(Language))
+
+
+@pytest.mark.parametrize(
+    ("language", "days", "text"),
+    [("en", 0, "here for 0 days"), ("en", 1, "here for 1 day"), ("en", 2_000, "here for 2,000 days"),
+     ("zh", 1, "上架 1 天"), ("zh", 2_000, "上架 2,000 天")],
+)  # fmt: skip
+def test_counts_have_their_noun_in_the_form_that_they_ask_for(language, days, text):
+    assert said(language, "new", days=days) == text
+
+
+def test_a_query_that_looks_like_a_template_is_told_as_it_is():
+    assert said("en", "lexical", query="{0.__class__} {days}") == "has words of “{0.__class__} {days}”"
+
+
 def test_a_price_as_usual_is_not_called_below_or_above_it():
     assert "below" not in explained(1, "milk")["price"][1]
 
@@ -248,7 +264,9 @@ def resolved(**changed):
 
 
 def test_a_resolved_request_travels_between_stages_unchanged():
-    sent = [resolved(), resolved(query="", filter=None, rows=b"", counts=b"", last=b"")]
+    rules = [Rule(boost=1.5, filter={"price": {"lt": 5}}), Rule(pin=2, item_ids=["茶"])]
+    asked = {"rules": rules, "explore": Explore(slots=[1, 3], seed=2**53 - 1), "language": "zh", "bought": True}
+    sent = [resolved(), resolved(query="", filter=None, rows=b"", counts=b"", last=b"", **asked)]
     received = decode_requests(strings([[encode(each)] for each in sent]))
     assert received == sent
     assert received[0].history.rows.tolist() == [0, 2]

@@ -1,0 +1,1 @@
+"""From scores to one ordered list: variety, business rules, exploration."""
