@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ensemble.history import HistorySnapshot
 from ensemble.retrieval.items import Records
-from ensemble.retrieval.lexical import LexicalIndex
+from ensemble.retrieval.lexical_index import LexicalIndex
 from ensemble.retrieval.suggest import Suggester, phrases
 from ensemble.retrieval.vectors import build_index
 from ensemble.spec import GraphSpec

@@ -17,7 +17,8 @@ from tokenizers import Tokenizer
 from ensemble.bundle import Bundle
 from ensemble.history import History
 from ensemble.retrieval.channel import Question
-from ensemble.retrieval.lexical import Lexical, LexicalIndex
+from ensemble.retrieval.lexical import Lexical
+from ensemble.retrieval.lexical_index import LexicalIndex
 from ensemble.retrieval.retriever import Retriever
 from ensemble.text import normalise, query_text
 from export.encoder import OnnxEncoder

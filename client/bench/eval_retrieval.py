@@ -22,15 +22,16 @@ import pandas as pd
 import typer
 from ir_measures import R, nDCG
 from numpy.typing import NDArray
+from relevance.cases import SEARCH_CASES, SEED, last_window, search_cases
 from report import merge_report
 from rich.console import Console
 from tokenizers import Tokenizer
 
 from ensemble.bundle import Bundle
-from ensemble.history import History, HistorySnapshot
+from ensemble.history import History
 from ensemble.retrieval.channel import Question
 from ensemble.retrieval.index import CatalogIndex, Learned
-from ensemble.retrieval.lexical import LexicalIndex
+from ensemble.retrieval.lexical_index import LexicalIndex
 from ensemble.retrieval.popularity import Popularity
 from ensemble.retrieval.retriever import Retriever
 from ensemble.retrieval.vectors import build_index
@@ -43,10 +44,6 @@ from export.learning import Shop, learn
 from export.sources import read_catalog, read_interactions
 from export.tuning import tune_weights
 
-SEED = 13
-DAY = 86_400
-WINDOW_DAYS = 28
-GROCERY_CASES = 3_000
 TUNED_FILM_QUERIES = 1_000
 CHINESE = Path(__file__).parent / "chinese"
 FILM_TEMPLATE = "{title} ({year}) | {genres} | {leads} | {overview:.200}"
@@ -146,28 +143,20 @@ def grocery(evaluation: Evaluation, shop_folder: Path) -> dict[str, float]:
     bundle = evaluation.bundle
     items, ids = bundle.items, [id_.decode() for id_ in bundle.items.ids]
     log = read_interactions(shop_folder / "interactions.parquet", ids)
-    cut = float(log.timestamp[-1]) + 1 - WINDOW_DAYS * DAY
+    cut = last_window(log)
     records = [json.loads(bundle.records.raw(row)) for row in range(len(items))]
     shop = Shop(items, [record["title"] for record in records], np.full(len(items), np.nan))
     with tempfile.TemporaryDirectory() as folder, evaluation.console.status("groceries: learning from the log"):
         learned, _ = learn(Path(folder), log, shop, cut, SEED)
         retriever = Retriever(bundle.catalog("cpu"), learned, evaluation.spec)
-    before = log.timestamp < cut
-    users = np.asarray([user.encode() for user in log.user_ids], "S")
-    past = HistorySnapshot.of_log(users, log.user[before], log.item[before], log.timestamp[before])
     types = np.asarray([record.get("product_type") for record in records], object)
-    bought = pd.DataFrame({"user": log.user[~before], "item": log.item[~before]}).drop_duplicates()
-    bought["query"] = types[bought["item"]]
-    right = bought.dropna().groupby(["user", "query"])["item"].agg(list)
-    right = right.sample(min(GROCERY_CASES, len(right)), random_state=SEED)
-    relevant = [np.asarray(rows, np.int32) for rows in right]
-    queries = [str(query) for _, query in right.index]
-    seen = [past.at(int(user)) for user, _ in right.index]
-    figures: dict[str, float] = {"grocery_cases": len(right), "grocery_relevant": sum(map(len, relevant))}
+    cases = search_cases(log, types, cut, SEARCH_CASES, SEED)
+    relevant = cases.relevant
+    figures: dict[str, float] = {"grocery_cases": len(cases), "grocery_relevant": sum(map(len, relevant))}
     hits = dict.fromkeys([f"{k}_{name}" for k in (50, 200) for name in (*CHANNELS, "fused", "fused_no_user")], 0.0)
     unique = 0
     with evaluation.console.status("groceries: asking"):
-        questions = evaluation.questions(queries, seen, cut)
+        questions = evaluation.questions(cases.queries, cases.seen, cut)
         for start in range(0, len(questions), 16):
             part = questions[start : start + 16]
             lists, _ = retriever.lists(part, ["both"] * len(part), everything=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ensemble.mapped import mapped
 from ensemble.retrieval.graph import GraphIndex
 from ensemble.retrieval.items import Items
-from ensemble.retrieval.lexical import LexicalIndex
+from ensemble.retrieval.lexical_index import LexicalIndex
 from ensemble.retrieval.popularity import Popularity
 from ensemble.retrieval.vectors import VectorSearch, open_search
 

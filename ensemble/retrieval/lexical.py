@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import tantivy
 from numpy.typing import NDArray
 from tantivy import Occur, Query
 
-from ensemble.filters import CATEGORY_SEPARATOR, Mask
+from ensemble.filters import Mask
 from ensemble.retrieval.channel import Hits, Question
-from ensemble.retrieval.tantivy_files import finish, index_writer, open_searcher
+from ensemble.retrieval.lexical_index import LexicalIndex, items_schema, vocabulary_schema
 from ensemble.retrieval.words import Word, characters, clean, content, han_runs, has_han, key, words
 
 # Tiers of the score. Within a tier BM25 adds less than WORDS_SCORE, so that tiers never mix.
@@ -29,7 +22,7 @@ WORDS_SCORE = 30.0
 _HALF_WAY = 15.0
 _PAIR_BOOST = 0.5
 # Two words that so many items hold say little by standing together, and finding where they do takes long.
-_COMMON = 20_000
+_COMMON = 10_000
 _HAN_BOOST = 0.3
 _HAN_PHRASE_BOOST = 1.0
 _CORRECTED_WEIGHT = 0.6
@@ -39,87 +32,14 @@ _COMPLETED_WEIGHT = 0.4
 # Beyond this many words or characters a query is a text; its beginning says what is wanted.
 _QUERY_WORDS = 32
 _QUERY_CHARACTERS = 300
-_VALUE_CHARACTERS = 100
 # Up to this many allowed rows the engine is told them; beyond, it is asked for more hits than needed.
 _FEW_ALLOWED = 2_000
-# How deep to look for rows that tie with the last one.
-_TIE_ROWS = 4_096
+# How deep to look for rows that tie with the last one, and in the last tier.
+_TIE_ROWS, _LOOSE_TIE_ROWS = 4_096, 1_024
 _LOOSE = 256  # items found until which those with only some of the words are taken
+# A word that more than this share of the items (and more than _COMMON) hold says nothing by itself.
+_COMMON_SHARE = 0.1
 _QUOTED = re.compile('["“”„«»]([^"“”„«»]+)["“”„«»]')
-_SETTINGS = "lexical.json"
-
-
-@dataclass(frozen=True)
-class LexicalIndex:
-    """An index of `items` documents, one an item row.
-
-    Attributes:
-        items: Documents.
-        boosts: Boost of each field.
-        han: Whether any text holds Chinese.
-        searcher: The documents.
-        vocabulary: The words as written, with their stems.
-    """
-
-    items: int
-    boosts: Mapping[str, float]
-    han: bool
-    searcher: tantivy.Searcher
-    vocabulary: tantivy.Searcher
-
-    @classmethod
-    def write(cls, folder: Path, records: Sequence[Mapping[str, Any]], fields: Mapping[str, float]) -> int:
-        """Writes the index.
-
-        Args:
-            folder: Where to; it must not exist or be empty.
-            records: The items in the order of their rows; values are strings, lists of strings, or missing.
-            fields: The fields to index, each with its boost.
-
-        Returns:
-            How many documents hold at least one word.
-
-        Raises:
-            ValueError: Without fields, or on a boost that is not above zero.
-        """
-        _check(fields)
-        (folder / "items").mkdir(parents=True)
-        (folder / "vocabulary").mkdir()
-        seen: Counter[Word] = Counter()
-        han, filled = False, 0
-        writer = index_writer(folder / "items", _items_schema(len(fields)))
-        for row, record in enumerate(records):
-            values = [[_analysed(text) for text in _values(record.get(name))] for name in fields]
-            found = {word for field in values for value in field for word in value.words}
-            seen.update(found)
-            filled += bool(found)
-            han = han or any(value.runs for field in values for value in field)
-            writer.add_document(_document(row, values))
-        _analysed.cache_clear()
-        finish(writer, folder / "items")
-        writer = index_writer(folder / "vocabulary", _vocabulary_schema())
-        for word, count in sorted(seen.items()):
-            document = tantivy.Document()
-            document.add_text("written", word.written)
-            document.add_text("stem", word.stem)
-            document.add_unsigned("count", count)
-            writer.add_document(document)
-        finish(writer, folder / "vocabulary")
-        settings = {"items": len(records), "fields": dict(fields), "han": han}
-        (folder / _SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), "utf-8")
-        return filled
-
-    @classmethod
-    def open(cls, folder: Path) -> LexicalIndex:
-        """Maps an index; the folder may be read-only and stays as it is."""
-        settings = json.loads((folder / _SETTINGS).read_text("utf-8"))
-        return cls(
-            settings["items"],
-            settings["fields"],
-            settings["han"],
-            open_searcher(folder / "items"),
-            open_searcher(folder / "vocabulary"),
-        )
 
 
 class Lexical:
@@ -144,8 +64,8 @@ class Lexical:
             raise ValueError(f"lexical index of {index.items} items, catalogue of {items}: export both together")
         self._index = index
         self._place = np.arange(items, dtype=np.int64) if place is None else place
-        self._schema = _items_schema(len(index.boosts))
-        self._vocabulary_schema = _vocabulary_schema()
+        self._schema = items_schema(len(index.boosts))
+        self._vocabulary_schema = vocabulary_schema()
 
     def search(self, questions: Sequence[Question], depth: int) -> list[Hits]:
         """See `Channel`."""
@@ -158,20 +78,28 @@ class Lexical:
         if not found or depth < 1 or not self._index.items or (question.allowed is not None and not allowed):
             return Hits.none()
         rows, scores = np.empty(0, np.int64), np.empty(0, np.float64)
-        for base, query in self._tiers(text, found):
+        share = 1.0 if question.allowed is None else allowed / self._index.items
+        for base, query in self._tiers(text, found, share):
             # Some of the words is little evidence: a long list of it would only cost time.
             room = depth if base else min(depth, max(_LOOSE, len(rows)))
             if len(rows) >= room:
                 break
             # A tier also finds what the ones above it found. Leaving that out here lets tantivy skip blocks.
-            got, bm25 = self._collect(query, room + len(rows), question.allowed, allowed)
+            tie_rows = _TIE_ROWS if base else _LOOSE_TIE_ROWS
+            got, bm25 = self._collect(query, room + len(rows), question.allowed, allowed, tie_rows)
             new = ~np.isin(got, rows)
             rows = np.concatenate([rows, got[new]])
             scores = np.concatenate([scores, base + WORDS_SCORE * bm25[new] / (bm25[new] + _HALF_WAY)])
         return Hits(rows[:depth].astype(np.int32), scores[:depth].astype(np.float32))
 
-    def _tiers(self, text: str, found: list[Word]) -> Iterator[tuple[float, Query]]:
-        """Queries, best first, each with the least score of what it adds to the ones before."""
+    def _tiers(self, text: str, found: list[Word], share: float) -> Iterator[tuple[float, Query]]:
+        """Queries, best first, each with the least score of what it adds to the ones before.
+
+        Args:
+            text: The query.
+            found: Its words.
+            share: What share of the items is allowed.
+        """
         known = list(dict.fromkeys(content(found)))
         sure = [self._meanings(word, word is known[-1]) for word in known]
         limits = self._phrases(text)
@@ -185,7 +113,8 @@ class Lexical:
             every = [Query.const_score_query(_boolean([], [self._term(t) for t in stems]), 0.0) for stems in sure]
             yield WORDS_SCORE, _boolean([*every, *limits], [*terms, *nearness])
         likely = [*sure[:-1], {**self._completions(known[-1].written), **sure[-1]}]
-        terms = [*self._terms(likely), *self._characters(text)]
+        told = likely if limits else self._telling(likely, share)
+        terms = [*self._terms(told), *self._characters(text)]
         yield 0.0, _boolean([_boolean([], terms), *limits] if limits else [], [] if limits else terms)
 
     def _meanings(self, word: Word, last: bool) -> dict[str, float]:
@@ -193,6 +122,18 @@ class Lexical:
         if self._index.searcher.doc_freq("all", word.stem):
             return {word.stem: 1.0}
         return (self._completions(word.written) if last else {}) or self._corrections(word) or {word.stem: 1.0}
+
+    def _telling(self, meanings: list[dict[str, float]], share: float) -> list[dict[str, float]]:
+        """The words that tell items apart, if one of them alone finds enough among the allowed items; else all.
+
+        A word such as "ounce" is in half of a shop's items: it adds next to nothing to a score, and reading where it
+        occurs takes longer than all the rest.
+        """
+        common = max(_COMMON, _COMMON_SHARE * self._index.items)
+        counts = [max(self._index.searcher.doc_freq("all", stem) for stem in stems) for stems in meanings]
+        kept = [stems for stems, count in zip(meanings, counts, strict=True) if count <= common]
+        enough = any(share * count >= _LOOSE for count in counts if count <= common)
+        return kept if enough else meanings
 
     def _completions(self, written: str) -> dict[str, float]:
         if len(written) < 2 or not written[0].isalpha() or has_han(written):
@@ -270,7 +211,7 @@ class Lexical:
         return Query.term_query(self._schema, field, stem, "freq")
 
     def _collect(
-        self, query: Query, depth: int, allowed: Mask | None, count: int
+        self, query: Query, depth: int, allowed: Mask | None, count: int, tie_rows: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The `depth` best allowed rows of a query, ties by popularity, with their BM25."""
         items, searcher = self._index.items, self._index.searcher
@@ -291,78 +232,12 @@ class Lexical:
             if allowed is not None:
                 kept = allowed[rows]
                 rows, scores = rows[kept], scores[kept]
-            straddles = len(rows) >= depth and scores[depth - 1] == last and limit < _TIE_ROWS
+            straddles = len(rows) >= depth and scores[depth - 1] == last and limit < tie_rows
             if complete or (len(rows) >= depth and not straddles):
                 break
-            limit = max(4 * limit, _TIE_ROWS if straddles else 0)
+            limit = tie_rows if straddles else 4 * limit
         order = np.lexsort((self._place[rows], -scores))[:depth]
         return rows[order], scores[order]
-
-
-def _items_schema(fields: int) -> tantivy.Schema:
-    builder = tantivy.SchemaBuilder().add_unsigned_field("row", indexed=True, fast=True)
-    for position in range(fields):
-        builder = builder.add_text_field(f"field{position}", tokenizer_name="whitespace", index_option="freq")
-    for name in ("all", "han", "spelt"):
-        builder = builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
-    return builder.add_text_field("value", tokenizer_name="raw", index_option="basic").build()
-
-
-def _vocabulary_schema() -> tantivy.Schema:
-    builder = tantivy.SchemaBuilder().add_text_field("written", tokenizer_name="raw", index_option="basic")
-    builder = builder.add_text_field("stem", True, tokenizer_name="raw", index_option="basic")
-    return builder.add_unsigned_field("count", fast=True).build()
-
-
-class _Value(NamedTuple):
-    """One text of an item, analysed."""
-
-    words: tuple[Word, ...]
-    stems: str
-    spelt: str
-    runs: tuple[str, ...]
-    key: str
-
-
-# Brands, levels of categories and titles repeat.
-@lru_cache(maxsize=50_000)
-def _analysed(text: str) -> _Value:
-    found = tuple(words(text))
-    short = key(text) if len(text) <= _VALUE_CHARACTERS else ""
-    stems = " ".join(word.stem for word in found)
-    return _Value(found, stems, " ".join(characters(text)), tuple(" ".join(run) for run in han_runs(text)), short)
-
-
-def _document(row: int, values: list[list[_Value]]) -> tantivy.Document:
-    document = tantivy.Document()
-    document.add_unsigned("row", row)
-    for position, field in enumerate(values):
-        for value in field:
-            document.add_text(f"field{position}", value.stems)
-            document.add_text("all", value.stems)
-            document.add_text("spelt", value.spelt)
-            for run in value.runs:
-                document.add_text("han", run)
-            if value.key:
-                document.add_text("value", value.key)
-    return document
-
-
-def _values(value: Any) -> list[str]:
-    """A field's texts: every element of a list, every level of a category path."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return []
-    if isinstance(value, (list, tuple)):
-        return [text for element in value for text in _values(element)]
-    return [text for level in str(value).split(CATEGORY_SEPARATOR) if (text := clean(level))]
-
-
-def _check(fields: Mapping[str, float]) -> None:
-    if not fields:
-        raise ValueError("lexical fields: found none; name at least one field with its boost, as in title=3")
-    for name, boost in fields.items():
-        if not (math.isfinite(boost) and boost > 0):
-            raise ValueError(f"lexical fields: {name} has boost {boost}; allowed: a number above 0")
 
 
 def _boolean(must: Sequence[Query], should: Sequence[Query]) -> Query:

@@ -55,7 +55,8 @@ def test_judgements_name_known_queries_and_items_once_and_every_query_has_an_ans
 def test_the_lexical_channel_finds_something_for_every_query(catalog, queries, tmp_path):
     from ensemble.history import History
     from ensemble.retrieval.channel import Question
-    from ensemble.retrieval.lexical import Lexical, LexicalIndex
+    from ensemble.retrieval.lexical import Lexical
+    from ensemble.retrieval.lexical_index import LexicalIndex
 
     LexicalIndex.write(tmp_path / "index", catalog, {"title": 3, "category": 1, "brand": 2, "description": 1})
     channel = Lexical(LexicalIndex.open(tmp_path / "index"), len(catalog))

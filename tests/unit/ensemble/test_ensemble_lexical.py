@@ -12,7 +12,8 @@ import pytest
 from ensemble.history import History
 from ensemble.retrieval import lexical
 from ensemble.retrieval.channel import Question
-from ensemble.retrieval.lexical import VALUE_SCORE, WORDS_SCORE, Lexical, LexicalIndex
+from ensemble.retrieval.lexical import VALUE_SCORE, WORDS_SCORE, Lexical
+from ensemble.retrieval.lexical_index import LexicalIndex
 
 FIELDS = {"title": 3.0, "category": 1.0, "brand": 2.0, "description": 1.0, "tags": 0.5}
 SHOP = [
@@ -173,6 +174,30 @@ def test_many_allowed_are_searched_wider_until_enough_are_left(large, monkeypatc
     widened = large.search([question("balan kotor", allowed)], 40)[0]
     assert widened.rows.tolist() == told.rows.tolist()
     assert len(widened) == 40
+
+
+@pytest.fixture(scope="module")
+def ounces(tmp_path_factory):
+    """Every item but ten is measured in ounces; thirty are teas."""
+    titles = [f"{'tea' if n % 10 == 0 else 'ham'} {'ounce' if n % 30 else 'bag'} {n}x" for n in range(300)]
+    path = tmp_path_factory.mktemp("lexical") / "ounces"
+    LexicalIndex.write(path, [{"title": title} for title in titles], {"title": 1})
+    return Lexical(LexicalIndex.open(path), len(titles))
+
+
+def test_a_word_of_half_the_shop_alone_finds_nothing_where_a_rarer_one_finds_enough(ounces, monkeypatch):
+    teas = set(range(0, 300, 10))
+    assert set(rows(ounces, "tea ounce")) > teas, "in a small shop every word counts"
+    monkeypatch.setattr(lexical, "_COMMON", 40)
+    monkeypatch.setattr(lexical, "_LOOSE", 30)
+    found = rows(ounces, "tea ounce")
+    assert set(found) == teas
+    assert set(found[:20]) == {row for row in teas if row % 30}, "those with both words stay before the others"
+    assert len(rows(ounces, "ounce", 300)) == 290, "alone it is all there is"
+    assert len(rows(ounces, "tea bag ounce", allowed=np.arange(300) % 2 == 1)) == 30, (
+        "no tea is allowed: ounces are left"
+    )
+    assert 1 in rows(ounces, '"ounce" tea'), "in quotation marks it is what every hit has to hold"
 
 
 def test_an_index_opens_from_a_read_only_folder_and_leaves_it_as_it_was(folder, tmp_path):

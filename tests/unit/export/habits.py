@@ -10,7 +10,7 @@ from ensemble.features import DAY
 from ensemble.filters import Column, Columns
 from ensemble.retrieval.index import CatalogIndex, Learned
 from ensemble.retrieval.items import Items
-from ensemble.retrieval.lexical import LexicalIndex
+from ensemble.retrieval.lexical_index import LexicalIndex
 from ensemble.retrieval.vectors import FaissSearch
 from ensemble.spec import GraphSpec
 from export.learning import Shop, popularity_before

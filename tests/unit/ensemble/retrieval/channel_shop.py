@@ -109,7 +109,7 @@ def history(rows: Any, ages: Any = 1, counts: Any = 1) -> History:
 
 def make_shop(folder: Path, items: int = 1_000, texts: int = 400, seed: int = 3) -> Shop:
     """Builds a shop in a folder; a tenth of its items came in the last three months and had no event."""
-    from ensemble.retrieval.lexical import LexicalIndex
+    from ensemble.retrieval.lexical_index import LexicalIndex
     from export.learning import Shop as LearnedShop
     from export.learning import learn
 
