@@ -8,16 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
 from fuserank.client import Client
 from fuserank.connection import DEFAULT_TIMEOUT, DEFAULT_URL, TLS
 from fuserank.errors import InvalidRequestError
-from fuserank.types import Request
+from fuserank.types import Language, Request
 
 _SERVER = "Connection"
+_SHAPES = {"--rules": "a JSON list of objects"}  # the other options in JSON are objects
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,16 @@ class Ranking(Selection):
     exclude_seen: Annotated[bool, typer.Option("--exclude-seen", help="Leave out items of the history.")] = False
     deadline_ms: Annotated[float | None, typer.Option(help="Milliseconds that the server may spend.")] = None
     explain: Annotated[bool, typer.Option("--explain", "-e", help="Show the signals behind each score.")] = False
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON", help='Boost, bury, pin: [{"boost": 1, "filter": {…}}, {"pin": 1, "item_ids": […]}].'
+        ),
+    ] = None
+    explore: Annotated[
+        str | None, typer.Option(metavar="JSON", help='Show items few know, such as {"rate": 0.1, "slots": [5]}.')
+    ] = None
+    language: Annotated[str | None, typer.Option(help="Of the reasons: en or zh.")] = None
 
     def request(self, query: str, user: str) -> Request:
         """The request of a query, a user or both.
@@ -70,6 +81,10 @@ class Ranking(Selection):
             exclude_seen=self.exclude_seen or None,
             deadline_ms=self.deadline_ms,
             explain=self.explain or None,
+            rules=_json("--rules", self.rules),
+            explore=_json("--explore", self.explore),
+            # The server judges which languages there are.
+            language=cast("Language | None", self.language),
         )
 
 
@@ -152,4 +167,6 @@ def _json(option: str, text: str | None) -> Any:
     try:
         return None if text is None else json.loads(text)
     except ValueError as error:
-        raise InvalidRequestError(f"{option}: found malformed JSON ({error}); allowed: a JSON object") from None
+        raise InvalidRequestError(
+            f"{option}: found malformed JSON ({error}); allowed: {_SHAPES.get(option, 'a JSON object')}"
+        ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
@@ -79,6 +80,12 @@ def status_line(status: Status) -> str:
         parts.append(f"{status.microseconds['total'] / 1_000:.1f} ms")
     if status.candidates:
         parts.append("candidates: " + ", ".join(f"{name} {n}" for name, n in status.candidates.items()))
+    for number, outcome in enumerate(status.rules):
+        counts = asdict(outcome)
+        told = ", ".join(f"{name} {n}" for name, n in counts.items() if name != "kind" and (n or name == "matched"))
+        parts.append(f"rule {number} ({outcome.kind}): {told}")
+    if status.explore:
+        parts.append(f"explored {status.explore.explored} of {status.explore.pool}, seed {status.explore.seed}")
     if status.degraded:
         parts.append("degraded: " + ", ".join(status.degraded))
     return " · ".join(parts)
@@ -112,7 +119,12 @@ def _product(item: Item, names: list[str]) -> Text:
 
 
 def _strongest(signals: Iterable[Signal]) -> list[str]:
-    """What lifted the item, strongest first; `base`, where every item starts, has no share."""
-    lifting = [signal for signal in signals if signal.contribution > 0 and signal.share >= LEAST_SHARE]
+    """Who placed the item, if not its score; then what lifted it, strongest first.
+
+    `base`, where every item starts, has no share.
+    """
+    told = list(signals)
+    placed = [signal.reason for signal in told if signal.name == "placement"]
+    lifting = [signal for signal in told if signal.contribution > 0 and signal.share >= LEAST_SHARE]
     lifting.sort(key=lambda signal: signal.contribution, reverse=True)
-    return [f"{signal.name} {signal.share:.0%}: {signal.reason}" for signal in lifting[:SIGNALS_SHOWN]]
+    return placed + [f"{signal.name} {signal.share:.0%}: {signal.reason}" for signal in lifting[:SIGNALS_SHOWN]]

@@ -20,9 +20,11 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 
 from fuserank.errors import IncompatibleServerError, InvalidRequestError
 from fuserank.types import (
+    ExploreOutcome,
     Item,
     ModelStatus,
     Request,
+    RuleOutcome,
     SearchOptions,
     SearchResult,
     ServerStatus,
@@ -37,7 +39,7 @@ INPUTS = ("QUERY", "USER_ID", "OPTIONS")
 OUTPUTS = ("ITEM_ID", "SCORE", "ITEM", "STATUS")
 SUGGEST_OUTPUTS = ("SUGGESTION", "SCORE")
 
-Record = TypeVar("Record", Signal, Status)
+Record = TypeVar("Record", Signal, Status, RuleOutcome, ExploreOutcome)
 
 
 class Response(Protocol):
@@ -191,12 +193,25 @@ def _item(item_id: bytes, score: np.float32, described: bytes) -> Item:
         score=float(score),
         fields=dict(item.get("fields") or {}),
         signals=tuple(_known(Signal, signal) for signal in item.get("signals") or ()),
+        heads=dict(item.get("heads") or {}),
+        placed=str(item.get("placed") or ""),
+        scored=bool(item.get("scored", True)),
+        propensity=item.get("propensity"),
     )
 
 
 def _status(described: bytes) -> Status:
     status = _object("STATUS", described)
-    return _known(Status, {**status, "degraded": tuple(status.get("degraded") or ())})
+    explore = status.get("explore")
+    return _known(
+        Status,
+        {
+            **status,
+            "degraded": tuple(status.get("degraded") or ()),
+            "rules": tuple(_known(RuleOutcome, outcome) for outcome in status.get("rules") or ()),
+            "explore": None if explore is None else _known(ExploreOutcome, explore),
+        },
+    )
 
 
 def _object(name: str, text: bytes) -> dict[str, Any]:

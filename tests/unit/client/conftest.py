@@ -48,6 +48,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     failures: list[tuple[grpc.StatusCode, str]] = field(default_factory=list)  # one is used up by each call
     delay: float = 0.0
     items: list[dict] = field(default_factory=lambda: [MILK, BREAD])
+    status: dict = field(default_factory=lambda: STATUS)
     model_ready: bool = True
     private: bool = False  # whether the repository index is kept private
     requests: list[list[SimpleNamespace]] = field(default_factory=list)  # decoded rows of each ModelInfer
@@ -81,7 +82,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             ("ITEM_ID", "BYTES", [batch, k], as_bytes(ids) if ids else b""),
             ("SCORE", "FP32", [batch, k], np.array(scores, dtype=np.float32).tobytes()),
             ("ITEM", "BYTES", [batch, k], as_bytes(described) if described else b""),
-            ("STATUS", "BYTES", [batch, 1], as_bytes([json.dumps(STATUS)] * batch)),
+            ("STATUS", "BYTES", [batch, 1], as_bytes([json.dumps(self.status)] * batch)),
         ]
         response = service_pb2.ModelInferResponse(model_name="search")
         for name, datatype, shape, raw in outputs:

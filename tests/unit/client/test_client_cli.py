@@ -42,6 +42,8 @@ def test_every_option_reaches_the_server(fuserank, triton):
         *["recommend", "900", "-k", "3", "--history", "a, b", "--filter", '{"price": {"lt": 5}}'],
         *["--context", '{"store": "7"}', "--objective", '{"click": NaN}', "--diversity", "0.5"],
         *["--exclude-seen", "--deadline-ms", "50", "--explain", "--fields", "title,price"],
+        *["--rules", '[{"boost": 1, "filter": {"brand": "Acme"}}, {"pin": 1, "item_ids": ["a"]}]'],
+        *["--explore", '{"rate": 0.2, "slots": [2, 5], "seed": 7}', "--language", "zh"],
     )
     assert run.exit_code == 0
     (row,) = triton.requests[0]
@@ -57,7 +59,25 @@ def test_every_option_reaches_the_server(fuserank, triton):
         "deadline_ms": 50,
         "explain": True,
         "fields": ["title", "price"],
+        "rules": [{"boost": 1, "filter": {"brand": "Acme"}}, {"pin": 1, "item_ids": ["a"]}],
+        "explore": {"rate": 0.2, "slots": [2, 5], "seed": 7},
+        "language": "zh",
     }
+
+
+def test_the_table_says_who_placed_an_item_and_what_rules_and_exploration_did(fuserank, triton):
+    pinned = {"name": "placement", "value": None, "contribution": 0.0, "share": 0.0, "reason": "pinned by the shop"}
+    milk = triton.items[0]
+    triton.items = [{**milk, "placed": "pin", "signals": [*milk["signals"], pinned]}]
+    triton.status = {
+        **triton.status,
+        "rules": [{"kind": "boost", "matched": 0}, {"kind": "pin", "matched": 2, "placed": 1, "filtered_out": 1}],
+        "explore": {"seed": 7, "slots": [2], "pool": 4, "explored": 1},
+    }
+    shown = " ".join(fuserank("search", "milk", "--explain").stdout.split())
+    assert "pinned by the shop" in shown
+    assert "rule 0 (boost): matched 0 · rule 1 (pin): matched 2, placed 1, filtered_out 1" in shown
+    assert "explored 1 of 4, seed 7" in shown
 
 
 def test_options_left_out_are_not_sent(fuserank, triton):
@@ -92,7 +112,7 @@ def test_an_invalid_request_is_one_line_and_exit_2(fuserank, triton):
     assert (run.exit_code, run.stdout, run.stderr) == (2, "", f"fuserank: {BAD_K}\n")
 
 
-@pytest.mark.parametrize("option", ["--filter", "--context", "--objective"])
+@pytest.mark.parametrize("option", ["--filter", "--context", "--objective", "--rules", "--explore"])
 def test_malformed_json_is_named_before_any_call(fuserank, triton, option):
     run = fuserank("search", "milk", option, "{x")
     assert run.exit_code == 2

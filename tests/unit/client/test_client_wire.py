@@ -8,7 +8,15 @@ import math
 
 import numpy as np
 import pytest
-from fuserank import IncompatibleServerError, InvalidRequestError, Request, SearchOptions, wire
+from fuserank import (
+    ExploreOutcome,
+    IncompatibleServerError,
+    InvalidRequestError,
+    Request,
+    RuleOutcome,
+    SearchOptions,
+    wire,
+)
 
 
 def options_of(**options):
@@ -45,7 +53,16 @@ def test_every_option_of_a_request_is_a_keyword_of_search():
 
 
 def test_given_options_are_sent_untouched_even_where_the_server_will_refuse_them():
-    given = {"k": 0, "history": "not a list", "diversity": 7, "exclude_seen": False, "fields": ()}
+    given = {
+        "k": 0,
+        "history": "not a list",
+        "diversity": 7,
+        "exclude_seen": False,
+        "fields": (),
+        "rules": [{"bost": 1}],
+        "explore": 3,
+        "language": "fr",
+    }
     assert options_of(**given) == {**given, "fields": []}
     assert math.isnan(options_of(objective={"click": math.nan})["objective"]["click"])
 
@@ -92,6 +109,25 @@ def test_keys_of_newer_servers_are_ignored_and_those_missing_have_defaults():
     assert (result.status.bundle, result.status.degraded) == ("b", ())
 
 
+def test_what_rules_exploration_and_heads_say_is_typed_and_absent_where_not_asked_for():
+    items = [
+        b'{"fields": {}, "placed": "pin", "scored": false, "propensity": 1.0}',
+        b'{"fields": {}, "propensity": 0.125, "placed": "explore", "heads": {"click": 0.25}}',
+    ]
+    status = b"""{"rules": [{"kind": "boost", "matched": 3}, {"kind": "pin", "matched": 1, "placed": 1, "new": 2}],
+                  "explore": {"seed": 7, "slots": [2], "pool": 4, "explored": 1, "new": 1}}"""
+    (result,) = wire.results(response(items=[items], status=status), rows=1)
+    assert [(i.placed, i.scored, i.propensity, dict(i.heads)) for i in result] == [
+        ("pin", False, 1.0, {}),
+        ("explore", True, 0.125, {"click": 0.25}),
+    ]
+    assert result.status.rules == (RuleOutcome("boost", 3), RuleOutcome("pin", 1, placed=1))
+    assert result.status.explore == ExploreOutcome(7, [2], 4, 1)
+    (plain,) = wire.results(response(), rows=1)
+    assert (plain[0].placed, plain[0].scored, plain[0].propensity, plain[0].heads) == ("", True, None, {})
+    assert (plain.status.rules, plain.status.explore) == ((), None)
+
+
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
@@ -102,6 +138,9 @@ def test_keys_of_newer_servers_are_ignored_and_those_missing_have_defaults():
         ({"ITEM": np.array([[b"\xff", b"{}"]], dtype=object)}, "ITEM is not JSON"),
         ({"STATUS": np.array([[b"[]"]], dtype=object)}, "STATUS is not a JSON object"),
         ({"ITEM": np.array([[b'{"signals": [{}]}', b"{}"]], dtype=object)}, "signal is incomplete"),
+        ({"STATUS": np.array([[b'{"rules": [{}]}']], dtype=object)}, "ruleoutcome is incomplete"),
+        ({"STATUS": np.array([[b'{"rules": [3]}']], dtype=object)}, "ruleoutcome is incomplete"),
+        ({"STATUS": np.array([[b'{"explore": [1]}']], dtype=object)}, "exploreoutcome is incomplete"),
     ],
 )
 def test_an_answer_outside_the_contract_is_named(broken, said):
