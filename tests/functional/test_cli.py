@@ -35,10 +35,13 @@ def test_search_prints_json_with_reasons(server: Server, client: Client, bundle:
 def test_search_takes_every_option(server: Server):
     options = ["--filter", '{"price": {"lt": 6}}', "--objective", '{"purchase": 1}', "--diversity", "0.3"]
     options += ["--history", "i0001,i0002", "--exclude-seen", "--deadline-ms", "5000", "--fields", "title,price"]
-    options += ["--context", '{"timestamp": "2024-04-01"}']
+    options += ["--context", '{"timestamp": "2024-04-01"}', "--language", "zh"]
+    options += ["--rules", '[{"boost": 1, "filter": {"brand": "Acme"}}]', "--explore", '{"slots": [3], "seed": 1}']
     found = answered(server, "search", "bread", *options)
     assert found["items"]
     assert all(item["fields"]["price"] < 6 and set(item["fields"]) == {"title", "price"} for item in found["items"])
+    assert found["status"]["rules"][0]["kind"] == "boost"
+    assert found["status"]["explore"]["seed"] == 1
 
 
 def test_search_prints_a_table(server: Server):

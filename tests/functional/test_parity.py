@@ -32,6 +32,8 @@ def requests(count: int = 60) -> list[tuple[str, str, dict[str, Any]]]:
         {"history": ["i0003", "i0013", "i0003", "missing"]},
         {"context": {"timestamp": 1_700_000_000}},
         {"fields": ["title", "tags"]},
+        {"rules": [{"boost": 1, "filter": {"category": "Dairy"}}, {"pin": 2, "item_ids": ["i0003"]}]},
+        {"explore": {"rate": 0.5, "slots": [3, 7], "seed": 4, "max_events": 1000}, "diversity": 0.2},
     ]
     asked = []
     for number in range(count):
