@@ -16,6 +16,7 @@ from typing import Any
 from tokenizers import normalizers, pre_tokenizers
 
 from ensemble.filters import CATEGORY_SEPARATOR
+from ensemble.retrieval.words import simplified
 from ensemble.text import normalise
 
 CATEGORY = "category"
@@ -27,8 +28,11 @@ _PRE_TOKENIZER = pre_tokenizers.BertPreTokenizer()
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text as names are compared: without case, accents and punctuation, Chinese by character."""
-    normal = _NORMALIZER.normalize_str(normalise(text[:LONGEST_TEXT]))
+    """The words of a text as names are compared: without case, accents and punctuation, Chinese by character.
+
+    Traditional characters count as the simplified ones.
+    """
+    normal = _NORMALIZER.normalize_str(simplified(normalise(text[:LONGEST_TEXT])))
     return [word for word, _ in _PRE_TOKENIZER.pre_tokenize_str(normal) if any(map(str.isalnum, word))]
 
 

@@ -42,25 +42,33 @@ def has_han(text: str) -> bool:
 
 
 def han_runs(text: str) -> list[str]:
-    """The runs of Chinese characters in a text."""
-    return _HAN.findall(text)
+    """The runs of Chinese characters in a text, simplified."""
+    return _HAN.findall(simplified(text))
+
+
+def simplified(text: str) -> str:
+    """A text with traditional Chinese characters replaced by simplified ones; both scripts write the same words.
+
+    Which one a character becomes may hang on its neighbours: 乾 is 干 in 乾燥, and stays in 乾隆.
+    """
+    return str(_to_simplified().convert(text)) if has_han(text) else text
 
 
 def words(text: str) -> list[Word]:
-    """A text's words in order; Chinese is segmented by jieba, longer words followed by or after those in them."""
-    text = _segmented(clean(text))
+    """A text's words in order; Chinese is simplified, then segmented by jieba, longer words beside those in them."""
+    text = _segmented(simplified(clean(text)))
     return [Word(*pair) for pair in zip(_analyzer(stem=False).analyze(text), _analyzer().analyze(text), strict=True)]
 
 
 def characters(text: str) -> list[str]:
-    """A text's words as written, where every Chinese character counts as one: no dictionary needed."""
-    written: list[str] = _analyzer(stem=False).analyze(_spaced(clean(text)))
+    """A text's words as written, where every Chinese character, simplified, counts as one: no segmenting needed."""
+    written: list[str] = _analyzer(stem=False).analyze(_spaced(simplified(clean(text))))
     return written
 
 
 def key(text: str) -> str:
-    """What is equal for texts that differ only in punctuation, spaces, accents, case and inflection."""
-    return " ".join(_analyzer().analyze(_spaced(clean(text))))
+    """What is equal for texts that differ only in punctuation, spaces, accents, case, inflection and Chinese script."""
+    return " ".join(_analyzer().analyze(_spaced(simplified(clean(text)))))
 
 
 def content(found: list[Word]) -> list[Word]:
@@ -101,6 +109,14 @@ def _loaded_jieba() -> Any:
     tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
     tokenizer.initialized = True
     return tokenizer
+
+
+@lru_cache(maxsize=1)
+def _to_simplified() -> Any:
+    # As jieba: only who has Chinese pays for it, here 20 ms.
+    import opencc  # noqa: PLC0415
+
+    return opencc.OpenCC("t2s")
 
 
 @lru_cache(maxsize=4)

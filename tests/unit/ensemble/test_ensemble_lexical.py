@@ -29,6 +29,7 @@ SHOP = [
     {},
     {"title": "walnut " * 20_000},
     {"title": "the milky way of chocolate cars", "description": "carrot"},
+    {"title": "純棉洗臉巾 乾濕兩用", "category": "個人護理"},
 ]
 
 
@@ -73,7 +74,14 @@ def rows(channel, query, depth=100, allowed=None):
         ("straw", 3),
         ("pizz", 7),
         ("奶牛", 6),
+        ("無糖可樂", 5),
+        ("有機純牛奶", 6),
+        ("飲料", 5),
+        ('"純牛奶"', 6),
         ("whole fresh", 2),
+        ("纯棉洗脸巾", 12),
+        ("個人护理", 12),
+        ("洗臉巾", 12),
     ],
 )
 def test_the_item_meant_comes_first(shop, query, first):
@@ -237,5 +245,5 @@ def test_fields_that_make_no_sense_are_refused(tmp_path, fields):
 
 
 def test_an_index_of_another_catalogue_is_refused(folder):
-    with pytest.raises(ValueError, match="12 items, catalogue of 13"):
-        Lexical(LexicalIndex.open(folder), 13)
+    with pytest.raises(ValueError, match="13 items, catalogue of 14"):
+        Lexical(LexicalIndex.open(folder), 14)

@@ -58,6 +58,7 @@ def texts(suggester, prefix, count=10):
         ("chocolate mil", ["Chocolate Milk", "milk chocolate"]),
         ("cafe cr", ["Café crème"]),
         ("无糖", ["无糖可乐"]),
+        ("無糖", ["无糖可乐"]),
         ("无", ["无糖可乐"]),
         ("可乐", ["可乐 500ml", "无糖可乐"]),
         ("strawbery yo", ["strawberry yogurt"]),

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.retrieval.words import MAX_CHARACTERS, characters, clean, content, has_han, key, words
+from ensemble.retrieval.words import (
+    MAX_CHARACTERS,
+    characters,
+    clean,
+    content,
+    han_runs,
+    has_han,
+    key,
+    simplified,
+    words,
+)
 
 
 def stems(text):
@@ -29,6 +39,9 @@ def stems(text):
         ("soft\u00adware", "software"),
         ("Binders & Portfolios", "binder portfolio"),
         ("a\x00b", "a b"),
+        ("無糖可樂", "无糖可乐"),
+        ("ACME 有機純牛奶 500ML", "acme 有机纯牛奶 500ml"),
+        ("頭髮乾燥", "头发干燥"),
     ],
 )
 def test_spellings_of_the_same_thing_are_the_same_words(one, other):
@@ -41,6 +54,13 @@ def test_chinese_is_cut_into_words_and_mixes_with_other_scripts():
     assert stems("Coca-Cola无糖可乐500ml") == ["coca", "cola", "无", "糖", "可乐", "500", "ml"]
     assert {"北海", "北海道", "牛奶"} <= set(stems("北海道牛奶"))
     assert characters("无糖Coca 可乐") == ["无", "糖", "coca", "可", "乐"]
+
+
+def test_a_character_that_both_scripts_have_is_simplified_by_what_stands_beside_it():
+    assert simplified("皇后 後天") == "皇后 后天"
+    assert characters("乾隆 乾燥") == ["乾", "隆", "干", "燥"]
+    assert han_runs("milk 鮮奶") == ["鲜奶"]
+    assert simplified("milk 🍕\x00") == "milk 🍕\x00"
 
 
 def test_emoji_are_words_and_lone_surrogates_and_nothing_else_are_survived():
@@ -63,8 +83,9 @@ def test_stop_words_are_left_out_unless_there_are_no_others():
 
 def test_the_chinese_dictionary_is_loaded_for_chinese_only_and_writes_nothing(tmp_path):
     script = (
-        "import sys; from ensemble.retrieval.words import words; words('milk'); assert 'jieba' not in sys.modules;"
-        "words('牛奶'); assert 'jieba' in sys.modules"
+        "import sys; from ensemble.retrieval.words import words; words('milk');"
+        "assert not {'jieba', 'opencc'} & set(sys.modules);"
+        "words('牛奶'); assert {'jieba', 'opencc'} <= set(sys.modules)"
     )
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     done = subprocess.run(
