@@ -14,7 +14,7 @@ from __future__ import annotations
 import bisect
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -64,8 +64,24 @@ class Columns:
         return {name: column.kind for name, column in self.by_name.items()}
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Columns:
-        """The fields of few items, int `[items]`: what a filter over them needs, at a cost of these alone."""
-        return Columns(len(rows), {name: _taken(column, rows) for name, column in self.by_name.items()})
+        """The fields of few items, rows int `[items]`: a filter over them costs what these items cost."""
+        return Columns(len(rows), _Taken(self.by_name, rows))
+
+
+class _Taken(Mapping[str, Column]):
+    """The columns of few items, each taken when a filter asks for it."""
+
+    def __init__(self, by_name: Mapping[str, Column], rows: NDArray[np.integer[Any]]) -> None:
+        self._by_name, self._rows = by_name, rows
+
+    def __getitem__(self, name: str) -> Column:
+        return _taken(self._by_name[name], self._rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
 
 
 def _taken(column: Column, rows: NDArray[np.integer[Any]]) -> Column:

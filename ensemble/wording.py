@@ -99,4 +99,5 @@ def said(language: Language, sentence: str, **values: float | str) -> str:
     for name, forms in _NOUNS[language].items():
         if name in values:
             values[name] = forms[values[name] != 1].format(values[name])
-    return SENTENCES[language][sentence].format(**values)
+    text = SENTENCES[language][sentence]
+    return text.format(**values) if values else text

@@ -113,13 +113,10 @@ class Rules:
         """
         self._rules, self._rows = rules, rows
         self._named = [[items.row(item_id) for item_id in dict.fromkeys(rule.item_ids or ())] for rule in rules]
-        kinds = items.columns.kinds
-        conditions = [None if rule.filter is None else filters.parse(rule.filter, kinds) for rule in rules]
-        # Taking columns is the dear part: not for requests without conditions.
-        columns = items.columns.take(rows) if any(conditions) else items.columns
+        columns, kinds = items.columns.take(rows), items.columns.kinds
         self._masks: list[Mask] = [
-            np.isin(rows, named) if condition is None else condition(columns)
-            for condition, named in zip(conditions, self._named, strict=True)
+            np.isin(rows, named) if rule.filter is None else filters.parse(rule.filter, kinds)(columns)
+            for rule, named in zip(rules, self._named, strict=True)
         ]
         self.outcomes = [
             RuleOutcome(rule.kind, int(mask.sum()), unknown=named.count(-1))

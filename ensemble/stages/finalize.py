@@ -29,6 +29,7 @@ class Finalize:
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._ids = bundle.items.ids
+        self._events = bundle.popularity.counts
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 
     @classmethod
@@ -81,9 +82,7 @@ class Finalize:
         rows = candidates[candidates >= 0]
         scores = heads[: len(rows)] @ weights
         if resolved.steered:
-            catalogue = self._bundle.items
-            events = self._bundle.popularity.counts
-            ranked = steered(resolved, rows, scores, catalogue, self._bundle.vectors, events)
+            ranked = steered(resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events)
         else:
             ranked = by_score(rows, scores, resolved.k)
         told: list[dict[str, Any]] = [{"fields": self._fields(int(row), resolved.fields)} for row in ranked.rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -20,6 +21,7 @@ from ensemble.stages.preprocess import Preprocess
 from ensemble.stages.retrieve import Retrieve
 from ensemble.triton import answered, strings
 
+ONE_SEEN = '{"history": ["i01"]}'
 MILK = "whole milk small. Food, Dairy"  # the text of i00, as the bundle's template lays it out
 
 
@@ -180,6 +182,19 @@ def test_diversity_brings_other_items_without_losing_any(ask):
     assert set(plain.ids) == set(varied.ids)
     assert plain.ids[0] == varied.ids[0]
     assert plain.ids != varied.ids
+
+
+def test_a_history_is_called_bought_only_where_the_log_holds_nothing_but_purchases(tiny_bundle):
+    bundle = Bundle.open(tiny_bundle)
+    for purchases, options, bought in (
+        (1_440, "{}", True),
+        (1_439, "{}", False),
+        (1_440, '{"history": ["i01"]}', False),
+    ):
+        counts = bundle.manifest["counts"] | {"purchases": purchases}
+        stage = Preprocess(replace(bundle, manifest=bundle.manifest | {"counts": counts}))
+        answer = stage.execute([row("milk", "u00", options)])[0]
+        assert decode_requests(answer["REQUEST"])[0].bought == bought
 
 
 def test_an_objective_orders_by_its_head_and_only_proportions_matter(ask):
