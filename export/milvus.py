@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ensemble.filters import Column
 from ensemble.retrieval.items import Items
-from ensemble.retrieval.milvus import ROW, VECTOR, connect, field_names
+from ensemble.retrieval.milvus import VECTOR, connect
+from ensemble.retrieval.milvus_filters import ROW, field_names
 from export.sources import InputError
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from ensemble.filters import Column, Columns, parse
 from ensemble.history import History
 from ensemble.retrieval.channel import ChannelUnavailableError, Question
 from ensemble.retrieval.items import Items
-from ensemble.retrieval.milvus import MilvusDense, rows_expression
+from ensemble.retrieval.milvus import MilvusDense
+from ensemble.retrieval.milvus_filters import rows_expression
 
 pytest.importorskip("pymilvus", reason="pymilvus is an optional extra")
 pytest.importorskip("milvus_lite", reason="milvus-lite is for tests")
@@ -116,7 +117,7 @@ def test_a_mask_without_a_filter_holds(dense, kept):
 
 
 def test_a_mask_too_long_to_send_is_applied_to_what_comes_back(dense, monkeypatch):
-    monkeypatch.setattr("ensemble.retrieval.milvus.MAX_ROWS_IN_FILTER", 5)
+    monkeypatch.setattr("ensemble.retrieval.milvus_filters.MAX_ROWS_IN_FILTER", 5)
     mask = np.arange(ITEMS) % 2 == 0
     assert rows_expression(mask) is None
     found = dense.search([asked(mask)], 12)[0]
@@ -140,6 +141,39 @@ def test_a_server_that_never_answers_costs_one_time_out_and_then_nothing():
             channel.search([asked()], 5)
         with pytest.raises(ChannelUnavailableError, match="next try in"):
             channel.search([asked()], 5)
+
+
+def test_a_milvus_that_stays_away_is_tried_once_a_pause(monkeypatch):
+    channel, tries = MilvusDense("http://127.0.0.1:1", "", "shop", KINDS, pause_s=0.3), []
+
+    def refused():
+        tries.append(time.monotonic())
+        raise OSError("refused")
+
+    monkeypatch.setattr(channel, "_opened", refused)
+    searches = 0
+    while len(tries) < 3 and searches < 1_000:
+        searches += 1
+        with pytest.raises(ChannelUnavailableError, match="connecting failed: refused"):
+            channel.search([asked()], 5)
+        time.sleep(0.01)
+    assert len(tries) == 3
+    assert searches > 3
+    assert (np.diff(tries) >= 0.29).all()
+
+
+def test_a_bug_is_no_failure_of_milvus_and_pauses_nothing(monkeypatch):
+    channel, calls = MilvusDense("http://127.0.0.1:1", "", "shop", KINDS, pause_s=60), []
+
+    def broken():
+        calls.append(1)
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(channel, "_opened", broken)
+    for _ in range(2):
+        with pytest.raises(TypeError, match="a bug"):
+            channel.search([asked()], 5)
+    assert len(calls) == 2
 
 
 def test_it_recovers_by_itself_when_milvus_is_back(uri):
