@@ -87,7 +87,8 @@ def embed_texts(
 
     Returns:
         fp16 `[texts, dim]`, mapped from a file in the checkpoint, and what was measured: `engine`, `texts`,
-        `computed` (texts not taken from the checkpoint), `seconds`, `texts_per_second` (of those computed).
+        `computed` (texts not taken from the checkpoint), `seconds`, `texts_per_second` (of those computed; None
+        where all were there already, and nothing was measured).
 
     Raises:
         InputError: On an unknown engine, a block size below 1, or `ray` without Ray.
@@ -120,7 +121,7 @@ def embed_texts(
         "texts": len(texts),
         "computed": computed,
         "seconds": round(seconds, 2),
-        "texts_per_second": round(computed / seconds, 1),
+        "texts_per_second": round(computed / seconds, 1) if computed else None,
     }
 
 

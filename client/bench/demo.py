@@ -36,7 +36,7 @@ MEANINGS = {
     "items": "items in the catalogue",
     "texts": "distinct texts that were embedded",
     "export_seconds": "s from input files to a finished bundle",
-    "embed_texts_per_second": "texts/s while embedding",
+    "embed_texts_per_second": "texts/s while embedding; not measured where an earlier export had embedded all texts",
     "encoder_max_abs_diff_fp32": "largest difference between ONNX and torch, any component",
     "start_seconds": "s from starting the server to its first answer",
     "p50_ms_c1": "ms, query and user over gRPC, one request at a time: median",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from report import REPORTS
 
 COMMITTED = Path("docs/reports")
+NOT_MEASURED = ("not measured", "未测量")
 START, END = "<!-- figures -->", "<!-- /figures -->"
 # Each line: English, Chinese, value; braces name figures of the reports.
 LINES = (
@@ -79,6 +83,31 @@ LINES = (
 )
 
 
+@dataclass(frozen=True)
+class NotMeasured:
+    """Stands for a figure that a report lacks a value of, whatever the format that a line asks for."""
+
+    words: str
+
+    def __format__(self, spec: str) -> str:
+        """The words."""
+        return self.words
+
+
+def table(figures: Mapping[str, Any], language: int) -> str:
+    """The lines as a README shows them.
+
+    Args:
+        figures: What the reports hold; None where a figure was not measured.
+        language: 0 for English, 1 for Chinese.
+    """
+    known = {name: NotMeasured(NOT_MEASURED[language]) if value is None else value for name, value in figures.items()}
+    machine = figures["machine"]
+    about = (f"{machine['cores']} shared cores of {machine['cpu']}", f"{machine['cpu']} 的 {machine['cores']} 个共享核")
+    rows = [f"| {line[language]} | {line[2 + language].format(**known)} |" for line in LINES]
+    return "\n".join([f"| {about[language]} | |", "|---|---|", *rows])
+
+
 def main() -> None:
     """Copies and quotes."""
     COMMITTED.mkdir(parents=True, exist_ok=True)
@@ -87,14 +116,10 @@ def main() -> None:
         for path in REPORTS.glob(f"{name}*"):
             shutil.copy(path, COMMITTED / path.name)
         figures |= json.loads((COMMITTED / f"{name}.json").read_text("utf-8"))
-    machine = figures["machine"]
-    about = (f"{machine['cores']} shared cores of {machine['cpu']}", f"{machine['cpu']} 的 {machine['cores']} 个共享核")
     for language, readme in enumerate((Path("README.md"), Path("README.zh-CN.md"))):
-        rows = [f"| {line[language]} | {line[2 + language].format(**figures)} |" for line in LINES]
-        table = "\n".join([f"| {about[language]} | |", "|---|---|", *rows])
         before, rest = readme.read_text("utf-8").split(START)
         after = rest.split(END)[1]
-        readme.write_text(f"{before}{START}\n{table}\n{END}{after}", "utf-8")
+        readme.write_text(f"{before}{START}\n{table(figures, language)}\n{END}{after}", "utf-8")
 
 
 if __name__ == "__main__":

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
 
 REPORTS = Path("build/reports")
+Table = Sequence[Sequence[str]]
 
 
 def machine() -> dict[str, Any]:
@@ -39,7 +41,7 @@ def write_report(
     Args:
         name: The report's name.
         bundle: Id of the bundle that was measured.
-        figures: Flat, named numbers.
+        figures: Flat, named numbers; None where one was not measured this time.
         meanings: For each figure its unit and meaning; a figure without one does not stand on the page.
         plots: Matplotlib figures by caption.
 
@@ -53,7 +55,13 @@ def write_report(
 
 
 def merge_report(
-    name: str, part: str, bundle: str, figures: Mapping[str, Any], meanings: Mapping[str, str], plots: Mapping[str, Any]
+    name: str,
+    part: str,
+    bundle: str,
+    figures: Mapping[str, Any],
+    meanings: Mapping[str, str],
+    plots: Mapping[str, Any],
+    tables: Mapping[str, Table] = MappingProxyType({}),
 ) -> Path:
     """Writes one command's part of a report that several commands share.
 
@@ -64,13 +72,14 @@ def merge_report(
         figures: Flat, named numbers; those of the same name are replaced.
         meanings: See `write_report`.
         plots: See `write_report`.
+        tables: Rows of cells by caption, the first row being the head; they stand before the plots.
 
     Returns:
         The JSON file.
     """
     path = REPORTS / f"{name}.json"
     _write_figures(path, bundle, figures, json.loads(path.read_text("utf-8")) if path.exists() else {})
-    _write_page(f"{name}-{part}", bundle, figures, meanings, plots)
+    _write_page(f"{name}-{part}", bundle, figures, meanings, plots, tables)
     return path
 
 
@@ -82,7 +91,12 @@ def _write_figures(path: Path, bundle: str, figures: Mapping[str, Any], kept: Ma
 
 
 def _write_page(
-    name: str, bundle: str, figures: Mapping[str, Any], meanings: Mapping[str, str], plots: Mapping[str, Any]
+    name: str,
+    bundle: str,
+    figures: Mapping[str, Any],
+    meanings: Mapping[str, str],
+    plots: Mapping[str, Any],
+    tables: Mapping[str, Table] = MappingProxyType({}),
 ) -> None:
     about = machine()
     lines = [
@@ -92,14 +106,21 @@ def _write_page(
         "",
         "| figure | value | meaning |",
         "|---|---|---|",
-        *(f"| `{key}` | {figures[key]:,} | {meaning} |" for key, meaning in meanings.items()),
+        *(f"| `{key}` | {_shown(figures[key])} | {meaning} |" for key, meaning in meanings.items()),
         "",
     ]
+    for caption, (head, *rows) in tables.items():
+        ruled = [head, ["---"] * len(head), *rows]
+        lines += [f"**{caption}**", "", *("| " + " | ".join(row) + " |" for row in ruled), ""]
     for number, (caption, plot) in enumerate(plots.items(), start=1):
         image = REPORTS / f"{name}-{number}.png"
         plot.savefig(image, dpi=110, bbox_inches="tight")
         lines += [f"![{caption}]({image.name})", "", caption, ""]
     (REPORTS / f"{name}.md").write_text("\n".join(lines), "utf-8")
+
+
+def _shown(figure: Any) -> str:
+    return "not measured" if figure is None else f"{figure:,}"
 
 
 def _now() -> str:

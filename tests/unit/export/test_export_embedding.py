@@ -53,12 +53,14 @@ def test_all_texts_come_back_in_their_order_and_of_length_one(embed, tmp_path):
     assert np.allclose(alone[0], vectors[17], atol=2e-3)
     assert sum(counted) == len(TEXTS) == measured["texts"]
     assert measured["computed"] == len(TEXTS)
+    assert measured["texts_per_second"] > 0
 
 
 def test_no_text_gives_no_vector_of_the_right_width(embed, tmp_path):
     vectors, measured = embed("plain", [], tmp_path)
     assert vectors.shape == (0, 32)
     assert measured["texts"] == measured["computed"] == 0
+    assert measured["texts_per_second"] is None
 
 
 def test_a_run_killed_between_blocks_goes_on_where_it_stopped(embed, tmp_path, monkeypatch):
@@ -130,3 +132,4 @@ def test_ray_gives_the_same_bytes_though_a_worker_is_killed(embed, tmp_path, ray
     assert vectors.tobytes() == plain.tobytes()
     _, again = embed("ray", texts, folder, block=3)
     assert again["computed"] == 0
+    assert again["texts_per_second"] is None, "no rate of nothing"
