@@ -19,7 +19,7 @@ import faiss
 import numpy as np
 import pyarrow.parquet as pq
 import typer
-from bench_stage import bench_lexical, bench_stage
+from bench_stage import bench_lexical, bench_stage, bench_suggest
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from report import merge_report
@@ -267,7 +267,11 @@ def main(
     bundle_id = json.loads((bundle / "manifest.json").read_text("utf-8"))["id"]
     figures, meanings = bench_dense(bundle, shop, size, build_threads, console)
     plots = plot_dense(figures, size)
-    for measured, explained in (bench_stage(bundle, console), bench_lexical(bundle, console)):
+    for measured, explained in (
+        bench_stage(bundle, console),
+        bench_suggest(bundle, console),
+        bench_lexical(bundle, console),
+    ):
         figures |= measured
         meanings |= explained
     path = merge_report("retrieval", "cost", bundle_id, figures, meanings, plots)

@@ -1,11 +1,11 @@
-"""What the whole retrieve stage costs on the demo's catalogue, and the lexical channel at a million items."""
+"""What the retrieve stage and `suggest` cost on the demo's catalogue, and the lexical channel at a million items."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,16 @@ from ensemble.retrieval.channel import Question
 from ensemble.retrieval.lexical import Lexical
 from ensemble.retrieval.lexical_index import LexicalIndex
 from ensemble.retrieval.retriever import Retriever
+from ensemble.retrieval.suggest import Suggester
+from ensemble.stages.suggest import INDEX, Suggest
 from ensemble.text import normalise, query_text
+from ensemble.triton import strings
 from export.encoder import OnnxEncoder
 
 SEED = 7
 REQUESTS, BATCH = 480, 16
 MILLION = 1_000_000
+PREFIXES, SLIPS = 3_000, 0.2
 
 MEANINGS = {
     "retrieve_p50_ms_92k": "ms, a query with a user in one process, all channels, fusion and features: median",
@@ -36,6 +40,9 @@ MEANINGS = {
     "lexical_build_seconds_1m": "s to index the words of a million items",
     "lexical_p50_ms_1m": "ms, queries of 1 to 4 words: median",
     "lexical_p99_ms_1m": "ms, the same: 99th percentile",
+    "suggest_phrases": "phrases that may be suggested",
+    "suggest_p50_ms": "ms, the stage in one process, beginnings of those phrases, one in five with a slip: median",
+    "suggest_p99_ms": "ms, the same: 99th percentile",
 }
 
 
@@ -99,6 +106,39 @@ def bench_lexical(folder: Path, console: Console) -> tuple[dict[str, float], dic
         "lexical_p99_ms_1m": round(float(np.percentile(times, 99)), 3),
     }
     return figures, {name: MEANINGS[name] for name in figures}
+
+
+def bench_suggest(folder: Path, console: Console) -> tuple[dict[str, float], dict[str, str]]:
+    """Times the stage `suggest` on what is typed on the way to the bundle's own phrases."""
+    phrases = [text for text, _ in Suggester.open(folder / INDEX).complete("", MILLION)]
+    stage = Suggest.open(folder, "cpu")
+    asked = [
+        [{"PREFIX": strings([[prefix.encode()]]), "OPTIONS": strings([[b"{}"]])}]
+        for prefix in typed(phrases, PREFIXES, SEED)
+    ]
+    with console.status("suggest"):
+        for part in asked[:BATCH]:
+            stage.execute(part)
+        times = _times(stage.execute, asked)
+    figures = {
+        "suggest_phrases": len(phrases),
+        "suggest_p50_ms": round(float(np.median(times)), 3),
+        "suggest_p99_ms": round(float(np.percentile(times, 99)), 3),
+    }
+    return figures, {name: MEANINGS[name] for name in figures}
+
+
+def typed(phrases: Sequence[str], count: int, seed: int) -> list[str]:
+    """Draws beginnings of phrases, of any length; of `SLIPS` of them two neighbouring characters are swapped."""
+    draw = np.random.default_rng(seed)
+    prefixes = []
+    for row in draw.integers(0, len(phrases), count):
+        prefix = phrases[row][: int(draw.integers(1, len(phrases[row]) + 1))]
+        if draw.random() < SLIPS and len(prefix) > 1:
+            at = int(draw.integers(0, len(prefix) - 1))
+            prefix = prefix[:at] + prefix[at + 1] + prefix[at] + prefix[at + 2 :]
+        prefixes.append(prefix)
+    return prefixes
 
 
 def _questions(bundle: Bundle) -> list[Question]:

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("matplotlib")
 sys.path.insert(0, str(Path(__file__).parents[3] / "client" / "bench"))  # as for a script of that folder
 import bench_retrieval as bench
+import bench_stage
 import report
 
 
@@ -84,3 +85,14 @@ def test_a_report_of_one_command_forgets_the_last_run(reports):
     path = report.write_report("demo", "b-1", {"b": 2}, {"b": "two"}, {})
     assert "a" not in json.loads(path.read_text("utf-8"))
     assert "`b` | 2 | two" in (reports / "demo.md").read_text("utf-8")
+
+
+def test_what_is_typed_begins_phrases_and_some_of_it_has_two_letters_swapped():
+    phrases = ["oat drink", "milk", "无糖可乐"]
+    prefixes = bench_stage.typed(phrases, 500, seed=3)
+    assert prefixes == bench_stage.typed(phrases, 500, seed=3)
+    beginnings = {phrase[:end] for phrase in phrases for end in range(1, len(phrase) + 1)}
+    slips = [prefix for prefix in prefixes if prefix not in beginnings]
+    assert set(prefixes) >= beginnings
+    assert {tuple(sorted(slip)) for slip in slips} <= {tuple(sorted(beginning)) for beginning in beginnings}
+    assert 0.05 < len(slips) / len(prefixes) < bench_stage.SLIPS + 0.05
