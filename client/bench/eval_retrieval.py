@@ -110,11 +110,14 @@ class Evaluation:
         self._tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
         self._encoder = OnnxEncoder(self._engine, self._tokenizer, self.spec.pad_token_id, 256)
 
+    def embed(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """L2-normalised embeddings of queries, float32 `[queries, dim]`."""
+        return self._encoder.embed([query_text(self.spec.query_template, query) for query in queries])
+
     def questions(self, texts: Sequence[str], seen: Sequence[History], now: float) -> list[Question]:
         """Requests as the channels see them."""
         distinct = sorted(set(texts))
-        vectors = self._encoder.embed([query_text(self.spec.query_template, text) for text in distinct])
-        vector = dict(zip(distinct, vectors, strict=True))
+        vector = dict(zip(distinct, self.embed(distinct), strict=True))
         return [Question(normalise(t), vector[t], s, now) for t, s in zip(texts, seen, strict=True)]
 
     def catalog(

@@ -1,0 +1,197 @@
+"""How well the ranker orders what a household then buys, against every baseline, on Complete Journey's last weeks.
+
+All entrants learn from what lies before the last 28 days, and answer the same cases. Searches are ranked among the
+200 candidates of retrieval (text baselines rank by lists of their own), recommendations among the whole catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from eval_retrieval import Evaluation
+from relevance import plots
+from relevance.baselines.als import Als
+from relevance.baselines.baseline import Baseline
+from relevance.baselines.channels import search_channels
+from relevance.baselines.item_item import ItemItem
+from relevance.baselines.lightgbm import LightGbm
+from relevance.baselines.personal_frequency import PersonalFrequency
+from relevance.baselines.popularity import Popularity
+from relevance.baselines.random import Random
+from relevance.baselines.tifu_knn import TifuKnn
+from relevance.baselines.up_cf import UpCf
+from relevance.calibration import Reliability, reliability
+from relevance.cases import SEED, RankingCases, Rows, recommendation_cases
+from relevance.entrant import Entrant, ScoringEntrant
+from relevance.evaluation import MAIN, Results, folded
+from relevance.grocery import WINDOW, Grocery, before
+from relevance.past import PastLog
+from relevance.ranker import Ranker
+from relevance.repetition import Repetition, repetition
+from relevance.retrieved import Retrieved
+from relevance.summary import (
+    RANKER,
+    beyond_accuracy,
+    figure_name,
+    figures,
+    measure_tables,
+    plain_table,
+    significance,
+)
+from relevance.trained import trained_ranker
+from report import merge_report
+from rich.console import Console
+from rich.status import Status
+
+from ensemble.bundle import Bundle
+
+BARS = ("search", "recommendation", "recommendation_new")
+Advanced = Callable[[str, int, int], None]
+
+
+def baselines() -> list[Baseline]:
+    """Those that score items for a user."""
+    return [Random(SEED), Popularity(), PersonalFrequency(), Als(SEED), ItemItem(), TifuKnn(), UpCf()]
+
+
+def fitted(past: PastLog, candidates: Callable[[RankingCases], list[Rows]], advanced: Advanced) -> list[Entrant]:
+    """Fits them all on the past."""
+    entrants: list[Entrant] = []
+    everything = baselines()
+    for done, baseline in enumerate(everything, start=1):
+        baseline.fit(past)
+        entrants.append(ScoringEntrant(baseline, past, candidates))
+        advanced(f"fitting {baseline.name}", done, len(everything))
+    return entrants
+
+
+def lightgbm(grocery: Grocery, retrieved: Retrieved, windows: int, cases: int, advanced: Advanced) -> LightGbm:
+    """LambdaMART for every kind of request."""
+    candidates = grocery.bundle.spec.candidates
+    model = LightGbm(retrieved, candidates, SEED)
+    for kind, lists in grocery.training(windows, cases, candidates, advanced).items():
+        advanced(f"lightgbm: {kind}, lists", len(lists.sizes), len(lists.sizes))
+        model.fit(kind, lists)
+    return model
+
+
+def over_windows(grocery: Grocery, folds: int, advanced: Advanced) -> dict[str, tuple[float, float]]:
+    """NDCG@10 of recommendation by baseline, mean and deviation over the last windows, each after its own past."""
+    found: list[dict[str, float]] = []
+    for i in range(folds):
+        cut = grocery.cut - i * WINDOW
+        log = before(grocery.log, cut + WINDOW)
+        results = Results()
+        cases = recommendation_cases(log, cut)
+        past = PastLog.before(log, cut, grocery.past.catalog)
+        results.add(cases, fitted(past, lambda _: [], advanced), advanced)
+        found.append({name: each.mean(MAIN) for name, each in results.rankings[cases.name].items()})
+    return folded(found)
+
+
+def rankers(
+    grocery: Grocery, retrieved: Retrieved, windows: int, cases: int, advanced: Advanced
+) -> tuple[LightGbm, Ranker]:
+    """Those that learn from features: LambdaMART and the ranker."""
+    return lightgbm(grocery, retrieved, windows, cases, advanced), trained_ranker(grocery, retrieved, advanced)
+
+
+def ranked(
+    grocery: Grocery, entrants: Sequence[Entrant], of_features: Sequence[Entrant], advanced: Advanced
+) -> Results:
+    """Lets all entrants rank all sets; only entrants of features rank searches as if there were no query."""
+    results = Results()
+    sets = grocery.sets
+    for cases in (sets.search, sets.new_user, sets.recommendation, sets.recommendation_new, sets.new_item):
+        results.add(cases, [*entrants, *of_features], advanced)
+    results.add(sets.user_only, of_features, advanced)
+    return results
+
+
+def main(
+    bundle: Annotated[Path, typer.Option(help="The demo's bundle.")] = Path("build/demo"),
+    shop: Annotated[Path, typer.Option(help="Complete Journey in the input formats.")] = Path("build/complete-journey"),
+    windows: Annotated[int, typer.Option(help="Windows of 28 days that LambdaMART learns from.")] = 5,
+    cases: Annotated[int, typer.Option(help="Searches drawn from each of them.")] = 3_200,
+    folds: Annotated[int, typer.Option(help="Windows that the baselines' recommendations are repeated on.")] = 3,
+    baselines_only: Annotated[bool, typer.Option(help="Leave out what learns from features.")] = False,
+) -> None:
+    """Measures every entrant, and writes build/reports/relevance.json with the page relevance-ranking.md."""
+    console = Console()
+    evaluation = Evaluation(Bundle.open(bundle, verify=()), console)
+    with console.status("reading") as status:
+        advanced = _shown(status)
+        grocery = Grocery.open(evaluation.bundle, shop, evaluation.embed)
+        status.update("what the channels know before the cut")
+        retrieved = grocery.retrieved(grocery.learned(grocery.cut), grocery.cut, advanced)
+        simple: list[Entrant] = [*fitted(grocery.past, retrieved.rows, advanced), *search_channels(retrieved)]
+        of_features: list[Entrant] = []
+        if not baselines_only:
+            of_features.extend(rankers(grocery, retrieved, windows, cases, advanced))
+        results = ranked(grocery, simple, of_features, advanced)
+        repeated = over_windows(grocery, folds, advanced)
+        probabilities = [each for each in of_features if isinstance(each, Ranker)]
+        reliable = (
+            reliability(probabilities[0].probabilities(grocery.sets.search), grocery.sets.search.relevant)
+            if probabilities
+            else {}
+        )
+    report(grocery, results, repeated, reliable, console)
+
+
+def report(
+    grocery: Grocery,
+    results: Results,
+    repeated: Mapping[str, tuple[float, float]],
+    reliable: Mapping[str, Reliability],
+    console: Console,
+) -> None:
+    """Writes the figures and the page."""
+    everybody = grocery.sets.recommendation
+    apart = {name: repetition(each.ranked, everybody) for name, each in results.rankings[everybody.name].items()}
+    numbers: dict[str, Any] = figures(results) | significance(results)
+    numbers |= {f"{head}_ece": round(each.error, 5) for head, each in reliable.items()}
+    boosted = figure_name("search", MAIN, "lightgbm")
+    if boosted in numbers:
+        numbers[figure_name("search", MAIN, RANKER) + "_lightgbm"] = numbers[boosted]
+    for name, (mean, deviation) in repeated.items():
+        main = figure_name("recommendation", MAIN, name)
+        numbers |= {f"{main}_windows_mean": round(mean, 4), f"{main}_windows_deviation": round(deviation, 4)}
+    tables = measure_tables(results)
+    for name in ("search", "recommendation"):
+        beyond = beyond_accuracy(results, name, grocery.past, grocery.bundle.catalog("cpu"))
+        tables[f"Beyond accuracy, first ten, {name}"] = plain_table(
+            ("coverage", "novelty (bits)", "diversity", "miscalibration (nats)"), beyond
+        )
+    tables["Repetition and exploration, recommendation"] = plain_table(
+        [name.replace("_", " ") for name in Repetition.__dataclass_fields__],
+        {name: astuple(each) for name, each in apart.items()},
+    )
+    tables["nDCG@10 of recommendation over windows"] = plain_table(("mean", "deviation"), repeated)
+    drawn = {
+        "nDCG@10 with 95 % confidence intervals": plots.bars(results, BARS),
+        "Repetition and exploration": plots.repetition_plot(apart),
+    }
+    if reliable:
+        drawn["Calibration of searches' candidates"] = plots.calibration_plot(reliable)
+    meanings = {name: "" for name in numbers if MAIN in name or name.endswith("_ece")}
+    for name, value in numbers.items():
+        if name in meanings and "_over_" not in name:
+            console.print(f"{name:60} {value:>10,}", highlight=False)
+    path = merge_report("relevance", "ranking", grocery.bundle.id, numbers, meanings, drawn, tables)
+    console.print(f"{path}, {path.with_name('relevance-ranking.md')}")
+
+
+def _shown(status: Status) -> Advanced:
+    def advanced(step: str, done: int, total: int) -> None:
+        status.update(f"{step} {done:,} of {total:,}")
+
+    return advanced
+
+
+if __name__ == "__main__":
+    typer.run(main)
