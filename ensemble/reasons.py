@@ -17,7 +17,8 @@ from ensemble.wording import said
 # The same for every candidate of a request, so it explains no order; it goes into the base.
 _BASE = "request"
 USUAL = 0.05  # a price within 5 % of the usual one is neither above nor below it
-_FIRST = {signal: next(i for i, f in enumerate(FEATURES) if f.signal == signal) for signal in SIGNALS}
+_SEQUENCE = "sequence"  # has a tower of its own and no features
+_FIRST = {feature.signal: i for i, feature in reversed(list(enumerate(FEATURES)))}
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,12 @@ def explain(
         One entry a signal, the largest contribution first: `name`, `value` (its leading feature, in its own unit;
         null where missing), `contribution`, `share` of all absolute contributions, `reason`; last the `base`.
     """
-    told: list[tuple[str, float | None, float, str]] = [
-        (signal, _known(features[_FIRST[signal]]), float(part), _SENTENCES[signal](features, reader))
-        for signal, part in zip(SIGNALS, parts, strict=True)
-        if signal != _BASE
-    ]
+    told: list[tuple[str, float | None, float, str]] = []
+    for signal, part in zip(SIGNALS, parts.tolist(), strict=True):
+        if signal == _SEQUENCE:
+            told.append((signal, None, part, _sequence(features, reader, part)))
+        elif signal != _BASE:
+            told.append((signal, _known(features[_FIRST[signal]]), part, _SENTENCES[signal](features, reader)))
     if moved is not None:
         kind = "boost" if moved.steps > 0 else "bury" if moved.steps < 0 else "none"
         told.append(("rules", moved.steps, moved.contribution, said(reader.language, f"rules_{kind}")))
@@ -138,6 +140,12 @@ def _personal(features: NDArray[np.float32], reader: Reader) -> str:
     days = round(math.expm1(recency))
     sentence = f"personal{'_bought' * reader.bought}{'_today' * (not days)}"
     return said(reader.language, sentence, times=round(math.expm1(frequency)), days=days)
+
+
+def _sequence(features: NDArray[np.float32], reader: Reader, part: float) -> str:
+    if not _value(features, "has_history"):
+        return said(reader.language, "sequence_none")
+    return said(reader.language, "sequence" if part > 0 else "sequence_against")
 
 
 def _taste(features: NDArray[np.float32], reader: Reader) -> str:
