@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import msgspec
 import numpy as np
 import pytest
@@ -10,10 +12,10 @@ from hypothesis import strategies as st
 
 from ensemble.contract import InvalidRequestError
 from ensemble.filters import Column, Columns
+from ensemble.history import History
 from ensemble.ranking.control import MAX_SHIFT, Explore, Rule
 from ensemble.ranking.order import by_score, steered
 from ensemble.ranking.rules import NOT_FOUND, check
-from ensemble.request import ResolvedRequest
 from ensemble.retrieval.items import Items
 
 COUNT = 12
@@ -39,13 +41,12 @@ STEP = float(SCORES.std())
 
 
 def request(**changed):
+    """What ordering reads of a resolved request."""
     values = {
-        "has_query": True, "user_known": True, "k": 5, "now": 0.0, "rows": b"", "counts": b"", "last": b"",
-        "filter": None, "weights": (1.0, 0.0, 0.0), "diversity": 0.0, "exclude_seen": False, "explain": False,
-        "fields": [], "query": "x", "context": {}, "history_unknown": 0, "degraded": [], "started_ns": 0,
-        "finished_ns": 0, "deadline_ns": 0,
+        "k": 5, "rules": [], "explore": None, "diversity": 0.0, "filter": None, "exclude_seen": False,
+        "history": History.empty(),
     }  # fmt: skip
-    return ResolvedRequest(**values | changed)
+    return SimpleNamespace(**values | changed)
 
 
 def ranked(*rules, rows=ROWS, scores=SCORES, **changed):
@@ -127,7 +128,6 @@ def test_an_item_that_two_rules_pin_stands_once_and_a_pin_by_filter_takes_the_ne
 
 
 def test_a_pin_never_shows_what_the_request_filters_out_or_excludes():
-    seen = np.asarray([10], np.int32)
     found = ranked(
         Rule(pin=1, item_ids=["i09", "i10", "i11", "nothing"]),
         rows=ROWS[[0, 2, 4, 6, 8]],
@@ -137,10 +137,8 @@ def test_a_pin_never_shows_what_the_request_filters_out_or_excludes():
     )
     assert found.rows.tolist() == [10, 0, 2, 4, 6]
     assert told(found) == [{"kind": "pin", "matched": 1, "placed": 1, "filtered_out": 2, "unknown": 1}]
-    resolved = request(
-        rules=[Rule(pin=1, item_ids=["i10"])], exclude_seen=True, rows=seen.tobytes(),
-        counts=np.ones(1, np.float32).tobytes(), last=np.zeros(1, np.int64).tobytes(),
-    )  # fmt: skip
+    pin = Rule(pin=1, item_ids=["i10"])
+    resolved = request(rules=[pin], exclude_seen=True, history=History.of_rows([10], 0.0))
     unseen = steered(resolved, ROWS, SCORES, ITEMS, VECTORS, EVENTS)
     assert unseen.rows.tolist() == [0, 1, 2, 3, 4]
     assert told(unseen) == [{"kind": "pin", "matched": 0, "filtered_out": 1}]

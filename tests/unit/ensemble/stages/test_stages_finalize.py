@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from ensemble.contract import HEADS, Options, parse_options
+from ensemble.contract import HEADS
 from ensemble.features import FEATURES, POSITION, SIGNALS
-from ensemble.request import ResolvedRequest, RetrievalTrace, encode
+from ensemble.request import RetrievalTrace, decode_requests, encode
 from ensemble.stages.finalize import Finalize
+from ensemble.stages.preprocess import Preprocess
 from ensemble.triton import strings
 
 PADDED, COUNT = 32, 20
+WEIGHTS = (0.5, 0.2, 0.3)
 BIAS = np.asarray([0.5, -1.0, 0.25], np.float32)
 
 
 @pytest.fixture(scope="module")
-def finalize(tiny_bundle):
-    return Finalize.open(tiny_bundle, "cpu")
+def stages(tiny_bundle):
+    return SimpleNamespace(preprocess=Preprocess.open(tiny_bundle, "cpu"), finalize=Finalize.open(tiny_bundle, "cpu"))
 
 
-def inputs(options: Options, seed=0, count=COUNT, weights=(0.5, 0.2, 0.3), has_query=True, spread=1.0):
+def inputs(stages, asked, seed=0, count=COUNT, has_query=True, spread=1.0):
     """What an additive ranker hands on: its heads are the sums of its contributions and a bias."""
     draw = np.random.default_rng(seed)
     candidates = np.full((1, PADDED), -1, np.int32)
@@ -39,13 +43,13 @@ def inputs(options: Options, seed=0, count=COUNT, weights=(0.5, 0.2, 0.3), has_q
     missing = draw.random(features.shape) < 0.3
     missing[..., whole] = False
     features[missing] = math.nan
-    resolved = ResolvedRequest(
-        has_query=has_query, user_known=True, k=options.k, now=0.0, rows=b"", counts=b"", last=b"",
-        filter=options.filter, weights=weights, diversity=options.diversity, exclude_seen=False,
-        explain=options.explain, fields=["title"], query="milk" if has_query else "", context={}, history_unknown=0,
-        degraded=[], started_ns=0, finished_ns=0, deadline_ns=0, rules=options.rules, explore=options.explore,
-        language=options.language, bought=True,
-    )  # fmt: skip
+    raw = {
+        "QUERY": "milk" if has_query else "",
+        "USER_ID": "nobody",
+        "OPTIONS": json.dumps({"fields": ["title"], **asked}),
+    }
+    parsed = stages.preprocess.execute([{name: strings([[text.encode()]]) for name, text in raw.items()}])[0]
+    resolved = replace(decode_requests(parsed["REQUEST"])[0], weights=WEIGHTS, bought=True)
     return {
         "REQUEST": strings([[encode(resolved)]]),
         "RETRIEVAL": strings([[encode(RetrievalTrace({}, [], 0, 0))]]),
@@ -56,15 +60,11 @@ def inputs(options: Options, seed=0, count=COUNT, weights=(0.5, 0.2, 0.3), has_q
     }
 
 
-def answer(finalize, tensors):
-    outputs = finalize.execute([tensors])[0]
+def answer(stages, tensors):
+    outputs = stages.finalize.execute([tensors])[0]
     items = [json.loads(item) for item in outputs["ITEM"][0]]
     ids = [item.decode() for item in outputs["ITEM_ID"][0]]
     return ids, outputs["SCORE"][0].tolist(), items, json.loads(outputs["STATUS"][0, 0])
-
-
-def options(**asked):
-    return parse_options(json.dumps(asked).encode())
 
 
 ASKED = st.fixed_dictionaries(
@@ -94,10 +94,10 @@ ASKED = st.fixed_dictionaries(
 @given(ASKED, st.integers(0, 999), st.integers(0, COUNT), st.floats(0, 20), st.booleans())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_contributions_add_up_to_the_score_from_one_base_whatever_is_asked(
-    finalize, asked, seed, count, spread, has_query
+    stages, asked, seed, count, spread, has_query
 ):
-    tensors = inputs(options(explain=True, **asked), seed, count, spread=spread, has_query=has_query)
-    _, scores, items, status = answer(finalize, tensors)
+    tensors = inputs(stages, {"explain": True, **asked}, seed, count, spread=spread, has_query=has_query)
+    _, scores, items, status = answer(stages, tensors)
     assert status["returned"] == len(items)
     bases = []
     for score, item in zip(scores, items, strict=True):
@@ -115,12 +115,16 @@ def test_contributions_add_up_to_the_score_from_one_base_whatever_is_asked(
     assert bases == pytest.approx([bases[0]] * len(bases) if bases else [], abs=1e-3)
 
 
-def test_heads_are_probabilities_and_relevance_rests_without_a_query(finalize):
-    tensors = inputs(options(explain=True, k=5), spread=0.4)
+def test_heads_are_probabilities_and_relevance_rests_without_a_query(stages):
+    tensors = inputs(stages, {"explain": True, "k": 5}, spread=0.4)
     tensors["HEADS"][0, 3] = [1e6, -1e6, 0]
-    ids, _, items, _ = answer(finalize, tensors)
+    ids, _, items, _ = answer(stages, tensors)
     row = dict(
-        zip((finalize._ids[r].decode() for r in tensors["CANDIDATES"][0, :COUNT]), tensors["HEADS"][0], strict=False)
+        zip(
+            (stages.finalize._ids[r].decode() for r in tensors["CANDIDATES"][0, :COUNT]),
+            tensors["HEADS"][0],
+            strict=False,
+        )
     )
     for item_id, item in zip(ids, items, strict=True):
         expected = [
@@ -129,22 +133,22 @@ def test_heads_are_probabilities_and_relevance_rests_without_a_query(finalize):
         assert list(item["heads"]) == list(HEADS)
         assert list(item["heads"].values()) == pytest.approx(expected)
     assert items[0]["heads"] == {"relevance": 1.0, "click": 0.0, "purchase": 0.5}
-    recommended = answer(finalize, inputs(options(explain=True), has_query=False))[2]
+    recommended = answer(stages, inputs(stages, {"explain": True}, has_query=False))[2]
     assert all(list(item["heads"]) == ["click", "purchase"] for item in recommended)
 
 
-def test_what_was_not_asked_for_is_not_told(finalize):
-    _, _, items, status = answer(finalize, inputs(options()))
+def test_what_was_not_asked_for_is_not_told(stages):
+    _, _, items, status = answer(stages, inputs(stages, {}))
     assert all(set(item) == {"fields"} for item in items)
     assert not {"rules", "explore"} & set(status)
 
 
-def test_an_exploring_list_tells_each_propensity_and_whom_it_placed(finalize):
+def test_an_exploring_list_tells_each_propensity_and_whom_it_placed(stages):
     asked = {"k": 5, "explore": {"rate": 0.5, "slots": [2, 5], "max_events": 1000}, "explain": True}
     explored = 0
     for seed in range(30):
         asked["explore"]["seed"] = seed
-        _, _, items, status = answer(finalize, inputs(options(**asked)))
+        _, _, items, status = answer(stages, inputs(stages, asked))
         placed = [item.get("placed") for item in items]
         assert all(0 < item["propensity"] <= 1 for item in items)
         assert items[0]["propensity"] == 1
@@ -156,10 +160,10 @@ def test_an_exploring_list_tells_each_propensity_and_whom_it_placed(finalize):
     assert 10 < explored < 50
 
 
-def test_a_pinned_item_that_retrieval_did_not_find_says_that_it_is_not_scored(finalize):
-    tensors = inputs(options(k=4, explain=True, rules=[{"pin": 1, "item_ids": ["i05", "i06"]}], fields=["title"]))
+def test_a_pinned_item_that_retrieval_did_not_find_says_that_it_is_not_scored(stages):
+    tensors = inputs(stages, {"k": 4, "explain": True, "rules": [{"pin": 1, "item_ids": ["i05", "i06"]}]})
     tensors["CANDIDATES"][0, :COUNT] = np.arange(6, 6 + COUNT)
-    ids, scores, items, status = answer(finalize, tensors)
+    ids, scores, items, status = answer(stages, tensors)
     assert ids[:2] == ["i05", "i06"]
     assert [item.get("scored", True) for item in items] == [False, True, True, True]
     assert [item.get("placed") for item in items] == ["pin", "pin", None, None]
@@ -171,10 +175,10 @@ def test_a_pinned_item_that_retrieval_did_not_find_says_that_it_is_not_scored(fi
     assert status["rules"] == [{"kind": "pin", "matched": 2, "placed": 2}]
 
 
-def test_a_boost_is_a_signal_in_standard_deviations(finalize):
-    plain = dict(zip(*answer(finalize, inputs(options(k=20)))[:2], strict=True))
-    asked = options(k=20, explain=True, rules=[{"boost": 2, "filter": {"category": "Food"}}])
-    ids, scores, items, _ = answer(finalize, inputs(asked))
+def test_a_boost_is_a_signal_in_standard_deviations(stages):
+    plain = dict(zip(*answer(stages, inputs(stages, {"k": 20}))[:2], strict=True))
+    asked = {"k": 20, "explain": True, "rules": [{"boost": 2, "filter": {"category": "Food"}}]}
+    ids, scores, items, _ = answer(stages, inputs(stages, asked))
     step = float(np.std(list(plain.values())))
     lifted = 0
     for item_id, score, item in zip(ids, scores, items, strict=True):
