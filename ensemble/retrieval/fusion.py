@@ -23,6 +23,7 @@ class ReciprocalRankFusion:
     def __init__(self, items: int, depth: int) -> None:
         self._position = np.full(items, -1, np.int32)
         self._depth = depth
+        self._denominators = K_RRF + np.arange(1, depth + 1)
 
     def fuse(self, lists: Mapping[str, Hits], weights: Mapping[str, float], limit: int) -> Evidence:
         """Joins the channels' lists.
@@ -42,20 +43,21 @@ class ReciprocalRankFusion:
         rows = named[position[named] == np.arange(len(named))]
         position[rows] = np.arange(len(rows), dtype=np.int32)
         fused = np.zeros(len(rows), np.float64)
+        for name, hits in lists.items():
+            fused[position[hits.rows[: self._depth]]] += weights[name] / self._denominators[: len(hits)]
+        kept = rows[np.argsort(-fused, kind="stable")[:limit]]
+        # From here on the table knows the candidates alone: of hundreds in a list, few are among them.
+        position[rows] = -1
+        position[kept] = np.arange(len(kept), dtype=np.int32)
         ranks: dict[str, NDArray[np.float32]] = {}
         scores: dict[str, NDArray[np.float32]] = {}
         for name, hits in lists.items():
             at = position[hits.rows]
-            fused[at[: self._depth]] += weights[name] / (K_RRF + np.arange(1, min(len(hits), self._depth) + 1))
             # A list longer than the depth still says where it has an item that another channel named.
             inside = np.flatnonzero(at >= 0)
-            ranks[name], scores[name] = np.full((2, len(rows)), np.nan, np.float32)
-            ranks[name][at[inside]] = inside
-            scores[name][at[inside]] = hits.scores[inside]
-        position[named] = -1
-        order = np.argsort(-fused, kind="stable")[:limit]
-        return Evidence(
-            rows[order],
-            {name: score[order] for name, score in scores.items()},
-            {name: rank[order] for name, rank in ranks.items()},
-        )
+            at = at[inside]
+            ranks[name], scores[name] = np.full((2, len(kept)), np.nan, np.float32)
+            ranks[name][at] = inside
+            scores[name][at] = hits.scores[inside]
+        position[kept] = -1
+        return Evidence(kept, scores, ranks)

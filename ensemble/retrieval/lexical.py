@@ -36,6 +36,8 @@ _QUERY_CHARACTERS = 300
 _FEW_ALLOWED = 2_000
 # How deep to look for rows that tie with the last one, and in the last tier.
 _TIE_ROWS, _LOOSE_TIE_ROWS = 4_096, 1_024
+# Rows asked for beyond those wanted: most ties with the last one end within them, and asking again costs more.
+_SPARE = 128
 _LOOSE = 256  # items found until which those with only some of the words are taken
 # A word that more than this share of the items (and more than _COMMON) hold says nothing by itself.
 _COMMON_SHARE = 0.1
@@ -47,6 +49,8 @@ class Lexical:
 
     Scores: 60 where a whole value (a title, a brand, one level of a category) equals the query, 30 where an item has
     all of its words, and below 30 for BM25.
+
+    One instance serves one thread.
 
     Args:
         index: The index.
@@ -66,6 +70,8 @@ class Lexical:
         self._place = np.arange(items, dtype=np.int64) if place is None else place
         self._schema = items_schema(len(index.boosts))
         self._vocabulary_schema = vocabulary_schema()
+        # A table of rows, cleaned after each use: faster than sorting two lists to compare them.
+        self._listed = np.zeros(items, np.bool_)
 
     def search(self, questions: Sequence[Question], depth: int) -> list[Hits]:
         """See `Channel`."""
@@ -87,7 +93,9 @@ class Lexical:
             # A tier also finds what the ones above it found. Leaving that out here lets tantivy skip blocks.
             tie_rows = _TIE_ROWS if base else _LOOSE_TIE_ROWS
             got, bm25 = self._collect(query, room + len(rows), question.allowed, allowed, tie_rows)
-            new = ~np.isin(got, rows)
+            self._listed[rows] = True
+            new = ~self._listed[got]
+            self._listed[rows] = False
             rows = np.concatenate([rows, got[new]])
             scores = np.concatenate([scores, base + WORDS_SCORE * bm25[new] / (bm25[new] + _HALF_WAY)])
         return Hits(rows[:depth].astype(np.int32), scores[:depth].astype(np.float32))
@@ -215,7 +223,7 @@ class Lexical:
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The `depth` best allowed rows of a query, ties by popularity, with their BM25."""
         items, searcher = self._index.items, self._index.searcher
-        limit = depth + 1
+        limit = depth + _SPARE
         if allowed is not None and count <= _FEW_ALLOWED:
             inside = Query.term_set_query(self._schema, "row", [int(row) for row in np.flatnonzero(allowed)])
             query = Query.boolean_query([(Occur.Must, query), (Occur.Must, Query.const_score_query(inside, 0.0))])

@@ -46,8 +46,7 @@ def shop(folder):
 
 
 def question(query, allowed=None):
-    none = np.empty(0)
-    return Question(query, np.zeros(2, np.float32), History(none, none, none), 0.0, allowed)
+    return Question(query, np.zeros(2, np.float32), History.empty(), 0.0, allowed)
 
 
 def rows(channel, query, depth=100, allowed=None):
