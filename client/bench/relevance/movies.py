@@ -31,8 +31,9 @@ from ensemble.retrieval.retriever import Candidates, Retriever
 from ensemble.text import normalise, render
 from export.training.text.candidates import TextData
 from export.training.text.cross_encoder import LIST_SIZE, logits, open_tower, train_text_tower
-from export.training.text.fitting import REPORT, Fit
+from export.training.text.fitting import Fit
 from export.training.text.pairs import LabelledQuery, Ranked, split
+from export.training.text.report import REPORT
 
 SEED = 13
 RERANKED = 40  # of the fused list
