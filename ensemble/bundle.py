@@ -13,13 +13,15 @@ from typing import Any
 from ensemble.features import FEATURES
 from ensemble.history import HistorySnapshot
 from ensemble.mapped import mapped
+from ensemble.pairs import PairTokens
 from ensemble.retrieval.index import CatalogIndex, Learned
 from ensemble.retrieval.items import Items, Records
 from ensemble.retrieval.popularity import Popularity
 from ensemble.spec import GraphSpec, SpecError
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
+PAIRS = "pairs"  # what the text tower reads, within `index/`
 
 
 class BundleError(RuntimeError):
@@ -119,6 +121,13 @@ class Bundle:
     def tokenizer(self) -> Path:
         """The encoder's `tokenizer.json`."""
         return self.root / "index" / "tokenizer.json"
+
+    @cached_property
+    def pairs(self) -> PairTokens | None:
+        """Joins queries and items for the ranker's text tower; None where the bundle has none."""
+        if not self.spec.text_candidates:
+            return None
+        return PairTokens.open(self.root / "index" / PAIRS, self.spec.pair_buckets, self.spec.pair_pad_token_id)
 
     @cached_property
     def items(self) -> Items:

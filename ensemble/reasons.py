@@ -17,7 +17,7 @@ from ensemble.wording import said
 # The same for every candidate of a request, so it explains no order; it goes into the base.
 _BASE = "request"
 USUAL = 0.05  # a price within 5 % of the usual one is neither above nor below it
-_SEQUENCE = "sequence"  # has a tower of its own and no features
+_TOWERS = ("reading", "sequence")  # signals that have towers of their own and no features
 _FIRST = {feature.signal: i for i, feature in reversed(list(enumerate(FEATURES)))}
 
 
@@ -66,8 +66,8 @@ def explain(
     """
     told: list[tuple[str, float | None, float, str]] = []
     for signal, part in zip(SIGNALS, parts.tolist(), strict=True):
-        if signal == _SEQUENCE:
-            told.append((signal, None, part, _sequence(features, reader, part)))
+        if signal in _TOWERS:
+            told.append((signal, None, part, _read_by_a_tower(signal, features, reader, part)))
         elif signal != _BASE:
             told.append((signal, _known(features[_FIRST[signal]]), part, _SENTENCES[signal](features, reader)))
     if moved is not None:
@@ -142,10 +142,11 @@ def _personal(features: NDArray[np.float32], reader: Reader) -> str:
     return said(reader.language, sentence, times=round(math.expm1(frequency)), days=days)
 
 
-def _sequence(features: NDArray[np.float32], reader: Reader, part: float) -> str:
-    if not _value(features, "has_history"):
-        return said(reader.language, "sequence_none")
-    return said(reader.language, "sequence" if part > 0 else "sequence_against")
+def _read_by_a_tower(signal: str, features: NDArray[np.float32], reader: Reader, part: float) -> str:
+    """A sentence for a tower, of which only is known which way it moved the score."""
+    if not _value(features, "has_query" if signal == "reading" else "has_history"):
+        return said(reader.language, f"{signal}_none")
+    return said(reader.language, signal if part > 0 else f"{signal}_against", query=reader.query)
 
 
 def _taste(features: NDArray[np.float32], reader: Reader) -> str:

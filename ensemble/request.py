@@ -25,9 +25,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     user_known: bool
     k: int
     now: float  # the request's own time, epoch seconds
-    rows: bytes  # of the history: item rows, int32
-    counts: bytes  # float32
-    last: bytes  # epoch seconds, int64
+    seen: bytes  # the history, see `History.pack`
     filter: dict[str, Any] | None
     weights: tuple[float, ...]  # of HEADS
     diversity: float
@@ -50,11 +48,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     @property
     def history(self) -> History:
         """What the user had before."""
-        return History(
-            np.frombuffer(self.rows, np.int32),
-            np.frombuffer(self.counts, np.float32),
-            np.frombuffer(self.last, np.int64),
-        )
+        return History.unpack(self.seen)
 
     @property
     def steered(self) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 
 from ensemble.contract import HEADS, nearest
 from ensemble.features import FEATURES, SIGNALS
+from ensemble.sequence import MOMENT
 
 DType = Literal["BYTES", "INT32", "INT64", "FP32"]
 Target = Literal["cpu", "cuda", "tensorrt"]
@@ -94,6 +95,10 @@ class GraphSpec:
         length_buckets: Token counts that queries are padded to. Few, since shapes never batch together.
         candidate_buckets: Candidate counts that the ranker gets.
         candidates: How many candidates are ranked when the deadline leaves time; a bucket.
+        events: How many of a user's latest items the ranker's sequence tower reads.
+        text_candidates: How many of the best candidates the ranker's text tower reads with the query; 0 has no tower.
+        pair_buckets: Token counts that (query, item text) pairs are padded to; the last cuts longer ones.
+        pair_pad_token_id: Token id that pads a pair.
         dense_texts: How many nearest distinct texts the dense channel takes; their items are the candidates.
         channel_depth: How many items of each channel take part in fusion.
         channel_weights: What each channel's vote counts in fusion, by kind of request; one left out is not asked.
@@ -111,6 +116,10 @@ class GraphSpec:
     length_buckets: tuple[int, ...] = (16, 32, 64, 128)
     candidate_buckets: tuple[int, ...] = (32, 64, 128, 256)
     candidates: int = 128
+    events: int = 32
+    text_candidates: int = 0
+    pair_buckets: tuple[int, ...] = (32, 64, 96)
+    pair_pad_token_id: int = 0
     dense_texts: int = 300
     channel_depth: int = 512
     channel_weights: Mapping[str, Mapping[str, float]] = field(
@@ -126,7 +135,7 @@ class GraphSpec:
     clock: Clock = "wall"
 
     def __post_init__(self) -> None:
-        for name in ("length_buckets", "candidate_buckets"):
+        for name in ("length_buckets", "candidate_buckets", "pair_buckets"):
             buckets = getattr(self, name)
             if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 1:
                 raise SpecError(f"spec.{name}: found {buckets}; allowed: increasing positive numbers")
@@ -143,6 +152,13 @@ class GraphSpec:
                     raise SpecError(f"spec.channel_weights.{kind}.{name}: unknown; known: {nearest(name, CHANNELS)}")
                 if not 0 <= weight < float("inf"):
                     raise SpecError(f"spec.channel_weights.{kind}.{name}: found {weight}; allowed: 0 or more")
+        if not 0 <= self.text_candidates <= self.candidate_buckets[0]:
+            raise SpecError(
+                f"spec.text_candidates: found {self.text_candidates}; allowed: 0 (no text tower) to "
+                f"{self.candidate_buckets[0]}, the fewest candidates that the ranker gets"
+            )
+        if not 1 <= self.events <= 1_024:
+            raise SpecError(f"spec.events: found {self.events}; allowed: 1 to 1,024")
         if "{query}" not in self.query_template:
             raise SpecError(f"spec.query_template: found {self.query_template!r}; allowed: a text with {{query}} in it")
 
@@ -173,6 +189,17 @@ class GraphSpec:
         embedding = Tensor("EMBEDDING", "FP32", (self.embedding_dim,))
         candidates = Tensor("CANDIDATES", "INT32", (-1,))
         features = Tensor("FEATURES", "FP32", (-1, len(FEATURES)))
+        # What the sequence tower reads: the candidates' text vectors, those of the user's latest items, and when and
+        # how often these were had.
+        vectors = Tensor("VECTORS", "FP32", (-1, self.embedding_dim))
+        events = Tensor("EVENTS", "FP32", (self.events, self.embedding_dim))
+        moments = Tensor("MOMENTS", "FP32", (self.events, MOMENT))
+        pairs = tuple(
+            Tensor(name, "INT64", (self.text_candidates, -1))
+            for name in ("PAIR_IDS", "PAIR_TYPES")
+            if self.text_candidates
+        )
+        towers = (features, vectors, events, moments, *pairs)
         retrieval = Tensor("RETRIEVAL", "BYTES", (1,))
         heads = Tensor("HEADS", "FP32", (-1, len(HEADS)))
         contributions = Tensor("CONTRIBUTIONS", "FP32", (-1, len(SIGNALS), len(HEADS)))
@@ -184,9 +211,9 @@ class GraphSpec:
             Stage("preprocess", "python", SEARCH_INPUTS, (*tokens, request), queue, instances=(1, 4)),
             Stage("encoder", "engine", tokens, (embedding,), queue, threads=0, on_device=True),
             # The index is held once a device, and the stage batches inside: more instances are more copies.
-            Stage("retrieve", "python", (embedding, request), (candidates, features, retrieval), queue,
+            Stage("retrieve", "python", (embedding, request), (candidates, *towers, retrieval), queue,
                   on_device=True),
-            Stage("ranker", "engine", (features,), (heads, contributions), queue, on_device=True),
+            Stage("ranker", "engine", towers, (heads, contributions), queue, on_device=True),
             Stage("finalize", "python", (candidates, features, heads, contributions, request, retrieval),
                   SEARCH_OUTPUTS, queue),
         )  # fmt: skip

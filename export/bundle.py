@@ -19,17 +19,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from ensemble.backends.session import open_session
-from ensemble.bundle import FORMAT, MANIFEST, Bundle, sha256
+from ensemble.bundle import FORMAT, MANIFEST, PAIRS, Bundle, sha256
 from ensemble.features import FEATURES
+from ensemble.pairs import PairTokens
 from ensemble.retrieval.index import CatalogIndex, Learned
 from ensemble.spec import Clock, GraphSpec
 from ensemble.text import query_text
 from export.embedding import Engine, embed_texts
-from export.encoder import VARIANTS, Encoder, OnnxEncoder, load_encoder, write_engines, write_fp16
+from export.encoder import VARIANTS, Encoder, OnnxEncoder, load_encoder, write_engines
 from export.index import index_catalog
 from export.learning import Shop, learn, popularity_before
 from export.model_config import ENGINE_FILES
@@ -37,9 +36,12 @@ from export.progress import Progress
 from export.repository import write_repository
 from export.search import fill_milvus, write_index, write_search
 from export.sources import Catalog, InputError, Interactions, RowReport, read_catalog, read_interactions
+from export.sources.cells import EVENTS
 from export.sources.rows import file_format
 from export.training.cases import CaseBuilder
-from export.training.model import Ranker, export_ranker
+from export.training.engine import RankerEngine, write_ranker
+from export.training.model import Ranker
+from export.training.text.tower import OpenedTower, PairReader, open_text_tower
 from export.training.train import TrainingReport, objective, train_ranker, tuned_weights
 from export.warmup import write_warmup
 
@@ -49,7 +51,6 @@ LIBRARIES = (
     *("faiss-cpu", "tantivy", "jieba", "implicit", "torch-geometric"),
 )
 PARITY_TEXTS = 256
-RANKER_TOLERANCE = 1e-4
 STALE_AFTER_DAYS = 30
 
 
@@ -73,6 +74,9 @@ class BundleSettings:
         engine: What embeds the texts: `plain` in this process, `ray` with Ray Data.
         ray_address: A Ray cluster's address; None starts Ray here.
         milvus: URI of a Milvus that takes the vectors; its token is the environment's FUSERANK_MILVUS_TOKEN.
+        text_tower: Folder or Hugging Face id of the ranker's text tower; None has none.
+        text_candidates: How many of the best candidates it reads.
+        cases: How many (user, query) pairs of each time window the ranker learns from.
         milvus_index: Milvus' name of the index, such as GPU_CAGRA; None is Milvus' own choice.
     """
 
@@ -92,6 +96,9 @@ class BundleSettings:
     ray_address: str | None = None
     milvus: str | None = None
     milvus_index: str | None = None
+    text_tower: str | None = None
+    text_candidates: int = 16
+    cases: int = 1_500
 
 
 def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]:
@@ -123,12 +130,19 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     catalog, log = _read(settings, progress)
     with progress.step("loading the encoder"):
         encoder = load_encoder(settings.encoder, settings.pooling)
-    spec = _spec(settings, encoder, log)
+    tower = None
+    if settings.text_tower:
+        with progress.step("loading the text tower"):
+            tower = open_text_tower(settings.text_tower)
+    spec = _spec(settings, encoder, tower, log)
     with progress.step("laying out texts"):
         typed = file_format(settings.catalog)[0] not in ("csv", "tsv")
         indexed = index_catalog(catalog, spec.text_template, typed)
     write_index(folder / "index", indexed, log)
     encoder.tokenizer.save(str(folder / "index" / "tokenizer.json"))
+    if tower:
+        with progress.step("tokenising texts for the text tower"):
+            PairTokens.write(folder / "index" / PAIRS, tower.tokenizer, indexed.texts, spec.pair_buckets[-1])
 
     encoder_folder, ranker_folder = (folder / "model_repository" / name / "1" for name in ("encoder", "ranker"))
     encoder_folder.mkdir(parents=True)
@@ -142,10 +156,13 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     shop = Shop(indexed.items, indexed.titles, indexed.created)
     search = write_search(folder / "index", indexed, log, shop, vectors, spec, settings.seed, progress)
 
-    ranker, trained, spec, search["fusion"] = _train(settings, spec, folder / "index", log, shop, exported, progress)
+    ranker, trained, spec, search["fusion"] = _train(
+        settings, spec, folder / "index", log, shop, exported, tower, progress
+    )
     spec = replace(spec, objective=objective(trained))
     with progress.step("exporting the ranker"):
-        ranker_report, ranker_ms = _write_ranker(ranker, ranker_folder, spec)
+        engine_of_ranker = RankerEngine(ranker, tower.tower if tower else None)
+        ranker_report, ranker_ms = write_ranker(engine_of_ranker, ranker_folder, spec)
     write_repository(folder / "model_repository", spec, engine)
 
     manifest: dict[str, Any] = {
@@ -160,12 +177,14 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
             "texts": len(indexed.texts),
             "users": len(log.user_ids),
             "events": len(log),
+            "purchases": int((log.event == EVENTS.index("purchase")).sum()),
         },
         "inputs": {
             "catalog": catalog.report.summary(),
             "interactions": log.report.summary(),
             "encoder": settings.encoder,
             "precision": settings.precision,
+            "text_tower": settings.text_tower,
         },
         "encoder": encoder_report,
         "embedding": embedding,
@@ -233,12 +252,16 @@ def _train(
     log: Interactions,
     shop: Shop,
     encoder: OnnxEncoder,
+    tower: OpenedTower | None,
     progress: Progress,
 ) -> tuple[Ranker, TrainingReport, GraphSpec, dict[str, Any]]:
     """Tunes the fusion, then trains the ranker on what it finds; returns also the tuned spec and its report."""
     catalog = CatalogIndex.open(index, shop.items, "cpu")
     builder = CaseBuilder(
-        catalog, spec, lambda queries: encoder.embed([query_text(spec.query_template, query) for query in queries])
+        catalog,
+        spec,
+        lambda queries: encoder.embed([query_text(spec.query_template, query) for query in queries]),
+        PairReader.open(tower, index / PAIRS, spec) if tower else None,
     )
     with tempfile.TemporaryDirectory() as earlier, progress.steps() as advanced:
         known: list[Learned] = []
@@ -256,11 +279,13 @@ def _train(
         weights, tuning = tuned_weights(log, shop, builder, learned_before, settings.seed, advanced)
         spec = replace(spec, channel_weights={**spec.channel_weights, **weights})
         builder = replace(builder, spec=spec)
-        ranker, report = train_ranker(log, shop, builder, learned_before, seed=settings.seed, advanced=advanced)
+        ranker, report = train_ranker(
+            log, shop, builder, learned_before, cases=settings.cases, seed=settings.seed, advanced=advanced
+        )
     return ranker, report, spec, tuning
 
 
-def _spec(settings: BundleSettings, encoder: Encoder, log: Interactions) -> GraphSpec:
+def _spec(settings: BundleSettings, encoder: Encoder, tower: OpenedTower | None, log: Interactions) -> GraphSpec:
     age_days = (time.time() - float(log.timestamp[-1])) / 86_400 if len(log) else 0.0
     clock: Clock = settings.clock if settings.clock != "auto" else "log" if age_days > STALE_AFTER_DAYS else "wall"
     return GraphSpec(
@@ -270,6 +295,8 @@ def _spec(settings: BundleSettings, encoder: Encoder, log: Interactions) -> Grap
         text_template=settings.text_template,
         query_template=settings.query_template,
         clock=clock,
+        text_candidates=settings.text_candidates if tower else 0,
+        pair_pad_token_id=tower.pad if tower else 0,
     )
 
 
@@ -296,39 +323,6 @@ def _embed(
             address=settings.ray_address,
             advanced=advanced,
         )
-
-
-def _write_ranker(ranker: Ranker, folder: Path, spec: GraphSpec) -> tuple[dict[str, Any], dict[str, float]]:
-    """Writes the ranker's engines; returns their agreement with torch and the time of each bucket in ms."""
-    folder.mkdir(parents=True)
-    path = folder / "model.onnx"
-    export_ranker(ranker, path)
-    write_fp16(path, folder / "model.fp16.onnx")
-    draw = np.random.default_rng(0)
-    features = draw.normal(size=(2, spec.candidates, len(FEATURES))).astype(np.float32)
-    features[draw.random(features.shape) < 0.3] = np.nan
-    with torch.no_grad():
-        expected = ranker(torch.from_numpy(features))[0].numpy()
-    report: dict[str, Any] = {"engines": {}}
-    for name in ("model.onnx", "model.fp16.onnx"):
-        found = open_session(folder / name, {}).run(["HEADS"], {"FEATURES": features})[0]
-        report["engines"][name] = {"max_abs_diff": float(np.abs(found - expected).max())}
-    difference = report["engines"]["model.onnx"]["max_abs_diff"]
-    if not difference <= RANKER_TOLERANCE:
-        raise RuntimeError(f"{path}: differs from torch by {difference:.2e}; allowed: {RANKER_TOLERANCE:.0e}")
-    session = open_session(path, {})
-    times = {str(size): _milliseconds(session, size) for size in spec.candidate_buckets}
-    return report, times
-
-
-def _milliseconds(session: Any, candidates: int) -> float:
-    features = np.zeros((1, candidates, len(FEATURES)), np.float32)
-    samples = []
-    for _ in range(30):
-        started = time.perf_counter()
-        session.run(["HEADS", "CONTRIBUTIONS"], {"FEATURES": features})
-        samples.append(time.perf_counter() - started)
-    return round(float(np.median(samples)) * 1_000, 3)
 
 
 def _spread(texts: Sequence[str], count: int) -> list[str]:

@@ -14,6 +14,7 @@ from ensemble.spec import GraphSpec, SpecError
 from ensemble.text import TemplateError
 from export.progress import Progress
 from export.sources.report import InputError
+from export.training.text.cli import app as train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -62,6 +63,13 @@ def bundle(
     milvus_index: Annotated[
         str | None, typer.Option(help="Index in Milvus, such as GPU_CAGRA; its own choice.")
     ] = None,
+    text_tower: Annotated[
+        str | None, typer.Option(help="Text tower of the ranker: what `export train text-tower` wrote, or a hub id.")
+    ] = None,
+    text_candidates: Annotated[int, typer.Option(min=1, help="How many of the best candidates it reads.")] = 16,
+    cases: Annotated[
+        int, typer.Option(min=50, help="(user, query) pairs of each time window that the ranker learns from.")
+    ] = 1_500,
     milvus: Annotated[
         str | None, typer.Option(help="URI of a Milvus that takes the vectors; its token: FUSERANK_MILVUS_TOKEN.")
     ] = None,
@@ -76,6 +84,7 @@ def bundle(
         settings = BundleSettings(
             catalog, interactions, encoder, out, precision, pooling, text_template, query_template, clock,
             max_bad_rows, seed, force, engine, ray_address, milvus, milvus_index,
+            text_tower, text_candidates, cases,
         )  # fmt: skip
         try:
             manifest = write_bundle(settings, Progress())
@@ -112,6 +121,9 @@ def repository(
     from export.repository import write_configs  # noqa: PLC0415
 
     write_configs(out, GraphSpec())
+
+
+app.add_typer(train, name="train")
 
 
 class _errors:  # noqa: N801  reads as the function that it is

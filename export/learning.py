@@ -46,7 +46,13 @@ def popularity_before(log: Interactions, shop: Shop, end: float) -> Popularity:
     before = log.timestamp < end
     places = {name: (codes[before], names) for name, (codes, names) in log.places.items()}
     return Popularity.of_log(
-        log.item[before], log.timestamp[before], len(shop.items), end, _known_by(shop.created, end), places
+        log.user[before],
+        log.item[before],
+        log.timestamp[before],
+        len(shop.items),
+        end,
+        _known_by(shop.created, end),
+        places,
     )
 
 

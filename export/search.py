@@ -29,7 +29,7 @@ def write_index(folder: Path, indexed: Indexed, log: Interactions) -> None:
     indexed.items.save(folder / "items")
     Records.save(folder / "items", indexed.records)
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
-    HistorySnapshot.of_log(user_ids, log.user, log.item, log.timestamp).save(folder / "history")
+    HistorySnapshot.of_log(user_ids, log.user, log.item, log.timestamp, log.places).save(folder / "history")
 
 
 def write_search(

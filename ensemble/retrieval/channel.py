@@ -67,6 +67,8 @@ class Question:
             `allowed` cannot be said as a filter.
         context: Where the question is asked: `region` and `store`, as far as known.
         near: Rows that the text channels found, best first, for the channels after them; None without a query.
+        also: Rows that are candidates whatever the channels find, such as pinned ones; None for none.
+        newcomers: How many of the channel `new` are candidates whatever the others find: exploring needs some.
     """
 
     query: str
@@ -77,6 +79,8 @@ class Question:
     condition: Mapping[str, Any] | None = None
     context: Mapping[str, str] | None = None
     near: NDArray[np.int32] | None = None
+    also: NDArray[np.int32] | None = None
+    newcomers: int = 0
 
 
 class Channel(Protocol):

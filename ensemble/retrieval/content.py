@@ -12,7 +12,6 @@ from ensemble.history import History
 from ensemble.retrieval.channel import Hits, Question
 from ensemble.retrieval.dense import Dense
 from ensemble.retrieval.items import Items
-from ensemble.retrieval.personal import recency_weights
 
 LONGEST_PROFILE = 128  # items of a history that make the profile, those with the most weight
 
@@ -46,7 +45,7 @@ class Content:
 
     def profile(self, seen: History, now: float) -> NDArray[np.float32]:
         """The L2-normalised mean of what was had, float32 `[dim]`."""
-        weights = recency_weights(seen, now)
+        weights = seen.weights(now)
         kept = np.argsort(-weights, kind="stable")[:LONGEST_PROFILE]
         mean = weights[kept] @ self._vectors[self._items.text[seen.rows[kept]]].astype(np.float32)
         profile: NDArray[np.float32] = mean / max(float(np.linalg.norm(mean)), 1e-12)

@@ -25,19 +25,28 @@ class ReciprocalRankFusion:
         self._depth = depth
         self._denominators = K_RRF + np.arange(1, depth + 1)
 
-    def fuse(self, lists: Mapping[str, Hits], weights: Mapping[str, float], limit: int) -> Evidence:
+    def fuse(
+        self,
+        lists: Mapping[str, Hits],
+        weights: Mapping[str, float],
+        limit: int,
+        also: NDArray[np.int32] | None = None,
+    ) -> Evidence:
         """Joins the channels' lists.
 
         Args:
             lists: Each channel's hits; as many of each as the fusion's depth count towards the fused score.
             weights: What each channel's vote counts.
             limit: How many candidates to keep.
+            also: Rows without repeats that are kept whatever their sum, at most `limit` of them; no channel need name
+                them.
 
         Returns:
             The candidates, best first, with every channel's rank and score of each. Equal sums keep the order in
             which the channels named them.
         """
-        named = np.concatenate([np.empty(0, np.int32), *(hits.rows[: self._depth] for hits in lists.values())])
+        must = np.empty(0, np.int32) if also is None else also[:limit]
+        named = np.concatenate([*(hits.rows[: self._depth] for hits in lists.values()), must])
         position = self._position
         position[named[::-1]] = np.arange(len(named) - 1, -1, -1, dtype=np.int32)
         rows = named[position[named] == np.arange(len(named))]
@@ -45,7 +54,11 @@ class ReciprocalRankFusion:
         fused = np.zeros(len(rows), np.float64)
         for name, hits in lists.items():
             fused[position[hits.rows[: self._depth]]] += weights[name] / self._denominators[: len(hits)]
-        kept = rows[np.argsort(-fused, kind="stable")[:limit]]
+        order = np.argsort(-fused, kind="stable")
+        if len(must):
+            due = np.isin(order, position[must])
+            order = order[due | (np.cumsum(~due) <= limit - len(must))]
+        kept = rows[order[:limit]]
         # From here on the table knows the candidates alone: of hundreds in a list, few are among them.
         position[rows] = -1
         position[kept] = np.arange(len(kept), dtype=np.int32)

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.history import History
+from ensemble.history import HALF_LIFE_DAYS, History
 from ensemble.mapped import mapped
 from ensemble.retrieval.channel import Hits, Question
 from ensemble.retrieval.entities import Entities
-from ensemble.retrieval.items import HALF_LIFE_DAYS
 from ensemble.retrieval.vectors import VectorSearch
 
 Vector = NDArray[np.float32]  # [dim]

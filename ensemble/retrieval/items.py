@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from ensemble.filters import Column, Columns
 from ensemble.history import find_row
 from ensemble.mapped import mapped
-
-HALF_LIFE_DAYS = 28.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,14 @@ class Items:
             return np.full(len(self), np.nan, np.float32)
         prices: NDArray[np.float32] = np.log1p(column.values).astype(np.float32)
         return prices
+
+    def without_price(self, rows: NDArray[np.bool_]) -> Items:
+        """The same catalogue, the price of some items unknown; `rows` is bool `[items]`."""
+        column = self.columns.by_name.get("price")
+        if column is None or column.kind != "number":
+            return self
+        priced = replace(column, values=np.where(rows, np.nan, column.values))
+        return replace(self, columns=Columns(len(self), {**self.columns.by_name, "price": priced}))
 
     @cached_property
     def category(self) -> NDArray[np.int32]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ensemble.history import HALF_LIFE_DAYS
 from ensemble.retrieval.channel import Hits, Question
-from ensemble.retrieval.items import HALF_LIFE_DAYS, Items
+from ensemble.retrieval.items import Items
 from ensemble.retrieval.popularity import Popularity
 
 FEW_EVENTS = 5

@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ensemble.history import History
 from ensemble.retrieval.channel import Hits, Question
-from ensemble.retrieval.items import HALF_LIFE_DAYS
-
-
-def recency_weights(seen: History, now: float) -> NDArray[np.float32]:
-    """Events with each item of a history, halved for every 28 days since the last, float32 `[items]`."""
-    days = np.maximum(now - seen.last, 0) / 86_400
-    weights: NDArray[np.float32] = (seen.counts * np.exp2(-days / HALF_LIFE_DAYS)).astype(np.float32)
-    return weights
 
 
 class Personal:
@@ -36,4 +26,4 @@ class Personal:
         if question.near is not None:
             # A table of rows instead of a sort: both lists are short and their range is known.
             keep = keep & np.isin(seen.rows, question.near, kind="table")
-        return Hits.best(seen.rows[keep], recency_weights(seen, question.now)[keep], depth)
+        return Hits.best(seen.rows[keep], seen.weights(question.now)[keep], depth)

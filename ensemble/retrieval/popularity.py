@@ -12,11 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.history import HALF_LIFE_DAYS
 from ensemble.mapped import mapped
-from ensemble.retrieval.items import HALF_LIFE_DAYS
 
 Places = tuple[NDArray[np.int32], Sequence[str]]  # the code of each event, -1 where unknown, and the codes' names
+_ITEM_ARRAYS = ("counts", "trend", "lately", "reach", "cycle", "latest", "arrived")
 _CONTEXT_ARRAYS = ("offsets", "rows", "weights", "totals")
+LATELY_HALF_LIFE_DAYS = 7.0
+LEAST_RETURNS = 3  # pairs of events that an item's cycle is believed from
+DAY = 86_400
 LONGEST_CONTEXT = 4_096  # items kept of one context, most events first: bounds memory and a request's work
 
 
@@ -54,6 +58,11 @@ class Popularity:
     Attributes:
         counts: Events, float32 `[items]`.
         trend: Events, each halved for every 28 days of its age, float32 `[items]`.
+        lately: Events, each halved for every 7 days of its age, float32 `[items]`.
+        reach: Distinct users, float32 `[items]`.
+        cycle: Mean days between two events of one user with the item on different days, NaN where fewer than
+            three such pairs are known, float32 `[items]`.
+        latest: The newest event, epoch seconds, NaN where there is none, float64 `[items]`.
         arrived: When the item came, epoch seconds: its `created_at`, else its first event; NaN where neither is
             known, float64 `[items]`.
         contexts: The same by place and time of day.
@@ -61,6 +70,10 @@ class Popularity:
 
     counts: NDArray[np.float32]
     trend: NDArray[np.float32]
+    lately: NDArray[np.float32]
+    reach: NDArray[np.float32]
+    cycle: NDArray[np.float32]
+    latest: NDArray[np.float64]
     arrived: NDArray[np.float64]
     contexts: Contexts = field(default_factory=Contexts)
 
@@ -86,11 +99,13 @@ class Popularity:
     def none(cls, items: int) -> Popularity:
         """That of a shop without a log."""
         zeros = np.zeros(items, np.float32)
-        return cls(zeros, zeros, np.full(items, np.nan))
+        unknown = np.full(items, np.nan)
+        return cls(zeros, zeros, zeros, zeros, unknown.astype(np.float32), unknown, unknown)
 
     @classmethod
     def of_log(
         cls,
+        user: NDArray[np.int32],
         rows: NDArray[np.int32],
         times: NDArray[np.int64],
         items: int,
@@ -101,6 +116,7 @@ class Popularity:
         """Counts a log.
 
         Args:
+            user: Number of each event's user `[events]`.
             rows: Item row of each event `[events]`.
             times: Epoch seconds of each event `[events]`.
             items: Size of the catalogue.
@@ -108,10 +124,11 @@ class Popularity:
             created: When each item was created, epoch seconds, NaN where unknown, float64 `[items]`.
             places: For each kind of place (`store`, `region`) its codes by event and its names.
         """
-        decay = np.exp2(-np.maximum(now - times, 0) / (HALF_LIFE_DAYS * 86_400)).astype(np.float32)
-        first = np.full(items, np.inf)
-        np.minimum.at(first, rows, times)
-        first[np.isinf(first)] = np.nan
+        age = np.maximum(now - times, 0) / DAY
+        decay = np.exp2(-age / HALF_LIFE_DAYS).astype(np.float32)
+        first, latest = np.full(items, np.nan), np.full(items, np.nan)
+        np.fmin.at(first, rows, times)
+        np.fmax.at(latest, rows, times)
         arrived = first if created is None else np.where(np.isnan(created), first, created)
         all_places = dict(places or {})
         if len(rows):
@@ -120,6 +137,9 @@ class Popularity:
         return cls(
             np.bincount(rows, minlength=items).astype(np.float32),
             np.bincount(rows, weights=decay, minlength=items).astype(np.float32),
+            np.bincount(rows, weights=np.exp2(-age / LATELY_HALF_LIFE_DAYS), minlength=items).astype(np.float32),
+            *_by_user(user, rows, times, items),
+            latest,
             arrived,
             _contexts(rows, decay, items, all_places),
         )
@@ -127,7 +147,7 @@ class Popularity:
     def save(self, folder: Path) -> None:
         """Writes one `.npy` an array, and the contexts' names."""
         folder.mkdir(parents=True)
-        for name in ("counts", "trend", "arrived"):
+        for name in _ITEM_ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self, name))
         for name in _CONTEXT_ARRAYS:
             np.save(folder / f"contexts.{name}.npy", getattr(self.contexts, name))
@@ -141,8 +161,25 @@ class Popularity:
             {name: at for at, name in enumerate(names)},
             *(mapped(folder / f"contexts.{name}.npy") for name in _CONTEXT_ARRAYS),
         )
-        counts, trend, arrived = (mapped(folder / f"{name}.npy") for name in ("counts", "trend", "arrived"))
-        return cls(counts, trend, arrived, contexts)
+        return cls(**{name: mapped(folder / f"{name}.npy") for name in _ITEM_ARRAYS}, contexts=contexts)
+
+
+def _by_user(
+    user: NDArray[np.int32], rows: NDArray[np.int32], times: NDArray[np.int64], items: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Distinct users of each item, and the mean days until one of them has it again; float32 `[items]` both."""
+    day = times // DAY
+    order = np.lexsort((day, rows, user))
+    user, rows, day = user[order], rows[order], day[order]
+    again = (user[1:] == user[:-1]) & (rows[1:] == rows[:-1])
+    first = np.concatenate([np.ones(min(len(user), 1), np.bool_), ~again])
+    reach = np.bincount(rows[first], minlength=items).astype(np.float32)
+    gaps = day[1:] - day[:-1]
+    returns = again & (gaps > 0)
+    count = np.bincount(rows[1:][returns], minlength=items)
+    total = np.bincount(rows[1:][returns], weights=gaps[returns], minlength=items)
+    cycle = np.where(count >= LEAST_RETURNS, total / np.maximum(count, 1), np.nan)
+    return reach, cycle.astype(np.float32)
 
 
 def hour_of(times: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.features import Evidence, FloatArray, Taste, featurise
+from ensemble.features import Evidence, Featuriser, FloatArray
 from ensemble.retrieval.channel import Channel, ChannelUnavailableError, Hits, Question
 from ensemble.retrieval.collaborative import Collaborative
 from ensemble.retrieval.content import Content
@@ -20,7 +20,9 @@ from ensemble.retrieval.lexical import WORDS_SCORE, Lexical
 from ensemble.retrieval.new import New
 from ensemble.retrieval.personal import Personal
 from ensemble.retrieval.trending import Trending
+from ensemble.sequence import latest, moments
 from ensemble.spec import GraphSpec
+from ensemble.taste import Taste
 
 TEXT_CHANNELS = ("dense", "lexical")
 # With a query, the other channels choose among what matches it about as well as the best match does.
@@ -35,12 +37,18 @@ class Candidates:
     Attributes:
         rows: Item rows, best fused first, int32 `[candidates]`.
         features: float32 `[candidates, features]`.
+        texts: Row of each candidate's text vector, int32 `[candidates]`.
+        events: Rows of the text vectors of the user's latest items, newest first, int32, `spec.events` at most.
+        moments: When and how often those were had, see `ensemble.sequence`, float32 `[events, 3]`.
         found: How many each channel found, and `fused`.
         degraded: What could not be asked, such as `channel:dense`.
     """
 
     rows: NDArray[np.int32]
     features: FloatArray
+    texts: NDArray[np.int32]
+    events: NDArray[np.int32]
+    moments: FloatArray
     found: dict[str, int]
     degraded: list[str]
 
@@ -70,6 +78,7 @@ class Retriever:
     def __init__(self, catalog: CatalogIndex, learned: Learned, spec: GraphSpec, dense: Channel | None = None) -> None:
         self.items, self.popularity = catalog.items, learned.popularity
         self._vectors, self._spec = catalog.vectors, spec
+        self._featurise = Featuriser(catalog.items, learned.popularity)
         self._channels = channels(catalog, learned, spec, dense)
         self._fusion = ReciprocalRankFusion(len(catalog.items), spec.channel_depth)
 
@@ -110,7 +119,13 @@ class Retriever:
                 if (channel.name in TEXT_CHANNELS) != (group is not None):
                     continue
                 weights = self._spec.channel_weights
-                mine = [i for i, kind in enumerate(kinds) if everything or weights[kind].get(channel.name, 0.0) > 0]
+                mine = [
+                    i
+                    for i, kind in enumerate(kinds)
+                    if everything
+                    or weights[kind].get(channel.name, 0.0) > 0
+                    or (channel.name == New.name and questions[i].newcomers)
+                ]
                 # The text channels also say what the others choose from.
                 depth = self._spec.channel_depth * (2 if group else 1)
                 if not mine:
@@ -124,24 +139,46 @@ class Retriever:
                     lists[i][channel.name] = each
         return lists, degraded
 
-    def fused(self, lists: Mapping[str, Hits], weights: Mapping[str, float], limit: int) -> Evidence:
-        """One list from the channels' lists."""
-        return self._fusion.fuse(lists, {name: weights.get(name, 0.0) for name in lists}, limit)
+    def fused(
+        self,
+        lists: Mapping[str, Hits],
+        weights: Mapping[str, float],
+        limit: int,
+        also: NDArray[np.int32] | None = None,
+    ) -> Evidence:
+        """One list from the channels' lists; `also` is kept in it, see `ReciprocalRankFusion.fuse`."""
+        return self._fusion.fuse(lists, {name: weights.get(name, 0.0) for name in lists}, limit, also)
 
     def _described(
         self, question: Question, lists: dict[str, Hits], weights: Mapping[str, float], limit: int, degraded: list[str]
     ) -> Candidates:
-        evidence = self.fused(lists, weights, limit)
+        evidence = self.fused(lists, weights, limit, _also(question, lists, limit))
         if question.query and len(evidence.rows):
             # Also of those that another channel found: the ranker compares like with like.
             texts = self._vectors[self.items.text[evidence.rows]].astype(np.float32)
             evidence.scores["dense"] = texts @ question.embedding
-        taste = Taste.of(question.seen, self.items)
-        features = featurise(evidence, taste, self.items, self.popularity, question.now, bool(question.query))
+        taste = Taste.of(question.seen, self.items, question.now)
+        features = self._featurise(evidence, taste, question.now, bool(question.query))
         found = {name: min(len(hits), self._spec.channel_depth) for name, hits in lists.items()}
         # Another request of the batch may have asked a channel that this one does without.
         missed = [name for name in degraded if weights.get(name.removeprefix("channel:"), 0.0) > 0]
-        return Candidates(evidence.rows, features, found | {"fused": len(evidence.rows)}, missed)
+        kept = latest(question.seen, self._spec.events)
+        return Candidates(
+            evidence.rows,
+            features,
+            self.items.text[evidence.rows],
+            self.items.text[question.seen.rows[kept]],
+            moments(question.seen, kept, question.now, self._spec.events),
+            found | {"fused": len(evidence.rows)},
+            missed,
+        )
+
+
+def _also(question: Question, lists: Mapping[str, Hits], limit: int) -> NDArray[np.int32] | None:
+    """The rows that stay candidates whatever their fused score; of newcomers, at most a quarter of all."""
+    new = lists.get(New.name, Hits.none()).rows[: min(question.newcomers, limit // 4)]
+    asked = new if question.also is None else np.concatenate([question.also, new[~np.isin(new, question.also)]])
+    return asked if len(asked) else None
 
 
 def kind_of(question: Question) -> str:

@@ -106,17 +106,16 @@ class Preprocess:
             exploration.check(options.explore, options.k)
         timestamp = options.context.timestamp
         now = self._default_time() if timestamp is None else epoch_seconds(timestamp)
-        history, known, unknown = self._history(user, options, now)
+        row = self._bundle.histories.row(user) if user else -1
+        history, unknown = self._history(row, options, now)
         return _Row(
             text,
             ResolvedRequest(
                 has_query=bool(text),
-                user_known=known,
+                user_known=row >= 0,
                 k=options.k,
                 now=now,
-                rows=history.rows.tobytes(),
-                counts=history.counts.tobytes(),
-                last=history.last.tobytes(),
+                seen=history.pack(),
                 filter=options.filter,
                 weights=head_weights(self._weights(options), bool(text)),
                 diversity=options.diversity,
@@ -124,11 +123,7 @@ class Preprocess:
                 explain=options.explain,
                 fields=self._default_fields if options.fields is None else options.fields,
                 query=query,
-                context={
-                    kind: place
-                    for kind, place in (("region", options.context.region), ("store", options.context.store))
-                    if place
-                },
+                context=self._places(row, options),
                 history_unknown=unknown,
                 degraded=[],
                 started_ns=started,
@@ -141,14 +136,19 @@ class Preprocess:
             ),
         )
 
-    def _history(self, user: str, options: Options, now: float) -> tuple[History, bool, int]:
-        """The history to answer with, whether the user is known, and how many given item ids are not."""
-        stored = self._bundle.histories.of(user) if user else None
+    def _history(self, user: int, options: Options, now: float) -> tuple[History, int]:
+        """The history to answer with, and how many given item ids are not known; `user` is -1 for somebody new."""
         if options.history is None:
-            return stored or History.empty(), stored is not None, 0
+            return self._bundle.histories.at(user) if user >= 0 else History.empty(), 0
         rows = [self._bundle.items.row(item_id) for item_id in options.history]
         known = [row for row in rows if row >= 0]
-        return History.of_rows(known, now), stored is not None, len(rows) - len(known)
+        return History.of_rows(known, now), len(rows) - len(known)
+
+    def _places(self, user: int, options: Options) -> dict[str, str]:
+        """Where the question is asked; where the request names no place, where this user usually is."""
+        given = {"region": options.context.region, "store": options.context.store}
+        named = {kind: place for kind, place in given.items() if place}
+        return named or (self._bundle.histories.places(user) if user >= 0 else {})
 
     def _weights(self, options: Options) -> tuple[float, ...]:
         return options.objective.weights() if options.objective else self._default_weights

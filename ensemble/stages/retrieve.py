@@ -25,6 +25,7 @@ from ensemble.retrieval.retriever import Candidates, Retriever
 from ensemble.text import normalise
 from ensemble.triton import Tensors, strings
 
+NEWCOMERS = 16  # candidates that an exploring request has of the channel `new`, whatever the others find
 RESERVE_MS = 2.0  # an allowance for finalize (0.3 ms in docs/reports/demo.json) and the hops around it
 
 
@@ -63,7 +64,8 @@ class Retrieve:
                 [request.encode(RetrievalTrace(c.found, [*c.degraded, *cut], started, time.monotonic_ns()))]
                 for c, cut in zip(found[mine], cuts[mine], strict=True)
             ]
-            out.append({**self._padded(found[mine]), "RETRIEVAL": strings(traces)})
+            read = self._pairs(questions[mine], found[mine])
+            out.append({**self._padded(found[mine]), **read, "RETRIEVAL": strings(traces)})
         return out
 
     def _found(self, questions: Sequence[Question], limits: Sequence[int], kinds: Sequence[str]) -> list[Candidates]:
@@ -92,7 +94,19 @@ class Retrieve:
             # What was had is no condition on fields.
             None if resolved.exclude_seen else resolved.filter,
             resolved.context,
+            also=self._pinned(resolved, allowed) if resolved.rules else None,
+            newcomers=NEWCOMERS if resolved.explore else 0,
         )
+
+    def _pinned(self, resolved: ResolvedRequest, allowed: Mask | None) -> NDArray[np.int32]:
+        """Items that rules pin by id and that the request lets be shown, as many as there are places for."""
+        found: dict[int, None] = {}
+        for rule in resolved.rules:
+            if rule.pin is not None:
+                rows = [self._bundle.items.row(item_id) for item_id in rule.item_ids or ()]
+                shown = [row for row in rows if row >= 0 and (allowed is None or allowed[row])]
+                found |= dict.fromkeys(shown[: resolved.k - rule.pin + 1])
+        return np.asarray(list(found), np.int32)[: resolved.k]
 
     def _computed_mask(self, condition: str) -> Mask:
         columns = self._bundle.items.columns
@@ -109,16 +123,41 @@ class Retrieve:
         depth = max(fits, default=least)
         return depth, depth < wanted
 
+    def _pairs(self, questions: Sequence[Question], found: Sequence[Candidates]) -> dict[str, NDArray[Any]]:
+        """The (query, item text) pairs of each request's best candidates, where the bundle has a text tower."""
+        pairs, count = self._bundle.pairs, self._spec.text_candidates
+        if pairs is None:
+            return {}
+        joined = [
+            pairs.joined(question.query, candidates.texts[:count]) if question.query else []
+            for question, candidates in zip(questions, found, strict=True)
+        ]
+        ids, types = pairs.padded(joined, count)
+        return {"PAIR_IDS": ids, "PAIR_TYPES": types}
+
     def _padded(self, found: Sequence[Candidates]) -> dict[str, NDArray[Any]]:
-        """Candidates `[rows, K]` (-1 pads) and features `[rows, K, F]` (NaN pads) in the bucket that holds all."""
+        """Candidates `[rows, K]` and what the ranker reads of them, in the bucket that holds all.
+
+        -1 pads candidates, NaN features, 0 the rest.
+        """
         longest = max(len(candidates.rows) for candidates in found)
         size = next(bucket for bucket in self._spec.candidate_buckets if bucket >= longest)
         rows = np.full((len(found), size), -1, np.int32)
         features = np.full((len(found), size, len(FEATURES)), np.nan, np.float32)
+        vectors = np.zeros((len(found), size, self._spec.embedding_dim), np.float32)
+        events = np.zeros((len(found), self._spec.events, self._spec.embedding_dim), np.float32)
         for i, candidates in enumerate(found):
-            rows[i, : len(candidates.rows)] = candidates.rows
-            features[i, : len(candidates.rows)] = candidates.features
-        return {"CANDIDATES": rows, "FEATURES": features}
+            count = len(candidates.rows)
+            rows[i, :count], features[i, :count] = candidates.rows, candidates.features
+            vectors[i, :count] = self._bundle.vectors[candidates.texts]
+            events[i, : len(candidates.events)] = self._bundle.vectors[candidates.events]
+        return {
+            "CANDIDATES": rows,
+            "FEATURES": features,
+            "VECTORS": vectors,
+            "EVENTS": events,
+            "MOMENTS": np.stack([candidates.moments for candidates in found]),
+        }
 
 
 def _milvus(bundle: Bundle) -> Channel | None:

@@ -6,8 +6,8 @@ window. Nothing of the window itself reaches a feature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -16,17 +16,21 @@ from numpy.typing import NDArray
 
 from ensemble.contract import HEADS
 from ensemble.features import FEATURES
-from ensemble.filters import CATEGORY_SEPARATOR
+from ensemble.filters import CATEGORY_SEPARATOR, Mask
 from ensemble.history import History, HistorySnapshot
 from ensemble.retrieval.channel import Question
 from ensemble.retrieval.index import CatalogIndex, Learned
 from ensemble.retrieval.items import Items
-from ensemble.retrieval.retriever import Retriever
+from ensemble.retrieval.retriever import Candidates, Retriever
+from ensemble.sequence import MOMENT
 from ensemble.spec import GraphSpec
 from ensemble.text import normalise
 from export.sources.interactions import EVENTS, Interactions
 
-Kind = Literal["query", "user", "both"]
+# `discover` is a recommendation of what the user has not had before.
+Kind = Literal["query", "user", "both", "discover"]
+KINDS: tuple[Kind, ...] = ("query", "user", "both", "discover")
+Read = Callable[[Sequence[str], Sequence[NDArray[np.int32]]], list[NDArray[np.float32]]]  # queries, texts of each
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 PURCHASE = EVENTS.index("purchase")
 
@@ -37,15 +41,47 @@ class Cases:
 
     Attributes:
         kinds: What each request held, `[cases]`.
+        rows: The candidates, -1 where there are fewer, int32 `[cases, K]`.
         features: float32 `[cases, K, F]`, NaN where missing.
+        texts: Rows of the candidates' text vectors, -1 where there are fewer, int32 `[cases, K]`.
+        events: Rows of the text vectors of the user's latest items, -1 where there are fewer, int32 `[cases, N]`.
+        moments: See `ensemble.sequence.moments`, float32 `[cases, N, 3]`.
+        reading: The text tower's logits, NaN for candidates that it has not read, float32 `[cases, K]`.
         labels: 1, 0, or NaN where a head has no label, float32 `[cases, K, H]`.
-        present: Which candidates are real, bool `[cases, K]`.
     """
 
     kinds: NDArray[np.str_]
+    rows: NDArray[np.int32]
     features: NDArray[np.float32]
+    texts: NDArray[np.int32]
+    events: NDArray[np.int32]
+    moments: NDArray[np.float32]
+    reading: NDArray[np.float32]
     labels: NDArray[np.float32]
-    present: NDArray[np.bool_]
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which candidates are real, bool `[cases, K]`."""
+        return self.rows >= 0
+
+    @classmethod
+    def blank(cls, kinds: Sequence[str], candidates: int, events: int) -> Cases:
+        """Cases to be filled in: no candidates, nothing known."""
+        count = len(kinds)
+        return cls(
+            np.asarray(kinds, np.str_),
+            np.full((count, candidates), -1, np.int32),
+            np.full((count, candidates, len(FEATURES)), np.nan, np.float32),
+            np.full((count, candidates), -1, np.int32),
+            np.full((count, events), -1, np.int32),
+            np.zeros((count, events, MOMENT), np.float32),
+            np.full((count, candidates), np.nan, np.float32),
+            np.full((count, candidates, len(HEADS)), np.nan, np.float32),
+        )
+
+    def part(self, which: slice | NDArray[np.bool_]) -> Cases:
+        """Some of the cases."""
+        return Cases(*(getattr(self, each.name)[which] for each in fields(self)))
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -53,12 +89,7 @@ class Cases:
     @classmethod
     def joined(cls, parts: Sequence[Cases]) -> Cases:
         """Puts several sets of cases together."""
-        return cls(
-            np.concatenate([p.kinds for p in parts]),
-            np.concatenate([p.features for p in parts]),
-            np.concatenate([p.labels for p in parts]),
-            np.concatenate([p.present for p in parts]),
-        )
+        return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
 
 
 @dataclass(frozen=True)
@@ -73,6 +104,7 @@ class Ask:
         relevant: Item rows relevant to the query; None where unknown.
         clicked: Item rows the user then touched; None where unknown.
         purchased: Item rows the user then bought; None where unknown.
+        places: Where the user usually was before, by kind of place.
     """
 
     kind: Kind
@@ -82,6 +114,7 @@ class Ask:
     relevant: NDArray[np.int32] | None
     clicked: NDArray[np.int32] | None
     purchased: NDArray[np.int32] | None
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 class Relevance:
@@ -132,98 +165,137 @@ class CaseBuilder:
     catalog: CatalogIndex
     spec: GraphSpec
     embed: Embed
+    read: Read | None = None  # the text tower
 
     def build(
         self, asks: Sequence[Ask], learned: Learned, advanced: Callable[[int], None] = lambda count: None
     ) -> Cases:
         """Retrieves and featurises; `advanced` is called with the number of asks done."""
-        retriever = Retriever(self.catalog, learned, self.spec)
+        # What the catalogue says of an item today it may not have said before anybody had it: a price, if it comes
+        # from sales, would tell which items are going to be sold.
+        unsold = learned.popularity.counts == 0
+        items = self.catalog.items.without_price(unsold) if unsold.any() and not unsold.all() else self.catalog.items
+        retriever = Retriever(replace(self.catalog, items=items), learned, self.spec)
         everything = self.questions(asks)
-        size = self.spec.candidates
-        features = np.full((len(asks), size, len(FEATURES)), np.nan, np.float32)
-        labels = np.full((len(asks), size, len(HEADS)), np.nan, np.float32)
-        present = np.zeros((len(asks), size), np.bool_)
+        cases = Cases.blank([ask.kind for ask in asks], self.spec.candidates, self.spec.events)
         for start in range(0, len(asks), 64):
-            part = asks[start : start + 64]
-            found_of_part = retriever.retrieve(everything[start : start + 64], [size] * len(part))
-            for i, found in enumerate(found_of_part, start):
-                count = len(found.rows)
-                features[i, :count], present[i, :count] = found.features, True
-                ask = asks[i]
-                for head, right in enumerate((ask.relevant, ask.clicked, ask.purchased)):
-                    if right is not None:
-                        labels[i, :count, head] = np.isin(found.rows, right)
+            part = everything[start : start + 64]
+            everyone = retriever.retrieve(part, [self.spec.candidates] * len(part))
+            for i, found in enumerate(everyone, start):
+                self._fill(cases, i, found, asks[i])
+            if self.read is not None and self.spec.text_candidates:
+                asking = [i for i, question in enumerate(part) if question.query]
+                texts = [everyone[i].texts[: self.spec.text_candidates] for i in asking]
+                for i, logits in zip(asking, self.read([part[i].query for i in asking], texts), strict=True):
+                    cases.reading[start + i, : len(logits)] = logits
             advanced(len(part))
-        return Cases(np.asarray([a.kind for a in asks]), features, labels, present)
+        return cases
+
+    @staticmethod
+    def _fill(cases: Cases, i: int, found: Candidates, ask: Ask) -> None:
+        count = len(found.rows)
+        cases.rows[i, :count], cases.features[i, :count], cases.texts[i, :count] = (
+            *(found.rows, found.features),
+            found.texts,
+        )
+        cases.events[i, : len(found.events)], cases.moments[i] = found.events, found.moments
+        for head, right in enumerate((ask.relevant, ask.clicked, ask.purchased)):
+            if right is not None:
+                cases.labels[i, :count, head] = np.isin(found.rows, right)
 
     def questions(self, asks: Sequence[Ask]) -> list[Question]:
         """The asks as channels see them."""
         queries = sorted({ask.query for ask in asks if ask.query})
         vector = dict(zip(queries, self.embed(queries), strict=True)) if queries else {}
         nothing = np.zeros(self.spec.embedding_dim, np.float32)
-        return [Question(normalise(a.query), vector.get(a.query, nothing), a.seen, a.now) for a in asks]
+        return [
+            Question(
+                normalise(a.query),
+                vector.get(a.query, nothing),
+                a.seen,
+                a.now,
+                allowed=self._not_seen(a.seen) if a.kind == "discover" else None,
+                context=a.places,
+            )
+            for a in asks
+        ]
+
+    def _not_seen(self, seen: History) -> Mask:
+        allowed = np.ones(len(self.catalog.items), np.bool_)
+        allowed[seen.rows] = False
+        return allowed
 
 
 def window_asks(log: Interactions, relevance: Relevance, start: float, end: float, count: int, seed: int) -> list[Ask]:
-    """Asks of one time window, each as a search with a user, a search without, and a recommendation.
+    """Asks of one time window: searches with a user, a third as many without, and recommendations.
 
     Args:
         log: The whole log; only what lies before `start` is seen by the asks.
         relevance: What counts as relevant where the log has no queries.
         start: First moment of the window, epoch seconds.
         end: First moment after it.
-        count: How many (user, query) pairs to draw at most.
+        count: How many (user, query) pairs to draw at most; their users each ask twice for a recommendation, once
+            for anything and once for what is new to them.
         seed: Of the draw.
 
     Returns:
         The asks.
     """
-    before, inside = log.timestamp < start, (log.timestamp >= start) & (log.timestamp < end)
-    user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
-    past = HistorySnapshot.of_log(user_ids, log.user[before], log.item[before], log.timestamp[before])
+    past, inside = snapshot_before(log, start), (log.timestamp >= start) & (log.timestamp < end)
     done = pd.DataFrame(
         {
             "user": log.user[inside],
             "item": log.item[inside],
             "bought": log.event[inside] == PURCHASE,
             "query": relevance.queries(log.item[inside], np.random.default_rng(seed)),
+            "logged": log.query[inside] >= 0,
         }
     )
     logged = log.query[inside]
     done.loc[logged >= 0, "query"] = np.asarray([*log.queries, ""], object)[logged[logged >= 0]]
-    under_query = done[logged >= 0].groupby("query")["item"].unique()
+    under_query = done[done["logged"]].groupby("query")["item"].unique()
     has_purchases = bool((log.event == PURCHASE).any())
     pairs = done[["user", "query"]].drop_duplicates()
     pairs = pairs.sample(min(count, len(pairs)), random_state=seed)
-    of_user = dict(iter(done.merge(pairs[["user"]].drop_duplicates(), on="user").groupby("user")))
+    of_user = dict(iter(done[done["user"].isin(pairs["user"])].groupby("user")))
 
-    def asks() -> Iterator[Ask]:
-        for user, query in pairs.itertuples(index=False):
-            mine = of_user[user]
-            seen = past.at(int(user))
-            here = mine[mine["query"] == query]
-            yield _ask("user", "", seen, start, None, mine, has_purchases)
-            if query:
-                taken = under_query.get(query)
-                relevant = relevance.of(query) if taken is None else np.asarray(taken, np.int32)
-                yield _ask("both", query, seen, start, relevant, here, has_purchases)
-                yield _ask("query", query, History.empty(), start, relevant, here, has_purchases)
+    def ask(kind: Kind, query: str, user: int, relevant: NDArray[np.int32] | None, had: pd.DataFrame) -> Ask:
+        clicked = had["item"].to_numpy(np.int32)
+        purchased = had["item"][had["bought"]].to_numpy(np.int32) if has_purchases else None
+        known = kind != "query"
+        seen, places = (past.at(user), past.places(user)) if known else (History.empty(), {})
+        return Ask(kind, query, seen, start, relevant, clicked, purchased, places)
 
-    return list(asks())
+    def searches() -> Iterator[Ask]:
+        for number, (user, query) in enumerate(pairs.itertuples(index=False)):
+            if not query:
+                continue
+            mine, taken = of_user[user], under_query.get(query)
+            if taken is None:
+                # The query was made up: all that the user then had of what it means answers it.
+                relevant = relevance.of(query)
+                here = mine[mine["item"].isin(relevant)]
+            else:
+                relevant, here = np.asarray(taken, np.int32), mine[mine["query"] == query]
+            yield ask("both", query, int(user), relevant, here)
+            if number % 3 == 0:
+                yield ask("query", query, int(user), relevant, here)
+
+    def recommendations() -> Iterator[Ask]:
+        for user in pairs["user"].unique():
+            yield ask("user", "", int(user), None, of_user[user])
+            fresh = of_user[user][~of_user[user]["item"].isin(past.at(int(user)).rows)]
+            yield ask("discover", "", int(user), None, fresh)
+
+    return [*searches(), *recommendations()]
 
 
-def _ask(
-    kind: Kind,
-    query: str,
-    seen: History,
-    now: float,
-    relevant: NDArray[np.int32] | None,
-    done: pd.DataFrame,
-    has_purchases: bool,
-) -> Ask:
-    clicked = done["item"].to_numpy(np.int32)
-    purchased = done["item"][done["bought"]].to_numpy(np.int32) if has_purchases else None
-    return Ask(kind, query, seen, now, relevant, clicked, purchased)
+def snapshot_before(log: Interactions, moment: float) -> HistorySnapshot:
+    """Every user's history as it was before a moment, epoch seconds."""
+    before = log.timestamp < moment
+    user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
+    places = {kind: (codes[before], names) for kind, (codes, names) in log.places.items()}
+    return HistorySnapshot.of_log(user_ids, log.user[before], log.item[before], log.timestamp[before], places)
 
 
 def catalog_asks(items: Items, relevance: Relevance, count: int, seed: int) -> list[Ask]:

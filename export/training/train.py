@@ -8,13 +8,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.metrics import ndcg_score
-from torch import Tensor, nn
 
 from ensemble.contract import HEADS
-from ensemble.features import FEATURES, POSITION, SIGNALS
 from ensemble.request import head_weights
 from ensemble.retrieval.index import Learned
 from ensemble.retrieval.popularity import Popularity
@@ -22,16 +19,15 @@ from ensemble.retrieval.retriever import Retriever
 from export.learning import Shop
 from export.sources.interactions import Interactions
 from export.training.cases import Ask, CaseBuilder, Cases, Relevance, catalog_asks, window_asks
+from export.training.fit import MIN_POSITIVES, FitSettings, fit, predicted
 from export.training.model import Ranker
 from export.tuning import recall, tune_weights
 
 DAY = 86_400.0
 MIN_CASES = 50  # below this a network learns noise; what is not learned stays silent
-MIN_POSITIVES = 20
+WINDOWS = 4  # of time; all but the last are learned from
 LONGEST_WINDOW_DAYS = 28.0
-EPOCHS = 12
-BATCH = 64
-PATIENCE = 3
+FIT = FitSettings()
 _CUT = 10
 LearnedBefore = Callable[[float], Learned]
 
@@ -47,6 +43,7 @@ class TrainingReport:
         window_days: Length of each time window.
         heads: Positive labels in training by head; a head with none is not trained and weighs nothing.
         ndcg_at_10: On the validation cases, by kind of request: the ranker's and that of fusion alone.
+        losses: By epoch, on the cases learned from (`loss`) and on the later ones (`eval_loss`).
         note: What a reader should know.
     """
 
@@ -56,6 +53,7 @@ class TrainingReport:
     window_days: float
     heads: dict[str, int]
     ndcg_at_10: dict[str, dict[str, Any]]
+    losses: list[dict[str, float]]
     note: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,56 +68,64 @@ def train_ranker(
     learned_before: LearnedBefore,
     *,
     cases: int = 1_500,
+    settings: FitSettings = FIT,
     seed: int = 13,
     advanced: Callable[[str, int, int], None] = lambda step, done, total: None,
 ) -> tuple[Ranker, TrainingReport]:
     """Trains a ranker.
 
-    The log is split by time: of its last three windows the first two are learned from, the third is measured on
-    (and ends the training, so that its figures are a little kind to the ranker).
+    The log is split by time: all but the last of its last windows are learned from, the last is measured on (and
+    ends the training and calibrates it, so that its figures are a little kind to the ranker).
     A window is 28 days, or a tenth of a shorter log.
 
     Args:
         log: The log; may be empty.
         shop: The catalogue.
         builder: Makes cases.
-        learned_before: What the channels know by a moment; asked once for each window.
+        learned_before: What the channels know by a moment; asked once for each window, the earliest first.
         cases: How many (user, query) pairs to draw from each window.
+        settings: How it is fitted.
         seed: Of draws and weights.
         advanced: Called with a step's name, what is done and the whole.
     """
-    torch.manual_seed(seed)
     relevance = Relevance(shop.items, shop.titles, seed)
     window = _window(log)
     sets: list[Cases] = []
     if window > 0:
         end = float(log.timestamp[-1]) + 1
-        for i in (3, 2, 1):
+        for i in range(WINDOWS, 0, -1):
             start = end - i * window
             asks = window_asks(log, relevance, start, start + window, cases, seed + i)
-            done = _counter(advanced, f"cases of window {4 - i} of 3", len(asks))
+            done = _counter(advanced, f"cases of window {WINDOWS + 1 - i} of {WINDOWS}", len(asks))
             if asks:
                 sets.append(builder.build(asks, learned_before(start), done))
-    enough = len(sets) == 3 and sum(map(len, sets[:2])) >= MIN_CASES and len(sets[2])
+    enough = len(sets) == WINDOWS and sum(map(len, sets[:-1])) >= MIN_CASES and len(sets[-1])
     if enough:
-        learned, held_out, source, note = Cases.joined(sets[:2]), sets[2], "log", ""
+        learned, held_out, source, note = Cases.joined(sets[:-1]), sets[-1], "log", ""
     else:
         asks = catalog_asks(shop.items, relevance, 2_000, seed)
         made = builder.build(
             asks, Learned(Popularity.none(len(shop.items))), _counter(advanced, "cases from the catalogue", len(asks))
         )
         cut = max(1, len(made) * 4 // 5)
-        learned, held_out, source = _part(made, slice(0, cut)), _part(made, slice(cut, None)), "catalog"
+        learned, held_out, source = made.part(slice(0, cut)), made.part(slice(cut, None)), "catalog"
         events = len(log.timestamp)
         note = (
             f"too little log ({events:,} events) to learn behaviour from: the ranker knows relevance alone, "
             "and recommendations keep the order of fusion"
         )
-    model = _fit(learned, held_out, lambda epoch: advanced("training the ranker", epoch, EPOCHS))
-    heads = {head: int(np.nansum(learned.labels[..., h])) for h, head in enumerate(HEADS)}
-    report = TrainingReport(
-        source, len(learned), len(held_out), round(window / DAY, 2), heads, _measured(model, held_out), note
+    vectors = np.asarray(builder.catalog.vectors)
+    model, losses = fit(
+        learned,
+        held_out if len(held_out) else learned,
+        vectors,
+        settings,
+        seed,
+        lambda epoch: advanced("training the ranker", epoch, settings.epochs),
     )
+    heads = {head: int(np.nansum(learned.labels[..., h])) for h, head in enumerate(HEADS)}
+    measured = _measured(model, held_out, vectors)
+    report = TrainingReport(source, len(learned), len(held_out), round(window / DAY, 2), heads, measured, losses, note)
     return model, report
 
 
@@ -132,7 +138,7 @@ def tuned_weights(
     advanced: Callable[[str, int, int], None],
     cases: int = 400,
 ) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
-    """Tunes the weights of fusion on the first of the log's last three windows, for requests with a user.
+    """Tunes the weights of fusion on the first of the log's last windows, for requests with a user.
 
     Returns:
         Weights by kind of request, and for each the objective before and after; none where the log is too short.
@@ -140,7 +146,7 @@ def tuned_weights(
     window = _window(log)
     if not window:
         return {}, {}
-    start = float(log.timestamp[-1]) + 1 - 3 * window
+    start = float(log.timestamp[-1]) + 1 - WINDOWS * window
     asks = window_asks(log, Relevance(shop.items, shop.titles, seed), start, start + window, cases, seed)
     weights: dict[str, dict[str, float]] = {}
     report: dict[str, Any] = {}
@@ -176,84 +182,17 @@ def _window(log: Interactions) -> float:
 
 
 def objective(report: TrainingReport) -> dict[str, float]:
-    """Default weights: every head that has learned something counts the same."""
-    weights = {head: float(count >= MIN_POSITIVES) for head, count in report.heads.items()}
-    return weights if any(weights.values()) else {head: float(head == "relevance") for head in HEADS}
+    """Default weights: the last head that has learned something, since a purchase says more than a click."""
+    learned = [head for head, count in report.heads.items() if count >= MIN_POSITIVES]
+    return {head: float(head == (learned or HEADS[:1])[-1]) for head in HEADS}
 
 
-def _fit(learned: Cases, held_out: Cases, advanced: Callable[[int], None]) -> Ranker:
-    model = Ranker()
-    _standardise(model, learned)
-    x, y = torch.from_numpy(learned.features), torch.from_numpy(learned.labels)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-3)
-    best, best_loss, waited = model.state_dict(), float("inf"), 0
-    for epoch in range(EPOCHS):
-        model.train()
-        for batch in torch.split(torch.randperm(len(x)), BATCH):
-            optimizer.zero_grad()
-            _loss(model(x[batch])[0], y[batch]).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        model.eval()
-        with torch.no_grad():
-            later = held_out if len(held_out) else learned
-            loss = float(_loss(model(torch.from_numpy(later.features))[0], torch.from_numpy(later.labels)))
-        if loss < best_loss:
-            best, best_loss, waited = {k: v.clone() for k, v in model.state_dict().items()}, loss, 0
-        else:
-            waited += 1
-        advanced(epoch + 1)
-        if waited == PATIENCE:
-            break
-    model.load_state_dict(best)
-    return model.eval()
-
-
-def _standardise(model: Ranker, cases: Cases) -> None:
-    values = cases.features[cases.present]
-    seen = ~np.isnan(values)
-    count = np.maximum(seen.sum(0), 1)
-    mean = np.nansum(values, 0) / count
-    spread = np.sqrt(np.nansum(np.square(values - mean), 0) / count)
-    model.mean.copy_(torch.from_numpy(mean))
-    model.scale.copy_(torch.from_numpy(np.where(spread > 1e-6, spread, 1.0)))
-    for s, signal in enumerate(SIGNALS):
-        columns = [POSITION[f.name] for f in FEATURES if f.signal == signal]
-        # Constant counts as unseen: nothing can be learned from it.
-        varies = bool((spread[columns] > 1e-6).any())
-        for h in range(len(HEADS)):
-            labelled = bool(np.nansum(cases.labels[..., h]) >= MIN_POSITIVES)
-            model.active[s, h] = float(labelled and (varies or signal == "request"))
-
-
-def _loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Sum over heads of a pointwise loss, for probabilities, and a listwise one, for the order.
-
-    Pointwise: binary cross-entropy. Listwise: ListNet's top-one cross-entropy (Cao et al., ICML 2007), over the
-    lists that hold a right answer. Candidates without a label take no part.
-    """
-    total = logits.new_zeros(())
-    for head in range(labels.shape[-1]):
-        target, score = labels[..., head], logits[..., head]
-        known = ~torch.isnan(target)
-        if not known.any():
-            continue
-        total = total + nn.functional.binary_cross_entropy_with_logits(score[known], target[known])
-        right = torch.where(known, target, torch.zeros_like(target))
-        lists = right.sum(1) > 0
-        if lists.any():
-            log_share = score.masked_fill(~known, -1e9)[lists].log_softmax(1)
-            wanted = right[lists] / right[lists].sum(1, keepdim=True)
-            total = total - (wanted * log_share).sum(1).mean()
-    return total
-
-
-def _measured(model: Ranker, cases: Cases) -> dict[str, dict[str, Any]]:
+def _measured(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> dict[str, dict[str, Any]]:
     """nDCG@10 by kind of request, over the candidates; cases without a right answer score 0, none is dropped."""
     out: dict[str, dict[str, Any]] = {}
     if not len(cases):
         return out
-    with torch.no_grad():
-        logits = model(torch.from_numpy(cases.features))[0].numpy()
+    logits = predicted(model, cases, vectors)
     for kind in np.unique(cases.kinds):
         mine = cases.kinds == kind
         # The last head that has labels: a purchase says more than a click, a click more than relevance.
@@ -275,10 +214,6 @@ def _measured(model: Ranker, cases: Cases) -> dict[str, dict[str, Any]]:
 
 def _ndcg(right: NDArray[Any], scores: NDArray[Any]) -> float:
     return float(ndcg_score(right, scores, k=_CUT)) if right.shape[1] > 1 else float(right.mean())
-
-
-def _part(cases: Cases, which: slice) -> Cases:
-    return Cases(cases.kinds[which], cases.features[which], cases.labels[which], cases.present[which])
 
 
 def _counter(advanced: Callable[[str, int, int], None], step: str, total: int) -> Callable[[int], None]:

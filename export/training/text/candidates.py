@@ -145,11 +145,11 @@ def _labelled(inputs: Inputs, indexed: Indexed, item_ids: Sequence[str], seed: i
         with progress.step("reading the interactions"):
             log = read_interactions(inputs.interactions, item_ids, max_bad_share=inputs.max_bad_rows)
         _note(progress, log.report)
-        found = of_log(log, inputs.end)
+        found = of_log(log, 2 * inputs.max_queries, seed, inputs.end)
         if len(found.queries) >= LEAST:
             return found
         progress.note(f"the log has {len(found.queries)} queries: others are made from categories and titles")
-    return of_catalog(indexed.items, indexed.titles, inputs.max_queries * 2, seed)
+    return of_catalog(indexed.items, indexed.titles, 2 * inputs.max_queries, seed)
 
 
 def _note(progress: Progress, *reports: RowReport) -> None:

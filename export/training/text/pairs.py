@@ -96,20 +96,26 @@ def of_judgements(judgements: Judgements) -> Labelled:
     )
 
 
-def of_log(log: Interactions, end: float = np.inf) -> Labelled:
+def of_log(log: Interactions, count: int, seed: int, end: float = np.inf) -> Labelled:
     """Queries of the log: what was viewed, clicked, put in the cart or bought under a query is right for it.
 
     Args:
         log: The log; ratings say little of a query and are not read.
+        count: How many queries to take at most; of more, as many are drawn.
+        seed: Of the draw.
         end: Epoch seconds; events from then on are not looked at, so that a ranker can be measured on them.
     """
     used = (log.query >= 0) & (log.timestamp < end) & (log.event != EVENTS.index("rating"))
     pairs = np.unique(np.stack([log.query[used], log.item[used]], 1), axis=0)
+    asked = np.unique(pairs[:, 0])
+    if len(asked) > count:
+        pairs = pairs[np.isin(pairs[:, 0], np.random.default_rng(seed).choice(asked, count, replace=False))]
     codes, starts = np.unique(pairs[:, 0], return_index=True)
     rows = np.split(pairs[:, 1].astype(np.int32), starts[1:])[: len(codes)]
     nothing = np.empty(0, np.int32)
     found = tuple(LabelledQuery(log.queries[code], right, nothing) for code, right in zip(codes, rows, strict=True))
-    return Labelled("log", found, {"queries": len(found), "relevant": len(pairs), "events": int(used.sum())})
+    report = {"queries": len(found), "queries_in_log": len(asked), "relevant": len(pairs), "events": int(used.sum())}
+    return Labelled("log", found, report)
 
 
 def of_catalog(items: Items, titles: Sequence[str], count: int, seed: int) -> Labelled:

@@ -65,7 +65,7 @@ def left_over(folder):
 
 def test_the_manifest_says_what_was_put_in_what_came_out_and_how_good_it_is(tiny_bundle, tiny_shop):
     manifest = json.loads((tiny_bundle / "manifest.json").read_text("utf-8"))
-    assert manifest["counts"] == {"items": 60, "texts": 60, "users": 12, "events": 1_440}
+    assert manifest["counts"] == {"items": 60, "texts": 60, "users": 12, "events": 1_440, "purchases": 720}
     assert manifest["features"] == [feature.name for feature in FEATURES]
     assert {"item_id", "title", "category", "brand", "price", "in_stock", "shelf"} <= set(manifest["fields"])
     assert manifest["inputs"]["catalog"]["file"] == str(tiny_shop.catalog)

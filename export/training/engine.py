@@ -1,0 +1,150 @@
+"""The ranker's one engine: text tower, behaviour towers and sequence tower in one graph."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ensemble.backends.session import open_session
+from ensemble.features import FEATURES
+from ensemble.sequence import MOMENT
+from ensemble.spec import GraphSpec
+from export.encoder import OPSET, write_fp16
+from export.training.model import Ranker
+
+OUTPUTS = ("HEADS", "CONTRIBUTIONS")
+TOLERANCE = 1e-4  # of logits, against torch
+_BATCH, _CANDIDATES = {0: "batch"}, {0: "batch", 1: "candidates"}
+
+
+class TextTower(nn.Module):
+    """A cross-encoder with one label that reads many pairs of each request."""
+
+    def __init__(self, model: Any, pad: int) -> None:
+        """Takes a Hugging Face sequence classifier and the token id that pads."""
+        super().__init__()
+        self.model, self.pad = model, pad
+        self.typed = getattr(model.config, "type_vocab_size", 0) > 1
+
+    def forward(self, ids: Tensor, types: Tensor) -> Tensor:
+        """Maps token ids and types `[batch, pairs, length]` to logits `[batch, pairs]`, NaN where all is padding."""
+        flat = ids.flatten(0, 1)
+        real = flat != self.pad
+        # A pair of nothing but padding still attends to its first place: a softmax over nothing has no value.
+        mask = torch.cat([torch.ones_like(real[:, :1]), real[:, 1:]], 1).to(ids.dtype)
+        typed = {"token_type_ids": types.flatten(0, 1)} if self.typed else {}
+        logits = self.model(input_ids=flat, attention_mask=mask, **typed).logits[:, 0].reshape(ids.shape[:2])
+        nothing = torch.full_like(logits, float("nan"))
+        return torch.where((ids != self.pad).any(-1), logits, nothing)
+
+
+class RankerEngine(nn.Module):
+    """What Triton runs: the tensors of `retrieve` in, heads and contributions out."""
+
+    def __init__(self, ranker: Ranker, tower: TextTower | None) -> None:
+        """Joins a ranker and, where there is one, its text tower."""
+        super().__init__()
+        self.ranker, self.tower = ranker, tower
+
+    def forward(
+        self,
+        features: Tensor,
+        vectors: Tensor,
+        events: Tensor,
+        moments: Tensor,
+        pair_ids: Tensor | None = None,
+        pair_types: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """See `Ranker.forward`; the tower's pairs are those of the first candidates, `[batch, pairs, length]`."""
+        reading = torch.full_like(features[..., 0], float("nan"))
+        if self.tower is not None:
+            read = self.tower(pair_ids, pair_types)
+            reading = torch.cat([read, reading[:, read.shape[1] :]], 1)
+        return self.ranker(features, vectors, events, moments, reading)  # type: ignore[no-any-return]
+
+
+def export_engine(engine: RankerEngine, spec: GraphSpec, path: Path) -> None:
+    """Writes the engine as ONNX with dynamic batch, candidates and length of pairs."""
+    examples = [
+        torch.randn(2, spec.candidate_buckets[0], len(FEATURES)),
+        torch.randn(2, spec.candidate_buckets[0], spec.embedding_dim),
+        torch.randn(2, spec.events, spec.embedding_dim),
+        torch.ones(2, spec.events, MOMENT),
+    ]
+    axes = {"FEATURES": _CANDIDATES, "VECTORS": _CANDIDATES, "EVENTS": _BATCH, "MOMENTS": _BATCH}
+    if engine.tower is not None:
+        shape = (2, spec.text_candidates, spec.pair_buckets[0])
+        examples += [torch.full(shape, spec.pair_pad_token_id + 1), torch.zeros(shape, dtype=torch.int64)]
+        axes |= {name: {0: "batch", 2: "length"} for name in ("PAIR_IDS", "PAIR_TYPES")}
+    with torch.no_grad():
+        torch.onnx.export(
+            engine.eval(),
+            tuple(examples),
+            str(path),
+            input_names=list(axes),
+            output_names=list(OUTPUTS),
+            dynamic_axes={**axes, **dict.fromkeys(OUTPUTS, _CANDIDATES)},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def write_ranker(engine: RankerEngine, folder: Path, spec: GraphSpec) -> tuple[dict[str, Any], dict[str, float]]:
+    """Writes the ranker's engines.
+
+    Returns:
+        Their agreement with torch, and the milliseconds that each bucket of candidates takes.
+
+    Raises:
+        RuntimeError: Where the FP32 engine differs from torch.
+    """
+    folder.mkdir(parents=True)
+    path = folder / "model.onnx"
+    export_engine(engine, spec, path)
+    write_fp16(path, folder / "model.fp16.onnx")
+    feeds = random_inputs(spec, 2, spec.candidates, np.random.default_rng(0))
+    with torch.no_grad():
+        expected = engine(*(torch.from_numpy(feed) for feed in feeds.values()))[0].numpy()
+    report: dict[str, Any] = {"engines": {}}
+    for name in ("model.onnx", "model.fp16.onnx"):
+        found = open_session(folder / name, {}).run(["HEADS"], feeds)[0]
+        report["engines"][name] = {"max_abs_diff": float(np.abs(found - expected).max())}
+    difference = report["engines"]["model.onnx"]["max_abs_diff"]
+    if not difference <= TOLERANCE:
+        raise RuntimeError(f"{path}: differs from torch by {difference:.2e}; allowed: {TOLERANCE:.0e}")
+    session = open_session(path, {})
+    return report, {str(size): _milliseconds(session, spec, size) for size in spec.candidate_buckets}
+
+
+def random_inputs(spec: GraphSpec, batch: int, candidates: int, draw: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Inputs of the engine with missing features; the first request has a sequence and pairs, the others none."""
+    inputs = next(stage.inputs for stage in spec.stages() if stage.name == "ranker")
+    sizes = {"PAIR_IDS": spec.pair_buckets[0], "PAIR_TYPES": spec.pair_buckets[0]}
+    feeds: dict[str, NDArray[Any]] = {}
+    for tensor in inputs:
+        shape = (batch, *(sizes.get(tensor.name, candidates) if d < 0 else d for d in tensor.dims))
+        integers = tensor.dtype == "INT64"
+        feeds[tensor.name] = np.zeros(shape, np.int64) if integers else draw.normal(size=shape).astype(np.float32)
+    feeds["FEATURES"][draw.random(feeds["FEATURES"].shape) < 0.3] = np.nan
+    feeds["MOMENTS"][..., 2] = 1.0
+    feeds["MOMENTS"][1:] = 0.0
+    if "PAIR_IDS" in feeds:
+        feeds["PAIR_IDS"][:] = spec.pair_pad_token_id
+        feeds["PAIR_IDS"][0, :, : spec.pair_buckets[0] // 2] = spec.pair_pad_token_id + 1
+    return feeds
+
+
+def _milliseconds(session: Any, spec: GraphSpec, candidates: int) -> float:
+    feeds = random_inputs(spec, 1, candidates, np.random.default_rng(0))
+    samples = []
+    for _ in range(30):
+        started = time.perf_counter()
+        session.run(list(OUTPUTS), feeds)
+        samples.append(time.perf_counter() - started)
+    return round(float(np.median(samples)) * 1_000, 3)

@@ -1,0 +1,243 @@
+"""Fits the ranker to cases with the transformers library's trainer: early stopping, checkpoints, mixed precision."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from ensemble.contract import HEADS
+from ensemble.features import SIGNALS
+from export.training.cases import Cases
+from export.training.model import SEQUENCE, Ranker, columns
+
+MIN_POSITIVES = 20
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How the ranker is fitted.
+
+    Attributes:
+        epochs: Passes over the cases at most.
+        batch: Cases a step.
+        learning_rate: At its highest, of AdamW.
+        patience: Epochs without a lower loss on later cases before training ends.
+        bf16: Mixed precision.
+        checkpoints: Folder that an interrupted run goes on from; None keeps nothing.
+    """
+
+    epochs: int = 6
+    batch: int = 64
+    learning_rate: float = 4e-3
+    patience: int = 2
+    bf16: bool = False
+    checkpoints: Path | None = None
+
+
+class CaseDataset(Dataset[dict[str, Tensor]]):
+    """Cases as the ranker's inputs and labels; a batch is taken at once."""
+
+    def __init__(self, cases: Cases, vectors: NDArray[np.float16]) -> None:
+        """Takes cases, and the text vectors that they name, fp16 `[texts, dim]`."""
+        self._cases, self._vectors = cases, vectors
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __getitems__(self, numbers: list[int]) -> dict[str, Tensor]:
+        """A batch, instead of its cases one by one: what PyTorch's loader calls where it is there."""
+        return inputs(self._cases, self._vectors, np.asarray(numbers)) | {
+            "labels": torch.from_numpy(self._cases.labels[numbers])
+        }
+
+
+def inputs(cases: Cases, vectors: NDArray[np.float16], which: NDArray[Any]) -> dict[str, Tensor]:
+    """The ranker's inputs for some cases, by the names of its arguments; what is absent is as serving pads it."""
+    gathered = {
+        "features": cases.features[which],
+        "vectors": _gathered(vectors, cases.texts[which]),
+        "events": _gathered(vectors, cases.events[which]),
+        "moments": cases.moments[which],
+        "reading": cases.reading[which],
+    }
+    return {name: torch.from_numpy(array) for name, array in gathered.items()}
+
+
+def _gathered(vectors: NDArray[np.float16], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = vectors[np.maximum(rows, 0)].astype(np.float32)
+    found[rows < 0] = 0.0
+    return found
+
+
+class _Learner(nn.Module):
+    """The ranker with its loss, as the trainer calls it."""
+
+    def __init__(self, ranker: Ranker) -> None:
+        super().__init__()
+        self.ranker = ranker
+
+    def forward(
+        self, features: Tensor, vectors: Tensor, events: Tensor, moments: Tensor, reading: Tensor, labels: Tensor
+    ) -> dict[str, Tensor]:
+        return {"loss": ranking_loss(self.ranker(features, vectors, events, moments, reading)[0], labels)}
+
+
+def _whole(batch: Any) -> Any:
+    """A batch that needs no putting together."""
+    return batch
+
+
+class _Told(TrainerCallback):
+    """Reports every epoch."""
+
+    def __init__(self, advanced: Callable[[int], None]) -> None:
+        self._advanced = advanced
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._advanced(round(state.epoch))
+
+
+def fit(
+    learned: Cases,
+    held_out: Cases,
+    vectors: NDArray[np.float16],
+    settings: FitSettings,
+    seed: int,
+    advanced: Callable[[int], None],
+) -> tuple[Ranker, list[dict[str, float]]]:
+    """Fits a ranker.
+
+    Args:
+        learned: Cases to learn from.
+        held_out: Later cases, whose loss says when to stop and which epoch was best, and that calibrate it.
+        vectors: Text vectors, fp16 `[texts, dim]`.
+        settings: How.
+        seed: Of weights and order.
+        advanced: Called with the epoch that is done.
+
+    Returns:
+        The ranker, calibrated, and the losses by epoch: `epoch`, and `loss` or `eval_loss`.
+    """
+    torch.manual_seed(seed)
+    ranker = Ranker(vectors.shape[1])
+    _standardise(ranker, learned)
+    training, later = CaseDataset(learned, vectors), CaseDataset(held_out, vectors)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = settings.checkpoints or Path(scratch)
+        arguments = TrainingArguments(
+            output_dir=str(folder),
+            num_train_epochs=settings.epochs,
+            per_device_train_batch_size=settings.batch,
+            per_device_eval_batch_size=settings.batch,
+            learning_rate=settings.learning_rate,
+            weight_decay=1e-2,
+            lr_scheduler_type="cosine",
+            warmup_steps=0.1,
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            logging_strategy="epoch",
+            save_total_limit=2,
+            load_best_model_at_end=True,
+            metric_for_best_model="eval_loss",
+            greater_is_better=False,
+            prediction_loss_only=True,
+            remove_unused_columns=False,
+            label_names=["labels"],
+            bf16=settings.bf16,
+            seed=seed,
+            report_to=[],
+            disable_tqdm=True,
+            restore_callback_states_from_checkpoint=True,  # else an interruption renews the patience
+            dataloader_pin_memory=torch.cuda.is_available(),
+        )
+        trainer = Trainer(
+            _Learner(ranker),
+            arguments,
+            data_collator=_whole,
+            train_dataset=training,
+            eval_dataset=later,
+            callbacks=[EarlyStoppingCallback(settings.patience), _Told(advanced)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if settings.checkpoints else None)  # type: ignore[no-untyped-call]
+    ranker.cpu().eval()
+    _calibrate(ranker, held_out, vectors)
+    history: list[dict[str, float]] = [
+        {name: float(entry[name]) for name in ("epoch", "loss", "eval_loss") if name in entry}
+        for entry in trainer.state.log_history
+        if "loss" in entry or "eval_loss" in entry
+    ]
+    return ranker, history
+
+
+def predicted(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16], batch: int = 128) -> NDArray[np.float32]:
+    """The ranker's logits, float32 `[cases, K, heads]`."""
+    out = [np.empty((0, cases.rows.shape[1], len(HEADS)), np.float32)]
+    with torch.no_grad():
+        for start in range(0, len(cases), batch):
+            which = np.arange(start, min(start + batch, len(cases)))
+            out.append(ranker(**inputs(cases, vectors, which))[0].numpy())
+    return np.concatenate(out)
+
+
+def ranking_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Sum over heads of a pointwise loss, for probabilities, and a listwise one, for the order.
+
+    Pointwise: binary cross-entropy. Listwise: ListNet's top-one cross-entropy (Cao et al., ICML 2007), over the
+    lists that hold a right answer. Candidates without a label take no part.
+    """
+    total = logits.sum() * 0.0
+    for head in range(labels.shape[-1]):
+        target, score = labels[..., head], logits[..., head]
+        known = ~torch.isnan(target)
+        if not known.any():
+            continue
+        total = total + nn.functional.binary_cross_entropy_with_logits(score[known], target[known])
+        right = torch.where(known, target, torch.zeros_like(target))
+        lists = right.sum(1) > 0
+        if lists.any():
+            log_share = score.masked_fill(~known, -1e9)[lists].log_softmax(1)
+            wanted = right[lists] / right[lists].sum(1, keepdim=True)
+            total = total - (wanted * log_share).sum(1).mean()
+    return total
+
+
+def _standardise(ranker: Ranker, cases: Cases) -> None:
+    values = np.concatenate([cases.features, cases.reading[..., None]], -1)[cases.present]
+    seen = ~np.isnan(values)
+    count = np.maximum(seen.sum(0), 1)
+    mean = np.nansum(values, 0, dtype=np.float64) / count
+    spread = np.sqrt(np.nansum(np.square(values - mean), 0) / count)
+    ranker.mean.copy_(torch.from_numpy(mean.astype(np.float32)))
+    ranker.scale.copy_(torch.from_numpy(np.where(spread > 1e-6, spread, 1.0).astype(np.float32)))
+    for s, signal in enumerate(SIGNALS):
+        # Constant counts as unseen: nothing can be learned from it.
+        varies = bool((cases.events >= 0).any()) if signal == SEQUENCE else bool((spread[columns(signal)] > 1e-6).any())
+        for h in range(len(HEADS)):
+            labelled = bool(np.nansum(cases.labels[..., h]) >= MIN_POSITIVES)
+            ranker.active[s, h] = float(labelled and (varies or signal == "request"))
+
+
+def _calibrate(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> None:
+    """Platt scaling (Platt, 1999) of each head on later cases: probabilities that mean what they say."""
+    logits = predicted(ranker, cases, vectors)
+    for h in range(len(HEADS)):
+        known = ~np.isnan(cases.labels[..., h]) & cases.present
+        labels = cases.labels[..., h][known]
+        if not MIN_POSITIVES <= labels.sum() <= len(labels) - MIN_POSITIVES:
+            continue
+        found = LogisticRegression(C=1e6).fit(logits[..., h][known][:, None], labels)
+        if found.coef_[0, 0] > 0:  # a slope below zero would turn the order round
+            ranker.slope[h], ranker.offset[h] = float(found.coef_[0, 0]), float(found.intercept_[0])

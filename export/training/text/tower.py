@@ -1,0 +1,100 @@
+"""A trained text tower as the ranker's engine takes it, and what it says of pairs while the ranker is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from tokenizers import Tokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from ensemble.pairs import PairTokens
+from ensemble.spec import GraphSpec
+from export.sources.report import InputError
+from export.training.engine import TextTower
+from export.training.text.fitting import autocast
+
+_BATCH = 256  # pairs
+
+
+@dataclass(frozen=True)
+class OpenedTower:
+    """A text tower and its tokenizer."""
+
+    source: str
+    tower: TextTower
+    tokenizer: Tokenizer
+
+    @property
+    def pad(self) -> int:
+        """Token id that pads a pair."""
+        return self.tower.pad
+
+
+def open_text_tower(source: str) -> OpenedTower:
+    """Opens what `python -m export train text-tower` wrote, or any cross-encoder with one label.
+
+    Args:
+        source: A Hugging Face id or a folder.
+
+    Raises:
+        InputError: Where it cannot be loaded, has several labels, no fast tokenizer, no pad token, or weights that
+            are not numbers.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
+        # Eager attention: the plainest graph, which ONNX Runtime's and TensorRT's fusions know.
+        model = AutoModelForSequenceClassification.from_pretrained(
+            source, dtype=torch.float32, attn_implementation="eager"
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise InputError(
+            f"--text-tower {source!r}: cannot be loaded ({str(error).strip().splitlines()[0]}); give a folder that "
+            "`python -m export train text-tower` has written, or a cross-encoder's Hugging Face id"
+        ) from None
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or tokenizer.pad_token_id is None:
+        lacks = "fast tokenizer" if backend is None else "pad token"
+        raise InputError(f"--text-tower {source!r}: has no {lacks}; add it to the folder's tokenizer files")
+    if model.config.num_labels != 1:
+        raise InputError(
+            f"--text-tower {source!r}: has {model.config.num_labels} labels; allowed: 1, the logit of relevance"
+        )
+    if any(not torch.isfinite(weight).all() for weight in model.parameters()):
+        raise InputError(f"--text-tower {source!r}: its weights hold NaN or infinity; restore the weight file")
+    pad = int(tokenizer.pad_token_id)
+    return OpenedTower(source, TextTower(model.eval(), pad).eval(), Tokenizer.from_str(backend.to_str()))
+
+
+@dataclass(frozen=True)
+class PairReader:
+    """Reads (query, item text) pairs with a tower, as the engine will."""
+
+    tower: TextTower
+    pairs: PairTokens
+
+    @classmethod
+    def open(cls, opened: OpenedTower, folder: Path, spec: GraphSpec) -> PairReader:
+        """Takes a tower and the item tokens that a bundle's index holds."""
+        return cls(opened.tower, PairTokens.open(folder, spec.pair_buckets, spec.pair_pad_token_id))
+
+    def __call__(self, queries: Sequence[str], texts: Sequence[NDArray[np.int32]]) -> list[NDArray[np.float32]]:
+        """The tower's logits of each query with each of its texts; see `export.training.cases.Read`."""
+        joined = [self.pairs.joined(query, mine) for query, mine in zip(queries, texts, strict=True)]
+        flat = [pair for mine in joined for pair in mine]
+        logits = np.empty(len(flat), np.float32)
+        # Pairs of like length share a batch: less padding to compute.
+        order = np.argsort([len(ids) for ids, _ in flat], kind="stable")
+        for start in range(0, len(flat), _BATCH):
+            which = order[start : start + _BATCH]
+            ids, types = self.pairs.padded([[flat[i] for i in which]], len(which))
+            with torch.inference_mode(), autocast():
+                logits[which] = self.tower(torch.from_numpy(ids), torch.from_numpy(types))[0].float().numpy()
+        ends = list(accumulate(map(len, joined)))
+        return np.split(logits, ends[:-1]) if ends else []
