@@ -20,6 +20,7 @@ _DTYPES = {
     "INT64": pb.TYPE_INT64,
     "FP32": pb.TYPE_FP32,
 }
+_PAIRS = ("PAIR_IDS", "PAIR_TYPES")  # what the ranker's text tower reads; their length has buckets of its own
 
 
 class StageConfig:
@@ -76,7 +77,7 @@ class StageConfig:
         """The first real request is no slower than the tenth: see `export.warmup` for the Python stages."""
         if self._stage.kind == "engine":
             for size, shapes in self._shapes():
-                for batch in (1, self._spec.max_batch):
+                for batch in self._warm_batches():
                     sample = config.model_warmup.add(name=f"bucket_{size}_batch_{batch}", batch_size=batch)
                     for tensor, dims in zip(self._stage.inputs, shapes, strict=True):
                         sample.inputs[tensor.name].CopyFrom(_warm_input(tensor, dims, zero_data=True))
@@ -90,13 +91,26 @@ class StageConfig:
                 value = _warm_input(tensor, dims, input_data_file=f"{kind}.{tensor.name}")
                 sample.inputs[tensor.name].CopyFrom(value)
 
-    def _shapes(self) -> list[tuple[int, list[tuple[int, ...]]]]:
-        """The bucket lengths and, for each, the shapes of the inputs."""
-        candidates = self._stage.name == "ranker"
-        buckets = self._spec.candidate_buckets if candidates else self._spec.length_buckets
+    def _warm_batches(self) -> tuple[int, ...]:
+        """One request and a full batch; on a CPU no full batch of pairs, whose texts would hold up the start."""
+        return (1,) if self._reads_pairs and self._target == "cpu" else (1, self._spec.max_batch)
+
+    @property
+    def _reads_pairs(self) -> bool:
+        return any(tensor.name in _PAIRS for tensor in self._stage.inputs)
+
+    def _shapes(self) -> list[tuple[str, list[tuple[int, ...]]]]:
+        """The buckets by name and, for each, the shapes of the inputs."""
+        buckets = self._spec.candidate_buckets if self._stage.name == "ranker" else self._spec.length_buckets
+        lengths = self._spec.pair_buckets if self._reads_pairs else (0,)
+
+        def shape(tensor: Tensor, size: int, length: int) -> tuple[int, ...]:
+            return tuple((length if tensor.name in _PAIRS else size) if d < 0 else d for d in tensor.dims)
+
         return [
-            (size, [tuple(size if d < 0 else d for d in tensor.dims) for tensor in self._stage.inputs])
+            (f"{size}_pairs_{length}" if length else str(size), [shape(t, size, length) for t in self._stage.inputs])
             for size in buckets
+            for length in lengths
         ]
 
 

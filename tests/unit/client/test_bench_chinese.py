@@ -60,7 +60,6 @@ def test_the_lexical_channel_finds_something_for_every_query(catalog, queries, t
 
     LexicalIndex.write(tmp_path / "index", catalog, {"title": 3, "category": 1, "brand": 2, "description": 1})
     channel = Lexical(LexicalIndex.open(tmp_path / "index"), len(catalog))
-    none = np.empty(0)
-    questions = [Question(q, np.zeros(1, np.float32), History(none, none, none), 0.0) for q in queries.values()]
+    questions = [Question(q, np.zeros(1, np.float32), History.empty(), 0.0) for q in queries.values()]
     found = dict(zip(queries.values(), channel.search(questions, 100), strict=True))
     assert [query for query, hits in found.items() if not len(hits)] == []

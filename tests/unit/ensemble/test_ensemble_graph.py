@@ -37,7 +37,8 @@ CHANNEL = Graph(INDEX, FaissSearch(INDEX.items))
 def history(rows, ages=None):
     rows = np.asarray(rows, np.int32)
     ages = np.zeros(len(rows)) if ages is None else np.asarray(ages)
-    return History(rows, np.ones(len(rows), np.float32), (NOW - ages).astype(np.int64))
+    once = np.ones(len(rows), np.float32)
+    return History(rows, once, (NOW - ages).astype(np.int64), once)
 
 
 def question(query="", seen=None, **more):

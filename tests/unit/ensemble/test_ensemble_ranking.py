@@ -1,4 +1,4 @@
-"""Features, variety, reasons and the resolved request: plain values whose every number can be checked by hand."""
+"""Reasons and the resolved request: plain values whose every number can be checked by hand."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from hand_shop import NOW, SEEN, features, history
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble import reasons
 from ensemble.contract import HEADS
-from ensemble.features import DAY, FEATURES, POSITION, SIGNALS, Evidence, Taste, featurise
-from ensemble.filters import Column, Columns
+from ensemble.features import SIGNALS
 from ensemble.history import History
 from ensemble.ranking.control import Explore, Language, Rule
 from ensemble.reasons import Reader
@@ -27,137 +27,11 @@ from ensemble.request import (
     encode,
     head_weights,
 )
-from ensemble.retrieval.items import Items
-from ensemble.retrieval.popularity import Popularity
 from ensemble.triton import strings
 from ensemble.wording import SENTENCES, said
 
-NOW = 1_000 * DAY
-NAN = math.nan
-ITEMS = Items(
-    np.asarray([b"a", b"b", b"c", b"d"]),
-    np.arange(4, dtype=np.int32),
-    Columns(
-        4,
-        {
-            "price": Column("number", np.asarray([1.0, 3.0, NAN, 0.0])),
-            "category": Column("category", np.asarray([0, 0, 1, -1], np.int32), ["X", "Y"]),
-            "brand": Column("keyword", np.asarray([0, -1, 1, 0], np.int32), ["P", "Q"]),
-        },
-    ),
-)
-POPULARITY = Popularity(
-    np.asarray([9, 4, 0, 1], np.float32),
-    np.asarray([2, 3, 0, 0.5], np.float32),
-    np.asarray([NOW - 7 * DAY, NOW, NOW + DAY, NAN]),
-)
-SEEN = History(
-    np.asarray([0, 2], np.int32), np.asarray([3, 1], np.float32), np.asarray([NOW - 10 * DAY, NOW], np.int64)
-)
-
-
-def features(seen=SEEN, has_query=True):
-    def told(*values):
-        return np.asarray(values, np.float32)
-
-    scores = {
-        "dense": told(0.5, NAN, 0.25), "lexical": told(31.5, NAN, 4.0), "trending": told(NAN, 7.0, 0.0),
-        "new": told(0.5, NAN, NAN), "history": told(2.0, 3.0, NAN), "collaborative": told(-0.5, 1.25, NAN),
-        "content": told(NAN, -0.25, 0.75), "graph": told(2.5, NAN, -1.0),
-    }  # fmt: skip
-    ranks = {
-        "dense": told(0, NAN, 1), "lexical": told(0, NAN, 8), "trending": told(NAN, 0, 1), "new": told(3, NAN, NAN),
-        "history": told(1, 0, NAN), "collaborative": told(5, 2, NAN), "content": told(NAN, 7, 0),
-        "graph": told(0, NAN, 4),
-    }  # fmt: skip
-    evidence = Evidence(np.asarray([2, 0, 3], np.int32), scores, ranks)
-    return featurise(evidence, Taste.of(seen, ITEMS), ITEMS, POPULARITY, NOW, has_query)
-
-
-def test_features_are_what_their_descriptions_say():
-    usual = np.log1p(1.0)  # of items 0 and 2 only item 0 has a price
-    log = math.log1p
-    expected = {
-        # rows 2, 0, 3
-        "text_score": [0.5, NAN, 0.25],
-        "text_rank": [0.0, NAN, log(1)],
-        "lexical_score": [log(31.5), NAN, log(4)],
-        "lexical_rank": [0.0, NAN, log(8)],
-        "popularity": [0.0, log(9), log(1)],
-        "trend": [0.0, log(2), log(0.5)],
-        "trending_score": [NAN, log(7), 0.0],
-        "trending_rank": [NAN, 0.0, log(1)],
-        # Item 2 comes tomorrow; of item 3 nobody knows.
-        "age": [0.0, log(7), NAN],
-        "new_rank": [log(3), NAN, NAN],
-        "personal_frequency": [log(1), log(3), NAN],
-        "personal_recency": [0.0, log(10), NAN],
-        "personal_share": [0.25, 0.75, NAN],
-        "personal_rank": [log(1), 0.0, NAN],
-        "collaborative_score": [-0.5, 1.25, NAN],
-        "collaborative_rank": [log(5), log(2), NAN],
-        "content_score": [NAN, -0.25, 0.75],
-        "content_rank": [NAN, log(7), 0.0],
-        "graph_score": [2.5, NAN, -1.0],
-        "graph_rank": [0.0, NAN, log(4)],
-        "category_share": [0.25, 0.75, NAN],
-        "brand_share": [0.25, 0.75, 0.75],
-        "price": [NAN, log(1), 0.0],
-        "price_gap": [NAN, 0.0, -usual],
-        "has_query": [1, 1, 1],
-        "has_history": [1, 1, 1],
-    }
-    found = features()
-    assert found.dtype == np.float32
-    assert set(expected) == set(POSITION)
-    for name, column in expected.items():
-        np.testing.assert_allclose(found[:, POSITION[name]], column, rtol=1e-5, atol=1e-6, err_msg=name)
-
-
-def test_what_is_not_known_of_a_newcomer_is_missing_and_not_zero():
-    found = features(History.empty(), has_query=False)
-    for name in (
-        "personal_frequency",
-        "personal_recency",
-        "personal_share",
-        "category_share",
-        "brand_share",
-        "price_gap",
-    ):
-        assert np.isnan(found[:, POSITION[name]]).all(), name
-    assert (found[:, [POSITION["has_query"], POSITION["has_history"]]] == 0).all()
-    assert not np.isnan(found[:, POSITION["popularity"]]).any()
-
-
-def test_a_purchase_after_now_counts_as_today_and_not_as_a_negative_age():
-    future = History(np.asarray([0], np.int32), np.ones(1, np.float32), np.asarray([NOW + 9 * DAY], np.int64))
-    assert features(future)[1, POSITION["personal_recency"]] == 0
-
-
-def test_a_catalogue_without_category_brand_and_price_has_features_all_the_same():
-    bare = Items(ITEMS.ids, ITEMS.text, Columns(4, {}))
-    evidence = Evidence(np.asarray([1, 0], np.int32), {}, {})
-    found = featurise(evidence, Taste.of(SEEN, bare), bare, POPULARITY, NOW, has_query=False)
-    for name in ("category_share", "brand_share", "price", "price_gap"):
-        assert np.isnan(found[:, POSITION[name]]).all(), name
-    assert found[1, POSITION["personal_share"]] == 0.75
-    for feature in FEATURES:
-        if feature.name.endswith(("_rank", "_score")) and not feature.name.startswith("personal"):
-            assert np.isnan(found[:, POSITION[feature.name]]).all(), feature.name
-
-
-def test_a_score_below_zero_stays_below_zero_where_it_is_not_damped_and_is_never_the_log_of_nothing():
-    column = {"lexical": "lexical_score", "trending": "trending_score", "graph": "graph_score"}
-    evidence = Evidence(np.asarray([0], np.int32), {channel: np.asarray([-5], np.float32) for channel in column}, {})
-    found = featurise(evidence, Taste.of(SEEN, ITEMS), ITEMS, POPULARITY, NOW, has_query=True)
-    assert [found[0, POSITION[name]] for name in column.values()] == [0.0, 0.0, -5.0]
-
-
-def test_no_candidates_have_no_features():
-    empty = np.empty(0, np.float32)
-    nothing = Evidence(np.empty(0, np.int32), {"dense": empty}, {"dense": empty})
-    assert featurise(nothing, Taste.of(SEEN, ITEMS), ITEMS, POPULARITY, NOW, True).shape == (0, len(FEATURES))
-
+# Without item b: what item a costs is what the user usually pays.
+HAD = history([0, 2], [3, 1], [10, 0], [2, 1])
 
 PARTS = st.lists(st.floats(-5, 5, width=32), min_size=len(SIGNALS), max_size=len(SIGNALS))
 
@@ -172,9 +46,9 @@ def test_contributions_and_base_add_up_to_the_score_and_shares_to_one(score, par
     assert {s["name"] for s in told} == {*SIGNALS, "base"} - {"request"}
 
 
-def explained(row, query, reader=None, **options):
+def explained(row, query, reader=None, seen=HAD, **options):
     told = reasons.explain(
-        0.0, np.zeros(len(SIGNALS), np.float32), features(**options)[row], Reader(query, **(reader or {}))
+        0.0, np.zeros(len(SIGNALS), np.float32), features(seen, **options)[row], Reader(query, **(reader or {}))
     )
     return {signal["name"]: (signal["value"], signal["reason"]) for signal in told}
 
@@ -254,11 +128,10 @@ def test_a_price_as_usual_is_not_called_below_or_above_it():
 
 def resolved(**changed):
     values = {
-        "has_query": True, "user_known": True, "k": 7, "now": NOW, "rows": SEEN.rows.tobytes(),
-        "counts": SEEN.counts.tobytes(), "last": SEEN.last.tobytes(), "filter": {"brand": ["a", "茶"]},
-        "weights": (0.25, 0.25, 0.5), "diversity": 0.1, "exclude_seen": True, "explain": False, "fields": ["title"],
-        "query": "茶", "context": {"store": "330", "region": "北"}, "history_unknown": 2, "degraded": ["x"],
-        "started_ns": 1, "finished_ns": 2, "deadline_ns": 0,
+        "has_query": True, "user_known": True, "k": 7, "now": NOW, "seen": SEEN.pack(),
+        "filter": {"brand": ["a", "茶"]}, "weights": (0.25, 0.25, 0.5), "diversity": 0.1, "exclude_seen": True,
+        "explain": False, "fields": ["title"], "query": "茶", "context": {"store": "330", "region": "北"},
+        "history_unknown": 2, "degraded": ["x"], "started_ns": 1, "finished_ns": 2, "deadline_ns": 0,
     }  # fmt: skip
     return ResolvedRequest(**values | changed)
 
@@ -266,11 +139,11 @@ def resolved(**changed):
 def test_a_resolved_request_travels_between_stages_unchanged():
     rules = [Rule(boost=1.5, filter={"price": {"lt": 5}}), Rule(pin=2, item_ids=["茶"])]
     asked = {"rules": rules, "explore": Explore(slots=[1, 3], seed=2**53 - 1), "language": "zh", "bought": True}
-    sent = [resolved(), resolved(query="", filter=None, rows=b"", counts=b"", last=b"", **asked)]
+    sent = [resolved(), resolved(query="", filter=None, seen=b"", **asked)]
     received = decode_requests(strings([[encode(each)] for each in sent]))
     assert received == sent
-    assert received[0].history.rows.tolist() == [0, 2]
-    assert received[0].history.last.tolist() == SEEN.last.tolist()
+    for name in ("rows", "counts", "last", "recent"):
+        assert getattr(received[0].history, name).tolist() == getattr(SEEN, name).tolist()
     assert len(received[1].history) == 0
     trace = RetrievalTrace({"dense": 3, "fused": 3}, ["ranker_depth"], 5, 6)
     assert decode_traces(strings([[encode(trace)]])) == [trace]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
-from ensemble.features import DAY
 from ensemble.filters import Column, Columns
+from ensemble.history import DAY
 from ensemble.retrieval.index import CatalogIndex, Learned
 from ensemble.retrieval.items import Items
 from ensemble.retrieval.lexical_index import LexicalIndex
@@ -15,7 +15,7 @@ from ensemble.retrieval.vectors import FaissSearch
 from ensemble.spec import GraphSpec
 from export.learning import Shop, popularity_before
 from export.sources.interactions import EVENTS, Interactions
-from export.training.cases import CaseBuilder
+from export.training.cases import CaseBuilder, Cases, Relevance, window_asks
 
 COUNT, USERS, DIM, DAYS = 90, 30, 16, 300
 LEAVES = ["Milk", "Tea", "Soap"]
@@ -119,3 +119,26 @@ def few(count):
         LOG,
         **{n: getattr(LOG, n)[-count:] for n in ("user", "item", "event", "timestamp", "value", "query")},
     )
+
+
+RELEVANCE = Relevance(ITEMS, TITLES, 1)
+
+
+def window_cases(log, builder):
+    """Asks of the window from `FROM` on, and their cases.
+
+    A query that was not logged is the category of the item, and so changes with it: only logged ones compare.
+    """
+    asks = [
+        ask
+        for ask in window_asks(log, RELEVANCE, FROM, FROM + WINDOW, 40, seed=1)
+        if not ask.query or ask.query in QUERIES
+    ]
+    return asks, builder.build(asks, knowing(log)(FROM))
+
+
+def assert_same(cases, others, but=()):
+    """Every array of the two sets of cases is equal."""
+    for each in fields(Cases):
+        if each.name not in but:
+            np.testing.assert_array_equal(getattr(cases, each.name), getattr(others, each.name), err_msg=each.name)

@@ -132,7 +132,7 @@ def test_items_bought_together_end_up_nearer_than_others(learned):
 def test_a_user_new_since_training_gets_items_of_their_club_at_once(learned):
     channel = Graph(learned.index, FaissSearch(learned.items))
     for club in range(CLUBS):
-        seen = History(np.asarray([club * PER_CLUB], np.int32), np.ones(1, np.float32), np.asarray([NOW - 1]))
+        seen = History.of_rows([club * PER_CLUB], NOW - 1)
         (hits,) = channel.search([Question("", np.zeros(4, np.float32), seen, float(NOW))], 10)
         assert (hits.rows // PER_CLUB == club).mean() >= 0.8
 

@@ -145,7 +145,7 @@ def test_users_of_a_taste_are_offered_that_taste_and_what_nobody_had_has_no_fact
     assert nobody.sum() >= 4
     assert (factors[nobody] == 0).all()
     assert (factors[~nobody] != 0).any(axis=1).all()
-    seen = History(np.asarray([4, 8], np.int32), np.ones(2, np.float32), np.full(2, int(END), np.int64))
+    seen = History.of_rows([4, 8], END)
     hits = Collaborative(*made.factors).search([Question("", np.zeros(2, np.float32), seen, END)], 12)[0]
     assert (KIND[hits.rows] == 0).all()
 

@@ -119,7 +119,8 @@ def test_a_full_queue_refuses_at_once_and_an_old_request_is_not_served_late(name
 def test_warm_up_covers_each_bucket_of_an_engine_alone_and_in_a_full_batch(name, target):
     config = CONFIGS[f"{name}/configs/{target}.pbtxt"]
     buckets = SPEC.candidate_buckets if name == "ranker" else SPEC.length_buckets
-    warmed = {(s.batch_size, next(iter(s.inputs.values())).dims[0]) for s in config.model_warmup}
+    varying = "FEATURES" if name == "ranker" else "INPUT_IDS"
+    warmed = {(s.batch_size, s.inputs[varying].dims[0]) for s in config.model_warmup}
     assert warmed == {(batch, bucket) for batch in (1, SPEC.max_batch) for bucket in buckets}
     declared = {tensor.name: (tensor.data_type, list(tensor.dims)) for tensor in config.input}
     for sample in config.model_warmup:
@@ -154,6 +155,28 @@ def test_a_bundle_holds_every_warm_up_file_in_the_size_its_configuration_declare
                         assert found == size[value.data_type] * math.prod(value.dims), (stage, sample.name, name)
                     else:
                         assert found == 4 + int.from_bytes(content.read_bytes()[:4], "little"), (stage, name)
+
+
+def test_an_engine_that_reads_pairs_has_a_bucket_for_each_number_of_candidates_and_length_of_pairs():
+    spec = replace(SPEC, text_candidates=16, candidate_buckets=(32, 128), pair_buckets=(24, 48, 96))
+    configs = parsed(spec)
+    for target in TARGETS:
+        config = configs[f"ranker/configs/{target}.pbtxt"]
+        assert {tensor.name: list(tensor.dims) for tensor in config.input if "PAIR" in tensor.name} == {
+            "PAIR_IDS": [16, -1],
+            "PAIR_TYPES": [16, -1],
+        }
+        warmed = {(s.batch_size, s.inputs["FEATURES"].dims[0], *s.inputs["PAIR_IDS"].dims) for s in config.model_warmup}
+        batches = (1,) if target == "cpu" else (1, spec.max_batch)
+        assert warmed == {(b, size, 16, length) for b in batches for size in (32, 128) for length in (24, 48, 96)}
+        assert len({sample.name for sample in config.model_warmup}) == len(config.model_warmup) == len(warmed)
+        for sample in config.model_warmup:
+            assert list(sample.inputs["VECTORS"].dims) == [sample.inputs["FEATURES"].dims[0], spec.embedding_dim]
+            assert list(sample.inputs["EVENTS"].dims) == [spec.events, spec.embedding_dim]
+            assert list(sample.inputs["MOMENTS"].dims) == [spec.events, 3]
+    assert list(configs["ranker/configs/tensorrt.pbtxt"].instance_group[0].profile) == [str(i) for i in range(6)]
+    # Only the ranker reads them.
+    assert not any(tensor.name.startswith("PAIR") for tensor in configs["finalize/config.pbtxt"].input)
 
 
 def test_a_change_of_the_spec_reaches_every_configuration_it_concerns():

@@ -101,7 +101,8 @@ def history(rows: Any, ages: Any = 1, counts: Any = 1) -> History:
     """Events with items, `ages` seconds before `NOW`; read-only, as a request's message and a mapped file are."""
     rows, ages, counts = np.broadcast_arrays(np.asarray(rows, np.int32), ages, counts)
     order = np.argsort(rows)
-    arrays = rows[order].astype(np.int32), counts[order].astype(np.float32), (NOW - ages[order]).astype(np.int64)
+    events = counts[order].astype(np.float32)
+    arrays = rows[order].astype(np.int32), events, (NOW - ages[order]).astype(np.int64), events.copy()
     for array in arrays:
         array.flags.writeable = False
     return History(*arrays)

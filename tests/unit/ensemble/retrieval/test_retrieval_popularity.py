@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -24,11 +25,12 @@ NOW = int(datetime(2024, 5, 15, 18, 30, tzinfo=UTC).timestamp())
 ITEMS = 6
 
 
-def counted(events, places=None, created=None, now=NOW, items=ITEMS):
-    """Events as (row, seconds before `NOW`)."""
+def counted(events, places=None, created=None, now=NOW, items=ITEMS, user=None):
+    """Events as (row, seconds before `NOW`), all of one user unless told otherwise."""
     rows = np.asarray([row for row, _ in events], np.int32)
+    users = np.zeros(len(rows), np.int32) if user is None else np.asarray(user, np.int32)
     times = np.asarray([NOW - age for _, age in events], np.int64)
-    return Popularity.of_log(rows, times, items, now, created, places)
+    return Popularity.of_log(users, rows, times, items, now, created, places)
 
 
 def context(popularity, name):
@@ -117,7 +119,7 @@ def test_an_item_came_when_it_was_created_or_else_with_its_first_event():
 def test_what_was_counted_is_saved_and_opened_as_it_was(popularity, tmp_path):
     popularity.save(tmp_path / "p")
     opened = Popularity.open(tmp_path / "p")
-    for name in ("counts", "trend", "arrived", "order", "place"):
+    for name in ("counts", "trend", "lately", "reach", "cycle", "latest", "arrived", "order", "place"):
         np.testing.assert_array_equal(getattr(opened, name), getattr(popularity, name))
         assert getattr(opened, name).dtype == getattr(popularity, name).dtype
     assert opened.contexts.position == dict(popularity.contexts.position)
@@ -139,7 +141,7 @@ def test_trends_are_smoothed_by_the_formula_worked_out_by_hand():
         np.asarray([20.0, 40.0]),
     )
     trend = np.asarray([60, 40, 0], np.float32)
-    popularity = Popularity(trend, trend, np.full(3, np.nan), contexts)
+    popularity = replace(Popularity.none(3), counts=trend, trend=trend, contexts=contexts)
     assert (PRIORS["store"], PRIORS["hour"]) == (5, 20)
     hits = Trending(popularity).search([asked(context={"store": "s"})], 3)[0]
     by_row = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
@@ -197,7 +199,8 @@ def items_of(categories):
 def arrived(*days, counts=None):
     """A popularity of items that came so many days before `NOW`."""
     counts = np.zeros(len(days), np.float32) if counts is None else np.asarray(counts, np.float32)
-    return Popularity(counts, counts, NOW - np.asarray(days, np.float64) * DAY)
+    came = NOW - np.asarray(days, np.float64) * DAY
+    return replace(Popularity.none(len(days)), counts=counts, trend=counts, arrived=came)
 
 
 @pytest.mark.parametrize("near", [None, [0, 1, 2, 3, 4, 5]], ids=["no query", "query"])
@@ -227,7 +230,7 @@ def test_an_item_that_is_new_at_another_time_is_new_then():
 def test_the_users_own_categories_count_up_to_double():
     # Category 0 has three of the four events, category 1 the fourth; -1 is none, which nobody shares.
     items = items_of([0, 1, 2, -1, 0, 1])
-    seen = History(np.asarray([3, 4, 5], np.int32), np.asarray([4, 3, 1], np.float32), np.full(3, NOW, np.int64))
+    seen = History.of_rows([3] * 4 + [4] * 3 + [5], NOW)
     popularity = arrived(28, 28, 28, 28, 28, 28)
     hits = New(items, popularity).search([asked(seen)], 9)[0]
     by_row = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
