@@ -18,7 +18,6 @@ from relevance.baselines.als import Als
 from relevance.baselines.baseline import Baseline
 from relevance.baselines.channels import search_channels
 from relevance.baselines.item_item import ItemItem
-from relevance.baselines.lightgbm import LightGbm
 from relevance.baselines.personal_frequency import PersonalFrequency
 from relevance.baselines.popularity import Popularity
 from relevance.baselines.random import Random
@@ -32,8 +31,8 @@ from relevance.grocery import WINDOW, Grocery, before
 from relevance.past import PastLog
 from relevance.ranker import Ranker
 from relevance.repetition import Repetition, repetition
-from relevance.retrieved import Retrieved
 from relevance.summary import (
+    HEADLINES,
     RANKER,
     beyond_accuracy,
     figure_name,
@@ -42,7 +41,7 @@ from relevance.summary import (
     plain_table,
     significance,
 )
-from relevance.trained import trained_ranker
+from relevance.trained import trained
 from report import merge_report
 from rich.console import Console
 from rich.status import Status
@@ -69,16 +68,6 @@ def fitted(past: PastLog, candidates: Callable[[RankingCases], list[Rows]], adva
     return entrants
 
 
-def lightgbm(grocery: Grocery, retrieved: Retrieved, windows: int, cases: int, advanced: Advanced) -> LightGbm:
-    """LambdaMART for every kind of request."""
-    candidates = grocery.bundle.spec.candidates
-    model = LightGbm(retrieved, candidates, SEED)
-    for kind, lists in grocery.training(windows, cases, candidates, advanced).items():
-        advanced(f"lightgbm: {kind}, lists", len(lists.sizes), len(lists.sizes))
-        model.fit(kind, lists)
-    return model
-
-
 def over_windows(grocery: Grocery, folds: int, advanced: Advanced) -> dict[str, tuple[float, float]]:
     """NDCG@10 of recommendation by baseline, mean and deviation over the last windows, each after its own past."""
     found: list[dict[str, float]] = []
@@ -91,13 +80,6 @@ def over_windows(grocery: Grocery, folds: int, advanced: Advanced) -> dict[str, 
         results.add(cases, fitted(past, lambda _: [], advanced), advanced)
         found.append({name: each.mean(MAIN) for name, each in results.rankings[cases.name].items()})
     return folded(found)
-
-
-def rankers(
-    grocery: Grocery, retrieved: Retrieved, windows: int, cases: int, advanced: Advanced
-) -> tuple[LightGbm, Ranker]:
-    """Those that learn from features: LambdaMART and the ranker."""
-    return lightgbm(grocery, retrieved, windows, cases, advanced), trained_ranker(grocery, retrieved, advanced)
 
 
 def ranked(
@@ -115,8 +97,6 @@ def ranked(
 def main(
     bundle: Annotated[Path, typer.Option(help="The demo's bundle.")] = Path("build/demo"),
     shop: Annotated[Path, typer.Option(help="Complete Journey in the input formats.")] = Path("build/complete-journey"),
-    windows: Annotated[int, typer.Option(help="Windows of 28 days that LambdaMART learns from.")] = 5,
-    cases: Annotated[int, typer.Option(help="Searches drawn from each of them.")] = 3_200,
     folds: Annotated[int, typer.Option(help="Windows that the baselines' recommendations are repeated on.")] = 3,
     baselines_only: Annotated[bool, typer.Option(help="Leave out what learns from features.")] = False,
 ) -> None:
@@ -131,7 +111,7 @@ def main(
         simple: list[Entrant] = [*fitted(grocery.past, retrieved.rows, advanced), *search_channels(retrieved)]
         of_features: list[Entrant] = []
         if not baselines_only:
-            of_features.extend(rankers(grocery, retrieved, windows, cases, advanced))
+            of_features.extend(trained(grocery, retrieved, advanced))
         results = ranked(grocery, simple, of_features, advanced)
         repeated = over_windows(grocery, folds, advanced)
         probabilities = [each for each in of_features if isinstance(each, Ranker)]
@@ -178,9 +158,9 @@ def report(
     }
     if reliable:
         drawn["Calibration of searches' candidates"] = plots.calibration_plot(reliable)
-    meanings = {name: "" for name in numbers if MAIN in name or name.endswith("_ece")}
+    meanings = {name: meaning for name, meaning in HEADLINES.items() if name in numbers}
     for name, value in numbers.items():
-        if name in meanings and "_over_" not in name:
+        if name in meanings or (MAIN in name and "_baseline_" in name):
             console.print(f"{name:60} {value:>10,}", highlight=False)
     path = merge_report("relevance", "ranking", grocery.bundle.id, numbers, meanings, drawn, tables)
     console.print(f"{path}, {path.with_name('relevance-ranking.md')}")

@@ -5,7 +5,7 @@ Whatever a ranker may see of a case lies before the cut; what lies behind it is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ensemble.history import History, HistorySnapshot
+from ensemble.history import History
 from export.sources.interactions import Interactions
+from export.training.cases import snapshot_before
 
 SEED = 13
 DAY = 86_400
@@ -35,6 +36,7 @@ class RankingCases:
         users: Row in the log's `user_ids` of who asks, `NOBODY` for somebody new, int32 `[cases]`.
         queries: What is asked, empty for a recommendation, `[cases]`.
         seen: What each had before, `[cases]`.
+        places: Where each usually was before, by kind of place, `[cases]`.
         relevant: Item rows that are right, distinct and at least one, `[cases]`.
         now: When they ask, epoch seconds.
         exclude_seen: Whether items that the user had before are no answer.
@@ -44,6 +46,7 @@ class RankingCases:
     users: NDArray[np.int32]
     queries: list[str]
     seen: list[History]
+    places: Sequence[Mapping[str, str]]
     relevant: list[Rows]
     now: float
     exclude_seen: bool = False
@@ -58,8 +61,14 @@ class RankingCases:
 
     def without_history(self) -> RankingCases:
         """The same questions from somebody new."""
-        nobody = np.full(len(self), NOBODY, np.int32)
-        return replace(self, name=f"{self.name}_new_user", users=nobody, seen=[History.empty()] * len(self))
+        count = len(self)
+        return replace(
+            self,
+            name=f"{self.name}_new_user",
+            users=np.full(count, NOBODY, np.int32),
+            seen=[History.empty()] * count,
+            places=[{}] * count,
+        )
 
     def without_query(self) -> RankingCases:
         """The same users with the same answers, who do not say what they look for."""
@@ -74,19 +83,10 @@ class RankingCases:
             self.users[kept],
             [self.queries[i] for i in kept],
             [self.seen[i] for i in kept],
+            [self.places[i] for i in kept],
             [relevant[i] for i in kept],
             self.now,
             exclude_seen=True,
-        )
-
-    def part(self, which: slice) -> RankingCases:
-        """Some of the cases."""
-        return replace(
-            self,
-            users=self.users[which],
-            queries=self.queries[which],
-            seen=self.seen[which],
-            relevant=self.relevant[which],
         )
 
 
@@ -147,8 +147,6 @@ def _cases(
     right: Sequence[Sequence[Any]],
     cut: float,
 ) -> RankingCases:
-    before = log.timestamp < cut
-    ids = np.asarray([user.encode() for user in log.user_ids], "S")
-    past = HistorySnapshot.of_log(ids, log.user[before], log.item[before], log.timestamp[before])
-    relevant = [np.asarray(rows, np.int32) for rows in right]
-    return RankingCases(name, users, queries, [past.at(int(user)) for user in users], relevant, cut)
+    past = snapshot_before(log, cut)
+    seen, places = [past.at(int(user)) for user in users], [past.places(int(user)) for user in users]
+    return RankingCases(name, users, queries, seen, places, [np.asarray(rows, np.int32) for rows in right], cut)

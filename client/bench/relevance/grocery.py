@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from ensemble.bundle import Bundle
 from ensemble.retrieval.index import CatalogIndex, Learned
 from ensemble.retrieval.items import Items
-from export.learning import Shop, learn, popularity_before
+from export.learning import Shop, learn
 from export.sources import read_interactions
 from export.sources.interactions import Interactions
 from export.training.cases import CaseBuilder, Embed
-from relevance.baselines.lightgbm import Lists, kind_of_cases
 from relevance.cases import (
     DAY,
     NEW_ITEM_CASES,
@@ -144,34 +143,14 @@ class Grocery:
         """Finds candidates for cases of a moment."""
         return Retrieved(self.builder(moment), learned, DEPTH, advanced)
 
-    def training(self, windows: int, cases: int, candidates: int, advanced: Advanced) -> dict[str, Lists]:
-        """Candidates to learn from by kind of request, from the windows that end where the test's begins.
-
-        Args:
-            windows: How many windows of 28 days.
-            cases: Searches to draw from each at most, as the test's are drawn.
-            candidates: How many of each case are learned from.
-            advanced: See `Retrieved`.
-        """
-        parts: dict[str, list[Lists]] = {}
-        first = self.cut - windows * WINDOW
-        # Vectors are learned once, before the first window, as the export does it; counts are each window's own.
-        known = self.learned(first)
-        for i in range(windows):
-            start = first + i * WINDOW
-            seen = before(self.log, start + WINDOW)
-            learned = replace(known, popularity=popularity_before(self.log, self.shop, start))
-            retrieved = Retrieved(self.builder(start), learned, candidates, advanced)
-            search = search_cases(seen, self.types, start, cases, SEED + 1 + i)
-            everybody = recommendation_cases(seen, start)
-            for each in (search, search.without_history(), everybody, everybody.new_to_user()):
-                lists = Lists.of(retrieved.of(each).candidates, each.relevant)
-                parts.setdefault(kind_of_cases(each), []).append(lists)
-        return {kind: Lists.joined(lists) for kind, lists in parts.items()}
-
     def _items_at(self, moment: float) -> Items:
-        known = np.bincount(self.log.item[self.log.timestamp < moment], minlength=len(self.bundle.items)) > 0
-        return priced(self.bundle.items, known)
+        """The catalogue without the prices of items that nobody had bought yet.
+
+        A price of this catalogue is what was paid over the whole year: that an item has one although nobody has bought
+        it yet says that somebody will.
+        """
+        sold = np.bincount(self.log.item[self.log.timestamp < moment], minlength=len(self.bundle.items))
+        return self.bundle.items.without_price(sold == 0)
 
     @cached_property
     def _records(self) -> list[dict[str, Any]]:
@@ -186,17 +165,3 @@ def before(log: Interactions, moment: float) -> Interactions:
         **{name: getattr(log, name)[kept] for name in ("user", "item", "event", "timestamp", "value", "query")},
         places={name: (codes[kept], names) for name, (codes, names) in log.places.items()},
     )
-
-
-def priced(items: Items, known: NDArray[np.bool_]) -> Items:
-    """The catalogue with the prices of known items alone, bool `[items]`.
-
-    A price of this catalogue is what was paid over the whole year: that an item has one although nobody has bought it
-    yet says that somebody will.
-    """
-    column = items.columns.by_name.get("price")
-    if column is None:
-        return items
-    prices = replace(column, values=np.where(known, column.values, np.nan).astype(column.values.dtype))
-    columns = replace(items.columns, by_name={**items.columns.by_name, "price": prices})
-    return Items(items.ids, items.text, columns)

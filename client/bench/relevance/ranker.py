@@ -17,25 +17,23 @@ from relevance.cases import RankingCases, Rows
 from relevance.entrant import DEPTH
 from relevance.retrieved import Retrieved
 
-Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # features [batch, K, F] -> logits [batch, K, heads]
-_BATCH = 256
+# Of each case's candidates the logits, float32 [candidates, heads].
+Score = Callable[[Sequence[Candidates]], list[NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
 class Ranker:
-    """Orders the first candidates by the weighted heads; the others follow in the order of fusion.
+    """Orders the candidates that it scores by the weighted heads; the others follow in the order of fusion.
 
     Attributes:
         retrieved: What was found.
-        candidates: How many of a case's candidates the ranker gets.
-        score: The network.
+        score: The network; it may score fewer than there are, the first ones.
         weights: Of the heads, in the order of `HEADS`.
         trained: The heads that have learned something.
         name: As the report calls it.
     """
 
     retrieved: Retrieved
-    candidates: int
     score: Score
     weights: tuple[float, ...]
     trained: tuple[str, ...]
@@ -46,7 +44,7 @@ class Ranker:
         found = self.retrieved.of(cases).candidates
         weights = np.asarray(head_weights(self.weights, cases.searches))
         ranked = []
-        for each, logits in zip(found, self._logits(found), strict=True):
+        for each, logits in zip(found, self.score(found), strict=True):
             order = np.argsort(-(logits @ weights), kind="stable")
             ranked.append(np.concatenate([each.rows[order], each.rows[len(order) :]])[:DEPTH])
         return ranked
@@ -59,17 +57,5 @@ class Ranker:
             Probabilities(
                 each.rows[: len(logits)], {head: 1 / (1 + np.exp(-logits[:, HEADS.index(head)])) for head in heads}
             )
-            for each, logits in zip(found, self._logits(found), strict=True)
+            for each, logits in zip(found, self.score(found), strict=True)
         ]
-
-    def _logits(self, found: Sequence[Candidates]) -> list[NDArray[np.float32]]:
-        """Each case's logits, float32 `[candidates, heads]`."""
-        out: list[NDArray[np.float32]] = []
-        for start in range(0, len(found), _BATCH):
-            part = [each.features[: self.candidates] for each in found[start : start + _BATCH]]
-            features = np.full((len(part), self.candidates, part[0].shape[1]), np.nan, np.float32)
-            for i, each in enumerate(part):
-                features[i, : len(each)] = each
-            logits = self.score(features)
-            out.extend(logits[i, : len(each)] for i, each in enumerate(part))
-        return out

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.retrieval.channel import Question
 from ensemble.retrieval.index import Learned
 from ensemble.retrieval.retriever import Candidates, Retriever, kind_of
 from export.training.cases import Ask, CaseBuilder, Kind
@@ -62,7 +61,7 @@ class Retrieved:
         return [found.rows for found in self.of(cases).candidates]
 
     def _find(self, cases: RankingCases) -> Found:
-        everything = self._questions(cases)
+        everything = self._builder.questions(asks(cases))
         found = Found([], [])
         for start in range(0, len(everything), _BATCH):
             part = everything[start : start + _BATCH]
@@ -75,27 +74,16 @@ class Retrieved:
             self._advanced(cases.name, start + len(part), len(everything))
         return found
 
-    def _questions(self, cases: RankingCases) -> list[Question]:
-        questions = self._builder.questions(asks(cases))
-        if not cases.exclude_seen:
-            return questions
-        size = len(self._builder.catalog.items)
-        return [replace(question, allowed=_all_but(question.seen.rows, size)) for question in questions]
-
 
 def asks(cases: RankingCases) -> list[Ask]:
     """The cases as the ranker's training takes them, without their answers."""
     return [
-        Ask(_kind(query, bool(len(seen))), query, seen, cases.now, None, None, None)
-        for query, seen in zip(cases.queries, cases.seen, strict=True)
+        Ask(_kind(cases, i), cases.queries[i], cases.seen[i], cases.now, None, None, None, cases.places[i])
+        for i in range(len(cases))
     ]
 
 
-def _kind(query: str, known: bool) -> Kind:
-    return "user" if not query else "both" if known else "query"
-
-
-def _all_but(rows: Rows, size: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    allowed = np.ones(size, np.bool_)
-    allowed[rows] = False
-    return allowed
+def _kind(cases: RankingCases, i: int) -> Kind:
+    if not cases.queries[i]:
+        return "discover" if cases.exclude_seen else "user"
+    return "both" if len(cases.seen[i]) else "query"

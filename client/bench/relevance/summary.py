@@ -24,6 +24,20 @@ PREFIXES = {
     "recommendation_new": "grocery_rec_new",
     "new_item": "new_item",
 }
+# The figures that stand at the head of the page; all the others stand in its tables.
+HEADLINES = {
+    "grocery_search_ndcg_at_10": "nDCG@10 of searches by a known household, 3,000 later purchases",
+    "grocery_search_hit_at_10": "share of them with a right item among the first 10",
+    "grocery_search_ndcg_at_10_lightgbm": "LambdaMART on the same features",
+    "grocery_search_ndcg_at_10_search_only": "the ranker with the query alone",
+    "grocery_search_ndcg_at_10_user_only": "the ranker with the household alone",
+    "grocery_rec_ndcg_at_10": "nDCG@10 of recommendations, every household that came again",
+    "grocery_rec_new_ndcg_at_10": "the same of what is new to the household",
+    "new_user_ndcg_at_10": "nDCG@10 of the searches with the household's history removed",
+    "new_item_recall_at_10": "recall@10 of items that nobody had bought before, in searches for their type",
+    "click_ece": "expected calibration error of the click head, candidates of searches",
+    "purchase_ece": "the same of the purchase head",
+}
 CAPTIONS = {
     "search": "Search: a household asks for a product type of which it then buys",
     "search_new_user": "The same searches from somebody new: the query alone",

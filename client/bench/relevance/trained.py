@@ -1,26 +1,55 @@
-"""Trains the ranker on what lies before the cut, as the export trains it, and enters it."""
+"""Trains the ranker and LambdaMART on what lies before the cut, as the export trains, and enters them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ensemble.contract import HEADS
 from ensemble.retrieval.index import Learned
+from ensemble.retrieval.retriever import Candidates
+from ensemble.spec import GraphSpec
 from export.learning import popularity_before
-from export.training.train import MIN_POSITIVES, objective, train_ranker
+from export.training.cases import KINDS, Ask, CaseBuilder, Cases
+from export.training.fit import MIN_POSITIVES, predicted
+from export.training.train import objective, train_ranker
+from relevance.baselines.lightgbm import LightGbm, Lists
 from relevance.cases import SEED
 from relevance.grocery import Grocery
 from relevance.ranker import Ranker
 from relevance.retrieved import Retrieved
 
 
-def trained_ranker(grocery: Grocery, retrieved: Retrieved, advanced: Callable[[str, int, int], None]) -> Ranker:
-    """The bundle's kind of ranker, of a log that ends at the cut: nothing of the test's window is there to be seen."""
+@dataclass(frozen=True)
+class RecordingBuilder(CaseBuilder):
+    """Keeps the cases that it builds, so that another can learn from the very same.
+
+    Attributes:
+        built: For each window, its cases.
+    """
+
+    built: list[Cases] = field(default_factory=list)
+
+    def build(
+        self, asks: Sequence[Ask], learned: Learned, advanced: Callable[[int], None] = lambda count: None
+    ) -> Cases:
+        """See `CaseBuilder`."""
+        cases = super().build(asks, learned, advanced)
+        self.built.append(cases)
+        return cases
+
+
+def trained(
+    grocery: Grocery, retrieved: Retrieved, advanced: Callable[[str, int, int], None]
+) -> tuple[Ranker, LightGbm]:
+    """The ranker and LambdaMART, which learns from the same cases.
+
+    The log ends at the cut: nothing of the test's window is there to be seen. Both learn from all but the last of the
+    training's windows; the last says when to stop.
+    """
     log, shop = grocery.known_log, grocery.shop
     known: list[Learned] = []
 
@@ -29,14 +58,31 @@ def trained_ranker(grocery: Grocery, retrieved: Retrieved, advanced: Callable[[s
             known.append(grocery.learned(moment))
         return replace(known[0], popularity=popularity_before(log, shop, moment))
 
-    builder = grocery.builder(grocery.cut)
+    plain = grocery.builder(grocery.cut)
+    builder = RecordingBuilder(plain.catalog, plain.spec, plain.embed)
     model, report = train_ranker(log, shop, builder, learned_before, seed=SEED, advanced=advanced)
+    vectors = np.asarray(builder.catalog.vectors)
 
-    def score(features: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.no_grad():
-            logits: NDArray[np.float32] = model(torch.from_numpy(features))[0].numpy()
-        return logits
+    def score(found: Sequence[Candidates]) -> list[NDArray[np.float32]]:
+        logits = predicted(model, unanswered(found, builder.spec), vectors)
+        return [each[: len(one.rows)] for each, one in zip(logits, found, strict=True)]
 
     weights = objective(report)
-    trained = tuple(head for head in HEADS if report.heads[head] >= MIN_POSITIVES)
-    return Ranker(retrieved, grocery.bundle.spec.candidates, score, tuple(weights[head] for head in HEADS), trained)
+    heads = tuple(head for head in HEADS if report.heads[head] >= MIN_POSITIVES)
+    boosted = LightGbm(retrieved, builder.spec.candidates, SEED)
+    learned, later = Cases.joined(builder.built[:-1]), builder.built[-1]
+    for done, kind in enumerate(KINDS, start=1):
+        advanced(f"lightgbm: {kind}", done, len(KINDS))
+        boosted.fit(kind, Lists.of(learned, kind), Lists.of(later, kind))
+    return Ranker(retrieved, score, tuple(weights[head] for head in HEADS), heads), boosted
+
+
+def unanswered(found: Sequence[Candidates], spec: GraphSpec) -> Cases:
+    """The first candidates of each case as the ranker takes them, as many as it gets when it serves."""
+    cases = Cases.blank(["" for _ in found], spec.candidates, spec.events)
+    for i, each in enumerate(found):
+        count = min(len(each.rows), spec.candidates)
+        cases.rows[i, :count], cases.features[i, :count] = each.rows[:count], each.features[:count]
+        cases.texts[i, :count] = each.texts[:count]
+        cases.events[i, : len(each.events)], cases.moments[i] = each.events, each.moments
+    return cases

@@ -19,13 +19,17 @@ from hand_log import CUT, TYPES
 sys.path.insert(0, str(Path(__file__).parents[1] / "export"))
 import habits
 from relevance import grocery
+from relevance.baselines.channels import Fusion
 from relevance.baselines.lightgbm import LightGbm, Lists, kind_of_cases
 from relevance.cases import recommendation_cases, search_cases
+from relevance.measures import measure
 from relevance.ranker import Ranker
 from relevance.retrieved import Retrieved, asks
+from relevance.trained import trained
 
 from ensemble.contract import HEADS
 from ensemble.features import FEATURES
+from export.training.cases import Cases
 
 FUTURE = habits.LOG.timestamp >= habits.FROM
 LEAVES = np.asarray([habits.QUERIES[leaf] for leaf in habits.LEAF], object)
@@ -42,13 +46,13 @@ def found_by(*lists):
 
 
 def ranker(found, weights=(1.0, 0.0, 0.0), first=3, trained=("relevance", "purchase")):
-    """Its relevance is the feature, its purchase the contrary; of what is missing it knows nothing."""
+    """Its relevance is the feature, its purchase the contrary."""
 
-    def score(features):
-        value = np.nan_to_num(features[..., 3], nan=-99.0)
-        return np.stack([value, value * 0, -value], -1).astype(np.float32)
+    def score(found):
+        values = [each.features[:first, 3] for each in found]
+        return [np.stack([value, value * 0, -value], -1).astype(np.float32) for value in values]
 
-    return Ranker(found, first, score, weights, trained)
+    return Ranker(found, score, weights, trained)
 
 
 CASES = search_cases(hand_log.LOG, TYPES, CUT, 2, seed=1)
@@ -79,32 +83,47 @@ def test_probabilities_are_those_of_trained_heads_for_real_candidates():
     assert len(second.rows) == len(second.of["purchase"]) == 0
 
 
-def test_lists_without_a_right_candidate_teach_no_order_and_are_left_out():
-    lists = Lists.of([candidates([1, 2]), candidates([3]), candidates([4, 5, 6])], [[2], [9], [4, 6]])
-    assert lists.sizes.tolist() == [2, 3]
-    assert lists.labels.tolist() == [0, 1, 1, 0, 1]
-    assert lists.part(np.asarray([False, True])).labels.tolist() == [1, 0, 1]
-    assert Lists.joined([lists, lists]).sizes.tolist() == [2, 3, 2, 3]
-    assert not len(Lists.of([candidates([1])], [[2]]).sizes)
+def listed(kinds, values, bought):
+    """Cases whose only feature is a value; label 1 where bought, NaN values stand for no candidate."""
+    values = np.asarray(values, np.float32)
+    cases = Cases.blank(kinds, values.shape[1], 4)
+    cases.features[..., 3] = values
+    cases.rows[:] = np.where(np.isnan(values), -1, np.arange(values.shape[1]))
+    cases.labels[..., HEADS.index("purchase")] = bought
+    return cases
+
+
+def test_lists_in_which_nothing_was_bought_teach_no_order_and_are_left_out():
+    nan = np.nan
+    cases = listed(
+        ["both", "both", "user", "both"],
+        [[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, nan]],
+        [[0, 1, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0]],
+    )
+    lists = Lists.of(cases, "both")
+    assert lists.features[:, 3].tolist() == [1, 2, 3, 10, 11]
+    assert lists.labels.tolist() == [0, 1, 0, 1, 0]
+    assert lists.sizes.tolist() == [3, 2]
 
 
 def test_lambdamart_learns_which_feature_tells():
     draw = np.random.default_rng(2)
-    learned = [candidates(range(10), draw.random(10)) for _ in range(400)]
-    right = [[int(np.argmax(each.features[:, 3]))] for each in learned]
+    values = draw.random((400, 10))
+    cases = listed(["both"] * 400, values, values == values.max(1, keepdims=True))
     found = found_by(candidates([7, 8, 9, 1], [0.2, 0.98, 0.8, 0.99]), candidates([]))
     model = LightGbm(found, candidates=3, seed=1, threads=1)
     assert model.rank(CASES) is None
-    model.fit("both", Lists.of(learned, right))
+    model.fit("both", Lists.of(cases.part(slice(0, 300)), "both"), Lists.of(cases.part(slice(300, 400)), "both"))
     assert [rows.tolist() for rows in model.rank(CASES)] == [[8, 9, 7, 1], []]
 
 
 def test_each_set_is_of_one_kind():
     everybody = recommendation_cases(hand_log.LOG, CUT)
     sets = (CASES, CASES.without_history(), everybody, everybody.new_to_user())
-    assert [kind_of_cases(each) for each in sets] == ["both", "query", "user", "new"]
+    assert [kind_of_cases(each) for each in sets] == ["both", "query", "user", "discover"]
     assert {ask.kind for ask in asks(CASES.without_history())} == {"query"}
     assert {ask.kind for ask in asks(everybody)} == {"user"}
+    assert {ask.kind for ask in asks(everybody.new_to_user())} == {"discover"}
     assert {ask.relevant is ask.clicked is ask.purchased is None for ask in asks(CASES)} == {True}
 
 
@@ -160,10 +179,40 @@ def test_a_log_cut_off_keeps_rows_and_names():
     assert all(len(getattr(kept, name)) == len(kept) for name in ("user", "item", "event", "value", "query"))
 
 
-def test_a_price_that_was_first_paid_later_is_not_known_yet():
-    known = np.arange(habits.COUNT) % 2 == 0
-    priced = grocery.priced(habits.ITEMS, known)
-    assert np.isnan(priced.log_price[~known]).all()
-    np.testing.assert_array_equal(priced.log_price[known], habits.ITEMS.log_price[known])
-    assert not np.isnan(habits.ITEMS.log_price[~known]).all()
-    np.testing.assert_array_equal(priced.category, habits.ITEMS.category)
+def test_a_price_that_was_first_paid_later_is_not_known_yet(tmp_path):
+    catalog = habits.case_builder(tmp_path / "index").catalog
+    bundle = SimpleNamespace(items=habits.ITEMS, catalog=lambda device: catalog, spec=habits.SPEC)
+    moment = habits.START + 2 * 86_400.0
+    prices = grocery.Grocery(bundle, habits.LOG, habits.FROM, habits.embed).builder(moment).catalog.items.log_price
+    sold = np.isin(np.arange(habits.COUNT), habits.LOG.item[habits.LOG.timestamp < moment])
+    assert 0 < sold.sum() < habits.COUNT
+    assert np.isnan(prices[~sold]).all()
+    assert not np.isnan(habits.ITEMS.log_price[~sold]).all()
+    np.testing.assert_array_equal(prices[sold], habits.ITEMS.log_price[sold])
+
+
+def test_the_ranker_and_lambdamart_learn_from_the_same_cases_of_before_the_cut_and_know_habits(tmp_path):
+    builder = habits.case_builder(tmp_path / "index")
+    known = grocery.before(habits.LOG, habits.FROM)
+    asked = []
+    shop = SimpleNamespace(
+        known_log=known,
+        shop=habits.SHOP,
+        cut=habits.FROM,
+        builder=lambda moment: builder,
+        learned=lambda moment: asked.append(moment) or habits.knowing(known)(moment),
+    )
+    cases = recommendation_cases(habits.LOG, habits.FROM)
+    retrieved = Retrieved(builder, habits.knowing(known)(habits.FROM), 50)
+    network, boosted = trained(shop, retrieved, lambda step, done, total: None)
+    assert len(asked) > 0
+    assert max(asked) < habits.FROM - 2 * habits.WINDOW
+    hits = {}
+    for entrant in (network, boosted, Fusion(retrieved)):
+        lists = entrant.rank(cases)
+        assert [sorted(rows) for rows in lists] == [sorted(rows) for rows in Fusion(retrieved).rank(cases)]
+        hits[entrant.name] = measure(lists, cases.relevant)["ndcg_at_10"].mean()
+    assert hits["ranker"] > hits["rrf"]
+    backwards = [rows[::-1] for rows in boosted.rank(cases)]
+    assert hits["lightgbm"] > 2 * measure(backwards, cases.relevant)["ndcg_at_10"].mean()
+    assert all((each.of["purchase"] >= 0).all() for each in network.probabilities(cases))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +9,13 @@ import numpy as np
 from lightgbm import LGBMRanker, early_stopping, log_evaluation
 from numpy.typing import NDArray
 
-from ensemble.features import FEATURES
-from ensemble.retrieval.retriever import Candidates
+from ensemble.contract import HEADS
+from export.training.cases import Cases, Kind
 from relevance.cases import RankingCases, Rows
 from relevance.entrant import DEPTH
 from relevance.retrieved import Retrieved
 
+PURCHASE = HEADS.index("purchase")
 SETTINGS: dict[str, Any] = {
     "n_estimators": 1_000,  # at most: see `PATIENCE`
     "learning_rate": 0.05,
@@ -26,8 +26,7 @@ SETTINGS: dict[str, Any] = {
     "colsample_bytree": 0.8,
     "importance_type": "gain",
 }
-PATIENCE = 50  # rounds without a better nDCG@10 on the held-out lists
-HELD_OUT = 0.1  # of the lists
+PATIENCE = 50  # rounds without a better nDCG@10 on the later lists
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Lists:
 
     Attributes:
         features: float32 `[candidates, features]`, NaN where missing, one list after the other.
-        labels: 1 where right, int8 `[candidates]`.
+        labels: 1 where bought, int8 `[candidates]`.
         sizes: Candidates of each list, int64 `[lists]`.
     """
 
@@ -45,29 +44,13 @@ class Lists:
     sizes: NDArray[np.int64]
 
     @classmethod
-    def of(cls, found: Sequence[Candidates], relevant: Sequence[Rows]) -> Lists:
-        """The lists in which something is right; the others teach no order."""
-        right = [np.isin(each.rows, rows) for each, rows in zip(found, relevant, strict=True)]
-        kept = [i for i, labels in enumerate(right) if labels.any()]
-        return cls(
-            np.concatenate([found[i].features for i in kept] or [np.empty((0, len(FEATURES)), np.float32)]),
-            np.concatenate([right[i] for i in kept] or [np.empty(0, np.bool_)]).astype(np.int8),
-            np.asarray([len(right[i]) for i in kept], np.int64),
-        )
-
-    @classmethod
-    def joined(cls, parts: Sequence[Lists]) -> Lists:
-        """Several windows' lists together."""
-        return cls(
-            np.concatenate([part.features for part in parts]),
-            np.concatenate([part.labels for part in parts]),
-            np.concatenate([part.sizes for part in parts]),
-        )
-
-    def part(self, which: NDArray[np.bool_]) -> Lists:
-        """Some of the lists, bool `[lists]`."""
-        rows = np.repeat(which, self.sizes)
-        return Lists(self.features[rows], self.labels[rows], self.sizes[which])
+    def of(cls, cases: Cases, kind: str) -> Lists:
+        """The lists of one kind of request in which something was bought; the others teach no order."""
+        bought = np.nan_to_num(cases.labels[..., PURCHASE]) > 0
+        mine = cases.part((cases.kinds == kind) & bought.any(1))
+        present = mine.present
+        labels = np.nan_to_num(mine.labels[..., PURCHASE][present]).astype(np.int8)
+        return cls(mine.features[present], labels, present.sum(1).astype(np.int64))
 
 
 class LightGbm:
@@ -77,29 +60,34 @@ class LightGbm:
         retrieved: Finds and describes the candidates of the cases to be ranked.
         candidates: How many of each case's candidates are ranked, as many as the ranker gets; the others follow in
             the order of fusion.
-        seed: Of sampling and of which lists are held out.
-        threads: Of training.
+        seed: Of sampling rows and columns.
+        threads: Of training; on shared cores two wait for each other far longer than they work.
     """
 
     name = "lightgbm"
 
-    def __init__(self, retrieved: Retrieved, candidates: int, seed: int, threads: int = 2) -> None:
+    def __init__(self, retrieved: Retrieved, candidates: int, seed: int, threads: int = 1) -> None:
         self._retrieved, self._candidates, self._seed, self._threads = retrieved, candidates, seed, threads
         self._models: dict[str, LGBMRanker] = {}
 
-    def fit(self, kind: str, lists: Lists) -> None:
-        """Learns one kind of request, see `kind_of_cases`."""
-        draw = np.random.default_rng(self._seed)
-        held_out = draw.random(len(lists.sizes)) < HELD_OUT
-        learned, measured = lists.part(~held_out), lists.part(held_out)
+    def fit(self, kind: Kind, learned: Lists, later: Lists) -> None:
+        """Learns one kind of request; one that has no lists stays unlearned, and `rank` says so.
+
+        Args:
+            kind: Which.
+            learned: Lists to learn from.
+            later: Lists whose nDCG@10 says when to stop.
+        """
+        if not len(learned.sizes) or not len(later.sizes):
+            return
         model = LGBMRanker(random_state=self._seed, n_jobs=self._threads, verbosity=-1, **SETTINGS)
         model.fit(
             learned.features,
             learned.labels,
             group=learned.sizes,
-            eval_X=measured.features,
-            eval_y=measured.labels,
-            eval_group=[measured.sizes],
+            eval_X=later.features,
+            eval_y=later.labels,
+            eval_group=[later.sizes],
             eval_at=[10],
             callbacks=[early_stopping(PATIENCE, verbose=False), log_evaluation(0)],
         )
@@ -121,8 +109,8 @@ class LightGbm:
         return ranked
 
 
-def kind_of_cases(cases: RankingCases) -> str:
-    """Which kind of request a set of cases holds: `both`, `query`, `user`, or `new` without what the user had."""
+def kind_of_cases(cases: RankingCases) -> Kind:
+    """Which kind of request a set of cases holds, see `export.training.cases.Kind`."""
     if not cases.searches:
-        return "new" if cases.exclude_seen else "user"
+        return "discover" if cases.exclude_seen else "user"
     return "both" if any(len(seen) for seen in cases.seen) else "query"
