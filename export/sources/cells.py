@@ -18,6 +18,9 @@ from export.sources.report import closest
 MAX_ID_BYTES = 256
 MAX_DEPTH = 32  # of a nested attribute
 EVENTS = ("view", "click", "cart", "purchase", "rating")
+IMPRESSION = len(EVENTS)  # its code: what was shown, and nothing that anybody did
+LOGGED = (*EVENTS, "impression")
+LAST_POSITION = 10_000  # in a list that was shown
 EPOCH_FORMS = "ISO 8601 (2017-01-01T11:53:26Z) or epoch seconds"
 
 _NUMERIC = re.compile(r"[+-]?\d{1,30}(\.\d*)?([eE][+-]?\d{1,3})?", re.ASCII)
@@ -121,14 +124,24 @@ def flag(value: Any) -> bool | None:
 
 
 def event(value: Any) -> int:
-    """The position of an event's name in `EVENTS`."""
+    """The position of an event's name in `EVENTS`; `IMPRESSION` for what was only shown."""
     if is_missing(value):
         raise CellError("missing")
     name = str(value).strip().casefold()
-    if name in EVENTS:
-        return EVENTS.index(name)
-    near = closest(name[:50], EVENTS)
-    raise CellError("unknown event", f"allowed: {', '.join(EVENTS)}" + (f"; did you mean {near!r}?" if near else ""))
+    if name in LOGGED:
+        return LOGGED.index(name)
+    near = closest(name[:50], LOGGED)
+    raise CellError("unknown event", f"allowed: {', '.join(LOGGED)}" + (f"; did you mean {near!r}?" if near else ""))
+
+
+def position(value: Any) -> int:
+    """A place in a list, from 1; 0 for a missing one."""
+    found = number(value)
+    if math.isnan(found):
+        return 0
+    if not found.is_integer() or not 1 <= found <= LAST_POSITION:
+        raise CellError("not a place in a list", f"allowed: whole numbers from 1 to {LAST_POSITION:,}")
+    return int(found)
 
 
 def epoch_seconds(value: Any) -> int | None:

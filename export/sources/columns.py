@@ -33,6 +33,12 @@ class ColumnParser:
         self.ok: BoolArray = np.ones(len(chunk), dtype=bool)
         self._cleaned: IntArray = np.zeros(len(chunk), dtype=np.int64)
 
+    def of(self, rows: BoolArray) -> ColumnParser:
+        """A parser of some of the rows, which knows what is sound of them so far; its verdicts are its own."""
+        part = ColumnParser(self.chunk[rows], self.report)
+        part.ok = self.ok[rows]
+        return part
+
     def parse(self, name: str, parser: Callable[[Any], Any], *, cleans: bool = False) -> ObjectArray:
         """Parses a column; rows with a value that the parser refuses are reported.
 

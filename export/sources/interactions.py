@@ -13,18 +13,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from export.sources import cells
-from export.sources.cells import EVENTS
-from export.sources.columns import ColumnParser, ObjectArray
+from export.sources.cells import EVENTS, IMPRESSION
+from export.sources.codes import Blocks, Codes
+from export.sources.columns import ColumnParser
+from export.sources.impressions import Impressions, ShownRows
 from export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
 from export.sources.rows import CHUNK_ROWS, read_rows
 
 REQUIRED = ("user_id", "item_id", "event", "timestamp")
 PLACES = ("store", "region")
-COLUMNS = (*REQUIRED, "value", "query", *PLACES)
+COLUMNS = (*REQUIRED, "value", "query", *PLACES, "position", "session_id")
 ONE_DAY = 86_400
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
-__all__ = ["COLUMNS", "EVENTS", "REQUIRED", "Interactions", "read_interactions"]
+__all__ = ["COLUMNS", "EVENTS", "REQUIRED", "Impressions", "Interactions", "read_interactions"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Interactions:
         places: For each of `PLACES` that the log names, its names and the position of each row's, -1 for none.
             # [rows] int32
         report: What became of every row.
+        impressions: What was shown. It is in none of the other arrays: being shown is nothing that somebody did.
     """
 
     user: npt.NDArray[np.int32]
@@ -55,6 +58,7 @@ class Interactions:
     queries: list[str]
     report: RowReport
     places: dict[str, tuple[npt.NDArray[np.int32], list[str]]] = field(default_factory=dict)
+    impressions: Impressions = field(default_factory=Impressions.empty)
 
     def __len__(self) -> int:
         return len(self.timestamp)
@@ -76,35 +80,16 @@ class Interactions:
 
 
 @dataclass
-class _Codes:
-    """Numbers for texts, in order of first appearance; sorted only once all are known."""
-
-    numbers: dict[str, int] = field(default_factory=dict)
-
-    def encode(self, values: ObjectArray) -> npt.NDArray[np.int32]:
-        """The number of each text, new ones getting the next; -1 for None."""
-        codes, distinct = pd.factorize(values)
-        numbers = [self.numbers.setdefault(value, len(self.numbers)) for value in distinct]
-        return np.array([*numbers, -1], dtype=np.int32)[codes]
-
-    def sort(self, codes: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], list[str]]:
-        """Renumbers by the texts' UTF-8 bytes, whose order is that of Python's code points."""
-        names = sorted(self.numbers)
-        ranks = np.full(len(names) + 1, -1, dtype=np.int32)
-        ranks[[self.numbers[name] for name in names]] = np.arange(len(names), dtype=np.int32)
-        return ranks[codes], names
-
-
-@dataclass
 class _Log:
     """The kept rows of all chunks so far."""
 
     items: pd.Index[str]
     latest: int
-    users: _Codes = field(default_factory=_Codes)
-    queries: _Codes = field(default_factory=_Codes)
-    places: dict[str, _Codes] = field(default_factory=lambda: {name: _Codes() for name in PLACES})
-    blocks: dict[str, list[npt.NDArray[np.generic]]] = field(default_factory=dict)
+    users: Codes = field(default_factory=Codes)
+    queries: Codes = field(default_factory=Codes)
+    places: dict[str, Codes] = field(default_factory=lambda: {name: Codes() for name in PLACES})
+    blocks: Blocks = field(default_factory=Blocks)
+    shown: ShownRows = field(default_factory=ShownRows)
 
     def add(self, chunk: pd.DataFrame, report: RowReport) -> None:
         """Validates a chunk and keeps its good rows."""
@@ -119,6 +104,14 @@ class _Log:
         parser.reject(np.abs(value) > FLOAT32_MAX, "value", "too large", f"allowed: up to {FLOAT32_MAX:.0e}")
         query = parser.parse("query", cells.text, cleans=True)
         places = {name: parser.parse(name, cells.text, cleans=True) for name in PLACES}
+        of_shown = event == IMPRESSION
+        position, session = np.zeros(len(chunk), np.int32), np.full(len(chunk), None, object)
+        if of_shown.any():
+            # What other events say of a place or a session is not used, and so not judged.
+            only = parser.of(of_shown)
+            position[of_shown] = np.nan_to_num(only.parse("position", cells.position).astype(np.float64))
+            session[of_shown] = only.parse("session_id", cells.text)
+            parser.ok[of_shown] = only.ok
 
         sound = np.flatnonzero(parser.ok)
         # Distinct ids first: looking up each row's text in the catalogue would cost ten times as much.
@@ -130,29 +123,32 @@ class _Log:
         report.unknown_item_ids.update(distinct[found < 0])
         parser.ok[sound[unknown]] = False
         parser.count_cleaned()
-        kept = sound[~unknown]
+        rows, item = sound[~unknown], item[~unknown]
+        shown = rows[of_shown[rows]]
+        report.impressions += len(shown)
+        if unplaced := int((position[shown] == 0).sum()):
+            report.warnings["impression without a position"] += unplaced
+        self.shown.add(
+            *(user_ids[shown], item[of_shown[rows]], timestamp[shown]),
+            *(query[shown], position[shown], session[shown]),
+        )
+        kept, item = rows[~of_shown[rows]], item[~of_shown[rows]]
         report.kept += len(kept)
-        self._append("user", self.users.encode(user_ids[kept]))
-        self._append("item", item[~unknown])
-        self._append("event", event[kept].astype(np.uint8))
-        self._append("timestamp", timestamp[kept])
-        self._append("value", value[kept].astype(np.float32))
-        self._append("query", self.queries.encode(query[kept]))
+        append = self.blocks.append
+        append("user", self.users.encode(user_ids[kept]))
+        append("item", item)
+        append("event", event[kept].astype(np.uint8))
+        append("timestamp", timestamp[kept])
+        append("value", value[kept].astype(np.float32))
+        append("query", self.queries.encode(query[kept]))
         for name, values in places.items():
-            self._append(name, self.places[name].encode(values[kept]))
-
-    def _append(self, name: str, values: npt.NDArray[np.generic]) -> None:
-        self.blocks.setdefault(name, []).append(values)
+            append(name, self.places[name].encode(values[kept]))
 
     def finish(self, report: RowReport) -> Interactions:
         """All kept rows in order of time."""
-        order = np.argsort(np.concatenate(self.blocks["timestamp"]), kind="stable")
-        columns = {}
-        for name in list(self.blocks):
-            # One column at a time gives up its blocks, so that at most one exists twice.
-            columns[name] = np.concatenate(self.blocks.pop(name))[order]
-        user, user_ids = self.users.sort(columns["user"].astype(np.int32, copy=False))
-        query, queries = self.queries.sort(columns["query"].astype(np.int32, copy=False))
+        columns = self.blocks.joined("timestamp")
+        user, user_ids = self.users.sort(columns["user"])
+        query, queries = self.queries.sort(columns["query"])
         return Interactions(
             user=user,
             item=columns["item"].astype(np.int32, copy=False),
@@ -163,11 +159,8 @@ class _Log:
             user_ids=user_ids,
             queries=queries,
             report=report,
-            places={
-                name: codes.sort(columns[name].astype(np.int32, copy=False))
-                for name, codes in self.places.items()
-                if codes.numbers
-            },
+            places={name: codes.sort(columns[name]) for name, codes in self.places.items() if codes.numbers},
+            impressions=self.shown.finish(user_ids),
         )
 
 
@@ -181,6 +174,8 @@ def read_interactions(
     chunk_rows: int = CHUNK_ROWS,
 ) -> Interactions:
     """Reads and validates a log, chunk by chunk.
+
+    Impressions are kept apart (`Interactions.impressions`), whatever else holds for them as for any row.
 
     A sound row about an item that the catalogue lacks is no bad row: shops delete items. Such rows are left out
     and counted as `report.unknown_item`. A log without a single kept row is an empty one, not an error.

@@ -1,6 +1,7 @@
 """What became of every row of an input file: read, kept, set aside, and why.
 
-Nothing is dropped silently: `read == kept + bad + unknown_item` holds at the end of every reading.
+Nothing is dropped silently: `read == kept + impressions + bad + unknown_item` holds at the end of every
+reading.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class RowReport:
         file: The file that is read.
         bad_rows_path: Where every bad row is written as JSONL; None keeps only the first examples.
         read: Rows found in the file (a header and blank lines are no rows).
-        kept: Rows that passed.
+        kept: Rows that passed; of a log, those that say what somebody did.
+        impressions: Rows of a log that passed and say what was shown.
         bad: Rows set aside because something in them is wrong.
         unknown_item: Sound rows of a log whose item is not in the catalogue.
         reasons: Bad rows by "column: reason".
@@ -91,6 +93,7 @@ class RowReport:
     bad_rows_path: Path | None = None
     read: int = 0
     kept: int = 0
+    impressions: int = 0
     bad: int = 0
     unknown_item: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -159,6 +162,7 @@ class RowReport:
             "file": self.file,
             "read": self.read,
             "kept": self.kept,
+            "impressions": self.impressions,
             "bad": self.bad,
             "bad_share": round(self.bad_share, 6),
             "reasons": dict(self.reasons.most_common()),
@@ -173,11 +177,13 @@ class RowReport:
 
     def __str__(self) -> str:
         lines = [f"{self.file}: {self.read:,} rows read, {self.kept:,} kept, {self.bad:,} bad"]
+        if self.impressions:
+            lines[0] += f", {self.impressions:,} impressions"
         if self.unknown_item:
             known = ", ".join(cut(item_id, 40) for item_id in sorted(self.unknown_item_ids)[:3])
             lines[0] += f", {self.unknown_item:,} of unknown items"
             lines.append(f"  {len(self.unknown_item_ids):,} items are not in the catalogue, such as {known}")
-        if not self.kept:
+        if not self.kept and not self.impressions:
             lines.append("  nothing is left after validation")
         lines += [f"  {count:,} × {reason}" for reason, count in self.reasons.most_common(5)]
         lines += [f"  e.g. {row}" for row in self.examples[:3]]

@@ -74,7 +74,8 @@ def test_each_bad_value_makes_one_bad_row_with_its_line(request, kind, column, v
 
 def test_an_unknown_event_names_the_nearest(write_csv):
     report = read_interactions(write_csv([event(event="purchse")]), CATALOG, now=NOW, max_bad_share=1).report
-    assert report.examples[0].reason.endswith("allowed: view, click, cart, purchase, rating; did you mean 'purchase'?")
+    allowed = "allowed: view, click, cart, purchase, rating, impression; did you mean 'purchase'?"
+    assert report.examples[0].reason.endswith(allowed)
 
 
 def test_unknown_items_are_counted_apart_and_their_users_left_out(write_csv):
