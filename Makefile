@@ -22,8 +22,10 @@ demo: $(BUNDLE)/manifest.json ## set up, export a supermarket's year, serve it, 
 serve: $(BUNDLE)/manifest.json ## the demo's server, left running on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
 	@$(BIN)/fuserank serve $(BUNDLE)
 
-eval: $(BUNDLE)/manifest.json ## what share of the right items retrieval finds, on three shops with known answers
+eval: $(BUNDLE)/manifest.json ## what retrieval finds and how well it is ranked, on shops with known answers
 	@$(BIN)/python client/bench/eval_retrieval.py --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/python client/bench/eval_ranking.py --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/python client/bench/eval_movies.py --bundle $(BUNDLE)
 
 bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items
 	@$(BIN)/python client/bench/bench_retrieval.py --bundle $(BUNDLE) --shop $(SHOP)

