@@ -128,6 +128,11 @@ class PairTokens:
             pairs.append(([token for token, _ in tokens], [of_type for _, of_type in tokens]))
         return pairs
 
+    def bucket(self, pairs: Sequence[tuple[list[int], list[int]]]) -> int:
+        """The smallest bucket that holds each of these pairs; the first where there are none."""
+        longest = max((len(ids) for ids, _ in pairs), default=0)
+        return next(bucket for bucket in self._buckets if bucket >= longest)
+
     def padded(
         self, pairs: Sequence[Sequence[tuple[list[int], list[int]]]], count: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -141,8 +146,7 @@ class PairTokens:
             Token ids and types, int64 `[requests, count, length]`, the length being the smallest bucket that holds
             every pair. What is padding has the pad token alone.
         """
-        longest = max((len(ids) for each in pairs for ids, _ in each), default=1)
-        length = next(bucket for bucket in self._buckets if bucket >= longest)
+        length = max(self.bucket(mine) for mine in pairs)
         ids = np.full((len(pairs), count, length), self._pad, np.int64)
         types = np.zeros_like(ids)
         for i, each in enumerate(pairs):

@@ -97,7 +97,8 @@ class GraphSpec:
         candidates: How many candidates are ranked when the deadline leaves time; a bucket.
         events: How many of a user's latest items the ranker's sequence tower reads.
         text_candidates: How many of the best candidates the ranker's text tower reads with the query; 0 has no tower.
-        pair_buckets: Token counts that (query, item text) pairs are padded to; the last cuts longer ones.
+        pair_buckets: Token counts that (query, item text) pairs are padded to; the last cuts longer ones. The first is
+            that of requests without pairs: a request without a query then costs the text tower next to nothing.
         pair_pad_token_id: Token id that pads a pair.
         dense_texts: How many nearest distinct texts the dense channel takes; their items are the candidates.
         channel_depth: How many items of each channel take part in fusion.
@@ -118,7 +119,7 @@ class GraphSpec:
     candidates: int = 128
     events: int = 32
     text_candidates: int = 0
-    pair_buckets: tuple[int, ...] = (32, 64, 96)
+    pair_buckets: tuple[int, ...] = (1, 32, 64, 96)
     pair_pad_token_id: int = 0
     dense_texts: int = 300
     channel_depth: int = 512
@@ -213,7 +214,8 @@ class GraphSpec:
             # The index is held once a device, and the stage batches inside: more instances are more copies.
             Stage("retrieve", "python", (embedding, request), (candidates, *towers, retrieval), queue,
                   on_device=True),
-            Stage("ranker", "engine", towers, (heads, contributions), queue, on_device=True),
+            # A text tower is worth every core, as the encoder is; without it a second thread only waits.
+            Stage("ranker", "engine", towers, (heads, contributions), queue, threads=0 if pairs else 1, on_device=True),
             Stage("finalize", "python", (candidates, features, heads, contributions, request, retrieval),
                   SEARCH_OUTPUTS, queue),
         )  # fmt: skip

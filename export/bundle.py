@@ -162,7 +162,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     spec = replace(spec, objective=objective(trained))
     with progress.step("exporting the ranker"):
         engine_of_ranker = RankerEngine(ranker, tower.tower if tower else None)
-        ranker_report, ranker_ms = write_ranker(engine_of_ranker, ranker_folder, spec)
+        ranker_report, cost = write_ranker(engine_of_ranker, ranker_folder, spec)
     write_repository(folder / "model_repository", spec, engine)
 
     manifest: dict[str, Any] = {
@@ -190,7 +190,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
         "embedding": embedding,
         "search": search,
         "ranker": {**trained.to_dict(), **ranker_report},
-        "ranker_ms": ranker_ms,
+        **cost,
         "versions": {name: _version(name) for name in LIBRARIES},
     }
     sealed = _seal(folder, manifest)

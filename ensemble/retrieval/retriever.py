@@ -94,10 +94,31 @@ class Retriever:
         """
         kinds = [kind or kind_of(question) for question in questions]
         lists, degraded = self.lists(questions, kinds)
-        return [
-            self._described(question, each, self._spec.channel_weights[kind], limit, degraded)
-            for question, each, kind, limit in zip(questions, lists, kinds, limits, strict=True)
-        ]
+        found = []
+        for question, each, weighs, limit in zip(questions, lists, kinds, limits, strict=True):
+            weights = self._spec.channel_weights[weighs]
+            evidence = self.fused(each, weights, limit, _also(question, each, limit))
+            found.append(self._described(question, each, evidence, weights, degraded))
+        return found
+
+    def describe(self, questions: Sequence[Question], rows: Sequence[NDArray[np.int32]]) -> list[Candidates]:
+        """Describes given items as candidates of each question, whether or not a channel finds them.
+
+        Args:
+            questions: The requests; every channel answers all of them in one call.
+            rows: Item rows to describe for each, int32 without repeats.
+
+        Returns:
+            For each question exactly its rows, best fused first.
+        """
+        kinds = [kind_of(question) for question in questions]
+        lists, degraded = self.lists(questions, kinds)
+        found = []
+        for question, each, kind, given in zip(questions, lists, kinds, rows, strict=True):
+            weights = self._spec.channel_weights[kind]
+            evidence = self.fused(each, weights, len(given), given)
+            found.append(self._described(question, each, evidence, weights, degraded))
+        return found
 
     def lists(
         self, questions: Sequence[Question], kinds: Sequence[str], everything: bool = False
@@ -150,9 +171,13 @@ class Retriever:
         return self._fusion.fuse(lists, {name: weights.get(name, 0.0) for name in lists}, limit, also)
 
     def _described(
-        self, question: Question, lists: dict[str, Hits], weights: Mapping[str, float], limit: int, degraded: list[str]
+        self,
+        question: Question,
+        lists: dict[str, Hits],
+        evidence: Evidence,
+        weights: Mapping[str, float],
+        degraded: list[str],
     ) -> Candidates:
-        evidence = self.fused(lists, weights, limit, _also(question, lists, limit))
         if question.query and len(evidence.rows):
             # Also of those that another channel found: the ranker compares like with like.
             texts = self._vectors[self.items.text[evidence.rows]].astype(np.float32)

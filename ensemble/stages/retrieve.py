@@ -40,6 +40,7 @@ class Retrieve:
         threadpool_limits(1, "blas")
         self._retriever = Retriever(bundle.catalog(device), bundle.learned(device), bundle.spec, _milvus(bundle))
         self._ranker_ms = {int(k): float(v) for k, v in bundle.manifest["ranker_ms"].items()}
+        self._tower_ms = {int(k): float(v) for k, v in bundle.manifest.get("text_tower_ms", {}).items()}
         self._mask = lru_cache(maxsize=256)(self._computed_mask)
 
     @classmethod
@@ -60,12 +61,13 @@ class Retrieve:
         out: list[Tensors | InvalidRequestError] = []
         for start, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
             mine = slice(int(start), int(start) + size)
+            padded = self._padded(found[mine])
+            read, unread = self._pairs(resolved[mine], questions[mine], found[mine], padded["CANDIDATES"].shape[1])
             traces = [
-                [request.encode(RetrievalTrace(c.found, [*c.degraded, *cut], started, time.monotonic_ns()))]
-                for c, cut in zip(found[mine], cuts[mine], strict=True)
+                [request.encode(RetrievalTrace(c.found, [*c.degraded, *cut, *skipped], started, time.monotonic_ns()))]
+                for c, cut, skipped in zip(found[mine], cuts[mine], unread, strict=True)
             ]
-            read = self._pairs(questions[mine], found[mine])
-            out.append({**self._padded(found[mine]), **read, "RETRIEVAL": strings(traces)})
+            out.append({**padded, **read, "RETRIEVAL": strings(traces)})
         return out
 
     def _found(self, questions: Sequence[Question], limits: Sequence[int], kinds: Sequence[str]) -> list[Candidates]:
@@ -123,17 +125,32 @@ class Retrieve:
         depth = max(fits, default=least)
         return depth, depth < wanted
 
-    def _pairs(self, questions: Sequence[Question], found: Sequence[Candidates]) -> dict[str, NDArray[Any]]:
-        """The (query, item text) pairs of each request's best candidates, where the bundle has a text tower."""
+    def _pairs(
+        self,
+        resolved: Sequence[ResolvedRequest],
+        questions: Sequence[Question],
+        found: Sequence[Candidates],
+        size: int,
+    ) -> tuple[dict[str, NDArray[Any]], list[list[str]]]:
+        """The (query, item text) pairs of each request's best candidates, where the bundle has a text tower.
+
+        Returns:
+            The tensors, and for each request `["text_tower"]` where its deadline leaves the tower no time.
+        """
         pairs, count = self._bundle.pairs, self._spec.text_candidates
+        unread: list[list[str]] = [[] for _ in found]
         if pairs is None:
-            return {}
-        joined = [
-            pairs.joined(question.query, candidates.texts[:count]) if question.query else []
-            for question, candidates in zip(questions, found, strict=True)
-        ]
+            return {}, unread
+        joined: list[list[tuple[list[int], list[int]]]] = []
+        for each, question, candidates, skipped in zip(resolved, questions, found, unread, strict=True):
+            mine = pairs.joined(question.query, candidates.texts[:count]) if question.query else []
+            left = each.milliseconds_left() - RESERVE_MS - self._ranker_ms.get(size, 0.0)
+            if mine and self._tower_ms.get(pairs.bucket(mine), 0.0) > left:
+                mine = []
+                skipped.append("text_tower")
+            joined.append(mine)
         ids, types = pairs.padded(joined, count)
-        return {"PAIR_IDS": ids, "PAIR_TYPES": types}
+        return {"PAIR_IDS": ids, "PAIR_TYPES": types}, unread
 
     def _padded(self, found: Sequence[Candidates]) -> dict[str, NDArray[Any]]:
         """Candidates `[rows, K]` and what the ranker reads of them, in the bucket that holds all.

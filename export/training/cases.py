@@ -48,6 +48,7 @@ class Cases:
         moments: See `ensemble.sequence.moments`, float32 `[cases, N, 3]`.
         reading: The text tower's logits, NaN for candidates that it has not read, float32 `[cases, K]`.
         labels: 1, 0, or NaN where a head has no label, float32 `[cases, K, H]`.
+        positions: Where each candidate was shown, from 1; 0 where unknown, int32 `[cases, K]`.
     """
 
     kinds: NDArray[np.str_]
@@ -58,6 +59,7 @@ class Cases:
     moments: NDArray[np.float32]
     reading: NDArray[np.float32]
     labels: NDArray[np.float32]
+    positions: NDArray[np.int32]
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -77,6 +79,7 @@ class Cases:
             np.zeros((count, events, MOMENT), np.float32),
             np.full((count, candidates), np.nan, np.float32),
             np.full((count, candidates, len(HEADS)), np.nan, np.float32),
+            np.zeros((count, candidates), np.int32),
         )
 
     def part(self, which: slice | NDArray[np.bool_]) -> Cases:
@@ -93,6 +96,19 @@ class Cases:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A list that a user was shown.
+
+    Attributes:
+        rows: Item rows without repeats, int32 `[shown]`.
+        positions: Where each was, from 1; 0 where unknown, int32 `[shown]`.
+    """
+
+    rows: NDArray[np.int32]
+    positions: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class Ask:
     """A request to learn from, and the right answers.
 
@@ -105,6 +121,7 @@ class Ask:
         clicked: Item rows the user then touched; None where unknown.
         purchased: Item rows the user then bought; None where unknown.
         places: Where the user usually was before, by kind of place.
+        shown: The candidates, where the log has what was shown; None where they are to be retrieved.
     """
 
     kind: Kind
@@ -115,6 +132,7 @@ class Ask:
     clicked: NDArray[np.int32] | None
     purchased: NDArray[np.int32] | None
     places: Mapping[str, str] = field(default_factory=dict)
+    shown: Shown | None = None
 
 
 class Relevance:
@@ -171,16 +189,12 @@ class CaseBuilder:
         self, asks: Sequence[Ask], learned: Learned, advanced: Callable[[int], None] = lambda count: None
     ) -> Cases:
         """Retrieves and featurises; `advanced` is called with the number of asks done."""
-        # What the catalogue says of an item today it may not have said before anybody had it: a price, if it comes
-        # from sales, would tell which items are going to be sold.
-        unsold = learned.popularity.counts == 0
-        items = self.catalog.items.without_price(unsold) if unsold.any() and not unsold.all() else self.catalog.items
-        retriever = Retriever(replace(self.catalog, items=items), learned, self.spec)
+        retriever = self._retriever(learned)
         everything = self.questions(asks)
         cases = Cases.blank([ask.kind for ask in asks], self.spec.candidates, self.spec.events)
         for start in range(0, len(asks), 64):
             part = everything[start : start + 64]
-            everyone = retriever.retrieve(part, [self.spec.candidates] * len(part))
+            everyone = self._found(retriever, part, asks[start : start + 64])
             for i, found in enumerate(everyone, start):
                 self._fill(cases, i, found, asks[i])
             if self.read is not None and self.spec.text_candidates:
@@ -202,6 +216,25 @@ class CaseBuilder:
         for head, right in enumerate((ask.relevant, ask.clicked, ask.purchased)):
             if right is not None:
                 cases.labels[i, :count, head] = np.isin(found.rows, right)
+        if ask.shown is not None:
+            place = dict(zip(ask.shown.rows.tolist(), ask.shown.positions.tolist(), strict=True))
+            cases.positions[i, :count] = [place[row] for row in found.rows.tolist()]
+
+    def _retriever(self, learned: Learned) -> Retriever:
+        # What the catalogue says of an item today it may not have said before anybody had it: a price, if it comes
+        # from sales, would tell which items are going to be sold.
+        unsold = learned.popularity.counts == 0
+        items = self.catalog.items.without_price(unsold) if unsold.any() and not unsold.all() else self.catalog.items
+        return Retriever(replace(self.catalog, items=items), learned, self.spec)
+
+    def _found(self, retriever: Retriever, questions: Sequence[Question], asks: Sequence[Ask]) -> list[Candidates]:
+        """Candidates of each ask: what was shown where that is known, else what is retrieved."""
+        shown = {i: ask.shown.rows[: self.spec.candidates] for i, ask in enumerate(asks) if ask.shown is not None}
+        others = [i for i in range(len(asks)) if i not in shown]
+        described = retriever.describe([questions[i] for i in shown], list(shown.values())) if shown else []
+        retrieved = retriever.retrieve([questions[i] for i in others], [self.spec.candidates] * len(others))
+        found = dict(zip([*shown, *others], [*described, *retrieved], strict=True))
+        return [found[i] for i in range(len(asks))]
 
     def questions(self, asks: Sequence[Ask]) -> list[Question]:
         """The asks as channels see them."""

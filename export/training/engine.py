@@ -79,7 +79,7 @@ def export_engine(engine: RankerEngine, spec: GraphSpec, path: Path) -> None:
     ]
     axes = {"FEATURES": _CANDIDATES, "VECTORS": _CANDIDATES, "EVENTS": _BATCH, "MOMENTS": _BATCH}
     if engine.tower is not None:
-        shape = (2, spec.text_candidates, spec.pair_buckets[0])
+        shape = (2, spec.text_candidates, spec.pair_buckets[-1])
         examples += [torch.full(shape, spec.pair_pad_token_id + 1), torch.zeros(shape, dtype=torch.int64)]
         axes |= {name: {0: "batch", 2: "length"} for name in ("PAIR_IDS", "PAIR_TYPES")}
     with torch.no_grad():
@@ -95,11 +95,13 @@ def export_engine(engine: RankerEngine, spec: GraphSpec, path: Path) -> None:
         )
 
 
-def write_ranker(engine: RankerEngine, folder: Path, spec: GraphSpec) -> tuple[dict[str, Any], dict[str, float]]:
+def write_ranker(engine: RankerEngine, folder: Path, spec: GraphSpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Writes the ranker's engines.
 
     Returns:
-        Their agreement with torch, and the milliseconds that each bucket of candidates takes.
+        Their agreement with torch, and what they cost on this machine, for the manifest: `ranker_ms`, the milliseconds
+        of a request without pairs by bucket of candidates, and `text_tower_ms`, what its pairs add to that by bucket
+        of their length.
 
     Raises:
         RuntimeError: Where the FP32 engine differs from torch.
@@ -119,13 +121,24 @@ def write_ranker(engine: RankerEngine, folder: Path, spec: GraphSpec) -> tuple[d
     if not difference <= TOLERANCE:
         raise RuntimeError(f"{path}: differs from torch by {difference:.2e}; allowed: {TOLERANCE:.0e}")
     session = open_session(path, {})
-    return report, {str(size): _milliseconds(session, spec, size) for size in spec.candidate_buckets}
+    alone = {str(size): _milliseconds(session, spec, size, 0) for size in spec.candidate_buckets}
+    lengths = spec.pair_buckets if engine.tower else ()
+    before = alone[str(spec.candidates)]
+    pairs = {str(n): max(0.0, round(_milliseconds(session, spec, spec.candidates, n) - before, 3)) for n in lengths}
+    return report, {"ranker_ms": alone, "text_tower_ms": pairs}
 
 
-def random_inputs(spec: GraphSpec, batch: int, candidates: int, draw: np.random.Generator) -> dict[str, NDArray[Any]]:
-    """Inputs of the engine with missing features; the first request has a sequence and pairs, the others none."""
+def random_inputs(
+    spec: GraphSpec, batch: int, candidates: int, draw: np.random.Generator, length: int | None = None
+) -> dict[str, NDArray[Any]]:
+    """Inputs of the engine with missing features.
+
+    The first request has a sequence, and pairs of `length` tokens (by default half of the longest bucket, padded to
+    the whole of it; 0 for none). The others have neither.
+    """
+    longest = spec.pair_buckets[-1] if length is None else length or spec.pair_buckets[0]
     inputs = next(stage.inputs for stage in spec.stages() if stage.name == "ranker")
-    sizes = {"PAIR_IDS": spec.pair_buckets[0], "PAIR_TYPES": spec.pair_buckets[0]}
+    sizes = {"PAIR_IDS": longest, "PAIR_TYPES": longest}
     feeds: dict[str, NDArray[Any]] = {}
     for tensor in inputs:
         shape = (batch, *(sizes.get(tensor.name, candidates) if d < 0 else d for d in tensor.dims))
@@ -136,12 +149,12 @@ def random_inputs(spec: GraphSpec, batch: int, candidates: int, draw: np.random.
     feeds["MOMENTS"][1:] = 0.0
     if "PAIR_IDS" in feeds:
         feeds["PAIR_IDS"][:] = spec.pair_pad_token_id
-        feeds["PAIR_IDS"][0, :, : spec.pair_buckets[0] // 2] = spec.pair_pad_token_id + 1
+        feeds["PAIR_IDS"][0, :, : longest // 2 if length is None else length] = spec.pair_pad_token_id + 1
     return feeds
 
 
-def _milliseconds(session: Any, spec: GraphSpec, candidates: int) -> float:
-    feeds = random_inputs(spec, 1, candidates, np.random.default_rng(0))
+def _milliseconds(session: Any, spec: GraphSpec, candidates: int, length: int) -> float:
+    feeds = random_inputs(spec, 1, candidates, np.random.default_rng(0), length)
     samples = []
     for _ in range(30):
         started = time.perf_counter()

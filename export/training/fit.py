@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
@@ -21,8 +23,10 @@ from ensemble.contract import HEADS
 from ensemble.features import SIGNALS
 from export.training.cases import Cases
 from export.training.model import SEQUENCE, Ranker, columns
+from export.training.position import PositionBias
 
 MIN_POSITIVES = 20
+CLICK = HEADS.index("click")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class CaseDataset(Dataset[dict[str, Tensor]]):
     def __getitems__(self, numbers: list[int]) -> dict[str, Tensor]:
         """A batch, instead of its cases one by one: what PyTorch's loader calls where it is there."""
         return inputs(self._cases, self._vectors, np.asarray(numbers)) | {
-            "labels": torch.from_numpy(self._cases.labels[numbers])
+            "positions": torch.from_numpy(self._cases.positions[numbers]),
+            "labels": torch.from_numpy(self._cases.labels[numbers]),
         }
 
 
@@ -82,16 +87,27 @@ def _gathered(vectors: NDArray[np.float16], rows: NDArray[np.int32]) -> NDArray[
 
 
 class _Learner(nn.Module):
-    """The ranker with its loss, as the trainer calls it."""
+    """The ranker with its loss, as the trainer calls it, and beside it what is learned and not served."""
 
-    def __init__(self, ranker: Ranker) -> None:
+    def __init__(self, ranker: Ranker, position: PositionBias | None) -> None:
         super().__init__()
-        self.ranker = ranker
+        self.ranker, self.position = ranker, position
 
     def forward(
-        self, features: Tensor, vectors: Tensor, events: Tensor, moments: Tensor, reading: Tensor, labels: Tensor
+        self,
+        features: Tensor,
+        vectors: Tensor,
+        events: Tensor,
+        moments: Tensor,
+        reading: Tensor,
+        positions: Tensor,
+        labels: Tensor,
     ) -> dict[str, Tensor]:
-        return {"loss": ranking_loss(self.ranker(features, vectors, events, moments, reading)[0], labels)}
+        logits = self.ranker(features, vectors, events, moments, reading)[0]
+        if self.position is not None:
+            of_click = torch.eye(len(HEADS), dtype=logits.dtype, device=logits.device)[CLICK]
+            logits = logits + self.position(positions).unsqueeze(-1) * of_click
+        return {"loss": ranking_loss(logits, labels)}
 
 
 def _whole(batch: Any) -> Any:
@@ -116,6 +132,7 @@ def fit(
     settings: FitSettings,
     seed: int,
     advanced: Callable[[int], None],
+    position: PositionBias | None = None,
 ) -> tuple[Ranker, list[dict[str, float]]]:
     """Fits a ranker.
 
@@ -126,6 +143,8 @@ def fit(
         settings: How.
         seed: Of weights and order.
         advanced: Called with the epoch that is done.
+        position: Learned along with the ranker where given, so that the ranker need not explain what the position
+            does; in place.
 
     Returns:
         The ranker, calibrated, and the losses by epoch: `epoch`, and `loss` or `eval_loss`.
@@ -134,6 +153,7 @@ def fit(
     ranker = Ranker(vectors.shape[1])
     _standardise(ranker, learned)
     training, later = CaseDataset(learned, vectors), CaseDataset(held_out, vectors)
+    cuda = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as scratch:
         folder = settings.checkpoints or Path(scratch)
         arguments = TrainingArguments(
@@ -160,10 +180,16 @@ def fit(
             report_to=[],
             disable_tqdm=True,
             restore_callback_states_from_checkpoint=True,  # else an interruption renews the patience
-            dataloader_pin_memory=torch.cuda.is_available(),
+            dataloader_pin_memory=cuda,
+            use_cpu=not cuda,
+            # With several processes (accelerate launch) on a CPU the library asks for a backend by name.
+            ddp_backend="gloo" if not cuda and "LOCAL_RANK" in os.environ else None,
+            ddp_find_unused_parameters=False,
         )
+        # The first process writes the checkpoints that all of them go by.
+        arguments.output_dir = str(broadcast_object_list([str(folder)])[0])
         trainer = Trainer(
-            _Learner(ranker),
+            _Learner(ranker, position),
             arguments,
             data_collator=_whole,
             train_dataset=training,
@@ -171,7 +197,9 @@ def fit(
             callbacks=[EarlyStoppingCallback(settings.patience), _Told(advanced)],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if settings.checkpoints else None)  # type: ignore[no-untyped-call]
+        resumed = get_last_checkpoint(arguments.output_dir) if settings.checkpoints else None  # type: ignore[no-untyped-call]
+        trainer.train(resume_from_checkpoint=resumed)
+        trainer.accelerator.wait_for_everyone()
     ranker.cpu().eval()
     _calibrate(ranker, held_out, vectors)
     history: list[dict[str, float]] = [

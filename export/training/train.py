@@ -18,9 +18,11 @@ from ensemble.retrieval.popularity import Popularity
 from ensemble.retrieval.retriever import Retriever
 from export.learning import Shop
 from export.sources.interactions import Interactions
-from export.training.cases import Ask, CaseBuilder, Cases, Relevance, catalog_asks, window_asks
+from export.training.cases import Ask, CaseBuilder, Cases, Relevance, catalog_asks, snapshot_before, window_asks
 from export.training.fit import MIN_POSITIVES, FitSettings, fit, predicted
+from export.training.impressions import list_asks, shown_lists
 from export.training.model import Ranker
+from export.training.position import PositionBias
 from export.tuning import recall, tune_weights
 
 DAY = 86_400.0
@@ -44,6 +46,8 @@ class TrainingReport:
         heads: Positive labels in training by head; a head with none is not trained and weighs nothing.
         ndcg_at_10: On the validation cases, by kind of request: the ranker's and that of fusion alone.
         losses: By epoch, on the cases learned from (`loss`) and on the later ones (`eval_loss`).
+        shown_lists: How many lists of impressions took part.
+        position_terms: What each position adds to a click's logit beyond the first; learned, and not served.
         note: What a reader should know.
     """
 
@@ -54,6 +58,8 @@ class TrainingReport:
     heads: dict[str, int]
     ndcg_at_10: dict[str, dict[str, Any]]
     losses: list[dict[str, float]]
+    shown_lists: int
+    position_terms: dict[int, float]
     note: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,11 +97,16 @@ def train_ranker(
     relevance = Relevance(shop.items, shop.titles, seed)
     window = _window(log)
     sets: list[Cases] = []
+    lists = 0
     if window > 0:
         end = float(log.timestamp[-1]) + 1
         for i in range(WINDOWS, 0, -1):
             start = end - i * window
-            asks = window_asks(log, relevance, start, start + window, cases, seed + i)
+            shown = list_asks(
+                shown_lists(log, start, start + window), snapshot_before(log, start), start, cases, seed + i
+            )
+            lists += len(shown)
+            asks = window_asks(log, relevance, start, start + window, cases, seed + i) + shown
             done = _counter(advanced, f"cases of window {WINDOWS + 1 - i} of {WINDOWS}", len(asks))
             if asks:
                 sets.append(builder.build(asks, learned_before(start), done))
@@ -115,6 +126,7 @@ def train_ranker(
             "and recommendations keep the order of fusion"
         )
     vectors = np.asarray(builder.catalog.vectors)
+    position = PositionBias() if learned.positions.any() else None
     model, losses = fit(
         learned,
         held_out if len(held_out) else learned,
@@ -122,10 +134,23 @@ def train_ranker(
         settings,
         seed,
         lambda epoch: advanced("training the ranker", epoch, settings.epochs),
+        position,
     )
     heads = {head: int(np.nansum(learned.labels[..., h])) for h, head in enumerate(HEADS)}
-    measured = _measured(model, held_out, vectors)
-    report = TrainingReport(source, len(learned), len(held_out), round(window / DAY, 2), heads, measured, losses, note)
+    # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
+    measured = _measured(model, held_out.part((held_out.positions == 0).all(1)), vectors)
+    report = TrainingReport(
+        source=source,
+        cases=len(learned),
+        validation_cases=len(held_out),
+        window_days=round(window / DAY, 2),
+        heads=heads,
+        ndcg_at_10=measured,
+        losses=losses,
+        shown_lists=lists if enough else 0,
+        position_terms=position.terms(learned.positions, MIN_POSITIVES) if position else {},
+        note=note,
+    )
     return model, report
 
 

@@ -53,6 +53,27 @@ def test_weights_decide_by_numbers_worked_out_by_hand():
     assert fusion.fuse(lists, {"dense": 1.0, "history": 2.0}, 9).rows.tolist() == [9, 5, 7, 8]
 
 
+@given(LISTS, WEIGHTS, st.integers(1, 40), st.integers(1, 40), ROWS)
+def test_what_must_stay_stays_and_the_others_are_the_best_of_the_rest_in_their_order(
+    lists, weights, depth, limit, also
+):
+    named = {name: hits(rows) for name, rows in lists.items()}
+    fusion = ReciprocalRankFusion(ITEMS, depth)
+    whole = fusion.fuse(named, weights, 2 * ITEMS).rows.tolist()
+    must = also[:limit]
+    fused = fusion.fuse(named, weights, limit, np.asarray(also, np.int32))
+    found = fused.rows.tolist()
+    assert set(must) <= set(found)
+    assert len(set(found)) == len(found) == min(limit, len(set(whole) | set(must)))
+    others = [row for row in whole if row not in must]
+    assert [row for row in found if row not in must] == others[: limit - len(must)]
+    assert [row for row in found if row in whole] == [row for row in whole if row in found]
+    for name, rows in lists.items():
+        known = [rows.index(row) if row in rows else -1 for row in found]
+        assert np.nan_to_num(fused.ranks[name], nan=-1).tolist() == known
+    assert fusion.fuse(named, weights, 2 * ITEMS).rows.tolist() == whole
+
+
 def test_what_only_a_channel_of_no_weight_named_comes_last():
     lists = {"other": hits([1, 2]), "dense": hits([3])}
     assert ReciprocalRankFusion(ITEMS, 10).fuse(lists, {"other": 0.0, "dense": 0.5}, 9).rows.tolist() == [3, 1, 2]

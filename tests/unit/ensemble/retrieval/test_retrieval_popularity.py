@@ -25,12 +25,11 @@ NOW = int(datetime(2024, 5, 15, 18, 30, tzinfo=UTC).timestamp())
 ITEMS = 6
 
 
-def counted(events, places=None, created=None, now=NOW, items=ITEMS, user=None):
-    """Events as (row, seconds before `NOW`), all of one user unless told otherwise."""
+def counted(events, places=None, created=None, now=NOW, items=ITEMS):
+    """Events of one user as (row, seconds before `NOW`)."""
     rows = np.asarray([row for row, _ in events], np.int32)
-    users = np.zeros(len(rows), np.int32) if user is None else np.asarray(user, np.int32)
     times = np.asarray([NOW - age for _, age in events], np.int64)
-    return Popularity.of_log(users, rows, times, items, now, created, places)
+    return Popularity.of_log(np.zeros(len(rows), np.int32), rows, times, items, now, created, places)
 
 
 def context(popularity, name):

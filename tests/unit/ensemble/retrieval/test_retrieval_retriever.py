@@ -169,6 +169,27 @@ def test_lists_are_cut_to_the_depth_of_fusion_and_counted_so(made):
     assert found.found == {"dense": 5, "new": 5, "fused": 5}
 
 
+def test_newcomers_that_a_request_asks_for_are_candidates_whatever_they_weigh(made):
+    dense, new = Fake("dense", range(30)), Fake("new", range(30, 40))
+    for weights in ({"dense": 1.0, "new": 0.01}, {"dense": 1.0}):
+        retriever = made(dense, new, weights=weights)
+        plain, exploring = retriever.retrieve([question(), question(newcomers=3)], [16, 16])
+        assert plain.rows.tolist() == list(range(16))
+        assert exploring.rows.tolist() == [*range(13), 30, 31, 32]
+        assert exploring.features[-3:, POSITION["new_rank"]] == pytest.approx(np.log1p([0, 1, 2]))
+        # At most a quarter of all candidates.
+        assert retriever.retrieve([question(newcomers=9)], [8])[0].rows.tolist() == [0, 1, 2, 3, 4, 5, 30, 31]
+
+
+def test_an_item_that_must_be_a_candidate_is_described_like_any_other(made):
+    wanted = np.asarray([39, 2], np.int32)
+    found = made(Fake("dense", [20, 2, 3]), Fake("new", [5])).retrieve([question(also=wanted, newcomers=1)], [4])[0]
+    assert set(found.rows.tolist()) == {39, 2, 5, 20}
+    text = dict(zip(found.rows.tolist(), found.features[:, POSITION["text_score"]].tolist(), strict=True))
+    assert text[39] == pytest.approx(1.0, abs=1e-3)
+    assert np.isnan(found.features[found.rows == 39, POSITION["text_rank"]]).all()
+
+
 def test_no_more_candidates_than_asked_for_by_each_request(made):
     found = made(Fake("dense", range(ITEMS))).retrieve([question()] * 3, [1, 7, 99])
     assert [len(each.rows) for each in found] == [1, 7, ITEMS]
