@@ -57,19 +57,17 @@ def test_pins_stand_where_they_are_put_though_nobody_would_have_found_them(clien
     assert (refused.status.rules[0].placed, refused.status.rules[0].filtered_out) == (0, 1)
 
 
-def test_an_item_that_is_no_candidate_is_shown_as_not_scored(client: Client, shop: Shop):
+def test_a_pinned_item_is_judged_by_the_ranker_though_nobody_would_have_found_it(client: Client, shop: Shop):
     # Of a catalogue of 300, at most 32 are candidates within so short a deadline.
     asked: dict[str, Any] = {"k": 5, "explain": True, "deadline_ms": 0.01}
     found = set(ids(client.search("rye bread", **{**asked, "k": 32})))
     stranger = min(set(shop.items) - found)
     result = client.search("rye bread", **asked, rules=[{"pin": 1, "item_ids": [stranger]}])
     assert result[0].id == stranger
-    assert not result[0].scored
-    assert [signal.name for signal in result[0].signals] == ["base", "placement"]
-    assert result[0].score == pytest.approx(
-        next(signal.contribution for signal in result[1].signals if signal.name == "base"), abs=1e-3
-    )
-    assert all(item.scored for item in result[1:])
+    assert all(item.scored for item in result)
+    assert set(result[0].heads) == {"relevance", "click", "purchase"}
+    assert result[0].score < result[1].score
+    assert result.status.candidates["fused"] == 32
 
 
 def test_exploring_is_reproducible_and_its_propensities_are_those_of_many_seeds(client: Client):
