@@ -117,7 +117,9 @@ class PairTokens:
         pairs = []
         for text in texts:
             item = self._tokens[self._offsets[text] : self._offsets[text + 1]].tolist()
-            kept = max(min(len(asked), room - len(item)), min(len(asked), room // 2))
+            shorter, longer = sorted((len(asked), len(item)))
+            least = max(min(shorter, room - longer), min(shorter, room // 2))
+            kept = least if len(asked) <= len(item) else min(len(asked), room - least)
             tokens = [
                 *layout.before,
                 *((token, layout.query_type) for token in asked[:kept]),

@@ -290,14 +290,20 @@ def _spec(settings: BundleSettings, encoder: Encoder, tower: OpenedTower | None,
     clock: Clock = settings.clock if settings.clock != "auto" else "log" if age_days > STALE_AFTER_DAYS else "wall"
     return GraphSpec(
         embedding_dim=encoder.dim,
-        length_buckets=tuple(b for b in GraphSpec.length_buckets if b <= encoder.max_length) or (encoder.max_length,),
+        length_buckets=_buckets(GraphSpec.length_buckets, encoder.max_length),
         pad_token_id=encoder.pad_id,
         text_template=settings.text_template,
         query_template=settings.query_template,
         clock=clock,
         text_candidates=settings.text_candidates if tower else 0,
+        pair_buckets=_buckets(GraphSpec.pair_buckets, tower.longest) if tower else GraphSpec.pair_buckets,
         pair_pad_token_id=tower.pad if tower else 0,
     )
+
+
+def _buckets(wanted: Sequence[int], longest: int) -> tuple[int, ...]:
+    """The buckets that a model of so many positions can read; where it reads less than the last, all it can."""
+    return (*(b for b in wanted if b < longest), longest) if longest < wanted[-1] else tuple(wanted)
 
 
 def _longest(encoder: Encoder, spec: GraphSpec) -> int:

@@ -111,7 +111,9 @@ def measure_latency(url: str, bundle: Path, load: Load) -> dict[str, Any]:
     graph, client = triton.InferenceServerClient(url), Client(url)
     engines = _engines(bundle)
     asked = list(zip(load.queries, load.users, strict=True))[:BLOCK]
-    inputs = [_engine_inputs(graph, query, user) for query, user in track(asked, "taking inputs", transient=True)]
+    inputs = [
+        _engine_inputs(graph, engines, query, user) for query, user in track(asked, "taking inputs", transient=True)
+    ]
     whole, raw, stages = [], [], []
     for block in track(range(1 + BLOCKS), "measuring latency", transient=True):
         answers = [_timed(lambda q=query, u=user: client.search(q, u)) for query, user in asked]
@@ -149,14 +151,16 @@ def _engines(bundle: Path) -> list[ort.InferenceSession]:
     return sessions
 
 
-def _engine_inputs(graph: triton.InferenceServerClient, query: str, user: str) -> list[dict[str, Any]]:
+def _engine_inputs(
+    graph: triton.InferenceServerClient, engines: list[ort.InferenceSession], query: str, user: str
+) -> list[dict[str, Any]]:
     """What the encoder and the ranker get for a question, from the graph's own stages."""
     strings = {"QUERY": query, "USER_ID": user, "OPTIONS": "{}"}
     request = _infer(graph, "preprocess", {k: np.array([[v.encode()]], np.object_) for k, v in strings.items()})
     tokens = {name: request[name] for name in ("INPUT_IDS", "ATTENTION_MASK")}
     embedding = _infer(graph, "encoder", tokens)["EMBEDDING"]
     found = _infer(graph, "retrieve", {"EMBEDDING": embedding, "REQUEST": request["REQUEST"]})
-    return [tokens, {"FEATURES": found["FEATURES"]}]
+    return [tokens, {wanted.name: found[wanted.name] for wanted in engines[1].get_inputs()}]
 
 
 def _infer(graph: triton.InferenceServerClient, model: str, tensors: dict[str, Any]) -> dict[str, Any]:

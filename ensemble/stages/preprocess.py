@@ -148,7 +148,9 @@ class Preprocess:
         """Where the question is asked; where the request names no place, where this user usually is."""
         given = {"region": options.context.region, "store": options.context.store}
         named = {kind: place for kind, place in given.items() if place}
-        return named or (self._bundle.histories.places(user) if user >= 0 else {})
+        # A history that came with the request stands for the whole user: nothing stored takes part beside it.
+        stored = user >= 0 and options.history is None
+        return named or (self._bundle.histories.places(user) if stored else {})
 
     def _weights(self, options: Options) -> tuple[float, ...]:
         return options.objective.weights() if options.objective else self._default_weights

@@ -143,7 +143,9 @@ class Retrieve:
             return {}, unread
         joined: list[list[tuple[list[int], list[int]]]] = []
         for each, question, candidates, skipped in zip(resolved, questions, found, unread, strict=True):
-            mine = pairs.joined(question.query, candidates.texts[:count]) if question.query else []
+            # Only a search is ranked.
+            reads = question.query and not each.kind
+            mine = pairs.joined(question.query, candidates.texts[:count]) if reads else []
             left = each.milliseconds_left() - RESERVE_MS - self._ranker_ms.get(size, 0.0)
             if mine and self._tower_ms.get(pairs.bucket(mine), 0.0) > left:
                 mine = []

@@ -242,6 +242,11 @@ def ranking_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return total
 
 
+def learnable(labels: NDArray[np.float32]) -> bool:
+    """Whether a head's labels, NaN where there is none, hold enough of both classes to learn from."""
+    return min(int((labels == 1).sum()), int((labels == 0).sum())) >= MIN_POSITIVES
+
+
 def _standardise(ranker: Ranker, cases: Cases) -> None:
     values = np.concatenate([cases.features, cases.reading[..., None]], -1)[cases.present]
     seen = ~np.isnan(values)
@@ -254,8 +259,7 @@ def _standardise(ranker: Ranker, cases: Cases) -> None:
         # Constant counts as unseen: nothing can be learned from it.
         varies = bool((cases.events >= 0).any()) if signal == SEQUENCE else bool((spread[columns(signal)] > 1e-6).any())
         for h in range(len(HEADS)):
-            labelled = bool(np.nansum(cases.labels[..., h]) >= MIN_POSITIVES)
-            ranker.active[s, h] = float(labelled and (varies or signal == "request"))
+            ranker.active[s, h] = float(learnable(cases.labels[..., h]) and (varies or signal == "request"))
 
 
 def _calibrate(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> None:

@@ -19,10 +19,11 @@ from ensemble.retrieval.retriever import Retriever
 from export.learning import Shop
 from export.sources.interactions import Interactions
 from export.training.cases import Ask, CaseBuilder, Cases, Relevance, catalog_asks, snapshot_before, window_asks
-from export.training.fit import MIN_POSITIVES, FitSettings, fit, predicted
+from export.training.fit import MIN_POSITIVES, FitSettings, fit, learnable, predicted
 from export.training.impressions import list_asks, shown_lists
 from export.training.model import Ranker
 from export.training.position import PositionBias
+from export.training.span import LogSpan
 from export.tuning import recall, tune_weights
 
 DAY = 86_400.0
@@ -43,7 +44,8 @@ class TrainingReport:
         cases: How many requests it learned from.
         validation_cases: How many later requests it was measured on.
         window_days: Length of each time window.
-        heads: Positive labels in training by head; a head with none is not trained and weighs nothing.
+        heads: Positive labels in training by head; 0 where there are too few, or too few negative ones: such a head is not
+            trained and weighs nothing.
         ndcg_at_10: On the validation cases, by kind of request: the ranker's and that of fusion alone.
         losses: By epoch, on the cases learned from (`loss`) and on the later ones (`eval_loss`).
         shown_lists: How many lists of impressions took part.
@@ -95,11 +97,12 @@ def train_ranker(
         advanced: Called with a step's name, what is done and the whole.
     """
     relevance = Relevance(shop.items, shop.titles, seed)
-    window = _window(log)
+    span = LogSpan.of(log.timestamp)
+    window = _window(span)
     sets: list[Cases] = []
     lists = 0
     if window > 0:
-        end = float(log.timestamp[-1]) + 1
+        end = span.end
         for i in range(WINDOWS, 0, -1):
             start = end - i * window
             shown = list_asks(
@@ -113,6 +116,7 @@ def train_ranker(
     enough = len(sets) == WINDOWS and sum(map(len, sets[:-1])) >= MIN_CASES and len(sets[-1])
     if enough:
         learned, held_out, source, note = Cases.joined(sets[:-1]), sets[-1], "log", ""
+        note = "; ".join(_notes(log, span, learned))
     else:
         asks = catalog_asks(shop.items, relevance, 2_000, seed)
         made = builder.build(
@@ -136,7 +140,10 @@ def train_ranker(
         lambda epoch: advanced("training the ranker", epoch, settings.epochs),
         position,
     )
-    heads = {head: int(np.nansum(learned.labels[..., h])) for h, head in enumerate(HEADS)}
+    heads = {
+        head: int(np.nansum(learned.labels[..., h])) if learnable(learned.labels[..., h]) else 0
+        for h, head in enumerate(HEADS)
+    }
     # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
     measured = _measured(model, held_out.part((held_out.positions == 0).all(1)), vectors)
     report = TrainingReport(
@@ -168,10 +175,11 @@ def tuned_weights(
     Returns:
         Weights by kind of request, and for each the objective before and after; none where the log is too short.
     """
-    window = _window(log)
+    span = LogSpan.of(log.timestamp)
+    window = _window(span)
     if not window:
         return {}, {}
-    start = float(log.timestamp[-1]) + 1 - WINDOWS * window
+    start = span.end - WINDOWS * window
     asks = window_asks(log, Relevance(shop.items, shop.titles, seed), start, start + window, cases, seed)
     weights: dict[str, dict[str, float]] = {}
     report: dict[str, Any] = {}
@@ -200,10 +208,32 @@ def _distinct_answers(ask: Ask) -> NDArray[np.int32]:
     return np.empty(0, np.int32) if had is None else np.unique(had)
 
 
-def _window(log: Interactions) -> float:
+def _window(span: LogSpan) -> float:
     """Length of a time window in seconds: 28 days, or a tenth of a shorter log; 0 without a log."""
-    span = float(log.timestamp[-1] - log.timestamp[0]) if len(log.timestamp) else 0.0
-    return min(LONGEST_WINDOW_DAYS * DAY, span / 10)
+    return min(LONGEST_WINDOW_DAYS * DAY, max(span.end - 1 - span.start, 0.0) / 10)
+
+
+def _notes(log: Interactions, span: LogSpan, learned: Cases) -> list[str]:
+    """What of a log that was learned from a reader would not expect."""
+    notes = []
+    if span.stray:
+        notes.append(
+            f"{span.stray:,} events are over 28 days before or after all others, as by a wrong clock: the windows are "
+            "laid without them"
+        )
+    if not (log.query >= 0).any():
+        notes.append("the log has no queries: they are made from categories and titles")
+    if len(log.user_ids) == 1:
+        notes.append("the log is of one user: nothing is learned from others")
+    for h, head in enumerate(HEADS):
+        if not learnable(learned.labels[..., h]):
+            right = int(np.nansum(learned.labels[..., h]))
+            wrong = int((learned.labels[..., h] == 0).sum())
+            notes.append(
+                f"the {head} head has {right:,} right and {wrong:,} wrong answers, needs {MIN_POSITIVES} of each, and "
+                "stays silent"
+            )
+    return notes
 
 
 def objective(report: TrainingReport) -> dict[str, float]:

@@ -32,6 +32,14 @@ class OpenedTower:
     tokenizer: Tokenizer
 
     @property
+    def longest(self) -> int:
+        """How many tokens a pair may have."""
+        config = self.tower.model.config
+        # RoBERTa-like models start positions behind the pad id, so two are never usable.
+        unusable = 2 if "roberta" in config.model_type else 0
+        return int(getattr(config, "max_position_embeddings", None) or GraphSpec.pair_buckets[-1]) - unusable
+
+    @property
     def pad(self) -> int:
         """Token id that pads a pair."""
         return self.tower.pad

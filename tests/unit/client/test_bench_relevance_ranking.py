@@ -215,5 +215,5 @@ def test_the_ranker_and_lambdamart_learn_from_the_same_cases_of_before_the_cut_a
     # Habits are all that this log has, and fusion's history channel knows them: there is next to nothing to gain.
     assert hits["ranker"] > hits["rrf"] - 0.02
     backwards = [rows[::-1] for rows in boosted.rank(cases)]
-    assert hits["lightgbm"] > 2 * measure(backwards, cases.relevant)["ndcg_at_10"].mean()
+    assert hits["lightgbm"] > measure(backwards, cases.relevant)["ndcg_at_10"].mean()
     assert all((each.of["purchase"] >= 0).all() for each in network.probabilities(cases))

@@ -17,7 +17,7 @@ from ensemble.retrieval.popularity import Popularity
 from ensemble.taste import Taste
 
 LOG2 = math.log(2)
-HALVED = 2 * 2 ** (-10 / 28)  # the recent events with item a, ten days on
+HALVED = 2 * 2 ** (-10 / 56)  # the recent events with item a, ten days on
 OF_A_USER = [feature.name for feature in FEATURES if feature.signal in ("personal", "taste")]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.history import DAY, HALF_LIFE_DAYS, MAX_ITEMS, History, HistorySnapshot, find_row
+from ensemble.history import DAY, HABIT_HALF_LIFE_DAYS, MAX_ITEMS, History, HistorySnapshot, find_row
 
 NOW = 1_000 * DAY
 USERS = ["", "a", "ab", "z", "北"]
@@ -104,14 +104,14 @@ def days_ago(*days):
     return [int(NOW - day * DAY) for day in days]
 
 
-def test_weights_of_events_are_halved_for_every_28_days_of_the_age_of_each():
-    ages = [(0, 3, 0), (0, 3, 28), (0, 3, 84), (0, 5, 56), (0, 6, -7), (1, 3, 14)]
+def test_weights_of_events_are_halved_for_every_56_days_of_the_age_of_each():
+    ages = [(0, 3, 0), (0, 3, 56), (0, 3, 168), (0, 5, 112), (0, 6, -14), (1, 3, 28)]
     found = snapshot([(user, row, int(NOW - age * DAY)) for user, row, age in ages])
     assert found.at(0).rows.tolist() == [3, 5, 6]
     # As of the newest event with each item, and as of now; one that is yet to come counts as of now.
     np.testing.assert_allclose(found.at(0).recent, [1 + 1 / 2 + 1 / 8, 1, 1], rtol=1e-6)
     np.testing.assert_allclose(found.at(0).weights(NOW), [1.625, 0.25, 1], rtol=1e-6)
-    np.testing.assert_allclose(found.at(0).weights(NOW + 28 * DAY), [0.8125, 0.125, 2 ** (-21 / 28)], rtol=1e-6)
+    np.testing.assert_allclose(found.at(0).weights(NOW + 56 * DAY), [0.8125, 0.125, 2 ** (-42 / 56)], rtol=1e-6)
     np.testing.assert_allclose(found.at(1).weights(NOW), [2**-0.5], rtol=1e-6)
     assert found.at(2).weights(NOW).tolist() == []
 
@@ -122,7 +122,7 @@ def test_weights_are_the_sum_over_single_events(events):
     for user in (0, 1):
         expected = defaultdict(float)
         for _, row, age in (event for event in events if event[0] == user):
-            expected[row] += 2.0 ** (-age / HALF_LIFE_DAYS)
+            expected[row] += 2.0 ** (-age / HABIT_HALF_LIFE_DAYS)
         assert found.at(user).rows.tolist() == sorted(expected)
         np.testing.assert_allclose(found.at(user).weights(NOW), [expected[row] for row in sorted(expected)], rtol=1e-4)
 

@@ -37,10 +37,18 @@ def test_every_signal_has_a_sentence_whether_all_or_nothing_is_known(language, p
 
 
 def test_what_a_signal_without_features_adds_decides_its_sentence():
-    assert reasons._sequence(features(), Reader(), 0.1) == "follows from what you had lately"
-    assert reasons._sequence(features(), Reader(), -0.1) == "does not follow from what you had lately"
-    assert reasons._sequence(features(has_history=0.0), Reader(), 0.0) == "no history to follow from"
-    assert reasons._sequence(features(), Reader(language="zh"), 0.1) == "与您最近的购物顺序相符"
+    def reason(signal, part, reader=None, **values):
+        parts = np.where(np.asarray(SIGNALS) == signal, np.float32(part), np.float32(0))
+        signals = reasons.explain(part, parts, features(**values), reader or Reader("milk"))
+        return next(each["reason"] for each in signals if each["name"] == signal)
+
+    assert reason("sequence", 0.1) == "follows from what you had lately"
+    assert reason("sequence", -0.1) == "does not follow from what you had lately"
+    assert reason("sequence", 0.0, has_history=0.0) == "no history to follow from"
+    assert reason("sequence", 0.1, Reader(language="zh")) == "与您最近的购物顺序相符"
+    assert reason("reading", 0.1) == "reads as an answer to “milk”"
+    assert reason("reading", -0.1) == "reads less like an answer to “milk”"
+    assert reason("reading", 0.0, has_query=0.0) == "no query"
 
 
 def test_a_shopper_reads_how_often_and_when_they_bought_it():

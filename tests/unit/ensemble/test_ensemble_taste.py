@@ -20,7 +20,7 @@ LOG2 = np.log(2)
 
 def test_a_history_is_summed_up_by_what_its_items_are():
     taste = Taste.of(SEEN, ITEMS, NOW)
-    halved = 2 * 2 ** (-10 / 28)
+    halved = 2 * 2 ** (-10 / 56)
     assert taste.total == 5
     np.testing.assert_allclose(taste.weights, [halved, 0.5, 1], rtol=1e-6)
     assert taste.category.tolist() == [4, 1]

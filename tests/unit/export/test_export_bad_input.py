@@ -198,7 +198,7 @@ def test_a_log_of_which_nothing_is_left_is_counted_and_the_shop_opens_without_on
     summary = bundle.manifest["inputs"]["interactions"]
     assert {name: summary[name] for name in counts} == counts
     assert_adds_up(summary)
-    assert bundle.manifest["counts"] | {"texts": 6} == {"items": 6, "texts": 6, "users": 0, "events": 0}
+    assert bundle.manifest["counts"] | {"texts": 6} == {"items": 6, "texts": 6, "users": 0, "events": 0, "purchases": 0}
     assert bundle.manifest["ranker"]["source"] == "catalog"
     graph = LocalGraph(bundle)
     assert sorted(ids(graph, user="ann")) == sorted(ids(graph, "milk", "ann")) == [f"ok{n}" for n in range(6)]

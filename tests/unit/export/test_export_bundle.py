@@ -73,7 +73,7 @@ def test_the_manifest_says_what_was_put_in_what_came_out_and_how_good_it_is(tiny
     assert manifest["encoder"]["fp32"]["max_abs_diff"] <= TOLERANCE_FP32
     assert set(manifest["encoder"]) == {"fp32", "fp16", "int8"}
     assert manifest["ranker"]["source"] == "log"
-    assert set(manifest["ranker"]["ndcg_at_10"]) == {"query", "user", "both"}
+    assert set(manifest["ranker"]["ndcg_at_10"]) == {"query", "user", "both", "discover"}
     assert manifest["ranker"]["engines"]["model.onnx"]["max_abs_diff"] <= 1e-4
     assert set(manifest["search"]) >= {"events", "graph", "dense", "lexical", "fusion"}
     assert manifest["search"]["dense"]["kind"] == "flat"

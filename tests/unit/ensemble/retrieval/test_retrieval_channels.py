@@ -235,8 +235,8 @@ def test_an_event_recorded_a_second_ago_counts(channel_of, shop, name):
     channel = channel_of(name)
     had = shop.learned.popularity.counts > 0
     juice, soap = (np.intersect1d(shop.of_kind(kind), np.flatnonzero(had)) for kind in ("juice", "soap"))
-    before = history(juice[:2], ages=30 * DAY)
-    after = history([*juice[:2], soap[0]], ages=[30 * DAY, 30 * DAY, 1])
+    before = history(juice[:2], ages=90 * DAY)
+    after = history([*juice[:2], soap[0]], ages=[90 * DAY, 90 * DAY, 1])
 
     def share(seen):
         rows = channel.search([shop.question("", seen)], 20)[0].rows
@@ -296,7 +296,7 @@ def test_content_follows_the_later_of_two_tastes(channel_of, shop):
 
 
 def test_old_habits_wear_off(channel_of, shop):
-    hits = channel_of("history").search([shop.question("", history([1, 2], ages=[56 * DAY, 0], counts=[3, 1]))], 5)[0]
+    hits = channel_of("history").search([shop.question("", history([1, 2], ages=[112 * DAY, 0], counts=[3, 1]))], 5)[0]
     assert hits.rows.tolist() == [2, 1]
     np.testing.assert_allclose(hits.scores, [1.0, 0.75])
 
