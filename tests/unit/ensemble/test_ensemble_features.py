@@ -54,7 +54,7 @@ def test_features_are_what_their_descriptions_say():
         "personal_rank": [log(1), 0.0, NAN, NAN],
         "due": [NAN, log(10 / 5), NAN, NAN],
         "share_in_category": [1.0, 3 / 4, NAN, 0.0],
-        "recent_in_category": [1.0, HALVED / (HALVED + 0.5), NAN, 0.0],
+        "recent_in_category": [1.0, HALVED / (HALVED + 2**-0.5), NAN, 0.0],
         "latest_in_category": [1.0, 1.0, NAN, 0.0],
         "collaborative_score": [-0.5, 1.25, NAN, NAN],
         "collaborative_rank": [log(5), log(2), NAN, NAN],

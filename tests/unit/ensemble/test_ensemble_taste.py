@@ -22,9 +22,9 @@ def test_a_history_is_summed_up_by_what_its_items_are():
     taste = Taste.of(SEEN, ITEMS, NOW)
     halved = 2 * 2 ** (-10 / 56)
     assert taste.total == 5
-    np.testing.assert_allclose(taste.weights, [halved, 0.5, 1], rtol=1e-6)
+    np.testing.assert_allclose(taste.weights, [halved, 2**-0.5, 1], rtol=1e-6)
     assert taste.category.tolist() == [4, 1]
-    np.testing.assert_allclose(taste.category_weight, [halved + 0.5, 1], rtol=1e-6)
+    np.testing.assert_allclose(taste.category_weight, [halved + 2**-0.5, 1], rtol=1e-6)
     assert taste.category_last.tolist() == [NOW - 10 * DAY, NOW]
     assert taste.brand.tolist() == [3, 1]
     # Items a and b have prices: once each for the mean of all, event by event for that of their category.
