@@ -46,3 +46,32 @@ def tiny_bundle(tiny_shop: TinyShop, tiny_encoder: Path, tmp_path_factory: pytes
     )
     write_bundle(settings, Progress(Console(file=io.StringIO())))
     return out
+
+
+@pytest.fixture(scope="session")
+def tiny_tower(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shops.write_text_tower(tmp_path_factory.mktemp("tiny-tower"), tiny_encoder)
+
+
+@pytest.fixture(scope="session")
+def tower_bundle(
+    tiny_shop: TinyShop, tiny_encoder: Path, tiny_tower: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The shop's bundle with a text tower. Tests that change it work on a copy."""
+    from rich.console import Console
+
+    from export.bundle import BundleSettings, write_bundle
+    from export.progress import Progress
+
+    out = tmp_path_factory.mktemp("bundles") / "tower"
+    settings = BundleSettings(
+        tiny_shop.catalog,
+        tiny_shop.interactions,
+        str(tiny_encoder),
+        out,
+        text_template="{title} | {category}",
+        text_tower=str(tiny_tower),
+        text_candidates=8,
+    )
+    write_bundle(settings, Progress(Console(file=io.StringIO())))
+    return out

@@ -131,3 +131,16 @@ def write_encoder(folder: Path, max_length: int = 64) -> Path:
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
     return folder
+
+
+def write_text_tower(folder: Path, encoder: Path) -> Path:
+    """Writes a cross-encoder of the encoder's size and tokenizer, with random weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    torch.manual_seed(8)
+    model = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(str(encoder), num_labels=1))
+    torch.nn.init.normal_(model.classifier.weight)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(str(encoder)).save_pretrained(folder)
+    return folder

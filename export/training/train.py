@@ -44,8 +44,8 @@ class TrainingReport:
         cases: How many requests it learned from.
         validation_cases: How many later requests it was measured on.
         window_days: Length of each time window.
-        heads: Positive labels in training by head; 0 where there are too few, or too few negative ones: such a head is not
-            trained and weighs nothing.
+        heads: Positive labels in training by head; 0 where there are too few, or too few negative ones: such a
+            head is not trained and weighs nothing.
         ndcg_at_10: On the validation cases, by kind of request: the ranker's and that of fusion alone.
         losses: By epoch, on the cases learned from (`loss`) and on the later ones (`eval_loss`).
         shown_lists: How many lists of impressions took part.

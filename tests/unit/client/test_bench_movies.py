@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-eval_retrieval = pytest.importorskip("eval_retrieval")
+sys.path.insert(0, str(Path(__file__).parents[3] / "client" / "bench"))  # as for a script of that folder
 
-from relevance import films, movies  # noqa: E402  beside the other benchmarks, found like them
-from rich.console import Console  # noqa: E402
+import eval_retrieval
+from relevance import films, movies
+from rich.console import Console
 
-from ensemble.bundle import Bundle  # noqa: E402
+from ensemble.bundle import Bundle
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FILMS, QUERIES = 90, 60

@@ -92,4 +92,4 @@ def test_requests_without_pairs_have_tensors_of_one_token(made):
 
 def test_a_tokenizer_that_makes_nothing_of_letters_is_refused():
     with pytest.raises(ValueError, match="no tokens of letters"):
-        PairLayout.of(Tokenizer(models.WordLevel({"w": 0}, unk_token=None)))
+        PairLayout.of(Tokenizer(models.BPE({"w": 0}, [])))

@@ -1,0 +1,42 @@
+"""A bundle with a text tower, served by a real Triton."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fuserank import Client
+from running import assert_same_answer, endpoints, url
+
+from ensemble.bundle import Bundle
+from ensemble.local import LocalGraph
+from ensemble.server import Server
+
+ASKED = [("goat milk", ""), ("", "u01"), ("绿茶", "u02")]
+
+
+@pytest.fixture(scope="module")
+def answered(tower_bundle: Path):
+    with Server(tower_bundle, endpoints()) as running, Client(url(running)) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("query", "user"), ASKED)
+def test_triton_answers_as_the_stages_in_one_process_and_the_reading_explains_itself(
+    answered, tower_bundle, query, user
+):
+    found = answered.search(query, user, k=20, explain=True)
+    local = LocalGraph(Bundle.open(tower_bundle)).search(query, user, k=20)
+    assert [item.id for item in found] == [each.decode() for each in local["ITEM_ID"][0]]
+    assert [item.score for item in found] == pytest.approx(local["SCORE"][0].tolist(), abs=1e-4)
+    assert not found.status.degraded
+    for item in found:
+        assert "reading" in {signal.name for signal in item.signals}
+        assert sum(signal.contribution for signal in item.signals) == pytest.approx(item.score, abs=1e-3)
+    assert_same_answer(found, answered.search(query, user, k=20))
+
+
+def test_a_deadline_that_has_passed_leaves_the_tower_out_and_says_so(answered):
+    found = answered.search("goat milk", "u01", deadline_ms=0.001)
+    assert {"ranker_depth", "text_tower"} <= set(found.status.degraded)
+    assert len(found) == 10

@@ -1,0 +1,169 @@
+"""The text tower within the ranker's engine: as its library has it, only where there is a query, and in time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ensemble.bundle import Bundle, BundleError
+from ensemble.local import LocalGraph
+from ensemble.request import decode_traces
+
+torch = pytest.importorskip("torch")
+from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: E402
+
+from ensemble.backends.session import open_session  # noqa: E402
+from export.encoder import write_fp16  # noqa: E402  they need torch
+from export.training.engine import OUTPUTS, RankerEngine, export_engine, random_inputs  # noqa: E402
+from export.training.model import Ranker  # noqa: E402
+from export.training.text.tower import PairReader, open_text_tower  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+LONGEST = 64  # positions of the tiny tower
+
+
+@pytest.fixture(scope="module")
+def bundle(tower_bundle):
+    return Bundle.open(tower_bundle)
+
+
+@pytest.fixture(scope="module")
+def graph(bundle):
+    return LocalGraph(bundle)
+
+
+@pytest.fixture(scope="module")
+def opened(tiny_tower):
+    return open_text_tower(str(tiny_tower))
+
+
+@pytest.fixture(scope="module")
+def engine(bundle, opened, tmp_path_factory):
+    torch.manual_seed(4)
+    folder, joined = tmp_path_factory.mktemp("engine"), RankerEngine(Ranker(bundle.spec.embedding_dim), opened.tower)
+    export_engine(joined, bundle.spec, folder / "model.onnx")
+    write_fp16(folder / "model.onnx", folder / "model.fp16.onnx")
+    return folder, joined.eval()
+
+
+def logits(tower, ids, types):
+    with torch.inference_mode():
+        return tower(torch.from_numpy(ids), torch.from_numpy(types)).numpy()
+
+
+def test_a_tower_reads_pairs_as_the_library_does_whatever_the_padding(bundle, opened, tiny_tower):
+    tokenizer = AutoTokenizer.from_pretrained(str(tiny_tower))
+    model = AutoModelForSequenceClassification.from_pretrained(str(tiny_tower)).eval()
+    query, texts = "goat milk", ["whole milk small | Food > Dairy", "绿茶", "dish soap"]
+    expected = []
+    for text in texts:
+        with torch.inference_mode():
+            expected.append(model(**tokenizer(query, text, return_tensors="pt")).logits.item())
+    encoded = [tokenizer(query, text) for text in texts]
+    for length in (24, LONGEST):
+        ids, types = np.full((1, 4, length), opened.pad), np.zeros((1, 4, length), np.int64)
+        for j, each in enumerate(encoded):
+            ids[0, j, : len(each["input_ids"])] = each["input_ids"]
+            types[0, j, : len(each["token_type_ids"])] = each["token_type_ids"]
+        found = logits(opened.tower, ids, types)
+        np.testing.assert_allclose(found[0, :3], expected, atol=1e-5)
+        assert np.isnan(found[0, 3])
+    assert np.ptp(expected) > 0.01
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, LONGEST])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_engine_equals_torch_with_and_without_pairs(bundle, engine, batch, length):
+    folder, model = engine
+    # Of a batch of three the first request has pairs, the others none.
+    feeds = random_inputs(bundle.spec, batch, 32, np.random.default_rng(length), length)
+    with torch.inference_mode():
+        expected = model(*map(torch.from_numpy, feeds.values()))
+    for found, mine in zip(open_session(folder / "model.onnx", {}).run(list(OUTPUTS), feeds), expected, strict=True):
+        np.testing.assert_allclose(found, mine, atol=1e-4)
+
+
+def test_half_precision_does_not_overflow_whatever_comes(bundle, engine):
+    folder, _ = engine
+    feeds = random_inputs(bundle.spec, 2, 32, np.random.default_rng(1))
+    draw = np.random.default_rng(2)
+    feeds["PAIR_IDS"] = draw.integers(0, 40, feeds["PAIR_IDS"].shape)  # padding in the middle of pairs, too
+    feeds["FEATURES"][0, :8], feeds["FEATURES"][0, 8:16] = 6e4, -6e4
+    exact, half = (open_session(folder / f"model{kind}.onnx", {}).run(["HEADS"], feeds)[0] for kind in ("", ".fp16"))
+    assert np.isfinite(half).all()
+    np.testing.assert_allclose(half, exact, atol=0.05)
+
+
+def test_the_tower_is_asked_no_more_tokens_than_it_has_positions_for(bundle, opened):
+    assert opened.longest == LONGEST
+    assert bundle.spec.pair_buckets == (1, 32, 64)
+    assert set(bundle.manifest["text_tower_ms"]) == {"1", "32", "64"}
+    assert bundle.manifest["text_tower_ms"]["64"] > bundle.manifest["text_tower_ms"]["1"]
+
+
+def read_by(graph, *requests):
+    steps = dict(graph.steps(list(requests)))
+    return steps["ranker"], steps["search"]
+
+
+def test_a_request_without_a_query_costs_the_tower_one_token_a_pair(graph, bundle):
+    inputs, _ = read_by(graph, ("", "u00", {}))
+    assert inputs["PAIR_IDS"].shape == (1, 8, 1)
+    assert (inputs["PAIR_IDS"] == bundle.spec.pair_pad_token_id).all()
+    inputs, _ = read_by(graph, ("milk", "u00", {}), ("", "u00", {}))
+    assert inputs["PAIR_IDS"].shape[2] in (32, 64)
+    assert (inputs["PAIR_IDS"][1] == bundle.spec.pair_pad_token_id).all()
+
+
+def test_a_case_holds_the_readings_that_the_engine_makes_when_it_serves(graph, bundle, opened):
+    reader = PairReader.open(opened, bundle.root / "index" / "pairs", bundle.spec)
+    queries = ["goat milk", "绿茶"]
+    inputs, _ = read_by(graph, *((query, "u01", {}) for query in queries))
+    texts = [bundle.items.text[rows[:8]] for rows in inputs_of(graph, queries)]
+    served = logits(opened.tower, inputs["PAIR_IDS"], inputs["PAIR_TYPES"])
+    for mine, expected in zip(reader(queries, texts), served, strict=True):
+        np.testing.assert_allclose(mine, expected, atol=1e-4)
+
+
+def inputs_of(graph, queries):
+    return dict(graph.steps([(query, "u01", {}) for query in queries]))["finalize"]["CANDIDATES"]
+
+
+@pytest.mark.parametrize(("query", "user"), [("milk", ""), ("", "u01"), ("milk", "u01")])
+def test_what_the_tower_read_is_a_signal_and_all_signals_add_up_to_the_score(graph, query, user):
+    outputs = graph.search(query, user, explain=True, k=20)
+    for score, item in zip(outputs["SCORE"][0], outputs["ITEM"][0], strict=True):
+        signals = {signal["name"]: signal for signal in json.loads(item)["signals"]}
+        assert "reading" in signals
+        assert sum(signal["contribution"] for signal in signals.values()) == pytest.approx(score, abs=1e-3)
+
+
+def test_a_deadline_too_short_for_the_tower_leaves_it_out_and_says_so(tower_bundle, bundle):
+    slow = {length: 1e9 if int(length) > 1 else 0.0 for length in bundle.manifest["text_tower_ms"]}
+    graph = LocalGraph(replace(bundle, manifest=bundle.manifest | {"text_tower_ms": slow}))
+    steps = dict(graph.steps([("milk", "u00", {"deadline_ms": 50_000}), ("milk", "u00", {}), ("", "u00", {})]))
+    late, whole, without = (trace.degraded for trace in decode_traces(steps["finalize"]["RETRIEVAL"]))
+    assert (late, whole, without) == (["text_tower"], [], [])
+    ids = steps["ranker"]["PAIR_IDS"]
+    assert (ids[0] == bundle.spec.pair_pad_token_id).all()
+    assert (ids[1] != bundle.spec.pair_pad_token_id).any()
+    alone, answer = read_by(graph, ("milk", "u00", {"deadline_ms": 50_000}))
+    assert alone["PAIR_IDS"].shape[2] == 1
+    assert json.loads(answer["STATUS"][0, 0])["degraded"] == ["text_tower"]
+    passed = json.loads(graph.search("milk", "u00", deadline_ms=0.001)["STATUS"][0, 0])["degraded"]
+    assert {"ranker_depth", "text_tower", "deadline_passed"} == set(passed)
+
+
+@pytest.mark.parametrize("name", ["index/pairs/tokens.npy", "index/pairs/tokenizer.json", "index/pairs/layout.json"])
+def test_a_bundle_with_another_towers_file_is_refused_by_name(tower_bundle, tmp_path, name):
+    copied = tmp_path / "bundle"
+    shutil.copytree(tower_bundle, copied)
+    path = copied / name
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(BundleError) as error:
+        Bundle.open(copied, verify=("index/",))
+    assert str(error.value).startswith(f"{path}: sha256 ")
