@@ -52,8 +52,8 @@ def open_text_tower(source: str) -> OpenedTower:
         source: A Hugging Face id or a folder.
 
     Raises:
-        InputError: Where it cannot be loaded, has several labels, no fast tokenizer, no pad token, or weights that
-            are not numbers.
+        InputError: Where it cannot be loaded, has several labels, no fast tokenizer, no vocabulary, no pad token, or
+            weights that are not numbers.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
@@ -67,8 +67,10 @@ def open_text_tower(source: str) -> OpenedTower:
             "`python -m export train text-tower` has written, or a cross-encoder's Hugging Face id"
         ) from None
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None or tokenizer.pad_token_id is None:
-        lacks = "fast tokenizer" if backend is None else "pad token"
+    # Without its files the library makes up a tokenizer that knows nothing but its special tokens.
+    wordless = len(tokenizer) <= len(tokenizer.all_special_ids)
+    if backend is None or tokenizer.pad_token_id is None or wordless:
+        lacks = "fast tokenizer" if backend is None else "vocabulary" if wordless else "pad token"
         raise InputError(f"--text-tower {source!r}: has no {lacks}; add it to the folder's tokenizer files")
     if model.config.num_labels != 1:
         raise InputError(

@@ -94,4 +94,4 @@ def test_a_tower_without_tokenizer_files_is_refused(tower):
     for path in folder.iterdir():
         if path.name not in ("config.json", "model.safetensors"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert "--text-tower" in refused(folder)
+    assert "has no vocabulary; add it to the folder's tokenizer files" in refused(folder)
