@@ -18,7 +18,6 @@ from ensemble.pairs import PairTokens
 from ensemble.spec import GraphSpec
 from export.sources.report import InputError
 from export.training.engine import TextTower
-from export.training.text.fitting import autocast
 
 _BATCH = 256  # pairs
 
@@ -104,7 +103,8 @@ class PairReader:
         for start in range(0, len(flat), _BATCH):
             which = order[start : start + _BATCH]
             ids, types = self.pairs.padded([[flat[i] for i in which]], len(which))
-            with torch.inference_mode(), autocast():
-                logits[which] = self.tower(torch.from_numpy(ids), torch.from_numpy(types))[0].float().numpy()
+            # In FP32 as on a CPU's engine: bfloat16 moves logits by hundredths.
+            with torch.inference_mode():
+                logits[which] = self.tower(torch.from_numpy(ids), torch.from_numpy(types))[0].numpy()
         ends = list(accumulate(map(len, joined)))
         return np.split(logits, ends[:-1]) if ends else []
