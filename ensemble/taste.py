@@ -28,7 +28,8 @@ class Taste:
             float64 `[categories]`.
         brand: Events by brand code, float32 `[brands]`.
         log_price: Mean log price of the items, NaN where no price is known.
-        category_log_price: The same by category code, float32 `[categories]`.
+        category_log_price: Mean log price of the events by category code, NaN where none is known, float32
+            `[categories]`.
     """
 
     seen: History

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 import tiny_shop as shops
+from hypothesis import settings
 from tiny_shop import TinyShop
+
+# The machines are shared: an example that takes long says nothing of the code.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def bert() -> tuple[Tokenizer, int]:
 def roberta() -> tuple[Tokenizer, int]:
     ids = {word: at for at, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
-    tokenizer.post_processor = processors.RobertaProcessing(sep=("</s>", 2), cls=("<s>", 0), add_prefix_space=False)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     return tokenizer, 1
 
