@@ -1,0 +1,71 @@
+"""Logs that are odd but sound: the ranker trains on them, or falls back, and says which in its note."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from habits import COUNT, LOG, PURCHASE, SHOP, VIEW, case_builder, knowing
+
+pytest.importorskip("torch")
+
+from export.training.fit import FitSettings, learnable
+from export.training.train import train_ranker
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+QUICK = FitSettings(epochs=1)
+YEAR = 365 * 86_400
+
+
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory):
+    return case_builder(tmp_path_factory.mktemp("words"))
+
+
+def report_of(log, builder):
+    ranker, report = train_ranker(log, SHOP, builder, knowing(log), cases=30, settings=QUICK, seed=3)
+    assert all(np.isfinite(value.numpy()).all() for value in ranker.state_dict().values())
+    return report
+
+
+def test_stray_late_events_do_not_empty_the_windows(builder):
+    timestamp = LOG.timestamp.copy()
+    timestamp[-2:] += 5 * YEAR
+    report = report_of(replace(LOG, timestamp=timestamp), builder)
+    assert (report.source, report.window_days) == ("log", 28)
+    assert report.note.startswith("2 events are over 28 days before or after all others, as by a wrong clock")
+
+
+def test_a_log_of_views_alone_teaches_no_purchases_and_says_so(builder):
+    report = report_of(replace(LOG, event=np.full(len(LOG), VIEW, np.uint8)), builder)
+    assert report.source == "log"
+    assert report.heads["purchase"] == 0 < report.heads["click"]
+    assert "the purchase head has 0 right and 0 wrong answers, needs 20 of each, and stays silent" in report.note
+
+
+def test_a_log_of_purchases_alone_teaches_all_heads(builder):
+    report = report_of(replace(LOG, event=np.full(len(LOG), PURCHASE, np.uint8)), builder)
+    assert report.note == ""
+    assert min(report.heads.values()) > 0
+
+
+def test_a_log_without_queries_is_learned_from_made_up_ones_and_says_so(builder):
+    report = report_of(replace(LOG, query=np.full(len(LOG), -1, np.int32), queries=[]), builder)
+    assert report.source == "log"
+    assert report.note == "the log has no queries: they are made from categories and titles"
+
+
+def test_a_log_of_one_user_says_what_it_is(builder):
+    report = report_of(replace(LOG, user=np.zeros(len(LOG), np.int32), user_ids=["ann"]), builder)
+    assert report.note.startswith(("the log is of one user", "too little log"))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "enough"), [(20, 20, True), (19, 500, False), (500, 19, False), (500, 0, False), (0, 0, False)]
+)
+def test_a_head_is_learned_from_twenty_of_each_class_on(right, wrong, enough):
+    labels = np.full(COUNT * 20, np.nan, np.float32)
+    labels[:right], labels[right : right + wrong] = 1, 0
+    assert learnable(labels) == enough
