@@ -110,7 +110,8 @@ class PairTokens:
     def joined(self, query: str, texts: NDArray[np.int32]) -> list[tuple[list[int], list[int]]]:
         """Token ids and types of the query with each text, uncut by padding.
 
-        A pair that is too long loses the end of its longer side, as the libraries' `longest_first` does.
+        A pair that is too long loses the end of its longer side, as the libraries' `longest_first` does (to a token,
+        where both sides are longer than a pair may be: of such an item the end is not stored).
         """
         layout, room = self._layout, self._buckets[-1] - self._layout.specials
         asked = self._tokenizer.encode(query, add_special_tokens=False).ids
@@ -119,7 +120,7 @@ class PairTokens:
             item = self._tokens[self._offsets[text] : self._offsets[text + 1]].tolist()
             shorter, longer = sorted((len(asked), len(item)))
             least = max(min(shorter, room - longer), min(shorter, room // 2))
-            kept = least if len(asked) <= len(item) else min(len(asked), room - least)
+            kept = least if len(asked) < len(item) else min(len(asked), room - least)
             tokens = [
                 *layout.before,
                 *((token, layout.query_type) for token in asked[:kept]),

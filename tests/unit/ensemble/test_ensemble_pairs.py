@@ -38,7 +38,7 @@ def roberta() -> tuple[Tokenizer, int]:
 @pytest.fixture(params=[bert, roberta])
 def made(request, tmp_path):
     tokenizer, pad = request.param()
-    PairTokens.write(tmp_path / "pairs", tokenizer, TEXTS, BUCKETS[-1])
+    PairTokens.write(tmp_path / "pairs", tokenizer, TEXTS, 4 * BUCKETS[-1])
     return tokenizer, PairTokens.open(tmp_path / "pairs", BUCKETS, pad), pad
 
 

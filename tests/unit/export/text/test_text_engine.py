@@ -19,7 +19,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer  # no
 from ensemble.backends.session import open_session  # noqa: E402
 from export.encoder import write_fp16  # noqa: E402  they need torch
 from export.training.engine import OUTPUTS, RankerEngine, export_engine, random_inputs  # noqa: E402
-from export.training.model import Ranker  # noqa: E402
+from export.training.model import GATES, Ranker  # noqa: E402
 from export.training.text.tower import PairReader, open_text_tower  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -62,8 +62,10 @@ def test_a_tower_reads_pairs_as_the_library_does_whatever_the_padding(bundle, op
     expected = []
     for text in texts:
         with torch.inference_mode():
-            expected.append(model(**tokenizer(query, text, return_tensors="pt")).logits.item())
-    encoded = [tokenizer(query, text) for text in texts]
+            expected.append(
+                model(**tokenizer(query, text, return_tensors="pt", return_token_type_ids=True)).logits.item()
+            )
+    encoded = [tokenizer(query, text, return_token_type_ids=True) for text in texts]
     for length in (24, LONGEST):
         ids, types = np.full((1, 4, length), opened.pad), np.zeros((1, 4, length), np.int64)
         for j, each in enumerate(encoded):
@@ -93,6 +95,7 @@ def test_half_precision_does_not_overflow_whatever_comes(bundle, engine):
     draw = np.random.default_rng(2)
     feeds["PAIR_IDS"] = draw.integers(0, 40, feeds["PAIR_IDS"].shape)  # padding in the middle of pairs, too
     feeds["FEATURES"][0, :8], feeds["FEATURES"][0, 8:16] = 6e4, -6e4
+    feeds["FEATURES"][..., GATES] = 1.0  # these are 0 or 1 by nature
     exact, half = (open_session(folder / f"model{kind}.onnx", {}).run(["HEADS"], feeds)[0] for kind in ("", ".fp16"))
     assert np.isfinite(half).all()
     np.testing.assert_allclose(half, exact, atol=0.05)
