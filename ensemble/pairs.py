@@ -114,13 +114,13 @@ class PairTokens:
         where both sides are longer than a pair may be: of such an item the end is not stored).
         """
         layout, room = self._layout, self._buckets[-1] - self._layout.specials
-        asked = self._tokenizer.encode(query, add_special_tokens=False).ids
+        asked = self._tokenizer.encode(query, add_special_tokens=False).ids[: self._buckets[-1]]  # as items are
         pairs = []
         for text in texts:
             item = self._tokens[self._offsets[text] : self._offsets[text + 1]].tolist()
             shorter, longer = sorted((len(asked), len(item)))
             least = max(min(shorter, room - longer), min(shorter, room // 2))
-            kept = least if len(asked) < len(item) else min(len(asked), room - least)
+            kept = least if len(asked) <= len(item) else min(len(asked), room - least)
             tokens = [
                 *layout.before,
                 *((token, layout.query_type) for token in asked[:kept]),
