@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-from habits import COUNT, LOG, PURCHASE, SHOP, VIEW, case_builder, knowing
+from habits import COUNT, FROM, LOG, PURCHASE, RELEVANCE, SHOP, VIEW, WINDOW, case_builder, knowing
+
+from ensemble.features import SIGNALS
+from export.sources import EVENTS, read_interactions
+from export.training.cases import window_asks
 
 pytest.importorskip("torch")
 
-from export.training.fit import FitSettings, learnable
+from export.training.fit import FitSettings, fit, learnable, predicted
 from export.training.train import train_ranker
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -60,6 +65,35 @@ def test_a_log_without_queries_is_learned_from_made_up_ones_and_says_so(builder)
 def test_a_log_of_one_user_says_what_it_is(builder):
     report = report_of(replace(LOG, user=np.zeros(len(LOG), np.int32), user_ids=["ann"]), builder)
     assert report.note.startswith(("the log is of one user", "too little log"))
+
+
+def test_values_that_are_no_numbers_do_not_reach_training(tmp_path, builder):
+    """NaN is a missing value, infinity a bad row."""
+    value = np.where(np.arange(len(LOG)) % 100 == 0, np.inf, np.nan)
+    frame = pd.DataFrame(
+        {
+            "user_id": np.asarray(LOG.user_ids)[LOG.user],
+            "item_id": LOG.item.astype(str),
+            "event": np.asarray(EVENTS)[LOG.event],
+            "timestamp": LOG.timestamp,
+            "value": value,
+        }
+    )
+    frame.to_parquet(tmp_path / "log.parquet")
+    log = read_interactions(tmp_path / "log.parquet", [str(item) for item in range(COUNT)])
+    assert dict(log.report.reasons) == {"value: not finite": int(np.isinf(value).sum())}
+    assert np.isnan(log.value).all()
+    assert report_of(log, builder).source == "log"
+
+
+def test_features_that_are_the_same_everywhere_stay_silent(builder):
+    asks = window_asks(LOG, RELEVANCE, FROM, FROM + WINDOW, 40, seed=1)
+    cases = builder.build(asks, knowing(LOG)(FROM))
+    constant = replace(cases, features=np.where(np.isnan(cases.features), np.nan, 1.5).astype(np.float32))
+    ranker, _ = fit(constant, constant, builder.catalog.vectors, QUICK, 3, lambda epoch: None)
+    active = dict(zip(SIGNALS, ranker.active[:, 0].tolist(), strict=True))
+    assert {name for name, on in active.items() if on} == {"request", "sequence"}
+    assert np.isfinite(predicted(ranker, constant, builder.catalog.vectors)).all()
 
 
 @pytest.mark.parametrize(
