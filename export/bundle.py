@@ -41,6 +41,7 @@ from export.sources.rows import file_format
 from export.training.cases import CaseBuilder
 from export.training.engine import RankerEngine, write_ranker
 from export.training.model import Ranker
+from export.training.span import LogSpan
 from export.training.text.tower import OpenedTower, PairReader, open_text_tower
 from export.training.train import TrainingReport, objective, train_ranker, tuned_weights
 from export.warmup import write_warmup
@@ -171,7 +172,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
         "spec": spec.to_dict(),
         "features": [feature.name for feature in FEATURES],
         "fields": sorted({name for record in indexed.records for name in record}),
-        "log_end": int(log.timestamp[-1]) if len(log) else int(time.time()),
+        "log_end": int(LogSpan.of(log.timestamp).end) - 1 if len(log) else int(time.time()),
         "counts": {
             "items": len(indexed.items),
             "texts": len(indexed.texts),
@@ -286,7 +287,7 @@ def _train(
 
 
 def _spec(settings: BundleSettings, encoder: Encoder, tower: OpenedTower | None, log: Interactions) -> GraphSpec:
-    age_days = (time.time() - float(log.timestamp[-1])) / 86_400 if len(log) else 0.0
+    age_days = (time.time() - LogSpan.of(log.timestamp).end) / 86_400 if len(log) else 0.0
     clock: Clock = settings.clock if settings.clock != "auto" else "log" if age_days > STALE_AFTER_DAYS else "wall"
     return GraphSpec(
         embedding_dim=encoder.dim,

@@ -22,6 +22,7 @@ from export.index import Indexed
 from export.learning import Shop, learn
 from export.progress import Progress
 from export.sources import InputError, Interactions
+from export.training.span import LogSpan
 
 
 def write_index(folder: Path, indexed: Indexed, log: Interactions) -> None:
@@ -43,7 +44,8 @@ def write_search(
     progress: Progress,
 ) -> dict[str, Any]:
     """Writes what the channels search; returns a report."""
-    end = float(log.timestamp[-1]) + 1 if len(log) else time.time()
+    # A few wrong clocks do not make all that happened look old.
+    end = LogSpan.of(log.timestamp).end if len(log) else time.time()
     with progress.steps() as advanced:
         learned, report = learn(
             folder, log, shop, end, seed, lambda *at: advanced("learning from the log and the graph", *at)
