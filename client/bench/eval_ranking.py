@@ -7,7 +7,7 @@ All entrants learn from what lies before the last 28 days, and answer the same c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +29,6 @@ from relevance.entrant import Entrant, ScoringEntrant
 from relevance.evaluation import MAIN, Results, folded
 from relevance.grocery import WINDOW, Grocery, before
 from relevance.past import PastLog
-from relevance.ranker import Ranker
 from relevance.repetition import Repetition, repetition
 from relevance.summary import (
     HEADLINES,
@@ -47,7 +46,10 @@ from rich.console import Console
 from rich.status import Status
 
 from ensemble.bundle import Bundle
+from export.training.fit import FitSettings
 
+# Passes over so many cases: the loss on later ones falls little after the third.
+FIT = FitSettings(epochs=3, learning_rate=3e-3)
 BARS = ("search", "recommendation", "recommendation_new")
 Advanced = Callable[[str, int, int], None]
 
@@ -98,6 +100,8 @@ def main(
     bundle: Annotated[Path, typer.Option(help="The demo's bundle.")] = Path("build/demo"),
     shop: Annotated[Path, typer.Option(help="Complete Journey in the input formats.")] = Path("build/complete-journey"),
     folds: Annotated[int, typer.Option(help="Windows that the baselines' recommendations are repeated on.")] = 3,
+    cases: Annotated[int, typer.Option(help="(household, query) pairs of each window that is learned from.")] = 6_000,
+    epochs: Annotated[int, typer.Option(help="The ranker's passes over them at most.")] = FIT.epochs,
     baselines_only: Annotated[bool, typer.Option(help="Leave out what learns from features.")] = False,
 ) -> None:
     """Measures every entrant, and writes build/reports/relevance.json with the page relevance-ranking.md."""
@@ -110,17 +114,15 @@ def main(
         retrieved = grocery.retrieved(grocery.learned(grocery.cut), grocery.cut, advanced)
         simple: list[Entrant] = [*fitted(grocery.past, retrieved.rows, advanced), *search_channels(retrieved)]
         of_features: list[Entrant] = []
+        reliable: dict[str, Reliability] = {}
+        losses: list[dict[str, float]] = []
         if not baselines_only:
-            of_features.extend(trained(grocery, retrieved, advanced))
+            ranker, boosted, training = trained(grocery, retrieved, cases, replace(FIT, epochs=epochs), advanced)
+            of_features, losses = [ranker, boosted], training.losses
+            reliable = reliability(ranker.probabilities(grocery.sets.search), grocery.sets.search.relevant)
         results = ranked(grocery, simple, of_features, advanced)
         repeated = over_windows(grocery, folds, advanced)
-        probabilities = [each for each in of_features if isinstance(each, Ranker)]
-        reliable = (
-            reliability(probabilities[0].probabilities(grocery.sets.search), grocery.sets.search.relevant)
-            if probabilities
-            else {}
-        )
-    report(grocery, results, repeated, reliable, console)
+    report(grocery, results, repeated, reliable, losses, console)
 
 
 def report(
@@ -128,6 +130,7 @@ def report(
     results: Results,
     repeated: Mapping[str, tuple[float, float]],
     reliable: Mapping[str, Reliability],
+    losses: Sequence[Mapping[str, float]],
     console: Console,
 ) -> None:
     """Writes the figures and the page."""
@@ -158,6 +161,8 @@ def report(
     }
     if reliable:
         drawn["Calibration of searches' candidates"] = plots.calibration_plot(reliable)
+    if losses:
+        drawn["The ranker's losses"] = plots.losses_plot(losses)
     meanings = {name: meaning for name, meaning in HEADLINES.items() if name in numbers}
     for name, value in numbers.items():
         if name in meanings or (MAIN in name and "_baseline_" in name):

@@ -60,3 +60,15 @@ def calibration_plot(found: Mapping[str, Reliability]) -> Any:
     panel.legend()
     plot.tight_layout()
     return plot
+
+
+def losses_plot(losses: Sequence[Mapping[str, float]]) -> Any:
+    """The ranker's loss by epoch, on what it learns from and on later cases; see `TrainingReport.losses`."""
+    plot, panel = plt.subplots(figsize=(6, 4))
+    for name, label in (("loss", "learned from"), ("eval_loss", "later cases")):
+        points = [(each["epoch"], each[name]) for each in losses if name in each]
+        panel.plot(*zip(*points, strict=True), marker="o", label=label)
+    panel.set(xlabel="epoch", ylabel="loss")
+    panel.legend()
+    plot.tight_layout()
+    return plot

@@ -14,8 +14,8 @@ from ensemble.retrieval.retriever import Candidates
 from ensemble.spec import GraphSpec
 from export.learning import popularity_before
 from export.training.cases import KINDS, Ask, CaseBuilder, Cases
-from export.training.fit import MIN_POSITIVES, predicted
-from export.training.train import objective, train_ranker
+from export.training.fit import MIN_POSITIVES, FitSettings, predicted
+from export.training.train import TrainingReport, objective, train_ranker
 from relevance.baselines.lightgbm import LightGbm, Lists
 from relevance.cases import SEED
 from relevance.grocery import Grocery
@@ -43,12 +43,26 @@ class RecordingBuilder(CaseBuilder):
 
 
 def trained(
-    grocery: Grocery, retrieved: Retrieved, advanced: Callable[[str, int, int], None]
-) -> tuple[Ranker, LightGbm]:
+    grocery: Grocery,
+    retrieved: Retrieved,
+    cases: int,
+    settings: FitSettings,
+    advanced: Callable[[str, int, int], None],
+) -> tuple[Ranker, LightGbm, TrainingReport]:
     """The ranker and LambdaMART, which learns from the same cases.
 
     The log ends at the cut: nothing of the test's window is there to be seen. Both learn from all but the last of the
     training's windows; the last says when to stop.
+
+    Args:
+        grocery: The shop.
+        retrieved: Finds and describes the candidates of the cases to be ranked.
+        cases: How many (user, query) pairs to draw from each of the training's windows.
+        settings: How the ranker is fitted.
+        advanced: Called with a step's name, what is done and the whole.
+
+    Returns:
+        Both, and what the ranker's training said.
     """
     log, shop = grocery.known_log, grocery.shop
     known: list[Learned] = []
@@ -60,7 +74,9 @@ def trained(
 
     plain = grocery.builder(grocery.cut)
     builder = RecordingBuilder(plain.catalog, plain.spec, plain.embed)
-    model, report = train_ranker(log, shop, builder, learned_before, seed=SEED, advanced=advanced)
+    model, report = train_ranker(
+        log, shop, builder, learned_before, cases=cases, settings=settings, seed=SEED, advanced=advanced
+    )
     vectors = np.asarray(builder.catalog.vectors)
 
     def score(found: Sequence[Candidates]) -> list[NDArray[np.float32]]:
@@ -74,7 +90,7 @@ def trained(
     for done, kind in enumerate(KINDS, start=1):
         advanced(f"lightgbm: {kind}", done, len(KINDS))
         boosted.fit(kind, Lists.of(learned, kind), Lists.of(later, kind))
-    return Ranker(retrieved, score, tuple(weights[head] for head in HEADS), heads), boosted
+    return Ranker(retrieved, score, tuple(weights[head] for head in HEADS), heads), boosted, report
 
 
 def unanswered(found: Sequence[Candidates], spec: GraphSpec) -> Cases:
