@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from ensemble.backends.session import open_session
 from ensemble.bundle import Bundle
@@ -18,16 +19,35 @@ from ensemble.stages.suggest import Suggest
 from ensemble.triton import Stage, Tensors, strings
 
 
+class Session(Protocol):
+    """What runs an engine; an ONNX Runtime session is one."""
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Any]) -> Sequence[Any]:
+        """The named outputs by their order."""
+        ...
+
+
 class LocalGraph:
     """Runs a bundle's stages one after the other, each on the tensors that the graph would hand it."""
 
-    def __init__(self, bundle: Bundle, encoder_file: str = "model.onnx") -> None:
+    def __init__(self, bundle: Bundle, engines: Mapping[str, Session] = MappingProxyType({})) -> None:
+        """Opens a bundle.
+
+        Args:
+            bundle: The bundle.
+            engines: What runs the encoder or the ranker, by stage; FP32 in ONNX Runtime where it is not named.
+        """
         self.bundle = bundle
+        known = {
+            stage.name: engines.get(stage.name) or open_session(bundle.repository / stage.name / "1" / "model.onnx", {})
+            for stage in bundle.spec.stages()
+            if stage.kind == "engine"
+        }
         self._stages: dict[str, Stage | _Engine] = {
             "preprocess": Preprocess(bundle),
-            "encoder": _Engine(bundle, "encoder", encoder_file, ["EMBEDDING"]),
+            "encoder": _Engine(known["encoder"], ["EMBEDDING"]),
             "retrieve": Retrieve(bundle, "cpu"),
-            "ranker": _Engine(bundle, "ranker", "model.onnx", ["HEADS", "CONTRIBUTIONS"]),
+            "ranker": _Engine(known["ranker"], ["HEADS", "CONTRIBUTIONS"]),
             "finalize": Finalize(bundle),
         }
 
@@ -95,9 +115,8 @@ class LocalGraph:
 class _Engine:
     """An ONNX model as a stage."""
 
-    def __init__(self, bundle: Bundle, name: str, file: str, outputs: list[str]) -> None:
-        self._outputs = outputs
-        self._session = open_session(bundle.repository / name / "1" / file, {})
+    def __init__(self, session: Session, outputs: list[str]) -> None:
+        self._session, self._outputs = session, outputs
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors]:
         return [dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True)) for inputs in requests]

@@ -18,12 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 import psutil
 import typer
 
 from ensemble.bundle import Bundle, BundleError
+from ensemble.spec import Target
 
 GLIBC = (2, 35)
 EXIT_TIMEOUT_SECONDS = 30
@@ -63,7 +64,7 @@ class Server:
         self,
         bundle: Path,
         endpoints: Endpoints | None = None,
-        target: Literal["cpu", "cuda", "tensorrt"] = "cpu",
+        target: Target = "cpu",
         verbose: bool = False,
     ) -> None:
         check_prerequisites()
@@ -284,7 +285,7 @@ def serve(
     http_port: Annotated[int, typer.Option(help="KServe v2 over HTTP; health.")] = 8000,
     grpc_port: Annotated[int, typer.Option(help="KServe v2 over gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(help="Prometheus metrics.")] = 8002,
-    target: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Which configurations to use.")] = "cpu",
+    target: Annotated[Target, typer.Option(help="Which configurations to use.")] = "cpu",
     verbose: Annotated[bool, typer.Option(help="Show Triton's log.")] = False,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.

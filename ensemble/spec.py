@@ -17,9 +17,9 @@ from ensemble.features import FEATURES, SIGNALS
 from ensemble.sequence import MOMENT
 
 DType = Literal["BYTES", "INT32", "INT64", "FP32"]
-Target = Literal["cpu", "cuda", "tensorrt"]
+Target = Literal["cpu", "cuda", "tensorrt", "ort_tensorrt"]  # the last: TensorRT inside ONNX Runtime
 Clock = Literal["log", "wall"]
-TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
+TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt", "ort_tensorrt")
 CHANNELS = ("dense", "lexical", "history", "trending", "new", "content", "collaborative", "graph")
 # By kind of request; measured on Complete Journey, see docs/design-notes.md. An export with a log tunes its own.
 CHANNEL_WEIGHTS: Mapping[str, Mapping[str, float]] = {

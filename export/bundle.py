@@ -31,7 +31,7 @@ from export.embedding import Engine, embed_texts
 from export.encoder import VARIANTS, Encoder, OnnxEncoder, load_encoder, write_engines
 from export.index import index_catalog
 from export.learning import Shop, learn, popularity_before
-from export.model_config import ENGINE_FILES
+from export.model_config import ENGINE_FILES, NO_PLANS
 from export.progress import Progress
 from export.repository import write_repository
 from export.search import fill_milvus, write_index, write_search
@@ -164,7 +164,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     with progress.step("exporting the ranker"):
         engine_of_ranker = RankerEngine(ranker, tower.tower if tower else None)
         ranker_report, cost = write_ranker(engine_of_ranker, ranker_folder, spec)
-    write_repository(folder / "model_repository", spec, engine)
+    write_repository(folder / "model_repository", spec, {**NO_PLANS, ("cpu", "encoder"): engine})
 
     manifest: dict[str, Any] = {
         "format": FORMAT,

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from ensemble.spec import SEARCH_INPUTS, SEARCH_OUTPUTS, TARGETS, GraphSpec, Stage, Target, Tensor
+from export.engines.buckets import Bucket, buckets, reads_pairs, warmup_file
 
-ENGINE_FILES = {
+ENGINE_FILES: Mapping[Target, str] = {
     "cpu": "model.onnx",
     "cuda": "model.fp16.onnx",
     "tensorrt": "model.plan",
+    "ort_tensorrt": "model.fp16.onnx",
 }
+EngineFiles = Mapping[tuple[Target, str], str]  # by target and stage, where it is not the target's own of ENGINE_FILES
+# While no TensorRT engine has been built, ONNX Runtime on CUDA serves.
+NO_PLANS: EngineFiles = {("tensorrt", stage): ENGINE_FILES["cuda"] for stage in ("encoder", "ranker")}
 _DTYPES = {
     "BYTES": pb.TYPE_STRING,
     "INT32": pb.TYPE_INT32,
     "INT64": pb.TYPE_INT64,
     "FP32": pb.TYPE_FP32,
 }
-_PAIRS = ("PAIR_IDS", "PAIR_TYPES")  # what the ranker's text tower reads; their length has buckets of its own
+ENGINE_CACHE = "/var/cache/fuserank"  # of ONNX Runtime's TensorRT accelerator, see docs/gpu.md
 
 
 class StageConfig:
@@ -38,6 +44,7 @@ class StageConfig:
         self._set_batching(config)
         self._set_instances(config)
         self._set_threads(config)
+        self._set_accelerator(config)
         self._set_warmup(config)
         return config
 
@@ -45,7 +52,7 @@ class StageConfig:
         if self._stage.kind == "python":
             config.backend = "python"
         else:
-            config.backend = "tensorrt" if self._target == "tensorrt" else "onnxruntime"
+            config.backend = "tensorrt" if self._engine_file.endswith(".plan") else "onnxruntime"
             config.default_model_filename = self._engine_file
 
     def _set_signature(self, config: pb.ModelConfig) -> None:
@@ -65,7 +72,7 @@ class StageConfig:
         group = config.instance_group.add(count=self._stage.instances[self._target != "cpu"], kind=kind)
         if config.backend == "tensorrt":
             # One optimisation profile a bucket: a wide dynamic range is slow (TensorRT#1166).
-            group.profile.extend(str(i) for i in range(len(self._shapes())))
+            group.profile.extend(str(i) for i in range(len(self._buckets)))
 
     def _set_threads(self, config: pb.ModelConfig) -> None:
         if config.backend == "onnxruntime" and self._target == "cpu":
@@ -73,14 +80,40 @@ class StageConfig:
             config.parameters["intra_op_thread_count"].string_value = str(self._stage.threads)
             config.parameters["session.intra_op.allow_spinning"].string_value = "0"
 
+    def _set_accelerator(self, config: pb.ModelConfig) -> None:
+        """TensorRT inside ONNX Runtime: it builds its own engines at the first start, and keeps them."""
+        if self._stage.kind != "engine" or self._target != "ort_tensorrt":
+            return
+        accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
+        # Precision is in the ONNX. The provider would build anew for each new shape, so that it is told all of them.
+        # "1" and not a larger number: every subgraph that TensorRT can take.
+        settings = {
+            "precision_mode": "FP32",
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": f"{ENGINE_CACHE}/{self._stage.name}",
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": ENGINE_CACHE,
+        }
+        for end, batch in (("min", 1), ("opt", typical_batch(self._spec)), ("max", self._spec.max_batch)):
+            settings[f"trt_profile_{end}_shapes"] = ",".join(
+                f"{tensor}:{'x'.join(map(str, (batch, *dims)))}"
+                for bucket in self._buckets
+                for tensor, dims in bucket.shapes.items()
+            )
+        for name, value in settings.items():
+            accelerator.parameters[name] = value
+
     def _set_warmup(self, config: pb.ModelConfig) -> None:
         """The first real request is no slower than the tenth: see `export.warmup` for the Python stages."""
         if self._stage.kind == "engine":
-            for size, shapes in self._shapes():
+            for bucket in self._buckets:
                 for batch in self._warm_batches():
-                    sample = config.model_warmup.add(name=f"bucket_{size}_batch_{batch}", batch_size=batch)
-                    for tensor, dims in zip(self._stage.inputs, shapes, strict=True):
-                        sample.inputs[tensor.name].CopyFrom(_warm_input(tensor, dims, zero_data=True))
+                    # Triton repeats the file's one row to the size of the batch.
+                    sample = config.model_warmup.add(name=f"bucket_{bucket.name}_batch_{batch}", batch_size=batch)
+                    for tensor in self._stage.inputs:
+                        dims = bucket.shapes[tensor.name]
+                        value = _warm_input(tensor, dims, warmup_file(tensor.name, dims))
+                        sample.inputs[tensor.name].CopyFrom(value)
             return
         # The files hold what the stages hand on with the default number of candidates and the shortest queries.
         lengths = {"INPUT_IDS": self._spec.length_buckets[0], "ATTENTION_MASK": self._spec.length_buckets[0]}
@@ -88,34 +121,25 @@ class StageConfig:
             sample = config.model_warmup.add(name=kind, batch_size=1)
             for tensor in self._stage.inputs:
                 dims = tuple(lengths.get(tensor.name, self._spec.candidates) if d < 0 else d for d in tensor.dims)
-                value = _warm_input(tensor, dims, input_data_file=f"{kind}.{tensor.name}")
+                value = _warm_input(tensor, dims, f"{kind}.{tensor.name}")
                 sample.inputs[tensor.name].CopyFrom(value)
 
     def _warm_batches(self) -> tuple[int, ...]:
         """One request and a full batch; on a CPU no full batch of pairs, whose texts would hold up the start."""
-        return (1,) if self._reads_pairs and self._target == "cpu" else (1, self._spec.max_batch)
+        return (1,) if reads_pairs(self._stage) and self._target == "cpu" else (1, self._spec.max_batch)
 
     @property
-    def _reads_pairs(self) -> bool:
-        return any(tensor.name in _PAIRS for tensor in self._stage.inputs)
-
-    def _shapes(self) -> list[tuple[str, list[tuple[int, ...]]]]:
-        """The buckets by name and, for each, the shapes of the inputs."""
-        buckets = self._spec.candidate_buckets if self._stage.name == "ranker" else self._spec.length_buckets
-        lengths = self._spec.pair_buckets if self._reads_pairs else (0,)
-
-        def shape(tensor: Tensor, size: int, length: int) -> tuple[int, ...]:
-            return tuple((length if tensor.name in _PAIRS else size) if d < 0 else d for d in tensor.dims)
-
-        return [
-            (f"{size}_pairs_{length}" if length else str(size), [shape(t, size, length) for t in self._stage.inputs])
-            for size in buckets
-            for length in lengths
-        ]
+    def _buckets(self) -> list[Bucket]:
+        return buckets(self._spec, self._stage)
 
 
-def _warm_input(tensor: Tensor, dims: tuple[int, ...], **source: bool | str) -> pb.ModelWarmup.Input:
-    return pb.ModelWarmup.Input(data_type=_DTYPES[tensor.dtype], dims=dims, **source)
+def typical_batch(spec: GraphSpec) -> int:
+    """The batch that TensorRT tunes a profile for: what forms under load, between one request and the most."""
+    return max(1, spec.max_batch // 4)
+
+
+def _warm_input(tensor: Tensor, dims: tuple[int, ...], file: str) -> pb.ModelWarmup.Input:
+    return pb.ModelWarmup.Input(data_type=_DTYPES[tensor.dtype], dims=dims, input_data_file=file)
 
 
 def set_signature(config: pb.ModelConfig, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
@@ -139,12 +163,12 @@ def ensemble_config(spec: GraphSpec) -> pb.ModelConfig:
     return config
 
 
-def config_files(spec: GraphSpec, cpu_engine: str = ENGINE_FILES["cpu"]) -> Iterator[tuple[str, str]]:
+def config_files(spec: GraphSpec, engines: EngineFiles = MappingProxyType({})) -> Iterator[tuple[str, str]]:
     """Every configuration file of a model repository.
 
     Args:
         spec: The graph.
-        cpu_engine: The engine file that the encoder uses on a CPU: FP32 or INT8.
+        engines: Engine files by target and stage, where they are not those of `ENGINE_FILES`.
 
     Yields:
         Path within the repository and text. `config.pbtxt` is the CPU's; `configs/` has one a target, to be chosen
@@ -153,8 +177,7 @@ def config_files(spec: GraphSpec, cpu_engine: str = ENGINE_FILES["cpu"]) -> Iter
     yield "search/config.pbtxt", rendered(ensemble_config(spec))
     for stage in spec.models():
         for target in TARGETS:
-            engine = cpu_engine if target == "cpu" and stage.name == "encoder" else None
-            text = rendered(StageConfig(spec, stage, target, engine).message())
+            text = rendered(StageConfig(spec, stage, target, engines.get((target, stage.name))).message())
             yield f"{stage.name}/configs/{target}.pbtxt", text
             if target == "cpu":
                 yield f"{stage.name}/config.pbtxt", text

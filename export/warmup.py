@@ -1,7 +1,6 @@
-"""Real requests that Triton runs through every Python stage before it calls the stage ready.
+"""Real requests that Triton runs through every stage before it calls the stage ready: engines in each of their buckets.
 
-Engines are warmed with zeros of every bucket, see `export.model_config`; a Python stage wants real strings. The
-files lie in `<stage>/warmup/`, where `model_warmup` in `config.pbtxt` looks for them.
+The files lie in `<stage>/warmup/`, where `model_warmup` in `config.pbtxt` looks for them.
 """
 
 from __future__ import annotations
@@ -15,13 +14,17 @@ from tritonclient.utils import serialize_byte_tensor
 from ensemble.bundle import Bundle
 from ensemble.local import LocalGraph
 from ensemble.spec import WARMUPS
+from ensemble.tokens import Tokens
 from ensemble.triton import Tensors, strings
+from export.engines.buckets import Bucket, buckets, warmup_file
 
 _CANDIDATE_TENSORS = ("CANDIDATES", "FEATURES", "HEADS", "CONTRIBUTIONS")
 
 
 def write_warmup(bundle: Bundle, query: str, user: str) -> None:
     """Answers a search, a recommendation and a search with a user in this process, and keeps each stage's inputs.
+
+    An engine's buckets get a real request's tensors in the bucket's sizes.
 
     Args:
         bundle: A bundle with all but its warm-up files.
@@ -30,11 +33,18 @@ def write_warmup(bundle: Bundle, query: str, user: str) -> None:
     """
     graph = LocalGraph(bundle)
     python = {stage.name for stage in bundle.spec.stages() if stage.kind == "python"}
+    of_engines: dict[str, Tensors] = {}
     for kind in WARMUPS:
         asked = (query if kind != "user" else "", user if kind != "query" else "", {"explain": True})
         for name, inputs in graph.steps([asked]):
             if name in python:
                 _write(bundle, name, kind, inputs)
+            else:
+                of_engines[name] = inputs  # in the end those of a search with a user
+    for stage in bundle.spec.stages():
+        for bucket in buckets(bundle.spec, stage) if stage.kind == "engine" else ():
+            long = _tokens(bundle, query, bucket) if stage.name == "encoder" else of_engines[stage.name]
+            _write_bucket(bundle, stage.name, bucket, long)
     # The first letter, as everyone types it who looks for this.
     for stage in bundle.spec.companions():
         for kind in stage.warmups:
@@ -50,6 +60,25 @@ def _write(bundle: Bundle, stage: str, kind: str, inputs: Tensors) -> None:
         padding = [(0, 0), (0, missing), *[(0, 0)] * (array.ndim - 2)]
         filled = np.pad(array, padding, constant_values=-1 if name == "CANDIDATES" else 0) if missing else array
         (folder / f"{kind}.{name}").write_bytes(_raw(filled))
+
+
+def _tokens(bundle: Bundle, query: str, bucket: Bucket) -> Tensors:
+    """A query as long as the bucket."""
+    length = bucket.shapes["INPUT_IDS"][0]
+    tokens = Tokens(bundle.tokenizer, (length,), bundle.spec.pad_token_id)
+    ids, mask = tokens.padded(tokens.encode([" ".join([query] * length)]))
+    return {"INPUT_IDS": ids, "ATTENTION_MASK": mask}
+
+
+def _write_bucket(bundle: Bundle, stage: str, bucket: Bucket, inputs: Tensors) -> None:
+    """Writes one row of each input in the bucket's sizes: what is too short is repeated, what is too long cut."""
+    folder = bundle.repository / stage / "warmup"
+    folder.mkdir(exist_ok=True)
+    for name, dims in bucket.shapes.items():
+        row = inputs[name][0]
+        for axis, size in enumerate(dims):
+            row = np.take(row, np.arange(size) % row.shape[axis], axis)
+        (folder / warmup_file(name, dims)).write_bytes(_raw(row))
 
 
 def _raw(array: NDArray[Any]) -> bytes:

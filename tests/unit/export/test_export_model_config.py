@@ -54,7 +54,7 @@ def test_every_configuration_names_its_folder_and_the_specs_largest_batch(name):
 def test_every_stage_has_a_configuration_for_each_target_and_the_default_is_the_cpus(stage):
     texts = dict(config_files(SPEC))
     assert {name.rsplit("/", 1)[-1] for name in texts if name.startswith(f"{stage}/configs/")} == {
-        f"{target}.pbtxt" for target in ("cpu", "cuda", "tensorrt")
+        f"{target}.pbtxt" for target in ("cpu", "cuda", "tensorrt", "ort_tensorrt")
     }
     assert texts[f"{stage}/config.pbtxt"] == texts[f"{stage}/configs/cpu.pbtxt"]
 
@@ -181,7 +181,7 @@ def test_an_engine_that_reads_pairs_has_a_bucket_for_each_number_of_candidates_a
 
 def test_a_change_of_the_spec_reaches_every_configuration_it_concerns():
     spec = replace(SPEC, embedding_dim=768, length_buckets=(8,), candidate_buckets=(50,), candidates=50, max_batch=4)
-    configs = parsed(spec, cpu_engine="model.int8.onnx")
+    configs = parsed(spec, engines={("cpu", "encoder"): "model.int8.onnx"})
     assert {c.max_batch_size for c in configs.values()} == {4}
     assert list(configs["encoder/config.pbtxt"].output[0].dims) == [768]
     assert list(configs["retrieve/config.pbtxt"].input[0].dims) == [768]

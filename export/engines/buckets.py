@@ -1,0 +1,56 @@
+"""The shapes that an engine is asked in: one bucket for each, from the spec, for profiles, warm-up and measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ensemble.spec import GraphSpec, Stage, Tensor
+
+PAIRS = ("PAIR_IDS", "PAIR_TYPES")  # what the ranker's text tower reads; their length has buckets of its own
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """One shape of an engine's inputs.
+
+    Attributes:
+        name: Its sizes, such as `128` or `128_pairs_64`.
+        shapes: Dimensions of each input without the batch.
+    """
+
+    name: str
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+def reads_pairs(stage: Stage) -> bool:
+    """Whether an engine has a text tower."""
+    return any(tensor.name in PAIRS for tensor in stage.inputs)
+
+
+def buckets(spec: GraphSpec, stage: Stage) -> list[Bucket]:
+    """The buckets of an engine, the smallest first.
+
+    Args:
+        spec: The graph.
+        stage: Its encoder or its ranker.
+    """
+    sizes = spec.candidate_buckets if stage.name == "ranker" else spec.length_buckets
+    lengths = spec.pair_buckets if reads_pairs(stage) else (0,)
+
+    def shape(tensor: Tensor, size: int, length: int) -> tuple[int, ...]:
+        return tuple((length if tensor.name in PAIRS else size) if d < 0 else d for d in tensor.dims)
+
+    return [
+        Bucket(
+            f"{size}_pairs_{length}" if length else str(size),
+            {tensor.name: shape(tensor, size, length) for tensor in stage.inputs},
+        )
+        for size in sizes
+        for length in lengths
+    ]
+
+
+def warmup_file(tensor: str, dims: tuple[int, ...]) -> str:
+    """Name of the file that warms an engine's input in these dimensions, within the stage's `warmup` folder."""
+    return f"{tensor}.{'x'.join(map(str, dims))}"
