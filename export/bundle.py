@@ -38,10 +38,12 @@ from export.search import fill_milvus, write_index, write_search
 from export.sources import Catalog, InputError, Interactions, RowReport, read_catalog, read_interactions
 from export.sources.cells import EVENTS
 from export.sources.rows import file_format
-from export.training.cases import CaseBuilder
+from export.training.cases import Ask, CaseBuilder
 from export.training.engine import RankerEngine, write_ranker
+from export.training.judged import check_both, judged_asks, read_labelled
 from export.training.model import Ranker
 from export.training.span import LogSpan
+from export.training.text.pairs import split
 from export.training.text.tower import OpenedTower, PairReader, open_text_tower
 from export.training.train import TrainingReport, objective, train_ranker, tuned_weights
 from export.warmup import write_warmup
@@ -79,6 +81,8 @@ class BundleSettings:
         text_candidates: How many of the best candidates it reads.
         cases: How many (user, query) pairs of each time window the ranker learns from.
         milvus_index: Milvus' name of the index, such as GPU_CAGRA; None is Milvus' own choice.
+        queries: Queries that people judged answers of, for the ranker; None has none.
+        judgements: Their judgements.
     """
 
     catalog: Path
@@ -100,6 +104,8 @@ class BundleSettings:
     text_tower: str | None = None
     text_candidates: int = 16
     cases: int = 1_500
+    queries: Path | None = None
+    judgements: Path | None = None
 
 
 def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]:
@@ -128,7 +134,7 @@ def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]
 def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[str, Any]:
     """Writes everything, each part from what is known by then; the manifest comes last."""
     started = time.monotonic()
-    catalog, log = _read(settings, progress)
+    catalog, log, judged = _read(settings, progress)
     with progress.step("loading the encoder"):
         encoder = load_encoder(settings.encoder, settings.pooling)
     tower = None
@@ -158,7 +164,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     search = write_search(folder / "index", indexed, log, shop, vectors, spec, settings.seed, progress)
 
     ranker, trained, spec, search["fusion"] = _train(
-        settings, spec, folder / "index", log, shop, exported, tower, progress
+        settings, spec, folder / "index", log, judged, shop, exported, tower, progress
     )
     spec = replace(spec, objective=objective(trained))
     with progress.step("exporting the ranker"):
@@ -219,8 +225,9 @@ def _seal(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     return sealed
 
 
-def _read(settings: BundleSettings, progress: Progress) -> tuple[Catalog, Interactions]:
+def _read(settings: BundleSettings, progress: Progress) -> tuple[Catalog, Interactions, list[Ask]]:
     """Reads and validates the input; rows that were refused are listed beside the bundle."""
+    check_both(settings.queries, settings.judgements)
 
     def refused(what: str) -> Path:
         return settings.out.with_name(f"{settings.out.name}.rejected-{what}.jsonl")
@@ -233,8 +240,14 @@ def _read(settings: BundleSettings, progress: Progress) -> tuple[Catalog, Intera
     with progress.step("reading the catalogue"):
         catalog = read_catalog(settings.catalog, max_bad_share=settings.max_bad_rows, bad_rows_path=refused("catalog"))
     reported(catalog.report)
+    judged: list[Ask] = []
+    if settings.queries and settings.judgements:
+        labelled = read_labelled(
+            settings.queries, settings.judgements, catalog.item_ids, settings.max_bad_rows, progress
+        )
+        judged = judged_asks(split(labelled.queries, settings.seed), settings.text_tower is not None)
     if settings.interactions is None:
-        return catalog, Interactions.empty()
+        return catalog, Interactions.empty(), judged
     with progress.step("reading the interactions"):
         log = read_interactions(
             settings.interactions,
@@ -243,7 +256,7 @@ def _read(settings: BundleSettings, progress: Progress) -> tuple[Catalog, Intera
             bad_rows_path=refused("interactions"),
         )
     reported(log.report)
-    return catalog, log
+    return catalog, log, judged
 
 
 def _train(
@@ -251,6 +264,7 @@ def _train(
     spec: GraphSpec,
     index: Path,
     log: Interactions,
+    judged: list[Ask],
     shop: Shop,
     encoder: OnnxEncoder,
     tower: OpenedTower | None,
@@ -281,7 +295,14 @@ def _train(
         spec = replace(spec, channel_weights={**spec.channel_weights, **weights})
         builder = replace(builder, spec=spec)
         ranker, report = train_ranker(
-            log, shop, builder, learned_before, cases=settings.cases, seed=settings.seed, advanced=advanced
+            log,
+            shop,
+            builder,
+            learned_before,
+            judged=judged,
+            cases=settings.cases,
+            seed=settings.seed,
+            advanced=advanced,
         )
     return ranker, report, spec, tuning
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -70,6 +69,10 @@ def bundle(
     cases: Annotated[
         int, typer.Option(min=50, help="(user, query) pairs of each time window that the ranker learns from.")
     ] = 1_500,
+    queries: Annotated[
+        Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query. The ranker learns from them.")
+    ] = None,
+    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")] = None,
     milvus: Annotated[
         str | None, typer.Option(help="URI of a Milvus that takes the vectors; its token: FUSERANK_MILVUS_TOKEN.")
     ] = None,
@@ -77,14 +80,15 @@ def bundle(
     """Export a catalogue with an encoder into a new bundle."""
     # torch and transformers take seconds to import: --help and mistakes are answered without them.
     with _errors():
-        _quieten()
         from export.bundle import BundleSettings, write_bundle  # noqa: PLC0415
         from export.encoder import EncoderError  # noqa: PLC0415
+        from export.training.text.fitting import quieten  # noqa: PLC0415
 
+        quieten()
         settings = BundleSettings(
             catalog, interactions, encoder, out, precision, pooling, text_template, query_template, clock,
             max_bad_rows, seed, force, engine, ray_address, milvus, milvus_index,
-            text_tower, text_candidates, cases,
+            text_tower, text_candidates, cases, queries, judgements,
         )  # fmt: skip
         try:
             manifest = write_bundle(settings, Progress())
@@ -136,12 +140,3 @@ class _errors:  # noqa: N801  reads as the function that it is
         if isinstance(error, (InputError, SpecError, TemplateError)):
             Console(stderr=True).print(f"error: {error}", style="bold red", markup=False, highlight=False)
             sys.exit(2)
-
-
-def _quieten() -> None:
-    """The libraries' own chatter (weights loading, quantisation hints) is not the user's."""
-    logging.getLogger().setLevel(logging.ERROR)
-    from transformers.utils import logging as transformers_logging  # noqa: PLC0415
-
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

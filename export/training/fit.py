@@ -201,7 +201,9 @@ def fit(
         trainer.train(resume_from_checkpoint=resumed)
         trainer.accelerator.wait_for_everyone()
     ranker.cpu().eval()
-    _calibrate(ranker, held_out, vectors)
+    # A shown list is what another ranking chose: elsewhere its share of right answers is no guide.
+    found = held_out.part((held_out.positions == 0).all(1))
+    _calibrate(ranker, found if len(found) else held_out, vectors)
     history: list[dict[str, float]] = [
         {name: float(entry[name]) for name in ("epoch", "loss", "eval_loss") if name in entry}
         for entry in trainer.state.log_history

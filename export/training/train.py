@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -13,26 +13,19 @@ from sklearn.metrics import ndcg_score
 
 from ensemble.contract import HEADS
 from ensemble.request import head_weights
-from ensemble.retrieval.index import Learned
-from ensemble.retrieval.popularity import Popularity
 from ensemble.retrieval.retriever import Retriever
 from export.learning import Shop
 from export.sources.interactions import Interactions
-from export.training.cases import Ask, CaseBuilder, Cases, Relevance, catalog_asks, snapshot_before, window_asks
+from export.training.cases import Ask, CaseBuilder, Cases, Relevance, window_asks
 from export.training.fit import MIN_POSITIVES, FitSettings, fit, learnable, predicted
-from export.training.impressions import list_asks, shown_lists
 from export.training.model import Ranker
 from export.training.position import PositionBias
+from export.training.sets import MIN_CASES, WINDOWS, Advanced, LearnedBefore, training_sets, window
 from export.training.span import LogSpan
 from export.tuning import recall, tune_weights
 
-DAY = 86_400.0
-MIN_CASES = 50  # below this a network learns noise; what is not learned stays silent
-WINDOWS = 4  # of time; all but the last are learned from
-LONGEST_WINDOW_DAYS = 28.0
 FIT = FitSettings()
 _CUT = 10
-LearnedBefore = Callable[[float], Learned]
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ class TrainingReport:
     """What the manifest says of the ranker.
 
     Attributes:
-        source: `log`, or `catalog` where there was no log to learn from.
+        source: `log`; where there was none to learn from, `judgements`, and without those `catalog`.
         cases: How many requests it learned from.
         validation_cases: How many later requests it was measured on.
         window_days: Length of each time window.
@@ -48,6 +41,7 @@ class TrainingReport:
             head is not trained and weighs nothing.
         ndcg_at_10: On the validation cases, by kind of request: the ranker's and that of fusion alone.
         losses: By epoch, on the cases learned from (`loss`) and on the later ones (`eval_loss`).
+        judged_queries: How many judged queries took part.
         shown_lists: How many lists of impressions took part.
         position_terms: What each position adds to a click's logit beyond the first; learned, and not served.
         note: What a reader should know.
@@ -60,6 +54,7 @@ class TrainingReport:
     heads: dict[str, int]
     ndcg_at_10: dict[str, dict[str, Any]]
     losses: list[dict[str, float]]
+    judged_queries: int
     shown_lists: int
     position_terms: dict[int, float]
     note: str
@@ -75,10 +70,11 @@ def train_ranker(
     builder: CaseBuilder,
     learned_before: LearnedBefore,
     *,
+    judged: Sequence[Ask] = (),
     cases: int = 1_500,
     settings: FitSettings = FIT,
     seed: int = 13,
-    advanced: Callable[[str, int, int], None] = lambda step, done, total: None,
+    advanced: Advanced = lambda step, done, total: None,
 ) -> tuple[Ranker, TrainingReport]:
     """Trains a ranker.
 
@@ -91,44 +87,14 @@ def train_ranker(
         shop: The catalogue.
         builder: Makes cases.
         learned_before: What the channels know by a moment; asked once for each window, the earliest first.
+        judged: Judged queries in any order, see `export.training.judged`; the last fifth joins the log's last window.
         cases: How many (user, query) pairs to draw from each window.
         settings: How it is fitted.
         seed: Of draws and weights.
         advanced: Called with a step's name, what is done and the whole.
     """
-    relevance = Relevance(shop.items, shop.titles, seed)
-    span = LogSpan.of(log.timestamp)
-    window = _window(span)
-    sets: list[Cases] = []
-    lists = 0
-    if window > 0:
-        end = span.end
-        for i in range(WINDOWS, 0, -1):
-            start = end - i * window
-            shown = list_asks(
-                shown_lists(log, start, start + window), snapshot_before(log, start), start, cases, seed + i
-            )
-            lists += len(shown)
-            asks = window_asks(log, relevance, start, start + window, cases, seed + i) + shown
-            done = _counter(advanced, f"cases of window {WINDOWS + 1 - i} of {WINDOWS}", len(asks))
-            if asks:
-                sets.append(builder.build(asks, learned_before(start), done))
-    enough = len(sets) == WINDOWS and sum(map(len, sets[:-1])) >= MIN_CASES and len(sets[-1])
-    if enough:
-        learned, held_out, source, note = Cases.joined(sets[:-1]), sets[-1], "log", ""
-        note = "; ".join(_notes(log, span, learned))
-    else:
-        asks = catalog_asks(shop.items, relevance, 2_000, seed)
-        made = builder.build(
-            asks, Learned(Popularity.none(len(shop.items))), _counter(advanced, "cases from the catalogue", len(asks))
-        )
-        cut = max(1, len(made) * 4 // 5)
-        learned, held_out, source = made.part(slice(0, cut)), made.part(slice(cut, None)), "catalog"
-        events = len(log.timestamp)
-        note = (
-            f"too little log ({events:,} events) to learn behaviour from: the ranker knows relevance alone, "
-            "and recommendations keep the order of fusion"
-        )
+    sets = training_sets(log, shop, builder, learned_before, judged, cases, seed, advanced)
+    learned, held_out = sets.learned, sets.held_out
     vectors = np.asarray(builder.catalog.vectors)
     position = PositionBias() if learned.positions.any() else None
     model, losses = fit(
@@ -147,16 +113,17 @@ def train_ranker(
     # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
     measured = _measured(model, held_out.part((held_out.positions == 0).all(1)), vectors)
     report = TrainingReport(
-        source=source,
+        source=sets.source,
         cases=len(learned),
         validation_cases=len(held_out),
-        window_days=round(window / DAY, 2),
+        window_days=sets.window_days,
         heads=heads,
         ndcg_at_10=measured,
         losses=losses,
-        shown_lists=lists if enough else 0,
+        judged_queries=len(judged),
+        shown_lists=sets.shown_lists,
         position_terms=position.terms(learned.positions, MIN_POSITIVES) if position else {},
-        note=note,
+        note=sets.note,
     )
     return model, report
 
@@ -167,7 +134,7 @@ def tuned_weights(
     builder: CaseBuilder,
     learned_before: LearnedBefore,
     seed: int,
-    advanced: Callable[[str, int, int], None],
+    advanced: Advanced,
     cases: int = 400,
 ) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
     """Tunes the weights of fusion on the first of the log's last windows, for requests with a user.
@@ -176,11 +143,11 @@ def tuned_weights(
         Weights by kind of request, and for each the objective before and after; none where the log is too short.
     """
     span = LogSpan.of(log.timestamp)
-    window = _window(span)
-    if not window:
+    length = window(span)
+    if not length:
         return {}, {}
-    start = span.end - WINDOWS * window
-    asks = window_asks(log, Relevance(shop.items, shop.titles, seed), start, start + window, cases, seed)
+    start = span.end - WINDOWS * length
+    asks = window_asks(log, Relevance(shop.items, shop.titles, seed), start, start + length, cases, seed)
     weights: dict[str, dict[str, float]] = {}
     report: dict[str, Any] = {}
     for kind in ("both", "user"):
@@ -206,34 +173,6 @@ def _distinct_answers(ask: Ask) -> NDArray[np.int32]:
     """What the user then had, each item once."""
     had = ask.clicked if ask.purchased is None else ask.purchased
     return np.empty(0, np.int32) if had is None else np.unique(had)
-
-
-def _window(span: LogSpan) -> float:
-    """Length of a time window in seconds: 28 days, or a tenth of a shorter log; 0 without a log."""
-    return min(LONGEST_WINDOW_DAYS * DAY, max(span.end - 1 - span.start, 0.0) / 10)
-
-
-def _notes(log: Interactions, span: LogSpan, learned: Cases) -> list[str]:
-    """What of a log that was learned from a reader would not expect."""
-    notes = []
-    if span.stray:
-        notes.append(
-            f"{span.stray:,} events are over 28 days before or after all others, as by a wrong clock: the windows are "
-            "laid without them"
-        )
-    if not (log.query >= 0).any():
-        notes.append("the log has no queries: they are made from categories and titles")
-    if len(log.user_ids) == 1:
-        notes.append("the log is of one user: nothing is learned from others")
-    for h, head in enumerate(HEADS):
-        if not learnable(learned.labels[..., h]):
-            right = int(np.nansum(learned.labels[..., h]))
-            wrong = int((learned.labels[..., h] == 0).sum())
-            notes.append(
-                f"the {head} head has {right:,} right and {wrong:,} wrong answers, needs {MIN_POSITIVES} of each, and "
-                "stays silent"
-            )
-    return notes
 
 
 def objective(report: TrainingReport) -> dict[str, float]:
@@ -269,14 +208,3 @@ def _measured(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> dict
 
 def _ndcg(right: NDArray[Any], scores: NDArray[Any]) -> float:
     return float(ndcg_score(right, scores, k=_CUT)) if right.shape[1] > 1 else float(right.mean())
-
-
-def _counter(advanced: Callable[[str, int, int], None], step: str, total: int) -> Callable[[int], None]:
-    done = 0
-
-    def count(more: int) -> None:
-        nonlocal done
-        done += more
-        advanced(step, done, total)
-
-    return count

@@ -28,9 +28,9 @@ from ensemble.text import query_text
 from export.encoder import OnnxEncoder, export_onnx, load_encoder
 from export.index import Indexed, index_catalog
 from export.progress import Progress
-from export.sources import InputError, RowReport, read_catalog, read_interactions
-from export.sources.judgements import read_judgements
+from export.sources import read_catalog, read_interactions
 from export.sources.rows import file_format
+from export.training.judged import check_both, read_labelled
 from export.training.text.pairs import (
     LEAST,
     Labelled,
@@ -38,7 +38,6 @@ from export.training.text.pairs import (
     Ranked,
     Split,
     of_catalog,
-    of_judgements,
     of_log,
     rank,
     split,
@@ -134,27 +133,18 @@ def text_data(inputs: Inputs, encoder: str, folder: Path, seed: int, progress: P
 
 def _labelled(inputs: Inputs, indexed: Indexed, item_ids: Sequence[str], seed: int, progress: Progress) -> Labelled:
     """Right items of queries from the best source that there is."""
-    if (inputs.queries is None) != (inputs.judgements is None):
-        raise InputError("--queries and --judgements: found one of them; allowed: both or neither")
+    check_both(inputs.queries, inputs.judgements)
     if inputs.queries is not None and inputs.judgements is not None:
-        with progress.step("reading the judgements"):
-            judged = read_judgements(inputs.queries, inputs.judgements, item_ids, max_bad_share=inputs.max_bad_rows)
-        _note(progress, *judged.reports)
-        return of_judgements(judged)
+        return read_labelled(inputs.queries, inputs.judgements, item_ids, inputs.max_bad_rows, progress)
     if inputs.interactions is not None:
         with progress.step("reading the interactions"):
             log = read_interactions(inputs.interactions, item_ids, max_bad_share=inputs.max_bad_rows)
-        _note(progress, log.report)
+        progress.note(str(log.report))
         found = of_log(log, 2 * inputs.max_queries, seed, inputs.end)
         if len(found.queries) >= LEAST:
             return found
         progress.note(f"the log has {len(found.queries)} queries: others are made from categories and titles")
     return of_catalog(indexed.items, indexed.titles, 2 * inputs.max_queries, seed)
-
-
-def _note(progress: Progress, *reports: RowReport) -> None:
-    for report in reports:
-        progress.note(str(report))
 
 
 def _find(path: Path, indexed: Indexed, inputs: Inputs, encoder: str, parts: Split, progress: Progress) -> None:

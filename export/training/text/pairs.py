@@ -147,8 +147,8 @@ def split(queries: Sequence[LabelledQuery], seed: int) -> Split:
     """
     if len(queries) < LEAST:
         raise InputError(
-            f"found {len(queries)} queries with a right item; allowed: {LEAST} or more. Add judgements, a log with a "
-            "query column, or leave --layers at 0."
+            f"found {len(queries)} queries with a right item; allowed: {LEAST} or more. Add judgements or a log with "
+            "a query column, or do without: --layers 0 trains no text tower."
         )
     order = np.random.default_rng(seed).permutation(len(queries))
     first = int(len(queries) * SHARES[0])

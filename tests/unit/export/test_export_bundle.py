@@ -302,6 +302,25 @@ def test_the_command_line_needs_no_log(run, one_item, tiny_encoder, tmp_path):
     assert "too little log (0 events)" in result.output
 
 
+def test_the_command_line_takes_judged_queries(run, tiny_shop, tiny_encoder, tmp_path):
+    queries, judgements = tmp_path / "queries.tsv", tmp_path / "judgements.tsv"
+    asked = sorted({word for row in tiny_shop.items.values() for word in row["title"].split()})
+    queries.write_text("".join(f"q{i}\t{word}\n" for i, word in enumerate(asked)), "utf-8")
+    judged = [(i, item, word in row["title"]) for i, word in enumerate(asked) for item, row in tiny_shop.items.items()]
+    judgements.write_text("".join(f"q{i} 0 {item} {int(right)}\n" for i, item, right in judged), "utf-8")
+    out = tmp_path / "judged"
+    result = run(
+        "bundle", "--catalog", tiny_shop.catalog, "--encoder", tiny_encoder, "--out", out,
+        "--queries", queries, "--judgements", judgements,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert f"{judgements}: {len(judged):,} rows read" in result.output
+    ranker = Bundle.open(out).manifest["ranker"]
+    assert ranker["source"] == "judgements"
+    # A fifth of the queries is held out, for whoever wants to measure.
+    assert ranker["judged_queries"] == ranker["cases"] + ranker["validation_cases"] == len(asked) * 8 // 10
+
+
 BAD_ARGUMENTS = {
     "a catalogue that is not there": ({"--catalog": "/nowhere/items.csv"}, "/nowhere/items.csv"),
     "a log that is not there": ({"--interactions": "/nowhere/events.csv"}, "/nowhere/events.csv"),
@@ -312,6 +331,7 @@ BAD_ARGUMENTS = {
     "a template without a field's name": ({"--text-template": "{}"}, "template"),
     "a query template without the query": ({"--query-template": "query: "}, "{query}"),
     "an unknown precision": ({"--precision": "fp8"}, "fp8"),
+    "queries without judgements": ({"--queries": "queries.tsv"}, "allowed: both or neither"),
     "a share above one": ({"--max-bad-rows": "1.5"}, "--max-bad-rows"),
 }
 

@@ -12,6 +12,7 @@ from habits import (
     LOG,
     PURCHASE,
     QUERIES,
+    SHOP,
     START,
     USERS,
     VIEW,
@@ -33,6 +34,7 @@ pytest.importorskip("torch")
 
 from export.training.fit import FitSettings, fit, predicted
 from export.training.position import PositionBias
+from export.training.train import train_ranker
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -183,12 +185,12 @@ def attractive(items):
     return np.where(items == FAVOURED, 0.25, wanted)
 
 
-def biased_log(count=2_400):
-    """Clicks on lists, by position and by what is wanted, of users who had something before."""
+def biased_log(count=2_400, start=int(FROM), every=900):
+    """Clicks on lists, by position and by what is wanted, of users who had something before; one every so often."""
     draw = np.random.default_rng(3)
     rows, clicks = [], []
     for i in range(count):
-        user, time = i % USERS, int(FROM) + 900 * i
+        user, time = i % USERS, start + every * i
         items = draw.choice(WORSE_THAN, 6, replace=False)
         if i % 2:
             items[0] = FAVOURED
@@ -228,3 +230,16 @@ def test_an_item_that_always_stood_first_is_not_taken_for_the_best(builder):
     assert list(terms) == [1, 2, 3, 4, 5, 6]
     assert terms[1] == 0
     assert (np.diff(list(terms.values())) < 0).all()
+
+
+def test_the_training_takes_shown_lists_of_all_windows_and_tells_what_positions_did(builder):
+    count = 1_200
+    log = biased_log(count, int(FROM - 2 * WINDOW), int(4 * WINDOW / count) - 1)
+    settings = FitSettings(epochs=4, batch=32, patience=4)
+    _, report = train_ranker(log, SHOP, builder, knowing(log), cases=2_000, settings=settings, seed=3)
+    print(report.shown_lists, report.position_terms)
+    assert count * 0.98 < report.shown_lists <= count
+    assert list(report.position_terms) == [1, 2, 3, 4, 5, 6]
+    assert report.position_terms[1] == 0 > report.position_terms[3] > report.position_terms[6]
+    plain = train_ranker(LOG, SHOP, builder, knowing(LOG), cases=20, settings=FitSettings(epochs=1), seed=3)[1]
+    assert (plain.shown_lists, plain.position_terms) == (0, {})
