@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import joblib  # type: ignore[import-untyped]
 import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
@@ -39,7 +40,8 @@ class FitSettings:
         learning_rate: At its highest, of AdamW.
         patience: Epochs without a lower loss on later cases before training ends.
         bf16: Mixed precision.
-        checkpoints: Folder that an interrupted run goes on from; None keeps nothing.
+        checkpoints: Folder that an interrupted run goes on from, where it is one of the same cases, settings and seed;
+            None keeps nothing.
     """
 
     epochs: int = 6
@@ -155,7 +157,8 @@ def fit(
     training, later = CaseDataset(learned, vectors), CaseDataset(held_out, vectors)
     cuda = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = settings.checkpoints or Path(scratch)
+        kept = settings.checkpoints and settings.checkpoints / _key(learned, held_out, settings, seed)
+        folder = kept or Path(scratch)
         arguments = TrainingArguments(
             output_dir=str(folder),
             num_train_epochs=settings.epochs,
@@ -197,7 +200,7 @@ def fit(
             callbacks=[EarlyStoppingCallback(settings.patience), _Told(advanced)],
         )
         trainer.remove_callback(PrinterCallback)
-        resumed = get_last_checkpoint(arguments.output_dir) if settings.checkpoints else None  # type: ignore[no-untyped-call]
+        resumed = get_last_checkpoint(arguments.output_dir) if kept else None  # type: ignore[no-untyped-call]
         trainer.train(resume_from_checkpoint=resumed)
         trainer.accelerator.wait_for_everyone()
     ranker.cpu().eval()
@@ -210,6 +213,11 @@ def fit(
         if "loss" in entry or "eval_loss" in entry
     ]
     return ranker, history
+
+
+def _key(learned: Cases, held_out: Cases, settings: FitSettings, seed: int) -> str:
+    """Names a run by what it depends on, so that none goes on from the checkpoints of another."""
+    return str(joblib.hash((replace(settings, checkpoints=None), seed, learned, held_out)))
 
 
 def predicted(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16], batch: int = 128) -> NDArray[np.float32]:

@@ -82,7 +82,7 @@ def test_an_interrupted_fit_goes_on_to_the_weights_of_an_uninterrupted_one(tmp_p
 
     with pytest.raises(StoppedError):
         fitted(settings, advanced=advanced)
-    assert list(tmp_path.glob("checkpoint-*"))
+    assert list(tmp_path.glob("*/checkpoint-*"))
     told = []
     resumed, history = fitted(settings, advanced=told.append)
     assert told == list(range(stop, 5))
@@ -91,6 +91,29 @@ def test_an_interrupted_fit_goes_on_to_the_weights_of_an_uninterrupted_one(tmp_p
     assert [entry["eval_loss"] for entry in history if "eval_loss" in entry] == [
         entry["eval_loss"] for entry in expected if "eval_loss" in entry
     ]
+
+
+@pytest.mark.parametrize("other", ["cases", "settings", "seed"])
+def test_a_fit_does_not_go_on_from_the_checkpoints_of_another(tmp_path, other):
+    settings = replace(SHORT, checkpoints=tmp_path)
+    fitted(settings)
+    told = []
+    changed = {
+        "cases": {"settings": settings, "learned": planted(160, 3)},
+        "settings": {"settings": replace(settings, learning_rate=1e-3)},
+        "seed": {"settings": settings, "seed": 6},
+    }[other]
+    fitted(**changed, advanced=told.append)
+    assert told == [1, 2, 3]
+
+
+def test_mixed_precision_learns_the_same_pattern():
+    ranker, _ = fitted(
+        FitSettings(epochs=12, batch=32, patience=12, bf16=True), learned=planted(800, 1), later=planted(200, 2)
+    )
+    assert all(value.dtype == torch.float32 for value in ranker.state_dict().values())
+    unseen = planted(300, 9)
+    assert share_right(predicted(ranker, unseen, VECTORS), unseen) > 0.8
 
 
 CONTRADICTED = FitSettings(epochs=20, batch=32, learning_rate=2e-2, patience=2)
