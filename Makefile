@@ -30,8 +30,8 @@ eval: $(BUNDLE)/manifest.json ## what retrieval finds and how well it is ranked,
 bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items
 	@$(BIN)/python client/bench/bench_retrieval.py --bundle $(BUNDLE) --shop $(SHOP)
 
-test: $(READY) ## unit tests, then functional tests against a real Triton
-	$(BIN)/python -m pytest tests/unit tests/functional
+test: $(READY) ## unit tests, functional tests against a real Triton, then the chart and what it would run
+	$(BIN)/python -m pytest tests/unit tests/functional tests/k8s
 
 lint: $(READY) ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -1,0 +1,71 @@
+{{/* What no schema can see: settings that are each right and cannot work together. Each message names the value and
+the remedy. */}}
+{{- define "fuserank.checks" -}}
+{{- $v := .Values -}}
+{{- $gpus := int $v.gpu.count -}}
+{{- if and (ne $v.profile "cpu") (lt $gpus 1) -}}
+{{- fail (printf "profile: %s runs on a GPU and gpu.count is %d; set gpu.count to 1, or profile to cpu" $v.profile $gpus) -}}
+{{- end -}}
+{{- if and (eq $v.profile "cpu") (gt $gpus 0) -}}
+{{- fail (printf "gpu.count: %d GPUs would lie idle under profile cpu; set profile to cuda or tensorrt, or gpu.count to 0" $gpus) -}}
+{{- end -}}
+{{- $most := int $v.replicas -}}
+{{- if ne $v.autoscaling.kind "none" -}}
+{{- $most = int $v.autoscaling.maxReplicas -}}
+{{- if gt (int $v.autoscaling.minReplicas) $most -}}
+{{- fail (printf "autoscaling.minReplicas: %d is more than autoscaling.maxReplicas, %d; raise the one or lower the other" (int $v.autoscaling.minReplicas) $most) -}}
+{{- end -}}
+{{- if and (eq $v.autoscaling.kind "keda") (gt (int $v.autoscaling.keda.fallbackReplicas) $most) -}}
+{{- fail (printf "autoscaling.keda.fallbackReplicas: %d is more than autoscaling.maxReplicas, %d; lower it" (int $v.autoscaling.keda.fallbackReplicas) $most) -}}
+{{- end -}}
+{{- end -}}
+{{- $b := $v.bundle -}}
+{{- if eq $b.source "pvc" -}}
+{{- if not $b.pvc.claimName -}}
+{{- fail "bundle.pvc.claimName: empty; name a PersistentVolumeClaim that holds a bundle, or set bundle.source to image or objectStorage" -}}
+{{- end -}}
+{{- if and (gt $most 1) (hasPrefix "ReadWriteOnce" $b.pvc.accessMode) -}}
+{{- fail (printf "bundle.pvc.accessMode: %s cannot be shared by %d replicas; use a claim that is ReadOnlyMany or ReadWriteMany, or set bundle.source to image or objectStorage" $b.pvc.accessMode $most) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $b.source "image") (not $b.image.reference) -}}
+{{- fail "bundle.image.reference: empty; name an OCI image that holds a bundle, or set bundle.source to pvc or objectStorage" -}}
+{{- end -}}
+{{- if and (eq $b.source "objectStorage") (not $b.objectStorage.remote) -}}
+{{- fail "bundle.objectStorage.remote: empty; name the bucket as rclone does, <remote>:<bucket>, or set bundle.source to pvc or image" -}}
+{{- end -}}
+{{- if and $v.tls.enabled (not $v.tls.secretName) -}}
+{{- fail "tls.secretName: empty, and tls.enabled is true; name a Secret with tls.crt, tls.key and ca.crt (tls.certManager.enabled lets cert-manager fill it), or set tls.enabled to false" -}}
+{{- end -}}
+{{- if and $v.tls.mutual (not $v.tls.enabled) -}}
+{{- fail "tls.mutual: true, and tls.enabled is false; set tls.enabled to true" -}}
+{{- end -}}
+{{- if and $v.tls.mutual (not $v.tls.clientSecretName) -}}
+{{- fail "tls.clientSecretName: empty, and tls.mutual is true; name a Secret with the certificate that helm test shows the server" -}}
+{{- end -}}
+{{- if and $v.tls.certManager.enabled (not $v.tls.enabled) -}}
+{{- fail "tls.certManager.enabled: true, and tls.enabled is false; set tls.enabled to true" -}}
+{{- end -}}
+{{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerName) -}}
+{{- fail "tls.certManager.issuerName: empty; name an Issuer or ClusterIssuer of cert-manager" -}}
+{{- end -}}
+{{- if and (ne $v.route.kind "none") (not $v.route.host) -}}
+{{- fail (printf "route.host: empty, and route.kind is %s; name the host that clients ask, or set route.kind to none" $v.route.kind) -}}
+{{- end -}}
+{{- if and (eq $v.route.kind "grpcroute") (not $v.route.grpcroute.gateway) -}}
+{{- fail "route.grpcroute.gateway: empty; name the Gateway that the route joins" -}}
+{{- end -}}
+{{- if and $v.tls.enabled (eq $v.route.kind "grpcroute") -}}
+{{- fail "route.kind: a grpcroute speaks plain text to the pods and tls.enabled is true; set tls.enabled to false (the Gateway ends TLS), or route.kind to ingress" -}}
+{{- end -}}
+{{- if and (eq $v.route.kind "ingress") (not $v.route.ingress.tlsSecretName) -}}
+{{- fail "route.ingress.tlsSecretName: empty; ingress-nginx speaks gRPC only over TLS: name a Secret with the host's certificate" -}}
+{{- end -}}
+{{- $d := $v.drain -}}
+{{- if gt (int (add $d.minSeconds $d.quietSeconds)) (int $d.maxSeconds) -}}
+{{- fail (printf "drain.maxSeconds: %d is less than drain.minSeconds and drain.quietSeconds together, %d; raise it" (int $d.maxSeconds) (int (add $d.minSeconds $d.quietSeconds))) -}}
+{{- end -}}
+{{- if and $v.milvus.secretName (not $v.milvus.uri) -}}
+{{- fail "milvus.uri: empty, and milvus.secretName names a token for it; set the cluster's address, or milvus.secretName to the empty string" -}}
+{{- end -}}
+{{- end -}}
