@@ -61,6 +61,13 @@ def _closed(schema: Any) -> Any:
 
 def check(manifest: Manifest) -> None:
     """One object, for every release."""
+    _check(json.dumps(manifest, sort_keys=True))
+
+
+@cache
+def _check(text: str) -> None:
+    """Once an object: most are the same for many values."""
+    manifest = json.loads(text)
     version, kind = manifest["apiVersion"], manifest["kind"]
     if version.startswith(CUSTOM):
         metadata = {"apiVersion": {}, "kind": {}, "metadata": {}}

@@ -1,0 +1,46 @@
+"""One replica of the rendered chart for the whole session, and certificates."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from charts import triton
+from replica import Replica, started
+
+from ensemble.server import Endpoints
+
+
+def free_endpoints() -> Endpoints:
+    """Ports on 127.0.0.1 that nobody listens on."""
+    sockets = [socket.socket() for _ in range(3)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return Endpoints("127.0.0.1", *(each.getsockname()[1] for each in sockets))
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@pytest.fixture(scope="session")
+def replica(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
+    """What the default values deploy, running here."""
+    with started(triton(), tiny_bundle, free_endpoints(), tmp_path_factory.mktemp("replica")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority and a certificate for localhost that serves both sides: ca.crt, tls.crt, tls.key."""
+    folder = tmp_path_factory.mktemp("certificates")
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    authority = [*new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test authority"]
+    leaf = [*new, "-CA", "ca.crt", "-CAkey", "ca.key", "-keyout", "tls.key", "-out", "tls.crt", "-subj", "/CN=shop"]
+    leaf += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    for command in (authority, leaf):
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
