@@ -5,9 +5,7 @@ The bundle is built in a folder beside its place and moved there when it is whol
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 import os
 import shutil
 import tempfile
@@ -21,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.bundle import FORMAT, MANIFEST, PAIRS, Bundle, sha256
+from ensemble.bundle import FORMAT, PAIRS, Bundle
 from ensemble.features import FEATURES
 from ensemble.pairs import PairTokens
 from ensemble.retrieval.index import CatalogIndex, Learned
@@ -34,6 +32,7 @@ from export.learning import Shop, learn, popularity_before
 from export.model_config import ENGINE_FILES, NO_PLANS
 from export.progress import Progress
 from export.repository import write_repository
+from export.sealing import moved, seal
 from export.search import fill_milvus, write_index, write_search
 from export.sources import Catalog, InputError, Interactions, RowReport, read_catalog, read_interactions
 from export.sources.cells import EVENTS
@@ -125,7 +124,7 @@ def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]
     partial.mkdir()
     try:
         manifest = _fill(partial, settings, progress)
-        _move(partial, settings.out)
+        moved(partial, settings.out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
@@ -190,6 +189,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
             "catalog": catalog.report.summary(),
             "interactions": log.report.summary(),
             "encoder": settings.encoder,
+            "pooling": encoder.model.pooling,
             "precision": settings.precision,
             "text_tower": settings.text_tower,
         },
@@ -200,7 +200,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
         **cost,
         "versions": {name: _version(name) for name in LIBRARIES},
     }
-    sealed = _seal(folder, manifest)
+    sealed = seal(folder, manifest)
     with progress.step("answering the first requests"):
         # Three characters: in any script few enough tokens for the shortest bucket.
         query, user = str(catalog.items["title"].iloc[0])[:3], log.user_ids[0] if log.user_ids else "anonymous"
@@ -211,18 +211,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
                 settings.milvus, settings.milvus_index, str(sealed["id"]), indexed, vectors, advanced
             )
     manifest["export_seconds"] = round(time.monotonic() - started, 1)
-    return _seal(folder, manifest)
-
-
-def _seal(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Writes the manifest with every file's hash, and the id, which covers the hashes and the moment."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    hashes = {str(path.relative_to(folder)): sha256(path) for path in paths}
-    created = manifest["created"]
-    digest = hashlib.sha256(json.dumps([created, hashes], sort_keys=True).encode()).hexdigest()
-    sealed = {"id": f"b-{created[:10].replace('-', '')}-{digest[:8]}", **manifest, "files": hashes}
-    (folder / MANIFEST).write_text(json.dumps(sealed, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    return sealed
+    return seal(folder, manifest)
 
 
 def _read(settings: BundleSettings, progress: Progress) -> tuple[Catalog, Interactions, list[Ask]]:
@@ -364,20 +353,3 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _move(partial: Path, out: Path) -> None:
-    if not (out.exists() or out.is_symlink()):
-        partial.rename(out)
-        return
-    old = out.with_name(f".{out.name}.replaced-{os.getpid()}")
-    out.rename(old)
-    try:
-        partial.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    if old.is_dir() and not old.is_symlink():
-        shutil.rmtree(old)
-    else:
-        old.unlink()

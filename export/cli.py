@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ensemble.spec import GraphSpec, SpecError
 from ensemble.text import TemplateError
+from export.engines.cli import engines
 from export.progress import Progress
 from export.sources.report import InputError
 from export.training.text.cli import app as train
@@ -127,6 +128,9 @@ def repository(
     write_configs(out, GraphSpec())
 
 
+app.command(
+    epilog="Example: python -m export engines --bundle build/demo --out build/demo-int8 --target cpu --precision auto"
+)(engines)
 app.add_typer(train, name="train")
 
 

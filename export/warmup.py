@@ -71,14 +71,26 @@ def _tokens(bundle: Bundle, query: str, bucket: Bucket) -> Tensors:
 
 
 def _write_bucket(bundle: Bundle, stage: str, bucket: Bucket, inputs: Tensors) -> None:
-    """Writes one row of each input in the bucket's sizes: what is too short is repeated, what is too long cut."""
     folder = bundle.repository / stage / "warmup"
     folder.mkdir(exist_ok=True)
+    for name, row in bucket_feed(inputs, bucket).items():
+        (folder / warmup_file(name, bucket.shapes[name])).write_bytes(_raw(row))
+
+
+def bucket_feed(inputs: Tensors, bucket: Bucket) -> Tensors:
+    """One request's inputs in a bucket's sizes: what is too short is repeated, what is too long cut.
+
+    Args:
+        inputs: An engine's inputs, `[rows, …]`; the first row is taken.
+        bucket: The bucket.
+    """
+    out = {}
     for name, dims in bucket.shapes.items():
         row = inputs[name][0]
         for axis, size in enumerate(dims):
             row = np.take(row, np.arange(size) % row.shape[axis], axis)
-        (folder / warmup_file(name, dims)).write_bytes(_raw(row))
+        out[name] = row
+    return out
 
 
 def _raw(array: NDArray[Any]) -> bytes:

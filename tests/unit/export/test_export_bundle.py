@@ -238,7 +238,7 @@ def test_force_replaces_what_is_at_out_and_leaves_nothing_of_it(quick, export_sh
 
 @pytest.mark.parametrize(
     ("step", "error"),
-    [("read_catalog", KeyboardInterrupt), ("write_engines", KeyboardInterrupt), ("_move", RuntimeError)],
+    [("read_catalog", KeyboardInterrupt), ("write_engines", KeyboardInterrupt), ("moved", RuntimeError)],
 )
 def test_an_interrupted_export_leaves_no_partial_folder_and_the_old_bundle(
     export_shop, one_item, tmp_path, monkeypatch, step, error

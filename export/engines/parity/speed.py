@@ -1,0 +1,45 @@
+"""How long engines take, side by side: in turns, so that what else the machine does hits them alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from ensemble.local import Session
+from export.engines.parity.adversarial import Feed
+
+ROUNDS = 25
+Milliseconds = dict[str, float]  # by bucket
+
+
+def milliseconds(sessions: Mapping[str, Session], output: str, feeds: Mapping[str, Feed]) -> dict[str, Milliseconds]:
+    """Median time of a run.
+
+    Args:
+        sessions: Engines by name.
+        output: What to ask for.
+        feeds: Inputs by bucket.
+
+    Returns:
+        For each engine the milliseconds by bucket.
+    """
+    out: dict[str, Milliseconds] = {name: {} for name in sessions}
+    for bucket, feed in feeds.items():
+        samples: dict[str, list[float]] = {name: [] for name in sessions}
+        for turn in range(ROUNDS + 3):
+            for name, session in sessions.items():
+                started = time.perf_counter()
+                session.run([output], feed)
+                if turn >= 3:  # the first runs allocate
+                    samples[name].append(time.perf_counter() - started)
+        for name, mine in samples.items():
+            out[name][bucket] = round(float(np.median(mine)) * 1_000, 4)
+    return out
+
+
+def speedup(fp32: Milliseconds, own: Milliseconds) -> float:
+    """FP32's time over an engine's own, geometric mean over the buckets."""
+    ratios = [fp32[bucket] / own[bucket] for bucket in fp32]
+    return round(float(np.exp(np.mean(np.log(ratios)))), 3)

@@ -1,0 +1,77 @@
+"""A new bundle with other engines: everything else is the old one's, hard-linked, never edited in place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ensemble.bundle import Bundle
+from export.model_config import EngineFiles, config_files
+from export.sealing import moved, seal
+from export.sources import InputError
+
+
+def write_successor(
+    bundle: Bundle, out: Path, added: Mapping[str, Path], engines: EngineFiles, changes: Mapping[str, Any], force: bool
+) -> dict[str, Any]:
+    """Writes a bundle that differs in its engines and configurations.
+
+    Args:
+        bundle: The old one, verified.
+        out: Where the new one goes.
+        added: Files to add or to replace, by path within the bundle.
+        engines: Engine files by target and stage; see `export.model_config.config_files`.
+        changes: What changes in the manifest.
+        force: Replace what is at `out`.
+
+    Returns:
+        The manifest, with an id of its own.
+
+    Raises:
+        InputError: Where the place is taken.
+    """
+    check_place(out, force)
+    configs = {f"model_repository/{name}": text for name, text in config_files(bundle.spec, engines)}
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial.mkdir()
+    kept = {name: digest for name, digest in bundle.manifest["files"].items() if name not in (*added, *configs)}
+    try:
+        for name in kept:
+            _link(bundle.root / name, partial / name)
+        for name, source in added.items():
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, partial / name)
+        for name, text in configs.items():
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            (partial / name).write_text(text, "utf-8")
+        old = {key: value for key, value in bundle.manifest.items() if key not in ("id", "files")}
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        manifest = seal(partial, {**old, **changes, "created": created, "made_from": bundle.id}, kept)
+        moved(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def check_place(out: Path, force: bool) -> None:
+    """Refuses a place that is taken.
+
+    Raises:
+        InputError: Naming it and the remedy.
+    """
+    if out.exists() and not force:
+        raise InputError(f"--out {out}: exists already; choose a new folder, or replace it with --force")
+
+
+def _link(source: Path, target: Path) -> None:
+    """One file under two names; a copy where the file system cannot do that."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
