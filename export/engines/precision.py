@@ -94,31 +94,28 @@ def _join_fp32(graph: Any) -> None:
         for node in graph.node
         if node.op_type == "Cast" and _target(node) == onnx.TensorProto.FLOAT and node.input[0] in rounded
     }
-    outputs = {each.name for each in graph.output}
     for node in graph.node:
         for i, name in enumerate(node.input):
             node.input[i] = widened.get(name, name)
-    read = {name for node in graph.node for name in node.input} | outputs
-    for node in list(graph.node):
-        if node.op_type == "Cast" and node.output[0] not in read:
-            graph.node.remove(node)
     _join_outputs(graph, rounded)
+    # The casts that nobody reads any more: first those back to FP32, then those that only they read.
+    for made in (widened, rounded):
+        read = {name for node in graph.node for name in node.input} | {each.name for each in graph.output}
+        for node in list(graph.node):
+            if node.output[0] in made and node.output[0] not in read:
+                graph.node.remove(node)
 
 
 def _join_outputs(graph: Any, rounded: Mapping[str, str]) -> None:
     """The same where the value is an output of the graph: the FP32 node writes it itself."""
     outputs = {each.name for each in graph.output}
     for cast in [n for n in graph.node if n.op_type == "Cast" and n.output[0] in outputs and n.input[0] in rounded]:
-        source = rounded[cast.input[0]]
+        source, output = rounded[cast.input[0]], cast.output[0]
+        graph.node.remove(cast)
         for node in graph.node:
             for names in (node.input, node.output):
                 for i, name in enumerate(names):
-                    if name == source:
-                        names[i] = cast.output[0]
-        graph.node.remove(cast)
-        half = cast.input[0]
-        if not any(half in node.input for node in graph.node):
-            graph.node.remove(next(node for node in graph.node if half in node.output))
+                    names[i] = output if name == source else name
 
 
 def _target(node: Any) -> int:
@@ -170,6 +167,8 @@ def write_int8_static(source: Path, path: Path, feeds: Sequence[Mapping[str, NDA
         per_channel=True,
         op_types_to_quantize=["MatMul"],
         nodes_to_quantize=wide_products(onnx.load(str(source)).graph),
+        # What comes out is added to and normalised: one range for all channels would flatten the small ones.
+        extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},
     )
 
 

@@ -13,6 +13,7 @@ from export.engines.buckets import Bucket, buckets, reads_pairs
 
 Feed = dict[str, NDArray[Any]]
 HUGE = 1e30
+_GATES = [POSITION["has_query"], POSITION["has_history"]]  # 0 or 1, whatever else the features hold
 OLDEST, MOST = np.log1p(36_500.0), np.log1p(1e6)  # a century in days, a million events: see `ensemble.sequence.moments`
 
 
@@ -58,7 +59,7 @@ def _candidates(spec: GraphSpec, stage: Stage, each: list[Bucket], draw: np.rand
         vectors = draw.normal(size=out["VECTORS"].shape).astype(np.float32)
         out["VECTORS"] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
         out["FEATURES"][...] = draw.normal(size=out["FEATURES"].shape) if features is None else features
-        out["FEATURES"][..., [POSITION["has_query"], POSITION["has_history"]]] = 1.0
+        out["FEATURES"][..., _GATES] = 1.0
         if events:
             out["EVENTS"][0, :, 0] = 1.0
             out["MOMENTS"][0] = OLDEST, MOST, 1.0
@@ -77,4 +78,5 @@ def _candidates(spec: GraphSpec, stage: Stage, each: list[Bucket], draw: np.rand
         odd["longest pairs"] = feed(None, True, long=True)
     mixed = feed(None, True)
     mixed["FEATURES"][0, : shapes["FEATURES"][0] // 2] = -HUGE
+    mixed["FEATURES"][..., _GATES] = 1.0
     return {**odd, "huge and ordinary features": mixed}

@@ -58,7 +58,7 @@ class ReferenceSession:
         with np.errstate(all="ignore"):
             return list(self._evaluator.run(list(outputs), dict(feeds)))
 
-    def everything(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Every value of the graph by its name."""
+    def everything(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """Every value of the graph by its name, weights and inputs included."""
         with np.errstate(all="ignore"):
             return dict(self._evaluator.run(None, dict(feeds), intermediate=True))
