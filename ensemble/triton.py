@@ -5,18 +5,24 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.contract import InvalidRequestError
+from ensemble.observability import metrics, tracing
+from ensemble.observability.caches import CacheMetrics
+from ensemble.observability.logs import LOGGER, log_as_json
+from ensemble.observability.metrics import Labels, Registry
 
 Tensors = dict[str, Any]  # arrays; an input on a GPU is a tensor that speaks DLPack
 Call = Callable[[str, Tensors, Sequence[str]], Tensors]  # a model, its inputs, the outputs wanted of it -> these
-_LOG = logging.getLogger("fuserank")
+_LOG = logging.getLogger(LOGGER)
 # A call that is refused before it is queued keeps Triton's words, but the Python backend calls it INTERNAL.
 _REFUSALS = ("Exceeds maximum queue size", "Server not ready")
 
@@ -57,8 +63,16 @@ def stage_model(stage_class: type[Stage]) -> type:
             self._outputs = [tensor["name"] for tensor in config["output"]]
             gpu = args["model_instance_kind"] == "GPU"
             device = f"cuda:{args['model_instance_device_id']}" if gpu else "cpu"
+            log_as_json()
+            started = time.monotonic()
             # Triton names the stage's folder: <bundle>/model_repository/<stage>.
             self._stage = stage_class.open(Path(args["model_repository"]).parent.parent, device)
+            seconds = round(time.monotonic() - started, 3)
+            _LOG.info("a stage has opened its bundle", extra={"stage": stage_class.name, "seconds": seconds})
+            self._caches = CacheMetrics(registry(), getattr(self._stage, "caches", {}))
+            for metric in (metrics.INVALID, metrics.ERRORS):
+                registry().add(metric, 0.0, model=stage_class.name)
+            registry().flush(force=True)
             # What is loaded now lives as long as the process: the collector need not walk it during requests.
             gc.collect()
             gc.freeze()
@@ -70,23 +84,46 @@ def stage_model(stage_class: type[Stage]) -> type:
                 {name: received(pb_utils.get_input_tensor_by_name(request, name)) for name in self._inputs}
                 for request in requests
             ]
-            responses = []
-            for answer in answered(self._stage, inputs):
-                if isinstance(answer, InvalidRequestError):
-                    code = pb_utils.TritonError.INVALID_ARG
-                    response = pb_utils.InferenceResponse(error=pb_utils.TritonError(str(answer), code))
-                elif isinstance(answer, UnavailableError):
-                    code = pb_utils.TritonError.UNAVAILABLE
-                    response = pb_utils.InferenceResponse(error=pb_utils.TritonError(str(answer), code))
-                elif isinstance(answer, Exception):
-                    code = pb_utils.TritonError.INTERNAL
-                    text = f"internal error in stage {stage_class.name}; the server's log has the cause"
-                    response = pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
-                else:
-                    tensors = [pb_utils.Tensor(name, answer[name]) for name in self._outputs]
-                    response = pb_utils.InferenceResponse(tensors)
-                responses.append(response)
+            ids = [request.request_id() for request in requests]
+            started = time.time_ns()
+            answers = answered(self._stage, inputs, ids)
+            if tracing.tracer():
+                self._trace(requests, answers, started)
+            responses = [self._response(answer) for answer in answers]
+            self._caches.count()
+            registry().flush()
             return responses
+
+        def _response(self, answer: Tensors | Exception) -> Any:
+            import triton_python_backend_utils as pb_utils  # noqa: PLC0415  exists only inside a Triton stub
+
+            if not isinstance(answer, Exception):
+                return pb_utils.InferenceResponse([pb_utils.Tensor(name, answer[name]) for name in self._outputs])
+            code, text = pb_utils.TritonError.INTERNAL, str(answer)
+            if isinstance(answer, InvalidRequestError):
+                code = pb_utils.TritonError.INVALID_ARG
+                registry().add(metrics.INVALID, model=stage_class.name)
+            elif isinstance(answer, UnavailableError):
+                code = pb_utils.TritonError.UNAVAILABLE
+            else:
+                text = f"internal error in stage {stage_class.name}; the server's log has the cause"
+                registry().add(metrics.ERRORS, model=stage_class.name)
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
+
+        def _trace(self, requests: list[Any], answers: Sequence[Tensors | Exception], started: int) -> None:
+            """A span for each request that Triton traces; those of one batch have the same times."""
+            ended = time.time_ns()
+            for request, answer in zip(requests, answers, strict=True):
+                if context := request.trace().get_context():
+                    attributes: tracing.Attributes = {
+                        "fuserank.request_id": request.request_id(),
+                        "fuserank.batch": len(requests),
+                    }
+                    if isinstance(answer, Exception):
+                        attributes["error.type"] = type(answer).__name__
+                    elif "STATUS" in answer:
+                        attributes |= tracing.told(answer["STATUS"][0, 0])
+                    tracing.record(stage_class.name, json.loads(context), started, ended, attributes)
 
     return TritonPythonModel
 
@@ -99,8 +136,14 @@ def received(tensor: Any) -> Any:
     return tensor.as_numpy() if tensor.is_cpu() else tensor
 
 
-def answered(stage: Stage, requests: list[Tensors]) -> list[Tensors | Exception]:
-    """Runs a batch; where it breaks, runs its requests one by one, so that only the one that breaks it fails."""
+def answered(stage: Stage, requests: list[Tensors], ids: Sequence[str]) -> list[Tensors | Exception]:
+    """Runs a batch; where it breaks, runs its requests one by one, so that only the one that breaks it fails.
+
+    Args:
+        stage: Who answers.
+        requests: Each request's inputs.
+        ids: The callers' names of the requests, for the log.
+    """
     try:
         return list(stage.execute(requests))
     except UnavailableError as error:
@@ -108,9 +151,42 @@ def answered(stage: Stage, requests: list[Tensors]) -> list[Tensors | Exception]
         return [error] * len(requests)
     except Exception as error:  # the boundary: whatever a request does, the others and the process live on
         if len(requests) == 1:
-            _LOG.exception("stage %s failed on a request", stage.name)
+            _LOG.exception("a stage failed on a request", extra={"stage": stage.name, "request_id": ids[0]})
             return [error]
-        return [answered(stage, [request])[0] for request in requests]
+        return [answered(stage, [each], [name])[0] for each, name in zip(requests, ids, strict=True)]
+
+
+class TritonSink:
+    """Triton's own metrics endpoint: `/metrics` of the server that runs this stage.
+
+    It must be used from `execute` and `initialize` alone: in 2.51 a number that another thread hands on meanwhile
+    crashes the whole server.
+    """
+
+    def __init__(self) -> None:
+        self._families: dict[str, Any] = {}
+        self._metrics: dict[tuple[str, Labels], Any] = {}
+
+    def add(self, name: str, kind: Literal["counter", "gauge"], meaning: str, labels: Labels, value: float) -> None:
+        """See `ensemble.observability.metrics.Sink`."""
+        import triton_python_backend_utils as pb_utils  # noqa: PLC0415  exists only inside a Triton stub
+
+        if (name, labels) not in self._metrics:
+            if name not in self._families:
+                kinds = {"counter": pb_utils.MetricFamily.COUNTER, "gauge": pb_utils.MetricFamily.GAUGE}
+                self._families[name] = pb_utils.MetricFamily(name=name, description=meaning, kind=kinds[kind])
+            self._metrics[name, labels] = self._families[name].Metric(labels=dict(labels))
+        metric = self._metrics[name, labels]
+        if kind == "counter":
+            metric.increment(value)
+        else:
+            metric.set(value)
+
+
+@cache
+def registry() -> Registry:
+    """What this process counts; it is handed on between batches."""
+    return Registry(TritonSink())
 
 
 def called(model: str, inputs: Tensors, outputs: Sequence[str]) -> Tensors:

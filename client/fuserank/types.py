@@ -230,10 +230,14 @@ class Status:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The answer to one request: ranked items, best first, and how they came about."""
+    """The answer to one request: ranked items, best first, and how they came about.
+
+    `request_id` is the call's name in the server's traces and log.
+    """
 
     items: tuple[Item, ...]
     status: Status
+    request_id: str = ""
 
     def __iter__(self) -> Iterator[Item]:
         return iter(self.items)

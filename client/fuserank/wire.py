@@ -10,6 +10,7 @@ Pure: nothing is sent here. Every input is BYTES `[B, 1]`; `OPTIONS` is a JSON o
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, TypeVar
@@ -47,6 +48,9 @@ class Response(Protocol):
 
     def as_numpy(self, name: str) -> NDArray[Any] | None:
         """The named output, or `None` where the response lacks it."""
+
+    def get_response(self) -> Any:
+        """The message that came, whose `id` is that of the call."""
 
 
 # ---------------------------------------------------------------- requests
@@ -94,6 +98,8 @@ def suggest_arguments(prefix: str, count: int | None) -> dict[str, Any]:
 def _arguments(model: str, values: Mapping[str, NDArray[np.object_]], outputs: Sequence[str]) -> dict[str, Any]:
     return {
         "model_name": model,
+        # It stands in the server's traces and log, and comes back with the reply.
+        "request_id": uuid.uuid4().hex,
         "inputs": [InferInput(name, list(v.shape), "BYTES").set_data_from_numpy(v) for name, v in values.items()],
         # Named, so that outputs which a newer server adds are not sent here for nothing.
         "outputs": [InferRequestedOutput(name) for name in outputs],
@@ -156,6 +162,7 @@ def results(response: Response, rows: int) -> list[SearchResult]:
         SearchResult(
             tuple(_item(*cell) for cell in zip(ids[row], scores[row], items[row], strict=True) if cell[0]),
             _status(statuses[row, 0]),
+            str(response.get_response().id),
         )
         for row in range(rows)
     ]

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from ensemble import reasons, request
 from ensemble.bundle import Bundle
 from ensemble.contract import HEADS, InvalidRequestError
+from ensemble.observability.search import SearchMetrics
 from ensemble.ranking.order import Ranked, by_score, steered
 from ensemble.ranking.rules import NOT_FOUND
 from ensemble.reasons import Moved, Reader
 from ensemble.request import ResolvedRequest, RetrievalTrace, Status
-from ensemble.triton import Tensors, lists, numbers, strings
+from ensemble.triton import Tensors, lists, numbers, registry, strings
 
 
 class Finalize:
@@ -26,8 +27,8 @@ class Finalize:
 
     name = "finalize"
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, metrics: SearchMetrics | None = None) -> None:
+        self._bundle, self._metrics = bundle, metrics
         self._ids = bundle.items.ids
         self._events = bundle.popularity.counts
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
@@ -36,7 +37,8 @@ class Finalize:
     def open(cls, bundle_root: Path, device: str) -> Finalize:
         """Loads the catalogue's fields; always on the CPU."""
         del device
-        return cls(Bundle.open(bundle_root, verify=("index/items/", "index/vectors", "index/popularity/")))
+        bundle = Bundle.open(bundle_root, verify=("index/items/", "index/vectors", "index/popularity/"))
+        return cls(bundle, SearchMetrics(registry(), bundle.manifest))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `ensemble.triton.Stage`."""
@@ -57,16 +59,18 @@ class Finalize:
                 strict=True,
             )
         ]
+        statuses = [
+            self._status(each, trace, ranked, started)
+            for each, trace, (ranked, _) in zip(resolved, traces, answers, strict=True)
+        ]
+        if self._metrics:
+            for each, status in zip(resolved, statuses, strict=True):
+                self._metrics.answered(each, status, depth=tensors["CANDIDATES"].shape[1])
         return {
             "ITEM_ID": lists([[bytes(self._ids[row]) for row in ranked.rows] for ranked, _ in answers]),
             "SCORE": numbers([ranked.scores for ranked, _ in answers]),
             "ITEM": lists([items for _, items in answers]),
-            "STATUS": strings(
-                [
-                    [self._encode(self._status(each, trace, ranked, started))]
-                    for each, trace, (ranked, _) in zip(resolved, traces, answers, strict=True)
-                ]
-            ),
+            "STATUS": strings([[self._encode(status)] for status in statuses]),
         }
 
     def _row(

@@ -42,6 +42,7 @@ class Retrieve:
         self._ranker_ms = {int(k): float(v) for k, v in bundle.manifest["ranker_ms"].items()}
         self._tower_ms = {int(k): float(v) for k, v in bundle.manifest.get("text_tower_ms", {}).items()}
         self._mask = lru_cache(maxsize=256)(self._computed_mask)
+        self.caches = {"filter": self._mask.cache_info}
 
     @classmethod
     def open(cls, bundle_root: Path, device: str) -> Retrieve:

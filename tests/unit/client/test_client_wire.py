@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,6 +28,9 @@ class Arrays(dict):
     """A response of plain arrays."""
 
     as_numpy = dict.get
+
+    def get_response(self):
+        return SimpleNamespace(id="call-1")
 
 
 def response(ids=((b"a", b"b"),), scores=None, items=None, status=b"{}"):
@@ -88,6 +92,13 @@ def test_a_value_without_a_form_on_the_wire_is_refused(request_, field):
     with pytest.raises(InvalidRequestError) as raised:
         wire.tensors([request_])
     assert raised.value.field == field
+
+
+def test_every_call_has_a_name_of_its_own_and_the_result_has_the_replys():
+    names = {wire.infer_arguments([Request("milk")])["request_id"] for _ in range(3)}
+    names |= {wire.suggest_arguments("mi", 3)["request_id"], wire.similar_arguments("", "milk", {})["request_id"]}
+    assert len(names) == 5
+    assert wire.results(response(), 1)[0].request_id == "call-1"
 
 
 def test_padding_is_dropped_row_by_row():

@@ -6,13 +6,15 @@ import json
 import sys
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from ensemble.backends import session
 from ensemble.contract import InvalidRequestError
-from ensemble.triton import answered, received, stage_model, strings
+from ensemble.observability import metrics
+from ensemble.triton import answered, received, registry, stage_model, strings
 
 
 class Doubling:
@@ -37,12 +39,22 @@ class Doubling:
         ]
 
 
+class FakeRequest(dict):
+    def request_id(self):
+        return f"id of {self['X'][0, 0]:g}"
+
+
 def numbers(*values):
-    return [{"X": np.asarray([[value]], np.float32)} for value in values]
+    return [FakeRequest(X=np.asarray([[value]], np.float32)) for value in values]
+
+
+def ids(requests):
+    return [request.request_id() for request in requests]
 
 
 def test_one_request_that_breaks_a_stage_does_not_disturb_the_others_of_its_batch():
-    answers = answered(Doubling(), numbers(1, 0, 3, -4, 0))
+    batch = numbers(1, 0, 3, -4, 0)
+    answers = answered(Doubling(), batch, ids(batch))
     assert answers[0]["Y"] == 2
     assert isinstance(answers[1], ZeroDivisionError)
     assert answers[2]["Y"] == 6
@@ -54,13 +66,14 @@ def test_a_sound_batch_is_run_once_and_whole():
     stage, calls = Doubling(), []
     inner = stage.execute
     stage.execute = lambda requests: calls.append(len(requests)) or inner(requests)
-    assert [float(a["Y"][0, 0]) for a in answered(stage, numbers(1, 2, 3))] == [2, 4, 6]
+    assert [float(a["Y"][0, 0]) for a in answered(stage, numbers(1, 2, 3), [""] * 3)] == [2, 4, 6]
     assert calls == [3]
 
 
 def test_a_request_that_breaks_a_stage_leaves_its_cause_in_the_log(caplog):
-    answered(Doubling(), numbers(1, 0))
-    assert "doubling" in caplog.text
+    answered(Doubling(), numbers(1, 0), ["first", "second"])
+    (record,) = caplog.records
+    assert (record.stage, record.request_id) == ("doubling", "second")
     assert "secret of line 42" in caplog.text
 
 
@@ -92,14 +105,38 @@ class FakeError:
     INTERNAL = "INTERNAL"
 
 
+class FakeFamily:
+    """Counts as Triton does: one number for each name and set of labels, whoever holds it."""
+
+    COUNTER, GAUGE = "counter", "gauge"
+    scraped: ClassVar[dict] = {}
+
+    def __init__(self, name, description, kind):
+        assert description
+        self.name, self.kind = name, kind
+
+    def Metric(self, labels):
+        key = (self.name, *labels.values())
+        self.scraped.setdefault(key, 0.0)
+
+        def increment(value):
+            assert self.kind == "counter"
+            self.scraped[key] += value
+
+        return SimpleNamespace(increment=increment)
+
+
 @pytest.fixture
 def pb_utils(monkeypatch):
     """Triton's module, which exists only inside its stubs."""
+    registry.cache_clear()
+    monkeypatch.setattr(FakeFamily, "scraped", {})
     module = SimpleNamespace(
         get_input_tensor_by_name=lambda request, name: FakeTensor(name, request[name]),
         Tensor=FakeTensor,
         InferenceResponse=lambda output_tensors=(), error=None: FakeResponse(list(output_tensors), error),
         TritonError=FakeError,
+        MetricFamily=FakeFamily,
         Logger=SimpleNamespace(log_error=lambda text: None),
     )
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", module)
@@ -121,11 +158,13 @@ def test_a_refusal_is_the_callers_fault_and_a_crash_the_servers_without_its_trac
     model = stage_model(Doubling)()
     model.initialize(arguments())
     good, refused, broken = model.execute(numbers(5, -1, 0))
+    registry().flush(force=True)
     assert [(t.label, t.array.tolist()) for t in good.output_tensors] == [("Y", [[10.0]])]
     assert (refused.error.code, refused.error.text) == ("INVALID_ARG", "X: found -1; allowed: a positive number")
     assert broken.error.code == "INTERNAL"
     assert "secret" not in broken.error.text
     assert "doubling" in broken.error.text
+    assert pb_utils.MetricFamily.scraped == {(m.name, "doubling"): 1.0 for m in (metrics.INVALID, metrics.ERRORS)}
 
 
 def test_what_lies_on_a_gpu_reaches_the_stage_as_it_is_and_the_rest_as_arrays():

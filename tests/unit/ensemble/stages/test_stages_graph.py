@@ -294,7 +294,7 @@ REFUSED = {
 def test_a_bad_request_is_refused_by_field_and_the_others_of_its_batch_are_answered(preprocess, name):
     bad, text = REFUSED[name]
     good = [row("goat cheese"), row(user="u00")]
-    answers = answered(preprocess, [good[0], bad, good[1]])
+    answers = answered(preprocess, [good[0], bad, good[1]], ["a", "b", "c"])
     assert isinstance(answers[1], InvalidRequestError)
     assert text in str(answers[1])
     for request, answer in zip(good, answers[::2], strict=True):
@@ -321,7 +321,7 @@ def test_a_bad_request_is_refused_by_field_and_the_others_of_its_batch_are_answe
 def test_an_extreme_but_well_formed_request_is_answered_or_refused_and_never_an_internal_error(
     preprocess, graph, options
 ):
-    answer = answered(preprocess, [row("milk", "u00", options)])[0]
+    answer = answered(preprocess, [row("milk", "u00", options)], [""])[0]
     if isinstance(answer, InvalidRequestError):
         assert str(answer).encode("utf-8")
     else:

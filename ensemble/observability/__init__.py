@@ -1,0 +1,1 @@
+"""What a running server tells of itself: metrics, spans and logs; none of them holds what anybody asked."""

@@ -1,0 +1,49 @@
+"""Hits and misses of a stage's caches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from ensemble.observability import metrics
+from ensemble.observability.metrics import Registry
+
+
+class Looked(Protocol):
+    """What `functools.lru_cache` tells of itself: look-ups so far."""
+
+    @property
+    def hits(self) -> int:
+        """Those that found something."""
+        ...
+
+    @property
+    def misses(self) -> int:
+        """Those that did not."""
+        ...
+
+
+class CacheMetrics:
+    """Counts what has been looked up since it was last asked.
+
+    Args:
+        registry: Where it counts.
+        caches: Each cache's `cache_info`, by name.
+    """
+
+    def __init__(self, registry: Registry, caches: Mapping[str, Callable[[], Looked]]) -> None:
+        self._registry, self._caches = registry, caches
+        self._counted = {(name, result): 0 for name in caches for result in ("hit", "miss")}
+        for cache, result in self._counted:
+            registry.add(metrics.CACHE, 0.0, cache=cache, result=result)
+
+    def count(self) -> None:
+        """Adds the look-ups since the last call."""
+        for name, info in self._caches.items():
+            now = info()
+            for result, total in (("hit", now.hits), ("miss", now.misses)):
+                if total != self._counted[name, result]:
+                    self._registry.add(
+                        metrics.CACHE, float(total - self._counted[name, result]), cache=name, result=result
+                    )
+                    self._counted[name, result] = total

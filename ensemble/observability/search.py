@@ -1,0 +1,68 @@
+"""What is counted of each search: its times, candidates and shortcomings, and whose bundle answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ensemble.observability import metrics
+from ensemble.observability.metrics import Registry
+from ensemble.request import ResolvedRequest, Status
+from ensemble.spec import CHANNELS
+
+# What every bundle can meet. Counted from 0 on: a rate does not see the rise of a series that begins above 0.
+REASONS = ("query_truncated", "ranker_depth", "text_tower", "deadline_passed")
+
+
+class SearchMetrics:
+    """Counts what `finalize` sees, which is all of a search.
+
+    Args:
+        registry: Where it counts.
+        manifest: Of the bundle that answers.
+    """
+
+    def __init__(self, registry: Registry, manifest: Mapping[str, Any]) -> None:
+        self._registry, self._opened_ns = registry, time.monotonic_ns()
+        for kind in ("query", "user", "both"):
+            registry.add(metrics.REQUESTS, 0.0, kind=kind)
+        for channel in (*CHANNELS, "fused"):
+            registry.add(metrics.CANDIDATES, 0.0, channel=channel)
+        for reason in REASONS:
+            registry.add(metrics.DEGRADED, 0.0, reason=reason)
+        registry.add(metrics.EMPTY, 0.0)
+        registry.add(metrics.UNKNOWN_USERS, 0.0)
+        registry.set(metrics.BUNDLE, 1.0, bundle=str(manifest["id"]))
+        registry.set(metrics.CREATED, datetime.fromisoformat(manifest["created"]).timestamp())
+        registry.set(metrics.LOG_END, float(manifest["log_end"]))
+
+    def answered(self, resolved: ResolvedRequest, status: Status, depth: int) -> None:
+        """Counts one search; a warm-up is none, and carries the times of the export that kept it.
+
+        Args:
+            resolved: What was asked; nothing of it but its kind is kept.
+            status: What the reply says of itself.
+            depth: How many candidates the ranker got.
+        """
+        if not self._opened_ns <= resolved.started_ns <= time.monotonic_ns():
+            return
+        registry = self._registry
+        registry.add(metrics.REQUESTS, kind=kind_of(resolved))
+        for stage, microseconds in status.microseconds.items():
+            registry.observe(metrics.STAGE_SECONDS, microseconds / 1e6, stage=stage)
+        for channel, count in status.candidates.items():
+            registry.add(metrics.CANDIDATES, float(count), channel=channel)
+        for reason in status.degraded:
+            registry.add(metrics.DEGRADED, reason=reason)
+        registry.observe(metrics.RANKER_CANDIDATES, float(depth))
+        registry.add(metrics.EMPTY, float(not status.returned))
+        registry.add(metrics.UNKNOWN_USERS, float(not status.user_known))
+
+
+def kind_of(resolved: ResolvedRequest) -> str:
+    """Whether a search has a query, a user or both; a user without any history counts as none."""
+    if not resolved.has_query:
+        return "user"
+    return "both" if resolved.seen else "query"
