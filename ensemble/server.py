@@ -24,6 +24,7 @@ import psutil
 import typer
 
 from ensemble.bundle import Bundle, BundleError
+from ensemble.engines import check_engines
 from ensemble.spec import Target
 
 GLIBC = (2, 35)
@@ -72,6 +73,7 @@ class Server:
 
         self.endpoints = endpoints or Endpoints()
         self.bundle = Bundle.open(bundle.resolve())
+        check_engines(self.bundle, target)
         for port in (self.endpoints.http, self.endpoints.grpc, self.endpoints.metrics):
             _check_free(self.endpoints.host, port)
         self._backends = tempfile.TemporaryDirectory(prefix="fuserank-backends-")

@@ -23,7 +23,7 @@ from export.engines.parity.torch_encoder import open_torch_encoder
 from export.engines.report import machine, write_report
 from export.engines.soundness import EngineError
 from export.engines.successor import check_place, write_successor
-from export.engines.tensorrt.build import Built, PlanSession, build
+from export.engines.tensorrt.build import Built, PlanSession, build, builder
 from export.engines.tensorrt.profiles import profiles
 from export.model_config import NO_PLANS, EngineFiles
 from export.progress import Progress
@@ -80,6 +80,8 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
     precisions = _precisions(settings)
     if not settings.dry_run:
         check_place(settings.out, settings.force)
+        if settings.target == "tensorrt":
+            builder()  # before minutes of measuring
     with progress.step("verifying the bundle"):
         bundle = Bundle.open(settings.bundle)
     stages = [stage for stage in bundle.spec.stages() if stage.kind == "engine"]

@@ -21,8 +21,8 @@ CUT = 10
 LARGEST_NDCG_LOSS = 0.005  # relative
 SMALLEST_OVERLAP = 0.95
 Precision = Literal["fp32", "fp16", "int8"]
-# Of an output's norm. Eight bits move the vectors of a good encoder by a tenth; whether that matters, ranking says.
-LARGEST_ERROR: Mapping[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.25}
+# Of an output's norm. Eight bits move the vectors of all-MiniLM-L6-v2 by a fifth; whether that matters, ranking says.
+LARGEST_ERROR: Mapping[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.3}
 BATCH = 8  # requests that share a run, as under load: 8-bit ranges are those of the whole batch
 OUTPUTS = {"encoder": "EMBEDDING", "ranker": "HEADS"}
 

@@ -33,6 +33,30 @@ def engine_key(onnx: Path, each: Sequence[Profile], machine: Machine) -> EngineK
     return EngineKey(machine.compute_capability, machine.tensorrt, sha256(onnx), digest(each))
 
 
+def builder() -> Machine:
+    """This machine, where it can build engines.
+
+    Raises:
+        EngineError: Where there is no TensorRT, no Polygraphy or no GPU.
+    """
+    for package in ("tensorrt", "polygraphy"):
+        try:
+            __import__(package)
+        except ImportError:
+            raise EngineError(
+                f"{package}: not installed; run: pip install 'fuserank[tensorrt]', with the TensorRT of the Triton "
+                "that will serve, see docs/gpu.md; or look with --dry-run"
+            ) from None
+    machine = Machine.here()
+    if not machine.compute_capability or not machine.tensorrt:
+        lacks = "NVIDIA GPU (nvidia-smi)" if not machine.compute_capability else "TensorRT (libnvinfer)"
+        raise EngineError(
+            f"--target tensorrt: found no {lacks}; run this on the machine that will serve, see docs/gpu.md; or serve "
+            "with --target cuda, or look with --dry-run"
+        )
+    return machine
+
+
 def build(onnx: Path, each: Sequence[Profile], cache: Path) -> Built:
     """Builds an engine, or finds it in the cache.
 
@@ -42,16 +66,9 @@ def build(onnx: Path, each: Sequence[Profile], cache: Path) -> Built:
         cache: Folder of engines by key, and of the timings that make the next build quick.
 
     Raises:
-        EngineError: Where there is no GPU, no TensorRT or no Polygraphy, or TensorRT refuses the file.
+        EngineError: Where this machine cannot build, see `builder`, or TensorRT refuses the file.
     """
-    _required()
-    machine = Machine.here()
-    if not machine.compute_capability or not machine.tensorrt:
-        lacks = "NVIDIA GPU (nvidia-smi)" if not machine.compute_capability else "TensorRT (libnvinfer)"
-        raise EngineError(
-            f"{onnx}: cannot be built into an engine: found no {lacks}; run this on the machine that will serve, see "
-            "docs/gpu.md, or serve with --target cuda, or look with --dry-run"
-        )
+    machine = builder()
     key = engine_key(onnx, each, machine)
     path = cache / key.folder / PLAN
     if not path.is_file():
@@ -61,17 +78,6 @@ def build(onnx: Path, each: Sequence[Profile], cache: Path) -> Built:
         partial.write_bytes(plan)
         partial.rename(path)
     return Built(path, key)
-
-
-def _required() -> None:
-    for package in ("tensorrt", "polygraphy"):
-        try:
-            __import__(package)
-        except ImportError:
-            raise EngineError(
-                f"{package}: not installed; run: pip install 'fuserank[tensorrt]', with the TensorRT of the Triton "
-                "that will serve, see docs/gpu.md"
-            ) from None
 
 
 def _plan(onnx: Path, each: Sequence[Profile], timings: Path) -> bytes:
