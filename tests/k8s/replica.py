@@ -112,7 +112,7 @@ def started(
         endpoints: The ports to use in place of the container's.
         folder: For the log.
         tls: What is mounted at /tls.
-        extra: More environment, in place of the container's own.
+        extra: More environment, beside the container's own.
     """
     with tempfile.TemporaryDirectory(prefix="fuserank-replica-") as scratch:
         # The image has its backends where Triton looks for them; the embedded one is told, and its stub wants a path
@@ -135,7 +135,7 @@ def started(
             binary = distribution.get_root_module_path() / "tritonserver" / "bin" / container["command"][0]
             process = subprocess.Popen(
                 [str(binary), *words, *here, f"--backend-directory={backends}"],
-                env={**replica.environment, **_libraries(), "TOKENIZERS_PARALLELISM": "false", **(extra or {})},
+                env={**replica.environment, **_libraries(), **_given(container), **(extra or {})},
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
@@ -144,8 +144,9 @@ def started(
             _wait(replica)
             yield replica
         finally:
+            # A test of how it ends has ended it by now.
             if process.poll() is None:
-                replica.stop()
+                replica.kill()
 
 
 def _wait(replica: Replica) -> None:
@@ -163,6 +164,11 @@ def _wait(replica: Replica) -> None:
 
 def _ports(container: Mapping[str, Any]) -> dict[str, int]:
     return {port["name"]: port["containerPort"] for port in container["ports"]}
+
+
+def _given(container: Mapping[str, Any]) -> dict[str, str]:
+    """The container's environment, but for what comes from Secrets; and the image's."""
+    return {"TOKENIZERS_PARALLELISM": "false"} | {e["name"]: e["value"] for e in container["env"] if "value" in e}
 
 
 def _path() -> str:
