@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import yaml
-from charts import CHART, Manifest, pod, triton
+from charts import CHART, REPOSITORY, Manifest, pod, triton
 
 VERSION = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))["appVersion"]
 DIGEST = "sha256:" + "0" * 64
@@ -34,3 +39,29 @@ def test_one_image_serves_and_verifies():
 def test_the_charts_version_is_the_projects():
     project = (CHART.parents[2] / "pyproject.toml").read_text("utf-8")
     assert f'version = "{VERSION}"' in project
+
+
+DOCKERFILE = REPOSITORY / "k8s" / "Dockerfile"
+
+
+def test_hadolint_finds_nothing():
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([str(hadolint), str(DOCKERFILE)], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+def test_nvidias_release_is_named_once_and_both_images_are_of_it():
+    text = DOCKERFILE.read_text("utf-8")
+    assert len(re.findall(r"\b\d\d\.\d\d\b(?!\.)", text)) == 1
+    bases = re.findall(r"^FROM (\S+)", text, re.M)
+    assert {base.partition(":")[2] for base in bases} == {"${RELEASE}-py3"}
+
+
+def test_no_image_runs_as_root_or_holds_what_serving_does_not_need():
+    packages, engines, server = DOCKERFILE.read_text("utf-8").split("\nFROM ")[1:]
+    assert "'.[serve,gpu]'" in packages
+    for stage in (engines, server):
+        assert "USER 1000:1000" in stage
+    # Nothing is installed in the server's stage: what it has comes from the first.
+    assert "RUN" not in server
+    assert "COPY --from=packages" in server

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from charts import Manifest, refusal
+from charts import Manifest, merged, refusal
 
 GPU = {"profile": "cuda", "gpu": {"count": 1}}
+TENSORRT = {
+    "profile": "tensorrt",
+    "gpu": {"count": 1, "product": "NVIDIA-L4"},
+    "engines": {"build": True, "claimName": "engines"},
+}
 # What a schema can see: the message names the place and what is allowed there.
 SHAPE: list[tuple[Manifest, list[str]]] = [
     ({"profile": "gpu"}, ["profile", "cpu", "cuda", "tensorrt"]),
@@ -19,6 +24,7 @@ SHAPE: list[tuple[Manifest, list[str]]] = [
     ({"autoscaling": {"kind": "vpa"}}, ["autoscaling", "kind", "keda"]),
     ({"autoscaling": {"models": ["search"]}}, ["autoscaling", "models", "encoder"]),
     ({"tracing": {"endpoint": "otel:4317"}}, ["tracing", "endpoint", "otel:4317"]),
+    ({"engines": {"precision": "int8"}}, ["engines", "precision", "fp16"]),
     ({"image": {"digest": "latest"}}, ["image", "digest", "latest"]),
     ({"monitoring": {"latencySeconds": 0.3}}, ["monitoring", "latencySeconds", "0.25"]),
     ({"networkPolicy": {"clients": "all"}}, ["networkPolicy", "clients", "string", "array"]),
@@ -47,6 +53,16 @@ TOGETHER: list[tuple[Manifest, str]] = [
     ),
     ({"bundle": {"source": "image"}}, "bundle.image.reference: empty; name an OCI image that holds a bundle"),
     ({"bundle": {"source": "objectStorage"}}, "bundle.objectStorage.remote: empty; name the bucket as rclone does"),
+    (
+        {"engines": {"build": True}},
+        "engines.build: true, and profile cpu runs no TensorRT engines; set profile to tensorrt",
+    ),
+    (merged(TENSORRT, {"engines": {"claimName": ""}}), "engines.claimName: empty, and engines.build is true; name a"),
+    (merged(TENSORRT, {"gpu": {"product": ""}}), "gpu.product: empty, and engines.build is true; engines fit one"),
+    (
+        merged(TENSORRT, {"replicas": 3, "engines": {"accessMode": "ReadWriteOnce"}}),
+        "engines.accessMode: ReadWriteOnce cannot be filled and shared by 3 replicas; use a claim that is",
+    ),
     ({"tls": {"enabled": True}}, "tls.secretName: empty, and tls.enabled is true; name a Secret"),
     ({"tls": {"mutual": True}}, "tls.mutual: true, and tls.enabled is false; set tls.enabled to true"),
     (

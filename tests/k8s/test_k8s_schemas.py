@@ -22,6 +22,11 @@ TOGGLES: dict[str, Manifest] = {
     "bundle from object storage": {"bundle": {"source": "objectStorage", "objectStorage": {"remote": "s3:shop"}}},
     "a GPU": {"profile": "cuda", "gpu": {"count": 1}},
     "TensorRT on a MIG slice": {"profile": "tensorrt", "gpu": {"count": 1, "resource": "nvidia.com/mig-1g.10gb"}},
+    "TensorRT engines built": {
+        "profile": "tensorrt",
+        "gpu": {"count": 1, "product": "NVIDIA-L4"},
+        "engines": {"build": True, "claimName": "engines"},
+    },
     "HPA": {"autoscaling": {"kind": "hpa"}},
     "KEDA": {"autoscaling": {"kind": "keda"}},
     "ingress": {"route": {"kind": "ingress", "host": "a.example", "ingress": {"tlsSecretName": "a"}}},

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
-from charts import Manifest, pod, triton
+from charts import REPOSITORY, Manifest, pod, triton
 
 IMAGE = {"bundle": {"source": "image", "path": "demo", "size": "2Gi", "image": {"reference": "registry.example/b:1"}}}
 STORAGE = {
@@ -16,6 +19,13 @@ STORAGE = {
     }
 }
 CLAIM = {"bundle": {"path": "today", "pvc": {"claimName": "bundles"}}}
+
+
+TENSORRT = {
+    "profile": "tensorrt",
+    "gpu": {"count": 1, "product": "NVIDIA-L4"},
+    "engines": {"build": True, "claimName": "engines"},
+}
 
 
 def volume(name: str, *values: Manifest) -> dict[str, Any]:
@@ -61,3 +71,42 @@ def test_object_storage_is_copied_by_rclone():
 def test_shared_memory_is_memory_of_the_size_asked_for():
     assert volume("shm", {"sharedMemory": "3Gi"})["emptyDir"] == {"medium": "Memory", "sizeLimit": "3Gi"}
     assert {"name": "shm", "mountPath": "/dev/shm"} in triton()["volumeMounts"]
+
+
+def test_engines_are_built_on_the_replicas_own_gpu_and_served_read_only():
+    assert [c["name"] for c in pod(TENSORRT)["initContainers"]] == ["verify", "engines"]
+    builder, (mount,) = (
+        init("engines", TENSORRT),
+        [m for m in triton(TENSORRT)["volumeMounts"] if m["mountPath"] == "/bundle"],
+    )
+    assert builder["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert volume("engines", TENSORRT)["persistentVolumeClaim"]["claimName"] == "engines"
+    # A bundle of its own for each revision of the release: a roll-back finds the one that it served.
+    assert mount == {"name": "engines", "mountPath": "/bundle", "subPath": "bundles/r1", "readOnly": True}
+    assert f"--out=/engines/{mount['subPath']}" in builder["command"]
+    assert [v["name"] for v in pod()["volumes"]] == ["bundle", "shm", "tmp"]
+
+
+def test_engines_that_another_replica_has_built_are_not_built_again(tmp_path: Path):
+    shell, option, script, *words = init("engines", TENSORRT)["command"]
+    here = script.replace("/engines/", f"{tmp_path}/")
+    command = [shell, option, here, words[0], "echo", "builds"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "builds\n"
+    (tmp_path / "bundles" / "r1").mkdir(parents=True)
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == ""
+
+
+def test_the_export_knows_every_option_of_the_builder():
+    """Here it can only refuse: for the lack of a bundle, and not for an option."""
+    words = init("engines", TENSORRT)["command"][4:]
+    assert words[:4] == ["python3", "-m", "export", "engines"]
+    done = subprocess.run(
+        [sys.executable, *words[1:], "--dry-run"],
+        cwd=REPOSITORY,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert "/bundle/manifest.json: not readable" in " ".join(done.stderr.split())

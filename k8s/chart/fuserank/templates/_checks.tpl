@@ -34,6 +34,21 @@ the remedy. */}}
 {{- if and (eq $b.source "objectStorage") (not $b.objectStorage.remote) -}}
 {{- fail "bundle.objectStorage.remote: empty; name the bucket as rclone does, <remote>:<bucket>, or set bundle.source to pvc or image" -}}
 {{- end -}}
+{{- $e := $v.engines -}}
+{{- if $e.build -}}
+{{- if ne $v.profile "tensorrt" -}}
+{{- fail (printf "engines.build: true, and profile %s runs no TensorRT engines; set profile to tensorrt, or engines.build to false" $v.profile) -}}
+{{- end -}}
+{{- if not $e.claimName -}}
+{{- fail "engines.claimName: empty, and engines.build is true; name a PersistentVolumeClaim that keeps what is built" -}}
+{{- end -}}
+{{- if not $v.gpu.product -}}
+{{- fail "gpu.product: empty, and engines.build is true; engines fit one GPU type: name it, such as NVIDIA-L4" -}}
+{{- end -}}
+{{- if and (gt $most 1) (ne $e.accessMode "ReadWriteMany") -}}
+{{- fail (printf "engines.accessMode: %s cannot be filled and shared by %d replicas; use a claim that is ReadWriteMany" $e.accessMode $most) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.tls.enabled (not $v.tls.secretName) -}}
 {{- fail "tls.secretName: empty, and tls.enabled is true; name a Secret with tls.crt, tls.key and ca.crt (tls.certManager.enabled lets cert-manager fill it), or set tls.enabled to false" -}}
 {{- end -}}

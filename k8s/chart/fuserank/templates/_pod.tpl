@@ -84,6 +84,47 @@ volumeMounts:
 {{- end -}}
 {{- end -}}
 
+{{/* The bundle with engines that a revision of the release serves, within the claim. */}}
+{{- define "fuserank.built" -}}
+bundles/r{{ .Release.Revision }}
+{{- end -}}
+
+{{/* The container that builds TensorRT engines. Another replica may be at it too: only one can finish, the others find
+its bundle there when the kubelet starts them again. */}}
+{{- define "fuserank.engines" -}}
+{{- $built := printf "/engines/%s" (include "fuserank.built" .) -}}
+image: {{ default (printf "%s-engines:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag)) .Values.engines.image }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+command:
+  - sh
+  - -c
+  - test -e {{ $built }} || exec "$@"
+  - engines
+  - python3
+  - -m
+  - export
+  - engines
+  - --bundle=/bundle
+  - --out={{ $built }}
+  - --target=tensorrt
+  - --precision={{ .Values.engines.precision }}
+  - --cache=/engines/cache
+  - --report=/tmp/parity.json
+volumeMounts:
+  {{- include "fuserank.bundleMount" . | nindent 2 }}
+  - {name: engines, mountPath: /engines}
+  - {name: tmp, mountPath: /tmp}
+{{- end -}}
+
+{{/* What Triton serves from: the bundle, or the one that was made of it with engines. */}}
+{{- define "fuserank.servedMount" -}}
+{{- if .Values.engines.build -}}
+- {name: engines, mountPath: /bundle, subPath: {{ include "fuserank.built" . }}, readOnly: true}
+{{- else -}}
+{{- include "fuserank.bundleMount" . }}
+{{- end -}}
+{{- end -}}
+
 {{- define "fuserank.scheduling" -}}
 {{- $s := .Values.scheduling -}}
 {{- $gpu := .Values.gpu -}}
