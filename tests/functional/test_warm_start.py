@@ -1,0 +1,42 @@
+"""The first real request is no slower than the tenth: every bucket of every engine has run before readiness."""
+
+from __future__ import annotations
+
+import time
+
+import tritonclient.grpc as triton
+from running import endpoints, raw_inputs, url
+
+from ensemble.bundle import Bundle
+from ensemble.server import Server
+from ensemble.spec import GraphSpec
+
+# The machines are shared: what is asked for is that nothing is left to load, not that two moments are alike.
+SLACK = 2.0
+
+
+def queries(spec: GraphSpec) -> list[bytes]:
+    """One for each bucket of lengths: a word a token, with room for the special ones."""
+    return [b" ".join([b"milk"] * (length - 4)) for length in spec.length_buckets]
+
+
+def test_the_first_request_of_each_bucket_is_no_slower_than_the_tenth(bundle_root):
+    spec = Bundle.open(bundle_root, verify=()).spec
+    with Server(bundle_root, endpoints()) as server, triton.InferenceServerClient(url(server)) as client:
+        for stage, buckets in (("encoder", spec.length_buckets), ("ranker", spec.candidate_buckets)):
+            before = client.get_inference_statistics(stage, as_json=True)["model_stats"][0]
+            # One request and a full batch of each bucket, before anyone has asked anything.
+            assert int(before["inference_count"]) >= len(buckets) * (1 + spec.max_batch), stage
+        times = []
+        for query in queries(spec):
+            mine = []
+            for _ in range(10):
+                started = time.perf_counter()
+                client.infer("search", raw_inputs(query, b"u01", b'{"k": 10}'))
+                mine.append((time.perf_counter() - started) * 1_000)
+            times.append(mine)
+    for length, mine in zip(spec.length_buckets, times, strict=True):
+        print(f"{length} tokens: first {mine[0]:.1f} ms, tenth {mine[9]:.1f} ms")
+    first, later = sum(mine[0] for mine in times), sum(sum(mine[5:]) / 5 for mine in times)
+    print(f"all buckets: first {first:.1f} ms, sixth to tenth {later:.1f} ms on average")
+    assert first <= SLACK * later
