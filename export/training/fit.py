@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -23,10 +24,11 @@ from transformers.trainer_utils import get_last_checkpoint
 from ensemble.contract import HEADS
 from ensemble.features import SIGNALS
 from export.training.cases import Cases
-from export.training.model import SEQUENCE, Ranker, columns
+from export.training.model import PIECES, SEQUENCE, Ranker, columns
 from export.training.position import PositionBias
 
 MIN_POSITIVES = 20
+MOST_TIMES = 3  # that a recommendation comes in an epoch
 CLICK = HEADS.index("click")
 
 
@@ -37,6 +39,7 @@ class FitSettings:
     Attributes:
         epochs: Passes over the cases at most.
         batch: Cases a step.
+        least_steps: Steps of an epoch at least: where the cases are few, it passes over them several times.
         learning_rate: At its highest, of AdamW.
         patience: Epochs without a lower loss on later cases before training ends.
         bf16: Mixed precision.
@@ -46,6 +49,7 @@ class FitSettings:
 
     epochs: int = 6
     batch: int = 64
+    least_steps: int = 0
     learning_rate: float = 4e-3
     patience: int = 2
     bf16: bool = False
@@ -55,18 +59,30 @@ class FitSettings:
 class CaseDataset(Dataset[dict[str, Tensor]]):
     """Cases as the ranker's inputs and labels; a batch is taken at once."""
 
-    def __init__(self, cases: Cases, vectors: NDArray[np.float16]) -> None:
-        """Takes cases, and the text vectors that they name, fp16 `[texts, dim]`."""
+    def __init__(self, cases: Cases, vectors: NDArray[np.float16], least: int = 0) -> None:
+        """Takes cases, the text vectors that they name, fp16 `[texts, dim]`, and how many to learn from at least.
+
+        To learn from, cases that are fewer come as often as it takes, and recommendations, of which a log gives fewer
+        than searches, come more often, too.
+        """
         self._cases, self._vectors = cases, vectors
+        which = np.arange(len(cases))
+        if least:
+            of_user = np.isin(cases.kinds, ("user", "discover"))
+            more = np.clip(round((~of_user).sum() / max(1, of_user.sum())), 1, MOST_TIMES)
+            which = np.concatenate([which, *[which[of_user]] * (int(more) - 1)])
+            which = np.tile(which, max(1, math.ceil(least / len(which))))
+        self._which = which
 
     def __len__(self) -> int:
-        return len(self._cases)
+        return len(self._which)
 
     def __getitems__(self, numbers: list[int]) -> dict[str, Tensor]:
         """A batch, instead of its cases one by one: what PyTorch's loader calls where it is there."""
-        return inputs(self._cases, self._vectors, np.asarray(numbers)) | {
-            "positions": torch.from_numpy(self._cases.positions[numbers]),
-            "labels": torch.from_numpy(self._cases.labels[numbers]),
+        which = self._which[numbers]
+        return inputs(self._cases, self._vectors, which) | {
+            "positions": torch.from_numpy(self._cases.positions[which]),
+            "labels": torch.from_numpy(self._cases.labels[which]),
         }
 
 
@@ -154,7 +170,8 @@ def fit(
     torch.manual_seed(seed)
     ranker = Ranker(vectors.shape[1])
     _standardise(ranker, learned)
-    training, later = CaseDataset(learned, vectors), CaseDataset(held_out, vectors)
+    training = CaseDataset(learned, vectors, max(1, settings.least_steps) * settings.batch)
+    later = CaseDataset(held_out, vectors)
     cuda = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as scratch:
         kept = settings.checkpoints and settings.checkpoints / _key(learned, held_out, settings, seed)
@@ -265,11 +282,23 @@ def _standardise(ranker: Ranker, cases: Cases) -> None:
     spread = np.sqrt(np.nansum(np.square(values - mean), 0) / count)
     ranker.mean.copy_(torch.from_numpy(mean.astype(np.float32)))
     ranker.scale.copy_(torch.from_numpy(np.where(spread > 1e-6, spread, 1.0).astype(np.float32)))
+    for column in range(values.shape[1]):
+        _cut(ranker, column, values[seen[:, column], column])
     for s, signal in enumerate(SIGNALS):
         # Constant counts as unseen: nothing can be learned from it.
         varies = bool((cases.events >= 0).any()) if signal == SEQUENCE else bool((spread[columns(signal)] > 1e-6).any())
         for h in range(len(HEADS)):
             ranker.active[s, h] = float(learnable(cases.labels[..., h]) and (varies or signal == "request"))
+
+
+def _cut(ranker: Ranker, column: int, values: NDArray[np.float32]) -> None:
+    """Cuts the range of a feature into pieces that hold equally many of its values; fewer where values repeat."""
+    if not len(values):
+        return
+    edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, PIECES + 1)))
+    count = len(edges) - 1
+    ranker.start[column, :count] = torch.from_numpy(edges[:-1])
+    ranker.rate[column, :count] = torch.from_numpy(1.0 / np.diff(edges))
 
 
 def _calibrate(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> None:

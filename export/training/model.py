@@ -2,6 +2,8 @@
 
 A generalised additive model with interactions (Lou et al., Accurate intelligible models with pairwise interactions,
 KDD 2013), whose pairs are inner products of learned vectors, as in a factorisation machine (Rendle, ICDM 2010).
+Features are also read piece by piece of their ranges (Gorishniy et al., On embeddings for numerical features in tabular
+deep learning, NeurIPS 2022): a network sees steps in them as well as trees do.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from ensemble.sequence import MOMENT
 GATES = [POSITION["has_query"], POSITION["has_history"]]
 WIDTH = 32
 RANK = 8  # of the vectors that interact, a head
+PIECES = 16  # of a feature's range
 READING, SEQUENCE = "reading", "sequence"
 
 
@@ -45,13 +48,24 @@ class BehaviourTower(nn.Module):
         self.columns = columns
         # The value that stands for a missing feature is learned, not zero by accident.
         self.missing = nn.Parameter(torch.zeros(len(columns)))
-        self.part = Part(2 * len(columns) + len(GATES))
+        self.part = Part((2 + PIECES) * len(columns) + len(GATES))
 
-    def forward(self, scaled: Tensor, absent: Tensor, gates: Tensor) -> Tensor:
-        """Maps scaled features `[…, F]` and their absence `[…, F]` to `[…, heads, 1 + rank]`."""
+    def forward(self, scaled: Tensor, pieces: Tensor, absent: Tensor, gates: Tensor) -> Tensor:
+        """Reads its features.
+
+        Args:
+            scaled: All features, `[…, F]`.
+            pieces: How much of each piece of its range a feature fills, `[…, F, pieces]`.
+            absent: Which are missing, `[…, F]`.
+            gates: What kind of request it is, `[…, gates]`.
+
+        Returns:
+            `[…, heads, 1 + rank]`.
+        """
         mine, gone = scaled[..., self.columns], absent[..., self.columns]
         filled = torch.where(gone, self.missing, mine)
-        return self.part(torch.cat([filled, gone.to(filled.dtype), gates], -1))  # type: ignore[no-any-return]
+        filling = pieces[..., self.columns, :].flatten(-2)
+        return self.part(torch.cat([filled, gone.to(filled.dtype), filling, gates], -1))  # type: ignore[no-any-return]
 
 
 class SequenceTower(nn.Module):
@@ -104,6 +118,8 @@ class Ranker(nn.Module):
     Attributes:
         mean: Mean of each feature and of the reading where present, `[F + 1]`.
         scale: Standard deviation likewise, `[F + 1]`.
+        start: Where each piece of a feature's range begins, `[F + 1, pieces]`; pieces hold equally many values.
+        rate: What of a piece a unit fills, `[F + 1, pieces]`; 0 where there are fewer pieces.
         active: 1 where a signal was seen in training for a head, `[signals, heads]`; elsewhere it stays silent
             instead of guessing.
         slope: What a head's sum is multiplied by to be a calibrated logit, `[heads]`.
@@ -112,6 +128,8 @@ class Ranker(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    start: Tensor
+    rate: Tensor
     active: Tensor
     slope: Tensor
     offset: Tensor
@@ -125,6 +143,8 @@ class Ranker(nn.Module):
         self.meeting = nn.Parameter(torch.full((len(HEADS), RANK), 1.0 / RANK))  # what each dimension of a pair counts
         self.register_buffer("mean", torch.zeros(len(FEATURES) + 1))
         self.register_buffer("scale", torch.ones(len(FEATURES) + 1))
+        self.register_buffer("start", torch.zeros(len(FEATURES) + 1, PIECES))
+        self.register_buffer("rate", torch.zeros(len(FEATURES) + 1, PIECES))
         self.register_buffer("active", torch.ones(len(SIGNALS), len(HEADS)))
         self.register_buffer("slope", torch.ones(len(HEADS)))
         self.register_buffer("offset", torch.zeros(len(HEADS)))
@@ -150,11 +170,12 @@ class Ranker(nn.Module):
         """
         values = torch.cat([features, reading.unsqueeze(-1)], -1)
         absent = torch.isnan(values)
-        scaled = (torch.where(absent, self.mean, values) - self.mean) / self.scale
+        known = torch.where(absent, self.mean, values)
         # Far outside what training saw a network only extrapolates: four deviations are as much as any more.
-        scaled = scaled.clamp(-4.0, 4.0)
+        scaled = ((known - self.mean) / self.scale).clamp(-4.0, 4.0)
+        pieces = ((known.unsqueeze(-1) - self.start) * self.rate).clamp(0.0, 1.0) * (~absent).unsqueeze(-1)
         gates = features[..., GATES].nan_to_num()
-        parts = [tower(scaled, absent, gates) for tower in self.towers]
+        parts = [tower(scaled, pieces, absent, gates) for tower in self.towers]
         parts.append(self.sequence(vectors, events, moments, gates))
         joined = torch.stack(parts, -3) * self.active.unsqueeze(-1)  # [batch, candidates, signals, heads, 1 + rank]
         main, meets = joined[..., 0], joined[..., 1:]

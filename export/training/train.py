@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from export.training.sets import MIN_CASES, WINDOWS, Advanced, LearnedBefore, tr
 from export.training.span import LogSpan
 from export.tuning import recall, tune_weights
 
-FIT = FitSettings()
+FIT = FitSettings(least_steps=100)
 _CUT = 10
 
 
@@ -95,6 +95,8 @@ def train_ranker(
     """
     sets = training_sets(log, shop, builder, learned_before, judged, cases, seed, advanced)
     learned, held_out = sets.learned, sets.held_out
+    if sets.source == "catalog":
+        settings = replace(settings, least_steps=0)  # made-up queries are soon learned
     vectors = np.asarray(builder.catalog.vectors)
     position = PositionBias() if learned.positions.any() else None
     model, losses = fit(

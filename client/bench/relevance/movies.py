@@ -22,19 +22,26 @@ from ir_measures import nDCG
 from lightgbm import LGBMRanker
 from numpy.typing import NDArray
 
+from ensemble.contract import HEADS
 from ensemble.features import POSITION
 from ensemble.history import History
 from ensemble.retrieval.index import Learned
 from ensemble.retrieval.popularity import Popularity
 from ensemble.retrieval.retriever import Candidates, Retriever
+from ensemble.spec import GraphSpec
+from export.training import train
+from export.training.cases import Cases
+from export.training.fit import fit, predicted
 from export.training.text.candidates import TextData
 from export.training.text.cross_encoder import LIST_SIZE, logits, open_tower, train_text_tower
 from export.training.text.fitting import Fit
 from export.training.text.pairs import LabelledQuery, Ranked, split
 from export.training.text.report import REPORT
 from relevance.films import Films, unlike_training
+from relevance.trained import unanswered
 
 SEED = 13
+RELEVANCE = HEADS.index("relevance")
 RERANKED = 20  # of the fused list
 DEPTH = 40  # where near misses for the tower are drawn from
 TAUGHT = 9_000  # training queries that the tower learns from
@@ -68,6 +75,7 @@ MEANINGS = {
     f"{FIGURE}_unlike_training": "the same where no training query shares more than half of the words",
     "movies_unlike_training": "how many queries those are",
     f"{FIGURE}_without_numbers": "the same without the catalogue's votes, popularity, rating and year",
+    f"{FIGURE}_ranker": "the same ordered by a bundle's ranker, which reads no catalogue numbers of films",
     f"{FIGURE}_tower_only": "ordered by the text tower's logit alone",
     f"{FIGURE}_baseline_rrf": "fusion's own order",
     f"{FIGURE}_baseline_lightgbm": "LambdaMART on the same features without the text tower",
@@ -141,7 +149,7 @@ def movies(
         advanced("films: scoring by the text tower", number + 1, 3)
     seconds = time.monotonic() - scored
     names = [query.text for query in parts.held_out]
-    values = _orders(films, ranked, found, texts, names)
+    values = _orders(films, spec, ranked, found, texts, names)
     trained = json.loads((tower / REPORT).read_text("utf-8"))
     unlike = unlike_training(
         [films.judged.queries[q] for q in names], [films.judged.queries[q.text] for q in parts.train + parts.validation]
@@ -152,6 +160,7 @@ def movies(
         f"{FIGURE}_unlike_training": values["tower and features"][unlike].mean(),
         "movies_unlike_training": int(unlike.sum()),
         f"{FIGURE}_without_numbers": values["tower and channels"].mean(),
+        f"{FIGURE}_ranker": values["ranker"].mean(),
         f"{FIGURE}_tower_only": values["tower"].mean(),
         f"{FIGURE}_baseline_rrf": values["rrf"].mean(),
         f"{FIGURE}_baseline_lightgbm": values["lightgbm"].mean(),
@@ -212,6 +221,7 @@ def _trained(
 
 def _orders(
     films: Films,
+    spec: GraphSpec,
     ranked: Mapping[str, list[Ranked]],
     found: Mapping[str, list[Candidates]],
     scores: Mapping[str, NDArray[np.float32]],
@@ -222,6 +232,7 @@ def _orders(
     by_order: dict[str, Sequence[NDArray[np.float32]]] = {
         "rrf": [-np.arange(len(each.rows), dtype=np.float32) for each in ranked["held_out"]],
         "tower": np.split(scores["held_out"], cuts),
+        "ranker": _by_ranker(films, spec, ranked, found, scores),
     }
     for name, with_tower, with_numbers in (
         ("lightgbm", False, True),
@@ -234,6 +245,28 @@ def _orders(
         }
         by_order[name] = np.split(_lambdamart(ranked, columns), cuts)
     return {name: _ndcg(films, names, ranked["held_out"], order) for name, order in by_order.items()}
+
+
+def _by_ranker(
+    films: Films,
+    spec: GraphSpec,
+    ranked: Mapping[str, list[Ranked]],
+    found: Mapping[str, list[Candidates]],
+    scores: Mapping[str, NDArray[np.float32]],
+) -> list[NDArray[np.float32]]:
+    """Logits of relevance by a bundle's own ranker, fitted to the queries that the tower did not learn from."""
+
+    def cases(part: str) -> Cases:
+        made = unanswered(found[part], spec)
+        logits = np.split(scores[part], np.cumsum([len(each.rows) for each in ranked[part]])[:-1])
+        for i, (each, mine) in enumerate(zip(ranked[part], logits, strict=True)):
+            made.reading[i, : len(mine)], made.labels[i, : len(mine), RELEVANCE] = mine, each.labels
+        return made
+
+    vectors = np.asarray(films.catalog.vectors)
+    ranker, _ = fit(cases("joined"), cases("stopped"), vectors, train.FIT, SEED, lambda epoch: None)
+    logits = predicted(ranker, cases("held_out"), vectors)[..., RELEVANCE]
+    return [mine[: len(each.rows)] for mine, each in zip(logits, ranked["held_out"], strict=True)]
 
 
 def _features(

@@ -64,6 +64,9 @@ def text_tower(
     layers: Annotated[
         int | None, typer.Option(min=0, help="The encoder's first layers to keep; 0 trains no tower; all by default.")
     ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="A trained text tower: learn its logits, from its own first --layers.")
+    ] = None,
     max_length: Annotated[int, typer.Option(min=8, help="Tokens that a (query, item text) pair is cut at.")] = 96,
     epochs: Epochs = 1,
     batch_size: BatchSize = 48,
@@ -91,7 +94,7 @@ def text_tower(
          "text_template": text_template, "query_template": query_template, "max_queries": max_queries,
          "max_bad_rows": max_bad_rows},
         {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
-         "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume},
+         "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume, "teacher": teacher},
         before,
     )  # fmt: skip
 

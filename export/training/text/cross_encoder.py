@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from datasets import Dataset  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
+from sentence_transformers.cross_encoder.losses import MSELoss
 
 from export.training.text.candidates import TextData
 from export.training.text.evaluation import METRIC, RankingEvaluator
@@ -69,10 +71,22 @@ def logits(tower: CrossEncoder, queries: list[str], texts: list[str], batch: int
     return np.asarray(scores, np.float32)
 
 
+def taught(teacher: CrossEncoder, data: TextData) -> Dataset:
+    """Every training query with all its candidates, and the teacher's logit of each: columns `query`, `text`, `label`.
+
+    Hofstätter et al., Improving Efficient Neural Ranking Models with Cross-Architecture Knowledge Distillation, 2020.
+    """
+    queries = [each.text for each in data.train for _ in each.rows]
+    texts = [data.texts[row] for each in data.train for row in each.rows]
+    return Dataset.from_dict({"query": queries, "text": texts, "label": logits(teacher, queries, texts).tolist()})
+
+
 def train_text_tower(
     settings: Fit, data: TextData, advanced: Advanced = lambda step, total: None
 ) -> TextTrainingReport:
     """Trains a text tower and writes it to `settings.out`, with `training.json` and `loss.png`.
+
+    With a teacher it learns that tower's logits, and no labels: a ranker may take the one for the other.
 
     Args:
         settings: The settings.
@@ -86,28 +100,36 @@ def train_text_tower(
         InputError: Where the place is taken, the encoder cannot be used, or the data has one class only.
     """
     check_place(settings)
-    rows = lists(data.train, data.texts, LIST_SIZE, settings.seed)
-    per_step = max(1, settings.batch_size // LIST_SIZE)
     torch.manual_seed(settings.seed)  # the new head's weights
-    tower = open_tower(settings.encoder, settings.layers, settings.max_length)
+    tower = open_tower(settings.teacher or settings.encoder, settings.layers, settings.max_length)
+    teacher = open_tower(settings.teacher, None, settings.max_length) if settings.teacher else None
+    if teacher is None:
+        rows = lists(data.train, data.texts, LIST_SIZE, settings.seed)
+        per_step = max(1, settings.batch_size // LIST_SIZE)
+    else:
+        rows, per_step = taught(teacher, data), settings.batch_size
     trainer = CrossEncoderTrainer(
         model=tower,
         args=arguments(settings, len(rows), per_step, CrossEncoderTrainingArguments),
         train_dataset=rows,
-        loss=ListwiseLoss(tower),
+        loss=ListwiseLoss(tower) if teacher is None else MSELoss(tower),
         evaluator=RankingEvaluator(data.validation, data.texts, logits),
     )
     known = fit(trainer, settings, advanced)
     held_out = RankingEvaluator(data.held_out, data.texts, logits)
-    pairs = sum(map(len, rows["labels"]))
+    pairs = sum(map(len, rows["labels"])) if teacher is None else len(rows)
     seen = min((known["steps"] - known["resumed_from"]) * per_step / len(rows), settings.epochs)  # epochs of this run
     learned = round(seen * pairs)
     report = TextTrainingReport(
         **known,
         pairs=learned,
         pairs_per_second=round(learned / max(known["seconds"], 1e-9), 1),
-        ndcg_at_10={"model": held_out(tower)[METRIC], "fusion": held_out.fused()},
-        data={**data.report, "lists": len(rows), "pairs": pairs},
+        ndcg_at_10={
+            "model": held_out(tower)[METRIC],
+            **({"teacher": held_out(teacher)[METRIC]} if teacher is not None else {}),
+            "fusion": held_out.fused(),
+        },
+        data={**data.report, "rows": len(rows), "pairs": pairs},
     )
     finish(trainer, settings, lambda folder: tower.save_pretrained(str(folder), create_model_card=False), report)
     return report

@@ -48,6 +48,7 @@ class Fit:
         learning_rate: Its peak.
         seed: Of everything random.
         resume: Go on from the last checkpoint of an interrupted run.
+        teacher: A trained text tower whose logits are to be learned, from its own first layers; None has none.
     """
 
     encoder: str
@@ -59,6 +60,7 @@ class Fit:
     learning_rate: float = 1e-4
     seed: int = 13
     resume: bool = False
+    teacher: str | None = None
 
     @property
     def checkpoints(self) -> Path:

@@ -14,7 +14,7 @@ from ensemble.features import POSITION, SIGNALS
 
 torch = pytest.importorskip("torch")
 
-from export.training.fit import FitSettings, fit, inputs, predicted, ranking_loss  # noqa: E402  they need torch
+from export.training.fit import CaseDataset, FitSettings, fit, inputs, predicted, ranking_loss  # noqa: E402  they need torch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -66,6 +66,52 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others():
     one, other, third = (fitted(seed=seed)[0] for seed in (5, 5, 6))
     assert_same(one, other)
     assert not torch.equal(one.bias, third.bias)
+
+
+def drawn(cases, least=1):
+    """How often each case comes in an epoch."""
+    taken = CaseDataset(cases, VECTORS, least).__getitems__(list(range(len(CaseDataset(cases, VECTORS, least)))))
+    marks = taken["features"][:, 0, 0].numpy()
+    return [int((marks == mark).sum()) for mark in cases.features[:, 0, 0]]
+
+
+def marked(kinds):
+    """Cases of these kinds, each with a number of its own."""
+    cases = planted(len(kinds), 1)
+    features = cases.features.copy()
+    features[:, 0, 0] = np.arange(len(kinds))
+    return replace(cases, kinds=np.asarray(kinds), features=features)
+
+
+def test_few_cases_come_as_often_as_an_epoch_is_to_be_long():
+    cases = marked(["query"] * 10)
+    assert drawn(cases) == [1] * 10
+    assert drawn(cases, 35) == [4] * 10
+
+
+@pytest.mark.parametrize(("searches", "times"), [(2, 1), (5, 1), (8, 2), (12, 3), (40, 3)])
+def test_recommendations_come_more_often_where_there_are_fewer_of_them(searches, times):
+    cases = marked(["both"] * searches + ["user", "discover", "user", "user"])
+    assert drawn(cases) == [1] * searches + [times] * 4
+
+
+def test_a_measured_set_is_taken_as_it_is():
+    assert drawn(marked(["both"] * 9 + ["user"]), 0) == [1] * 10
+
+
+def test_a_feature_is_read_piece_by_piece_of_its_range_and_a_missing_one_fills_none():
+    cases = planted(160, 1)
+    ranker, _ = fitted(FitSettings(epochs=1, batch=32), learned=cases)
+    ends = ranker.start + 1 / ranker.rate.where(ranker.rate > 0, torch.inf)
+    assert (ranker.rate > 0).any()
+    for feature in range(cases.features.shape[-1]):
+        used = ranker.rate[feature] > 0
+        starts, stops = ranker.start[feature][used], ends[feature][used]
+        assert torch.allclose(starts[1:], stops[:-1], atol=1e-5)  # no gap between two pieces
+        found = cases.features[..., feature]
+        if used.any():
+            assert np.nanmin(found) == pytest.approx(float(starts[0]), abs=1e-5)
+            assert np.nanmax(found) == pytest.approx(float(stops[-1]), rel=1e-4, abs=1e-5)
 
 
 class StoppedError(Exception):
