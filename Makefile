@@ -11,7 +11,7 @@ BUNDLE := build/demo
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble model_repository -name '*.py' ! -name server.py)
 
-.PHONY: help demo serve eval bench-retrieval test lint format lock reports clean
+.PHONY: help demo serve eval bench-retrieval bench-replica gpu-check test lint format lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -29,6 +29,12 @@ eval: $(BUNDLE)/manifest.json ## what retrieval finds and how well it is ranked,
 
 bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items
 	@$(BIN)/python client/bench/bench_retrieval.py --bundle $(BUNDLE) --shop $(SHOP)
+
+bench-replica: $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
+	@$(BIN)/python client/bench/bench_replica.py --bundle $(BUNDLE) --shop $(SHOP)
+
+gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; docs/gpu.md says what each step prints
+	@tools/gpu-check.sh $(BIN) $(BUNDLE) build
 
 test: $(READY) ## unit tests, functional tests against a real Triton, then the chart and what it would run
 	$(BIN)/python -m pytest tests/unit tests/functional tests/k8s

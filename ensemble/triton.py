@@ -177,10 +177,10 @@ class TritonSink:
                 self._families[name] = pb_utils.MetricFamily(name=name, description=meaning, kind=kinds[kind])
             self._metrics[name, labels] = self._families[name].Metric(labels=dict(labels))
         metric = self._metrics[name, labels]
-        if kind == "counter":
-            metric.increment(value)
-        else:
+        if kind == "gauge":
             metric.set(value)
+        elif value:
+            metric.increment(value)
 
 
 @cache

@@ -112,7 +112,7 @@ def main() -> None:
     """Copies and quotes."""
     COMMITTED.mkdir(parents=True, exist_ok=True)
     figures = {}
-    for name in ("retrieval", "demo"):
+    for name in ("retrieval", "replica", "demo"):
         for path in REPORTS.glob(f"{name}*"):
             shutil.copy(path, COMMITTED / path.name)
         figures |= json.loads((COMMITTED / f"{name}.json").read_text("utf-8"))

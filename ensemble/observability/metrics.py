@@ -9,15 +9,17 @@ Triton's own histograms take one value at a time, so ours are written as Prometh
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal, Protocol
 
 Labels = tuple[tuple[str, str], ...]
 FLUSH_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is declared once, and a hash of its identity is quick
 class Metric:
     """One metric: `name` as Prometheus has it, its labels, and what a number of it means."""
 
@@ -127,26 +129,28 @@ class Registry:
 
     def __init__(self, sink: Sink, clock: Callable[[], float] = time.monotonic) -> None:
         self._sink, self._clock = sink, clock
-        self._pending: dict[tuple[Metric, str, Labels], float] = {}
+        self._pending: dict[tuple[Metric, Labels], float] = {}
+        # Of each histogram the counts of its buckets, the last that of what is above all of them, and the values.
+        self._observed: dict[tuple[Metric, Labels], tuple[list[int], list[float]]] = {}
         self._flushed = float("-inf")
 
     def add(self, metric: Metric, value: float = 1.0, **labels: str) -> None:
         """Adds to a counter; adding 0 makes it be scraped, so that its first event is seen as a rise."""
-        self._add(metric, metric.name, self._checked(metric, labels), value)
+        key = metric, _checked(metric, labels)
+        self._pending[key] = self._pending.get(key, 0.0) + value
 
     def set(self, metric: Metric, value: float, **labels: str) -> None:
         """Sets a gauge."""
-        self._pending[metric, metric.name, self._checked(metric, labels)] = value
+        self._pending[metric, _checked(metric, labels)] = value
 
     def observe(self, metric: Metric, value: float, **labels: str) -> None:
         """Adds one value to a histogram."""
-        own = self._checked(metric, labels)
-        bucket, total, count = metric.series
-        for bound in metric.buckets:
-            self._add(metric, bucket, (*own, ("le", f"{bound:g}")), float(value <= bound))
-        self._add(metric, bucket, (*own, ("le", "+Inf")), 1.0)
-        self._add(metric, total, own, value)
-        self._add(metric, count, own, 1.0)
+        key = metric, _checked(metric, labels)
+        if key not in self._observed:
+            self._observed[key] = [0] * (len(metric.buckets) + 1), []
+        counts, values = self._observed[key]
+        counts[bisect_left(metric.buckets, value)] += 1
+        values.append(value)
 
     def flush(self, force: bool = False) -> None:
         """Hands on what has changed, unless that was done within the last second.
@@ -155,17 +159,22 @@ class Registry:
         that of the liveness probe.
         """
         now = self._clock()
-        if not self._pending or (now - self._flushed < FLUSH_SECONDS and not force):
+        if not (self._pending or self._observed) or (now - self._flushed < FLUSH_SECONDS and not force):
             return
-        pending, self._pending, self._flushed = self._pending, {}, now
-        for (metric, name, labels), value in pending.items():
-            self._sink.add(name, "gauge" if metric.kind == "gauge" else "counter", metric.meaning, labels, value)
+        pending, observed, self._flushed = self._pending, self._observed, now
+        self._pending, self._observed = {}, {}
+        for (metric, labels), value in pending.items():
+            self._sink.add(metric.name, "gauge" if metric.kind == "gauge" else "counter", metric.meaning, labels, value)
+        for (metric, labels), (counts, values) in observed.items():
+            bucket, total, count = metric.series
+            bounds = (*(f"{bound:g}" for bound in metric.buckets), "+Inf")
+            for bound, below in zip(bounds, accumulate(counts), strict=True):
+                self._sink.add(bucket, "counter", metric.meaning, (*labels, ("le", bound)), below)
+            self._sink.add(total, "counter", metric.meaning, labels, sum(values))
+            self._sink.add(count, "counter", metric.meaning, labels, len(values))
 
-    def _add(self, metric: Metric, name: str, labels: Labels, value: float) -> None:
-        key = metric, name, labels
-        self._pending[key] = self._pending.get(key, 0.0) + value
 
-    def _checked(self, metric: Metric, labels: dict[str, str]) -> Labels:
-        if tuple(labels) != metric.labels:
-            raise ValueError(f"{metric.name}: found the labels {tuple(labels)}; declared: {metric.labels}")
-        return tuple(labels.items())
+def _checked(metric: Metric, labels: dict[str, str]) -> Labels:
+    if tuple(labels) != metric.labels:
+        raise ValueError(f"{metric.name}: found the labels {tuple(labels)}; declared: {metric.labels}")
+    return tuple(labels.items())

@@ -205,7 +205,9 @@ def test_a_stage_that_is_called_past_the_graph_answers_with_an_error(raw: triton
         assert code == "INTERNAL"
         assert "the server's log has the cause" in message
         assert_no_traceback(message)
-    assert "stage retrieve failed" in server.logs()
+    lines = [line for line in server.logs().splitlines() if line.startswith("{")]
+    failed = [line for line in map(json.loads, lines) if line["event"] == "a stage failed on a request"]
+    assert [(line["stage"], line["level"]) for line in failed] == [("retrieve", "error")]
 
 
 def test_odd_but_legal_requests_are_answered(client: Client):

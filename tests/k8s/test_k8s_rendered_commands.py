@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import tritonclient.grpc as grpc_client
-from charts import CHART, RELEASE, merged, only, pod, triton, values_of
+from charts import RELEASE, merged, only, pod, triton, values_of
 from conftest import free_endpoints
 from fuserank import Client
 from load import load
@@ -22,9 +22,10 @@ TLS = {"tls": {"enabled": True, "mutual": True, "secretName": "cert", "clientSec
 
 
 def run_helm_test(url: str, words: list[str]) -> subprocess.CompletedProcess[str]:
-    """The command of the test's pod against a server here."""
+    """The command of the test's pod, with the script of its ConfigMap, against a server here."""
     assert words[:2] == ["python3", "/test/search.py"]
-    command = [sys.executable, str(CHART / "files" / "search.py"), url, *words[3:]]
+    script = only("ConfigMap", name=f"{RELEASE}-test")["data"]["search.py"]
+    command = [sys.executable, "-c", script, url, *words[3:]]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
 
