@@ -39,12 +39,13 @@ from export.sources.cells import EVENTS
 from export.sources.rows import file_format
 from export.training.cases import Ask, CaseBuilder
 from export.training.engine import RankerEngine, write_ranker
+from export.training.fit import FitSettings
 from export.training.judged import check_both, judged_asks, read_labelled
 from export.training.model import Ranker
 from export.training.span import LogSpan
 from export.training.text.pairs import split
 from export.training.text.tower import OpenedTower, PairReader, open_text_tower
-from export.training.train import TrainingReport, objective, train_ranker, tuned_weights
+from export.training.train import FIT, TrainingReport, objective, train_ranker, tuned_weights
 from export.warmup import write_warmup
 
 Precision = Literal["fp32", "int8"]
@@ -82,6 +83,7 @@ class BundleSettings:
         milvus_index: Milvus' name of the index, such as GPU_CAGRA; None is Milvus' own choice.
         queries: Queries that people judged answers of, for the ranker; None has none.
         judgements: Their judgements.
+        fit: How the ranker is fitted; its checkpoints lie beside the bundle until that is whole.
     """
 
     catalog: Path
@@ -105,6 +107,7 @@ class BundleSettings:
     cases: int = 1_500
     queries: Path | None = None
     judgements: Path | None = None
+    fit: FitSettings = FIT
 
 
 def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]:
@@ -125,6 +128,7 @@ def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]
     try:
         manifest = _fill(partial, settings, progress)
         moved(partial, settings.out)
+        shutil.rmtree(_checkpoints(settings), ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
@@ -290,10 +294,16 @@ def _train(
             learned_before,
             judged=judged,
             cases=settings.cases,
+            settings=replace(settings.fit, checkpoints=_checkpoints(settings)),
             seed=settings.seed,
             advanced=advanced,
         )
     return ranker, report, spec, tuning
+
+
+def _checkpoints(settings: BundleSettings) -> Path:
+    """Beside the bundle, like the blocks of vectors: an export that was killed goes on with the ranker there."""
+    return settings.out.with_name(f"{settings.out.name}.checkpoints")
 
 
 def _spec(settings: BundleSettings, encoder: Encoder, tower: OpenedTower | None, log: Interactions) -> GraphSpec:

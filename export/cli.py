@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -70,6 +71,10 @@ def bundle(
     cases: Annotated[
         int, typer.Option(min=50, help="(user, query) pairs of each time window that the ranker learns from.")
     ] = 1_500,
+    epochs: Annotated[int, typer.Option(min=1, help="The ranker's passes over them at most.")] = 6,
+    mixed_precision: Annotated[
+        bool, typer.Option("--mixed-precision", help="Fit the ranker in bfloat16; weights stay FP32.")
+    ] = False,
     queries: Annotated[
         Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query. The ranker learns from them.")
     ] = None,
@@ -84,12 +89,13 @@ def bundle(
         from export.bundle import BundleSettings, write_bundle  # noqa: PLC0415
         from export.encoder import EncoderError  # noqa: PLC0415
         from export.training.text.fitting import quieten  # noqa: PLC0415
+        from export.training.train import FIT  # noqa: PLC0415
 
         quieten()
         settings = BundleSettings(
             catalog, interactions, encoder, out, precision, pooling, text_template, query_template, clock,
             max_bad_rows, seed, force, engine, ray_address, milvus, milvus_index,
-            text_tower, text_candidates, cases, queries, judgements,
+            text_tower, text_candidates, cases, queries, judgements, replace(FIT, epochs=epochs, bf16=mixed_precision),
         )  # fmt: skip
         try:
             manifest = write_bundle(settings, Progress())

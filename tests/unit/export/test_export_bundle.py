@@ -13,9 +13,11 @@ import onnx
 import pytest
 from rich.console import Console
 from tiny_shop import write_csv
+from transformers.trainer_utils import get_last_checkpoint
 from typer.testing import CliRunner
 
 import export.bundle
+import export.training.fit
 from ensemble.bundle import Bundle, sha256
 from ensemble.contract import HEADS
 from ensemble.features import FEATURES
@@ -256,6 +258,24 @@ def test_an_interrupted_export_leaves_no_partial_folder_and_the_old_bundle(
     assert left_over(tmp_path) == []
 
 
+def test_an_export_that_was_killed_goes_on_with_the_rankers_last_epoch(export_shop, one_item, tmp_path, monkeypatch):
+    found = []
+
+    def last_checkpoint(folder):
+        found.append(get_last_checkpoint(folder))
+        return found[-1]
+
+    monkeypatch.setattr(export.training.fit, "get_last_checkpoint", last_checkpoint)
+    with monkeypatch.context() as killed:
+        killed.setattr(export.bundle, "write_ranker", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            export_shop(one_item)
+    assert found == [None]
+    assert Bundle.open(export_shop(one_item)).id
+    assert found[1] is not None
+    assert not (tmp_path / "bundle.checkpoints").exists()
+
+
 def index_of(bundle):
     """What every file of the index holds; tantivy draws its segments' names at random."""
     drawn = re.compile(rb"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}")
@@ -282,13 +302,14 @@ def test_the_command_line_exports_a_shop_and_says_what_it_made(run, tiny_shop, t
     out = tmp_path / "new folder" / "my shop"
     result = run(
         "bundle", "--catalog", tiny_shop.catalog, "--interactions", tiny_shop.interactions, "--encoder", tiny_encoder,
-        "--out", out, "--clock", "wall", "--query-template", "q: {query}",
+        "--out", out, "--clock", "wall", "--query-template", "q: {query}", "--epochs", "1", "--mixed-precision",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     bundle = Bundle.open(out)
     assert f"bundle {bundle.id} at {out}: 60 items, 60 texts, 12 users, 1,440 events" in result.output
     assert bundle.spec.clock == "wall"
     assert bundle.spec.query_template == "q: {query}"
+    assert {round(entry["epoch"]) for entry in bundle.manifest["ranker"]["losses"]} == {1}
     again = run("bundle", "--catalog", tiny_shop.catalog, "--encoder", tiny_encoder, "--out", out)
     assert again.exit_code == 2
     assert "exists already" in again.output
