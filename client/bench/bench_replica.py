@@ -29,6 +29,8 @@ CONCURRENCY, REQUESTS = 16, 1_600
 BUSY = 0.6  # the share of a core that is planned with: the rest is for peaks, and for a replica that is gone
 ENGINES = ("encoder", "ranker")
 LOADS = (100, 1_000, 10_000)  # requests a second
+# Of a replica without a GPU. `retrieve` is one process: more cores than all processes' time over its own would wait.
+REPLICA_CORES = 2
 PROCESSES = (*STAGES, "similar", "suggest", "tritonserver")
 
 MEANINGS = {
@@ -149,28 +151,31 @@ def measured(bundle: Path, shop: Path, console: Console) -> dict[str, float]:
 
 
 def plan(figures: Mapping[str, float]) -> dict[str, Table]:
-    """Cores, memory and network that loads take, with the arithmetic in the head of each column."""
+    """Cores, replicas, memory and network that loads take, with the arithmetic in the head of each column."""
     whole, rest = figures["replica_cpu_ms"], figures["replica_cpu_ms_without_engines"]
+    retrieve, memory = figures["replica_cpu_ms_retrieve"], figures["replica_memory_mib"]
     wire = figures["replica_request_bytes"] + figures["replica_reply_bytes"]
     head = [
         "requests/s",
         f"CPU cores, all on the CPU (rate x {whole} ms / {BUSY})",
-        f"CPU cores beside the GPUs (rate x {rest} ms / {BUSY})",
-        "replicas of 8 cores, all on the CPU, one to spare",
-        f"memory of those, GiB ({figures['replica_memory_mib']:.0f} MiB each)",
+        f"replicas of {REPLICA_CORES} cores, one to spare",
+        f"memory of those, GiB ({memory:.0f} MiB each)",
+        f"CPU cores beside GPUs (rate x {rest} ms / {BUSY})",
+        f"GPU replicas at least, one to spare (rate x {retrieve} ms of `retrieve` / {BUSY})",
         f"network, Mbit/s (rate x {wire:.0f} bytes)",
     ]
     rows = [head]
     for rate in LOADS:
-        all_cpu = rate * whole / 1e3 / BUSY
-        replicas = math.ceil(all_cpu / 8) + 1
+        cores_of_all = rate * whole / 1e3 / BUSY
+        replicas = math.ceil(cores_of_all / REPLICA_CORES) + 1
         rows.append(
             [
                 f"{rate:,}",
-                f"{all_cpu:,.1f}",
-                f"{rate * rest / 1e3 / BUSY:,.1f}",
+                f"{cores_of_all:,.1f}",
                 f"{replicas:,}",
-                f"{replicas * figures['replica_memory_mib'] / 1024:,.1f}",
+                f"{replicas * memory / 1024:,.1f}",
+                f"{rate * rest / 1e3 / BUSY:,.1f}",
+                f"{math.ceil(rate * retrieve / 1e3 / BUSY) + 1:,}",
                 f"{rate * wire * 8 / 1e6:,.1f}",
             ]
         )

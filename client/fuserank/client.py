@@ -24,7 +24,8 @@ class Client:
         ...         print(item.id, item.score, item.fields["title"])
 
     Args:
-        url: Host and port of Triton's gRPC endpoint, without a scheme.
+        url: Host and port of Triton's gRPC endpoint, without a scheme. Where the host stands for several servers (a
+            headless Service), they are asked by turns.
         timeout: Hard limit of one call in seconds, its retries included; `None` waits for ever.
         tls: How to encrypt; plain text where `None`.
         headers: Sent with every call, such as `{"authorization": "Bearer …"}`.

@@ -127,9 +127,11 @@ class Connection:
         return arguments
 
     def _service_config(self) -> dict[str, Any]:
-        """Who may be asked again, and how often (gRPC's retry policy, proposal A6)."""
+        """Whom to ask of several, and who may be asked again, how often (gRPC's retry policy, proposal A6)."""
+        # A name may stand for several servers, as that of a headless Service does: they take turns.
+        turns = {"loadBalancingConfig": [{"round_robin": {}}]}
         if not self.retries:
-            return {}
+            return turns
         policy = {
             "maxAttempts": self.retries + 1,
             "initialBackoff": "0.1s",
@@ -139,6 +141,7 @@ class Connection:
         }
         names = [{"service": SERVICE, "method": method} for method in REPEATABLE]
         return {
+            **turns,
             "methodConfig": [{"name": names, "retryPolicy": policy}],
             # Retries stop while most calls fail: a struggling server must not get a multiple of its load.
             "retryThrottling": {"maxTokens": 20, "tokenRatio": 0.5},

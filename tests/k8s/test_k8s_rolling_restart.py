@@ -11,6 +11,7 @@ import pytest
 from balancer import Balancer, balancer
 from charts import triton
 from conftest import free_endpoints
+from fuserank import Client
 from fuserank.connection import DEFAULT_RETRIES
 from load import load
 from replica import Replica, started
@@ -44,6 +45,7 @@ def test_a_rolling_restart_under_load_loses_no_request(tiny_bundle: Path, tmp_pa
         first, second = (
             stack.enter_context(started(container, tiny_bundle, free_endpoints(), tmp_path)) for _ in range(2)
         )
+        assert min(turns(first, second)) >= 8
         front.route([first.url, second.url])
         # The client as it is shipped: a stream that nginx's old worker turns away while it leaves is sent once more.
         with load(front.url, callers=4, pause=0.01, retries=DEFAULT_RETRIES) as found:
@@ -60,6 +62,15 @@ def test_a_rolling_restart_under_load_loses_no_request(tiny_bundle: Path, tmp_pa
     assert found.failures == []
     assert found.answered > 100
     assert min(served) > 0
+
+
+def turns(first: Replica, second: Replica) -> list[int]:
+    """How many of twenty requests each gets from a client whose name stands for both, as a headless Service's does."""
+    before = [counted(replica) for replica in (first, second)]
+    with Client(f"ipv4:{first.url},{second.url}") as client:
+        for _ in range(20):
+            client.search("tea", k=1)
+    return [counted(replica) - was for replica, was in zip((first, second), before, strict=True)]
 
 
 def counted(replica: Replica) -> int:
