@@ -129,7 +129,7 @@ class Connection:
     def _service_config(self) -> dict[str, Any]:
         """Whom to ask of several, and who may be asked again, how often (gRPC's retry policy, proposal A6)."""
         # A name may stand for several servers, as that of a headless Service does: they take turns.
-        turns = {"loadBalancingConfig": [{"round_robin": {}}]}
+        turns: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
         if not self.retries:
             return turns
         policy = {
