@@ -13,6 +13,7 @@ from typing import Any
 from ensemble.features import FEATURES
 from ensemble.history import HistorySnapshot
 from ensemble.mapped import mapped
+from ensemble.observability.drift import Reference
 from ensemble.pairs import PairTokens
 from ensemble.retrieval.index import CatalogIndex, Learned
 from ensemble.retrieval.items import Items, Records
@@ -22,6 +23,7 @@ from ensemble.spec import GraphSpec, SpecError
 FORMAT = 3
 MANIFEST = "manifest.json"
 PAIRS = "pairs"  # what the text tower reads, within `index/`
+REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`
 
 
 class BundleError(RuntimeError):
@@ -143,6 +145,11 @@ class Bundle:
     def popularity(self) -> Popularity:
         """All users' events by item, as of the export."""
         return Popularity.open(self.root / "index" / "popularity")
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """The features that the ranker learned from; None where an older export did not keep them."""
+        return Reference.open(self.root / "index" / REFERENCE)
 
     @cached_property
     def vectors(self) -> Any:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.bundle import FORMAT, PAIRS, Bundle
+from ensemble.bundle import FORMAT, PAIRS, REFERENCE, Bundle
 from ensemble.features import FEATURES
 from ensemble.pairs import PairTokens
 from ensemble.retrieval.index import CatalogIndex, Learned
@@ -169,6 +169,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     ranker, trained, spec, search["fusion"] = _train(
         settings, spec, folder / "index", log, judged, shop, exported, tower, progress
     )
+    trained.reference.write(folder / "index" / REFERENCE)
     spec = replace(spec, objective=objective(trained))
     with progress.step("exporting the ranker"):
         engine_of_ranker = RankerEngine(ranker, tower.tower if tower else None)

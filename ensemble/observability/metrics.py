@@ -99,6 +99,13 @@ CREATED = Metric(
 LOG_END = Metric(
     "fuserank_log_end_timestamp_seconds", "gauge", "seconds since 1970", "the last event that the bundle learned from"
 )
+DRIFT = Metric(
+    "fuserank_feature_drift",
+    "gauge",
+    "population stability index",
+    "how far a feature has moved from what the ranker learned from, over 64 searches of a kind",
+    ("feature", "kind"),
+)
 METRICS = (
     REQUESTS,
     STAGE_SECONDS,
@@ -113,6 +120,7 @@ METRICS = (
     BUNDLE,
     CREATED,
     LOG_END,
+    DRIFT,
 )
 
 

@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ensemble.observability import metrics
+from ensemble.observability.drift import FeatureDrift, Reference
 from ensemble.observability.metrics import Registry
 from ensemble.request import ResolvedRequest, Status
 from ensemble.spec import CHANNELS
@@ -22,10 +26,12 @@ class SearchMetrics:
     Args:
         registry: Where it counts.
         manifest: Of the bundle that answers.
+        reference: The features that its ranker learned from; without them no drift is measured.
     """
 
-    def __init__(self, registry: Registry, manifest: Mapping[str, Any]) -> None:
+    def __init__(self, registry: Registry, manifest: Mapping[str, Any], reference: Reference | None = None) -> None:
         self._registry, self._opened_ns = registry, time.monotonic_ns()
+        self._drift = FeatureDrift(registry, reference) if reference else None
         for kind in ("query", "user", "both"):
             registry.add(metrics.REQUESTS, 0.0, kind=kind)
         for channel in (*CHANNELS, "fused"):
@@ -38,18 +44,22 @@ class SearchMetrics:
         registry.set(metrics.CREATED, datetime.fromisoformat(manifest["created"]).timestamp())
         registry.set(metrics.LOG_END, float(manifest["log_end"]))
 
-    def answered(self, resolved: ResolvedRequest, status: Status, depth: int) -> None:
+    def answered(self, resolved: ResolvedRequest, status: Status, depth: int, features: NDArray[np.float32]) -> None:
         """Counts one search; a warm-up is none, and carries the times of the export that kept it.
 
         Args:
             resolved: What was asked; nothing of it but its kind is kept.
             status: What the reply says of itself.
-            depth: How many candidates the ranker got.
+            depth: How many candidates the ranker got, those that pad the list included.
+            features: Of the real ones, float32 `[candidates, F]`.
         """
         if not self._opened_ns <= resolved.started_ns <= time.monotonic_ns():
             return
         registry = self._registry
-        registry.add(metrics.REQUESTS, kind=kind_of(resolved))
+        kind = kind_of(resolved)
+        registry.add(metrics.REQUESTS, kind=kind)
+        if self._drift:
+            self._drift.seen(kind, features)
         for stage, microseconds in status.microseconds.items():
             registry.observe(metrics.STAGE_SECONDS, microseconds / 1e6, stage=stage)
         for channel, count in status.candidates.items():

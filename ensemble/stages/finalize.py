@@ -37,8 +37,10 @@ class Finalize:
     def open(cls, bundle_root: Path, device: str) -> Finalize:
         """Loads the catalogue's fields; always on the CPU."""
         del device
-        bundle = Bundle.open(bundle_root, verify=("index/items/", "index/vectors", "index/popularity/"))
-        return cls(bundle, SearchMetrics(registry(), bundle.manifest))
+        bundle = Bundle.open(
+            bundle_root, verify=("index/items/", "index/vectors", "index/popularity/", "index/reference")
+        )
+        return cls(bundle, SearchMetrics(registry(), bundle.manifest, bundle.reference))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `ensemble.triton.Stage`."""
@@ -64,8 +66,9 @@ class Finalize:
             for each, trace, (ranked, _) in zip(resolved, traces, answers, strict=True)
         ]
         if self._metrics:
-            for each, status in zip(resolved, statuses, strict=True):
-                self._metrics.answered(each, status, depth=tensors["CANDIDATES"].shape[1])
+            rows = zip(resolved, statuses, tensors["CANDIDATES"], tensors["FEATURES"], strict=True)
+            for each, status, candidates, features in rows:
+                self._metrics.answered(each, status, len(candidates), features[candidates >= 0])
         return {
             "ITEM_ID": lists([[bytes(self._ids[row]) for row in ranked.rows] for ranked, _ in answers]),
             "SCORE": numbers([ranked.scores for ranked, _ in answers]),

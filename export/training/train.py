@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import ndcg_score
 
 from ensemble.contract import HEADS
+from ensemble.observability.drift import Reference
 from ensemble.request import head_weights
 from ensemble.retrieval.retriever import Retriever
 from export.learning import Shop
@@ -45,6 +46,7 @@ class TrainingReport:
         shown_lists: How many lists of impressions took part.
         position_terms: What each position adds to a click's logit beyond the first; learned, and not served.
         note: What a reader should know.
+        reference: The features that it learned from, which serving compares its own with; a file of the bundle.
     """
 
     source: str
@@ -58,10 +60,11 @@ class TrainingReport:
     shown_lists: int
     position_terms: dict[int, float]
     note: str
+    reference: Reference
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain JSON values; what is a file of its own is left out."""
+        return {name: value for name, value in asdict(self).items() if name != "reference"}
 
 
 def train_ranker(
@@ -126,6 +129,8 @@ def train_ranker(
         shown_lists=sets.shown_lists,
         position_terms=position.terms(learned.positions, MIN_POSITIVES) if position else {},
         note=sets.note,
+        # A recommendation of what is new to its user is a kind that serving does not tell apart: it takes no part.
+        reference=Reference.of_cases(learned.kinds, learned.features, learned.present),
     )
     return model, report
 

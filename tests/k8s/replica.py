@@ -168,7 +168,9 @@ def _ports(container: Mapping[str, Any]) -> dict[str, int]:
 
 def _given(container: Mapping[str, Any]) -> dict[str, str]:
     """The container's environment, but for what comes from Secrets; and the image's."""
-    return {"TOKENIZERS_PARALLELISM": "false"} | {e["name"]: e["value"] for e in container["env"] if "value" in e}
+    return {"TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": "1"} | {
+        e["name"]: e["value"] for e in container["env"] if "value" in e
+    }
 
 
 def _path() -> str:

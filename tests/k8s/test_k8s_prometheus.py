@@ -20,6 +20,7 @@ from load import load
 from monitoring import NAME, POD, prometheus, scraped_names
 from replica import ADMIN_KEY, Replica
 
+from ensemble.observability.drift import WINDOW
 from ensemble.observability.metrics import METRICS
 
 RULES = CHART / "files" / "rules.yaml"
@@ -37,9 +38,10 @@ def alerts() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def scrape(replica: Replica) -> set[str]:
-    """The names that are scraped after one search of every kind."""
+    """The names that are scraped after as many searches as the drift of features is taken over."""
     with Client(replica.url) as client:
-        client.search("tea", k=3, filter={"in_stock": True})
+        for _ in range(WINDOW):
+            client.search("tea", k=3, filter={"in_stock": True})
         # What is counted is handed on once a second.
         time.sleep(1.1)
         client.search("tea", k=3)

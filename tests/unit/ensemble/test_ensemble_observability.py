@@ -13,15 +13,18 @@ from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from ensemble.observability import metrics, tracing
+from ensemble.features import FEATURES
+from ensemble.observability import drift, metrics, tracing
 from ensemble.observability.caches import CacheMetrics
 from ensemble.observability.logs import JsonFormatter
 from ensemble.observability.metrics import METRICS, Registry
 from ensemble.observability.search import SearchMetrics, kind_of
 
 MANIFEST = {"id": "b-1", "created": "2026-01-02T00:00:00+00:00", "log_end": 1_700_000_000}
+NOTHING = np.zeros((0, len(FEATURES)), np.float32)
 DOCS = Path(__file__).parents[3] / "docs" / "observability.md"
 
 
@@ -92,8 +95,8 @@ def search(**more):
 def test_a_search_is_counted_by_kind_time_channel_and_shortcoming(scrape):
     registry = Registry(scrape)
     counted = SearchMetrics(registry, MANIFEST)
-    counted.answered(*search(), depth=64)
-    counted.answered(*search(seen=b"x", returned=0), depth=64)
+    counted.answered(*search(), depth=64, features=NOTHING)
+    counted.answered(*search(seen=b"x", returned=0), depth=64, features=NOTHING)
     registry.flush()
     values = scrape.values
     assert [values["fuserank_requests_total", kind] for kind in ("query", "user", "both")] == [1, 0, 1]
@@ -111,7 +114,7 @@ def test_a_warm_up_is_no_search(scrape, days: int):
     """It was kept by an export, which may have run on a machine that was started earlier or later than this one."""
     registry = Registry(scrape)
     counted = SearchMetrics(registry, MANIFEST)
-    counted.answered(*search(started_ns=time.monotonic_ns() + days * 86_400 * 10**9), depth=64)
+    counted.answered(*search(started_ns=time.monotonic_ns() + days * 86_400 * 10**9), depth=64, features=NOTHING)
     registry.flush()
     assert scrape.values["fuserank_requests_total", "query"] == 0
     assert scrape.values["fuserank_stage_seconds_count", "total"] == 0
@@ -122,6 +125,76 @@ def test_a_warm_up_is_no_search(scrape, days: int):
 )
 def test_kinds_are_those_that_fusion_tells_apart(query: bool, seen: bytes, kind: str):
     assert kind_of(SimpleNamespace(has_query=query, seen=seen)) == kind
+
+
+def cases(rng, shift=0.0, count=200):
+    """Training cases or live ones: normal values, of which a tenth is missing; the first feature may be moved."""
+    features = rng.standard_normal((count, 16, len(FEATURES))).astype(np.float32)
+    features[..., 0] += shift
+    features[rng.random(features.shape) < 0.1] = np.nan
+    return features
+
+
+@pytest.fixture
+def reference():
+    rng = np.random.default_rng(1)
+    kinds = np.asarray(["query"] * 100 + ["both"] * 90 + ["user"] * 10)
+    return drift.Reference.of_cases(kinds, cases(rng), np.ones((200, 16), np.bool_))
+
+
+def watched(scrape, reference, live, kind="query"):
+    """The index of each feature after live searches."""
+    registry = Registry(scrape)
+    watching = drift.FeatureDrift(registry, reference)
+    for features in live:
+        watching.seen(kind, features)
+    registry.flush(force=True)
+    return {name: value for (metric, name, *_), value in scrape.values.items() if metric == metrics.DRIFT.name}
+
+
+def test_features_as_in_training_have_not_drifted(scrape, reference):
+    found = watched(scrape, reference, cases(np.random.default_rng(2), count=drift.WINDOW))
+    assert len(found) == len(FEATURES)
+    assert max(found.values()) < 0.1
+
+
+def test_a_feature_that_has_moved_stands_out_and_no_other(scrape, reference):
+    found = watched(scrape, reference, cases(np.random.default_rng(2), shift=1.0, count=drift.WINDOW))
+    assert found.pop(FEATURES[0].name) > 0.25
+    assert max(found.values()) < 0.1
+
+
+def test_a_feature_that_is_missing_more_often_has_drifted(scrape, reference):
+    live = cases(np.random.default_rng(2), count=drift.WINDOW)
+    live[:, :8, 3] = np.nan
+    assert watched(scrape, reference, live)[FEATURES[3].name] > 0.25
+
+
+def test_a_kind_with_too_few_cases_is_not_judged(scrape, reference):
+    assert watched(scrape, reference, cases(np.random.default_rng(2), count=drift.WINDOW), kind="user") == {}
+
+
+def test_nothing_is_said_before_a_window_is_full_and_then_one_in_eight_is_looked_at(scrape, reference):
+    rng = np.random.default_rng(2)
+    assert watched(scrape, reference, cases(rng, count=drift.WINDOW - 1)) == {}
+    later = [*cases(rng, count=drift.WINDOW), *cases(rng, shift=2.0, count=drift.WINDOW * drift.EVERY)]
+    assert watched(scrape, reference, later[:-1])[FEATURES[0].name] < 0.1
+    assert watched(scrape, reference, later)[FEATURES[0].name] > 0.25
+
+
+def test_the_index_is_that_of_the_formula():
+    expected, counts = np.asarray([[0.5, 0.5, 0.0]]), np.asarray([[25, 75, 0]])
+    # (0.25 - 0.5) ln(0.25 / 0.5) + (0.75 - 0.5) ln(0.75 / 0.5), worked by hand
+    assert drift.stability_index(expected, counts)[0] == pytest.approx(0.274653, abs=1e-6)
+
+
+def test_a_reference_survives_its_file_and_an_older_bundle_has_none(reference, tmp_path: Path):
+    path = tmp_path / "reference.npz"
+    assert drift.Reference.open(path) is None
+    reference.write(path)
+    again = drift.Reference.open(path)
+    np.testing.assert_array_equal(again.edges, reference.edges)
+    np.testing.assert_array_equal(again.shares, reference.shares)
 
 
 def test_a_cache_counts_what_came_since(scrape):
