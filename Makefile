@@ -11,7 +11,7 @@ BUNDLE := build/demo
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble model_repository -name '*.py' ! -name server.py)
 
-.PHONY: help demo serve eval bench-retrieval bench-replica gpu-check test lint format lock reports clean
+.PHONY: help demo serve eval bench-retrieval bench-replica engines gpu-check test lint format lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousan
 
 bench-replica: $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
 	@$(BIN)/python client/bench/bench_replica.py --bundle $(BUNDLE) --shop $(SHOP)
+
+engines: $(BUNDLE)/manifest.json ## the demo's engines in every precision of a CPU, held to FP32's ranking
+	@$(BIN)/python -m export engines --bundle $(BUNDLE) --out build/demo-engines --target cpu --force
 
 gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; docs/gpu.md says what each step prints
 	@tools/gpu-check.sh $(BIN) $(BUNDLE) build

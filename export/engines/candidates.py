@@ -80,22 +80,24 @@ def written(
         EngineError: Where one overflows, or TensorRT lacks one of its operators.
     """
     stage = fp32.stage
+    as_exported = fp32.file == FP32_FILE
+    name, of = f"{stage.name}.{fp32.path.stem}", "" if as_exported else f", {fp32.method}"
     if precision == "fp32":
         found = [fp32]
     elif precision == "fp16":
-        path = folder / f"{stage.name}.fp16.onnx"
+        path = folder / f"{name}.fp16.onnx"
         write_fp16(fp32.path, path)
-        found = [Candidate(stage, "fp16", "norms and sums in fp32", path, "model.fp16.onnx")]
+        found = [Candidate(stage, "fp16", f"norms and sums in fp32{of}", path, "model.fp16.onnx")]
         check_overflow(fp32.path, path, odd)
     elif not wide_products(checked(fp32.path, stage).graph):
         return []
     else:
-        dynamic, static = folder / f"{stage.name}.int8.onnx", folder / f"{stage.name}.int8.static.onnx"
+        dynamic, static = folder / f"{name}.int8.onnx", folder / f"{name}.int8.static.onnx"
         write_int8(fp32.path, dynamic)
         write_int8_static(fp32.path, static, real)
         found = [
-            Candidate(stage, "int8", "dynamic", dynamic, "model.int8.onnx"),
-            Candidate(stage, "int8", "static", static, "model.int8.static.onnx"),
+            Candidate(stage, "int8", f"dynamic{of}", dynamic, "model.int8.onnx"),
+            Candidate(stage, "int8", f"static{of}", static, "model.int8.static.onnx"),
         ]
     for each in found:
         checked(each.path, stage)

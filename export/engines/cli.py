@@ -27,6 +27,12 @@ def engines(
         Path | None, typer.Option(help="Judged queries (query_id<TAB>query), instead of requests from the bundle.")
     ] = None,
     judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")] = None,
+    text_tower: Annotated[
+        str | None,
+        typer.Option(
+            help="A text tower that learned the bundle's own (train text-tower --teacher), to take its place."
+        ),
+    ] = None,
     report: Annotated[Path, typer.Option(help="The table, as JSON; a page is written beside it.")] = Path(
         "build/reports/parity.json"
     ),
@@ -42,7 +48,7 @@ def engines(
     from export.engines.soundness import EngineError  # noqa: PLC0415
 
     settings = EngineSettings(
-        bundle, out, target, precision, requests, queries, judgements, report, cache, dry_run, seed, force
+        bundle, out, target, precision, requests, queries, judgements, text_tower, report, cache, dry_run, seed, force
     )
     console = Console(stderr=True)
     try:

@@ -21,6 +21,7 @@ from export.engines.parity.gate import Parity, Precision
 from export.engines.parity.requests import RealRequest, drawn, judged
 from export.engines.parity.torch_encoder import open_torch_encoder
 from export.engines.report import machine, write_report
+from export.engines.shallow import opened, write_with_tower
 from export.engines.soundness import EngineError
 from export.engines.successor import check_place, write_successor
 from export.engines.tensorrt.build import Built, PlanSession, build, builder
@@ -31,6 +32,7 @@ from export.sources import InputError
 
 # An engine that is less than this faster than FP32 is not worth its differences.
 WORTH = 1.05
+SHALLOW_FILE = "model.shallow.onnx"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class EngineSettings:
         requests: How many requests are ranked.
         queries: Judged queries, instead of requests drawn from the bundle.
         judgements: Their judgements.
+        text_tower: A text tower that was taught the bundle's own, to be measured in its place.
         report: The table, as JSON; a page is written beside it.
         cache: Where TensorRT's engines and timing cache are kept.
         dry_run: Check and measure, and for TensorRT say what would be built; write the report and no bundle.
@@ -59,6 +62,7 @@ class EngineSettings:
     requests: int = 600
     queries: Path | None = None
     judgements: Path | None = None
+    text_tower: str | None = None
     report: Path = Path("build/reports/parity.json")
     cache: Path = Path("build/engines")
     dry_run: bool = False
@@ -92,15 +96,19 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
         measuring = Measuring(bundle, requests, settings.target, reference)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.out.parent, prefix=".engines-") as folder:
+        sources = list(fp32.values())
+        if settings.text_tower:
+            sources.append(_shallow(bundle, fp32["ranker"], settings.text_tower, Path(folder)))
         table: list[Measured] = []
-        for stage in stages:
+        for source in sources:
+            name = source.stage.name
             for precision in precisions:
-                with progress.step(f"{stage.name} in {precision}"):
-                    found = _candidates(bundle, fp32[stage.name], precision, settings, Path(folder), measuring)
-                    table += [measuring.measured(fp32[stage.name], each) for each in found]
+                with progress.step(f"{name} in {precision}, {source.method}"):
+                    found = _candidates(bundle, source, precision, settings, Path(folder), measuring)
+                    table += [measuring.measured(fp32[name], each) for each in found]
                 if not found:
-                    progress.note(f"{stage.name}: no matrix is wide enough for {precision} to pay; stays in fp32")
-                    table.append(measuring.measured(fp32[stage.name], fp32[stage.name]))
+                    progress.note(f"{name}: no matrix is wide enough for {precision} to pay; stays in fp32")
+                    table.append(measuring.measured(fp32[name], source))
         about = {
             "reference": "FP32 torch" if reference else "the FP32 ONNX file; the encoder's weights are not here",
             "requests": len(requests),
@@ -172,6 +180,15 @@ def _requests(bundle: Bundle, settings: EngineSettings) -> list[RealRequest]:
     if settings.queries is not None and settings.judgements is not None:
         return judged(bundle, settings.queries, settings.judgements)[: settings.requests]
     return drawn(bundle, settings.requests, settings.seed)
+
+
+def _shallow(bundle: Bundle, ranker: Candidate, source: str, folder: Path) -> Candidate:
+    """The ranker with another text tower, in FP32."""
+    tower = opened(bundle, source).tower
+    path = folder / SHALLOW_FILE
+    write_with_tower(ranker.path, tower, bundle, path)
+    method = f"text tower of {tower.model.config.num_hidden_layers} layers"
+    return Candidate(ranker.stage, "fp32", method, path, SHALLOW_FILE)
 
 
 def _candidates(

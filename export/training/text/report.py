@@ -27,7 +27,8 @@ class TextTrainingReport:
         seconds: Of training in this run, evaluations left out.
         pairs_per_second: Of training, likewise.
         evaluation_seconds: Of evaluations and checkpoints in this run.
-        ndcg_at_10: On the held-out queries: the model's (`model`), and retrieval's own order (`fusion`).
+        ndcg_at_10: On the held-out queries: the model's (`model`), its teacher's where it has one (`teacher`), and
+            retrieval's own order (`fusion`).
         losses: `[step, loss]` as logged.
         validation: `[step, nDCG@10]` on the validation queries.
         data: What the training rows were made from.

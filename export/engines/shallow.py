@@ -1,0 +1,88 @@
+"""The ranker's engine with another text tower in the place of its own: one that was taught its logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import compose
+from onnx.utils import Extractor
+from tokenizers import Tokenizer
+
+from ensemble.bundle import PAIRS, Bundle
+from export.encoder import OPSET
+from export.engines.buckets import PAIRS as INPUTS
+from export.engines.soundness import EngineError
+from export.sources import InputError
+from export.training.engine import TextTower
+from export.training.text.tower import OpenedTower, open_text_tower
+
+SCOPE = "/tower/"  # names of the tower's nodes in the ranker's graph begin so
+_PREFIX, _READING = "shallow", "READING"
+
+
+def opened(bundle: Bundle, source: str) -> OpenedTower:
+    """Opens a text tower that may take the place of a bundle's own.
+
+    Raises:
+        InputError: Where the bundle has none, or the tower reads other tokens than the bundle holds.
+    """
+    if not bundle.spec.text_candidates:
+        raise InputError(f"--text-tower {source}: the bundle's ranker has no text tower whose place it could take")
+    found, longest = open_text_tower(source), bundle.spec.pair_buckets[-1]
+    held = Tokenizer.from_file(str(bundle.root / "index" / PAIRS / "tokenizer.json"))
+    if found.tokenizer.get_vocab() != held.get_vocab():
+        raise InputError(
+            f"--text-tower {source}: reads other tokens than the bundle holds; train it with --teacher, the tower that "
+            "the bundle was exported with"
+        )
+    if found.longest < longest:
+        raise InputError(f"--text-tower {source}: reads {found.longest} tokens at most, pairs have up to {longest}")
+    return found
+
+
+def write_with_tower(ranker: Path, tower: TextTower, bundle: Bundle, path: Path) -> None:
+    """Writes the ranker's FP32 graph with another text tower.
+
+    Args:
+        ranker: The bundle's FP32 ranker.
+        tower: The tower.
+        bundle: The bundle.
+        path: The file to write.
+
+    Raises:
+        EngineError: Where the graph has no one place between tower and ranker.
+    """
+    model = onnx.load(str(ranker))
+    made = {name for node in model.graph.node if node.name.startswith(SCOPE) for name in node.output}
+    read = {name for node in model.graph.node if not node.name.startswith(SCOPE) for name in node.input if name in made}
+    if len(read) != 1:
+        raise EngineError(f"{ranker}: found {len(read)} values from the text tower ({sorted(read)}); allowed: 1")
+    (reading,) = read
+    inputs = [each.name for each in model.graph.input if each.name not in INPUTS]
+    outputs = [each.name for each in model.graph.output]
+    rest = Extractor(onnx.shape_inference.infer_shapes(model)).extract_model([*inputs, reading], outputs)
+    alone = path.with_suffix(".tower.onnx")
+    _export(tower, bundle, alone)
+    shallow = compose.add_prefix(onnx.load(str(alone)), f"{_PREFIX}/", rename_inputs=False)
+    alone.unlink()
+    rest.ir_version = shallow.ir_version = max(rest.ir_version, shallow.ir_version)
+    joined = compose.merge_models(shallow, rest, io_map=[(f"{_PREFIX}/{_READING}", reading)])
+    onnx.save(joined, str(path))
+
+
+def _export(tower: TextTower, bundle: Bundle, path: Path) -> None:
+    shape = (2, bundle.spec.text_candidates, bundle.spec.pair_buckets[-1])
+    pairs = (torch.full(shape, bundle.spec.pair_pad_token_id + 1), torch.zeros(shape, dtype=torch.int64))
+    with torch.no_grad():
+        torch.onnx.export(
+            tower.eval(),
+            pairs,
+            str(path),
+            input_names=list(INPUTS),
+            output_names=[_READING],
+            dynamic_axes={**{name: {0: "batch", 2: "length"} for name in INPUTS}, _READING: {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
