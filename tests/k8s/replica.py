@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -120,7 +121,8 @@ def started(
         backends = Path(scratch) / "backends"
         backends.mkdir()
         compose_backends(backends)
-        (Path(scratch) / "bundle").symlink_to(bundle, target_is_directory=True)
+        # A copy: Python leaves its bytecode in a model repository that is not read-only, as it is in a pod.
+        shutil.copytree(bundle, Path(scratch) / "bundle")
         log = folder / f"triton-{endpoints.grpc}.log"
         with log.open("wb") as out:
             replica = Replica(container, subprocess.Popen(["true"]), endpoints, log)
@@ -168,9 +170,7 @@ def _ports(container: Mapping[str, Any]) -> dict[str, int]:
 
 def _given(container: Mapping[str, Any]) -> dict[str, str]:
     """The container's environment, but for what comes from Secrets; and the image's."""
-    return {"TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": "1"} | {
-        e["name"]: e["value"] for e in container["env"] if "value" in e
-    }
+    return {"TOKENIZERS_PARALLELISM": "false"} | {e["name"]: e["value"] for e in container["env"] if "value" in e}
 
 
 def _path() -> str:

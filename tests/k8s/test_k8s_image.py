@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import yaml
@@ -63,5 +64,26 @@ def test_no_image_runs_as_root_or_holds_what_serving_does_not_need():
     for stage in (engines, server):
         assert "USER 1000:1000" in stage
     # Nothing is installed in the server's stage: what it has comes from the first.
-    assert "RUN" not in server
+    assert "pip" not in server
     assert "COPY --from=packages" in server
+
+
+def test_pythons_of_the_image_find_the_packages_before_their_own(tmp_path: Path):
+    """The line that the image writes, in an environment of this Python that has packages of the same names."""
+    (line,) = re.findall(r"^RUN python3 -c (\".*\")$", DOCKERFILE.read_text("utf-8"), re.M)
+    venv.create(tmp_path / "image", with_pip=False)
+    python = tmp_path / "image" / "bin" / "python3"
+    packages = tmp_path / "packages"
+    for folder, text in ((packages, "ours"), (Path(_site(python)), "the image's")):
+        folder.mkdir(exist_ok=True)
+        (folder / "shared_name.py").write_text(f'OF = "{text}"', "utf-8")
+    subprocess.run(f"{python} -c {line.replace('/opt/fuserank', str(packages))}", shell=True, check=True)
+    asked = "import shared_name; print(shared_name.OF)"
+    # -E as the embedded interpreter: it ignores the environment.
+    done = subprocess.run([str(python), "-E", "-c", asked], check=True, capture_output=True, text=True)
+    assert done.stdout == "ours\n"
+
+
+def _site(python: Path) -> str:
+    asked = "import site; print(site.getsitepackages()[0])"
+    return subprocess.run([str(python), "-c", asked], check=True, capture_output=True, text=True).stdout.strip()
