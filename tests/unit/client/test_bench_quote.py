@@ -17,8 +17,8 @@ REPORTS = Path(__file__).parents[3] / "docs" / "reports"
 
 @pytest.fixture(scope="module")
 def figures():
-    held = [json.loads((REPORTS / f"{name}.json").read_text("utf-8")) for name in ("retrieval", "demo")]
-    return held[0] | held[1]
+    held = [json.loads((REPORTS / f"{name}.json").read_text("utf-8")) for name in quote.QUOTED]
+    return {name: value for each in held for name, value in each.items()}
 
 
 @pytest.mark.parametrize(("language", "words"), [(0, "not measured"), (1, "未测量")])
