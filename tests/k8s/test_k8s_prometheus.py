@@ -142,7 +142,7 @@ def test_prometheus_scrapes_and_the_autoscalers_see_the_queue_under_load(replica
         server.wait_for("fuserank_bundle_info")
         before = waited(client, model)
         with load(replica.url, callers=12) as found:
-            time.sleep(6)
+            time.sleep(4)
         after = waited(client, model)
         time.sleep(1.2)
         expected = (after[0] - before[0]) / (after[1] - before[1]) / 1e6

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from charts import REPOSITORY, Manifest, pod, triton
+from charts import Manifest, pod, triton
+from typer.testing import CliRunner
+
+from export.cli import app
 
 IMAGE = {"bundle": {"source": "image", "path": "demo", "size": "2Gi", "image": {"reference": "registry.example/b:1"}}}
 STORAGE = {
@@ -100,13 +102,6 @@ def test_the_export_knows_every_option_of_the_builder():
     """Here it can only refuse: for the lack of a bundle, and not for an option."""
     words = init("engines", TENSORRT)["command"][4:]
     assert words[:4] == ["python3", "-m", "export", "engines"]
-    done = subprocess.run(
-        [sys.executable, *words[1:], "--dry-run"],
-        cwd=REPOSITORY,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 2
-    assert "/bundle/manifest.json: not readable" in " ".join(done.stderr.split())
+    done = CliRunner().invoke(app, [*words[3:], "--dry-run"])
+    assert done.exit_code == 2
+    assert "/bundle/manifest.json: not readable" in " ".join(done.output.split())
