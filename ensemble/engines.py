@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from ensemble.bundle import Bundle, BundleError
 from ensemble.spec import Target
@@ -105,3 +107,25 @@ def _tensorrt() -> str:
             continue
         return f"{version // 10_000}.{version // 100 % 100}.{version % 100}"
     return ""
+
+
+def main(arguments: list[str]) -> str | None:
+    """Checks a bundle's engines where they are to run, before Triton starts: `python3 -m ensemble.engines /bundle`.
+
+    Args:
+        arguments: The bundle's folder.
+
+    Returns:
+        Why the bundle must not be served with `--model-config-name=tensorrt`, for `sys.exit`; nothing where it may.
+    """
+    if len(arguments) != 1:
+        return f"usage: python3 -m ensemble.engines BUNDLE; found {len(arguments)} arguments"
+    try:
+        check_engines(Bundle.open(Path(arguments[0]), verify=("model_repository/",)), "tensorrt")
+    except BundleError as error:
+        return f"error: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
