@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from charts import triton
-from replica import Replica, started
-
-from ensemble.server import Endpoints
-
-
-def free_endpoints() -> Endpoints:
-    """Ports on 127.0.0.1 that nobody listens on."""
-    sockets = [socket.socket() for _ in range(3)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return Endpoints("127.0.0.1", *(each.getsockname()[1] for each in sockets))
-    finally:
-        for each in sockets:
-            each.close()
+from replica import Replica, free_endpoints, started
 
 
 @pytest.fixture(scope="session")

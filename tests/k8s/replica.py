@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -94,6 +95,18 @@ class Replica:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
         self.process.wait()
+
+
+def free_endpoints() -> Endpoints:
+    """Ports on 127.0.0.1 that nobody listens on."""
+    sockets = [socket.socket() for _ in range(3)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return Endpoints("127.0.0.1", *(each.getsockname()[1] for each in sockets))
+    finally:
+        for each in sockets:
+            each.close()
 
 
 @contextmanager

@@ -14,11 +14,10 @@ import pytest
 import tritonclient.grpc as grpc_client
 import yaml
 from charts import CHART, NAMESPACE, REPOSITORY, only
-from conftest import free_endpoints
 from fuserank import Client
 from load import load
 from monitoring import NAME, POD, prometheus, scraped_names
-from replica import ADMIN_KEY, Replica
+from replica import ADMIN_KEY, Replica, free_endpoints
 
 from ensemble.observability.drift import WINDOW
 from ensemble.observability.metrics import METRICS

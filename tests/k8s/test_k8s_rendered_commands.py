@@ -11,10 +11,9 @@ import psutil
 import pytest
 import tritonclient.grpc as grpc_client
 from charts import RELEASE, merged, only, pod, triton, values_of
-from conftest import free_endpoints
 from fuserank import Client
 from load import load
-from replica import ADMIN_KEY, Replica, started
+from replica import ADMIN_KEY, Replica, free_endpoints, started
 from tritonclient.utils import InferenceServerException
 
 QUICK = {"drain": {"minSeconds": 2, "quietSeconds": 1, "maxSeconds": 20, "exitSeconds": 10}}

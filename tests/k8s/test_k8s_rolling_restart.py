@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from balancer import Balancer, balancer
 from charts import triton
-from conftest import free_endpoints
 from fuserank import Client
 from fuserank.connection import DEFAULT_RETRIES
 from load import load
-from replica import Replica, started
+from replica import Replica, free_endpoints, started
 
 # As the chart's own order of events, only shorter: the endpoint goes first, then the hook waits, then comes SIGTERM.
 QUICK = {"drain": {"minSeconds": 1, "quietSeconds": 1, "maxSeconds": 20, "exitSeconds": 10}}

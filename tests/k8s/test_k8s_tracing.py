@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from charts import triton
 from collector import Collector, Span, collector
-from conftest import free_endpoints
 from fuserank import Client, InvalidRequestError, SearchResult
-from replica import Replica, started
+from replica import Replica, free_endpoints, started
 
 STAGES = ("preprocess", "encoder", "retrieve", "ranker", "finalize")
 PYTHON = ("preprocess", "retrieve", "finalize")
