@@ -44,10 +44,16 @@ def tiny_bundle(tiny_shop: TinyShop, tiny_encoder: Path, tmp_path_factory: pytes
 
     from export.bundle import BundleSettings, write_bundle
     from export.progress import Progress
+    from export.training.fit import FitSettings
 
     out = tmp_path_factory.mktemp("bundles") / "tiny"
     settings = BundleSettings(
-        tiny_shop.catalog, tiny_shop.interactions, str(tiny_encoder), out, text_template="{title} | {category}"
+        tiny_shop.catalog,
+        tiny_shop.interactions,
+        str(tiny_encoder),
+        out,
+        text_template="{title} | {category}",
+        fit=FitSettings(),  # a few steps
     )
     write_bundle(settings, Progress(Console(file=io.StringIO())))
     return out
@@ -67,6 +73,7 @@ def tower_bundle(
 
     from export.bundle import BundleSettings, write_bundle
     from export.progress import Progress
+    from export.training.fit import FitSettings
 
     out = tmp_path_factory.mktemp("bundles") / "tower"
     settings = BundleSettings(
@@ -77,6 +84,7 @@ def tower_bundle(
         text_template="{title} | {category}",
         text_tower=str(tiny_tower),
         text_candidates=8,
+        fit=FitSettings(),
     )
     write_bundle(settings, Progress(Console(file=io.StringIO())))
     return out

@@ -52,7 +52,7 @@ def url(server: Server) -> str:
 def export_bundle(out: Path, catalog: Path, interactions: Path | None = None, *more: str) -> Path:
     """Exports a bundle as a shop would: by the command line."""
     command = [sys.executable, "-m", "export", "bundle", "--catalog", str(catalog), "--encoder", str(ENCODER)]
-    command += ["--interactions", str(interactions)] if interactions else []
+    command += ["--interactions", str(interactions), "--epochs", "2"] if interactions else []
     done = subprocess.run(
         [*command, "--out", str(out), *more], cwd=REPOSITORY, check=False, capture_output=True, text=True
     )

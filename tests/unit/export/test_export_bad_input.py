@@ -15,6 +15,7 @@ from ensemble.local import LocalGraph
 from export.bundle import BundleSettings, write_bundle
 from export.progress import Progress
 from export.sources import InputError
+from export.training.fit import FitSettings
 
 DAY = 86_400
 TITLES = ("whole milk", "goat cheese", "oat drink", "绿茶", "dish soap", "light bulb")
@@ -63,8 +64,9 @@ def export_shop(tiny_encoder, tmp_path):
         out = tmp_path / "bundle"
         catalog = write_csv(tmp_path / "items.csv", items)
         log = None if events is None else write_csv(tmp_path / "events.csv", events)
+        chosen = {"fit": FitSettings()} | settings
         write_bundle(
-            BundleSettings(catalog, log, str(tiny_encoder), out, **settings), Progress(Console(file=io.StringIO()))
+            BundleSettings(catalog, log, str(tiny_encoder), out, **chosen), Progress(Console(file=io.StringIO()))
         )
         return out
 

@@ -28,6 +28,7 @@ from export.cli import app
 from export.encoder import TOLERANCE_FP32
 from export.progress import Progress
 from export.sources import InputError
+from export.training.fit import FitSettings
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def export_shop(tiny_encoder, tmp_path):
 
     def exported(catalog, name="bundle", **settings):
         out = tmp_path / name
-        chosen = {"interactions": None, "encoder": str(tiny_encoder), "out": out} | settings
+        chosen = {"interactions": None, "encoder": str(tiny_encoder), "out": out, "fit": FitSettings()} | settings
         write_bundle(BundleSettings(catalog, **chosen), Progress(Console(file=io.StringIO())))
         return out
 
@@ -332,7 +333,7 @@ def test_the_command_line_takes_judged_queries(run, tiny_shop, tiny_encoder, tmp
     out = tmp_path / "judged"
     result = run(
         "bundle", "--catalog", tiny_shop.catalog, "--encoder", tiny_encoder, "--out", out,
-        "--queries", queries, "--judgements", judgements,
+        "--queries", queries, "--judgements", judgements, "--epochs", "1",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert f"{judgements}: {len(judged):,} rows read" in result.output

@@ -12,6 +12,7 @@ from ensemble.local import LocalGraph
 from export.bundle import BundleSettings, write_bundle
 from export.progress import Progress
 from export.sources import InputError
+from export.training.fit import FitSettings
 
 pytest.importorskip("milvus_lite", reason="the embedded Milvus is not installed")
 
@@ -26,6 +27,7 @@ def bundle(tiny_shop, tiny_encoder, tmp_path_factory):
         folder / "bundle",
         text_template="{title} | {category}",
         milvus=str(folder / "vectors.db"),
+        fit=FitSettings(),
     )
     write_bundle(settings, Progress())
     return folder / "bundle"

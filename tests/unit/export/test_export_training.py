@@ -28,7 +28,7 @@ from ensemble.retrieval.popularity import Popularity
 from ensemble.sequence import MOMENT
 from export.sources.interactions import Interactions
 from export.training.cases import Ask
-from export.training.fit import MIN_POSITIVES, predicted
+from export.training.fit import MIN_POSITIVES, FitSettings, predicted
 from export.training.train import objective, train_ranker
 
 torch = pytest.importorskip("torch")
@@ -41,7 +41,7 @@ def builder(tmp_path_factory):
 
 
 def train(log, builder, **settings):
-    return train_ranker(log, SHOP, builder, knowing(log), **settings)
+    return train_ranker(log, SHOP, builder, knowing(log), settings=FitSettings(), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +147,6 @@ def test_what_the_channels_know_is_asked_for_by_the_start_of_each_window_and_nev
         moments.append(moment)
         return knowing(LOG)(moment)
 
-    train_ranker(LOG, SHOP, builder, known, seed=3, cases=20)
+    train_ranker(LOG, SHOP, builder, known, settings=FitSettings(epochs=1), seed=3, cases=20)
     end = float(LOG.timestamp[-1]) + 1
     assert moments == [end - i * WINDOW for i in (4, 3, 2, 1)]

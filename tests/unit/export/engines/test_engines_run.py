@@ -159,10 +159,22 @@ def test_auto_takes_fp32_where_nothing_else_passes(tiny_bundle, tmp_path, monkey
     assert manifest["engines"]["cpu"]["chosen"] == {"encoder": "model.onnx", "ranker": "model.onnx"}
 
 
+def test_auto_does_without_a_precision_that_cannot_be_made_and_says_why(tiny_bundle, tmp_path, monkeypatch):
+    def unable(source, path):
+        raise EngineError("encoder.int8.onnx: overflows")
+
+    monkeypatch.setattr(candidates, "write_int8", unable)
+    manifest, told = run(tiny_bundle, tmp_path / "out")
+    assert "encoder.int8.onnx: overflows" in told
+    assert manifest["engines"]["cpu"]["chosen"] == {"encoder": "model.onnx", "ranker": "model.onnx"}
+    with pytest.raises(EngineError, match="overflows"):
+        run(tiny_bundle, tmp_path / "other", asked="int8")
+
+
 def test_where_no_matrix_is_wide_enough_eight_bits_change_nothing_and_it_is_said(tiny_bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(precision, "NARROWEST_INT8", 64)
     manifest, told = run(tiny_bundle, tmp_path / "out", asked="int8")
-    assert "encoder: no matrix is wide enough for int8 to pay; stays in fp32" in told
+    assert "encoder, as exported: nothing to gain in int8; stays in fp32" in told
     assert manifest["engines"]["cpu"]["chosen"] == {"encoder": "model.onnx", "ranker": "model.onnx"}
 
 
