@@ -56,7 +56,8 @@ def texts_of(asks):
 def test_without_a_log_the_ranker_learns_what_people_judged_and_beats_fusion_by_it(builder):
     nothing = Interactions.empty()
     judged = judged_asks(PARTS, tower=False)
-    _, report = train_ranker(nothing, SHOP, builder, knowing(nothing), judged=judged, seed=SEED)
+    settings = FitSettings(epochs=4, least_steps=25)
+    _, report = train_ranker(nothing, SHOP, builder, knowing(nothing), judged=judged, settings=settings, seed=SEED)
     assert (report.source, report.judged_queries) == ("judgements", len(judged))
     assert report.cases + report.validation_cases == len(judged)
     assert objective(report) == {"relevance": 1.0, "click": 0.0, "purchase": 0.0}
