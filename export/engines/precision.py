@@ -135,6 +135,8 @@ def wide_products(graph: Any) -> list[str]:
 def write_int8(source: Path, path: Path) -> None:
     """Writes the 8-bit variant for CPUs: weights quantised by channel, activations while running.
 
+    Where no matrix product is wide (see `wide_products`), the library takes them all.
+
     Args:
         source: The FP32 file.
         path: The file to write.

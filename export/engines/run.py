@@ -13,7 +13,6 @@ from tokenizers import Tokenizer
 
 from ensemble.bundle import Bundle
 from ensemble.spec import Stage, Target
-from export.encoder import VARIANTS
 from export.engines.candidates import FP32_FILE, PRECISIONS, Candidate, original, written
 from export.engines.measure import Measured, Measuring
 from export.engines.parity.adversarial import adversarial
@@ -26,7 +25,6 @@ from export.engines.soundness import EngineError
 from export.engines.successor import check_place, write_successor
 from export.engines.tensorrt.build import Built, PlanSession, build, builder
 from export.engines.tensorrt.profiles import profiles
-from export.model_config import NO_PLANS, EngineFiles
 from export.progress import Progress
 from export.sources import InputError
 
@@ -104,11 +102,11 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
             name = source.stage.name
             for precision in precisions:
                 with progress.step(f"{name} in {precision}, {source.method}"):
-                    found = _candidates(bundle, source, precision, settings, Path(folder), measuring)
+                    found = _candidates(bundle, source, precision, settings, Path(folder), measuring, progress)
                     table += [measuring.measured(fp32[name], each) for each in found]
-                if not found:
-                    progress.note(f"{name}: no matrix is wide enough for {precision} to pay; stays in fp32")
-                    table.append(measuring.measured(fp32[name], source))
+                if not found and precision != "fp32":
+                    progress.note(f"{name}, {source.method}: nothing to gain in {precision}; stays in fp32")
+                    table += [measuring.measured(fp32[name], source)] if len(precisions) == 1 else []
         about = {
             "reference": "FP32 torch" if reference else "the FP32 ONNX file; the encoder's weights are not here",
             "requests": len(requests),
@@ -198,12 +196,20 @@ def _candidates(
     settings: EngineSettings,
     folder: Path,
     measuring: Measuring,
+    progress: Progress,
 ) -> list[Candidate]:
+    """The engines of a precision; none, with a note, where `auto` may do without it."""
     vocabulary = Tokenizer.from_file(str(bundle.tokenizer)).get_vocab_size()
     odd = adversarial(bundle.spec, fp32.stage, vocabulary, settings.seed)
     # The library warns that the graph was not simplified first; it does not need to be.
     logging.getLogger().setLevel(logging.ERROR)
-    return written(fp32, precision, settings.target, folder, measuring.feeds[fp32.stage.name], odd)
+    try:
+        return written(fp32, precision, settings.target, folder, measuring.feeds[fp32.stage.name], odd)
+    except EngineError as error:
+        if settings.precision != "auto" or precision == "fp32":
+            raise
+        progress.note(str(error))
+        return []
 
 
 def _chosen(stage: Stage, table: Sequence[Measured], settings: EngineSettings, measuring: Measuring) -> Measured:
@@ -262,29 +268,7 @@ def _written(
         "measured": [row.to_dict() for row in rows],
     }
     changes = {"engines": measured, **_costs(bundle, settings.target, chosen)}
-    return write_successor(bundle, settings.out, added, engine_files(bundle, measured), changes, settings.force)
-
-
-def engine_files(bundle: Bundle, measured: Mapping[str, Any]) -> EngineFiles:
-    """Which file each target runs: what was chosen for it, else what the export wrote.
-
-    Args:
-        bundle: The bundle that the engines are of.
-        measured: The manifest's `engines`.
-    """
-    files = dict(NO_PLANS)
-    precision = bundle.manifest["inputs"]["precision"]
-    if precision in VARIANTS:
-        files["cpu", "encoder"] = VARIANTS[precision][0]
-    targets: dict[Target, Sequence[Target]] = {
-        "cpu": ("cpu",),
-        "cuda": ("cuda", "ort_tensorrt"),
-        "tensorrt": ("tensorrt",),
-    }
-    for target, served in targets.items():
-        for stage, file in measured.get(target, {}).get("chosen", {}).items():
-            files |= {(each, stage): file for each in served}
-    return files
+    return write_successor(bundle, settings.out, added, changes, settings.force)
 
 
 def _costs(bundle: Bundle, target: Target, chosen: Mapping[str, Measured]) -> dict[str, Any]:

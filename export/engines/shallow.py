@@ -69,6 +69,7 @@ def write_with_tower(ranker: Path, tower: TextTower, bundle: Bundle, path: Path)
     alone.unlink()
     rest.ir_version = shallow.ir_version = max(rest.ir_version, shallow.ir_version)
     joined = compose.merge_models(shallow, rest, io_map=[(f"{_PREFIX}/{_READING}", reading)])
+    del joined.opset_import[1:]  # both graphs' own, which are one: quantising takes two for none
     onnx.save(joined, str(path))
 
 

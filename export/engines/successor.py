@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ensemble.bundle import Bundle
-from export.model_config import EngineFiles, config_files
+from ensemble.spec import Target
+from export.encoder import VARIANTS
+from export.model_config import NO_PLANS, EngineFiles, config_files
 from export.sealing import moved, seal
 from export.sources import InputError
 
 
 def write_successor(
-    bundle: Bundle, out: Path, added: Mapping[str, Path], engines: EngineFiles, changes: Mapping[str, Any], force: bool
+    bundle: Bundle, out: Path, added: Mapping[str, Path], changes: Mapping[str, Any], force: bool
 ) -> dict[str, Any]:
     """Writes a bundle that differs in its engines and configurations.
 
@@ -24,8 +26,7 @@ def write_successor(
         bundle: The old one, verified.
         out: Where the new one goes.
         added: Files to add or to replace, by path within the bundle.
-        engines: Engine files by target and stage; see `export.model_config.config_files`.
-        changes: What changes in the manifest.
+        changes: What changes in the manifest; its `engines` say what each target runs.
         force: Replace what is at `out`.
 
     Returns:
@@ -35,7 +36,8 @@ def write_successor(
         InputError: Where the place is taken.
     """
     check_place(out, force)
-    configs = {f"model_repository/{name}": text for name, text in config_files(bundle.spec, engines)}
+    files = engine_files(bundle, changes["engines"])
+    configs = {f"model_repository/{name}": text for name, text in config_files(bundle.spec, files)}
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial.mkdir()
@@ -56,6 +58,28 @@ def write_successor(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
+
+
+def engine_files(bundle: Bundle, measured: Mapping[str, Any]) -> EngineFiles:
+    """Which file each target runs: what was chosen for it, else what the export wrote.
+
+    Args:
+        bundle: The bundle that the engines are of.
+        measured: The manifest's `engines`.
+    """
+    files = dict(NO_PLANS)
+    precision = bundle.manifest["inputs"]["precision"]
+    if precision in VARIANTS:
+        files["cpu", "encoder"] = VARIANTS[precision][0]
+    targets: dict[Target, Sequence[Target]] = {
+        "cpu": ("cpu",),
+        "cuda": ("cuda", "ort_tensorrt"),
+        "tensorrt": ("tensorrt",),
+    }
+    for target, served in targets.items():
+        for stage, file in measured.get(target, {}).get("chosen", {}).items():
+            files |= {(each, stage): file for each in served}
+    return files
 
 
 def check_place(out: Path, force: bool) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from ensemble.local import Session
 from export.engines.parity.adversarial import Feed
 
-ROUNDS = 25
+ROUNDS, FEWEST, SECONDS = 25, 7, 2.0  # turns of a bucket: all, or as many as fit into its time but no fewer
+WARM = 2  # the first runs allocate
 Milliseconds = dict[str, float]  # by bucket
 
 
@@ -28,11 +29,14 @@ def milliseconds(sessions: Mapping[str, Session], output: str, feeds: Mapping[st
     out: dict[str, Milliseconds] = {name: {} for name in sessions}
     for bucket, feed in feeds.items():
         samples: dict[str, list[float]] = {name: [] for name in sessions}
-        for turn in range(ROUNDS + 3):
+        begun = time.perf_counter()
+        for turn in range(ROUNDS + WARM):
+            if turn >= FEWEST + WARM and time.perf_counter() - begun > SECONDS:
+                break
             for name, session in sessions.items():
                 started = time.perf_counter()
                 session.run([output], feed)
-                if turn >= 3:  # the first runs allocate
+                if turn >= WARM:
                     samples[name].append(time.perf_counter() - started)
         for name, mine in samples.items():
             out[name][bucket] = round(float(np.percentile(mine, 25)) * 1_000, 4)

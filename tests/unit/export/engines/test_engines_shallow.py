@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from ensemble.backends.session import open_session
 from ensemble.bundle import Bundle
 from export.engines.parity.adversarial import adversarial
+from export.engines.precision import write_int8
 from export.engines.run import SHALLOW_FILE, EngineSettings, write_engines
 from export.engines.shallow import opened, write_with_tower
 from export.engines.soundness import check_tensorrt, checked
@@ -59,6 +60,8 @@ def test_a_shallow_tower_changes_what_is_read_and_nothing_else_and_is_smaller(bu
     checked(tmp_path / "shallow.onnx", stage)
     check_tensorrt(tmp_path / "shallow.onnx")
     assert (tmp_path / "shallow.onnx").stat().st_size < ranker.stat().st_size
+    write_int8(tmp_path / "shallow.onnx", tmp_path / "int8.onnx")
+    checked(tmp_path / "int8.onnx", stage)
     feed = adversarial(bundle.spec, stage, 60, 3)["longest pairs"]
     read = bundle.spec.text_candidates
     (found, _), (expected, _) = outputs(tmp_path / "shallow.onnx", feed), outputs(ranker, feed)
