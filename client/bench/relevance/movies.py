@@ -208,7 +208,8 @@ def _trained(
     films: Films, ranked: Mapping[str, list[Ranked]], cache: Path, advanced: Callable[[int, int], None]
 ) -> Path:
     """The tower's folder; trained only where it was not yet from the same settings, texts and lists."""
-    settings = {name: value for name, value in asdict(FIT).items() if name not in ("out", "encoder", "resume")}
+    apart = ("out", "encoder", "resume")
+    settings = {name: value for name, value in asdict(FIT).items() if name not in apart and value is not None}
     what = [settings, LIST_SIZE, films.texts, [each.to_dict() for each in ranked["taught"]]]
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     out = cache / f"film-tower-{key}"
