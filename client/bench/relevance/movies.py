@@ -29,7 +29,7 @@ from ensemble.retrieval.index import Learned
 from ensemble.retrieval.popularity import Popularity
 from ensemble.retrieval.retriever import Candidates, Retriever
 from ensemble.spec import GraphSpec
-from export.training import train
+from export.training import train as training
 from export.training.cases import Cases
 from export.training.fit import fit, predicted
 from export.training.text.candidates import TextData
@@ -56,6 +56,7 @@ FIT = Fit(
     learning_rate=1.5e-4,
     seed=SEED,
 )
+RANKER_FIT = training.FIT
 # Chosen by five-fold cross-validation on the queries that the joining model learns from, none of them held out.
 TREES: dict[str, Any] = {
     "n_estimators": 200,
@@ -265,7 +266,7 @@ def _by_ranker(
         return made
 
     vectors = np.asarray(films.catalog.vectors)
-    ranker, _ = fit(cases("joined"), cases("stopped"), vectors, train.FIT, SEED, lambda epoch: None)
+    ranker, _ = fit(cases("joined"), cases("stopped"), vectors, RANKER_FIT, SEED, lambda epoch: None)
     logits = predicted(ranker, cases("held_out"), vectors)[..., RELEVANCE]
     return [mine[: len(each.rows)] for mine, each in zip(logits, ranked["held_out"], strict=True)]
 

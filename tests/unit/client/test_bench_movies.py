@@ -18,6 +18,7 @@ from relevance import films, movies
 from rich.console import Console
 
 from ensemble.bundle import Bundle
+from export.training.fit import FitSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FILMS, QUERIES = 90, 60
@@ -52,6 +53,7 @@ def small(monkeypatch, tiny_encoder):
     monkeypatch.setattr(movies, "TAUGHT", 30)
     monkeypatch.setattr(movies, "JOINED", 12)
     monkeypatch.setattr(movies, "FIT", replace(movies.FIT, encoder=str(tiny_encoder), layers=1, max_length=32))
+    monkeypatch.setattr(movies, "RANKER_FIT", FitSettings(epochs=1))
 
 
 def test_every_order_is_measured_on_held_out_queries_and_the_tower_is_trained_once(
