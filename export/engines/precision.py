@@ -83,11 +83,13 @@ def kept_in_fp32(graph: Any) -> set[str]:
 
 
 def _join_fp32(graph: Any) -> None:
-    """Lets FP32 nodes hand values on as they are: the converter casts each to half and back."""
+    """Lets FP32 inputs and nodes hand values on as they are: the converter casts each to half and back."""
     rounded = {
         node.output[0]: node.input[0]
         for node in graph.node
-        if node.op_type == "Cast" and _target(node) == onnx.TensorProto.FLOAT16 and node.name.endswith("_fp16_node")
+        if node.op_type == "Cast"
+        and _target(node) == onnx.TensorProto.FLOAT16
+        and (node.name.endswith("_fp16_node") or node.name.startswith("graph_input_cast"))
     }
     widened = {
         node.output[0]: rounded[node.input[0]]

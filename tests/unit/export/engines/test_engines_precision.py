@@ -51,8 +51,8 @@ def graph_of(*nodes, constants=(), inputs=("x",), width=4):
 
 def element_types(path):
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), check_type=True, strict_mode=True)
-    kinds = {v.name: v.type.tensor_type.elem_type for v in [*model.graph.value_info, *model.graph.output]}
-    return model.graph, kinds
+    values = [*model.graph.input, *model.graph.value_info, *model.graph.output]
+    return model.graph, {v.name: v.type.tensor_type.elem_type for v in values}
 
 
 @pytest.mark.parametrize("name", ["encoder", "ranker"])
