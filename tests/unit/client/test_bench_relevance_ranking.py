@@ -30,6 +30,7 @@ from relevance.trained import trained
 from ensemble.contract import HEADS
 from ensemble.features import FEATURES
 from export.training.cases import Cases
+from export.training.fit import FitSettings
 
 FUTURE = habits.LOG.timestamp >= habits.FROM
 LEAVES = np.asarray([habits.QUERIES[leaf] for leaf in habits.LEAF], object)
@@ -204,7 +205,8 @@ def test_the_ranker_and_lambdamart_learn_from_the_same_cases_of_before_the_cut_a
     )
     cases = recommendation_cases(habits.LOG, habits.FROM)
     retrieved = Retrieved(builder, habits.knowing(known)(habits.FROM), 50)
-    network, boosted = trained(shop, retrieved, lambda step, done, total: None)
+    network, boosted, report = trained(shop, retrieved, 100, FitSettings(), lambda step, done, total: None)
+    assert report.source == "log"
     assert len(asked) > 0
     assert max(asked) < habits.FROM - 2 * habits.WINDOW
     hits = {}
