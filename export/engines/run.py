@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -201,8 +200,6 @@ def _candidates(
     """The engines of a precision; none, with a note, where `auto` may do without it."""
     vocabulary = Tokenizer.from_file(str(bundle.tokenizer)).get_vocab_size()
     odd = adversarial(bundle.spec, fp32.stage, vocabulary, settings.seed)
-    # The library warns that the graph was not simplified first; it does not need to be.
-    logging.getLogger().setLevel(logging.ERROR)
     try:
         return written(fp32, precision, settings.target, folder, measuring.feeds[fp32.stage.name], odd)
     except EngineError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import onnx
@@ -76,7 +77,8 @@ def write_with_tower(ranker: Path, tower: TextTower, bundle: Bundle, path: Path)
 def _export(tower: TextTower, bundle: Bundle, path: Path) -> None:
     shape = (2, bundle.spec.text_candidates, bundle.spec.pair_buckets[-1])
     pairs = (torch.full(shape, bundle.spec.pair_pad_token_id + 1), torch.zeros(shape, dtype=torch.int64))
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing's remarks on shapes that are dynamic on purpose
         torch.onnx.export(
             tower.eval(),
             pairs,
