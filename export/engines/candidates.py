@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ensemble.bundle import Bundle
 from ensemble.spec import Stage, Target
 from export.engines.parity.adversarial import Feed
-from export.engines.parity.gate import Precision
+from export.engines.parity.gate import LARGEST_ERROR, LARGEST_ERROR_TAUGHT, Precision
 from export.engines.parity.layers import disagreements, told
 from export.engines.precision import wide_products, write_fp16, write_int8, write_int8_static
 from export.engines.soundness import EngineError, check_tensorrt, checked
@@ -34,6 +34,7 @@ class Candidate:
         path: Its file.
         file: The file's name in a bundle.
         built_from: The ONNX file of an engine that is none itself.
+        taught: Whether its text tower is another one, which was taught the bundle's own.
     """
 
     stage: Stage
@@ -42,6 +43,12 @@ class Candidate:
     path: Path
     file: str
     built_from: Path | None = None
+    taught: bool = False
+
+    @property
+    def largest_error(self) -> float:
+        """How far its tensors may be from FP32's, relative to their norm."""
+        return LARGEST_ERROR_TAUGHT if self.taught else LARGEST_ERROR[self.precision]
 
     @property
     def onnx(self) -> Path:
@@ -99,6 +106,7 @@ def written(
             Candidate(stage, "int8", f"dynamic{of}", dynamic, "model.int8.onnx"),
             Candidate(stage, "int8", f"static{of}", static, "model.int8.static.onnx"),
         ]
+    found = [replace(each, taught=fp32.taught) for each in found]
     for each in found:
         checked(each.path, stage)
         if target == "tensorrt":

@@ -109,7 +109,7 @@ class Measuring:
         row = self._ranked({stage.name: own})
         times = self._times(fp32, candidate, own)
         problems = verdict(
-            candidate.precision,
+            candidate.largest_error,
             error,
             row.ndcg_loss_relative,
             row.top10_overlap,
@@ -140,6 +140,7 @@ class Measuring:
         timed = all(each.fp32_milliseconds for each in chosen.values())
         before = sum(sum(each.fp32_milliseconds.values()) for each in chosen.values())
         worst = max(rows, key=lambda each: each.error)
+        allowed = max(each.candidate.largest_error for each in chosen.values())
         return replace(
             row,
             engine=" and ".join(chosen),
@@ -150,7 +151,7 @@ class Measuring:
             speedup_vs_fp32=round(before / sum(sum(r.milliseconds.values()) for r in rows), 3) if timed else None,
             bytes=sum(each.bytes for each in rows),
             problems=verdict(
-                worst.precision, worst.error, row.ndcg_loss_relative, row.top10_overlap, lambda: "both engines together"
+                allowed, worst.error, row.ndcg_loss_relative, row.top10_overlap, lambda: "both engines together"
             ),
         )
 

@@ -184,8 +184,9 @@ def _shallow(bundle: Bundle, ranker: Candidate, source: str, folder: Path) -> Ca
     tower = opened(bundle, source).tower
     path = folder / SHALLOW_FILE
     write_with_tower(ranker.path, tower, bundle, path)
-    method = f"text tower of {tower.model.config.num_hidden_layers} layers"
-    return Candidate(ranker.stage, "fp32", method, path, SHALLOW_FILE)
+    count = tower.model.config.num_hidden_layers
+    method = f"text tower of {count} layer{'s' * (count > 1)}"
+    return Candidate(ranker.stage, "fp32", method, path, SHALLOW_FILE, taught=True)
 
 
 def _candidates(

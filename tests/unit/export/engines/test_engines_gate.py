@@ -51,13 +51,13 @@ def test_a_loss_is_a_share_of_what_was_there_and_a_gain_is_negative():
     ],
 )
 def test_an_engine_beyond_any_limit_does_not_pass_and_its_layers_are_named(error, lost, kept, reason):
-    problems = verdict("fp16", error, lost, kept, lambda: "layer 3 disagrees")
+    problems = verdict(0.01, error, lost, kept, lambda: "layer 3 disagrees")
     assert any(reason in problem for problem in problems)
     assert problems[-1] == "layer 3 disagrees"
 
 
 def test_an_engine_within_all_limits_passes_and_no_layer_is_looked_at():
-    assert verdict("int8", 0.2, 0.004, 0.96, lambda: pytest.fail("asked for layers")) == ()
+    assert verdict(0.3, 0.2, 0.004, 0.96, lambda: pytest.fail("asked for layers")) == ()
 
 
 def test_a_number_that_is_none_is_an_infinite_difference():

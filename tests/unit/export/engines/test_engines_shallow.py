@@ -81,7 +81,7 @@ def test_a_shallow_tower_stands_in_the_same_table_and_behind_the_same_gate(tower
     )
     manifest = write_engines(settings, Progress(Console(file=io.StringIO())))
     rows = json.loads((tmp_path / "parity.json").read_text())["engines"]
-    row = next(row for row in rows if row["method"] == "text tower of 1 layers")
+    row = next(row for row in rows if row["method"] == "text tower of 1 layer")
     assert (row["engine"], row["precision"]) == ("ranker", "fp32")
     assert row["speedup_vs_fp32"] > 0
     assert row["max_abs_diff"] > 0
