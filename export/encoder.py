@@ -20,8 +20,7 @@ from transformers.utils.hub import cached_file
 from ensemble.backends.session import open_session
 from ensemble.local import Session
 from export.engines.parity.reference import ReferenceSession
-from export.engines.precision import write_fp16 as write_fp16  # noqa: PLC0414  export.training.engine takes it from here
-from export.engines.precision import write_int8
+from export.engines.precision import write_fp16, write_int8
 
 Pooling = Literal["mean", "cls"]
 OPSET = 17  # the first with LayerNormalization as one operator, which FP16 keeps in FP32

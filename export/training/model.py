@@ -174,7 +174,7 @@ class Ranker(nn.Module):
         # Far outside what training saw a network only extrapolates: four deviations are as much as any more.
         scaled = ((known - self.mean) / self.scale).clamp(-4.0, 4.0)
         pieces = ((known.unsqueeze(-1) - self.start) * self.rate).clamp(0.0, 1.0) * (~absent).unsqueeze(-1)
-        gates = features[..., GATES].nan_to_num()
+        gates = torch.where(absent[..., GATES], 0.0, features[..., GATES])
         parts = [tower(scaled, pieces, absent, gates) for tower in self.towers]
         parts.append(self.sequence(vectors, events, moments, gates))
         joined = torch.stack(parts, -3) * self.active.unsqueeze(-1)  # [batch, candidates, signals, heads, 1 + rank]
