@@ -19,7 +19,7 @@ from ensemble.local import LocalGraph
 from ensemble.request import decode_requests
 from ensemble.stages.similar import Similar
 from ensemble.tokens import Tokens
-from ensemble.triton import UnavailableError, answered, called, lists, numbers, stage_model, strings
+from ensemble.triton import UnavailableError, answered, called, lists, numbers, strings
 from export.bundle import BundleSettings, write_bundle
 from export.progress import Progress
 
@@ -209,7 +209,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_bad_request_is_refused_by_field_and_the_others_of_its_batch_are_answered(similar, calls, name):
     bad, text = REFUSED[name]
-    answers = answered(similar, [row("i03"), bad, row(text="goat cheese")])
+    answers = answered(similar, [row("i03"), bad, row(text="goat cheese")], ["", "", ""])
     assert isinstance(answers[1], InvalidRequestError)
     assert text in str(answers[1])
     assert calls.rows() == [("encoder", 1), ("retrieve", 2)]
@@ -228,7 +228,7 @@ def test_a_queue_that_is_full_elsewhere_is_not_asked_again_for_every_request(gra
         tried.append(model)
         raise UnavailableError(f"{model}: Exceeds maximum queue size")
 
-    answers = answered(Similar(graph.bundle, full), [row("i00"), row("i01"), row("i02")])
+    answers = answered(Similar(graph.bundle, full), [row("i00"), row("i01"), row("i02")], ["", "", ""])
     assert [str(each) for each in answers] == ["retrieve: Exceeds maximum queue size"] * 3
     assert tried == ["retrieve"]
 
@@ -308,25 +308,6 @@ def test_a_call_that_was_not_taken_is_told_from_one_that_failed(triton, error, e
     with pytest.raises(RuntimeError, match=f"^retrieve: {error.message()}$") as caught:
         called("retrieve", {"X": np.zeros((1, 1), np.float32)}, ("Y",))
     assert caught.type is expected
-
-
-def test_who_cannot_be_answered_at_present_may_try_again(triton):
-    class Busy:
-        name = "busy"
-
-        @classmethod
-        def open(cls, bundle_root, device):
-            return cls()
-
-        def execute(self, requests):
-            raise UnavailableError("retrieve: Exceeds maximum queue size")
-
-    model = stage_model(Busy)()
-    config = json.dumps({"input": [{"name": "X"}], "output": [{"name": "Y"}]})
-    place = {"model_repository": "/b/model_repository/busy", "model_instance_device_id": "0"}
-    model.initialize({"model_config": config, "model_instance_kind": "CPU", **place})
-    (response,) = model.execute([{"X": np.zeros((1, 1), np.float32)}])
-    assert (response.error.code(), response.error.message()) == ("UNAVAILABLE", "retrieve: Exceeds maximum queue size")
 
 
 # ---------------------------------------------------------------- tensors and tokens

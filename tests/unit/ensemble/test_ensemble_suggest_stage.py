@@ -82,7 +82,9 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_bad_request_is_refused_by_field_and_the_others_of_its_batch_are_answered(suggest, name):
     bad, text = REFUSED[name]
-    first, refused, last = answered(suggest, [row(("ab", "{}")), row(("good", "{}"), bad), row(("c", "{}"))])
+    first, refused, last = answered(
+        suggest, [row(("ab", "{}")), row(("good", "{}"), bad), row(("c", "{}"))], ["", "", ""]
+    )
     assert isinstance(refused, InvalidRequestError)
     assert text in str(refused)
     assert (texts(first), texts(last)) == (["ab", "abé"], ["c"])

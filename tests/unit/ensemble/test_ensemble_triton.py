@@ -14,7 +14,7 @@ import pytest
 from ensemble.backends import session
 from ensemble.contract import InvalidRequestError
 from ensemble.observability import metrics
-from ensemble.triton import answered, received, registry, stage_model, strings
+from ensemble.triton import UnavailableError, answered, received, registry, stage_model, strings
 
 
 class Doubling:
@@ -103,6 +103,7 @@ class FakeError:
     code: str = "INTERNAL"
     INVALID_ARG = "INVALID_ARG"
     INTERNAL = "INTERNAL"
+    UNAVAILABLE = "UNAVAILABLE"
 
 
 class FakeFamily:
@@ -165,6 +166,19 @@ def test_a_refusal_is_the_callers_fault_and_a_crash_the_servers_without_its_trac
     assert "secret" not in broken.error.text
     assert "doubling" in broken.error.text
     assert pb_utils.MetricFamily.scraped == {(m.name, "doubling"): 1.0 for m in (metrics.INVALID, metrics.ERRORS)}
+
+
+def test_who_cannot_be_answered_at_present_may_try_again(pb_utils):
+    class Busy(Doubling):
+        name = "busy"
+
+        def execute(self, requests):
+            raise UnavailableError("retrieve: Exceeds maximum queue size")
+
+    model = stage_model(Busy)()
+    model.initialize(arguments())
+    (response,) = model.execute(numbers(5))
+    assert (response.error.code, response.error.text) == ("UNAVAILABLE", "retrieve: Exceeds maximum queue size")
 
 
 def test_what_lies_on_a_gpu_reaches_the_stage_as_it_is_and_the_rest_as_arrays():
