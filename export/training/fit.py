@@ -295,10 +295,14 @@ def _cut(ranker: Ranker, column: int, values: NDArray[np.float32]) -> None:
     """Cuts the range of a feature into pieces that hold equally many of its values; fewer where values repeat."""
     if not len(values):
         return
-    edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, PIECES + 1)))
-    count = len(edges) - 1
-    ranker.start[column, :count] = torch.from_numpy(edges[:-1])
-    ranker.rate[column, :count] = torch.from_numpy(1.0 / np.diff(edges))
+    edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, PIECES + 1)).astype(np.float32))
+    # Two values may be so near that a unit fills more of the piece between them than float32 can say.
+    with np.errstate(over="ignore"):
+        rates = (np.float32(1.0) / np.diff(edges)).astype(np.float32)
+    kept = np.isfinite(rates)
+    count = int(kept.sum())
+    ranker.start[column, :count] = torch.from_numpy(edges[:-1][kept])
+    ranker.rate[column, :count] = torch.from_numpy(rates[kept])
 
 
 def _calibrate(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> None:

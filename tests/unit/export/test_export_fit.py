@@ -114,6 +114,18 @@ def test_a_feature_is_read_piece_by_piece_of_its_range_and_a_missing_one_fills_n
             assert np.nanmax(found) == pytest.approx(float(stops[-1]), rel=1e-4, abs=1e-5)
 
 
+def test_values_as_near_as_float32_can_have_them_leave_the_ranker_with_numbers():
+    """As of something that wore off long ago: what is left of it cannot be told from nothing."""
+    cases = planted(160, 1)
+    features = cases.features.copy()
+    features[..., POSITION["personal_recency"]] = np.float32(1e-45) * (
+        np.arange(features[..., 0].size).reshape(160, -1) % 3
+    )
+    cases = replace(cases, features=features)
+    ranker, _ = fitted(FitSettings(epochs=1, batch=32), learned=cases)
+    assert np.isfinite(predicted(ranker, cases, VECTORS)).all()
+
+
 class StoppedError(Exception):
     """What stops a training half way."""
 
