@@ -32,9 +32,9 @@ from export.learning import Shop, learn, popularity_before
 from export.model_config import ENGINE_FILES, NO_PLANS
 from export.progress import Progress
 from export.repository import write_repository
-from export.sealing import moved, seal
+from export.sealing import check_place, moved, seal
 from export.search import fill_milvus, write_index, write_search
-from export.sources import Catalog, InputError, Interactions, RowReport, read_catalog, read_interactions
+from export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
 from export.sources.cells import EVENTS
 from export.sources.rows import file_format
 from export.training.cases import Ask, CaseBuilder
@@ -120,8 +120,7 @@ def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]
         InputError: Where the input cannot be used or the output's place is taken.
         EncoderError: Where the encoder cannot be exported.
     """
-    if settings.out.exists() and not settings.force:
-        raise InputError(f"--out {settings.out}: exists already; choose a new folder, or replace it with --force")
+    check_place(settings.out, settings.force)
     partial = settings.out.with_name(f".{settings.out.name}.partial-{os.getpid()}")
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     partial.mkdir()

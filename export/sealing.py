@@ -1,4 +1,4 @@
-"""Closes a bundle: every file's hash, and an id that covers them."""
+"""Closes a bundle: every file's hash, an id that covers them, and its place."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ from types import MappingProxyType
 from typing import Any
 
 from ensemble.bundle import MANIFEST, sha256
+from export.sources import InputError
+
+
+def check_place(out: Path, force: bool) -> None:
+    """Refuses a place that is taken.
+
+    Raises:
+        InputError: Naming it and the remedy.
+    """
+    if out.exists() and not force:
+        raise InputError(f"--out {out}: exists already; choose a new folder, or replace it with --force")
 
 
 def seal(folder: Path, manifest: Mapping[str, Any], known: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:

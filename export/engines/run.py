@@ -21,11 +21,13 @@ from export.engines.parity.torch_encoder import open_torch_encoder
 from export.engines.report import machine, write_report
 from export.engines.shallow import opened, write_with_tower
 from export.engines.soundness import EngineError
-from export.engines.successor import check_place, write_successor
+from export.engines.successor import write_successor
 from export.engines.tensorrt.build import Built, PlanSession, build, builder
 from export.engines.tensorrt.profiles import profiles
 from export.progress import Progress
+from export.sealing import check_place
 from export.sources import InputError
+from export.training.judged import check_both
 
 # An engine that is less than this faster than FP32 is not worth its differences.
 WORTH = 1.05
@@ -172,8 +174,7 @@ def _precisions(settings: EngineSettings) -> Sequence[Precision]:
 
 
 def _requests(bundle: Bundle, settings: EngineSettings) -> list[RealRequest]:
-    if (settings.queries is None) != (settings.judgements is None):
-        raise InputError("--queries, --judgements: found one of them; allowed: both or none")
+    check_both(settings.queries, settings.judgements)
     if settings.queries is not None and settings.judgements is not None:
         return judged(bundle, settings.queries, settings.judgements)[: settings.requests]
     return drawn(bundle, settings.requests, settings.seed)

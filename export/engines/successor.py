@@ -13,8 +13,7 @@ from ensemble.bundle import Bundle
 from ensemble.spec import Target
 from export.encoder import VARIANTS
 from export.model_config import NO_PLANS, EngineFiles, config_files
-from export.sealing import moved, seal
-from export.sources import InputError
+from export.sealing import check_place, moved, seal
 
 
 def write_successor(
@@ -80,16 +79,6 @@ def engine_files(bundle: Bundle, measured: Mapping[str, Any]) -> EngineFiles:
         for stage, file in measured.get(target, {}).get("chosen", {}).items():
             files |= {(each, stage): file for each in served}
     return files
-
-
-def check_place(out: Path, force: bool) -> None:
-    """Refuses a place that is taken.
-
-    Raises:
-        InputError: Naming it and the remedy.
-    """
-    if out.exists() and not force:
-        raise InputError(f"--out {out}: exists already; choose a new folder, or replace it with --force")
 
 
 def _link(source: Path, target: Path) -> None:

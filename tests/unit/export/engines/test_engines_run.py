@@ -196,7 +196,7 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_measured(tiny_bundl
 
 
 def test_half_of_the_judged_files_is_refused(tiny_bundle, tmp_path):
-    with pytest.raises(InputError, match="--queries, --judgements: found one of them; allowed: both or none"):
+    with pytest.raises(InputError, match="--queries and --judgements: found one of them; allowed: both or neither"):
         run(tiny_bundle, tmp_path / "out", queries=tmp_path / "q.tsv")
 
 
