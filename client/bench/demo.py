@@ -9,25 +9,28 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-import pyarrow.parquet as pq
 import tritonclient.grpc as triton
 from fuserank import AsyncClient, Client
 from fuserank.tables import result_table
+from load.questions import Load
 from matplotlib import pyplot as plt
 from report import write_report
 from rich.console import Console
 from rich.progress import track
-from tritonclient.utils import np_to_triton_dtype
 
-SEED = 7
+from ensemble.backends.session import open_session
+from ensemble.bundle import Bundle
+from ensemble.local import LocalGraph
+from ensemble.spec import Target
+
 BLOCK, BLOCKS = 60, 8  # questions in a block, blocks measured
 CONCURRENCY, PER_WORKER = 16, 50
 STAGES = ("preprocess", "encoder", "retrieve", "ranker", "finalize")
@@ -43,39 +46,19 @@ MEANINGS = {
     "p99_ms_c1": "ms, the same: 99th percentile",
     "raw_model_ms": "ms, encoder and ranker alone in this process on the same inputs, in blocks by turns: median",
     "overhead_ms": "ms, p50_ms_c1 minus raw_model_ms: tokenising, retrieval, fusion, reasons, all hops",
-    "batches_formed": "requests an encoder execution at concurrency 16",
+    "batches_formed": "requests an execution of the graph at concurrency 16",
     "requests_per_second_c16": "requests/s at concurrency 16, client on the same cores",
     "ranker_ndcg_at_10_both": "nDCG@10 of the ranker on later purchases, search with a user",
     "fusion_ndcg_at_10_both": "nDCG@10 of reciprocal-rank fusion alone on the same",
 }
 
 
-@dataclass(frozen=True)
-class Load:
-    """Real questions: product types that were asked for, households that bought."""
-
-    queries: list[str]
-    users: list[str]
-
-    @classmethod
-    def of_shop(cls, folder: Path) -> Load:
-        """Draws pairs of the shop's own product types and households, seeded."""
-        types = pq.read_table(folder / "catalog.parquet", columns=["product_type"]).column(0).unique().to_pylist()
-        users = pq.read_table(folder / "interactions.parquet", columns=["user_id"]).column(0).unique().to_pylist()
-        draw = np.random.default_rng(SEED)
-        queries = sorted(str(each).lower() for each in types if each)
-        return cls(
-            [str(each) for each in draw.choice(queries, 1_000)],
-            [str(each) for each in draw.choice(sorted(str(user) for user in users), 1_000)],
-        )
-
-
 @contextmanager
-def served(bundle: Path, ports: tuple[int, int, int], console: Console) -> Iterator[float]:
+def served(bundle: Path, ports: tuple[int, int, int], console: Console, target: Target = "embedded") -> Iterator[float]:
     """Runs `fuserank serve` on a bundle; yields the seconds until it was ready."""
     http, grpc, metrics = (str(port) for port in ports)
     command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle)]
-    command += ["--http-port", http, "--grpc-port", grpc, "--metrics-port", metrics]
+    command += ["--http-port", http, "--grpc-port", grpc, "--metrics-port", metrics, "--target", target]
     started = time.monotonic()
     with console.status("starting Triton"):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -103,21 +86,20 @@ def ask(client: Client, console: Console) -> None:
         console.print(result_table(client.search(query, user, explain=True), title), "")
 
 
-def measure_latency(url: str, bundle: Path, load: Load) -> dict[str, Any]:
+def measure_latency(url: str, bundle: Bundle, load: Load) -> dict[str, Any]:
     """Asks one question at a time, and runs the engines alone on the same questions' tensors.
 
     The two take turns in blocks: a machine that slows down slows both, and neither keeps the other's caches cold.
     """
-    graph, client = triton.InferenceServerClient(url), Client(url)
+    client = Client(url)
     engines = _engines(bundle)
     asked = list(zip(load.queries, load.users, strict=True))[:BLOCK]
-    inputs = [
-        _engine_inputs(graph, engines, query, user) for query, user in track(asked, "taking inputs", transient=True)
-    ]
+    graph = LocalGraph(bundle, engines)
+    inputs = [_engine_inputs(graph, query, user) for query, user in track(asked, "taking inputs", transient=True)]
     whole, raw, stages = [], [], []
     for block in track(range(1 + BLOCKS), "measuring latency", transient=True):
-        answers = [_timed(lambda q=query, u=user: client.search(q, u)) for query, user in asked]
-        alone = [_timed(lambda f=feeds: [e.run(None, x) for e, x in zip(engines, f, strict=True)]) for feeds in inputs]
+        answers = [_timed(partial(client.search, query, user)) for query, user in asked]
+        alone = [_timed(partial(_run_alone, engines, feeds)) for feeds in inputs]
         if block:  # the first one warms both
             whole += [seconds * 1e3 for seconds, _ in answers]
             raw += [seconds * 1e3 for seconds, _ in alone]
@@ -139,42 +121,27 @@ def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, result
 
 
-def _engines(bundle: Path) -> list[ort.InferenceSession]:
-    """The encoder and the ranker as the server's configuration opens them."""
-    sessions = []
-    for name, threads in (("encoder", 0), ("ranker", 1)):
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path = bundle / "model_repository" / name / "1" / "model.onnx"
-        sessions.append(ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
-    return sessions
+def _run_alone(engines: Mapping[str, ort.InferenceSession], feeds: Mapping[str, dict[str, Any]]) -> None:
+    for name, tensors in feeds.items():
+        engines[name].run(None, tensors)
 
 
-def _engine_inputs(
-    graph: triton.InferenceServerClient, engines: list[ort.InferenceSession], query: str, user: str
-) -> list[dict[str, Any]]:
+def _engines(bundle: Bundle) -> dict[str, ort.InferenceSession]:
+    """The encoder and the ranker, with as many threads as are worth it to each when nothing else runs."""
+    engines = (stage for stage in bundle.spec.stages() if stage.kind == "engine")
+    return {
+        each.name: open_session(bundle.engine(each.name), {"intra_op_thread_count": str(each.threads)})
+        for each in engines
+    }
+
+
+def _engine_inputs(graph: LocalGraph, query: str, user: str) -> dict[str, dict[str, Any]]:
     """What the encoder and the ranker get for a question, from the graph's own stages."""
-    strings = {"QUERY": query, "USER_ID": user, "OPTIONS": "{}"}
-    request = _infer(graph, "preprocess", {k: np.array([[v.encode()]], np.object_) for k, v in strings.items()})
-    tokens = {name: request[name] for name in ("INPUT_IDS", "ATTENTION_MASK")}
-    embedding = _infer(graph, "encoder", tokens)["EMBEDDING"]
-    found = _infer(graph, "retrieve", {"EMBEDDING": embedding, "REQUEST": request["REQUEST"]})
-    return [tokens, {wanted.name: found[wanted.name] for wanted in engines[1].get_inputs()}]
-
-
-def _infer(graph: triton.InferenceServerClient, model: str, tensors: dict[str, Any]) -> dict[str, Any]:
-    inputs = []
-    for name, array in tensors.items():
-        tensor = triton.InferInput(name, array.shape, np_to_triton_dtype(array.dtype))
-        tensor.set_data_from_numpy(array)
-        inputs.append(tensor)
-    reply = graph.infer(model, inputs)
-    return {output.name: reply.as_numpy(output.name) for output in reply.get_response().outputs}
+    return {name: inputs for name, inputs in graph.steps([(query, user, {})]) if name in ("encoder", "ranker")}
 
 
 def measure_batching(url: str, load: Load) -> dict[str, float]:
-    """Sixteen callers at once: requests a second, and how many an encoder execution carries."""
+    """Sixteen callers at once: requests a second, and how many an execution of the graph carries."""
     graph = triton.InferenceServerClient(url)
 
     async def callers() -> float:
@@ -189,10 +156,10 @@ def measure_batching(url: str, load: Load) -> dict[str, float]:
             await asyncio.gather(*(caller(number) for number in range(CONCURRENCY)))
             return time.monotonic() - started
 
-    before = graph.get_inference_statistics("encoder").model_stats[0]
+    before = graph.get_inference_statistics("search").model_stats[0]
     with Console(stderr=True).status("sixteen callers at once"):
         seconds = asyncio.run(callers())
-    after = graph.get_inference_statistics("encoder").model_stats[0]
+    after = graph.get_inference_statistics("search").model_stats[0]
     executions = after.execution_count - before.execution_count
     return {
         "batches_formed": round((after.inference_count - before.inference_count) / executions, 2),
@@ -237,7 +204,7 @@ def main() -> None:
         with Client(url) as client:
             ask(client, console)
         load = Load.of_shop(arguments.shop)
-        latency = measure_latency(url, arguments.bundle, load)
+        latency = measure_latency(url, Bundle.open(arguments.bundle, verify=()), load)
         latencies = latency.pop("_latencies")
         both = manifest["ranker"]["ndcg_at_10"]["both"]
         figures = {

@@ -1,0 +1,56 @@
+"""Real questions of a shop: product types that were asked for, households that bought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+SEED = 7
+QUESTIONS = 1_000
+# Of the frequencies of queries in web search logs: the n-th is asked 1/n^exponent as often (Baeza-Yates et al. 2007).
+ZIPF_EXPONENT = 0.8
+Kind = Literal["query", "user", "both"]
+
+
+@dataclass(frozen=True)
+class Load:
+    """Pairs of a query and a user, in the order in which they are asked."""
+
+    queries: list[str]
+    users: list[str]
+
+    @classmethod
+    def of_shop(cls, folder: Path, zipf: bool = False, count: int = QUESTIONS) -> Load:
+        """Draws pairs of the shop's own product types and households, seeded.
+
+        Args:
+            folder: Of `catalog.parquet` and `interactions.parquet`.
+            zipf: Few queries are asked often and most seldom, as in real logs; else all equally.
+            count: How many pairs.
+        """
+        types = pq.read_table(folder / "catalog.parquet", columns=["product_type"]).column(0).unique().to_pylist()
+        users = pq.read_table(folder / "interactions.parquet", columns=["user_id"]).column(0).unique().to_pylist()
+        draw = np.random.default_rng(SEED)
+        queries = sorted(str(each).lower() for each in types if each)
+        weights = zipf_weights(len(queries), draw) if zipf else None
+        return cls(
+            [str(each) for each in draw.choice(queries, count, p=weights)],
+            [str(each) for each in draw.choice(sorted(str(user) for user in users), count)],
+        )
+
+    def rows(self, kind: Kind = "both", options: str = "{}") -> list[tuple[str, str, str]]:
+        """Requests as they go on the wire: query, user, options."""
+        pairs = zip(self.queries, self.users, strict=True)
+        return [(query * (kind != "user"), user * (kind != "query"), options) for query, user in pairs]
+
+
+def zipf_weights(count: int, draw: np.random.Generator) -> NDArray[np.float64]:
+    """Probabilities of `count` queries that fall with their rank; which query has which rank is drawn."""
+    weights = 1 / np.arange(1, count + 1) ** ZIPF_EXPONENT
+    shuffled: NDArray[np.float64] = draw.permutation(weights / weights.sum())
+    return shuffled

@@ -1,0 +1,1 @@
+"""Load on a server, by NVIDIA's perf_analyzer."""
