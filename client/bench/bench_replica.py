@@ -19,8 +19,9 @@ from pathlib import Path
 import grpc
 import numpy as np
 import psutil
-from demo import STAGES, Load, free_ports, served
+from demo import STAGES, free_ports, served
 from fuserank import AsyncClient
+from load.questions import Load
 from report import Table, machine, merge_report
 from rich.console import Console
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -125,7 +126,7 @@ def measured(bundle: Path, shop: Path, console: Console) -> dict[str, float]:
     url = f"127.0.0.1:{ports[1]}"
     with ExitStack() as stack:
         with cores(server):
-            start_seconds = stack.enter_context(served(bundle, (ports[0], ports[1], ports[2]), console))
+            start_seconds = stack.enter_context(served(bundle, (ports[0], ports[1], ports[2]), console, "cpu"))
         with cores(callers):
             asyncio.run(ask(url, load, REQUESTS // 4))
             running = processes(ports[1])
