@@ -20,7 +20,7 @@ from ensemble.retrieval.items import Items, Records
 from ensemble.retrieval.popularity import Popularity
 from ensemble.spec import GraphSpec, SpecError
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 PAIRS = "pairs"  # what the text tower reads, within `index/`
 REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`
@@ -118,6 +118,10 @@ class Bundle:
     def repository(self) -> Path:
         """The Triton model repository."""
         return self.root / "model_repository"
+
+    def engine(self, stage: str) -> Path:
+        """The ONNX file of a stage that a CPU runs: what the export wrote, or what was chosen for its speed."""
+        return self.repository / stage / "1" / str(self.manifest["engines"]["cpu"]["chosen"][stage])
 
     @property
     def tokenizer(self) -> Path:

@@ -25,7 +25,7 @@ import typer
 
 from ensemble.bundle import Bundle, BundleError
 from ensemble.engines import check_engines
-from ensemble.spec import Target
+from ensemble.spec import GPU_TARGETS, Target
 
 GLIBC = (2, 35)
 EXIT_TIMEOUT_SECONDS = 30
@@ -65,7 +65,7 @@ class Server:
         self,
         bundle: Path,
         endpoints: Endpoints | None = None,
-        target: Target = "cpu",
+        target: Target = "embedded",
         verbose: bool = False,
     ) -> None:
         check_prerequisites()
@@ -78,9 +78,13 @@ class Server:
             _check_free(self.endpoints.host, port)
         self._backends = tempfile.TemporaryDirectory(prefix="fuserank-backends-")
         compose_backends(Path(self._backends.name))
-        # Triton starts its stubs through a command line split at spaces: it gets a path that has none.
-        repository = Path(self._backends.name) / "bundle" / "model_repository"
-        repository.parent.symlink_to(self.bundle.root, target_is_directory=True)
+        self._models = {stage.name for stage in self.bundle.spec.models(target)} | {"search"}
+        # Links to the target's models alone: Triton would load all that it finds. And Triton starts its stubs through a
+        # command line split at spaces: it gets a path that has none.
+        repository = Path(self._backends.name) / "model_repository"
+        repository.mkdir()
+        for name in self._models:
+            (repository / name).symlink_to(self.bundle.repository / name, target_is_directory=True)
         from pytriton.utils import distribution  # noqa: PLC0415
 
         # pytriton splits the command at spaces, which the environment's folder may hold.
@@ -138,7 +142,6 @@ class Server:
 
     def _stage_processes(self) -> dict[int, str]:
         """The stubs of this server, by process id; a stub's command line names its instance and our backends."""
-        stages = {stage.name for stage in self.bundle.spec.models()}
         found = {}
         for process in psutil.Process().children(recursive=True):
             try:
@@ -146,7 +149,7 @@ class Server:
             except psutil.NoSuchProcess:
                 continue
             # Triton names an instance <stage>_<group>_<number>.
-            names = [word.rsplit("_", 2)[0] for word in line if word.rsplit("_", 2)[0] in stages]
+            names = [word.rsplit("_", 2)[0] for word in line if word.rsplit("_", 2)[0] in self._models]
             if names and any(self._backends.name in word for word in line):
                 found[process.pid] = names[0]
         return found
@@ -253,7 +256,7 @@ def _arguments(repository: Path, backends: Path, endpoints: Endpoints, target: s
         "grpc-port": endpoints.grpc,
         "metrics-address": endpoints.host,
         "metrics-port": endpoints.metrics,
-        "allow-gpu-metrics": target != "cpu",
+        "allow-gpu-metrics": target in GPU_TARGETS,
     }
     for name, value in values.items():
         config[name] = str(value).lower() if isinstance(value, bool) else str(value)
@@ -287,7 +290,7 @@ def serve(
     http_port: Annotated[int, typer.Option(help="KServe v2 over HTTP; health.")] = 8000,
     grpc_port: Annotated[int, typer.Option(help="KServe v2 over gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(help="Prometheus metrics.")] = 8002,
-    target: Annotated[Target, typer.Option(help="Which configurations to use.")] = "cpu",
+    target: Annotated[Target, typer.Option(help="Which configurations to use.")] = "embedded",
     verbose: Annotated[bool, typer.Option(help="Show Triton's log.")] = False,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.

@@ -17,9 +17,12 @@ from ensemble.features import FEATURES, SIGNALS
 from ensemble.sequence import MOMENT
 
 DType = Literal["BYTES", "INT32", "INT64", "FP32"]
-Target = Literal["cpu", "cuda", "tensorrt", "ort_tensorrt"]  # the last: TensorRT inside ONNX Runtime
+# `embedded` runs the whole graph in one process, the others a process a stage; `ort_tensorrt` is TensorRT inside ONNX
+# Runtime.
+Target = Literal["embedded", "cpu", "cuda", "tensorrt", "ort_tensorrt"]
 Clock = Literal["log", "wall"]
-TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt", "ort_tensorrt")
+TARGETS: tuple[Target, ...] = ("embedded", "cpu", "cuda", "tensorrt", "ort_tensorrt")
+GPU_TARGETS: tuple[Target, ...] = ("cuda", "tensorrt", "ort_tensorrt")
 CHANNELS = ("dense", "lexical", "history", "trending", "new", "content", "collaborative", "graph")
 # By kind of request; measured on Complete Journey, see docs/design-notes.md. An export with a log tunes its own.
 CHANNEL_WEIGHTS: Mapping[str, Mapping[str, float]] = {
@@ -234,9 +237,21 @@ class GraphSpec:
             Stage("suggest", "python", SUGGEST_INPUTS, SUGGEST_OUTPUTS, typing, instances=pair, warmups=("prefix",)),
         )
 
-    def models(self) -> tuple[Stage, ...]:
-        """Every model of the repository but the ensemble itself."""
-        return (*self.stages(), *self.companions())
+    def whole(self) -> Stage:
+        """The model `search` where it is no ensemble but runs all stages itself: each instance is the whole graph.
+
+        Two, so that one works while the other waits for its next batch; they share the cores.
+        """
+        queue = Queue(max_size=256, timeout_us=1_000_000)
+        return Stage("search", "python", SEARCH_INPUTS, SEARCH_OUTPUTS, queue, instances=(2, 2))
+
+    def models(self, target: Target) -> tuple[Stage, ...]:
+        """Every model that a target serves, but for the ensemble itself."""
+        if target != "embedded":
+            return (*self.stages(), *self.companions())
+        # `similar` calls these two.
+        called = tuple(stage for stage in self.stages() if stage.name in ("encoder", "retrieve"))
+        return (self.whole(), *called, *self.companions())
 
 
 SEARCH_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("QUERY", "USER_ID", "OPTIONS"))

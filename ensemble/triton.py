@@ -65,8 +65,8 @@ def stage_model(stage_class: type[Stage]) -> type:
             device = f"cuda:{args['model_instance_device_id']}" if gpu else "cpu"
             log_as_json()
             started = time.monotonic()
-            # Triton names the stage's folder: <bundle>/model_repository/<stage>.
-            self._stage = stage_class.open(Path(args["model_repository"]).parent.parent, device)
+            # Triton names the stage's folder, <bundle>/model_repository/<stage>, where the embedded server has a link.
+            self._stage = stage_class.open(Path(args["model_repository"]).resolve().parent.parent, device)
             seconds = round(time.monotonic() - started, 3)
             _LOG.info("a stage has opened its bundle", extra={"stage": stage_class.name, "seconds": seconds})
             self._caches = CacheMetrics(registry(), getattr(self._stage, "caches", {}))

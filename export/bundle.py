@@ -197,6 +197,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
             "precision": settings.precision,
             "text_tower": settings.text_tower,
         },
+        "engines": {"cpu": {"chosen": {"encoder": engine, "ranker": ENGINE_FILES["cpu"]}}},
         "encoder": encoder_report,
         "embedding": embedding,
         "search": search,

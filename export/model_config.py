@@ -8,10 +8,11 @@ from types import MappingProxyType
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from ensemble.spec import SEARCH_INPUTS, SEARCH_OUTPUTS, TARGETS, GraphSpec, Stage, Target, Tensor
+from ensemble.spec import GPU_TARGETS, SEARCH_INPUTS, SEARCH_OUTPUTS, TARGETS, GraphSpec, Stage, Target, Tensor
 from export.engines.buckets import Bucket, buckets, reads_pairs, warmup_file
 
 ENGINE_FILES: Mapping[Target, str] = {
+    "embedded": "model.onnx",
     "cpu": "model.onnx",
     "cuda": "model.fp16.onnx",
     "tensorrt": "model.plan",
@@ -67,15 +68,15 @@ class StageConfig:
         policy.timeout_action = pb.ModelQueuePolicy.REJECT
 
     def _set_instances(self, config: pb.ModelConfig) -> None:
-        on_gpu = self._target != "cpu" and self._stage.on_device
+        on_gpu = self._target in GPU_TARGETS and self._stage.on_device
         kind = pb.ModelInstanceGroup.KIND_GPU if on_gpu else pb.ModelInstanceGroup.KIND_CPU
-        group = config.instance_group.add(count=self._stage.instances[self._target != "cpu"], kind=kind)
+        group = config.instance_group.add(count=self._stage.instances[self._target in GPU_TARGETS], kind=kind)
         if config.backend == "tensorrt":
             # One optimisation profile a bucket: a wide dynamic range is slow (TensorRT#1166).
             group.profile.extend(str(i) for i in range(len(self._buckets)))
 
     def _set_threads(self, config: pb.ModelConfig) -> None:
-        if config.backend == "onnxruntime" and self._target == "cpu":
+        if config.backend == "onnxruntime" and self._target not in GPU_TARGETS:
             # Without spinning, so that idle threads leave the cores to the other stages.
             config.parameters["intra_op_thread_count"].string_value = str(self._stage.threads)
             config.parameters["session.intra_op.allow_spinning"].string_value = "0"
@@ -126,7 +127,7 @@ class StageConfig:
 
     def _warm_batches(self) -> tuple[int, ...]:
         """One request and a full batch; on a CPU no full batch of pairs, whose texts would hold up the start."""
-        return (1,) if reads_pairs(self._stage) and self._target == "cpu" else (1, self._spec.max_batch)
+        return (1,) if reads_pairs(self._stage) and self._target not in GPU_TARGETS else (1, self._spec.max_batch)
 
     @property
     def _buckets(self) -> list[Bucket]:
@@ -175,9 +176,11 @@ def config_files(spec: GraphSpec, engines: EngineFiles = MappingProxyType({})) -
         at start with `--model-config-name`.
     """
     yield "search/config.pbtxt", rendered(ensemble_config(spec))
-    for stage in spec.models():
-        for target in TARGETS:
-            text = rendered(StageConfig(spec, stage, target, engines.get((target, stage.name))).message())
+    for target in TARGETS:
+        for stage in spec.models(target):
+            # What runs in one process of a CPU or in several are the same files.
+            engine = engines.get(("cpu" if target == "embedded" else target, stage.name))
+            text = rendered(StageConfig(spec, stage, target, engine).message())
             yield f"{stage.name}/configs/{target}.pbtxt", text
             if target == "cpu":
                 yield f"{stage.name}/config.pbtxt", text

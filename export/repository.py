@@ -34,7 +34,4 @@ def write_repository(folder: Path, spec: GraphSpec, engines: EngineFiles = Mappi
         target = folder / source.relative_to(CHECKED_IN)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
-    # Triton wants a version folder even where nothing is in it.
-    (folder / "search" / "1").mkdir(parents=True, exist_ok=True)
-    (folder / "search" / "1" / ".keep").touch()
     write_configs(folder, spec, engines)

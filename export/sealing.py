@@ -26,7 +26,7 @@ def check_place(out: Path, force: bool) -> None:
 
 
 def seal(folder: Path, manifest: Mapping[str, Any], known: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
-    """Writes the manifest with every file's hash, and the id, which covers the hashes and the moment.
+    """Writes the manifest with every file's hash, and the id, which covers the hashes, the spec and the moment.
 
     Args:
         folder: The bundle's folder.
@@ -40,7 +40,7 @@ def seal(folder: Path, manifest: Mapping[str, Any], known: Mapping[str, str] = M
     names = {str(path.relative_to(folder)): path for path in paths}
     hashes = {name: known.get(name) or sha256(path) for name, path in names.items()}
     created = manifest["created"]
-    digest = hashlib.sha256(json.dumps([created, hashes], sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([created, manifest.get("spec"), hashes], sort_keys=True).encode()).hexdigest()
     sealed = {"id": f"b-{created[:10].replace('-', '')}-{digest[:8]}", **manifest, "files": hashes}
     (folder / MANIFEST).write_text(json.dumps(sealed, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return sealed

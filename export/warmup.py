@@ -39,6 +39,8 @@ def write_warmup(bundle: Bundle, query: str, user: str) -> None:
         for name, inputs in graph.steps([asked]):
             if name in python:
                 _write(bundle, name, kind, inputs)
+                if name == "preprocess":
+                    _write(bundle, bundle.spec.whole().name, kind, inputs)  # what it gets is what the graph gets
             else:
                 of_engines[name] = inputs  # in the end those of a search with a user
     for stage in bundle.spec.stages():

@@ -11,7 +11,6 @@ from typing import Any
 
 from ensemble.bundle import Bundle
 from ensemble.spec import Target
-from export.encoder import VARIANTS
 from export.model_config import NO_PLANS, EngineFiles, config_files
 from export.sealing import check_place, moved, seal
 
@@ -67,9 +66,6 @@ def engine_files(bundle: Bundle, measured: Mapping[str, Any]) -> EngineFiles:
         measured: The manifest's `engines`.
     """
     files = dict(NO_PLANS)
-    precision = bundle.manifest["inputs"]["precision"]
-    if precision in VARIANTS:
-        files["cpu", "encoder"] = VARIANTS[precision][0]
     targets: dict[Target, Sequence[Target]] = {
         "cpu": ("cpu",),
         "cuda": ("cuda", "ort_tensorrt"),

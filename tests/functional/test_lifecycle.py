@@ -207,10 +207,10 @@ def test_a_dead_stage_ends_the_server_with_its_name(bundle_root: Path, ports: li
             assert serving.stdout is not None
             assert " ready after " in serving.stdout.readline()
             family = psutil.Process(serving.pid).children(recursive=True)
-            next(process for process in family if "finalize_0_0" in process.cmdline()).kill()
+            next(process for process in family if "search_0_0" in process.cmdline()).kill()
             _, err = serving.communicate(timeout=45)
         finally:
             serving.kill()
     assert serving.returncode == 1
-    assert "the process of stage finalize has died" in err
+    assert "the process of stage search has died" in err
     assert_no_traceback(err)

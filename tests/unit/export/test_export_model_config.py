@@ -18,6 +18,7 @@ from export.repository import write_configs, write_repository
 
 CHECKED_IN = Path(model_repository.__file__).parent
 SPEC = GraphSpec()
+BY_STAGE = [target for target in TARGETS if target != "embedded"]  # targets that run a process a stage
 PYTHON = [stage.name for stage in SPEC.stages() if stage.kind == "python"]
 ENGINES = [stage.name for stage in SPEC.stages() if stage.kind == "engine"]
 
@@ -54,7 +55,7 @@ def test_every_configuration_names_its_folder_and_the_specs_largest_batch(name):
 def test_every_stage_has_a_configuration_for_each_target_and_the_default_is_the_cpus(stage):
     texts = dict(config_files(SPEC))
     assert {name.rsplit("/", 1)[-1] for name in texts if name.startswith(f"{stage}/configs/")} == {
-        f"{target}.pbtxt" for target in ("cpu", "cuda", "tensorrt", "ort_tensorrt")
+        f"{target}.pbtxt" for target in TARGETS if stage in {each.name for each in SPEC.models(target)}
     }
     assert texts[f"{stage}/config.pbtxt"] == texts[f"{stage}/configs/cpu.pbtxt"]
 
@@ -75,6 +76,14 @@ def test_every_step_of_the_ensemble_gets_what_an_earlier_one_made_in_the_same_sh
         assert known[tensor.name] == (tensor.data_type, list(tensor.dims))
 
 
+def test_in_one_process_search_has_the_ensembles_interface_and_no_stage_of_its_own_is_loaded_twice():
+    ensemble, whole = CONFIGS["search/config.pbtxt"], CONFIGS["search/configs/embedded.pbtxt"]
+    assert (list(whole.input), list(whole.output)) == (list(ensemble.input), list(ensemble.output))
+    assert whole.backend == "python"
+    assert {sample.name for sample in whole.model_warmup} == set(WARMUPS)
+    assert {each.name for each in SPEC.models("embedded")} == {"search", "encoder", "retrieve", "similar", "suggest"}
+
+
 def test_every_request_input_is_one_fixed_string_so_that_batches_form():
     inputs = CONFIGS["search/config.pbtxt"].input
     assert [tensor.name for tensor in inputs] == ["QUERY", "USER_ID", "OPTIONS"]
@@ -82,7 +91,7 @@ def test_every_request_input_is_one_fixed_string_so_that_batches_form():
     assert not any(tensor.allow_ragged_batch or tensor.optional for tensor in inputs)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", BY_STAGE)
 def test_engines_run_on_the_targets_backend_and_python_stages_stay_python(target):
     for name in ENGINES:
         config = CONFIGS[f"{name}/configs/{target}.pbtxt"]
@@ -94,7 +103,7 @@ def test_engines_run_on_the_targets_backend_and_python_stages_stay_python(target
 
 def test_on_a_gpu_engines_and_index_are_there_and_tokenising_stays_on_the_cpu():
     gpu, cpu = pb.ModelInstanceGroup.KIND_GPU, pb.ModelInstanceGroup.KIND_CPU
-    for target in TARGETS:
+    for target in BY_STAGE:
         kinds = {s.name: CONFIGS[f"{s.name}/configs/{target}.pbtxt"].instance_group[0].kind for s in SPEC.stages()}
         device = cpu if target == "cpu" else gpu
         assert kinds == {
@@ -106,7 +115,7 @@ def test_on_a_gpu_engines_and_index_are_there_and_tokenising_stays_on_the_cpu():
         }
 
 
-@pytest.mark.parametrize("name", [n for n in CONFIGS if not n.startswith("search")])
+@pytest.mark.parametrize("name", [n for n in CONFIGS if n != "search/config.pbtxt"])
 def test_a_full_queue_refuses_at_once_and_an_old_request_is_not_served_late(name):
     policy = CONFIGS[name].dynamic_batching.default_queue_policy
     assert 0 < policy.max_queue_size <= 1_024
@@ -114,7 +123,7 @@ def test_a_full_queue_refuses_at_once_and_an_old_request_is_not_served_late(name
     assert policy.timeout_action == pb.ModelQueuePolicy.REJECT
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", BY_STAGE)
 @pytest.mark.parametrize("name", ENGINES)
 def test_warm_up_covers_each_bucket_of_an_engine_alone_and_in_a_full_batch(name, target):
     config = CONFIGS[f"{name}/configs/{target}.pbtxt"]
@@ -160,7 +169,7 @@ def test_a_bundle_holds_every_warm_up_file_in_the_size_its_configuration_declare
 def test_an_engine_that_reads_pairs_has_a_bucket_for_each_number_of_candidates_and_length_of_pairs():
     spec = replace(SPEC, text_candidates=16, candidate_buckets=(32, 128), pair_buckets=(24, 48, 96))
     configs = parsed(spec)
-    for target in TARGETS:
+    for target in BY_STAGE:
         config = configs[f"ranker/configs/{target}.pbtxt"]
         assert {tensor.name: list(tensor.dims) for tensor in config.input if "PAIR" in tensor.name} == {
             "PAIR_IDS": [16, -1],
@@ -187,10 +196,10 @@ def test_a_change_of_the_spec_reaches_every_configuration_it_concerns():
     assert list(configs["retrieve/config.pbtxt"].input[0].dims) == [768]
     assert {s.inputs["INPUT_IDS"].dims[0] for s in configs["encoder/config.pbtxt"].model_warmup} == {8}
     assert {s.inputs["FEATURES"].dims[0] for s in configs["ranker/config.pbtxt"].model_warmup} == {50}
-    # The INT8 engine is the encoder's, on the CPU alone.
+    # The INT8 engine is the encoder's, on the CPU alone: in one process or in several.
     files = {name: c.default_model_filename for name, c in configs.items() if c.default_model_filename}
     int8 = {name for name, file in files.items() if file == "model.int8.onnx"}
-    assert int8 == {"encoder/config.pbtxt", "encoder/configs/cpu.pbtxt"}
+    assert int8 == {"encoder/config.pbtxt", "encoder/configs/cpu.pbtxt", "encoder/configs/embedded.pbtxt"}
 
 
 def test_a_written_repository_has_every_configuration_and_every_stages_model(tmp_path):
@@ -200,7 +209,7 @@ def test_a_written_repository_has_every_configuration_and_every_stages_model(tmp
     for stage in PYTHON:
         model = Path(stage) / "1" / "model.py"
         assert (tmp_path / "repository" / model).read_bytes() == (CHECKED_IN / model).read_bytes()
-    assert (tmp_path / "repository" / "search" / "1").is_dir()
+    assert (tmp_path / "repository" / "search" / "1" / "model.py").is_file()
 
 
 def test_rewriting_the_configurations_restores_a_file_that_was_edited_by_hand(tmp_path):

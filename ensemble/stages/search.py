@@ -1,0 +1,125 @@
+"""The whole graph as one stage: on a CPU, reaching another process costs more than most stages' own work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from ensemble.backends.session import joined, open_session
+from ensemble.bundle import Bundle
+from ensemble.contract import InvalidRequestError
+from ensemble.observability.search import SearchMetrics
+from ensemble.spec import Stage
+from ensemble.stages.finalize import Finalize
+from ensemble.stages.preprocess import Preprocess
+from ensemble.stages.retrieve import Retrieve
+from ensemble.triton import Tensors, registry
+
+EMBEDDINGS = 8_192  # of queries that are remembered: 12 MB of 384 numbers each
+Answer = Tensors | InvalidRequestError
+
+
+class Search:
+    """Runs every stage of the graph on a batch, one after the other, on the tensors that the ensemble would hand it."""
+
+    name = "search"
+
+    def __init__(self, bundle: Bundle, metrics: SearchMetrics | None = None) -> None:
+        """Opens every stage on one copy of the index, and the engines that the bundle's CPU target names."""
+        self._spec = {stage.name: stage for stage in bundle.spec.stages()}
+        self._preprocess, retrieve = Preprocess(bundle), Retrieve(bundle, "cpu")
+        encoder, ranker = (_Engine(self._spec[name], bundle.engine(name), bundle) for name in ("encoder", "ranker"))
+        remembering = _Remembering(encoder)
+        self._steps: dict[str, Callable[[Sequence[Tensors]], Sequence[Answer]]] = {
+            "encoder": remembering.execute,
+            "retrieve": retrieve.execute,
+            "ranker": ranker.execute,
+            "finalize": Finalize(bundle, metrics).execute,
+        }
+        self.caches = {**retrieve.caches, "embedding": lambda: remembering.looked}
+
+    @classmethod
+    def open(cls, bundle_root: Path, device: str) -> Search:
+        """Loads the index, and checks that the engines are those it was built with; always on the CPU."""
+        del device
+        bundle = Bundle.open(bundle_root, verify=("index/", "model_repository/"))
+        return cls(bundle, SearchMetrics(registry(), bundle.manifest, bundle.reference))
+
+    def execute(self, requests: Sequence[Tensors]) -> list[Answer]:
+        """See `ensemble.triton.Stage`. A request that one stage refuses takes no part in the next."""
+        answers: list[Answer] = list(self._preprocess.execute(requests))
+        for name, step in self._steps.items():
+            wanted = [tensor.name for tensor in self._spec[name].inputs]
+            going = {i: each for i, each in enumerate(answers) if not isinstance(each, InvalidRequestError)}
+            if not going:
+                break
+            out = step([{tensor: each[tensor] for tensor in wanted} for each in going.values()])
+            for (i, known), new in zip(going.items(), out, strict=True):
+                answers[i] = new if isinstance(new, InvalidRequestError) else known | new
+        return answers
+
+
+class _Engine:
+    """An ONNX model, run once for all requests of equal shape."""
+
+    def __init__(self, stage: Stage, path: Path, bundle: Bundle) -> None:
+        self._outputs = [tensor.name for tensor in stage.outputs]
+        # The instances share the cores: each with all of them would only take turns.
+        cores = max(1, (os.cpu_count() or 1) // bundle.spec.whole().instances[0])
+        self._session = open_session(path, {"intra_op_thread_count": str(stage.threads or cores)})
+
+    def run(self, batch: Tensors) -> Tensors:
+        return dict(zip(self._outputs, self._session.run(self._outputs, batch), strict=True))
+
+    def execute(self, requests: Sequence[Tensors]) -> list[Tensors]:
+        alike: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+        for i, tensors in enumerate(requests):
+            alike.setdefault(tuple(array.shape[1:] for array in tensors.values()), []).append(i)
+        out: list[Tensors] = [{} for _ in requests]
+        for mine in alike.values():
+            batch = {name: joined([requests[i][name] for i in mine]) for name in requests[mine[0]]}
+            outputs = self.run(batch)
+            rows = [len(next(iter(requests[i].values()))) for i in mine]
+            for i, start, count in zip(mine, np.cumsum([0, *rows]), rows, strict=False):
+                out[i] = {name: array[start : start + count] for name, array in outputs.items()}
+        return out
+
+
+@dataclass
+class _Looked:
+    """Look-ups so far, see `ensemble.observability.caches.Looked`."""
+
+    hits: int = 0
+    misses: int = 0
+
+
+class _Remembering:
+    """The encoder, asked once for each query: many people ask the same, and no query at all is one of them."""
+
+    def __init__(self, encoder: _Engine) -> None:
+        self._encoder = encoder
+        self._known: LRUCache[bytes, NDArray[np.float32]] = LRUCache(EMBEDDINGS)
+        self.looked = _Looked()
+
+    def execute(self, requests: Sequence[Tensors]) -> list[Tensors]:
+        """The embeddings `[rows, dim]` of each request's tokens."""
+        keys = [[row.tobytes() for row in tensors["INPUT_IDS"]] for tensors in requests]
+        found: dict[bytes, Any] = {key: self._known.get(key) for mine in keys for key in mine}
+        new = {}
+        for mine, tensors in zip(keys, requests, strict=True):
+            for row, key in enumerate(mine):
+                self.looked.hits += found[key] is not None
+                self.looked.misses += found[key] is None
+                if found[key] is None and key not in new:
+                    new[key] = {name: array[row : row + 1] for name, array in tensors.items()}
+        for key, output in zip(new, self._encoder.execute(list(new.values())), strict=True):
+            # A copy of its own: a view would keep the whole batch alive.
+            found[key] = self._known[key] = output["EMBEDDING"][0].copy()
+        return [{"EMBEDDING": np.stack([found[key] for key in mine])} for mine in keys]
