@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import aiohttp
 from rich.console import Console
 
 from peers.closed_loop import closed_loop
@@ -29,56 +30,66 @@ class Trial:
 
     Attributes:
         tuning: The setting.
-        per_second: Answers a second at concurrency 8; 0 where it does not run.
-        p50_ms: At concurrency 1.
+        per_second: Answers a second at concurrency 8, by pairs reranked; empty where it does not run.
+        p50_ms: At concurrency 1, likewise.
         error: Why it does not run.
     """
 
     tuning: Tuning
-    per_second: float
-    p50_ms: float
+    per_second: dict[int, float] = field(default_factory=dict)
+    p50_ms: dict[int, float] = field(default_factory=dict)
     error: str = ""
 
 
 def first_pass(kind: Kind) -> Iterator[Tuning]:
-    """Backends, threads and processes."""
+    """Backends, and threads against processes."""
     for backend in ("torch", "onnx"):
-        for threads in (1, 2):
-            yield Tuning(kind, backend, backend, threads, 1)
+        yield Tuning(kind, backend, backend)
         if kind == "sbert":
-            yield Tuning(kind, backend, backend, 1, 2)  # a process a core
+            yield Tuning(kind, backend, backend, threads=1, workers=2)  # a process a core
+    if kind == "infinity":
+        # Its ONNX engine takes every core, whatever it is told; its torch engine heeds the number of threads.
+        yield Tuning(kind, "torch", "torch", threads=1)
+        yield Tuning(kind, "onnx", "torch")
 
 
-def second_pass(best: Tuning) -> Iterator[Tuning]:
+def second_pass(fastest: Tuning) -> Iterator[Tuning]:
     """Batch sizes and FAISS's index around the best of the first pass."""
-    yield replace(best, batch=8 if best.kind == "infinity" else 1)
-    yield replace(best, batch=64 if best.kind == "infinity" else 4)
-    yield replace(best, index="ivf")
+    for batch in (8, 64) if fastest.kind == "infinity" else (1, 4):
+        yield replace(fastest, batch=batch)
+    yield replace(fastest, index="ivf")
 
 
-def best(trials: Sequence[Trial]) -> Trial:
+def best(trials: Sequence[Trial], rerank: int) -> Trial:
     """The one that answers most.
+
+    Args:
+        trials: Every setting that was tried.
+        rerank: Pairs that are reranked.
 
     Raises:
         PeerError: Where none runs.
     """
-    fastest = max(trials, key=lambda trial: trial.per_second)
-    if not fastest.per_second:
+    usable = [trial for trial in trials if rerank in trial.per_second]
+    if not usable:
         raise PeerError("no setting of the peer runs:\n" + "\n".join(trial.error for trial in trials))
-    return fastest
+    return max(usable, key=lambda trial: trial.per_second[rerank])
 
 
 async def tried(
-    tuning: Tuning, inputs: Path, environments: Path, questions: Sequence[tuple[str, str]], rerank: int, seconds: float
+    tuning: Tuning, inputs: Path, environments: Path, questions: Sequence[tuple[str, str]], seconds: float
 ) -> Trial:
-    """Runs one setting for some seconds at each concurrency."""
+    """Runs one setting for some seconds at each concurrency, first without and then with reranking."""
+    trial = Trial(tuning)
     try:
         async with running(tuning, inputs, environments) as peer:
-            many = await closed_loop(peer.ask, questions, rerank, CONCURRENCY, seconds)
-            one = await closed_loop(peer.ask, questions, rerank, 1, seconds / 2)
-            return Trial(tuning, round(many.per_second, 1), round(one.p50_ms, 2))
-    except (PeerError, ExceptionGroup) as error:
-        return Trial(tuning, 0.0, 0.0, f"{tuning.described()}: {error}")
+            for rerank in (0, RERANK):
+                many = await closed_loop(peer.ask, questions, rerank, CONCURRENCY, seconds)
+                one = await closed_loop(peer.ask, questions, rerank, 1, seconds / 2)
+                trial.per_second[rerank], trial.p50_ms[rerank] = round(many.per_second, 1), round(one.p50_ms, 2)
+    except (PeerError, aiohttp.ClientError, ExceptionGroup) as error:
+        return Trial(tuning, error=f"{tuning.described()}: {error}")
+    return trial
 
 
 async def tune(
@@ -86,27 +97,31 @@ async def tune(
     inputs: Path,
     environments: Path,
     questions: Sequence[tuple[str, str]],
-    rerank: int = RERANK,
-    seconds: float = 4.0,
+    seconds: float = 2.0,
+    done: Callable[[Trial], None] = lambda trial: None,
 ) -> list[Trial]:
     """Tries a peer's settings.
 
     Args:
         kind: Which peer.
-        inputs: What `prepare` has written.
+        inputs: What `prepare` has written, the text tower too.
         environments: The folder of the peers' virtual environments.
         questions: Queries and users.
-        rerank: Pairs that the cross-encoder reads; 0 only searches.
         seconds: Of each trial at concurrency 8; half of it at 1.
+        done: Told of each trial.
 
     Returns:
         Every trial; `best` takes the fastest.
     """
     trials: list[Trial] = []
-    for tuning in first_pass(kind):
-        trials.append(await tried(tuning, inputs, environments, questions, rerank, seconds))
-    for tuning in second_pass(best(trials).tuning):
-        trials.append(await tried(tuning, inputs, environments, questions, rerank, seconds))
+
+    async def each(tunings: Iterator[Tuning]) -> None:
+        for tuning in tunings:
+            trials.append(await tried(tuning, inputs, environments, questions, seconds))
+            done(trials[-1])
+
+    await each(first_pass(kind))
+    await each(second_pass(best(trials, RERANK).tuning))
     return trials
 
 
@@ -116,24 +131,25 @@ def main() -> None:
     parser.add_argument("--inputs", type=Path, required=True)
     parser.add_argument("--environments", type=Path, required=True)
     parser.add_argument("--questions", type=Path, required=True, help="JSON: a list of [query, user]")
-    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     questions = [(query, user) for query, user in json.loads(arguments.questions.read_text("utf-8"))]
     console = Console(width=160)
+
+    def show(trial: Trial) -> None:
+        measured = " ".join(f"[{r}] {v}/s {trial.p50_ms[r]} ms" for r, v in trial.per_second.items())
+        console.print(f"{measured}: {trial.tuning.described()} {trial.error}", markup=False, highlight=False)
+
     chosen = {}
     kinds: tuple[Kind, ...] = ("infinity", "sbert")
     for kind in kinds:
-        for name, rerank in (("search", 0), ("rerank", RERANK)):
-            trials = asyncio.run(
-                tune(kind, arguments.inputs, arguments.environments, questions, rerank, arguments.seconds)
-            )
-            for trial in trials:
-                console.print(
-                    f"{name} {trial.per_second}/s, {trial.p50_ms} ms: {trial.tuning.described()} {trial.error}"
-                )
-            chosen[f"{kind}_{name}"] = asdict(best(trials))
-            arguments.out.write_text(json.dumps(chosen, indent=2), "utf-8")
+        trials = asyncio.run(
+            tune(kind, arguments.inputs, arguments.environments, questions, arguments.seconds, done=show)
+        )
+        for rerank in (0, RERANK):
+            chosen[f"{kind}_{rerank}"] = asdict(best(trials, rerank))
+        arguments.out.write_text(json.dumps(chosen, indent=2), "utf-8")
 
 
 if __name__ == "__main__":

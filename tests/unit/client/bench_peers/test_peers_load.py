@@ -67,15 +67,16 @@ async def test_an_error_reaches_all_that_were_joined_and_none_after() -> None:
     assert await batcher.submit(2) == 2
 
 
-def test_the_setting_that_answers_most_is_kept() -> None:
-    slow, fast = Tuning("sbert", threads=1), Tuning("sbert", threads=2)
+def test_the_setting_that_answers_most_is_kept_by_pairs_reranked() -> None:
+    scans, reads = Tuning("sbert", threads=1), Tuning("sbert", threads=2)
+    trials = [Trial(scans, {0: 90.0, 16: 5.0}), Trial(reads, {0: 80.0, 16: 9.0}), Trial(Tuning("sbert"), error="no")]
 
-    assert best([Trial(slow, 10.0, 5.0), Trial(fast, 20.0, 9.0)]).tuning == fast
+    assert (best(trials, 0).tuning, best(trials, 16).tuning) == (scans, reads)
 
 
 def test_where_no_setting_runs_every_reason_is_named() -> None:
     with pytest.raises(PeerError, match="first\nsecond"):
-        best([Trial(Tuning("sbert"), 0.0, 0.0, "first"), Trial(Tuning("sbert"), 0.0, 0.0, "second")])
+        best([Trial(Tuning("sbert"), error="first"), Trial(Tuning("sbert"), error="second")], 16)
 
 
 async def test_a_process_that_ends_before_it_is_ready_is_named_with_its_log() -> None:
