@@ -156,6 +156,4 @@ def _options(threads: int) -> Any:
     options.intra_op_num_threads = threads
     # A thread that spins takes a core from the other processes; our own graph does without as well.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Encoder and tower have threads of their own: those of the one must not spin on the cores that the other needs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
