@@ -1,0 +1,96 @@
+"""What our own graph does under load: each function measures one thing once, for a round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from fuserank import Client
+from fuserank.load.perf_analyzer import Point, Sweep, measure
+from fuserank.load.program import PerfAnalyzerError, Program
+
+from load.open_loop import Plan, run
+from load.questions import Load
+
+DEADLINE_MS = 500
+REFUSED_WITHIN_MS = 10.0
+OVERLOAD, SHARE_OF_PEAK = 2.0, 0.7
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A running server and what it is asked.
+
+    Attributes:
+        name: Prefix of its figures.
+        url: Triton's gRPC address.
+        inputs: perf_analyzer's file of requests.
+        load: The same requests, for the open loop.
+        program: perf_analyzer.
+        seconds: Of one window; perf_analyzer takes three.
+    """
+
+    name: str
+    url: str
+    inputs: Path
+    load: Load
+    program: Program
+    seconds: float
+
+    def sweep(self, loads: Sequence[float]) -> list[Point]:
+        """Throughput and latency at each concurrency."""
+        return measure(self.program, self.url, self.inputs, Sweep(loads, seconds=self.seconds))
+
+    def variants(self, concurrency: float) -> dict[str, Point]:
+        """Plain gRPC, shared memory and one stream, at one concurrency."""
+        at: dict[str, Any] = {"loads": [concurrency], "seconds": self.seconds}
+        ways: dict[str, Any] = {"plain": {}, "shared_memory": {"shared_memory": True}, "streaming": {"streaming": True}}
+        found = {}
+        for name, way in ways.items():
+            # Not every server takes every way: one that fails is left out of the table.
+            with suppress(PerfAnalyzerError):
+                found[name] = measure(self.program, self.url, self.inputs, Sweep(**at, **way))[0]
+        return found
+
+    def saturated(self, concurrency: float) -> Mapping[str, float]:
+        """Throughput at the concurrency where it is highest."""
+        return {f"{self.name}_throughput": self.sweep([concurrency])[0].throughput}
+
+    def alone(self) -> Mapping[str, float]:
+        """Median latency of one request at a time."""
+        (point,) = self.sweep([1])
+        return {f"{self.name}_p50_ms": point.p50_ms, f"{self.name}_p99_ms": point.p99_ms}
+
+    def steady(self, peak: float) -> Mapping[str, float]:
+        """Latency at 70 % of the peak rate, arrivals as a Poisson process."""
+        outcome = run(Plan(self.url, self.load.rows(), peak * SHARE_OF_PEAK, 4 * self.seconds))
+        return {"steady_p50_ms": outcome.percentile(50), "steady_p99_ms": outcome.percentile(99)}
+
+    def overloaded(self, peak: float) -> Mapping[str, float]:
+        """Goodput at twice the peak rate, as a share of the peak."""
+        rows = self.load.rows(options=f'{{"deadline_ms":{DEADLINE_MS}}}')
+        outcome = run(Plan(self.url, rows, peak * OVERLOAD, 4 * self.seconds))
+        return {
+            "goodput_at_2x": outcome.goodput(DEADLINE_MS) / peak,
+            "refused_in_time_at_2x": outcome.refused_within(REFUSED_WITHIN_MS),
+            "sender_late_ms_at_2x": outcome.late_ms,
+        }
+
+    def stage_ms(self, count: int = 50) -> dict[str, float]:
+        """Milliseconds of each stage by the replies' own account, one request at a time; means."""
+        total: dict[str, float] = {}
+        with Client(self.url) as client:
+            for query, user in list(zip(self.load.queries, self.load.users, strict=True))[:count]:
+                for stage, microseconds in client.search(query, user).status.microseconds.items():
+                    total[stage] = total.get(stage, 0.0) + microseconds / 1e3 / count
+        return {stage: round(ms, 3) for stage, ms in total.items()}
+
+
+def memory(process: psutil.Process) -> tuple[int, int]:
+    """Bytes of a process and its children: shared pages counted once (PSS), and counted for each (RSS)."""
+    full = [each.memory_full_info() for each in (process, *process.children(recursive=True))]
+    return sum(each.pss for each in full), sum(each.rss for each in full)

@@ -1,0 +1,76 @@
+"""The peers in the same rounds: started once, asked in their turns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from peers.closed_loop import closed_loop
+from peers.peer import HttpPeer, Kind, Tuning, running
+
+CONCURRENCY, RERANK = 8, 16
+KINDS: tuple[Kind, ...] = ("infinity", "sbert")
+
+
+@dataclass(frozen=True)
+class PeersFolder:
+    """What `make bench-peers` and the tuning have left."""
+
+    root: Path
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to compare with."""
+        return (self.root / "inputs" / "vectors.npy").exists() and all((self.root / kind).is_dir() for kind in KINDS)
+
+    def tuning(self, kind: Kind, rerank: int) -> Tuning:
+        """The tuned settings, or those that a peer comes with."""
+        path = self.root / "tuning.json"
+        known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        found = known.get(f"{kind}_{rerank}")
+        return Tuning(**found["tuning"]) if found else Tuning(kind)
+
+
+class Theirs:
+    """Runs peers on an event loop of their own, as a context manager.
+
+    Args:
+        folder: Where they are.
+        questions: Queries and users.
+        seconds: Of one measurement.
+    """
+
+    def __init__(self, folder: PeersFolder, questions: Sequence[tuple[str, str]], seconds: float) -> None:
+        self._folder, self._questions, self._seconds = folder, questions, seconds
+        self._runner, self._open = asyncio.Runner(), AsyncExitStack()
+        self.running: dict[str, tuple[HttpPeer, int]] = {}
+
+    def start(self, kind: Kind, rerank: int) -> None:
+        """Starts a peer with the settings that suit it best with or without reranking."""
+        tuning = self._folder.tuning(kind, rerank)
+        peer = self._runner.run(
+            self._open.enter_async_context(running(tuning, self._folder.root / "inputs", self._folder.root))
+        )
+        self.running[f"{kind}_{rerank}"] = (peer, rerank)
+
+    def probe(self, name: str) -> Mapping[str, float]:
+        """Throughput at concurrency 8 and median latency at 1."""
+        peer, rerank = self.running[name]
+        many = self._runner.run(closed_loop(peer.ask, self._questions, rerank, CONCURRENCY, self._seconds))
+        one = self._runner.run(closed_loop(peer.ask, self._questions, rerank, 1, self._seconds))
+        return {f"{name}_throughput": many.per_second, f"{name}_p50_ms": one.p50_ms}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.run(self._open.aclose())
+        self._runner.close()
