@@ -12,7 +12,7 @@ PEERS := build/peers
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble model_repository -name '*.py' ! -name server.py)
 
-.PHONY: help demo serve eval bench-retrieval bench-replica bench-peers engines gpu-check test lint format lock reports clean
+.PHONY: help demo serve eval bench-retrieval bench-replica bench bench-quick bench-peers engines gpu-check test lint format lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -33,6 +33,12 @@ bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousan
 
 bench-replica: $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
 	@$(BIN)/python client/bench/bench_replica.py --bundle $(BUNDLE) --shop $(SHOP)
+
+bench: $(BUNDLE)/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
+	@$(BIN)/python client/bench/bench.py --bundle $(BUNDLE) --shop $(SHOP)
+
+bench-quick: $(BUNDLE)/manifest.json ## what got slower since the last committed report, in 90 s; warns only
+	@$(BIN)/python client/bench/bench.py --bundle $(BUNDLE) --shop $(SHOP) --quick
 
 bench-peers: $(PEERS)/infinity/.ready $(PEERS)/sbert/.ready ## environments of the stacks that we are compared with, about 2 GB each
 
