@@ -1,200 +1,220 @@
-"""What a GPU should do with a bundle, on paper: bytes and FLOPs a request, milliseconds, requests/s, the bottleneck.
+"""What a GPU should give, on paper: bytes and FLOPs of a request from a bundle's own engines, against a device's roofs.
 
-The roofline model (Williams et al. 2009): a step takes as long as its arithmetic or its memory traffic, whichever is
-longer. Weights are read once a batch, all else once a request. Hold it against reality with `make bench` on the GPU.
+For each engine, every matrix product is counted at the shapes of a bucket. A stage takes the longest of three times:
+its FLOPs at the tensor cores' peak, its bytes at the memory's peak, and its kernels' launches. The first two are
+bounds that no program beats (Williams, Waterman and Patterson, CACM 2009); the third is an assumption, named below.
+Run alone it prints the table for a bundle.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
-from ensemble.bundle import Bundle
+import numpy as np
+import onnx
+import onnxruntime as ort
+from rich.console import Console
+from rich.table import Table
 
-FP16 = 2  # bytes
-FEATURE_BYTES = 4
-# What well-written kernels reach of the datasheet's figures; small matrices reach less. Assumed, to be measured.
-COMPUTE_SHARE, MEMORY_SHARE = 0.5, 0.8
-# A layer is about ten kernels, each some microseconds to launch; a CUDA graph launches them all at once.
-KERNELS_A_LAYER, LAUNCH_SECONDS, GRAPH_LAUNCH_SECONDS = 10, 3e-6, 10e-6
+HALF, SINGLE = 2, 4  # bytes a number
+# A small kernel's launch from a stream. In a CUDA graph it is nearer to 1 us; a kernel of a few us hides neither.
+LAUNCH_US = 3.0
+# ONNX Runtime and TensorRT fuse a layer's pointwise nodes into its products: about two kernels a product are left.
+KERNELS_PER_PRODUCT = 2
+RETRIEVAL_KERNELS = 3  # the product, the choice of the best, and their gathering
 
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU's datasheet.
-
-    Attributes:
-        fp16_flops: FLOP/s of its tensor cores in FP16 without sparsity.
-        bandwidth: Bytes/s of its memory.
-    """
+    """A GPU as its datasheet has it; FLOPs are dense, half of what NVIDIA prints with sparsity."""
 
     name: str
-    fp16_flops: float
-    bandwidth: float
+    flops: float  # a second, FP16 on tensor cores
+    bandwidth: float  # bytes a second
     source: str
 
 
-DEVICES: Mapping[str, Device] = {
-    "h100": Device(
-        "H100 SXM", 989.4e12, 3.35e12, "NVIDIA H100 Tensor Core GPU datasheet, half its figure with sparsity"
+DEVICES = (
+    Device(
+        "H100 SXM", 989.5e12, 3.35e12, "NVIDIA H100 Tensor Core GPU datasheet: 1,979 TFLOPS with sparsity, 3.35 TB/s"
     ),
-    "l4": Device("L4", 121e12, 300e9, "NVIDIA L4 Tensor Core GPU datasheet, half its figure with sparsity"),
-}
+    Device("L4", 121e12, 300e9, "NVIDIA L4 Tensor Core GPU datasheet: 242 TFLOPS with sparsity, 300 GB/s"),
+)
 
 
 @dataclass(frozen=True)
-class Network:
-    """A network and what it reads in one request.
+class Work:
+    """What a stage does for a batch of requests."""
 
-    Attributes:
-        parameters: In matrix products; a table of embeddings is only looked up.
-        layers: With attention.
-        hidden: Width of a layer.
-        rows: Sequences, or candidates, a request.
-        tokens: Of a row; 1 for what is no sequence.
-    """
-
-    parameters: int
-    layers: int
-    hidden: int
-    rows: int
-    tokens: int
-
-    @property
-    def flops(self) -> float:
-        """Of a request: two a parameter and token, and attention's two products, each 2 tokens^2 hidden a layer."""
-        attention = 4 * self.layers * self.tokens**2 * self.hidden
-        return float(self.rows * (2 * self.parameters * self.tokens + attention))
-
-    @property
-    def weight_bytes(self) -> float:
-        """Read once a batch."""
-        return float(FP16 * self.parameters)
-
-    @property
-    def activation_bytes(self) -> float:
-        """Of a request: about ten tensors of a layer written and read again."""
-        return float(2 * 10 * FP16 * self.rows * self.tokens * self.hidden * max(1, self.layers))
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a request on a device.
-
-    Attributes:
-        flops: Of a request.
-        shared_bytes: Read once a batch.
-        own_bytes: Read and written for each request.
-        layers: Which are launched one after the other.
-    """
-
+    stage: str
     flops: float
-    shared_bytes: float
-    own_bytes: float
-    layers: int
+    bytes: float  # read and written once: weights, and what goes in and out
+    kernels: int
 
-    def seconds(self, device: Device, batch: int) -> tuple[float, float]:
-        """Arithmetic's and memory's time of a batch."""
-        arithmetic = batch * self.flops / (device.fp16_flops * COMPUTE_SHARE)
-        memory = (self.shared_bytes + batch * self.own_bytes) / (device.bandwidth * MEMORY_SHARE)
-        return arithmetic, memory
-
-
-def network_step(network: Network) -> Step:
-    """A network's step."""
-    return Step(network.flops, network.weight_bytes, network.activation_bytes, network.layers)
+    def milliseconds(self, device: Device) -> dict[str, float]:
+        """The stage's time under each roof alone."""
+        return {
+            "compute": self.flops / device.flops * 1e3,
+            "memory": self.bytes / device.bandwidth * 1e3,
+            "launches": self.kernels * LAUNCH_US / 1e3,
+        }
 
 
-def retrieval_step(vectors: int, dim: int) -> Step:
-    """Exact search over FP16 vectors: every vector once a batch, and each request's scores."""
-    return Step(2.0 * vectors * dim, float(FP16 * vectors * dim), 2.0 * FEATURE_BYTES * vectors, 1)
+@dataclass(frozen=True)
+class Expected:
+    """What a device should give for a batch, engines and retrieval alone."""
+
+    device: str
+    batch: int
+    milliseconds: float  # of the whole batch, stages one after the other
+    bottleneck: str  # stage and roof that take most of it
+
+    @property
+    def requests_per_second(self) -> float:
+        """Of one instance of each stage, nothing overlapped."""
+        return self.batch / self.milliseconds * 1e3
 
 
-def estimate(steps: Mapping[str, Step], device: Device, batch: int, cuda_graphs: bool = True) -> dict[str, Any]:
-    """Expected figures of a batch.
+def expected(works: Sequence[Work], device: Device, batch: int) -> Expected:
+    """Adds the stages of a batch.
 
     Args:
-        steps: By name, one after the other.
-        device: Where.
+        works: The stages' work for the whole batch.
+        device: Whose roofs hold.
         batch: Requests.
-        cuda_graphs: Whether a step is launched at once or kernel by kernel.
     """
-    times: dict[str, float] = {}
-    limits: dict[str, str] = {}
-    for name, step in steps.items():
-        arithmetic, memory = step.seconds(device, batch)
-        launch = GRAPH_LAUNCH_SECONDS if cuda_graphs else max(1, step.layers) * KERNELS_A_LAYER * LAUNCH_SECONDS
-        # Launching goes on while the device works: the longer of the two is what is waited for.
-        parts = {"arithmetic": arithmetic, "memory": memory, "launching": launch}
-        limits[name] = max(parts, key=lambda part: parts[part])
-        times[name] = parts[limits[name]]
-    slowest = max(times, key=lambda name: times[name])
-    total = sum(times.values())
-    return {
-        "device": device.name,
-        "batch": batch,
-        "ms": round(total * 1e3, 4),
-        "requests_per_second": round(batch / total, 1),
-        "bottleneck": f"{slowest}: {limits[slowest]}",
-        "step_us": {name: round(seconds * 1e6, 2) for name, seconds in times.items()},
-    }
+    slowest = {}
+    for work in works:
+        roof, time = max(work.milliseconds(device).items(), key=lambda each: each[1])
+        slowest[f"{work.stage}: {roof}"] = time
+    return Expected(device.name, batch, sum(slowest.values()), max(slowest, key=lambda name: slowest[name]))
 
 
-def bundle_steps(bundle: Bundle, tokens: int = 16, pair_tokens: int = 64) -> dict[str, Step]:
-    """The steps of a bundle's request, sizes read from its engines and its index.
+def engine_work(stage: str, model: Any, sizes: Mapping[str, int], batch: int, bytes_each: int = HALF) -> Work:
+    """Counts an engine's matrix products.
 
     Args:
-        bundle: The bundle.
-        tokens: Length bucket of the query.
-        pair_tokens: Length bucket of a pair, where there is a text tower.
+        stage: The stage's name.
+        model: The ONNX model.
+        sizes: A value for each of its inputs' named dimensions, but for `batch`.
+        batch: Requests.
+        bytes_each: Of a weight, an input and an output.
+
+    Raises:
+        ValueError: Where a named dimension has no size.
     """
-    spec, dense = bundle.spec, bundle.manifest["search"]["dense"]
-    encoder, encoder_layers = _sizes(bundle.repository / "encoder" / "1" / "model.onnx")
-    ranker, ranker_layers = _sizes(bundle.repository / "ranker" / "1" / "model.onnx")
-    dim = spec.embedding_dim
-    pairs = spec.text_candidates
-    network = Network(ranker, ranker_layers, dim, pairs, pair_tokens) if pairs else None
-    scoring = network or Network(ranker, 0, spec.events, spec.candidates, 1)
-    return {
-        "encoder": network_step(Network(encoder, encoder_layers, dim, 1, tokens)),
-        "retrieve": retrieval_step(int(dense["vectors"]), dim),
-        "ranker": network_step(scoring),
-    }
+    products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
+    feeds = {each.name: _zeros(each, sizes) for each in model.graph.input}
+    results = [each.name for each in model.graph.output]
+    shapes = _shapes(model, feeds, [name for node in products for name in (node.input[0], node.output[0])] + results)
+    flops = sum(_product_flops(node, shapes) for node in products)
+    gathered = {node.input[0] for node in model.graph.node if node.op_type == "Gather"}  # tables: a few rows are read
+    weights = sum(prod(each.dims) for each in model.graph.initializer if each.name not in gathered)
+    passed = sum(array.size for array in feeds.values()) + sum(prod(shapes[name]) for name in results)
+    moved = (weights + batch * passed) * bytes_each
+    return Work(stage, batch * flops, moved, KERNELS_PER_PRODUCT * len(products))
 
 
-def _sizes(path: Path) -> tuple[int, int]:
-    """Parameters of an engine's matrix products, and its attention layers (one softmax each)."""
-    import onnx  # noqa: PLC0415  an extra of the export, which wrote the engine
+def retrieval_work(vectors: int, dim: int, batch: int) -> Work:
+    """Exact fp16 search: all vectors are read once a batch, the scores are written and read again."""
+    flops = 2.0 * batch * vectors * dim
+    return Work("retrieve", flops, vectors * dim * HALF + 2 * batch * vectors * SINGLE, RETRIEVAL_KERNELS)
 
-    graph = onnx.load(str(path)).graph
-    weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    multiplied = {name for node in graph.node if node.op_type in ("MatMul", "Gemm") for name in node.input}
-    parameters = 0
-    for name, dims in weights.items():
-        if name in multiplied and len(dims) == 2:
-            parameters += dims[0] * dims[1]
-    return parameters, sum(node.op_type == "Softmax" for node in graph.node)
+
+def bundle_work(folder: Path, batch: int) -> list[Work]:
+    """A request with a query of the shortest bucket and the usual candidates.
+
+    Args:
+        folder: The bundle.
+        batch: Requests.
+    """
+    spec = json.loads((folder / "manifest.json").read_text("utf-8"))["spec"]
+    # The first bucket of pairs is that of requests without any.
+    pairs = next((size for size in spec["pair_buckets"] if size > 1), 1)
+    encoder, ranker = (
+        onnx.load(folder / "model_repository" / stage / "1" / "model.onnx") for stage in ("encoder", "ranker")
+    )
+    vectors = np.load(folder / "index" / "vectors.npy", mmap_mode="r").shape
+    return [
+        engine_work("encoder", encoder, {"length": min(spec["length_buckets"])}, batch),
+        retrieval_work(vectors[0], vectors[1], batch),
+        engine_work("ranker", ranker, {"candidates": spec["candidates"], "length": pairs}, batch),
+    ]
+
+
+def table(folder: Path, batches: Sequence[int], measured: Mapping[int, float] | None = None) -> Table:
+    """Expected figures of each device and batch, beside measured ms a batch where there are any."""
+    shown = Table("device", "batch", "ms", "requests/s", "bottleneck", "MFLOP a request", "MB a batch", "measured ms")
+    for batch in batches:
+        works = bundle_work(folder, batch)
+        flops, moved = (sum(getattr(work, name) for work in works) for name in ("flops", "bytes"))
+        for device in DEVICES:
+            is_expected = expected(works, device, batch)
+            real = (measured or {}).get(batch)
+            shown.add_row(
+                device.name,
+                str(batch),
+                f"{is_expected.milliseconds:.3f}",
+                f"{is_expected.requests_per_second:,.0f}",
+                is_expected.bottleneck,
+                f"{flops / batch / 1e6:,.1f}",
+                f"{moved / 1e6:,.1f}",
+                "" if real is None else f"{real:.3f}",
+            )
+    return shown
+
+
+def _zeros(described: Any, sizes: Mapping[str, int]) -> Any:
+    """An input of one request."""
+    shape = []
+    for dim in described.type.tensor_type.shape.dim:
+        if dim.dim_param and dim.dim_param != "batch" and dim.dim_param not in sizes:
+            raise ValueError(f"{described.name}: no size is known for the dimension {dim.dim_param!r}")
+        shape.append(1 if dim.dim_param == "batch" else sizes[dim.dim_param] if dim.dim_param else dim.dim_value)
+    return np.zeros(shape, onnx.helper.tensor_dtype_to_np_dtype(described.type.tensor_type.elem_type))
+
+
+def _shapes(model: Any, feeds: Mapping[str, Any], names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes that tensors really have: ONNX's own inference loses them where an engine computes with shapes."""
+    fixed = {each.name: tuple(each.dims) for each in model.graph.initializer}
+    fixed |= {name: array.shape for name, array in feeds.items()}
+    known = {each.name for each in model.graph.output}
+    wanted = [name for name in dict.fromkeys(names) if name not in fixed]
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in known)
+    options = ort.SessionOptions()
+    # Fusing would take away the very tensors that are asked for.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    arrays = session.run(wanted, dict(feeds))
+    return fixed | {name: array.shape for name, array in zip(wanted, arrays, strict=True)}
+
+
+def _product_flops(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> float:
+    turned = any(each.name == "transA" and each.i for each in node.attribute)
+    return 2.0 * prod(shapes[node.output[0]]) * shapes[node.input[0]][-2 if turned else -1]
 
 
 def main() -> None:
-    """Prints what each device should do with a bundle."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, default=Path("build/demo"))
-    parser.add_argument("--device", choices=[*DEVICES, "all"], default="all")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 32])
-    given = parser.parse_args()
-    steps = bundle_steps(Bundle.open(given.bundle))
-    chosen = [device for name, device in DEVICES.items() if given.device in (name, "all")]
-    found = {
-        "steps": {name: asdict(step) for name, step in steps.items()},
-        "expected": [estimate(steps, device, batch) for device in chosen for batch in given.batch],
-        "sources": {device.name: device.source for device in chosen},
-    }
-    print(json.dumps(found, indent=2))  # noqa: T201  the command's answer
+    """Prints what each device should give for a bundle."""
+    parser = argparse.ArgumentParser(description="What a GPU should give, on paper.")
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32])
+    arguments = parser.parse_args()
+    console = Console(width=max(130, Console().width))
+    console.print(table(arguments.bundle, arguments.batch))
+    for device in DEVICES:
+        console.print(f"{device.name}: {device.source}", highlight=False)
+    console.print(
+        f"{LAUNCH_US:g} us a launch, {KERNELS_PER_PRODUCT} kernels a matrix product: assumptions", highlight=False
+    )
 
 
 if __name__ == "__main__":

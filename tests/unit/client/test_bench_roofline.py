@@ -3,40 +3,63 @@
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "client" / "bench"))  # as for a script of that folder
 
-from roofline import COMPUTE_SHARE, MEMORY_SHARE, Device, Network, Step, estimate, network_step, retrieval_step
-
-TOY = Device("toy", fp16_flops=1e12 / COMPUTE_SHARE, bandwidth=1e9 / MEMORY_SHARE, source="none")
+from roofline import LAUNCH_US, Device, Work, engine_work, expected, retrieval_work
 
 
-def test_a_networks_flops_are_its_products_and_its_attention():
-    network = Network(parameters=1_000, layers=2, hidden=8, rows=3, tokens=4)
-    # 3 x (2 x 1000 x 4 + 4 x 2 x 16 x 8)
-    assert network.flops == 3 * (8_000 + 1_024)
-    assert network.weight_bytes == 2_000
+def small_engine():
+    """Rows of a table of 100 x 8, times 8 x 3, times their own transpose."""
+    nodes = [
+        helper.make_node("Gather", ["table", "IDS"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "weight"], ["low"]),
+        helper.make_node("Transpose", ["low"], ["turned"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["low", "turned"], ["OUT"]),
+    ]
+    weights = {"table": np.ones((100, 8), np.float32), "weight": np.ones((8, 3), np.float32)}
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("IDS", TensorProto.INT64, ["batch", "length"])],
+        [helper.make_tensor_value_info("OUT", TensorProto.FLOAT, ["batch", "length", "length"])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.checker.check_model(model)
+    return model
 
 
-def test_retrieval_reads_every_vector_once_a_batch():
-    step = retrieval_step(vectors=1_000, dim=10)
-    assert (step.flops, step.shared_bytes, step.own_bytes) == (20_000, 20_000, 8_000)
-    arithmetic, memory = step.seconds(TOY, batch=4)
-    assert arithmetic == pytest.approx(80_000 / 1e12)
-    assert memory == pytest.approx((20_000 + 32_000) / 1e9)
+def test_an_engine_counts_its_products_and_not_the_table_that_it_only_looks_up_in():
+    work = engine_work("small", small_engine(), {"length": 5}, batch=4)
+    assert work.flops == 4 * (2 * 5 * 8 * 3 + 2 * 5 * 3 * 5)
+    assert work.bytes == 2 * (8 * 3 + 4 * (5 + 5 * 5))  # the weight once a batch, ids and the result for each request
+    assert work.kernels == 4
 
 
-def test_the_longer_of_arithmetic_and_memory_is_the_bottleneck():
-    steps = {"slow": Step(1e9, 0, 1e7, 1), "quick": Step(1e3, 1e3, 0, 1)}
-    found = estimate(steps, TOY, batch=2)
-    # slow: 2e9 / 1e12 = 2 ms of arithmetic, 2e7 / 1e9 = 20 ms of memory; quick is launched in 10 us
-    assert found["bottleneck"] == "slow: memory"
-    assert found["ms"] == pytest.approx(20.01)
-    assert found["requests_per_second"] == pytest.approx(2 / 0.02001, rel=1e-3)
+def test_a_dimension_without_a_size_is_named():
+    with pytest.raises(ValueError, match="IDS: no size is known for the dimension 'length'"):
+        engine_work("small", small_engine(), {}, batch=1)
 
 
-def test_without_cuda_graphs_small_networks_wait_for_their_launches():
-    steps = {"small": network_step(Network(1_000, layers=6, hidden=8, rows=1, tokens=4))}
-    assert estimate(steps, TOY, 1, cuda_graphs=False)["step_us"]["small"] == pytest.approx(6 * 10 * 3)
-    assert estimate(steps, TOY, 1)["step_us"]["small"] < 180
+def test_retrieval_reads_the_vectors_once_a_batch():
+    one, many = retrieval_work(1_000, 64, 1), retrieval_work(1_000, 64, 10)
+    assert (one.flops, one.bytes) == (128_000, 128_000 + 8_000)
+    assert (many.flops, many.bytes) == (1_280_000, 128_000 + 80_000)
+
+
+def test_each_stage_takes_its_longest_roof_and_the_stages_add_up():
+    device = Device("d", flops=1e12, bandwidth=1e9, source="")
+    works = [Work("a", flops=5e9, bytes=1e6, kernels=10), Work("b", flops=1e9, bytes=3e6, kernels=10)]
+    found = expected(works, device, batch=4)
+    assert found.milliseconds == pytest.approx(5 + 3)  # a computes 5 ms, b reads 3 ms
+    assert found.requests_per_second == pytest.approx(500)
+    assert found.bottleneck == "a: compute"
+    busy = expected([Work("c", 1.0, 1.0, kernels=1_000)], device, batch=1)
+    assert busy.milliseconds == pytest.approx(LAUNCH_US)
+    assert busy.bottleneck == "c: launches"
