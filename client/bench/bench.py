@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -19,10 +18,10 @@ import psutil
 from bench_report import COMPARED, MEANINGS, plots, slower, tables
 from ceiling import Bare, Ceiling, copy_gigabytes_per_second, dense_bytes, engine_feeds
 from demo import free_ports, served
-from fuserank.load.perf_analyzer import Point, write_inputs
+from fuserank.load.perf_analyzer import Point
 from fuserank.load.program import find
 from load.ours import Ours, memory
-from load.questions import Load
+from load.questions import ShopQuestions
 from load.rounds import Probe, interleaved, ratios, summary
 from load.theirs import KINDS, RERANK, PeersFolder, Theirs
 from report import REPORTS, merge_report
@@ -46,7 +45,8 @@ class Run:
 
     def __init__(self, given: argparse.Namespace, console: Console) -> None:
         self._given, self._console = given, console
-        self._load = Load.of_shop(given.shop)
+        self._shop = ShopQuestions.read(given.shop)
+        self._load = self._shop.draw(repeats="none")
         self._seconds = 0.5 if given.quick else 1.2
         self._rounds = 2 if given.quick else 5
         self._open = ExitStack()
@@ -58,8 +58,6 @@ class Run:
     def measure(self) -> None:
         """Starts everything, measures in rounds, and stops everything."""
         with self._open:
-            folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="fuserank-bench-")))
-            inputs = write_inputs(folder / "requests.json", self._load.rows())
             mains = [
                 bundle for bundle in (self._given.tower, self._given.bundle) if (bundle / "manifest.json").exists()
             ]
@@ -67,7 +65,7 @@ class Run:
                 (WITH_TOWER if Bundle.open(path).spec.text_candidates else PLAIN): path for path in dict.fromkeys(mains)
             }
             main = WITH_TOWER if WITH_TOWER in servers else PLAIN
-            ours = {name: self._serve(name, path, inputs) for name, path in servers.items()}
+            ours = {name: self._serve(name, path) for name, path in servers.items()}
             self.bundle_id = Bundle.open(servers[main]).manifest["id"]
             ceiling, bare = self._ceiling(servers[main])
             peaks = {name: self._peak(each) for name, each in ours.items()}
@@ -78,13 +76,13 @@ class Run:
             if not self._given.quick:
                 self._variants(ours[main], peaks[main][0])
 
-    def _serve(self, name: str, bundle: Path, inputs: Path) -> Ours:
+    def _serve(self, name: str, bundle: Path) -> Ours:
         http, grpc, metrics = free_ports(3)
         before = {each.pid for each in psutil.Process().children()}
         seconds = self._open.enter_context(served(bundle, (http, grpc, metrics), self._console))
         url = f"127.0.0.1:{grpc}"
         (server,) = [each for each in psutil.Process().children() if each.pid not in before]
-        own = Ours(name, url, inputs, self._load, find(PROGRAM), self._seconds)
+        own = Ours(name, url, self._shop, find(PROGRAM), self._seconds)
         own.sweep([8])  # warms caches and touches the memory that it works in
         pss, rss = memory(server)
         self.figures |= {f"start_seconds_{name}": round(seconds, 2), f"resident_bytes_{name}": pss}

@@ -2,58 +2,63 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 from fuserank import Client
-from fuserank.load.perf_analyzer import Point, Sweep, measure
+from fuserank.load.perf_analyzer import Point, Sweep, measure, write_inputs
 from fuserank.load.program import PerfAnalyzerError, Program
 
 from load.open_loop import Plan, run
-from load.questions import Load
+from load.questions import SEED, Load, Repeats, ShopQuestions
 
+ASKED_AT_MOST = 6_000  # in one measurement; beyond them the first ones would come again
 DEADLINE_MS = 500
 REFUSED_WITHIN_MS = 10.0
 OVERLOAD, SHARE_OF_PEAK = 2.0, 0.7
 
 
-@dataclass(frozen=True)
 class Ours:
-    """A running server and what it is asked.
+    """A running server and what it is asked: each measurement new questions, since it remembers queries.
 
-    Attributes:
+    Args:
         name: Prefix of its figures.
         url: Triton's gRPC address.
-        inputs: perf_analyzer's file of requests.
-        load: The same requests, for the open loop.
+        shop: Whence questions are drawn.
         program: perf_analyzer.
         seconds: Of one window; perf_analyzer takes three.
     """
 
-    name: str
-    url: str
-    inputs: Path
-    load: Load
-    program: Program
-    seconds: float
+    def __init__(self, name: str, url: str, shop: ShopQuestions, program: Program, seconds: float) -> None:
+        self.name, self._url, self._shop, self._program, self._seconds = name, url, shop, program, seconds
+        self._drawn = 0
 
-    def sweep(self, loads: Sequence[float]) -> list[Point]:
-        """Throughput and latency at each concurrency."""
-        return measure(self.program, self.url, self.inputs, Sweep(loads, seconds=self.seconds))
+    def load(self, count: int = ASKED_AT_MOST, repeats: Repeats = "none") -> Load:
+        """The next questions."""
+        self._drawn += 1
+        return self._shop.draw(count, repeats, SEED + self._drawn)
+
+    def sweep(self, loads: Sequence[float], repeats: Repeats = "none", **way: Any) -> list[Point]:
+        """Throughput and latency at each load; `way` as `Sweep` takes it."""
+        points = []
+        with tempfile.TemporaryDirectory(prefix="fuserank-load-") as folder:
+            for load in loads:
+                inputs = write_inputs(Path(folder) / "requests.json", self.load(repeats=repeats).rows())
+                points += measure(self._program, self._url, inputs, Sweep([load], seconds=self._seconds, **way))
+        return points
 
     def variants(self, concurrency: float) -> dict[str, Point]:
-        """Plain gRPC, shared memory and one stream, at one concurrency."""
-        at: dict[str, Any] = {"loads": [concurrency], "seconds": self.seconds}
+        """At one concurrency: plain gRPC, shared memory, one stream, and queries that repeat as people's do."""
         ways: dict[str, Any] = {"plain": {}, "shared_memory": {"shared_memory": True}, "streaming": {"streaming": True}}
         found = {}
-        for name, way in ways.items():
+        for name, way in {**ways, "zipf": {"repeats": "zipf"}}.items():
             # Not every server takes every way: one that fails is left out of the table.
             with suppress(PerfAnalyzerError):
-                found[name] = measure(self.program, self.url, self.inputs, Sweep(**at, **way))[0]
+                found[name] = self.sweep([concurrency], **way)[0]
         return found
 
     def saturated(self, concurrency: float) -> Mapping[str, float]:
@@ -67,13 +72,13 @@ class Ours:
 
     def steady(self, peak: float) -> Mapping[str, float]:
         """Latency at 70 % of the peak rate, arrivals as a Poisson process."""
-        outcome = run(Plan(self.url, self.load.rows(), peak * SHARE_OF_PEAK, 4 * self.seconds))
+        outcome = run(Plan(self._url, self.load().rows(), peak * SHARE_OF_PEAK, 4 * self._seconds))
         return {"steady_p50_ms": outcome.percentile(50), "steady_p99_ms": outcome.percentile(99)}
 
     def overloaded(self, peak: float) -> Mapping[str, float]:
         """Goodput at twice the peak rate, as a share of the peak."""
-        rows = self.load.rows(options=f'{{"deadline_ms":{DEADLINE_MS}}}')
-        outcome = run(Plan(self.url, rows, peak * OVERLOAD, 4 * self.seconds))
+        rows = self.load().rows(options=f'{{"deadline_ms":{DEADLINE_MS}}}')
+        outcome = run(Plan(self._url, rows, peak * OVERLOAD, 4 * self._seconds))
         return {
             "goodput_at_2x": outcome.goodput(DEADLINE_MS) / peak,
             "refused_in_time_at_2x": outcome.refused_within(REFUSED_WITHIN_MS),
@@ -83,8 +88,8 @@ class Ours:
     def stage_ms(self, count: int = 50) -> dict[str, float]:
         """Milliseconds of each stage by the replies' own account, one request at a time; means."""
         total: dict[str, float] = {}
-        with Client(self.url) as client:
-            for query, user in list(zip(self.load.queries, self.load.users, strict=True))[:count]:
+        with Client(self._url) as client:
+            for query, user, _ in self.load(count).rows():
                 for stage, microseconds in client.search(query, user).status.microseconds.items():
                     total[stage] = total.get(stage, 0.0) + microseconds / 1e3 / count
         return {stage: round(ms, 3) for stage, ms in total.items()}

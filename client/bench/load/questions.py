@@ -1,4 +1,4 @@
-"""Real questions of a shop: words of its product types and titles, households that bought."""
+"""Real questions of a shop: product types that were asked for, households that bought."""
 
 from __future__ import annotations
 
@@ -11,46 +11,74 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 SEED = 7
-QUESTIONS = 4_000
+QUESTIONS = 1_000
 # Of the frequencies of queries in web search logs: the n-th is asked 1/n^exponent as often (Baeza-Yates et al. 2007).
 ZIPF_EXPONENT = 0.8
 Kind = Literal["query", "user", "both"]
+# How queries repeat: `none` joins a type and a title's first words, so that hardly any was asked before and nothing
+# that a server remembers helps; `even` draws all types alike; `zipf` asks few often and most seldom, as real logs do.
+Repeats = Literal["none", "even", "zipf"]
 
 
 @dataclass(frozen=True)
 class Load:
-    """Pairs of a query and a user, in the order in which they are asked.
-
-    No query comes twice unless that is asked for: the server remembers the embeddings of queries, and would be measured
-    without its encoder.
-    """
+    """Pairs of a query and a user, in the order in which they are asked."""
 
     queries: list[str]
     users: list[str]
 
     @classmethod
-    def of_shop(cls, folder: Path, zipf: bool = False, count: int = QUESTIONS) -> Load:
-        """Draws pairs of the shop's own product types, beginnings of titles and households, seeded.
-
-        Args:
-            folder: Of `catalog.parquet` and `interactions.parquet`.
-            zipf: Few queries are asked often and most seldom, as in real logs; else each once.
-            count: How many pairs at most.
-        """
-        catalog = pq.read_table(folder / "catalog.parquet", columns=["product_type", "title"]).to_pydict()
-        users = pq.read_table(folder / "interactions.parquet", columns=["user_id"]).column(0).unique().to_pylist()
-        draw = np.random.default_rng(SEED)
-        types = {str(each).lower() for each in catalog["product_type"] if each}
-        words = {" ".join(str(each).lower().replace(",", "").split()[:3]) for each in catalog["title"]}
-        queries = [str(each) for each in draw.permutation(sorted(types | words))[:count]]
-        if zipf:
-            queries = [str(each) for each in draw.choice(queries, len(queries), p=zipf_weights(len(queries), draw))]
-        return cls(queries, [str(each) for each in draw.choice(sorted(str(user) for user in users), len(queries))])
+    def of_shop(cls, folder: Path) -> Load:
+        """Draws pairs of the shop's own product types and households, seeded."""
+        return ShopQuestions.read(folder).draw()
 
     def rows(self, kind: Kind = "both", options: str = "{}") -> list[tuple[str, str, str]]:
         """Requests as they go on the wire: query, user, options."""
         pairs = zip(self.queries, self.users, strict=True)
         return [(query * (kind != "user"), user * (kind != "query"), options) for query, user in pairs]
+
+
+@dataclass(frozen=True)
+class ShopQuestions:
+    """What a shop's questions are drawn from, each sorted: product types, titles' first words, households."""
+
+    types: list[str]
+    words: list[str]
+    users: list[str]
+
+    @classmethod
+    def read(cls, folder: Path) -> ShopQuestions:
+        """Reads `catalog.parquet` and `interactions.parquet`."""
+        types, titles, users = (
+            {
+                str(each)
+                for each in pq.read_table(folder / f"{table}.parquet", columns=[column])[0].unique().to_pylist()
+                if each
+            }
+            for table, column in (
+                ("catalog", "product_type"),
+                ("catalog", "title"),
+                ("interactions", "user_id"),
+            )
+        )
+        words = {" ".join(title.lower().replace(",", "").split()[:2]) for title in titles}
+        return cls(sorted({each.lower() for each in types}), sorted(words), sorted(users))
+
+    def draw(self, count: int = QUESTIONS, repeats: Repeats = "even", seed: int = SEED) -> Load:
+        """Draws pairs; the same ones for the same seed.
+
+        Args:
+            count: How many pairs.
+            repeats: How queries repeat.
+            seed: Of the draw.
+        """
+        draw = np.random.default_rng(seed)
+        weights = zipf_weights(len(self.types), np.random.default_rng(SEED)) if repeats == "zipf" else None
+        queries = [str(each) for each in draw.choice(self.types, count, p=weights)]
+        users = [str(each) for each in draw.choice(self.users, count)]
+        if repeats == "none":
+            queries = [f"{kind} {words}" for kind, words in zip(queries, draw.choice(self.words, count), strict=True)]
+        return Load(queries, users)
 
 
 def zipf_weights(count: int, draw: np.random.Generator) -> NDArray[np.float64]:

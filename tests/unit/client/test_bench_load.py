@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[3] / "client" / "bench"))  # as for a script of that folder
 
 from load.open_loop import Outcome, arrivals, message
-from load.questions import Load, zipf_weights
+from load.questions import Load, ShopQuestions, zipf_weights
 
 
 def test_requests_are_due_at_the_rate_and_the_same_each_time():
@@ -53,3 +53,15 @@ def test_with_zipf_few_queries_are_asked_often():
     assert weights.sum() == pytest.approx(1)
     assert np.sort(weights)[::-1][:10].sum() > 0.1  # of all equally often asked, ten would be a hundredth
     assert weights.argmax() != 0  # the frequent ones are not the first by the alphabet
+
+
+def test_questions_repeat_as_asked_for():
+    shop = ShopQuestions([f"type {n}" for n in range(50)], [f"word {n}" for n in range(200)], ["7", "8"])
+    fresh, even, often = (shop.draw(1_000, repeats) for repeats in ("none", "even", "zipf"))
+    assert fresh == shop.draw(1_000, "none")
+    assert fresh != shop.draw(1_000, "none", seed=8)
+    assert len(set(fresh.queries)) > 900
+    assert set(even.queries) <= set(shop.types)
+    top = [max(load.queries.count(query) for query in set(load.queries)) for load in (even, often)]
+    assert top[1] > 2 * top[0]
+    assert set(fresh.users) == {"7", "8"}
