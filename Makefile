@@ -34,7 +34,7 @@ bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousan
 bench-replica: $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
 	@$(BIN)/python client/bench/bench_replica.py --bundle $(BUNDLE) --shop $(SHOP)
 
-bench: $(BUNDLE)/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
+bench: $(BUNDLE)/manifest.json build/bench/items-10k/manifest.json build/bench/items-1m/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
 	@$(BIN)/python client/bench/bench.py --bundle $(BUNDLE) --shop $(SHOP)
 
 bench-quick: $(BUNDLE)/manifest.json ## what got slower since the last committed report, in 90 s; warns only
@@ -86,6 +86,12 @@ $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
 		--text-template '{title} | {category}' --out $(BUNDLE) --force
 
 # Their libraries are older than ours, so each has an environment of its own; it is made anew when its pins change.
+build/bench/items-10k/manifest.json: ITEMS := 10000
+build/bench/items-1m/manifest.json: ITEMS := 1000000
+build/bench/items-%/manifest.json: $(BUNDLE)/manifest.json client/bench/load/sizes.py
+	@mkdir -p build/bench && rm -rf build/bench/items-$*
+	@PYTHONPATH=client/bench $(BIN)/python -m load.sizes --bundle $(BUNDLE) --shop $(SHOP) --items $(ITEMS) --out $(@D)
+
 $(PEERS)/%/.ready: client/bench/peers/requirements-%.txt
 	@rm -rf $(@D)
 	@$(PYTHON) -m venv $(@D)

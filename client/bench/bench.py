@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import roofline
 from bench_report import COMPARED, MEANINGS, plots, slower, tables
 from ceiling import Bare, Ceiling, copy_gigabytes_per_second, dense_bytes, engine_feeds
 from demo import free_ports, served
@@ -33,6 +34,8 @@ PROGRAM = Path("build/perf_analyzer")
 COMMITTED = Path("docs/reports/bench.json")
 SWEEP, QUICK_SWEEP = (1, 2, 4, 8, 16, 32), (8, 32)
 PLAIN, WITH_TOWER = "plain", "tower"
+TARGETS = {"cpu": "embedded", "cuda": "cuda"}
+SIZES = ("10k", "1m")  # as `load/sizes.py` writes them beside the bundle with a tower
 
 
 class Run:
@@ -69,7 +72,7 @@ class Run:
             self.bundle_id = Bundle.open(servers[main]).manifest["id"]
             ceiling, bare = self._ceiling(servers[main])
             peaks = {name: self._peak(each) for name, each in ours.items()}
-            probes = self._probes(ours, peaks, main, bare, ceiling)
+            probes = self._probes(ours, peaks, main, bare, ceiling) | self._sizes()
             measured = interleaved(probes, self._rounds, self._tell)
             self._conclude(measured, main)
             self.stage_ms = ours[main].stage_ms()
@@ -79,7 +82,9 @@ class Run:
     def _serve(self, name: str, bundle: Path) -> Ours:
         http, grpc, metrics = free_ports(3)
         before = {each.pid for each in psutil.Process().children()}
-        seconds = self._open.enter_context(served(bundle, (http, grpc, metrics), self._console))
+        seconds = self._open.enter_context(
+            served(bundle, (http, grpc, metrics), self._console, TARGETS[self._given.device])
+        )
         url = f"127.0.0.1:{grpc}"
         (server,) = [each for each in psutil.Process().children() if each.pid not in before]
         own = Ours(name, url, self._shop, find(PROGRAM), self._seconds)
@@ -137,6 +142,13 @@ class Run:
             probes[name] = lambda name=name: theirs.probe(name)  # type: ignore[misc]
         return probes
 
+    def _sizes(self) -> dict[str, Probe]:
+        """One request at a time at each size of the catalogue; none in a quick run."""
+        folders = {size: self._given.tower.parent / f"items-{size}" for size in SIZES}
+        if self._given.quick or not all((folder / "manifest.json").exists() for folder in folders.values()):
+            return {}
+        return {f"items {size}": self._serve(f"items_{size}", folder).alone for size, folder in folders.items()}
+
     def _conclude(self, found: dict[str, list[float]], main: str) -> None:
         ours, p50 = found[f"{main}_throughput"], found[f"{main}_p50_ms"]
         overhead = [whole - bare for whole, bare in zip(p50, found["raw_model_ms"], strict=True)]
@@ -152,7 +164,8 @@ class Run:
             self.figures |= summary(name, values, digits=2) if name not in self.figures else {}
         for name in ("start_seconds", "resident_bytes", "resident_bytes_rss"):
             self.figures[name] = self.figures[f"{name}_{main}"]
-        self.figures["p50_ratio_1m_to_10k"] = None
+        small, large = (found.get(f"items_{size}_p50_ms", []) for size in SIZES)
+        self.figures |= summary("p50_ratio_1m_to_10k", ratios(large, small))
 
     def _against(self, found: dict[str, list[float]], name: str, mine: str, theirs: str, better: Any) -> None:
         """A ratio to the better peer, by the median of its rounds."""
@@ -179,6 +192,7 @@ def main() -> None:
     parser.add_argument("--tower", type=Path, default=Path("build/bench/bundle"), help="with one, where there is one")
     parser.add_argument("--shop", type=Path, default=Path("build/complete-journey"))
     parser.add_argument("--peers", type=Path, default=Path("build/peers"))
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: what is expected stands beside")
     parser.add_argument("--quick", action="store_true", help="ratios only, against the last committed report")
     given = parser.parse_args()
     console = Console(width=max(110, Console().width))
@@ -189,6 +203,11 @@ def main() -> None:
         for line in slower(before, run.figures) or ["nothing got slower beyond its interval"]:
             console.print(line, highlight=False)
         return
+    if given.device == "cuda":
+        # Of one batch at the concurrency of each point: what the server's batches really hold stands in its metrics.
+        batch_ms = {int(point.load): point.p50_ms for point in run.sweeps.get(WITH_TOWER, run.sweeps.get(PLAIN, []))}
+        main_bundle = given.tower if WITH_TOWER in run.sweeps else given.bundle
+        console.print(roofline.table(main_bundle, list(batch_ms), batch_ms))
     path = merge_report(
         "bench", "speed", run.bundle_id, run.figures, MEANINGS, plots(run), tables(run.figures, run.sweeps)
     )
