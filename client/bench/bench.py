@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -29,12 +30,13 @@ from report import REPORTS, merge_report
 from rich.console import Console
 
 from ensemble.bundle import Bundle
+from ensemble.spec import Target
 
 PROGRAM = Path("build/perf_analyzer")
 COMMITTED = Path("docs/reports/bench.json")
 SWEEP, QUICK_SWEEP = (1, 2, 4, 8, 16, 32), (8, 32)
 PLAIN, WITH_TOWER = "plain", "tower"
-TARGETS = {"cpu": "embedded", "cuda": "cuda"}
+TARGETS: Mapping[str, Target] = {"cpu": "embedded", "cuda": "cuda"}
 SIZES = ("10k", "1m")  # as `load/sizes.py` writes them beside the bundle with a tower
 
 
