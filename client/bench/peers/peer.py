@@ -97,7 +97,6 @@ async def running(tuning: Tuning, inputs: Path, environments: Path) -> AsyncIter
     settings: dict[str, Any] = {"inputs": str(inputs), "index": tuning.index}
     with ExitStack() as stack:
         processes = []
-        # The name and not the address: Infinity's own client of models must not look for them in a hub.
         threads = {"OMP_NUM_THREADS": str(tuning.threads), "MKL_NUM_THREADS": str(tuning.threads)}
         if tuning.kind == "infinity":
             port = free_port()
@@ -107,6 +106,8 @@ async def running(tuning: Tuning, inputs: Path, environments: Path) -> AsyncIter
             processes.append(stack.enter_context(started(command, {**threads, **cache, "DO_NOT_TRACK": "1"})))
             await healthy(processes[-1], f"{settings['infinity']}/health")
         else:
+            # FAISS and torch bring an OpenMP each: the threads of the one must not spin on the cores of the other.
+            threads["OMP_WAIT_POLICY"] = "passive"
             settings |= {"backend": tuning.encoder, "threads": tuning.threads, "batch": tuning.batch}
         port = free_port()
         command = [str(binaries / "python"), "-m", "uvicorn", "app:create", "--factory", "--app-dir", str(ENDPOINT)]
