@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from rich.console import Console
@@ -20,6 +21,7 @@ from peers.closed_loop import closed_loop
 from peers.peer import Kind, Tuning, running
 from peers.process import PeerError
 
+KINDS: tuple[Kind, ...] = ("infinity", "sbert")
 CONCURRENCY = 8
 RERANK = 16
 
@@ -126,11 +128,12 @@ async def tune(
 
 
 def main() -> None:
-    """Tries both peers' settings, with and without reranking, and writes the best."""
+    """Tries the peers' settings, with and without reranking, and writes all of them and the best."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=Path, required=True)
     parser.add_argument("--environments", type=Path, required=True)
     parser.add_argument("--questions", type=Path, required=True, help="JSON: a list of [query, user]")
+    parser.add_argument("--peer", choices=KINDS, action="append", help="only this one; the file keeps the other's")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -141,14 +144,14 @@ def main() -> None:
         measured = " ".join(f"[{r}] {v}/s {trial.p50_ms[r]} ms" for r, v in trial.per_second.items())
         console.print(f"{measured}: {trial.tuning.described()} {trial.error}", markup=False, highlight=False)
 
-    chosen = {}
-    kinds: tuple[Kind, ...] = ("infinity", "sbert")
-    for kind in kinds:
+    chosen: dict[str, Any] = json.loads(arguments.out.read_text("utf-8")) if arguments.out.exists() else {}
+    for kind in arguments.peer or KINDS:
         trials = asyncio.run(
             tune(kind, arguments.inputs, arguments.environments, questions, arguments.seconds, done=show)
         )
         for rerank in (0, RERANK):
             chosen[f"{kind}_{rerank}"] = asdict(best(trials, rerank))
+        chosen[f"{kind}_trials"] = [asdict(trial) for trial in trials]
         arguments.out.write_text(json.dumps(chosen, indent=2), "utf-8")
 
 
