@@ -93,11 +93,13 @@ def measure_latency(url: str, bundle: Bundle, load: Load) -> dict[str, Any]:
     """
     client = Client(url)
     engines = _engines(bundle)
-    asked = list(zip(load.queries, load.users, strict=True))[:BLOCK]
     graph = LocalGraph(bundle, engines)
-    inputs = [_engine_inputs(graph, query, user) for query, user in track(asked, "taking inputs", transient=True)]
     whole, raw, stages = [], [], []
     for block in track(range(1 + BLOCKS), "measuring latency", transient=True):
+        # New questions in each: the server remembers the embeddings of queries.
+        mine = slice(block * BLOCK, (block + 1) * BLOCK)
+        asked = list(zip(load.queries[mine], load.users[mine], strict=True))
+        inputs = [_engine_inputs(graph, query, user) for query, user in asked]
         answers = [_timed(partial(client.search, query, user)) for query, user in asked]
         alone = [_timed(partial(_run_alone, engines, feeds)) for feeds in inputs]
         if block:  # the first one warms both
@@ -149,7 +151,7 @@ def measure_batching(url: str, load: Load) -> dict[str, float]:
 
             async def caller(number: int) -> None:
                 for i in range(PER_WORKER):
-                    at = (number * PER_WORKER + i) % 1_000
+                    at = -1 - number * PER_WORKER - i  # from the end: the others have been asked
                     await client.search(load.queries[at], load.users[at])
 
             started = time.monotonic()
