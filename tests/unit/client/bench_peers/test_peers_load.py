@@ -13,7 +13,7 @@ from peers.closed_loop import closed_loop
 from peers.peer import Tuning
 from peers.process import PeerError, healthy, started
 from peers.staged import items, request
-from peers.tune import Trial, best
+from peers.tune import Trial, best, better
 
 
 async def test_as_many_callers_ask_at_once_as_were_wished() -> None:
@@ -72,6 +72,15 @@ def test_the_setting_that_answers_most_is_kept_by_pairs_reranked() -> None:
     trials = [Trial(scans, {0: 90.0, 16: 5.0}), Trial(reads, {0: 80.0, 16: 9.0}), Trial(Tuning("sbert"), error="no")]
 
     assert (best(trials, 0).tuning, best(trials, 16).tuning) == (scans, reads)
+
+
+def test_a_setting_tried_twice_counts_by_its_better_figures() -> None:
+    tuning = Tuning("sbert")
+
+    assert better(Trial(tuning, {0: 9.0}, {0: 3.0}), Trial(tuning, {0: 8.0}, {0: 2.0})) == Trial(
+        tuning, {0: 9.0}, {0: 2.0}
+    )
+    assert better(Trial(tuning, error="busy"), Trial(tuning, {0: 8.0}, {0: 2.0})).per_second == {0: 8.0}
 
 
 def test_where_no_setting_runs_every_reason_is_named() -> None:
