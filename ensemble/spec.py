@@ -117,7 +117,7 @@ class GraphSpec:
     """
 
     embedding_dim: int = 384
-    length_buckets: tuple[int, ...] = (16, 32, 64, 128)
+    length_buckets: tuple[int, ...] = (8, 16, 32, 64, 128)
     candidate_buckets: tuple[int, ...] = (32, 64, 128, 256)
     candidates: int = 128
     events: int = 32

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -197,6 +199,8 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: what is expected stands beside")
     parser.add_argument("--quick", action="store_true", help="ratios only, against the last committed report")
     given = parser.parse_args()
+    # As an exception, so that what was started is stopped.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(f"ended by signal {number}"))
     console = Console(width=max(110, Console().width))
     run = Run(given, console)
     run.measure()
