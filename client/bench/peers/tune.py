@@ -58,7 +58,7 @@ def first_pass(kind: Kind) -> Iterator[Tuning]:
 
 def second_pass(fastest: Tuning) -> Iterator[Tuning]:
     """Batch sizes and FAISS's index around the best of the first pass."""
-    for batch in (8, 64) if fastest.kind == "infinity" else (1, 4):
+    for batch in (8, 64) if fastest.kind == "infinity" else (2, 8):
         yield replace(fastest, batch=batch)
     yield replace(fastest, index="ivf")
 
