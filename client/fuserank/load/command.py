@@ -40,7 +40,9 @@ def bench(
     except (ValueError, OSError) as error:
         typer.echo(f"fuserank bench: {error}", err=True)
         raise typer.Exit(2) from None
-    sweep = Sweep(loads, "request_rate" if rate else "concurrency", seconds, 3, 999, shared_memory, streaming)
+    sweep = Sweep(
+        loads, "request_rate" if rate else "concurrency", seconds, shared_memory=shared_memory, streaming=streaming
+    )
     try:
         with tempfile.TemporaryDirectory(prefix="fuserank-load-") as folder:
             inputs = write_inputs(Path(folder) / "requests.json", [(query, user, "{}") for query, user in rows])

@@ -73,7 +73,8 @@ class Sweep:
         kind: Closed loop or open loop; perf_analyzer stops where requests fail, so that rates stay below saturation.
         seconds: Of one window.
         windows: Tried at most; three that agree are averaged.
-        stability: Percent by which windows may differ.
+        stability: Percent by which windows may differ. Beyond it perf_analyzer would write nothing: by default the
+            first three are taken, and whoever needs the spread measures in rounds.
         shared_memory: Tensors travel through system shared memory.
         streaming: Requests and replies go over one gRPC stream.
     """
@@ -81,8 +82,8 @@ class Sweep:
     loads: Sequence[float]
     kind: Kind = "concurrency"
     seconds: float = 2.0
-    windows: int = 4
-    stability: int = 15
+    windows: int = 6
+    stability: int = 999
     shared_memory: bool = False
     streaming: bool = False
 
