@@ -206,6 +206,12 @@ def main() -> None:
     run.measure()
     if given.quick:
         before = json.loads(COMMITTED.read_text("utf-8")) if COMMITTED.exists() else {}
+        known = [name for name in (*COMPARED, "raw_model_ms") if run.figures.get(name) is not None]
+        for name in known:
+            console.print(f"{name} {run.figures[name]} ({run.figures[f'{name}_low']} to {run.figures[f'{name}_high']})")
+        if not before:
+            console.print(f"{COMMITTED}: not there; nothing to compare with")
+            return
         for line in slower(before, run.figures) or ["nothing got slower beyond its interval"]:
             console.print(line, highlight=False)
         return
