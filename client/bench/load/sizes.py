@@ -129,7 +129,8 @@ def write_resized(bundle: Path, shop: Path, wanted: int, out: Path, progress: Pr
         search = write_search(partial / "index", indexed, log, stock, vectors, spec, SEED, progress)
         for name in ("tokenizer.json", REFERENCE):
             shutil.copyfile(bundle / "index" / name, partial / "index" / name)
-        shutil.copytree(bundle / "model_repository", partial / "model_repository")
+        compiled = shutil.ignore_patterns("__pycache__")  # of this machine's Python, and changing while it is served
+        shutil.copytree(bundle / "model_repository", partial / "model_repository", ignore=compiled)
         counts = {"items": wanted, "texts": len(indexed.texts), "events": len(log)}
         changed = {"counts": {**manifest["counts"], **counts}, "search": {**manifest["search"], **search}}
         kept = {key: value for key, value in manifest.items() if key not in ("id", "files")}
