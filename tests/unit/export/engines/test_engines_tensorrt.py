@@ -63,7 +63,7 @@ def test_within_a_profile_only_the_batch_varies(stage):
 def test_shapes_between_the_buckets_fit_none_and_are_to_be_padded():
     found = profiles(SPEC, STAGES[0])
     feed = {name: np.zeros((1, 17)) for name in ("INPUT_IDS", "ATTENTION_MASK")}
-    with pytest.raises(EngineError, match="fit no profile of 16, 32, 64, 128; pad them"):
+    with pytest.raises(EngineError, match="fit no profile of 8, 16, 32, 64, 128; pad them"):
         profile_of(found, feed)
 
 
