@@ -38,16 +38,15 @@ bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousan
 bench-replica: $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
 	@$(BIN)/python client/bench/bench_replica.py --bundle $(BUNDLE) --shop $(SHOP)
 
-bench: $(BUNDLE)/manifest.json build/bench/bundle/manifest.json build/bench/items-10k/manifest.json build/bench/items-1m/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
-	@$(BIN)/python client/bench/bench.py --bundle $(BUNDLE) --shop $(SHOP)
+bench: build/demo-engines/manifest.json build/bench/bundle/manifest.json build/bench/items-10k/manifest.json build/bench/items-1m/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
+	@$(BIN)/python client/bench/bench.py --bundle build/demo-engines --shop $(SHOP)
 
-bench-quick: $(BUNDLE)/manifest.json ## what got slower since the last committed report, in 90 s; warns only
-	@$(BIN)/python client/bench/bench.py --bundle $(BUNDLE) --shop $(SHOP) --quick
+bench-quick: build/demo-engines/manifest.json ## what got slower since the last committed report, in 90 s; warns only
+	@$(BIN)/python client/bench/bench.py --bundle build/demo-engines --shop $(SHOP) --quick
 
 bench-peers: $(PEERS)/tuning.json ## the stacks that `make bench` compares with: about 2 GB of environments, and their best settings
 
-engines: $(BUNDLE)/manifest.json ## the demo's engines in every precision of a CPU, held to FP32's ranking
-	@$(BIN)/python -m export engines --bundle $(BUNDLE) --out build/demo-engines --target cpu --force
+engines: build/demo-engines/manifest.json ## the demo's engines in every precision of a CPU, held to FP32's ranking
 
 gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; docs/gpu.md says what each step prints
 	@tools/gpu-check.sh $(BIN) $(BUNDLE) build
@@ -87,6 +86,9 @@ $(SHOP)/interactions.parquet: $(READY) export/adapters/complete_journey.py expor
 $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
 	@$(BIN)/python -m export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
 		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --out $(BUNDLE) --force
+
+build/demo-engines/manifest.json: $(BUNDLE)/manifest.json
+	@$(BIN)/python -m export engines --bundle $(BUNDLE) --out build/demo-engines --target cpu --force
 
 # Few queries and cases: its weights are for measuring how long they take, not how well they rank.
 $(TOWER)/training.json: $(SHOP)/interactions.parquet

@@ -12,7 +12,8 @@ from typing import Any
 from report import REPORTS
 
 COMMITTED = Path("docs/reports")
-QUOTED = ("retrieval", "relevance", "replica", "demo")
+# A figure that two reports name is the later one's.
+QUOTED = ("bench", "retrieval", "relevance", "replica", "demo")
 NOT_MEASURED = ("not measured", "未测量")
 START, END = "<!-- figures -->", "<!-- /figures -->"
 # Each line: English, Chinese, value; braces name figures of the reports.
@@ -114,6 +115,28 @@ LINES = (
         "{dense_bytes_per_item_1m:.0f} bytes an item",
         "recall@100 {dense_recall_at_100_1m:.3f}，吞吐为精确检索的 {dense_speedup_vs_exact_1m:.0f} 倍，"
         "每件 {dense_bytes_per_item_1m:.0f} 字节",
+    ),
+    (
+        "Search only, against the better peer in the same run",
+        "仅搜索，与同一次运行中较快的方案相比",
+        "{plain_throughput:.0f} requests/s, {search_only_vs_peer} times its ({search_only_vs_peer_low} to "
+        "{search_only_vs_peer_high})",
+        "{plain_throughput:.0f} 请求/秒，为其 {search_only_vs_peer} 倍（{search_only_vs_peer_low} 至 "
+        "{search_only_vs_peer_high}）",
+    ),
+    (
+        "… with a text tower that reads 16 pairs",
+        "…加上读 16 对文本的文本塔",
+        "{tower_throughput:.0f} requests/s, {throughput_vs_peer} times its ({throughput_vs_peer_low} to "
+        "{throughput_vs_peer_high}); p50 {p50_vs_peer} of its",
+        "{tower_throughput:.0f} 请求/秒，为其 {throughput_vs_peer} 倍（{throughput_vs_peer_low} 至 "
+        "{throughput_vs_peer_high}）；p50 为其 {p50_vs_peer}",
+    ),
+    (
+        "… of what the engines do bare, at saturation",
+        "…饱和时占裸引擎吞吐的比例",
+        "{ceiling_ratio} ({ceiling_ratio_low} to {ceiling_ratio_high})",
+        "{ceiling_ratio}（{ceiling_ratio_low} 至 {ceiling_ratio_high}）",
     ),
 )
 
