@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ class Run:
         threads = max(1, ceiling.setting.threads * ceiling.setting.workers)
         probes: dict[str, Probe] = {}
         for name, each in ours.items():
-            probes[f"{name} saturated"] = lambda each=each, at=peaks[name][0]: each.saturated(at)  # type: ignore[misc]
+            probes[f"{name} saturated"] = partial(each.saturated, peaks[name][0])
             probes[f"{name} alone"] = each.alone
         probes["ceiling"] = lambda: {"ceiling_throughput": bare.per_second(ceiling.setting, seconds)}
         probes["engines alone"] = lambda: {"raw_model_ms": min(bare.alone_ms(n, 1) for n in {1, threads})}
@@ -143,7 +144,7 @@ class Run:
             for rerank in (0, RERANK) if WITH_TOWER in ours else (0,):
                 theirs.start(kind, rerank)
         for name in theirs.running:
-            probes[name] = lambda name=name: theirs.probe(name)  # type: ignore[misc]
+            probes[name] = partial(theirs.probe, name)
         return probes
 
     def _sizes(self) -> dict[str, Probe]:

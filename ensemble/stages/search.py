@@ -72,7 +72,7 @@ class _Engine:
     def __init__(self, stage: Stage, path: Path, bundle: Bundle) -> None:
         self._outputs = [tensor.name for tensor in stage.outputs]
         # The instances share the cores: each with all of them would only take turns.
-        cores = max(1, (os.cpu_count() or 1) // bundle.spec.whole().instances[0])
+        cores = max(1, len(os.sched_getaffinity(0)) // bundle.spec.whole().instances[0])
         self._session = open_session(path, {"intra_op_thread_count": str(stage.threads or cores)})
 
     def run(self, batch: Tensors) -> Tensors:
@@ -110,7 +110,10 @@ class _Remembering:
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors]:
         """The embeddings `[rows, dim]` of each request's tokens."""
-        keys = [[row.tobytes() for row in tensors["INPUT_IDS"]] for tensors in requests]
+        keys = [
+            [b"".join(row.tobytes() for row in rows) for rows in zip(*tensors.values(), strict=True)]
+            for tensors in requests
+        ]
         found: dict[bytes, Any] = {key: self._known.get(key) for mine in keys for key in mine}
         new = {}
         for mine, tensors in zip(keys, requests, strict=True):
