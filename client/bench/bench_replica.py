@@ -10,7 +10,6 @@ import asyncio
 import json
 import math
 import os
-import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,10 +20,11 @@ import numpy as np
 import psutil
 from demo import STAGES, free_ports, served
 from fuserank import AsyncClient
+from load.open_loop import message
 from load.questions import Load
 from report import Table, machine, merge_report
 from rich.console import Console
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2_grpc
 
 CONCURRENCY, REQUESTS = 16, 1_600
 BUSY = 0.6  # the share of a core that is planned with: the rest is for peaks, and for a replica that is gone
@@ -108,10 +108,8 @@ def message_bytes(url: str, load: Load, count: int = 100) -> tuple[float, float]
     with grpc.insecure_channel(url) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         for query, user in list(zip(load.queries, load.users, strict=True))[:count]:
-            request = service_pb2.ModelInferRequest(model_name="search", id="0" * 32)
-            for name, value in (("QUERY", query), ("USER_ID", user), ("OPTIONS", "{}")):
-                request.inputs.add(name=name, datatype="BYTES", shape=[1, 1])
-                request.raw_input_contents.append(struct.pack("<I", len(value.encode())) + value.encode())
+            request = message(query, user, "{}")
+            request.id = "0" * 32  # as the client sends
             sizes.append((request.ByteSize(), stub.ModelInfer(request, timeout=10).ByteSize()))
     request_mean, reply_mean = np.mean(sizes, axis=0)
     return float(request_mean), float(reply_mean)

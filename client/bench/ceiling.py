@@ -20,7 +20,7 @@ from load.questions import Load
 from numpy.typing import NDArray
 from rich.console import Console
 
-from ensemble.backends.session import open_session
+from ensemble.backends.session import joined, open_session
 from ensemble.bundle import Bundle
 from ensemble.local import LocalGraph
 
@@ -58,12 +58,6 @@ class Ceiling:
     alone_ms: float
 
 
-def engine_path(bundle: Bundle, name: str) -> Path:
-    """The engine that the server runs on a CPU; bundles that name none have one file for it."""
-    chosen = bundle.manifest.get("engines", {}).get("cpu", {}).get("chosen", {})
-    return bundle.repository / name / "1" / str(chosen.get(name, "model.onnx"))
-
-
 def engine_feeds(bundle: Bundle, load: Load, count: int = QUESTIONS) -> Asked:
     """What the graph gives its engines for the first questions, from its own stages in this process."""
     graph = LocalGraph(bundle)
@@ -86,12 +80,11 @@ def batches(asked: Asked, batch: int) -> Iterator[dict[str, Feeds]]:
             alike.setdefault(tuple(each.shape[1:] for each in question[name].values()), []).append(question[name])
         queues[name] = [rows[i : i + batch] for rows in alike.values() for i in range(0, len(rows), batch)]
     for number in range(max(len(each) for each in queues.values())):
-        yield {name: joined(each[number]) for name, each in queues.items() if number < len(each)}
-
-
-def joined(rows: Sequence[Feeds]) -> Feeds:
-    """Stacks requests along the batch."""
-    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        yield {
+            name: {tensor: joined([row[tensor] for row in each[number]]) for tensor in each[number][0]}
+            for name, each in queues.items()
+            if number < len(each)
+        }
 
 
 class Bare:
@@ -154,7 +147,7 @@ class Bare:
             self._sessions = {
                 (threads, workers): [
                     {
-                        name: open_session(engine_path(self._bundle, name), {"intra_op_thread_count": str(threads)})
+                        name: open_session(self._bundle.engine(name), {"intra_op_thread_count": str(threads)})
                         for name in ENGINES
                     }
                     for _ in range(workers)

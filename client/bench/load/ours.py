@@ -52,8 +52,8 @@ class Ours:
         return points
 
     def variants(self, concurrency: float) -> dict[str, Point]:
-        """At one concurrency: plain gRPC, shared memory, one stream, and queries that repeat as people's do."""
-        ways: dict[str, Any] = {"plain": {}, "shared_memory": {"shared_memory": True}, "streaming": {"streaming": True}}
+        """At one concurrency: unary gRPC, shared memory, one stream, and queries that repeat as people's do."""
+        ways: dict[str, Any] = {"unary": {}, "shared_memory": {"shared_memory": True}, "streaming": {"streaming": True}}
         found = {}
         for name, way in {**ways, "zipf": {"repeats": "zipf"}}.items():
             # Not every server takes every way: one that fails is left out of the table.

@@ -29,8 +29,8 @@ class Load:
 
     @classmethod
     def of_shop(cls, folder: Path) -> Load:
-        """Draws pairs of the shop's own words and households, seeded, no query twice: the server remembers them."""
-        return ShopQuestions.read(folder).draw(repeats="none")
+        """Draws pairs of the shop's own words and households, hardly any query twice: the server remembers them."""
+        return ShopQuestions.read(folder).draw(4 * QUESTIONS, repeats="none")
 
     def rows(self, kind: Kind = "both", options: str = "{}") -> list[tuple[str, str, str]]:
         """Requests as they go on the wire: query, user, options."""
