@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -29,6 +27,7 @@ from load.ours import Ours, memory
 from load.questions import ShopQuestions
 from load.rounds import Probe, interleaved, ratios, summary
 from load.theirs import KINDS, RERANK, PeersFolder, Theirs
+from peers.process import exit_on_sigterm
 from report import REPORTS, merge_report
 from rich.console import Console
 
@@ -200,8 +199,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: what is expected stands beside")
     parser.add_argument("--quick", action="store_true", help="ratios only, against the last committed report")
     given = parser.parse_args()
-    # As an exception, so that what was started is stopped.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(f"ended by signal {number}"))
+    exit_on_sigterm()
     console = Console(width=max(110, Console().width))
     run = Run(given, console)
     run.measure()

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,6 +31,11 @@ class Started:
 
     process: subprocess.Popen[bytes]
     log: Path
+
+
+def exit_on_sigterm() -> None:
+    """Makes SIGTERM an exception, so that what was started is stopped."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(f"ended by signal {number}"))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from peers.closed_loop import closed_loop
 from peers.peer import Kind, Tuning, running
-from peers.process import PeerError
+from peers.process import PeerError, exit_on_sigterm
 
 KINDS: tuple[Kind, ...] = ("infinity", "sbert")
 CONCURRENCY = 8
@@ -153,6 +153,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="more where something else runs on the machine")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
+    exit_on_sigterm()
     load = Load.of_shop(arguments.shop)
     questions = list(zip(load.queries, load.users, strict=True))
     console = Console(width=160)

@@ -138,7 +138,7 @@ class Batcher:
                 results = await asyncio.get_running_loop().run_in_executor(
                     self._pool, self._run, [item for item, _ in taken]
                 )
-            except Exception as error:
+            except Exception as error:  # whatever breaks a run, its callers get it and the next run goes on
                 results = [error] * len(taken)
             for (_, future), result in zip(taken, results, strict=True):
                 if future.done():
