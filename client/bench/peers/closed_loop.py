@@ -37,11 +37,6 @@ class Loop:
         """Median latency."""
         return float(np.median(self.latencies)) * 1e3
 
-    @property
-    def p99_ms(self) -> float:
-        """99th percentile of latencies."""
-        return float(np.percentile(self.latencies, 99)) * 1e3
-
 
 async def closed_loop(
     ask: Ask, questions: Sequence[tuple[str, str]], rerank: int, concurrency: int, seconds: float, warm: int = 8

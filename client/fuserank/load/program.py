@@ -93,6 +93,7 @@ def _run(command: Sequence[str], folder: Path) -> None:
 
 def _remedy() -> str:
     return (
-        f"where a Debian package was not found, run apt-get update; or put {NAME} on PATH (PyPI perf-analyzer where glibc is 2.38 or newer, else the NGC image "
+        "where a Debian package was not found, run apt-get update; or put "
+        f"{NAME} on PATH (PyPI perf-analyzer where glibc is 2.38 or newer, else the NGC image "
         "nvcr.io/nvidia/tritonserver:<release>-py3-sdk)"
     )
