@@ -74,6 +74,10 @@ class Queue:
     delay_us: int = 0  # how long to wait for a batch to fill; 0 batches only what has queued up anyway
 
 
+# A waiting request is worth at most what one second of work clears; later it is refused, not served late.
+QUEUE = Queue(max_size=256, timeout_us=1_000_000)
+
+
 @dataclass(frozen=True)
 class Stage:
     """One model of the repository."""
@@ -207,25 +211,22 @@ class GraphSpec:
         retrieval = Tensor("RETRIEVAL", "BYTES", (1,))
         heads = Tensor("HEADS", "FP32", (-1, len(HEADS)))
         contributions = Tensor("CONTRIBUTIONS", "FP32", (-1, len(SIGNALS), len(HEADS)))
-        # A waiting request is worth at most what one second of work clears; later it is refused, not served late.
-        queue = Queue(max_size=256, timeout_us=1_000_000)
         return (
             # Tokenising is short and single-threaded. One process keeps up with engines on a CPU (and its caches warm),
             # a GPU's engines want several.
-            Stage("preprocess", "python", SEARCH_INPUTS, (*tokens, request), queue, instances=(1, 4)),
-            Stage("encoder", "engine", tokens, (embedding,), queue, threads=0, on_device=True),
+            Stage("preprocess", "python", SEARCH_INPUTS, (*tokens, request), QUEUE, instances=(1, 4)),
+            Stage("encoder", "engine", tokens, (embedding,), QUEUE, threads=0, on_device=True),
             # The index is held once a device, and the stage batches inside: more instances are more copies.
-            Stage("retrieve", "python", (embedding, request), (candidates, *towers, retrieval), queue,
+            Stage("retrieve", "python", (embedding, request), (candidates, *towers, retrieval), QUEUE,
                   on_device=True),
             # A text tower is worth every core, as the encoder is; without it a second thread only waits.
-            Stage("ranker", "engine", towers, (heads, contributions), queue, threads=0 if pairs else 1, on_device=True),
+            Stage("ranker", "engine", towers, (heads, contributions), QUEUE, threads=0 if pairs else 1, on_device=True),
             Stage("finalize", "python", (candidates, features, heads, contributions, request, retrieval),
-                  SEARCH_OUTPUTS, queue),
+                  SEARCH_OUTPUTS, QUEUE),
         )  # fmt: skip
 
     def companions(self) -> tuple[Stage, ...]:
         """The models of their own beside `search`."""
-        queue = Queue(max_size=256, timeout_us=1_000_000)
         # Who types is on with the next letters by then: a completion that comes later is worth nothing.
         typing = Queue(max_size=64, timeout_us=500_000)
         # A request that comes in the moment after an answer, before Triton 2.51 counts the only instance as idle
@@ -233,7 +234,7 @@ class GraphSpec:
         pair = (2, 2)
         return (
             # It calls the encoder and `retrieve`, which Triton lets nobody do before the server is ready: no warm-up.
-            Stage("similar", "python", SIMILAR_INPUTS, SEARCH_OUTPUTS, queue, instances=pair, warmups=()),
+            Stage("similar", "python", SIMILAR_INPUTS, SEARCH_OUTPUTS, QUEUE, instances=pair, warmups=()),
             Stage("suggest", "python", SUGGEST_INPUTS, SUGGEST_OUTPUTS, typing, instances=pair, warmups=("prefix",)),
         )
 
@@ -242,8 +243,7 @@ class GraphSpec:
 
         Two, so that one works while the other waits for its next batch; they share the cores.
         """
-        queue = Queue(max_size=256, timeout_us=1_000_000)
-        return Stage("search", "python", SEARCH_INPUTS, SEARCH_OUTPUTS, queue, instances=(2, 2))
+        return Stage("search", "python", SEARCH_INPUTS, SEARCH_OUTPUTS, QUEUE, instances=(2, 2))
 
     def models(self, target: Target) -> tuple[Stage, ...]:
         """Every model that a target serves, but for the ensemble itself."""
