@@ -86,17 +86,14 @@ async def test_batches_mix_kinds_shapes_and_bad_requests(whole: Server, asked: C
 
 
 def test_a_query_that_was_asked_before_is_not_encoded_again(whole: Server, asked: Client):
-    def counted(query: str) -> dict[str, float]:
-        # Each instance hands its numbers on once a second, between batches: enough requests reach both of them.
+    def counted() -> float:
+        # An instance hands its numbers on once a second, between batches, and nobody says which gets a request.
         time.sleep(1.2)
         for _ in range(10):
-            asked.search(query)
-        return looked_up(whole, "embedding")
+            asked.search("milk")
+        return looked_up(whole, "embedding")["hit"]
 
-    before = counted("milk")
-    for _ in range(8):
+    before = counted()
+    for _ in range(30):
         asked.search("a query that nobody else asks")
-    after = counted("milk")
-    new = {result: after[result] - before[result] for result in after}
-    assert 1 <= new["miss"] <= 2, "once an instance at most"
-    assert new["hit"] >= 6
+    assert counted() - before >= 10
