@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import tritonclient.grpc as grpc_client
 import yaml
+from callers import load
 from charts import CHART, NAMESPACE, REPOSITORY, only
 from fuserank import Client
-from load import load
 from monitoring import NAME, POD, prometheus, scraped_names
 from replica import ADMIN_KEY, Replica, free_endpoints
 

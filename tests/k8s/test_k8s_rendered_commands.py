@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 import tritonclient.grpc as grpc_client
+from callers import load
 from charts import RELEASE, merged, only, pod, triton, values_of
 from fuserank import Client
-from load import load
 from replica import ADMIN_KEY, Replica, free_endpoints, started
 from tritonclient.utils import InferenceServerException
 

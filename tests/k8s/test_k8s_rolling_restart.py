@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from balancer import Balancer, balancer
+from callers import load
 from charts import triton
 from fuserank import Client
 from fuserank.connection import DEFAULT_RETRIES
-from load import load
 from replica import Replica, free_endpoints, started
 
 # As the chart's own order of events, only shorter: the endpoint goes first, then the hook waits, then comes SIGTERM.
