@@ -38,7 +38,7 @@ bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousan
 bench-replica: $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
 	@$(BIN)/python client/bench/bench_replica.py --bundle $(BUNDLE) --shop $(SHOP)
 
-bench: build/demo-engines/manifest.json build/bench/bundle/manifest.json build/bench/items-10k/manifest.json build/bench/items-1m/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
+bench: build/demo-engines/manifest.json build/bench/bundle/manifest.json build/bench/shallow/manifest.json build/bench/items-10k/manifest.json build/bench/items-1m/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
 	@$(BIN)/python client/bench/bench.py --bundle build/demo-engines --shop $(SHOP)
 
 bench-quick: build/demo-engines/manifest.json ## what got slower since the last committed report, in 90 s; warns only
@@ -102,6 +102,16 @@ build/bench/bundle/manifest.json: $(TOWER)/training.json $(BUNDLE)/manifest.json
 		--out build/bench/fp32 --force
 	@$(BIN)/python -m export engines --bundle build/bench/fp32 --out build/bench/bundle --target cpu --requests 90 \
 		--report build/bench/parity.json --force
+
+# A tower of one layer that was taught the other's logits: on the same bundle, and behind the same gate.
+$(TOWER)-shallow/training.json: $(TOWER)/training.json
+	@rm -rf $(@D)
+	@$(BIN)/python -m export train text-tower --catalog $(SHOP)/catalog.parquet --encoder "$(ENCODER)" --layers 1 \
+		--teacher $(TOWER) --max-queries 150 --text-template '$(TEMPLATE)' --out $(@D)
+
+build/bench/shallow/manifest.json: $(TOWER)-shallow/training.json build/bench/bundle/manifest.json
+	@$(BIN)/python -m export engines --bundle build/bench/fp32 --out build/bench/shallow --target cpu --requests 90 \
+		--text-tower $(TOWER)-shallow --report build/bench/shallow-parity.json --force
 
 build/bench/items-10k/manifest.json: ITEMS := 10000
 build/bench/items-1m/manifest.json: ITEMS := 1000000

@@ -49,6 +49,7 @@ CHANNEL_WEIGHTS: Mapping[str, Mapping[str, float]] = {
     "similar": {"dense": 1.0, "lexical": 0.5, "content": 1.0, "collaborative": 0.5, "graph": 0.5},
 }
 LEXICAL_FIELDS: Mapping[str, float] = {"title": 3.0, "brand": 1.5, "category": 1.5, "description": 1.0}
+PAIRS = ("PAIR_IDS", "PAIR_TYPES")  # the tokens that a text tower reads
 WARMUPS = ("query", "user", "both")  # the kinds of real requests that warm the Python stages of `search`
 
 
@@ -72,10 +73,13 @@ class Queue:
     max_size: int
     timeout_us: int
     delay_us: int = 0  # how long to wait for a batch to fill; 0 batches only what has queued up anyway
+    batch: int = 0  # requests that are taken together where more wait; 0 takes as many as a batch may hold
 
 
 # A waiting request is worth at most what one second of work clears; later it is refused, not served late.
 QUEUE = Queue(max_size=256, timeout_us=1_000_000)
+# Where one process answers a request from end to end.
+WHOLE = Queue(max_size=64, timeout_us=QUEUE.timeout_us, batch=16)
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,11 @@ class Stage:
     threads: int = 1  # of an engine on a CPU, within one operator; 0 takes every core
     on_device: bool = False  # one instance on every GPU where the target has GPUs; on the CPU otherwise
     warmups: tuple[str, ...] = WARMUPS  # of a Python stage: the kinds of real requests that warm it
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether it is an engine with a text tower."""
+        return self.kind == "engine" and any(tensor.name in PAIRS for tensor in self.inputs)
 
 
 @dataclass(frozen=True)
@@ -202,10 +211,14 @@ class GraphSpec:
         vectors = Tensor("VECTORS", "FP32", (-1, self.embedding_dim))
         events = Tensor("EVENTS", "FP32", (self.events, self.embedding_dim))
         moments = Tensor("MOMENTS", "FP32", (self.events, MOMENT))
-        pairs = tuple(
-            Tensor(name, "INT64", (self.text_candidates, -1))
-            for name in ("PAIR_IDS", "PAIR_TYPES")
+        # Candidates of equal texts share a pair: PAIR_OF says which pair each of the first candidates has, -1 none.
+        pairs = (
+            (
+                *(Tensor(name, "INT64", (self.text_candidates, -1)) for name in PAIRS),
+                Tensor("PAIR_OF", "INT64", (self.text_candidates,)),
+            )
             if self.text_candidates
+            else ()
         )
         towers = (features, vectors, events, moments, *pairs)
         retrieval = Tensor("RETRIEVAL", "BYTES", (1,))
@@ -241,9 +254,12 @@ class GraphSpec:
     def whole(self) -> Stage:
         """The model `search` where it is no ensemble but runs all stages itself: each instance is the whole graph.
 
-        Two, so that one works while the other waits for its next batch; they share the cores.
+        Two, so that one works while the other waits for its next batch; they share the cores. A request waits until its
+        whole batch is answered, and a text tower gains nothing by a large one: what is taken at once, and what may
+        wait, is what two cores answer in about half a second.
         """
-        return Stage("search", "python", SEARCH_INPUTS, SEARCH_OUTPUTS, QUEUE, instances=(2, 2))
+        queue = Queue(max_size=16, timeout_us=QUEUE.timeout_us, batch=4) if self.text_candidates else WHOLE
+        return Stage("search", "python", SEARCH_INPUTS, SEARCH_OUTPUTS, queue, instances=(2, 2))
 
     def models(self, target: Target) -> tuple[Stage, ...]:
         """Every model that a target serves, but for the ensemble itself."""

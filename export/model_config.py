@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from ensemble.spec import GPU_TARGETS, SEARCH_INPUTS, SEARCH_OUTPUTS, TARGETS, GraphSpec, Stage, Target, Tensor
-from export.engines.buckets import Bucket, buckets, reads_pairs, warmup_file
+from export.engines.buckets import Bucket, buckets, warmup_file
 
 ENGINE_FILES: Mapping[Target, str] = {
     "embedded": "model.onnx",
@@ -62,6 +62,8 @@ class StageConfig:
     def _set_batching(self, config: pb.ModelConfig) -> None:
         queue = self._stage.queue
         config.dynamic_batching.max_queue_delay_microseconds = queue.delay_us
+        if queue.batch:
+            config.dynamic_batching.preferred_batch_size.append(queue.batch)
         policy = config.dynamic_batching.default_queue_policy
         policy.max_queue_size = queue.max_size
         policy.default_timeout_microseconds = queue.timeout_us
@@ -127,7 +129,7 @@ class StageConfig:
 
     def _warm_batches(self) -> tuple[int, ...]:
         """One request and a full batch; on a CPU no full batch of pairs, whose texts would hold up the start."""
-        return (1,) if reads_pairs(self._stage) and self._target not in GPU_TARGETS else (1, self._spec.max_batch)
+        return (1,) if self._stage.reads_pairs and self._target not in GPU_TARGETS else (1, self._spec.max_batch)
 
     @property
     def _buckets(self) -> list[Bucket]:

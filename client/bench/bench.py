@@ -26,7 +26,7 @@ from fuserank.load.program import find
 from load.ours import Ours, memory
 from load.questions import ShopQuestions
 from load.rounds import Probe, interleaved, ratios, summary
-from load.theirs import KINDS, RERANK, PeersFolder, Theirs
+from load.theirs import KINDS, RERANK, STACKS, PeersFolder, Theirs
 from peers.process import exit_on_sigterm
 from report import REPORTS, merge_report
 from rich.console import Console
@@ -37,7 +37,8 @@ from ensemble.spec import Target
 PROGRAM = Path("build/perf_analyzer")
 COMMITTED = Path("docs/reports/bench.json")
 SWEEP, QUICK_SWEEP = (1, 2, 4, 8, 16, 32), (8, 32)
-PLAIN, WITH_TOWER = "plain", "tower"
+PLAIN, WITH_TOWER, SHALLOW = "plain", "tower", "shallow"
+RATES = (0.3, 0.5, 0.7, 0.9)  # of the peak
 TARGETS: Mapping[str, Target] = {"cpu": "embedded", "cuda": "cuda"}
 SIZES = ("10k", "1m")  # as `load/sizes.py` writes them beside the bundle with a tower
 
@@ -59,6 +60,7 @@ class Run:
         self._open = ExitStack()
         self.figures: dict[str, Any] = {}
         self.sweeps: dict[str, list[Point]] = {}
+        self.rates: list[Point] = []
         self.stage_ms: dict[str, float] = {}
         self.bundle_id = ""
 
@@ -72,16 +74,20 @@ class Run:
                 (WITH_TOWER if Bundle.open(path).spec.text_candidates else PLAIN): path for path in dict.fromkeys(mains)
             }
             main = WITH_TOWER if WITH_TOWER in servers else PLAIN
+            if not self._given.quick and (self._given.shallow / "manifest.json").exists():
+                servers[SHALLOW] = self._given.shallow
             ours = {name: self._serve(name, path) for name, path in servers.items()}
             self.bundle_id = Bundle.open(servers[main]).manifest["id"]
             ceiling, bare = self._ceiling(servers[main])
             peaks = {name: self._peak(each) for name, each in ours.items()}
-            probes = self._probes(ours, peaks, main, bare, ceiling) | self._sizes()
+            probes = self._probes(ours, peaks, servers, bare, ceiling) | self._sizes()
             measured = interleaved(probes, self._rounds, self._tell)
             self._conclude(measured, main)
             self.stage_ms = ours[main].stage_ms()
             if not self._given.quick:
                 self._variants(ours[main], peaks[main][0])
+                self._tell("request rates")
+                self.rates = ours[main].climb([share * peaks[main][1] for share in RATES], kind="request_rate")
 
     def _serve(self, name: str, bundle: Path) -> Ours:
         http, grpc, metrics = free_ports(3)
@@ -113,14 +119,20 @@ class Run:
 
     def _peak(self, ours: Ours) -> tuple[float, float]:
         self._tell(f"{ours.name}: sweep of concurrencies")
-        points = ours.sweep(QUICK_SWEEP if self._given.quick else SWEEP)
+        points = ours.climb(QUICK_SWEEP if self._given.quick else SWEEP)
         self.sweeps[ours.name] = points
         best = max(points, key=lambda point: point.throughput)
         return best.load, best.throughput
 
     def _probes(
-        self, ours: dict[str, Ours], peaks: dict[str, tuple[float, float]], main: str, bare: Bare, ceiling: Ceiling
+        self,
+        ours: dict[str, Ours],
+        peaks: dict[str, tuple[float, float]],
+        servers: dict[str, Path],
+        bare: Bare,
+        ceiling: Ceiling,
     ) -> dict[str, Probe]:
+        main = WITH_TOWER if WITH_TOWER in servers else PLAIN
         seconds = 3 * self._seconds
         threads = max(1, ceiling.setting.threads * ceiling.setting.workers)
         probes: dict[str, Probe] = {}
@@ -142,6 +154,9 @@ class Run:
         for kind in KINDS:
             for rerank in (0, RERANK) if WITH_TOWER in ours else (0,):
                 theirs.start(kind, rerank)
+        for name in (PLAIN, WITH_TOWER):
+            if name in servers:
+                theirs.start_staged(servers[name])
         for name in theirs.running:
             probes[name] = partial(theirs.probe, name)
         return probes
@@ -162,6 +177,8 @@ class Run:
         self._against(found, "throughput_vs_peer", f"{WITH_TOWER}_throughput", f"_{RERANK}_throughput", max)
         self._against(found, "p50_vs_peer", f"{WITH_TOWER}_p50_ms", f"_{RERANK}_p50_ms", min)
         self._against(found, "search_only_vs_peer", f"{PLAIN}_throughput", "_0_throughput", max)
+        self._against(found, f"throughput_vs_peer_{SHALLOW}", f"{SHALLOW}_throughput", f"_{RERANK}_throughput", max)
+        self._against(found, f"p50_vs_peer_{SHALLOW}", f"{SHALLOW}_p50_ms", f"_{RERANK}_p50_ms", min)
         for name in ("goodput_at_2x", "refused_in_time_at_2x"):
             self.figures |= summary(name, found[name])
         for name, values in found.items():
@@ -173,7 +190,7 @@ class Run:
 
     def _against(self, found: dict[str, list[float]], name: str, mine: str, theirs: str, better: Any) -> None:
         """A ratio to the better peer, by the median of its rounds."""
-        peers = {kind: found[f"{kind}{theirs}"] for kind in KINDS if f"{kind}{theirs}" in found}
+        peers = {stack: found[f"{stack}{theirs}"] for stack in STACKS if f"{stack}{theirs}" in found}
         if mine not in found or not peers:
             self.figures |= summary(name, [])
             return
@@ -194,6 +211,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, default=Path("build/demo"), help="without a text tower")
     parser.add_argument("--tower", type=Path, default=Path("build/bench/bundle"), help="with one, where there is one")
+    parser.add_argument(
+        "--shallow",
+        type=Path,
+        default=Path("build/bench/shallow"),
+        help="with a tower of one layer, taught by the other",
+    )
     parser.add_argument("--shop", type=Path, default=Path("build/complete-journey"))
     parser.add_argument("--peers", type=Path, default=Path("build/peers"))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: what is expected stands beside")
@@ -220,7 +243,7 @@ def main() -> None:
         main_bundle = given.tower if WITH_TOWER in run.sweeps else given.bundle
         console.print(roofline.table(main_bundle, list(batch_ms), batch_ms))
     path = merge_report(
-        "bench", "speed", run.bundle_id, run.figures, MEANINGS, plots(run), tables(run.figures, run.sweeps)
+        "bench", "speed", run.bundle_id, run.figures, MEANINGS, plots(run), tables(run.figures, run.sweeps, run.rates)
     )
     shown = ", ".join(f"{name} {run.figures.get(name)}" for name in COMPARED)
     console.print(f"{shown}\nreport: {path} and {REPORTS / 'bench-speed.md'}", highlight=False)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from fuserank.load.perf_analyzer import Point
+from load.theirs import STACKS
 from matplotlib import pyplot as plt
 from report import Table
 
@@ -31,6 +32,8 @@ MEANINGS: Mapping[str, str] = {
     "start_seconds": "s from starting the server to ready",
     "resident_bytes": "bytes of all server processes, shared pages counted once (PSS)",
     "resident_bytes_rss": "bytes of the same, shared pages counted in each process (RSS)",
+    "throughput_vs_peer_shallow": "throughput_vs_peer with a text tower of one layer, taught by that of three",
+    "p50_vs_peer_shallow": "p50_vs_peer with that tower",
     "p50_ratio_1m_to_10k": "p50 at 1M items over p50 at 10k",
     "raw_model_ms": "ms, encoder and ranker alone, one request at a time: median",
     "ceiling_throughput": "requests/s of the engines bare, best of all settings",
@@ -58,8 +61,10 @@ def slower(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def tables(figures: Mapping[str, Any], sweeps: Mapping[str, Sequence[Point]]) -> dict[str, Table]:
-    """Intervals of what is compared, and each sweep."""
+def tables(
+    figures: Mapping[str, Any], sweeps: Mapping[str, Sequence[Point]], rates: Sequence[Point]
+) -> dict[str, Table]:
+    """Intervals of what is compared, each sweep of concurrencies, and that of request rates."""
     known = [name for name in COMPARED if figures.get(name) is not None]
     intervals = [[name, *(f"{figures[f'{name}{end}']:,}" for end in ("", "_low", "_high"))] for name in known]
     made: dict[str, Table] = {
@@ -69,13 +74,16 @@ def tables(figures: Mapping[str, Any], sweeps: Mapping[str, Sequence[Point]]) ->
         ]
     }
     for name, points in sweeps.items():
-        rows = [
-            [f"{value:,.1f}" for value in (p.load, p.throughput, p.p50_ms, p.p90_ms, p.p95_ms, p.p99_ms)]
-            for p in points
-        ]
-        head = ["concurrency", "requests/s", "p50 ms", "p90 ms", "p95 ms", "p99 ms"]
-        made[f"Sweep of {name} by perf_analyzer over gRPC"] = [head, *rows]
+        made[f"Sweep of {name} by perf_analyzer over gRPC"] = _sweep("concurrency", points)
+    if rates:
+        made["Request rates, Poisson, by perf_analyzer over gRPC"] = _sweep("sent/s", rates)
     return made
+
+
+def _sweep(load: str, points: Sequence[Point]) -> Table:
+    head = [load, "requests/s", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "queue ms", "compute ms"]
+    shown = [(p.load, p.throughput, p.p50_ms, p.p90_ms, p.p95_ms, p.p99_ms, p.queue_ms, p.compute_ms) for p in points]
+    return [head, *([f"{value:,.1f}" for value in row] for row in shown)]
 
 
 def plots(run: Shown) -> dict[str, Any]:
@@ -84,7 +92,7 @@ def plots(run: Shown) -> dict[str, Any]:
     for name, points in run.sweeps.items():
         left.plot([p.throughput for p in points], [p.p50_ms for p in points], "o-", label=f"ours, {name}")
     for name, value in run.figures.items():
-        if name.startswith(("infinity", "sbert")) and name.endswith("_throughput"):
+        if name.startswith(STACKS) and name.endswith("_throughput"):
             stack = name.removesuffix("_throughput")
             left.plot([value], [run.figures[f"{stack}_p50_ms"]], "s", label=f"{stack} (p50 alone, rate at 8)")
     left.set_yscale("log")

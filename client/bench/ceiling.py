@@ -23,6 +23,7 @@ from rich.console import Console
 from ensemble.backends.session import joined, open_session
 from ensemble.bundle import Bundle
 from ensemble.local import LocalGraph
+from ensemble.padding import trimmed
 
 ENGINES = ("encoder", "ranker")
 BATCHES = (1, 2, 4, 8, 16, 32)
@@ -64,7 +65,7 @@ def engine_feeds(bundle: Bundle, load: Load, count: int = QUESTIONS) -> Asked:
     asked = []
     for query, user in list(zip(load.queries, load.users, strict=True))[:count]:
         steps = dict(graph.steps([(query, user, {})]))
-        asked.append({name: steps[name] for name in ENGINES})
+        asked.append({name: trimmed(steps[name], bundle.spec.pair_pad_token_id) for name in ENGINES})
     return asked
 
 

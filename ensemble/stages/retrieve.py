@@ -135,6 +135,8 @@ class Retrieve:
     ) -> tuple[dict[str, NDArray[Any]], list[list[str]]]:
         """The (query, item text) pairs of each request's best candidates, where the bundle has a text tower.
 
+        Many candidates may have one text (sizes of a product): the tower reads it once.
+
         Returns:
             The tensors, and for each request `["text_tower"]` where its deadline leaves the tower no time.
         """
@@ -143,17 +145,23 @@ class Retrieve:
         if pairs is None:
             return {}, unread
         joined: list[list[tuple[list[int], list[int]]]] = []
-        for each, question, candidates, skipped in zip(resolved, questions, found, unread, strict=True):
+        pair_of = np.full((len(found), count), -1, np.int64)
+        for row, (each, question, candidates, skipped) in enumerate(
+            zip(resolved, questions, found, unread, strict=True)
+        ):
             # Only a search is ranked.
             reads = question.query and not each.kind
-            mine = pairs.joined(question.query, candidates.texts[:count]) if reads else []
+            texts, of = np.unique(candidates.texts[:count], return_inverse=True)
+            mine = pairs.joined(question.query, texts) if reads else []
             left = each.milliseconds_left() - RESERVE_MS - self._ranker_ms.get(size, 0.0)
             if mine and self._tower_ms.get(pairs.bucket(mine), 0.0) > left:
                 mine = []
                 skipped.append("text_tower")
+            if mine:
+                pair_of[row, : len(of)] = of
             joined.append(mine)
         ids, types = pairs.padded(joined, count)
-        return {"PAIR_IDS": ids, "PAIR_TYPES": types}, unread
+        return {"PAIR_IDS": ids, "PAIR_TYPES": types, "PAIR_OF": pair_of}, unread
 
     def _padded(self, found: Sequence[Candidates]) -> dict[str, NDArray[Any]]:
         """Candidates `[rows, K]` and what the ranker reads of them, in the bucket that holds all.

@@ -16,6 +16,7 @@ from ensemble.backends.session import joined, open_session
 from ensemble.bundle import Bundle
 from ensemble.contract import InvalidRequestError
 from ensemble.observability.search import SearchMetrics
+from ensemble.padding import trimmed
 from ensemble.spec import Stage
 from ensemble.stages.finalize import Finalize
 from ensemble.stages.preprocess import Preprocess
@@ -70,15 +71,18 @@ class _Engine:
     """An ONNX model, run once for all requests of equal shape."""
 
     def __init__(self, stage: Stage, path: Path, bundle: Bundle) -> None:
-        self._outputs = [tensor.name for tensor in stage.outputs]
+        self._outputs, self._pair_pad = [tensor.name for tensor in stage.outputs], bundle.spec.pair_pad_token_id
         # The instances share the cores: each with all of them would only take turns.
-        cores = max(1, len(os.sched_getaffinity(0)) // bundle.spec.whole().instances[0])
-        self._session = open_session(path, {"intra_op_thread_count": str(stage.threads or cores)})
+        cores = len(os.sched_getaffinity(0))
+        # A text tower is worth all of them even so: most of the time it is alone.
+        shared = cores if stage.reads_pairs else max(1, cores // bundle.spec.whole().instances[0])
+        self._session = open_session(path, {"intra_op_thread_count": str(stage.threads or shared)})
 
     def run(self, batch: Tensors) -> Tensors:
         return dict(zip(self._outputs, self._session.run(self._outputs, batch), strict=True))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors]:
+        requests = [trimmed(tensors, self._pair_pad) for tensors in requests]
         alike: dict[tuple[tuple[int, ...], ...], list[int]] = {}
         for i, tensors in enumerate(requests):
             alike.setdefault(tuple(array.shape[1:] for array in tensors.values()), []).append(i)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ensemble.spec import GraphSpec, Stage, Tensor
-
-PAIRS = ("PAIR_IDS", "PAIR_TYPES")  # what the ranker's text tower reads; their length has buckets of its own
+from ensemble.spec import PAIRS, GraphSpec, Stage, Tensor
 
 
 @dataclass(frozen=True)
@@ -23,11 +21,6 @@ class Bucket:
     shapes: Mapping[str, tuple[int, ...]]
 
 
-def reads_pairs(stage: Stage) -> bool:
-    """Whether an engine has a text tower."""
-    return any(tensor.name in PAIRS for tensor in stage.inputs)
-
-
 def buckets(spec: GraphSpec, stage: Stage) -> list[Bucket]:
     """The buckets of an engine, the smallest first.
 
@@ -36,7 +29,7 @@ def buckets(spec: GraphSpec, stage: Stage) -> list[Bucket]:
         stage: Its encoder or its ranker.
     """
     sizes = spec.candidate_buckets if stage.name == "ranker" else spec.length_buckets
-    lengths = spec.pair_buckets if reads_pairs(stage) else (0,)
+    lengths = spec.pair_buckets if stage.reads_pairs else (0,)
 
     def shape(tensor: Tensor, size: int, length: int) -> tuple[int, ...]:
         return tuple((length if tensor.name in PAIRS else size) if d < 0 else d for d in tensor.dims)

@@ -12,8 +12,8 @@ from onnx.utils import Extractor
 from tokenizers import Tokenizer
 
 from ensemble.bundle import PAIRS, Bundle
+from ensemble.spec import PAIRS as INPUTS
 from export.encoder import OPSET
-from export.engines.buckets import PAIRS as INPUTS
 from export.engines.soundness import EngineError
 from export.sources import InputError
 from export.training.engine import TextTower
@@ -85,7 +85,10 @@ def _export(tower: TextTower, bundle: Bundle, path: Path) -> None:
             str(path),
             input_names=list(INPUTS),
             output_names=[_READING],
-            dynamic_axes={**{name: {0: "batch", 2: "length"} for name in INPUTS}, _READING: {0: "batch"}},
+            dynamic_axes={
+                **{name: {0: "batch", 1: "pairs", 2: "length"} for name in INPUTS},
+                _READING: {0: "batch", 1: "pairs"},
+            },
             opset_version=OPSET,
             dynamo=False,
         )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ensemble.backends.session import open_session
 from ensemble.features import FEATURES
 from ensemble.sequence import MOMENT
-from ensemble.spec import GraphSpec
+from ensemble.spec import PAIRS, GraphSpec
 from export.encoder import OPSET
 from export.engines.parity.reference import ReferenceSession
 from export.engines.precision import write_fp16
@@ -62,11 +62,18 @@ class RankerEngine(nn.Module):
         moments: Tensor,
         pair_ids: Tensor | None = None,
         pair_types: Tensor | None = None,
+        pair_of: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """See `Ranker.forward`; the tower's pairs are those of the first candidates, `[batch, pairs, length]`."""
+        """See `Ranker.forward`.
+
+        The tower's pairs are `[batch, pairs, length]`; `pair_of`, `[batch, read]`, says which of them each of the
+        first candidates has, -1 for none.
+        """
         reading = torch.full_like(features[..., 0], float("nan"))
-        if self.tower is not None:
-            read = self.tower(pair_ids, pair_types)
+        if self.tower is not None and pair_of is not None:
+            absent = pair_of < 0
+            read = self.tower(pair_ids, pair_types).gather(1, torch.where(absent, 0, pair_of))
+            read = torch.where(absent, torch.full_like(read, float("nan")), read)
             reading = torch.cat([read, reading[:, read.shape[1] :]], 1)
         return self.ranker(features, vectors, events, moments, reading)  # type: ignore[no-any-return]
 
@@ -83,7 +90,8 @@ def export_engine(engine: RankerEngine, spec: GraphSpec, path: Path) -> None:
     if engine.tower is not None:
         shape = (2, spec.text_candidates, spec.pair_buckets[-1])
         examples += [torch.full(shape, spec.pair_pad_token_id + 1), torch.zeros(shape, dtype=torch.int64)]
-        axes |= {name: {0: "batch", 2: "length"} for name in ("PAIR_IDS", "PAIR_TYPES")}
+        examples.append(torch.arange(spec.text_candidates).repeat(2, 1))
+        axes |= {name: {0: "batch", 1: "pairs", 2: "length"} for name in PAIRS} | {"PAIR_OF": _BATCH}
     with torch.no_grad():
         torch.onnx.export(
             engine.eval(),
@@ -153,6 +161,9 @@ def random_inputs(
     if "PAIR_IDS" in feeds:
         feeds["PAIR_IDS"][:] = spec.pair_pad_token_id
         feeds["PAIR_IDS"][0, :, : longest // 2 if length is None else length] = spec.pair_pad_token_id + 1
+        feeds["PAIR_OF"][:] = -1
+        if length != 0:
+            feeds["PAIR_OF"][0] = np.arange(spec.text_candidates)
     return feeds
 
 

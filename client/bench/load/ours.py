@@ -51,6 +51,18 @@ class Ours:
                 points += measure(self._program, self._url, inputs, Sweep([load], seconds=self._seconds, **way))
         return points
 
+    def climb(self, loads: Sequence[float], **way: Any) -> list[Point]:
+        """A sweep that ends where the server refuses requests: perf_analyzer stops at the first one."""
+        points: list[Point] = []
+        for load in loads:
+            try:
+                points += self.sweep([load], **way)
+            except PerfAnalyzerError:
+                if not points:
+                    raise
+                break
+        return points
+
     def variants(self, concurrency: float) -> dict[str, Point]:
         """At one concurrency: unary gRPC, shared memory, one stream, and queries that repeat as people's do."""
         ways: dict[str, Any] = {"unary": {}, "shared_memory": {"shared_memory": True}, "streaming": {"streaming": True}}

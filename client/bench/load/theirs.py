@@ -13,9 +13,11 @@ from typing import Self
 
 from peers.closed_loop import closed_loop
 from peers.peer import HttpPeer, Kind, Tuning, running
+from peers.staged import StagedPeer, staged
 
 CONCURRENCY, RERANK = 8, 16
 KINDS: tuple[Kind, ...] = ("infinity", "sbert")
+STACKS = (*KINDS, "staged")  # the last one is our own stages, called one by one
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Theirs:
     def __init__(self, folder: PeersFolder, questions: Sequence[tuple[str, str]], seconds: float) -> None:
         self._folder, self._questions, self._seconds = folder, questions, seconds
         self._runner, self._open = asyncio.Runner(), AsyncExitStack()
-        self.running: dict[str, tuple[HttpPeer, int]] = {}
+        self.running: dict[str, tuple[HttpPeer | StagedPeer, int]] = {}
 
     def start(self, kind: Kind, rerank: int) -> None:
         """Starts a peer with the settings that suit it best with or without reranking."""
@@ -58,6 +60,11 @@ class Theirs:
             self._open.enter_async_context(running(tuning, self._folder.root / "inputs", self._folder.root))
         )
         self.running[f"{kind}_{rerank}"] = (peer, rerank)
+
+    def start_staged(self, bundle: Path) -> None:
+        """Starts a bundle's stages as processes of their own, which the client calls one after the other."""
+        peer = self._runner.run(self._open.enter_async_context(staged(bundle)))
+        self.running[f"staged_{peer.rerank}"] = (peer, peer.rerank)
 
     def probe(self, name: str) -> Mapping[str, float]:
         """Throughput at concurrency 8 and median latency at 1."""

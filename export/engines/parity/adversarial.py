@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ensemble.features import POSITION
 from ensemble.spec import GraphSpec, Stage
-from export.engines.buckets import Bucket, buckets, reads_pairs
+from export.engines.buckets import Bucket, buckets
 
 Feed = dict[str, NDArray[Any]]
 HUGE = 1e30
@@ -63,8 +63,9 @@ def _candidates(spec: GraphSpec, stage: Stage, each: list[Bucket], draw: np.rand
         if events:
             out["EVENTS"][0, :, 0] = 1.0
             out["MOMENTS"][0] = OLDEST, MOST, 1.0
-        if reads_pairs(stage):
+        if stage.reads_pairs:
             out["PAIR_IDS"][...] = spec.pair_pad_token_id + (1 if long else 0)
+            out["PAIR_OF"][0] = np.arange(spec.text_candidates) if long else -1
         return out
 
     odd = {
@@ -74,7 +75,7 @@ def _candidates(spec: GraphSpec, stage: Stage, each: list[Bucket], draw: np.rand
         "no features": feed(np.nan, False),
         "oldest events": feed(None, True),
     }
-    if reads_pairs(stage):
+    if stage.reads_pairs:
         odd["longest pairs"] = feed(None, True, long=True)
     mixed = feed(None, True)
     mixed["FEATURES"][0, : shapes["FEATURES"][0] // 2] = -HUGE

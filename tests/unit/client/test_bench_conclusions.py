@@ -2,6 +2,7 @@
 
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import bench
 from bench_report import COMPARED, MEANINGS, tables
 from fuserank.load.perf_analyzer import Point
 from load.questions import ShopQuestions
+from load.theirs import STACKS
 
 
 @pytest.fixture
@@ -43,6 +45,9 @@ def measured():
         "sbert_0_throughput": [60.0, 60.0, 60.0],
         "sbert_16_throughput": [9.0, 9.0, 9.0],
         "sbert_16_p50_ms": [52.0, 52.0, 52.0],
+        "staged_0_throughput": [30.0, 30.0, 30.0],
+        "shallow_throughput": [200.0, 200.0, 200.0],
+        "shallow_p50_ms": [5.2, 5.2, 5.2],
     }
 
 
@@ -55,13 +60,15 @@ def test_ratios_are_taken_round_by_round_against_the_better_peer_of_each_figure(
     assert (figures["throughput_vs_peer"], figures["throughput_vs_peer_peer"]) == (9.0, "infinity")
     assert (figures["p50_vs_peer"], figures["p50_vs_peer_peer"]) == (0.25, "sbert")
     assert (figures["search_only_vs_peer"], figures["search_only_vs_peer_peer"]) == (5.0, "sbert")
+    assert figures["throughput_vs_peer_shallow"] == 20.0
+    assert figures["p50_vs_peer_shallow"] == 0.1
     assert figures["start_seconds"] == 1
     for name in COMPARED:
         assert figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"], name
 
 
 def test_without_peers_and_other_sizes_their_ratios_are_said_not_to_be_measured(run):
-    alone = {name: values for name, values in measured().items() if not name.startswith(("infinity", "sbert", "tower"))}
+    alone = {name: values for name, values in measured().items() if not name.startswith((*STACKS, "tower", "shallow"))}
     run._conclude(alone, "plain")
     for name in ("throughput_vs_peer", "p50_vs_peer", "search_only_vs_peer", "p50_ratio_1m_to_10k"):
         assert run.figures[name] is None
@@ -72,5 +79,8 @@ def test_every_figure_of_the_page_is_in_a_run_and_sweeps_are_tables(run):
     run.figures |= {"copy_gb_per_s": 10.0, "dense_bytes": None}
     run._conclude(measured(), "tower")
     assert set(MEANINGS) <= set(run.figures)
-    made = tables(run.figures, {"tower": [Point(8, 90, 80, 90, 95, 99, 1, 70, 2)]})
-    assert ["8.0", "90.0", "80.0", "90.0", "95.0", "99.0"] in list(made["Sweep of tower by perf_analyzer over gRPC"])
+    point = Point(8, 90, 80, 90, 95, 99, 1, 70, 2)
+    made = tables(run.figures, {"tower": [point]}, [replace(point, load=60)])
+    shown = ["90.0", "80.0", "90.0", "95.0", "99.0", "1.0", "70.0"]
+    assert ["8.0", *shown] in list(made["Sweep of tower by perf_analyzer over gRPC"])
+    assert ["60.0", *shown] in list(made["Request rates, Poisson, by perf_analyzer over gRPC"])

@@ -174,6 +174,7 @@ def test_an_engine_that_reads_pairs_has_a_bucket_for_each_number_of_candidates_a
         assert {tensor.name: list(tensor.dims) for tensor in config.input if "PAIR" in tensor.name} == {
             "PAIR_IDS": [16, -1],
             "PAIR_TYPES": [16, -1],
+            "PAIR_OF": [16],
         }
         warmed = {(s.batch_size, s.inputs["FEATURES"].dims[0], *s.inputs["PAIR_IDS"].dims) for s in config.model_warmup}
         batches = (1,) if target == "cpu" else (1, spec.max_batch)
