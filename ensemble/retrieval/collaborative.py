@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
+from cachetools import LRUCache
 from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -18,6 +20,7 @@ from ensemble.retrieval.vectors import VectorSearch
 # Of the three that `implicit` offers for this, factors reached most on Complete Journey: see docs/design-notes.md.
 CONFIDENCE = 5.0  # Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, 2008 (alpha)
 REGULARIZATION = 0.1
+USERS = 8_192  # whose factors are remembered as long as their history stays the same: people look at many pages
 
 
 class Collaborative:
@@ -39,6 +42,7 @@ class Collaborative:
         self._search = search
         with threadpool_limits(1, "blas"):  # the library warns of more while it is made
             self._model = AlternatingLeastSquares(factors.shape[1], regularization=REGULARIZATION, num_threads=1)
+        self._users: LRUCache[bytes, NDArray[np.float32]] = LRUCache(USERS)
         # implicit wants a buffer that it could write to, which mapped files are not.
         self._model.item_factors = np.require(factors, np.float32, ["C", "W"])
 
@@ -67,8 +71,12 @@ class Collaborative:
         """The user's factors, float32 `[factors]`; None where nothing they had is known."""
         if not len(seen) or not self._known[seen.rows].any():
             return None
-        user: NDArray[np.float32] = self._model.recalculate_user(0, confidences(seen, len(self._known)))
-        return user.astype(np.float32)
+        key = blake2b(seen.rows.tobytes() + seen.counts.tobytes(), digest_size=16).digest()
+        user = self._users.get(key)
+        if user is None:
+            user = self._model.recalculate_user(0, confidences(seen, len(self._known))).astype(np.float32)
+            self._users[key] = user
+        return user
 
     def _mask(self, allowed: Mask | None) -> Mask | None:
         return None if allowed is None else allowed & self._known

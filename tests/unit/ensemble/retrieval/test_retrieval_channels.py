@@ -288,6 +288,21 @@ def test_collaborative_lists_nothing_for_a_history_that_no_other_user_shares(cha
     assert len(channel_of("collaborative").search([shop.question("", history([NEWEST]))], 10)[0]) == 0
 
 
+def test_remembered_factors_are_those_of_the_same_items_had_as_often(channel_of, shop):
+    channel = channel_of("collaborative")
+    juice, soap = (shop.of_kind(kind)[:3] for kind in ("juice", "soap"))
+
+    def asked(counts):
+        return channel.search([shop.question("", history([*juice, *soap], counts=counts))], 20)[0]
+
+    often_juice = asked([9, 9, 9, 1, 1, 1])
+    often_soap = asked([1, 1, 1, 9, 9, 9])
+    assert not np.array_equal(often_juice.scores, often_soap.scores)
+    again = asked([9, 9, 9, 1, 1, 1])
+    assert again.rows.tolist() == often_juice.rows.tolist()
+    np.testing.assert_array_equal(again.scores, often_juice.scores)
+
+
 def test_content_follows_the_later_of_two_tastes(channel_of, shop):
     old, late = shop.of_kind("juice")[:5], shop.of_kind("soap")[:5]
     seen = history([*old, *late], ages=[90 * DAY] * 5 + [60] * 5)
