@@ -15,7 +15,7 @@ from export.engines.candidates import check_overflow
 from export.engines.parity.adversarial import adversarial
 from export.engines.parity.layers import disagreements, told
 from export.engines.parity.reference import ReferenceSession
-from export.engines.precision import kept_in_fp32, wide_products, write_fp16, write_int8, write_int8_static
+from export.engines.precision import kept_in_fp32, tables, wide_products, write_fp16, write_int8, write_int8_static
 from export.engines.soundness import EngineError
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
@@ -175,6 +175,31 @@ def test_eight_bits_by_channel_keep_a_small_channel_beside_a_large_one(tmp_path)
         for channels in (slice(0, None, 2), slice(1, None, 2)):
             error = np.linalg.norm(found[:, channels] - expected[:, channels]) / np.linalg.norm(expected[:, channels])
             assert error < 0.02, (name, channels)
+
+
+def test_a_vocabulary_takes_a_quarter_of_its_memory_in_eight_bits(tmp_path):
+    draw = np.random.default_rng(5)
+    model = graph_of(
+        helper.make_node("Relu", ["x"], ["known"]),
+        helper.make_node("Cast", ["known"], ["ids"], to=onnx.TensorProto.INT64),
+        helper.make_node("Gather", ["table", "ids"], ["rows"], name="vocabulary"),
+        helper.make_node("Gather", ["few", "ids"], ["places"], name="positions"),
+        helper.make_node("Add", ["rows", "places"], ["sum"]),
+        helper.make_node("MatMul", ["sum", "w"], ["y"], name="wide"),
+        constants=[
+            ("table", draw.normal(size=(9_000, 128))),
+            ("few", draw.normal(size=(512, 128))),
+            ("w", draw.normal(size=(128, 64))),
+        ],
+        width=4,
+    )
+    assert tables(model.graph) == ["vocabulary"]
+    onnx.save(model, str(tmp_path / "fp32.onnx"))
+    write_int8(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
+    assert (tmp_path / "int8.onnx").stat().st_size < 0.35 * (tmp_path / "fp32.onnx").stat().st_size
+    feed = {"x": draw.integers(0, 512, (2, 4)).astype(np.float32)}
+    found, expected = (open_session(tmp_path / f"{name}.onnx", {}).run(["y"], feed)[0] for name in ("int8", "fp32"))
+    assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
 
 
 def test_odd_inputs_have_the_shapes_that_the_spec_declares(engines):
