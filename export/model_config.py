@@ -128,8 +128,12 @@ class StageConfig:
                 sample.inputs[tensor.name].CopyFrom(value)
 
     def _warm_batches(self) -> tuple[int, ...]:
-        """One request and a full batch; on a CPU no full batch of pairs, whose texts would hold up the start."""
-        return (1,) if self._stage.reads_pairs and self._target not in GPU_TARGETS else (1, self._spec.max_batch)
+        """One request and a full batch, except where that would only hold up the start and keep its memory.
+
+        On a CPU that is a batch of pairs; and in the embedded target an engine of its own answers `similar` alone.
+        """
+        alone = self._target == "embedded" or (self._stage.reads_pairs and self._target not in GPU_TARGETS)
+        return (1,) if alone else (1, self._spec.max_batch)
 
     @property
     def _buckets(self) -> list[Bucket]:
