@@ -43,7 +43,7 @@ class Collaborative:
         with threadpool_limits(1, "blas"):  # the library warns of more while it is made
             self._model = AlternatingLeastSquares(factors.shape[1], regularization=REGULARIZATION, num_threads=1)
         self._users: LRUCache[bytes, NDArray[np.float32]] = LRUCache(USERS)
-        # implicit wants a buffer that it could write to, which mapped files are not.
+        # No copy of what is mapped copy-on-write; implicit wants a buffer that it could write to.
         self._model.item_factors = np.require(factors, np.float32, ["C", "W"])
 
     def search(self, questions: Sequence[Question], depth: int) -> list[Hits]:

@@ -69,7 +69,7 @@ class Learned:
 
 def open_factors(folder: Path, device: str) -> tuple[NDArray[np.float32], VectorSearch]:
     """Opens the collaborative part of a bundle."""
-    factors = mapped(folder / "factors.npy")
+    factors = mapped(folder / "factors.npy", "c")  # implicit wants a buffer that it could write to
     return factors, open_search(factors, folder / "factors.faiss", device)
 
 

@@ -227,7 +227,8 @@ def open_search(vectors: Vectors, path: Path, device: str = "cpu", threads: int 
     """
     if device != "cpu":
         return TorchSearch(vectors, device)
-    index = faiss.read_index(str(path))
+    # Mapped where the kind allows it (flat ones do): every process of a server shares one copy.
+    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     if (index.ntotal, index.d) != vectors.shape:
         raise ValueError(
             f"{path}: holds vectors of shape {(index.ntotal, index.d)}, the catalogue has {vectors.shape}; "
