@@ -31,11 +31,11 @@ class PeersFolder:
         """Whether there is anything to compare with."""
         return (self.root / "inputs" / "vectors.npy").exists() and all((self.root / kind).is_dir() for kind in KINDS)
 
-    def tuning(self, kind: Kind, rerank: int) -> Tuning:
-        """The tuned settings, or those that a peer comes with."""
+    def tuning(self, kind: Kind, rerank: int, alone: bool = False) -> Tuning:
+        """The settings that answer most, or `alone` soonest; where nothing was tuned, those that a peer comes with."""
         path = self.root / "tuning.json"
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        found = known.get(f"{kind}_{rerank}")
+        found = known.get(f"{kind}_{rerank}_alone" if alone else f"{kind}_{rerank}")
         return Tuning(**found["tuning"]) if found else Tuning(kind)
 
 
@@ -51,26 +51,31 @@ class Theirs:
     def __init__(self, folder: PeersFolder, questions: Sequence[tuple[str, str]], seconds: float) -> None:
         self._folder, self._questions, self._seconds = folder, questions, seconds
         self._runner, self._open = asyncio.Runner(), AsyncExitStack()
-        self.running: dict[str, tuple[HttpPeer | StagedPeer, int]] = {}
+        self._peers: dict[Tuning, HttpPeer] = {}
+        # For throughput, for latency, and the pairs that are reranked.
+        self.running: dict[str, tuple[HttpPeer | StagedPeer, HttpPeer | StagedPeer, int]] = {}
 
     def start(self, kind: Kind, rerank: int) -> None:
-        """Starts a peer with the settings that suit it best with or without reranking."""
-        tuning = self._folder.tuning(kind, rerank)
-        peer = self._runner.run(
-            self._open.enter_async_context(running(tuning, self._folder.root / "inputs", self._folder.root))
-        )
-        self.running[f"{kind}_{rerank}"] = (peer, rerank)
+        """Starts a peer with the settings that suit it best with or without reranking, under load and alone."""
+        many, one = (self._started(self._folder.tuning(kind, rerank, alone)) for alone in (False, True))
+        self.running[f"{kind}_{rerank}"] = (many, one, rerank)
+
+    def _started(self, tuning: Tuning) -> HttpPeer:
+        if tuning not in self._peers:
+            peer = running(tuning, self._folder.root / "inputs", self._folder.root)
+            self._peers[tuning] = self._runner.run(self._open.enter_async_context(peer))
+        return self._peers[tuning]
 
     def start_staged(self, bundle: Path) -> None:
         """Starts a bundle's stages as processes of their own, which the client calls one after the other."""
         peer = self._runner.run(self._open.enter_async_context(staged(bundle)))
-        self.running[f"staged_{peer.rerank}"] = (peer, peer.rerank)
+        self.running[f"staged_{peer.rerank}"] = (peer, peer, peer.rerank)
 
     def probe(self, name: str) -> Mapping[str, float]:
         """Throughput at concurrency 8 and median latency at 1."""
-        peer, rerank = self.running[name]
-        many = self._runner.run(closed_loop(peer.ask, self._questions, rerank, CONCURRENCY, self._seconds))
-        one = self._runner.run(closed_loop(peer.ask, self._questions, rerank, 1, self._seconds))
+        busy, alone, rerank = self.running[name]
+        many = self._runner.run(closed_loop(busy.ask, self._questions, rerank, CONCURRENCY, self._seconds))
+        one = self._runner.run(closed_loop(alone.ask, self._questions, rerank, 1, self._seconds))
         return {f"{name}_throughput": many.per_second, f"{name}_p50_ms": one.p50_ms}
 
     def __enter__(self) -> Self:

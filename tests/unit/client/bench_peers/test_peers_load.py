@@ -74,6 +74,13 @@ def test_the_setting_that_answers_most_is_kept_by_pairs_reranked() -> None:
     assert (best(trials, 0).tuning, best(trials, 16).tuning) == (scans, reads)
 
 
+def test_alone_the_setting_that_answers_soonest_is_kept() -> None:
+    many, soon = Tuning("sbert", workers=2), Tuning("sbert")
+    trials = [Trial(many, {16: 9.0}, {16: 40.0}), Trial(soon, {16: 5.0}, {16: 20.0})]
+
+    assert (best(trials, 16).tuning, best(trials, 16, alone=True).tuning) == (many, soon)
+
+
 def test_a_setting_tried_twice_counts_by_its_better_figures() -> None:
     tuning = Tuning("sbert")
 
