@@ -258,7 +258,7 @@ class GraphSpec:
         whole batch is answered, and a text tower gains nothing by a large one: what is taken at once, and what may
         wait, is what two cores answer in about half a second.
         """
-        queue = Queue(max_size=16, timeout_us=QUEUE.timeout_us, batch=4) if self.text_candidates else WHOLE
+        queue = Queue(max_size=16, timeout_us=QUEUE.timeout_us, batch=2) if self.text_candidates else WHOLE
         return Stage("search", "python", SEARCH_INPUTS, SEARCH_OUTPUTS, queue, instances=(2, 2))
 
     def models(self, target: Target) -> tuple[Stage, ...]:
