@@ -19,7 +19,7 @@ import pandas as pd
 from bench_retrieval import COPY_COSINE, SEED
 from numpy.typing import NDArray
 
-from ensemble.bundle import FORMAT, REFERENCE
+from ensemble.bundle import FORMAT, REFERENCE, Bundle
 from ensemble.spec import GraphSpec
 from export.index import index_catalog
 from export.learning import Shop
@@ -28,6 +28,7 @@ from export.sealing import moved, seal
 from export.search import write_index, write_search
 from export.sources.catalog import Catalog, read_catalog
 from export.sources.interactions import Interactions, read_interactions
+from export.warmup import write_warmup
 
 BLOCK = 50_000
 
@@ -134,8 +135,13 @@ def write_resized(bundle: Path, shop: Path, wanted: int, out: Path, progress: Pr
         counts = {"items": wanted, "texts": len(indexed.texts), "events": len(log)}
         changed = {"counts": {**manifest["counts"], **counts}, "search": {**manifest["search"], **search}}
         kept = {key: value for key, value in manifest.items() if key not in ("id", "files")}
+        content = {**kept, **changed, "format": FORMAT}
+        with progress.step("answering the first requests"):
+            seal(partial, content)
+            # The requests that warm the stages name rows of the catalogue.
+            write_warmup(Bundle.open(partial, verify=()), str(frame["title"].iloc[0])[:3], log.user_ids[0])
         with progress.step("hashing"):
-            sealed = seal(partial, {**kept, **changed, "format": FORMAT})
+            sealed = seal(partial, content)
         moved(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
