@@ -24,8 +24,6 @@ from ensemble.stages.retrieve import Retrieve
 from ensemble.triton import Tensors, registry
 
 EMBEDDINGS = 8_192  # of queries that are remembered: 12 MB of 384 numbers each
-# The server's own threads come first: with every core at work on answers, a refusal still leaves at once.
-YIELDING = 5
 Answer = Tensors | InvalidRequestError
 
 
@@ -52,7 +50,6 @@ class Search:
     def open(cls, bundle_root: Path, device: str) -> Search:
         """Loads the index, and checks that the engines are those it was built with; always on the CPU."""
         del device
-        os.nice(YIELDING)
         bundle = Bundle.open(bundle_root, verify=("index/", "model_repository/"))
         return cls(bundle, SearchMetrics(registry(), bundle.manifest, bundle.reference))
 
