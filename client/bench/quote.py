@@ -41,8 +41,8 @@ LINES = (
     (
         "Sixteen callers at once, client on the same cores",
         "16 个并发调用者，客户端在同一机器",
-        "{requests_per_second_c16} requests/s, {batches_formed} requests an encoder run",
-        "{requests_per_second_c16} 请求/秒，编码器每次执行 {batches_formed} 个请求",
+        "{requests_per_second_c16} requests/s, {batches_formed} requests an execution",
+        "{requests_per_second_c16} 请求/秒，每次执行 {batches_formed} 个请求",
     ),
     (
         "nDCG@10 on later purchases, query and user",
@@ -131,6 +131,12 @@ LINES = (
         "{throughput_vs_peer_high}); p50 {p50_vs_peer} of its",
         "{tower_throughput:.0f} 请求/秒，为其 {throughput_vs_peer} 倍（{throughput_vs_peer_low} 至 "
         "{throughput_vs_peer_high}）；p50 为其 {p50_vs_peer}",
+    ),
+    (
+        "… with a tower of one layer instead of three, taught by it",
+        "…改用由其教出的单层文本塔（原为三层）",
+        "{shallow_throughput:.0f} requests/s, {throughput_vs_peer_shallow} times its; p50 {p50_vs_peer_shallow} of its",
+        "{shallow_throughput:.0f} 请求/秒，为其 {throughput_vs_peer_shallow} 倍；p50 为其 {p50_vs_peer_shallow}",
     ),
     (
         "… of what the engines do bare, at saturation",

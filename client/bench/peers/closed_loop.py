@@ -12,6 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+
+class RefusedError(Exception):
+    """The asked had no room for the question: no answer, and no failure of the measurement."""
+
+
 Ask = Callable[[str, str, int], Awaitable[object]]  # query, user, pairs to rerank
 
 
@@ -41,7 +46,7 @@ class Loop:
 async def closed_loop(
     ask: Ask, questions: Sequence[tuple[str, str]], rerank: int, concurrency: int, seconds: float, warm: int = 8
 ) -> Loop:
-    """Asks for some seconds, then waits for what is under way.
+    """Asks for some seconds, then waits for what is under way; what is refused counts as no answer.
 
     Args:
         ask: Asks one question.
@@ -68,7 +73,10 @@ async def closed_loop(
             query, user = questions[number % len(questions)]
             number += 1
             asked = time.perf_counter()
-            await ask(query, user, rerank)
+            try:
+                await ask(query, user, rerank)
+            except RefusedError:
+                continue
             latencies.append(time.perf_counter() - asked)
 
     async with asyncio.TaskGroup() as callers:

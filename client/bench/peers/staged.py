@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import psutil
 import tritonclient.grpc.aio as triton
-from tritonclient.utils import np_to_triton_dtype
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from ensemble.spec import GraphSpec, Stage
+from peers.closed_loop import RefusedError
 from peers.process import free_port, healthy, started
 
+UNAVAILABLE = "StatusCode.UNAVAILABLE"
 LARGEST_MESSAGE = 64 << 20  # bytes; pairs and vectors of a request travel through the client here
 
 
@@ -47,6 +49,7 @@ class StagedPeer:
 
         Raises:
             ValueError: Where the bundle's text tower reads another number of pairs.
+            RefusedError: Where a stage's queue is full, or the question waited there too long.
         """
         if rerank != self.rerank:
             raise ValueError(f"rerank: found {rerank}; allowed: {self.rerank}, as the bundle was exported")
@@ -66,7 +69,12 @@ class StagedPeer:
             tensor = triton.InferInput(wanted.name, array.shape, np_to_triton_dtype(array.dtype))
             tensor.set_data_from_numpy(array)
             inputs.append(tensor)
-        reply = await self._client.infer(stage.name, inputs)
+        try:
+            reply = await self._client.infer(stage.name, inputs)
+        except InferenceServerException as error:
+            if error.status() == UNAVAILABLE:
+                raise RefusedError(str(error)) from None
+            raise
         return {output.name: reply.as_numpy(output.name) for output in stage.outputs}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import models
 import numpy as np
 import pytest
-from peers.closed_loop import closed_loop
+from peers.closed_loop import RefusedError, closed_loop
 from peers.peer import Tuning
 from peers.process import PeerError, healthy, started
 from peers.staged import items, request
@@ -65,6 +65,21 @@ async def test_an_error_reaches_all_that_were_joined_and_none_after() -> None:
     answers = await asyncio.gather(batcher.submit(0), batcher.submit(1), return_exceptions=True)
     assert [type(answer) for answer in answers] == [ValueError, ValueError]
     assert await batcher.submit(2) == 2
+
+
+async def test_what_is_refused_is_no_answer_and_ends_nothing() -> None:
+    asked = 0
+
+    async def ask(query: str, user: str, rerank: int) -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.001)
+        if asked % 2:
+            raise RefusedError("full")
+
+    found = await closed_loop(ask, [("milk", "7")], 0, 2, 0.05, warm=0)
+
+    assert 0 < len(found.latencies) <= asked // 2
 
 
 def test_the_setting_that_answers_most_is_kept_by_pairs_reranked() -> None:
