@@ -168,13 +168,19 @@ def _wait(replica: Replica) -> None:
     probe = replica.container["startupProbe"]
     # What the kubelet allows it.
     deadline = time.monotonic() + probe["periodSeconds"] * probe["failureThreshold"]
-    while replica.get(probe) != 200:
+    # Triton opens its port for metrics last, a moment after it answers that it is ready.
+    while replica.get(probe) != 200 or not _listens(replica.endpoints.host, replica.endpoints.metrics):
         said = replica.log.read_text("utf-8", "replace")
         assert replica.process.poll() is None, (
             f"it ended with {replica.process.returncode}:\n{said[:500]} … {said[-2500:]}"
         )
         assert time.monotonic() < deadline, f"not ready:\n{said[-3000:]}"
         time.sleep(0.1)
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex((host, port)) == 0
 
 
 def _ports(container: Mapping[str, Any]) -> dict[str, int]:
