@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.spec import PAIRS
+from ensemble.spec import PAIR_TENSORS
 from ensemble.triton import Tensors
 
 STEP = 4  # tokens; finer lengths would leave hardly two requests of equal shape to run together
@@ -27,7 +27,7 @@ def trimmed(tensors: Tensors, pair_pad: int) -> Tensors:
     if "PAIR_IDS" in tensors:
         length = _needed(tensors["PAIR_IDS"] != pair_pad)
         pairs = max(1, int(tensors["PAIR_OF"].max()) + 1)
-        out |= {name: tensors[name][:, :pairs, :length] for name in PAIRS}
+        out |= {name: tensors[name][:, :pairs, :length] for name in PAIR_TENSORS}
     return out
 
 

@@ -49,7 +49,7 @@ CHANNEL_WEIGHTS: Mapping[str, Mapping[str, float]] = {
     "similar": {"dense": 1.0, "lexical": 0.5, "content": 1.0, "collaborative": 0.5, "graph": 0.5},
 }
 LEXICAL_FIELDS: Mapping[str, float] = {"title": 3.0, "brand": 1.5, "category": 1.5, "description": 1.0}
-PAIRS = ("PAIR_IDS", "PAIR_TYPES")  # the tokens that a text tower reads
+PAIR_TENSORS = ("PAIR_IDS", "PAIR_TYPES")  # the tokens that a text tower reads
 WARMUPS = ("query", "user", "both")  # the kinds of real requests that warm the Python stages of `search`
 
 
@@ -99,7 +99,7 @@ class Stage:
     @property
     def reads_pairs(self) -> bool:
         """Whether it is an engine with a text tower."""
-        return self.kind == "engine" and any(tensor.name in PAIRS for tensor in self.inputs)
+        return self.kind == "engine" and any(tensor.name in PAIR_TENSORS for tensor in self.inputs)
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class GraphSpec:
         # Candidates of equal texts share a pair: PAIR_OF says which pair each of the first candidates has, -1 none.
         pairs = (
             (
-                *(Tensor(name, "INT64", (self.text_candidates, -1)) for name in PAIRS),
+                *(Tensor(name, "INT64", (self.text_candidates, -1)) for name in PAIR_TENSORS),
                 Tensor("PAIR_OF", "INT64", (self.text_candidates,)),
             )
             if self.text_candidates

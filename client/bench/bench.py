@@ -242,6 +242,8 @@ def main() -> None:
         batch_ms = {int(point.load): point.p50_ms for point in run.sweeps.get(WITH_TOWER, run.sweeps.get(PLAIN, []))}
         main_bundle = given.tower if WITH_TOWER in run.sweeps else given.bundle
         console.print(roofline.table(main_bundle, list(batch_ms), batch_ms))
+    # No other command writes this report: figures of a run with other bundles or peers would stand beside this one's.
+    (REPORTS / "bench.json").unlink(missing_ok=True)
     path = merge_report(
         "bench", "speed", run.bundle_id, run.figures, MEANINGS, plots(run), tables(run.figures, run.sweeps, run.rates)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ensemble.spec import PAIRS, GraphSpec, Stage, Tensor
+from ensemble.spec import PAIR_TENSORS, GraphSpec, Stage, Tensor
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def buckets(spec: GraphSpec, stage: Stage) -> list[Bucket]:
     lengths = spec.pair_buckets if stage.reads_pairs else (0,)
 
     def shape(tensor: Tensor, size: int, length: int) -> tuple[int, ...]:
-        return tuple((length if tensor.name in PAIRS else size) if d < 0 else d for d in tensor.dims)
+        return tuple((length if tensor.name in PAIR_TENSORS else size) if d < 0 else d for d in tensor.dims)
 
     return [
         Bucket(

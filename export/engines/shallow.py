@@ -12,7 +12,7 @@ from onnx.utils import Extractor
 from tokenizers import Tokenizer
 
 from ensemble.bundle import PAIRS, Bundle
-from ensemble.spec import PAIRS as INPUTS
+from ensemble.spec import PAIR_TENSORS
 from export.encoder import OPSET
 from export.engines.soundness import EngineError
 from export.sources import InputError
@@ -61,7 +61,7 @@ def write_with_tower(ranker: Path, tower: TextTower, bundle: Bundle, path: Path)
     if len(read) != 1:
         raise EngineError(f"{ranker}: found {len(read)} values from the text tower ({sorted(read)}); allowed: 1")
     (reading,) = read
-    inputs = [each.name for each in model.graph.input if each.name not in INPUTS]
+    inputs = [each.name for each in model.graph.input if each.name not in PAIR_TENSORS]
     outputs = [each.name for each in model.graph.output]
     rest = Extractor(onnx.shape_inference.infer_shapes(model)).extract_model([*inputs, reading], outputs)
     alone = path.with_suffix(".tower.onnx")
@@ -83,10 +83,10 @@ def _export(tower: TextTower, bundle: Bundle, path: Path) -> None:
             tower.eval(),
             pairs,
             str(path),
-            input_names=list(INPUTS),
+            input_names=list(PAIR_TENSORS),
             output_names=[_READING],
             dynamic_axes={
-                **{name: {0: "batch", 1: "pairs", 2: "length"} for name in INPUTS},
+                **{name: {0: "batch", 1: "pairs", 2: "length"} for name in PAIR_TENSORS},
                 _READING: {0: "batch", 1: "pairs"},
             },
             opset_version=OPSET,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ensemble.backends.session import open_session
 from ensemble.features import FEATURES
 from ensemble.sequence import MOMENT
-from ensemble.spec import PAIRS, GraphSpec
+from ensemble.spec import PAIR_TENSORS, GraphSpec
 from export.encoder import OPSET
 from export.engines.parity.reference import ReferenceSession
 from export.engines.precision import write_fp16
@@ -91,7 +91,7 @@ def export_engine(engine: RankerEngine, spec: GraphSpec, path: Path) -> None:
         shape = (2, spec.text_candidates, spec.pair_buckets[-1])
         examples += [torch.full(shape, spec.pair_pad_token_id + 1), torch.zeros(shape, dtype=torch.int64)]
         examples.append(torch.arange(spec.text_candidates).repeat(2, 1))
-        axes |= {name: {0: "batch", 1: "pairs", 2: "length"} for name in PAIRS} | {"PAIR_OF": _BATCH}
+        axes |= {name: {0: "batch", 1: "pairs", 2: "length"} for name in PAIR_TENSORS} | {"PAIR_OF": _BATCH}
     with torch.no_grad():
         torch.onnx.export(
             engine.eval(),
