@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,10 @@ class Ours:
         for load in loads:
             try:
                 points += self.sweep([load], **way)
-            except PerfAnalyzerError:
+            except PerfAnalyzerError as error:
                 if not points:
                     raise
+                warnings.warn(f"{self.name}: the sweep ends before {load:g}: {error}", stacklevel=2)
                 break
         return points
 
@@ -69,8 +70,10 @@ class Ours:
         found = {}
         for name, way in {**ways, "zipf": {"repeats": "zipf"}}.items():
             # Not every server takes every way: one that fails is left out of the table.
-            with suppress(PerfAnalyzerError):
+            try:
                 found[name] = self.sweep([concurrency], **way)[0]
+            except PerfAnalyzerError as error:
+                warnings.warn(f"{self.name}: {name} is left out: {error}", stacklevel=2)
         return found
 
     def saturated(self, concurrency: float) -> Mapping[str, float]:
