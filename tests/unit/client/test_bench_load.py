@@ -8,7 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "client" / "bench"))  # as for a script of that folder
 
+from fuserank.load.program import PerfAnalyzerError
 from load.open_loop import Outcome, arrivals, message
+from load.ours import Ours
 from load.questions import Load, ShopQuestions, zipf_weights
 
 
@@ -65,3 +67,18 @@ def test_questions_repeat_as_asked_for():
     top = [max(load.queries.count(query) for query in set(load.queries)) for load in (even, often)]
     assert top[1] > 2 * top[0]
     assert set(fresh.users) == {"7", "8"}
+
+
+def test_a_sweep_ends_where_the_server_refuses_and_says_so(monkeypatch):
+    ours = Ours("tower", "127.0.0.1:1", ShopQuestions(["milk"], ["fresh"], ["7"]), None, 1.0)
+
+    def sweep(loads, **way):
+        if loads[0] > 2:
+            raise PerfAnalyzerError("Request timeout expired")
+        return list(loads)
+
+    monkeypatch.setattr(ours, "sweep", sweep)
+    with pytest.warns(UserWarning, match="tower: the sweep ends before 4: Request timeout expired"):
+        assert ours.climb([1, 2, 4, 8]) == [1, 2]
+    with pytest.raises(PerfAnalyzerError):
+        ours.climb([8])
