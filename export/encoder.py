@@ -21,6 +21,7 @@ from ensemble.backends.session import open_session
 from ensemble.local import Session
 from export.engines.parity.reference import ReferenceSession
 from export.engines.precision import write_fp16, write_int8
+from export.first_token import read_first_token
 
 Pooling = Literal["mean", "cls"]
 OPSET = 17  # the first with LayerNormalization as one operator, which FP16 keeps in FP32
@@ -104,6 +105,8 @@ def load_encoder(source: str, pooling: Literal["auto", "mean", "cls"] = "auto") 
     model = SentenceEncoder(transformer, _pooling(source, pooling)).eval()
     if any(not torch.isfinite(weight).all() for weight in model.parameters()):
         raise EncoderError(f"--encoder {source!r}: its weights hold NaN or infinity; restore the weight file")
+    if model.pooling == "cls":
+        read_first_token(transformer)
     return Encoder(
         source,
         model,

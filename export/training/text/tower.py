@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ensemble.pairs import PairTokens
 from ensemble.spec import GraphSpec
+from export.first_token import read_first_token
 from export.sources.report import InputError
 from export.training.engine import TextTower
 
@@ -78,6 +79,7 @@ def open_text_tower(source: str) -> OpenedTower:
     if any(not torch.isfinite(weight).all() for weight in model.parameters()):
         raise InputError(f"--text-tower {source!r}: its weights hold NaN or infinity; restore the weight file")
     pad = int(tokenizer.pad_token_id)
+    read_first_token(model.base_model)  # as every head does of the models that it knows
     return OpenedTower(source, TextTower(model.eval(), pad).eval(), Tokenizer.from_str(backend.to_str()))
 
 
