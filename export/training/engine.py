@@ -18,6 +18,7 @@ from ensemble.spec import PAIR_TENSORS, GraphSpec
 from export.encoder import OPSET
 from export.engines.parity.reference import ReferenceSession
 from export.engines.precision import write_fp16
+from export.training.merged import MergedRanker
 from export.training.model import Ranker
 
 OUTPUTS = ("HEADS", "CONTRIBUTIONS")
@@ -49,7 +50,7 @@ class TextTower(nn.Module):
 class RankerEngine(nn.Module):
     """What Triton runs: the tensors of `retrieve` in, heads and contributions out."""
 
-    def __init__(self, ranker: Ranker, tower: TextTower | None) -> None:
+    def __init__(self, ranker: Ranker | MergedRanker, tower: TextTower | None) -> None:
         """Joins a ranker and, where there is one, its text tower."""
         super().__init__()
         self.ranker, self.tower = ranker, tower
@@ -79,7 +80,9 @@ class RankerEngine(nn.Module):
 
 
 def export_engine(engine: RankerEngine, spec: GraphSpec, path: Path) -> None:
-    """Writes the engine as ONNX with dynamic batch, candidates and length of pairs."""
+    """Writes the engine as ONNX, see `MergedRanker`, with dynamic batch, candidates and length of pairs."""
+    ranker = engine.ranker if isinstance(engine.ranker, MergedRanker) else MergedRanker(engine.ranker)
+    engine = RankerEngine(ranker, engine.tower)
     examples = [
         torch.randn(2, spec.candidate_buckets[0], len(FEATURES)),
         torch.randn(2, spec.candidate_buckets[0], spec.embedding_dim),

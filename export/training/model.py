@@ -93,6 +93,11 @@ class SequenceTower(nn.Module):
             moments: See `ensemble.sequence.moments`, `[batch, events, 3]`.
             gates: What kind of request it is, `[batch, candidates, gates]`.
         """
+        out: Tensor = self.part(self.met(vectors, events, moments, gates))
+        return out
+
+    def met(self, vectors: Tensor, events: Tensor, moments: Tensor, gates: Tensor) -> Tensor:
+        """What the tower's part reads of each candidate and the sequence, `[batch, candidates, inputs]`."""
         present = moments[..., 2:3]
         items = self.item(events) + self.moment(moments)
         bias = (present.transpose(1, 2) - 1.0) * 1e4
@@ -101,8 +106,7 @@ class SequenceTower(nn.Module):
         found = _attended(self.target(candidates), self.source(read), self.content(read), bias)
         someone = present.amax(1, keepdim=True)  # 0 where there are no events
         found = found * someone + self.nobody * (1.0 - someone)
-        out: Tensor = self.part(torch.cat([candidates, found, candidates * found, gates], -1))
-        return out
+        return torch.cat([candidates, found, candidates * found, gates], -1)
 
 
 def _attended(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from ensemble.spec import GraphSpec
 torch = pytest.importorskip("torch")
 
 from export.training.engine import OUTPUTS, RankerEngine, export_engine  # noqa: E402  they need torch
+from export.training.merged import MergedRanker  # noqa: E402
 from export.training.model import GATES, Ranker  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -228,6 +229,28 @@ def test_candidates_and_requests_are_judged_each_by_itself():
 
 
 # The engine.
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_merged_towers_answer_as_the_towers_do(scale):
+    model = ranker()
+    with torch.no_grad():
+        model.start.normal_()
+        model.rate.uniform_(0.0, 2.0)
+        model.rate[:, 9:] = 0.0  # features of few pieces
+        model.active.bernoulli_(0.7)
+    tensors = asked()
+    tensors["features"][..., [i for i in range(len(FEATURES)) if i not in GATES]] *= scale
+    tensors["features"][0, 0], tensors["moments"][1] = float("nan"), 0.0
+    for found, expected in zip(scored(MergedRanker(model).eval(), tensors), scored(model, tensors), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_towers_that_read_a_column_twice_are_not_merged():
+    model = ranker()
+    model.towers[1].columns = model.towers[0].columns
+    with pytest.raises(ValueError, match="each column once"):
+        MergedRanker(model)
 
 
 @pytest.mark.parametrize(("batch", "candidates"), [(1, 1), (2, 32), (5, 64)])
