@@ -169,9 +169,10 @@ def copy_gigabytes_per_second(size: int = BANDWIDTH_BYTES, rounds: int = 5) -> f
 
 
 def dense_bytes(bundle: Bundle) -> int | None:
-    """Bytes of vectors that one dense search reads: all of a flat index; other kinds read parts that vary."""
-    dense = bundle.manifest["search"]["dense"]
-    return int(dense["vectors"] * dense["bytes_per_vector"]) if dense["kind"] == "flat" else None
+    """Bytes that the scan of a dense search reads: all vectors, or all codes; other kinds read parts that vary."""
+    dense, dim = bundle.manifest["search"]["dense"], bundle.spec.embedding_dim
+    of_vector = {"flat": 2 * dim, "pq": dim // 4}.get(dense["kind"])
+    return None if of_vector is None else int(dense["vectors"]) * of_vector
 
 
 def main() -> None:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble.retrieval.vectors import FLAT_UP_TO, FaissSearch, TorchSearch, build_index, open_search
+from ensemble.retrieval.vectors import CODES_FROM, FLAT_UP_TO, FaissSearch, TorchSearch, build_index, open_search
 
 COUNT, DIM = 12_000, 32  # more than the 8,000 to which a filter is answered without the index
 EXACT = ("flat", "torch-cpu", "torch-cuda")
-INDEXES = ("flat", "hnsw", "ivf")
+INDEXES = ("flat", "pq", "hnsw", "ivf")
 TOLERANCE = 8e-3  # of a cosine: 8 bits a component, or half precision on a GPU
 
 
@@ -24,6 +24,11 @@ def clustered(draw, count, dim=DIM):
 DRAW = np.random.default_rng(11)
 EVERYTHING = clustered(DRAW, COUNT + 6)
 VECTORS, QUERIES = EVERYTHING[6:].astype(np.float16), EVERYTHING[:6].astype(np.float32)
+
+
+def scattered(count, dim, directions):
+    """Unit vectors that use only so many of the directions there are, as texts' do."""
+    return clustered(DRAW, count, directions) @ np.linalg.qr(DRAW.normal(size=(dim, directions)))[0].T
 
 
 def built(kind, vectors, folder):
@@ -40,7 +45,7 @@ def built(kind, vectors, folder):
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(n, marks=[pytest.mark.gpu] * (n == "torch-cuda")) for n in (*EXACT, "hnsw", "ivf")],
+    params=[pytest.param(n, marks=[pytest.mark.gpu] * (n == "torch-cuda")) for n in (*EXACT, "pq", "hnsw", "ivf")],
 )
 def kind(request):
     return request.param
@@ -148,9 +153,12 @@ def test_faiss_and_torch_agree_on_any_vectors_and_any_filter(seed, count, depth,
         assert_contract(found, query[0], vectors, depth, among, least_recall=1.0)
 
 
-@pytest.mark.parametrize(("count", "chosen"), [(0, "flat"), (FLAT_UP_TO, "flat"), (FLAT_UP_TO + 1, "ivf")])
+@pytest.mark.parametrize(
+    ("count", "chosen"),
+    [(0, "flat"), (CODES_FROM - 1, "flat"), (CODES_FROM, "pq"), (FLAT_UP_TO, "pq"), (FLAT_UP_TO + 1, "ivf")],
+)
 def test_the_kind_of_index_follows_from_the_size(count, chosen, tmp_path):
-    vectors = clustered(np.random.default_rng(1), count, 8).astype(np.float16)
+    vectors = scattered(count, 128, 16).astype(np.float16)
     report = build_index(vectors, tmp_path / "index.faiss")
     assert (report["kind"], report["vectors"]) == (chosen, count)
     if count:
@@ -159,7 +167,7 @@ def test_the_kind_of_index_follows_from_the_size(count, chosen, tmp_path):
         assert scores[0] == pytest.approx(vectors[rows[0]].astype(np.float32) @ query[0], abs=TOLERANCE)
 
 
-@pytest.mark.parametrize("kind", ["flat", "ivf"])
+@pytest.mark.parametrize("kind", ["flat", "pq", "ivf"])
 def test_more_vectors_than_one_block_are_all_searched(kind, tmp_path):
     vectors = clustered(np.random.default_rng(1), 70_000, 8).astype(np.float16)
     vectors[-1] = -3 * vectors[0]
@@ -172,13 +180,38 @@ def test_building_twice_gives_the_same_file(tmp_path):
     for kind in INDEXES:
         files = [tmp_path / f"{kind}.{i}" for i in range(2)]
         for file in files:
-            build_index(VECTORS[:1_000], file, kind)
+            build_index(VECTORS[:5_000], file, kind)
         assert files[0].read_bytes() == files[1].read_bytes(), kind
 
 
 def test_a_quantised_index_takes_little_more_than_a_byte_a_component(tmp_path):
     vectors = clustered(DRAW, 3_000, 384).astype(np.float16)
     assert build_index(vectors, tmp_path / "index.faiss", "ivf")["bytes_per_vector"] < 700
+
+
+@pytest.mark.parametrize("depth", [1, 10, 300, 512])
+def test_codes_lose_next_to_nothing_of_a_scan_at_any_depth(depth, tmp_path):
+    both = scattered(10_050, 384, 48)
+    vectors, queries = both[50:].astype(np.float16), both[:50].astype(np.float32)
+    assert build_index(vectors, tmp_path / "index.faiss")["kind"] == "pq"
+    found = open_search(vectors, tmp_path / "index.faiss").search(queries, depth, [None] * len(queries))
+    pairs = zip(queries, found, strict=True)
+    assert np.mean([np.isin(best(vectors, query, depth)[0], rows).mean() for query, (rows, _) in pairs]) >= 0.99
+
+
+def test_codes_that_miss_much_are_not_taken(tmp_path):
+    vectors = DRAW.normal(size=(CODES_FROM, 8)).astype(np.float16)  # two bits a component, and nothing alike
+    assert build_index(vectors, tmp_path / "index.faiss")["kind"] == "flat"
+    assert_contract(
+        open_search(vectors, tmp_path / "index.faiss").search(QUERIES[:1, :8].copy(), 9, [None])[0],
+        QUERIES[0, :8], vectors, 9,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "dim"), [(100, 16), (5_000, 15)])
+def test_codes_are_not_for_few_vectors_nor_for_an_odd_width(count, dim, tmp_path):
+    vectors = clustered(DRAW, count, dim).astype(np.float16)
+    assert build_index(vectors, tmp_path / "index.faiss", "pq")["kind"] == "flat"
 
 
 def test_an_index_of_other_vectors_is_refused(tmp_path):
