@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import string
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 _FORMATTER = string.Formatter()
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc, which no version adds to
 
 
 class TemplateError(ValueError):
@@ -21,8 +23,7 @@ def normalise(text: str) -> str:
     NFKC (Unicode Standard Annex 15) makes full-width letters and digits, common in Chinese catalogues, equal to
     their ordinary forms.
     """
-    folded = unicodedata.normalize("NFKC", text)
-    return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in folded).split())
+    return " ".join(_CONTROL.sub(" ", unicodedata.normalize("NFKC", text)).split())
 
 
 def template_fields(template: str) -> set[str]:

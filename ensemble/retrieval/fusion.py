@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,14 +46,15 @@ class ReciprocalRankFusion:
             which the channels named them.
         """
         must = np.empty(0, np.int32) if also is None else also[:limit]
-        named = np.concatenate([*(hits.rows[: self._depth] for hits in lists.values()), must])
+        voting = [hits.rows[: self._depth] for hits in lists.values()]
+        named = np.concatenate([*voting, must])
         position = self._position
         position[named[::-1]] = np.arange(len(named) - 1, -1, -1, dtype=np.int32)
         rows = named[position[named] == np.arange(len(named))]
         position[rows] = np.arange(len(rows), dtype=np.int32)
-        fused = np.zeros(len(rows), np.float64)
-        for name, hits in lists.items():
-            fused[position[hits.rows[: self._depth]]] += weights[name] / self._denominators[: len(hits)]
+        votes = [weights[name] / self._denominators[: len(mine)] for name, mine in zip(lists, voting, strict=True)]
+        voted = named[: len(named) - len(must)]
+        fused = np.bincount(position[voted], np.concatenate([*votes, np.empty(0)]), minlength=len(rows))
         order = np.argsort(-fused, kind="stable")
         if len(must):
             due = np.isin(order, position[must])
@@ -62,15 +63,23 @@ class ReciprocalRankFusion:
         # From here on the table knows the candidates alone: of hundreds in a list, few are among them.
         position[rows] = -1
         position[kept] = np.arange(len(kept), dtype=np.int32)
-        ranks: dict[str, NDArray[np.float32]] = {}
-        scores: dict[str, NDArray[np.float32]] = {}
-        for name, hits in lists.items():
-            at = position[hits.rows]
-            # A list longer than the depth still says where it has an item that another channel named.
-            inside = np.flatnonzero(at >= 0)
-            at = at[inside]
-            ranks[name], scores[name] = np.full((2, len(kept)), np.nan, np.float32)
-            ranks[name][at] = inside
-            scores[name][at] = hits.scores[inside]
+        ranks, scores = self._said(list(lists.values()), len(kept))
         position[kept] = -1
-        return Evidence(kept, scores, ranks)
+        return Evidence(kept, dict(zip(lists, scores, strict=True)), dict(zip(lists, ranks, strict=True)))
+
+    def _said(self, lists: Sequence[Hits], count: int) -> NDArray[np.float32]:
+        """Each list's ranks and scores of the rows that the table knows, `[2, lists, count]`; NaN for none.
+
+        A list longer than the depth still says where it has a row that another channel named.
+        """
+        said = np.full((2, len(lists), count), np.nan, np.float32)
+        if not lists:
+            return said
+        at = self._position[np.concatenate([hits.rows for hits in lists])]
+        inside = np.flatnonzero(at >= 0)
+        ends = np.cumsum([len(hits) for hits in lists])
+        of = np.searchsorted(ends, inside, side="right")
+        starts = np.concatenate([[0], ends[:-1]])
+        said[0, of, at[inside]] = inside - starts[of]
+        said[1, of, at[inside]] = np.concatenate([hits.scores for hits in lists])[inside]
+        return said

@@ -122,7 +122,7 @@ class Lexical:
             yield WORDS_SCORE, _boolean([*every, *limits], [*terms, *nearness])
         likely = [*sure[:-1], {**self._completions(known[-1].written), **sure[-1]}]
         told = likely if limits else self._telling(likely, share)
-        terms = [*self._terms(told), *self._characters(text)]
+        terms = [*(terms if told == sure else self._terms(told)), *self._characters(text)]
         yield 0.0, _boolean([_boolean([], terms), *limits] if limits else [], [] if limits else terms)
 
     def _meanings(self, word: Word, last: bool) -> dict[str, float]:

@@ -180,8 +180,8 @@ class Retriever:
     ) -> Candidates:
         if question.query and len(evidence.rows):
             # Also of those that another channel found: the ranker compares like with like.
-            texts = self._vectors[self.items.text[evidence.rows]].astype(np.float32)
-            evidence.scores["dense"] = texts @ question.embedding
+            texts, of = np.unique(self.items.text[evidence.rows], return_inverse=True)
+            evidence.scores["dense"] = (self._vectors[texts].astype(np.float32) @ question.embedding)[of]
         taste = Taste.of(question.seen, self.items, question.now)
         features = self._featurise(evidence, taste, question.now, bool(question.query))
         found = {name: min(len(hits), self._spec.channel_depth) for name, hits in lists.items()}
