@@ -67,6 +67,11 @@ class Collaborative:
                 found[i] = Hits(rows[known].astype(np.int32), scores[known])
         return found
 
+    def remember(self, questions: Sequence[Question]) -> None:
+        """Solves users' factors before they are asked for."""
+        for question in questions:
+            self._user(question.seen)
+
     def _user(self, seen: History) -> NDArray[np.float32] | None:
         """The user's factors, float32 `[factors]`; None where nothing they had is known."""
         if not len(seen) or not self._known[seen.rows].any():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from ensemble.history import History
@@ -13,6 +15,7 @@ from ensemble.retrieval.channel import Hits, Question
 from ensemble.retrieval.dense import Dense
 from ensemble.retrieval.items import Items
 
+USERS = 8_192  # whose profiles are remembered as long as their history stays the same
 LONGEST_PROFILE = 128  # items of a history that make the profile, those with the most weight
 
 
@@ -24,6 +27,7 @@ class Content:
     def __init__(self, dense: Dense, items: Items, vectors: NDArray[Any]) -> None:
         """Takes the dense channel, whose index it shares, and the text vectors, fp16 `[texts, dim]`."""
         self._dense, self._items, self._vectors = dense, items, vectors
+        self._profiles: LRUCache[bytes, NDArray[np.float32]] = LRUCache(USERS)
 
     def search(self, questions: Sequence[Question], depth: int) -> list[Hits]:
         """See `Channel`. The whole catalogue is searched in one scan for all questions without a query."""
@@ -43,8 +47,27 @@ class Content:
                 found[i] = Hits.best(near, scores[place], depth)
         return found
 
+    def remember(self, questions: Sequence[Question]) -> None:
+        """Makes profiles before they are asked for."""
+        for question in questions:
+            if len(question.seen):
+                self.profile(question.seen, question.now)
+
     def profile(self, seen: History, now: float) -> NDArray[np.float32]:
-        """The L2-normalised mean of what was had, float32 `[dim]`."""
+        """The L2-normalised mean of what was had, float32 `[dim]`.
+
+        With time all weights wear off alike: it stays the same as long as the history does, and is remembered.
+        """
+        latest = float(seen.last.max())
+        if now < latest:  # events of the future do not wear off
+            return self._made(seen, now)
+        key = blake2b(seen.rows.tobytes() + seen.recent.tobytes() + seen.last.tobytes(), digest_size=16).digest()
+        found = self._profiles.get(key)
+        if found is None:
+            found = self._profiles[key] = self._made(seen, latest)
+        return found
+
+    def _made(self, seen: History, now: float) -> NDArray[np.float32]:
         weights = seen.weights(now)
         kept = np.argsort(-weights, kind="stable")[:LONGEST_PROFILE]
         mean = weights[kept] @ self._vectors[self._items.text[seen.rows[kept]]].astype(np.float32)

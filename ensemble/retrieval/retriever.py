@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from ensemble.spec import GraphSpec
 from ensemble.taste import Taste
 
 TEXT_CHANNELS = ("dense", "lexical")
+TEXT_DEPTH = 2  # times as deep as the others
 # With a query, the other channels choose among what matches it about as well as the best match does.
 POOL_LEXICAL = 0.6  # of the best lexical score: keeps its tiers apart, see `ensemble.retrieval.lexical`
 POOL_COSINE = 0.85  # of the best cosine, where no item has all the words
@@ -51,6 +53,20 @@ class Candidates:
     moments: FloatArray
     found: dict[str, int]
     degraded: list[str]
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What is known of some questions before their embeddings are.
+
+    Attributes:
+        words: Hits of the channel `lexical`, by position of the question, so that it is asked no more; None where it
+            did not answer.
+        tastes: Each question's history, summed up.
+    """
+
+    words: dict[int, Hits] | None
+    tastes: list[Taste]
 
 
 def channels(catalog: CatalogIndex, learned: Learned, spec: GraphSpec, dense: Channel | None = None) -> list[Channel]:
@@ -82,8 +98,30 @@ class Retriever:
         self._channels = channels(catalog, learned, spec, dense)
         self._fusion = ReciprocalRankFusion(len(catalog.items), spec.channel_depth)
 
+    def ahead(self, questions: Sequence[Question], kind: str | None = None) -> Ahead:
+        """Asks what needs no embedding; those of the questions are not read.
+
+        It may run in another thread than `retrieve`, as long as they take turns.
+        """
+        kinds = [kind or kind_of(question) for question in questions]
+        words: dict[int, Hits] | None = None
+        for channel in self._channels:
+            mine = self._asked(channel, questions, kinds)
+            asked = [questions[i] for i in mine]
+            if isinstance(channel, Lexical):
+                with suppress(ChannelUnavailableError):
+                    found = channel.search(asked, TEXT_DEPTH * self._spec.channel_depth)
+                    words = dict(zip(mine, found, strict=True))
+            elif isinstance(channel, (Collaborative, Content)):
+                channel.remember(asked)
+        return Ahead(words, [Taste.of(each.seen, self.items, each.now) for each in questions])
+
     def retrieve(
-        self, questions: Sequence[Question], limits: Sequence[int], kind: str | None = None
+        self,
+        questions: Sequence[Question],
+        limits: Sequence[int],
+        kind: str | None = None,
+        ahead: Ahead | None = None,
     ) -> list[Candidates]:
         """Finds candidates for each question.
 
@@ -91,14 +129,16 @@ class Retriever:
             questions: The requests; every channel answers all of them in one call.
             limits: How many candidates each may have at most.
             kind: The kind of request whose weights of the channels hold; by default it follows from each question.
+            ahead: What `ahead` answered to these questions, if it was asked.
         """
         kinds = [kind or kind_of(question) for question in questions]
-        lists, degraded = self.lists(questions, kinds)
+        lists, degraded = self.lists(questions, kinds, words=ahead.words if ahead else None)
         found = []
-        for question, each, weighs, limit in zip(questions, lists, kinds, limits, strict=True):
+        for i, (question, each, weighs, limit) in enumerate(zip(questions, lists, kinds, limits, strict=True)):
             weights = self._spec.channel_weights[weighs]
             evidence = self.fused(each, weights, limit, _also(question, each, limit))
-            found.append(self._described(question, each, evidence, weights, degraded))
+            taste = ahead.tastes[i] if ahead else None
+            found.append(self._described(question, each, evidence, weights, degraded, taste))
         return found
 
     def describe(self, questions: Sequence[Question], rows: Sequence[NDArray[np.int32]]) -> list[Candidates]:
@@ -121,7 +161,11 @@ class Retriever:
         return found
 
     def lists(
-        self, questions: Sequence[Question], kinds: Sequence[str], everything: bool = False
+        self,
+        questions: Sequence[Question],
+        kinds: Sequence[str],
+        everything: bool = False,
+        words: Mapping[int, Hits] | None = None,
     ) -> tuple[list[dict[str, Hits]], list[str]]:
         """Every channel's hits for each question, and which channels could not be asked.
 
@@ -129,6 +173,7 @@ class Retriever:
             questions: The requests.
             kinds: The kind of each; a channel that weighs nothing for a kind is not asked.
             everything: Ask every channel nevertheless.
+            words: What the channel `lexical` has answered already, see `Ahead`.
         """
         lists: list[dict[str, Hits]] = [{} for _ in questions]
         degraded: list[str] = []
@@ -139,26 +184,35 @@ class Retriever:
             for channel in self._channels:
                 if (channel.name in TEXT_CHANNELS) != (group is not None):
                     continue
-                weights = self._spec.channel_weights
-                mine = [
-                    i
-                    for i, kind in enumerate(kinds)
-                    if everything
-                    or weights[kind].get(channel.name, 0.0) > 0
-                    or (channel.name == New.name and questions[i].newcomers)
-                ]
+                mine = self._asked(channel, questions, kinds, everything)
                 # The text channels also say what the others choose from.
-                depth = self._spec.channel_depth * (2 if group else 1)
+                depth = self._spec.channel_depth * (TEXT_DEPTH if group else 1)
                 if not mine:
                     continue
                 try:
-                    hits = channel.search([asked[i] for i in mine], depth)
+                    if words is not None and isinstance(channel, Lexical):
+                        hits = [words[i] for i in mine]
+                    else:
+                        hits = channel.search([asked[i] for i in mine], depth)
                 except ChannelUnavailableError:
                     degraded.append(f"channel:{channel.name}")
                     continue
                 for i, each in zip(mine, hits, strict=True):
                     lists[i][channel.name] = each
         return lists, degraded
+
+    def _asked(
+        self, channel: Channel, questions: Sequence[Question], kinds: Sequence[str], everything: bool = False
+    ) -> list[int]:
+        """Positions of the questions that a channel is asked."""
+        weights = self._spec.channel_weights
+        return [
+            i
+            for i, kind in enumerate(kinds)
+            if everything
+            or weights[kind].get(channel.name, 0.0) > 0
+            or (channel.name == New.name and questions[i].newcomers)
+        ]
 
     def fused(
         self,
@@ -177,12 +231,13 @@ class Retriever:
         evidence: Evidence,
         weights: Mapping[str, float],
         degraded: list[str],
+        taste: Taste | None = None,
     ) -> Candidates:
         if question.query and len(evidence.rows):
             # Also of those that another channel found: the ranker compares like with like.
             texts, of = np.unique(self.items.text[evidence.rows], return_inverse=True)
             evidence.scores["dense"] = (self._vectors[texts].astype(np.float32) @ question.embedding)[of]
-        taste = Taste.of(question.seen, self.items, question.now)
+        taste = taste or Taste.of(question.seen, self.items, question.now)
         features = self._featurise(evidence, taste, question.now, bool(question.query))
         found = {name: min(len(hits), self._spec.channel_depth) for name, hits in lists.items()}
         # Another request of the batch may have asked a channel that this one does without.

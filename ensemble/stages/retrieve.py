@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,27 @@ from ensemble.features import FEATURES
 from ensemble.filters import Mask
 from ensemble.request import ResolvedRequest, RetrievalTrace
 from ensemble.retrieval.channel import Channel, Question
-from ensemble.retrieval.retriever import Candidates, Retriever
+from ensemble.retrieval.retriever import Ahead, Candidates, Retriever
 from ensemble.text import normalise
 from ensemble.triton import Tensors, strings
 
 NEWCOMERS = 16  # candidates that an exploring request has of the channel `new`, whatever the others find
 RESERVE_MS = 2.0  # an allowance for finalize (0.3 ms in docs/reports/demo.json) and the hops around it
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What `Retrieve.begin` knows of requests.
+
+    Attributes:
+        resolved: The requests.
+        questions: The same for the channels, without embeddings.
+        groups: By kind of request the positions of its questions, and what was asked ahead.
+    """
+
+    resolved: list[ResolvedRequest]
+    questions: list[Question]
+    groups: dict[str, tuple[list[int], Ahead]]
 
 
 class Retrieve:
@@ -49,15 +65,31 @@ class Retrieve:
         """Loads the index, and checks that the engines are those it was built with."""
         return cls(Bundle.open(bundle_root, verify=("index/", "model_repository/")), device)
 
-    def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
-        """See `ensemble.triton.Stage`."""
-        started = time.monotonic_ns()
-        sizes = [len(tensors["REQUEST"]) for tensors in requests]
+    def begin(self, requests: Sequence[Tensors]) -> Begun:
+        """What needs no embedding of a query: it may be done in another thread while the encoder runs.
+
+        Args:
+            requests: As `execute` takes them; `REQUEST` alone is read.
+        """
         resolved = [each for tensors in requests for each in request.decode_requests(tensors["REQUEST"])]
+        unknown = np.zeros(self._spec.embedding_dim, np.float32)
+        questions = [self._question(each, unknown) for each in resolved]
+        groups = {}
+        # A kind of request that has weights of its own is asked by itself.
+        for kind in {each.kind for each in resolved}:
+            mine = [i for i, each in enumerate(resolved) if each.kind == kind]
+            groups[kind] = (mine, self._retriever.ahead([questions[i] for i in mine], kind or None))
+        return Begun(resolved, questions, groups)
+
+    def execute(self, requests: Sequence[Tensors], begun: Begun | None = None) -> list[Tensors | InvalidRequestError]:
+        """See `ensemble.triton.Stage`; `begun` is what `begin` answered to the same requests, if it was asked."""
+        started = time.monotonic_ns()
+        begun = begun or self.begin(requests)
+        resolved, sizes = begun.resolved, [len(tensors["REQUEST"]) for tensors in requests]
         embeddings = np.concatenate([tensors["EMBEDDING"] for tensors in requests])
-        questions = [self._question(each, vector) for each, vector in zip(resolved, embeddings, strict=True)]
+        questions = [replace(each, embedding=v) for each, v in zip(begun.questions, embeddings, strict=True)]
         depths = [self._depth(each) for each in resolved]
-        found = self._found(questions, [depth for depth, _ in depths], [each.kind for each in resolved])
+        found = self._found(questions, [depth for depth, _ in depths], begun)
         cuts = [["ranker_depth"] if cut else [] for _, cut in depths]
         out: list[Tensors | InvalidRequestError] = []
         for start, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
@@ -71,12 +103,12 @@ class Retrieve:
             out.append({**padded, **read, "RETRIEVAL": strings(traces)})
         return out
 
-    def _found(self, questions: Sequence[Question], limits: Sequence[int], kinds: Sequence[str]) -> list[Candidates]:
-        """Candidates of each question; a kind of request that has weights of its own is asked by itself."""
+    def _found(self, questions: Sequence[Question], limits: Sequence[int], begun: Begun) -> list[Candidates]:
+        """Candidates of each question."""
         found: dict[int, Candidates] = {}
-        for kind in set(kinds):
-            mine = [i for i, each in enumerate(kinds) if each == kind]
-            group = self._retriever.retrieve([questions[i] for i in mine], [limits[i] for i in mine], kind or None)
+        for kind, (mine, ahead) in begun.groups.items():
+            asked = [questions[i] for i in mine]
+            group = self._retriever.retrieve(asked, [limits[i] for i in mine], kind or None, ahead)
             found |= zip(mine, group, strict=True)
         return [found[i] for i in range(len(questions))]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,17 +35,20 @@ class Search:
 
     def __init__(self, bundle: Bundle, metrics: SearchMetrics | None = None) -> None:
         """Opens every stage on one copy of the index, and the engines that the bundle's CPU target names."""
-        self._spec = {stage.name: stage for stage in bundle.spec.stages()}
-        self._preprocess, retrieve = Preprocess(bundle), Retrieve(bundle, "cpu")
-        encoder, ranker = (_Engine(self._spec[name], bundle.engine(name), bundle) for name in ("encoder", "ranker"))
-        remembering = _Remembering(encoder)
-        self._steps: dict[str, Callable[[Sequence[Tensors]], Sequence[Answer]]] = {
-            "encoder": remembering.execute,
-            "retrieve": retrieve.execute,
-            "ranker": ranker.execute,
-            "finalize": Finalize(bundle, metrics).execute,
+        spec = {stage.name: stage for stage in bundle.spec.stages()}
+        self._preprocess, self._retrieve = Preprocess(bundle), Retrieve(bundle, "cpu")
+        encoder, ranker = (_Engine(spec[name], bundle.engine(name), bundle) for name in ("encoder", "ranker"))
+        self._encoder = _Remembering(encoder)
+        # One more thread: what needs no embedding is found while the encoder runs.
+        self._beside = ThreadPoolExecutor(1, "beside-encoder")
+        self._tokens = [tensor.name for tensor in spec["encoder"].inputs]
+        inputs = {name: [tensor.name for tensor in stage.inputs] for name, stage in spec.items()}
+        self._steps: dict[str, tuple[list[str], Callable[[Sequence[Tensors]], Sequence[Answer]]]] = {
+            "retrieve": ([*self._tokens, "REQUEST"], self._retrieved),
+            "ranker": (inputs["ranker"], ranker.execute),
+            "finalize": (inputs["finalize"], Finalize(bundle, metrics).execute),
         }
-        self.caches = {**retrieve.caches, "embedding": lambda: remembering.looked}
+        self.caches = {**self._retrieve.caches, "embedding": lambda: self._encoder.looked}
 
     @classmethod
     def open(cls, bundle_root: Path, device: str) -> Search:
@@ -56,8 +60,7 @@ class Search:
     def execute(self, requests: Sequence[Tensors]) -> list[Answer]:
         """See `ensemble.triton.Stage`. A request that one stage refuses takes no part in the next."""
         answers: list[Answer] = list(self._preprocess.execute(requests))
-        for name, step in self._steps.items():
-            wanted = [tensor.name for tensor in self._spec[name].inputs]
+        for wanted, step in self._steps.values():
             going = {i: each for i, each in enumerate(answers) if not isinstance(each, InvalidRequestError)}
             if not going:
                 break
@@ -65,6 +68,12 @@ class Search:
             for (i, known), new in zip(going.items(), out, strict=True):
                 answers[i] = new if isinstance(new, InvalidRequestError) else known | new
         return answers
+
+    def _retrieved(self, requests: Sequence[Tensors]) -> Sequence[Answer]:
+        """The encoder and `retrieve`, which begins beside it."""
+        begun = self._beside.submit(self._retrieve.begin, requests)
+        embedded = self._encoder.execute([{name: each[name] for name in self._tokens} for each in requests])
+        return self._retrieve.execute([{**a, **b} for a, b in zip(requests, embedded, strict=True)], begun.result())
 
 
 class _Engine:

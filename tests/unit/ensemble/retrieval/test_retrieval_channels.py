@@ -321,3 +321,28 @@ def test_more_vectors_than_one_block_of_the_index_are_all_searched():
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
     query = vectors[-1:].astype(np.float32)
     assert FaissSearch(vectors).search(query, 1, [None])[0][0].tolist() == [len(vectors) - 1]
+
+
+def test_a_remembered_profile_is_that_of_the_same_history_at_any_later_time(channel_of, shop):
+    channel = channel_of("content")
+    juice, soap = (shop.of_kind(kind)[:5] for kind in ("juice", "soap"))
+    seen, swapped = (history([*juice, *soap], ages=[90 * DAY] * 5 + [60] * 5), history([*juice, *soap], ages=[60] * 10))
+    now = shop.question("", seen).now
+    first = channel.profile(seen, now)
+    assert not np.allclose(channel.profile(swapped, now), first)
+    for later in (now, now + 5 * DAY, now + 400 * DAY):
+        weights = seen.weights(later)
+        expected = weights @ shop.catalog.vectors[shop.items.text[seen.rows]].astype(np.float32)
+        np.testing.assert_allclose(channel.profile(seen, later), expected / np.linalg.norm(expected), atol=1e-5)
+    # What lies in the future counts whole, as long as it does.
+    early = seen.last.max() - 30 * DAY
+    assert not np.allclose(channel.profile(seen, early), first)
+
+
+def test_what_is_remembered_beforehand_changes_no_answer(shop):
+    for name in ("content", "collaborative"):
+        questions = [shop.question("", seen) for seen in (None, REGULAR, history([3, 5]))]
+        asked, told = CHANNELS[name](shop), CHANNELS[name](shop)
+        told.remember(questions)
+        for one, other in zip(asked.search(questions, 50), told.search(questions, 50), strict=True):
+            assert one.rows.tolist() == other.rows.tolist()

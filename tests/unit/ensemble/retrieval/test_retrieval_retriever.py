@@ -324,3 +324,20 @@ def test_a_shop_without_a_log_has_no_collaborative_channel_and_answers(shop):
     assert names == ["dense", "lexical", "history", "trending", "new", "content"]
     retriever = Retriever(shop.catalog, first_day, GraphSpec(embedding_dim=16))
     assert len(retriever.retrieve([shop.question("", None)], [50])[0].rows) == 50
+
+
+@pytest.mark.parametrize("kind", [None, "similar"])
+def test_what_was_asked_ahead_of_the_embeddings_is_asked_once_and_changes_no_answer(shop, retriever, kind, monkeypatch):
+    half = np.arange(1_000) % 2 == 0
+    questions = [shop.question(query, seen, mask) for query, seen in ASKED for mask in (None, half)]
+    limits = [64] * len(questions)
+    expected = retriever.retrieve(questions, limits, kind)
+    blind = [replace(each, embedding=np.zeros_like(each.embedding)) for each in questions]
+    ahead = retriever.ahead(blind, kind)
+    assert any(len(hits) for hits in ahead.words.values())
+    monkeypatch.setattr(module.Lexical, "search", lambda *_: pytest.fail("asked twice"))
+    monkeypatch.setattr(module.Taste, "of", lambda *_: pytest.fail("summed up twice"))
+    for found, known in zip(retriever.retrieve(questions, limits, kind, ahead), expected, strict=True):
+        assert found.rows.tolist() == known.rows.tolist()
+        np.testing.assert_array_equal(found.features, known.features)
+        assert found.found == known.found
