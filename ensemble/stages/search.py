@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Search:
         self._preprocess, self._retrieve = Preprocess(bundle), Retrieve(bundle, "cpu")
         encoder, ranker = (_Engine(spec[name], bundle.engine(name), bundle) for name in ("encoder", "ranker"))
         self._encoder = _Remembering(encoder)
-        # One more thread: what needs no embedding is found while the encoder runs.
+        # One more thread: what needs no embedding is found while the encoder runs on the other core.
         self._beside = ThreadPoolExecutor(1, "beside-encoder")
         self._tokens = [tensor.name for tensor in spec["encoder"].inputs]
         inputs = {name: [tensor.name for tensor in stage.inputs] for name, stage in spec.items()}
@@ -70,10 +71,12 @@ class Search:
         return answers
 
     def _retrieved(self, requests: Sequence[Tensors]) -> Sequence[Answer]:
-        """The encoder and `retrieve`, which begins beside it."""
-        begun = self._beside.submit(self._retrieve.begin, requests)
+        """The encoder and `retrieve`, which begins beside it; after it where several wait: then no core is idle."""
+        begin = partial(self._retrieve.begin, requests)
+        beside = self._beside.submit(begin) if len(requests) == 1 else None
         embedded = self._encoder.execute([{name: each[name] for name in self._tokens} for each in requests])
-        return self._retrieve.execute([{**a, **b} for a, b in zip(requests, embedded, strict=True)], begun.result())
+        begun = beside.result() if beside else begin()
+        return self._retrieve.execute([{**a, **b} for a, b in zip(requests, embedded, strict=True)], begun)
 
 
 class _Engine:
