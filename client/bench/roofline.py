@@ -144,7 +144,12 @@ def bundle_work(folder: Path, batch: int) -> list[Work]:
     return [
         engine_work("encoder", encoder, {"length": min(spec["length_buckets"])}, batch),
         retrieval_work(vectors[0], vectors[1], batch),
-        engine_work("ranker", ranker, {"candidates": spec["candidates"], "length": pairs}, batch),
+        engine_work(
+            "ranker",
+            ranker,
+            {"candidates": spec["candidates"], "pairs": spec["text_candidates"], "length": pairs},
+            batch,
+        ),
     ]
 
 

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "client" / "bench"))  # as for a script of that folder
 
-from roofline import LAUNCH_US, Device, Work, engine_work, expected, retrieval_work
+from roofline import LAUNCH_US, Device, Work, bundle_work, engine_work, expected, retrieval_work
 
 
 def small_engine():
@@ -63,3 +63,14 @@ def test_each_stage_takes_its_longest_roof_and_the_stages_add_up():
     busy = expected([Work("c", 1.0, 1.0, kernels=1_000)], device, batch=1)
     assert busy.milliseconds == pytest.approx(LAUNCH_US)
     assert busy.bottleneck == "c: launches"
+
+
+@pytest.mark.parametrize("which", ["tiny_bundle", "tower_bundle"])
+def test_every_stage_of_a_bundle_is_counted_with_and_without_a_text_tower(which, request):
+    pytest.importorskip("torch")
+    folder = request.getfixturevalue(which)
+    one, many = bundle_work(folder, 1), bundle_work(folder, 4)
+    assert [work.stage for work in one] == ["encoder", "retrieve", "ranker"]
+    for single, batch in zip(one, many, strict=True):
+        assert batch.flops == pytest.approx(4 * single.flops)
+        assert single.bytes < batch.bytes < 4 * single.bytes
