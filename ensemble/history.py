@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ MAX_ITEMS = 2_048  # of one user, latest kept: bounds what a request carries bet
 # days order a household's own items best, see docs/design-notes.md.
 HALF_LIFE_DAYS = 28.0
 HABIT_HALF_LIFE_DAYS = 56.0
+# Users of whom a channel remembers what it made of their history, as long as that stays the same: people look at many
+# pages.
+REMEMBERED = 8_192
 DAY = 86_400.0
 _PACKED = np.dtype([("rows", np.int32), ("counts", np.float32), ("last", np.int64), ("recent", np.float32)])
 
@@ -184,6 +188,11 @@ class HistorySnapshot:
         """Where the user at `row` usually is: a name by kind of place, as far as the log knows."""
         known = ((kind, names, int(codes[row])) for kind, (codes, names) in self._places.items())
         return {kind: names[code] for kind, names, code in known if code >= 0}
+
+
+def digest(*arrays: NDArray[Any]) -> bytes:
+    """What tells histories apart, to remember what was made of them."""
+    return blake2b(b"".join(array.tobytes() for array in arrays), digest_size=16).digest()
 
 
 def find_row(ids: NDArray[np.bytes_], wanted: str) -> int:

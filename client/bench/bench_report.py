@@ -38,7 +38,7 @@ MEANINGS: Mapping[str, str] = {
     "raw_model_ms": "ms, encoder and ranker alone, one request at a time: median",
     "ceiling_throughput": "requests/s of the engines bare, best of all settings",
     "copy_gb_per_s": "GB/s that one thread copies, read and written",
-    "dense_bytes": "bytes of vectors that one dense search reads",
+    "dense_bytes": "bytes that the scan of one dense search reads: its vectors, or their codes",
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 
 import numpy as np
 from cachetools import LRUCache
@@ -13,14 +12,13 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from ensemble.filters import Mask
-from ensemble.history import History
+from ensemble.history import REMEMBERED, History, digest
 from ensemble.retrieval.channel import Hits, Question
 from ensemble.retrieval.vectors import VectorSearch
 
 # Of the three that `implicit` offers for this, factors reached most on Complete Journey: see docs/design-notes.md.
 CONFIDENCE = 5.0  # Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, 2008 (alpha)
 REGULARIZATION = 0.1
-USERS = 8_192  # whose factors are remembered as long as their history stays the same: people look at many pages
 
 
 class Collaborative:
@@ -42,7 +40,7 @@ class Collaborative:
         self._search = search
         with threadpool_limits(1, "blas"):  # the library warns of more while it is made
             self._model = AlternatingLeastSquares(factors.shape[1], regularization=REGULARIZATION, num_threads=1)
-        self._users: LRUCache[bytes, NDArray[np.float32]] = LRUCache(USERS)
+        self._users: LRUCache[bytes, NDArray[np.float32]] = LRUCache(REMEMBERED)
         # No copy of what is mapped copy-on-write; implicit wants a buffer that it could write to.
         self._model.item_factors = np.require(factors, np.float32, ["C", "W"])
 
@@ -76,7 +74,7 @@ class Collaborative:
         """The user's factors, float32 `[factors]`; None where nothing they had is known."""
         if not len(seen) or not self._known[seen.rows].any():
             return None
-        key = blake2b(seen.rows.tobytes() + seen.counts.tobytes(), digest_size=16).digest()
+        key = digest(seen.rows, seen.counts)
         user = self._users.get(key)
         if user is None:
             user = self._model.recalculate_user(0, confidences(seen, len(self._known))).astype(np.float32)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from ensemble.history import History
+from ensemble.history import REMEMBERED, History, digest
 from ensemble.retrieval.channel import Hits, Question
 from ensemble.retrieval.dense import Dense
 from ensemble.retrieval.items import Items
 
-USERS = 8_192  # whose profiles are remembered as long as their history stays the same
 LONGEST_PROFILE = 128  # items of a history that make the profile, those with the most weight
 
 
@@ -27,7 +25,7 @@ class Content:
     def __init__(self, dense: Dense, items: Items, vectors: NDArray[Any]) -> None:
         """Takes the dense channel, whose index it shares, and the text vectors, fp16 `[texts, dim]`."""
         self._dense, self._items, self._vectors = dense, items, vectors
-        self._profiles: LRUCache[bytes, NDArray[np.float32]] = LRUCache(USERS)
+        self._profiles: LRUCache[bytes, NDArray[np.float32]] = LRUCache(REMEMBERED)
 
     def search(self, questions: Sequence[Question], depth: int) -> list[Hits]:
         """See `Channel`. The whole catalogue is searched in one scan for all questions without a query."""
@@ -58,13 +56,13 @@ class Content:
 
         With time all weights wear off alike: it stays the same as long as the history does, and is remembered.
         """
-        latest = float(seen.last.max())
+        latest = seen.last.max()
         if now < latest:  # events of the future do not wear off
             return self._made(seen, now)
-        key = blake2b(seen.rows.tobytes() + seen.recent.tobytes() + seen.last.tobytes(), digest_size=16).digest()
+        key = digest(seen.rows, seen.recent, seen.last - latest)
         found = self._profiles.get(key)
         if found is None:
-            found = self._profiles[key] = self._made(seen, latest)
+            found = self._profiles[key] = self._made(seen, float(latest))
         return found
 
     def _made(self, seen: History, now: float) -> NDArray[np.float32]:

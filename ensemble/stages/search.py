@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -74,7 +74,10 @@ class Search:
         """The encoder and `retrieve`, which begins beside it; after it where several wait: then no core is idle."""
         begin = partial(self._retrieve.begin, requests)
         beside = self._beside.submit(begin) if len(requests) == 1 else None
-        embedded = self._encoder.execute([{name: each[name] for name in self._tokens} for each in requests])
+        try:
+            embedded = self._encoder.execute([{name: each[name] for name in self._tokens} for each in requests])
+        finally:
+            wait([beside] if beside else [])  # whatever happens: channels serve one thread at a time
         begun = beside.result() if beside else begin()
         return self._retrieve.execute([{**a, **b} for a, b in zip(requests, embedded, strict=True)], begun)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from channel_shop import CHANNELS, DAY, KINDS, NEWEST, history, make_shop
@@ -334,6 +336,10 @@ def test_a_remembered_profile_is_that_of_the_same_history_at_any_later_time(chan
         weights = seen.weights(later)
         expected = weights @ shop.catalog.vectors[shop.items.text[seen.rows]].astype(np.float32)
         np.testing.assert_allclose(channel.profile(seen, later), expected / np.linalg.norm(expected), atol=1e-5)
+    shifted = replace(seen, last=seen.last + 3 * DAY)  # the same history of somebody else, days later
+    made = len(channel._profiles)
+    np.testing.assert_array_equal(channel.profile(shifted, now + 3 * DAY), first)
+    assert len(channel._profiles) == made
     # What lies in the future counts whole, as long as it does.
     early = seen.last.max() - 30 * DAY
     assert not np.allclose(channel.profile(seen, early), first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -72,9 +73,18 @@ def test_a_mistake_beside_the_encoder_fails_its_own_request_alone(search, expect
         assert_same(found, each)
 
 
-def test_an_encoder_that_fails_leaves_nothing_of_its_batch_to_the_next(search, expected, monkeypatch):
+def test_an_encoder_that_fails_leaves_no_work_of_its_batch_behind(search, expected, monkeypatch):
+    begin, ended = search._retrieve.begin, []
+
+    def slow(requests):
+        time.sleep(0.2)
+        ended.append(True)
+        return begin(requests)
+
     with monkeypatch.context() as broken:
         broken.setattr(search._encoder, "execute", lambda requests: 1 / 0)
+        broken.setattr(search._retrieve, "begin", slow)
         with pytest.raises(ZeroDivisionError):
             search.execute([row(*ASKED[0])])
+    assert ended  # two threads must not use the channels at once
     assert_same(search.execute([row(*ASKED[1])])[0], expected[1])
