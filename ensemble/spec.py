@@ -132,7 +132,7 @@ class GraphSpec:
     embedding_dim: int = 384
     length_buckets: tuple[int, ...] = (8, 16, 32, 64, 128)
     candidate_buckets: tuple[int, ...] = (32, 64, 128, 256)
-    candidates: int = 128
+    candidates: int = 64
     events: int = 32
     text_candidates: int = 0
     pair_buckets: tuple[int, ...] = (1, 32, 64, 96)

@@ -79,6 +79,7 @@ class BundleSettings:
         milvus: URI of a Milvus that takes the vectors; its token is the environment's FUSERANK_MILVUS_TOKEN.
         text_tower: Folder or Hugging Face id of the ranker's text tower; None has none.
         text_candidates: How many of the best candidates it reads.
+        candidates: How many candidates the ranker orders.
         cases: How many (user, query) pairs of each time window the ranker learns from.
         milvus_index: Milvus' name of the index, such as GPU_CAGRA; None is Milvus' own choice.
         queries: Queries that people judged answers of, for the ranker; None has none.
@@ -104,6 +105,7 @@ class BundleSettings:
     milvus_index: str | None = None
     text_tower: str | None = None
     text_candidates: int = 16
+    candidates: int = GraphSpec.candidates
     cases: int = 1_500
     queries: Path | None = None
     judgements: Path | None = None
@@ -119,7 +121,10 @@ def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]
     Raises:
         InputError: Where the input cannot be used or the output's place is taken.
         EncoderError: Where the encoder cannot be exported.
+        SpecError: Where there can be no such graph.
     """
+    # Before anything is read: the whole spec is known only after the encoder is.
+    GraphSpec(candidates=settings.candidates, text_candidates=settings.text_candidates)
     check_place(settings.out, settings.force)
     partial = settings.out.with_name(f".{settings.out.name}.partial-{os.getpid()}")
     settings.out.parent.mkdir(parents=True, exist_ok=True)
@@ -317,6 +322,7 @@ def _spec(settings: BundleSettings, encoder: Encoder, tower: OpenedTower | None,
         text_template=settings.text_template,
         query_template=settings.query_template,
         clock=clock,
+        candidates=settings.candidates,
         text_candidates=settings.text_candidates if tower else 0,
         pair_buckets=_buckets(GraphSpec.pair_buckets, tower.longest) if tower else GraphSpec.pair_buckets,
         pair_pad_token_id=tower.pad if tower else 0,

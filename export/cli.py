@@ -68,6 +68,9 @@ def bundle(
         str | None, typer.Option(help="Text tower of the ranker: what `export train text-tower` wrote, or a hub id.")
     ] = None,
     text_candidates: Annotated[int, typer.Option(min=1, help="How many of the best candidates it reads.")] = 16,
+    candidates: Annotated[
+        int, typer.Option(help="How many candidates the ranker orders: 32, 64, 128 or 256.")
+    ] = GraphSpec.candidates,
     cases: Annotated[
         int, typer.Option(min=50, help="(user, query) pairs of each time window that the ranker learns from.")
     ] = 1_500,
@@ -95,7 +98,8 @@ def bundle(
         settings = BundleSettings(
             catalog, interactions, encoder, out, precision, pooling, text_template, query_template, clock,
             max_bad_rows, seed, force, engine, ray_address, milvus, milvus_index,
-            text_tower, text_candidates, cases, queries, judgements, replace(FIT, epochs=epochs, bf16=mixed_precision),
+            text_tower, text_candidates, candidates, cases, queries, judgements,
+            replace(FIT, epochs=epochs, bf16=mixed_precision),
         )  # fmt: skip
         try:
             manifest = write_bundle(settings, Progress())

@@ -333,11 +333,13 @@ def test_the_command_line_takes_judged_queries(run, tiny_shop, tiny_encoder, tmp
     out = tmp_path / "judged"
     result = run(
         "bundle", "--catalog", tiny_shop.catalog, "--encoder", tiny_encoder, "--out", out,
-        "--queries", queries, "--judgements", judgements, "--epochs", "1",
+        "--queries", queries, "--judgements", judgements, "--epochs", "1", "--candidates", "32",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert f"{judgements}: {len(judged):,} rows read" in result.output
-    ranker = Bundle.open(out).manifest["ranker"]
+    bundle = Bundle.open(out)
+    assert bundle.spec.candidates == 32
+    ranker = bundle.manifest["ranker"]
     assert ranker["source"] == "judgements"
     # A fifth of the queries is held out, for whoever wants to measure.
     assert ranker["judged_queries"] == ranker["cases"] + ranker["validation_cases"] == len(asked) * 8 // 10
@@ -353,6 +355,7 @@ BAD_ARGUMENTS = {
     "a template without a field's name": ({"--text-template": "{}"}, "template"),
     "a query template without the query": ({"--query-template": "query: "}, "{query}"),
     "an unknown precision": ({"--precision": "fp8"}, "fp8"),
+    "a number of candidates that is no bucket": ({"--candidates": "100"}, "allowed: one of (32, 64, 128, 256)"),
     "queries without judgements": ({"--queries": "queries.tsv"}, "allowed: both or neither"),
     "a share above one": ({"--max-bad-rows": "1.5"}, "--max-bad-rows"),
 }

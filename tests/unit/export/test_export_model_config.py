@@ -167,7 +167,7 @@ def test_a_bundle_holds_every_warm_up_file_in_the_size_its_configuration_declare
 
 
 def test_an_engine_that_reads_pairs_has_a_bucket_for_each_number_of_candidates_and_length_of_pairs():
-    spec = replace(SPEC, text_candidates=16, candidate_buckets=(32, 128), pair_buckets=(24, 48, 96))
+    spec = replace(SPEC, text_candidates=16, candidates=128, candidate_buckets=(32, 128), pair_buckets=(24, 48, 96))
     configs = parsed(spec)
     for target in BY_STAGE:
         config = configs[f"ranker/configs/{target}.pbtxt"]

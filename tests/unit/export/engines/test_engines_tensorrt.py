@@ -21,7 +21,7 @@ from export.engines.tensorrt.build import PlanSession, build, engine_key, polygr
 from export.engines.tensorrt.profiles import digest, profiles
 from export.model_config import config_files
 
-SPEC = GraphSpec(text_candidates=16, candidate_buckets=(32, 128), pair_buckets=(1, 48))
+SPEC = GraphSpec(text_candidates=16, candidates=128, candidate_buckets=(32, 128), pair_buckets=(1, 48))
 STAGES = [stage for stage in SPEC.stages() if stage.kind == "engine"]
 CONFIGS = {name: text_format.Parse(text, pb.ModelConfig()) for name, text in config_files(SPEC)}
 gpu = pytest.mark.skipif(
