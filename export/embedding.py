@@ -255,7 +255,7 @@ def _assembled(path: Path, blocks: Sequence[Path], texts: int, files: EncoderFil
         if part is None:
             raise RuntimeError(f"{block}: gone or damaged since it was written; run the export again")
         if vectors is None:
-            vectors = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+            vectors = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]  # untyped in numpy 1.26
                 path, "w+", np.float16, (texts, part.shape[1])
             )
         vectors[start : start + len(part)] = part

@@ -127,7 +127,9 @@ class Connection:
 def unfolded(command: Callable[..., None]) -> Callable[..., None]:
     """A command for typer, which reads options from a signature: each dataclass parameter becomes its fields."""
     hints = get_type_hints(command, include_extras=True)
-    groups: dict[str, type[Any]] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}  # type: ignore[misc]
+    groups: dict[str, type[Any]] = {
+        name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)
+    }
     parameters = []
     for name, parameter in inspect.signature(command).parameters.items():
         if name not in groups:
@@ -147,7 +149,7 @@ def unfolded(command: Callable[..., None]) -> Callable[..., None]:
         }
         command(**values, **folded)
 
-    taking_fields.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    taking_fields.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # inspect reads it
     taking_fields.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return taking_fields
 

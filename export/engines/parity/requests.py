@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,7 @@ def _last_day(history: History) -> NDArray[np.int32]:
     return late
 
 
-def _ids(bundle: Bundle, rows: Sequence[int] | NDArray[np.integer]) -> dict[str, int]:  # type: ignore[type-arg]
+def _ids(bundle: Bundle, rows: Sequence[int] | NDArray[np.integer[Any]]) -> dict[str, int]:
     return {bundle.items.ids[row].decode(): 1 for row in rows}
 
 
