@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ensemble.cost import RankerCost
 from ensemble.features import FEATURES
 from ensemble.history import HistorySnapshot
 from ensemble.mapped import mapped
@@ -134,6 +135,11 @@ class Bundle:
         if not self.spec.text_candidates:
             return None
         return PairTokens.open(self.root / "index" / PAIRS, self.spec.pair_buckets, self.spec.pair_pad_token_id)
+
+    @cached_property
+    def cost(self) -> RankerCost:
+        """What the ranker took where its engines were measured."""
+        return RankerCost.of(self.manifest, self.spec.text_candidates)
 
     @cached_property
     def items(self) -> Items:

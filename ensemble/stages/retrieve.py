@@ -55,8 +55,6 @@ class Retrieve:
         # For good: requests are answered one batch after the other, and the engines want the other cores.
         threadpool_limits(1, "blas")
         self._retriever = Retriever(bundle.catalog(device), bundle.learned(device), bundle.spec, _milvus(bundle))
-        self._ranker_ms = {int(k): float(v) for k, v in bundle.manifest["ranker_ms"].items()}
-        self._tower_ms = {int(k): float(v) for k, v in bundle.manifest.get("text_tower_ms", {}).items()}
         self._mask = lru_cache(maxsize=256)(self._computed_mask)
         self.caches = {"filter": self._mask.cache_info}
 
@@ -154,7 +152,7 @@ class Retrieve:
         # Only a search is ranked: elsewhere the order of fusion stands, and more candidates would be wasted.
         wanted = least if resolved.kind else max(self._spec.candidates, least)
         left = resolved.milliseconds_left() - RESERVE_MS
-        fits = [b for b in buckets if least <= b <= wanted and self._ranker_ms.get(b, 0.0) <= left]
+        fits = [b for b in buckets if least <= b <= wanted and self._bundle.cost.of_candidates(b) <= left]
         depth = max(fits, default=least)
         return depth, depth < wanted
 
@@ -185,8 +183,8 @@ class Retrieve:
             reads = question.query and not each.kind
             texts, of = np.unique(candidates.texts[:count], return_inverse=True)
             mine = pairs.joined(question.query, texts) if reads else []
-            left = each.milliseconds_left() - RESERVE_MS - self._ranker_ms.get(size, 0.0)
-            if mine and self._tower_ms.get(pairs.bucket(mine), 0.0) > left:
+            left = each.milliseconds_left() - RESERVE_MS - self._bundle.cost.of_candidates(size)
+            if mine and self._bundle.cost.of_pairs(len(mine), pairs.bucket(mine)) > left:
                 mine = []
                 skipped.append("text_tower")
             if mine:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ensemble.backends.session import joined, open_session
 from ensemble.bundle import Bundle
 from ensemble.contract import InvalidRequestError
+from ensemble.halves import Halves
 from ensemble.observability.search import SearchMetrics
 from ensemble.padding import trimmed
 from ensemble.spec import Stage
@@ -25,6 +26,7 @@ from ensemble.stages.preprocess import Preprocess
 from ensemble.stages.retrieve import Retrieve
 from ensemble.triton import Tensors, registry
 
+WORTH_MS = 3.0  # of a text tower: below, handing half of it to another thread costs more than it saves
 EMBEDDINGS = 8_192  # of queries that are remembered: 12 MB of 384 numbers each
 Answer = Tensors | InvalidRequestError
 
@@ -38,15 +40,15 @@ class Search:
         """Opens every stage on one copy of the index, and the engines that the bundle's CPU target names."""
         spec = {stage.name: stage for stage in bundle.spec.stages()}
         self._preprocess, self._retrieve = Preprocess(bundle), Retrieve(bundle, "cpu")
-        encoder, ranker = (_Engine(spec[name], bundle.engine(name), bundle) for name in ("encoder", "ranker"))
+        # One more thread for single requests: another core does what need not wait for this one.
+        self._beside = ThreadPoolExecutor(1, "beside")
+        encoder, self._ranker = (_Engine(spec[name], bundle, self._beside) for name in ("encoder", "ranker"))
         self._encoder = _Remembering(encoder)
-        # One more thread: what needs no embedding is found while the encoder runs on the other core.
-        self._beside = ThreadPoolExecutor(1, "beside-encoder")
         self._tokens = [tensor.name for tensor in spec["encoder"].inputs]
         inputs = {name: [tensor.name for tensor in stage.inputs] for name, stage in spec.items()}
         self._steps: dict[str, tuple[list[str], Callable[[Sequence[Tensors]], Sequence[Answer]]]] = {
             "retrieve": ([*self._tokens, "REQUEST"], self._retrieved),
-            "ranker": (inputs["ranker"], ranker.execute),
+            "ranker": (inputs["ranker"], self._ranker.execute),
             "finalize": (inputs["finalize"], Finalize(bundle, metrics).execute),
         }
         self.caches = {**self._retrieve.caches, "embedding": lambda: self._encoder.looked}
@@ -85,19 +87,26 @@ class Search:
 class _Engine:
     """An ONNX model, run once for all requests of equal shape."""
 
-    def __init__(self, stage: Stage, path: Path, bundle: Bundle) -> None:
+    def __init__(self, stage: Stage, bundle: Bundle, beside: ThreadPoolExecutor) -> None:
         self._outputs, self._pair_pad = [tensor.name for tensor in stage.outputs], bundle.spec.pair_pad_token_id
+        self._reads_pairs, self._cost, self._beside = stage.reads_pairs, bundle.cost, beside
         # The instances share the cores: each with all of them would only take turns.
         cores = len(os.sched_getaffinity(0))
-        # A text tower is worth all of them even so: most of the time it is alone.
-        shared = cores if stage.reads_pairs else max(1, cores // bundle.spec.whole().instances[0])
-        self._session = open_session(path, {"intra_op_thread_count": str(stage.threads or shared)})
+        threads = max(1, cores // bundle.spec.whole().instances[0]) if stage.threads == 0 else stage.threads
+        self._session = open_session(bundle.engine(stage.name), {"intra_op_thread_count": str(threads)})
 
     def run(self, batch: Tensors) -> Tensors:
         return dict(zip(self._outputs, self._session.run(self._outputs, batch), strict=True))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors]:
         requests = [trimmed(tensors, self._pair_pad) for tensors in requests]
+        if halves := self._halves(requests):
+            other = self._beside.submit(self.run, halves.parts[1])
+            try:
+                one = self.run(halves.parts[0])
+            finally:
+                wait([other])
+            return [halves.whole((one, other.result()))]
         alike: dict[tuple[tuple[int, ...], ...], list[int]] = {}
         for i, tensors in enumerate(requests):
             alike.setdefault(tuple(array.shape[1:] for array in tensors.values()), []).append(i)
@@ -109,6 +118,13 @@ class _Engine:
             for i, start, count in zip(mine, np.cumsum([0, *rows]), rows, strict=False):
                 out[i] = {name: array[start : start + count] for name, array in outputs.items()}
         return out
+
+    def _halves(self, requests: Sequence[Tensors]) -> Halves | None:
+        """A single request as two, where its text tower takes long enough: several keep the cores busy as they are."""
+        if not self._reads_pairs or len(requests) != 1 or len(requests[0]["PAIR_IDS"]) != 1:
+            return None
+        _, pairs, length = requests[0]["PAIR_IDS"].shape
+        return Halves.of(requests[0]) if self._cost.of_pairs(pairs, length) >= WORTH_MS else None
 
 
 @dataclass

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from ensemble.bundle import Bundle, BundleError
+from ensemble.halves import Halves
 from ensemble.local import LocalGraph
 from ensemble.padding import trimmed
 from ensemble.request import decode_traces
 from ensemble.retrieval.retriever import Retriever
+from ensemble.stages.search import Search
+from ensemble.triton import strings
 
 torch = pytest.importorskip("torch")
 from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: E402
@@ -157,6 +160,38 @@ def test_the_engine_answers_alike_without_the_padding(bundle, engine, graph):
     assert shorter["PAIR_IDS"].size < inputs["PAIR_IDS"].size
     for found, expected in zip(session.run(None, shorter), session.run(None, inputs), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("query", ["milk", "绿茶"])
+def test_the_engine_answers_alike_by_halves(bundle, engine, graph, query):
+    folder, _ = engine
+    session = open_session(folder / "model.onnx", {})
+    inputs, _ = read_by(graph, (query, "u00", {}))
+    whole = trimmed(inputs, bundle.spec.pair_pad_token_id)
+    halves = Halves.of(whole)
+    first, second = (dict(zip(OUTPUTS, session.run(list(OUTPUTS), part), strict=True)) for part in halves.parts)
+    found = halves.whole((first, second))
+    for name, expected in zip(OUTPUTS, session.run(list(OUTPUTS), whole), strict=True):
+        np.testing.assert_allclose(found[name], expected, atol=1e-5)
+
+
+def test_a_lone_request_is_shared_out_where_the_tower_takes_long(bundle, graph, monkeypatch):
+    whole = dict(graph.steps([("milk", "u00", {})]))["search"]
+    for ms, shares in ((0.0, 1), (1e3, 2)):
+        slow = dict.fromkeys(bundle.manifest["text_tower_ms"], ms)
+        search, ran = Search(replace(bundle, manifest=bundle.manifest | {"text_tower_ms": slow})), []
+        ranker = search._ranker
+        run = ranker.run
+        monkeypatch.setattr(ranker, "run", lambda batch, run=run, ran=ran: ran.append(batch) or run(batch))
+        rows = {"QUERY": "milk", "USER_ID": "u00", "OPTIONS": "{}"}
+        request = {name: strings([[text.encode()]]) for name, text in rows.items()}
+        (found,) = search.execute([request])
+        assert len(ran) == shares
+        assert found["ITEM_ID"].tolist() == whole["ITEM_ID"].tolist()
+        np.testing.assert_allclose(found["SCORE"], whole["SCORE"], atol=1e-4)
+        ran.clear()
+        assert len(search.execute([request, request])) == 2
+        assert len(ran) == 1
 
 
 def test_a_case_holds_the_readings_that_the_engine_makes_when_it_serves(graph, bundle, opened):

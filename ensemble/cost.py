@@ -1,0 +1,40 @@
+"""What the ranker takes on the machine that measured a bundle's engines: by it deadlines are kept and cores shared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RankerCost:
+    """Milliseconds of one request.
+
+    Attributes:
+        candidates: By bucket of candidates, without pairs.
+        pairs: What `full` pairs add to that, by bucket of their length; empty without a text tower.
+        full: How many pairs a request may have.
+    """
+
+    candidates: Mapping[int, float]
+    pairs: Mapping[int, float]
+    full: int
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any], full: int) -> RankerCost:
+        """Reads a bundle's manifest."""
+        alone, pairs = (
+            {int(bucket): float(ms) for bucket, ms in manifest.get(name, {}).items()}
+            for name in ("ranker_ms", "text_tower_ms")
+        )
+        return cls(alone, pairs, full)
+
+    def of_candidates(self, bucket: int) -> float:
+        """What a bucket of candidates takes; nothing where it was not measured."""
+        return self.candidates.get(bucket, 0.0)
+
+    def of_pairs(self, count: int, length: int) -> float:
+        """What `count` pairs of `length` tokens add."""
+        fits = [bucket for bucket in self.pairs if bucket >= length]
+        return self.pairs[min(fits)] * count / self.full if fits and count else 0.0
