@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,13 +21,11 @@ from numpy.typing import NDArray
 from ensemble.bundle import FORMAT, PAIRS, REFERENCE, Bundle
 from ensemble.features import FEATURES
 from ensemble.pairs import PairTokens
-from ensemble.retrieval.index import CatalogIndex, Learned
 from ensemble.spec import Clock, GraphSpec
-from ensemble.text import query_text
 from export.embedding import Engine, embed_texts
 from export.encoder import VARIANTS, Encoder, OnnxEncoder, load_encoder, write_engines
 from export.index import index_catalog
-from export.learning import Shop, learn, popularity_before
+from export.learning import Shop
 from export.model_config import ENGINE_FILES, NO_PLANS
 from export.progress import Progress
 from export.repository import write_repository
@@ -37,15 +34,15 @@ from export.search import fill_milvus, write_index, write_search
 from export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
 from export.sources.cells import EVENTS
 from export.sources.rows import file_format
-from export.training.cases import Ask, CaseBuilder
+from export.training.cases import Ask
 from export.training.engine import RankerEngine, write_ranker
 from export.training.fit import FitSettings
 from export.training.judged import check_both, judged_asks, read_labelled
-from export.training.model import Ranker
+from export.training.on_index import Lesson, train_on_index
 from export.training.span import LogSpan
 from export.training.text.pairs import split
-from export.training.text.tower import OpenedTower, PairReader, open_text_tower
-from export.training.train import FIT, TrainingReport, objective, train_ranker, tuned_weights
+from export.training.text.tower import OpenedTower, open_text_tower
+from export.training.train import FIT
 from export.warmup import write_warmup
 
 Precision = Literal["fp32", "int8"]
@@ -170,13 +167,13 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     shop = Shop(indexed.items, indexed.titles, indexed.created)
     search = write_search(folder / "index", indexed, log, shop, vectors, spec, settings.seed, progress)
 
-    ranker, trained, spec, search["fusion"] = _train(
-        settings, spec, folder / "index", log, judged, shop, exported, tower, progress
-    )
-    trained.reference.write(folder / "index" / REFERENCE)
-    spec = replace(spec, objective=objective(trained))
+    lesson = Lesson(spec, folder / "index", shop, log, judged, exported, tower)
+    fitting = replace(settings.fit, checkpoints=_checkpoints(settings))
+    trained = train_on_index(lesson, settings.cases, fitting, settings.seed, progress)
+    spec, search["fusion"] = trained.spec, trained.tuning
+    trained.report.reference.write(folder / "index" / REFERENCE)
     with progress.step("exporting the ranker"):
-        engine_of_ranker = RankerEngine(ranker, tower.tower if tower else None)
+        engine_of_ranker = RankerEngine(trained.ranker, tower.tower if tower else None)
         ranker_report, cost = write_ranker(engine_of_ranker, ranker_folder, spec)
     write_repository(folder / "model_repository", spec, {**NO_PLANS, ("cpu", "encoder"): engine})
 
@@ -206,7 +203,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
         "encoder": encoder_report,
         "embedding": embedding,
         "search": search,
-        "ranker": {**trained.to_dict(), **ranker_report},
+        "ranker": {**trained.report.to_dict(), **ranker_report},
         **cost,
         "versions": {name: _version(name) for name in LIBRARIES},
     }
@@ -256,55 +253,6 @@ def _read(settings: BundleSettings, progress: Progress) -> tuple[Catalog, Intera
         )
     reported(log.report)
     return catalog, log, judged
-
-
-def _train(
-    settings: BundleSettings,
-    spec: GraphSpec,
-    index: Path,
-    log: Interactions,
-    judged: list[Ask],
-    shop: Shop,
-    encoder: OnnxEncoder,
-    tower: OpenedTower | None,
-    progress: Progress,
-) -> tuple[Ranker, TrainingReport, GraphSpec, dict[str, Any]]:
-    """Tunes the fusion, then trains the ranker on what it finds; returns also the tuned spec and its report."""
-    catalog = CatalogIndex.open(index, shop.items, "cpu")
-    builder = CaseBuilder(
-        catalog,
-        spec,
-        lambda queries: encoder.embed([query_text(spec.query_template, query) for query in queries]),
-        PairReader.open(tower, index / PAIRS, spec) if tower else None,
-    )
-    with tempfile.TemporaryDirectory() as earlier, progress.steps() as advanced:
-        known: list[Learned] = []
-
-        def learned_before(moment: float) -> Learned:
-            # Vectors are learned once, before the first window: what a window holds must not reach its features,
-            # and once more for every window would take minutes. Counting is quick, so counts are each window's own.
-            if not known:
-                steps = "what the channels knew before"
-                known.append(
-                    learn(Path(earlier), log, shop, moment, settings.seed, lambda *at: advanced(steps, *at))[0]
-                )
-            return replace(known[0], popularity=popularity_before(log, shop, moment))
-
-        weights, tuning = tuned_weights(log, shop, builder, learned_before, settings.seed, advanced)
-        spec = replace(spec, channel_weights={**spec.channel_weights, **weights})
-        builder = replace(builder, spec=spec)
-        ranker, report = train_ranker(
-            log,
-            shop,
-            builder,
-            learned_before,
-            judged=judged,
-            cases=settings.cases,
-            settings=replace(settings.fit, checkpoints=_checkpoints(settings)),
-            seed=settings.seed,
-            advanced=advanced,
-        )
-    return ranker, report, spec, tuning
 
 
 def _checkpoints(settings: BundleSettings) -> Path:

@@ -15,7 +15,7 @@ from ensemble.text import TemplateError
 from export.engines.cli import engines
 from export.progress import Progress
 from export.sources.report import InputError
-from export.training.text.cli import app as train
+from export.training.cli import app as train
 
 app = typer.Typer(
     no_args_is_help=True,

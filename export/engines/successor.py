@@ -16,7 +16,12 @@ from export.sealing import check_place, moved, seal
 
 
 def write_successor(
-    bundle: Bundle, out: Path, added: Mapping[str, Path], changes: Mapping[str, Any], force: bool
+    bundle: Bundle,
+    out: Path,
+    added: Mapping[str, Path],
+    changes: Mapping[str, Any],
+    force: bool,
+    dropped: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Writes a bundle that differs in its engines and configurations.
 
@@ -26,6 +31,7 @@ def write_successor(
         added: Files to add or to replace, by path within the bundle.
         changes: What changes in the manifest; its `engines` say what each target runs.
         force: Replace what is at `out`.
+        dropped: The old one's files to leave out, as path prefixes within the bundle.
 
     Returns:
         The manifest, with an id of its own.
@@ -39,7 +45,11 @@ def write_successor(
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial.mkdir()
-    kept = {name: digest for name, digest in bundle.manifest["files"].items() if name not in (*added, *configs)}
+    kept = {
+        name: digest
+        for name, digest in bundle.manifest["files"].items()
+        if name not in (*added, *configs) and not name.startswith(dropped)
+    }
     try:
         for name in kept:
             _link(bundle.root / name, partial / name)

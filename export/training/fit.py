@@ -208,6 +208,7 @@ def fit(
         )
         # The first process writes the checkpoints that all of them go by.
         arguments.output_dir = str(broadcast_object_list([str(folder)])[0])
+        Path(arguments.output_dir).mkdir(parents=True, exist_ok=True)  # whichever process looks there first
         trainer = Trainer(
             _Learner(ranker, position),
             arguments,

@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 
 import torch
+from tiny_shop import TinyShop
+
+from ensemble.bundle import Bundle
 
 HERE = Path(__file__).parent
 SECONDS = 120
@@ -21,15 +24,15 @@ def free_port() -> int:
         return int(opened.getsockname()[1])
 
 
-def test_two_processes_fit_one_ranker(tmp_path: Path) -> None:
+def launched(*command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command in two processes."""
     # `accelerate launch --cpu` starts one process however many are asked for; --multi_gpu is torch's launcher, which
     # takes a CPU where there is no GPU.
     paths = os.pathsep.join([str(HERE.parent), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
-    launched = subprocess.run(
+    done = subprocess.run(
         [
             sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
-            "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port()),
-            str(HERE / "fit_planted.py"), str(tmp_path),
+            "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port()), *command,
         ],
         capture_output=True,
         text=True,
@@ -37,7 +40,12 @@ def test_two_processes_fit_one_ranker(tmp_path: Path) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": paths},
         check=False,
     )  # fmt: skip
-    assert launched.returncode == 0, launched.stderr[-3_000:]
+    assert done.returncode == 0, done.stderr[-3_000:]
+    return done
+
+
+def test_two_processes_fit_one_ranker(tmp_path: Path) -> None:
+    launched(str(HERE / "fit_planted.py"), str(tmp_path))
     one, other = (torch.load(tmp_path / f"weights.{rank}.pt", weights_only=True) for rank in (0, 1))
     assert one.keys() == other.keys()
     for name, value in one.items():
@@ -48,3 +56,16 @@ def test_two_processes_fit_one_ranker(tmp_path: Path) -> None:
     assert reports[0]["right"] > 0.8
     # Both read half of the cases each: as many steps as one process takes with batches twice as large.
     assert len(reports[0]["losses"]) == 14
+
+
+def test_two_processes_train_a_bundles_ranker_and_one_writes_it(
+    tiny_bundle: Path, tiny_shop: TinyShop, tmp_path: Path
+) -> None:
+    out = tmp_path / "new"
+    given = ("--bundle", str(tiny_bundle), "--interactions", str(tiny_shop.interactions), "--epochs", "2")
+    done = launched("-m", "export", "train", "ranker", *given, "--out", str(out))
+    new = Bundle.open(out)
+    assert new.manifest["made_from"] == Bundle.open(tiny_bundle).id
+    assert len([each for each in new.manifest["ranker"]["losses"] if "eval_loss" in each]) == 2
+    assert done.stderr.count(f"bundle {new.id} at") == 1
+    assert list(tmp_path.iterdir()) == [out]

@@ -23,12 +23,7 @@ if TYPE_CHECKING:
     from export.training.text.fitting import Advanced, Fit
     from export.training.text.report import TextTrainingReport
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Fine-tune the text models on a shop's own queries. Several processes: accelerate launch -m export train …",
-)
+app = typer.Typer()
 
 Catalog = Annotated[Path, typer.Option(help="Catalogue: Parquet, CSV or JSONL with item_id and title.")]
 Encoder = Annotated[str, typer.Option(help="Hugging Face id or folder of the encoder to begin with.")]
