@@ -30,6 +30,7 @@ serve: $(BUNDLE)/manifest.json ## the demo's server, left running on ports 8000 
 eval: $(BUNDLE)/manifest.json ## what retrieval finds and how well it is ranked, on shops with known answers
 	@$(BIN)/python client/bench/eval_retrieval.py --bundle $(BUNDLE) --shop $(SHOP)
 	@$(BIN)/python client/bench/eval_ranking.py --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/python client/bench/eval_windows.py --bundle $(BUNDLE) --shop $(SHOP)
 	@$(BIN)/python client/bench/eval_movies.py --bundle $(BUNDLE)
 
 bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items

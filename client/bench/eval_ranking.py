@@ -24,10 +24,10 @@ from relevance.baselines.random import Random
 from relevance.baselines.tifu_knn import TifuKnn
 from relevance.baselines.up_cf import UpCf
 from relevance.calibration import Reliability, reliability
-from relevance.cases import SEED, RankingCases, Rows, recommendation_cases
+from relevance.cases import SEED, RankingCases, Rows
 from relevance.entrant import Entrant, ScoringEntrant
-from relevance.evaluation import MAIN, Results, folded
-from relevance.grocery import WINDOW, Grocery, before
+from relevance.evaluation import MAIN, Results
+from relevance.grocery import Grocery
 from relevance.past import PastLog
 from relevance.repetition import Repetition, repetition
 from relevance.summary import (
@@ -70,20 +70,6 @@ def fitted(past: PastLog, candidates: Callable[[RankingCases], list[Rows]], adva
     return entrants
 
 
-def over_windows(grocery: Grocery, folds: int, advanced: Advanced) -> dict[str, tuple[float, float]]:
-    """NDCG@10 of recommendation by baseline, mean and deviation over the last windows, each after its own past."""
-    found: list[dict[str, float]] = []
-    for i in range(folds):
-        cut = grocery.cut - i * WINDOW
-        log = before(grocery.log, cut + WINDOW)
-        results = Results()
-        cases = recommendation_cases(log, cut)
-        past = PastLog.before(log, cut, grocery.past.catalog)
-        results.add(cases, fitted(past, lambda _: [], advanced), advanced)
-        found.append({name: each.mean(MAIN) for name, each in results.rankings[cases.name].items()})
-    return folded(found)
-
-
 def ranked(
     grocery: Grocery, entrants: Sequence[Entrant], of_features: Sequence[Entrant], advanced: Advanced
 ) -> Results:
@@ -99,7 +85,6 @@ def ranked(
 def main(
     bundle: Annotated[Path, typer.Option(help="The demo's bundle.")] = Path("build/demo"),
     shop: Annotated[Path, typer.Option(help="Complete Journey in the input formats.")] = Path("build/complete-journey"),
-    folds: Annotated[int, typer.Option(help="Windows that the baselines' recommendations are repeated on.")] = 3,
     cases: Annotated[int, typer.Option(help="(household, query) pairs of each window that is learned from.")] = 6_000,
     epochs: Annotated[int, typer.Option(help="The ranker's passes over them at most.")] = FIT.epochs,
     baselines_only: Annotated[bool, typer.Option(help="Leave out what learns from features.")] = False,
@@ -108,7 +93,7 @@ def main(
     console = Console()
     evaluation = Evaluation(Bundle.open(bundle, verify=()), console)
     with console.status("reading") as status:
-        advanced = _shown(status)
+        advanced = shown(status)
         grocery = Grocery.open(evaluation.bundle, shop, evaluation.embed)
         status.update("what the channels know before the cut")
         retrieved = grocery.retrieved(grocery.learned(grocery.cut), grocery.cut, advanced)
@@ -121,14 +106,12 @@ def main(
             of_features, losses = [ranker, boosted], training.losses
             reliable = reliability(ranker.probabilities(grocery.sets.search), grocery.sets.search.relevant)
         results = ranked(grocery, simple, of_features, advanced)
-        repeated = over_windows(grocery, folds, advanced)
-    report(grocery, results, repeated, reliable, losses, console)
+    report(grocery, results, reliable, losses, console)
 
 
 def report(
     grocery: Grocery,
     results: Results,
-    repeated: Mapping[str, tuple[float, float]],
     reliable: Mapping[str, Reliability],
     losses: Sequence[Mapping[str, float]],
     console: Console,
@@ -141,9 +124,6 @@ def report(
     boosted = figure_name("search", MAIN, "lightgbm")
     if boosted in numbers:
         numbers[figure_name("search", MAIN, RANKER) + "_lightgbm"] = numbers[boosted]
-    for name, (mean, deviation) in repeated.items():
-        main = figure_name("recommendation", MAIN, name)
-        numbers |= {f"{main}_windows_mean": round(mean, 4), f"{main}_windows_deviation": round(deviation, 4)}
     tables = measure_tables(results)
     for name in ("search", "recommendation"):
         beyond = beyond_accuracy(results, name, grocery.past, grocery.bundle.catalog("cpu"))
@@ -154,7 +134,6 @@ def report(
         [name.replace("_", " ") for name in Repetition.__dataclass_fields__],
         {name: astuple(each) for name, each in apart.items()},
     )
-    tables["nDCG@10 of recommendation over windows"] = plain_table(("mean", "deviation"), repeated)
     drawn = {
         "nDCG@10 with 95 % confidence intervals": plots.bars(results, BARS),
         "Repetition and exploration": plots.repetition_plot(apart),
@@ -171,7 +150,9 @@ def report(
     console.print(f"{path}, {path.with_name('relevance-ranking.md')}")
 
 
-def _shown(status: Status) -> Advanced:
+def shown(status: Status) -> Advanced:
+    """Tells on a terminal what is being done."""
+
     def advanced(step: str, done: int, total: int) -> None:
         status.update(f"{step} {done:,} of {total:,}")
 
