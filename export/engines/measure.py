@@ -23,8 +23,10 @@ from export.engines.parity.gate import (
     Parity,
     loss,
     overlap,
+    reading,
     record,
     tensor_agreement,
+    unread,
     verdict,
 )
 from export.engines.parity.layers import disagreements, told
@@ -115,6 +117,8 @@ class Measuring:
             row.top10_overlap,
             lambda: told(disagreements(fp32.path, candidate.onnx, feeds[-1]), LAYER_TOLERANCE),
         )
+        if candidate.taught:
+            problems += unread(reading(own, output, feeds), reading(original, output, feeds))
         return Measured(
             candidate,
             own,

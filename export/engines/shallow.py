@@ -9,7 +9,6 @@ import onnx
 import torch
 from onnx import compose
 from onnx.utils import Extractor
-from tokenizers import Tokenizer
 
 from ensemble.bundle import PAIRS, Bundle
 from ensemble.spec import PAIR_TENSORS
@@ -32,8 +31,7 @@ def opened(bundle: Bundle, source: str) -> OpenedTower:
     if not bundle.spec.text_candidates:
         raise InputError(f"--text-tower {source}: the bundle's ranker has no text tower whose place it could take")
     found, longest = open_text_tower(source), bundle.spec.pair_buckets[-1]
-    held = Tokenizer.from_file(str(bundle.root / "index" / PAIRS / "tokenizer.json"))
-    if found.tokenizer.get_vocab() != held.get_vocab():
+    if not found.reads(bundle.root / "index" / PAIRS):
         raise InputError(
             f"--text-tower {source}: reads other tokens than the bundle holds; train it with --teacher, the tower that "
             "the bundle was exported with"

@@ -140,13 +140,10 @@ def _tower(bundle: Bundle, source: str | None) -> OpenedTower | None:
         return None
     known = source or bundle.manifest["inputs"]["text_tower"]
     tower = open_text_tower(known)
-    stored = Tokenizer.from_file(str(bundle.root / "index" / PAIRS / "tokenizer.json"))
-    tower.tokenizer.no_padding()
-    tower.tokenizer.no_truncation()
-    if json.loads(tower.tokenizer.to_str()) != json.loads(stored.to_str()):
+    if not tower.reads(bundle.root / "index" / PAIRS):
         raise InputError(
-            f"--text-tower {known!r}: its tokenizer is not the one that {bundle.root} holds the items' tokens of; give "
-            "the tower that the bundle was exported with, or one fine-tuned from the same encoder"
+            f"--text-tower {known!r}: reads other tokens than {bundle.root} holds; give the tower that the bundle was "
+            "exported with, or one fine-tuned from the same encoder"
         )
     return tower
 

@@ -24,6 +24,7 @@ Precision = Literal["fp32", "fp16", "int8"]
 # Of an output's norm. Eight bits move the vectors of all-MiniLM-L6-v2 by a fifth; whether that matters, ranking says.
 LARGEST_ERROR: Mapping[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.3}
 LARGEST_ERROR_TAUGHT = 0.3  # of an engine whose text tower is another one: of it only the ranking has to stay
+SMALLEST_READING = 0.2  # of what exchanged texts do to the scores with the bundle's own tower
 BATCH = 8  # requests that share a run, as under load: 8-bit ranges are those of the whole batch
 OUTPUTS = {"encoder": "EMBEDDING", "ranker": "HEADS"}
 
@@ -139,6 +140,18 @@ def tensor_agreement(
     return worst, error
 
 
+def reading(session: Session, output: str, feeds: Sequence[Feed]) -> float:
+    """How far scores move when candidates get each other's texts, on average: 0 where a text tower tells none apart."""
+    moved = []
+    for feed in feeds:
+        of = feed["PAIR_OF"]
+        pairs = np.maximum(of.max(1, keepdims=True) + 1, 1)
+        exchanged = {**feed, "PAIR_OF": np.where(of < 0, of, (of + 1) % pairs)}
+        before, after = (session.run([output], each)[0] for each in (feed, exchanged))
+        moved.append(np.abs(after - before).mean())
+    return float(np.mean(moved))
+
+
 def verdict(
     allowed: float, error: float, ndcg_loss: float, top10_overlap: float, layers: Callable[[], str]
 ) -> tuple[str, ...]:
@@ -159,3 +172,19 @@ def verdict(
     if not top10_overlap >= SMALLEST_OVERLAP:
         problems.append(f"{top10_overlap:.3f} of FP32's first ten are kept; allowed: {SMALLEST_OVERLAP}")
     return (*problems, layers()) if problems else ()
+
+
+def unread(found: float, expected: float) -> tuple[str, ...]:
+    """Why a taught tower does not pass that hardly tells texts apart; ranking alone would not notice a silent one.
+
+    Args:
+        found: Its `reading`.
+        expected: That of the tower whose place it is to take.
+    """
+    if found >= SMALLEST_READING * expected:
+        return ()
+    share = found / expected
+    return (
+        f"exchanged texts move its scores {share:.2f} times as far as with the bundle's own tower; allowed: "
+        f"{SMALLEST_READING:g}. It hardly reads: teach it longer (--epochs, --max-queries, --learning-rate)",
+    )

@@ -44,6 +44,11 @@ class OpenedTower:
         """Token id that pads a pair."""
         return self.tower.pad
 
+    def reads(self, pairs: Path) -> bool:
+        """Whether its tokens are those that a bundle's folder of pairs holds."""
+        held = Tokenizer.from_file(str(pairs / "tokenizer.json"))
+        return bool(self.tokenizer.get_vocab() == held.get_vocab())
+
 
 def open_text_tower(source: str) -> OpenedTower:
     """Opens what `python -m export train text-tower` wrote, or any cross-encoder with one label.

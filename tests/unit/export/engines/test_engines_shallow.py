@@ -69,19 +69,29 @@ def test_a_shallow_tower_changes_what_is_read_and_nothing_else_and_is_smaller(bu
     np.testing.assert_allclose(found[:, read:], expected[:, read:], atol=1e-4)
 
 
-def test_a_shallow_tower_stands_in_the_same_table_and_behind_the_same_gate(tower_bundle, one_layer, tmp_path):
+def measured(bundle, tower, folder):
+    """The new bundle's manifest, and the table's row of a shallow tower."""
     settings = EngineSettings(
-        tower_bundle,
-        tmp_path / "out",
-        "cpu",
-        "fp32",
-        requests=60,
-        text_tower=one_layer,
-        report=tmp_path / "parity.json",
+        bundle, folder / "out", "cpu", "fp32", requests=60, text_tower=tower, report=folder / "parity.json"
     )
     manifest = write_engines(settings, Progress(Console(file=io.StringIO())))
-    rows = json.loads((tmp_path / "parity.json").read_text())["engines"]
-    row = next(row for row in rows if row["method"] == "text tower of 1 layer")
+    rows = json.loads((folder / "parity.json").read_text())["engines"]
+    return manifest, next(row for row in rows if row["method"] == "text tower of 1 layer")
+
+
+def test_a_tower_that_says_the_same_of_every_text_does_not_pass(tower_bundle, one_layer, tmp_path):
+    model = AutoModelForSequenceClassification.from_pretrained(one_layer)
+    model.classifier.weight.data.zero_()
+    model.save_pretrained(tmp_path / "silent")
+    AutoTokenizer.from_pretrained(one_layer).save_pretrained(tmp_path / "silent")
+    manifest, row = measured(tower_bundle, str(tmp_path / "silent"), tmp_path)
+    assert any("move its scores 0.00 times as far" in problem for problem in row["problems"])
+    assert manifest["engines"]["cpu"]["chosen"]["ranker"] == "model.onnx"
+
+
+def test_a_shallow_tower_stands_in_the_same_table_and_behind_the_same_gate(tower_bundle, one_layer, tmp_path):
+    manifest, row = measured(tower_bundle, one_layer, tmp_path)
+    assert not any("hardly reads" in problem for problem in row["problems"])
     assert (row["engine"], row["precision"]) == ("ranker", "fp32")
     assert row["speedup_vs_fp32"] > 0
     assert row["max_abs_diff"] > 0
