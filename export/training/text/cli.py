@@ -63,7 +63,9 @@ def text_tower(
         str | None, typer.Option(help="A trained text tower: learn its logits, from its own first --layers.")
     ] = None,
     max_length: Annotated[int, typer.Option(min=8, help="Tokens that a (query, item text) pair is cut at.")] = 96,
-    epochs: Epochs = 1,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training pairs; 1, or as many as make 300 steps.")
+    ] = None,
     batch_size: BatchSize = 48,
     learning_rate: LearningRate = 1e-4,
     max_queries: MaxQueries = 20_000,

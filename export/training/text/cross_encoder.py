@@ -6,6 +6,8 @@ Nogueira and Cho, Passage Re-ranking with BERT, 2019. The trained folder opens w
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from datasets import Dataset  # type: ignore[import-untyped]
@@ -16,6 +18,7 @@ from sentence_transformers.cross_encoder.losses import MSELoss
 from export.training.text.candidates import TextData
 from export.training.text.evaluation import METRIC, RankingEvaluator
 from export.training.text.fitting import (
+    LEAST_STEPS,
     Advanced,
     Fit,
     arguments,
@@ -25,6 +28,7 @@ from export.training.text.fitting import (
     finish,
     fit,
     opened,
+    passes,
 )
 from export.training.text.listwise import ListwiseLoss
 from export.training.text.pairs import lists
@@ -108,6 +112,7 @@ def train_text_tower(
         per_step = max(1, settings.batch_size // LIST_SIZE)
     else:
         rows, per_step = taught(teacher, data), settings.batch_size
+    settings = replace(settings, epochs=passes(settings, len(rows), per_step, LEAST_STEPS))
     trainer = CrossEncoderTrainer(
         model=tower,
         args=arguments(settings, len(rows), per_step, CrossEncoderTrainingArguments),
@@ -115,10 +120,10 @@ def train_text_tower(
         loss=ListwiseLoss(tower) if teacher is None else MSELoss(tower),
         evaluator=RankingEvaluator(data.validation, data.texts, logits),
     )
-    known = fit(trainer, settings, advanced)
+    known = fit(trainer, settings, advanced, least_steps=LEAST_STEPS // 2)
     held_out = RankingEvaluator(data.held_out, data.texts, logits)
     pairs = sum(map(len, rows["labels"])) if teacher is None else len(rows)
-    seen = min((known["steps"] - known["resumed_from"]) * per_step / len(rows), settings.epochs)  # epochs of this run
+    seen = min((known["steps"] - known["resumed_from"]) * per_step / len(rows), settings.epochs or 1)  # of this run
     learned = round(seen * pairs)
     report = TextTrainingReport(
         **known,

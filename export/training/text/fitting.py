@@ -24,6 +24,7 @@ from export.sources import InputError
 from export.training.text.evaluation import METRIC
 from export.training.text.report import Precision, TextTrainingReport
 
+LEAST_STEPS = 300  # of a cross-encoder: for about its first hundred a new head learns nothing that can be measured
 EVALUATIONS = 5  # over the whole training; each one is also a checkpoint
 PATIENCE = 2  # evaluations without a better one
 WARMUP = 0.07  # of the steps
@@ -43,7 +44,7 @@ class Fit:
         out: Folder to write; checkpoints lie beside it until it is complete.
         layers: The encoder's first layers to keep; None keeps all.
         max_length: Tokens that a pair, or a text, is cut at.
-        epochs: Passes over the training rows.
+        epochs: Passes over the training rows; None takes one, or as many as make the least number of steps.
         batch_size: Pairs a step, over all processes.
         learning_rate: Its peak.
         seed: Of everything random.
@@ -55,7 +56,7 @@ class Fit:
     out: Path
     layers: int | None = None
     max_length: int = 96
-    epochs: int = 1
+    epochs: int | None = None
     batch_size: int = 48
     learning_rate: float = 1e-4
     seed: int = 13
@@ -154,6 +155,21 @@ def last_checkpoint(settings: Fit) -> str | None:
     return found
 
 
+def passes(settings: Fit, rows: int, rows_per_step: int, least_steps: int) -> int:
+    """How often the training rows are passed over: as asked, else as few times as make the least number of steps."""
+    return settings.epochs or math.ceil(least_steps / _steps(rows, _in_process(rows, rows_per_step)))
+
+
+def _in_process(rows: int, rows_per_step: int) -> int:
+    """Rows of one step in each process: few rows still make a step for every process."""
+    return max(1, min(rows_per_step, rows) // processes())
+
+
+def _steps(rows: int, in_process: int) -> int:
+    """Steps of one pass."""
+    return math.ceil(rows / (in_process * processes()))
+
+
 def arguments(settings: Fit, rows: int, rows_per_step: int, kind: type[Any], **more: Any) -> Any:
     """The library's training arguments.
 
@@ -164,13 +180,14 @@ def arguments(settings: Fit, rows: int, rows_per_step: int, kind: type[Any], **m
         kind: The library's class of arguments.
         more: What one model alone needs.
     """
-    in_process = max(1, min(rows_per_step, rows) // processes())  # few rows still make a step for every process
-    steps = settings.epochs * math.ceil(rows / (in_process * processes()))
+    in_process = _in_process(rows, rows_per_step)
+    epochs = settings.epochs or 1
+    steps = epochs * _steps(rows, in_process)
     often = max(1, steps // EVALUATIONS)
     cuda, number = torch.cuda.is_available(), precision()
     return kind(
         output_dir=str(settings.checkpoints),
-        num_train_epochs=settings.epochs,
+        num_train_epochs=epochs,
         per_device_train_batch_size=in_process,
         learning_rate=settings.learning_rate,
         warmup_steps=math.ceil(WARMUP * steps),
@@ -197,12 +214,19 @@ def arguments(settings: Fit, rows: int, rows_per_step: int, kind: type[Any], **m
     )
 
 
-def fit(trainer: Any, settings: Fit, advanced: Advanced) -> dict[str, Any]:
-    """Trains, from the last checkpoint where one is to be resumed; returns the report's part that the run knows."""
+def fit(trainer: Any, settings: Fit, advanced: Advanced, least_steps: int = 0) -> dict[str, Any]:
+    """Trains, from the last checkpoint where one is to be resumed; returns the report's part that the run knows.
+
+    Args:
+        trainer: The library's.
+        settings: The settings.
+        advanced: Called with the steps done and their total.
+        least_steps: Until then, or half of the training, no evaluation ends it.
+    """
     clock = _Clock(advanced)
     trainer.remove_callback(PrinterCallback)  # prints what the report keeps
     trainer.add_callback(clock)
-    trainer.add_callback(EarlyStoppingCallback(PATIENCE))
+    trainer.add_callback(_Patience(least_steps))
     last = last_checkpoint(settings)
     resumed = int(Path(last).name.rsplit("-", 1)[-1]) if last else 0
     started = time.monotonic()
@@ -239,6 +263,18 @@ def finish(trainer: Any, settings: Fit, save: Callable[[Path], None], report: Te
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(settings.checkpoints, ignore_errors=True)
+
+
+class _Patience(EarlyStoppingCallback):
+    """Stops where evaluations bring nothing better, but not before the model has begun to learn."""
+
+    def __init__(self, least_steps: int) -> None:
+        super().__init__(PATIENCE)
+        self._least_steps = least_steps
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any, **more: Any) -> None:  # type: ignore[override]  # as the library's own
+        if state.global_step >= min(self._least_steps, state.max_steps // 2):
+            super().on_evaluate(args, state, control, metrics, **more)  # type: ignore[no-untyped-call]
 
 
 class _Clock(TrainerCallback):

@@ -107,7 +107,18 @@ def test_training_stops_early_where_the_validation_queries_gain_nothing_more(pla
     report = train_text_tower(replace(settings, learning_rate=0.0), planted)
     assert report.stopped_early
     assert report.best_step == report.validation[0][0]
-    assert len(report.validation) == 1 + fitting.PATIENCE
+    steps = [step for step, _ in report.validation]
+    assert steps == [16, 32, 48, 64]  # of 80, of which the first half ends nothing
+    assert sum(step > 40 for step in steps) == fitting.PATIENCE
+
+
+def test_few_pairs_are_passed_over_until_the_head_has_begun_to_learn(planted, settings):
+    assert fitting.passes(replace(settings, epochs=None), 60, 6, 300) == 30
+    assert fitting.passes(replace(settings, epochs=None), 6_000, 6, 300) == 1
+    assert fitting.passes(replace(settings, epochs=2), 60, 6, 300) == 2
+    report = train_text_tower(replace(settings, epochs=None), planted)
+    assert report.settings["epochs"] == 30
+    assert report.steps >= fitting.LEAST_STEPS // 2
 
 
 def test_layers_are_the_encoders_first(tiny_encoder, planted, settings):
