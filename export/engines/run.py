@@ -19,7 +19,7 @@ from export.engines.parity.gate import Parity, Precision
 from export.engines.parity.requests import RealRequest, drawn, judged
 from export.engines.parity.torch_encoder import open_torch_encoder
 from export.engines.report import machine, write_report
-from export.engines.shallow import opened, write_with_tower
+from export.engines.shallow import write_with_tower
 from export.engines.soundness import EngineError
 from export.engines.successor import write_successor
 from export.engines.tensorrt.build import Built, PlanSession, build, builder
@@ -28,6 +28,7 @@ from export.progress import Progress
 from export.sealing import check_place
 from export.sources import InputError
 from export.training.judged import check_both
+from export.training.text.tower import open_in_place
 
 # An engine that is less than this faster than FP32 is not worth its differences.
 WORTH = 1.05
@@ -182,7 +183,7 @@ def _requests(bundle: Bundle, settings: EngineSettings) -> list[RealRequest]:
 
 def _shallow(bundle: Bundle, ranker: Candidate, source: str, folder: Path) -> Candidate:
     """The ranker with another text tower, in FP32."""
-    tower = opened(bundle, source).tower
+    tower = open_in_place(bundle, source).tower
     path = folder / SHALLOW_FILE
     write_with_tower(ranker.path, tower, bundle, path)
     count = tower.model.config.num_hidden_layers

@@ -10,35 +10,14 @@ import torch
 from onnx import compose
 from onnx.utils import Extractor
 
-from ensemble.bundle import PAIRS, Bundle
+from ensemble.bundle import Bundle
 from ensemble.spec import PAIR_TENSORS
 from export.encoder import OPSET
 from export.engines.soundness import EngineError
-from export.sources import InputError
 from export.training.engine import TextTower
-from export.training.text.tower import OpenedTower, open_text_tower
 
 SCOPE = "/tower/"  # names of the tower's nodes in the ranker's graph begin so
 _PREFIX, _READING = "shallow", "READING"
-
-
-def opened(bundle: Bundle, source: str) -> OpenedTower:
-    """Opens a text tower that may take the place of a bundle's own.
-
-    Raises:
-        InputError: Where the bundle has none, or the tower reads other tokens than the bundle holds.
-    """
-    if not bundle.spec.text_candidates:
-        raise InputError(f"--text-tower {source}: the bundle's ranker has no text tower whose place it could take")
-    found, longest = open_text_tower(source), bundle.spec.pair_buckets[-1]
-    if not found.reads(bundle.root / "index" / PAIRS):
-        raise InputError(
-            f"--text-tower {source}: reads other tokens than the bundle holds; train it with --teacher, the tower that "
-            "the bundle was exported with"
-        )
-    if found.longest < longest:
-        raise InputError(f"--text-tower {source}: reads {found.longest} tokens at most, pairs have up to {longest}")
-    return found
 
 
 def write_with_tower(ranker: Path, tower: TextTower, bundle: Bundle, path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from ensemble.bundle import PAIRS, REFERENCE, Bundle
+from ensemble.bundle import REFERENCE, Bundle
 from export.encoder import OnnxEncoder
 from export.engines.successor import write_successor
 from export.learning import Shop
@@ -27,7 +27,7 @@ from export.training.fit import FitSettings
 from export.training.judged import check_both, judged_asks, read_labelled
 from export.training.on_index import Lesson, train_on_index
 from export.training.text.pairs import split
-from export.training.text.tower import OpenedTower, open_text_tower
+from export.training.text.tower import open_in_place
 from export.training.train import FIT
 
 RANKER = "model_repository/ranker/"
@@ -83,7 +83,9 @@ def retrain(settings: RetrainSettings, progress: Progress) -> dict[str, Any] | N
     check_place(settings.out, settings.force)
     with progress.step("verifying the bundle"):
         bundle = Bundle.open(settings.bundle)
-    tower = _tower(bundle, settings.text_tower)
+    had = bundle.manifest["inputs"]["text_tower"] if bundle.spec.text_candidates else None
+    source = settings.text_tower or had
+    tower = open_in_place(bundle, source) if source else None
     log, judged = _read(settings, bundle, progress)
     index, spec = bundle.root / "index", bundle.spec
     tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
@@ -127,25 +129,6 @@ def retrain(settings: RetrainSettings, progress: Progress) -> dict[str, Any] | N
         )  # fmt: skip
     shutil.rmtree(checkpoints, ignore_errors=True)
     return manifest
-
-
-def _tower(bundle: Bundle, source: str | None) -> OpenedTower | None:
-    """The text tower whose tokens the bundle holds."""
-    if not bundle.spec.text_candidates:
-        if source:
-            raise InputError(
-                f"--text-tower {source!r}: {bundle.root} was exported without one; give it to `export bundle`, which "
-                "lays the items' tokens out for it"
-            )
-        return None
-    known = source or bundle.manifest["inputs"]["text_tower"]
-    tower = open_text_tower(known)
-    if not tower.reads(bundle.root / "index" / PAIRS):
-        raise InputError(
-            f"--text-tower {known!r}: reads other tokens than {bundle.root} holds; give the tower that the bundle was "
-            "exported with, or one fine-tuned from the same encoder"
-        )
-    return tower
 
 
 def _read(settings: RetrainSettings, bundle: Bundle, progress: Progress) -> tuple[Interactions, list[Ask]]:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from ensemble.bundle import PAIRS, Bundle
 from ensemble.pairs import PairTokens
 from ensemble.spec import GraphSpec
 from export.first_token import read_first_token
@@ -43,11 +44,6 @@ class OpenedTower:
     def pad(self) -> int:
         """Token id that pads a pair."""
         return self.tower.pad
-
-    def reads(self, pairs: Path) -> bool:
-        """Whether its tokens are those that a bundle's folder of pairs holds."""
-        held = Tokenizer.from_file(str(pairs / "tokenizer.json"))
-        return bool(self.tokenizer.get_vocab() == held.get_vocab())
 
 
 def open_text_tower(source: str) -> OpenedTower:
@@ -86,6 +82,33 @@ def open_text_tower(source: str) -> OpenedTower:
     pad = int(tokenizer.pad_token_id)
     read_first_token(model.base_model)  # as every head does of the models that it knows
     return OpenedTower(source, TextTower(model.eval(), pad).eval(), Tokenizer.from_str(backend.to_str()))
+
+
+def open_in_place(bundle: Bundle, source: str) -> OpenedTower:
+    """Opens a text tower for a bundle that has one: its own, or one that may take its place.
+
+    Args:
+        bundle: The bundle.
+        source: A Hugging Face id or a folder.
+
+    Raises:
+        InputError: Where the bundle has none, or the tower reads other tokens, or shorter pairs, than the bundle holds.
+    """
+    if not bundle.spec.text_candidates:
+        raise InputError(
+            f"--text-tower {source}: the bundle's ranker has no text tower whose place it could take; give it to "
+            "`export bundle`"
+        )
+    found, longest = open_text_tower(source), bundle.spec.pair_buckets[-1]
+    held = Tokenizer.from_file(str(bundle.root / "index" / PAIRS / "tokenizer.json"))
+    if found.tokenizer.get_vocab() != held.get_vocab():
+        raise InputError(
+            f"--text-tower {source}: reads other tokens than the bundle holds; give the tower that it was exported "
+            "with, or one that was trained with that as its --teacher"
+        )
+    if found.longest < longest:
+        raise InputError(f"--text-tower {source}: reads {found.longest} tokens at most, pairs have up to {longest}")
+    return found
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def test_bad_input_is_named_before_anything_is_trained(tiny_bundle, tower_bundle
     asked = settings(tiny_bundle, tiny_shop, tmp_path)
     assert "nothing to learn from" in refused(replace(asked, interactions=None))
     assert "--queries and --judgements: found one" in refused(replace(asked, queries=tmp_path / "q.tsv"))
-    assert "was exported without one" in refused(replace(asked, text_tower=str(tiny_tower)))
+    assert "has no text tower whose place it could take" in refused(replace(asked, text_tower=str(tiny_tower)))
     assert "cannot be loaded" in refused(replace(asked, bundle=tower_bundle, text_tower=str(tmp_path / "none")))
     assert "none.csv" in refused(replace(asked, interactions=tmp_path / "none.csv"))
     (tmp_path / "taken").mkdir()

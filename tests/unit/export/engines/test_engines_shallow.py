@@ -16,10 +16,11 @@ from ensemble.bundle import Bundle
 from export.engines.parity.adversarial import adversarial
 from export.engines.precision import write_int8
 from export.engines.run import SHALLOW_FILE, EngineSettings, write_engines
-from export.engines.shallow import opened, write_with_tower
+from export.engines.shallow import write_with_tower
 from export.engines.soundness import check_tensorrt, checked
 from export.progress import Progress
 from export.sources import InputError
+from export.training.text.tower import open_in_place
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,7 +48,7 @@ def outputs(path, feed):
 
 
 def test_the_bundles_own_tower_put_back_says_the_same(bundle, ranker, tiny_tower, tmp_path):
-    write_with_tower(ranker, opened(bundle, str(tiny_tower)).tower, bundle, tmp_path / "same.onnx")
+    write_with_tower(ranker, open_in_place(bundle, str(tiny_tower)).tower, bundle, tmp_path / "same.onnx")
     stage = next(stage for stage in bundle.spec.stages() if stage.name == "ranker")
     for feed in adversarial(bundle.spec, stage, 60, 3).values():
         for found, expected in zip(outputs(tmp_path / "same.onnx", feed), outputs(ranker, feed), strict=True):
@@ -55,7 +56,7 @@ def test_the_bundles_own_tower_put_back_says_the_same(bundle, ranker, tiny_tower
 
 
 def test_a_shallow_tower_changes_what_is_read_and_nothing_else_and_is_smaller(bundle, ranker, one_layer, tmp_path):
-    write_with_tower(ranker, opened(bundle, one_layer).tower, bundle, tmp_path / "shallow.onnx")
+    write_with_tower(ranker, open_in_place(bundle, one_layer).tower, bundle, tmp_path / "shallow.onnx")
     stage = next(stage for stage in bundle.spec.stages() if stage.name == "ranker")
     checked(tmp_path / "shallow.onnx", stage)
     check_tensorrt(tmp_path / "shallow.onnx")
@@ -108,10 +109,10 @@ def test_a_tower_that_reads_other_tokens_is_refused(bundle, tiny_tower, tmp_path
     tokenizer = Tokenizer.from_file(str(other / "tokenizer.json"))
     tokenizer.add_tokens(["anewword"])
     tokenizer.save(str(other / "tokenizer.json"))
-    with pytest.raises(InputError, match="reads other tokens than the bundle holds; train it with --teacher"):
-        opened(bundle, str(other))
+    with pytest.raises(InputError, match="reads other tokens than the bundle holds; give the tower"):
+        open_in_place(bundle, str(other))
 
 
 def test_a_bundle_without_a_text_tower_has_no_place_for_one(tiny_bundle, one_layer):
     with pytest.raises(InputError, match="the bundle's ranker has no text tower whose place it could take"):
-        opened(Bundle.open(tiny_bundle, verify=()), one_layer)
+        open_in_place(Bundle.open(tiny_bundle, verify=()), one_layer)
