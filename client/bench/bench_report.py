@@ -29,7 +29,7 @@ MEANINGS: Mapping[str, str] = {
     "search_only_vs_peer": "requests/s without a text tower, over the better peer's",
     "goodput_at_2x": "answers within 500 ms at twice the peak rate, over the peak",
     "refused_in_time_at_2x": "share of those not answered there that were refused within 10 ms",
-    "start_seconds": "s from starting the server to ready",
+    "start_seconds": "s from starting the server to ready, median of three starts",
     "resident_bytes": "bytes of all server processes, shared pages counted once (PSS)",
     "resident_bytes_rss": "bytes of the same, shared pages counted in each process (RSS)",
     "throughput_vs_peer_shallow": "throughput_vs_peer with a text tower of one layer, taught by that of three",
