@@ -218,7 +218,7 @@ def fit(
             callbacks=[EarlyStoppingCallback(settings.patience), _Told(advanced)],
         )
         trainer.remove_callback(PrinterCallback)
-        resumed = get_last_checkpoint(arguments.output_dir) if kept else None  # type: ignore[no-untyped-call]
+        resumed = get_last_checkpoint(arguments.output_dir) if kept else None  # type: ignore[no-untyped-call]  # untyped
         trainer.train(resume_from_checkpoint=resumed)
         trainer.accelerator.wait_for_everyone()
     ranker.cpu().eval()

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from datasets import Dataset  # type: ignore[import-untyped]
+from datasets import Dataset  # type: ignore[import-untyped]  # untyped
 from numpy.typing import NDArray
 from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.cross_encoder.losses import MSELoss

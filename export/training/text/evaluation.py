@@ -24,7 +24,7 @@ class RankingEvaluator(BaseEvaluator):
 
     def __init__(self, ranked: Sequence[Ranked], texts: Sequence[str], scorer: Scorer) -> None:
         """Takes queries with candidates, text by item row, and what scores (query, text) pairs."""
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped
         self.primary_metric = METRIC
         self._ranked = [each for each in ranked if any(each.labels) or each.missed]
         self._queries = [each.text for each in self._ranked for _ in each.rows]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from datasets import disable_progress_bars  # type: ignore[import-untyped]
+from datasets import disable_progress_bars  # type: ignore[import-untyped]  # untyped
 from safetensors import SafetensorError
 from transformers import AutoConfig, EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
@@ -128,8 +128,8 @@ def opened(source: str, layers: int | None, max_length: int, build: Callable[[di
 def quieten() -> None:
     """The libraries' own chatter (weights loaded, layers left out) is not the user's."""
     logging.getLogger().setLevel(logging.ERROR)
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped
     disable_progress_bars()
 
 
@@ -151,7 +151,7 @@ def last_checkpoint(settings: Fit) -> str | None:
     """The newest checkpoint's folder; None where there is none."""
     if not settings.checkpoints.exists():
         return None
-    found: str | None = get_last_checkpoint(str(settings.checkpoints))  # type: ignore[no-untyped-call]
+    found: str | None = get_last_checkpoint(str(settings.checkpoints))  # type: ignore[no-untyped-call]  # untyped
     return found
 
 
@@ -274,7 +274,7 @@ class _Patience(EarlyStoppingCallback):
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any, **more: Any) -> None:  # type: ignore[override]  # as the library's own
         if state.global_step >= min(self._least_steps, state.max_steps // 2):
-            super().on_evaluate(args, state, control, metrics, **more)  # type: ignore[no-untyped-call]
+            super().on_evaluate(args, state, control, metrics, **more)  # type: ignore[no-untyped-call]  # untyped
 
 
 class _Clock(TrainerCallback):
