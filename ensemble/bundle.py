@@ -21,7 +21,7 @@ from ensemble.retrieval.items import Items, Records
 from ensemble.retrieval.popularity import Popularity
 from ensemble.spec import GraphSpec, SpecError
 
-FORMAT = 5
+FORMAT = 6
 MANIFEST = "manifest.json"
 PAIRS = "pairs"  # what the text tower reads, within `index/`
 REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`

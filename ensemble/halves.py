@@ -22,10 +22,12 @@ class Halves:
 
     Attributes:
         parts: Inputs of the ranker, each with half of the candidates and their pairs alone.
+        read: Of each part's first candidates, where they stand in the request, int64.
         places: Where the candidates of both parts stand in the request, int64 `[candidates]`.
     """
 
     parts: tuple[Tensors, Tensors]
+    read: tuple[NDArray[np.int64], NDArray[np.int64]]
     places: NDArray[np.int64]
 
     @classmethod
@@ -43,21 +45,27 @@ class Halves:
         if pairs < 2 or candidates % 2 or candidates // 2 < len(of):
             return None
         middle, size = (pairs + 1) // 2, candidates // 2
-        first, second = np.flatnonzero((of >= 0) & (of < middle)), np.flatnonzero(of >= middle)
-        rest = np.setdiff1d(np.arange(candidates), np.concatenate([first, second]))
-        # Candidates with pairs come first: the engine looks for pairs of the first ones alone.
+        # What needs no reading goes with the first half, whose candidates are as few as the other's at most.
+        first, second = np.flatnonzero(of < middle), np.flatnonzero(of >= middle)
+        rest = np.arange(len(of), candidates)
+        # Those with pairs come first: the engine looks for pairs of the first ones alone.
         shares = np.split(rest, [size - len(first)])
         chosen = [np.concatenate(each) for each in zip((first, second), shares, strict=True)]
         parts = []
         for mine, read, start, end in zip(chosen, (first, second), (0, middle), (middle, pairs), strict=True):
-            pair_of = np.full_like(tensors["PAIR_OF"], -1)
-            pair_of[0, : len(read)] = of[read] - start
+            pair_of, before = np.full_like(tensors["PAIR_OF"], -1), np.full_like(tensors["READ_BEFORE"], np.nan)
+            pair_of[0, : len(read)] = np.maximum(of[read] - start, -1)
+            before[0, : len(read)] = tensors["READ_BEFORE"][0, read]
             part = {name: tensors[name][:, mine] for name in OF_CANDIDATES}
             part |= {name: tensors[name][:, start:end] for name in PAIR_TENSORS}
-            parts.append({**tensors, **part, "PAIR_OF": pair_of})
-        return cls((parts[0], parts[1]), np.concatenate(chosen))
+            parts.append({**tensors, **part, "PAIR_OF": pair_of, "READ_BEFORE": before})
+        return cls((parts[0], parts[1]), (first, second), np.concatenate(chosen))
 
     def whole(self, outputs: tuple[Tensors, Tensors]) -> Tensors:
         """What the engine answered to the parts `[1, candidates / 2, …]`, as one answer in the request's order."""
         back = np.argsort(self.places)
-        return {name: np.concatenate([part[name] for part in outputs], axis=1)[:, back] for name in outputs[0]}
+        whole = {name: np.concatenate([part[name] for part in outputs], axis=1) for name in outputs[0]}
+        read = [part["READING"][:, : len(mine)] for part, mine in zip(outputs, self.read, strict=True)]
+        back_to_pairs = np.argsort(np.concatenate(self.read))
+        reading = np.concatenate(read, axis=1)[:, back_to_pairs]
+        return {**{name: array[:, back] for name, array in whole.items() if name != "READING"}, "READING": reading}

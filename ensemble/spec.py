@@ -212,10 +212,12 @@ class GraphSpec:
         events = Tensor("EVENTS", "FP32", (self.events, self.embedding_dim))
         moments = Tensor("MOMENTS", "FP32", (self.events, MOMENT))
         # Candidates of equal texts share a pair: PAIR_OF says which pair each of the first candidates has, -1 none.
+        # Where it has none, READ_BEFORE may hold what the tower said of it before, as READING does; NaN for nothing.
         pairs = (
             (
                 *(Tensor(name, "INT64", (self.text_candidates, -1)) for name in PAIR_TENSORS),
                 Tensor("PAIR_OF", "INT64", (self.text_candidates,)),
+                Tensor("READ_BEFORE", "FP32", (self.text_candidates,)),
             )
             if self.text_candidates
             else ()
@@ -224,6 +226,7 @@ class GraphSpec:
         retrieval = Tensor("RETRIEVAL", "BYTES", (1,))
         heads = Tensor("HEADS", "FP32", (-1, len(HEADS)))
         contributions = Tensor("CONTRIBUTIONS", "FP32", (-1, len(SIGNALS), len(HEADS)))
+        readings = (Tensor("READING", "FP32", (self.text_candidates,)),) if self.text_candidates else ()
         return (
             # Tokenising is short and single-threaded. One process keeps up with engines on a CPU (and its caches warm),
             # a GPU's engines want several.
@@ -233,7 +236,8 @@ class GraphSpec:
             Stage("retrieve", "python", (embedding, request), (candidates, *towers, retrieval), QUEUE,
                   on_device=True),
             # A text tower is worth every core, as the encoder is; without it a second thread only waits.
-            Stage("ranker", "engine", towers, (heads, contributions), QUEUE, threads=0 if pairs else 1, on_device=True),
+            Stage("ranker", "engine", towers, (heads, contributions, *readings), QUEUE,
+                  threads=0 if pairs else 1, on_device=True),
             Stage("finalize", "python", (candidates, features, heads, contributions, request, retrieval),
                   SEARCH_OUTPUTS, QUEUE),
         )  # fmt: skip

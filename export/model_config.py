@@ -161,12 +161,15 @@ def ensemble_config(spec: GraphSpec) -> pb.ModelConfig:
     """The `search` ensemble: the stages in a row, tensors joined by name."""
     config = pb.ModelConfig(name="search", platform="ensemble", max_batch_size=spec.max_batch)
     set_signature(config, SEARCH_INPUTS, SEARCH_OUTPUTS)
+    # Triton refuses an ensemble with a tensor that nobody takes.
+    taken = {tensor.name for stage in spec.stages() for tensor in stage.inputs} | {t.name for t in SEARCH_OUTPUTS}
     for stage in spec.stages():
         step = config.ensemble_scheduling.step.add(model_name=stage.name, model_version=-1)
         for tensor in stage.inputs:
             step.input_map[tensor.name] = tensor.name
         for tensor in stage.outputs:
-            step.output_map[tensor.name] = tensor.name
+            if tensor.name in taken:
+                step.output_map[tensor.name] = tensor.name
     return config
 
 

@@ -93,7 +93,8 @@ class Run:
 
     def _serve(self, name: str, bundle: Path) -> Ours:
         target, started = TARGETS[self._given.device], []
-        for _ in range(0 if self._given.quick else STARTS - 1):
+        # A larger shop's bundle takes its time, and how long is not asked.
+        for _ in range(0 if self._given.quick or name.startswith("items") else STARTS - 1):
             with served(bundle, free_ports(3), self._console, target) as seconds:
                 started.append(seconds)
         http, grpc, metrics = free_ports(3)
@@ -148,13 +149,15 @@ class Run:
         peak = peaks[main][1]
         probes["70 % of the peak"] = lambda: ours[main].steady(peak)
         probes["twice the peak"] = lambda: ours[main].overloaded(peak)
+        if WITH_TOWER in ours:
+            probes["queries that repeat"] = partial(ours[WITH_TOWER].repeating, peaks[WITH_TOWER][0])
         folder = PeersFolder(self._given.peers)
         if not folder.ready or self._given.quick:
             self._console.print("no peers in this run" + ("" if folder.ready else ": run make bench-peers"))
             return probes
-        theirs = self._open.enter_context(
-            Theirs(folder, list(zip(self._load.queries, self._load.users, strict=True)), seconds)
-        )
+        loads = (self._load, self._shop.draw(repeats="zipf"))
+        questions, repeating = (list(zip(load.queries, load.users, strict=True)) for load in loads)
+        theirs = self._open.enter_context(Theirs(folder, questions, repeating, seconds))
         for kind in KINDS:
             for rerank in (0, RERANK) if WITH_TOWER in ours else (0,):
                 theirs.start(kind, rerank)
@@ -163,6 +166,8 @@ class Run:
                 theirs.start_staged(servers[name])
         for name in theirs.running:
             probes[name] = partial(theirs.probe, name)
+            if name.endswith(f"_{RERANK}"):
+                probes[f"{name}, queries that repeat"] = partial(theirs.probe_repeating, name)
         return probes
 
     def _sizes(self) -> dict[str, Probe]:
@@ -183,6 +188,8 @@ class Run:
         self._against(found, "search_only_vs_peer", f"{PLAIN}_throughput", "_0_throughput", max)
         self._against(found, f"throughput_vs_peer_{SHALLOW}", f"{SHALLOW}_throughput", f"_{RERANK}_throughput", max)
         self._against(found, f"p50_vs_peer_{SHALLOW}", f"{SHALLOW}_p50_ms", f"_{RERANK}_p50_ms", min)
+        repeating = {name.removeprefix("zipf_"): values for name, values in found.items() if name.startswith("zipf_")}
+        self._against(repeating, "throughput_vs_peer_zipf", f"{WITH_TOWER}_throughput", f"_{RERANK}_throughput", max)
         for name in ("goodput_at_2x", "refused_in_time_at_2x"):
             self.figures |= summary(name, found[name])
         for name, values in found.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from ensemble.observability import metrics
@@ -21,6 +22,19 @@ class Looked(Protocol):
     def misses(self) -> int:
         """Those that did not."""
         ...
+
+
+@dataclass
+class Counted:
+    """The same of a cache that tells nothing of itself."""
+
+    hits: int = 0
+    misses: int = 0
+
+    def add(self, hits: int, misses: int) -> None:
+        """Counts some look-ups."""
+        self.hits += hits
+        self.misses += misses
 
 
 class CacheMetrics:

@@ -191,7 +191,8 @@ class Retrieve:
                 pair_of[row, : len(of)] = of
             joined.append(mine)
         ids, types = pairs.padded(joined, count)
-        return {"PAIR_IDS": ids, "PAIR_TYPES": types, "PAIR_OF": pair_of}, unread
+        never = np.full(pair_of.shape, np.nan, np.float32)
+        return {"PAIR_IDS": ids, "PAIR_TYPES": types, "PAIR_OF": pair_of, "READ_BEFORE": never}, unread
 
     def _padded(self, found: Sequence[Candidates]) -> dict[str, NDArray[Any]]:
         """Candidates `[rows, K]` and what the ranker reads of them, in the bucket that holds all.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,10 @@ from ensemble.backends.session import joined, open_session
 from ensemble.bundle import Bundle
 from ensemble.contract import InvalidRequestError
 from ensemble.halves import Halves
+from ensemble.observability.caches import Counted
 from ensemble.observability.search import SearchMetrics
 from ensemble.padding import trimmed
+from ensemble.readings import Readings
 from ensemble.spec import Stage
 from ensemble.stages.finalize import Finalize
 from ensemble.stages.preprocess import Preprocess
@@ -42,16 +43,20 @@ class Search:
         self._preprocess, self._retrieve = Preprocess(bundle), Retrieve(bundle, "cpu")
         # One more thread for single requests: another core does what need not wait for this one.
         self._beside = ThreadPoolExecutor(1, "beside")
-        encoder, self._ranker = (_Engine(spec[name], bundle, self._beside) for name in ("encoder", "ranker"))
+        encoder, ranker = (_Engine(spec[name], bundle, self._beside) for name in ("encoder", "ranker"))
         self._encoder = _Remembering(encoder)
         self._tokens = [tensor.name for tensor in spec["encoder"].inputs]
+        self.caches = {**self._retrieve.caches, "embedding": lambda: self._encoder.looked}
+        self._ranker: _Engine | _ReadingOnce = ranker
+        if bundle.spec.text_candidates:
+            self._ranker = reading = _ReadingOnce(ranker, bundle.spec.pair_pad_token_id)
+            self.caches["reading"] = lambda: reading.looked
         inputs = {name: [tensor.name for tensor in stage.inputs] for name, stage in spec.items()}
         self._steps: dict[str, tuple[list[str], Callable[[Sequence[Tensors]], Sequence[Answer]]]] = {
             "retrieve": ([*self._tokens, "REQUEST"], self._retrieved),
             "ranker": (inputs["ranker"], self._ranker.execute),
             "finalize": (inputs["finalize"], Finalize(bundle, metrics).execute),
         }
-        self.caches = {**self._retrieve.caches, "embedding": lambda: self._encoder.looked}
 
     @classmethod
     def open(cls, bundle_root: Path, device: str) -> Search:
@@ -127,21 +132,13 @@ class _Engine:
         return Halves.of(requests[0]) if self._cost.of_pairs(pairs, length) >= WORTH_MS else None
 
 
-@dataclass
-class _Looked:
-    """Look-ups so far, see `ensemble.observability.caches.Looked`."""
-
-    hits: int = 0
-    misses: int = 0
-
-
 class _Remembering:
     """The encoder, asked once for each query: many people ask the same, and no query at all is one of them."""
 
     def __init__(self, encoder: _Engine) -> None:
         self._encoder = encoder
         self._known: LRUCache[bytes, NDArray[np.float32]] = LRUCache(EMBEDDINGS)
-        self.looked = _Looked()
+        self.looked = Counted()
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors]:
         """The embeddings `[rows, dim]` of each request's tokens."""
@@ -153,11 +150,26 @@ class _Remembering:
         new = {}
         for mine, tensors in zip(keys, requests, strict=True):
             for row, key in enumerate(mine):
-                self.looked.hits += found[key] is not None
-                self.looked.misses += found[key] is None
+                self.looked.add(found[key] is not None, found[key] is None)
                 if found[key] is None and key not in new:
                     new[key] = {name: array[row : row + 1] for name, array in tensors.items()}
         for key, output in zip(new, self._encoder.execute(list(new.values())), strict=True):
             # A copy of its own: a view would keep the whole batch alive.
             found[key] = self._known[key] = output["EMBEDDING"][0].copy()
         return [{"EMBEDDING": np.stack([found[key] for key in mine])} for mine in keys]
+
+
+class _ReadingOnce:
+    """The ranker, whose text tower is asked once of each pair."""
+
+    def __init__(self, ranker: _Engine, pad: int) -> None:
+        self._ranker, self._readings = ranker, Readings(pad)
+        self.looked = self._readings.looked
+
+    def execute(self, requests: Sequence[Tensors]) -> list[Tensors]:
+        """The ranker's outputs."""
+        unread = [self._readings.unread(tensors) for tensors in requests]
+        out = self._ranker.execute([each.tensors for each in unread])
+        for each, outputs in zip(unread, out, strict=True):
+            self._readings.keep(each, outputs["READING"])
+        return out

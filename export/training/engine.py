@@ -64,19 +64,24 @@ class RankerEngine(nn.Module):
         pair_ids: Tensor | None = None,
         pair_types: Tensor | None = None,
         pair_of: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+        read_before: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
         """See `Ranker.forward`.
 
         The tower's pairs are `[batch, pairs, length]`; `pair_of`, `[batch, read]`, says which of them each of the
-        first candidates has, -1 for none.
+        first candidates has, -1 for none. Of such a one `read_before` is taken, `[batch, read]`, NaN for nothing.
+
+        Returns:
+            Logits and contributions, and with a tower the logits that were read or known, `[batch, read]`.
         """
         reading = torch.full_like(features[..., 0], float("nan"))
-        if self.tower is not None and pair_of is not None:
-            absent = pair_of < 0
-            read = self.tower(pair_ids, pair_types).gather(1, torch.where(absent, 0, pair_of))
-            read = torch.where(absent, torch.full_like(read, float("nan")), read)
-            reading = torch.cat([read, reading[:, read.shape[1] :]], 1)
-        return self.ranker(features, vectors, events, moments, reading)  # type: ignore[no-any-return]  # a module called is Any
+        if self.tower is None or pair_of is None or read_before is None:
+            return self.ranker(features, vectors, events, moments, reading)  # type: ignore[no-any-return]  # a module called is Any
+        absent = pair_of < 0
+        read = self.tower(pair_ids, pair_types).gather(1, torch.where(absent, 0, pair_of))
+        read = torch.where(absent, read_before, read)
+        reading = torch.cat([read, reading[:, read.shape[1] :]], 1)
+        return (*self.ranker(features, vectors, events, moments, reading), read)
 
 
 def export_engine(engine: RankerEngine, spec: GraphSpec, path: Path) -> None:
@@ -90,19 +95,23 @@ def export_engine(engine: RankerEngine, spec: GraphSpec, path: Path) -> None:
         torch.ones(2, spec.events, MOMENT),
     ]
     axes = {"FEATURES": _CANDIDATES, "VECTORS": _CANDIDATES, "EVENTS": _BATCH, "MOMENTS": _BATCH}
+    read: dict[str, dict[int, str]] = {}
     if engine.tower is not None:
         shape = (2, spec.text_candidates, spec.pair_buckets[-1])
         examples += [torch.full(shape, spec.pair_pad_token_id + 1), torch.zeros(shape, dtype=torch.int64)]
         examples.append(torch.arange(spec.text_candidates).repeat(2, 1))
-        axes |= {name: {0: "batch", 1: "pairs", 2: "length"} for name in PAIR_TENSORS} | {"PAIR_OF": _BATCH}
+        examples.append(torch.full((2, spec.text_candidates), float("nan")))
+        axes |= {name: {0: "batch", 1: "pairs", 2: "length"} for name in PAIR_TENSORS}
+        axes |= dict.fromkeys(("PAIR_OF", "READ_BEFORE"), _BATCH)
+        read = {"READING": _BATCH}
     with torch.no_grad():
         torch.onnx.export(
             engine.eval(),
             tuple(examples),
             str(path),
             input_names=list(axes),
-            output_names=list(OUTPUTS),
-            dynamic_axes={**axes, **dict.fromkeys(OUTPUTS, _CANDIDATES)},
+            output_names=[*OUTPUTS, *read],
+            dynamic_axes={**axes, **dict.fromkeys(OUTPUTS, _CANDIDATES), **read},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -165,6 +174,7 @@ def random_inputs(
         feeds["PAIR_IDS"][:] = spec.pair_pad_token_id
         feeds["PAIR_IDS"][0, :, : longest // 2 if length is None else length] = spec.pair_pad_token_id + 1
         feeds["PAIR_OF"][:] = -1
+        feeds["READ_BEFORE"][:] = np.nan
         if length != 0:
             feeds["PAIR_OF"][0] = np.arange(spec.text_candidates)
     return feeds

@@ -15,9 +15,9 @@ from ensemble.server import Server
 ASKED = [("goat milk", ""), ("", "u01"), ("绿茶", "u02")]
 
 
-@pytest.fixture(scope="module")
-def answered(tower_bundle: Path):
-    with Server(tower_bundle, endpoints()) as running, Client(url(running)) as client:
+@pytest.fixture(scope="module", params=["cpu", "embedded"])
+def answered(tower_bundle: Path, request):
+    with Server(tower_bundle, endpoints(), request.param) as running, Client(url(running)) as client:
         yield client
 
 

@@ -45,11 +45,18 @@ class Theirs:
     Args:
         folder: Where they are.
         questions: Queries and users.
+        repeating: The same with queries that come again as people's do.
         seconds: Of one measurement.
     """
 
-    def __init__(self, folder: PeersFolder, questions: Sequence[tuple[str, str]], seconds: float) -> None:
-        self._folder, self._questions, self._seconds = folder, questions, seconds
+    def __init__(
+        self,
+        folder: PeersFolder,
+        questions: Sequence[tuple[str, str]],
+        repeating: Sequence[tuple[str, str]],
+        seconds: float,
+    ) -> None:
+        self._folder, self._questions, self._repeating, self._seconds = folder, questions, repeating, seconds
         self._runner, self._open = asyncio.Runner(), AsyncExitStack()
         self._peers: dict[Tuning, HttpPeer] = {}
         # For throughput, for latency, and the pairs that are reranked.
@@ -77,6 +84,12 @@ class Theirs:
         many = self._runner.run(closed_loop(busy.ask, self._questions, rerank, CONCURRENCY, self._seconds))
         one = self._runner.run(closed_loop(alone.ask, self._questions, rerank, 1, self._seconds))
         return {f"{name}_throughput": many.per_second, f"{name}_p50_ms": one.p50_ms}
+
+    def probe_repeating(self, name: str) -> Mapping[str, float]:
+        """Throughput at concurrency 8 where queries repeat."""
+        busy, _, rerank = self.running[name]
+        many = self._runner.run(closed_loop(busy.ask, self._repeating, rerank, CONCURRENCY, self._seconds))
+        return {f"zipf_{name}_throughput": many.per_second}
 
     def __enter__(self) -> Self:
         return self

@@ -66,6 +66,7 @@ def _candidates(spec: GraphSpec, stage: Stage, each: list[Bucket], draw: np.rand
         if stage.reads_pairs:
             out["PAIR_IDS"][...] = spec.pair_pad_token_id + (1 if long else 0)
             out["PAIR_OF"][0] = np.arange(spec.text_candidates) if long else -1
+            out["READ_BEFORE"][...] = np.nan
         return out
 
     odd = {

@@ -29,6 +29,7 @@ from export.training.text.tower import PairReader, open_text_tower  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LONGEST = 64  # positions of the tiny tower
+ALL = [*OUTPUTS, "READING"]
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +91,28 @@ def test_the_engine_equals_torch_with_and_without_pairs(bundle, engine, batch, l
     feeds = random_inputs(bundle.spec, batch, 32, np.random.default_rng(length), length)
     with torch.inference_mode():
         expected = model(*map(torch.from_numpy, feeds.values()))
-    for found, mine in zip(open_session(folder / "model.onnx", {}).run(list(OUTPUTS), feeds), expected, strict=True):
+    for found, mine in zip(open_session(folder / "model.onnx", {}).run(ALL, feeds), expected, strict=True):
         np.testing.assert_allclose(found, mine, atol=1e-4)
+
+
+def test_what_was_read_before_counts_as_if_it_were_read_now(bundle, engine):
+    session = open_session(engine[0] / "model.onnx", {})
+    feeds = random_inputs(bundle.spec, 1, 32, np.random.default_rng(5), 7)
+    feeds["PAIR_IDS"][0, :, :7] += np.arange(8)[:, None]  # eight pairs that differ
+    *scored, reading = session.run(ALL, feeds)
+    assert np.ptp(reading) > 1e-3
+    known = np.arange(8) % 2 == 0
+    again = feeds | {
+        "PAIR_OF": np.where(known, -1, feeds["PAIR_OF"]),
+        "READ_BEFORE": np.where(known, reading, np.nan).astype(np.float32),
+    }
+    for found, expected in zip(session.run(ALL, again), (*scored, reading), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    other = session.run(ALL, again | {"READ_BEFORE": again["READ_BEFORE"] + 3})
+    assert np.abs(other[0] - scored[0])[0, :8:2].max() > 1e-3
+    np.testing.assert_allclose(other[0][0, 1:8:2], scored[0][0, 1:8:2], atol=1e-5)
+    never = session.run(ALL, again | {"READ_BEFORE": np.full_like(reading, np.nan)})[2]
+    assert np.isnan(never[0]).tolist() == known.tolist()
 
 
 def test_half_precision_does_not_overflow_whatever_comes(bundle, engine):
@@ -169,9 +190,9 @@ def test_the_engine_answers_alike_by_halves(bundle, engine, graph, query):
     inputs, _ = read_by(graph, (query, "u00", {}))
     whole = trimmed(inputs, bundle.spec.pair_pad_token_id)
     halves = Halves.of(whole)
-    first, second = (dict(zip(OUTPUTS, session.run(list(OUTPUTS), part), strict=True)) for part in halves.parts)
+    first, second = (dict(zip(ALL, session.run(ALL, part), strict=True)) for part in halves.parts)
     found = halves.whole((first, second))
-    for name, expected in zip(OUTPUTS, session.run(list(OUTPUTS), whole), strict=True):
+    for name, expected in zip(ALL, session.run(ALL, whole), strict=True):
         np.testing.assert_allclose(found[name], expected, atol=1e-5)
 
 
@@ -180,7 +201,7 @@ def test_a_lone_request_is_shared_out_where_the_tower_takes_long(bundle, graph, 
     for ms, shares in ((0.0, 1), (1e3, 2)):
         slow = dict.fromkeys(bundle.manifest["text_tower_ms"], ms)
         search, ran = Search(replace(bundle, manifest=bundle.manifest | {"text_tower_ms": slow})), []
-        ranker = search._ranker
+        ranker = search._ranker._ranker
         run = ranker.run
         monkeypatch.setattr(ranker, "run", lambda batch, run=run, ran=ran: ran.append(batch) or run(batch))
         rows = {"QUERY": "milk", "USER_ID": "u00", "OPTIONS": "{}"}
@@ -190,8 +211,42 @@ def test_a_lone_request_is_shared_out_where_the_tower_takes_long(bundle, graph, 
         assert found["ITEM_ID"].tolist() == whole["ITEM_ID"].tolist()
         np.testing.assert_allclose(found["SCORE"], whole["SCORE"], atol=1e-4)
         ran.clear()
-        assert len(search.execute([request, request])) == 2
-        assert len(ran) == 1
+        others = [request | {"QUERY": strings([[text.encode()]])} for text in ("goat milk", "绿茶")]
+        assert len(search.execute(others)) == 2
+        assert all(len(batch["PAIR_IDS"]) == len(batch["FEATURES"]) for batch in ran)
+        assert sum(len(batch["FEATURES"]) for batch in ran) == 2
+
+
+def asked(query, user="u00"):
+    rows = {"QUERY": query, "USER_ID": user, "OPTIONS": "{}"}
+    return {name: strings([[text.encode()]]) for name, text in rows.items()}
+
+
+def test_each_pair_is_read_once_whoever_asks(bundle, graph, monkeypatch):
+    search, read = Search(bundle), []
+    ranker = search._ranker._ranker
+    run = ranker.run
+    monkeypatch.setattr(ranker, "run", lambda batch: read.append(int((batch["PAIR_OF"] >= 0).sum())) or run(batch))
+    looked = search.caches["reading"]
+    for query, user in [("milk", "u00"), ("milk", "u00"), ("绿茶", "u01"), ("milk", "u01"), ("", "u00"), ("milk", "")]:
+        expected = dict(graph.steps([(query, user, {})]))["search"]
+        (found,) = search.execute([asked(query, user)])
+        assert found["ITEM_ID"].tolist() == expected["ITEM_ID"].tolist()
+        np.testing.assert_allclose(found["SCORE"], expected["SCORE"], atol=1e-4)
+    assert read[0] > 0
+    assert read[1] == 0
+    assert looked().misses < looked().misses + looked().hits
+    assert looked().hits >= read[0]
+
+
+def test_pairs_of_a_batch_keep_to_their_own_requests(bundle, graph):
+    search = Search(bundle)
+    search.execute([asked("milk")])
+    batch = [("绿茶", "u01"), ("milk", "u00"), ("", "u00"), ("milk", "u01"), ("dish soap", "")]
+    for (query, user), found in zip(batch, search.execute([asked(*each) for each in batch]), strict=True):
+        expected = dict(graph.steps([(query, user, {})]))["search"]
+        assert found["ITEM_ID"].tolist() == expected["ITEM_ID"].tolist()
+        np.testing.assert_allclose(found["SCORE"], expected["SCORE"], atol=1e-4)
 
 
 def test_a_case_holds_the_readings_that_the_engine_makes_when_it_serves(graph, bundle, opened):
