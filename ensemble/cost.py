@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# Of a text tower: one that takes less than this is not worth handing half of it to another thread, and gains by taking
+# more requests at once.
+HEAVY_MS = 3.0
+
 
 @dataclass(frozen=True)
 class RankerCost:
@@ -38,3 +42,8 @@ class RankerCost:
         """What `count` pairs of `length` tokens add."""
         fits = [bucket for bucket in self.pairs if bucket >= length]
         return self.pairs[min(fits)] * count / self.full if fits and count else 0.0
+
+    @property
+    def heavy(self) -> bool:
+        """Whether a request's pairs are a heavy load for one core, if they are as short as texts are."""
+        return self.of_pairs(self.full, 2) >= HEAVY_MS  # a bucket of one token is for no pair

@@ -80,6 +80,8 @@ class Queue:
 QUEUE = Queue(max_size=256, timeout_us=1_000_000)
 # Where one process answers a request from end to end.
 WHOLE = Queue(max_size=64, timeout_us=QUEUE.timeout_us, batch=16)
+WITH_HEAVY_TOWER = Queue(max_size=16, timeout_us=QUEUE.timeout_us, batch=2)
+WITH_LIGHT_TOWER = Queue(max_size=32, timeout_us=QUEUE.timeout_us, batch=8)
 
 
 @dataclass(frozen=True)
@@ -255,23 +257,26 @@ class GraphSpec:
             Stage("suggest", "python", SUGGEST_INPUTS, SUGGEST_OUTPUTS, typing, instances=pair, warmups=("prefix",)),
         )
 
-    def whole(self) -> Stage:
+    def whole(self, heavy: bool = True) -> Stage:
         """The model `search` where it is no ensemble but runs all stages itself: each instance is the whole graph.
 
         Two, so that one works while the other waits for its next batch; they share the cores. A request waits until its
-        whole batch is answered, and a text tower gains nothing by a large one: what is taken at once, and what may
-        wait, is what two cores answer in about half a second.
+        whole batch is answered, and a heavy text tower gains nothing by a large one: what is taken at once, and what
+        may wait, is what two cores answer in a quarter of a second.
+
+        Args:
+            heavy: Whether a text tower takes its time, see `RankerCost.heavy`.
         """
-        queue = Queue(max_size=16, timeout_us=QUEUE.timeout_us, batch=2) if self.text_candidates else WHOLE
+        queue = WHOLE if not self.text_candidates else WITH_HEAVY_TOWER if heavy else WITH_LIGHT_TOWER
         return Stage("search", "python", SEARCH_INPUTS, SEARCH_OUTPUTS, queue, instances=(2, 2))
 
-    def models(self, target: Target) -> tuple[Stage, ...]:
-        """Every model that a target serves, but for the ensemble itself."""
+    def models(self, target: Target, heavy: bool = True) -> tuple[Stage, ...]:
+        """Every model that a target serves, but for the ensemble itself; `heavy` as `whole` takes it."""
         if target != "embedded":
             return (*self.stages(), *self.companions())
         # `similar` calls these two.
         called = tuple(stage for stage in self.stages() if stage.name in ("encoder", "retrieve"))
-        return (self.whole(), *called, *self.companions())
+        return (self.whole(heavy), *called, *self.companions())
 
 
 SEARCH_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("QUERY", "USER_ID", "OPTIONS"))

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.bundle import FORMAT, PAIRS, REFERENCE, Bundle
+from ensemble.cost import RankerCost
 from ensemble.features import FEATURES
 from ensemble.pairs import PairTokens
 from ensemble.spec import Clock, GraphSpec
@@ -175,7 +176,8 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     with progress.step("exporting the ranker"):
         engine_of_ranker = RankerEngine(trained.ranker, tower.tower if tower else None)
         ranker_report, cost = write_ranker(engine_of_ranker, ranker_folder, spec)
-    write_repository(folder / "model_repository", spec, {**NO_PLANS, ("cpu", "encoder"): engine})
+    heavy = RankerCost.of(cost, spec.text_candidates).heavy
+    write_repository(folder / "model_repository", spec, {**NO_PLANS, ("cpu", "encoder"): engine}, heavy)
 
     manifest: dict[str, Any] = {
         "format": FORMAT,

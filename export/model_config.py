@@ -173,12 +173,15 @@ def ensemble_config(spec: GraphSpec) -> pb.ModelConfig:
     return config
 
 
-def config_files(spec: GraphSpec, engines: EngineFiles = MappingProxyType({})) -> Iterator[tuple[str, str]]:
+def config_files(
+    spec: GraphSpec, engines: EngineFiles = MappingProxyType({}), heavy: bool = True
+) -> Iterator[tuple[str, str]]:
     """Every configuration file of a model repository.
 
     Args:
         spec: The graph.
         engines: Engine files by target and stage, where they are not those of `ENGINE_FILES`.
+        heavy: Whether a text tower takes its time, see `RankerCost.heavy`.
 
     Yields:
         Path within the repository and text. `config.pbtxt` is the CPU's; `configs/` has one a target, to be chosen
@@ -186,7 +189,7 @@ def config_files(spec: GraphSpec, engines: EngineFiles = MappingProxyType({})) -
     """
     yield "search/config.pbtxt", rendered(ensemble_config(spec))
     for target in TARGETS:
-        for stage in spec.models(target):
+        for stage in spec.models(target, heavy):
             # What runs in one process of a CPU or in several are the same files.
             engine = engines.get(("cpu" if target == "embedded" else target, stage.name))
             text = rendered(StageConfig(spec, stage, target, engine).message())

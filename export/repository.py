@@ -14,24 +14,29 @@ from export.model_config import EngineFiles, config_files
 CHECKED_IN = Path(model_repository.__file__).parent
 
 
-def write_configs(folder: Path, spec: GraphSpec, engines: EngineFiles = MappingProxyType({})) -> None:
-    """Writes every `config.pbtxt` below `folder`."""
-    for name, text in config_files(spec, engines):
+def write_configs(
+    folder: Path, spec: GraphSpec, engines: EngineFiles = MappingProxyType({}), heavy: bool = True
+) -> None:
+    """Writes every `config.pbtxt` below `folder`; the rest is as `config_files` takes it."""
+    for name, text in config_files(spec, engines, heavy):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
 
 
-def write_repository(folder: Path, spec: GraphSpec, engines: EngineFiles = MappingProxyType({})) -> None:
+def write_repository(
+    folder: Path, spec: GraphSpec, engines: EngineFiles = MappingProxyType({}), heavy: bool = True
+) -> None:
     """Writes a repository that lacks only its engines.
 
     Args:
         folder: Where to write; engines may be there already.
         spec: The graph.
         engines: Engine files by target and stage, where they are not those of `ENGINE_FILES`.
+        heavy: Whether a text tower takes its time, see `RankerCost.heavy`.
     """
     for source in CHECKED_IN.glob("*/1/model.py"):
         target = folder / source.relative_to(CHECKED_IN)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
-    write_configs(folder, spec, engines)
+    write_configs(folder, spec, engines, heavy)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ensemble.backends.session import joined, open_session
 from ensemble.bundle import Bundle
 from ensemble.contract import InvalidRequestError
+from ensemble.cost import HEAVY_MS
 from ensemble.halves import Halves
 from ensemble.observability.caches import Counted
 from ensemble.observability.search import SearchMetrics
@@ -27,7 +28,6 @@ from ensemble.stages.preprocess import Preprocess
 from ensemble.stages.retrieve import Retrieve
 from ensemble.triton import Tensors, registry
 
-WORTH_MS = 3.0  # of a text tower: below, handing half of it to another thread costs more than it saves
 EMBEDDINGS = 8_192  # of queries that are remembered: 12 MB of 384 numbers each
 Answer = Tensors | InvalidRequestError
 
@@ -129,7 +129,7 @@ class _Engine:
         if not self._reads_pairs or len(requests) != 1 or len(requests[0]["PAIR_IDS"]) != 1:
             return None
         _, pairs, length = requests[0]["PAIR_IDS"].shape
-        return Halves.of(requests[0]) if self._cost.of_pairs(pairs, length) >= WORTH_MS else None
+        return Halves.of(requests[0]) if self._cost.of_pairs(pairs, length) >= HEAVY_MS else None
 
 
 class _Remembering:

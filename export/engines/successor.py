@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.bundle import Bundle
+from ensemble.cost import RankerCost
 from ensemble.spec import Target
 from export.model_config import NO_PLANS, EngineFiles, config_files
 from export.sealing import check_place, moved, seal
@@ -41,7 +42,8 @@ def write_successor(
     """
     check_place(out, force)
     files = engine_files(bundle, changes["engines"])
-    configs = {f"model_repository/{name}": text for name, text in config_files(bundle.spec, files)}
+    heavy = RankerCost.of({**bundle.manifest, **changes}, bundle.spec.text_candidates).heavy
+    configs = {f"model_repository/{name}": text for name, text in config_files(bundle.spec, files, heavy)}
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial.mkdir()

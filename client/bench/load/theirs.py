@@ -80,16 +80,17 @@ class Theirs:
 
     def probe(self, name: str) -> Mapping[str, float]:
         """Throughput at concurrency 8 and median latency at 1."""
-        busy, alone, rerank = self.running[name]
-        many = self._runner.run(closed_loop(busy.ask, self._questions, rerank, CONCURRENCY, self._seconds))
-        one = self._runner.run(closed_loop(alone.ask, self._questions, rerank, 1, self._seconds))
-        return {f"{name}_throughput": many.per_second, f"{name}_p50_ms": one.p50_ms}
+        return self._asked(name, name, self._questions)
 
     def probe_repeating(self, name: str) -> Mapping[str, float]:
-        """Throughput at concurrency 8 where queries repeat."""
-        busy, _, rerank = self.running[name]
-        many = self._runner.run(closed_loop(busy.ask, self._repeating, rerank, CONCURRENCY, self._seconds))
-        return {f"zipf_{name}_throughput": many.per_second}
+        """Both where queries repeat."""
+        return self._asked(f"zipf_{name}", name, self._repeating)
+
+    def _asked(self, figure: str, name: str, questions: Sequence[tuple[str, str]]) -> Mapping[str, float]:
+        busy, alone, rerank = self.running[name]
+        many = self._runner.run(closed_loop(busy.ask, questions, rerank, CONCURRENCY, self._seconds))
+        one = self._runner.run(closed_loop(alone.ask, questions, rerank, 1, self._seconds))
+        return {f"{figure}_throughput": many.per_second, f"{figure}_p50_ms": one.p50_ms}
 
     def __enter__(self) -> Self:
         return self

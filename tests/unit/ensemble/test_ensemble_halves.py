@@ -79,3 +79,10 @@ def test_pairs_cost_by_their_number_and_the_bucket_of_their_length():
     assert cost.of_pairs(0, 33) == 0.0
     assert cost.of_pairs(4, 65) == 0.0
     assert RankerCost.of({}, 0).of_pairs(4, 32) == 0.0
+
+
+@pytest.mark.parametrize(("ms", "heavy"), [(0.4, False), (2.9, False), (3.0, True), (40.0, True)])
+def test_a_tower_is_heavy_by_its_shortest_real_pairs(ms, heavy):
+    costs = {"text_tower_ms": {"1": 9.0, "32": ms, "64": 99.0}}
+    assert RankerCost.of(costs, 16).heavy is heavy
+    assert not RankerCost.of({}, 0).heavy

@@ -189,6 +189,21 @@ def test_an_engine_that_reads_pairs_has_a_bucket_for_each_number_of_candidates_a
     assert not any(tensor.name.startswith("PAIR") for tensor in configs["finalize/config.pbtxt"].input)
 
 
+@pytest.mark.parametrize(
+    ("towers", "heavy", "taken", "waiting"),
+    [(0, True, 16, 64), (0, False, 16, 64), (16, True, 2, 16), (16, False, 8, 32)],
+)
+def test_one_process_takes_and_queues_what_it_answers_soon(towers, heavy, taken, waiting):
+    configs = parsed(replace(SPEC, text_candidates=towers), heavy=heavy)
+    config = configs["search/configs/embedded.pbtxt"]
+    assert config.dynamic_batching.default_queue_policy.max_queue_size == waiting
+    assert list(config.dynamic_batching.preferred_batch_size) == [taken]
+    # Where each stage is a process, the ranker batches by itself.
+    others = parsed(replace(SPEC, text_candidates=towers), heavy=not heavy)
+    for name, text in configs.items():
+        assert text == others[name] or name == "search/configs/embedded.pbtxt"
+
+
 def test_a_change_of_the_spec_reaches_every_configuration_it_concerns():
     spec = replace(SPEC, embedding_dim=768, length_buckets=(8,), candidate_buckets=(50,), candidates=50, max_batch=4)
     configs = parsed(spec, engines={("cpu", "encoder"): "model.int8.onnx"})
