@@ -191,6 +191,8 @@ class Run:
         repeating = {name.removeprefix("zipf_"): values for name, values in found.items() if name.startswith("zipf_")}
         self._against(repeating, "throughput_vs_peer_zipf", f"{WITH_TOWER}_throughput", f"_{RERANK}_throughput", max)
         self._against(repeating, "p50_vs_peer_zipf", f"{WITH_TOWER}_p50_ms", f"_{RERANK}_p50_ms", min)
+        for name in (f"zipf_{WITH_TOWER}_throughput", f"zipf_{WITH_TOWER}_p50_ms"):
+            self.figures |= summary(name, found.get(name, []), digits=2)
         for name in ("goodput_at_2x", "refused_in_time_at_2x"):
             self.figures |= summary(name, found[name])
         for name, values in found.items():

@@ -133,6 +133,14 @@ LINES = (
         "{throughput_vs_peer_high}）；p50 为其 {p50_vs_peer}",
     ),
     (
+        "… where queries repeat as in web search logs",
+        "…查询像网页搜索日志那样重复时",
+        "{zipf_tower_throughput:.0f} requests/s, {throughput_vs_peer_zipf} times its ({throughput_vs_peer_zipf_low} to "
+        "{throughput_vs_peer_zipf_high}); p50 {p50_vs_peer_zipf} of its",
+        "{zipf_tower_throughput:.0f} 请求/秒，为其 {throughput_vs_peer_zipf} 倍（{throughput_vs_peer_zipf_low} 至 "
+        "{throughput_vs_peer_zipf_high}）；p50 为其 {p50_vs_peer_zipf}",
+    ),
+    (
         "… with a tower of one layer instead of three, taught by it",
         "…改用由其教出的单层文本塔（原为三层）",
         "{shallow_throughput:.0f} requests/s, {throughput_vs_peer_shallow} times its; p50 {p50_vs_peer_shallow} of its",

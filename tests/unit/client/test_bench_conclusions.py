@@ -46,6 +46,12 @@ def measured():
         "sbert_16_throughput": [9.0, 9.0, 9.0],
         "sbert_16_p50_ms": [52.0, 52.0, 52.0],
         "staged_0_throughput": [30.0, 30.0, 30.0],
+        "zipf_tower_throughput": [200.0, 210.0, 220.0],
+        "zipf_tower_p50_ms": [6.0, 6.0, 6.0],
+        "zipf_sbert_16_throughput": [10.0, 10.0, 10.0],
+        "zipf_sbert_16_p50_ms": [50.0, 50.0, 50.0],
+        "zipf_staged_16_throughput": [30.0, 30.0, 40.0],
+        "zipf_staged_16_p50_ms": [30.0, 30.0, 30.0],
         "shallow_throughput": [200.0, 200.0, 200.0],
         "shallow_p50_ms": [5.2, 5.2, 5.2],
     }
@@ -62,15 +68,22 @@ def test_ratios_are_taken_round_by_round_against_the_better_peer_of_each_figure(
     assert (figures["search_only_vs_peer"], figures["search_only_vs_peer_peer"]) == (5.0, "sbert")
     assert figures["throughput_vs_peer_shallow"] == 20.0
     assert figures["p50_vs_peer_shallow"] == 0.1
+    assert (figures["throughput_vs_peer_zipf"], figures["throughput_vs_peer_zipf_peer"]) == (6.667, "staged")
+    assert (figures["p50_vs_peer_zipf"], figures["p50_vs_peer_zipf_peer"]) == (0.2, "staged")
+    assert figures["zipf_tower_throughput"] == 210.0
     assert figures["start_seconds"] == 1
     for name in COMPARED:
         assert figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"], name
 
 
 def test_without_peers_and_other_sizes_their_ratios_are_said_not_to_be_measured(run):
-    alone = {name: values for name, values in measured().items() if not name.startswith((*STACKS, "tower", "shallow"))}
+    alone = {
+        name: values
+        for name, values in measured().items()
+        if not name.startswith((*STACKS, "tower", "zipf", "shallow"))
+    }
     run._conclude(alone, "plain")
-    for name in ("throughput_vs_peer", "p50_vs_peer", "search_only_vs_peer", "p50_ratio_1m_to_10k"):
+    for name in ("throughput_vs_peer", "p50_vs_peer_zipf", "search_only_vs_peer", "p50_ratio_1m_to_10k"):
         assert run.figures[name] is None
     assert run.figures["ceiling_ratio"] == 3.0
 
