@@ -80,7 +80,7 @@ class Queue:
 QUEUE = Queue(max_size=256, timeout_us=1_000_000)
 # Where one process answers a request from end to end.
 WHOLE = Queue(max_size=64, timeout_us=QUEUE.timeout_us, batch=16)
-WITH_HEAVY_TOWER = Queue(max_size=16, timeout_us=QUEUE.timeout_us, batch=2)
+WITH_HEAVY_TOWER = Queue(max_size=16, timeout_us=QUEUE.timeout_us, batch=3)
 WITH_LIGHT_TOWER = Queue(max_size=32, timeout_us=QUEUE.timeout_us, batch=8)
 
 

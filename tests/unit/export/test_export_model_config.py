@@ -191,7 +191,7 @@ def test_an_engine_that_reads_pairs_has_a_bucket_for_each_number_of_candidates_a
 
 @pytest.mark.parametrize(
     ("towers", "heavy", "taken", "waiting"),
-    [(0, True, 16, 64), (0, False, 16, 64), (16, True, 2, 16), (16, False, 8, 32)],
+    [(0, True, 16, 64), (0, False, 16, 64), (16, True, 3, 16), (16, False, 8, 32)],
 )
 def test_one_process_takes_and_queues_what_it_answers_soon(towers, heavy, taken, waiting):
     configs = parsed(replace(SPEC, text_candidates=towers), heavy=heavy)
