@@ -45,7 +45,7 @@ class Halves:
         if pairs < 2 or candidates % 2 or candidates // 2 < len(of):
             return None
         middle, size = (pairs + 1) // 2, candidates // 2
-        # What needs no reading goes with the first half, whose candidates are as few as the other's at most.
+        # What needs no reading goes with the first half: both have room for all places of pairs.
         first, second = np.flatnonzero(of < middle), np.flatnonzero(of >= middle)
         rest = np.arange(len(of), candidates)
         # Those with pairs come first: the engine looks for pairs of the first ones alone.
@@ -64,8 +64,8 @@ class Halves:
     def whole(self, outputs: tuple[Tensors, Tensors]) -> Tensors:
         """What the engine answered to the parts `[1, candidates / 2, …]`, as one answer in the request's order."""
         back = np.argsort(self.places)
-        whole = {name: np.concatenate([part[name] for part in outputs], axis=1) for name in outputs[0]}
+        names = [name for name in outputs[0] if name != "READING"]
+        whole = {name: np.concatenate([part[name] for part in outputs], axis=1)[:, back] for name in names}
+        # Not of all candidates, but of the places of pairs.
         read = [part["READING"][:, : len(mine)] for part, mine in zip(outputs, self.read, strict=True)]
-        back_to_pairs = np.argsort(np.concatenate(self.read))
-        reading = np.concatenate(read, axis=1)[:, back_to_pairs]
-        return {**{name: array[:, back] for name, array in whole.items() if name != "READING"}, "READING": reading}
+        return {**whole, "READING": np.concatenate(read, axis=1)[:, np.argsort(np.concatenate(self.read))]}
