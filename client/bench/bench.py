@@ -149,7 +149,7 @@ class Run:
         peak = peaks[main][1]
         probes["70 % of the peak"] = lambda: ours[main].steady(peak)
         probes["twice the peak"] = lambda: ours[main].overloaded(peak)
-        if WITH_TOWER in ours:
+        if WITH_TOWER in ours and not self._given.quick:
             probes["queries that repeat"] = partial(ours[WITH_TOWER].repeating, peaks[WITH_TOWER][0])
         folder = PeersFolder(self._given.peers)
         if not folder.ready or self._given.quick:
