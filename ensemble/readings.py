@@ -12,7 +12,7 @@ from ensemble.history import digest
 from ensemble.observability.caches import Counted
 from ensemble.triton import Tensors
 
-READINGS = 65_536  # pairs that are remembered, in some 20 MB
+READINGS = 65_536  # pairs that are remembered, in 13 MB
 
 
 @dataclass(frozen=True)

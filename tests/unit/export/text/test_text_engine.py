@@ -213,7 +213,6 @@ def test_a_lone_request_is_shared_out_where_the_tower_takes_long(bundle, graph, 
         ran.clear()
         others = [request | {"QUERY": strings([[text.encode()]])} for text in ("goat milk", "绿茶")]
         assert len(search.execute(others)) == 2
-        assert all(len(batch["PAIR_IDS"]) == len(batch["FEATURES"]) for batch in ran)
         assert sum(len(batch["FEATURES"]) for batch in ran) == 2
 
 
@@ -235,7 +234,6 @@ def test_each_pair_is_read_once_whoever_asks(bundle, graph, monkeypatch):
         np.testing.assert_allclose(found["SCORE"], expected["SCORE"], atol=1e-4)
     assert read[0] > 0
     assert read[1] == 0
-    assert looked().misses < looked().misses + looked().hits
     assert looked().hits >= read[0]
 
 
