@@ -16,7 +16,7 @@ TOWER_DATA = --catalog $(SHOP)/catalog.parquet --queries $(TOWER).judged/queries
 PEERS := build/peers
 
 # What a bundle is made from: change it, and `make demo` exports again.
-SOURCES := $(shell find export ensemble model_repository -name '*.py' ! -name server.py)
+SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
 
 .PHONY: help demo serve eval bench-retrieval bench-replica bench bench-quick bench-peers engines gpu-check test lint format lock reports clean
 
@@ -24,28 +24,28 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 demo: $(BUNDLE)/manifest.json ## set up, export a supermarket's year, serve it, ask three questions, measure
-	@$(BIN)/python client/bench/demo.py --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/python -m fuserank_benchmarks.demo --bundle $(BUNDLE) --shop $(SHOP)
 
 serve: $(BUNDLE)/manifest.json ## the demo's server, left running on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
 	@$(BIN)/fuserank serve $(BUNDLE)
 
 eval: $(BUNDLE)/manifest.json ## what retrieval finds and how well it is ranked, on shops with known answers
-	@$(BIN)/python client/bench/eval_retrieval.py --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/python client/bench/eval_ranking.py --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/python client/bench/eval_windows.py --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/python client/bench/eval_movies.py --bundle $(BUNDLE)
+	@$(BIN)/python -m fuserank_evaluation.retrieval.run --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/python -m fuserank_evaluation.ranking.run --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/python -m fuserank_evaluation.ranking.windows --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/python -m fuserank_evaluation.ranking.run_films --bundle $(BUNDLE)
 
 bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items
-	@$(BIN)/python client/bench/bench_retrieval.py --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/python -m fuserank_benchmarks.retrieval --bundle $(BUNDLE) --shop $(SHOP)
 
 bench-replica: $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
-	@$(BIN)/python client/bench/bench_replica.py --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/python -m fuserank_benchmarks.replica --bundle $(BUNDLE) --shop $(SHOP)
 
 bench: build/demo-engines/manifest.json build/bench/bundle/manifest.json build/bench/shallow/manifest.json build/bench/items-10k/manifest.json build/bench/items-1m/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
-	@$(BIN)/python client/bench/bench.py --bundle build/demo-engines --shop $(SHOP)
+	@$(BIN)/python -m fuserank_benchmarks.speed --bundle build/demo-engines --shop $(SHOP)
 
 bench-quick: build/demo-engines/manifest.json ## what got slower since the last committed report, in 90 s; warns only
-	@$(BIN)/python client/bench/bench.py --bundle build/demo-engines --shop $(SHOP) --quick
+	@$(BIN)/python -m fuserank_benchmarks.speed --bundle build/demo-engines --shop $(SHOP) --quick
 
 bench-peers: $(PEERS)/tuning.json ## the stacks that `make bench` compares with: about 2 GB of environments, and their best settings
 
@@ -70,7 +70,7 @@ lock: ## pin anew what pyproject.toml allows, from a fresh environment
 	./tools/lock.sh $(PYTHON)
 
 reports: ## copy the last reports to docs/reports and their figures into the READMEs
-	@$(BIN)/python client/bench/quote.py
+	@$(BIN)/python -m fuserank_evaluation.quote
 
 clean: ## remove what was built, not the environment
 	rm -rf build
@@ -83,55 +83,55 @@ $(READY): pyproject.toml requirements.lock tools/check-prerequisites.sh
 	@$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
-$(SHOP)/interactions.parquet: $(READY) export/adapters/complete_journey.py export/adapters/package_size.py
-	@$(BIN)/python -m export complete-journey --out $(SHOP)
+$(SHOP)/interactions.parquet: $(READY) export/fuserank_export/adapters/complete_journey.py export/fuserank_export/adapters/package_size.py
+	@$(BIN)/fuserank export complete-journey --out $(SHOP)
 
 $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
-	@$(BIN)/python -m export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
+	@$(BIN)/fuserank export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
 		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --out $(BUNDLE) --force
 
 build/demo-engines/manifest.json: $(BUNDLE)/manifest.json
-	@$(BIN)/python -m export engines --bundle $(BUNDLE) --out build/demo-engines --target cpu --force
+	@$(BIN)/fuserank export engines --bundle $(BUNDLE) --out build/demo-engines --target cpu --force
 
 # Few queries and cases: it is there to measure how long a tower takes, and what a shallow one keeps of it.
-$(TOWER)/training.json: $(SHOP)/interactions.parquet client/bench/load/product_types.py
+$(TOWER)/training.json: $(SHOP)/interactions.parquet benchmarks/fuserank_benchmarks/load/product_types.py
 	@mkdir -p $(@D) && rm -rf $(@D)
-	@PYTHONPATH=client/bench $(BIN)/python -m load.product_types --shop $(SHOP) --out $(TOWER).judged
-	@$(BIN)/python -m export train text-tower $(TOWER_DATA) --layers 3 --max-queries 800 --out $(@D)
+	@$(BIN)/python -m fuserank_benchmarks.load.product_types --shop $(SHOP) --out $(TOWER).judged
+	@$(BIN)/fuserank export train text-tower $(TOWER_DATA) --layers 3 --max-queries 800 --out $(@D)
 
 build/bench/bundle/manifest.json: $(TOWER)/training.json $(BUNDLE)/manifest.json
-	@$(BIN)/python -m export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
+	@$(BIN)/fuserank export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
 		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --text-tower $(TOWER) --cases 600 \
 		--out build/bench/fp32 --force
-	@$(BIN)/python -m export engines --bundle build/bench/fp32 --out build/bench/bundle --target cpu --requests 90 \
+	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/bundle --target cpu --requests 90 \
 		--report build/bench/parity.json --force
 
 # A tower of one layer that was taught the other's logits: on the same bundle, and behind the same gate.
 $(TOWER)-shallow/training.json: $(TOWER)/training.json
 	@rm -rf $(@D)
-	@$(BIN)/python -m export train text-tower $(TOWER_DATA) --layers 1 --teacher $(TOWER) --max-queries 400 --out $(@D)
+	@$(BIN)/fuserank export train text-tower $(TOWER_DATA) --layers 1 --teacher $(TOWER) --max-queries 400 --out $(@D)
 
 build/bench/shallow/manifest.json: $(TOWER)-shallow/training.json build/bench/bundle/manifest.json
-	@$(BIN)/python -m export engines --bundle build/bench/fp32 --out build/bench/shallow --target cpu --requests 90 \
+	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/shallow --target cpu --requests 90 \
 		--text-tower $(TOWER)-shallow --report build/bench/shallow-parity.json --force
 
 build/bench/items-10k/manifest.json: ITEMS := 10000
 build/bench/items-1m/manifest.json: ITEMS := 1000000
-build/bench/items-%/manifest.json: $(BUNDLE)/manifest.json client/bench/load/sizes.py
+build/bench/items-%/manifest.json: $(BUNDLE)/manifest.json benchmarks/fuserank_benchmarks/load/sizes.py
 	@mkdir -p build/bench && rm -rf build/bench/items-$*
-	@PYTHONPATH=client/bench $(BIN)/python -m load.sizes --bundle $(BUNDLE) --shop $(SHOP) --items $(ITEMS) --out $(@D)
+	@$(BIN)/python -m fuserank_benchmarks.load.sizes --bundle $(BUNDLE) --shop $(SHOP) --items $(ITEMS) --out $(@D)
 
 $(PEERS)/inputs/vectors.npy: build/bench/bundle/manifest.json
-	@PYTHONPATH=client/bench $(BIN)/python -m peers.prepare --bundle build/bench/bundle --encoder "$(ENCODER)" \
+	@$(BIN)/python -m fuserank_benchmarks.peers.prepare --bundle build/bench/bundle --encoder "$(ENCODER)" \
 		--text-tower $(TOWER) --out $(PEERS)/inputs
 	@touch $@
 
 $(PEERS)/tuning.json: $(PEERS)/infinity/.ready $(PEERS)/sbert/.ready $(PEERS)/inputs/vectors.npy
-	@PYTHONPATH=client/bench $(BIN)/python -m peers.tune --inputs $(PEERS)/inputs --environments $(PEERS) \
+	@$(BIN)/python -m fuserank_benchmarks.peers.tune --inputs $(PEERS)/inputs --environments $(PEERS) \
 		--shop $(SHOP) --out $@
 
 # Their libraries are older than ours, so each has an environment of its own; it is made anew when its pins change.
-$(PEERS)/%/.ready: client/bench/peers/requirements-%.txt
+$(PEERS)/%/.ready: benchmarks/fuserank_benchmarks/peers/requirements-%.txt
 	@rm -rf $(@D)
 	@$(PYTHON) -m venv $(@D)
 	@echo "installing $* (a few minutes)"

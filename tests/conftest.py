@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny_shop as shops
 from hypothesis import settings
-from tiny_shop import TinyShop
+
+from support import tiny_shop as shops
+from support.tiny_shop import TinyShop
 
 # The machines are shared: an example that takes long says nothing of the code.
 settings.register_profile("shared", deadline=None)
@@ -42,9 +43,9 @@ def tiny_bundle(tiny_shop: TinyShop, tiny_encoder: Path, tmp_path_factory: pytes
     """The shop's bundle. Tests that change it work on a copy."""
     from rich.console import Console
 
-    from export.bundle import BundleSettings, write_bundle
-    from export.progress import Progress
-    from export.training.fit import FitSettings
+    from fuserank_export.bundle import BundleSettings, write_bundle
+    from fuserank_export.progress import Progress
+    from fuserank_export.training.fit import FitSettings
 
     out = tmp_path_factory.mktemp("bundles") / "tiny"
     settings = BundleSettings(
@@ -71,9 +72,9 @@ def tower_bundle(
     """The shop's bundle with a text tower. Tests that change it work on a copy."""
     from rich.console import Console
 
-    from export.bundle import BundleSettings, write_bundle
-    from export.progress import Progress
-    from export.training.fit import FitSettings
+    from fuserank_export.bundle import BundleSettings, write_bundle
+    from fuserank_export.progress import Progress
+    from fuserank_export.training.fit import FitSettings
 
     out = tmp_path_factory.mktemp("bundles") / "tower"
     settings = BundleSettings(

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import small_shops
 import tritonclient.grpc as triton
-from fuserank import Client
-from running import endpoints, export_bundle, url
-from small_shops import Shop
 
-from ensemble.bundle import Bundle
-from ensemble.local import LocalGraph
-from ensemble.server import Server
+from fuserank import Client
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.serving.server import Server
+from support import small_shops
+from support.running import endpoints, export_bundle, url
+from support.small_shops import Shop
 
 # Titles repeat among brands and prices: texts are embedded once, and items of one text must not be lost.
 TEMPLATE = "{title} | {category}"

@@ -10,11 +10,11 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from fuserank import Client, InvalidRequestError
-from running import assert_no_traceback, options, raw_inputs, refusal, stub_pids, text_tensor, url
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from ensemble.server import Server
+from fuserank import Client, InvalidRequestError
+from fuserank_ensemble.serving.server import Server
+from support.running import assert_no_traceback, options, raw_inputs, refusal, stub_pids, text_tensor, url
 
 INVALID = "INVALID_ARGUMENT"
 

@@ -8,12 +8,12 @@ import time
 
 import pytest
 import tritonclient.grpc as triton
-from fuserank import AsyncClient, Client, InvalidRequestError, Request
-from running import STAGES, assert_same_answer, options, raw_inputs, stub_pids, url
-from small_shops import KINDS
 from tritonclient.utils import InferenceServerException
 
-from ensemble.server import Server
+from fuserank import AsyncClient, Client, InvalidRequestError, Request
+from fuserank_ensemble.serving.server import Server
+from support.running import STAGES, assert_same_answer, options, raw_inputs, stub_pids, url
+from support.small_shops import KINDS
 
 QUESTIONS = [
     Request(query, user, k=k)

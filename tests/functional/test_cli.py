@@ -6,11 +6,10 @@ import json
 import subprocess
 
 from fuserank import Client
-from running import FUSERANK, MODELS, assert_no_traceback, free_ports, url
-from small_shops import Shop
-
-from ensemble.bundle import Bundle
-from ensemble.server import Server
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.serving.server import Server
+from support.running import FUSERANK, MODELS, assert_no_traceback, free_ports, url
+from support.small_shops import Shop
 
 
 def fuserank(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import torch
-from tiny_shop import TinyShop
 
-from ensemble.bundle import Bundle
+from fuserank_ensemble.bundle import Bundle
+from support.tiny_shop import TinyShop
 
 HERE = Path(__file__).parent
 SECONDS = 120
@@ -28,7 +28,7 @@ def launched(*command: str) -> subprocess.CompletedProcess[str]:
     """Runs a command in two processes."""
     # `accelerate launch --cpu` starts one process however many are asked for; --multi_gpu is torch's launcher, which
     # takes a CPU where there is no GPU.
-    paths = os.pathsep.join([str(HERE.parent), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [
             sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
@@ -45,7 +45,7 @@ def launched(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_two_processes_fit_one_ranker(tmp_path: Path) -> None:
-    launched(str(HERE / "fit_planted.py"), str(tmp_path))
+    launched(str(HERE.parent / "support" / "fit_planted.py"), str(tmp_path))
     one, other = (torch.load(tmp_path / f"weights.{rank}.pt", weights_only=True) for rank in (0, 1))
     assert one.keys() == other.keys()
     for name, value in one.items():
@@ -63,7 +63,7 @@ def test_two_processes_train_a_bundles_ranker_and_one_writes_it(
 ) -> None:
     out = tmp_path / "new"
     given = ("--bundle", str(tiny_bundle), "--interactions", str(tiny_shop.interactions), "--epochs", "2")
-    done = launched("-m", "export", "train", "ranker", *given, "--out", str(out))
+    done = launched("-m", "fuserank_export", "train", "ranker", *given, "--out", str(out))
     new = Bundle.open(out)
     assert new.manifest["made_from"] == Bundle.open(tiny_bundle).id
     assert len([each for each in new.manifest["ranker"]["losses"] if "eval_loss" in each]) == 2

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_shop import TinyShop
+
+from support.tiny_shop import TinyShop
 
 SECONDS = 300
 
@@ -31,7 +32,8 @@ def test_two_processes_train_one_model(command: str, tiny_shop: TinyShop, tiny_e
         [
             sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
             "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port()), "-m",
-            "export.training.text.cli", command, "--catalog", str(tiny_shop.catalog), "--encoder", str(tiny_encoder),
+            "fuserank_export.training.text.cli", command, "--catalog", str(tiny_shop.catalog),
+            "--encoder", str(tiny_encoder),
             "--out", str(out), "--epochs", "2", "--batch-size", "16",
         ],
         capture_output=True,

@@ -18,14 +18,14 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import tritonclient.grpc as triton
-from fuserank import Client
-from running import FUSERANK, assert_no_traceback, endpoints, flipped, free_ports, replaced, tritonserver
 from tritonclient.utils import InferenceServerException
 
-import ensemble.server
-from ensemble.bundle import MANIFEST, Bundle, BundleError
-from ensemble.server import Endpoints, Server, ServerError
-from ensemble.spec import GraphSpec
+import fuserank_ensemble.serving.server
+from fuserank import Client
+from fuserank_ensemble.bundle import MANIFEST, Bundle, BundleError
+from fuserank_ensemble.serving.server import Endpoints, Server, ServerError
+from fuserank_ensemble.spec import GraphSpec
+from support.running import FUSERANK, assert_no_traceback, endpoints, flipped, free_ports, replaced, tritonserver
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return Bundle(root, manifest, GraphSpec.from_dict(manifest["spec"]))
 
     with monkeypatch.context() as patch:
-        patch.setattr(ensemble.server, "Bundle", SimpleNamespace(open=opened))
+        patch.setattr(fuserank_ensemble.serving.server, "Bundle", SimpleNamespace(open=opened))
         yield
 
 
@@ -87,7 +87,7 @@ def test_a_ranker_from_another_export_is_refused(copied: Path, first_day_root: P
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path):
-    with pytest.raises(BundleError, match="python -m export bundle"):
+    with pytest.raises(BundleError, match="fuserank export bundle"):
         Server(tmp_path, endpoints())
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from fuserank import AsyncClient, Client, InvalidRequestError
-from running import endpoints, url
 from test_parity import SCORE_TOLERANCE, requests
 
-from ensemble.local import LocalGraph
-from ensemble.server import Server
+from fuserank import AsyncClient, Client, InvalidRequestError
+from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.serving.server import Server
+from support.running import endpoints, url
 
 
 @pytest.fixture(scope="module")

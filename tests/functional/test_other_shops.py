@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import small_shops
-from fuserank import Client, InvalidRequestError
-from running import endpoints, export_bundle, url
 
-from ensemble.bundle import Bundle
-from ensemble.server import Server
+from fuserank import Client, InvalidRequestError
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.serving.server import Server
+from support import small_shops
+from support.running import endpoints, export_bundle, url
 
 
 def test_a_shop_on_its_first_day_answers(first_day_root: Path):

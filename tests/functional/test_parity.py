@@ -6,10 +6,10 @@ import random
 from typing import Any
 
 import numpy as np
-from fuserank import Client
-from small_shops import BRANDS, KINDS, Shop
 
-from ensemble.local import LocalGraph
+from fuserank import Client
+from fuserank_ensemble.graph.local import LocalGraph
+from support.small_shops import BRANDS, KINDS, Shop
 
 SCORE_TOLERANCE = 1e-4
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fuserank import AsyncClient, Client, InvalidRequestError, SearchResult
-from running import assert_same_answer, url
-from small_shops import Shop
 
-from ensemble.server import Server
+from fuserank import AsyncClient, Client, InvalidRequestError, SearchResult
+from fuserank_ensemble.serving.server import Server
+from support.running import assert_same_answer, url
+from support.small_shops import Shop
 
 USER = "u07"
 

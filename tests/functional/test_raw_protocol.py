@@ -9,11 +9,11 @@ import urllib.error
 import urllib.request
 
 import pytest
-from fuserank import Client
-from running import REPOSITORY, url
 
-from ensemble.bundle import Bundle
-from ensemble.server import Server
+from fuserank import Client
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.serving.server import Server
+from support.running import REPOSITORY, url
 
 EXAMPLE = REPOSITORY / "client" / "examples" / "raw_grpc.py"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from fuserank import Client, SearchResult
-from running import MODELS, STAGES, assert_same_answer
-from small_shops import Shop
 
-from ensemble.bundle import Bundle
-from ensemble.spec import CHANNELS
+from fuserank import Client, SearchResult
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.spec import CHANNELS
+from support.running import MODELS, STAGES, assert_same_answer
+from support.small_shops import Shop
 
 USER = "u07"
 

@@ -13,8 +13,12 @@ import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc as triton
+
 from fuserank import AsyncClient, Client, InvalidRequestError
-from running import (
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.serving.server import Server
+from support.running import (
     FUSERANK,
     assert_no_traceback,
     endpoints,
@@ -25,11 +29,7 @@ from running import (
     tritonserver,
     url,
 )
-from small_shops import Shop
-
-from ensemble.bundle import Bundle
-from ensemble.local import LocalGraph
-from ensemble.server import Server
+from support.small_shops import Shop
 
 INVALID = "INVALID_ARGUMENT"
 

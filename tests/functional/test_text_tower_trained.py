@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fuserank import Client
-from running import assert_same_answer, endpoints, url
 
-from ensemble.bundle import Bundle
-from ensemble.local import LocalGraph
-from ensemble.server import Server
+from fuserank import Client
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.serving.server import Server
+from support.running import assert_same_answer, endpoints, url
 
 ASKED = [("goat milk", ""), ("", "u01"), ("绿茶", "u02")]
 

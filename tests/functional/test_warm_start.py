@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 import tritonclient.grpc as triton
-from running import endpoints, raw_inputs, url
 
-from ensemble.bundle import Bundle
-from ensemble.server import Server
-from ensemble.spec import GraphSpec
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.serving.server import Server
+from fuserank_ensemble.spec import GraphSpec
+from support.running import endpoints, raw_inputs, url
 
 # The machines are shared: what is asked for is that nothing is left to load, not that two moments are alike.
 SLACK = 2.0

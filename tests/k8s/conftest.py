@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from charts import triton
-from replica import Replica, free_endpoints, started
+
+from support.charts import triton
+from support.replica import Replica, free_endpoints, started
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = {
-    "ensemble": "ensemble",
-    "export": "export",
-    "model_repository": "model_repository",
     "client/fuserank": "fuserank",
+    "ensemble/fuserank_ensemble": "fuserank_ensemble",
+    "export/fuserank_export": "fuserank_export",
+    "benchmarks/fuserank_benchmarks": "fuserank_benchmarks",
+    "evaluation/fuserank_evaluation": "fuserank_evaluation",
 }
 
 

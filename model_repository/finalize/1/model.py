@@ -1,6 +1,6 @@
-"""Triton's entry into the finalize stage."""
+"""Triton's entry into the model `finalize`."""
 
-from ensemble.stages.finalize import Finalize
-from ensemble.triton import stage_model
+from fuserank_ensemble.graph.steps.finalize import Finalize
+from fuserank_ensemble.serving.triton import stage_model
 
 TritonPythonModel = stage_model(Finalize)

@@ -1,6 +1,6 @@
-"""Triton's entry into the preprocess stage."""
+"""Triton's entry into the model `preprocess`."""
 
-from ensemble.stages.preprocess import Preprocess
-from ensemble.triton import stage_model
+from fuserank_ensemble.graph.steps.preprocess import Preprocess
+from fuserank_ensemble.serving.triton import stage_model
 
 TritonPythonModel = stage_model(Preprocess)

@@ -1,6 +1,6 @@
-"""Triton's entry into the retrieve stage."""
+"""Triton's entry into the model `retrieve`."""
 
-from ensemble.stages.retrieve import Retrieve
-from ensemble.triton import stage_model
+from fuserank_ensemble.graph.steps.retrieve import Retrieve
+from fuserank_ensemble.serving.triton import stage_model
 
 TritonPythonModel = stage_model(Retrieve)

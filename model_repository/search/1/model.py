@@ -1,6 +1,6 @@
-"""Triton's entry into the whole graph in one process, where `search` is no ensemble."""
+"""Triton's entry into the model `search`."""
 
-from ensemble.stages.search import Search
-from ensemble.triton import stage_model
+from fuserank_ensemble.graph.steps.search import Search
+from fuserank_ensemble.serving.triton import stage_model
 
 TritonPythonModel = stage_model(Search)

@@ -1,6 +1,6 @@
-"""Triton's entry into the similar model."""
+"""Triton's entry into the model `similar`."""
 
-from ensemble.stages.similar import Similar
-from ensemble.triton import stage_model
+from fuserank_ensemble.graph.steps.similar import Similar
+from fuserank_ensemble.serving.triton import stage_model
 
 TritonPythonModel = stage_model(Similar)

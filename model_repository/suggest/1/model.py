@@ -1,6 +1,6 @@
-"""Triton's entry into the suggest model."""
+"""Triton's entry into the model `suggest`."""
 
-from ensemble.stages.suggest import Suggest
-from ensemble.triton import stage_model
+from fuserank_ensemble.graph.steps.suggest import Suggest
+from fuserank_ensemble.serving.triton import stage_model
 
 TritonPythonModel = stage_model(Suggest)

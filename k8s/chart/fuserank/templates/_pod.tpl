@@ -102,7 +102,7 @@ command:
   - engines
   - python3
   - -m
-  - export
+  - fuserank_export
   - engines
   - --bundle=/bundle
   - --out={{ $built }}

@@ -1,0 +1,1 @@
+"""Speed: the graph under load, the machine's ceiling, and peers side by side."""

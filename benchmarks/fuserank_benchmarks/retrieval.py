@@ -1,0 +1,282 @@
+"""`make bench-retrieval`: what finding the nearest of 10k, 100k and 1M vectors costs, beside exact search.
+
+The vectors are the bundle's own embeddings, each copied with small noise. A copy's cosine to its original is 0.95, so
+that two copies of one text are at about 0.90, which is the median cosine of a real text to its tenth neighbour in the
+demo's catalogue. The queries are the shop's product types as the bundle's encoder embeds them: none is in the index.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import faiss
+import numpy as np
+import pyarrow.parquet as pq
+import typer
+from matplotlib import pyplot as plt
+from numpy.typing import NDArray
+from rich.console import Console
+from threadpoolctl import threadpool_limits
+from tokenizers import Tokenizer
+
+from fuserank_benchmarks.stages import bench_lexical, bench_stage, bench_suggest
+from fuserank_ensemble.retrieval.vectors.search import VectorSearch, build_index, open_search
+from fuserank_evaluation.report import merge_report
+from fuserank_export.encoder import OnnxEncoder
+
+SEED = 7
+DEPTH = 100
+BATCH = 16
+QUERIES = 480  # a multiple of the batch
+EXACT_QUERIES = 48  # exact search is timed on these; all have their exact neighbours found, for recall
+COPY_COSINE = 0.95
+BLOCK = 50_000
+SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000}
+
+FloatArray = NDArray[np.float32]
+
+MEANINGS = {
+    "dense_build_seconds": "s to build the index",
+    "dense_bytes_per_item": "bytes a vector of the index file, all read into memory; the fp16 vectors stay mapped",
+    "dense_recall_at_100": "share of the 100 exact nearest (float32) among the 100 found",
+    "dense_p50_ms": "ms, one request: median",
+    "dense_p99_ms": "ms, one request: 99th percentile",
+    "dense_qps": "requests/s, one at a time",
+    "dense_qps_batch16": "requests/s in batches of 16",
+    "exact_qps": "requests/s of exact float32, one at a time: the faster of FAISS's scan and BLAS",
+    "exact_qps_batch16": "the same in batches of 16",
+    "dense_speedup_vs_exact": "dense_qps / exact_qps, same threads",
+    "dense_speedup_vs_exact_batch16": "dense_qps_batch16 / exact_qps_batch16, same threads",
+    "dense_filtered50_found": "items returned by a filter that keeps 50, fewest of all queries",
+    "dense_filtered50_p50_ms": "ms, one request with that filter: median",
+    "dense_filtered10pct_recall_at_100": "recall@100 under a filter that keeps a tenth at random",
+    "dense_filtered10pct_p50_ms": "ms, one request with that filter: median",
+}
+RATIO = "p50_ratio_1m_to_10k"
+
+
+def noisy_copies(originals: FloatArray, count: int, cosine: float, seed: int) -> NDArray[np.float16]:
+    """Draws copies of vectors, each with Gaussian noise.
+
+    Args:
+        originals: L2-normalised, float32 `[originals, dim]`.
+        count: How many copies.
+        cosine: What a copy's cosine to its original is on average.
+        seed: Of the draw.
+
+    Returns:
+        L2-normalised, fp16 `[count, dim]`.
+    """
+    draw = np.random.default_rng(seed)
+    spread = np.sqrt((1 / cosine**2 - 1) / originals.shape[1])
+    copies = np.empty((count, originals.shape[1]), np.float16)
+    for start in range(0, count, BLOCK):
+        block = originals[draw.integers(0, len(originals), min(BLOCK, count - start))]
+        block = block + spread * draw.standard_normal(block.shape, np.float32)
+        copies[start : start + BLOCK] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    return copies
+
+
+def real_queries(bundle: Path, shop: Path) -> FloatArray:
+    """Embeds the shop's product types, as shoppers would type them; a seeded draw, float32 `[QUERIES, dim]`."""
+    types = pq.read_table(shop / "catalog.parquet", columns=["product_type"]).column(0).unique().to_pylist()
+    names = sorted({str(each).lower() for each in types if each})
+    chosen = np.random.default_rng(SEED).choice(names, QUERIES, replace=len(names) < QUERIES)
+    spec = json.loads((bundle / "manifest.json").read_text("utf-8"))["spec"]
+    engine = bundle / "model_repository" / "encoder" / "1" / "model.onnx"
+    tokenizer = Tokenizer.from_file(str(bundle / "index" / "tokenizer.json"))
+    encoder = OnnxEncoder(engine, tokenizer, spec["pad_token_id"], max(spec["length_buckets"]))
+    return encoder.embed([spec["query_template"].format(query=name) for name in chosen])
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Exact float32 search, in the fastest way that each batch size has here."""
+
+    neighbours: NDArray[np.int64]  # [queries, DEPTH]
+    qps: float
+    qps_batch: float
+
+    @classmethod
+    def over(cls, vectors: FloatArray, queries: FloatArray) -> Exact:
+        """Finds the neighbours and times both ways: FAISS's own scan, and one matrix product by BLAS."""
+        index = faiss.IndexFlatIP(vectors.shape[1])
+        index.add(vectors)
+        few = queries[:EXACT_QUERIES]
+
+        def product(part: FloatArray) -> Any:
+            return np.argpartition(part @ vectors.T, -DEPTH, axis=1)[:, -DEPTH:]
+
+        rates = {}
+        for batch in (1, BATCH):
+            rates[batch] = max(
+                _rate(lambda part: index.search(part, DEPTH), few, batch),
+                _rate(product, few, batch),
+                _rate(lambda part: _scan_with_blas(index, part), few, batch),
+            )
+        return cls(_scan_with_blas(index, queries), rates[1], rates[BATCH])
+
+
+def _scan_with_blas(index: Any, queries: FloatArray) -> NDArray[np.int64]:
+    before = faiss.cvar.distance_compute_blas_threshold
+    faiss.cvar.distance_compute_blas_threshold = 1
+    try:
+        rows: NDArray[np.int64] = index.search(queries, DEPTH)[1]
+        return rows
+    finally:
+        faiss.cvar.distance_compute_blas_threshold = before
+
+
+def _batches(queries: FloatArray, batch: int) -> Iterator[FloatArray]:
+    for start in range(0, len(queries), batch):
+        yield queries[start : start + batch]
+
+
+def _rate(search: Callable[[FloatArray], Any], queries: FloatArray, batch: int) -> float:
+    """Queries a second, after one batch that warms up."""
+    search(queries[:batch])
+    started = time.perf_counter()
+    for part in _batches(queries, batch):
+        search(part)
+    return len(queries) / (time.perf_counter() - started)
+
+
+def recall(found: list[Any], exact: NDArray[np.int64]) -> float:
+    """Mean share of the exact neighbours `[queries, depth]` that were found."""
+    shares = [len(np.intersect1d(rows, true)) / len(true) for rows, true in zip(found, exact, strict=True)]
+    return float(np.mean(shares))
+
+
+def timed(search: VectorSearch, queries: FloatArray, mask: Any = None) -> tuple[list[Any], FloatArray]:
+    """Asks one by one; returns each query's rows, and milliseconds `[queries]`."""
+    search.search(queries[:8], DEPTH, [mask] * len(queries[:8]))
+    found, times = [], []
+    for query in _batches(queries, 1):
+        started = time.perf_counter()
+        rows, _ = search.search(query, DEPTH, [mask])[0]
+        times.append((time.perf_counter() - started) * 1e3)
+        found.append(rows)
+    return found, np.asarray(times, np.float32)
+
+
+def filtered(search: VectorSearch, vectors: FloatArray, queries: FloatArray) -> dict[str, float]:
+    """Asks under a filter that keeps 50 vectors and under one that keeps a tenth."""
+    draw = np.random.default_rng(SEED)
+    few = np.zeros(len(vectors), np.bool_)
+    few[draw.choice(len(vectors), 50, replace=False)] = True
+    found_few, times_few = timed(search, queries, few)
+    tenth = draw.random(len(vectors)) < 0.1
+    kept = np.flatnonzero(tenth)
+    found_tenth, times_tenth = timed(search, queries, tenth)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors[kept])
+    return {
+        "dense_filtered50_found": min(len(rows) for rows in found_few),
+        "dense_filtered50_p50_ms": round(float(np.median(times_few)), 3),
+        "dense_filtered10pct_recall_at_100": round(recall(found_tenth, kept[_scan_with_blas(index, queries)]), 4),
+        "dense_filtered10pct_p50_ms": round(float(np.median(times_tenth)), 3),
+    }
+
+
+def measure_dense(
+    originals: FloatArray, queries: FloatArray, count: int, folder: Path, build_threads: int
+) -> dict[str, Any]:
+    """Builds the index of `count` vectors as the export does, and searches it as the server does: with one thread."""
+    np.save(folder / "vectors.npy", noisy_copies(originals, count, COPY_COSINE, SEED))
+    stored = np.load(folder / "vectors.npy", mmap_mode="r")
+    faiss.omp_set_num_threads(build_threads)
+    report = build_index(np.asarray(stored), folder / "vectors.faiss")
+    search = open_search(np.asarray(stored), folder / "vectors.faiss", threads=1)
+    vectors = np.asarray(stored).astype(np.float32)
+    with threadpool_limits(1):
+        exact = Exact.over(vectors, queries)
+        found, times = timed(search, queries)
+        qps = 1e3 / float(times.mean())
+        qps_batch = _rate(lambda part: search.search(part, DEPTH, [None] * len(part)), queries, BATCH)
+        under_filters = filtered(search, vectors, queries[: 2 * EXACT_QUERIES])
+    return {
+        "dense_kind": report["kind"],
+        "dense_build_seconds": report["seconds"],
+        "dense_bytes_per_item": report["bytes_per_vector"],
+        "dense_recall_at_100": round(recall(found, exact.neighbours), 4),
+        "dense_p50_ms": round(float(np.median(times)), 3),
+        "dense_p99_ms": round(float(np.percentile(times, 99)), 3),
+        "dense_qps": round(qps, 1),
+        "dense_qps_batch16": round(qps_batch, 1),
+        "exact_qps": round(exact.qps, 1),
+        "exact_qps_batch16": round(exact.qps_batch, 1),
+        "dense_speedup_vs_exact": round(qps / exact.qps, 2),
+        "dense_speedup_vs_exact_batch16": round(qps_batch / exact.qps_batch, 2),
+        **under_filters,
+    }
+
+
+def bench_dense(
+    bundle: Path, shop: Path, sizes: list[str], build_threads: int, console: Console
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Measures the dense index at several sizes; returns the figures and what each means."""
+    originals = np.load(bundle / "index" / "vectors.npy").astype(np.float32)
+    queries = real_queries(bundle, shop)
+    figures: dict[str, Any] = {}
+    meanings: dict[str, str] = {}
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder, console.status(f"dense, {size} vectors"):
+            measured = measure_dense(originals, queries, SIZES[size], Path(folder), build_threads)
+        console.print(f"{size}: {measured}", highlight=False)
+        figures |= {f"{name}_{size}": value for name, value in measured.items()}
+        meanings |= {f"{name}_{size}": f"{text}, {size} vectors" for name, text in MEANINGS.items()}
+    if {"10k", "1m"} <= set(sizes):
+        figures[RATIO] = round(figures["dense_p50_ms_1m"] / figures["dense_p50_ms_10k"], 2)
+        meanings[RATIO] = "dense_p50_ms at 1M over that at 10k"
+    return figures, meanings
+
+
+def plot_dense(figures: dict[str, Any], sizes: list[str]) -> dict[str, Any]:
+    """Throughput and latency by size."""
+    plot, (left, right) = plt.subplots(1, 2, figsize=(10, 3))
+    for name, label in (("dense_qps", "index"), ("exact_qps", "exact float32")):
+        left.loglog([SIZES[size] for size in sizes], [figures[f"{name}_{size}"] for size in sizes], "o-", label=label)
+    left.set_xlabel("vectors")
+    left.set_ylabel("requests/s, one at a time")
+    left.legend()
+    for name in ("dense_p50_ms", "dense_p99_ms"):
+        right.semilogx([SIZES[size] for size in sizes], [figures[f"{name}_{size}"] for size in sizes], "o-", label=name)
+    right.set_xlabel("vectors")
+    right.set_ylabel("ms, one request")
+    right.legend()
+    return {"Dense search by size of the catalogue, one thread": plot}
+
+
+def main(
+    bundle: Annotated[Path, typer.Option(help="the exported bundle whose embeddings are copied")] = Path("build/demo"),
+    shop: Annotated[Path, typer.Option(help="folder of catalog.parquet")] = Path("build/complete-journey"),
+    size: Annotated[list[str], typer.Option(help=f"which of {', '.join(SIZES)}")] = list(SIZES),  # noqa: B006
+    build_threads: Annotated[int, typer.Option(help="threads of building; searches have one")] = 2,
+) -> None:
+    """Measures retrieval on catalogues of 10k, 100k and 1M items."""
+    for each in size:
+        if each not in SIZES:
+            raise typer.BadParameter(f"--size: found {each!r}; allowed: {', '.join(SIZES)}")
+    console = Console()
+    bundle_id = json.loads((bundle / "manifest.json").read_text("utf-8"))["id"]
+    figures, meanings = bench_dense(bundle, shop, size, build_threads, console)
+    plots = plot_dense(figures, size)
+    for measured, explained in (
+        bench_stage(bundle, console),
+        bench_suggest(bundle, console),
+        bench_lexical(bundle, console),
+    ):
+        figures |= measured
+        meanings |= explained
+    path = merge_report("retrieval", "cost", bundle_id, figures, meanings, plots)
+    console.print(f"report: {path}", highlight=False)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,1 +1,0 @@
-"""How well items are ranked: cases with known answers, baselines, measures, tests of significance."""

@@ -1,0 +1,180 @@
+"""Opens a bundle and makes sure that its parts belong together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fuserank_ensemble.candidates.cost import RankerCost
+from fuserank_ensemble.candidates.features import FEATURES
+from fuserank_ensemble.candidates.pairs import PairTokens
+from fuserank_ensemble.catalog.items import Items, Records
+from fuserank_ensemble.catalog.mapped import mapped
+from fuserank_ensemble.interactions.history import HistorySnapshot
+from fuserank_ensemble.interactions.popularity import Popularity
+from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
+from fuserank_ensemble.serving.observability.drift import Reference
+from fuserank_ensemble.spec import GraphSpec, SpecError
+
+FORMAT = 6
+MANIFEST = "manifest.json"
+PAIRS = "pairs"  # what the text tower reads, within `index/`
+REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`
+
+
+class BundleError(RuntimeError):
+    """A bundle that must not be served. The message names the file, what is wrong, and the remedy."""
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk: its manifest, and typed access to its parts.
+
+    Attributes:
+        root: The bundle's folder.
+        manifest: `manifest.json` as parsed.
+        spec: The graph that the bundle was exported for.
+    """
+
+    root: Path
+    manifest: dict[str, Any]
+    spec: GraphSpec
+
+    @classmethod
+    def open(cls, root: Path, verify: Iterable[str] = ("",)) -> Bundle:
+        """Opens a bundle and checks hashes.
+
+        Args:
+            root: The bundle's folder.
+            verify: Which files to hash, as path prefixes within the bundle; all by default.
+
+        Raises:
+            BundleError: Where a file is missing or differs from the manifest, or the bundle was made by an
+                incompatible version.
+        """
+        path = root / MANIFEST
+        try:
+            manifest = json.loads(path.read_text("utf-8"))
+        except OSError:
+            raise BundleError(
+                f"{path}: not readable; a bundle is a folder that `fuserank export bundle --out …` has written"
+            ) from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise BundleError(f"{path}: not readable as JSON ({error}); export the bundle again") from None
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            found = manifest.get("format") if isinstance(manifest, dict) else manifest
+            raise BundleError(f"{path}: format is {found!r}, this version reads {FORMAT}; export the bundle again")
+        features = [feature.name for feature in FEATURES]
+        if manifest.get("features") != features:
+            raise BundleError(
+                f"{path}: the ranker was trained on features {manifest.get('features')}, "
+                f"this version computes {features}; export the bundle again"
+            )
+        try:
+            bundle = cls(root, manifest, GraphSpec.from_dict(manifest["spec"]))
+            hashes = dict(manifest["files"])
+        except KeyError as error:
+            raise BundleError(f"{path}: has no {error}; export the bundle again") from None
+        except (SpecError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(f"{path}: {error}; export the bundle again") from None
+        bundle.verify(hashes, tuple(verify))
+        return bundle
+
+    def verify(self, hashes: Mapping[str, str], prefixes: tuple[str, ...]) -> None:
+        """Compares the files under the prefixes with their hashes.
+
+        Raises:
+            BundleError: Naming the first file that is missing or differs.
+        """
+        for name, expected in hashes.items():
+            if not name.startswith(prefixes):
+                continue
+            path = self.root / name
+            if not path.is_file():
+                raise BundleError(f"{path}: missing; the bundle is incomplete: copy or export it again")
+            found = sha256(path)
+            if found != expected:
+                raise BundleError(
+                    f"{path}: sha256 {found[:12]}… differs from {expected[:12]}… in {MANIFEST}; encoder, ranker and "
+                    "index must come from one export: restore the file or export the bundle again"
+                )
+
+    @property
+    def id(self) -> str:
+        """The bundle's id, which every reply names."""
+        return str(self.manifest["id"])
+
+    @property
+    def repository(self) -> Path:
+        """The Triton model repository."""
+        return self.root / "model_repository"
+
+    def engine(self, stage: str) -> Path:
+        """The ONNX file of a stage that a CPU runs: what the export wrote, or what was chosen for its speed."""
+        return self.repository / stage / "1" / str(self.manifest["engines"]["cpu"]["chosen"][stage])
+
+    @property
+    def tokenizer(self) -> Path:
+        """The encoder's `tokenizer.json`."""
+        return self.root / "index" / "tokenizer.json"
+
+    @cached_property
+    def pairs(self) -> PairTokens | None:
+        """Joins queries and items for the ranker's text tower; None where the bundle has none."""
+        if not self.spec.text_candidates:
+            return None
+        return PairTokens.open(self.root / "index" / PAIRS, self.spec.pair_buckets, self.spec.pair_pad_token_id)
+
+    @cached_property
+    def cost(self) -> RankerCost:
+        """What the ranker took where its engines were measured."""
+        return RankerCost.of(self.manifest, self.spec.text_candidates)
+
+    @cached_property
+    def items(self) -> Items:
+        """The catalogue's arrays."""
+        return Items.open(self.root / "index" / "items")
+
+    @cached_property
+    def records(self) -> Records:
+        """The catalogue's fields, for replies."""
+        return Records(self.root / "index" / "items")
+
+    @cached_property
+    def popularity(self) -> Popularity:
+        """All users' events by item, as of the export."""
+        return Popularity.open(self.root / "index" / "popularity")
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """The features that the ranker learned from; None where an older export did not keep them."""
+        return Reference.open(self.root / "index" / REFERENCE)
+
+    @cached_property
+    def vectors(self) -> Any:
+        """Text vectors, fp16 `[texts, dim]`."""
+        return mapped(self.root / "index" / "vectors.npy")
+
+    def catalog(self, device: str) -> CatalogIndex:
+        """What is searched; on a GPU the vectors lie in its memory."""
+        return CatalogIndex.open(self.root / "index", self.items, device)
+
+    def learned(self, device: str) -> InteractionIndex:
+        """What the log taught, as of the export."""
+        return InteractionIndex.open(self.root / "index", device)
+
+    @cached_property
+    def histories(self) -> HistorySnapshot:
+        """The users' events as of the export."""
+        return HistorySnapshot.open(self.root / "index" / "history")

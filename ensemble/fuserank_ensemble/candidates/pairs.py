@@ -1,0 +1,158 @@
+"""The (query, item text) pairs that the text tower reads: item tokens lie in the bundle, serving only joins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from fuserank_ensemble.catalog.mapped import mapped
+
+_TOKENIZER, _LAYOUT = "tokenizer.json", "layout.json"
+
+
+@dataclass(frozen=True)
+class PairLayout:
+    """How a tokenizer lays out a pair, read off it once: which special tokens stand where, and of what type.
+
+    Attributes:
+        before: Special tokens before the query, as (id, type).
+        between: Those between query and item.
+        after: Those after the item.
+        query_type: Token type of the query's own tokens.
+        item_type: Token type of the item's.
+    """
+
+    before: list[tuple[int, int]]
+    between: list[tuple[int, int]]
+    after: list[tuple[int, int]]
+    query_type: int
+    item_type: int
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> PairLayout:
+        """Reads the layout off a tokenizer by encoding a pair.
+
+        Raises:
+            ValueError: Where the tokenizer makes no tokens of letters.
+        """
+        encoding = tokenizer.encode("a", "b")
+        of_side = encoding.sequence_ids  # None for a special token, else 0 or 1
+        tokens = list(zip(encoding.ids, encoding.type_ids, strict=True))
+        first, second = ([i for i, side in enumerate(of_side) if side == wanted] for wanted in (0, 1))
+        if not first or not second:
+            raise ValueError("the tokenizer makes no tokens of letters")
+        return cls(
+            tokens[: first[0]],
+            tokens[first[-1] + 1 : second[0]],
+            tokens[second[-1] + 1 :],
+            tokens[first[0]][1],
+            tokens[second[0]][1],
+        )
+
+    @property
+    def specials(self) -> int:
+        """How many special tokens a pair has."""
+        return len(self.before) + len(self.between) + len(self.after)
+
+
+class PairTokens:
+    """Joins a query's tokens with those of items."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        layout: PairLayout,
+        tokens: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        buckets: Sequence[int],
+        pad: int,
+    ) -> None:
+        """Takes a tokenizer and the item texts' tokens.
+
+        Args:
+            tokenizer: The text tower's own.
+            layout: How it lays out a pair.
+            tokens: The tokens of all texts one after the other, int32 `[tokens]`.
+            offsets: Where each text's begin, int64 `[texts + 1]`.
+            buckets: Lengths that pairs are padded to, increasing; a longer pair is cut.
+            pad: Token id that pads.
+        """
+        self._tokenizer, self._layout, self._buckets, self._pad = tokenizer, layout, tuple(buckets), pad
+        self._tokens, self._offsets = tokens, offsets
+
+    @classmethod
+    def open(cls, folder: Path, buckets: Sequence[int], pad: int) -> PairTokens:
+        """Opens what `write` wrote."""
+        tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        layout = PairLayout(**json.loads((folder / _LAYOUT).read_text("utf-8")))
+        tokens, offsets = mapped(folder / "tokens.npy"), mapped(folder / "offsets.npy")
+        return cls(tokenizer, layout, tokens, offsets, buckets, pad)
+
+    @staticmethod
+    def write(folder: Path, tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> None:
+        """Tokenises the item texts, each cut at `longest` tokens."""
+        folder.mkdir(parents=True)
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        tokenizer.save(str(folder / _TOKENIZER))
+        layout = json.dumps(asdict(PairLayout.of(tokenizer)))
+        (folder / _LAYOUT).write_text(layout, "utf-8")
+        ids = [each.ids[:longest] for each in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        np.save(folder / "tokens.npy", np.asarray([token for each in ids for token in each], np.int32))
+        np.save(folder / "offsets.npy", np.cumsum([0, *map(len, ids)], dtype=np.int64))
+
+    def joined(self, query: str, texts: NDArray[np.int32]) -> list[tuple[list[int], list[int]]]:
+        """Token ids and types of the query with each text, uncut by padding.
+
+        A pair that is too long loses the end of its longer side, as the libraries' `longest_first` does (to a token,
+        where both sides are longer than a pair may be: of such an item the end is not stored).
+        """
+        layout, room = self._layout, self._buckets[-1] - self._layout.specials
+        asked = self._tokenizer.encode(query, add_special_tokens=False).ids[: self._buckets[-1]]  # as items are
+        pairs = []
+        for text in texts:
+            item = self._tokens[self._offsets[text] : self._offsets[text + 1]].tolist()
+            shorter, longer = sorted((len(asked), len(item)))
+            least = max(min(shorter, room - longer), min(shorter, room // 2))
+            kept = least if len(asked) <= len(item) else min(len(asked), room - least)
+            tokens = [
+                *layout.before,
+                *((token, layout.query_type) for token in asked[:kept]),
+                *layout.between,
+                *((token, layout.item_type) for token in item[: room - kept]),
+                *layout.after,
+            ]
+            pairs.append(([token for token, _ in tokens], [of_type for _, of_type in tokens]))
+        return pairs
+
+    def bucket(self, pairs: Sequence[tuple[list[int], list[int]]]) -> int:
+        """The smallest bucket that holds each of these pairs; the first where there are none."""
+        longest = max((len(ids) for ids, _ in pairs), default=0)
+        return next(bucket for bucket in self._buckets if bucket >= longest)
+
+    def padded(
+        self, pairs: Sequence[Sequence[tuple[list[int], list[int]]]], count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Puts the pairs of a batch of requests into two tensors.
+
+        Args:
+            pairs: For each request its pairs, `count` at most; none for a request without a query.
+            count: How many pairs a request has room for.
+
+        Returns:
+            Token ids and types, int64 `[requests, count, length]`, the length being the smallest bucket that holds
+            every pair. What is padding has the pad token alone.
+        """
+        length = max(self.bucket(mine) for mine in pairs)
+        ids = np.full((len(pairs), count, length), self._pad, np.int64)
+        types = np.zeros_like(ids)
+        for i, each in enumerate(pairs):
+            for j, (mine, of_type) in enumerate(each):
+                ids[i, j, : len(mine)], types[i, j, : len(of_type)] = mine, of_type
+        return ids, types

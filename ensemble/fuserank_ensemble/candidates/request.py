@@ -1,0 +1,109 @@
+"""The resolved request: what `preprocess` makes of a caller's strings and hands to the later stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.contract.controls import Explore, Language, Rule
+from fuserank_ensemble.contract.options import HEADS
+from fuserank_ensemble.interactions.history import History
+
+
+class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
+    """A request with everything looked up. It travels as one MessagePack string, so that shapes never differ.
+
+    Times are nanoseconds of the machine's monotonic clock, which all stages of one server share.
+    """
+
+    has_query: bool
+    user_known: bool
+    k: int
+    now: float  # the request's own time, epoch seconds
+    seen: bytes  # the history, see `History.pack`
+    filter: dict[str, Any] | None
+    weights: tuple[float, ...]  # of HEADS
+    diversity: float
+    exclude_seen: bool
+    explain: bool
+    fields: list[str]
+    query: str
+    context: dict[str, str]  # region and store, as far as named
+    history_unknown: int
+    degraded: list[str]
+    started_ns: int
+    finished_ns: int  # when preprocess was done
+    deadline_ns: int  # 0: none
+    kind: str = ""  # whose weights of the channels hold, such as "similar"; empty: it follows from the request
+    rules: list[Rule] = []
+    explore: Explore | None = None
+    language: Language = "en"
+    bought: bool = False  # all of the history are purchases
+
+    @property
+    def history(self) -> History:
+        """What the user had before."""
+        return History.unpack(self.seen)
+
+    @property
+    def steered(self) -> bool:
+        """Whether anything but the score decides the order."""
+        return bool(self.diversity or self.rules or self.explore)
+
+    def milliseconds_left(self) -> float:
+        """What is left of the deadline; infinite where none was given, negative where it has passed."""
+        return (self.deadline_ns - time.monotonic_ns()) / 1e6 if self.deadline_ns else float("inf")
+
+
+class RetrievalTrace(msgspec.Struct, array_like=True):
+    """What `retrieve` tells `finalize` beside the candidates."""
+
+    candidates: dict[str, int]  # per channel, and "fused"
+    degraded: list[str]
+    started_ns: int
+    finished_ns: int
+
+
+class Status(msgspec.Struct):
+    """The `STATUS` output; what the request did not ask for is left out."""
+
+    bundle: str
+    degraded: list[str]
+    candidates: dict[str, int]
+    microseconds: dict[str, int]
+    returned: int
+    user_known: bool
+    history_unknown: int
+    rules: Sequence[msgspec.Struct] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # what each did, `fuserank_ensemble.ranking.rules`
+    explore: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
+
+
+_REQUEST = msgspec.msgpack.Decoder(ResolvedRequest)
+_TRACE = msgspec.msgpack.Decoder(RetrievalTrace)
+encode = msgspec.msgpack.Encoder().encode
+
+
+def decode_requests(tensor: NDArray[np.object_]) -> list[ResolvedRequest]:
+    """Reads a `REQUEST` tensor `[batch, 1]`."""
+    return [_REQUEST.decode(raw) for raw in tensor[:, 0]]
+
+
+def decode_traces(tensor: NDArray[np.object_]) -> list[RetrievalTrace]:
+    """Reads a `RETRIEVAL` tensor `[batch, 1]`."""
+    return [_TRACE.decode(raw) for raw in tensor[:, 0]]
+
+
+def head_weights(given: tuple[float, ...], has_query: bool) -> tuple[float, ...]:
+    """Scales weights of the heads to sum 1. Without a query there is nothing to be relevant to: that head rests.
+
+    Where no other head has weight, all weights are 0: every score is, and the order of fusion stands.
+    """
+    weights = [w if has_query or head != "relevance" else 0.0 for head, w in zip(HEADS, given, strict=True)]
+    return tuple(w / (sum(weights) or 1.0) for w in weights)

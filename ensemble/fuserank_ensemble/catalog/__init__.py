@@ -1,0 +1,1 @@
+"""The catalogue: items, their texts, and filters over their columns."""

@@ -1,0 +1,142 @@
+"""The catalogue as the stages hold it: integer rows inside, strings only at the edges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.catalog.filters import Column, Columns
+from fuserank_ensemble.catalog.mapped import mapped
+from fuserank_ensemble.interactions.history import find_row
+
+
+@dataclass(frozen=True)
+class Items:
+    """A catalogue of `items` items whose row is the position of its id in sorted order.
+
+    Attributes:
+        ids: Sorted ids, bytes `[items]`.
+        text: Row of the item's text vector, int32 `[items]`: items with equal texts share one.
+        columns: The filterable fields.
+    """
+
+    ids: NDArray[np.bytes_]
+    text: NDArray[np.int32]
+    columns: Columns
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def row(self, item_id: str) -> int:
+        """Row of an item, or -1."""
+        return find_row(self.ids, item_id)
+
+    @cached_property
+    def log_price(self) -> NDArray[np.float32]:
+        """log(1 + price) `[items]`, NaN where unknown."""
+        column = self.columns.by_name.get("price")
+        if column is None or column.kind != "number":
+            return np.full(len(self), np.nan, np.float32)
+        prices: NDArray[np.float32] = np.log1p(column.values).astype(np.float32)
+        return prices
+
+    def without_price(self, rows: NDArray[np.bool_]) -> Items:
+        """The same catalogue, the price of some items unknown; `rows` is bool `[items]`."""
+        column = self.columns.by_name.get("price")
+        if column is None or column.kind != "number":
+            return self
+        priced = replace(column, values=np.where(rows, np.nan, column.values))
+        return replace(self, columns=Columns(len(self), {**self.columns.by_name, "price": priced}))
+
+    @cached_property
+    def category(self) -> NDArray[np.int32]:
+        """Code of the full category path `[items]`, -1 where missing."""
+        return self._codes("category")
+
+    @cached_property
+    def brand(self) -> NDArray[np.int32]:
+        """Code of the brand `[items]`, -1 where missing."""
+        return self._codes("brand")
+
+    @property
+    def categories(self) -> int:
+        """How many distinct categories there are."""
+        return self._distinct("category")
+
+    @property
+    def brands(self) -> int:
+        """How many distinct brands there are."""
+        return self._distinct("brand")
+
+    def _codes(self, name: str) -> NDArray[np.int32]:
+        column = self.columns.by_name.get(name)
+        if column is None or column.kind not in ("keyword", "category"):
+            return np.full(len(self), -1, np.int32)
+        return column.values
+
+    def _distinct(self, name: str) -> int:
+        column = self.columns.by_name.get(name)
+        return len(column.words) if column is not None else 0
+
+    @cached_property
+    def by_text(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Items grouped by text: offsets `[texts + 1]` and item rows `[items]`."""
+        order = np.argsort(self.text, kind="stable").astype(np.int32)
+        texts = int(self.text.max(initial=-1)) + 1
+        return np.searchsorted(self.text[order], np.arange(texts + 1)).astype(np.int64), order
+
+    def save(self, folder: Path) -> None:
+        """Writes the catalogue's arrays."""
+        (folder / "columns").mkdir(parents=True)
+        np.save(folder / "ids.npy", self.ids)
+        np.save(folder / "text.npy", self.text)
+        schema = {}
+        for position, (name, column) in enumerate(self.columns.by_name.items()):
+            # Files are numbered: a field's name may hold anything, a file's name may not.
+            np.save(folder / "columns" / f"{position}.npy", column.values)
+            if column.owners is not None:
+                np.save(folder / "columns" / f"{position}.owners.npy", column.owners)
+            schema[name] = {"kind": column.kind, "words": column.words}
+        (folder / "columns.json").write_text(json.dumps(schema, ensure_ascii=False), "utf-8")
+
+    @classmethod
+    def open(cls, folder: Path) -> Items:
+        """Maps the catalogue's arrays; words are read."""
+        ids = mapped(folder / "ids.npy")
+        columns = {}
+        for position, (name, entry) in enumerate(json.loads((folder / "columns.json").read_text("utf-8")).items()):
+            owners = folder / "columns" / f"{position}.owners.npy"
+            columns[name] = Column(
+                entry["kind"],
+                mapped(folder / "columns" / f"{position}.npy"),
+                entry["words"],
+                mapped(owners) if owners.exists() else None,
+            )
+        return cls(ids, mapped(folder / "text.npy"), Columns(len(ids), columns))
+
+
+class Records:
+    """The items' own fields, one JSON object a line, mapped: a reply reads only the lines it returns."""
+
+    def __init__(self, folder: Path) -> None:
+        self._blob = np.memmap(folder / "records.jsonl", np.uint8, "r")
+        self._offsets = mapped(folder / "records.offsets.npy")
+
+    def raw(self, row: int) -> bytes:
+        """The item's JSON object."""
+        return self._blob[self._offsets[row] : self._offsets[row + 1]].tobytes()
+
+    @staticmethod
+    def save(folder: Path, records: Sequence[dict[str, Any]]) -> None:
+        """Writes the records in the order of the items' rows; missing fields are left out."""
+        lines = [json.dumps(r, ensure_ascii=False, allow_nan=False).encode() + b"\n" for r in records]
+        offsets = np.concatenate([[0], np.cumsum([len(line) for line in lines], dtype=np.int64)])
+        (folder / "records.jsonl").write_bytes(b"".join(lines))
+        np.save(folder / "records.offsets.npy", offsets)

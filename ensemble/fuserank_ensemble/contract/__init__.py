@@ -1,0 +1,1 @@
+"""The wire contract: options, limits, and the errors about them."""

@@ -1,0 +1,79 @@
+"""What a caller may ask of the ranking at request time: business rules, exploration, the language of reasons.
+
+Plain values and their limits; `fuserank_ensemble.contract.options` reads them from the wire.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+MAX_RULES = 16
+MAX_RULE_ITEMS = 50  # ids that one rule may name
+MAX_SHIFT = 5.0  # standard deviations by which rules may move one item, alone or together
+MAX_SLOTS = 20
+MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps
+MAX_UNCERTAIN_EVENTS = 1_000
+DEFAULT_RATE = 0.1
+DEFAULT_UNCERTAIN_EVENTS = 5  # as for the channel of new items
+
+Language = Literal["en", "zh"]
+Shift = Annotated[float, msgspec.Meta(gt=0, le=MAX_SHIFT)]
+
+
+class Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """One business rule: exactly one of `boost`, `bury` and `pin`, for exactly one of `filter` and `item_ids`.
+
+    Attributes:
+        boost: Adds so many standard deviations of this request's candidate scores.
+        bury: Takes them away.
+        pin: A place from 1 to k.
+        filter: Which candidates, in the language of `fuserank_ensemble.catalog.filters`.
+        item_ids: Which items.
+    """
+
+    boost: Shift | None = None
+    bury: Shift | None = None
+    pin: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    filter: dict[str, Any] | None = None
+    item_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_RULE_ITEMS)] | None = None
+
+    @property
+    def kind(self) -> str:
+        """`boost`, `bury` or `pin`."""
+        return "boost" if self.boost is not None else "bury" if self.bury is not None else "pin"
+
+
+class Explore(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Gives items that few know a chance, see `fuserank_ensemble.ranking.exploration`.
+
+    Attributes:
+        rate: Probability that a slot explores.
+        slots: Places from 1 to k that may explore; by default the last place alone.
+        seed: Of the draws; by default a fresh one, which `STATUS` names.
+        max_events: Items with fewer events of all users than this are uncertain.
+    """
+
+    rate: Annotated[float, msgspec.Meta(ge=0, le=1)] = DEFAULT_RATE
+    slots: Annotated[list[int], msgspec.Meta(min_length=1, max_length=MAX_SLOTS)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEED)] | None = None
+    max_events: Annotated[int, msgspec.Meta(ge=1, le=MAX_UNCERTAIN_EVENTS)] = DEFAULT_UNCERTAIN_EVENTS
+
+
+_STEPS = f"a number of standard deviations of the candidates' scores, above 0, up to {MAX_SHIFT:g}"
+# What each option allows, in words; errors quote it.
+ALLOWED = {
+    "rules": f'a list of at most {MAX_RULES} rules such as {{"boost": 1, "filter": {{"brand": "Acme"}}}}',
+    "rules.boost": _STEPS,
+    "rules.bury": _STEPS,
+    "rules.pin": "a place from 1 to k",
+    "rules.filter": 'an object such as {"brand": "Acme", "price": {"gte": 1, "lt": 5}}',
+    "rules.item_ids": f"a list of 1 to {MAX_RULE_ITEMS} item ids (strings)",
+    "explore": "an object with rate, slots, seed, max_events",
+    "explore.rate": "a probability from 0 to 1",
+    "explore.slots": f"a list of 1 to {MAX_SLOTS} different places from 1 to k",
+    "explore.seed": f"an integer from 0 to {MAX_SEED}",
+    "explore.max_events": f"an integer from 1 to {MAX_UNCERTAIN_EVENTS:,}",
+    "language": "en or zh",
+}

@@ -1,0 +1,315 @@
+"""The wire contract of `search`, `similar` and `suggest`: limits, options and the errors about them.
+
+Plain values only: nothing here reads a file or knows Triton. `client/` repeats none of this; it sends the
+options as JSON and lets the server be the one judge of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from fuserank_ensemble.contract.controls import ALLOWED, MAX_RULES, Explore, Language, Rule
+
+# Limits of one request. They bound the work that one caller can ask for, so that no request starves others.
+MAX_K = 200
+MAX_QUERY_BYTES = 4_096
+MAX_USER_ID_BYTES = 256
+MAX_OPTIONS_BYTES = 65_536
+MAX_HISTORY = 1_000
+MAX_DEADLINE_MS = 60_000
+MAX_ITEM_ID_BYTES = 1_024
+MAX_TEXT_BYTES = 4_096
+MAX_PREFIX_BYTES = 1_024
+MAX_SUGGESTIONS = 50
+DEFAULT_K = 10
+DEFAULT_SUGGESTIONS = 10
+
+HEADS = ("relevance", "click", "purchase")
+
+Weight = Annotated[float, msgspec.Meta(ge=0, le=1_000)]
+
+
+class InvalidRequestError(ValueError):
+    """The request cannot be answered as sent. The message names the field, what it held and what is allowed."""
+
+    def __init__(self, field: str, found: object, allowed: str) -> None:
+        text = f"{field}: found {shown(found)}; allowed: {allowed}"
+        # A caller's own characters come back in here; those that no terminal or wire takes are escaped.
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+        self.field = field
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """Renders a value for an error message, as JSON and cut at `limit` characters."""
+    if isinstance(value, NotJson):
+        return str(value)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
+
+
+class NotJson(str):
+    """A finding that is described in words instead of being quoted."""
+
+    __slots__ = ()
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Lists the known names for an error message, and says which of them is probably meant."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return ", ".join(names) + (f" (did you mean {close[0]!r}?)" if close else "")
+
+
+class Objective(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Weights of the ranker's heads; those left out count 0. Only their proportions matter."""
+
+    relevance: Weight = 0.0
+    click: Weight = 0.0
+    purchase: Weight = 0.0
+
+    def weights(self) -> tuple[float, ...]:
+        """The weights in the order of `HEADS`."""
+        return (self.relevance, self.click, self.purchase)
+
+
+class Context(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Where and when the question is asked."""
+
+    timestamp: float | str | None = None
+    region: str | None = None
+    store: str | None = None
+    device: str | None = None
+
+
+class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Everything a caller may ask for beyond the query and the user."""
+
+    k: Annotated[int, msgspec.Meta(ge=1, le=MAX_K)] = DEFAULT_K
+    history: Annotated[list[str], msgspec.Meta(max_length=MAX_HISTORY)] | None = None
+    filter: dict[str, Any] | None = None
+    context: Context = msgspec.field(default_factory=Context)
+    objective: Objective | None = None
+    diversity: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    exclude_seen: bool = False
+    deadline_ms: Annotated[float, msgspec.Meta(gt=0, le=MAX_DEADLINE_MS)] | None = None
+    explain: bool = False
+    fields: list[str] | None = None
+    rules: Annotated[list[Rule], msgspec.Meta(max_length=MAX_RULES)] = msgspec.field(default_factory=list)
+    explore: Explore | None = None
+    language: Language = "en"
+
+
+class SimilarOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Everything a caller of `similar` may ask for beyond the item or the text."""
+
+    k: Annotated[int, msgspec.Meta(ge=1, le=MAX_K)] = DEFAULT_K
+    filter: dict[str, Any] | None = None
+    fields: list[str] | None = None
+
+
+class SuggestOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Everything a caller of `suggest` may ask for beyond the prefix."""
+
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_SUGGESTIONS)] = DEFAULT_SUGGESTIONS
+
+
+# What each option allows, in words; errors quote it.
+_ALLOWED = {
+    "k": f"an integer from 1 to {MAX_K}",
+    "history": f"a list of at most {MAX_HISTORY:,} item ids (strings), newest last",
+    "filter": 'an object such as {"brand": "Acme", "price": {"gte": 1, "lt": 5}}',
+    "context": "an object with timestamp, region, store, device",
+    "context.timestamp": "seconds since 1970-01-01 UTC, or an ISO 8601 string",
+    "context.region": "a string",
+    "context.store": "a string",
+    "context.device": "a string",
+    "objective": f"an object of weights for {', '.join(HEADS)}",
+    "diversity": "a number from 0 (ranking alone) to 1 (variety alone)",
+    "exclude_seen": "true or false",
+    "deadline_ms": f"a number of milliseconds above 0, up to {MAX_DEADLINE_MS:,}",
+    "explain": "true or false",
+    "fields": "a list of catalogue field names",
+    "count": f"an integer from 1 to {MAX_SUGGESTIONS}",
+    **ALLOWED,
+}
+_WEIGHT = "a finite number from 0 to 1,000, with at least one above 0"
+_INNER: Mapping[str, type[msgspec.Struct]] = {
+    "context": Context,
+    "objective": Objective,
+    "rules[]": Rule,
+    "explore": Explore,
+}
+AnyOptions = TypeVar("AnyOptions", Options, SimilarOptions, SuggestOptions)
+
+
+def parse_options(raw: bytes) -> Options:
+    """Parses and validates `OPTIONS`.
+
+    Args:
+        raw: A UTF-8 JSON object; `{}` stands for all defaults.
+
+    Raises:
+        InvalidRequestError: Names the option, what it held, and what is allowed.
+    """
+    options = _typed(raw, Options, _INNER)
+    _refuse_unusable(options)
+    return options
+
+
+def parse_similar_options(raw: bytes) -> SimilarOptions:
+    """Parses and validates `OPTIONS` of `similar`; see `parse_options`."""
+    return _typed(raw, SimilarOptions, {})
+
+
+def parse_suggest_options(raw: bytes) -> SuggestOptions:
+    """Parses and validates `OPTIONS` of `suggest`; see `parse_options`."""
+    return _typed(raw, SuggestOptions, {})
+
+
+def bounded(field: str, raw: bytes, limit: int) -> str:
+    """Decodes a request string of at most `limit` bytes.
+
+    Raises:
+        InvalidRequestError: Where it is longer, or not UTF-8.
+    """
+    if len(raw) > limit:
+        raise InvalidRequestError(field, NotJson(f"{len(raw):,} bytes"), f"at most {limit:,} bytes")
+    return decode_utf8(field, raw)
+
+
+def check_fields(names: Iterable[str], known: Collection[str]) -> None:
+    """Checks `OPTIONS.fields` against the catalogue's fields.
+
+    Raises:
+        InvalidRequestError: Where the catalogue lacks one, naming the nearest that it has.
+    """
+    for name in names:
+        if name not in known:
+            found = NotJson(f"{name!r}, which the catalogue has not")
+            raise InvalidRequestError("OPTIONS.fields", found, nearest(name, known))
+
+
+def decode_utf8(field: str, raw: bytes) -> str:
+    """Decodes a request string, or says at which byte it stops being UTF-8.
+
+    Raises:
+        InvalidRequestError: Where the bytes are not UTF-8.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = NotJson(f"byte 0x{raw[error.start]:02x} at position {error.start}")
+        raise InvalidRequestError(field, found, "UTF-8 text") from None
+
+
+def epoch_seconds(timestamp: float | str) -> float:
+    """Reads `context.timestamp`: seconds since the epoch or ISO 8601 (UTC where no zone is named).
+
+    Raises:
+        InvalidRequestError: Where it is neither.
+    """
+    try:
+        if isinstance(timestamp, str):
+            moment = datetime.fromisoformat(timestamp)
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        else:
+            seconds = float(timestamp)
+            datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise InvalidRequestError("OPTIONS.context.timestamp", timestamp, _ALLOWED["context.timestamp"]) from None
+    return seconds
+
+
+def _typed(raw: bytes, struct: type[AnyOptions], inner: Mapping[str, type[msgspec.Struct]]) -> AnyOptions:
+    """Reads an options object whose named parts are objects themselves."""
+    value = _json_object(raw)
+    _refuse_unknown(value, {"": struct, **inner})
+    try:
+        return msgspec.convert(value, struct)
+    except msgspec.ValidationError as error:
+        raise _explained(value, error) from None
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    if len(raw) > MAX_OPTIONS_BYTES:
+        raise InvalidRequestError("OPTIONS", NotJson(f"{len(raw):,} bytes"), f"at most {MAX_OPTIONS_BYTES:,} bytes")
+    try:
+        # The standard parser and not msgspec's: it lets NaN through, so that the error can name its field.
+        value = json.loads(decode_utf8("OPTIONS", raw) or "{}")
+    except InvalidRequestError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(
+            "OPTIONS", NotJson(f"malformed JSON ({error})"), "a JSON object, {} for defaults"
+        ) from None
+    if not isinstance(value, dict):
+        raise InvalidRequestError("OPTIONS", value, "a JSON object, {} for defaults")
+    if b"\\u" in raw:
+        _refuse_surrogates(value)
+    return value
+
+
+def _refuse_surrogates(value: dict[str, Any]) -> None:
+    """JSON's escapes can spell half a character, which is no text and cannot be encoded again."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        found = NotJson(f"the lone surrogate \\u{ord(error.object[error.start]):04x}")
+        raise InvalidRequestError("OPTIONS", found, "UTF-8 text") from None
+
+
+def _refuse_unknown(value: dict[str, Any], structs: Mapping[str, type[msgspec.Struct]]) -> None:
+    for place, struct in structs.items():
+        known = struct.__struct_fields__
+        for path, inner in _objects(value, place):
+            for name in inner:
+                if name not in known:
+                    raise InvalidRequestError(f"{path}.{name}", NotJson("an unknown option"), nearest(name, known))
+
+
+def _objects(value: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects at a place of the options, each with its path; `[]` after its name says that it holds a list."""
+    name = place.removesuffix("[]")
+    inner = value.get(name) if name else value
+    if name == place:
+        found = [(f"OPTIONS.{name}" if name else "OPTIONS", inner)]
+    else:
+        found = [(f"OPTIONS.{name}[{i}]", each) for i, each in enumerate(inner if isinstance(inner, list) else ())]
+    yield from ((path, each) for path, each in found if isinstance(each, dict))
+
+
+def _refuse_unusable(options: Options) -> None:
+    for name, weight in zip(HEADS, options.objective.weights() if options.objective else (), strict=False):
+        if not math.isfinite(weight):
+            raise InvalidRequestError(f"OPTIONS.objective.{name}", weight, _WEIGHT)
+    if options.objective and not any(options.objective.weights()):
+        raise InvalidRequestError("OPTIONS.objective", NotJson("no weight above 0"), _WEIGHT)
+    for name, number in (("diversity", options.diversity), ("deadline_ms", options.deadline_ms)):
+        if number is not None and not math.isfinite(number):
+            raise InvalidRequestError(f"OPTIONS.{name}", number, _ALLOWED[name])
+    if options.context.timestamp is not None:
+        epoch_seconds(options.context.timestamp)
+
+
+def _explained(value: dict[str, Any], error: msgspec.ValidationError) -> InvalidRequestError:
+    """Turns msgspec's message, which names a path, into one that also quotes what stood there."""
+    match = re.search(r"`\$\.?([^`]*)`$", str(error))
+    path = match.group(1) if match else ""
+    found: Any = value
+    for part in re.findall(r"\w+|\[\d+\]", path):
+        found = found[int(part[1:-1])] if part.startswith("[") else found.get(part)
+    if path in ("history", "rules") and isinstance(found, list):
+        found = NotJson(f"{len(found):,} {'ids' if path == 'history' else path}")
+    allowed = _WEIGHT if path.startswith("objective.") else _ALLOWED.get(re.sub(r"\[\d+\]", "", path), str(error))
+    return InvalidRequestError(f"OPTIONS.{path}" if path else "OPTIONS", found, allowed)

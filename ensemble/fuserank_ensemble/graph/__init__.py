@@ -1,0 +1,1 @@
+"""The steps of the graph, and the executor that runs them."""

@@ -1,0 +1,172 @@
+"""The last stage: heads become one score, one order, and reasons."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.candidates import request
+from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace, Status
+from fuserank_ensemble.contract.options import HEADS, InvalidRequestError
+from fuserank_ensemble.ranking import reasons
+from fuserank_ensemble.ranking.order import Ranked, by_score, steered
+from fuserank_ensemble.ranking.reasons import Reader, RuleShift
+from fuserank_ensemble.ranking.rules import NOT_FOUND
+from fuserank_ensemble.serving.observability.search import SearchMetrics
+from fuserank_ensemble.serving.triton import Tensors, lists, numbers, registry, strings
+
+
+class Finalize:
+    """Weighs the heads, orders as the request asks, and explains."""
+
+    name = "finalize"
+
+    def __init__(self, bundle: Bundle, metrics: SearchMetrics | None = None) -> None:
+        self._bundle, self._metrics = bundle, metrics
+        self._ids = bundle.items.ids
+        self._events = bundle.popularity.counts
+        self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
+
+    @classmethod
+    def open(cls, bundle_root: Path, device: str) -> Finalize:
+        """Loads the catalogue's fields; always on the CPU."""
+        del device
+        bundle = Bundle.open(
+            bundle_root, verify=("index/items/", "index/vectors", "index/popularity/", "index/reference")
+        )
+        return cls(bundle, SearchMetrics(registry(), bundle.manifest, bundle.reference))
+
+    def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
+        """See `fuserank_ensemble.serving.triton.Stage`."""
+        return [self._answer(tensors) for tensors in requests]
+
+    def _answer(self, tensors: Tensors) -> Tensors:
+        started = time.monotonic_ns()
+        resolved = request.decode_requests(tensors["REQUEST"])
+        traces = request.decode_traces(tensors["RETRIEVAL"])
+        answers = [
+            self._row(each, *arrays)
+            for each, *arrays in zip(
+                resolved,
+                tensors["CANDIDATES"],
+                tensors["FEATURES"],
+                tensors["HEADS"],
+                tensors["CONTRIBUTIONS"],
+                strict=True,
+            )
+        ]
+        statuses = [
+            self._status(each, trace, ranked, started)
+            for each, trace, (ranked, _) in zip(resolved, traces, answers, strict=True)
+        ]
+        if self._metrics:
+            rows = zip(resolved, statuses, tensors["CANDIDATES"], tensors["FEATURES"], strict=True)
+            for each, status, candidates, features in rows:
+                self._metrics.answered(each, status, len(candidates), features[candidates >= 0])
+        return {
+            "ITEM_ID": lists([[bytes(self._ids[row]) for row in ranked.rows] for ranked, _ in answers]),
+            "SCORE": numbers([ranked.scores for ranked, _ in answers]),
+            "ITEM": lists([items for _, items in answers]),
+            "STATUS": strings([[self._encode(status)] for status in statuses]),
+        }
+
+    def _row(
+        self,
+        resolved: ResolvedRequest,
+        candidates: NDArray[np.int32],
+        features: NDArray[np.float32],
+        heads: NDArray[np.float32],
+        contributions: NDArray[np.float32],
+    ) -> tuple[Ranked, list[bytes]]:
+        """One ranked list, and its items' JSON."""
+        weights = np.asarray(resolved.weights, np.float32)
+        rows = candidates[candidates >= 0]
+        scores = heads[: len(rows)] @ weights
+        if resolved.steered:
+            ranked = steered(resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events)
+        else:
+            ranked = by_score(rows, scores, resolved.k)
+        told: list[dict[str, Any]] = [{"fields": self._fields(int(row), resolved.fields)} for row in ranked.rows]
+        for item, place in zip(told, ranked.places, strict=bool(ranked.places)):
+            if place.pin is not None or place.explored:
+                item["placed"] = "pin" if place.pin is not None else "explore"
+            if place.position == NOT_FOUND:
+                item["scored"] = False
+            if resolved.explore is not None:
+                item["propensity"] = place.propensity
+        if resolved.explain:
+            # What all candidates share explains no order: a signal counts by how far it sets an item apart.
+            parts = contributions[: len(rows)] @ weights
+            parts -= parts.mean(0, keepdims=True) if len(rows) else 0.0
+            self._explain(told, resolved, ranked, features, heads, parts)
+        return ranked, [self._encode(item) for item in told]
+
+    def _explain(
+        self,
+        told: list[dict[str, Any]],
+        resolved: ResolvedRequest,
+        ranked: Ranked,
+        features: NDArray[np.float32],
+        heads: NDArray[np.float32],
+        parts: NDArray[np.float32],
+    ) -> None:
+        """Adds to each item its signals and what the heads say of it."""
+        language = resolved.language
+        # Without a query there is nothing to be relevant to.
+        judged = [(at, head) for at, head in enumerate(HEADS) if resolved.has_query or head != "relevance"]
+        chances = _probabilities(heads[ranked.positions])
+        reader = Reader(resolved.query, language, resolved.bought)
+        for place, (item, position) in enumerate(zip(told, ranked.positions.tolist(), strict=True)):
+            score = float(ranked.scores[place])
+            if position == NOT_FOUND:
+                item["signals"] = reasons.unscored(score, language)
+            else:
+                moved = None
+                if resolved.rules and ranked.shifts is not None and ranked.steps is not None:
+                    moved = RuleShift(float(ranked.shifts[position]), float(ranked.steps[position]))
+                item["signals"] = reasons.explain(score, parts[position], features[position], reader, moved)
+                item["heads"] = {head: chances[place][at] for at, head in judged}
+            if "placed" in item:
+                sentence = "pin_unscored" if position == NOT_FOUND else item["placed"]
+                item["signals"].append(reasons.placed(sentence, language))
+
+    def _fields(self, row: int, names: Sequence[str]) -> dict[str, Any]:
+        record = self._decode(self._bundle.records.raw(row))
+        return {name: record[name] for name in names if name in record}
+
+    def _status(self, resolved: ResolvedRequest, trace: RetrievalTrace, ranked: Ranked, started: int) -> Status:
+        now = time.monotonic_ns()
+        # The engines keep no clock of their own: theirs is the time between the Python stages, queues included.
+        spans = {
+            "preprocess": resolved.finished_ns - resolved.started_ns,
+            "encoder": trace.started_ns - resolved.finished_ns,
+            "retrieve": trace.finished_ns - trace.started_ns,
+            "ranker": started - trace.finished_ns,
+            "finalize": now - started,
+            "total": now - resolved.started_ns,
+        }
+        late = ["deadline_passed"] if resolved.deadline_ns and now > resolved.deadline_ns else []
+        return Status(
+            bundle=self._bundle.id,
+            degraded=[*resolved.degraded, *trace.degraded, *late],
+            candidates=trace.candidates,
+            microseconds={name: span // 1_000 for name, span in spans.items()},
+            returned=len(ranked.rows),
+            user_known=resolved.user_known,
+            history_unknown=resolved.history_unknown,
+            rules=ranked.rules if resolved.rules else msgspec.UNSET,
+            explore=ranked.explore if ranked.explore is not None else msgspec.UNSET,
+        )
+
+
+def _probabilities(logits: NDArray[np.float32]) -> list[list[float]]:
+    """Each head's probability `[items, heads]`: the sigmoid, by way of tanh, which no logit overflows."""
+    chances: list[list[float]] = (0.5 + 0.5 * np.tanh(0.5 * logits.astype(np.float64))).tolist()
+    return chances

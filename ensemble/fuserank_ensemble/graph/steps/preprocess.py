@@ -1,0 +1,160 @@
+"""The first stage: request strings become tokens and a resolved request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.candidates import request
+from fuserank_ensemble.candidates.request import ResolvedRequest, head_weights
+from fuserank_ensemble.catalog import filters
+from fuserank_ensemble.catalog.text import query_text
+from fuserank_ensemble.catalog.tokens import Tokens
+from fuserank_ensemble.contract.options import (
+    HEADS,
+    MAX_QUERY_BYTES,
+    MAX_USER_ID_BYTES,
+    InvalidRequestError,
+    NotJson,
+    Options,
+    bounded,
+    check_fields,
+    epoch_seconds,
+    parse_options,
+)
+from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.ranking import exploration, rules
+from fuserank_ensemble.serving.triton import Tensors, strings
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of a request, parsed."""
+
+    text: str
+    resolved: ResolvedRequest
+
+
+class Preprocess:
+    """Validates, tokenises and resolves requests."""
+
+    name = "preprocess"
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._spec = bundle.spec
+        self._kinds = bundle.items.columns.kinds
+        self._fields = set(bundle.manifest["fields"])
+        self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
+        self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
+        counts = bundle.manifest["counts"]
+        self._only_purchases = counts.get("purchases") == counts["events"]  # an older export did not count them
+        self._tokens = Tokens(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
+
+    @classmethod
+    def open(cls, bundle_root: Path, device: str) -> Preprocess:
+        """Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
+        del device
+        return cls(Bundle.open(bundle_root, verify=("index/tokenizer", "index/items/", "index/history/")))
+
+    def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
+        """See `fuserank_ensemble.serving.triton.Stage`."""
+        started = time.monotonic_ns()
+        parsed = [self._parsed(tensors, started) for tensors in requests]
+        texts = [row.text for rows in parsed if not isinstance(rows, InvalidRequestError) for row in rows]
+        encodings = iter(self._tokens.encode(texts))
+        out: list[Tensors | InvalidRequestError] = []
+        for rows in parsed:
+            if isinstance(rows, InvalidRequestError):
+                out.append(rows)
+                continue
+            mine = [next(encodings) for _ in rows]
+            ids, mask = self._tokens.padded(mine)
+            for row, encoding in zip(rows, mine, strict=True):
+                if encoding.overflowing:
+                    row.resolved.degraded.append("query_truncated")
+                row.resolved.finished_ns = time.monotonic_ns()
+            resolved = strings([[request.encode(row.resolved)] for row in rows])
+            out.append({"INPUT_IDS": ids, "ATTENTION_MASK": mask, "REQUEST": resolved})
+        return out
+
+    def _parsed(self, tensors: Tensors, started: int) -> list[_Row] | InvalidRequestError:
+        rows = zip(tensors["QUERY"][:, 0], tensors["USER_ID"][:, 0], tensors["OPTIONS"][:, 0], strict=True)
+        try:
+            return [self._row(*row, started) for row in rows]
+        except InvalidRequestError as error:
+            return error
+
+    def _row(self, raw_query: bytes, raw_user: bytes, raw_options: bytes, started: int) -> _Row:
+        query = bounded("QUERY", raw_query, MAX_QUERY_BYTES)
+        user = bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
+        options = parse_options(raw_options)
+        text = query_text(self._spec.query_template, query)
+        if not text and not user and not options.history:
+            raise InvalidRequestError(
+                "QUERY, USER_ID",
+                NotJson("both empty, and no OPTIONS.history"),
+                "a query, a user or a history; for an anonymous visitor send any USER_ID, who is answered as new",
+            )
+        if options.filter:
+            filters.parse(options.filter, self._kinds)
+        check_fields(options.fields or (), self._fields)
+        rules.check(options.rules, options.k, self._kinds)
+        if options.explore:
+            exploration.check(options.explore, options.k)
+        timestamp = options.context.timestamp
+        now = self._default_time() if timestamp is None else epoch_seconds(timestamp)
+        row = self._bundle.histories.row(user) if user else -1
+        history, unknown = self._history(row, options, now)
+        return _Row(
+            text,
+            ResolvedRequest(
+                has_query=bool(text),
+                user_known=row >= 0,
+                k=options.k,
+                now=now,
+                seen=history.pack(),
+                filter=options.filter,
+                weights=head_weights(self._weights(options), bool(text)),
+                diversity=options.diversity,
+                exclude_seen=options.exclude_seen,
+                explain=options.explain,
+                fields=self._default_fields if options.fields is None else options.fields,
+                query=query,
+                context=self._places(row, options),
+                history_unknown=unknown,
+                degraded=[],
+                started_ns=started,
+                finished_ns=0,
+                deadline_ns=started + int(options.deadline_ms * 1e6) if options.deadline_ms else 0,
+                rules=options.rules,
+                explore=options.explore,
+                language=options.language,
+                bought=self._only_purchases and options.history is None,
+            ),
+        )
+
+    def _history(self, user: int, options: Options, now: float) -> tuple[History, int]:
+        """The history to answer with, and how many given item ids are not known; `user` is -1 for somebody new."""
+        if options.history is None:
+            return self._bundle.histories.at(user) if user >= 0 else History.empty(), 0
+        rows = [self._bundle.items.row(item_id) for item_id in options.history]
+        known = [row for row in rows if row >= 0]
+        return History.of_rows(known, now), len(rows) - len(known)
+
+    def _places(self, user: int, options: Options) -> dict[str, str]:
+        """Where the question is asked; where the request names no place, where this user usually is."""
+        given = {"region": options.context.region, "store": options.context.store}
+        named = {kind: place for kind, place in given.items() if place}
+        # A history that came with the request stands for the whole user: nothing stored takes part beside it.
+        stored = user >= 0 and options.history is None
+        return named or (self._bundle.histories.places(user) if stored else {})
+
+    def _weights(self, options: Options) -> tuple[float, ...]:
+        return options.objective.weights() if options.objective else self._default_weights
+
+    def _default_time(self) -> float:
+        return float(self._bundle.manifest["log_end"]) if self._spec.clock == "log" else time.time()

@@ -1,0 +1,57 @@
+"""The model `suggest`: what a query may become while it is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.contract.options import MAX_PREFIX_BYTES, InvalidRequestError, bounded, parse_suggest_options
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester
+from fuserank_ensemble.serving.triton import Tensors, lists, numbers
+
+INDEX = Path("index") / "suggest"  # within a bundle
+
+
+class Completer(Protocol):
+    """What completes a prefix, such as `fuserank_ensemble.retrieval.lexical.suggest.Suggester`."""
+
+    def complete(self, prefix: str, count: int) -> list[tuple[str, float]]:
+        """At most `count` phrases, best first, each with its popularity."""
+        ...
+
+
+class Suggest:
+    """Completes prefixes from the catalogue's titles and the log's queries."""
+
+    name = "suggest"
+
+    def __init__(self, completer: Completer) -> None:
+        self._completer = completer
+
+    @classmethod
+    def open(cls, bundle_root: Path, device: str) -> Suggest:
+        """Maps the phrases; always on the CPU."""
+        del device
+        Bundle.open(bundle_root, verify=(f"{INDEX.as_posix()}/",))
+        return cls(Suggester.open(bundle_root / INDEX))
+
+    def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
+        """See `fuserank_ensemble.serving.triton.Stage`."""
+        return [self._answered(tensors) for tensors in requests]
+
+    def _answered(self, tensors: Tensors) -> Tensors | InvalidRequestError:
+        rows = zip(tensors["PREFIX"][:, 0], tensors["OPTIONS"][:, 0], strict=True)
+        try:
+            found = [self._completions(*row) for row in rows]
+        except InvalidRequestError as error:
+            return error
+        return {
+            "SUGGESTION": lists([[text.encode() for text, _ in each] for each in found]),
+            "SCORE": numbers([[score for _, score in each] for each in found]),
+        }
+
+    def _completions(self, raw_prefix: bytes, raw_options: bytes) -> list[tuple[str, float]]:
+        prefix = bounded("PREFIX", raw_prefix, MAX_PREFIX_BYTES)
+        return self._completer.complete(prefix, parse_suggest_options(raw_options).count)

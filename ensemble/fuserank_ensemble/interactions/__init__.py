@@ -1,0 +1,1 @@
+"""What users did: histories, popularity, and what a history says of its user."""

@@ -1,0 +1,221 @@
+"""A user's past events: the value that stages pass on, and the snapshot of them that a bundle carries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.catalog.mapped import mapped
+
+MAX_ITEMS = 2_048  # of one user, latest kept: bounds what a request carries between stages (40 kB)
+# Of an event's weight among all users', where fashions change, and in one user's own history, where habits last: 56
+# days order a household's own items best, see docs/design-notes.md.
+HALF_LIFE_DAYS = 28.0
+HABIT_HALF_LIFE_DAYS = 56.0
+# Users of whom a channel remembers what it made of their history, as long as that stays the same: people look at many
+# pages.
+REMEMBERED = 8_192
+DAY = 86_400.0
+_PACKED = np.dtype([("rows", np.int32), ("counts", np.float32), ("last", np.int64), ("recent", np.float32)])
+
+
+@dataclass(frozen=True)
+class History:
+    """What one user had before, summed up by item. Every event counts once, whatever its kind.
+
+    Attributes:
+        rows: Distinct item rows, increasing, int32 `[items]`.
+        counts: Events with each, float32 `[items]`.
+        last: Epoch seconds of the newest event with each, int64 `[items]`.
+        recent: Events with each, halved for every 56 days that they came before the newest, float32 `[items]`.
+    """
+
+    rows: NDArray[np.int32]
+    counts: NDArray[np.float32]
+    last: NDArray[np.int64]
+    recent: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls) -> History:
+        """The history of somebody new."""
+        return cls(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> History:
+        """Reads what `pack` wrote."""
+        table = np.frombuffer(packed, _PACKED)
+        return cls(*(np.ascontiguousarray(table[name]) for name in _PACKED.names or ()))
+
+    def pack(self) -> bytes:
+        """The history as one string, as it travels between stages."""
+        table = np.empty(len(self), _PACKED)
+        for name in _PACKED.names or ():
+            table[name] = getattr(self, name)
+        return table.tobytes()
+
+    def weights(self, now: float) -> NDArray[np.float32]:
+        """Events with each item, halved for every 56 days of their age, float32 `[items]`."""
+        days = np.maximum(now - self.last, 0) / DAY
+        weights: NDArray[np.float32] = (self.recent * np.exp2(-days / HABIT_HALF_LIFE_DAYS)).astype(np.float32)
+        return weights
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[int], now: float) -> History:
+        """A history that came with the request: item rows, newest last, all as of now."""
+        distinct, counts = np.unique(np.asarray(rows, np.int32), return_counts=True)
+        events = counts.astype(np.float32)
+        return cls(distinct, events, np.full(len(distinct), int(now), np.int64), events)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class HistorySnapshot:
+    """All users' histories as of the bundle, memory-mapped: instances share one copy in the page cache.
+
+    Users are sorted by id; each has a slice of the other arrays, which is its `History`.
+    """
+
+    def __init__(
+        self,
+        users: NDArray[np.bytes_],
+        offsets: NDArray[np.int64],
+        rows: NDArray[np.int32],
+        counts: NDArray[np.float32],
+        last: NDArray[np.int64],
+        recent: NDArray[np.float32],
+        places: Mapping[str, tuple[NDArray[np.int32], Sequence[str]]] | None = None,
+    ) -> None:
+        """Joins the arrays.
+
+        Args:
+            users: Sorted ids, bytes `[users]`.
+            offsets: Where each user's slice begins, int64 `[users + 1]`.
+            rows: See `History`; so `counts`, `last`, `recent`, all `[pairs]`.
+            counts: Likewise.
+            last: Likewise.
+            recent: Likewise.
+            places: For each kind of place (`store`, `region`) the code of the one that each user has been at most
+                lately, int32 `[users]`, -1 where unknown, and the codes' names.
+        """
+        self.users = users
+        self._offsets, self._rows, self._counts, self._last, self._recent = offsets, rows, counts, last, recent
+        self._places = dict(places or {})
+
+    @classmethod
+    def of_log(
+        cls,
+        user_ids: NDArray[np.bytes_],
+        user: NDArray[np.int32],
+        rows: NDArray[np.int32],
+        times: NDArray[np.int64],
+        places: Mapping[str, tuple[NDArray[np.int32], Sequence[str]]] | None = None,
+    ) -> HistorySnapshot:
+        """Sums a log up by user and item.
+
+        Args:
+            user_ids: Sorted ids `[users]`.
+            user: Position in `user_ids` of each event `[events]`.
+            rows: Item row of each event `[events]`.
+            times: Epoch seconds of each event `[events]`.
+            places: For each kind of place its codes by event `[events]`, -1 where unknown, and their names.
+        """
+        usual = {
+            kind: (_usual(user, codes, times, len(user_ids), len(n)), n) for kind, (codes, n) in (places or {}).items()
+        }
+        order = np.lexsort((times, rows, user))
+        user, rows, times = user[order], rows[order], times[order]
+        # The last event of each (user, item) pair is its newest.
+        ends = np.flatnonzero(np.diff(user, append=-1).astype(bool) | np.diff(rows, append=-1).astype(bool))
+        counts = np.diff(ends, prepend=-1).astype(np.float32)
+        offsets = np.searchsorted(user[ends], np.arange(len(user_ids) + 1)).astype(np.int64)
+        pair = np.repeat(np.arange(len(ends)), counts.astype(np.int64))
+        decay = np.exp2((times - times[ends][pair]) / (HABIT_HALF_LIFE_DAYS * DAY))
+        recent = np.bincount(pair, weights=decay, minlength=len(ends)).astype(np.float32)
+        last = times[ends].astype(np.int64)
+        return cls(user_ids, offsets, rows[ends].astype(np.int32), counts, last, recent, usual)
+
+    @classmethod
+    def open(cls, folder: Path) -> HistorySnapshot:
+        """Maps the snapshot in `folder`."""
+        names = json.loads((folder / "places.json").read_text("utf-8"))
+        places = {kind: (mapped(folder / f"places.{kind}.npy"), words) for kind, words in names.items()}
+        return cls(**{name: mapped(folder / f"{name}.npy") for name in _FILES}, places=places)
+
+    def save(self, folder: Path) -> None:
+        """Writes the snapshot as one `.npy` an array."""
+        folder.mkdir(parents=True)
+        arrays: tuple[NDArray[Any], ...] = (
+            *(self.users, self._offsets, self._rows),
+            *(self._counts, self._last, self._recent),
+        )
+        for name, array in zip(_FILES, arrays, strict=True):
+            np.save(folder / f"{name}.npy", array)
+        for kind, (codes, _) in self._places.items():
+            np.save(folder / f"places.{kind}.npy", codes)
+        names = {kind: list(words) for kind, (_, words) in self._places.items()}
+        (folder / "places.json").write_text(json.dumps(names, ensure_ascii=False), "utf-8")
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def row(self, user_id: str) -> int:
+        """Position of a user, or -1 for one the log does not know."""
+        return find_row(self.users, user_id)
+
+    def of(self, user_id: str) -> History | None:
+        """The user's history, or None for a user the log does not know."""
+        row = self.row(user_id)
+        return None if row < 0 else self.at(row)
+
+    def at(self, row: int) -> History:
+        """The history of the user at `row`: the items had last, where there are more than a request carries."""
+        part = slice(int(self._offsets[row]), int(self._offsets[row + 1]))
+        history = History(self._rows[part], self._counts[part], self._last[part], self._recent[part])
+        if len(history) <= MAX_ITEMS:
+            return history
+        kept = np.sort(np.argsort(-history.last, kind="stable")[:MAX_ITEMS])
+        return History(history.rows[kept], history.counts[kept], history.last[kept], history.recent[kept])
+
+    def places(self, row: int) -> dict[str, str]:
+        """Where the user at `row` usually is: a name by kind of place, as far as the log knows."""
+        known = ((kind, names, int(codes[row])) for kind, (codes, names) in self._places.items())
+        return {kind: names[code] for kind, names, code in known if code >= 0}
+
+
+def digest(*arrays: NDArray[Any]) -> bytes:
+    """What tells histories apart, to remember what was made of them."""
+    return blake2b(b"".join(array.tobytes() for array in arrays), digest_size=16).digest()
+
+
+def find_row(ids: NDArray[np.bytes_], wanted: str) -> int:
+    """Position of an id in a sorted array of ids, or -1."""
+    key = wanted.encode()
+    if len(key) > ids.dtype.itemsize:
+        return -1
+    row = int(np.searchsorted(ids, key))
+    return row if row < len(ids) and ids[row] == key else -1
+
+
+def _usual(
+    user: NDArray[np.int32], codes: NDArray[np.int32], times: NDArray[np.int64], users: int, names: int
+) -> NDArray[np.int32]:
+    """The code of the place where each user has had most events, late ones counting more; int32 `[users]`."""
+    known = codes >= 0
+    pairs, at = np.unique(user[known].astype(np.int64) * names + codes[known], return_inverse=True)
+    age = (times.max(initial=0) - times[known]) / (HALF_LIFE_DAYS * DAY)
+    weight = np.bincount(at, weights=np.exp2(-age), minlength=len(pairs))
+    usual = np.full(users, -1, np.int32)
+    order = np.argsort(weight, kind="stable")
+    usual[pairs[order] // max(names, 1)] = pairs[order] % max(names, 1)
+    return usual
+
+
+_FILES = ("users", "offsets", "rows", "counts", "last", "recent")

@@ -1,0 +1,229 @@
+"""All users' events by item as of one moment: how many, how lately, where and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.catalog.mapped import mapped
+from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS
+
+Places = tuple[NDArray[np.int32], Sequence[str]]  # the code of each event, -1 where unknown, and the codes' names
+_ITEM_ARRAYS = ("counts", "trend", "lately", "reach", "cycle", "latest", "arrived")
+_CONTEXT_ARRAYS = ("offsets", "rows", "weights", "totals")
+LATELY_HALF_LIFE_DAYS = 7.0
+LEAST_RETURNS = 3  # pairs of events that an item's cycle is believed from
+DAY = 86_400
+LONGEST_CONTEXT = 4_096  # items kept of one context, most events first: bounds memory and a request's work
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """Events by item within each context, such as `store=330`, `hour=18` or `weekday=5`.
+
+    Attributes:
+        position: Each context's place in `offsets`.
+        offsets: Where each context's items begin, int64 `[contexts + 1]`.
+        rows: Item rows, increasing within a context, int32 `[pairs]`.
+        weights: Events there, each halved for every 28 days of age, float32 `[pairs]`.
+        totals: The same of all items, float64 `[contexts]`.
+    """
+
+    position: Mapping[str, int] = field(default_factory=dict)
+    offsets: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+    rows: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    weights: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    totals: NDArray[np.float64] = field(default_factory=lambda: np.empty(0, np.float64))
+
+    def of(self, name: str) -> tuple[NDArray[np.int32], NDArray[np.float32], float] | None:
+        """Rows, weights and the total of one context; None for one that the log does not know."""
+        at = self.position.get(name)
+        if at is None:
+            return None
+        part = slice(int(self.offsets[at]), int(self.offsets[at + 1]))
+        return self.rows[part], self.weights[part], float(self.totals[at])
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """The log, counted.
+
+    Attributes:
+        counts: Events, float32 `[items]`.
+        trend: Events, each halved for every 28 days of its age, float32 `[items]`.
+        lately: Events, each halved for every 7 days of its age, float32 `[items]`.
+        reach: Distinct users, float32 `[items]`.
+        cycle: Mean days between two events of one user with the item on different days, NaN where fewer than
+            three such pairs are known, float32 `[items]`.
+        latest: The newest event, epoch seconds, NaN where there is none, float64 `[items]`.
+        arrived: When the item came, epoch seconds: its `created_at`, else its first event; NaN where neither is
+            known, float64 `[items]`.
+        contexts: The same by place and time of day.
+    """
+
+    counts: NDArray[np.float32]
+    trend: NDArray[np.float32]
+    lately: NDArray[np.float32]
+    reach: NDArray[np.float32]
+    cycle: NDArray[np.float32]
+    latest: NDArray[np.float64]
+    arrived: NDArray[np.float64]
+    contexts: Contexts = field(default_factory=Contexts)
+
+    @cached_property
+    def order(self) -> NDArray[np.int32]:
+        """Item rows, most popular first."""
+        order: NDArray[np.int32] = np.lexsort((-self.counts, -self.trend)).astype(np.int32)
+        return order
+
+    @cached_property
+    def place(self) -> NDArray[np.int64]:
+        """Each item's position in `order`, int64 `[items]`."""
+        place = np.empty(len(self.order), np.int64)
+        place[self.order] = np.arange(len(place))
+        return place
+
+    @cached_property
+    def total(self) -> float:
+        """All items' trend."""
+        return float(self.trend.sum(dtype=np.float64))
+
+    @classmethod
+    def none(cls, items: int) -> Popularity:
+        """That of a shop without a log."""
+        zeros = np.zeros(items, np.float32)
+        unknown = np.full(items, np.nan)
+        return cls(zeros, zeros, zeros, zeros, unknown.astype(np.float32), unknown, unknown)
+
+    @classmethod
+    def of_log(
+        cls,
+        user: NDArray[np.int32],
+        rows: NDArray[np.int32],
+        times: NDArray[np.int64],
+        items: int,
+        now: float,
+        created: NDArray[np.float64] | None = None,
+        places: Mapping[str, Places] | None = None,
+    ) -> Popularity:
+        """Counts a log.
+
+        Args:
+            user: Number of each event's user `[events]`.
+            rows: Item row of each event `[events]`.
+            times: Epoch seconds of each event `[events]`.
+            items: Size of the catalogue.
+            now: The moment that ages are measured from, epoch seconds.
+            created: When each item was created, epoch seconds, NaN where unknown, float64 `[items]`.
+            places: For each kind of place (`store`, `region`) its codes by event and its names.
+        """
+        age = np.maximum(now - times, 0) / DAY
+        decay = np.exp2(-age / HALF_LIFE_DAYS).astype(np.float32)
+        first, latest = np.full(items, np.nan), np.full(items, np.nan)
+        np.fmin.at(first, rows, times)
+        np.fmax.at(latest, rows, times)
+        arrived = first if created is None else np.where(np.isnan(created), first, created)
+        all_places = dict(places or {})
+        if len(rows):
+            all_places["hour"] = (hour_of(times).astype(np.int32), [str(hour) for hour in range(24)])
+            all_places["weekday"] = (weekday_of(times).astype(np.int32), [str(day) for day in range(7)])
+        return cls(
+            np.bincount(rows, minlength=items).astype(np.float32),
+            np.bincount(rows, weights=decay, minlength=items).astype(np.float32),
+            np.bincount(rows, weights=np.exp2(-age / LATELY_HALF_LIFE_DAYS), minlength=items).astype(np.float32),
+            *_by_user(user, rows, times, items),
+            latest,
+            arrived,
+            _contexts(rows, decay, items, all_places),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Writes one `.npy` an array, and the contexts' names."""
+        folder.mkdir(parents=True)
+        for name in _ITEM_ARRAYS:
+            np.save(folder / f"{name}.npy", getattr(self, name))
+        for name in _CONTEXT_ARRAYS:
+            np.save(folder / f"contexts.{name}.npy", getattr(self.contexts, name))
+        (folder / "contexts.json").write_text(json.dumps(list(self.contexts.position), ensure_ascii=False), "utf-8")
+
+    @classmethod
+    def open(cls, folder: Path) -> Popularity:
+        """Maps what `save` wrote."""
+        names = json.loads((folder / "contexts.json").read_text("utf-8"))
+        contexts = Contexts(
+            {name: at for at, name in enumerate(names)},
+            *(mapped(folder / f"contexts.{name}.npy") for name in _CONTEXT_ARRAYS),
+        )
+        return cls(**{name: mapped(folder / f"{name}.npy") for name in _ITEM_ARRAYS}, contexts=contexts)
+
+
+def _by_user(
+    user: NDArray[np.int32], rows: NDArray[np.int32], times: NDArray[np.int64], items: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Distinct users of each item, and the mean days until one of them has it again; float32 `[items]` both."""
+    day = times // DAY
+    order = np.lexsort((day, rows, user))
+    user, rows, day = user[order], rows[order], day[order]
+    again = (user[1:] == user[:-1]) & (rows[1:] == rows[:-1])
+    first = np.concatenate([np.ones(min(len(user), 1), np.bool_), ~again])
+    reach = np.bincount(rows[first], minlength=items).astype(np.float32)
+    gaps = day[1:] - day[:-1]
+    returns = again & (gaps > 0)
+    count = np.bincount(rows[1:][returns], minlength=items)
+    total = np.bincount(rows[1:][returns], weights=gaps[returns], minlength=items)
+    cycle = np.where(count >= LEAST_RETURNS, total / np.maximum(count, 1), np.nan)
+    return reach, cycle.astype(np.float32)
+
+
+def hour_of(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Hour of the day in UTC, 0 to 23."""
+    hours: NDArray[np.int64] = times // 3_600 % 24
+    return hours
+
+
+def weekday_of(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Day of the week in UTC, Monday 0: the first of January 1970 was a Thursday."""
+    days: NDArray[np.int64] = (times // 86_400 + 3) % 7
+    return days
+
+
+def context_names(now: float, context: Mapping[str, str] | None) -> list[str]:
+    """The contexts that a request is asked in: its place, as far as known, and its time."""
+    moment = datetime.fromtimestamp(now, UTC)
+    named = [f"{kind}={value}" for kind, value in (context or {}).items()]
+    return [*named, f"hour={moment.hour}", f"weekday={moment.weekday()}"]
+
+
+def _contexts(
+    rows: NDArray[np.int32], weights: NDArray[np.float32], items: int, places: Mapping[str, Places]
+) -> Contexts:
+    """Sums up by (context, item), and keeps of each context the items with the most."""
+    position: dict[str, int] = {}
+    offsets, kept_rows, kept_weights, totals = [0], [], [], []
+    for kind, (codes, names) in places.items():
+        known = np.flatnonzero(codes >= 0)
+        pairs, where = np.unique(codes[known].astype(np.int64) * items + rows[known], return_inverse=True)
+        sums = np.bincount(where, weights=weights[known]).astype(np.float32)
+        starts = np.searchsorted(pairs, np.arange(len(names) + 1, dtype=np.int64) * items)
+        for code, name in enumerate(names):
+            part = slice(starts[code], starts[code + 1])
+            best = np.sort(np.argsort(-sums[part], kind="stable")[:LONGEST_CONTEXT])
+            position[f"{kind}={name}"] = len(position)
+            kept_rows.append((pairs[part][best] % items).astype(np.int32))
+            kept_weights.append(sums[part][best])
+            totals.append(float(sums[part].sum(dtype=np.float64)))
+            offsets.append(offsets[-1] + len(best))
+    return Contexts(
+        position,
+        np.asarray(offsets, np.int64),
+        np.concatenate([*kept_rows, np.empty(0, np.int32)]),
+        np.concatenate([*kept_weights, np.empty(0, np.float32)]),
+        np.asarray(totals, np.float64),
+    )

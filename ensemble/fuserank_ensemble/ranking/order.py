@@ -1,0 +1,198 @@
+"""From scores to one ordered list.
+
+Rules shift scores; pins take their places; the other places go by score, or by marginal relevance under `diversity`;
+last, slots may explore. Each step only sees what the ones before it left, and all but the last are determined by the
+candidates: so the propensities of exploring are exact.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.candidates.request import ResolvedRequest
+from fuserank_ensemble.catalog import filters
+from fuserank_ensemble.catalog.filters import Mask
+from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.contract.controls import MAX_SEED
+from fuserank_ensemble.ranking.diversity import mmr
+from fuserank_ensemble.ranking.exploration import Exploration, drawn
+from fuserank_ensemble.ranking.rules import NOT_FOUND, Pin, RuleOutcome, Rules
+
+
+class ExploreOutcome(msgspec.Struct):
+    """What exploring did, as `STATUS` tells it.
+
+    Attributes:
+        seed: With it the same candidates give the same list again.
+        slots: The places from 1 that could explore: neither pinned nor without items to choose from.
+        pool: How many items could have come in.
+        explored: How many did.
+    """
+
+    seed: int
+    slots: list[int]
+    pool: int
+    explored: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place of the list, and how it was filled.
+
+    Attributes:
+        position: Of the item among the candidates; `NOT_FOUND` for a pinned item that is none.
+        row: The item's row.
+        explored: It stands here because the place explored.
+        propensity: The probability that it stands here, given the candidates.
+        pin: The pin that put it here.
+    """
+
+    position: int
+    row: int
+    explored: bool = False
+    propensity: float = 1.0
+    pin: Pin | None = None
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One list, best first.
+
+    Attributes:
+        positions: Of the items among the candidates, `NOT_FOUND` for a pinned item that is none, int64 `[n]`.
+        rows: Item rows, int32 `[n]`.
+        scores: float32 `[n]`, with what the rules add; an item that is no candidate has the candidates' mean.
+        shifts: What the rules add to each candidate's score, float32 `[candidates]`; None without any steering.
+        steps: The same in standard deviations, float64 `[candidates]`.
+        places: How each place was filled; empty without any steering.
+        rules: What each rule did.
+        explore: What exploring did; None where nothing explores.
+    """
+
+    positions: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    shifts: NDArray[np.float32] | None = None
+    steps: NDArray[np.float64] | None = None
+    places: Sequence[Place] = ()
+    rules: Sequence[RuleOutcome] = ()
+    explore: ExploreOutcome | None = None
+
+
+def by_score(rows: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> Ranked:
+    """The k best by score alone. Stable: where the ranker sees no difference, the order of fusion stands."""
+    order = np.argsort(-scores, kind="stable")[:k]
+    return Ranked(order, rows[order], scores[order])
+
+
+def steered(
+    resolved: ResolvedRequest,
+    rows: NDArray[np.int32],
+    scores: NDArray[np.float32],
+    items: Items,
+    vectors: NDArray[np.float16],
+    events: NDArray[np.float32],
+) -> Ranked:
+    """The list that the request's rules, diversity and exploration make of the candidates.
+
+    Args:
+        resolved: The request.
+        rows: Candidates, best fused first, int32 `[candidates]`.
+        scores: float32 `[candidates]`.
+        items: The catalogue.
+        vectors: L2-normalised text vectors, fp16 `[texts, dim]`.
+        events: All users' events by item, float32 `[items]`.
+    """
+    mean = float(scores.mean()) if len(scores) else 0.0
+    rules = Rules(resolved.rules, rows, items)
+    shifts = rules.shifts(scores)
+    scores = scores + shifts
+    order = np.argsort(-scores, kind="stable")
+    pins = rules.pins(order, resolved.k, lambda asked: _allowed(resolved, items, asked))
+    free = order[~np.isin(order, [pin.position for pin in pins.values()])]
+    length = min(resolved.k - len(pins), len(free))
+    if resolved.diversity > 0:
+        free = _varied(
+            resolved.diversity, [pin.row for pin in pins.values()], free, length, rows, scores, items, vectors
+        )
+    open_places = [place for place in range(resolved.k) if place not in pins]
+    exploration = None
+    explore = resolved.explore
+    if explore is not None:
+        slots = [open_places.index(slot - 1) for slot in sorted(explore.slots or [resolved.k]) if slot - 1 not in pins]
+        seed = secrets.randbelow(MAX_SEED + 1) if explore.seed is None else explore.seed
+        exploration = drawn(free, length, scores, events[rows] < explore.max_events, slots, explore.rate, seed)
+        free = exploration.order
+    places = _merged(resolved.k, pins, free[:length], rows, exploration)
+    for place, each in enumerate(places):
+        if each.pin is not None:
+            rules.told(place, each.pin)
+    positions = np.asarray([each.position for each in places], np.int64)
+    found = positions != NOT_FOUND
+    told = np.full(len(places), mean, np.float32)
+    told[found] = scores[positions[found]]
+    listed = np.asarray([each.row for each in places], np.int32)
+    outcome = None
+    if exploration is not None:
+        outcome = ExploreOutcome(
+            seed,
+            [open_places[slot] + 1 for slot in exploration.slots],
+            exploration.pool,
+            int(exploration.explored.sum()),
+        )
+    return Ranked(positions, listed, told, shifts, rules.steps, places, rules.outcomes, outcome)
+
+
+def _varied(
+    diversity: float,
+    pinned: list[int],
+    free: NDArray[np.int64],
+    length: int,
+    rows: NDArray[np.int32],
+    scores: NDArray[np.float32],
+    items: Items,
+    vectors: NDArray[np.float16],
+) -> NDArray[np.int64]:
+    """The free candidates with those first that marginal relevance picks, beside what is pinned."""
+    every = np.concatenate([np.asarray(pinned, np.int32), rows[free]])
+    values = np.concatenate([np.zeros(len(pinned), np.float32), scores[free]])
+    texts = vectors[items.text[every]].astype(np.float32)
+    given = np.arange(len(pinned))
+    picks = mmr(values, texts, items.category[every], length, diversity, given) - len(pinned)
+    return np.concatenate([free[picks], np.delete(free, picks)])
+
+
+def _merged(
+    k: int,
+    pins: dict[int, Pin],
+    free: NDArray[np.int64],
+    rows: NDArray[np.int32],
+    exploration: Exploration | None,
+) -> list[Place]:
+    """Pins at their places, and between them the others; where these run out, later pins move up."""
+    following = iter(range(len(free)))
+    places: list[Place] = []
+    for place in range(k):
+        pin = pins.get(place)
+        if pin is not None:
+            places.append(Place(pin.position, pin.row, pin=pin))
+        elif (at := next(following, None)) is not None:
+            explored = exploration is not None and bool(exploration.explored[at])
+            propensity = 1.0 if exploration is None else float(exploration.propensities[at])
+            places.append(Place(int(free[at]), int(rows[free[at]]), explored, propensity))
+    return places
+
+
+def _allowed(resolved: ResolvedRequest, items: Items, rows: NDArray[np.int32]) -> Mask:
+    """Whether the request lets items be shown: its filter holds, and they are not what it excludes."""
+    columns = items.columns.take(rows)
+    allowed = filters.parse(resolved.filter or {}, items.columns.kinds)(columns)
+    if resolved.exclude_seen:
+        allowed = allowed & ~np.isin(rows, resolved.history.rows)
+    return allowed

@@ -1,0 +1,1 @@
+"""The retrieval channels, one file each."""

@@ -1,0 +1,252 @@
+"""Items whose words match the query: BM25 by tantivy over the catalogue's fields, in tiers."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from tantivy import Occur, Query
+
+from fuserank_ensemble.catalog.filters import Mask
+from fuserank_ensemble.retrieval.channel import ChannelQuery, RankedItems
+from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, items_schema, vocabulary_schema
+from fuserank_ensemble.retrieval.lexical.words import Word, characters, clean, content, han_runs, has_han, key, words
+
+# Tiers of the score. Within a tier BM25 adds less than WORDS_SCORE, so that tiers never mix.
+VALUE_SCORE = 60.0
+WORDS_SCORE = 30.0
+# The BM25 that adds half of WORDS_SCORE.
+_HALF_WAY = 15.0
+_PAIR_BOOST = 0.5
+# Two words that so many items hold say little by standing together, and finding where they do takes long.
+_COMMON = 10_000
+_HAN_BOOST = 0.3
+_HAN_PHRASE_BOOST = 1.0
+_CORRECTED_WEIGHT = 0.6
+_CORRECTIONS = 3
+_COMPLETIONS = 8
+_COMPLETED_WEIGHT = 0.4
+# Beyond this many words or characters a query is a text; its beginning says what is wanted.
+_QUERY_WORDS = 32
+_QUERY_CHARACTERS = 300
+# Up to this many allowed rows the engine is told them; beyond, it is asked for more hits than needed.
+_FEW_ALLOWED = 2_000
+# How deep to look for rows that tie with the last one, and in the last tier.
+_TIE_ROWS, _LOOSE_TIE_ROWS = 4_096, 1_024
+# Rows asked for beyond those wanted: most ties with the last one end within them, and asking again costs more.
+_SPARE = 128
+_LOOSE = 256  # items found until which those with only some of the words are taken
+# A word that more than this share of the items (and more than _COMMON) hold says nothing by itself.
+_COMMON_SHARE = 0.1
+_QUOTED = re.compile('["“”„«»]([^"“”„«»]+)["“”„«»]')
+
+
+class Lexical:
+    """Items by their words.
+
+    Scores: 60 where a whole value (a title, a brand, one level of a category) equals the query, 30 where an item has
+    all of its words, and below 30 for BM25.
+
+    One instance serves one thread.
+
+    Args:
+        index: The index.
+        items: Size of the catalogue.
+        place: Each item's position by popularity, int64 `[items]`, which orders equal scores; None for the row.
+
+    Raises:
+        ValueError: Where index and catalogue differ in size.
+    """
+
+    name = "lexical"
+
+    def __init__(self, index: LexicalIndex, items: int, place: NDArray[np.int64] | None = None) -> None:
+        if index.items != items:
+            raise ValueError(f"lexical index of {index.items} items, catalogue of {items}: export both together")
+        self._index = index
+        self._place = np.arange(items, dtype=np.int64) if place is None else place
+        self._schema = items_schema(len(index.boosts))
+        self._vocabulary_schema = vocabulary_schema()
+        # A table of rows, cleaned after each use: faster than sorting two lists to compare them.
+        self._listed = np.zeros(items, np.bool_)
+
+    def search(self, questions: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
+        """See `Channel`."""
+        return [self._search(question, depth) for question in questions]
+
+    def _search(self, question: ChannelQuery, depth: int) -> RankedItems:
+        text = clean(question.query)[:_QUERY_CHARACTERS]
+        found = words(text)[:_QUERY_WORDS]
+        allowed = 0 if question.allowed is None else int(np.count_nonzero(question.allowed))
+        if not found or depth < 1 or not self._index.items or (question.allowed is not None and not allowed):
+            return RankedItems.none()
+        rows, scores = np.empty(0, np.int64), np.empty(0, np.float64)
+        share = 1.0 if question.allowed is None else allowed / self._index.items
+        for base, query in self._tiers(text, found, share):
+            # Some of the words is little evidence: a long list of it would only cost time.
+            room = depth if base else min(depth, max(_LOOSE, len(rows)))
+            if len(rows) >= room:
+                break
+            # A tier also finds what the ones above it found. Leaving that out here lets tantivy skip blocks.
+            tie_rows = _TIE_ROWS if base else _LOOSE_TIE_ROWS
+            got, bm25 = self._collect(query, room + len(rows), question.allowed, allowed, tie_rows)
+            self._listed[rows] = True
+            new = ~self._listed[got]
+            self._listed[rows] = False
+            rows = np.concatenate([rows, got[new]])
+            scores = np.concatenate([scores, base + WORDS_SCORE * bm25[new] / (bm25[new] + _HALF_WAY)])
+        return RankedItems(rows[:depth].astype(np.int32), scores[:depth].astype(np.float32))
+
+    def _tiers(self, text: str, found: list[Word], share: float) -> Iterator[tuple[float, Query]]:
+        """Queries, best first, each with the least score of what it adds to the ones before.
+
+        Args:
+            text: The query.
+            found: Its words.
+            share: What share of the items is allowed.
+        """
+        known = list(dict.fromkeys(content(found)))
+        sure = [self._meanings(word, word is known[-1]) for word in known]
+        limits = self._phrases(text)
+        terms = self._terms(sure)
+        nearness = [*self._pairs(sure), *self._characters(text)]
+        whole = Query.const_score_query(self._term(key(text), "value"), 0.0)
+        yield VALUE_SCORE + WORDS_SCORE, _boolean([whole, *limits], [*terms, *nearness])
+        if len(sure) == 1 and not limits and not nearness:
+            yield WORDS_SCORE, _boolean([], terms)
+        else:
+            every = [Query.const_score_query(_boolean([], [self._term(t) for t in stems]), 0.0) for stems in sure]
+            yield WORDS_SCORE, _boolean([*every, *limits], [*terms, *nearness])
+        likely = [*sure[:-1], {**self._completions(known[-1].written), **sure[-1]}]
+        told = likely if limits else self._telling(likely, share)
+        terms = [*(terms if told == sure else self._terms(told)), *self._characters(text)]
+        yield 0.0, _boolean([_boolean([], terms), *limits] if limits else [], [] if limits else terms)
+
+    def _meanings(self, word: Word, last: bool) -> dict[str, float]:
+        """Stems that a word of the query stands for, with weights: itself or, where unknown, what it may be."""
+        if self._index.searcher.doc_freq("all", word.stem):
+            return {word.stem: 1.0}
+        return (self._completions(word.written) if last else {}) or self._corrections(word) or {word.stem: 1.0}
+
+    def _telling(self, meanings: list[dict[str, float]], share: float) -> list[dict[str, float]]:
+        """The words that tell items apart, if one of them alone finds enough among the allowed items; else all.
+
+        A word such as "ounce" is in half of a shop's items: it adds next to nothing to a score, and reading where it
+        occurs takes longer than all the rest.
+        """
+        common = max(_COMMON, _COMMON_SHARE * self._index.items)
+        counts = [max(self._index.searcher.doc_freq("all", stem) for stem in stems) for stems in meanings]
+        kept = [stems for stems, count in zip(meanings, counts, strict=True) if count <= common]
+        enough = any(share * count >= _LOOSE for count in counts if count <= common)
+        return kept if enough else meanings
+
+    def _completions(self, written: str) -> dict[str, float]:
+        if len(written) < 2 or not written[0].isalpha() or has_han(written):
+            return {}
+        query = Query.fuzzy_term_query(self._vocabulary_schema, "written", written, distance=0, prefix=True)
+        return self._vocabulary(query, _COMPLETIONS, _COMPLETED_WEIGHT)
+
+    def _corrections(self, word: Word) -> dict[str, float]:
+        if not word.written.isalpha() or has_han(word.written):
+            return {}
+        for distance, least in ((1, 4), (2, 8)):
+            if len(word.written) >= least:
+                # By the stem too: one wrong letter may keep the stemmer from what it would have cut off.
+                near = [
+                    Query.fuzzy_term_query(self._vocabulary_schema, field, text, distance)
+                    for field, text in zip(("written", "stem"), word, strict=True)
+                ]
+                found = self._vocabulary(_boolean([], near), _CORRECTIONS, _CORRECTED_WEIGHT / distance)
+                if found:
+                    return found
+        return {}
+
+    def _vocabulary(self, query: Query, limit: int, weight: float) -> dict[str, float]:
+        """Stems of the words found, the commonest first with the full weight."""
+        searcher = self._index.vocabulary
+        hits = searcher.search(query, limit, count=False, order_by_field="count").hits
+        stems: list[str] = [str(searcher.doc(address).get_first("stem")) for _, address in hits]
+        most = max((float(count) for count, _ in hits), default=1.0)
+        weights = [weight * math.log1p(float(count)) / math.log1p(most) for count, _ in hits]
+        return dict(reversed(list(zip(stems, weights, strict=True))))
+
+    def _terms(self, meanings: list[dict[str, float]]) -> list[Query]:
+        return [
+            Query.boost_query(self._term(stem, f"field{position}"), boost * weight)
+            for stems in meanings
+            for stem, weight in stems.items()
+            for position, boost in enumerate(self._index.boosts.values())
+        ]
+
+    def _pairs(self, meanings: list[dict[str, float]]) -> list[Query]:
+        """Neighbours in the query that are neighbours in the item."""
+        best = [max(stems, key=lambda stem: stems[stem]) for stems in meanings]
+        common = [self._index.searcher.doc_freq("all", stem) > _COMMON for stem in best]
+        return [
+            Query.boost_query(self._phrase("all", [best[at], best[at + 1]], slop=1), _PAIR_BOOST)
+            for at in range(len(best) - 1)
+            if not (common[at] and common[at + 1])
+        ]
+
+    def _characters(self, text: str) -> list[Query]:
+        """Finds items where the dictionary's words do not occur, or where their borders differ."""
+        found: list[Query] = []
+        for run in han_runs(text) if self._index.han else ():
+            found += [Query.boost_query(self._term(c, "han"), _HAN_BOOST) for c in dict.fromkeys(run)]
+            if len(run) > 1:
+                found.append(Query.boost_query(self._phrase("han", list(run)), _HAN_PHRASE_BOOST))
+        return found
+
+    def _phrase(self, field: str, terms: list[str], slop: int = 0) -> Query:
+        return Query.phrase_query(self._schema, field, [*terms], slop)
+
+    def _phrases(self, text: str) -> list[Query]:
+        """What every hit has to hold: the phrases in quotation marks."""
+        limits = []
+        for quoted in _QUOTED.findall(text):
+            # By character, as a word's segmentation depends on its neighbours.
+            spelt = characters(quoted)
+            if len(spelt) == 1:
+                limits.append(self._term(spelt[0], "spelt"))
+            elif spelt:
+                limits.append(self._phrase("spelt", spelt))
+        return [Query.const_score_query(limit, 0.0) for limit in limits]
+
+    def _term(self, stem: str, field: str = "all") -> Query:
+        return Query.term_query(self._schema, field, stem, "freq")
+
+    def _collect(
+        self, query: Query, depth: int, allowed: Mask | None, count: int, tie_rows: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The `depth` best allowed rows of a query, ties by popularity, with their BM25."""
+        items, searcher = self._index.items, self._index.searcher
+        limit = depth + _SPARE
+        if allowed is not None and count <= _FEW_ALLOWED:
+            inside = Query.term_set_query(self._schema, "row", [int(row) for row in np.flatnonzero(allowed)])
+            query = Query.boolean_query([(Occur.Must, query), (Occur.Must, Query.const_score_query(inside, 0.0))])
+            limit = max(count, 1)
+        elif allowed is not None:
+            limit = math.ceil(1.2 * limit * items / count)
+        while True:
+            limit = min(limit, items)
+            hits = searcher.search(query, limit, count=False).hits
+            rows = np.array(searcher.fast_field_values("row", [address for _, address in hits]), np.int64)
+            scores = np.array([score for score, _ in hits], np.float64)
+            last = scores[-1] if len(scores) else 0.0
+            complete = len(hits) < limit or limit == items
+            if allowed is not None:
+                kept = allowed[rows]
+                rows, scores = rows[kept], scores[kept]
+            straddles = len(rows) >= depth and scores[depth - 1] == last and limit < tie_rows
+            if complete or (len(rows) >= depth and not straddles):
+                break
+            limit = tie_rows if straddles else 4 * limit
+        order = np.lexsort((self._place[rows], -scores))[:depth]
+        return rows[order], scores[order]
+
+
+def _boolean(must: Sequence[Query], should: Sequence[Query]) -> Query:
+    return Query.boolean_query([*((Occur.Must, query) for query in must), *((Occur.Should, query) for query in should)])

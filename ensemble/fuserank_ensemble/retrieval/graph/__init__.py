@@ -1,0 +1,1 @@
+"""The knowledge graph of items, brands, categories and attributes."""

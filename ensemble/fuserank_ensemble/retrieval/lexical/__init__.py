@@ -1,0 +1,1 @@
+"""Words: tokenising, the tantivy indexes of items and of query completions."""

@@ -1,0 +1,162 @@
+"""What the lexical channel searches: a tantivy index of the items, and one of the words that they hold."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tantivy
+
+from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
+from fuserank_ensemble.retrieval.lexical.tantivy_files import finish, index_writer, open_searcher
+from fuserank_ensemble.retrieval.lexical.words import Word, characters, clean, han_runs, key, words
+
+_VALUE_CHARACTERS = 100
+_SETTINGS = "lexical.json"
+
+
+@dataclass(frozen=True)
+class LexicalIndex:
+    """An index of `items` documents, one an item row.
+
+    Attributes:
+        items: Documents.
+        boosts: Boost of each field.
+        han: Whether any text holds Chinese.
+        searcher: The documents.
+        vocabulary: The words as written, with their stems.
+    """
+
+    items: int
+    boosts: Mapping[str, float]
+    han: bool
+    searcher: tantivy.Searcher
+    vocabulary: tantivy.Searcher
+
+    @classmethod
+    def write(cls, folder: Path, records: Sequence[Mapping[str, Any]], fields: Mapping[str, float]) -> int:
+        """Writes the index.
+
+        Args:
+            folder: Where to; it must not exist or be empty.
+            records: The items in the order of their rows; values are strings, lists of strings, or missing.
+            fields: The fields to index, each with its boost.
+
+        Returns:
+            How many documents hold at least one word.
+
+        Raises:
+            ValueError: Without fields, or on a boost that is not above zero.
+        """
+        _check_boosts(fields)
+        (folder / "items").mkdir(parents=True)
+        (folder / "vocabulary").mkdir()
+        seen: Counter[Word] = Counter()
+        han, filled = False, 0
+        writer = index_writer(folder / "items", items_schema(len(fields)))
+        for row, record in enumerate(records):
+            values = [[_analysed(text) for text in _values(record.get(name))] for name in fields]
+            found = {word for field in values for value in field for word in value.words}
+            seen.update(found)
+            filled += bool(found)
+            han = han or any(value.runs for field in values for value in field)
+            writer.add_document(_document(row, values))
+        _analysed.cache_clear()
+        finish(writer, folder / "items")
+        writer = index_writer(folder / "vocabulary", vocabulary_schema())
+        for word, count in sorted(seen.items()):
+            document = tantivy.Document()
+            document.add_text("written", word.written)
+            document.add_text("stem", word.stem)
+            document.add_unsigned("count", count)
+            writer.add_document(document)
+        finish(writer, folder / "vocabulary")
+        settings = {"items": len(records), "fields": dict(fields), "han": han}
+        (folder / _SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), "utf-8")
+        return filled
+
+    @classmethod
+    def open(cls, folder: Path) -> LexicalIndex:
+        """Maps an index; the folder may be read-only and stays as it is."""
+        settings = json.loads((folder / _SETTINGS).read_text("utf-8"))
+        return cls(
+            settings["items"],
+            settings["fields"],
+            settings["han"],
+            open_searcher(folder / "items"),
+            open_searcher(folder / "vocabulary"),
+        )
+
+
+def items_schema(fields: int) -> tantivy.Schema:
+    """The fields of an item's document."""
+    builder = tantivy.SchemaBuilder().add_unsigned_field("row", indexed=True, fast=True)
+    for position in range(fields):
+        builder = builder.add_text_field(f"field{position}", tokenizer_name="whitespace", index_option="freq")
+    for name in ("all", "han", "spelt"):
+        builder = builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
+    return builder.add_text_field("value", tokenizer_name="raw", index_option="basic").build()
+
+
+def vocabulary_schema() -> tantivy.Schema:
+    """The fields of a word's document."""
+    builder = tantivy.SchemaBuilder().add_text_field("written", tokenizer_name="raw", index_option="basic")
+    builder = builder.add_text_field("stem", True, tokenizer_name="raw", index_option="basic")
+    return builder.add_unsigned_field("count", fast=True).build()
+
+
+class _Value(NamedTuple):
+    """One text of an item, analysed."""
+
+    words: tuple[Word, ...]
+    stems: str
+    spelt: str
+    runs: tuple[str, ...]
+    key: str
+
+
+# Brands, levels of categories and titles repeat.
+@lru_cache(maxsize=50_000)
+def _analysed(text: str) -> _Value:
+    found = tuple(words(text))
+    short = key(text) if len(text) <= _VALUE_CHARACTERS else ""
+    stems = " ".join(word.stem for word in found)
+    return _Value(found, stems, " ".join(characters(text)), tuple(" ".join(run) for run in han_runs(text)), short)
+
+
+def _document(row: int, values: list[list[_Value]]) -> tantivy.Document:
+    document = tantivy.Document()
+    document.add_unsigned("row", row)
+    for position, field in enumerate(values):
+        for value in field:
+            document.add_text(f"field{position}", value.stems)
+            document.add_text("all", value.stems)
+            document.add_text("spelt", value.spelt)
+            for run in value.runs:
+                document.add_text("han", run)
+            if value.key:
+                document.add_text("value", value.key)
+    return document
+
+
+def _values(value: Any) -> list[str]:
+    """A field's texts: every element of a list, every level of a category path."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return []
+    if isinstance(value, (list, tuple)):
+        return [text for element in value for text in _values(element)]
+    return [text for level in str(value).split(CATEGORY_SEPARATOR) if (text := clean(level))]
+
+
+def _check_boosts(fields: Mapping[str, float]) -> None:
+    if not fields:
+        raise ValueError("lexical fields: found none; name at least one field with its boost, as in title=3")
+    for name, boost in fields.items():
+        if not (math.isfinite(boost) and boost > 0):
+            raise ValueError(f"lexical fields: {name} has boost {boost}; allowed: a number above 0")

@@ -1,0 +1,193 @@
+"""Completes a query while it is typed: from titles and logged queries, the most popular first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tantivy
+from numpy.typing import NDArray
+from tantivy import Occur, Query
+
+from fuserank_ensemble.retrieval.lexical.tantivy_files import finish, index_writer, open_searcher
+from fuserank_ensemble.retrieval.lexical.words import characters, clean, has_han
+
+# A phrase longer than this is no query that anybody would want completed to.
+MAX_CHARACTERS = 100
+# Prefixes up to this long are terms of their own: what begins so is one posting list, however much it is.
+_START = 12
+_TOP = 100
+_PREFIX_WORDS = 12
+
+Completion = tuple[str, float]
+
+
+def phrases(titles: Sequence[str], popularity: NDArray[np.float32], queries: Mapping[str, int]) -> list[Completion]:
+    """Gathers what may be suggested.
+
+    Args:
+        titles: The items' titles `[items]`.
+        popularity: The items' popularity `[items]`; a title's is the sum over its items.
+        queries: How often each query was asked.
+
+    Returns:
+        Phrases with their popularity, the most popular first; equal ones are merged as in `Suggester.write`.
+
+    Raises:
+        ValueError: Where `titles` and `popularity` differ in length.
+    """
+    pairs = [(title, float(weight)) for title, weight in zip(titles, popularity, strict=True)]
+    return _merged([*pairs, *((query, float(count)) for query, count in queries.items())])
+
+
+class Suggester:
+    """Completions of a prefix; see `complete`."""
+
+    def __init__(self, searcher: tantivy.Searcher) -> None:
+        self._searcher = searcher
+        self._schema = _schema()
+        self._top = self._found(Query.all_query(), min(_TOP, searcher.num_docs), {})
+
+    @staticmethod
+    def write(folder: Path, phrases: Iterable[Completion]) -> int:
+        """Writes the phrases, equal ones merged and their popularity summed up; those without any word are left out.
+
+        Returns:
+            How many phrases were written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        merged = _merged(phrases)
+        writer = index_writer(folder, _schema())
+        for place, (text, weight) in enumerate(merged):
+            writer.add_document(_document(place, text, weight))
+        finish(writer, folder)
+        return len(merged)
+
+    @classmethod
+    def open(cls, folder: Path) -> Suggester:
+        """Maps the phrases; the folder may be read-only and stays as it is."""
+        return cls(open_searcher(folder))
+
+    def complete(self, prefix: str, count: int) -> list[Completion]:
+        """Phrases that a prefix may become, each with its popularity.
+
+        First those that begin with the prefix, then those that hold its words in any order (the last one as a
+        beginning), then, from four characters on, those within one wrong character of it, or two from eight.
+
+        Args:
+            prefix: What is typed so far; empty for the most popular phrases.
+            count: How many are wanted.
+        """
+        spelt = characters(prefix)[-_PREFIX_WORDS:]
+        if count < 1 or not self._searcher.num_docs:
+            return []
+        found: dict[str, float] = {}
+        if not spelt:
+            if count <= len(self._top):
+                return list(self._top.items())[:count]
+            return list(self._found(Query.all_query(), count, {}).items())
+        # A space after the last word says that it is whole.
+        ended = prefix[-1:].isspace()
+        for query in self._queries(spelt, ended):
+            found = self._found(query, count, found)
+            if len(found) >= count:
+                break
+        return list(found.items())[:count]
+
+    def _queries(self, spelt: list[str], ended: bool) -> Iterator[Query]:
+        yield self._beginning(" ".join(spelt) + " " * ended)
+        yield self._holding(spelt, ended)
+        yield self._nearly(spelt, ended)
+
+    def _beginning(self, start: str) -> Query:
+        query = Query.term_query(self._schema, "start", start[:_START], "basic")
+        if len(start) <= _START:
+            return query
+        return self._begins("key", start)
+
+    def _holding(self, spelt: list[str], ended: bool) -> Query:
+        *earlier, last = spelt
+        clauses = [self._word(word) for word in earlier]
+        if ended:
+            clauses.append(self._word(last))
+        elif len(last) <= _START:
+            clauses.append(Query.term_query(self._schema, "begun", last, "basic"))
+        else:
+            clauses.append(self._begins("word", last))
+        return _all(clauses)
+
+    def _nearly(self, spelt: list[str], ended: bool) -> Query:
+        last = len(spelt) - 1
+        return _all([self._near(word, position == last and not ended) for position, word in enumerate(spelt)])
+
+    def _near(self, word: str, begun: bool) -> Query:
+        distance = (len(word) >= 4) + (len(word) >= 8)
+        if not distance or has_han(word) or not word.isalpha():
+            return self._holding([word], ended=not begun)
+        return Query.fuzzy_term_query(self._schema, "word", word, distance, prefix=begun)
+
+    def _begins(self, field: str, start: str) -> Query:
+        return Query.fuzzy_term_query(self._schema, field, start, distance=0, prefix=True)
+
+    def _word(self, word: str) -> Query:
+        return Query.term_query(self._schema, "word", word, "basic")
+
+    def _found(self, query: Query, count: int, before: Mapping[str, float]) -> dict[str, float]:
+        """The phrases before, followed by the most popular of those that a query finds."""
+        found = dict(before)
+        limit = max(count + len(before), 1)
+        hits = self._searcher.search(query, limit, count=False, order_by_field="place", order=tantivy.Order.Asc).hits
+        for _, address in hits:
+            document = self._searcher.doc(address)
+            found.setdefault(str(document.get_first("text")), float(document.get_first("popularity") or 0.0))
+        return found
+
+
+def _merged(phrases: Iterable[Completion]) -> list[Completion]:
+    weights: defaultdict[str, float] = defaultdict(float)
+    written: dict[str, tuple[float, str]] = {}
+    for text, weight in phrases:
+        shown = clean(text)
+        key = _key(shown)
+        if not key or len(shown) > MAX_CHARACTERS:
+            continue
+        # A log or a popularity may be broken; one broken number must not decide the order of all.
+        weights[key] += weight if np.isfinite(weight) and weight > 0 else 0.0
+        written[key] = min(written.get(key, (-weight, shown)), (-weight, shown))
+    return sorted(((written[k][1], weight) for k, weight in weights.items()), key=lambda p: (-p[1], p[0]))
+
+
+def _key(text: str) -> str:
+    return " ".join(characters(text))
+
+
+def _document(place: int, text: str, weight: float) -> tantivy.Document:
+    spelt = characters(text)
+    key = " ".join(spelt)
+    document = tantivy.Document()
+    document.add_unsigned("place", place)
+    document.add_text("text", text)
+    document.add_float("popularity", weight)
+    document.add_text("key", key)
+    for end in range(1, min(len(key), _START) + 1):
+        document.add_text("start", key[:end])
+    for word in dict.fromkeys(spelt):
+        document.add_text("word", word)
+    for start in {word[:end] for word in spelt for end in range(1, min(len(word), _START) + 1)}:
+        document.add_text("begun", start)
+    return document
+
+
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder().add_unsigned_field("place", fast=True)
+    builder = builder.add_text_field("text", stored=True, tokenizer_name="raw", index_option="basic")
+    builder = builder.add_float_field("popularity", stored=True)
+    for name in ("key", "start", "word", "begun"):
+        builder = builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    return builder.build()
+
+
+def _all(queries: Sequence[Query]) -> Query:
+    return Query.boolean_query([(Occur.Must, query) for query in queries])

@@ -1,0 +1,130 @@
+"""How text becomes words to search by: documents and queries go through the same functions."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import tantivy
+
+from fuserank_ensemble.catalog.text import normalise
+
+# Beyond this a text says nothing that its beginning did not; it bounds the time that one item can cost.
+MAX_CHARACTERS = 10_000
+# Digits part from letters, so that `500ml`, `500 ml` and `A-1234`, `A1234` are the same words.
+_WORD = r"\p{N}+|[\p{L}\p{M}]+|\p{So}"
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufe0e\ufe0f\ufeff]")
+_APOSTROPHE = re.compile(r"(?<=[^\W\d_])['’](?=[^\W\d_])")
+_JIEBA_LOCK = threading.Lock()
+
+
+class Word(NamedTuple):
+    """One word: as written (lower case, without accents), and its stem, which the index holds."""
+
+    written: str
+    stem: str
+
+
+def clean(text: str) -> str:
+    """Normalises, drops what cannot be seen or encoded and apostrophes within words, and cuts at `MAX_CHARACTERS`."""
+    encodable = text[: 2 * MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+    return _APOSTROPHE.sub("", _INVISIBLE.sub("", normalise(encodable)))[:MAX_CHARACTERS]
+
+
+def has_han(text: str) -> bool:
+    """Whether a text holds a Chinese character."""
+    return _HAN.search(text) is not None
+
+
+def han_runs(text: str) -> list[str]:
+    """The runs of Chinese characters in a text, simplified."""
+    return _HAN.findall(simplified(text))
+
+
+def simplified(text: str) -> str:
+    """A text with traditional Chinese characters replaced by simplified ones; both scripts write the same words.
+
+    Which one a character becomes may hang on its neighbours: 乾 is 干 in 乾燥, and stays in 乾隆.
+    """
+    return str(_to_simplified().convert(text)) if has_han(text) else text
+
+
+def words(text: str) -> list[Word]:
+    """A text's words in order; Chinese is simplified, then segmented by jieba, longer words beside those in them."""
+    text = _segmented(simplified(clean(text)))
+    return [Word(*pair) for pair in zip(_analyzer(stem=False).analyze(text), _analyzer().analyze(text), strict=True)]
+
+
+def characters(text: str) -> list[str]:
+    """A text's words as written, where every Chinese character, simplified, counts as one: no segmenting needed."""
+    written: list[str] = _analyzer(stem=False).analyze(_spaced(simplified(clean(text))))
+    return written
+
+
+def key(text: str) -> str:
+    """What is equal for texts that differ only in punctuation, spaces, accents, case, inflection and Chinese script."""
+    return " ".join(_analyzer().analyze(_spaced(simplified(clean(text)))))
+
+
+def content(found: list[Word]) -> list[Word]:
+    """The words without English stop words; all of them where there are no others."""
+    kept = set(_analyzer(stem=False, stop=True).analyze(" ".join(w.written for w in found)))
+    return [w for w in found if w.written in kept] or found
+
+
+def _spaced(text: str) -> str:
+    return _HAN.sub(lambda run: " " + " ".join(run.group()) + " ", text)
+
+
+def _segmented(text: str) -> str:
+    return _HAN.sub(lambda run: " " + " ".join(_cut(run.group())) + " ", text)
+
+
+def _cut(run: str) -> Iterator[str]:
+    # Without its hidden Markov model an unknown word falls into characters, alike at both ends; with it, a word's
+    # borders would hang on its neighbours.
+    cut: Iterator[str] = _jieba().cut_for_search(run, HMM=False)
+    return cut
+
+
+def _jieba() -> Any:
+    with _JIEBA_LOCK:
+        return _loaded_jieba()
+
+
+@lru_cache(maxsize=1)
+def _loaded_jieba() -> Any:
+    # Imported where the first Chinese text comes by: loading the dictionary takes a second and 150 MB.
+    import jieba  # noqa: PLC0415
+
+    jieba.setLogLevel(logging.WARNING)
+    tokenizer = jieba.Tokenizer()
+    # What `initialize` would do, less its cache: that is read from a shared temporary folder, where any user of the
+    # machine may have put it.
+    tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
+    tokenizer.initialized = True
+    return tokenizer
+
+
+@lru_cache(maxsize=1)
+def _to_simplified() -> Any:
+    # As jieba: only who has Chinese pays for it, here 20 ms.
+    import opencc  # noqa: PLC0415
+
+    return opencc.OpenCC("t2s")
+
+
+@lru_cache(maxsize=4)
+def _analyzer(stem: bool = True, stop: bool = False) -> tantivy.TextAnalyzer:
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORD)).filter(tantivy.Filter.lowercase())
+    builder = builder.filter(tantivy.Filter.ascii_fold())
+    if stop:
+        builder = builder.filter(tantivy.Filter.stopword("english"))
+    if stem:
+        builder = builder.filter(tantivy.Filter.stemmer("english"))
+    return builder.build()

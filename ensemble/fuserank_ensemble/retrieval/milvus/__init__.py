@@ -1,0 +1,1 @@
+"""Dense retrieval on a Milvus cluster, with filters in its language."""

@@ -1,0 +1,131 @@
+"""TensorRT engines fit one kind of GPU and one TensorRT: which are here, and whether a bundle's engines are theirs."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fuserank_ensemble.bundle import Bundle, BundleError
+from fuserank_ensemble.spec import Target
+
+LIBRARIES = ("libnvinfer.so.11", "libnvinfer.so.10")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What an engine is tied to.
+
+    Attributes:
+        compute_capability: Of the GPU, such as `9.0`; empty where there is none.
+        tensorrt: Version of TensorRT, such as `10.13.2`; empty where there is none.
+    """
+
+    compute_capability: str
+    tensorrt: str
+
+    @classmethod
+    def here(cls) -> Machine:
+        """Asks the driver and the library, without loading CUDA."""
+        return cls(_compute_capability(), _tensorrt())
+
+
+@dataclass(frozen=True)
+class EngineKey:
+    """What one engine was built for and from.
+
+    Attributes:
+        compute_capability: See `Machine`.
+        tensorrt: See `Machine`.
+        onnx_sha256: Of the ONNX file.
+        profiles_sha256: Of the optimisation profiles.
+    """
+
+    compute_capability: str
+    tensorrt: str
+    onnx_sha256: str
+    profiles_sha256: str
+
+    def to_dict(self) -> dict[str, str]:
+        """As JSON values."""
+        return asdict(self)
+
+    @property
+    def folder(self) -> str:
+        """Name of a folder that only this key has."""
+        return (
+            f"sm{self.compute_capability.replace('.', '')}-trt{self.tensorrt}-{self.onnx_sha256[:12]}-"
+            f"{self.profiles_sha256[:8]}"
+        )
+
+
+def check_engines(bundle: Bundle, target: Target, machine: Machine | None = None) -> None:
+    """Checks that a bundle's TensorRT engines fit this machine. Whether they are whole, `Bundle.open` has checked.
+
+    Args:
+        bundle: The bundle.
+        target: What is to be served; only `tensorrt` has engines.
+        machine: This machine; None asks it.
+
+    Raises:
+        BundleError: Naming the engine, what it was built for, what is here, and the remedy.
+    """
+    keys = bundle.manifest.get("engines", {}).get("tensorrt", {}).get("keys", {}) if target == "tensorrt" else {}
+    if not keys:
+        return
+    here = machine or Machine.here()
+    for stage, key in keys.items():
+        for what, built, found in (
+            ("GPU of compute capability", key["compute_capability"], here.compute_capability),
+            ("TensorRT", key["tensorrt"], here.tensorrt),
+        ):
+            if built != found:
+                raise BundleError(
+                    f"{bundle.repository / stage / '1' / 'model.plan'}: was built for {what} {built}, found "
+                    f"{found or 'none'}; build it here with `fuserank export engines --target tensorrt`, or serve "
+                    "with --target cuda"
+                )
+
+
+def _compute_capability() -> str:
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    lines = done.stdout.split()
+    return lines[0] if done.returncode == 0 and lines else ""
+
+
+def _tensorrt() -> str:
+    for name in LIBRARIES:
+        try:
+            version = int(ctypes.CDLL(name).getInferLibVersion())
+        except (OSError, AttributeError):
+            continue
+        return f"{version // 10_000}.{version // 100 % 100}.{version % 100}"
+    return ""
+
+
+def main(arguments: list[str]) -> str | None:
+    """Checks a bundle's engines where they are to run, before Triton starts: see `main`.
+
+    Args:
+        arguments: The bundle's folder.
+
+    Returns:
+        Why the bundle must not be served with `--model-config-name=tensorrt`, for `sys.exit`; nothing where it may.
+    """
+    if len(arguments) != 1:
+        return f"usage: python3 -m fuserank_ensemble.serving.engines BUNDLE; found {len(arguments)} arguments"
+    try:
+        check_engines(Bundle.open(Path(arguments[0]), verify=("model_repository/",)), "tensorrt")
+    except BundleError as error:
+        return f"error: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

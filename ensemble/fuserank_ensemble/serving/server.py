@@ -1,0 +1,339 @@
+"""The embedded server: a real tritonserver from PyPI (nvidia-pytriton) on a bundle, on this machine."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import signal
+import socket
+import sys
+import sysconfig
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Self
+
+import psutil
+import typer
+
+from fuserank_ensemble.bundle import Bundle, BundleError
+from fuserank_ensemble.serving.engines import check_engines
+from fuserank_ensemble.spec import GPU_TARGETS, Target
+
+GLIBC = (2, 35)
+EXIT_TIMEOUT_SECONDS = 30
+START_TIMEOUT_SECONDS = 120.0
+_BACKENDS = Path(__file__).parent / "backends"
+
+
+class ServerError(RuntimeError):
+    """The server cannot start or has stopped; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where a server listens."""
+
+    host: str = "127.0.0.1"
+    http: int = 8000
+    grpc: int = 8001
+    metrics: int = 8002
+
+
+class Server:
+    """Runs tritonserver on a bundle, as a context manager or with `start` and `stop`.
+
+    Args:
+        bundle: The bundle's folder.
+        endpoints: Where to listen.
+        target: Which configurations to use, see `GraphSpec`.
+        verbose: Print Triton's log as it comes.
+
+    Raises:
+        ServerError: Where something that the server needs is missing on this machine.
+        BundleError: Where the bundle's parts do not belong together.
+    """
+
+    def __init__(
+        self,
+        bundle: Path,
+        endpoints: Endpoints | None = None,
+        target: Target = "embedded",
+        verbose: bool = False,
+    ) -> None:
+        check_prerequisites()
+        from pytriton.server.triton_server import TritonServer  # noqa: PLC0415  checked for above
+
+        self.endpoints = endpoints or Endpoints()
+        self.bundle = Bundle.open(bundle.resolve())
+        check_engines(self.bundle, target)
+        for port in (self.endpoints.http, self.endpoints.grpc, self.endpoints.metrics):
+            _check_free(self.endpoints.host, port)
+        self._backends = tempfile.TemporaryDirectory(prefix="fuserank-backends-")
+        compose_backends(Path(self._backends.name))
+        self._models = {stage.name for stage in self.bundle.spec.models(target)} | {"search"}
+        # Links to the target's models alone: Triton would load all that it finds. And Triton starts its stubs through a
+        # command line split at spaces: it gets a path that has none.
+        repository = Path(self._backends.name) / "model_repository"
+        repository.mkdir()
+        for name in self._models:
+            (repository / name).symlink_to(self.bundle.repository / name, target_is_directory=True)
+        from pytriton.utils import distribution  # noqa: PLC0415
+
+        # pytriton splits the command at spaces, which the environment's folder may hold.
+        binary = Path(self._backends.name) / "tritonserver"
+        binary.symlink_to(distribution.get_root_module_path() / "tritonserver" / "bin" / "tritonserver")
+        config = _arguments(repository, Path(self._backends.name), self.endpoints, target)
+        _prepare_environment()
+        self._triton = TritonServer(path=binary, libs_path=distribution.get_libs_path(), config=config, verbose=verbose)
+
+    def start(self, timeout: float = START_TIMEOUT_SECONDS) -> Self:
+        """Starts the server and waits until all models are ready.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Raises:
+            ServerError: With the log's last errors, where it does not become ready.
+        """
+        self._triton.start()
+        deadline = time.monotonic() + timeout
+        while not self.is_ready():
+            if not self._triton.is_alive():
+                raise ServerError(f"the server stopped while starting:\n{self._last_errors()}")
+            if "terminate called" in self.logs():
+                self.stop()
+                raise ServerError(f"a stage's process crashed while starting:\n{self._last_errors()}")
+            if time.monotonic() > deadline:
+                self.stop()
+                raise ServerError(f"the server was not ready after {timeout:.0f} s:\n{self._last_errors()}")
+            time.sleep(0.05)
+        self._stages = self._stage_processes()
+        return self
+
+    def is_ready(self) -> bool:
+        """Whether all models are loaded. They stay so when a stage's process dies: see `dead_stages`."""
+        companions = (model.name for model in self.bundle.spec.companions())
+        return all(self._answers(f"models/{name}/ready") for name in ("search", *companions))
+
+    def _answers(self, path: str) -> bool:
+        url = f"http://{self.endpoints.host}:{self.endpoints.http}/v2/{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=2) as reply:
+                return bool(reply.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return bool(self._triton.is_alive())
+
+    def dead_stages(self) -> list[str]:
+        """Stages whose process has died. Triton 2.51 goes on without them, calls itself ready, and fails requests."""
+        alive = self._stage_processes()
+        return sorted(name for pid, name in self._stages.items() if pid not in alive)
+
+    def _stage_processes(self) -> dict[int, str]:
+        """The stubs of this server, by process id; a stub's command line names its instance and our backends."""
+        found = {}
+        for process in psutil.Process().children(recursive=True):
+            try:
+                line = process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
+            except psutil.NoSuchProcess:
+                continue
+            # Triton names an instance <stage>_<group>_<number>.
+            names = [word.rsplit("_", 2)[0] for word in line if word.rsplit("_", 2)[0] in self._models]
+            if names and any(self._backends.name in word for word in line):
+                found[process.pid] = names[0]
+        return found
+
+    def logs(self) -> str:
+        """What the server has logged."""
+        return str(self._triton.logs())
+
+    def stop(self) -> None:
+        """Stops the server, letting requests in flight end."""
+        self._triton.stop()
+        self._backends.cleanup()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _last_errors(self, count: int = 12) -> str:
+        lines = [line for line in self.logs().splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith(("E", "F")) or "Error" in line or "error:" in line]
+        return "\n".join((errors or lines)[-count:])
+
+
+def check_prerequisites() -> None:
+    """Looks for what the embedded server needs, so that a missing part is named before anything starts.
+
+    Raises:
+        ServerError: Naming what is missing and how to get it.
+    """
+    if sys.version_info[:2] not in ((3, 11), (3, 12)):
+        raise ServerError(f"Python: found {platform.python_version()}; allowed: 3.11 or 3.12")
+    libc, version = platform.libc_ver()
+    if libc != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < GLIBC:
+        raise ServerError(
+            f"C library: found {libc or 'none'} {version}; allowed: glibc 2.35 or newer "
+            "(Ubuntu 22.04, Debian 12 or later); elsewhere run the production image, see k8s/README.md"
+        )
+    try:
+        import pytriton  # noqa: F401, PLC0415
+    except ImportError:
+        raise ServerError("nvidia-pytriton: not installed; run: pip install 'fuserank[embedded]'") from None
+    if libpython_folder() is None:
+        name = f"libpython{sys.version_info.major}.{sys.version_info.minor}"
+        raise ServerError(
+            f"{name}.so.1.0: not found, and this Python was built without it; Triton's Python backend links it. "
+            f"Install it (Debian, Ubuntu: apt-get install {name}) or use a Python built with --enable-shared"
+        )
+
+
+def libpython_folder() -> Path | None:
+    """Where the interpreter's shared library lies; an empty path where the system's loader finds one by itself."""
+    name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
+    if sysconfig.get_config_var("Py_ENABLE_SHARED"):
+        folder = Path(sysconfig.get_config_var("LIBDIR") or "")
+        if (folder / name).is_file():
+            return folder
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return None
+    return Path()
+
+
+def compose_backends(folder: Path) -> None:
+    """Lays out a backend directory: Triton's Python backend with this Python's stub, and our onnxruntime."""
+    from pytriton.utils import distribution  # noqa: PLC0415  an extra
+
+    source = distribution.get_root_module_path() / "tritonserver" / "backends" / "python"
+    target = folder / "python"
+    shutil.copytree(source, target, symlinks=True)
+    stub = distribution.get_stub_path(f"{sys.version_info.major}.{sys.version_info.minor}")
+    shutil.copy2(stub, target / "triton_python_backend_stub")
+    shutil.copytree(_BACKENDS / "onnxruntime", folder / "onnxruntime", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def _arguments(repository: Path, backends: Path, endpoints: Endpoints, target: str) -> object:
+    from pytriton.server.triton_server_config import TritonServerConfig  # noqa: PLC0415  an extra
+
+    class Config(TritonServerConfig):  # type: ignore[misc]  # untyped
+        # Newer than the list that pytriton checks against.
+        server_arg_keys = [*TritonServerConfig.server_arg_keys, "model-config-name"]  # noqa: RUF012
+
+        def to_args_list(self) -> list[str]:
+            # Not by way of one string that is split at spaces: a folder's name may hold some.
+            return [f"--{name}={value}" for name, value in self._server_args.items()]
+
+    config = Config()
+    values = {
+        "model-repository": repository,
+        "backend-directory": backends,
+        "model-config-name": target,
+        # The configurations are complete: nothing to guess, and no extra stub started to guess it.
+        "strict-model-config": True,
+        # No loading over the network: that would be running code for whoever reaches the port.
+        "model-control-mode": "none",
+        "exit-timeout-secs": EXIT_TIMEOUT_SECONDS,
+        "http-address": endpoints.host,
+        "http-port": endpoints.http,
+        "grpc-address": endpoints.host,
+        "grpc-port": endpoints.grpc,
+        "metrics-address": endpoints.host,
+        "metrics-port": endpoints.metrics,
+        "allow-gpu-metrics": target in GPU_TARGETS,
+    }
+    for name, value in values.items():
+        config[name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return config
+
+
+def _prepare_environment() -> None:
+    """What the server's process inherits."""
+    # The stub takes the interpreter's own library, so that stub and standard library are of one build.
+    folders = [str(folder) for folder in (libpython_folder(),) if folder and folder.is_absolute()]
+    if folders and folders[0] not in os.environ.get("LD_LIBRARY_PATH", ""):
+        os.environ["LD_LIBRARY_PATH"] = ":".join([*folders, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])])
+    # A request's few texts are not worth a thread pool; the engines want the cores.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _check_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServerError(f"port {port} on {host}: {error.strerror}; choose another port") from None
+        except OverflowError:
+            raise ServerError(f"port {port} on {host}: found {port}; allowed: 0 to 65535") from None
+
+
+def serve(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    http_port: Annotated[int, typer.Option(help="KServe v2 over HTTP; health.")] = 8000,
+    grpc_port: Annotated[int, typer.Option(help="KServe v2 over gRPC.")] = 8001,
+    metrics_port: Annotated[int, typer.Option(help="Prometheus metrics.")] = 8002,
+    target: Annotated[Target, typer.Option(help="Which configurations to use.")] = "embedded",
+    verbose: Annotated[bool, typer.Option(help="Show Triton's log.")] = False,
+) -> None:
+    """Serve a bundle with a real Triton on this machine, until Ctrl-C.
+
+    Example: fuserank serve build/my-shop --http-port 8000 --grpc-port 8001 --metrics-port 8002
+    """
+    started = time.monotonic()
+    stopping: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        stopping.append(number)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, stop)
+    try:
+        server = Server(bundle, Endpoints(host, http_port, grpc_port, metrics_port), target, verbose)
+    except (ServerError, BundleError) as error:
+        _fail(error)
+    try:
+        server.start()
+        typer.echo(
+            f"bundle {server.bundle.id} ready after {time.monotonic() - started:.1f} s: "
+            f"gRPC {host}:{grpc_port}, HTTP {host}:{http_port}, metrics {host}:{metrics_port}/metrics"
+        )
+        _wait(server, lambda: bool(stopping))
+    except ServerError as error:
+        _fail(error)
+    finally:
+        server.stop()
+
+
+def _wait(server: Server, stopping: Callable[[], bool]) -> None:
+    while not stopping():
+        if not server.is_alive():
+            raise ServerError("the server has stopped by itself; run again with --verbose to see its log")
+        if dead := server.dead_stages():
+            raise ServerError(
+                f"the process of stage {', '.join(dead)} has died, and requests fail; start the server again"
+            )
+        time.sleep(0.5)
+
+
+def _fail(error: Exception) -> None:
+    typer.echo(f"error: {error}", err=True)
+    raise typer.Exit(1)

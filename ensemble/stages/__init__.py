@@ -1,1 +1,0 @@
-"""The stages of the graph as plain classes; Triton meets them only in `ensemble.triton`."""

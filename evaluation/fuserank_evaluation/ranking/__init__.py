@@ -1,0 +1,1 @@
+"""How well candidates are ranked, against every baseline."""

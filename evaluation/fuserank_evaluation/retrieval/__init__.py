@@ -1,0 +1,1 @@
+"""What share of the right items retrieval hands to the ranker."""

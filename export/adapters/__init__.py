@@ -1,1 +1,0 @@
-"""Turns known data sets into the input formats of `export.sources`."""

@@ -1,0 +1,1 @@
+"""Turns known data sets into the input formats of `fuserank_export.sources`."""

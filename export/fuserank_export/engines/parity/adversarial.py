@@ -1,0 +1,87 @@
+"""Inputs at the ends of what the stages can hand on: where half precision overflows if it does anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.candidates.features import POSITION
+from fuserank_ensemble.spec import GraphSpec, Stage
+from fuserank_export.engines.buckets import Bucket, buckets
+
+Feed = dict[str, NDArray[Any]]
+HUGE = 1e30
+_GATES = [POSITION["has_query"], POSITION["has_history"]]  # 0 or 1, whatever else the features hold
+OLDEST, MOST = (
+    np.log1p(36_500.0),
+    np.log1p(1e6),
+)  # a century in days, a million events: see `fuserank_ensemble.interactions.sequence.moments`
+
+
+def adversarial(spec: GraphSpec, stage: Stage, vocabulary: int, seed: int) -> dict[str, Feed]:
+    """Inputs by what is odd about them.
+
+    Args:
+        spec: The graph.
+        stage: Its encoder or its ranker.
+        vocabulary: How many token ids there are.
+        seed: Of what is drawn.
+    """
+    draw = np.random.default_rng(seed)
+    each = buckets(spec, stage)
+    return _tokens(spec, each, vocabulary, draw) if stage.name == "encoder" else _candidates(spec, stage, each, draw)
+
+
+def _tokens(spec: GraphSpec, each: list[Bucket], vocabulary: int, draw: np.random.Generator) -> dict[str, Feed]:
+    shortest, longest = (bucket.shapes["INPUT_IDS"][0] for bucket in (each[0], each[-1]))
+
+    def feed(ids: NDArray[np.int64], seen: int) -> Feed:
+        mask = np.zeros_like(ids)
+        mask[:, :seen] = 1
+        return {"INPUT_IDS": ids, "ATTENTION_MASK": mask}
+
+    return {
+        "all padding": feed(np.full((1, shortest), spec.pad_token_id, np.int64), 0),
+        "all padding, longest": feed(np.full((1, longest), spec.pad_token_id, np.int64), 0),
+        "very long": feed(draw.integers(0, vocabulary, (1, longest)), longest),
+        "one token over and over": feed(np.full((1, longest), vocabulary - 1, np.int64), longest),
+        "one token alone": feed(draw.integers(0, vocabulary, (1, shortest)), 1),
+    }
+
+
+def _candidates(spec: GraphSpec, stage: Stage, each: list[Bucket], draw: np.random.Generator) -> dict[str, Feed]:
+    shapes = each[0].shapes
+
+    def feed(features: float | None, events: bool, long: bool = False) -> Feed:
+        out: Feed = {}
+        for tensor in stage.inputs:
+            shape = (1, *(each[-1] if long else each[0]).shapes[tensor.name])
+            out[tensor.name] = np.zeros(shape, np.int64 if tensor.dtype == "INT64" else np.float32)
+        vectors = draw.normal(size=out["VECTORS"].shape).astype(np.float32)
+        out["VECTORS"] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+        out["FEATURES"][...] = draw.normal(size=out["FEATURES"].shape) if features is None else features
+        out["FEATURES"][..., _GATES] = 1.0
+        if events:
+            out["EVENTS"][0, :, 0] = 1.0
+            out["MOMENTS"][0] = OLDEST, MOST, 1.0
+        if stage.reads_pairs:
+            out["PAIR_IDS"][...] = spec.pair_pad_token_id + (1 if long else 0)
+            out["PAIR_OF"][0] = np.arange(spec.text_candidates) if long else -1
+            out["READ_BEFORE"][...] = np.nan
+        return out
+
+    odd = {
+        "huge features": feed(HUGE, True),
+        "huge negative features": feed(-HUGE, True),
+        "infinite features": feed(np.inf, False),
+        "no features": feed(np.nan, False),
+        "oldest events": feed(None, True),
+    }
+    if stage.reads_pairs:
+        odd["longest pairs"] = feed(None, True, long=True)
+    mixed = feed(None, True)
+    mixed["FEATURES"][0, : shapes["FEATURES"][0] // 2] = -HUGE
+    mixed["FEATURES"][..., _GATES] = 1.0
+    return {**odd, "huge and ordinary features": mixed}

@@ -1,0 +1,34 @@
+"""The encoder as torch itself runs it: the reference that nothing has been exported from yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_export.encoder import EncoderError, SentenceEncoder, load_encoder
+
+
+class TorchEncoder:
+    """Runs a sentence encoder; called as an ONNX Runtime session is."""
+
+    def __init__(self, model: SentenceEncoder) -> None:
+        self._model = model
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """The embedding, whatever it is called."""
+        with torch.inference_mode():
+            inputs = (torch.from_numpy(feeds[name]) for name in ("INPUT_IDS", "ATTENTION_MASK"))
+            return [self._model(*inputs).numpy() for _ in outputs]
+
+
+def open_torch_encoder(bundle: Bundle) -> TorchEncoder | None:
+    """Opens the encoder that a bundle was exported from; None where its weights are no longer there."""
+    inputs = bundle.manifest["inputs"]
+    try:
+        return TorchEncoder(load_encoder(str(inputs["encoder"]), inputs.get("pooling", "auto")).model)
+    except EncoderError:
+        return None

@@ -1,0 +1,148 @@
+"""What is wrong with an ONNX file before anything is built from it or served."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx.checker import ValidationError
+from onnx.shape_inference import InferenceError
+
+from fuserank_ensemble.spec import Stage
+from fuserank_export.engines.tensorrt import operators
+
+# The first has LayerNormalization as one operator, which half precision keeps in FP32; the last ends TensorRT's list.
+OLDEST_OPSET, NEWEST_OPSET = 17, operators.NEWEST_OPSET
+_TYPES: Mapping[int, str] = {
+    onnx.TensorProto.FLOAT: "FP32",
+    onnx.TensorProto.FLOAT16: "FP16",
+    onnx.TensorProto.INT32: "INT32",
+    onnx.TensorProto.INT64: "INT64",
+    onnx.TensorProto.INT8: "INT8",
+    onnx.TensorProto.UINT8: "UINT8",
+    onnx.TensorProto.BOOL: "BOOL",
+    onnx.TensorProto.DOUBLE: "FP32",  # TensorRT narrows it, its list says
+}
+_DTYPES = {"FP32": onnx.TensorProto.FLOAT, "INT64": onnx.TensorProto.INT64, "INT32": onnx.TensorProto.INT32}
+
+
+class EngineError(RuntimeError):
+    """An engine that must not be built or served; the message names the file, what is wrong, and the remedy."""
+
+
+def checked(path: Path, stage: Stage) -> onnx.ModelProto:
+    """Reads an ONNX file and checks it.
+
+    Args:
+        path: The file.
+        stage: What it is the engine of: its inputs and outputs must be the spec's.
+
+    Raises:
+        EngineError: Where it is cut or no ONNX, is of another opset, does not fit together, holds weights that are no
+            numbers, or has other inputs or outputs than the stage.
+    """
+    try:
+        model = onnx.load(str(path))
+        onnx.checker.check_model(model, full_check=True)
+    except (DecodeError, OSError, ValidationError, InferenceError) as error:
+        reason = str(error).strip().splitlines()
+        raise EngineError(
+            f"{path}: is no sound ONNX file ({reason[0] if reason else type(error).__name__}); "
+            "restore the file or export the bundle again"
+        ) from None
+    opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise EngineError(
+            f"{path}: opset is {opset}; allowed: {OLDEST_OPSET} to {NEWEST_OPSET}. "
+            "Export the bundle again with this version of fuserank"
+        )
+    _check_weights(path, model)
+    _check_interface(path, model, stage)
+    return model
+
+
+def _check_weights(path: Path, model: onnx.ModelProto) -> None:
+    for tensor in model.graph.initializer:
+        if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
+            values = onnx.numpy_helper.to_array(tensor)
+            if not np.isfinite(values).all():
+                raise EngineError(
+                    f"{path}: weight {tensor.name} holds NaN or infinity; restore the weights of the encoder or the "
+                    "text tower and export the bundle again"
+                )
+
+
+def _check_interface(path: Path, model: onnx.ModelProto, stage: Stage) -> None:
+    for kind, declared, found in (
+        ("inputs", stage.inputs, model.graph.input),
+        ("outputs", stage.outputs, model.graph.output),
+    ):
+        wanted = {tensor.name: (_DTYPES[tensor.dtype], len(tensor.dims) + 1) for tensor in declared}
+        held = {each.name: _signature(each) for each in found}
+        if held != wanted:
+            raise EngineError(
+                f"{path}: its {kind} are {_shown(held)}; the spec's {stage.name} has {_shown(wanted)}; "
+                "export the bundle again"
+            )
+
+
+def _signature(value: Any) -> tuple[int, int]:
+    tensor = value.type.tensor_type
+    return tensor.elem_type, len(tensor.shape.dim)
+
+
+def _shown(signature: Mapping[str, tuple[int, int]]) -> str:
+    return ", ".join(f"{name} {_TYPES.get(kind, kind)} of {rank} axes" for name, (kind, rank) in signature.items())
+
+
+def check_tensorrt(path: Path) -> dict[str, int]:
+    """Checks that a strongly typed TensorRT network can be made of an ONNX file, by TensorRT's own list of operators.
+
+    A strongly typed network takes every tensor's type from the graph: each must be inferable, and one its operator has.
+
+    Returns:
+        How many nodes there are of each operator.
+
+    Raises:
+        EngineError: Naming the operators or types that TensorRT does not take.
+    """
+    model = onnx.load(str(path))
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    except InferenceError as error:
+        raise EngineError(
+            f"{path}: its types do not fit together ({str(error).strip().splitlines()[0]}); a strongly typed network "
+            "needs a Cast where they differ"
+        ) from None
+    graph = inferred.graph
+    types = {v.name: v.type.tensor_type.elem_type for v in [*graph.value_info, *graph.input, *graph.output]}
+    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    problems: Counter[str] = Counter()
+    for node in graph.node:
+        allowed = operators.TYPES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        if allowed is None:
+            problems[f"operator {node.domain or 'onnx'}.{node.op_type}"] += 1
+            continue
+        for name in node.output:
+            found = _TYPES.get(types.get(name, 0), "unknown")
+            if name and found not in allowed and found not in _free(node.op_type):
+                problems[f"{node.op_type} that gives {found}"] += 1
+    if problems:
+        told = ", ".join(f"{what} ({count} nodes)" for what, count in problems.items())
+        raise EngineError(
+            f"{path}: TensorRT's list of operators lacks {told}; serve this engine with --target cuda, "
+            "or export a model without them"
+        )
+    return dict(Counter(node.op_type for node in graph.node))
+
+
+def _free(operator: str) -> tuple[str, ...]:
+    """Types of outputs that the list does not speak of, since it is one of inputs."""
+    if operator in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "IsNaN", "IsInf", "Not"):
+        return ("BOOL",)
+    return ("INT64",) if operator in ("Shape", "Size", "ArgMax", "ArgMin", "NonZero") else ()

@@ -1,0 +1,63 @@
+"""TensorRT's optimisation profiles: one a bucket, since a wide dynamic range is slow (TensorRT#1166)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fuserank_ensemble.spec import GraphSpec, Stage
+from fuserank_export.engines.buckets import buckets
+from fuserank_export.model_config import typical_batch
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The shapes that one profile takes: only the batch varies within it.
+
+    Attributes:
+        bucket: Name of its bucket.
+        least: Shape of each input with one request.
+        typical: The shapes that kernels are chosen for.
+        most: The shapes of a full batch.
+    """
+
+    bucket: str
+    least: Shapes
+    typical: Shapes
+    most: Shapes
+
+    def takes(self, feed: Mapping[str, NDArray[Any]]) -> bool:
+        """Whether inputs lie within the profile."""
+        return all(
+            len(value.shape) == len(self.most[name])
+            and all(
+                low <= n <= high for low, n, high in zip(self.least[name], value.shape, self.most[name], strict=True)
+            )
+            for name, value in feed.items()
+        )
+
+
+def profiles(spec: GraphSpec, stage: Stage) -> list[Profile]:
+    """The profiles of an engine, in the order of its buckets, by which `config.pbtxt` numbers them."""
+    return [
+        Profile(
+            bucket.name,
+            *(
+                {name: (batch, *dims) for name, dims in bucket.shapes.items()}
+                for batch in (1, typical_batch(spec), spec.max_batch)
+            ),
+        )
+        for bucket in buckets(spec, stage)
+    ]
+
+
+def digest(each: Sequence[Profile]) -> str:
+    """Hex digest of profiles: an engine built with others is another engine."""
+    return hashlib.sha256(json.dumps([asdict(profile) for profile in each], sort_keys=True).encode()).hexdigest()

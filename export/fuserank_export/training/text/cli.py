@@ -1,0 +1,194 @@
+"""Train the text models: `fuserank export train text-tower …` and `… train encoder …`."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fuserank_ensemble.catalog.text import TemplateError
+from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.progress import Progress
+from fuserank_export.sources.cells import CellError, epoch_seconds
+from fuserank_export.sources.report import InputError
+
+if TYPE_CHECKING:
+    from fuserank_export.training.text.candidates import TextData
+    from fuserank_export.training.text.fitting import Advanced, Fit
+    from fuserank_export.training.text.report import TextTrainingReport
+
+app = typer.Typer()
+
+Catalog = Annotated[Path, typer.Option(help="Catalogue: Parquet, CSV or JSONL with item_id and title.")]
+Encoder = Annotated[str, typer.Option(help="Hugging Face id or folder of the encoder to begin with.")]
+Out = Annotated[Path, typer.Option(help="Folder to write; must not exist.")]
+Log = Annotated[Path | None, typer.Option(help="Log; what was taken under a query is right for it.")]
+Queries = Annotated[Path | None, typer.Option(help="Judged queries: query_id<TAB>query.")]
+Judgements = Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")]
+Before = Annotated[str | None, typer.Option(help="Read the log up to this moment only: ISO 8601 or epoch seconds.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training pairs.")]
+BatchSize = Annotated[int, typer.Option(min=2, help="Pairs a step, over all processes.")]
+LearningRate = Annotated[float, typer.Option(min=0, help="Peak of the learning rate.")]
+MaxQueries = Annotated[int, typer.Option(min=1, help="How many queries to train on at most: what the training costs.")]
+TextTemplate = Annotated[str, typer.Option(help="Layout of an item's text, as for `export bundle`.")]
+QueryTemplate = Annotated[str, typer.Option(help="Wraps a query, such as 'query: {query}' for E5.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from an interrupted run's last checkpoint.")]
+BadRows = Annotated[float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the training.")]
+
+
+@app.command(
+    "text-tower",
+    epilog="Example: fuserank export train text-tower --catalog items.csv --queries queries.tsv "
+    "--judgements judgements.tsv --encoder sentence-transformers/all-MiniLM-L6-v2 --out build/text-tower",
+)
+def text_tower(
+    catalog: Catalog,
+    encoder: Encoder,
+    out: Out,
+    interactions: Log = None,
+    queries: Queries = None,
+    judgements: Judgements = None,
+    before: Before = None,
+    layers: Annotated[
+        int | None, typer.Option(min=0, help="The encoder's first layers to keep; 0 trains no tower; all by default.")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="A trained text tower: learn its logits, from its own first --layers.")
+    ] = None,
+    max_length: Annotated[int, typer.Option(min=8, help="Tokens that a (query, item text) pair is cut at.")] = 96,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training pairs; 1, or as many as make 300 steps.")
+    ] = None,
+    batch_size: BatchSize = 48,
+    learning_rate: LearningRate = 1e-4,
+    max_queries: MaxQueries = 20_000,
+    text_template: TextTemplate = GraphSpec.text_template,
+    query_template: QueryTemplate = GraphSpec.query_template,
+    seed: Seed = 13,
+    resume: Resume = False,
+    max_bad_rows: BadRows = 0.05,
+) -> None:
+    """Train the ranker's text tower: a cross-encoder that reads query and item text together."""
+    if layers == 0:
+        Console(stderr=True).print("--layers 0: no text tower; nothing to train", highlight=False)
+        return
+
+    def train(settings: Fit, data: TextData, advanced: Advanced) -> TextTrainingReport:
+        from fuserank_export.training.text.cross_encoder import train_text_tower  # noqa: PLC0415
+
+        return train_text_tower(settings, data, advanced)
+
+    _run(
+        train,
+        {"catalog": catalog, "interactions": interactions, "queries": queries, "judgements": judgements,
+         "text_template": text_template, "query_template": query_template, "max_queries": max_queries,
+         "max_bad_rows": max_bad_rows},
+        {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
+         "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume, "teacher": teacher},
+        before,
+    )  # fmt: skip
+
+
+@app.command(
+    epilog="Example: fuserank export train encoder --catalog items.csv --interactions events.parquet "
+    "--encoder sentence-transformers/all-MiniLM-L6-v2 --out build/encoder"
+)
+def encoder(
+    catalog: Catalog,
+    encoder: Encoder,
+    out: Out,
+    interactions: Log = None,
+    queries: Queries = None,
+    judgements: Judgements = None,
+    before: Before = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="The encoder's first layers to keep; all by default.")
+    ] = None,
+    max_length: Annotated[int, typer.Option(min=8, help="Tokens that a text is cut at.")] = 128,
+    epochs: Epochs = 1,
+    batch_size: BatchSize = 64,
+    learning_rate: LearningRate = 3e-5,
+    max_queries: MaxQueries = 20_000,
+    text_template: TextTemplate = GraphSpec.text_template,
+    query_template: QueryTemplate = GraphSpec.query_template,
+    seed: Seed = 13,
+    resume: Resume = False,
+    max_bad_rows: BadRows = 0.05,
+) -> None:
+    """Fine-tune the encoder on (query, right item) pairs; give its folder to `export bundle` as --encoder."""
+
+    def train(settings: Fit, data: TextData, advanced: Advanced) -> TextTrainingReport:
+        from fuserank_export.training.text.bi_encoder import train_encoder  # noqa: PLC0415
+
+        return train_encoder(settings, data, query_template, advanced)
+
+    _run(
+        train,
+        {"catalog": catalog, "interactions": interactions, "queries": queries, "judgements": judgements,
+         "text_template": text_template, "query_template": query_template, "max_queries": max_queries,
+         "max_bad_rows": max_bad_rows},
+        {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
+         "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume},
+        before,
+    )  # fmt: skip
+
+
+def _run(
+    train: Callable[[Fit, TextData, Advanced], TextTrainingReport],
+    inputs: dict[str, Any],
+    settings: dict[str, Any],
+    before: str | None,
+) -> None:
+    """Reads, trains, and says what came of it; mistakes end in one clear line."""
+    try:
+        # torch and transformers take seconds to import: --help and mistakes are answered without them.
+        end = _moment(before)
+        from fuserank_export.encoder import EncoderError  # noqa: PLC0415
+        from fuserank_export.training.text.candidates import Inputs, text_data  # noqa: PLC0415
+        from fuserank_export.training.text.fitting import Fit, check_place, quieten  # noqa: PLC0415
+        from fuserank_export.training.text.report import CURVE  # noqa: PLC0415
+
+        quieten()
+        # Several processes do the same; one tells.
+        console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
+        fit, files, progress = Fit(**settings), Inputs(**inputs, end=end), Progress(console)
+        check_place(fit)
+        try:
+            data = text_data(files, fit.encoder, fit.checkpoints, fit.seed, progress)
+        except EncoderError as error:
+            raise InputError(str(error)) from None
+        with progress.steps() as advanced:
+            report = train(fit, data, lambda done, total: advanced("training", done, total))
+    except (InputError, TemplateError) as error:
+        Console(stderr=True).print(f"error: {error}", style="bold red", markup=False, highlight=False)
+        sys.exit(2)
+    ndcg = ", ".join(f"{name} {value:.4f}" for name, value in report.ndcg_at_10.items())
+    console.print(
+        f"{fit.out}: {report.pairs:,} pairs in {report.seconds:,.0f} s ({report.pairs_per_second:,.0f}/s, "
+        f"{report.precision}, {report.processes} processes), {report.steps} steps, kept step {report.best_step}\n"
+        f"nDCG@10 on held-out queries: {ndcg}; curves: {fit.out / CURVE}",
+        markup=False,
+        highlight=False,
+    )
+
+
+def _moment(value: str | None) -> float:
+    """Epoch seconds, or infinity for none."""
+    if value is None:
+        return math.inf
+    try:
+        found = epoch_seconds(value)
+    except CellError as error:
+        raise InputError(f"--before: found {value!r}; allowed: ISO 8601 or epoch seconds ({error})") from None
+    return math.inf if found is None else float(found)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,100 @@
+"""Real requests that Triton runs through every stage before it calls the stage ready: engines in each of their buckets.
+
+The files lie in `<stage>/warmup/`, where `model_warmup` in `config.pbtxt` looks for them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.utils import serialize_byte_tensor
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.catalog.tokens import Tokens
+from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.serving.triton import Tensors, strings
+from fuserank_ensemble.spec import WARMUPS
+from fuserank_export.engines.buckets import Bucket, buckets, warmup_file
+
+_CANDIDATE_TENSORS = ("CANDIDATES", "FEATURES", "HEADS", "CONTRIBUTIONS")
+
+
+def write_warmup(bundle: Bundle, query: str, user: str) -> None:
+    """Answers a search, a recommendation and a search with a user in this process, and keeps each stage's inputs.
+
+    An engine's buckets get a real request's tensors in the bucket's sizes.
+
+    Args:
+        bundle: A bundle with all but its warm-up files.
+        query: A query that the catalogue can answer.
+        user: A user of the log, or anyone where there is none.
+    """
+    graph = LocalGraph(bundle)
+    python = {stage.name for stage in bundle.spec.stages() if stage.kind == "python"}
+    of_engines: dict[str, Tensors] = {}
+    for kind in WARMUPS:
+        asked = (query if kind != "user" else "", user if kind != "query" else "", {"explain": True})
+        for name, inputs in graph.steps([asked]):
+            if name in python:
+                _write(bundle, name, kind, inputs)
+                if name == "preprocess":
+                    _write(bundle, bundle.spec.whole().name, kind, inputs)  # what it gets is what the graph gets
+            else:
+                of_engines[name] = inputs  # in the end those of a search with a user
+    for stage in bundle.spec.stages():
+        for bucket in buckets(bundle.spec, stage) if stage.kind == "engine" else ():
+            long = _tokens(bundle, query, bucket) if stage.name == "encoder" else of_engines[stage.name]
+            _write_bucket(bundle, stage.name, bucket, long)
+    # The first letter, as everyone types it who looks for this.
+    for stage in bundle.spec.companions():
+        for kind in stage.warmups:
+            _write(bundle, stage.name, kind, {"PREFIX": strings([[query[:1].encode()]]), "OPTIONS": strings([[b"{}"]])})
+
+
+def _write(bundle: Bundle, stage: str, kind: str, inputs: Tensors) -> None:
+    folder = bundle.repository / stage / "warmup"
+    folder.mkdir(exist_ok=True)
+    for name, array in inputs.items():
+        # A small shop has fewer candidates than the configuration's shape: pad as the stages themselves do.
+        missing = bundle.spec.candidates - array.shape[1] if name in _CANDIDATE_TENSORS else 0
+        padding = [(0, 0), (0, missing), *[(0, 0)] * (array.ndim - 2)]
+        filled = np.pad(array, padding, constant_values=-1 if name == "CANDIDATES" else 0) if missing else array
+        (folder / f"{kind}.{name}").write_bytes(_raw(filled))
+
+
+def _tokens(bundle: Bundle, query: str, bucket: Bucket) -> Tensors:
+    """A query as long as the bucket."""
+    length = bucket.shapes["INPUT_IDS"][0]
+    tokens = Tokens(bundle.tokenizer, (length,), bundle.spec.pad_token_id)
+    ids, mask = tokens.padded(tokens.encode([" ".join([query] * length)]))
+    return {"INPUT_IDS": ids, "ATTENTION_MASK": mask}
+
+
+def _write_bucket(bundle: Bundle, stage: str, bucket: Bucket, inputs: Tensors) -> None:
+    folder = bundle.repository / stage / "warmup"
+    folder.mkdir(exist_ok=True)
+    for name, row in bucket_feed(inputs, bucket).items():
+        (folder / warmup_file(name, bucket.shapes[name])).write_bytes(_raw(row))
+
+
+def bucket_feed(inputs: Tensors, bucket: Bucket) -> Tensors:
+    """One request's inputs in a bucket's sizes: what is too short is repeated, what is too long cut.
+
+    Args:
+        inputs: An engine's inputs, `[rows, …]`; the first row is taken.
+        bucket: The bucket.
+    """
+    out = {}
+    for name, dims in bucket.shapes.items():
+        row = inputs[name][0]
+        for axis, size in enumerate(dims):
+            row = np.take(row, np.arange(size) % row.shape[axis], axis)
+        out[name] = row
+    return out
+
+
+def _raw(array: NDArray[Any]) -> bytes:
+    """A tensor of one row as Triton reads it: BYTES with their lengths, everything else as it lies in memory."""
+    return bytes(serialize_byte_tensor(array).item()) if array.dtype == np.object_ else array.tobytes()

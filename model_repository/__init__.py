@@ -1,1 +1,0 @@
-"""The graph as Triton sees it: one folder a stage."""

@@ -1,0 +1,115 @@
+"""Values that cannot work are refused when the chart is rendered, in words that name the value and the remedy."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.charts import Manifest, merged, refusal
+
+GPU = {"profile": "cuda", "gpu": {"count": 1}}
+TENSORRT = {
+    "profile": "tensorrt",
+    "gpu": {"count": 1, "product": "NVIDIA-L4"},
+    "engines": {"build": True, "claimName": "engines"},
+}
+# What a schema can see: the message names the place and what is allowed there.
+SHAPE: list[tuple[Manifest, list[str]]] = [
+    ({"profile": "gpu"}, ["profile", "cpu", "cuda", "tensorrt"]),
+    ({"replicas": "two"}, ["replicas", "string", "integer"]),
+    ({"replicas": 0}, ["replicas", "minimum", "1"]),
+    ({"replica": 2}, ["replica", "not allowed"]),
+    ({"bundle": {"pvc": {"claim": "b"}}}, ["bundle", "pvc", "claim", "not allowed"]),
+    ({"bundle": {"source": "s3"}}, ["bundle", "source", "objectStorage"]),
+    ({"gpu": {"count": 1, "resource": "amd.com/gpu"}}, ["gpu", "resource", "amd.com/gpu"]),
+    ({"resources": {"triton": {"limits": {"memory": "lots"}}}}, ["resources", "memory", "lots"]),
+    ({"autoscaling": {"kind": "vpa"}}, ["autoscaling", "kind", "keda"]),
+    ({"autoscaling": {"models": ["search"]}}, ["autoscaling", "models", "encoder"]),
+    ({"tracing": {"endpoint": "otel:4317"}}, ["tracing", "endpoint", "otel:4317"]),
+    ({"engines": {"precision": "int8"}}, ["engines", "precision", "fp16"]),
+    ({"image": {"digest": "latest"}}, ["image", "digest", "latest"]),
+    ({"monitoring": {"latencySeconds": 0.3}}, ["monitoring", "latencySeconds", "0.25"]),
+    ({"networkPolicy": {"clients": "all"}}, ["networkPolicy", "clients", "string", "array"]),
+]
+# What only the chart can see: settings that are each right and cannot work together.
+TOGETHER: list[tuple[Manifest, str]] = [
+    ({"profile": "cuda"}, "profile: cuda runs on a GPU and gpu.count is 0; set gpu.count to 1, or profile to cpu"),
+    ({"profile": "tensorrt"}, "profile: tensorrt runs on a GPU and gpu.count is 0; set gpu.count to 1"),
+    ({"gpu": {"count": 2}}, "gpu.count: 2 GPUs would lie idle under profile cpu; set profile to cuda or tensorrt"),
+    (
+        {"autoscaling": {"kind": "hpa", "minReplicas": 9}},
+        "autoscaling.minReplicas: 9 is more than autoscaling.maxReplicas, 8; raise the one or lower the other",
+    ),
+    (
+        {"autoscaling": {"kind": "keda", "maxReplicas": 3}},
+        "autoscaling.keda.fallbackReplicas: 4 is more than autoscaling.maxReplicas, 3; lower it",
+    ),
+    ({"bundle": {"pvc": {"claimName": ""}}}, "bundle.pvc.claimName: empty; name a PersistentVolumeClaim"),
+    (
+        {"replicas": 2, "bundle": {"pvc": {"accessMode": "ReadWriteOnce"}}},
+        "bundle.pvc.accessMode: ReadWriteOnce cannot be shared by 2 replicas; use a claim that is ReadOnlyMany",
+    ),
+    (
+        {"autoscaling": {"kind": "hpa"}, "bundle": {"pvc": {"accessMode": "ReadWriteOncePod"}}},
+        "bundle.pvc.accessMode: ReadWriteOncePod cannot be shared by 8 replicas",
+    ),
+    ({"bundle": {"source": "image"}}, "bundle.image.reference: empty; name an OCI image that holds a bundle"),
+    ({"bundle": {"source": "objectStorage"}}, "bundle.objectStorage.remote: empty; name the bucket as rclone does"),
+    (
+        {"engines": {"build": True}},
+        "engines.build: true, and profile cpu runs no TensorRT engines; set profile to tensorrt",
+    ),
+    (merged(TENSORRT, {"engines": {"claimName": ""}}), "engines.claimName: empty, and engines.build is true; name a"),
+    (merged(TENSORRT, {"gpu": {"product": ""}}), "gpu.product: empty, and engines.build is true; engines fit one"),
+    (
+        merged(TENSORRT, {"replicas": 3, "engines": {"accessMode": "ReadWriteOnce"}}),
+        "engines.accessMode: ReadWriteOnce cannot be filled and shared by 3 replicas; use a claim that is",
+    ),
+    ({"tls": {"enabled": True}}, "tls.secretName: empty, and tls.enabled is true; name a Secret"),
+    ({"tls": {"mutual": True}}, "tls.mutual: true, and tls.enabled is false; set tls.enabled to true"),
+    (
+        {"tls": {"enabled": True, "mutual": True, "secretName": "cert"}},
+        "tls.clientSecretName: empty, and tls.mutual is true; name a Secret with the certificate that helm test shows",
+    ),
+    ({"tls": {"certManager": {"enabled": True}}}, "tls.certManager.enabled: true, and tls.enabled is false"),
+    (
+        {"tls": {"enabled": True, "secretName": "cert", "certManager": {"enabled": True}}},
+        "tls.certManager.issuerName: empty; name an Issuer or ClusterIssuer",
+    ),
+    ({"route": {"kind": "ingress"}}, "route.host: empty, and route.kind is ingress; name the host"),
+    (
+        {"route": {"kind": "ingress", "host": "a.example"}},
+        "route.ingress.tlsSecretName: empty; ingress-nginx speaks gRPC only over TLS",
+    ),
+    ({"route": {"kind": "grpcroute", "host": "a.example"}}, "route.grpcroute.gateway: empty; name the Gateway"),
+    (
+        {
+            "route": {"kind": "grpcroute", "host": "a.example", "grpcroute": {"gateway": "edge"}},
+            "tls": {"enabled": True, "secretName": "cert"},
+        },
+        "route.kind: a grpcroute speaks plain text to the pods and tls.enabled is true; set tls.enabled to false",
+    ),
+    ({"drain": {"maxSeconds": 5}}, "drain.maxSeconds: 5 is less than drain.minSeconds and drain.quietSeconds"),
+    ({"milvus": {"secretName": "token"}}, "milvus.uri: empty, and milvus.secretName names a token for it"),
+]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), SHAPE, ids=[words[0] + "=" + str(i) for i, (_, words) in enumerate(SHAPE)]
+)
+def test_a_value_of_the_wrong_shape_is_refused(values: Manifest, words: list[str]):
+    message = refusal(values)
+    print(message)
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(("values", "sentence"), TOGETHER, ids=[sentence.partition(":")[0] for _, sentence in TOGETHER])
+def test_values_that_cannot_work_together_are_refused(values: Manifest, sentence: str):
+    assert sentence in refusal(values)
+
+
+def test_what_cannot_be_shared_is_fine_for_one_replica():
+    with pytest.raises(AssertionError, match="was rendered"):
+        refusal({"replicas": 1, "bundle": {"pvc": {"accessMode": "ReadWriteOnce"}}})
+    with pytest.raises(AssertionError, match="was rendered"):
+        refusal(GPU)

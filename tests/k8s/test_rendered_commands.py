@@ -1,0 +1,142 @@
+"""What the chart would run is run: Triton's arguments, the probes, the drain, and `helm test`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import tritonclient.grpc as grpc_client
+from tritonclient.utils import InferenceServerException
+
+from fuserank import Client
+from support.callers import load
+from support.charts import RELEASE, merged, only, pod, triton, values_of
+from support.replica import ADMIN_KEY, Replica, free_endpoints, started
+
+QUICK = {"drain": {"minSeconds": 2, "quietSeconds": 1, "maxSeconds": 20, "exitSeconds": 10}}
+TLS = {"tls": {"enabled": True, "mutual": True, "secretName": "cert", "clientSecretName": "client"}}
+
+
+def run_helm_test(url: str, words: list[str]) -> subprocess.CompletedProcess[str]:
+    """The command of the test's pod, with the script of its ConfigMap, against a server here."""
+    assert words[:2] == ["python3", "/test/search.py"]
+    script = only("ConfigMap", name=f"{RELEASE}-test")["data"]["search.py"]
+    command = [sys.executable, "-c", script, url, *words[3:]]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+
+def test_the_rendered_arguments_start_a_server_that_answers(replica: Replica):
+    with Client(replica.url) as client:
+        assert len(client.search("tea", k=3)) == 3
+
+
+@pytest.mark.parametrize("name", ["startupProbe", "readinessProbe"])
+def test_an_http_probe_is_answered(replica: Replica, name: str):
+    assert replica.get(replica.container[name]) == 200
+
+
+def test_the_liveness_probe_succeeds_in_time(replica: Replica):
+    probe = replica.container["livenessProbe"]
+    started = time.monotonic()
+    done = replica.execute(probe["exec"]["command"])
+    print(f"liveness probe: {time.monotonic() - started:.2f} s")
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - started < probe["timeoutSeconds"]
+
+
+def test_the_bundle_is_verified_before(tiny_bundle: Path, replica: Replica):
+    (verify,) = pod()["initContainers"]
+    done = replica.execute([str(tiny_bundle) if word == "/bundle" else word for word in verify["command"]])
+    assert done.returncode == 0, done.stderr
+    assert "files as exported" in done.stdout
+
+
+def test_helm_test_passes(replica: Replica):
+    done = run_helm_test(replica.url, only("Pod", name=f"{RELEASE}-test")["spec"]["containers"][0]["command"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("bundle ")
+
+
+def test_helm_test_fails_where_nobody_answers():
+    endpoints = free_endpoints()
+    done = run_helm_test(f"127.0.0.1:{endpoints.grpc}", ["python3", "/test/search.py", "url"])
+    assert done.returncode == 1
+    assert f"no answer from 127.0.0.1:{endpoints.grpc}" in done.stderr
+
+
+def test_admin_apis_are_closed_without_the_header(replica: Replica):
+    with grpc_client.InferenceServerClient(replica.url) as client:
+        for call in (client.get_model_repository_index, client.get_inference_statistics, client.get_log_settings):
+            with pytest.raises(InferenceServerException, match=r"restricted|expecting header"):
+                call()
+        known = {"triton-grpc-protocol-fuserank-admin": ADMIN_KEY}
+        assert client.get_model_repository_index(headers=known).models
+        # Health is no secret.
+        assert client.is_model_ready("search")
+
+
+def test_a_flag_that_triton_does_not_know_is_found(tiny_bundle: Path, tmp_path: Path):
+    container = merged(triton(), {"args": [*triton()["args"], "--no-such-flag=1"]})
+    with (
+        pytest.raises(AssertionError, match="no-such-flag"),
+        started(container, tiny_bundle, free_endpoints(), tmp_path),
+    ):
+        pass
+
+
+def test_the_fleets_arguments_start_a_server_with_mutual_tls(tiny_bundle: Path, certificates: Path, tmp_path: Path):
+    """Everything that the fleet's values add, but for the GPU."""
+    values = merged(values_of("fleet"), {"profile": "cpu", "gpu": {"count": 0}, "tls": {"certManager": {}}})
+    container = triton(values)
+    words = only("Pod", values, name=f"{RELEASE}-test")["spec"]["containers"][0]["command"]
+    here = [word.replace("/tls", str(certificates)) for word in words]
+    with started(container, tiny_bundle, free_endpoints(), tmp_path, tls=certificates) as replica:
+        # The probe speaks HTTP, whatever gRPC speaks.
+        assert replica.execute(container["livenessProbe"]["exec"]["command"]).returncode == 0
+        done = run_helm_test(replica.url, here)
+        assert done.returncode == 0, done.stderr
+        without = [word for word in here if word != "--mutual"]
+        assert run_helm_test(replica.url, without).returncode == 1
+
+
+def test_the_hook_waits_for_the_load_and_nothing_fails(tiny_bundle: Path, tmp_path: Path):
+    """As when a pod ends: the hook starts, callers go elsewhere some seconds later, then comes SIGTERM."""
+    container = triton(QUICK)
+    with started(container, tiny_bundle, free_endpoints(), tmp_path) as replica:
+        hook = replica.command(container["lifecycle"]["preStop"]["exec"]["command"])
+        with load(replica.url) as found:
+            time.sleep(1)
+            begun = time.monotonic()
+            with subprocess.Popen(hook, env=replica.environment, cwd="/", stderr=subprocess.PIPE) as draining:
+                time.sleep(4)
+                assert draining.poll() is None, "the hook ended while requests came"
+                found.stop()
+                gone = time.monotonic()
+                assert draining.wait(10) == 0, draining.stderr and draining.stderr.read()
+        waited = time.monotonic() - gone
+        assert replica.stop() == 0
+    print(
+        f"{found.answered} answered; hook {gone + waited - begun:.1f} s, of which {waited:.1f} s after the last request"
+    )
+    assert found.failures == []
+    assert found.answered > 20
+    assert waited < 5
+
+
+def test_a_dead_stage_fails_the_liveness_probe_and_no_other(tiny_bundle: Path, tmp_path: Path):
+    container = triton()
+    with started(container, tiny_bundle, free_endpoints(), tmp_path) as replica:
+        probe = container["livenessProbe"]["exec"]["command"]
+        assert replica.execute(probe).returncode == 0
+        stubs = psutil.Process(replica.process.pid).children(recursive=True)
+        next(stub for stub in stubs if "finalize_0_0" in stub.cmdline()).kill()
+        time.sleep(0.5)
+        done = replica.execute(probe)
+        assert done.returncode == 1
+        assert "status 500" in done.stderr
+        assert replica.get(container["readinessProbe"]) == 200
+        replica.kill()

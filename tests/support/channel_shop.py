@@ -1,0 +1,222 @@
+"""A shop made by code for the channels' tests: twenty kinds of items, regulars with tastes, and items nobody had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.catalog.filters import Column, Columns, Mask
+from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery
+from fuserank_ensemble.retrieval.channels.collaborative import Collaborative
+from fuserank_ensemble.retrieval.channels.content import Content
+from fuserank_ensemble.retrieval.channels.dense import Dense
+from fuserank_ensemble.retrieval.channels.history import Personal
+from fuserank_ensemble.retrieval.channels.lexical import Lexical
+from fuserank_ensemble.retrieval.channels.new import New
+from fuserank_ensemble.retrieval.channels.trending import Trending
+from fuserank_ensemble.retrieval.graph.index import Graph
+from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
+from fuserank_ensemble.retrieval.vectors.search import TorchSearch, build_index
+
+DAY = 86_400
+NOW = 1_700_000_000
+DIM = 16
+KINDS = (
+    "milk", "cheese", "yogurt", "butter", "cream", "bread", "baguette", "cookies", "coffee", "juice",
+    "绿茶", "红茶", "soap", "towels", "candle", "pasta", "rice", "honey", "salad", "café crème",
+)  # fmt: skip
+STYLES = (
+    "whole", "fresh", "organic", "golden", "salted", "smoked", "sweet", "little", "northern", "有机",
+    "family", "dark", "plain", "spicy", "frozen", "crunchy", "mild", "rustic", "vintage", "🥛 farm",
+)  # fmt: skip
+BRANDS = ("Acme", "Zenith", "北山", "Old Mill")
+USERS, EVENTS_EACH = 60, 40
+NEWEST = 17  # an item that came three days ago and that nobody had
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A catalogue and what its log taught, indexed as an export does it.
+
+    Attributes:
+        catalog: What is searched.
+        learned: What the log taught.
+        folder: Where the indexes lie.
+        kind: Position in `KINDS` of each item, `[items]`.
+    """
+
+    catalog: CatalogIndex
+    learned: InteractionIndex
+    folder: Path
+    kind: NDArray[np.int64]
+
+    @property
+    def items(self) -> Items:
+        return self.catalog.items
+
+    @cached_property
+    def centres(self) -> NDArray[np.float32]:
+        """The mean text vector of each kind, L2-normalised: what a query for the kind is embedded as."""
+        vectors = self.catalog.vectors[self.items.text].astype(np.float32)
+        means = np.stack([vectors[self.kind == kind].mean(0) for kind in np.unique(self.kind)])
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    def dense(self) -> Dense:
+        return Dense(self.catalog.texts, self.items, self.learned.popularity, len(self.catalog.vectors))
+
+    def question(
+        self,
+        query: str = "",
+        seen: History | None = None,
+        allowed: Mask | None = None,
+        condition: dict[str, Any] | None = None,
+        pool: int = 400,
+    ) -> ChannelQuery:
+        """A question as the retriever asks it: with a query, the channels after the text channels see a pool."""
+        embedding = np.zeros(DIM, np.float32)
+        if query:
+            named = [kind for kind, name in enumerate(KINDS) if name in query and kind < len(self.centres)]
+            embedding = self.centres[named[-1] if named else 0]
+        question = ChannelQuery(
+            query, embedding, History.empty() if seen is None else seen, float(NOW), allowed, condition, {"store": "s1"}
+        )
+        if not query:
+            return question
+        near = self.dense().search([replace(question, allowed=None)], pool)[0].rows
+        return replace(question, near=near if allowed is None else near[allowed[near]])
+
+    def of_kind(self, name: str) -> NDArray[np.int64]:
+        return np.flatnonzero(self.kind == KINDS.index(name))
+
+
+def history(rows: Any, ages: Any = 1, counts: Any = 1) -> History:
+    """Events with items, `ages` seconds before `NOW`; read-only, as a request's message and a mapped file are."""
+    rows, ages, counts = np.broadcast_arrays(np.asarray(rows, np.int32), ages, counts)
+    order = np.argsort(rows)
+    events = counts[order].astype(np.float32)
+    arrays = rows[order].astype(np.int32), events, (NOW - ages[order]).astype(np.int64), events.copy()
+    for array in arrays:
+        array.flags.writeable = False
+    return History(*arrays)
+
+
+def make_shop(folder: Path, items: int = 1_000, texts: int = 400, seed: int = 3) -> Shop:
+    """Builds a shop in a folder; a tenth of its items came in the last three months and had no event."""
+    from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
+    from fuserank_export.learning import Shop as LearnedShop
+    from fuserank_export.learning import learn
+
+    draw = np.random.default_rng(seed)
+    text = np.concatenate([np.arange(texts), draw.integers(0, texts, items - texts)])
+    text = draw.permutation(text).astype(np.int32)
+    kind = text % len(KINDS)
+    titles = [f"{STYLES[each // len(KINDS) % len(STYLES)]} {KINDS[each % len(KINDS)]}" for each in text]
+    brand = draw.integers(-1, len(BRANDS), items).astype(np.int32)
+    paths = sorted(f"All > {name}" for name in KINDS)
+    category = np.asarray([paths.index(f"All > {name}") for name in KINDS], np.int32)[kind]
+    columns = {
+        "category": Column("category", category, paths),
+        "brand": Column("keyword", brand, sorted(BRANDS)),
+        "half": Column("number", (np.arange(items) % 2).astype(np.float64)),
+    }
+    created = np.full(items, np.nan)
+    new = np.arange(7, items, 10)
+    created[new] = NOW - DAY * draw.integers(4, 130, len(new))
+    if items > NEWEST:
+        created[NEWEST] = NOW - 3 * DAY
+    ids = np.asarray([b"i%04d" % number for number in range(items)])
+    catalogue = Items(ids, text, Columns(items, columns))
+
+    centres = draw.normal(size=(len(KINDS), DIM))
+    vectors = centres[np.arange(texts) % len(KINDS)] + 0.5 * draw.normal(size=(texts, DIM))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    np.save(folder / "vectors.npy", vectors)
+    build_index(vectors, folder / "vectors.faiss")
+    records = [
+        {"item_id": ids[row].decode(), "title": titles[row], "brand": sorted(BRANDS)[brand[row]]}
+        if brand[row] >= 0
+        else {"item_id": ids[row].decode(), "title": titles[row]}
+        for row in range(items)
+    ]
+    LexicalIndex.write(folder / "lexical", records, {"title": 3.0, "brand": 1.5})
+    log = _log(draw, kind, np.flatnonzero(np.isnan(created)))
+    learned, _ = learn(folder, log, LearnedShop(catalogue, titles, created), NOW, seed)
+    return Shop(CatalogIndex.open(folder, catalogue, "cpu"), learned, folder, kind)
+
+
+def _log(draw: np.random.Generator, kind: NDArray[Any], had: NDArray[np.int64]) -> Any:
+    """Users who stay with three kinds each, for half a year."""
+    from fuserank_export.sources.interactions import Interactions
+
+    user, item = [], []
+    for number in range(USERS if len(had) else 0):
+        kinds = draw.choice(len(KINDS), 3, replace=False)
+        own = had[np.isin(kind[had], kinds)]
+        own = draw.choice(own, min(12, len(own)), replace=False) if len(own) else had
+        user += [number] * EVENTS_EACH
+        item += draw.choice(own, EVENTS_EACH).tolist()
+    timestamp = np.sort(NOW - draw.integers(1, 180 * DAY, len(user)))
+    order = draw.permutation(len(user))
+    return replace(
+        Interactions.empty(),
+        user=np.asarray(user, np.int32)[order],
+        item=np.asarray(item, np.int32)[order],
+        event=np.zeros(len(user), np.uint8),
+        timestamp=timestamp.astype(np.int64),
+        value=np.full(len(user), np.nan, np.float32),
+        query=np.full(len(user), -1, np.int32),
+        user_ids=[f"u{number:02}" for number in range(USERS)],
+        places={"store": (draw.integers(-1, 3, len(user)).astype(np.int32), ["s0", "s1", "s2"])},
+    )
+
+
+def _torch(shop: Shop) -> Dense:
+    search = TorchSearch(shop.catalog.vectors, "cpu")
+    return Dense(search, shop.items, shop.learned.popularity, len(shop.catalog.vectors))
+
+
+def _milvus(shop: Shop) -> Channel:
+    import pytest
+
+    pytest.importorskip("pymilvus", reason="pymilvus is an optional extra")
+    pytest.importorskip("milvus_lite", reason="milvus-lite is for tests")
+    from fuserank_ensemble.retrieval.milvus.dense import MilvusDense
+    from fuserank_export.milvus import fill_collection
+
+    uri = str(shop.folder / "milvus.db")
+    if not Path(uri).exists():
+        # The embedded Milvus searches only a part of any other index, and then a filter comes short.
+        fill_collection(uri, "", "shop", shop.items, shop.catalog.vectors, index="FLAT")
+    return MilvusDense(uri, "", "shop", shop.items.columns.kinds, timeout_s=30.0, connect_timeout_s=30.0)
+
+
+def _collaborative(shop: Shop) -> Channel:
+    assert shop.learned.factors is not None
+    return Collaborative(*shop.learned.factors)
+
+
+def _graph(shop: Shop) -> Channel:
+    assert shop.learned.graph is not None
+    return Graph(*shop.learned.graph)
+
+
+CHANNELS: dict[str, Callable[[Shop], Channel]] = {
+    "dense": Shop.dense,
+    "dense-torch": _torch,
+    "dense-milvus": _milvus,
+    "lexical": lambda shop: Lexical(shop.catalog.lexical, len(shop.items), shop.learned.popularity.place),
+    "history": lambda shop: Personal(),
+    "trending": lambda shop: Trending(shop.learned.popularity),
+    "new": lambda shop: New(shop.items, shop.learned.popularity),
+    "content": lambda shop: Content(shop.dense(), shop.items, shop.catalog.vectors),
+    "collaborative": _collaborative,
+    "graph": _graph,
+}

@@ -1,0 +1,44 @@
+"""A log small enough to be worked by hand: three households, five products, three days before the cut and one after."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from fuserank_export.sources.interactions import EVENTS, Interactions
+
+DAY = 86_400
+CUT = 10.0 * DAY
+CATALOG = 5
+TYPES = np.asarray(["milk", "milk", "tea", "tea", None], object)
+# (household, product, day); household 2 comes for the first time after the cut, household 3 never again.
+EVENTS_BY_HAND = [
+    (0, 0, 1), (0, 1, 1),
+    (0, 0, 2),
+    (0, 0, 3), (0, 2, 3),
+    (1, 0, 1),
+    (1, 3, 2),
+    (3, 1, 1),
+    (0, 0, 11), (0, 3, 11), (0, 3, 12), (0, 4, 12),
+    (1, 1, 11),
+    (2, 2, 11),
+]  # fmt: skip
+
+
+def log_of(events):
+    user, item, day = (np.asarray(column) for column in zip(*sorted(events, key=lambda e: e[2]), strict=True))
+    return replace(
+        Interactions.empty(),
+        user=user.astype(np.int32),
+        item=item.astype(np.int32),
+        event=np.full(len(user), EVENTS.index("purchase"), np.uint8),
+        timestamp=(day * DAY).astype(np.int64),
+        value=np.full(len(user), np.nan, np.float32),
+        query=np.full(len(user), -1, np.int32),
+        user_ids=["a", "b", "c", "d"],
+        queries=[],
+    )
+
+
+LOG = log_of(EVENTS_BY_HAND)

@@ -1,0 +1,75 @@
+"""Five items, one user and what the channels said: a request whose every feature can be worked out on paper."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fuserank_ensemble.candidates.features import Evidence, Featuriser
+from fuserank_ensemble.catalog.filters import Column, Columns
+from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.history import DAY, History
+from fuserank_ensemble.interactions.popularity import Popularity
+from fuserank_ensemble.interactions.profile import UserProfile
+
+NOW = 1_000 * DAY
+NAN = math.nan
+ITEMS = Items(
+    np.asarray([b"a", b"b", b"c", b"d", b"e"]),
+    np.asarray([0, 1, 2, 3, 0], np.int32),  # the last has the text of the first
+    Columns(
+        5,
+        {
+            "price": Column("number", np.asarray([1.0, 3.0, NAN, 0.0, 7.0])),
+            "category": Column("category", np.asarray([0, 0, 1, -1, 0], np.int32), ["X", "Y"]),
+            "brand": Column("keyword", np.asarray([0, -1, 1, 0, 1], np.int32), ["P", "Q"]),
+        },
+    ),
+)
+POPULARITY = Popularity(
+    counts=np.asarray([9, 4, 0, 1, 2], np.float32),
+    trend=np.asarray([2, 3, 0, 0.5, 5], np.float32),
+    lately=np.asarray([1, 2, 0, 0.25, 5], np.float32),
+    reach=np.asarray([3, 4, 0, 1, 1], np.float32),
+    cycle=np.asarray([5, NAN, NAN, NAN, NAN], np.float32),
+    # The last event of item e is yet to come, as the clock of another machine may have it.
+    latest=np.asarray([NOW - 2 * DAY, NOW, NAN, NOW - 9 * DAY, NOW + DAY]),
+    # Item c comes tomorrow; of items d and e nobody knows.
+    arrived=np.asarray([NOW - 7 * DAY, NOW, NOW + DAY, NAN, NAN]),
+)
+
+
+def history(rows, counts, days, recent):
+    """Events with items, the last so many days before `NOW`."""
+    last = (NOW - DAY * np.asarray(days)).astype(np.int64)
+    return History(np.asarray(rows, np.int32), np.asarray(counts, np.float32), last, np.asarray(recent, np.float32))
+
+
+# Three of item a, of which the first is old; one of b four weeks ago; one of c just now.
+SEEN = history([0, 1, 2], [3, 1, 1], [10, 28, 0], [2, 1, 1])
+CANDIDATES = [2, 0, 3, 4]
+
+
+def evidence():
+    """What eight channels said of the candidates c, a, d, e; NaN where one did not name it."""
+
+    def told(*values):
+        return np.asarray(values, np.float32)
+
+    scores = {
+        "dense": told(0.5, NAN, 0.25, NAN), "lexical": told(31.5, NAN, 4.0, NAN), "trending": told(NAN, 7.0, 0.0, NAN),
+        "new": told(0.5, NAN, NAN, NAN), "history": told(2.0, 3.0, NAN, NAN),
+        "collaborative": told(-0.5, 1.25, NAN, NAN), "content": told(NAN, -0.25, 0.75, NAN),
+        "graph": told(2.5, NAN, -1.0, NAN),
+    }  # fmt: skip
+    ranks = {
+        "dense": told(0, NAN, 1, NAN), "lexical": told(0, NAN, 8, NAN), "trending": told(NAN, 0, 1, NAN),
+        "new": told(3, NAN, NAN, NAN), "history": told(1, 0, NAN, NAN), "collaborative": told(5, 2, NAN, NAN),
+        "content": told(NAN, 7, 0, NAN), "graph": told(0, NAN, 4, NAN),
+    }  # fmt: skip
+    return Evidence(np.asarray(CANDIDATES, np.int32), scores, ranks)
+
+
+def features(seen=SEEN, has_query=True, items=ITEMS, said=None):
+    return Featuriser(items, POPULARITY)(said or evidence(), UserProfile.of(seen, items, NOW), NOW, has_query)

@@ -1,0 +1,43 @@
+"""A catalogue some of whose prices are not to be known is the same in everything else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fuserank_ensemble.catalog.filters import Column, Columns, parse
+from fuserank_ensemble.catalog.items import Items
+
+PRICES = np.asarray([1.0, 3.0, np.nan, 0.0])
+CATEGORY = Column("category", np.asarray([0, 1, 0, -1], np.int32), ["X", "Y"])
+
+
+def items(**columns):
+    return Items(np.asarray([b"a", b"b", b"c", b"d"]), np.arange(4, dtype=np.int32), Columns(4, columns))
+
+
+def test_the_prices_named_are_unknown_and_all_else_is_as_it_was():
+    whole = items(price=Column("number", PRICES), category=CATEGORY)
+    before = whole.log_price.copy()
+    hidden = whole.without_price(np.asarray([True, False, True, False]))
+    np.testing.assert_allclose(hidden.log_price, [np.nan, np.log(4), np.nan, 0])
+    assert hidden.ids is whole.ids
+    assert hidden.category.tolist() == whole.category.tolist()
+    assert hidden.columns.kinds == whole.columns.kinds
+    # Neither has the catalogue that it came from forgotten any.
+    np.testing.assert_array_equal(whole.log_price, before)
+    np.testing.assert_array_equal(whole.columns.by_name["price"].values, PRICES)
+
+
+def test_a_filter_on_the_price_finds_none_that_is_hidden():
+    hidden = items(price=Column("number", PRICES)).without_price(np.asarray([False, True, False, False]))
+    assert parse({"price": {"gte": 0}}, hidden.columns.kinds)(hidden.columns).tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "columns", [{}, {"price": Column("keyword", np.asarray([0, 0, 1, -1], np.int32), ["cheap", "dear"])}]
+)
+def test_a_catalogue_without_prices_in_numbers_has_none_to_hide(columns):
+    whole = items(**columns)
+    assert whole.without_price(np.ones(4, np.bool_)) is whole
+    assert np.isnan(whole.log_price).all()

@@ -1,0 +1,332 @@
+"""`similar` answers for items and texts alike, new ones too, and what one caller sends wrongly is its own affair."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.candidates.request import decode_requests
+from fuserank_ensemble.catalog.tokens import Tokens
+from fuserank_ensemble.contract.options import MAX_TEXT_BYTES, InvalidRequestError
+from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.graph.steps.similar import Similar
+from fuserank_ensemble.serving.triton import UnavailableError, answered, called, lists, numbers, strings
+from fuserank_export.bundle import BundleSettings, write_bundle
+from fuserank_export.progress import Progress
+from support.tiny_shop import write_csv
+
+
+@pytest.fixture(scope="module")
+def graph(tiny_bundle):
+    return LocalGraph(Bundle.open(tiny_bundle))
+
+
+@dataclass
+class Calls:
+    """Passes calls on to the stages in this process, and remembers them."""
+
+    graph: LocalGraph
+    made: list = field(default_factory=list)
+
+    def __call__(self, model, inputs, outputs):
+        self.made.append((model, inputs))
+        return self.graph.call(model, inputs, outputs)
+
+    def rows(self):
+        return [(model, len(next(iter(inputs.values())))) for model, inputs in self.made]
+
+
+@pytest.fixture
+def calls(graph):
+    return Calls(graph)
+
+
+@pytest.fixture
+def similar(graph, calls):
+    return Similar(graph.bundle, calls)
+
+
+class Answer:
+    """One row of the outputs."""
+
+    def __init__(self, outputs, row=0):
+        returned = [i for i, item in enumerate(outputs["ITEM_ID"][row]) if item]
+        self.ids = [outputs["ITEM_ID"][row, i].decode() for i in returned]
+        self.scores = outputs["SCORE"][row, returned].tolist()
+        self.fields = [json.loads(outputs["ITEM"][row, i])["fields"] for i in returned]
+        self.status = json.loads(outputs["STATUS"][row, 0])
+        assert len(set(self.ids)) == len(self.ids) == self.status["returned"]
+
+
+@pytest.fixture
+def ask(graph):
+    return lambda *anchor, **more: Answer(graph.similar(*anchor, **more))
+
+
+def row(item_id="", text="", options="{}"):
+    raw = [x.encode() if isinstance(x, str) else x for x in (item_id, text, options)]
+    return {name: strings([[value]]) for name, value in zip(("ITEM_ID", "TEXT", "OPTIONS"), raw, strict=True)}
+
+
+def stacked(*rows):
+    return {name: np.concatenate([each[name] for each in rows]) for name in rows[0]}
+
+
+@pytest.mark.parametrize("anchor", [{"item_id": "i00"}, {"text": "oat drink"}, {"text": "绿茶"}, {"text": "🥛\x07"}])
+def test_an_item_and_a_text_get_ten_items_with_their_fields_and_a_status(ask, graph, anchor):
+    answer = ask(**anchor)
+    assert len(answer.ids) == 10
+    assert all({"title", "category"} <= set(fields) for fields in answer.fields)
+    assert answer.status["bundle"] == graph.bundle.id
+    assert answer.status["degraded"] == []
+    assert answer.status["candidates"]["fused"] >= 10
+    assert 0 <= answer.status["microseconds"]["retrieve"] <= answer.status["microseconds"]["total"]
+
+
+def test_an_item_is_not_like_itself_and_everything_else_is_returned_once(ask, tiny_shop):
+    assert set(ask("i07", k=200).ids) == set(tiny_shop.items) - {"i07"}
+
+
+@pytest.mark.parametrize("anchor", [{"item_id": "i00"}, {"text": "oat drink small. Food, Dairy Free"}])
+def test_the_score_is_the_cosine_of_the_texts(ask, graph, anchor):
+    answer = ask(**anchor, k=60)
+    items, vectors = graph.bundle.items, graph.bundle.vectors
+    own = items.row(anchor.get("item_id", "i05"))
+    vector = vectors[items.text[own]].astype(np.float32)
+    expected = [float(vectors[items.text[items.row(i)]].astype(np.float32) @ vector) for i in answer.ids]
+    # i05's text is the one asked for: encoded by itself it differs from the stored fp16 by rounding alone.
+    np.testing.assert_allclose(answer.scores, expected, atol=2e-3)
+
+
+def test_a_text_is_encoded_as_an_items_text_and_not_as_a_query(graph):
+    spec = replace(graph.bundle.spec, query_template="goat cheese: {query}")
+    inner = LocalGraph(Bundle(graph.bundle.root, graph.bundle.manifest, spec))
+    plain, templated = Answer(graph.similar(text="oat drink")), Answer(inner.similar(text="oat drink"))
+    assert plain.ids == templated.ids
+    np.testing.assert_allclose(plain.scores, templated.scores, atol=1e-6)
+
+
+def test_an_item_costs_no_call_of_the_encoder_and_goes_to_retrieve_as_a_history_of_one(similar, calls, graph):
+    similar.execute([row("i11")])
+    assert calls.rows() == [("retrieve", 1)]
+    (resolved,) = decode_requests(calls.made[0][1]["REQUEST"])
+    assert (resolved.kind, resolved.query, resolved.has_query, resolved.exclude_seen) == ("similar", "", False, True)
+    assert resolved.history.rows.tolist() == [graph.bundle.items.row("i11")]
+
+
+def test_all_rows_of_all_requests_are_one_call_of_each_model(similar, calls):
+    requests = [row("i11"), stacked(row(text="milk"), row("i12", options='{"k": 3}')), row(text="red tea")]
+    together = similar.execute(requests)
+    assert calls.rows() == [("encoder", 2), ("retrieve", 4)]
+    assert [len(each["ITEM_ID"]) for each in together] == [1, 2, 1]
+    for mine, answer in zip(requests, together, strict=True):
+        for i in range(len(mine["ITEM_ID"])):
+            alone = Answer(similar.execute([{name: values[i : i + 1] for name, values in mine.items()}])[0])
+            assert Answer(answer, i).ids == alone.ids
+            np.testing.assert_allclose(Answer(answer, i).scores, alone.scores, atol=1e-4)
+    # One width a request: the row that asked for three ends in empty ids.
+    assert (together[1]["ITEM_ID"][1, 3:] == b"").all()
+    assert (together[1]["SCORE"][1, 3:] == 0).all()
+
+
+@pytest.mark.parametrize("anchor", [{"item_id": "i00"}, {"text": "milk"}])
+@pytest.mark.parametrize(
+    ("condition", "wanted"),
+    [
+        ({"category": "Drinks"}, {"category": "Drinks > 茶"}),
+        ({"brand": "北山", "in_stock": True}, {"brand": "北山", "in_stock": "true"}),
+    ],
+)
+def test_a_filter_keeps_all_that_fit_it_and_nothing_else(ask, tiny_shop, anchor, condition, wanted):
+    fits = tiny_shop.ids(**wanted) - {anchor.get("item_id")}
+    assert len(fits) > 5
+    assert set(ask(**anchor, filter=condition, k=200).ids) == fits
+
+
+@pytest.mark.parametrize("anchor", [{"item_id": "i00"}, {"text": "milk"}])
+def test_a_filter_that_keeps_nothing_is_an_empty_answer(graph, anchor):
+    outputs = graph.similar(**anchor, filter={"brand": "nobody"})
+    assert outputs["ITEM_ID"].shape == outputs["SCORE"].shape == (1, 0)
+    assert Answer(outputs).status["returned"] == 0
+
+
+@pytest.fixture(scope="module")
+def lonely(tiny_encoder, tmp_path_factory):
+    """A shop of one item, on its first day."""
+    folder = tmp_path_factory.mktemp("lonely")
+    catalog = write_csv(folder / "items.csv", [{"item_id": "only", "title": "whole milk 🥛"}])
+    out = folder / "bundle"
+    write_bundle(BundleSettings(catalog, None, str(tiny_encoder), out), Progress(Console(file=io.StringIO())))
+    return LocalGraph(Bundle.open(out))
+
+
+def test_a_shop_of_one_item_on_its_first_day_answers(lonely):
+    assert Answer(lonely.similar("only")).ids == []
+    assert Answer(lonely.similar(text="milk")).ids == ["only"]
+    assert lonely.suggest("wh")["SUGGESTION"].tolist() == [["whole milk 🥛".encode()]]
+
+
+def test_only_the_asked_fields_come(ask):
+    assert ask("i00", fields=["title"], k=1).fields[0].keys() == {"title"}
+    assert ask("i00", fields=[], k=1).fields == [{}]
+
+
+def test_a_text_too_long_for_the_encoder_is_cut_and_says_so(ask):
+    answer = ask(text="milk " * 800)
+    assert answer.status["degraded"] == ["text_truncated"]
+    assert len(answer.ids) == 10
+
+
+REFUSED = {
+    "neither": (row(), "ITEM_ID, TEXT: found both empty; allowed: one of them"),
+    "a text of spaces and controls": (row(text=" \t\x00\u3000"), "ITEM_ID, TEXT: found both empty"),
+    "both": (row("i00", "milk"), "ITEM_ID, TEXT: found an item and a text"),
+    "an unknown item": (row("i99"), 'ITEM_ID: found "i99"; allowed: an item of the catalogue; for one that is not'),
+    "an item with a space": (row("i00 "), "ITEM_ID: found"),
+    "an item of emoji": (row("🥛"), "ITEM_ID: found"),
+    "an item of 100 kB": (row("i" * 100_000), "ITEM_ID: found 100,000 bytes; allowed: at most 1,024 bytes"),
+    "a text of 100 kB": (row(text="x" * 100_000), f"TEXT: found 100,000 bytes; allowed: at most {MAX_TEXT_BYTES:,}"),
+    "an item that is no text": (row(b"i\xff"), "ITEM_ID: found byte 0xff at position 1"),
+    "a text that is none": (row(text=b"\xff"), "TEXT: found byte 0xff at position 0"),
+    "k of zero": (row("i00", options='{"k": 0}'), "OPTIONS.k: found 0; allowed: an integer from 1 to 200"),
+    "an option of search": (row("i00", options='{"diversity": 1}'), "OPTIONS.diversity: found an unknown option"),
+    "a typing error": (row("i00", options='{"filtr": {}}'), "did you mean 'filter'?"),
+    "an unknown filter field": (row("i00", options='{"filter": {"brnd": "x"}}'), "did you mean 'brand'?"),
+    "an unknown field": (row("i00", options='{"fields": ["titel"]}'), "OPTIONS.fields: found 'titel'"),
+    "half a character": (row("i00", options=r'{"fields": ["\ud800"]}'), "found the lone surrogate"),
+    "no object": (row("i00", options="[]"), "OPTIONS: found []; allowed: a JSON object"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_bad_request_is_refused_by_field_and_the_others_of_its_batch_are_answered(similar, calls, name):
+    bad, text = REFUSED[name]
+    answers = answered(similar, [row("i03"), bad, row(text="goat cheese")], ["", "", ""])
+    assert isinstance(answers[1], InvalidRequestError)
+    assert text in str(answers[1])
+    assert calls.rows() == [("encoder", 1), ("retrieve", 2)]
+    assert [len(Answer(each).ids) for each in answers[::2]] == [10, 10]
+
+
+def test_a_batch_of_bad_requests_calls_nobody(similar, calls):
+    assert all(isinstance(each, InvalidRequestError) for each in similar.execute([row(), row("i99")]))
+    assert calls.made == []
+
+
+def test_a_queue_that_is_full_elsewhere_is_not_asked_again_for_every_request(graph):
+    tried = []
+
+    def full(model, inputs, outputs):
+        tried.append(model)
+        raise UnavailableError(f"{model}: Exceeds maximum queue size")
+
+    answers = answered(Similar(graph.bundle, full), [row("i00"), row("i01"), row("i02")], ["", "", ""])
+    assert [str(each) for each in answers] == ["retrieve: Exceeds maximum queue size"] * 3
+    assert tried == ["retrieve"]
+
+
+# ---------------------------------------------------------------- the call of another model
+
+
+@dataclass
+class FakeTensor:
+    label: str
+    array: np.ndarray
+
+    def as_numpy(self):
+        return self.array
+
+
+class FakeError:
+    UNAVAILABLE, INTERNAL = "UNAVAILABLE", "INTERNAL"
+
+    def __init__(self, text, code=INTERNAL):
+        self._text, self._code = text, code
+
+    def message(self):
+        return self._text
+
+    def code(self):
+        return self._code
+
+
+@pytest.fixture
+def triton(monkeypatch):
+    """Triton's module, which exists only inside its stubs: the called model doubles, or fails as it is told to."""
+    module = SimpleNamespace(error=None, sent=[], answered=[])
+
+    class FakeRequest:
+        def __init__(self, **arguments):
+            self._arguments = arguments
+            module.sent.append(arguments)
+
+        def exec(self):
+            tensors = [FakeTensor("Y", 2 * each.array) for each in self._arguments["inputs"]]
+            response = SimpleNamespace(tensors=tensors, has_error=lambda: module.error is not None)
+            response.error = lambda: module.error
+            return response
+
+    module.InferenceRequest, module.Tensor, module.TritonError = FakeRequest, FakeTensor, FakeError
+    module.InferenceResponse = lambda tensors=(), error=None: SimpleNamespace(tensors=tensors, error=error)
+    module.TRITONSERVER_MEMORY_CPU, module.PreferredMemory = 0, lambda kind: ("memory", kind)
+    module.get_output_tensor_by_name = lambda response, name: {t.label: t for t in response.tensors}[name]
+    module.get_input_tensor_by_name = lambda request, name: SimpleNamespace(
+        is_cpu=lambda: True, as_numpy=lambda: request[name]
+    )
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", module)
+    return module
+
+
+def test_a_call_names_the_model_and_the_outputs_and_wants_them_on_the_cpu(triton):
+    found = called("retrieve", {"X": np.ones((2, 3), np.float32)[:, ::2]}, ("Y",))
+    assert found["Y"].tolist() == [[2, 2], [2, 2]]
+    (sent,) = triton.sent
+    assert (sent["model_name"], sent["requested_output_names"]) == ("retrieve", ["Y"])
+    assert sent["preferred_memory"] == ("memory", 0)
+    assert sent["inputs"][0].array.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (FakeError("Request timeout expired", FakeError.UNAVAILABLE), UnavailableError),
+        (FakeError("Model retrieve - Error when running inference: Exceeds maximum queue size"), UnavailableError),
+        (FakeError("Model retrieve - Error when running inference: Server not ready"), UnavailableError),
+        (FakeError("internal error in stage retrieve"), RuntimeError),
+    ],
+)
+def test_a_call_that_was_not_taken_is_told_from_one_that_failed(triton, error, expected):
+    triton.error = error
+    with pytest.raises(RuntimeError, match=f"^retrieve: {error.message()}$") as caught:
+        called("retrieve", {"X": np.zeros((1, 1), np.float32)}, ("Y",))
+    assert caught.type is expected
+
+
+# ---------------------------------------------------------------- tensors and tokens
+
+
+def test_rows_of_one_request_have_one_width():
+    assert lists([[b"a"], [], [b"b", b"c"]]).tolist() == [[b"a", b""], [b"", b""], [b"b", b"c"]]
+    assert numbers([[1.5], [], [2.0, 3.0]]).tolist() == [[1.5, 0.0], [0.0, 0.0], [2.0, 3.0]]
+    assert lists([[], []]).shape == numbers([[], []]).shape == (2, 0)
+
+
+def test_tokens_are_padded_to_the_bucket_of_the_longest_text_and_cut_at_the_last(graph):
+    bundle = graph.bundle
+    tokens = Tokens(bundle.tokenizer, (4, 8), pad_token_id=0)
+    short, long = tokens.encode(["milk", "milk " * 20])
+    assert not short.overflowing
+    assert long.overflowing
+    ids, mask = tokens.padded([short, long])
+    assert ids.shape == mask.shape == (2, 8)
+    assert tokens.padded([short])[0].shape == (1, 4)
+    assert (ids[0][mask[0] == 0] == 0).all()
+    assert mask[1].all()

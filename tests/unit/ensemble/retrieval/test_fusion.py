@@ -1,0 +1,143 @@
+"""Fusion is the published formula with weights, forgets nothing a channel said, and remembers no request before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuserank_ensemble.retrieval.channel import RankedItems
+from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion
+
+ITEMS = 30
+NAMES = ["dense", "history", "trending", "other"]
+ROWS = st.permutations(range(ITEMS)).flatmap(lambda rows: st.integers(0, ITEMS).map(lambda n: rows[:n]))
+LISTS = st.dictionaries(st.sampled_from(NAMES), ROWS, min_size=1)
+WEIGHTS = st.fixed_dictionaries({name: st.sampled_from([0.0, 0.25, 1.0, 3.0]) for name in NAMES})
+EQUAL = dict.fromkeys(NAMES, 1.0)
+
+
+def hits(rows):
+    scores = np.linspace(0.9, 0.1, len(rows)) if rows else np.empty(0)
+    return RankedItems(np.asarray(rows, np.int32), scores.astype(np.float32))
+
+
+def formula(lists, weights, depth):
+    """Cormack, Clarke, Buettcher: the sum of 1 / (60 + rank), here each times its channel's weight."""
+    scores = {}
+    for name, rows in lists.items():
+        for rank, row in enumerate(rows[:depth], 1):
+            scores[row] = scores.get(row, 0.0) + weights[name] / (60 + rank)
+    return scores
+
+
+@given(LISTS, WEIGHTS, st.integers(1, 40), st.integers(1, 40))
+def test_the_order_is_by_the_weighted_sum_of_reciprocal_ranks(lists, weights, depth, limit):
+    fusion = ReciprocalRankFusion(ITEMS, depth)
+    scores = formula(lists, weights, depth)
+    fused = fusion.fuse({name: hits(rows) for name, rows in lists.items()}, weights, limit)
+    expected = sorted(scores, key=lambda row: -round(scores[row], 12))
+    assert [round(scores[row], 12) for row in fused.rows] == [round(scores[row], 12) for row in expected[:limit]]
+    assert len(set(fused.rows.tolist())) == len(fused.rows) == min(limit, len(scores))
+
+
+def test_weights_decide_by_numbers_worked_out_by_hand():
+    lists = {"dense": hits([7, 8, 9]), "history": hits([9, 5])}
+    fusion = ReciprocalRankFusion(ITEMS, 10)
+    # 9: 1/63 + 1/61 = 0.0323; 7: 1/61 = 0.0164; 8 and 5: 1/62.
+    assert fusion.fuse(lists, {"dense": 1.0, "history": 1.0}, 9).rows.tolist() == [9, 7, 8, 5]
+    # 9: 1/63 + 0.01/61 = 0.01604; 7: 0.01639; 8: 0.01613; 5: 0.01/62.
+    assert fusion.fuse(lists, {"dense": 1.0, "history": 0.01}, 9).rows.tolist() == [7, 8, 9, 5]
+    # 9: 1/63 + 2/61 = 0.0487; 5: 2/62 = 0.0323.
+    assert fusion.fuse(lists, {"dense": 1.0, "history": 2.0}, 9).rows.tolist() == [9, 5, 7, 8]
+
+
+@given(LISTS, WEIGHTS, st.integers(1, 40), st.integers(1, 40), ROWS)
+def test_what_must_stay_stays_and_the_others_are_the_best_of_the_rest_in_their_order(
+    lists, weights, depth, limit, also
+):
+    named = {name: hits(rows) for name, rows in lists.items()}
+    fusion = ReciprocalRankFusion(ITEMS, depth)
+    whole = fusion.fuse(named, weights, 2 * ITEMS).rows.tolist()
+    must = also[:limit]
+    fused = fusion.fuse(named, weights, limit, np.asarray(also, np.int32))
+    found = fused.rows.tolist()
+    assert set(must) <= set(found)
+    assert len(set(found)) == len(found) == min(limit, len(set(whole) | set(must)))
+    others = [row for row in whole if row not in must]
+    assert [row for row in found if row not in must] == others[: limit - len(must)]
+    assert [row for row in found if row in whole] == [row for row in whole if row in found]
+    for name, rows in lists.items():
+        known = [rows.index(row) if row in rows else -1 for row in found]
+        assert np.nan_to_num(fused.ranks[name], nan=-1).tolist() == known
+    assert fusion.fuse(named, weights, 2 * ITEMS).rows.tolist() == whole
+
+
+def test_what_only_a_channel_of_no_weight_named_comes_last():
+    lists = {"other": hits([1, 2]), "dense": hits([3])}
+    assert ReciprocalRankFusion(ITEMS, 10).fuse(lists, {"other": 0.0, "dense": 0.5}, 9).rows.tolist() == [3, 1, 2]
+
+
+@given(LISTS, WEIGHTS, st.integers(1, 40))
+def test_every_channels_rank_and_score_are_kept(lists, weights, depth):
+    named = {name: hits(rows) for name, rows in lists.items()}
+    fused = ReciprocalRankFusion(ITEMS, depth).fuse(named, weights, ITEMS)
+    assert fused.ranks.keys() == fused.scores.keys() == lists.keys()
+    for name, rows in lists.items():
+        assert fused.ranks[name].dtype == fused.scores[name].dtype == np.float32
+        for position, row in enumerate(fused.rows.tolist()):
+            rank, score = fused.ranks[name][position], fused.scores[name][position]
+            if row in rows:
+                assert rank == rows.index(row)
+                assert score == named[name].scores[rows.index(row)]
+            else:
+                assert np.isnan(rank)
+                assert np.isnan(score)
+
+
+def test_beyond_its_depth_a_list_names_no_candidate_but_still_says_where_it_has_one():
+    lists = {"dense": hits([1, 2, 3, 4]), "history": hits([4])}
+    fused = ReciprocalRankFusion(ITEMS, 2).fuse(lists, EQUAL, 9)
+    assert fused.rows.tolist() == [1, 4, 2]
+    assert fused.ranks["dense"].tolist() == [0, 3, 1]
+    assert fused.scores["dense"].tolist() == lists["dense"].scores[[0, 3, 1]].tolist()
+
+
+@given(st.lists(LISTS, min_size=2, max_size=4), st.integers(1, 40))
+def test_a_request_leaves_no_trace_for_the_next(requests, depth):
+    used = ReciprocalRankFusion(ITEMS, depth)
+    for lists in requests:
+        named = {name: hits(rows) for name, rows in lists.items()}
+        found = used.fuse(named, EQUAL, 20)
+        fresh = ReciprocalRankFusion(ITEMS, depth).fuse(named, EQUAL, 20)
+        assert found.rows.tolist() == fresh.rows.tolist()
+        for name in named:
+            np.testing.assert_array_equal(found.scores[name], fresh.scores[name])
+            np.testing.assert_array_equal(found.ranks[name], fresh.ranks[name])
+
+
+def test_equal_sums_keep_the_order_in_which_they_were_named():
+    lists = {"history": hits([5, 2]), "trending": hits([9, 7])}
+    assert ReciprocalRankFusion(ITEMS, 10).fuse(lists, EQUAL, 9).rows.tolist() == [5, 9, 2, 7]
+
+
+@pytest.mark.parametrize("lists", [{}, {"dense": RankedItems.none(), "trending": RankedItems.none()}])
+def test_nothing_found_is_an_empty_list(lists):
+    fused = ReciprocalRankFusion(ITEMS, 10).fuse(lists, EQUAL, 9)
+    assert len(fused.rows) == 0
+    assert fused.rows.dtype == np.int32
+    assert all(len(each) == 0 for each in (*fused.ranks.values(), *fused.scores.values()))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 500), st.sampled_from([0.0, -1.0, 0.5, 2.0])), max_size=60), st.integers(1, 20)
+)
+def test_the_best_of_scored_rows_are_the_first_of_all_in_stable_order(pairs, depth):
+    rows = np.arange(len(pairs), dtype=np.int32)
+    scores = np.asarray([score for _, score in pairs], np.float32)
+    best = RankedItems.best(rows, scores, depth)
+    expected = sorted(rows.tolist(), key=lambda row: -scores[row])[:depth]
+    assert best.rows.tolist() == expected
+    assert best.scores.tolist() == scores[expected].tolist()
+    assert (best.rows.dtype, best.scores.dtype) == (np.int32, np.float32)

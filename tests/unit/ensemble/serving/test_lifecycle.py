@@ -1,0 +1,119 @@
+"""What a replica does beside serving, without a server; with one: `tests/k8s/test_rendered_commands.py`."""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fuserank_ensemble.serving.lifecycle import drain, probe, verify
+from fuserank_ensemble.serving.lifecycle.drain import Traffic, drained
+
+METRICS = """
+# TYPE nv_inference_request_success counter
+nv_inference_request_success{model="search",version="1"} 7
+nv_inference_request_success{model="retrieve",version="1"} 9
+nv_inference_request_success{model="suggest",version="1"} 2
+nv_inference_request_failure{model="search",reason="REJECTED",version="1"} 1
+nv_inference_pending_request_count{model="encoder",version="1"} 3
+"""
+
+
+@contextmanager
+def replying(status: int) -> Iterator[int]:
+    """A server that answers every POST with one status; yields its port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"what it says")
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("status", "alive"), [(200, True), (503, True), (500, False), (400, False)])
+def test_an_answer_and_a_refusal_for_load_are_signs_of_life(status: int, alive: bool):
+    with replying(status) as port:
+        found = probe.failure(port, 5)
+    assert (found is None) is alive
+    assert alive or found == f"status {status}: what it says"
+
+
+def test_nobody_there_is_no_sign_of_life():
+    with replying(200) as port:
+        pass
+    assert "no answer within 5 s" in (probe.failure(port, 5) or "")
+
+
+def test_traffic_counts_callers_requests_and_all_that_wait():
+    assert Traffic.parsed(METRICS) == Traffic(requests=10, pending=3)
+    with pytest.raises(ValueError, match="nv_inference_request_success: not among"):
+        Traffic.parsed("nv_cpu_utilization 0")
+
+
+def waited(counts: list[Traffic], monkeypatch: pytest.MonkeyPatch) -> tuple[bool, float]:
+    """Drains with a clock of a tick a look, by the last count for ever; returns the outcome and the ticks."""
+    ticks = itertools.count()
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] = float(next(ticks))
+        return now[0]
+
+    monkeypatch.setattr(drain.time, "sleep", lambda seconds: None)
+    traffic = itertools.chain(counts, itertools.repeat(counts[-1]))
+    return drained(lambda: next(traffic), least=5, quiet=3, most=20, clock=clock), now[0]
+
+
+def test_an_idle_server_waits_the_least(monkeypatch: pytest.MonkeyPatch):
+    assert waited([Traffic(4, 0)], monkeypatch) == (True, 5)
+
+
+def test_it_waits_until_requests_have_stopped_for_a_while(monkeypatch: pytest.MonkeyPatch):
+    quiet, ticks = waited([Traffic(n, 0) for n in range(10)], monkeypatch)
+    assert quiet
+    assert ticks == 9 + 3
+
+
+def test_requests_that_wait_are_waited_for(monkeypatch: pytest.MonkeyPatch):
+    quiet, ticks = waited([Traffic(4, 2)] * 11 + [Traffic(4, 0)], monkeypatch)
+    assert quiet
+    assert ticks == 10 + 3
+
+
+def test_endless_traffic_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch):
+    quiet, ticks = waited([Traffic(n, 0) for n in range(100)], monkeypatch)
+    assert not quiet
+    assert ticks == 20
+
+
+def test_a_bundle_as_exported_is_verified(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]):
+    assert verify.main([str(tiny_bundle)]) is None
+    assert "files as exported" in capsys.readouterr().out
+
+
+def test_a_changed_bundle_is_refused_in_one_line(tiny_bundle: Path, tmp_path: Path):
+    copy = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    path = copy / "index" / "vectors.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    said = verify.main([str(copy)]) or ""
+    assert said.startswith("error: ")
+    assert "index/vectors.npy" in said
+    assert "\n" not in said
+    assert "found 0 arguments" in (verify.main([]) or "")

@@ -1,0 +1,186 @@
+"""What the server lacks is named before it starts, and its command line survives any folder's name."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import platform
+import socket
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fuserank_ensemble.serving import server
+from fuserank_ensemble.serving.server import Endpoints, ServerError, check_prerequisites
+
+Version = namedtuple("Version", "major minor micro")
+
+
+@pytest.fixture
+def sound_machine(monkeypatch):
+    """Everything is there; each test takes one thing away."""
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.39"))
+    monkeypatch.setattr(server, "libpython_folder", Path)
+    monkeypatch.setitem(sys.modules, "pytriton", sys)
+    return monkeypatch
+
+
+def test_a_machine_with_everything_passes(sound_machine):
+    check_prerequisites()
+
+
+def message():
+    with pytest.raises(ServerError) as error:
+        check_prerequisites()
+    return str(error.value)
+
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 13)])
+def test_another_python_is_named_with_those_that_work(sound_machine, version):
+    sound_machine.setattr(sys, "version_info", Version(*version, 1))
+    sound_machine.setattr(platform, "python_version", lambda: "{}.{}.1".format(*version))
+    assert message() == "Python: found {}.{}.1; allowed: 3.11 or 3.12".format(*version)
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [(("glibc", "2.31"), "glibc 2.31"), (("glibc", "2.9"), "glibc 2.9"), (("", ""), "none"), (("musl", "1.2"), "musl")],
+)
+def test_an_old_or_other_c_library_is_named_with_what_to_run_instead(sound_machine, found, shown):
+    sound_machine.setattr(platform, "libc_ver", lambda: found)
+    text = message()
+    assert text.startswith(f"C library: found {shown}")
+    assert "glibc 2.35 or newer" in text
+    assert "production image" in text
+
+
+def test_a_missing_triton_is_named_with_the_command_that_installs_it(sound_machine):
+    real = builtins.__import__
+
+    def without_pytriton(name, *args, **kwargs):
+        if name.partition(".")[0] == "pytriton":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    sound_machine.delitem(sys.modules, "pytriton")
+    sound_machine.setattr(builtins, "__import__", without_pytriton)
+    assert "pip install 'fuserank[embedded]'" in message()
+
+
+def test_a_missing_libpython_is_named_with_the_package_that_has_it(sound_machine):
+    sound_machine.setattr(server, "libpython_folder", lambda: None)
+    name = f"libpython3.{sys.version_info.minor}"
+    text = message()
+    assert text.startswith(f"{name}.so.1.0: not found")
+    assert f"apt-get install {name}" in text
+
+
+def test_the_interpreters_own_library_is_preferred_and_reaches_the_servers_environment(monkeypatch, tmp_path):
+    name = f"libpython3.{sys.version_info.minor}.so.1.0"
+    (tmp_path / name).touch()
+    settings = {"Py_ENABLE_SHARED": 1, "LIBDIR": str(tmp_path)}
+    monkeypatch.setattr(server.sysconfig, "get_config_var", settings.get)
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/other")
+    assert server.libpython_folder() == tmp_path
+    server._prepare_environment()
+    server._prepare_environment()
+    assert os.environ["LD_LIBRARY_PATH"] == f"{tmp_path}:/opt/other"
+
+
+def test_without_the_interpreters_library_the_systems_loader_is_asked(monkeypatch):
+    monkeypatch.setattr(server.sysconfig, "get_config_var", {}.get)
+    asked = []
+    monkeypatch.setattr(server.ctypes, "CDLL", asked.append)
+    assert server.libpython_folder() == Path()
+    assert asked == [f"libpython3.{sys.version_info.minor}.so.1.0"]
+    monkeypatch.setattr(server.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError(name)))
+    assert server.libpython_folder() is None
+
+
+@pytest.fixture
+def taken_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_a_port_in_use_is_named_before_anything_starts(taken_port, tiny_bundle, sound_machine):
+    sound_machine.delitem(sys.modules, "pytriton")
+    pytest.importorskip("pytriton")
+    with pytest.raises(
+        ServerError, match=rf"port {taken_port} on 127\.0\.0\.1: Address already in use; choose another"
+    ):
+        server.Server(tiny_bundle, Endpoints(http=taken_port))
+
+
+@pytest.mark.parametrize("port", [-1, 70_000])
+def test_a_port_that_does_not_exist_is_refused_like_any_other(port):
+    with pytest.raises(ServerError, match=f"port {port} on"):
+        server._check_free("127.0.0.1", port)
+
+
+def test_a_host_that_is_not_this_machine_is_refused():
+    with pytest.raises(ServerError, match=r"port 0 on 192\.0\.2\.1"):
+        server._check_free("192.0.2.1", 0)
+
+
+def test_a_free_port_stays_free(taken_port):
+    server._check_free("127.0.0.1", 0)
+
+
+def test_a_folder_with_spaces_and_equals_signs_stays_one_argument():
+    pytest.importorskip("pytriton")
+    repository, backends = Path("/data/my shop=new/model_repository"), Path("/tmp/two  spaces")
+    arguments = server._arguments(repository, backends, Endpoints("0.0.0.0", 1, 2, 3), "cuda").to_args_list()
+    assert f"--model-repository={repository}" in arguments
+    assert f"--backend-directory={backends}" in arguments
+    assert {"--model-config-name=cuda", "--http-port=1", "--grpc-port=2", "--metrics-port=3"} <= set(arguments)
+    assert {"--http-address=0.0.0.0", "--grpc-address=0.0.0.0", "--metrics-address=0.0.0.0"} <= set(arguments)
+    assert all(argument.startswith("--") for argument in arguments)
+
+
+def test_models_are_never_loaded_over_the_network():
+    pytest.importorskip("pytriton")
+    arguments = server._arguments(Path("/r"), Path("/b"), Endpoints(), "cpu").to_args_list()
+    assert "--model-control-mode=none" in arguments
+    assert "--allow-gpu-metrics=false" in arguments
+
+
+def test_the_backend_folder_holds_tritons_python_backend_with_this_pythons_stub_and_ours(tmp_path):
+    distribution = pytest.importorskip("pytriton.utils.distribution")
+    server.compose_backends(tmp_path)
+    stub = tmp_path / "python" / "triton_python_backend_stub"
+    ours = distribution.get_stub_path(f"3.{sys.version_info.minor}")
+    assert stub.read_bytes() == Path(ours).read_bytes()
+    assert os.access(stub, os.X_OK)
+    assert (tmp_path / "onnxruntime" / "model.py").is_file()
+
+
+@pytest.fixture
+def serve(sound_machine):
+    import typer
+
+    sound_machine.setattr(server.signal, "signal", lambda *_: None)
+    sound_machine.delitem(sys.modules, "pytriton")
+    pytest.importorskip("pytriton")
+    app = typer.Typer()
+    app.command()(server.serve)
+    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.mark.parametrize("kind", ["nothing", "empty folder", "file"])
+def test_serving_what_is_no_bundle_ends_with_one_line_and_no_traceback(serve, tmp_path, kind):
+    target = tmp_path / "bundle"
+    if kind == "empty folder":
+        target.mkdir()
+    elif kind == "file":
+        target.write_text("item_id,title\n")
+    result = serve(target)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.output.startswith("error: ")
+    assert str(target) in result.output.replace("\n", "")

@@ -1,0 +1,163 @@
+"""An ONNX file that must not be built or served is named, with what is wrong and what to do."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_export.engines.precision import write_fp16, write_int8
+from fuserank_export.engines.soundness import EngineError, check_tensorrt, checked
+from fuserank_export.engines.tensorrt import operators
+
+
+@pytest.fixture(scope="module")
+def engines(tower_bundle):
+    bundle = Bundle.open(tower_bundle, verify=())
+    return {
+        stage.name: (stage, bundle.repository / stage.name / "1" / "model.onnx")
+        for stage in bundle.spec.stages()
+        if stage.kind == "engine"
+    }
+
+
+@pytest.fixture
+def copied(engines, tmp_path):
+    """The encoder's stage and a copy of its file, to be broken."""
+    stage, path = engines["encoder"]
+    return stage, shutil.copyfile(path, tmp_path / "model.onnx")
+
+
+def refused(stage, path):
+    with pytest.raises(EngineError) as error:
+        checked(path, stage)
+    assert str(path) in str(error.value)
+    return str(error.value)
+
+
+def changed(path, change):
+    model = onnx.load(str(path))
+    change(model)
+    onnx.save(model, str(path))
+
+
+@pytest.mark.parametrize("name", ["encoder", "ranker"])
+def test_what_the_export_writes_is_sound_in_fp32_and_half_precision(engines, tmp_path, name):
+    stage, path = engines[name]
+    write_fp16(path, tmp_path / "half.onnx")
+    for each in (path, tmp_path / "half.onnx"):
+        checked(each, stage)
+        assert check_tensorrt(each)["MatMul"] > 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_cut_file_is_refused(copied, share):
+    stage, path = copied
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    assert "restore the file or export the bundle again" in refused(stage, path)
+
+
+def test_a_missing_file_is_refused(copied, tmp_path):
+    stage, _ = copied
+    assert "is no sound ONNX file" in refused(stage, tmp_path / "no.onnx")
+
+
+@pytest.mark.parametrize("opset", [11, 16, 21])
+def test_another_opset_is_refused_with_those_that_are_allowed(copied, opset):
+    stage, path = copied
+
+    def change(model):
+        model.opset_import[0].version = opset
+        if opset < 17:  # a graph that is sound in an old opset
+            del model.graph.node[:]
+            constant = helper.make_tensor("e", onnx.TensorProto.FLOAT, [1, 32], [0.0] * 32)
+            model.graph.node.append(helper.make_node("Constant", [], ["EMBEDDING"], value=constant))
+
+    changed(path, change)
+    text = refused(stage, path)
+    assert f"opset is {opset}; allowed: 17 to 20" in text or "is no sound ONNX file" in text
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_weight_that_is_no_number_is_named(copied, value):
+    stage, path = copied
+
+    def change(model):
+        tensor = next(t for t in model.graph.initializer if len(t.dims) == 2)
+        values = onnx.numpy_helper.to_array(tensor).copy()
+        values[0, 0] = value
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+        tensor.name = "broken"
+        for node in model.graph.node:
+            for i, name in enumerate(node.input):
+                if name == tensor.name:
+                    node.input[i] = "broken"
+
+    model = onnx.load(str(path))
+    tensor = next(t for t in model.graph.initializer if len(t.dims) == 2)
+    values = onnx.numpy_helper.to_array(tensor).copy()
+    values[0, 0] = value
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, str(path))
+    assert f"weight {tensor.name} holds NaN or infinity" in refused(stage, path)
+
+
+def test_other_inputs_than_the_specs_are_refused(copied, engines):
+    _, path = copied
+    ranker, _ = engines["ranker"]
+    text = refused(ranker, path)
+    assert "INPUT_IDS INT64 of 2 axes" in text
+    assert "the spec's ranker has FEATURES FP32 of 3 axes" in text
+
+
+def test_operators_that_tensorrt_lacks_are_named_with_a_way_out(engines, tmp_path):
+    path = tmp_path / "odd.onnx"
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Det", ["x"], ["y"])], "g",
+        [value("x", onnx.TensorProto.FLOAT, [1, 4, 4])], [value("y", onnx.TensorProto.FLOAT, [1])],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), str(path))
+    with pytest.raises(
+        EngineError, match=r"odd.onnx: TensorRT's list of operators lacks operator onnx.Det \(1 nodes\)"
+    ):
+        check_tensorrt(path)
+
+
+def test_dynamic_eight_bits_are_refused_for_tensorrt(tmp_path):
+    path = tmp_path / "fp32.onnx"
+    weights = helper.make_tensor("w", onnx.TensorProto.FLOAT, [64, 64], np.eye(64).ravel())
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"], name="wide")], "g",
+        [value("x", onnx.TensorProto.FLOAT, ["n", 64])], [value("y", onnx.TensorProto.FLOAT, ["n", 64])], [weights],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    write_int8(path, tmp_path / "int8.onnx")
+    with pytest.raises(EngineError, match="MatMulInteger"):
+        check_tensorrt(tmp_path / "int8.onnx")
+
+
+def test_types_that_do_not_fit_together_need_a_cast(engines, tmp_path):
+    """A strongly typed network converts nothing by itself."""
+    path = tmp_path / "mixed.onnx"
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "z"], ["y"])], "g",
+        [value("x", onnx.TensorProto.FLOAT, [1]), value("z", onnx.TensorProto.FLOAT16, [1])],
+        [value("y", onnx.TensorProto.FLOAT, [1])],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), str(path))
+    with pytest.raises(EngineError, match="a strongly typed network needs a Cast where they differ"):
+        check_tensorrt(path)
+
+
+def test_the_published_list_is_whole():
+    assert len(operators.TYPES) == 150
+    assert operators.TYPES["LayerNormalization"] == {"FP32", "FP16", "BF16"}
+    assert "Det" not in operators.TYPES

@@ -1,0 +1,156 @@
+"""TensorRT up to the build, and on a GPU the build: profiles against configurations, keys, typing, agreement."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.serving.engines import Machine
+from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.engines.parity.adversarial import adversarial
+from fuserank_export.engines.parity.layers import relative_error
+from fuserank_export.engines.parity.reference import ReferenceSession
+from fuserank_export.engines.precision import write_fp16
+from fuserank_export.engines.soundness import EngineError
+from fuserank_export.engines.tensorrt.build import PlanSession, build, engine_key, polygraphy_profiles, profile_of
+from fuserank_export.engines.tensorrt.profiles import digest, profiles
+from fuserank_export.model_config import config_files
+
+SPEC = GraphSpec(text_candidates=16, candidates=128, candidate_buckets=(32, 128), pair_buckets=(1, 48))
+STAGES = [stage for stage in SPEC.stages() if stage.kind == "engine"]
+CONFIGS = {name: text_format.Parse(text, pb.ModelConfig()) for name, text in config_files(SPEC)}
+gpu = pytest.mark.skipif(
+    not Machine.here().compute_capability or find_spec("tensorrt") is None, reason="needs an NVIDIA GPU and TensorRT"
+)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_there_is_a_profile_for_each_bucket_and_the_configuration_numbers_them(stage):
+    config = CONFIGS[f"{stage.name}/configs/tensorrt.pbtxt"]
+    found = profiles(SPEC, stage)
+    assert config.backend == "tensorrt"
+    assert list(config.instance_group[0].profile) == [str(i) for i in range(len(found))]
+    assert len(found) == len({str(profile.most) for profile in found})
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_each_warm_up_of_the_configuration_lies_in_exactly_one_profile(stage):
+    """What Triton sends at start, and no wider, is what the engine is built for."""
+    found, seen = profiles(SPEC, stage), set()
+    for sample in CONFIGS[f"{stage.name}/configs/tensorrt.pbtxt"].model_warmup:
+        feed = {name: np.zeros((sample.batch_size, *value.dims)) for name, value in sample.inputs.items()}
+        taking = [i for i, profile in enumerate(found) if profile.takes(feed)]
+        assert len(taking) == 1
+        assert profile_of(found, feed) == taking[0]
+        seen.add(taking[0])
+    assert seen == set(range(len(found)))
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_within_a_profile_only_the_batch_varies(stage):
+    for profile in profiles(SPEC, stage):
+        for name, least in profile.least.items():
+            assert (least[0], profile.most[name][0]) == (1, SPEC.max_batch)
+            assert least[1:] == profile.typical[name][1:] == profile.most[name][1:]
+            assert 1 <= profile.typical[name][0] <= SPEC.max_batch
+
+
+def test_shapes_between_the_buckets_fit_none_and_are_to_be_padded():
+    found = profiles(SPEC, STAGES[0])
+    feed = {name: np.zeros((1, 17)) for name in ("INPUT_IDS", "ATTENTION_MASK")}
+    with pytest.raises(EngineError, match="fit no profile of 8, 16, 32, 64, 128; pad them"):
+        profile_of(found, feed)
+
+
+def test_polygraphy_gets_the_same_shapes():
+    pytest.importorskip("polygraphy")
+    for ours, theirs in zip(profiles(SPEC, STAGES[1]), polygraphy_profiles(profiles(SPEC, STAGES[1])), strict=True):
+        for name in ours.least:
+            shapes = theirs[name]
+            assert tuple(shapes.min) == ours.least[name]
+            assert tuple(shapes.opt) == ours.typical[name]
+            assert tuple(shapes.max) == ours.most[name]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_the_accelerator_inside_onnx_runtime_is_told_every_bucket(stage):
+    config = CONFIGS[f"{stage.name}/configs/ort_tensorrt.pbtxt"]
+    assert config.backend == "onnxruntime"
+    (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+    assert accelerator.name == "tensorrt"
+    for end, of in (("min", "least"), ("opt", "typical"), ("max", "most")):
+        told = accelerator.parameters[f"trt_profile_{end}_shapes"].split(",")
+        expected = [
+            f"{name}:{'x'.join(map(str, dims))}"
+            for profile in profiles(SPEC, stage)
+            for name, dims in getattr(profile, of).items()
+        ]
+        assert told == expected
+
+
+def test_a_key_covers_the_machine_the_file_and_the_profiles(tmp_path):
+    path, machine = tmp_path / "model.onnx", Machine("9.0", "10.13.2")
+    path.write_bytes(b"one")
+    first = engine_key(path, profiles(SPEC, STAGES[0]), machine)
+    assert first == engine_key(path, profiles(SPEC, STAGES[0]), machine)
+    assert first != engine_key(path, profiles(SPEC, STAGES[1]), machine)
+    assert first != engine_key(path, profiles(SPEC, STAGES[0]), Machine("9.0", "11.0.0"))
+    path.write_bytes(b"two")
+    assert first != engine_key(path, profiles(SPEC, STAGES[0]), machine)
+    assert digest(profiles(SPEC, STAGES[0])) != digest(profiles(GraphSpec(max_batch=8), STAGES[0]))
+
+
+@pytest.fixture(scope="module")
+def plans(tower_bundle, tmp_path_factory):
+    """Half-precision engines of the tiny shop with a text tower: bundle, ONNX and plan by stage."""
+    bundle, cache = Bundle.open(tower_bundle, verify=()), tmp_path_factory.mktemp("engines")
+    out = {}
+    for stage in bundle.spec.stages():
+        if stage.kind == "engine":
+            onnx = cache / f"{stage.name}.onnx"
+            write_fp16(bundle.repository / stage.name / "1" / "model.onnx", onnx)
+            out[stage.name] = (bundle, stage, onnx, build(onnx, profiles(bundle.spec, stage), cache))
+    return out
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("name", ["encoder", "ranker"])
+def test_a_built_engine_says_what_the_rounded_graph_says(plans, name):
+    bundle, stage, onnx, built = plans[name]
+    session = PlanSession(built.path, profiles(bundle.spec, stage), bundle.spec.max_batch)
+    output = stage.outputs[0].name
+    for kind, feed in adversarial(bundle.spec, stage, 60, 3).items():
+        expected = ReferenceSession(onnx).run([output], feed)[0]
+        error = relative_error(session.run([output], feed)[0], expected)
+        print(f"{name}, {kind}: {error:.2g}")
+        assert error < 0.02, kind
+
+
+@pytest.mark.gpu
+@gpu
+def test_a_batch_beyond_the_profile_is_split_and_answered(plans):
+    bundle, stage, onnx, built = plans["encoder"]
+    session = PlanSession(built.path, profiles(bundle.spec, stage), bundle.spec.max_batch)
+    rows, length = bundle.spec.max_batch * 2 + 3, bundle.spec.length_buckets[0]
+    feed = {"INPUT_IDS": np.full((rows, length), 7), "ATTENTION_MASK": np.ones((rows, length), np.int64)}
+    found = session.run(["EMBEDDING"], feed)[0]
+    assert relative_error(found, ReferenceSession(onnx).run(["EMBEDDING"], feed)[0]) < 0.02
+
+
+@pytest.mark.gpu
+@gpu
+def test_a_built_engine_is_taken_from_the_cache_and_a_cut_one_is_refused(plans):
+    bundle, stage, onnx, built = plans["encoder"]
+    before = built.path.stat().st_mtime_ns
+    assert build(onnx, profiles(bundle.spec, stage), built.path.parents[1]) == built
+    assert built.path.stat().st_mtime_ns == before
+    cut = built.path.with_name("cut.plan")
+    cut.write_bytes(built.path.read_bytes()[: built.path.stat().st_size // 2])
+    with pytest.raises(EngineError, match=r"cut.plan: TensorRT cannot load it .* remove it and build it again"):
+        PlanSession(cut, profiles(bundle.spec, stage), bundle.spec.max_batch)

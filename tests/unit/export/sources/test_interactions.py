@@ -1,0 +1,228 @@
+"""A log comes out as compact arrays in order of time, and every row is accounted for."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fuserank_export.sources import EVENTS, InputError, Interactions, read_interactions
+
+NOW = 1_700_000_000
+CATALOG = ["10", "9", "milk"]
+
+
+def event(**more):
+    return {"user_id": "ann", "item_id": "milk", "event": "view", "timestamp": NOW - 1_000} | more
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_all_formats_give_the_same_log(request, kind):
+    rows = [
+        event(user_id="zoe", event="purchase", timestamp=NOW, value=2.5, query=None),
+        event(user_id="李雷", item_id="9", timestamp=NOW - 50, value=None, query="半加仑牛奶"),
+        event(user_id="ann", event="Rating", timestamp=NOW - 50, value=4.0, query="milk"),
+    ]
+    log = read_interactions(request.getfixturevalue(f"write_{kind}")(rows), CATALOG, now=NOW, chunk_rows=2)
+    assert log.user_ids == ["ann", "zoe", "李雷"]
+    assert log.user.tolist() == [2, 0, 1]
+    assert log.item.tolist() == [1, 2, 2]
+    assert [EVENTS[code] for code in log.event] == ["view", "rating", "purchase"]
+    assert log.timestamp.tolist() == [NOW - 50, NOW - 50, NOW]
+    assert log.value[1:].tolist() == [4.0, 2.5]
+    assert np.isnan(log.value[0])
+    assert log.queries == ["milk", "半加仑牛奶"]
+    assert log.query.tolist() == [1, 0, -1]
+    assert [a.dtype.name for a in (log.user, log.item, log.event, log.timestamp, log.value, log.query)] == [
+        "int32", "int32", "uint8", "int64", "float32", "int32",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("user_id", "", "missing"),
+        ("user_id", "x" * 257, "too long"),
+        ("user_id", "a\nb", "holds control characters"),
+        ("item_id", None, "missing"),
+        ("item_id", "a\x07b", "holds control characters"),
+        ("event", "", "missing"),
+        ("event", "purchse", "unknown event"),
+        ("timestamp", None, "missing"),
+        ("timestamp", "soon", "unreadable timestamp"),
+        ("timestamp", str(NOW + 86_401), "in the future"),
+        ("timestamp", "-1", "before 1970"),
+        ("value", "three", "not a number"),
+        ("value", "inf", "not finite"),
+        ("value", "1e300", "too large"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_each_bad_value_makes_one_bad_row_with_its_line(request, kind, column, value, reason):
+    rows = [event(value="1"), event(value="1"), event(value="1") | {column: value}]
+    path = request.getfixturevalue(f"write_{kind}")(rows)
+    report = read_interactions(path, CATALOG, now=NOW, max_bad_share=1).report
+    assert (report.read, report.kept, report.bad, report.unknown_item) == (3, 2, 1, 0)
+    assert dict(report.reasons) == {f"{column}: {reason}": 1}
+    assert report.examples[0].line == {"csv": 4, "jsonl": 3}[kind]
+
+
+def test_an_unknown_event_names_the_nearest(write_csv):
+    report = read_interactions(write_csv([event(event="purchse")]), CATALOG, now=NOW, max_bad_share=1).report
+    allowed = "allowed: view, click, cart, purchase, rating, impression; did you mean 'purchase'?"
+    assert report.examples[0].reason.endswith(allowed)
+
+
+def test_unknown_items_are_counted_apart_and_their_users_left_out(write_csv):
+    rows = [event(), event(item_id="gone", user_id="bob"), event(item_id="gone"), event(item_id="11"), event(event="?")]
+    log = read_interactions(write_csv(rows), CATALOG, now=NOW, max_bad_share=0.2)
+    report = log.report
+    assert (report.read, report.kept, report.bad, report.unknown_item) == (5, 1, 1, 3)
+    assert report.unknown_item_ids == {"gone", "11"}
+    assert log.user_ids == ["ann"]
+    assert report.summary()["unknown_item_distinct"] == 2
+    assert "3 of unknown items" in str(report)
+
+
+def test_whole_number_ids_meet_the_catalogue_in_every_format(write_jsonl, write_parquet):
+    rows = [event(user_id=900, item_id=9), event(user_id=901, item_id=10)]
+    for write in (write_jsonl, write_parquet):
+        log = read_interactions(write(rows), CATALOG, now=NOW)
+        assert (log.user_ids, log.item.tolist()) == (["900", "901"], [1, 0])
+    floats = pd.DataFrame(rows).astype({"item_id": float, "user_id": float})
+    assert read_interactions(write_parquet(floats), CATALOG, now=NOW).item.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_epoch_numbers_in_any_unit_and_parquet_timestamps_agree(write_parquet, unit):
+    factor = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    numbers = pd.DataFrame([event(), event()]).assign(timestamp=[1_483_271_606 * factor] * 2)
+    moments = numbers.assign(timestamp=pd.to_datetime(numbers["timestamp"], unit=unit))
+    for frame in (numbers, moments):
+        assert read_interactions(write_parquet(frame), CATALOG).timestamp.tolist() == [1_483_271_606] * 2
+    gap = moments.assign(timestamp=moments["timestamp"].where([True, False]))
+    report = read_interactions(write_parquet(gap), CATALOG, max_bad_share=1).report
+    assert dict(report.reasons) == {"timestamp: missing": 1}
+
+
+def test_a_log_without_a_kept_row_is_an_empty_one(write_text, write_csv):
+    header_only = read_interactions(write_text("user_id,item_id,event,timestamp\n"), CATALOG)
+    all_bad = read_interactions(write_csv([event(event="?")]), CATALOG, max_bad_share=1, now=NOW)
+    blank = read_interactions(write_text("\n\n", "x.jsonl"), CATALOG)
+    for log in (header_only, all_bad, blank, Interactions.empty()):
+        assert len(log) == 0
+        assert log.user.dtype == np.int32
+        assert log.value.dtype == np.float32
+        assert (log.user_ids, log.queries) == ([], [])
+        assert "nothing is left" in str(log.report)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_places_are_coded_by_name_in_order_of_time(request, kind):
+    rows = [
+        event(store="北店", region="east", timestamp=NOW),
+        event(store="330", region=None, timestamp=NOW - 3),
+        event(store=None, region=None, timestamp=NOW - 2),
+        event(store="330", region=" west\t", timestamp=NOW - 1),
+    ]
+    log = read_interactions(request.getfixturevalue(f"write_{kind}")(rows), CATALOG, now=NOW, chunk_rows=2)
+    codes = {name: (each.tolist(), names) for name, (each, names) in log.places.items()}
+    assert codes == {
+        "store": ([0, -1, 0, 1], ["330", "北店"]),
+        "region": ([-1, -1, 1, 0], ["east", "west"]),
+    }
+    assert all(each.dtype == np.int32 for each, _ in log.places.values())
+
+
+def test_only_the_places_of_kept_rows_are_named(write_csv):
+    rows = [event(store="a"), event(store="b", item_id="gone"), event(store="c", event="?")]
+    log = read_interactions(write_csv(rows), CATALOG, now=NOW, max_bad_share=0.5)
+    assert {name: names for name, (_, names) in log.places.items()} == {"store": ["a"]}
+
+
+@pytest.mark.parametrize("rows", [[event()], [event(store="", region=None)], [event(store=" \x01")]])
+def test_a_log_that_names_no_place_has_none(write_csv, rows):
+    assert read_interactions(write_csv(rows), CATALOG, now=NOW).places == {}
+    assert Interactions.empty().places == {}
+
+
+def test_numbers_of_stores_are_one_name_however_they_are_written(write_jsonl, write_parquet):
+    for log in (
+        read_interactions(write_jsonl([event(store=330), event(store="330"), event(store=330.0)]), CATALOG, now=NOW),
+        read_interactions(write_parquet(pd.DataFrame([event(store=330), event(store=np.nan)])), CATALOG, now=NOW),
+    ):
+        assert log.places["store"][1] == ["330"]
+
+
+def test_a_place_that_is_no_text_makes_a_bad_row(write_jsonl):
+    report = read_interactions(write_jsonl([event(), event(store=["a"])]), CATALOG, now=NOW, max_bad_share=1).report
+    assert (report.kept, dict(report.reasons)) == (1, {"store: not text": 1})
+
+
+def test_too_many_bad_rows_are_an_error(write_csv):
+    with pytest.raises(InputError, match=r"1 of 2 rows \(50\.0%\) are bad"):
+        read_interactions(write_csv([event(), event(event="?")]), CATALOG, now=NOW)
+
+
+def test_a_million_parquet_rows_take_seconds(tmp_path):
+    rows = 1_000_000
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "user_id": rng.integers(0, 50_000, rows),
+            "item_id": rng.integers(0, 90_000, rows).astype(str),
+            "event": np.array(EVENTS)[rng.integers(0, 5, rows)],
+            "timestamp": NOW - rng.integers(0, 10**7, rows),
+            "value": rng.random(rows).round(2),
+        }
+    )
+    frame.to_parquet(tmp_path / "log.parquet", index=False)
+    started = time.perf_counter()
+    log = read_interactions(tmp_path / "log.parquet", [str(number) for number in range(90_000)], now=NOW)
+    seconds = time.perf_counter() - started
+    print(f"{rows / seconds:,.0f} rows a second")
+    order = frame["timestamp"].to_numpy().argsort(kind="stable")
+    assert log.item.tolist() == frame["item_id"].astype(int).to_numpy()[order].tolist()
+    users = np.array([int(user_id) for user_id in log.user_ids])
+    assert (users[log.user] == frame["user_id"].to_numpy()[order]).all()
+    assert seconds < 15
+
+
+NAMES = st.sampled_from(["user_id", "item_id", "event", "timestamp", "value", "query", "store", "region"])
+VALUES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6)
+    | st.lists(st.integers(), max_size=2) | st.sampled_from(["milk", "view", NOW, 9, 9.0, "2017-01-01", "gone"])
+)  # fmt: skip
+QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def adds_up(log):
+    report = log.report
+    assert report.read == report.kept + report.bad + report.unknown_item
+    assert report.bad == sum(report.reasons.values())
+    assert len(log) == report.kept
+    for codes, names in log.places.values():
+        assert len(codes) == len(log)
+        assert sorted({int(code) for code in codes if code >= 0}) == list(range(len(names)))
+    json.dumps(report.summary()).encode()
+
+
+@QUICK
+@given(rows=st.lists(st.dictionaries(NAMES, VALUES), max_size=8), noise=st.binary(max_size=20))
+def test_counts_add_up_for_random_jsonl(write_text, rows, noise):
+    full = [event(), *(event() | row for row in rows), *rows]
+    lines = [json.dumps(row).encode() for row in full] + [noise]
+    adds_up(read_interactions(write_text(b"\n".join(lines), "x.jsonl"), CATALOG, max_bad_share=1, chunk_rows=3))
+
+
+@QUICK
+@given(st.lists(st.lists(VALUES.map(str), min_size=3, max_size=6), max_size=8), st.binary(max_size=60))
+def test_counts_add_up_for_random_csv(write_text, rows, noise):
+    body = "\n".join(",".join(row) for row in rows).encode("utf-8", "ignore")
+    content = b"user_id,item_id,event,timestamp,value\n" + body + b"\n" + noise
+    adds_up(read_interactions(write_text(content), CATALOG, max_bad_share=1, chunk_rows=3))
