@@ -13,8 +13,11 @@ from typing import Any, Literal
 import msgspec
 
 from fuserank_ensemble.candidates.features import FEATURES, SIGNALS
-from fuserank_ensemble.contract.options import HEADS, nearest
-from fuserank_ensemble.interactions.sequence import MOMENT
+from fuserank_ensemble.contract.errors import nearest
+from fuserank_ensemble.contract.options import HEADS
+from fuserank_ensemble.interactions.sequence import MOMENT_DIM
+from fuserank_ensemble.retrieval.channels.registry import CHANNEL_WEIGHTS, CHANNELS
+from fuserank_ensemble.retrieval.lexical.index import LEXICAL_FIELDS
 
 DType = Literal["BYTES", "INT32", "INT64", "FP32"]
 # `embedded` runs the whole graph in one process, the others a process a stage; `ort_tensorrt` is TensorRT inside ONNX
@@ -23,32 +26,6 @@ Target = Literal["embedded", "cpu", "cuda", "tensorrt", "ort_tensorrt"]
 Clock = Literal["log", "wall"]
 TARGETS: tuple[Target, ...] = ("embedded", "cpu", "cuda", "tensorrt", "ort_tensorrt")
 GPU_TARGETS: tuple[Target, ...] = ("cuda", "tensorrt", "ort_tensorrt")
-CHANNELS = ("dense", "lexical", "history", "trending", "new", "content", "collaborative", "graph")
-# By kind of request; measured on Complete Journey, see docs/design-notes.md. An export with a log tunes its own.
-CHANNEL_WEIGHTS: Mapping[str, Mapping[str, float]] = {
-    # Words before meaning: an encoder may not know the catalogue's language, words always do.
-    "query": {"dense": 0.4, "lexical": 1.0, "trending": 0.3, "new": 0.1, "graph": 0.2},
-    "both": {
-        "dense": 0.1,
-        "lexical": 0.2,
-        "history": 1.0,
-        "trending": 1.0,
-        "new": 0.1,
-        "collaborative": 0.3,
-        "content": 0.1,
-        "graph": 0.2,
-    },
-    "user": {
-        "history": 1.0,
-        "trending": 0.3,
-        "new": 0.1,
-        "collaborative": 0.5,
-        "content": 0.1,
-        "graph": 0.3,
-    },
-    "similar": {"dense": 1.0, "lexical": 0.5, "content": 1.0, "collaborative": 0.5, "graph": 0.5},
-}
-LEXICAL_FIELDS: Mapping[str, float] = {"title": 3.0, "brand": 1.5, "category": 1.5, "description": 1.0}
 PAIR_TENSORS = ("PAIR_IDS", "PAIR_TYPES")  # the tokens that a text tower reads
 WARMUPS = ("query", "user", "both")  # the kinds of real requests that warm the Python stages of `search`
 
@@ -120,7 +97,7 @@ class GraphSpec:
         pair_pad_token_id: Token id that pads a pair.
         dense_texts: How many nearest distinct texts the dense channel takes; their items are the candidates.
         channel_depth: How many items of each channel take part in fusion.
-        channel_weights: What each channel's vote counts in fusion, by kind of request; one left out is not asked.
+        channel_weights: The weight of each channel's votes in fusion, by kind of request; one left out is not asked.
         lexical_fields: Which catalogue fields' words are searched, and what a match in each counts.
         max_batch: Largest batch of any stage.
         pad_token_id: Token id that pads a query.
@@ -212,7 +189,7 @@ class GraphSpec:
         # how often these were had.
         vectors = Tensor("VECTORS", "FP32", (-1, self.embedding_dim))
         events = Tensor("EVENTS", "FP32", (self.events, self.embedding_dim))
-        moments = Tensor("MOMENTS", "FP32", (self.events, MOMENT))
+        moments = Tensor("MOMENTS", "FP32", (self.events, MOMENT_DIM))
         # Candidates of equal texts share a pair: PAIR_OF says which pair each of the first candidates has, -1 none.
         # Where it has none, READ_BEFORE may hold what the tower said of it before, as READING does; NaN for nothing.
         pairs = (

@@ -176,7 +176,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     with progress.step("exporting the ranker"):
         engine_of_ranker = RankerEngine(trained.ranker, tower.tower if tower else None)
         ranker_report, cost = write_ranker(engine_of_ranker, ranker_folder, spec)
-    heavy = RankerCost.of(cost, spec.text_candidates).heavy
+    heavy = RankerCost.from_manifest(cost, spec.text_candidates).heavy
     write_repository(folder / "model_repository", spec, {**NO_PLANS, ("cpu", "encoder"): engine}, heavy)
 
     manifest: dict[str, Any] = {

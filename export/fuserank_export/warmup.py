@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import serialize_byte_tensor
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.catalog.tokens import Tokens
+from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.serving.triton import Tensors, strings
 from fuserank_ensemble.spec import WARMUPS
@@ -67,8 +67,8 @@ def _write(bundle: Bundle, stage: str, kind: str, inputs: Tensors) -> None:
 def _tokens(bundle: Bundle, query: str, bucket: Bucket) -> Tensors:
     """A query as long as the bucket."""
     length = bucket.shapes["INPUT_IDS"][0]
-    tokens = Tokens(bundle.tokenizer, (length,), bundle.spec.pad_token_id)
-    ids, mask = tokens.padded(tokens.encode([" ".join([query] * length)]))
+    tokens = EncoderTokenizer(bundle.tokenizer, (length,), bundle.spec.pad_token_id)
+    ids, mask = tokens.pad(tokens.encode([" ".join([query] * length)]))
     return {"INPUT_IDS": ids, "ATTENTION_MASK": mask}
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.session import open_session
 from fuserank_ensemble.graph.steps.finalize import Finalize
 from fuserank_ensemble.graph.steps.preprocess import Preprocess

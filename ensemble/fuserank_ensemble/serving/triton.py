@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.serving.observability import metrics, tracing
 from fuserank_ensemble.serving.observability.caches import CacheMetrics
 from fuserank_ensemble.serving.observability.logs import LOGGER, log_as_json

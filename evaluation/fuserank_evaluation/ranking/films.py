@@ -120,7 +120,7 @@ def movies(
     films = Films.open(evaluation, data, folder)
     parts = split(films.labelled(), SEED)
     spec = evaluation.spec
-    retriever = Retriever(films.catalog, InteractionIndex(Popularity.none(len(films.ids))), spec)
+    retriever = Retriever(films.catalog, InteractionIndex(Popularity.empty(len(films.ids))), spec)
     used = {
         "taught": parts.train[:TAUGHT],
         "joined": parts.train[TAUGHT : TAUGHT + JOINED],

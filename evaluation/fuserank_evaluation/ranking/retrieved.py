@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fuserank_ensemble.candidates.retriever import Candidates, Retriever, kind_of
+from fuserank_ensemble.candidates.retriever import Candidates, Retriever, request_kind
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
 from fuserank_export.training.cases import CaseBuilder, Kind, TrainingQuery
@@ -67,7 +67,7 @@ class Retrieved:
             part = everything[start : start + _BATCH]
             found.candidates.extend(self._retriever.retrieve(part, [self._depth] * len(part)))
             if cases.searches:
-                lists, _ = self._retriever.lists(part, [kind_of(question) for question in part])
+                lists, _ = self._retriever.search_channels(part, [request_kind(question) for question in part])
                 found.channels.extend({name: each[name].rows for name in TEXT_CHANNELS} for each in lists)
             else:
                 found.channels.extend({name: np.empty(0, np.int32) for name in TEXT_CHANNELS} for _ in part)

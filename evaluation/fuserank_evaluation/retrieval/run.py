@@ -31,10 +31,11 @@ from fuserank_ensemble.catalog.text import normalise, query_text
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.channel import ChannelQuery
+from fuserank_ensemble.retrieval.channels.registry import CHANNELS
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.vectors.search import build_index
-from fuserank_ensemble.spec import CHANNELS, GraphSpec
+from fuserank_ensemble.retrieval.vectors.build import build_index
+from fuserank_ensemble.spec import GraphSpec
 from fuserank_evaluation.datasets.cases import SEARCH_CASES, SEED, last_window, search_cases
 from fuserank_evaluation.report import merge_report
 from fuserank_export.embedding import embed_texts
@@ -162,7 +163,7 @@ def grocery(evaluation: Evaluation, shop_folder: Path) -> dict[str, float]:
         questions = evaluation.questions(cases.queries, cases.seen, cut)
         for start in range(0, len(questions), 16):
             part = questions[start : start + 16]
-            lists, _ = retriever.lists(part, ["both"] * len(part), everything=True)
+            lists, _ = retriever.search_channels(part, ["both"] * len(part), everything=True)
             fused = retriever.retrieve(part, [200] * len(part))
             cold = retriever.retrieve([replace(q, seen=History.empty()) for q in part], [200] * len(part))
             for i, answer in enumerate(relevant[start : start + 16]):
@@ -187,7 +188,7 @@ def movies(evaluation: Evaluation, data: Path, folder: Path) -> dict[str, float]
     write_films(data / "movies-corpus.jsonl.gz", path)
     with evaluation.console.status("films: embedding"):
         catalog, ids = evaluation.catalog(path, FILM_TEMPLATE, FILM_FIELDS, folder)
-    retriever = Retriever(catalog, InteractionIndex(Popularity.none(len(catalog.items))), evaluation.spec)
+    retriever = Retriever(catalog, InteractionIndex(Popularity.empty(len(catalog.items))), evaluation.spec)
     tuned, held_out = judged.part(tuned=True).first(TUNED_FILM_QUERIES), judged.part(tuned=False)
     with evaluation.console.status("films: tuning and asking"):
         weights, before, after = tune_weights(
@@ -209,7 +210,7 @@ def chinese(evaluation: Evaluation, folder: Path) -> dict[str, float]:
         catalog, ids = evaluation.catalog(
             CHINESE / "catalog.jsonl", GraphSpec.text_template, GraphSpec().lexical_fields, folder
         )
-        retriever = Retriever(catalog, InteractionIndex(Popularity.none(len(catalog.items))), GraphSpec())
+        retriever = Retriever(catalog, InteractionIndex(Popularity.empty(len(catalog.items))), GraphSpec())
         judged = _trec(CHINESE)
         figures = _by_list(retriever, evaluation, judged, ids, GraphSpec().channel_weights["query"])
     return {"chinese_queries": len(judged.queries)} | {f"chinese_{name}": value for name, value in figures.items()}
@@ -220,9 +221,9 @@ def _by_list(
 ) -> dict[str, float]:
     """The figures of fusion and of both text channels."""
     questions = _asked(evaluation, judged)
-    lists, _ = retriever.lists(questions, ["query"] * len(questions), everything=True)
+    lists, _ = retriever.search_channels(questions, ["query"] * len(questions), everything=True)
     found = {
-        "fused": [retriever.fused(each, weights, 200).rows for each in lists],
+        "fused": [retriever.fuse(each, weights, 200).rows for each in lists],
         "dense": [each["dense"].rows for each in lists],
         "lexical": [each["lexical"].rows for each in lists],
     }

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace, Status
-from fuserank_ensemble.contract.options import HEADS, InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.order import Ranked, by_score, steered
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift

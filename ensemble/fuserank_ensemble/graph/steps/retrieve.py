@@ -23,7 +23,7 @@ from fuserank_ensemble.candidates.retriever import Candidates, Prefetch, Retriev
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.text import normalise
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery
 from fuserank_ensemble.serving.triton import Tensors, strings
 
@@ -77,7 +77,7 @@ class Retrieve:
         # A kind of request that has weights of its own is asked by itself.
         for kind in {each.kind for each in resolved}:
             mine = [i for i, each in enumerate(resolved) if each.kind == kind]
-            groups[kind] = (mine, self._retriever.ahead([questions[i] for i in mine], kind or None))
+            groups[kind] = (mine, self._retriever.prefetch([questions[i] for i in mine], kind or None))
         return Begun(resolved, questions, groups)
 
     def execute(self, requests: Sequence[Tensors], begun: Begun | None = None) -> list[Tensors | InvalidRequestError]:
@@ -95,8 +95,9 @@ class Retrieve:
             mine = slice(int(start), int(start) + size)
             padded = self._padded(found[mine])
             read, unread = self._pairs(resolved[mine], questions[mine], found[mine], padded["CANDIDATES"].shape[1])
+            now = time.monotonic_ns()
             traces = [
-                [request.encode(RetrievalTrace(c.found, [*c.degraded, *cut, *skipped], started, time.monotonic_ns()))]
+                [request.encode(RetrievalTrace(c.channel_counts, [*c.degraded, *cut, *skipped], started, now))]
                 for c, cut, skipped in zip(found[mine], cuts[mine], unread, strict=True)
             ]
             out.append({**padded, **read, "RETRIEVAL": strings(traces)})
@@ -128,7 +129,7 @@ class Retrieve:
             # What was had is no condition on fields.
             None if resolved.exclude_seen else resolved.filter,
             resolved.context,
-            also=self._pinned(resolved, allowed) if resolved.rules else None,
+            required=self._pinned(resolved, allowed) if resolved.rules else None,
             newcomers=NEWCOMERS if resolved.explore else 0,
         )
 
@@ -153,7 +154,7 @@ class Retrieve:
         # Only a search is ranked: elsewhere the order of fusion stands, and more candidates would be wasted.
         wanted = least if resolved.kind else max(self._spec.candidates, least)
         left = resolved.milliseconds_left() - RESERVE_MS
-        fits = [b for b in buckets if least <= b <= wanted and self._bundle.cost.of_candidates(b) <= left]
+        fits = [b for b in buckets if least <= b <= wanted and self._bundle.cost.candidates_ms(b) <= left]
         depth = max(fits, default=least)
         return depth, depth < wanted
 
@@ -183,15 +184,15 @@ class Retrieve:
             # Only a search is ranked.
             reads = question.query and not each.kind
             texts, of = np.unique(candidates.texts[:count], return_inverse=True)
-            mine = pairs.joined(question.query, texts) if reads else []
-            left = each.milliseconds_left() - RESERVE_MS - self._bundle.cost.of_candidates(size)
-            if mine and self._bundle.cost.of_pairs(len(mine), pairs.bucket(mine)) > left:
+            mine = pairs.join(question.query, texts) if reads else []
+            left = each.milliseconds_left() - RESERVE_MS - self._bundle.cost.candidates_ms(size)
+            if mine and self._bundle.cost.pairs_ms(len(mine), pairs.bucket(mine)) > left:
                 mine = []
                 skipped.append("text_tower")
             if mine:
                 pair_of[row, : len(of)] = of
             joined.append(mine)
-        ids, types = pairs.padded(joined, count)
+        ids, types = pairs.pad(joined, count)
         never = np.full(pair_of.shape, np.nan, np.float32)
         return {"PAIR_IDS": ids, "PAIR_TYPES": types, "PAIR_OF": pair_of, "READ_BEFORE": never}, unread
 
@@ -227,8 +228,8 @@ def _milvus(bundle: Bundle) -> Channel | None:
     filled = bundle.manifest.get("milvus")
     if filled is None:
         return None
-    from fuserank_ensemble.retrieval.milvus.dense import MilvusDense  # noqa: PLC0415  an extra
+    from fuserank_ensemble.retrieval.milvus.dense import MilvusDenseChannel  # noqa: PLC0415  an extra
 
     uri = os.environ.get("FUSERANK_MILVUS_URI", filled["uri"])
     token = os.environ.get("FUSERANK_MILVUS_TOKEN", "")
-    return MilvusDense(uri, token, filled["collection"], bundle.items.columns.kinds)
+    return MilvusDenseChannel(uri, token, filled["collection"], bundle.items.columns.kinds)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.cost import HEAVY_MS
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.halves import Halves
 from fuserank_ensemble.graph.padding import trimmed
 from fuserank_ensemble.graph.readings import Readings
@@ -129,7 +129,7 @@ class _Engine:
         if not self._reads_pairs or len(requests) != 1 or len(requests[0]["PAIR_IDS"]) != 1:
             return None
         _, pairs, length = requests[0]["PAIR_IDS"].shape
-        return Halves.of(requests[0]) if self._cost.of_pairs(pairs, length) >= HEAVY_MS else None
+        return Halves.of(requests[0]) if self._cost.pairs_ms(pairs, length) >= HEAVY_MS else None
 
 
 class _Remembering:

@@ -71,18 +71,18 @@ def test_what_cannot_be_shared_stays_whole(of, candidates):
 
 
 def test_pairs_cost_by_their_number_and_the_bucket_of_their_length():
-    cost = RankerCost.of({"ranker_ms": {"32": 1.5}, "text_tower_ms": {"1": 0.0, "32": 8.0, "64": 20.0}}, 16)
-    assert cost.of_candidates(32) == 1.5
-    assert cost.of_candidates(64) == 0.0
-    assert cost.of_pairs(16, 32) == 8.0
-    assert cost.of_pairs(4, 33) == 5.0
-    assert cost.of_pairs(0, 33) == 0.0
-    assert cost.of_pairs(4, 65) == 0.0
-    assert RankerCost.of({}, 0).of_pairs(4, 32) == 0.0
+    cost = RankerCost.from_manifest({"ranker_ms": {"32": 1.5}, "text_tower_ms": {"1": 0.0, "32": 8.0, "64": 20.0}}, 16)
+    assert cost.candidates_ms(32) == 1.5
+    assert cost.candidates_ms(64) == 0.0
+    assert cost.pairs_ms(16, 32) == 8.0
+    assert cost.pairs_ms(4, 33) == 5.0
+    assert cost.pairs_ms(0, 33) == 0.0
+    assert cost.pairs_ms(4, 65) == 0.0
+    assert RankerCost.from_manifest({}, 0).pairs_ms(4, 32) == 0.0
 
 
 @pytest.mark.parametrize(("ms", "heavy"), [(0.4, False), (2.9, False), (3.0, True), (40.0, True)])
 def test_a_tower_is_heavy_by_its_shortest_real_pairs(ms, heavy):
     costs = {"text_tower_ms": {"1": 9.0, "32": ms, "64": 99.0}}
-    assert RankerCost.of(costs, 16).heavy is heavy
-    assert not RankerCost.of({}, 0).heavy
+    assert RankerCost.from_manifest(costs, 16).heavy is heavy
+    assert not RankerCost.from_manifest({}, 0).heavy

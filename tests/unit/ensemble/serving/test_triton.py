@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph import session
 from fuserank_ensemble.serving.observability import metrics
 from fuserank_ensemble.serving.triton import UnavailableError, answered, received, registry, stage_model, strings

@@ -163,7 +163,7 @@ def test_candidates_of_one_text_share_a_pair(bundle, graph, monkeypatch):
     assert inputs["PAIR_OF"].shape == (1, 8)
     assert pairs == len(set(texts[0])) < 8
     for text, at in zip(texts[0], inputs["PAIR_OF"][0], strict=True):
-        ((ids, _),) = bundle.pairs.joined("milk", np.asarray([text]))
+        ((ids, _),) = bundle.pairs.join("milk", np.asarray([text]))
         assert inputs["PAIR_IDS"][0, at, : len(ids)].tolist() == ids
     assert (inputs["PAIR_IDS"][0, pairs:] == bundle.spec.pair_pad_token_id).all()
 
