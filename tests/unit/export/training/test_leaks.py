@@ -126,11 +126,11 @@ def test_a_snapshot_holds_what_was_before_the_moment_and_not_what_was_at_it():
     log = replace(log, places={"store": (np.asarray([0, 1, 2, 2], np.int32), ["a", "b", "c"])})
     found = snapshot_before(log, FROM)
     assert len(found) == USERS
-    assert found.of("u00").rows.tolist() == [5]
-    assert found.of("u00").counts.tolist() == [2]
-    assert found.of("u00").last.tolist() == [int(FROM) - 1]
-    assert found.of("u00").recent.tolist() == [1.5]
-    assert len(found.of("u01")) == 0
+    assert found.get("u00").rows.tolist() == [5]
+    assert found.get("u00").counts.tolist() == [2]
+    assert found.get("u00").last.tolist() == [int(FROM) - 1]
+    assert found.get("u00").recent.tolist() == [1.5]
+    assert len(found.get("u01")) == 0
     assert [found.places(user) for user in (0, 1)] == [{"store": "b"}, {}]
 
 
