@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.catalog.items import Records
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.lexical.suggest import Suggester, phrases
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.index import Indexed
@@ -56,7 +56,7 @@ def write_search(
         report["lexical"] = {"items_with_words": words}
     with progress.step("indexing completions"):
         asked = Counter(log.queries[code] for code in log.query[log.query >= 0])
-        known = phrases(indexed.titles, learned.popularity.counts, asked)
+        known = collect_phrases(indexed.titles, learned.popularity.counts, asked)
         report["suggest"] = {"phrases": Suggester.write(folder / "suggest", known)}
     return report
 

@@ -31,11 +31,11 @@ class Lists:
     def __init__(self, lists):
         self._all, self.asked = lists, []
 
-    def lists(self, questions, kinds, everything=False):
+    def search_channels(self, questions, kinds, everything=False):
         self.asked.append((len(questions), list(kinds), everything))
         return self._all, []
 
-    def fused(self, lists, weights, limit):
+    def fuse(self, lists, weights, limit):
         every = {name: weights.get(name, 0.0) for name in lists}
         return ReciprocalRankFusion(ITEMS, ITEMS).fuse(lists, every, limit)
 
