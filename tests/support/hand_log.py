@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
 from fuserank_export.sources.interactions import EVENTS, Interactions
 
-DAY = 86_400
 CUT = 10.0 * DAY
 CATALOG = 5
 TYPES = np.asarray(["milk", "milk", "tea", "tea", None], object)
