@@ -24,7 +24,7 @@ Clock = Literal["log", "wall"]
 TARGETS: tuple[Target, ...] = ("embedded", "cpu", "cuda", "tensorrt", "ort_tensorrt")
 GPU_TARGETS: tuple[Target, ...] = ("cuda", "tensorrt", "ort_tensorrt")
 CHANNELS = ("dense", "lexical", "history", "trending", "new", "content", "collaborative", "graph")
-# By kind of request; measured on Complete Journey, see docs/design-notes.md. An export with a log tunes its own.
+# By kind of request; measured on Complete Journey, see docs/decisions/011. An export with a log tunes its own.
 CHANNEL_WEIGHTS: Mapping[str, Mapping[str, float]] = {
     # Words before meaning: an encoder may not know the catalogue's language, words always do.
     "query": {"dense": 0.4, "lexical": 1.0, "trending": 0.3, "new": 0.1, "graph": 0.2},

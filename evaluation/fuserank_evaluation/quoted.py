@@ -292,6 +292,11 @@ RESULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "{new_item_ndcg_at_10_baseline_lightgbm:.3f}, BM25 {new_item_ndcg_at_10_baseline_bm25:.3f}",
         ),
         (
+            "… over dense alone, paired",
+            "{new_item_ndcg_at_10_over_dense_difference:+.3f}",
+            "95 % interval {new_item_ndcg_at_10_over_dense_low:+.3f} to {new_item_ndcg_at_10_over_dense_high:+.3f}",
+        ),
+        (
             "Recommendations: all that a household then buys",
             "ranker {grocery_rec_ndcg_at_10:.3f}",
             "LambdaMART {grocery_rec_ndcg_at_10_baseline_lightgbm:.3f}, TIFU-KNN "

@@ -16,7 +16,7 @@ from fuserank_ensemble.catalog.mapped import mapped
 
 MAX_ITEMS = 2_048  # of one user, latest kept: bounds what a request carries between stages (40 kB)
 # Of an event's weight among all users', where fashions change, and in one user's own history, where habits last: 56
-# days order a household's own items best, see docs/design-notes.md.
+# days order a household's own items best: docs/decisions/021.
 HALF_LIFE_DAYS = 28.0
 HABIT_HALF_LIFE_DAYS = 56.0
 # Users of whom a channel remembers what it made of their history, as long as that stays the same: people look at many
