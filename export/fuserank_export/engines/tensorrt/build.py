@@ -51,8 +51,8 @@ def builder() -> Machine:
     if not machine.compute_capability or not machine.tensorrt:
         lacks = "NVIDIA GPU (nvidia-smi)" if not machine.compute_capability else "TensorRT (libnvinfer)"
         raise EngineError(
-            f"--target tensorrt: found no {lacks}; run this on the machine that will serve, see docs/engines-and-gpu.md; or serve "
-            "with --target cuda, or look with --dry-run"
+            f"--target tensorrt: found no {lacks}; run this on the machine that will serve, see "
+            "docs/engines-and-gpu.md; or serve with --target ensemble_cuda, or look with --dry-run"
         )
     return machine
 
