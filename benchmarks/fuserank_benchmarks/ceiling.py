@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fuserank_ensemble.graph.padding import trimmed
+from fuserank_ensemble.graph.session import joined, open_session
 from numpy.typing import NDArray
 from rich.console import Console
 
 from fuserank_benchmarks.load.questions import Load
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.graph.padding import trimmed
-from fuserank_ensemble.graph.session import joined, open_session
 
 ENGINES = ("encoder", "ranker")
 BATCHES = (1, 2, 4, 8, 16, 32)

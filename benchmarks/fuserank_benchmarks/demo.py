@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import tritonclient.grpc as triton
+from fuserank_ensemble.graph.session import open_session
 from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.progress import track
@@ -27,7 +28,6 @@ from fuserank.tables import result_table
 from fuserank_benchmarks.load.questions import Load
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.graph.session import open_session
 from fuserank_ensemble.spec import Target
 from fuserank_evaluation.report import write_report
 

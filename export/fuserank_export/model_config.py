@@ -8,7 +8,8 @@ from types import MappingProxyType
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from fuserank_ensemble.spec import GPU_TARGETS, SEARCH_INPUTS, SEARCH_OUTPUTS, TARGETS, GraphSpec, Stage, Target, Tensor
+from fuserank_ensemble.graph.stages import SEARCH_INPUTS, SEARCH_OUTPUTS, Stage, Tensor, models, search_stages
+from fuserank_ensemble.spec import GPU_TARGETS, TARGETS, GraphSpec, Target
 from fuserank_export.engines.buckets import Bucket, buckets, warmup_file
 
 ENGINE_FILES: Mapping[Target, str] = {
@@ -20,7 +21,7 @@ ENGINE_FILES: Mapping[Target, str] = {
 }
 EngineFiles = Mapping[tuple[Target, str], str]  # by target and stage, where it is not the target's own of ENGINE_FILES
 # While no TensorRT engine has been built, ONNX Runtime on CUDA serves.
-NO_PLANS: EngineFiles = {("tensorrt", stage): ENGINE_FILES["cuda"] for stage in ("encoder", "ranker")}
+NO_PLANS: EngineFiles = {("tensorrt", stage): ENGINE_FILES["cuda"] for stage in ("encoder", "text_tower", "ranker")}
 _DTYPES = {
     "BYTES": pb.TYPE_STRING,
     "INT32": pb.TYPE_INT32,
@@ -82,6 +83,8 @@ class StageConfig:
             # Without spinning, so that idle threads leave the cores to the other stages.
             config.parameters["intra_op_thread_count"].string_value = str(self._stage.threads)
             config.parameters["session.intra_op.allow_spinning"].string_value = "0"
+            if self._stage.name == "text_tower":
+                config.parameters["pad_token_id"].string_value = str(self._spec.pair_pad_token_id)
 
     def _set_accelerator(self, config: pb.ModelConfig) -> None:
         """TensorRT inside ONNX Runtime: it builds its own engines at the first start, and keeps them."""
@@ -132,7 +135,7 @@ class StageConfig:
 
         On a CPU that is a batch of pairs; and in the embedded target an engine of its own answers `similar` alone.
         """
-        alone = self._target == "embedded" or (self._stage.reads_pairs and self._target not in GPU_TARGETS)
+        alone = self._target == "embedded" or (self._stage.name == "text_tower" and self._target not in GPU_TARGETS)
         return (1,) if alone else (1, self._spec.max_batch)
 
     @property
@@ -162,8 +165,8 @@ def ensemble_config(spec: GraphSpec) -> pb.ModelConfig:
     config = pb.ModelConfig(name="search", platform="ensemble", max_batch_size=spec.max_batch)
     set_signature(config, SEARCH_INPUTS, SEARCH_OUTPUTS)
     # Triton refuses an ensemble with a tensor that nobody takes.
-    taken = {tensor.name for stage in spec.stages() for tensor in stage.inputs} | {t.name for t in SEARCH_OUTPUTS}
-    for stage in spec.stages():
+    taken = {tensor.name for stage in search_stages(spec) for tensor in stage.inputs} | {t.name for t in SEARCH_OUTPUTS}
+    for stage in search_stages(spec):
         step = config.ensemble_scheduling.step.add(model_name=stage.name, model_version=-1)
         for tensor in stage.inputs:
             step.input_map[tensor.name] = tensor.name
@@ -189,7 +192,7 @@ def config_files(
     """
     yield "search/config.pbtxt", rendered(ensemble_config(spec))
     for target in TARGETS:
-        for stage in spec.models(target, heavy):
+        for stage in models(spec, target, heavy):
             # What runs in one process of a CPU or in several are the same files.
             engine = engines.get(("cpu" if target == "embedded" else target, stage.name))
             text = rendered(StageConfig(spec, stage, target, engine).message())

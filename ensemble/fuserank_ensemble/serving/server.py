@@ -24,6 +24,7 @@ import psutil
 import typer
 
 from fuserank_ensemble.bundle import Bundle, BundleError
+from fuserank_ensemble.graph.stages import companion_stages, models
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.spec import GPU_TARGETS, Target
 
@@ -78,7 +79,7 @@ class Server:
             _check_free(self.endpoints.host, port)
         self._backends = tempfile.TemporaryDirectory(prefix="fuserank-backends-")
         compose_backends(Path(self._backends.name))
-        self._models = {stage.name for stage in self.bundle.spec.models(target)} | {"search"}
+        self._models = {stage.name for stage in models(self.bundle.spec, target)} | {"search"}
         # Links to the target's models alone: Triton would load all that it finds. And Triton starts its stubs through a
         # command line split at spaces: it gets a path that has none.
         repository = Path(self._backends.name) / "model_repository"
@@ -120,7 +121,7 @@ class Server:
 
     def is_ready(self) -> bool:
         """Whether all models are loaded. They stay so when a stage's process dies: see `dead_stages`."""
-        companions = (model.name for model in self.bundle.spec.companions())
+        companions = (model.name for model in companion_stages())
         return all(self._answers(f"models/{name}/ready") for name in ("search", *companions))
 
     def _answers(self, path: str) -> bool:

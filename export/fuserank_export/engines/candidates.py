@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.spec import Stage, Target
+from fuserank_ensemble.graph.stages import Stage
+from fuserank_ensemble.spec import Target
 from fuserank_export.engines.parity.adversarial import Feed
-from fuserank_export.engines.parity.gate import LARGEST_ERROR, LARGEST_ERROR_TAUGHT, Precision
+from fuserank_export.engines.parity.gate import LARGEST_ERROR, Precision
 from fuserank_export.engines.parity.layers import disagreements, told
 from fuserank_export.engines.precision import wide_products, write_fp16, write_int8, write_int8_static
 from fuserank_export.engines.soundness import EngineError, check_tensorrt, checked
@@ -34,7 +35,7 @@ class Candidate:
         path: Its file.
         file: The file's name in a bundle.
         built_from: The ONNX file of an engine that is none itself.
-        taught: Whether its text tower is another one, which was taught the bundle's own.
+        taught: Whether it is a text tower that was taught the bundle's own scores.
     """
 
     stage: Stage
@@ -47,8 +48,8 @@ class Candidate:
 
     @property
     def largest_error(self) -> float:
-        """How far its tensors may be from FP32's, relative to their norm."""
-        return LARGEST_ERROR_TAUGHT if self.taught else LARGEST_ERROR[self.precision]
+        """How far its tensors may be from FP32's, relative to their norm; of a taught tower only its ranking counts."""
+        return float("inf") if self.taught else LARGEST_ERROR[self.precision]
 
     @property
     def onnx(self) -> Path:

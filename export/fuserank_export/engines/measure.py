@@ -10,8 +10,8 @@ import onnxruntime as ort
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.catalog.tokens import Tokens
-from fuserank_ensemble.graph.local import LocalGraph, Session
-from fuserank_ensemble.graph.session import open_session
+from fuserank_ensemble.graph.engine import Session, open_session
+from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.spec import Target
 from fuserank_export.engines.buckets import buckets
 from fuserank_export.engines.candidates import Candidate
@@ -67,7 +67,7 @@ class Measuring:
         self._bundle, self._requests, self._target = bundle, requests, target
         self._references = {"encoder": reference} if reference else {}
         self.expected, feeds = record(LocalGraph(bundle, self._references), requests)
-        self.feeds = {name: mine[:COMPARED] for name, mine in feeds.items()}
+        self.feeds = {name: of_stage[:COMPARED] for name, of_stage in feeds.items()}
         self.feeds["encoder"] += self._long()
 
     def _long(self) -> list[Feed]:
@@ -155,7 +155,7 @@ class Measuring:
             speedup_vs_fp32=round(before / sum(sum(r.milliseconds.values()) for r in rows), 3) if timed else None,
             bytes=sum(each.bytes for each in rows),
             problems=verdict(
-                allowed, worst.error, row.ndcg_loss_relative, row.top10_overlap, lambda: "both engines together"
+                allowed, worst.error, row.ndcg_loss_relative, row.top10_overlap, lambda: "all engines together"
             ),
         )
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.spec import Stage, Target
+from fuserank_ensemble.graph.stages import Stage, search_stages
+from fuserank_ensemble.spec import Target
 from fuserank_export.engines.candidates import FP32_FILE, PRECISIONS, Candidate, original, written
 from fuserank_export.engines.measure import Measured, Measuring
 from fuserank_export.engines.parity.adversarial import adversarial
@@ -19,7 +20,6 @@ from fuserank_export.engines.parity.gate import Parity, Precision
 from fuserank_export.engines.parity.requests import RealRequest, drawn, judged
 from fuserank_export.engines.parity.torch_encoder import open_torch_encoder
 from fuserank_export.engines.report import machine, write_report
-from fuserank_export.engines.shallow import write_with_tower
 from fuserank_export.engines.soundness import EngineError
 from fuserank_export.engines.successor import write_successor
 from fuserank_export.engines.tensorrt.build import Built, PlanSession, build, builder
@@ -28,11 +28,12 @@ from fuserank_export.progress import Progress
 from fuserank_export.sealing import check_place
 from fuserank_export.sources import InputError
 from fuserank_export.training.judged import check_both
+from fuserank_export.training.text.engine import export_text_tower
 from fuserank_export.training.text.tower import open_in_place
 
 # An engine that is less than this faster than FP32 is not worth its differences.
 WORTH = 1.05
-SHALLOW_FILE = "model.shallow.onnx"
+TAUGHT_FILE = "model.taught.onnx"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
             builder()  # before minutes of measuring
     with progress.step("verifying the bundle"):
         bundle = Bundle.open(settings.bundle)
-    stages = [stage for stage in bundle.spec.stages() if stage.kind == "engine"]
+    stages = [stage for stage in search_stages(bundle.spec) if stage.kind == "engine"]
     fp32 = {stage.name: original(bundle, stage) for stage in stages}
     requests = _requests(bundle, settings)
     with progress.step("answering the requests in fp32", None):
@@ -98,7 +99,7 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
     with tempfile.TemporaryDirectory(dir=settings.out.parent, prefix=".engines-") as folder:
         sources = list(fp32.values())
         if settings.text_tower:
-            sources.append(_shallow(bundle, fp32["ranker"], settings.text_tower, Path(folder)))
+            sources.append(_taught(bundle, settings.text_tower, Path(folder)))
         table: list[Measured] = []
         for source in sources:
             name = source.stage.name
@@ -181,14 +182,14 @@ def _requests(bundle: Bundle, settings: EngineSettings) -> list[RealRequest]:
     return drawn(bundle, settings.requests, settings.seed)
 
 
-def _shallow(bundle: Bundle, ranker: Candidate, source: str, folder: Path) -> Candidate:
-    """The ranker with another text tower, in FP32."""
+def _taught(bundle: Bundle, source: str, folder: Path) -> Candidate:
+    """Returns another text tower in FP32, which was taught the scores of the bundle's own."""
     tower = open_in_place(bundle, source).tower
-    path = folder / SHALLOW_FILE
-    write_with_tower(ranker.path, tower, bundle, path)
+    path = folder / TAUGHT_FILE
+    export_text_tower(tower, bundle.spec, path)
     count = tower.model.config.num_hidden_layers
-    method = f"text tower of {count} layer{'s' * (count > 1)}"
-    return Candidate(ranker.stage, "fp32", method, path, SHALLOW_FILE, taught=True)
+    stage = next(stage for stage in search_stages(bundle.spec) if stage.name == "text_tower")
+    return Candidate(stage, "fp32", f"{count} layer{'s' * (count > 1)}", path, TAUGHT_FILE, taught=True)
 
 
 def _candidates(
@@ -272,15 +273,8 @@ def _written(
 
 
 def _costs(bundle: Bundle, target: Target, chosen: Mapping[str, Measured]) -> dict[str, Any]:
-    """What the ranker costs on this machine, by which a request with a deadline gets fewer candidates."""
-    times = chosen["ranker"].parity.milliseconds
-    spec = bundle.spec
-    if target != "cpu" or not times:
+    """Returns what ranker and text tower cost on this machine, by which a request with a deadline gets less."""
+    if target != "cpu":
         return {}
-    if not spec.text_candidates:
-        return {"ranker_ms": {str(size): times[str(size)] for size in spec.candidate_buckets}}
-    first = spec.pair_buckets[0]
-    alone = {str(size): times[f"{size}_pairs_{first}"] for size in spec.candidate_buckets}
-    before = alone[str(spec.candidates)]
-    pairs = {str(n): max(0.0, round(times[f"{spec.candidates}_pairs_{n}"] - before, 3)) for n in spec.pair_buckets}
-    return {"ranker_ms": alone, "text_tower_ms": pairs}
+    costs = {"ranker_ms": chosen["ranker"], "text_tower_ms": chosen.get("text_tower")}
+    return {name: dict(each.parity.milliseconds) for name, each in costs.items() if each and each.parity.milliseconds}

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError
 
-from fuserank_ensemble.spec import Stage
+from fuserank_ensemble.graph.stages import Stage
 from fuserank_export.engines.tensorrt import operators
 
 # The first has LayerNormalization as one operator, which half precision keeps in FP32; the last ends TensorRT's list.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fuserank_ensemble.graph.halves import Halves
 
 from fuserank_ensemble.candidates.cost import RankerCost
-from fuserank_ensemble.graph.halves import Halves
 
 CANDIDATES, PLACES, LENGTH = 32, 8, 5
 

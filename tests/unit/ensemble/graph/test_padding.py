@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from fuserank_ensemble.graph.padding import STEP, trimmed
 
 PAD = 7

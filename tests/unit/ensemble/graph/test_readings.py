@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from fuserank_ensemble.graph.readings import Readings
 
 from fuserank_ensemble.graph import readings
-from fuserank_ensemble.graph.readings import Readings
 
 PAD, PLACES, LENGTH = 9, 6, 5
 

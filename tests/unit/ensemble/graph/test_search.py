@@ -7,11 +7,11 @@ import time
 
 import numpy as np
 import pytest
+from fuserank_ensemble.graph.steps.search import Search
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.options import InvalidRequestError
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.graph.steps.search import Search
 from fuserank_ensemble.retrieval.channels.lexical import Lexical
 from fuserank_ensemble.serving.triton import answered, strings
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+from fuserank_ensemble.graph.session import open_session
 from onnx import TensorProto, helper
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.graph.session import open_session
 from fuserank_export.engines.candidates import check_overflow
 from fuserank_export.engines.parity.adversarial import adversarial
 from fuserank_export.engines.parity.layers import disagreements, told

@@ -7,15 +7,15 @@ import json
 
 import numpy as np
 import pytest
+from fuserank_ensemble.graph.session import open_session
+from fuserank_export.engines.shallow import write_with_tower
 from rich.console import Console
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.graph.session import open_session
 from fuserank_export.engines.parity.adversarial import adversarial
 from fuserank_export.engines.precision import write_int8
 from fuserank_export.engines.run import SHALLOW_FILE, EngineSettings, write_engines
-from fuserank_export.engines.shallow import write_with_tower
 from fuserank_export.engines.soundness import check_tensorrt, checked
 from fuserank_export.progress import Progress
 from fuserank_export.sources import InputError

@@ -8,20 +8,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fuserank_ensemble.graph.halves import Halves
+from fuserank_ensemble.graph.padding import trimmed
+from fuserank_ensemble.graph.steps.search import Search
 
 from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.candidates.request import decode_traces
 from fuserank_ensemble.candidates.retriever import Retriever
-from fuserank_ensemble.graph.halves import Halves
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.graph.padding import trimmed
-from fuserank_ensemble.graph.steps.search import Search
 from fuserank_ensemble.serving.triton import strings
 
 torch = pytest.importorskip("torch")
+from fuserank_ensemble.graph.session import open_session  # noqa: E402
 from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: E402
 
-from fuserank_ensemble.graph.session import open_session  # noqa: E402
 from fuserank_export.encoder import write_fp16  # noqa: E402  they need torch
 from fuserank_export.training.engine import OUTPUTS, RankerEngine, export_engine, random_inputs  # noqa: E402
 from fuserank_export.training.model import GATES, Ranker  # noqa: E402
