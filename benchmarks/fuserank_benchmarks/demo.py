@@ -54,7 +54,9 @@ MEANINGS = {
 
 
 @contextmanager
-def served(bundle: Path, ports: tuple[int, int, int], console: Console, target: Target = "embedded") -> Iterator[float]:
+def served(
+    bundle: Path, ports: tuple[int, int, int], console: Console, target: Target = "single_process"
+) -> Iterator[float]:
     """Runs `fuserank serve` on a bundle; yields the seconds until it was ready."""
     http, grpc, metrics = (str(port) for port in ports)
     command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle)]

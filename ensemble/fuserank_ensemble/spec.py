@@ -17,12 +17,27 @@ from fuserank_ensemble.contract.options import HEADS, nearest
 from fuserank_ensemble.interactions.sequence import MOMENT
 
 DType = Literal["BYTES", "INT32", "INT64", "FP32"]
-# `embedded` runs the whole graph in one process, the others a process a stage; `ort_tensorrt` is TensorRT inside ONNX
-# Runtime.
-Target = Literal["embedded", "cpu", "cuda", "tensorrt", "ort_tensorrt"]
+# `single_process` runs the whole graph in one process of a CPU, the others a process a stage.
+Target = Literal["single_process", "ensemble_cpu", "ensemble_cuda", "ensemble_tensorrt", "ensemble_ort_tensorrt"]
+EngineKind = Literal["cpu", "cuda", "tensorrt"]  # what an engine file is made for; several targets may run one kind
 Clock = Literal["log", "wall"]
-TARGETS: tuple[Target, ...] = ("embedded", "cpu", "cuda", "tensorrt", "ort_tensorrt")
-GPU_TARGETS: tuple[Target, ...] = ("cuda", "tensorrt", "ort_tensorrt")
+# `ensemble_ort_tensorrt` is TensorRT inside ONNX Runtime: it builds its own engines from CUDA's ONNX files.
+ENGINE_KINDS: Mapping[Target, EngineKind] = {
+    "single_process": "cpu",
+    "ensemble_cpu": "cpu",
+    "ensemble_cuda": "cuda",
+    "ensemble_tensorrt": "tensorrt",
+    "ensemble_ort_tensorrt": "cuda",
+}
+TARGETS: tuple[Target, ...] = tuple(ENGINE_KINDS)
+GPU_TARGETS: tuple[Target, ...] = tuple(target for target, kind in ENGINE_KINDS.items() if kind != "cpu")
+RENAMED_TARGETS: Mapping[str, Target] = {
+    "embedded": "single_process",
+    "cpu": "ensemble_cpu",
+    "cuda": "ensemble_cuda",
+    "tensorrt": "ensemble_tensorrt",
+    "ort_tensorrt": "ensemble_ort_tensorrt",
+}
 CHANNELS = ("dense", "lexical", "history", "trending", "new", "content", "collaborative", "graph")
 # By kind of request; measured on Complete Journey, see docs/design-notes.md. An export with a log tunes its own.
 CHANNEL_WEIGHTS: Mapping[str, Mapping[str, float]] = {
@@ -55,6 +70,20 @@ WARMUPS = ("query", "user", "both")  # the kinds of real requests that warm the 
 
 class SpecError(ValueError):
     """The spec cannot describe a working graph; the message names the setting and what is allowed."""
+
+
+def target_named(name: str) -> Target:
+    """The target of that name.
+
+    Raises:
+        SpecError: Where there is none, naming the new name of a renamed one, else the nearest known one.
+    """
+    if name in RENAMED_TARGETS:
+        raise SpecError(f"target {name}: was renamed to {RENAMED_TARGETS[name]}")
+    for target in TARGETS:
+        if target == name:
+            return target
+    raise SpecError(f"target {name}: unknown; known: {nearest(name, TARGETS)}")
 
 
 @dataclass(frozen=True)
@@ -272,7 +301,7 @@ class GraphSpec:
 
     def models(self, target: Target, heavy: bool = True) -> tuple[Stage, ...]:
         """Every model that a target serves, but for the ensemble itself; `heavy` as `whole` takes it."""
-        if target != "embedded":
+        if target != "single_process":
             return (*self.stages(), *self.companions())
         # `similar` calls these two.
         called = tuple(stage for stage in self.stages() if stage.name in ("encoder", "retrieve"))

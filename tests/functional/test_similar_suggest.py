@@ -185,7 +185,7 @@ def test_the_command_line_asks_both(server: Server, client: Client):
 
 @pytest.mark.parametrize("model", ["similar", "suggest"])
 def test_the_death_of_a_models_process_is_noticed(first_day_root: Path, model: str, bundle: Bundle):
-    assert model in {stage.name for stage in bundle.spec.models("embedded")}
+    assert model in {stage.name for stage in bundle.spec.models("single_process")}
     with Server(first_day_root, endpoints()) as running:
         assert running.dead_stages() == []
         process = tritonserver(running.endpoints.grpc)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.spec import Stage, Target
+from fuserank_ensemble.spec import ENGINE_KINDS, EngineKind, Stage, Target
 from fuserank_export.engines.candidates import FP32_FILE, PRECISIONS, Candidate, original, written
 from fuserank_export.engines.measure import Measured, Measuring
 from fuserank_export.engines.parity.adversarial import adversarial
@@ -42,7 +42,7 @@ class EngineSettings:
     Attributes:
         bundle: The bundle whose engines are measured; it is not changed.
         out: The bundle to write.
-        target: Where the engines are to run.
+        target: What is to be served with the engines; targets of one kind share them.
         precision: Of their matrix products; `auto` takes the fastest that passes.
         requests: How many requests are ranked.
         queries: Judged queries, instead of requests drawn from the bundle.
@@ -69,6 +69,11 @@ class EngineSettings:
     seed: int = 13
     force: bool = False
 
+    @property
+    def kind(self) -> EngineKind:
+        """What the engines are made for."""
+        return ENGINE_KINDS[self.target]
+
 
 def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any]:
     """Measures, chooses, reports, and writes the new bundle.
@@ -84,7 +89,7 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
     precisions = _precisions(settings)
     if not settings.dry_run:
         check_place(settings.out, settings.force)
-        if settings.target == "tensorrt":
+        if settings.kind == "tensorrt":
             builder()  # before minutes of measuring
     with progress.step("verifying the bundle"):
         bundle = Bundle.open(settings.bundle)
@@ -93,7 +98,7 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
     requests = _requests(bundle, settings)
     with progress.step("answering the requests in fp32", None):
         reference = open_torch_encoder(bundle)
-        measuring = Measuring(bundle, requests, settings.target, reference)
+        measuring = Measuring(bundle, requests, settings.kind, reference)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.out.parent, prefix=".engines-") as folder:
         sources = list(fp32.values())
@@ -122,13 +127,13 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
         finally:
             write_report(settings.report, bundle.id, about, [row.to_dict() for row in rows])
         plans: dict[str, Built] = {}
-        if settings.target == "tensorrt":
+        if settings.kind == "tensorrt":
             for stage in stages:
                 for profile in profiles(bundle.spec, stage):
                     progress.note(f"{stage.name}, profile {profile.bucket}: {profile.least} to {profile.most}")
         if settings.dry_run:
             return bundle.manifest
-        if settings.target == "tensorrt":
+        if settings.kind == "tensorrt":
             plans, built = _built(bundle, settings, chosen, fp32, measuring, progress)
             rows += built
         manifest = _written(bundle, settings, chosen, plans, about, rows)
@@ -163,7 +168,7 @@ def _built(
 
 
 def _precisions(settings: EngineSettings) -> Sequence[Precision]:
-    allowed = PRECISIONS[settings.target]
+    allowed = PRECISIONS[settings.kind]
     if settings.precision == "auto":
         return allowed
     if settings.precision not in allowed:
@@ -204,7 +209,7 @@ def _candidates(
     vocabulary = Tokenizer.from_file(str(bundle.tokenizer)).get_vocab_size()
     odd = adversarial(bundle.spec, fp32.stage, vocabulary, settings.seed)
     try:
-        return written(fp32, precision, settings.target, folder, measuring.feeds[fp32.stage.name], odd)
+        return written(fp32, precision, settings.kind, folder, measuring.feeds[fp32.stage.name], odd)
     except EngineError as error:
         if settings.precision != "auto" or precision == "fp32":
             raise
@@ -223,7 +228,7 @@ def _chosen(stage: Stage, table: Sequence[Measured], settings: EngineSettings, m
     if not passing:
         for each in mine:
             _refuse(each.parity)
-    if settings.precision == "auto" and settings.target != "cpu" and not measuring.on_gpu:
+    if settings.precision == "auto" and settings.kind != "cpu" and not measuring.on_gpu:
         raise EngineError(
             f"--precision auto with --target {settings.target}: found no GPU to measure on; run it on the machine that "
             "will serve, or name a precision"
@@ -259,7 +264,7 @@ def _written(
     }
     added |= {f"model_repository/{name}/1/{plan.file}": plan.path for name, plan in plans.items()}
     measured = dict(bundle.manifest.get("engines", {}))
-    measured[settings.target] = {
+    measured[settings.kind] = {
         **about,
         "machine": machine(),
         "asked": settings.precision,
@@ -267,15 +272,15 @@ def _written(
         "keys": {name: plan.key.to_dict() for name, plan in plans.items()},
         "measured": [row.to_dict() for row in rows],
     }
-    changes = {"engines": measured, **_costs(bundle, settings.target, chosen)}
+    changes = {"engines": measured, **_costs(bundle, settings.kind, chosen)}
     return write_successor(bundle, settings.out, added, changes, settings.force)
 
 
-def _costs(bundle: Bundle, target: Target, chosen: Mapping[str, Measured]) -> dict[str, Any]:
+def _costs(bundle: Bundle, kind: EngineKind, chosen: Mapping[str, Measured]) -> dict[str, Any]:
     """What the ranker costs on this machine, by which a request with a deadline gets fewer candidates."""
     times = chosen["ranker"].parity.milliseconds
     spec = bundle.spec
-    if target != "cpu" or not times:
+    if kind != "cpu" or not times:
         return {}
     if not spec.text_candidates:
         return {"ranker_ms": {str(size): times[str(size)] for size in spec.candidate_buckets}}

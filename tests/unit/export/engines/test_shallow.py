@@ -73,7 +73,7 @@ def test_a_shallow_tower_changes_what_is_read_and_nothing_else_and_is_smaller(bu
 def measured(bundle, tower, folder):
     """The new bundle's manifest, and the table's row of a shallow tower."""
     settings = EngineSettings(
-        bundle, folder / "out", "cpu", "fp32", requests=60, text_tower=tower, report=folder / "parity.json"
+        bundle, folder / "out", "single_process", "fp32", requests=60, text_tower=tower, report=folder / "parity.json"
     )
     manifest = write_engines(settings, Progress(Console(file=io.StringIO())))
     rows = json.loads((folder / "parity.json").read_text())["engines"]

@@ -31,7 +31,7 @@ gpu = pytest.mark.skipif(
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_there_is_a_profile_for_each_bucket_and_the_configuration_numbers_them(stage):
-    config = CONFIGS[f"{stage.name}/configs/tensorrt.pbtxt"]
+    config = CONFIGS[f"{stage.name}/configs/ensemble_tensorrt.pbtxt"]
     found = profiles(SPEC, stage)
     assert config.backend == "tensorrt"
     assert list(config.instance_group[0].profile) == [str(i) for i in range(len(found))]
@@ -42,7 +42,7 @@ def test_there_is_a_profile_for_each_bucket_and_the_configuration_numbers_them(s
 def test_each_warm_up_of_the_configuration_lies_in_exactly_one_profile(stage):
     """What Triton sends at start, and no wider, is what the engine is built for."""
     found, seen = profiles(SPEC, stage), set()
-    for sample in CONFIGS[f"{stage.name}/configs/tensorrt.pbtxt"].model_warmup:
+    for sample in CONFIGS[f"{stage.name}/configs/ensemble_tensorrt.pbtxt"].model_warmup:
         feed = {name: np.zeros((sample.batch_size, *value.dims)) for name, value in sample.inputs.items()}
         taking = [i for i, profile in enumerate(found) if profile.takes(feed)]
         assert len(taking) == 1
@@ -79,7 +79,7 @@ def test_polygraphy_gets_the_same_shapes():
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_the_accelerator_inside_onnx_runtime_is_told_every_bucket(stage):
-    config = CONFIGS[f"{stage.name}/configs/ort_tensorrt.pbtxt"]
+    config = CONFIGS[f"{stage.name}/configs/ensemble_ort_tensorrt.pbtxt"]
     assert config.backend == "onnxruntime"
     (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
     assert accelerator.name == "tensorrt"
