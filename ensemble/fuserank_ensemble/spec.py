@@ -13,12 +13,27 @@ import msgspec
 
 from fuserank_ensemble.contract.options import nearest
 
-# `embedded` runs the whole graph in one process, the others a process a stage; `ort_tensorrt` is TensorRT inside ONNX
-# Runtime.
-Target = Literal["embedded", "cpu", "cuda", "tensorrt", "ort_tensorrt"]
+# `single_process` runs the whole graph in one process of a CPU, the others a process a stage.
+Target = Literal["single_process", "ensemble_cpu", "ensemble_cuda", "ensemble_tensorrt", "ensemble_ort_tensorrt"]
+EngineKind = Literal["cpu", "cuda", "tensorrt"]  # what an engine file is made for; several targets may run one kind
 Clock = Literal["log", "wall"]
-TARGETS: tuple[Target, ...] = ("embedded", "cpu", "cuda", "tensorrt", "ort_tensorrt")
-GPU_TARGETS: tuple[Target, ...] = ("cuda", "tensorrt", "ort_tensorrt")
+# `ensemble_ort_tensorrt` is TensorRT inside ONNX Runtime: it builds its own engines from CUDA's ONNX files.
+ENGINE_KINDS: Mapping[Target, EngineKind] = {
+    "single_process": "cpu",
+    "ensemble_cpu": "cpu",
+    "ensemble_cuda": "cuda",
+    "ensemble_tensorrt": "tensorrt",
+    "ensemble_ort_tensorrt": "cuda",
+}
+TARGETS: tuple[Target, ...] = tuple(ENGINE_KINDS)
+GPU_TARGETS: tuple[Target, ...] = tuple(target for target, kind in ENGINE_KINDS.items() if kind != "cpu")
+RENAMED_TARGETS: Mapping[str, Target] = {
+    "embedded": "single_process",
+    "cpu": "ensemble_cpu",
+    "cuda": "ensemble_cuda",
+    "tensorrt": "ensemble_tensorrt",
+    "ort_tensorrt": "ensemble_ort_tensorrt",
+}
 CHANNELS = ("dense", "lexical", "history", "trending", "new", "content", "collaborative", "graph")
 # By kind of request; measured on Complete Journey, see docs/design-notes.md. An export with a log tunes its own.
 CHANNEL_WEIGHTS: Mapping[str, Mapping[str, float]] = {
@@ -49,6 +64,20 @@ LEXICAL_FIELDS: Mapping[str, float] = {"title": 3.0, "brand": 1.5, "category": 1
 
 class SpecError(ValueError):
     """The spec cannot describe a working graph; the message names the setting and what is allowed."""
+
+
+def target_named(name: str) -> Target:
+    """The target of that name.
+
+    Raises:
+        SpecError: Where there is none, naming the new name of a renamed one, else the nearest known one.
+    """
+    if name in RENAMED_TARGETS:
+        raise SpecError(f"target {name}: was renamed to {RENAMED_TARGETS[name]}")
+    for target in TARGETS:
+        if target == name:
+            return target
+    raise SpecError(f"target {name}: unknown; known: {nearest(name, TARGETS)}")
 
 
 @dataclass(frozen=True)

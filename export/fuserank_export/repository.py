@@ -41,7 +41,7 @@ def write_repository(
     Args:
         folder: Where to write; engines may be there already.
         spec: The graph.
-        engines: Engine files by target and stage, where they are not those of `ENGINE_FILES`.
+        engines: Engine files by kind and stage, where they are not those of `ENGINE_FILES`.
         heavy: Whether a text tower takes its time, see `RankerCost.heavy`.
     """
     for name, text in (*model_files(), *config_files(spec, engines, heavy)):

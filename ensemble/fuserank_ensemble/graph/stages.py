@@ -149,7 +149,7 @@ def single_process_stage(spec: GraphSpec, heavy: bool = True) -> Stage:
 def models(spec: GraphSpec, target: Target, heavy: bool = True) -> tuple[Stage, ...]:
     """Returns every model that a target serves but for the ensemble; `heavy` as `single_process_stage` takes it."""
     stages = search_stages(spec)
-    if target != "embedded":
+    if target != "single_process":
         return (*stages, *companion_stages())
     called = tuple(stage for stage in stages if stage.name in ("encoder", "retrieve"))  # `similar` calls these two
     return (single_process_stage(spec, heavy), *called, *companion_stages())

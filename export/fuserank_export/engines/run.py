@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.stages import Stage, search_stages
-from fuserank_ensemble.spec import Target
+from fuserank_ensemble.spec import ENGINE_KINDS, EngineKind, Target
 from fuserank_export.engines.candidates import FP32_FILE, PRECISIONS, Candidate, original, written
 from fuserank_export.engines.measure import Measured, Measuring
 from fuserank_export.engines.parity.adversarial import adversarial
@@ -43,7 +43,7 @@ class EngineSettings:
     Attributes:
         bundle: The bundle whose engines are measured; it is not changed.
         out: The bundle to write.
-        target: Where the engines are to run.
+        target: What is to be served with the engines; targets of one kind share them.
         precision: Of their matrix products; `auto` takes the fastest that passes.
         requests: How many requests are ranked.
         queries: Judged queries, instead of requests drawn from the bundle.
@@ -70,6 +70,11 @@ class EngineSettings:
     seed: int = 13
     force: bool = False
 
+    @property
+    def kind(self) -> EngineKind:
+        """What the engines are made for."""
+        return ENGINE_KINDS[self.target]
+
 
 def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any]:
     """Measures, chooses, reports, and writes the new bundle.
@@ -85,7 +90,7 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
     precisions = _precisions(settings)
     if not settings.dry_run:
         check_place(settings.out, settings.force)
-        if settings.target == "tensorrt":
+        if settings.kind == "tensorrt":
             builder()  # before minutes of measuring
     with progress.step("verifying the bundle"):
         bundle = Bundle.open(settings.bundle)
@@ -94,7 +99,7 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
     requests = _requests(bundle, settings)
     with progress.step("answering the requests in fp32", None):
         reference = open_torch_encoder(bundle)
-        measuring = Measuring(bundle, requests, settings.target, reference)
+        measuring = Measuring(bundle, requests, settings.kind, reference)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.out.parent, prefix=".engines-") as folder:
         sources = list(fp32.values())
@@ -123,13 +128,13 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
         finally:
             write_report(settings.report, bundle.id, about, [row.to_dict() for row in rows])
         plans: dict[str, Built] = {}
-        if settings.target == "tensorrt":
+        if settings.kind == "tensorrt":
             for stage in stages:
                 for profile in profiles(bundle.spec, stage):
                     progress.note(f"{stage.name}, profile {profile.bucket}: {profile.least} to {profile.most}")
         if settings.dry_run:
             return bundle.manifest
-        if settings.target == "tensorrt":
+        if settings.kind == "tensorrt":
             plans, built = _built(bundle, settings, chosen, fp32, measuring, progress)
             rows += built
         manifest = _written(bundle, settings, chosen, plans, about, rows)
@@ -164,7 +169,7 @@ def _built(
 
 
 def _precisions(settings: EngineSettings) -> Sequence[Precision]:
-    allowed = PRECISIONS[settings.target]
+    allowed = PRECISIONS[settings.kind]
     if settings.precision == "auto":
         return allowed
     if settings.precision not in allowed:
@@ -205,7 +210,7 @@ def _candidates(
     vocabulary = Tokenizer.from_file(str(bundle.tokenizer)).get_vocab_size()
     odd = adversarial(bundle.spec, fp32.stage, vocabulary, settings.seed)
     try:
-        return written(fp32, precision, settings.target, folder, measuring.feeds[fp32.stage.name], odd)
+        return written(fp32, precision, settings.kind, folder, measuring.feeds[fp32.stage.name], odd)
     except EngineError as error:
         if settings.precision != "auto" or precision == "fp32":
             raise
@@ -224,7 +229,7 @@ def _chosen(stage: Stage, table: Sequence[Measured], settings: EngineSettings, m
     if not passing:
         for each in mine:
             _refuse(each.parity)
-    if settings.precision == "auto" and settings.target != "cpu" and not measuring.on_gpu:
+    if settings.precision == "auto" and settings.kind != "cpu" and not measuring.on_gpu:
         raise EngineError(
             f"--precision auto with --target {settings.target}: found no GPU to measure on; run it on the machine that "
             "will serve, or name a precision"
@@ -260,7 +265,7 @@ def _written(
     }
     added |= {f"model_repository/{name}/1/{plan.file}": plan.path for name, plan in plans.items()}
     measured = dict(bundle.manifest.get("engines", {}))
-    measured[settings.target] = {
+    measured[settings.kind] = {
         **about,
         "machine": machine(),
         "asked": settings.precision,
@@ -268,13 +273,13 @@ def _written(
         "keys": {name: plan.key.to_dict() for name, plan in plans.items()},
         "measured": [row.to_dict() for row in rows],
     }
-    changes = {"engines": measured, **_costs(bundle, settings.target, chosen)}
+    changes = {"engines": measured, **_costs(bundle, settings.kind, chosen)}
     return write_successor(bundle, settings.out, added, changes, settings.force)
 
 
-def _costs(bundle: Bundle, target: Target, chosen: Mapping[str, Measured]) -> dict[str, Any]:
+def _costs(bundle: Bundle, kind: EngineKind, chosen: Mapping[str, Measured]) -> dict[str, Any]:
     """Returns what ranker and text tower cost on this machine, by which a request with a deadline gets less."""
-    if target != "cpu":
+    if kind != "cpu":
         return {}
     costs = {"ranker_ms": chosen["ranker"], "text_tower_ms": chosen.get("text_tower")}
     return {name: dict(each.parity.milliseconds) for name, each in costs.items() if each and each.parity.milliseconds}

@@ -135,7 +135,7 @@ def check_tensorrt(path: Path) -> dict[str, int]:
     if problems:
         told = ", ".join(f"{what} ({count} nodes)" for what, count in problems.items())
         raise EngineError(
-            f"{path}: TensorRT's list of operators lacks {told}; serve this engine with --target cuda, "
+            f"{path}: TensorRT's list of operators lacks {told}; serve this engine with --target ensemble_cuda, "
             "or export a model without them"
         )
     return dict(Counter(node.op_type for node in graph.node))

@@ -11,15 +11,16 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from fuserank_ensemble.spec import TARGETS, WARMUPS, GraphSpec
+from fuserank_ensemble.graph.stages import WARMUPS, models, search_stages
+from fuserank_ensemble.spec import ENGINE_KINDS, TARGETS, GraphSpec
 from fuserank_export.model_config import ENGINE_FILES, config_files
 from fuserank_export.repository import model_files, write_repository
 
 CHECKED_IN = Path(__file__).parents[3] / "model_repository"
 SPEC = GraphSpec()
-BY_STAGE = [target for target in TARGETS if target != "embedded"]  # targets that run a process a stage
-PYTHON = [stage.name for stage in SPEC.stages() if stage.kind == "python"]
-ENGINES = [stage.name for stage in SPEC.stages() if stage.kind == "engine"]
+BY_STAGE = [target for target in TARGETS if target != "single_process"]  # targets that run a process a stage
+PYTHON = [stage.name for stage in search_stages(SPEC) if stage.kind == "python"]
+ENGINES = [stage.name for stage in search_stages(SPEC) if stage.kind == "engine"]
 
 
 def parsed(spec=SPEC, **more):
@@ -52,13 +53,13 @@ def test_every_configuration_names_its_folder_and_the_specs_largest_batch(name):
     assert config.output
 
 
-@pytest.mark.parametrize("stage", [stage.name for stage in SPEC.stages()])
+@pytest.mark.parametrize("stage", [stage.name for stage in search_stages(SPEC)])
 def test_every_stage_has_a_configuration_for_each_target_and_the_default_is_the_cpus(stage):
     texts = dict(config_files(SPEC))
     assert {name.rsplit("/", 1)[-1] for name in texts if name.startswith(f"{stage}/configs/")} == {
-        f"{target}.pbtxt" for target in TARGETS if stage in {each.name for each in SPEC.models(target)}
+        f"{target}.pbtxt" for target in TARGETS if stage in {each.name for each in models(SPEC, target)}
     }
-    assert texts[f"{stage}/config.pbtxt"] == texts[f"{stage}/configs/cpu.pbtxt"]
+    assert texts[f"{stage}/config.pbtxt"] == texts[f"{stage}/configs/ensemble_cpu.pbtxt"]
 
 
 def test_every_step_of_the_ensemble_gets_what_an_earlier_one_made_in_the_same_shape():
@@ -78,11 +79,17 @@ def test_every_step_of_the_ensemble_gets_what_an_earlier_one_made_in_the_same_sh
 
 
 def test_in_one_process_search_has_the_ensembles_interface_and_no_stage_of_its_own_is_loaded_twice():
-    ensemble, whole = CONFIGS["search/config.pbtxt"], CONFIGS["search/configs/embedded.pbtxt"]
+    ensemble, whole = CONFIGS["search/config.pbtxt"], CONFIGS["search/configs/single_process.pbtxt"]
     assert (list(whole.input), list(whole.output)) == (list(ensemble.input), list(ensemble.output))
     assert whole.backend == "python"
     assert {sample.name for sample in whole.model_warmup} == set(WARMUPS)
-    assert {each.name for each in SPEC.models("embedded")} == {"search", "encoder", "retrieve", "similar", "suggest"}
+    assert {each.name for each in models(SPEC, "single_process")} == {
+        "search",
+        "encoder",
+        "retrieve",
+        "similar",
+        "suggest",
+    }
 
 
 def test_every_request_input_is_one_fixed_string_so_that_batches_form():
@@ -96,8 +103,8 @@ def test_every_request_input_is_one_fixed_string_so_that_batches_form():
 def test_engines_run_on_the_targets_backend_and_python_stages_stay_python(target):
     for name in ENGINES:
         config = CONFIGS[f"{name}/configs/{target}.pbtxt"]
-        assert config.backend == ("tensorrt" if target == "tensorrt" else "onnxruntime")
-        assert config.default_model_filename == ENGINE_FILES[target]
+        assert config.backend == ("tensorrt" if target == "ensemble_tensorrt" else "onnxruntime")
+        assert config.default_model_filename == ENGINE_FILES[ENGINE_KINDS[target]]
     for name in PYTHON:
         assert CONFIGS[f"{name}/configs/{target}.pbtxt"].backend == "python"
 
@@ -105,8 +112,10 @@ def test_engines_run_on_the_targets_backend_and_python_stages_stay_python(target
 def test_on_a_gpu_engines_and_index_are_there_and_tokenising_stays_on_the_cpu():
     gpu, cpu = pb.ModelInstanceGroup.KIND_GPU, pb.ModelInstanceGroup.KIND_CPU
     for target in BY_STAGE:
-        kinds = {s.name: CONFIGS[f"{s.name}/configs/{target}.pbtxt"].instance_group[0].kind for s in SPEC.stages()}
-        device = cpu if target == "cpu" else gpu
+        kinds = {
+            s.name: CONFIGS[f"{s.name}/configs/{target}.pbtxt"].instance_group[0].kind for s in search_stages(SPEC)
+        }
+        device = cpu if target == "ensemble_cpu" else gpu
         assert kinds == {
             "preprocess": cpu,
             "encoder": device,
@@ -139,7 +148,7 @@ def test_warm_up_covers_each_bucket_of_an_engine_alone_and_in_a_full_batch(name,
             data_type, dims = declared[tensor]
             assert value.data_type == data_type
             assert [v for v, d in zip(value.dims, dims, strict=True) if d >= 0] == [d for d in dims if d >= 0]
-    if target == "tensorrt":
+    if target == "ensemble_tensorrt":
         assert list(config.instance_group[0].profile) == [str(i) for i in range(len(buckets))]
 
 
@@ -178,14 +187,16 @@ def test_an_engine_that_reads_pairs_has_a_bucket_for_each_number_of_candidates_a
             "PAIR_OF": [16],
         }
         warmed = {(s.batch_size, s.inputs["FEATURES"].dims[0], *s.inputs["PAIR_IDS"].dims) for s in config.model_warmup}
-        batches = (1,) if target == "cpu" else (1, spec.max_batch)
+        batches = (1,) if target == "ensemble_cpu" else (1, spec.max_batch)
         assert warmed == {(b, size, 16, length) for b in batches for size in (32, 128) for length in (24, 48, 96)}
         assert len({sample.name for sample in config.model_warmup}) == len(config.model_warmup) == len(warmed)
         for sample in config.model_warmup:
             assert list(sample.inputs["VECTORS"].dims) == [sample.inputs["FEATURES"].dims[0], spec.embedding_dim]
             assert list(sample.inputs["EVENTS"].dims) == [spec.events, spec.embedding_dim]
             assert list(sample.inputs["MOMENTS"].dims) == [spec.events, 3]
-    assert list(configs["ranker/configs/tensorrt.pbtxt"].instance_group[0].profile) == [str(i) for i in range(6)]
+    assert list(configs["ranker/configs/ensemble_tensorrt.pbtxt"].instance_group[0].profile) == [
+        str(i) for i in range(6)
+    ]
     # Only the ranker reads them.
     assert not any(tensor.name.startswith("PAIR") for tensor in configs["finalize/config.pbtxt"].input)
 
@@ -196,13 +207,13 @@ def test_an_engine_that_reads_pairs_has_a_bucket_for_each_number_of_candidates_a
 )
 def test_one_process_takes_and_queues_what_it_answers_soon(towers, heavy, taken, waiting):
     configs = parsed(replace(SPEC, text_candidates=towers), heavy=heavy)
-    config = configs["search/configs/embedded.pbtxt"]
+    config = configs["search/configs/single_process.pbtxt"]
     assert config.dynamic_batching.default_queue_policy.max_queue_size == waiting
     assert list(config.dynamic_batching.preferred_batch_size) == [taken]
     # Where each stage is a process, the ranker batches by itself.
     others = parsed(replace(SPEC, text_candidates=towers), heavy=not heavy)
     for name, text in configs.items():
-        assert text == others[name] or name == "search/configs/embedded.pbtxt"
+        assert text == others[name] or name == "search/configs/single_process.pbtxt"
 
 
 def test_a_change_of_the_spec_reaches_every_configuration_it_concerns():
@@ -216,7 +227,11 @@ def test_a_change_of_the_spec_reaches_every_configuration_it_concerns():
     # The INT8 engine is the encoder's, on the CPU alone: in one process or in several.
     files = {name: c.default_model_filename for name, c in configs.items() if c.default_model_filename}
     int8 = {name for name, file in files.items() if file == "model.int8.onnx"}
-    assert int8 == {"encoder/config.pbtxt", "encoder/configs/cpu.pbtxt", "encoder/configs/embedded.pbtxt"}
+    assert int8 == {
+        "encoder/config.pbtxt",
+        "encoder/configs/ensemble_cpu.pbtxt",
+        "encoder/configs/single_process.pbtxt",
+    }
 
 
 def test_a_written_repository_has_every_configuration_and_every_stages_model(tmp_path):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.graph.engine import Session
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.spec import Target
+from fuserank_ensemble.spec import EngineKind
 from fuserank_export.engines.parity.adversarial import Feed
 from fuserank_export.engines.parity.layers import relative_error
 from fuserank_export.engines.parity.requests import RealRequest
@@ -48,7 +48,7 @@ class Parity:
 
     Attributes:
         engine: The stage's name, or all of them joined by `and` where all that was chosen runs together.
-        target: Where it runs.
+        kind: What it is made for.
         precision: Of its matrix products.
         method: How it was made.
         max_abs_diff: Largest difference of an output from FP32, over real inputs.
@@ -64,7 +64,7 @@ class Parity:
     """
 
     engine: str
-    target: Target
+    kind: EngineKind
     precision: Precision
     method: str
     max_abs_diff: float

@@ -95,8 +95,8 @@ def search(**more):
 def test_a_search_is_counted_by_kind_time_channel_and_shortcoming(scrape):
     registry = Registry(scrape)
     counted = SearchMetrics(registry, MANIFEST)
-    counted.answered(*search(), depth=64, features=NOTHING)
-    counted.answered(*search(seen=b"x", returned=0), depth=64, features=NOTHING)
+    counted.observe(*search(), depth=64, features=NOTHING)
+    counted.observe(*search(seen=b"x", returned=0), depth=64, features=NOTHING)
     registry.flush()
     values = scrape.values
     assert [values["fuserank_requests_total", kind] for kind in ("query", "user", "both")] == [1, 0, 1]
@@ -114,7 +114,7 @@ def test_a_warm_up_is_no_search(scrape, days: int):
     """It was kept by an export, which may have run on a machine that was started earlier or later than this one."""
     registry = Registry(scrape)
     counted = SearchMetrics(registry, MANIFEST)
-    counted.answered(*search(started_ns=time.monotonic_ns() + days * 86_400 * 10**9), depth=64, features=NOTHING)
+    counted.observe(*search(started_ns=time.monotonic_ns() + days * 86_400 * 10**9), depth=64, features=NOTHING)
     registry.flush()
     assert scrape.values["fuserank_requests_total", "query"] == 0
     assert scrape.values["fuserank_stage_seconds_count", "total"] == 0
@@ -235,7 +235,7 @@ def test_an_error_is_logged_with_its_place_and_without_what_was_asked(logged):
         )
     line = json.loads(stream.getvalue())
     assert (line["level"], line["error"], line["stage"], line["request_id"]) == ("error", "KeyError", "retrieve", "r-1")
-    assert any("test_ensemble_observability.py" in frame for frame in line["frames"])
+    assert any(Path(__file__).name in frame for frame in line["frames"])
     assert "900" not in stream.getvalue()
     assert line["time"].endswith("+00:00")
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from fuserank_ensemble.graph.session import open_session
 from onnx import TensorProto, helper
 
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.engine import open_session
+from fuserank_ensemble.graph.stages import search_stages
 from fuserank_export.engines.candidates import check_overflow
 from fuserank_export.engines.parity.adversarial import adversarial
 from fuserank_export.engines.parity.layers import disagreements, told
@@ -34,7 +35,7 @@ def engines(tower_bundle):
     bundle = Bundle.open(tower_bundle, verify=())
     return {
         stage.name: (bundle.spec, stage, bundle.repository / stage.name / "1" / "model.onnx")
-        for stage in bundle.spec.stages()
+        for stage in search_stages(bundle.spec)
         if stage.kind == "engine"
     }
 
