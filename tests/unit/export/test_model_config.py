@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from fuserank_ensemble.graph.stages import WARMUPS, models, search_stages
 from fuserank_ensemble.spec import ENGINE_KINDS, TARGETS, GraphSpec
-from fuserank_export.model_config import ENGINE_FILES, config_files
+from fuserank_export.model_config import ENGINE_FILES, StageConfig, config_files, rendered
 from fuserank_export.repository import model_files, write_repository
 
 CHECKED_IN = Path(__file__).parents[3] / "model_repository"
@@ -28,6 +28,11 @@ def parsed(spec=SPEC, **more):
 
 
 CONFIGS = parsed()
+
+
+def config_of(stage, target, configs=CONFIGS):
+    """What Triton reads with `--model-config-name`: it falls back to `config.pbtxt`."""
+    return configs.get(f"{stage}/configs/{target}.pbtxt") or configs[f"{stage}/config.pbtxt"]
 
 
 def test_the_checked_in_repository_is_the_specs_output_byte_for_byte():
@@ -54,12 +59,16 @@ def test_every_configuration_names_its_folder_and_the_specs_largest_batch(name):
 
 
 @pytest.mark.parametrize("stage", [stage.name for stage in search_stages(SPEC)])
-def test_every_stage_has_a_configuration_for_each_target_and_the_default_is_the_cpus(stage):
+def test_a_configuration_is_written_only_where_it_differs_from_the_default(stage):
     texts = dict(config_files(SPEC))
-    assert {name.rsplit("/", 1)[-1] for name in texts if name.startswith(f"{stage}/configs/")} == {
-        f"{target}.pbtxt" for target in TARGETS if stage in {each.name for each in models(SPEC, target)}
-    }
-    assert texts[f"{stage}/config.pbtxt"] == texts[f"{stage}/configs/ensemble_cpu.pbtxt"]
+    default = next(each for each in models(SPEC, "ensemble_cpu") if each.name == stage)
+    assert texts[f"{stage}/config.pbtxt"] == rendered(StageConfig(SPEC, default, "ensemble_cpu").message())
+    for target in TARGETS:
+        for model in models(SPEC, target):
+            if model.name == stage:
+                own = rendered(StageConfig(SPEC, model, target).message())
+                assert texts.get(f"{stage}/configs/{target}.pbtxt", texts[f"{stage}/config.pbtxt"]) == own
+                assert texts.get(f"{stage}/configs/{target}.pbtxt") != texts[f"{stage}/config.pbtxt"]
 
 
 def test_every_step_of_the_ensemble_gets_what_an_earlier_one_made_in_the_same_shape():
@@ -102,19 +111,17 @@ def test_every_request_input_is_one_fixed_string_so_that_batches_form():
 @pytest.mark.parametrize("target", BY_STAGE)
 def test_engines_run_on_the_targets_backend_and_python_stages_stay_python(target):
     for name in ENGINES:
-        config = CONFIGS[f"{name}/configs/{target}.pbtxt"]
+        config = config_of(name, target)
         assert config.backend == ("tensorrt" if target == "ensemble_tensorrt" else "onnxruntime")
         assert config.default_model_filename == ENGINE_FILES[ENGINE_KINDS[target]]
     for name in PYTHON:
-        assert CONFIGS[f"{name}/configs/{target}.pbtxt"].backend == "python"
+        assert config_of(name, target).backend == "python"
 
 
 def test_on_a_gpu_engines_and_index_are_there_and_tokenising_stays_on_the_cpu():
     gpu, cpu = pb.ModelInstanceGroup.KIND_GPU, pb.ModelInstanceGroup.KIND_CPU
     for target in BY_STAGE:
-        kinds = {
-            s.name: CONFIGS[f"{s.name}/configs/{target}.pbtxt"].instance_group[0].kind for s in search_stages(SPEC)
-        }
+        kinds = {s.name: config_of(s.name, target).instance_group[0].kind for s in search_stages(SPEC)}
         device = cpu if target == "ensemble_cpu" else gpu
         assert kinds == {
             "preprocess": cpu,
@@ -136,7 +143,7 @@ def test_a_full_queue_refuses_at_once_and_an_old_request_is_not_served_late(name
 @pytest.mark.parametrize("target", BY_STAGE)
 @pytest.mark.parametrize("name", ENGINES)
 def test_warm_up_covers_each_bucket_of_an_engine_alone_and_in_a_full_batch(name, target):
-    config = CONFIGS[f"{name}/configs/{target}.pbtxt"]
+    config = config_of(name, target)
     buckets = SPEC.candidate_buckets if name == "ranker" else SPEC.length_buckets
     varying = "FEATURES" if name == "ranker" else "INPUT_IDS"
     warmed = {(s.batch_size, s.inputs[varying].dims[0]) for s in config.model_warmup}
@@ -176,29 +183,23 @@ def test_a_bundle_holds_every_warm_up_file_in_the_size_its_configuration_declare
                         assert found == 4 + int.from_bytes(content.read_bytes()[:4], "little"), (stage, name)
 
 
-def test_an_engine_that_reads_pairs_has_a_bucket_for_each_number_of_candidates_and_length_of_pairs():
-    spec = replace(SPEC, text_candidates=16, candidates=128, candidate_buckets=(32, 128), pair_buckets=(24, 48, 96))
+def test_a_text_tower_is_an_engine_between_retrieve_and_ranker_with_a_bucket_a_length():
+    spec = replace(SPEC, text_candidates=16, pair_buckets=(24, 48, 96))
     configs = parsed(spec)
+    steps = [step.model_name for step in configs["search/config.pbtxt"].ensemble_scheduling.step]
+    assert steps == ["preprocess", "encoder", "retrieve", "text_tower", "ranker", "finalize"]
     for target in BY_STAGE:
-        config = configs[f"ranker/configs/{target}.pbtxt"]
-        assert {tensor.name: list(tensor.dims) for tensor in config.input if "PAIR" in tensor.name} == {
+        config = config_of("text_tower", target, configs)
+        assert {tensor.name: list(tensor.dims) for tensor in config.input} == {
             "PAIR_IDS": [16, -1],
             "PAIR_TYPES": [16, -1],
-            "PAIR_OF": [16],
         }
-        warmed = {(s.batch_size, s.inputs["FEATURES"].dims[0], *s.inputs["PAIR_IDS"].dims) for s in config.model_warmup}
+        warmed = {(s.batch_size, *s.inputs["PAIR_IDS"].dims) for s in config.model_warmup}
         batches = (1,) if target == "ensemble_cpu" else (1, spec.max_batch)
-        assert warmed == {(b, size, 16, length) for b in batches for size in (32, 128) for length in (24, 48, 96)}
-        assert len({sample.name for sample in config.model_warmup}) == len(config.model_warmup) == len(warmed)
-        for sample in config.model_warmup:
-            assert list(sample.inputs["VECTORS"].dims) == [sample.inputs["FEATURES"].dims[0], spec.embedding_dim]
-            assert list(sample.inputs["EVENTS"].dims) == [spec.events, spec.embedding_dim]
-            assert list(sample.inputs["MOMENTS"].dims) == [spec.events, 3]
-    assert list(configs["ranker/configs/ensemble_tensorrt.pbtxt"].instance_group[0].profile) == [
-        str(i) for i in range(6)
-    ]
-    # Only the ranker reads them.
-    assert not any(tensor.name.startswith("PAIR") for tensor in configs["finalize/config.pbtxt"].input)
+        assert warmed == {(batch, 16, length) for batch in batches for length in (24, 48, 96)}
+        assert [list(t.dims) for t in config_of("ranker", target, configs).input if t.name == "TEXT_SCORES"] == [[16]]
+    assert len(config_of("text_tower", "ensemble_tensorrt", configs).instance_group[0].profile) == 3
+    assert "text_tower" not in {model.name for model in models(spec, "single_process")}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,6 @@ def test_a_change_of_the_spec_reaches_every_configuration_it_concerns():
     int8 = {name for name, file in files.items() if file == "model.int8.onnx"}
     assert int8 == {
         "encoder/config.pbtxt",
-        "encoder/configs/ensemble_cpu.pbtxt",
         "encoder/configs/single_process.pbtxt",
     }
 

@@ -147,7 +147,7 @@ def watched(scrape, reference, live, kind="query"):
     registry = Registry(scrape)
     watching = drift.FeatureDrift(registry, reference)
     for features in live:
-        watching.seen(kind, features)
+        watching.observe(kind, features)
     registry.flush(force=True)
     return {name: value for (metric, name, *_), value in scrape.values.items() if metric == metrics.DRIFT.name}
 
@@ -260,13 +260,13 @@ def test_a_span_tells_what_the_reply_says_and_nothing_of_the_items():
     status = (
         b'{"bundle":"b-1","degraded":["x"],"candidates":{"dense":3},"microseconds":{},"returned":2,"user_known":true}'
     )
-    assert tracing.told(status) == {
+    assert tracing.status_attributes(status) == {
         "fuserank.bundle": "b-1",
         "fuserank.degraded": ["x"],
         "fuserank.returned": 2,
         "fuserank.candidates.dense": 3,
     }
-    assert tracing.told(b"not json") == {}
+    assert tracing.status_attributes(b"not json") == {}
 
 
 def test_every_metric_is_documented_with_its_unit_and_meaning():

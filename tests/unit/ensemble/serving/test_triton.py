@@ -217,13 +217,13 @@ def engine(pb_utils, tmp_path):
 
 
 def test_an_engine_answers_a_batch_in_one_run_and_gives_every_request_its_own_rows(engine):
-    batch = [{"X": np.full((rows, 2), rows, np.float32)} for rows in (1, 3, 2)]
+    batch = [FakeRequest(X=np.full((rows, 2), rows, np.float32)) for rows in (1, 3, 2)]
     responses = engine.execute(batch)
     assert [r.output_tensors[0].array.tolist() for r in responses] == [[[2.0 * n] * 2] * n for n in (1, 3, 2)]
 
 
 def test_a_broken_engine_answers_every_request_with_an_error_and_no_detail(engine):
-    responses = engine.execute([{"X": np.zeros((1, 5), np.float32)}] * 2)
+    responses = engine.execute([FakeRequest(X=np.zeros((1, 5), np.float32))] * 2)
     assert [r.error.code for r in responses] == ["INTERNAL", "INTERNAL"]
     assert "onnx" not in responses[0].error.text.lower()
 

@@ -62,7 +62,7 @@ def test_what_does_not_change_is_one_file_under_two_names_and_the_old_bundle_is_
     assert {path: sha256(path) for path in tiny_bundle.rglob("*") if path.is_file()} == before
     for name in ("index/vectors.npy", "index/tokenizer.json", "model_repository/encoder/1/model.onnx"):
         assert (out / name).stat().st_ino == (tiny_bundle / name).stat().st_ino
-    for name in ("model_repository/encoder/config.pbtxt", "model_repository/encoder/configs/ensemble_cpu.pbtxt"):
+    for name in ("model_repository/encoder/config.pbtxt", "model_repository/encoder/configs/single_process.pbtxt"):
         assert (out / name).stat().st_ino != (tiny_bundle / name).stat().st_ino
 
 
@@ -120,14 +120,14 @@ def test_an_engine_swapped_for_another_bundles_is_refused_by_name(int8, tiny_bun
 def test_half_precision_is_held_to_the_gate_by_rounding_and_serves_every_gpu_target(tower_bundle, tmp_path):
     manifest, _ = run(tower_bundle, tmp_path / "half", "ensemble_cuda", "fp16")
     rows = manifest["engines"]["cuda"]["measured"]
-    assert [row["speedup_vs_fp32"] for row in rows] == [None] * 3
+    assert [row["speedup_vs_fp32"] for row in rows] == [None] * 4
     assert all(0 < row["max_abs_diff"] < 0.1 for row in rows)
     for target in (
         "ensemble_cuda",
         "ensemble_ort_tensorrt",
         "ensemble_tensorrt",
     ):  # the last falls back: nothing has been built
-        for stage in ("encoder", "ranker"):
+        for stage in ("encoder", "text_tower", "ranker"):
             found = config(tmp_path / "half", f"{stage}/configs/{target}.pbtxt")
             assert (found.backend, found.default_model_filename) == ("onnxruntime", "model.fp16.onnx")
     assert manifest["text_tower_ms"] == Bundle.open(tower_bundle).manifest["text_tower_ms"]  # the CPU's

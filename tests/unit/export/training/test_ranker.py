@@ -272,7 +272,7 @@ def exported(one_thread, tmp_path_factory):
     import onnxruntime as ort
 
     path, model = tmp_path_factory.mktemp("engine") / "ranker.onnx", ranker()
-    export_engine(RankerEngine(model, None), SPEC, path)
+    export_engine(RankerEngine(model), SPEC, path)
     return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]), model
 
 

@@ -20,7 +20,7 @@ from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.step import UnavailableError
 from fuserank_ensemble.graph.steps.similar import Similar
 from fuserank_ensemble.graph.tensors import pack_floats, pack_strings, string_tensor
-from fuserank_ensemble.serving.triton import called, execute_isolated
+from fuserank_ensemble.serving.triton import TritonHost, execute_isolated
 from fuserank_export.bundle import BundleSettings, write_bundle
 from fuserank_export.progress import Progress
 from support.tiny_shop import write_csv
@@ -290,7 +290,7 @@ def triton(monkeypatch):
 
 
 def test_a_call_names_the_model_and_the_outputs_and_wants_them_on_the_cpu(triton):
-    found = called("retrieve", {"X": np.ones((2, 3), np.float32)[:, ::2]}, ("Y",))
+    found = TritonHost().call("retrieve", {"X": np.ones((2, 3), np.float32)[:, ::2]}, ("Y",))
     assert found["Y"].tolist() == [[2, 2], [2, 2]]
     (sent,) = triton.sent
     assert (sent["model_name"], sent["requested_output_names"]) == ("retrieve", ["Y"])
@@ -310,7 +310,7 @@ def test_a_call_names_the_model_and_the_outputs_and_wants_them_on_the_cpu(triton
 def test_a_call_that_was_not_taken_is_told_from_one_that_failed(triton, error, expected):
     triton.error = error
     with pytest.raises(RuntimeError, match=f"^retrieve: {error.message()}$") as caught:
-        called("retrieve", {"X": np.zeros((1, 1), np.float32)}, ("Y",))
+        TritonHost().call("retrieve", {"X": np.zeros((1, 1), np.float32)}, ("Y",))
     assert caught.type is expected
 
 
