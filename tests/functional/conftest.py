@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import small_shops
 import tritonclient.grpc as triton
+from busy_machine import lengthen_queues
 from fuserank import Client
 from running import endpoints, export_bundle, url
 from small_shops import Shop
@@ -29,7 +30,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 def bundle_root(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A space in the path: pytriton splits its arguments at spaces unless it is kept from doing so.
     out = tmp_path_factory.mktemp("bundles") / "my shop"
-    return export_bundle(out, shop.catalog, shop.interactions, "--text-template", TEMPLATE)
+    export_bundle(out, shop.catalog, shop.interactions, "--text-template", TEMPLATE)
+    lengthen_queues(out)
+    return out
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc as triton
+from busy_machine import PATIENCE
 from fuserank import AsyncClient, Client, InvalidRequestError
 from running import (
     FUSERANK,
@@ -137,7 +138,7 @@ async def test_good_requests_are_answered_beside_bad_ones_and_share_batches(
     completions, pids = client.suggest("mil"), stub_pids(server)
     before = raw.get_inference_statistics("similar").model_stats[0]
     places = asyncio.Semaphore(24)
-    async with AsyncClient(url(server), timeout=60) as everyone:
+    async with AsyncClient(url(server), timeout=PATIENCE) as everyone:
 
         async def one(number: int) -> None:
             async with places:
@@ -192,5 +193,5 @@ def test_the_death_of_a_models_process_is_noticed(first_day_root: Path, model: s
         assert process is not None
         stub = next(c for c in process.children(recursive=True) if f"{model}_0_1" in c.cmdline())
         stub.kill()
-        psutil.wait_procs([stub], timeout=5)
+        psutil.wait_procs([stub], timeout=PATIENCE)
         assert running.dead_stages() == [model]

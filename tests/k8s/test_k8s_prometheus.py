@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import tritonclient.grpc as grpc_client
 import yaml
+from busy_machine import wait_until
 from callers import load
 from charts import CHART, NAMESPACE, REPOSITORY, only
 from fuserank import Client
@@ -41,9 +42,13 @@ def scrape(replica: Replica) -> set[str]:
     with Client(replica.url) as client:
         for _ in range(WINDOW):
             client.search("tea", k=3, filter={"in_stock": True})
-        # What is counted is handed on once a second.
-        time.sleep(1.1)
-        client.search("tea", k=3)
+
+        def all_names() -> bool:
+            # What is counted is handed on once a second, with a search.
+            client.search("tea", k=3)
+            return {name for metric in METRICS for name in metric.series} <= scraped_names(replica.metrics())
+
+        wait_until(all_names, seconds=30)
     return scraped_names(replica.metrics())
 
 
