@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from ensemble.bundle import MANIFEST, sha256
+from fuserank_ensemble.bundle import MANIFEST, sha256
 
 Value = TypeVar("Value")
 PATIENCE = 120.0  # seconds

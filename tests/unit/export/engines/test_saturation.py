@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from ensemble.bundle import Bundle
-from export.engines import precision
-from export.engines.candidates import original, written
-from export.engines.parity.adversarial import adversarial
-from export.engines.precision import wide_products
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.stages import search_stages
+from fuserank_export.engines import precision
+from fuserank_export.engines.candidates import original, written
+from fuserank_export.engines.parity.adversarial import adversarial
+from fuserank_export.engines.precision import wide_products
 
 INT16 = np.iinfo(np.int16)
 
@@ -22,7 +24,7 @@ def int8_files(tower_bundle, tmp_path_factory):
     files = {"exported": bundle.repository / "encoder" / "1" / "model.int8.onnx"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precision, "NARROWEST_INT8", 24)  # the tiny shop's matrices are 32 wide
-        for stage in (stage for stage in bundle.spec.stages() if stage.kind == "engine"):
+        for stage in (stage for stage in search_stages(bundle.spec) if stage.kind == "engine"):
             fp32 = original(bundle, stage)
             feeds = list(adversarial(bundle.spec, stage, 60, 3).values())
             for engine in written(fp32, "int8", "cpu", folder, feeds, {}):
@@ -49,7 +51,7 @@ def saturating_product(activations, weights):
 
 
 @pytest.mark.parametrize(
-    "name", ["exported", "encoder, dynamic", "encoder, static", "ranker, dynamic", "ranker, static"]
+    "name", ["exported", "encoder, dynamic", "encoder, static", "text_tower, dynamic", "text_tower, static"]
 )
 def test_no_8_bit_product_saturates_on_a_cpu_without_vnni(int8_files, name):
     matrices = product_weights(int8_files[name])
