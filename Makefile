@@ -30,10 +30,10 @@ serve: $(BUNDLE)/manifest.json ## the demo's server, left running on ports 8000 
 	@$(BIN)/fuserank serve $(BUNDLE)
 
 eval: $(BUNDLE)/manifest.json ## what retrieval finds and how well it is ranked, on shops with known answers
-	@$(BIN)/python -m fuserank_evaluation.retrieval.run --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/python -m fuserank_evaluation.ranking.run --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/python -m fuserank_evaluation.ranking.windows --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/python -m fuserank_evaluation.ranking.run_films --bundle $(BUNDLE)
+	@$(BIN)/fuserank evaluate retrieval --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/fuserank evaluate ranking --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/fuserank evaluate windows --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/fuserank evaluate films --bundle $(BUNDLE)
 
 bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items
 	@$(BIN)/python -m fuserank_benchmarks.retrieval --bundle $(BUNDLE) --shop $(SHOP)
@@ -70,7 +70,7 @@ lock: ## pin anew what pyproject.toml allows, from a fresh environment
 	./tools/lock.sh $(PYTHON)
 
 reports: ## copy the last reports to docs/reports and their figures into the READMEs
-	@$(BIN)/python -m fuserank_evaluation.quote
+	@$(BIN)/fuserank evaluate quote
 
 clean: ## remove what was built, not the environment
 	rm -rf build

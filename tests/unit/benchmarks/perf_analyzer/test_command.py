@@ -2,7 +2,7 @@
 
 import pytest
 
-from fuserank.load.command import doubled, read_questions
+from fuserank_benchmarks.perf_analyzer.command import doubled, read_questions
 
 
 def test_a_span_is_doubled_and_ends_where_it_says():

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from fuserank.load.program import PerfAnalyzerError, Program
+from fuserank_benchmarks.perf_analyzer.program import PerfAnalyzerError, Program
 
 Kind = Literal["concurrency", "request_rate"]
 _LOAD = re.compile(r"^Request (?:concurrency|rate|Rate): ([\d.]+)", re.I)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fuserank.load import program
-from fuserank.load.perf_analyzer import Sweep, read_points, write_inputs
+from fuserank_benchmarks.perf_analyzer import program
+from fuserank_benchmarks.perf_analyzer.sweep import Sweep, read_points, write_inputs
 
 TABLE = """Concurrency,Inferences/Second,Client Send,Network+Server Send/Recv,Server Queue,Server Compute Input,\
 Server Compute Infer,Server Compute Output,Client Recv,p50 latency,p90 latency,p95 latency,p99 latency,\

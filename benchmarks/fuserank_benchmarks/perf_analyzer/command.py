@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fuserank.load.perf_analyzer import Point, Sweep, measure, write_inputs
-from fuserank.load.program import PerfAnalyzerError, find
+from fuserank_benchmarks.perf_analyzer.program import PerfAnalyzerError, find
+from fuserank_benchmarks.perf_analyzer.sweep import Point, Sweep, measure, write_inputs
 
 CACHE = Path.home() / ".cache" / "fuserank" / "perf_analyzer"
 QUESTIONS = [("half gallon milk", ""), ("", "900"), ("bread", "900"), ("coffee", "1")]
