@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.cost import HEAVY_MS
 from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.graph.cores import usable_cores
 from fuserank_ensemble.graph.halves import Halves
 from fuserank_ensemble.graph.padding import trimmed
 from fuserank_ensemble.graph.readings import Readings
@@ -96,8 +96,7 @@ class _Engine:
         self._outputs, self._pair_pad = [tensor.name for tensor in stage.outputs], bundle.spec.pair_pad_token_id
         self._reads_pairs, self._cost, self._beside = stage.reads_pairs, bundle.cost, beside
         # The instances share the cores: each with all of them would only take turns.
-        cores = len(os.sched_getaffinity(0))
-        threads = max(1, cores // bundle.spec.whole().instances[0]) if stage.threads == 0 else stage.threads
+        threads = max(1, usable_cores() // bundle.spec.whole().instances[0]) if stage.threads == 0 else stage.threads
         self._session = open_session(bundle.engine(stage.name), {"intra_op_thread_count": str(threads)})
 
     def run(self, batch: Tensors) -> Tensors:
