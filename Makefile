@@ -57,10 +57,11 @@ gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; do
 test: $(READY) ## unit tests, functional tests against a real Triton, then the chart and what it would run
 	$(BIN)/python -m pytest tests/unit tests/functional tests/k8s
 
-lint: $(READY) ## ruff and mypy --strict
+lint: $(READY) ## ruff, mypy --strict, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(READY) ## ruff's fixes and layout
 	$(BIN)/ruff check --fix .
