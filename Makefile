@@ -30,10 +30,10 @@ serve: $(BUNDLE)/manifest.json ## the demo's server, left running on ports 8000 
 	@$(BIN)/fuserank serve $(BUNDLE)
 
 eval: $(BUNDLE)/manifest.json ## what retrieval finds and how well it is ranked, on shops with known answers
-	@$(BIN)/python -m fuserank_evaluation.retrieval.run --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/python -m fuserank_evaluation.ranking.run --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/python -m fuserank_evaluation.ranking.windows --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/python -m fuserank_evaluation.ranking.run_films --bundle $(BUNDLE)
+	@$(BIN)/fuserank evaluate retrieval --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/fuserank evaluate ranking --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/fuserank evaluate windows --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/fuserank evaluate films --bundle $(BUNDLE)
 
 bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items
 	@$(BIN)/python -m fuserank_benchmarks.retrieval --bundle $(BUNDLE) --shop $(SHOP)
@@ -57,10 +57,11 @@ gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; do
 test: $(READY) ## unit tests, functional tests against a real Triton, then the chart and what it would run
 	$(BIN)/python -m pytest tests/unit tests/functional tests/k8s
 
-lint: $(READY) ## ruff and mypy --strict
+lint: $(READY) ## ruff, mypy --strict, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(READY) ## ruff's fixes and layout
 	$(BIN)/ruff check --fix .
@@ -70,7 +71,7 @@ lock: ## pin anew what pyproject.toml allows, from a fresh environment
 	./tools/lock.sh $(PYTHON)
 
 reports: ## copy the last reports to docs/reports and their figures into the READMEs
-	@$(BIN)/python -m fuserank_evaluation.quote
+	@$(BIN)/fuserank evaluate quote
 
 clean: ## remove what was built, not the environment
 	rm -rf build
@@ -91,7 +92,7 @@ $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
 		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --out $(BUNDLE) --force
 
 build/demo-engines/manifest.json: $(BUNDLE)/manifest.json
-	@$(BIN)/fuserank export engines --bundle $(BUNDLE) --out build/demo-engines --target cpu --force
+	@$(BIN)/fuserank export engines --bundle $(BUNDLE) --out build/demo-engines --force
 
 # Few queries and cases: it is there to measure how long a tower takes, and what a shallow one keeps of it.
 $(TOWER)/training.json: $(SHOP)/interactions.parquet benchmarks/fuserank_benchmarks/load/product_types.py
@@ -103,7 +104,7 @@ build/bench/bundle/manifest.json: $(TOWER)/training.json $(BUNDLE)/manifest.json
 	@$(BIN)/fuserank export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
 		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --text-tower $(TOWER) --cases 600 \
 		--out build/bench/fp32 --force
-	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/bundle --target cpu --requests 90 \
+	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/bundle --requests 90 \
 		--report build/bench/parity.json --force
 
 # A tower of one layer that was taught the other's logits: on the same bundle, and behind the same gate.
@@ -112,7 +113,7 @@ $(TOWER)-shallow/training.json: $(TOWER)/training.json
 	@$(BIN)/fuserank export train text-tower $(TOWER_DATA) --layers 1 --teacher $(TOWER) --max-queries 400 --out $(@D)
 
 build/bench/shallow/manifest.json: $(TOWER)-shallow/training.json build/bench/bundle/manifest.json
-	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/shallow --target cpu --requests 90 \
+	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/shallow --requests 90 \
 		--text-tower $(TOWER)-shallow --report build/bench/shallow-parity.json --force
 
 build/bench/items-10k/manifest.json: ITEMS := 10000

@@ -17,8 +17,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils.hub import cached_file
 
-from fuserank_ensemble.graph.local import Session
-from fuserank_ensemble.graph.session import open_session
+from fuserank_ensemble.graph.engine import Session, open_session
 from fuserank_export.engines.parity.reference import ReferenceSession
 from fuserank_export.engines.precision import write_fp16, write_int8
 from fuserank_export.first_token import read_first_token

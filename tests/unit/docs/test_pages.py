@@ -196,9 +196,7 @@ def test_every_page_is_reached_from_the_readme():
             file = (page.path.parent / target.partition("#")[0]).resolve()
             if file.suffix == ".md" and file.exists() and file not in reached:
                 new.append(Page(file))
-    assert {page.name for page in WRITTEN if page.path not in reached} <= {
-        "evaluation/fuserank_evaluation/datasets/chinese/README.md"
-    }
+    assert not {page.name for page in WRITTEN if page.path not in reached}
 
 
 def test_both_readmes_have_the_same_parts_links_and_figures():
