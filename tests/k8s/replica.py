@@ -20,7 +20,8 @@ from typing import Any
 import psutil
 from pytriton.utils import distribution
 
-from ensemble.server import Endpoints, compose_backends, libpython_folder
+from ensemble.prerequisites import libpython_folder
+from ensemble.server import Endpoints, compose_backends
 
 ADMIN_KEY = "only-for-tests"
 REPOSITORY = Path(__file__).parents[2]
