@@ -21,7 +21,8 @@ import psutil
 from pytriton.utils import distribution
 
 from fuserank_ensemble.serving.lifecycle import verify
-from fuserank_ensemble.serving.server import Endpoints, compose_backends, libpython_folder
+from fuserank_ensemble.serving.prerequisites import libpython_folder
+from fuserank_ensemble.serving.server import Endpoints, compose_backends
 from support.busy_machine import PATIENCE, lengthen_queues
 
 ADMIN_KEY = "only-for-tests"
