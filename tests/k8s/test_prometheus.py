@@ -132,7 +132,7 @@ def waited(client: grpc_client.InferenceServerClient, model: str) -> tuple[float
 
 @needs_prometheus
 def test_prometheus_scrapes_and_the_autoscalers_see_the_queue_under_load(replica: Replica, tmp_path: Path):
-    model = "encoder"
+    model = "search"
     (rule,) = yaml.safe_load((CHART / "files" / "prometheus-adapter.yaml").read_text("utf-8"))
     # As the adapter fills its template in for the HPA's request: https://github.com/kubernetes-sigs/prometheus-adapter.
     matchers = f'namespace="{NAMESPACE}",pod=~"{POD}",model="{model}"'

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import joblib  # type: ignore[import-untyped]  # untyped
+import joblib
 import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]  # untyped
@@ -24,8 +24,10 @@ from transformers.trainer_utils import get_last_checkpoint
 from fuserank_ensemble.candidates.features import SIGNALS
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_export.training.cases import Cases
+from fuserank_export.training.merged import MergedRanker, MergedWeights, merged_scores
 from fuserank_export.training.model import PIECES, SEQUENCE, Ranker, columns
 from fuserank_export.training.position import PositionBias
+from fuserank_export.training.threads import one_thread
 
 MIN_POSITIVES = 20
 MOST_TIMES = 3  # that a recommendation comes in an epoch
@@ -121,7 +123,8 @@ class _Learner(nn.Module):
         positions: Tensor,
         labels: Tensor,
     ) -> dict[str, Tensor]:
-        logits = self.ranker(features, vectors, events, moments, reading)[0]
+        weights = MergedWeights.of(self.ranker)
+        logits = merged_scores(self.ranker, weights, features, vectors, events, moments, reading)[0]
         if self.position is not None:
             of_click = torch.eye(len(HEADS), dtype=logits.dtype, device=logits.device)[CLICK]
             logits = logits + self.position(positions).unsqueeze(-1) * of_click
@@ -143,6 +146,7 @@ class _Told(TrainerCallback):
         self._advanced(round(state.epoch))
 
 
+@one_thread()
 def fit(
     learned: Cases,
     held_out: Cases,
@@ -238,13 +242,15 @@ def _key(learned: Cases, held_out: Cases, settings: FitSettings, seed: int) -> s
     return str(joblib.hash((replace(settings, checkpoints=None), seed, learned, held_out)))
 
 
+@one_thread()
 def predicted(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16], batch: int = 128) -> NDArray[np.float32]:
     """The ranker's logits, float32 `[cases, K, heads]`."""
+    merged = MergedRanker(ranker)
     out = [np.empty((0, cases.rows.shape[1], len(HEADS)), np.float32)]
     with torch.no_grad():
         for start in range(0, len(cases), batch):
             which = np.arange(start, min(start + batch, len(cases)))
-            out.append(ranker(**inputs(cases, vectors, which))[0].numpy())
+            out.append(merged(**inputs(cases, vectors, which))[0].numpy())
     return np.concatenate(out)
 
 
