@@ -178,7 +178,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     ranker_report, cost = _write_ranking_engines(folder / "model_repository", trained.ranker, tower, spec, progress)
     engines = ("ranker", "text_tower") if tower else ("ranker",)
     chosen = {"encoder": engine, **dict.fromkeys(engines, ENGINE_FILES["cpu"])}
-    heavy = RankerCost.of(cost, spec.text_candidates).heavy
+    heavy = RankerCost.from_manifest(cost, spec.text_candidates).heavy
     write_repository(folder / "model_repository", spec, {**NO_PLANS, ("cpu", "encoder"): engine}, heavy)
 
     manifest: dict[str, Any] = {

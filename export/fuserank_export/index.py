@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.catalog.filters import Column, Columns, Kind
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.text import render_all, template_fields
-from fuserank_ensemble.contract.options import nearest
+from fuserank_ensemble.contract.errors import nearest
 from fuserank_export.sources.catalog import Catalog
 from fuserank_export.sources.report import InputError
 

@@ -17,7 +17,7 @@ from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.channels.collaborative import CONFIDENCE, REGULARIZATION
 from fuserank_ensemble.retrieval.index import InteractionIndex
-from fuserank_ensemble.retrieval.vectors.search import build_index
+from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_export.graph.knowledge import knowledge_graph
 from fuserank_export.graph.train import train_graph
 from fuserank_export.sources.interactions import Interactions
@@ -45,7 +45,7 @@ def popularity_before(log: Interactions, shop: Shop, end: float) -> Popularity:
     """The log's events before a moment, counted as of then."""
     before = log.timestamp < end
     places = {name: (codes[before], names) for name, (codes, names) in log.places.items()}
-    return Popularity.of_log(
+    return Popularity.from_log(
         log.user[before],
         log.item[before],
         log.timestamp[before],

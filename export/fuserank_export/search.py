@@ -16,7 +16,7 @@ from fuserank_ensemble.catalog.items import Records
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester, phrases
-from fuserank_ensemble.retrieval.vectors.search import build_index
+from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.index import Indexed
 from fuserank_export.learning import Shop, learn
@@ -30,7 +30,7 @@ def write_index(folder: Path, indexed: Indexed, log: Interactions) -> None:
     indexed.items.save(folder / "items")
     Records.save(folder / "items", indexed.records)
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
-    HistorySnapshot.of_log(user_ids, log.user, log.item, log.timestamp, log.places).save(folder / "history")
+    HistorySnapshot.from_log(user_ids, log.user, log.item, log.timestamp, log.places).save(folder / "history")
 
 
 def write_search(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.retrieval.channel import ChannelQuery, RankedItems
-from fuserank_ensemble.spec import CHANNELS
+from fuserank_ensemble.retrieval.channels.registry import CHANNELS
 
 Weights = Mapping[str, float]
 Objective = Callable[[Sequence[NDArray[np.int32]]], float]  # of the fused rows of every question
@@ -46,11 +46,11 @@ def tune_weights(
     Returns:
         The weights, the objective under `start`, and under them.
     """
-    lists, _ = retriever.lists(questions, [kind] * len(questions), everything=True)
-    used = [name for name in CHANNELS if any(len(each.get(name, RankedItems.none())) for each in lists)]
+    lists, _ = retriever.search_channels(questions, [kind] * len(questions), everything=True)
+    used = [name for name in CHANNELS if any(len(each.get(name, RankedItems.empty())) for each in lists)]
 
     def worth(weights: Weights) -> float:
-        return objective([retriever.fused(each, weights, DEPTH).rows for each in lists])
+        return objective([retriever.fuse(each, weights, DEPTH).rows for each in lists])
 
     best = {name: float(start.get(name, 0.0)) for name in used}
     before = found = worth(best)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import serialize_byte_tensor
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.catalog.tokens import Tokens
+from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.stages import WARMUPS, companion_stages, search_stages, single_process_stage
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
@@ -69,8 +69,8 @@ def _write(bundle: Bundle, stage: str, kind: str, inputs: Tensors) -> None:
 def _tokens(bundle: Bundle, query: str, bucket: Bucket) -> Tensors:
     """A query as long as the bucket."""
     length = bucket.shapes["INPUT_IDS"][0]
-    tokens = Tokens(bundle.tokenizer, (length,), bundle.spec.pad_token_id)
-    ids, mask = tokens.padded(tokens.encode([" ".join([query] * length)]))
+    tokens = EncoderTokenizer(bundle.tokenizer, (length,), bundle.spec.pad_token_id)
+    ids, mask = tokens.pad(tokens.encode([" ".join([query] * length)]))
     return {"INPUT_IDS": ids, "ATTENTION_MASK": mask}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from fuserank import Client, SearchResult
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.spec import CHANNELS
+from fuserank_ensemble.retrieval.channels.registry import CHANNELS
 from support.running import MODELS, STAGES, assert_same_answer
 from support.small_shops import Shop
 

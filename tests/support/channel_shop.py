@@ -15,16 +15,17 @@ from fuserank_ensemble.catalog.filters import Column, Columns, Mask
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery
-from fuserank_ensemble.retrieval.channels.collaborative import Collaborative
-from fuserank_ensemble.retrieval.channels.content import Content
-from fuserank_ensemble.retrieval.channels.dense import Dense
-from fuserank_ensemble.retrieval.channels.history import Personal
-from fuserank_ensemble.retrieval.channels.lexical import Lexical
-from fuserank_ensemble.retrieval.channels.new import New
-from fuserank_ensemble.retrieval.channels.trending import Trending
-from fuserank_ensemble.retrieval.graph.index import Graph
+from fuserank_ensemble.retrieval.channels.collaborative import CollaborativeChannel
+from fuserank_ensemble.retrieval.channels.content import ContentChannel
+from fuserank_ensemble.retrieval.channels.dense import DenseChannel
+from fuserank_ensemble.retrieval.channels.graph import GraphChannel
+from fuserank_ensemble.retrieval.channels.history import HistoryChannel
+from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
+from fuserank_ensemble.retrieval.channels.new import NewItemsChannel
+from fuserank_ensemble.retrieval.channels.trending import TrendingChannel
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
-from fuserank_ensemble.retrieval.vectors.search import TorchSearch, build_index
+from fuserank_ensemble.retrieval.vectors.build import build_index
+from fuserank_ensemble.retrieval.vectors.gpu import TorchSearch
 
 DAY = 86_400
 NOW = 1_700_000_000
@@ -69,8 +70,8 @@ class Shop:
         means = np.stack([vectors[self.kind == kind].mean(0) for kind in np.unique(self.kind)])
         return means / np.linalg.norm(means, axis=1, keepdims=True)
 
-    def dense(self) -> Dense:
-        return Dense(self.catalog.texts, self.items, self.learned.popularity, len(self.catalog.vectors))
+    def dense(self) -> DenseChannel:
+        return DenseChannel(self.catalog.texts, self.items, self.learned.popularity, len(self.catalog.vectors))
 
     def question(
         self,
@@ -178,9 +179,9 @@ def _log(draw: np.random.Generator, kind: NDArray[Any], had: NDArray[np.int64]) 
     )
 
 
-def _torch(shop: Shop) -> Dense:
+def _torch(shop: Shop) -> DenseChannel:
     search = TorchSearch(shop.catalog.vectors, "cpu")
-    return Dense(search, shop.items, shop.learned.popularity, len(shop.catalog.vectors))
+    return DenseChannel(search, shop.items, shop.learned.popularity, len(shop.catalog.vectors))
 
 
 def _milvus(shop: Shop) -> Channel:
@@ -188,35 +189,35 @@ def _milvus(shop: Shop) -> Channel:
 
     pytest.importorskip("pymilvus", reason="pymilvus is an optional extra")
     pytest.importorskip("milvus_lite", reason="milvus-lite is for tests")
-    from fuserank_ensemble.retrieval.milvus.dense import MilvusDense
+    from fuserank_ensemble.retrieval.milvus.dense import MilvusDenseChannel
     from fuserank_export.milvus import fill_collection
 
     uri = str(shop.folder / "milvus.db")
     if not Path(uri).exists():
         # The embedded Milvus searches only a part of any other index, and then a filter comes short.
         fill_collection(uri, "", "shop", shop.items, shop.catalog.vectors, index="FLAT")
-    return MilvusDense(uri, "", "shop", shop.items.columns.kinds, timeout_s=30.0, connect_timeout_s=30.0)
+    return MilvusDenseChannel(uri, "", "shop", shop.items.columns.kinds, timeout_s=30.0, connect_timeout_s=30.0)
 
 
 def _collaborative(shop: Shop) -> Channel:
     assert shop.learned.factors is not None
-    return Collaborative(*shop.learned.factors)
+    return CollaborativeChannel(*shop.learned.factors)
 
 
 def _graph(shop: Shop) -> Channel:
     assert shop.learned.graph is not None
-    return Graph(*shop.learned.graph)
+    return GraphChannel(*shop.learned.graph)
 
 
 CHANNELS: dict[str, Callable[[Shop], Channel]] = {
     "dense": Shop.dense,
     "dense-torch": _torch,
     "dense-milvus": _milvus,
-    "lexical": lambda shop: Lexical(shop.catalog.lexical, len(shop.items), shop.learned.popularity.place),
-    "history": lambda shop: Personal(),
-    "trending": lambda shop: Trending(shop.learned.popularity),
-    "new": lambda shop: New(shop.items, shop.learned.popularity),
-    "content": lambda shop: Content(shop.dense(), shop.items, shop.catalog.vectors),
+    "lexical": lambda shop: LexicalChannel(shop.catalog.lexical, len(shop.items), shop.learned.popularity.place),
+    "history": lambda shop: HistoryChannel(),
+    "trending": lambda shop: TrendingChannel(shop.learned.popularity),
+    "new": lambda shop: NewItemsChannel(shop.items, shop.learned.popularity),
+    "content": lambda shop: ContentChannel(shop.dense(), shop.items, shop.catalog.vectors),
     "collaborative": _collaborative,
     "graph": _graph,
 }

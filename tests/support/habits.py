@@ -8,10 +8,10 @@ import numpy as np
 
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import DAY
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.vectors.search import FaissSearch
+from fuserank_ensemble.retrieval.vectors.cpu import FaissSearch
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.learning import Shop, popularity_before
 from fuserank_export.sources.interactions import EVENTS, Interactions
@@ -90,7 +90,7 @@ def habits():
     for day in range(0, DAYS, 4):
         for user in range(USERS):
             item = int(own[user, draw.integers(3)])
-            at = START + day * DAY + draw.integers(0, DAY)
+            at = START + day * SECONDS_PER_DAY + draw.integers(0, SECONDS_PER_DAY)
             events.append((user, item, PURCHASE, at, int(LEAF[item])))
             events.append((user, int(draw.integers(0, 8)), VIEW, at + 60, -1))
             events.append((user, int(draw.integers(0, COUNT)), VIEW, at + 120, -1))
@@ -98,7 +98,7 @@ def habits():
 
 
 LOG = habits()
-WINDOW = 28 * DAY
+WINDOW = 28 * SECONDS_PER_DAY
 FROM = float(LOG.timestamp[-1]) + 1 - 2 * WINDOW
 
 

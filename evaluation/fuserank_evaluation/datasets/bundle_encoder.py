@@ -15,7 +15,7 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.index import CatalogIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.vectors.search import build_index
+from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_export.embedding import embed_texts
 from fuserank_export.encoder import OnnxEncoder
 from fuserank_export.index import index_catalog

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fuserank_ensemble.candidates.retriever import Candidates, Retriever, kind_of
+from fuserank_ensemble.candidates.retriever import Candidates, Retriever, request_kind
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
 from fuserank_evaluation.progress import ProgressCallback, ignore_progress
@@ -68,7 +68,7 @@ class CandidateFinder:
             batch = channel_queries[start : start + _BATCH]
             found.candidates.extend(self._retriever.retrieve(batch, [self._depth] * len(batch)))
             if cases.is_search:
-                channel_lists, _ = self._retriever.lists(batch, [kind_of(query) for query in batch])
+                channel_lists, _ = self._retriever.search_channels(batch, [request_kind(query) for query in batch])
                 found.text_lists.extend({name: ranked[name].rows for name in TEXT_CHANNELS} for ranked in channel_lists)
             else:
                 found.text_lists.extend({name: np.empty(0, np.int32) for name in TEXT_CHANNELS} for _ in batch)

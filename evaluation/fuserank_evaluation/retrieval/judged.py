@@ -24,7 +24,7 @@ MEASURES = {"ndcg_at_10": nDCG @ 10, "recall_at_100": R @ 100}
 
 def open_retriever(shop: JudgedShop, spec: GraphSpec) -> Retriever:
     """Retrieval over a shop without a log."""
-    return Retriever(shop.catalog, InteractionIndex(Popularity.none(len(shop.catalog.items))), spec)
+    return Retriever(shop.catalog, InteractionIndex(Popularity.empty(len(shop.catalog.items))), spec)
 
 
 def evaluate_films(
@@ -60,8 +60,8 @@ def evaluate_lists(
 ) -> dict[str, float]:
     """`MEASURES` of the fused list and of each text channel's, and how many queries have no lexical result."""
     channel_queries = encoder.anonymous_queries(list(shop.judged.queries.values()))
-    channel_lists, _ = retriever.lists(channel_queries, ["query"] * len(channel_queries), everything=True)
-    ranked = {"fused": [retriever.fused(by_channel, weights, LIST_DEPTH).rows for by_channel in channel_lists]}
+    channel_lists, _ = retriever.search_channels(channel_queries, ["query"] * len(channel_queries), everything=True)
+    ranked = {"fused": [retriever.fuse(by_channel, weights, LIST_DEPTH).rows for by_channel in channel_lists]}
     ranked |= {name: [by_channel[name].rows for by_channel in channel_lists] for name in TEXT_CHANNELS}
     figures: dict[str, float] = {
         f"{measure_name}_{name}": value

@@ -42,7 +42,7 @@ def write_successor(
     """
     check_place(out, force)
     files = engine_files(bundle, changes["engines"])
-    heavy = RankerCost.of({**bundle.manifest, **changes}, bundle.spec.text_candidates).heavy
+    heavy = RankerCost.from_manifest({**bundle.manifest, **changes}, bundle.spec.text_candidates).heavy
     configs = {f"model_repository/{name}": text for name, text in config_files(bundle.spec, files, heavy)}
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     out.parent.mkdir(parents=True, exist_ok=True)

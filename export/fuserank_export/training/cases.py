@@ -21,7 +21,7 @@ from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.history import History, HistorySnapshot
-from fuserank_ensemble.interactions.sequence import MOMENT
+from fuserank_ensemble.interactions.sequence import MOMENT_DIM
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
@@ -76,7 +76,7 @@ class Cases:
             np.full((count, candidates, len(FEATURES)), np.nan, np.float32),
             np.full((count, candidates), -1, np.int32),
             np.full((count, events), -1, np.int32),
-            np.zeros((count, events, MOMENT), np.float32),
+            np.zeros((count, events, MOMENT_DIM), np.float32),
             np.full((count, candidates), np.nan, np.float32),
             np.full((count, candidates, len(HEADS)), np.nan, np.float32),
             np.zeros((count, candidates), np.int32),
@@ -335,7 +335,7 @@ def snapshot_before(log: Interactions, moment: float) -> HistorySnapshot:
     before = log.timestamp < moment
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
     places = {kind: (codes[before], names) for kind, (codes, names) in log.places.items()}
-    return HistorySnapshot.of_log(user_ids, log.user[before], log.item[before], log.timestamp[before], places)
+    return HistorySnapshot.from_log(user_ids, log.user[before], log.item[before], log.timestamp[before], places)
 
 
 def catalog_asks(items: Items, relevance: Relevance, count: int, seed: int) -> list[TrainingQuery]:

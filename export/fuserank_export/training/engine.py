@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.graph.engine import Session, open_session
 from fuserank_ensemble.graph.stages import search_stages
-from fuserank_ensemble.interactions.sequence import MOMENT
+from fuserank_ensemble.interactions.sequence import MOMENT_DIM
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.encoder import OPSET
 from fuserank_export.engines.parity.reference import ReferenceSession
@@ -66,7 +66,7 @@ def export_engine(engine: RankerEngine, spec: GraphSpec, path: Path) -> None:
         torch.randn(2, spec.candidate_buckets[0], len(FEATURES)),
         torch.randn(2, spec.candidate_buckets[0], spec.embedding_dim),
         torch.randn(2, spec.events, spec.embedding_dim),
-        torch.ones(2, spec.events, MOMENT),
+        torch.ones(2, spec.events, MOMENT_DIM),
     ]
     axes = {"FEATURES": _CANDIDATES, "VECTORS": _CANDIDATES, "EVENTS": _BATCH, "MOMENTS": _BATCH}
     if spec.text_candidates:

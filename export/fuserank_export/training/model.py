@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_ensemble.interactions.sequence import MOMENT
+from fuserank_ensemble.interactions.sequence import MOMENT_DIM
 
 GATES = [POSITION["has_query"], POSITION["has_history"]]
 WIDTH = 32
@@ -77,7 +77,7 @@ class SequenceTower(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.item = nn.Linear(dim, WIDTH)
-        self.moment = nn.Sequential(nn.Linear(MOMENT, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH))
+        self.moment = nn.Sequential(nn.Linear(MOMENT_DIM, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH))
         self.query, self.key, self.value = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
         self.target, self.source, self.content = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
         self.norm = nn.LayerNorm(WIDTH)

@@ -89,7 +89,7 @@ def training_sets(
         note = "; ".join(_notes(log, span, learned))
         return Sets(learned, held_out, "log", round(length / DAY, 2), lists, note)
     asks = list(judged) or catalog_asks(shop.items, relevance, FROM_CATALOG, seed)
-    learned, held_out = _fifth_apart(builder, asks, InteractionIndex(Popularity.none(len(shop.items))), advanced)
+    learned, held_out = _fifth_apart(builder, asks, InteractionIndex(Popularity.empty(len(shop.items))), advanced)
     note = (
         f"too little log ({len(log.timestamp):,} events) to learn behaviour from: the ranker knows relevance alone, "
         "and recommendations keep the order of fusion"

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import ndcg_score
 
+from fuserank_ensemble.candidates.drift import FeatureReference
 from fuserank_ensemble.candidates.request import head_weights
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_ensemble.serving.observability.drift import Reference
 from fuserank_export.learning import Shop
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases import CaseBuilder, Cases, Relevance, TrainingQuery, window_asks
@@ -60,7 +60,7 @@ class TrainingReport:
     shown_lists: int
     position_terms: dict[int, float]
     note: str
-    reference: Reference
+    reference: FeatureReference
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; what is a file of its own is left out."""
@@ -130,7 +130,7 @@ def train_ranker(
         position_terms=position.terms(learned.positions, MIN_POSITIVES) if position else {},
         note=sets.note,
         # A recommendation of what is new to its user is a kind that serving does not tell apart: it takes no part.
-        reference=Reference.of_cases(learned.kinds, learned.features, learned.present),
+        reference=FeatureReference.from_cases(learned.kinds, learned.features, learned.present),
     )
     return model, report
 

@@ -21,7 +21,7 @@ from fuserank_ensemble.bundle import Bundle, sha256
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.spec import CHANNEL_WEIGHTS
+from fuserank_ensemble.retrieval.channels.registry import CHANNEL_WEIGHTS
 from fuserank_export.bundle import LIBRARIES, BundleSettings, write_bundle
 from fuserank_export.cli import app
 from fuserank_export.encoder import TOLERANCE_FP32
@@ -120,7 +120,7 @@ def test_a_bundle_opens_and_its_index_matches_the_shops_files(tiny_bundle, tiny_
     learned, catalog = bundle.learned("cpu"), bundle.catalog("cpu")
     assert len(learned.factors[0]) == len(learned.graph[0].items) == 60
     assert (catalog.lexical.items, catalog.vectors.shape) == (60, (60, 32))
-    favourite = bundle.histories.of("u00")
+    favourite = bundle.histories.get("u00")
     assert favourite is not None
     assert favourite.counts.sum() == 120
 

@@ -11,8 +11,8 @@ from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
-from fuserank_ensemble.retrieval.channels.collaborative import Collaborative
-from fuserank_ensemble.retrieval.channels.trending import Trending
+from fuserank_ensemble.retrieval.channels.collaborative import CollaborativeChannel
+from fuserank_ensemble.retrieval.channels.trending import TrendingChannel
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_export.learning import Shop, learn, popularity_before
 from fuserank_export.sources.interactions import Interactions
@@ -120,7 +120,7 @@ def test_popularity_counts_the_past_as_of_the_end_with_its_places():
     popularity = popularity_before(LOG, shop(), END)
     before = ~LATER
     np.testing.assert_array_equal(popularity.counts, np.bincount(LOG.item[before], minlength=COUNT))
-    rows, weights, total = popularity.contexts.of("store=s1")
+    rows, weights, total = popularity.contexts.get("store=s1")
     mine = before & (LOG.places["store"][0] == 1)
     assert rows.tolist() == np.unique(LOG.item[mine]).tolist()
     decay = np.exp2(-(END - LOG.timestamp[mine]) / (28 * DAY))
@@ -145,8 +145,8 @@ def test_users_of_a_taste_are_offered_that_taste_and_what_nobody_had_has_no_fact
     assert nobody.sum() >= 4
     assert (factors[nobody] == 0).all()
     assert (factors[~nobody] != 0).any(axis=1).all()
-    seen = History.of_rows([4, 8], END)
-    hits = Collaborative(*made.factors).search([ChannelQuery("", np.zeros(2, np.float32), seen, END)], 12)[0]
+    seen = History.from_rows([4, 8], END)
+    hits = CollaborativeChannel(*made.factors).search([ChannelQuery("", np.zeros(2, np.float32), seen, END)], 12)[0]
     assert (KIND[hits.rows] == 0).all()
 
 
@@ -162,7 +162,7 @@ def test_without_a_past_popularity_is_zero_and_there_is_nothing_collaborative(lo
     assert not (tmp_path / "collaborative").exists()
     assert made.popularity.counts.tolist() == [0.0] * count
     question = ChannelQuery("", np.zeros(2, np.float32), History.empty(), end, context={"store": "s0"})
-    assert len(Trending(made.popularity).search([question], 99)[0]) == count
+    assert len(TrendingChannel(made.popularity).search([question], 99)[0]) == count
 
 
 @pytest.mark.parametrize("events", [1, 2])

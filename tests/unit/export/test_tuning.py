@@ -9,8 +9,8 @@ import pytest
 
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery, RankedItems
+from fuserank_ensemble.retrieval.channels.registry import CHANNEL_WEIGHTS
 from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion
-from fuserank_ensemble.spec import CHANNEL_WEIGHTS
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.train import WINDOWS, tuned_weights
 from fuserank_export.tuning import MARGIN, recall, tune_weights
@@ -68,9 +68,9 @@ def test_the_objective_told_is_that_of_the_weights_returned():
     retriever, right = made_up()
     objective = recall(right)
     weights, before, after = tuned(retriever, objective, trials=5)
-    lists, _ = retriever.lists([], [])
-    assert objective([retriever.fused(each, START, 200).rows for each in lists]) == before
-    assert objective([retriever.fused(each, weights, 200).rows for each in lists]) == pytest.approx(after)
+    lists, _ = retriever.search_channels([], [])
+    assert objective([retriever.fuse(each, START, 200).rows for each in lists]) == before
+    assert objective([retriever.fuse(each, weights, 200).rows for each in lists]) == pytest.approx(after)
     assert max(weights.values()) == 1.0
 
 
@@ -129,12 +129,12 @@ def test_a_channel_that_the_start_asks_is_never_dropped(kind):
 
 
 def test_a_channel_that_found_nothing_keeps_its_weight_for_what_may_come():
-    retriever = Lists([{"dense": hits([1, 2]), "new": RankedItems.none()}] * CASES)
+    retriever = Lists([{"dense": hits([1, 2]), "new": RankedItems.empty()}] * CASES)
     weights, _, _ = tuned(retriever, lambda rows: 0.0, {"dense": 2.0, "new": 0.5}, trials=3)
     assert weights == {"dense": 1.0, "new": 0.5}
 
 
-@pytest.mark.parametrize("lists", [[], [{}] * CASES, [{"dense": RankedItems.none()}] * CASES])
+@pytest.mark.parametrize("lists", [[], [{}] * CASES, [{"dense": RankedItems.empty()}] * CASES])
 def test_nothing_found_leaves_nothing_to_tune(lists):
     steps = []
     found = tuned(Lists(lists), lambda rows: 0.25, trials=3, advanced=lambda *at: steps.append(at))

@@ -23,7 +23,7 @@ from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.vectors.search import build_index
+from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.encoder import OnnxEncoder, export_onnx, load_encoder
 from fuserank_export.index import Indexed, index_catalog
@@ -165,7 +165,7 @@ def _find(path: Path, indexed: Indexed, inputs: Inputs, encoder: str, parts: Spl
         build_index(vectors, index / "vectors.faiss")
         LexicalIndex.write(index / "lexical", indexed.records, spec.lexical_fields)
         retriever = Retriever(
-            CatalogIndex.open(index, indexed.items, "cpu"), InteractionIndex(Popularity.none(len(indexed.items))), spec
+            CatalogIndex.open(index, indexed.items, "cpu"), InteractionIndex(Popularity.empty(len(indexed.items))), spec
         )
         found: dict[str, list[dict[str, Any]]] = {}
         for part, queries in vars(parts).items():

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 
 from fuserank_ensemble.candidates import retriever as module
 from fuserank_ensemble.candidates.features import POSITION
-from fuserank_ensemble.candidates.retriever import Retriever, kind_of, near
+from fuserank_ensemble.candidates.retriever import Retriever, near, request_kind
 from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.channel import ChannelQuery, ChannelUnavailableError, RankedItems
 from fuserank_ensemble.retrieval.channels.lexical import WORDS_SCORE
+from fuserank_ensemble.retrieval.channels.registry import CHANNELS
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
-from fuserank_ensemble.spec import CHANNELS, GraphSpec
+from fuserank_ensemble.spec import GraphSpec
 from support.channel_shop import KINDS, NOW, history, make_shop
 
 ITEMS, DIM = 40, 8
@@ -71,7 +72,7 @@ def made(monkeypatch):
         items = Items(ids, np.arange(ITEMS, dtype=np.int32), Columns(ITEMS, {}))
         vectors = np.zeros((ITEMS, DIM), np.float16)
         vectors[:, 0] = np.linspace(0, 1, ITEMS)
-        return Retriever(CatalogIndex(items, vectors, None, None), InteractionIndex(Popularity.none(ITEMS)), spec)
+        return Retriever(CatalogIndex(items, vectors, None, None), InteractionIndex(Popularity.empty(ITEMS)), spec)
 
     return make
 
@@ -81,7 +82,7 @@ def made(monkeypatch):
     [("q", None, "query"), ("q", SEEN, "both"), ("", SEEN, "user"), ("", None, "user")],
 )
 def test_the_kind_of_a_request_follows_from_what_it_holds(query, seen, kind):
-    assert kind_of(question(query, seen)) == kind
+    assert request_kind(question(query, seen)) == kind
 
 
 def test_a_channel_is_asked_only_for_the_kinds_it_weighs_something_for(made):
@@ -225,7 +226,7 @@ def test_where_no_item_has_all_words_the_nearest_by_meaning_come_before_the_near
     ("lists", "pool"),
     [
         ({}, []),
-        ({"dense": RankedItems.none(), "lexical": RankedItems.none()}, []),
+        ({"dense": RankedItems.empty(), "lexical": RankedItems.empty()}, []),
         ({"dense": hits([3, 1], [0.5, 0.1])}, [3]),
         ({"lexical": hits([3, 1], [5, 4])}, [3, 1]),
         ({"lexical": hits([8], [WORDS_SCORE]), "dense": hits([3], [1.0])}, [8]),
@@ -319,7 +320,7 @@ def test_a_stand_in_for_the_dense_channel_is_asked_instead_of_it(shop):
 
 
 def test_a_shop_without_a_log_has_no_collaborative_channel_and_answers(shop):
-    first_day = InteractionIndex(Popularity.none(1_000))
+    first_day = InteractionIndex(Popularity.empty(1_000))
     names = [each.name for each in module.channels(shop.catalog, first_day, GraphSpec(embedding_dim=16))]
     assert names == ["dense", "lexical", "history", "trending", "new", "content"]
     retriever = Retriever(shop.catalog, first_day, GraphSpec(embedding_dim=16))
@@ -333,7 +334,7 @@ def test_what_was_asked_ahead_of_the_embeddings_is_asked_once_and_changes_no_ans
     limits = [64] * len(questions)
     expected = retriever.retrieve(questions, limits, kind)
     blind = [replace(each, embedding=np.zeros_like(each.embedding)) for each in questions]
-    ahead = retriever.ahead(blind, kind)
+    ahead = retriever.prefetch(blind, kind)
     assert any(len(hits) for hits in ahead.words.values())
     monkeypatch.setattr(module.Lexical, "search", lambda *_: pytest.fail("asked twice"))
     monkeypatch.setattr(module.UserProfile, "of", lambda *_: pytest.fail("summed up twice"))

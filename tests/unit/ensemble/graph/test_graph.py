@@ -12,7 +12,8 @@ import pytest
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.features import FEATURES, SIGNALS
 from fuserank_ensemble.candidates.request import decode_requests
-from fuserank_ensemble.contract.options import HEADS, MAX_QUERY_BYTES, InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.options import HEADS, MAX_QUERY_BYTES
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.graph.steps.finalize import Finalize
@@ -237,7 +238,7 @@ def test_the_place_of_the_request_counts_as_far_as_the_log_knows_it(ask, graph):
     assert unknown.scores == plain.scores
     contexts = graph.bundle.popularity.contexts
     assert {name for name in contexts.position if name.startswith("store=")} == {"store=s0", "store=s1"}
-    totals = [contexts.of(f"store={store}")[2] for store in ("s0", "s1")]
+    totals = [contexts.get(f"store={store}")[2] for store in ("s0", "s1")]
     assert sum(totals) == pytest.approx(graph.bundle.popularity.total, rel=1e-4)
     assert there.scores != plain.scores
 

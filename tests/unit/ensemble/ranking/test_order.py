@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.controls import MAX_SHIFT, Explore, Rule
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.ranking.order import rank_by_score, rank_steered
 from fuserank_ensemble.ranking.rules import NOT_FOUND, check

@@ -27,7 +27,7 @@ from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.reasons import Reader
-from fuserank_ensemble.ranking.wording import SENTENCES, said
+from fuserank_ensemble.ranking.wording import SENTENCES, format_sentence
 from support.hand_shop import NOW, SEEN, features, history
 
 # Without item b: what item a costs is what the user usually pays.
@@ -115,11 +115,11 @@ def test_every_language_has_every_sentence_with_the_same_values():
      ("zh", 1, "上架 1 天"), ("zh", 2_000, "上架 2,000 天")],
 )  # fmt: skip
 def test_counts_have_their_noun_in_the_form_that_they_ask_for(language, days, text):
-    assert said(language, "new", days=days) == text
+    assert format_sentence(language, "new", days=days) == text
 
 
 def test_a_query_that_looks_like_a_template_is_told_as_it_is():
-    assert said("en", "lexical", query="{0.__class__} {days}") == "has words of “{0.__class__} {days}”"
+    assert format_sentence("en", "lexical", query="{0.__class__} {days}") == "has words of “{0.__class__} {days}”"
 
 
 def test_a_price_as_usual_is_not_called_below_or_above_it():

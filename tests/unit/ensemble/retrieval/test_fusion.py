@@ -122,7 +122,7 @@ def test_equal_sums_keep_the_order_in_which_they_were_named():
     assert ReciprocalRankFusion(ITEMS, 10).fuse(lists, EQUAL, 9).rows.tolist() == [5, 9, 2, 7]
 
 
-@pytest.mark.parametrize("lists", [{}, {"dense": RankedItems.none(), "trending": RankedItems.none()}])
+@pytest.mark.parametrize("lists", [{}, {"dense": RankedItems.empty(), "trending": RankedItems.empty()}])
 def test_nothing_found_is_an_empty_list(lists):
     fused = ReciprocalRankFusion(ITEMS, 10).fuse(lists, EQUAL, 9)
     assert len(fused.rows) == 0

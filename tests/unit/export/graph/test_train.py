@@ -9,8 +9,9 @@ from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
-from fuserank_ensemble.retrieval.graph.index import Graph, GraphIndex
-from fuserank_ensemble.retrieval.vectors.search import FaissSearch
+from fuserank_ensemble.retrieval.channels.graph import GraphChannel
+from fuserank_ensemble.retrieval.graph.index import GraphIndex
+from fuserank_ensemble.retrieval.vectors.cpu import FaissSearch
 from fuserank_export.graph import train
 from fuserank_export.graph.knowledge import knowledge_graph
 from fuserank_export.graph.train import train_graph
@@ -130,9 +131,9 @@ def test_items_bought_together_end_up_nearer_than_others(learned):
 
 
 def test_a_user_new_since_training_gets_items_of_their_club_at_once(learned):
-    channel = Graph(learned.index, FaissSearch(learned.items))
+    channel = GraphChannel(learned.index, FaissSearch(learned.items))
     for club in range(CLUBS):
-        seen = History.of_rows([club * PER_CLUB], NOW - 1)
+        seen = History.from_rows([club * PER_CLUB], NOW - 1)
         (hits,) = channel.search([ChannelQuery("", np.zeros(4, np.float32), seen, float(NOW))], 10)
         assert (hits.rows // PER_CLUB == club).mean() >= 0.8
 

@@ -61,7 +61,7 @@ def test_cases_of_discovery_hold_nothing_seen_and_label_only_what_was_new(cases_
         assert set(ask.purchased) == set(whole.purchased) - set(ask.seen.rows)
         assert set(rows[labels[:, HEADS.index("click")] == 1]) <= set(ask.clicked)
         assert np.isnan(labels[:, HEADS.index("relevance")]).all()
-        assert np.isnan(cases.features[i, :, POSITION["personal_frequency"]]).all()
+        assert np.isnan(cases.features[i, :, POSITION["history_frequency"]]).all()
     assert sum(len(ask.clicked) for _, ask in found) > 0
     # A recommendation of anything does hold what was seen.
     assert any(np.isin(cases.rows[i], ask.seen.rows).any() for i, ask in enumerate(asks) if ask.kind == "user")
@@ -125,8 +125,8 @@ def test_the_text_tower_reads_the_best_candidates_of_cases_with_a_query_alone(bu
     reading = replace(builder, spec=replace(builder.spec, text_candidates=5), read=read)
     asks = [
         TrainingQuery("query", "tea", History.empty(), FROM, None, None, None),
-        TrainingQuery("user", "", History.of_rows([3], FROM), FROM, None, None, None),
-        TrainingQuery("both", "soap", History.of_rows([3], FROM), FROM, None, None, None),
+        TrainingQuery("user", "", History.from_rows([3], FROM), FROM, None, None, None),
+        TrainingQuery("both", "soap", History.from_rows([3], FROM), FROM, None, None, None),
     ]
     cases = reading.build(asks, knowing(LOG)(FROM))
     assert [query for query, _ in asked] == ["tea", "soap"]

@@ -118,7 +118,7 @@ def test_values_as_near_as_float32_can_have_them_leave_the_ranker_with_numbers()
     """As of something that wore off long ago: what is left of it cannot be told from nothing."""
     cases = planted(160, 1)
     features = cases.features.copy()
-    features[..., POSITION["personal_recency"]] = np.float32(1e-45) * (
+    features[..., POSITION["history_recency"]] = np.float32(1e-45) * (
         np.arange(features[..., 0].size).reshape(160, -1) % 3
     )
     cases = replace(cases, features=features)

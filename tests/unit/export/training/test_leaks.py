@@ -9,7 +9,7 @@ import pytest
 
 from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.catalog.filters import Column, Columns
-from fuserank_ensemble.interactions.history import DAY
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.learning import popularity_before
 from fuserank_export.training.cases import KINDS, catalog_asks, snapshot_before, window_asks
 from support.habits import (
@@ -122,7 +122,7 @@ def test_where_asks_are_from_is_where_their_users_were_before_the_window():
 
 def test_a_snapshot_holds_what_was_before_the_moment_and_not_what_was_at_it():
     base = {"user": [0, 0, 1, 0], "item": [5, 5, 6, 7], "event": [VIEW] * 4, "query": [-1] * 4}
-    log = log_of({**base, "timestamp": [FROM - 56 * DAY - 1, FROM - 1, FROM, FROM + 1]})
+    log = log_of({**base, "timestamp": [FROM - 56 * SECONDS_PER_DAY - 1, FROM - 1, FROM, FROM + 1]})
     log = replace(log, places={"store": (np.asarray([0, 1, 2, 2], np.int32), ["a", "b", "c"])})
     found = snapshot_before(log, FROM)
     assert len(found) == USERS

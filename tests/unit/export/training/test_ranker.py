@@ -146,8 +146,8 @@ def test_beyond_four_deviations_more_says_no_more():
 
 def test_what_is_missing_is_not_what_is_zero():
     missing, zeros = asked(), asked()
-    missing["features"][..., POSITION["personal_frequency"]] = float("nan")
-    zeros["features"][..., POSITION["personal_frequency"]] = 0.0
+    missing["features"][..., POSITION["history_frequency"]] = float("nan")
+    zeros["features"][..., POSITION["history_frequency"]] = 0.0
     assert not torch.allclose(scored(ranker(), missing)[0], scored(ranker(), zeros)[0])
 
 

@@ -12,7 +12,7 @@ from fuserank_ensemble.candidates.request import head_weights
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Popularity
-from fuserank_ensemble.interactions.sequence import MOMENT
+from fuserank_ensemble.interactions.sequence import MOMENT_DIM
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases import TrainingQuery
@@ -94,7 +94,7 @@ def test_too_little_log_is_said_and_what_is_not_learned_weighs_nothing(log, buil
 def ranker_inputs():
     """Three requests for nine candidates: features, text vectors, sequences with their moments, and a reading."""
     draw = np.random.default_rng(0)
-    shapes = ((3, 9, len(FEATURES)), (3, 9, DIM), (3, SPEC.events, DIM), (3, SPEC.events, MOMENT), (3, 9))
+    shapes = ((3, 9, len(FEATURES)), (3, 9, DIM), (3, SPEC.events, DIM), (3, SPEC.events, MOMENT_DIM), (3, 9))
     return [torch.from_numpy(draw.normal(size=shape).astype(np.float32)) for shape in shapes]
 
 
@@ -118,7 +118,7 @@ def test_on_its_first_day_a_shops_recommendations_keep_the_order_of_fusion(untra
     weights = head_weights(tuple(learned[head] for head in HEADS), has_query=False)
     counts = np.arange(COUNT, dtype=np.float32)
     recommendation = TrainingQuery("user", "", History.empty(), float(START), None, None, None)
-    popularity = replace(Popularity.none(COUNT), counts=counts, trend=counts)
+    popularity = replace(Popularity.empty(COUNT), counts=counts, trend=counts)
     made = builder.build([recommendation], InteractionIndex(popularity))
     heads = predicted(untrained[0], made, builder.catalog.vectors)[0][made.present[0]]
     assert (np.diff(heads @ np.asarray(weights, np.float32)) <= 0).all()

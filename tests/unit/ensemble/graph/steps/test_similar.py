@@ -14,8 +14,9 @@ from rich.console import Console
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.request import decode_requests
-from fuserank_ensemble.catalog.tokens import Tokens
-from fuserank_ensemble.contract.options import MAX_TEXT_BYTES, InvalidRequestError
+from fuserank_ensemble.catalog.tokens import EncoderTokenizer
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.options import MAX_TEXT_BYTES
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.step import UnavailableError
 from fuserank_ensemble.graph.steps.similar import Similar
@@ -325,12 +326,12 @@ def test_rows_of_one_request_have_one_width():
 
 def test_tokens_are_padded_to_the_bucket_of_the_longest_text_and_cut_at_the_last(graph):
     bundle = graph.bundle
-    tokens = Tokens(bundle.tokenizer, (4, 8), pad_token_id=0)
+    tokens = EncoderTokenizer(bundle.tokenizer, (4, 8), pad_token_id=0)
     short, long = tokens.encode(["milk", "milk " * 20])
     assert not short.overflowing
     assert long.overflowing
-    ids, mask = tokens.padded([short, long])
+    ids, mask = tokens.pad([short, long])
     assert ids.shape == mask.shape == (2, 8)
-    assert tokens.padded([short])[0].shape == (1, 4)
+    assert tokens.pad([short])[0].shape == (1, 4)
     assert (ids[0][mask[0] == 0] == 0).all()
     assert mask[1].all()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuserank_ensemble.interactions.history import History
-from fuserank_ensemble.retrieval.vectors.search import BLOCK, FaissSearch
+from fuserank_ensemble.retrieval.vectors.cpu import BLOCK, FaissSearch
 from support.channel_shop import CHANNELS, DAY, KINDS, NEWEST, history, make_shop
 
 ITEMS = 1_000

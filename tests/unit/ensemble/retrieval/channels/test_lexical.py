@@ -12,7 +12,7 @@ import pytest
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.channels import lexical
-from fuserank_ensemble.retrieval.channels.lexical import VALUE_SCORE, WORDS_SCORE, Lexical
+from fuserank_ensemble.retrieval.channels.lexical import VALUE_SCORE, WORDS_SCORE, LexicalChannel
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 
 FIELDS = {"title": 3.0, "category": 1.0, "brand": 2.0, "description": 1.0, "tags": 0.5}
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shop(folder):
-    return Lexical(LexicalIndex.open(folder), len(SHOP))
+    return LexicalChannel(LexicalIndex.open(folder), len(SHOP))
 
 
 def question(query, allowed=None):
@@ -143,7 +143,7 @@ def test_equal_scores_are_ordered_by_popularity_even_across_the_cut(tmp_path):
     items = 500
     LexicalIndex.write(tmp_path / "same", [{"title": "milk"}] * items, {"title": 1})
     place = np.random.default_rng(3).permutation(items).astype(np.int64)
-    channel = Lexical(LexicalIndex.open(tmp_path / "same"), items, place)
+    channel = LexicalChannel(LexicalIndex.open(tmp_path / "same"), items, place)
     assert rows(channel, "milk", 10) == np.argsort(place)[:10].tolist()
 
 
@@ -157,7 +157,7 @@ def large(tmp_path_factory):
     ]
     path = tmp_path_factory.mktemp("lexical") / "large"
     LexicalIndex.write(path, records, {"title": 3, "category": 1})
-    return Lexical(LexicalIndex.open(path), len(records), draw.permutation(len(records)).astype(np.int64))
+    return LexicalChannel(LexicalIndex.open(path), len(records), draw.permutation(len(records)).astype(np.int64))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.0005, 0.01, 0.3, 0.5, 1.0])
@@ -189,7 +189,7 @@ def ounces(tmp_path_factory):
     titles = [f"{'tea' if n % 10 == 0 else 'ham'} {'ounce' if n % 30 else 'bag'} {n}x" for n in range(300)]
     path = tmp_path_factory.mktemp("lexical") / "ounces"
     LexicalIndex.write(path, [{"title": title} for title in titles], {"title": 1})
-    return Lexical(LexicalIndex.open(path), len(titles))
+    return LexicalChannel(LexicalIndex.open(path), len(titles))
 
 
 def test_a_word_of_half_the_shop_alone_finds_nothing_where_a_rarer_one_finds_enough(ounces, monkeypatch):
@@ -215,7 +215,7 @@ def test_an_index_opens_from_a_read_only_folder_and_leaves_it_as_it_was(folder, 
     folders = [copy, copy / "items", copy / "vocabulary"]
     for path in folders:
         path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    channel = Lexical(LexicalIndex.open(copy), len(SHOP))
+    channel = LexicalChannel(LexicalIndex.open(copy), len(SHOP))
     assert rows(channel, "yogrut") == [3]
     assert {file: file.read_bytes() for file in copy.rglob("*") if file.is_file()} == before
     for path in folders:
@@ -232,7 +232,7 @@ def test_documents_are_in_one_segment_and_an_english_shop_is_known_to_hold_no_ch
 @pytest.mark.parametrize("records", [[], [{}], [{"title": "milk"}]])
 def test_a_shop_of_nothing_or_one_is_a_shop(tmp_path, records):
     LexicalIndex.write(tmp_path / "small", records, {"title": 1})
-    channel = Lexical(LexicalIndex.open(tmp_path / "small"), len(records))
+    channel = LexicalChannel(LexicalIndex.open(tmp_path / "small"), len(records))
     assert rows(channel, "milk") == ([0] if records and records[0] else [])
     assert rows(channel, "mlik") == ([0] if records and records[0] else [])
 
@@ -245,4 +245,4 @@ def test_fields_that_make_no_sense_are_refused(tmp_path, fields):
 
 def test_an_index_of_another_catalogue_is_refused(folder):
     with pytest.raises(ValueError, match="13 items, catalogue of 14"):
-        Lexical(LexicalIndex.open(folder), 14)
+        LexicalChannel(LexicalIndex.open(folder), 14)

@@ -9,9 +9,10 @@ import pytest
 
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
+from fuserank_ensemble.retrieval.channels.graph import GraphChannel
 from fuserank_ensemble.retrieval.graph.entities import Entities
-from fuserank_ensemble.retrieval.graph.index import Graph, GraphIndex, event_weights
-from fuserank_ensemble.retrieval.vectors.search import FaissSearch
+from fuserank_ensemble.retrieval.graph.index import GraphIndex, event_weights
+from fuserank_ensemble.retrieval.vectors.cpu import FaissSearch
 
 NOW = 1_700_000_000.0
 GROUPS, EACH, DIM = 8, 40, 16
@@ -31,7 +32,7 @@ def neighbourhoods(seed=2):
 
 
 INDEX = neighbourhoods()
-CHANNEL = Graph(INDEX, FaissSearch(INDEX.items))
+CHANNEL = GraphChannel(INDEX, FaissSearch(INDEX.items))
 
 
 def history(rows, ages=None):
@@ -85,7 +86,7 @@ def test_items_of_all_names_come_before_items_of_one():
         INDEX, names=entities, entities=INDEX.entities[:2], centroids=INDEX.centroids[:2], offsets=offsets,
         members=members,
     )  # fmt: skip
-    (hits,) = Graph(index, FaissSearch(index.items)).search([question("acme tea")], EACH)
+    (hits,) = GraphChannel(index, FaissSearch(index.items)).search([question("acme tea")], EACH)
     assert set(hits.rows[: EACH // 2].tolist()) == set(range(EACH // 2, EACH))
 
 
@@ -168,7 +169,9 @@ def test_a_catalogue_of_one_item_and_no_entities_answers():
         Entities([], []), np.ones((1, DIM), np.float32), *[np.empty((0, DIM), np.float32)] * 2,
         np.zeros(1, np.int64), np.empty(0, np.int32),
     )  # fmt: skip
-    (hits, none) = Graph(index, FaissSearch(index.items)).search([question(seen=history([0])), question("tea")], 10)
+    (hits, none) = GraphChannel(index, FaissSearch(index.items)).search(
+        [question(seen=history([0])), question("tea")], 10
+    )
     assert hits.rows.tolist() == [0]
     assert len(none) == 0
 
@@ -177,6 +180,6 @@ def test_the_index_travels_in_a_folder(tmp_path):
     INDEX.save(tmp_path / "graph")
     opened = GraphIndex.open(tmp_path / "graph")
     asked = [question("green tea", history([5]))]
-    (found,) = Graph(opened, FaissSearch(np.asarray(opened.items))).search(asked, 10)
+    (found,) = GraphChannel(opened, FaissSearch(np.asarray(opened.items))).search(asked, 10)
     assert np.array_equal(found.rows, CHANNEL.search(asked, 10)[0].rows)
     assert opened.names == INDEX.names
