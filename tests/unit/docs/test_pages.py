@@ -17,7 +17,10 @@ import typer
 
 from fuserank.cli import app
 from fuserank.plugins import EntryPointCommand, loaded
+from fuserank_ensemble.candidates.features import SIGNALS
 from fuserank_ensemble.contract.options import Options
+from fuserank_ensemble.retrieval.channels.registry import CHANNELS
+from fuserank_ensemble.spec import TARGETS
 from support.pages import REPOSITORY, Page, anchor, pages
 
 PAGES = pages()
@@ -215,6 +218,18 @@ def test_both_readmes_have_the_same_parts_links_and_figures():
 def test_the_contract_names_every_option_of_a_search():
     rows = Page(REPOSITORY / "docs" / "contract.md").table("option")
     assert [option.strip("`") for option, *_ in rows] == list(Options.__struct_fields__)
+
+
+def test_the_contract_names_every_signal_of_an_explanation():
+    rows = Page(REPOSITORY / "docs" / "contract.md").table("signal")
+    # What is equal for all candidates of a request is in the base.
+    assert [signal.strip("`") for signal, *_ in rows] == [signal for signal in SIGNALS if signal != "request"]
+
+
+def test_concepts_names_every_channel_and_every_target():
+    concepts = Page(REPOSITORY / "docs" / "concepts.md")
+    assert {channel.strip("`") for channel, *_ in concepts.table("channel")} == set(CHANNELS)
+    assert [target.strip("`") for target, *_ in concepts.table("target")] == list(TARGETS)
 
 
 def test_the_glossary_is_short_and_sorted():
