@@ -8,8 +8,9 @@ import pytest
 
 from fuserank import Client, SearchResult
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.spec import CHANNELS
-from support.running import MODELS, STAGES, assert_same_answer
+from fuserank_ensemble.serving.models import served_models
+from fuserank_ensemble.spec import CHANNELS, Target
+from support.running import STAGES, assert_same_answer
 from support.small_shops import Shop
 
 USER = "u07"
@@ -192,10 +193,10 @@ def test_the_time_of_the_request_counts(client: Client):
     assert reasons[0] != reasons[1]
 
 
-def test_the_server_says_how_it_is(client: Client, bundle: Bundle):
+def test_the_server_names_its_bundle_and_the_models_of_its_target(client: Client, bundle: Bundle, target: Target):
     status = client.status()
     assert status.live
     assert status.ready
     assert status.model_ready
-    assert {model.name for model in status.models} == set(MODELS)
+    assert {model.name for model in status.models} == served_models(bundle, target)
     assert status.bundle == bundle.id
