@@ -15,7 +15,7 @@ pytestmark = pytest.mark.targets("single_process", reason="an ensemble's encoder
 
 
 def lookups(server: Server, cache: str, result: str) -> float:
-    """How many look-ups in a cache had a result, `hit` or `miss`, as Prometheus is told."""
+    """How many look-ups in a cache had a result, `hit` or `miss`, as Prometheus scrapes them."""
     address = f"http://127.0.0.1:{server.endpoints.metrics}/metrics"
     with urllib.request.urlopen(address, timeout=PATIENCE) as reply:
         lines = [line for line in reply.read().decode().splitlines() if f'cache="{cache}"' in line]

@@ -1,4 +1,4 @@
-"""What the graph answers: each kind of question and each option, through gRPC."""
+"""What the graph answers: each kind of request and each option, through gRPC."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_given_history_replaces_the_stored_one(client: Client, shop: Shop):
     assert_same_answer(given, client.recommend("nobody", history=history), 1e-5)
     assert set(history) & set(ids(given))
     assert ids(given) != ids(client.recommend(USER))
-    # It is a question of its own, too: no query, no user.
+    # It is a request of its own, too: no query, no user.
     assert_same_answer(client.search(history=history), given, 1e-5)
     assert_same_answer(client.recommend(USER, history=[]), client.recommend("nobody"), 1e-5)
 
