@@ -18,6 +18,9 @@ from support.running import REPOSITORY, url
 EXAMPLE = REPOSITORY / "client" / "examples" / "raw_grpc.py"
 
 
+pytestmark = pytest.mark.targets("single_process", reason="the protocol is Triton's own, whatever runs the graph")
+
+
 def run_example(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(EXAMPLE), *arguments, "--url", url(server)]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)

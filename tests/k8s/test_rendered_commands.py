@@ -127,7 +127,7 @@ def test_the_hook_waits_for_the_load_and_nothing_fails(tiny_bundle: Path, tmp_pa
         hook = replica.command(container["lifecycle"]["preStop"]["exec"]["command"])
         with load(replica.url) as found:
             found.wait_for_answers(10)
-            begun = time.monotonic()
+            started_at = time.monotonic()
             with subprocess.Popen(hook, env=replica.environment, cwd="/", stderr=subprocess.PIPE) as draining:
                 # Without requests it would have ended by then.
                 time.sleep(5)
@@ -139,7 +139,8 @@ def test_the_hook_waits_for_the_load_and_nothing_fails(tiny_bundle: Path, tmp_pa
         waited = time.monotonic() - gone
         assert replica.stop() == 0
     print(
-        f"{found.answered} answered; hook {gone + waited - begun:.1f} s, of which {waited:.1f} s after the last request"
+        f"{found.answered} answered; hook {gone + waited - started_at:.1f} s, "
+        f"of which {waited:.1f} s after the last request"
     )
     assert found.failures == []
     # It would say so had it given up before the requests had ended.

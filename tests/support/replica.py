@@ -139,8 +139,8 @@ def started(
         extra: More environment, beside the container's own.
     """
     with tempfile.TemporaryDirectory(prefix="fuserank-replica-") as scratch:
-        # The image has its backends where Triton looks for them; the embedded one is told, and its stub wants a path
-        # without spaces.
+        # The image has its backends where Triton looks for them; the embedded one takes an option, and its stub wants a
+        # path without spaces.
         backends = Path(scratch) / "backends"
         backends.mkdir()
         compose_backends(backends)
@@ -187,11 +187,11 @@ def _wait(replica: Replica) -> None:
     deadline = time.monotonic() + probe["periodSeconds"] * probe["failureThreshold"]
     # Triton opens its port for metrics last, a moment after it answers that it is ready.
     while replica.get(probe) != 200 or not _listens(replica.endpoints.host, replica.endpoints.metrics):
-        said = replica.log.read_text("utf-8", "replace")
+        log = replica.log.read_text("utf-8", "replace")
         assert replica.process.poll() is None, (
-            f"it ended with {replica.process.returncode}:\n{said[:500]} … {said[-2500:]}"
+            f"it ended with {replica.process.returncode}:\n{log[:500]} … {log[-2500:]}"
         )
-        assert time.monotonic() < deadline, f"not ready:\n{said[-3000:]}"
+        assert time.monotonic() < deadline, f"not ready:\n{log[-3000:]}"
         time.sleep(0.1)
 
 
