@@ -76,7 +76,7 @@ format: $(READY) ## ruff's fixes and layout
 lock: ## pin anew what pyproject.toml allows, from a fresh environment
 	tools/lock.sh $(PYTHON)
 
-reports: ## copy the last reports to docs/reports and their figures into the READMEs
+reports: ## copy the last reports to docs/reports and their figures into the READMEs and docs/results.md
 	@$(BIN)/fuserank evaluate quote
 
 clean: ## remove what was built, not the environment

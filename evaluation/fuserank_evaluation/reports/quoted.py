@@ -90,7 +90,7 @@ PEER_ROWS = (
         _speed("tower", "infinity_16"),
     ),
     PeerRow(
-        ("the same five stages, called one by one over gRPC", "同样的五个阶段，由客户端经 gRPC 逐个调用"),
+        ("the same stages, called one by one over gRPC", "同样的各个阶段，由客户端经 gRPC 逐个调用"),
         (f"{RATES[0]}, a cross-encoder reads 16 pairs", f"{RATES[1]}（交叉编码器重排 16 对文本）"),
         _speed("tower", "staged_16"),
     ),
