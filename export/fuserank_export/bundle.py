@@ -33,8 +33,8 @@ from fuserank_export.repository import write_repository
 from fuserank_export.sealing import check_place, moved, seal
 from fuserank_export.search import fill_milvus, write_index, write_search
 from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
-from fuserank_export.sources.cells import EVENTS
-from fuserank_export.sources.rows import file_format
+from fuserank_export.sources.columns.cells import EVENTS
+from fuserank_export.sources.formats.rows import file_format
 from fuserank_export.training.cases import TrainingQuery
 from fuserank_export.training.engine import RankerEngine, write_ranker
 from fuserank_export.training.fit import FitSettings

@@ -29,7 +29,7 @@ from fuserank_export.encoder import OnnxEncoder, export_onnx, load_encoder
 from fuserank_export.index import Indexed, index_catalog
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
-from fuserank_export.sources.rows import file_format
+from fuserank_export.sources.formats.rows import file_format
 from fuserank_export.training.judged import check_both, read_labelled
 from fuserank_export.training.text.pairs import (
     LEAST,

@@ -15,7 +15,7 @@ from rich.console import Console
 from fuserank_ensemble.catalog.text import TemplateError
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.progress import Progress
-from fuserank_export.sources.cells import CellError, epoch_seconds
+from fuserank_export.sources.columns.cells import CellError, epoch_seconds
 from fuserank_export.sources.report import InputError
 
 if TYPE_CHECKING:

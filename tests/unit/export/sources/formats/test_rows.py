@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fuserank_export.sources.formats.rows import read_rows
 from fuserank_export.sources.report import InputError, RowReport
-from fuserank_export.sources.rows import read_rows
 
 
 def read(path, required=("a",), **kwargs):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fuserank_export.sources.cells import CellError, epoch_seconds, has_control, required
+from fuserank_export.sources.columns.cells import CellError, epoch_seconds, has_control, required
 from fuserank_export.sources.report import RowReport
 
 NO_TIME = np.iinfo(np.int64).min  # also what numpy's NaT is as an integer

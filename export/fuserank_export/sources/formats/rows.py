@@ -13,9 +13,9 @@ from typing import BinaryIO, cast
 
 import pandas as pd
 
-from fuserank_export.sources.delimited import read_delimited
-from fuserank_export.sources.jsonlines import read_jsonlines
-from fuserank_export.sources.parquet import read_parquet
+from fuserank_export.sources.formats.delimited import read_delimited
+from fuserank_export.sources.formats.jsonlines import read_jsonlines
+from fuserank_export.sources.formats.parquet import read_parquet
 from fuserank_export.sources.report import InputError, RowReport, closest
 
 Select = Callable[[list[str]], list[str]]
