@@ -23,8 +23,8 @@ from fuserank_ensemble.candidates.cost import RankerCost
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.spec import Clock, GraphSpec
-from fuserank_export.embedding import Engine, embed_texts
-from fuserank_export.encoder import VARIANTS, Encoder, OnnxEncoder, load_encoder, write_engines
+from fuserank_export.embedding.embed import Engine, embed_texts
+from fuserank_export.encoder.load import VARIANTS, Encoder, OnnxEncoder, load_encoder, write_engines
 from fuserank_export.index import index_catalog
 from fuserank_export.learning import Shop
 from fuserank_export.model_config import ENGINE_FILES, NO_PLANS

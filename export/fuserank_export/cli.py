@@ -90,7 +90,7 @@ def bundle(
     # torch and transformers take seconds to import: --help and mistakes are answered without them.
     with _errors():
         from fuserank_export.bundle import BundleSettings, write_bundle  # noqa: PLC0415
-        from fuserank_export.encoder import EncoderError  # noqa: PLC0415
+        from fuserank_export.encoder.load import EncoderError  # noqa: PLC0415
         from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
         from fuserank_export.training.train import FIT  # noqa: PLC0415
 

@@ -73,7 +73,7 @@ def fill_milvus(
     try:
         from pymilvus.exceptions import MilvusException  # noqa: PLC0415  an extra
 
-        from fuserank_export.milvus import MilvusLoadError, collection_name, fill_collection  # noqa: PLC0415
+        from fuserank_export.milvus.collection import MilvusLoadError, collection_name, fill_collection  # noqa: PLC0415
     except ImportError:
         raise InputError("--milvus: pymilvus is not installed. Run: pip install 'fuserank[milvus]'") from None
     token = os.environ.get("FUSERANK_MILVUS_TOKEN", "")

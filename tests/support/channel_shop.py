@@ -189,7 +189,7 @@ def _milvus(shop: Shop) -> Channel:
     pytest.importorskip("pymilvus", reason="pymilvus is an optional extra")
     pytest.importorskip("milvus_lite", reason="milvus-lite is for tests")
     from fuserank_ensemble.retrieval.milvus.dense import MilvusDense
-    from fuserank_export.milvus import fill_collection
+    from fuserank_export.milvus.collection import fill_collection
 
     uri = str(shop.folder / "milvus.db")
     if not Path(uri).exists():

@@ -37,8 +37,8 @@ from fuserank_ensemble.retrieval.vectors.search import build_index
 from fuserank_ensemble.spec import CHANNELS, GraphSpec
 from fuserank_evaluation.datasets.cases import SEARCH_CASES, SEED, last_window, search_cases
 from fuserank_evaluation.report import merge_report
-from fuserank_export.embedding import embed_texts
-from fuserank_export.encoder import OnnxEncoder
+from fuserank_export.embedding.embed import embed_texts
+from fuserank_export.encoder.load import OnnxEncoder
 from fuserank_export.index import index_catalog
 from fuserank_export.learning import Shop, learn
 from fuserank_export.sources import read_catalog, read_interactions

@@ -150,7 +150,7 @@ def _run(
     try:
         # torch and transformers take seconds to import: --help and mistakes are answered without them.
         end = _moment(before)
-        from fuserank_export.encoder import EncoderError  # noqa: PLC0415
+        from fuserank_export.encoder.load import EncoderError  # noqa: PLC0415
         from fuserank_export.training.text.candidates import Inputs, text_data  # noqa: PLC0415
         from fuserank_export.training.text.fitting import Fit, check_place, quieten  # noqa: PLC0415
         from fuserank_export.training.text.report import CURVE  # noqa: PLC0415

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from fuserank_ensemble.bundle import PAIRS, Bundle
 from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.first_token import read_first_token
+from fuserank_export.encoder.first_token import read_first_token
 from fuserank_export.sources.report import InputError
 from fuserank_export.training.engine import TextTower
 

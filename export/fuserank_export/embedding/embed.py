@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from fuserank_export.encoder import OnnxEncoder
+from fuserank_export.encoder.load import OnnxEncoder
 from fuserank_export.sources import InputError
 
 Engine = Literal["plain", "ray"]

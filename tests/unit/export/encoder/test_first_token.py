@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from fuserank_export.first_token import FirstTokenLayer, read_first_token
+from fuserank_export.encoder.first_token import FirstTokenLayer, read_first_token
 
 SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_labels": 1}
 SIZES |= {"intermediate_size": 64, "max_position_embeddings": 40, "pad_token_id": 0, "attn_implementation": "eager"}

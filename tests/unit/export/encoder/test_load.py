@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from fuserank_export.encoder import (
+from fuserank_export.encoder.load import (
     TOLERANCE_FP32,
     EncoderError,
     OnnxEncoder,
@@ -253,7 +253,7 @@ def test_a_damaged_folder_is_refused_and_not_crashed_on(copied, name, damage):
 
 
 def test_an_export_that_differs_from_torch_is_refused(encoder, tmp_path, monkeypatch):
-    from fuserank_export import encoder as module
+    from fuserank_export.encoder import load as module
 
     def broken(encoder, path):
         export_onnx(encoder, path)

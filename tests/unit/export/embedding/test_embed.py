@@ -9,9 +9,9 @@ import numpy as np
 import psutil
 import pytest
 
-from fuserank_export import embedding
-from fuserank_export.embedding import embed_texts
-from fuserank_export.encoder import export_onnx, load_encoder
+from fuserank_export.embedding import embed as embedding
+from fuserank_export.embedding.embed import embed_texts
+from fuserank_export.encoder.load import export_onnx, load_encoder
 from fuserank_export.sources import InputError
 
 TEXTS = [f"whole milk {i} 绿茶 " + "soy drink " * (i % 13) for i in range(60)] + [

@@ -19,9 +19,9 @@ from transformers.utils.hub import cached_file
 
 from fuserank_ensemble.graph.local import Session
 from fuserank_ensemble.graph.session import open_session
+from fuserank_export.encoder.first_token import read_first_token
 from fuserank_export.engines.parity.reference import ReferenceSession
 from fuserank_export.engines.precision import write_fp16, write_int8
-from fuserank_export.first_token import read_first_token
 
 Pooling = Literal["mean", "cls"]
 OPSET = 17  # the first with LayerNormalization as one operator, which FP16 keeps in FP32

@@ -7,8 +7,8 @@ import pytest
 
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_export import milvus
-from fuserank_export.milvus import MilvusLoadError, collection_name, fill_collection
+from fuserank_export.milvus import collection
+from fuserank_export.milvus.collection import MilvusLoadError, collection_name, fill_collection
 from fuserank_export.sources import InputError
 
 pytest.importorskip("pymilvus", reason="pymilvus is an optional extra")
@@ -38,7 +38,7 @@ def test_an_existing_collection_is_refused_by_name(uri):
 
 
 def test_a_collection_that_lost_items_is_dropped(uri, monkeypatch):
-    monkeypatch.setattr(milvus, "_insert", lambda *arguments: None)
+    monkeypatch.setattr(collection, "_insert", lambda *arguments: None)
     with pytest.raises(MilvusLoadError, match="holds 0 items, 2 were sent"):
         fill_collection(uri, "", "lost", items(2), VECTORS)
     monkeypatch.undo()
