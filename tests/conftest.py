@@ -43,9 +43,9 @@ def tiny_bundle(tiny_shop: TinyShop, tiny_encoder: Path, tmp_path_factory: pytes
     """The shop's bundle. Tests that change it work on a copy."""
     from rich.console import Console
 
-    from fuserank_export.bundle import BundleSettings, write_bundle
+    from fuserank_export.builder.bundle import BundleSettings, write_bundle
     from fuserank_export.progress import Progress
-    from fuserank_export.training.fit import FitSettings
+    from fuserank_export.training.fitting.fit import FitSettings
 
     out = tmp_path_factory.mktemp("bundles") / "tiny"
     settings = BundleSettings(
@@ -72,9 +72,9 @@ def tower_bundle(
     """The shop's bundle with a text tower. Tests that change it work on a copy."""
     from rich.console import Console
 
-    from fuserank_export.bundle import BundleSettings, write_bundle
+    from fuserank_export.builder.bundle import BundleSettings, write_bundle
     from fuserank_export.progress import Progress
-    from fuserank_export.training.fit import FitSettings
+    from fuserank_export.training.fitting.fit import FitSettings
 
     out = tmp_path_factory.mktemp("bundles") / "tower"
     settings = BundleSettings(

@@ -89,10 +89,10 @@ def bundle(
     """Export a catalogue with an encoder into a new bundle."""
     # torch and transformers take seconds to import: --help and mistakes are answered without them.
     with _errors():
-        from fuserank_export.bundle import BundleSettings, write_bundle  # noqa: PLC0415
+        from fuserank_export.builder.bundle import BundleSettings, write_bundle  # noqa: PLC0415
         from fuserank_export.encoder.load import EncoderError  # noqa: PLC0415
+        from fuserank_export.training.fitting.train import FIT  # noqa: PLC0415
         from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
-        from fuserank_export.training.train import FIT  # noqa: PLC0415
 
         quieten()
         settings = BundleSettings(
@@ -135,7 +135,7 @@ def repository(
     ],
 ) -> None:
     """Rewrite the configurations of the checked-in model repository from the spec."""
-    from fuserank_export.repository import write_repository  # noqa: PLC0415
+    from fuserank_export.repository.write import write_repository  # noqa: PLC0415
 
     write_repository(out, GraphSpec())
 

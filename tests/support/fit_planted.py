@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from fuserank_export.training.fit import FitSettings, fit, predicted
+from fuserank_export.training.fitting.fit import FitSettings, fit, predicted
 from support.planted_sequences import VECTORS, planted, share_right
 
 

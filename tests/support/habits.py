@@ -13,9 +13,9 @@ from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.vectors.search import FaissSearch
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.learning import Shop, popularity_before
+from fuserank_export.learning.interactions import Shop, popularity_before
 from fuserank_export.sources.interactions import EVENTS, Interactions
-from fuserank_export.training.cases import CaseBuilder, Cases, Relevance, window_asks
+from fuserank_export.training.cases.builder import CaseBuilder, Cases, Relevance, window_asks
 
 COUNT, USERS, DIM, DAYS = 90, 30, 16, 300
 LEAVES = ["Milk", "Tea", "Soap"]

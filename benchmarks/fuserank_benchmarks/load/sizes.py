@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from fuserank_benchmarks.retrieval import COPY_COSINE, SEED
 from fuserank_ensemble.bundle import FORMAT, REFERENCE, Bundle
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.index import index_catalog
-from fuserank_export.learning import Shop
+from fuserank_export.index.catalog import index_catalog
+from fuserank_export.index.search import write_index, write_search
+from fuserank_export.learning.interactions import Shop
 from fuserank_export.progress import Progress
-from fuserank_export.sealing import moved, seal
-from fuserank_export.search import write_index, write_search
+from fuserank_export.repository.sealing import moved, seal
+from fuserank_export.repository.warmup import write_warmup
 from fuserank_export.sources.catalog import Catalog, read_catalog
 from fuserank_export.sources.interactions import Interactions, read_interactions
-from fuserank_export.warmup import write_warmup
 
 BLOCK = 50_000
 

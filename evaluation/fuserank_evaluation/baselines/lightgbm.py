@@ -13,7 +13,7 @@ from fuserank_ensemble.contract.options import HEADS
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
 from fuserank_evaluation.ranking.entrant import DEPTH
 from fuserank_evaluation.ranking.retrieved import Retrieved
-from fuserank_export.training.cases import Cases, Kind
+from fuserank_export.training.cases.builder import Cases, Kind
 
 PURCHASE = HEADS.index("purchase")
 SETTINGS: dict[str, Any] = {
@@ -110,7 +110,7 @@ class LightGbm:
 
 
 def kind_of_cases(cases: RankingCases) -> Kind:
-    """Which kind of request a set of cases holds, see `fuserank_export.training.cases.Kind`."""
+    """Which kind of request a set of cases holds, see `fuserank_export.training.cases.builder.Kind`."""
     if not cases.searches:
         return "discover" if cases.exclude_seen else "user"
     return "both" if any(len(seen) for seen in cases.seen) else "query"

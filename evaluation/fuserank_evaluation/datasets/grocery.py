@@ -31,10 +31,10 @@ from fuserank_evaluation.datasets.cases import (
 from fuserank_evaluation.datasets.past import PastLog
 from fuserank_evaluation.ranking.entrant import DEPTH
 from fuserank_evaluation.ranking.retrieved import Retrieved
-from fuserank_export.learning import Shop, learn
+from fuserank_export.learning.interactions import Shop, learn
 from fuserank_export.sources import read_interactions
 from fuserank_export.sources.interactions import Interactions
-from fuserank_export.training.cases import CaseBuilder, Embed
+from fuserank_export.training.cases.builder import CaseBuilder, Embed
 
 WINDOW = float(WINDOW_DAYS * DAY)
 KEPT = Path("build/eval/learned")

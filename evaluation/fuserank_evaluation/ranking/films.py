@@ -31,9 +31,9 @@ from fuserank_ensemble.spec import GraphSpec
 from fuserank_evaluation.datasets.films import Films, unlike_training
 from fuserank_evaluation.ranking.trained import unanswered
 from fuserank_evaluation.retrieval.run import Evaluation
-from fuserank_export.training import train as training
-from fuserank_export.training.cases import Cases
-from fuserank_export.training.fit import fit, predicted
+from fuserank_export.training.cases.builder import Cases
+from fuserank_export.training.fitting import train as training
+from fuserank_export.training.fitting.fit import fit, predicted
 from fuserank_export.training.text.candidates import TextData
 from fuserank_export.training.text.cross_encoder import LIST_SIZE, logits, open_tower, train_text_tower
 from fuserank_export.training.text.fitting import Fit

@@ -10,7 +10,7 @@ import numpy as np
 from fuserank_ensemble.candidates.retriever import Candidates, Retriever, kind_of
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
-from fuserank_export.training.cases import CaseBuilder, Kind, TrainingQuery
+from fuserank_export.training.cases.builder import CaseBuilder, Kind, TrainingQuery
 
 _BATCH = 32
 TEXT_CHANNELS = ("lexical", "dense")

@@ -17,10 +17,10 @@ from fuserank_evaluation.datasets.cases import SEED
 from fuserank_evaluation.datasets.grocery import Grocery
 from fuserank_evaluation.ranking.ranker import Ranker
 from fuserank_evaluation.ranking.retrieved import Retrieved
-from fuserank_export.learning import popularity_before
-from fuserank_export.training.cases import KINDS, CaseBuilder, Cases, TrainingQuery
-from fuserank_export.training.fit import MIN_POSITIVES, FitSettings, predicted
-from fuserank_export.training.train import TrainingReport, objective, train_ranker
+from fuserank_export.learning.interactions import popularity_before
+from fuserank_export.training.cases.builder import KINDS, CaseBuilder, Cases, TrainingQuery
+from fuserank_export.training.fitting.fit import MIN_POSITIVES, FitSettings, predicted
+from fuserank_export.training.fitting.train import TrainingReport, objective, train_ranker
 
 
 @dataclass(frozen=True)

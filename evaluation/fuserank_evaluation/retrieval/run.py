@@ -39,10 +39,10 @@ from fuserank_evaluation.datasets.cases import SEARCH_CASES, SEED, last_window, 
 from fuserank_evaluation.report import merge_report
 from fuserank_export.embedding.embed import embed_texts
 from fuserank_export.encoder.load import OnnxEncoder
-from fuserank_export.index import index_catalog
-from fuserank_export.learning import Shop, learn
+from fuserank_export.index.catalog import index_catalog
+from fuserank_export.learning.fusion import tune_weights
+from fuserank_export.learning.interactions import Shop, learn
 from fuserank_export.sources import read_catalog, read_interactions
-from fuserank_export.tuning import tune_weights
 
 TUNED_FILM_QUERIES = 1_000
 CHINESE = Path(__file__).parent / "chinese"

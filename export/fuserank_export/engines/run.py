@@ -25,9 +25,9 @@ from fuserank_export.engines.successor import write_successor
 from fuserank_export.engines.tensorrt.build import Built, PlanSession, build, builder
 from fuserank_export.engines.tensorrt.profiles import profiles
 from fuserank_export.progress import Progress
-from fuserank_export.sealing import check_place
+from fuserank_export.repository.sealing import check_place
 from fuserank_export.sources import InputError
-from fuserank_export.training.judged import check_both
+from fuserank_export.training.cases.judged import check_both
 from fuserank_export.training.text.tower import open_in_place
 
 # An engine that is less than this faster than FP32 is not worth its differences.

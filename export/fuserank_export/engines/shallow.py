@@ -14,7 +14,7 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.spec import PAIR_TENSORS
 from fuserank_export.encoder.load import OPSET
 from fuserank_export.engines.soundness import EngineError
-from fuserank_export.training.engine import TextTower
+from fuserank_export.training.model.engine import TextTower
 
 SCOPE = "/tower/"  # names of the tower's nodes in the ranker's graph begin so
 _PREFIX, _READING = "shallow", "READING"

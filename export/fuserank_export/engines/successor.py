@@ -12,8 +12,8 @@ from typing import Any
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.cost import RankerCost
 from fuserank_ensemble.spec import Target
-from fuserank_export.model_config import NO_PLANS, EngineFiles, config_files
-from fuserank_export.sealing import check_place, moved, seal
+from fuserank_export.repository.model_config import NO_PLANS, EngineFiles, config_files
+from fuserank_export.repository.sealing import check_place, moved, seal
 
 
 def write_successor(

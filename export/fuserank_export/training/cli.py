@@ -53,9 +53,9 @@ def ranker(
 ) -> None:
     """Train a bundle's ranker anew; the result is a bundle with all else as it is."""
     # torch takes seconds to import: --help is answered without it.
-    from fuserank_export.training.retrain import RetrainSettings, retrain  # noqa: PLC0415
+    from fuserank_export.builder.retrain import RetrainSettings, retrain  # noqa: PLC0415
+    from fuserank_export.training.fitting.train import FIT  # noqa: PLC0415
     from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
-    from fuserank_export.training.train import FIT  # noqa: PLC0415
 
     quieten()
     settings = RetrainSettings(

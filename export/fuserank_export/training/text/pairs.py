@@ -22,7 +22,7 @@ from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_export.sources import InputError, Interactions
 from fuserank_export.sources.interactions import EVENTS
 from fuserank_export.sources.judgements import Judgements
-from fuserank_export.training.cases import Embed, Relevance
+from fuserank_export.training.cases.builder import Embed, Relevance
 
 Source = Literal["judgements", "log", "catalog"]
 Rows = NDArray[np.int32]

@@ -19,7 +19,7 @@ from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.encoder.first_token import read_first_token
 from fuserank_export.sources.report import InputError
-from fuserank_export.training.engine import TextTower
+from fuserank_export.training.model.engine import TextTower
 
 _BATCH = 256  # pairs
 
@@ -124,7 +124,7 @@ class PairReader:
         return cls(opened.tower, PairTokens.open(folder, spec.pair_buckets, spec.pair_pad_token_id))
 
     def __call__(self, queries: Sequence[str], texts: Sequence[NDArray[np.int32]]) -> list[NDArray[np.float32]]:
-        """The tower's logits of each query with each of its texts; see `fuserank_export.training.cases.Read`."""
+        """The tower's logits of each query with each of its texts; see `training.cases.builder.Read`."""
         joined = [self.pairs.joined(query, mine) for query, mine in zip(queries, texts, strict=True)]
         flat = [pair for mine in joined for pair in mine]
         logits = np.empty(len(flat), np.float32)

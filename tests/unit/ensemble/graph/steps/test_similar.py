@@ -19,7 +19,7 @@ from fuserank_ensemble.contract.options import MAX_TEXT_BYTES, InvalidRequestErr
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.steps.similar import Similar
 from fuserank_ensemble.serving.triton import UnavailableError, answered, called, lists, numbers, strings
-from fuserank_export.bundle import BundleSettings, write_bundle
+from fuserank_export.builder.bundle import BundleSettings, write_bundle
 from fuserank_export.progress import Progress
 from support.tiny_shop import write_csv
 
