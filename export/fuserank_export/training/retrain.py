@@ -14,7 +14,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import REFERENCE, Bundle
-from fuserank_export.encoder.load import OnnxEncoder
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.engines.successor import write_successor
 from fuserank_export.learning import Shop
 from fuserank_export.model_config import ENGINE_FILES
