@@ -38,7 +38,8 @@ from fuserank_ensemble.spec import CHANNELS, GraphSpec
 from fuserank_evaluation.datasets.cases import SEARCH_CASES, SEED, last_window, search_cases
 from fuserank_evaluation.report import merge_report
 from fuserank_export.embedding.embed import embed_texts
-from fuserank_export.encoder.load import OnnxEncoder
+from fuserank_export.embedding.encoder_files import EncoderFiles
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.index.catalog import index_catalog
 from fuserank_export.learning.fusion import tune_weights
 from fuserank_export.learning.interactions import Shop, learn
@@ -126,15 +127,8 @@ class Evaluation:
         """Indexes a catalogue; returns it with the items' ids. Embedded texts are kept beside the reports."""
         catalog = read_catalog(path)
         indexed = index_catalog(catalog, template, typed=True)
-        vectors, _ = embed_texts(
-            "plain",
-            self._engine,
-            self._tokenizer,
-            self.spec.pad_token_id,
-            256,
-            indexed.texts,
-            checkpoint=Path("build/eval"),
-        )
+        files = EncoderFiles.create(self._engine, self._tokenizer, self.spec.pad_token_id, 256)
+        vectors, _ = embed_texts(files, indexed.texts, checkpoint=Path("build/eval"))
         np.save(folder / "vectors.npy", vectors)
         build_index(np.asarray(vectors), folder / "vectors.faiss")
         LexicalIndex.write(folder / "lexical", indexed.records, fields)

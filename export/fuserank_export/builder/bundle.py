@@ -24,8 +24,11 @@ from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.spec import Clock, GraphSpec
 from fuserank_export.builder.train import TrainingInputs, train_on_index
-from fuserank_export.embedding.embed import Engine, embed_texts
-from fuserank_export.encoder.load import VARIANTS, Encoder, OnnxEncoder, load_encoder, write_engines
+from fuserank_export.embedding.embed import EmbeddingEngine, embed_texts
+from fuserank_export.embedding.encoder_files import EncoderFiles
+from fuserank_export.encoder.engines import VARIANTS, write_engines
+from fuserank_export.encoder.load import Encoder, load_encoder
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.index.catalog import index_catalog
 from fuserank_export.index.search import fill_milvus, write_index, write_search
 from fuserank_export.learning.interactions import Shop
@@ -97,7 +100,7 @@ class BundleSettings:
     max_bad_rows: float = 0.05
     seed: int = 13
     force: bool = False
-    engine: Engine = "plain"
+    engine: EmbeddingEngine = "plain"
     ray_address: str | None = None
     milvus: str | None = None
     milvus_index: str | None = None
@@ -297,13 +300,10 @@ def _embed(
     blocks = settings.out.with_name(f"{settings.out.name}.blocks")
     with progress.step("embedding texts", len(texts)) as advanced:
         return embed_texts(
-            settings.engine,
-            engine,
-            encoder.tokenizer,
-            encoder.pad_id,
-            longest,
+            EncoderFiles.create(engine, encoder.tokenizer, encoder.pad_id, longest),
             texts,
             checkpoint=blocks,
+            engine=settings.engine,
             address=settings.ray_address,
             advanced=advanced,
         )

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import REFERENCE, Bundle
 from fuserank_export.builder.train import TrainingInputs, train_on_index
-from fuserank_export.encoder.load import OnnxEncoder
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.engines.successor import write_successor
 from fuserank_export.learning.interactions import Shop
 from fuserank_export.progress import Progress

@@ -11,7 +11,7 @@ from fuserank_ensemble.bundle import PAIRS
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.encoder.load import OnnxEncoder
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.learning.interactions import Shop, learn, popularity_before
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Interactions

@@ -12,7 +12,7 @@ from onnx.utils import Extractor
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.spec import PAIR_TENSORS
-from fuserank_export.encoder.load import OPSET
+from fuserank_export.encoder.onnx_export import OPSET
 from fuserank_export.engines.soundness import EngineError
 from fuserank_export.training.model.engine import TextTower
 

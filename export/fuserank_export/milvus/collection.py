@@ -1,4 +1,4 @@
-"""Fills a Milvus collection with a catalogue: one entity an item, its vector, its filterable fields."""
+"""Fills a Milvus collection with a catalogue: an entity for each item, with its vector and filterable fields."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.filters import Column
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.retrieval.milvus.dense import VECTOR, connect
 from fuserank_ensemble.retrieval.milvus.filters import ROW, field_names
+from fuserank_export.milvus.entities import collection_schema, field_values, order_by_item
 from fuserank_export.sources import InputError
 
 if TYPE_CHECKING:
-    from pymilvus import CollectionSchema, MilvusClient
+    from pymilvus import MilvusClient
 
-MAX_WORD_BYTES = 65_535  # of a VARCHAR
-MAX_WORDS = 4_096  # of an ARRAY
 TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 3_600.0
 
 
 class MilvusLoadError(RuntimeError):
-    """A collection that does not hold what was sent; it has been dropped again."""
+    """A collection does not hold all items that were sent; it has been dropped again."""
 
 
 def fill_collection(
@@ -72,18 +70,18 @@ def fill_collection(
                 "under another name, or drop it first"
             )
         # Milvus' GPU indexes and the embedded Milvus take float32 only.
-        half = not index.startswith("GPU_") and not uri.endswith(".db")
-        vector_type: type[np.floating[Any]] = np.float16 if half else np.float32
-        schema = _schema(items, vectors.shape[1], half)
+        half_precision = not index.startswith("GPU_") and not uri.endswith(".db")
+        vector_type: type[np.floating[Any]] = np.float16 if half_precision else np.float32
+        schema = collection_schema(items, vectors.shape[1], half_precision)
         client.create_collection(name, schema=schema, timeout=TIMEOUT_S)
-        whole = False
+        complete = False
         try:
             _insert(client, name, items, vectors, vector_type, batch, advanced)
-            _index(client, name, index, index_params or {})
-            _verify(client, name, len(items))
-            whole = True
+            _build_index(client, name, index, index_params or {})
+            _verify_count(client, name, len(items))
+            complete = True
         finally:
-            if not whole:
+            if not complete:
                 client.drop_collection(name, timeout=TIMEOUT_S)
     finally:
         client.close()
@@ -91,49 +89,8 @@ def fill_collection(
 
 
 def collection_name(bundle: str) -> str:
-    """A bundle's id as a collection's name, which has only letters, digits and `_`."""
+    """Returns the collection's name of a bundle's id: only letters, digits and `_`."""
     return "fuserank_" + "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in bundle)
-
-
-def _schema(items: Items, dim: int, half: bool) -> CollectionSchema:
-    from pymilvus import DataType, MilvusClient  # noqa: PLC0415  an optional extra
-
-    schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-    schema.add_field(ROW, DataType.INT64, is_primary=True)
-    schema.add_field(VECTOR, DataType.FLOAT16_VECTOR if half else DataType.FLOAT_VECTOR, dim=dim)
-    fields = field_names(items.columns.kinds)
-    for name, column in items.columns.by_name.items():
-        if column.kind == "number":
-            schema.add_field(fields[name], DataType.DOUBLE, nullable=True, description=name)
-        elif column.kind == "bool":
-            schema.add_field(fields[name], DataType.BOOL, nullable=True, description=name)
-        else:
-            length = _longest_word(name, column)
-            if column.kind == "keywords":
-                schema.add_field(
-                    fields[name], DataType.ARRAY, element_type=DataType.VARCHAR, description=name,
-                    max_length=length, max_capacity=_most_words(name, column),
-                )  # fmt: skip
-            else:
-                schema.add_field(fields[name], DataType.VARCHAR, nullable=True, max_length=length, description=name)
-    return schema
-
-
-def _longest_word(name: str, column: Column) -> int:
-    longest = max((len(word.encode()) for word in column.words), default=1)
-    if longest > MAX_WORD_BYTES:
-        raise InputError(
-            f"catalogue: {name}: found a value of {longest} bytes; Milvus allows {MAX_WORD_BYTES}; shorten it"
-        )
-    return max(longest, 1)
-
-
-def _most_words(name: str, column: Column) -> int:
-    assert column.owners is not None
-    most = int(np.bincount(column.owners).max(initial=1)) if len(column.owners) else 1
-    if most > MAX_WORDS:
-        raise InputError(f"catalogue: {name}: found {most} values in one item; Milvus allows {MAX_WORDS}; keep fewer")
-    return most
 
 
 def _insert(
@@ -146,12 +103,11 @@ def _insert(
     advanced: Callable[[int], None],
 ) -> None:
     fields = field_names(items.columns.kinds)
-    sorted_values = {field: _by_owner(items.columns.by_name[column]) for column, field in fields.items()}
+    orders = {field: order_by_item(items.columns.by_name[column]) for column, field in fields.items()}
     for start in range(0, len(items), batch):
         rows = np.arange(start, min(start + batch, len(items)))
         columns = {
-            field: _values(items.columns.by_name[column], rows, sorted_values[field])
-            for column, field in fields.items()
+            field: field_values(items.columns.by_name[column], rows, orders[field]) for column, field in fields.items()
         }
         dense = vectors[items.text[rows]].astype(vector_type, copy=False)
         entities = [
@@ -162,37 +118,18 @@ def _insert(
         advanced(len(rows))
 
 
-def _by_owner(column: Column) -> NDArray[np.int64]:
-    """For `keywords`, the order that brings the values of each item together; empty for others."""
-    return np.empty(0, np.int64) if column.owners is None else np.argsort(column.owners, kind="stable")
-
-
-def _values(column: Column, rows: NDArray[np.int64], order: NDArray[np.int64]) -> list[Any]:
-    """The values of consecutive items as Milvus takes them; None where missing."""
-    if column.owners is not None:
-        owners = column.owners[order]
-        starts, ends = np.searchsorted(owners, rows, "left"), np.searchsorted(owners, rows, "right")
-        codes = column.values[order]
-        return [[column.words[code] for code in codes[a:b]] for a, b in zip(starts, ends, strict=True)]
-    values = column.values[rows]
-    if column.kind == "number":
-        return [None if np.isnan(value) else float(value) + 0.0 for value in values]  # -0.0 becomes 0.0
-    if column.kind == "bool":
-        return [None if code < 0 else bool(code) for code in values]
-    return [None if code < 0 else column.words[code] for code in values]
-
-
-def _index(client: MilvusClient, name: str, index: str, params: Mapping[str, Any]) -> None:
+def _build_index(client: MilvusClient, name: str, index: str, params: Mapping[str, Any]) -> None:
     client.flush(name, timeout=LOAD_TIMEOUT_S)
-    wanted = client.prepare_index_params()
-    wanted.add_index(VECTOR, index_type=index, metric_type="IP", params=dict(params))
-    client.create_index(name, wanted, timeout=LOAD_TIMEOUT_S)
+    index_params = client.prepare_index_params()
+    index_params.add_index(VECTOR, index_type=index, metric_type="IP", params=dict(params))
+    client.create_index(name, index_params, timeout=LOAD_TIMEOUT_S)
     client.load_collection(name, timeout=LOAD_TIMEOUT_S)
 
 
-def _verify(client: MilvusClient, name: str, expected: int) -> None:
-    """Counts what can be searched, by the strictest reading: the statistics may be behind."""
-    found = client.query(name, filter="", output_fields=["count(*)"], timeout=TIMEOUT_S, consistency_level="Strong")
-    count = int(found[0]["count(*)"])
+def _verify_count(client: MilvusClient, name: str, expected: int) -> None:
+    """Raises `MilvusLoadError` where another number of items can be searched than was sent."""
+    # A query and not the collection's statistics, which may be behind.
+    rows = client.query(name, filter="", output_fields=["count(*)"], timeout=TIMEOUT_S, consistency_level="Strong")
+    count = int(rows[0]["count(*)"])
     if count != expected:
         raise MilvusLoadError(f"collection {name}: holds {count} items, {expected} were sent; export again")

@@ -15,7 +15,7 @@ from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.graph.session import open_session
 from fuserank_ensemble.interactions.sequence import MOMENT
 from fuserank_ensemble.spec import PAIR_TENSORS, GraphSpec
-from fuserank_export.encoder.load import OPSET
+from fuserank_export.encoder.onnx_export import OPSET
 from fuserank_export.engines.parity.reference import ReferenceSession
 from fuserank_export.engines.precision import write_fp16
 from fuserank_export.training.model.merged import MergedRanker

@@ -25,7 +25,9 @@ from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.vectors.search import build_index
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.encoder.load import OnnxEncoder, export_onnx, load_encoder
+from fuserank_export.encoder.load import load_encoder
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.encoder.onnx_export import export_onnx
 from fuserank_export.index.catalog import Indexed, index_catalog
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from fuserank_ensemble.bundle import PAIRS, Bundle
 from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.encoder.first_token import read_first_token
+from fuserank_export.encoder.first_token import replace_last_layer
 from fuserank_export.sources.report import InputError
 from fuserank_export.training.model.engine import TextTower
 
@@ -80,7 +80,7 @@ def open_text_tower(source: str) -> OpenedTower:
     if any(not torch.isfinite(weight).all() for weight in model.parameters()):
         raise InputError(f"--text-tower {source!r}: its weights hold NaN or infinity; restore the weight file")
     pad = int(tokenizer.pad_token_id)
-    read_first_token(model.base_model)  # as every head does of the models that it knows
+    replace_last_layer(model.base_model)  # as every head does of the models that it knows
     return OpenedTower(source, TextTower(model.eval(), pad).eval(), Tokenizer.from_str(backend.to_str()))
 
 

@@ -24,7 +24,7 @@ from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.spec import CHANNEL_WEIGHTS
 from fuserank_export.builder.bundle import LIBRARIES, BundleSettings, write_bundle
 from fuserank_export.cli import app
-from fuserank_export.encoder.load import TOLERANCE_FP32
+from fuserank_export.encoder.engines import TOLERANCE_FP32
 from fuserank_export.progress import Progress
 from fuserank_export.sources import InputError
 from fuserank_export.training.fitting.fit import FitSettings

@@ -11,7 +11,9 @@ import pytest
 
 from fuserank_export.embedding import embed as embedding
 from fuserank_export.embedding.embed import embed_texts
-from fuserank_export.encoder.load import export_onnx, load_encoder
+from fuserank_export.embedding.encoder_files import EncoderFiles
+from fuserank_export.encoder.load import load_encoder
+from fuserank_export.encoder.onnx_export import export_onnx
 from fuserank_export.sources import InputError
 
 TEXTS = [f"whole milk {i} 绿茶 " + "soy drink " * (i % 13) for i in range(60)] + [
@@ -28,10 +30,10 @@ def embed(tiny_encoder, tmp_path_factory):
     path = tmp_path_factory.mktemp("engine") / "model.onnx"
     export_onnx(encoder, path)
 
+    files = EncoderFiles.create(path, encoder.tokenizer, encoder.pad_id, encoder.max_length)
+
     def run(engine, texts, checkpoint, **more):
-        return embed_texts(
-            engine, path, encoder.tokenizer, encoder.pad_id, encoder.max_length, texts, checkpoint=checkpoint, **more
-        )
+        return embed_texts(files, texts, checkpoint=checkpoint, engine=engine, **more)
 
     return run
 
@@ -46,26 +48,26 @@ def ray_session():
 
 def test_all_texts_come_back_in_their_order_and_of_length_one(embed, tmp_path):
     counted = []
-    vectors, measured = embed("plain", TEXTS, tmp_path, block=10, advanced=counted.append)
+    vectors, report = embed("plain", TEXTS, tmp_path, block=10, advanced=counted.append)
     assert vectors.dtype == np.float16
     assert np.allclose(np.linalg.norm(vectors.astype(np.float32), axis=1), 1, atol=2e-3)
     alone, _ = embed("plain", TEXTS[17:18], tmp_path / "alone")
     assert np.allclose(alone[0], vectors[17], atol=2e-3)
-    assert sum(counted) == len(TEXTS) == measured["texts"]
-    assert measured["computed"] == len(TEXTS)
-    assert measured["texts_per_second"] > 0
+    assert sum(counted) == len(TEXTS) == report["texts"]
+    assert report["computed"] == len(TEXTS)
+    assert report["texts_per_second"] > 0
 
 
 def test_no_text_gives_no_vector_of_the_right_width(embed, tmp_path):
-    vectors, measured = embed("plain", [], tmp_path)
+    vectors, report = embed("plain", [], tmp_path)
     assert vectors.shape == (0, 32)
-    assert measured["texts"] == measured["computed"] == 0
-    assert measured["texts_per_second"] is None
+    assert report["texts"] == report["computed"] == 0
+    assert report["texts_per_second"] is None
 
 
 def test_a_run_killed_between_blocks_goes_on_where_it_stopped(embed, tmp_path, monkeypatch):
     whole, _ = embed("plain", TEXTS, tmp_path / "whole", block=10)
-    original, calls = embedding._embedded, []
+    original, calls = embedding.embed_block, []
 
     def failing(encoder, texts):
         calls.append(len(texts))
@@ -73,11 +75,11 @@ def test_a_run_killed_between_blocks_goes_on_where_it_stopped(embed, tmp_path, m
             raise KeyboardInterrupt
         return original(encoder, texts)
 
-    monkeypatch.setattr(embedding, "_embedded", failing)
+    monkeypatch.setattr(embedding, "embed_block", failing)
     with pytest.raises(KeyboardInterrupt):
         embed("plain", TEXTS, tmp_path / "cut", block=10)
-    vectors, measured = embed("plain", TEXTS, tmp_path / "cut", block=10)
-    assert measured["computed"] == len(TEXTS) - 30
+    vectors, report = embed("plain", TEXTS, tmp_path / "cut", block=10)
+    assert report["computed"] == len(TEXTS) - 30
     assert len(calls) == 4 + 4
     assert vectors.tobytes() == whole.tobytes()
 
@@ -90,15 +92,15 @@ def test_a_damaged_block_is_embedded_anew(embed, tmp_path, damage):
     expected = whole.tobytes()
     path = max(tmp_path.glob("*.vectors"), key=lambda found: found.stat().st_size)
     path.write_bytes(damage(path.read_bytes()))
-    again, measured = embed("plain", TEXTS, tmp_path, block=10)
-    assert measured["computed"] == 10
+    again, report = embed("plain", TEXTS, tmp_path, block=10)
+    assert report["computed"] == 10
     assert again.tobytes() == expected
 
 
 def test_another_text_is_another_block(embed, tmp_path):
     embed("plain", TEXTS, tmp_path, block=10)
-    _, measured = embed("plain", ["changed", *TEXTS[1:]], tmp_path, block=10)
-    assert measured["computed"] == 10
+    _, report = embed("plain", ["changed", *TEXTS[1:]], tmp_path, block=10)
+    assert report["computed"] == 10
 
 
 @pytest.mark.parametrize(("engine", "block", "named"), [("spark", 10, "--engine"), ("plain", 0, "--block")])

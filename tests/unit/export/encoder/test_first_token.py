@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from fuserank_export.encoder.first_token import FirstTokenLayer, read_first_token
+from fuserank_export.encoder.first_token import FirstTokenLayer, replace_last_layer
 
 SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_labels": 1}
 SIZES |= {"intermediate_size": 64, "max_position_embeddings": 40, "pad_token_id": 0, "attn_implementation": "eager"}
@@ -38,7 +38,7 @@ def test_logits_stay_what_the_library_says(kind, layers):
     model, (ids, mask) = classifier(kind, num_hidden_layers=layers), tokens()
     with torch.no_grad():
         expected = model(input_ids=ids, attention_mask=mask).logits
-        assert read_first_token(model.base_model)
+        assert replace_last_layer(model.base_model)
         found = model(input_ids=ids, attention_mask=mask).logits
     assert isinstance(model.base_model.encoder.layer[-1], FirstTokenLayer)
     assert expected.std() > 0.005  # fifty times what may differ
@@ -50,7 +50,7 @@ def test_other_builds_stay_as_they_are(kind):
     model, (ids, mask) = classifier(kind), tokens()
     with torch.no_grad():
         expected = model(input_ids=ids, attention_mask=mask).logits
-        assert not read_first_token(model.base_model)
+        assert not replace_last_layer(model.base_model)
         torch.testing.assert_close(model(input_ids=ids, attention_mask=mask).logits, expected)
 
 
@@ -58,7 +58,7 @@ def test_a_layer_that_would_answer_otherwise_is_put_back(monkeypatch):
     model = classifier("bert")
     last = model.base_model.encoder.layer[-1]
     monkeypatch.setattr(FirstTokenLayer, "forward", lambda self, hidden, *_, **__: hidden[:, :1])
-    assert not read_first_token(model.base_model)
+    assert not replace_last_layer(model.base_model)
     assert model.base_model.encoder.layer[-1] is last
 
 
@@ -66,7 +66,7 @@ def test_an_exported_graph_takes_any_number_and_length_of_rows(tmp_path):
     model, (ids, mask) = classifier("bert"), tokens()
     with torch.no_grad():
         expected = model(input_ids=ids, attention_mask=mask).logits.numpy()
-    read_first_token(model.base_model)
+    replace_last_layer(model.base_model)
     path, dynamic = tmp_path / "model.onnx", {0: "batch", 1: "length"}
     example = (torch.ones(2, 5, dtype=torch.int64), torch.ones(2, 5, dtype=torch.int64))
     torch.onnx.export(

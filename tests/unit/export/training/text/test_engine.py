@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch")
 from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: E402
 
 from fuserank_ensemble.graph.session import open_session  # noqa: E402
-from fuserank_export.encoder.load import write_fp16  # noqa: E402  they need torch
+from fuserank_export.engines.precision import write_fp16  # noqa: E402  they need torch
 from fuserank_export.training.model.engine import OUTPUTS, RankerEngine, export_engine, random_inputs  # noqa: E402
 from fuserank_export.training.model.ranker import GATES, Ranker  # noqa: E402
 from fuserank_export.training.text.tower import PairReader, open_text_tower  # noqa: E402
