@@ -111,7 +111,7 @@ def history(rows: Any, ages: Any = 1, counts: Any = 1) -> History:
 def make_shop(folder: Path, items: int = 1_000, texts: int = 400, seed: int = 3) -> Shop:
     """Builds a shop in a folder; a tenth of its items came in the last three months and had no event."""
     from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-    from fuserank_export.learning.interactions import Shop as LearnedShop
+    from fuserank_export.index.shop import Shop as LearnedShop
     from fuserank_export.learning.interactions import learn
 
     draw = np.random.default_rng(seed)

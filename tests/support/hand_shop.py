@@ -9,11 +9,11 @@ import numpy as np
 from fuserank_ensemble.candidates.features import Evidence, Featuriser
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import DAY, History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile
 
-NOW = 1_000 * DAY
+NOW = 1_000 * SECONDS_PER_DAY
 NAN = math.nan
 ITEMS = Items(
     np.asarray([b"a", b"b", b"c", b"d", b"e"]),
@@ -34,15 +34,15 @@ POPULARITY = Popularity(
     reach=np.asarray([3, 4, 0, 1, 1], np.float32),
     cycle=np.asarray([5, NAN, NAN, NAN, NAN], np.float32),
     # The last event of item e is yet to come, as the clock of another machine may have it.
-    latest=np.asarray([NOW - 2 * DAY, NOW, NAN, NOW - 9 * DAY, NOW + DAY]),
+    latest=np.asarray([NOW - 2 * SECONDS_PER_DAY, NOW, NAN, NOW - 9 * SECONDS_PER_DAY, NOW + SECONDS_PER_DAY]),
     # Item c comes tomorrow; of items d and e nobody knows.
-    arrived=np.asarray([NOW - 7 * DAY, NOW, NOW + DAY, NAN, NAN]),
+    arrived=np.asarray([NOW - 7 * SECONDS_PER_DAY, NOW, NOW + SECONDS_PER_DAY, NAN, NAN]),
 )
 
 
 def history(rows, counts, days, recent):
     """Events with items, the last so many days before `NOW`."""
-    last = (NOW - DAY * np.asarray(days)).astype(np.int64)
+    last = (NOW - SECONDS_PER_DAY * np.asarray(days)).astype(np.int64)
     return History(np.asarray(rows, np.int32), np.asarray(counts, np.float32), last, np.asarray(recent, np.float32))
 
 

@@ -22,7 +22,7 @@ HABIT_HALF_LIFE_DAYS = 56.0
 # Users of whom a channel remembers what it made of their history, as long as that stays the same: people look at many
 # pages.
 REMEMBERED = 8_192
-DAY = 86_400.0
+SECONDS_PER_DAY = 86_400.0
 _PACKED = np.dtype([("rows", np.int32), ("counts", np.float32), ("last", np.int64), ("recent", np.float32)])
 
 
@@ -62,7 +62,7 @@ class History:
 
     def weights(self, now: float) -> NDArray[np.float32]:
         """Events with each item, halved for every 56 days of their age, float32 `[items]`."""
-        days = np.maximum(now - self.last, 0) / DAY
+        days = np.maximum(now - self.last, 0) / SECONDS_PER_DAY
         weights: NDArray[np.float32] = (self.recent * np.exp2(-days / HABIT_HALF_LIFE_DAYS)).astype(np.float32)
         return weights
 
@@ -137,7 +137,7 @@ class HistorySnapshot:
         counts = np.diff(ends, prepend=-1).astype(np.float32)
         offsets = np.searchsorted(user[ends], np.arange(len(user_ids) + 1)).astype(np.int64)
         pair = np.repeat(np.arange(len(ends)), counts.astype(np.int64))
-        decay = np.exp2((times - times[ends][pair]) / (HABIT_HALF_LIFE_DAYS * DAY))
+        decay = np.exp2((times - times[ends][pair]) / (HABIT_HALF_LIFE_DAYS * SECONDS_PER_DAY))
         recent = np.bincount(pair, weights=decay, minlength=len(ends)).astype(np.float32)
         last = times[ends].astype(np.int64)
         return cls(user_ids, offsets, rows[ends].astype(np.int32), counts, last, recent, usual)
@@ -210,7 +210,7 @@ def _usual(
     """The code of the place where each user has had most events, late ones counting more; int32 `[users]`."""
     known = codes >= 0
     pairs, at = np.unique(user[known].astype(np.int64) * names + codes[known], return_inverse=True)
-    age = (times.max(initial=0) - times[known]) / (HALF_LIFE_DAYS * DAY)
+    age = (times.max(initial=0) - times[known]) / (HALF_LIFE_DAYS * SECONDS_PER_DAY)
     weight = np.bincount(at, weights=np.exp2(-age), minlength=len(pairs))
     usual = np.full(users, -1, np.int32)
     order = np.argsort(weight, kind="stable")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import DAY, History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 
 FloatArray = NDArray[np.float32]
 _PAIR = 1 << 32  # joins two codes into one key
@@ -93,7 +93,7 @@ class UserProfile:
 
 def days_since(last: NDArray[np.float64] | NDArray[np.int64], now: float) -> NDArray[np.float64]:
     """Days from moments to `now`, at least 0; NaN stays NaN."""
-    return np.maximum(now - last, 0.0) / DAY
+    return np.maximum(now - last, 0.0) / SECONDS_PER_DAY
 
 
 def _sums(codes: NDArray[np.int32], weights: FloatArray, size: int) -> FloatArray:

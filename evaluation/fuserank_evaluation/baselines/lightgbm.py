@@ -13,7 +13,8 @@ from fuserank_ensemble.contract.options import HEADS
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
 from fuserank_evaluation.ranking.entrant import DEPTH
 from fuserank_evaluation.ranking.retrieved import Retrieved
-from fuserank_export.training.cases.builder import Cases, Kind
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.cases.training_query import Kind
 
 PURCHASE = HEADS.index("purchase")
 SETTINGS: dict[str, Any] = {

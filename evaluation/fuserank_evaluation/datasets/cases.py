@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.history import History
 from fuserank_export.sources.interactions import Interactions
-from fuserank_export.training.cases.builder import snapshot_before
+from fuserank_export.training.cases.window import snapshot_before
 
 SEED = 13
 DAY = 86_400

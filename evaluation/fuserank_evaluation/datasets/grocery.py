@@ -31,7 +31,8 @@ from fuserank_evaluation.datasets.cases import (
 from fuserank_evaluation.datasets.past import PastLog
 from fuserank_evaluation.ranking.entrant import DEPTH
 from fuserank_evaluation.ranking.retrieved import Retrieved
-from fuserank_export.learning.interactions import Shop, learn
+from fuserank_export.index.shop import Shop
+from fuserank_export.learning.interactions import learn
 from fuserank_export.sources import read_interactions
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.builder import CaseBuilder, Embed

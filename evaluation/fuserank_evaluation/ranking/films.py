@@ -31,8 +31,8 @@ from fuserank_ensemble.spec import GraphSpec
 from fuserank_evaluation.datasets.films import Films, unlike_training
 from fuserank_evaluation.ranking.trained import unanswered
 from fuserank_evaluation.retrieval.run import Evaluation
-from fuserank_export.training.cases.builder import Cases
-from fuserank_export.training.fitting import train as training
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.fitting import settings as ranker_settings
 from fuserank_export.training.fitting.fit import fit, predicted
 from fuserank_export.training.text.candidates import TextData
 from fuserank_export.training.text.cross_encoder import LIST_SIZE, logits, open_tower, train_text_tower
@@ -56,7 +56,7 @@ FIT = Fit(
     learning_rate=1.5e-4,
     seed=SEED,
 )
-RANKER_FIT = training.FIT
+RANKER_FIT = ranker_settings.FIT
 # Chosen by five-fold cross-validation on the queries that the joining model learns from, none of them held out.
 TREES: dict[str, Any] = {
     "n_estimators": 200,

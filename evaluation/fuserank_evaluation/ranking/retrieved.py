@@ -10,7 +10,8 @@ import numpy as np
 from fuserank_ensemble.candidates.retriever import Candidates, Retriever, kind_of
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
-from fuserank_export.training.cases.builder import CaseBuilder, Kind, TrainingQuery
+from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.cases.training_query import Kind, TrainingQuery
 
 _BATCH = 32
 TEXT_CHANNELS = ("lexical", "dense")
@@ -61,7 +62,7 @@ class Retrieved:
         return [found.rows for found in self.of(cases).candidates]
 
     def _find(self, cases: RankingCases) -> Found:
-        everything = self._builder.questions(asks(cases))
+        everything = self._builder.channel_queries(asks(cases))
         found = Found([], [])
         for start in range(0, len(everything), _BATCH):
             part = everything[start : start + _BATCH]

@@ -46,7 +46,7 @@ from fuserank_evaluation.ranking.summary import (
 from fuserank_evaluation.ranking.trained import trained
 from fuserank_evaluation.report import merge_report
 from fuserank_evaluation.retrieval.run import Evaluation
-from fuserank_export.training.fitting.fit import FitSettings
+from fuserank_export.training.fitting.settings import FitSettings
 
 # Passes over so many cases: the loss on later ones falls little after the third.
 FIT = FitSettings(epochs=3, learning_rate=3e-3)

@@ -18,8 +18,12 @@ from fuserank_evaluation.datasets.grocery import Grocery
 from fuserank_evaluation.ranking.ranker import Ranker
 from fuserank_evaluation.ranking.retrieved import Retrieved
 from fuserank_export.learning.interactions import popularity_before
-from fuserank_export.training.cases.builder import KINDS, CaseBuilder, Cases, TrainingQuery
-from fuserank_export.training.fitting.fit import MIN_POSITIVES, FitSettings, predicted
+from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.cases.labels import MIN_POSITIVES
+from fuserank_export.training.cases.training_query import KINDS, TrainingQuery
+from fuserank_export.training.fitting.fit import predicted
+from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.fitting.train import TrainingReport, objective, train_ranker
 
 

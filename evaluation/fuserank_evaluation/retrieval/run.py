@@ -41,8 +41,9 @@ from fuserank_export.embedding.embed import embed_texts
 from fuserank_export.embedding.encoder_files import EncoderFiles
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.index.catalog import index_catalog
+from fuserank_export.index.shop import Shop
 from fuserank_export.learning.fusion import tune_weights
-from fuserank_export.learning.interactions import Shop, learn
+from fuserank_export.learning.interactions import learn
 from fuserank_export.sources import read_catalog, read_interactions
 
 TUNED_FILM_QUERIES = 1_000
@@ -190,7 +191,7 @@ def movies(evaluation: Evaluation, data: Path, folder: Path) -> dict[str, float]
             "query",
             evaluation.spec.channel_weights["query"],
             lambda found: _measured(tuned, ids, found)["ndcg_at_10"],
-            SEED,
+            seed=SEED,
         )
         evaluation.console.print(f"films: nDCG@10 on the tuning third {before:.4f} -> {after:.4f} with {weights}")
         figures = _by_list(retriever, evaluation, held_out, ids, weights)

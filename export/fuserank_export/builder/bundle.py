@@ -1,120 +1,52 @@
-"""Writes a bundle: catalogue, log and encoder in; a complete, deployable model repository with its index out.
+"""`fuserank export bundle`: a shop's files and an encoder become a complete, deployable bundle.
 
-The bundle is built in a folder beside its place and moved there when it is whole: a reader sees all of it or none.
+The steps are read, index, embed, learn, train and seal; each takes what the ones before returned. The bundle is built
+in a folder beside its place and moved there when it is whole: a reader sees all of it or none.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fuserank_ensemble.bundle import FORMAT, PAIRS, REFERENCE, Bundle
-from fuserank_ensemble.candidates.cost import RankerCost
-from fuserank_ensemble.candidates.features import FEATURES
-from fuserank_ensemble.candidates.pairs import PairTokens
-from fuserank_ensemble.spec import Clock, GraphSpec
-from fuserank_export.builder.train import TrainingInputs, train_on_index
-from fuserank_export.embedding.embed import EmbeddingEngine, embed_texts
-from fuserank_export.embedding.encoder_files import EncoderFiles
-from fuserank_export.encoder.engines import VARIANTS, write_engines
-from fuserank_export.encoder.load import Encoder, load_encoder
-from fuserank_export.encoder.onnx_encoder import OnnxEncoder
-from fuserank_export.index.catalog import index_catalog
-from fuserank_export.index.search import fill_milvus, write_index, write_search
-from fuserank_export.learning.interactions import Shop
-from fuserank_export.progress import Progress
-from fuserank_export.repository.model_config import ENGINE_FILES, NO_PLANS
-from fuserank_export.repository.sealing import check_place, moved, seal
-from fuserank_export.repository.warmup import write_warmup
-from fuserank_export.repository.write import write_repository
-from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
-from fuserank_export.sources.columns.cells import EVENTS
-from fuserank_export.sources.formats.rows import file_format
-from fuserank_export.training.cases.builder import TrainingQuery
-from fuserank_export.training.cases.judged import check_both, judged_asks, read_labelled
-from fuserank_export.training.cases.span import LogSpan
-from fuserank_export.training.fitting.fit import FitSettings
-from fuserank_export.training.fitting.train import FIT
-from fuserank_export.training.model.engine import RankerEngine, write_ranker
-from fuserank_export.training.text.pairs import split
-from fuserank_export.training.text.tower import OpenedTower, open_text_tower
-
-Precision = Literal["fp32", "int8"]
-LIBRARIES = (
-    *("fuserank", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy"),
-    *("faiss-cpu", "tantivy", "jieba", "implicit", "torch-geometric"),
+from fuserank_export.builder.embed import embed_catalog
+from fuserank_export.builder.index import describe_graph, index_shop, open_models
+from fuserank_export.builder.learn import learn_channels
+from fuserank_export.builder.options import (
+    EncoderOptions,
+    GraphOptions,
+    InputFiles,
+    OutputOptions,
+    RankerOptions,
+    VectorStoreOptions,
 )
-PARITY_TEXTS = 256
-STALE_AFTER_DAYS = 30
+from fuserank_export.builder.read import read_shop
+from fuserank_export.builder.seal import BuiltParts, seal_new
+from fuserank_export.builder.train import TrainingInputs, train_on_index, write_trained
+from fuserank_export.builder.workspace import Workspace, open_workspace
+from fuserank_export.progress import Progress
 
 
-@dataclass(frozen=True)
-class BundleSettings:
-    """What `fuserank export bundle` was asked for.
-
-    Attributes:
-        catalog: The catalogue's file.
-        interactions: The log's file, or None on a shop's first day.
-        encoder: Hugging Face id or folder.
-        out: Where the bundle goes.
-        precision: What the encoder runs in on a CPU.
-        pooling: How token states become one vector.
-        text_template: Layout of an item's text.
-        query_template: Wraps a query.
-        clock: What time requests without one have; `auto` decides by the age of the log.
-        max_bad_rows: Share of bad input rows above which the export fails.
-        seed: Of everything random.
-        force: Replace what is at `out`.
-        engine: What embeds the texts: `plain` in this process, `ray` with Ray Data.
-        ray_address: A Ray cluster's address; None starts Ray here.
-        milvus: URI of a Milvus that takes the vectors; its token is the environment's FUSERANK_MILVUS_TOKEN.
-        text_tower: Folder or Hugging Face id of the ranker's text tower; None has none.
-        text_candidates: How many of the best candidates it reads.
-        candidates: How many candidates the ranker orders.
-        cases: How many (user, query) pairs of each time window the ranker learns from.
-        milvus_index: Milvus' name of the index, such as GPU_CAGRA; None is Milvus' own choice.
-        queries: Queries that people judged answers of, for the ranker; None has none.
-        judgements: Their judgements.
-        fit: How the ranker is fitted; its checkpoints lie beside the bundle until that is whole.
-    """
-
-    catalog: Path
-    interactions: Path | None
-    encoder: str
-    out: Path
-    precision: Precision = "fp32"
-    pooling: Literal["auto", "mean", "cls"] = "auto"
-    text_template: str = GraphSpec.text_template
-    query_template: str = GraphSpec.query_template
-    clock: Literal["auto", "log", "wall"] = "auto"
-    max_bad_rows: float = 0.05
-    seed: int = 13
-    force: bool = False
-    engine: EmbeddingEngine = "plain"
-    ray_address: str | None = None
-    milvus: str | None = None
-    milvus_index: str | None = None
-    text_tower: str | None = None
-    text_candidates: int = 16
-    candidates: int = GraphSpec.candidates
-    cases: int = 1_500
-    queries: Path | None = None
-    judgements: Path | None = None
-    fit: FitSettings = FIT
-
-
-def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]:
+def export_bundle(
+    *,
+    inputs: InputFiles,
+    encoder: EncoderOptions,
+    out: OutputOptions,
+    ranker: RankerOptions | None = None,
+    graph: GraphOptions | None = None,
+    vectors: VectorStoreOptions | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Exports a bundle.
+
+    Args:
+        inputs: The shop's files.
+        encoder: The sentence encoder.
+        out: Where the bundle goes.
+        ranker: How the ranker is trained; by default as the command line does.
+        graph: Settings of the serving graph; by default as the command line's.
+        vectors: Where the vectors lie beside the bundle; nowhere by default.
+        progress: Shows the steps; on standard error by default.
 
     Returns:
         The manifest.
@@ -124,199 +56,51 @@ def write_bundle(settings: BundleSettings, progress: Progress) -> dict[str, Any]
         EncoderError: Where the encoder cannot be exported.
         SpecError: Where there can be no such graph.
     """
-    # Before anything is read: the whole spec is known only after the encoder is.
-    GraphSpec(candidates=settings.candidates, text_candidates=settings.text_candidates)
-    check_place(settings.out, settings.force)
-    partial = settings.out.with_name(f".{settings.out.name}.partial-{os.getpid()}")
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
-    partial.mkdir()
-    try:
-        manifest = _fill(partial, settings, progress)
-        moved(partial, settings.out)
-        shutil.rmtree(_checkpoints(settings), ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return manifest
-
-
-def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[str, Any]:
-    """Writes everything, each part from what is known by then; the manifest comes last."""
-    started = time.monotonic()
-    catalog, log, judged = _read(settings, progress)
-    with progress.step("loading the encoder"):
-        encoder = load_encoder(settings.encoder, settings.pooling)
-    tower = None
-    if settings.text_tower:
-        with progress.step("loading the text tower"):
-            tower = open_text_tower(settings.text_tower)
-    spec = _spec(settings, encoder, tower, log)
-    with progress.step("laying out texts"):
-        typed = file_format(settings.catalog)[0] not in ("csv", "tsv")
-        indexed = index_catalog(catalog, spec.text_template, typed)
-    write_index(folder / "index", indexed, log)
-    encoder.tokenizer.save(str(folder / "index" / "tokenizer.json"))
-    if tower:
-        with progress.step("tokenising texts for the text tower"):
-            PairTokens.write(folder / "index" / PAIRS, tower.tokenizer, indexed.texts, spec.pair_buckets[-1])
-
-    encoder_folder, ranker_folder = (folder / "model_repository" / name / "1" for name in ("encoder", "ranker"))
-    encoder_folder.mkdir(parents=True)
-    with progress.step("exporting the encoder in fp32, fp16, int8"):
-        encoder_report = write_engines(encoder, encoder_folder, _spread(indexed.texts, PARITY_TEXTS))
-    engine = VARIANTS[settings.precision][0] if settings.precision in VARIANTS else ENGINE_FILES["cpu"]
-    longest = _longest(encoder, spec)
-    exported = OnnxEncoder(encoder_folder / engine, encoder.tokenizer, encoder.pad_id, longest)
-    vectors, embedding = _embed(settings, encoder, encoder_folder / engine, longest, indexed.texts, progress)
-    np.save(folder / "index" / "vectors.npy", vectors)
-    shop = Shop(indexed.items, indexed.titles, indexed.created)
-    search = write_search(folder / "index", indexed, log, shop, vectors, spec, settings.seed, progress)
-
-    lesson = TrainingInputs(spec, folder / "index", shop, log, judged, exported, tower)
-    fitting = replace(settings.fit, checkpoints=_checkpoints(settings))
-    trained = train_on_index(lesson, settings.cases, fitting, settings.seed, progress)
-    spec, search["fusion"] = trained.spec, trained.tuning
-    trained.report.reference.write(folder / "index" / REFERENCE)
-    with progress.step("exporting the ranker"):
-        engine_of_ranker = RankerEngine(trained.ranker, tower.tower if tower else None)
-        ranker_report, cost = write_ranker(engine_of_ranker, ranker_folder, spec)
-    heavy = RankerCost.of(cost, spec.text_candidates).heavy
-    write_repository(folder / "model_repository", spec, {**NO_PLANS, ("cpu", "encoder"): engine}, heavy)
-
-    manifest: dict[str, Any] = {
-        "format": FORMAT,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "spec": spec.to_dict(),
-        "features": [feature.name for feature in FEATURES],
-        "fields": sorted({name for record in indexed.records for name in record}),
-        "log_end": int(LogSpan.of(log.timestamp).end) - 1 if len(log) else int(time.time()),
-        "counts": {
-            "items": len(indexed.items),
-            "texts": len(indexed.texts),
-            "users": len(log.user_ids),
-            "events": len(log),
-            "purchases": int((log.event == EVENTS.index("purchase")).sum()),
-        },
-        "inputs": {
-            "catalog": catalog.report.summary(),
-            "interactions": log.report.summary(),
-            "encoder": settings.encoder,
-            "pooling": encoder.model.pooling,
-            "precision": settings.precision,
-            "text_tower": settings.text_tower,
-        },
-        "engines": {"cpu": {"chosen": {"encoder": engine, "ranker": ENGINE_FILES["cpu"]}}},
-        "encoder": encoder_report,
-        "embedding": embedding,
-        "search": search,
-        "ranker": {**trained.report.to_dict(), **ranker_report},
-        **cost,
-        "versions": {name: _version(name) for name in LIBRARIES},
-    }
-    sealed = seal(folder, manifest)
-    with progress.step("answering the first requests"):
-        # Three characters: in any script few enough tokens for the shortest bucket.
-        query, user = str(catalog.items["title"].iloc[0])[:3], log.user_ids[0] if log.user_ids else "anonymous"
-        write_warmup(Bundle.open(folder, verify=()), query, user)
-    if settings.milvus:
-        with progress.step("filling Milvus", len(indexed.items)) as advanced:
-            manifest["milvus"] = fill_milvus(
-                settings.milvus, settings.milvus_index, str(sealed["id"]), indexed, vectors, advanced
-            )
-    manifest["export_seconds"] = round(time.monotonic() - started, 1)
-    return seal(folder, manifest)
-
-
-def _read(settings: BundleSettings, progress: Progress) -> tuple[Catalog, Interactions, list[TrainingQuery]]:
-    """Reads and validates the input; rows that were refused are listed beside the bundle."""
-    check_both(settings.queries, settings.judgements)
-
-    def refused(what: str) -> Path:
-        return settings.out.with_name(f"{settings.out.name}.rejected-{what}.jsonl")
-
-    def reported(report: RowReport) -> None:
-        progress.note(str(report))
-        if not report.bad and report.bad_rows_path:
-            report.bad_rows_path.unlink()
-
-    with progress.step("reading the catalogue"):
-        catalog = read_catalog(settings.catalog, max_bad_share=settings.max_bad_rows, bad_rows_path=refused("catalog"))
-    reported(catalog.report)
-    judged: list[TrainingQuery] = []
-    if settings.queries and settings.judgements:
-        labelled = read_labelled(
-            settings.queries, settings.judgements, catalog.item_ids, settings.max_bad_rows, progress
+    with open_workspace(out, progress or Progress()) as work:
+        return _build(
+            work,
+            inputs=inputs,
+            encoder=encoder,
+            ranker=ranker or RankerOptions(),
+            graph=graph or GraphOptions(),
+            vectors=vectors or VectorStoreOptions(),
         )
-        judged = judged_asks(split(labelled.queries, settings.seed), settings.text_tower is not None)
-    if settings.interactions is None:
-        return catalog, Interactions.empty(), judged
-    with progress.step("reading the interactions"):
-        log = read_interactions(
-            settings.interactions,
-            catalog.item_ids,
-            max_bad_share=settings.max_bad_rows,
-            bad_rows_path=refused("interactions"),
-        )
-    reported(log.report)
-    return catalog, log, judged
 
 
-def _checkpoints(settings: BundleSettings) -> Path:
-    """Beside the bundle, like the blocks of vectors: an export that was killed goes on with the ranker there."""
-    return settings.out.with_name(f"{settings.out.name}.checkpoints")
-
-
-def _spec(settings: BundleSettings, encoder: Encoder, tower: OpenedTower | None, log: Interactions) -> GraphSpec:
-    age_days = (time.time() - LogSpan.of(log.timestamp).end) / 86_400 if len(log) else 0.0
-    clock: Clock = settings.clock if settings.clock != "auto" else "log" if age_days > STALE_AFTER_DAYS else "wall"
-    return GraphSpec(
-        embedding_dim=encoder.dim,
-        length_buckets=_buckets(GraphSpec.length_buckets, encoder.max_length),
-        pad_token_id=encoder.pad_id,
-        text_template=settings.text_template,
-        query_template=settings.query_template,
-        clock=clock,
-        candidates=settings.candidates,
-        text_candidates=settings.text_candidates if tower else 0,
-        pair_buckets=_buckets(GraphSpec.pair_buckets, tower.longest) if tower else GraphSpec.pair_buckets,
-        pair_pad_token_id=tower.pad if tower else 0,
+def _build(
+    work: Workspace,
+    *,
+    inputs: InputFiles,
+    encoder: EncoderOptions,
+    ranker: RankerOptions,
+    graph: GraphOptions,
+    vectors: VectorStoreOptions,
+) -> dict[str, Any]:
+    """Runs the steps; see `export_bundle`."""
+    started, out, progress = time.monotonic(), work.out, work.progress
+    shop = read_shop(inputs, out, has_tower=ranker.text_tower is not None, progress=progress)
+    log = shop.behaviour.log
+    models = open_models(encoder, ranker, progress)
+    spec = describe_graph(models, encoder, graph, log)
+    indexed = index_shop(work, shop, models, spec)
+    embedded = embed_catalog(work, indexed.texts, models.encoder, encoder, spec)
+    search = learn_channels(work.index, indexed, log, embedded.vectors, spec=spec, seed=out.seed, progress=progress)
+    training = TrainingInputs(
+        spec=spec,
+        index=work.index,
+        shop=indexed.shop,
+        behaviour=shop.behaviour,
+        encoder=embedded.encoder,
+        tower=models.tower,
     )
-
-
-def _buckets(wanted: Sequence[int], longest: int) -> tuple[int, ...]:
-    """The buckets that a model of so many positions can read; where it reads less than the last, all it can."""
-    return (*(b for b in wanted if b < longest), longest) if longest < wanted[-1] else tuple(wanted)
-
-
-def _longest(encoder: Encoder, spec: GraphSpec) -> int:
-    """Items may be as long as the encoder allows, within reason; queries keep to their buckets."""
-    return min(encoder.max_length, max(256, spec.length_buckets[-1]))
-
-
-def _embed(
-    settings: BundleSettings, encoder: Encoder, engine: Path, longest: int, texts: Sequence[str], progress: Progress
-) -> tuple[NDArray[np.float16], dict[str, Any]]:
-    """Embeds the distinct texts; returns fp16 `[texts, dim]` and what was measured."""
-    # Beside the bundle and kept: an export that was killed goes on there, and a later one skips what has not changed.
-    blocks = settings.out.with_name(f"{settings.out.name}.blocks")
-    with progress.step("embedding texts", len(texts)) as advanced:
-        return embed_texts(
-            EncoderFiles.create(engine, encoder.tokenizer, encoder.pad_id, longest),
-            texts,
-            checkpoint=blocks,
-            engine=settings.engine,
-            address=settings.ray_address,
-            advanced=advanced,
-        )
-
-
-def _spread(texts: Sequence[str], count: int) -> list[str]:
-    """Texts from all over the catalogue, the longest among them."""
-    chosen = list(texts[:: max(1, len(texts) // count)])[:count]
-    return [*chosen, max(texts, key=len)]
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+    trained = train_on_index(training, ranker, out, progress)
+    parts = BuiltParts(
+        shop=shop,
+        models=models,
+        encoder=encoder,
+        indexed=indexed,
+        embedded=embedded,
+        search={**search, "fusion": trained.tuning},
+        ranker=write_trained(trained, work.engines("ranker"), work.index, progress),
+    )
+    return seal_new(work, parts, vectors, started)

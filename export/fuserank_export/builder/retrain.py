@@ -1,4 +1,7 @@
-"""`fuserank export train ranker`: a bundle's ranker learned anew, and all else of the bundle as it is."""
+"""`fuserank export train ranker`: a bundle's ranker is trained anew, and all else of the bundle stays as it is.
+
+It runs the steps read, train and seal of an export; what index, embed and learn made is the old bundle's.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,61 +17,40 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import REFERENCE, Bundle
-from fuserank_export.builder.train import TrainingInputs, train_on_index
+from fuserank_export.builder.options import BehaviourFiles, OutputOptions, RankerOptions
+from fuserank_export.builder.read import Behaviour, read_behaviour
+from fuserank_export.builder.seal import chosen_engines
+from fuserank_export.builder.train import TrainedRanker, TrainingInputs, train_on_index, write_trained
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
-from fuserank_export.engines.successor import write_successor
-from fuserank_export.learning.interactions import Shop
+from fuserank_export.index.shop import Shop
 from fuserank_export.progress import Progress
-from fuserank_export.repository.model_config import ENGINE_FILES
-from fuserank_export.repository.sealing import check_place
-from fuserank_export.sources import InputError, Interactions, read_interactions
-from fuserank_export.training.cases.builder import TrainingQuery
-from fuserank_export.training.cases.judged import check_both, judged_asks, read_labelled
-from fuserank_export.training.fitting.fit import FitSettings
-from fuserank_export.training.fitting.train import FIT
-from fuserank_export.training.model.engine import RankerEngine, write_ranker
-from fuserank_export.training.text.pairs import split
+from fuserank_export.repository.place import check_place
+from fuserank_export.repository.successor import write_successor
+from fuserank_export.sources import InputError
 from fuserank_export.training.text.tower import open_in_place
 
-RANKER = "model_repository/ranker/"
+RANKER_ENGINES = "model_repository/ranker/1/"
 
 
-@dataclass(frozen=True)
-class RetrainSettings:
-    """What `fuserank export train ranker` was asked for.
-
-    Attributes:
-        bundle: The bundle whose ranker learns; it is not changed.
-        out: The bundle to write; checkpoints lie beside it until it is whole.
-        interactions: The log to learn from; None has none.
-        queries: Queries that people judged answers of; None has none.
-        judgements: Their judgements.
-        text_tower: The text tower; None takes that which the bundle was exported with.
-        cases: How many (user, query) pairs of each time window it learns from.
-        max_bad_rows: Share of bad input rows above which the training fails.
-        seed: Of everything random.
-        force: Replace what is at `out`.
-        fit: How it is fitted.
-    """
-
-    bundle: Path
-    out: Path
-    interactions: Path | None = None
-    queries: Path | None = None
-    judgements: Path | None = None
-    text_tower: str | None = None
-    cases: int = 1_500
-    max_bad_rows: float = 0.05
-    seed: int = 13
-    force: bool = False
-    fit: FitSettings = FIT
-
-
-def retrain(settings: RetrainSettings, progress: Progress) -> dict[str, Any] | None:
+def retrain_ranker(
+    bundle: Path,
+    *,
+    files: BehaviourFiles,
+    out: OutputOptions,
+    ranker: RankerOptions | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any] | None:
     """Trains a bundle's ranker anew, with the weights of fusion that it orders by.
 
     The catalogue, its vectors and words, what the channels know of the log, and the encoder's engines stay as they
     are. Of the ranker only FP32 and FP16 engines are written, as by an export: others were measured for the old one.
+
+    Args:
+        bundle: The bundle; it is not changed.
+        files: What the ranker learns from.
+        out: The bundle to write.
+        ranker: How it is trained; by default as the command line does, with the bundle's own text tower.
+        progress: Shows the steps; on standard error by default.
 
     Returns:
         The new bundle's manifest; None in every process but the first that the launcher started.
@@ -77,82 +59,96 @@ def retrain(settings: RetrainSettings, progress: Progress) -> dict[str, Any] | N
         InputError: Where the input cannot be used, the text tower is not the bundle's, or the output's place is taken.
         BundleError: Where the bundle's parts do not belong together.
     """
-    check_both(settings.queries, settings.judgements)
-    if settings.interactions is None and settings.queries is None:
+    ranker, progress = ranker or RankerOptions(), progress or Progress()
+    if files.interactions is None and files.queries is None:
         raise InputError("found neither --interactions nor --queries: there is nothing to learn from; give one or both")
-    check_place(settings.out, settings.force)
+    check_place(out.folder, out.force)
     with progress.step("verifying the bundle"):
-        bundle = Bundle.open(settings.bundle)
-    had = bundle.manifest["inputs"]["text_tower"] if bundle.spec.text_candidates else None
-    source = settings.text_tower or had
-    tower = open_in_place(bundle, source) if source else None
-    log, judged = _read(settings, bundle, progress)
-    index, spec = bundle.root / "index", bundle.spec
-    tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
-    encoder = OnnxEncoder(bundle.engine("encoder"), tokenizer, spec.pad_token_id, spec.length_buckets[-1])
-    checkpoints = settings.out.with_name(f"{settings.out.name}.checkpoints")
-    trained = train_on_index(
-        TrainingInputs(spec, index, _shop(bundle), log, judged, encoder, tower),
-        settings.cases,
-        replace(settings.fit, checkpoints=checkpoints),
-        settings.seed,
-        progress,
+        old = Bundle.open(bundle)
+    own_tower = old.manifest["inputs"]["text_tower"] if old.spec.text_candidates else None
+    tower_source = ranker.text_tower or own_tower
+    tower = open_in_place(old, tower_source) if tower_source else None
+    behaviour = _read(old, files, out.seed, progress)
+    inputs = TrainingInputs(
+        spec=old.spec,
+        index=old.root / "index",
+        shop=_open_shop(old),
+        behaviour=behaviour,
+        encoder=_open_encoder(old),
+        tower=tower,
     )
+    trained = train_on_index(inputs, ranker, out, progress)
     if os.environ.get("RANK", "0") != "0":
         return None
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=settings.out.parent, prefix=".ranker-") as scratch:
-        folder = Path(scratch)
-        with progress.step("exporting the ranker"):
-            engine = RankerEngine(trained.ranker, tower.tower if tower else None)
-            report, cost = write_ranker(engine, folder / "ranker", trained.spec)
-        trained.report.reference.write(folder / REFERENCE)
-        added = {f"{RANKER}1/{path.name}": path for path in (folder / "ranker").iterdir()}
-        old = bundle.manifest
-        changes = {
-            "spec": trained.spec.to_dict(),
-            "ranker": {**trained.report.to_dict(), **report},
-            "search": {**old["search"], "fusion": trained.tuning},
-            "inputs": {
-                **old["inputs"],
-                **({"interactions": log.report.summary()} if settings.interactions else {}),
-                "text_tower": tower.source if tower else None,
-            },
-            "engines": {
-                "cpu": {"chosen": {"encoder": bundle.engine("encoder").name, "ranker": ENGINE_FILES["cpu"]}},
-            },
-            **cost,
-        }
-        manifest = write_successor(
-            bundle, settings.out, {**added, f"index/{REFERENCE}": folder / REFERENCE}, changes, settings.force,
-            dropped=(f"{RANKER}1/",),
-        )  # fmt: skip
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    read_report = {"interactions": behaviour.log.report.summary()} if files.interactions else {}
+    manifest = _write(_Retrained(old, trained, read_report), out, progress)
+    shutil.rmtree(out.checkpoints, ignore_errors=True)
     return manifest
 
 
-def _read(settings: RetrainSettings, bundle: Bundle, progress: Progress) -> tuple[Interactions, list[TrainingQuery]]:
-    """The log and the judgements of the bundle's items."""
+@dataclass(frozen=True)
+class _Retrained:
+    """A bundle, its new ranker, and what the manifest's `inputs` say of the log that it learned from."""
+
+    bundle: Bundle
+    ranker: TrainedRanker
+    read_report: dict[str, Any]
+
+
+def _write(retrained: _Retrained, out: OutputOptions, progress: Progress) -> dict[str, Any]:
+    """Writes the bundle with the new ranker; returns its manifest."""
+    old, trained = retrained.bundle, retrained.ranker
+    out.folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.folder.parent, prefix=".ranker-") as scratch:
+        folder = Path(scratch)
+        written = write_trained(trained, folder / "ranker", folder, progress)
+        engines = {f"{RANKER_ENGINES}{path.name}": path for path in (folder / "ranker").iterdir()}
+        inputs = {
+            **old.manifest["inputs"],
+            **retrained.read_report,
+            "text_tower": trained.tower.source if trained.tower else None,
+        }
+        return write_successor(
+            old,
+            out.folder,
+            added={**engines, f"index/{REFERENCE}": folder / REFERENCE},
+            changes={
+                **written,
+                "search": {**old.manifest["search"], "fusion": trained.tuning},
+                "inputs": inputs,
+                "engines": chosen_engines(old.engine("encoder").name),
+            },
+            force=out.force,
+            dropped=(RANKER_ENGINES,),
+        )
+
+
+def _read(bundle: Bundle, files: BehaviourFiles, seed: int, progress: Progress) -> Behaviour:
+    """Reads the log and the judgements of the bundle's items.
+
+    Raises:
+        InputError: Where a file cannot be used, or none of its events is of an item of the bundle.
+    """
     item_ids = [item.decode() for item in bundle.items.ids.tolist()]
-    judged: list[TrainingQuery] = []
-    if settings.queries and settings.judgements:
-        labelled = read_labelled(settings.queries, settings.judgements, item_ids, settings.max_bad_rows, progress)
-        judged = judged_asks(split(labelled.queries, settings.seed), bundle.spec.text_candidates > 0)
-    if settings.interactions is None:
-        return Interactions.empty(), judged
-    with progress.step("reading the interactions"):
-        log = read_interactions(settings.interactions, item_ids, max_bad_share=settings.max_bad_rows)
-    progress.note(str(log.report))
-    if not len(log) and not judged:
+    has_tower = bundle.spec.text_candidates > 0
+    behaviour = read_behaviour(files, item_ids, seed=seed, has_tower=has_tower, progress=progress)
+    if files.interactions and not len(behaviour.log) and not behaviour.judged:
         raise InputError(
-            f"{settings.interactions}: none of its events is of an item of {bundle.root}: there is nothing to learn "
+            f"{files.interactions}: none of its events is of an item of {bundle.root}: there is nothing to learn "
             "from; give the log of this bundle's catalogue, or export the new catalogue with `export bundle`"
         )
-    return log, judged
+    return behaviour
 
 
-def _shop(bundle: Bundle) -> Shop:
-    """The bundle's catalogue."""
+def _open_shop(bundle: Bundle) -> Shop:
+    """Returns the bundle's catalogue."""
     records = [json.loads(bundle.records.raw(row)) for row in range(len(bundle.items))]
     created = np.asarray([record.get("created_at", np.nan) for record in records], np.float64)
     return Shop(bundle.items, [str(record["title"]) for record in records], created)
+
+
+def _open_encoder(bundle: Bundle) -> OnnxEncoder:
+    """Returns the bundle's encoder as a CPU runs it."""
+    tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
+    spec = bundle.spec
+    return OnnxEncoder(bundle.engine("encoder"), tokenizer, spec.pad_token_id, spec.length_buckets[-1])

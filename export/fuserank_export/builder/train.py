@@ -1,107 +1,135 @@
-"""Trains the ranker on an index: fusion is tuned first, since the ranker orders what fusion hands on."""
+"""The step `train`: fusion is tuned and the ranker learns to order what it finds, then its engines are written."""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fuserank_ensemble.bundle import PAIRS
+from fuserank_ensemble.bundle import PAIRS, REFERENCE
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.builder.options import OutputOptions, RankerOptions
+from fuserank_export.builder.read import Behaviour
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
-from fuserank_export.learning.interactions import Shop, learn, popularity_before
+from fuserank_export.index.shop import Shop
+from fuserank_export.learning.interactions import learn, popularity_before
 from fuserank_export.progress import Progress
-from fuserank_export.sources import Interactions
-from fuserank_export.training.cases.builder import CaseBuilder, TrainingQuery
-from fuserank_export.training.fitting.fit import FitSettings
-from fuserank_export.training.fitting.train import TrainingReport, objective, train_ranker, tuned_weights
+from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.fitting.train import TrainingReport, objective, train_ranker
+from fuserank_export.training.fitting.tune import tuned_weights
+from fuserank_export.training.model.engine import RankerEngine, write_ranker
 from fuserank_export.training.model.ranker import Ranker
 from fuserank_export.training.text.tower import OpenedTower, PairReader
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingInputs:
     """What a ranker is trained on.
 
     Attributes:
         spec: The graph that it is for.
-        index: A bundle's `index/`: vectors, words and pairs are read, what the log taught is not.
+        index: A bundle's `index/`: vectors, words and pairs are read, what the channels learned from the log is not.
         shop: The catalogue.
-        log: The log; may be empty.
-        judged: Judged queries.
+        behaviour: The log and the judged queries.
         encoder: Embeds queries.
-        tower: The ranker's text tower, where it has one.
+        tower: The ranker's text tower; None has none.
     """
 
     spec: GraphSpec
     index: Path
     shop: Shop
-    log: Interactions
-    judged: list[TrainingQuery]
+    behaviour: Behaviour
     encoder: OnnxEncoder
     tower: OpenedTower | None
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What came of it.
+class TrainedRanker:
+    """A ranker, and the graph that it orders the candidates of.
 
     Attributes:
         ranker: The model.
+        tower: Its text tower; None has none.
         report: How it was trained, and how well it ranks.
-        spec: The lesson's, with the tuned weights of fusion and the default weights of the heads.
-        tuning: The tuning's report.
+        spec: The inputs' graph, with the tuned weights of fusion and the default weights of the heads.
+        tuning: The tuning's report, the manifest's `search.fusion`.
     """
 
     ranker: Ranker
+    tower: OpenedTower | None
     report: TrainingReport
     spec: GraphSpec
     tuning: dict[str, Any]
 
 
-def train_on_index(lesson: TrainingInputs, cases: int, settings: FitSettings, seed: int, progress: Progress) -> Trained:
+def train_on_index(
+    inputs: TrainingInputs, options: RankerOptions, out: OutputOptions, progress: Progress
+) -> TrainedRanker:
     """Tunes the fusion and trains the ranker on what it finds.
 
     Args:
-        lesson: What it is trained on.
-        cases: How many (user, query) pairs to draw from each window.
-        settings: How the ranker is fitted.
-        seed: Of everything random.
+        inputs: What it is trained on.
+        options: How.
+        out: The bundle that it is for: checkpoints lie beside it, and its seed is that of everything random.
         progress: Shows the steps.
     """
-    log, shop, spec = lesson.log, lesson.shop, lesson.spec
-    template = spec.query_template
-    builder = CaseBuilder(
-        CatalogIndex.open(lesson.index, shop.items, "cpu"),
-        spec,
-        lambda queries: lesson.encoder.embed([query_text(template, query) for query in queries]),
-        PairReader.open(lesson.tower, lesson.index / PAIRS, spec) if lesson.tower else None,
-    )
+    log, shop, spec, seed = inputs.behaviour.log, inputs.shop, inputs.spec, out.seed
+    builder = _case_builder(inputs)
     with tempfile.TemporaryDirectory() as earlier, progress.steps() as advanced:
-        known: list[InteractionIndex] = []
+        learned: list[InteractionIndex] = []
 
-        def learned_before(moment: float) -> InteractionIndex:
+        def index_before(moment: float) -> InteractionIndex:
             # Vectors are learned once, before the first window: what a window holds must not reach its features,
             # and once more for every window would take minutes. Counting is quick, so counts are each window's own.
-            if not known:
-                steps = "what the channels knew before"
-                known.append(learn(Path(earlier), log, shop, moment, seed, lambda *at: advanced(steps, *at))[0])
-            return replace(known[0], popularity=popularity_before(log, shop, moment))
+            if not learned:
+                step = partial(advanced, "what the channels knew before")
+                learned.append(learn(Path(earlier), log, shop, moment, seed, step)[0])
+            return replace(learned[0], popularity=popularity_before(log, shop, moment))
 
-        weights, tuning = tuned_weights(log, shop, builder, learned_before, seed, advanced)
+        weights, tuning = tuned_weights(log, shop, builder, index_before, seed=seed, advanced=advanced)
         spec = replace(spec, channel_weights={**spec.channel_weights, **weights})
         ranker, report = train_ranker(
             log,
             shop,
             replace(builder, spec=spec),
-            learned_before,
-            judged=lesson.judged,
-            cases=cases,
-            settings=settings,
+            index_before,
+            judged=inputs.behaviour.judged,
+            cases=options.cases,
+            settings=replace(options.fit, checkpoints=out.checkpoints),
             seed=seed,
             advanced=advanced,
         )
-    return Trained(ranker, report, replace(spec, objective=objective(report)), tuning)
+    return TrainedRanker(ranker, inputs.tower, report, replace(spec, objective=objective(report)), tuning)
+
+
+def write_trained(trained: TrainedRanker, engines: Path, index: Path, progress: Progress) -> dict[str, Any]:
+    """Writes a ranker's engines, and the features that it learned from.
+
+    Args:
+        trained: The ranker.
+        engines: Folder of its engines; is made.
+        index: Folder of the features' file.
+        progress: Shows the step.
+
+    Returns:
+        Its part of the manifest: `spec`, `ranker`, and what the engines cost.
+    """
+    trained.report.reference.write(index / REFERENCE)
+    with progress.step("exporting the ranker"):
+        engine = RankerEngine(trained.ranker, trained.tower.tower if trained.tower else None)
+        engines_report, cost = write_ranker(engine, engines, trained.spec)
+    return {"spec": trained.spec.to_dict(), "ranker": {**trained.report.to_dict(), **engines_report}, **cost}
+
+
+def _case_builder(inputs: TrainingInputs) -> CaseBuilder:
+    template, index = inputs.spec.query_template, inputs.index
+    return CaseBuilder(
+        CatalogIndex.open(index, inputs.shop.items, "cpu"),
+        inputs.spec,
+        lambda queries: inputs.encoder.embed([query_text(template, query) for query in queries]),
+        PairReader.open(inputs.tower, index / PAIRS, inputs.spec) if inputs.tower else None,
+    )

@@ -1,9 +1,8 @@
-"""From a validated catalogue and log to the arrays that serving maps."""
+"""A validated catalogue as the arrays that serving maps."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.filters import Column, Columns, Kind
+from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.text import render_all, template_fields
 from fuserank_ensemble.contract.options import nearest
+from fuserank_export.index.columns import is_known, to_column
+from fuserank_export.index.shop import Shop
 from fuserank_export.sources.catalog import Catalog
 from fuserank_export.sources.report import InputError
 
@@ -46,6 +47,11 @@ class Indexed:
         """Each item's title."""
         return [str(record["title"]) for record in self.records]
 
+    @property
+    def shop(self) -> Shop:
+        """The part of it that learning needs."""
+        return Shop(self.items, self.titles, self.created)
+
 
 def index_catalog(catalog: Catalog, text_template: str, typed: bool) -> Indexed:
     """Builds the arrays of a catalogue.
@@ -65,7 +71,7 @@ def index_catalog(catalog: Catalog, text_template: str, typed: bool) -> Indexed:
     rendered = render_all(text_template, records)
     codes, texts = pd.factorize(np.asarray(rendered, object))
     columns = {
-        name: column(frame[name]) for name in frame.columns if name not in _NOT_FILTERED and _filterable(frame[name])
+        name: to_column(frame[name]) for name in frame.columns if name not in _NOT_FILTERED and _filterable(frame[name])
     }
     items = Items(
         np.asarray([item_id.encode() for item_id in frame["item_id"]], "S"),
@@ -94,46 +100,8 @@ def _filterable(values: pd.Series[Any]) -> bool:
     return bool(values.map(lambda v: len(v) <= LONGEST_WORD if isinstance(v, str) else not isinstance(v, dict)).all())
 
 
-def column(values: pd.Series[Any]) -> Column:
-    """Turns one column into codes or numbers; its kind follows from its values."""
-    present = values.dropna()
-    kind = column_kind(str(values.name), present)
-    if kind == "number":
-        return Column(kind, pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan))
-    if kind == "bool":
-        return Column(kind, values.map({True: 1, False: 0}).fillna(-1).to_numpy(np.int32))
-    if kind == "keywords":
-        lists = [value if isinstance(value, (list, tuple)) else [value] if _is_known(value) else [] for value in values]
-        owners = np.repeat(np.arange(len(lists), dtype=np.int32), [len(value) for value in lists])
-        codes, words = _coded([str(word) for value in lists for word in value])
-        return Column(kind, codes, words, owners)
-    codes, words = _coded([None if pd.isna(v) else str(v) for v in values])
-    return Column(kind, codes, words)
-
-
-def column_kind(name: str, present: pd.Series[Any]) -> Kind:
-    """How a column can be filtered on."""
-    if name == "category":
-        return "category"
-    if len(present) and present.map(lambda v: isinstance(v, (list, tuple))).any():
-        return "keywords"
-    if pd.api.types.is_bool_dtype(present.infer_objects()):
-        return "bool"
-    return "number" if name == "price" or pd.api.types.is_numeric_dtype(present.infer_objects()) else "keyword"
-
-
-def _coded(words: Sequence[str | None]) -> tuple[NDArray[np.int32], list[str]]:
-    known = sorted({word for word in words if word is not None})
-    code = {word: i for i, word in enumerate(known)}
-    return np.asarray([-1 if word is None else code[word] for word in words], np.int32), known
-
-
 def _record(row: dict[Any, Any]) -> dict[str, Any]:
-    return {str(name): _plain(value) for name, value in row.items() if _is_known(value)}
-
-
-def _is_known(value: Any) -> bool:
-    return isinstance(value, (list, tuple, dict)) or not (pd.isna(value) or value == "")
+    return {str(name): _plain(value) for name, value in row.items() if is_known(value)}
 
 
 def _plain(value: Any) -> Any:

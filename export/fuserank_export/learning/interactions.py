@@ -1,9 +1,8 @@
-"""What the log teaches the channels, as of one moment: popularity, collaborative factors, the knowledge graph."""
+"""Learns what the channels know of the log by a moment: popularity, collaborative factors, the knowledge graph."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.channels.collaborative import CONFIDENCE, REGULARIZATION
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_ensemble.retrieval.vectors.search import build_index
+from fuserank_export.index.shop import Shop
 from fuserank_export.learning.graph.knowledge import knowledge_graph
 from fuserank_export.learning.graph.train import train_graph
 from fuserank_export.sources.interactions import Interactions
@@ -26,23 +25,14 @@ FACTORS = 64
 SWEEPS = 10  # of alternating least squares
 
 
-@dataclass(frozen=True)
-class Shop:
-    """The part of a catalogue that learning needs.
-
-    Attributes:
-        items: The catalogue's arrays.
-        titles: The items' titles.
-        created: Epoch seconds when each was created, NaN where unknown, float64 `[items]`.
-    """
-
-    items: Items
-    titles: Sequence[str]
-    created: NDArray[np.float64]
-
-
 def popularity_before(log: Interactions, shop: Shop, end: float) -> Popularity:
-    """The log's events before a moment, counted as of then."""
+    """Counts the log's events before a moment, as of then.
+
+    Args:
+        log: The log.
+        shop: The catalogue.
+        end: The moment, epoch seconds.
+    """
     before = log.timestamp < end
     places = {name: (codes[before], names) for name, (codes, names) in log.places.items()}
     return Popularity.of_log(
@@ -51,7 +41,7 @@ def popularity_before(log: Interactions, shop: Shop, end: float) -> Popularity:
         log.timestamp[before],
         len(shop.items),
         end,
-        _known_by(shop.created, end),
+        np.where(shop.created <= end, shop.created, np.nan),  # what was not there yet is not known
         places,
     )
 
@@ -75,7 +65,7 @@ def learn(
         advanced: Called with the step of the graph's training that is done and their total.
 
     Returns:
-        What was learned, as serving opens it on a CPU, and a report.
+        What the channels know, as serving opens it on a CPU, and a report.
     """
     before = log.timestamp < end
     user, item, times = log.user[before], log.item[before], log.timestamp[before]
@@ -116,8 +106,3 @@ def item_factors(
     factors = np.asarray(model.item_factors, np.float32)
     factors[np.bincount(item, minlength=items) == 0] = 0.0
     return factors
-
-
-def _known_by(created: NDArray[np.float64], end: float) -> NDArray[np.float64]:
-    """When items were created, of those that were there by a moment."""
-    return np.where(created <= end, created, np.nan)

@@ -1,31 +1,47 @@
-"""Closes a bundle: every file's hash, an id that covers them, and its place."""
+"""Closes a bundle: its Triton configurations, every file's hash, and an id that covers them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from fuserank_ensemble.bundle import MANIFEST, sha256
-from fuserank_export.sources import InputError
+from fuserank_ensemble.candidates.cost import RankerCost
+from fuserank_ensemble.spec import GraphSpec, Target
+from fuserank_export.repository.model_config import NO_PLANS, EngineFiles
+from fuserank_export.repository.write import write_repository
+
+# Targets that run the engines that were measured for one of them.
+SERVED: Mapping[Target, Sequence[Target]] = {
+    "cpu": ("cpu",),
+    "cuda": ("cuda", "ort_tensorrt"),
+    "tensorrt": ("tensorrt",),
+}
+NO_HASHES: Mapping[str, str] = MappingProxyType({})
 
 
-def check_place(out: Path, force: bool) -> None:
-    """Refuses a place that is taken.
+def seal_bundle(folder: Path, manifest: Mapping[str, Any], known: Mapping[str, str] = NO_HASHES) -> dict[str, Any]:
+    """Writes the model repository that a manifest describes, then the manifest.
 
-    Raises:
-        InputError: Naming it and the remedy.
+    Args:
+        folder: The bundle's folder, with its engines and its index.
+        manifest: All but `id` and `files`; its `spec`, `engines` and costs say what the configurations hold.
+        known: Hashes by path of files that need not be read again.
+
+    Returns:
+        The manifest as written.
     """
-    if out.exists() and not force:
-        raise InputError(f"--out {out}: exists already; choose a new folder, or replace it with --force")
+    spec = GraphSpec.from_dict(manifest["spec"])
+    heavy = RankerCost.of(manifest, spec.text_candidates).heavy
+    write_repository(folder / "model_repository", spec, engine_files(manifest["engines"]), heavy)
+    return seal(folder, manifest, known)
 
 
-def seal(folder: Path, manifest: Mapping[str, Any], known: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+def seal(folder: Path, manifest: Mapping[str, Any], known: Mapping[str, str] = NO_HASHES) -> dict[str, Any]:
     """Writes the manifest with every file's hash, and the id, which covers the hashes, the spec and the moment.
 
     Args:
@@ -46,24 +62,14 @@ def seal(folder: Path, manifest: Mapping[str, Any], known: Mapping[str, str] = M
     return sealed
 
 
-def moved(partial: Path, out: Path) -> None:
-    """Puts a whole bundle in its place; what was there is removed when the new one stands.
+def engine_files(engines: Mapping[str, Any]) -> EngineFiles:
+    """Returns which file each target runs: what was chosen for it, else what the export wrote.
 
     Args:
-        partial: The bundle, beside its place.
-        out: The place.
+        engines: The manifest's `engines`.
     """
-    if not (out.exists() or out.is_symlink()):
-        partial.rename(out)
-        return
-    old = out.with_name(f".{out.name}.replaced-{os.getpid()}")
-    out.rename(old)
-    try:
-        partial.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    if old.is_dir() and not old.is_symlink():
-        shutil.rmtree(old)
-    else:
-        old.unlink()
+    files = dict(NO_PLANS)
+    for measured, targets in SERVED.items():
+        for stage, file in engines.get(measured, {}).get("chosen", {}).items():
+            files |= {(target, stage): file for target in targets}
+    return files

@@ -1,6 +1,7 @@
-"""Real requests that Triton runs through every stage before it calls the stage ready: engines in each of their buckets.
+"""Writes the warm-up requests that Triton runs through every stage before it calls the stage ready.
 
-The files lie in `<stage>/warmup/`, where `model_warmup` in `config.pbtxt` looks for them.
+Engines are warmed in each of their buckets. The files lie in `<stage>/warmup/`, where `model_warmup` in `config.pbtxt`
+looks for them.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ def write_warmup(bundle: Bundle, query: str, user: str) -> None:
     """
     graph = LocalGraph(bundle)
     python = {stage.name for stage in bundle.spec.stages() if stage.kind == "python"}
-    of_engines: dict[str, Tensors] = {}
+    engine_inputs: dict[str, Tensors] = {}
     for kind in WARMUPS:
-        asked = (query if kind != "user" else "", user if kind != "query" else "", {"explain": True})
-        for name, inputs in graph.steps([asked]):
+        request = (query if kind != "user" else "", user if kind != "query" else "", {"explain": True})
+        for name, inputs in graph.steps([request]):
             if name in python:
                 _write(bundle, name, kind, inputs)
                 if name == "preprocess":
                     _write(bundle, bundle.spec.whole().name, kind, inputs)  # what it gets is what the graph gets
             else:
-                of_engines[name] = inputs  # in the end those of a search with a user
+                engine_inputs[name] = inputs  # in the end those of a search with a user
     for stage in bundle.spec.stages():
         for bucket in buckets(bundle.spec, stage) if stage.kind == "engine" else ():
-            long = _tokens(bundle, query, bucket) if stage.name == "encoder" else of_engines[stage.name]
-            _write_bucket(bundle, stage.name, bucket, long)
+            inputs = _tokens(bundle, query, bucket) if stage.name == "encoder" else engine_inputs[stage.name]
+            _write_bucket(bundle, stage.name, bucket, inputs)
     # The first letter, as everyone types it who looks for this.
     for stage in bundle.spec.companions():
         for kind in stage.warmups:
@@ -65,7 +66,7 @@ def _write(bundle: Bundle, stage: str, kind: str, inputs: Tensors) -> None:
 
 
 def _tokens(bundle: Bundle, query: str, bucket: Bucket) -> Tensors:
-    """A query as long as the bucket."""
+    """Returns the tokens of a query as long as the bucket."""
     length = bucket.shapes["INPUT_IDS"][0]
     tokens = Tokens(bundle.tokenizer, (length,), bundle.spec.pad_token_id)
     ids, mask = tokens.padded(tokens.encode([" ".join([query] * length)]))
@@ -80,21 +81,21 @@ def _write_bucket(bundle: Bundle, stage: str, bucket: Bucket, inputs: Tensors) -
 
 
 def bucket_feed(inputs: Tensors, bucket: Bucket) -> Tensors:
-    """One request's inputs in a bucket's sizes: what is too short is repeated, what is too long cut.
+    """Returns one request's inputs in a bucket's sizes: what is too short is repeated, what is too long cut.
 
     Args:
         inputs: An engine's inputs, `[rows, …]`; the first row is taken.
         bucket: The bucket.
     """
-    out = {}
+    feed = {}
     for name, dims in bucket.shapes.items():
         row = inputs[name][0]
         for axis, size in enumerate(dims):
             row = np.take(row, np.arange(size) % row.shape[axis], axis)
-        out[name] = row
-    return out
+        feed[name] = row
+    return feed
 
 
 def _raw(array: NDArray[Any]) -> bytes:
-    """A tensor of one row as Triton reads it: BYTES with their lengths, everything else as it lies in memory."""
+    """Returns a one-row tensor as Triton reads it: BYTES with their lengths, everything else as it lies in memory."""
     return bytes(serialize_byte_tensor(array).item()) if array.dtype == np.object_ else array.tobytes()

@@ -143,20 +143,20 @@ def _mentions(entities: Entities, titles: Sequence[str], relations: Sequence[Rel
     linked = {title: entities.link(title) for title in dict.fromkeys(titles)}
     rows = np.repeat(np.arange(len(titles), dtype=np.int32), [len(linked[title]) for title in titles])
     named = np.asarray([entity for title in titles for entity in linked[title]], np.int32)
-    has = [r for r in relations if r.source == "item"]
+    item_relations = [relation for relation in relations if relation.source == "item"]
     size = max(1, len(entities))
-    known = [r.sources.astype(np.int64) * size + r.targets for r in has]
+    known = [relation.sources.astype(np.int64) * size + relation.targets for relation in item_relations]
     new = ~np.isin(rows.astype(np.int64) * size + named, np.concatenate([*known, np.empty(0, np.int64)]))
     return Relation.plain("mentions", "item", "entity", *_distinct(rows[new], named[new], size))
 
 
 def _interacted(user: Ints, item: Ints, timestamp: NDArray[np.int64], items: int, now: float) -> Relation:
     """Distinct (user, item) pairs, weighted as serving weighs a history."""
-    pair, of_pair, counts = np.unique(
+    pair, pair_of_event, counts = np.unique(
         user.astype(np.int64) * max(1, items) + item, return_inverse=True, return_counts=True
     )
     last = np.full(len(pair), np.iinfo(np.int64).min)
-    np.maximum.at(last, of_pair, timestamp)
+    np.maximum.at(last, pair_of_event, timestamp)
     weights = event_weights(counts.astype(np.float32), last, now)
     if len(pair) > MAX_PAIRS:
         kept = np.sort(np.argpartition(-weights, MAX_PAIRS)[:MAX_PAIRS])

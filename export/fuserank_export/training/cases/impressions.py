@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.history import History, HistorySnapshot
+from fuserank_export.sources import Impressions
 from fuserank_export.sources.interactions import EVENTS, Interactions
-from fuserank_export.training.cases.builder import Kind, Shown, TrainingQuery
+from fuserank_export.training.cases.training_query import Kind, Shown, TrainingQuery
 
 ANSWER_SECONDS = 30 * 60  # within which what a user does with a shown item answers the list
 ANSWERS = tuple(EVENTS.index(name) for name in ("click", "cart", "purchase"))
@@ -52,63 +53,70 @@ def shown_lists(log: Interactions, start: float, end: float) -> list[ShownList]:
         start: First moment of the window, epoch seconds.
         end: First moment after it.
     """
-    told = log.impressions
-    inside = np.flatnonzero((told.timestamp >= start) & (told.timestamp < end))
+    impressions = log.impressions
+    inside = np.flatnonzero((impressions.timestamp >= start) & (impressions.timestamp < end))
     if not len(inside):
         return []
-    frame = pd.DataFrame(
-        {
-            "user": told.user[inside],
-            "query": told.query[inside],
-            "session": told.session[inside],
-            "second": np.where(told.session[inside] == 0, told.timestamp[inside], 0),
-            "item": told.item[inside],
-            "position": told.position[inside],
-            "time": told.timestamp[inside],
-        }
-    )
-    key = ["user", "query", "session", "second"]
-    frame = frame.drop_duplicates([*key, "item"])
+    frame = _impression_rows(impressions, inside)
     frame["taken"] = _taken(log, frame, start)
-    frame["list"] = frame.groupby(key, sort=False).ngroup()
     frame = frame.sort_values(["list", "position", "time"], kind="stable")
     starts = np.flatnonzero(np.diff(frame["list"].to_numpy(), prepend=-1))
     items, positions, taken = (frame[name].to_numpy() for name in ("item", "position", "taken"))
     users, codes = frame["user"].to_numpy()[starts], frame["query"].to_numpy()[starts]
     times = frame.groupby("list")["time"]
     first, last = times.min().to_numpy(), times.max().to_numpy()
-    found = []
-    for i, of in enumerate(np.split(np.arange(len(frame)), starts[1:])):
+    lists = []
+    for i, rows in enumerate(np.split(np.arange(len(frame)), starts[1:])):
         if last[i] + ANSWER_SECONDS >= end:
             continue
-        shown = Shown(items[of].astype(np.int32), positions[of].astype(np.int32))
-        query = told.queries[codes[i]] if codes[i] >= 0 else ""
-        found.append(ShownList(int(users[i]), query, int(first[i]), shown, shown.rows[taken[of]]))
-    return found
+        shown = Shown(items[rows].astype(np.int32), positions[rows].astype(np.int32))
+        query = impressions.queries[codes[i]] if codes[i] >= 0 else ""
+        lists.append(ShownList(int(users[i]), query, int(first[i]), shown, shown.rows[taken[rows]]))
+    return lists
+
+
+def _impression_rows(impressions: Impressions, inside: NDArray[np.int64]) -> pd.DataFrame:
+    """The impressions at some positions, each item of a list once, with the number of its `list`."""
+    sessions, times = impressions.session[inside], impressions.timestamp[inside]
+    frame = pd.DataFrame(
+        {
+            "user": impressions.user[inside],
+            "query": impressions.query[inside],
+            "session": sessions,
+            "second": np.where(sessions == 0, times, 0),
+            "item": impressions.item[inside],
+            "position": impressions.position[inside],
+            "time": times,
+        }
+    )
+    key = ["user", "query", "session", "second"]
+    frame = frame.drop_duplicates([*key, "item"])
+    frame["list"] = frame.groupby(key, sort=False).ngroup()
+    return frame
 
 
 def _taken(log: Interactions, frame: pd.DataFrame, start: float) -> NDArray[np.bool_]:
     """Which of the shown items their users took within the time for it, bool `[rows]`."""
-    does = np.isin(log.event, ANSWERS) & (log.timestamp >= start)
-    acts = pd.DataFrame({"user": log.user[does], "item": log.item[does], "act": log.timestamp[does]})
+    answers = np.isin(log.event, ANSWERS) & (log.timestamp >= start)
+    events = pd.DataFrame({"user": log.user[answers], "item": log.item[answers], "answered": log.timestamp[answers]})
     # For each impression the first such event of its user with its item from then on; both are in order of time.
-    met = pd.merge_asof(
+    first_answers = pd.merge_asof(
         frame[["user", "item", "time"]],
-        acts,
+        events,
         left_on="time",
-        right_on="act",
+        right_on="answered",
         by=["user", "item"],
         direction="forward",
         tolerance=ANSWER_SECONDS,
     )
-    taken: NDArray[np.bool_] = met["act"].notna().to_numpy()
+    taken: NDArray[np.bool_] = first_answers["answered"].notna().to_numpy()
     return taken
 
 
-def list_asks(
-    lists: Sequence[ShownList], past: HistorySnapshot, start: float, count: int, seed: int
+def impression_queries(
+    lists: Sequence[ShownList], past: HistorySnapshot, start: float, *, count: int, seed: int
 ) -> list[TrainingQuery]:
-    """Asks of shown lists, as they would have been asked at the start of their window.
+    """Draws training queries from shown lists, as they would have been asked at the start of their window.
 
     Only what was shown has a label, and only for the click head: what a user was not shown, nobody knows of.
 
@@ -121,10 +129,11 @@ def list_asks(
     """
     draw = np.random.default_rng(seed)
     kept = np.sort(draw.permutation(len(lists))[:count])
-    asks = []
-    for each in (lists[i] for i in kept):
-        known = each.user < len(past)
-        seen, places = (past.at(each.user), past.places(each.user)) if known else (History.empty(), {})
-        kind: Kind = "user" if not each.query else "both" if len(seen) else "query"
-        asks.append(TrainingQuery(kind, each.query, seen, start, None, each.taken, None, places, each.shown))
-    return asks
+    queries = []
+    for shown_list in (lists[i] for i in kept):
+        user, text = shown_list.user, shown_list.query
+        known = user < len(past)
+        seen, places = (past.at(user), past.places(user)) if known else (History.empty(), {})
+        kind: Kind = "user" if not text else "both" if len(seen) else "query"
+        queries.append(TrainingQuery(kind, text, seen, start, None, shown_list.taken, None, places, shown_list.shown))
+    return queries

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from fuserank_ensemble.interactions.history import History
 from fuserank_export.progress import Progress
-from fuserank_export.sources import InputError
 from fuserank_export.sources.judgements import read_judgements
-from fuserank_export.training.cases.builder import TrainingQuery
+from fuserank_export.training.cases.training_query import TrainingQuery
 from fuserank_export.training.text.pairs import Labelled, Split, of_judgements
 
-AT_ONCE = 0.0  # the moment of an ask until the training says which
+UNDATED = 0.0  # the moment of a judged query until the training says which
 
 
 def read_labelled(
@@ -30,23 +29,15 @@ def read_labelled(
     return of_judgements(judged)
 
 
-def check_both(queries: Path | None, judgements: Path | None) -> None:
-    """Refuses one file without the other.
-
-    Raises:
-        InputError: Then.
-    """
-    if (queries is None) != (judgements is None):
-        raise InputError("--queries and --judgements: found one of them; allowed: both or neither")
-
-
-def judged_asks(parts: Split, tower: bool) -> list[TrainingQuery]:
-    """What the ranker may learn from; the held-out part is never touched.
+def judged_queries(parts: Split, has_tower: bool) -> list[TrainingQuery]:
+    """Returns the queries that the ranker may learn from; the held-out part is never touched.
 
     Args:
         parts: The queries, split as `export train text-tower` splits them under the same seed.
-        tower: Whether the ranker has a text tower. It learned from the training queries, and is surer of their answers
-            than it will be of a new query's: the ranker then joins it by the queries of validation alone.
+        has_tower: Whether the ranker has a text tower. It learned from the training queries, and is surer of their
+            answers than it will be of a new query's: the ranker then joins it by the queries of validation alone.
     """
-    used = parts.validation if tower else (*parts.train, *parts.validation)
-    return [TrainingQuery("query", each.text, History.empty(), AT_ONCE, each.relevant, None, None) for each in used]
+    labelled = parts.validation if has_tower else (*parts.train, *parts.validation)
+    return [
+        TrainingQuery("query", query.text, History.empty(), UNDATED, query.relevant, None, None) for query in labelled
+    ]

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+
 MAX_STRAY_SHARE = 0.001  # of the events, at either end
-STRAY_GAP = 28 * 86_400  # seconds between a stray event and the rest
+STRAY_GAP = 28 * SECONDS_PER_DAY  # between a stray event and the rest
 MIN_EVENTS = 100  # of fewer, nobody can say which are stray
 
 
@@ -28,7 +30,7 @@ class LogSpan:
 
     @classmethod
     def of(cls, timestamps: NDArray[np.int64]) -> LogSpan:
-        """Measures sorted timestamps, int64 `[events]`; one without events is empty."""
+        """Measures sorted timestamps, int64 `[events]`; without events the span is empty."""
         count = len(timestamps)
         if not count:
             return cls(0.0, 0.0, 0)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,91 +16,19 @@ from accelerate.utils import broadcast_object_list  # type: ignore[import-untype
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from fuserank_ensemble.candidates.features import SIGNALS
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_export.training.cases.builder import Cases
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.cases.labels import MIN_POSITIVES, learnable
+from fuserank_export.training.fitting.dataset import CaseDataset, ranker_inputs
+from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.model.position import PositionBias
 from fuserank_export.training.model.ranker import PIECES, SEQUENCE, Ranker, columns
 
-MIN_POSITIVES = 20
-MOST_TIMES = 3  # that a recommendation comes in an epoch
 CLICK = HEADS.index("click")
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How the ranker is fitted.
-
-    Attributes:
-        epochs: Passes over the cases at most.
-        batch: Cases a step.
-        least_steps: Steps of an epoch at least: where the cases are few, it passes over them several times.
-        learning_rate: At its highest, of AdamW.
-        patience: Epochs without a lower loss on later cases before training ends.
-        bf16: Mixed precision.
-        checkpoints: Folder that an interrupted run goes on from, where it is one of the same cases, settings and seed;
-            None keeps nothing.
-    """
-
-    epochs: int = 6
-    batch: int = 64
-    least_steps: int = 0
-    learning_rate: float = 4e-3
-    patience: int = 2
-    bf16: bool = False
-    checkpoints: Path | None = None
-
-
-class CaseDataset(Dataset[dict[str, Tensor]]):
-    """Cases as the ranker's inputs and labels; a batch is taken at once."""
-
-    def __init__(self, cases: Cases, vectors: NDArray[np.float16], least: int = 0) -> None:
-        """Takes cases, the text vectors that they name, fp16 `[texts, dim]`, and how many to learn from at least.
-
-        To learn from, cases that are fewer come as often as it takes, and recommendations, of which a log gives fewer
-        than searches, come more often, too.
-        """
-        self._cases, self._vectors = cases, vectors
-        which = np.arange(len(cases))
-        if least:
-            of_user = np.isin(cases.kinds, ("user", "discover"))
-            more = np.clip(round((~of_user).sum() / max(1, of_user.sum())), 1, MOST_TIMES)
-            which = np.concatenate([which, *[which[of_user]] * (int(more) - 1)])
-            which = np.tile(which, max(1, math.ceil(least / len(which))))
-        self._which = which
-
-    def __len__(self) -> int:
-        return len(self._which)
-
-    def __getitems__(self, numbers: list[int]) -> dict[str, Tensor]:
-        """A batch, instead of its cases one by one: what PyTorch's loader calls where it is there."""
-        which = self._which[numbers]
-        return inputs(self._cases, self._vectors, which) | {
-            "positions": torch.from_numpy(self._cases.positions[which]),
-            "labels": torch.from_numpy(self._cases.labels[which]),
-        }
-
-
-def inputs(cases: Cases, vectors: NDArray[np.float16], which: NDArray[Any]) -> dict[str, Tensor]:
-    """The ranker's inputs for some cases, by the names of its arguments; what is absent is as serving pads it."""
-    gathered = {
-        "features": cases.features[which],
-        "vectors": _gathered(vectors, cases.texts[which]),
-        "events": _gathered(vectors, cases.events[which]),
-        "moments": cases.moments[which],
-        "reading": cases.reading[which],
-    }
-    return {name: torch.from_numpy(array) for name, array in gathered.items()}
-
-
-def _gathered(vectors: NDArray[np.float16], rows: NDArray[np.int32]) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = vectors[np.maximum(rows, 0)].astype(np.float32)
-    found[rows < 0] = 0.0
-    return found
 
 
 class _Learner(nn.Module):
@@ -123,23 +50,24 @@ class _Learner(nn.Module):
     ) -> dict[str, Tensor]:
         logits = self.ranker(features, vectors, events, moments, reading)[0]
         if self.position is not None:
-            of_click = torch.eye(len(HEADS), dtype=logits.dtype, device=logits.device)[CLICK]
-            logits = logits + self.position(positions).unsqueeze(-1) * of_click
+            click = torch.eye(len(HEADS), dtype=logits.dtype, device=logits.device)[CLICK]
+            logits = logits + self.position(positions).unsqueeze(-1) * click
         return {"loss": ranking_loss(logits, labels)}
 
 
-def _whole(batch: Any) -> Any:
-    """A batch that needs no putting together."""
+def _keep_batch(batch: Any) -> Any:
+    """Returns a batch as the dataset made it."""
     return batch
 
 
-class _Told(TrainerCallback):
-    """Reports every epoch."""
+class ProgressCallback(TrainerCallback):
+    """Reports every epoch that is done."""
 
     def __init__(self, advanced: Callable[[int], None]) -> None:
         self._advanced = advanced
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Passes on how many epochs are done."""
         self._advanced(round(state.epoch))
 
 
@@ -212,10 +140,10 @@ def fit(
         trainer = Trainer(
             _Learner(ranker, position),
             arguments,
-            data_collator=_whole,
+            data_collator=_keep_batch,
             train_dataset=training,
             eval_dataset=later,
-            callbacks=[EarlyStoppingCallback(settings.patience), _Told(advanced)],
+            callbacks=[EarlyStoppingCallback(settings.patience), ProgressCallback(advanced)],
         )
         trainer.remove_callback(PrinterCallback)
         resumed = get_last_checkpoint(arguments.output_dir) if kept else None  # type: ignore[no-untyped-call]  # untyped
@@ -223,8 +151,8 @@ def fit(
         trainer.accelerator.wait_for_everyone()
     ranker.cpu().eval()
     # A shown list is what another ranking chose: elsewhere its share of right answers is no guide.
-    found = held_out.part((held_out.positions == 0).all(1))
-    _calibrate(ranker, found if len(found) else held_out, vectors)
+    retrieved = held_out.part((held_out.positions == 0).all(1))
+    _calibrate(ranker, retrieved if len(retrieved) else held_out, vectors)
     history: list[dict[str, float]] = [
         {name: float(entry[name]) for name in ("epoch", "loss", "eval_loss") if name in entry}
         for entry in trainer.state.log_history
@@ -234,22 +162,22 @@ def fit(
 
 
 def _key(learned: Cases, held_out: Cases, settings: FitSettings, seed: int) -> str:
-    """Names a run by what it depends on, so that none goes on from the checkpoints of another."""
+    """Names a run by all that it depends on: none goes on from the checkpoints of another."""
     return str(joblib.hash((replace(settings, checkpoints=None), seed, learned, held_out)))
 
 
 def predicted(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16], batch: int = 128) -> NDArray[np.float32]:
-    """The ranker's logits, float32 `[cases, K, heads]`."""
+    """Returns the ranker's logits, float32 `[cases, K, heads]`."""
     out = [np.empty((0, cases.rows.shape[1], len(HEADS)), np.float32)]
     with torch.no_grad():
         for start in range(0, len(cases), batch):
-            which = np.arange(start, min(start + batch, len(cases)))
-            out.append(ranker(**inputs(cases, vectors, which))[0].numpy())
+            rows = np.arange(start, min(start + batch, len(cases)))
+            out.append(ranker(**ranker_inputs(cases, vectors, rows))[0].numpy())
     return np.concatenate(out)
 
 
 def ranking_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Sum over heads of a pointwise loss, for probabilities, and a listwise one, for the order.
+    """Returns the sum over heads of a pointwise loss, for probabilities, and a listwise one, for the order.
 
     Pointwise: binary cross-entropy. Listwise: ListNet's top-one cross-entropy (Cao et al., ICML 2007), over the
     lists that hold a right answer. Candidates without a label take no part.
@@ -262,20 +190,16 @@ def ranking_loss(logits: Tensor, labels: Tensor) -> Tensor:
             continue
         total = total + nn.functional.binary_cross_entropy_with_logits(score[known], target[known])
         right = torch.where(known, target, torch.zeros_like(target))
-        lists = right.sum(1) > 0
-        if lists.any():
-            log_share = score.masked_fill(~known, -1e9)[lists].log_softmax(1)
-            wanted = right[lists] / right[lists].sum(1, keepdim=True)
+        answered = right.sum(1) > 0
+        if answered.any():
+            log_share = score.masked_fill(~known, -1e9)[answered].log_softmax(1)
+            wanted = right[answered] / right[answered].sum(1, keepdim=True)
             total = total - (wanted * log_share).sum(1).mean()
     return total
 
 
-def learnable(labels: NDArray[np.float32]) -> bool:
-    """Whether a head's labels, NaN where there is none, hold enough of both classes to learn from."""
-    return min(int((labels == 1).sum()), int((labels == 0).sum())) >= MIN_POSITIVES
-
-
 def _standardise(ranker: Ranker, cases: Cases) -> None:
+    """Sets the ranker's scales, pieces and active signals by the cases that it learns from."""
     values = np.concatenate([cases.features, cases.reading[..., None]], -1)[cases.present]
     seen = ~np.isnan(values)
     count = np.maximum(seen.sum(0), 1)
@@ -314,6 +238,6 @@ def _calibrate(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> No
         labels = cases.labels[..., h][known]
         if not MIN_POSITIVES <= labels.sum() <= len(labels) - MIN_POSITIVES:
             continue
-        found = LogisticRegression(C=1e6).fit(logits[..., h][known][:, None], labels)
-        if found.coef_[0, 0] > 0:  # a slope below zero would turn the order round
-            ranker.slope[h], ranker.offset[h] = float(found.coef_[0, 0]), float(found.intercept_[0])
+        fitted = LogisticRegression(C=1e6).fit(logits[..., h][known][:, None], labels)
+        if fitted.coef_[0, 0] > 0:  # a slope below zero would turn the order round
+            ranker.slope[h], ranker.offset[h] = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,21 +11,21 @@ from numpy.typing import NDArray
 from sklearn.metrics import ndcg_score
 
 from fuserank_ensemble.candidates.request import head_weights
-from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.serving.observability.drift import Reference
-from fuserank_export.learning.fusion import recall, tune_weights
-from fuserank_export.learning.interactions import Shop
+from fuserank_export.index.shop import Shop
 from fuserank_export.sources.interactions import Interactions
-from fuserank_export.training.cases.builder import CaseBuilder, Cases, Relevance, TrainingQuery, window_asks
-from fuserank_export.training.cases.span import LogSpan
-from fuserank_export.training.cases.split import MIN_CASES, WINDOWS, Advanced, LearnedBefore, training_sets, window
-from fuserank_export.training.fitting.fit import MIN_POSITIVES, FitSettings, fit, learnable, predicted
+from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.cases.labels import MIN_POSITIVES, learnable
+from fuserank_export.training.cases.split import IndexBefore, StepProgress, split_cases
+from fuserank_export.training.cases.training_query import TrainingQuery
+from fuserank_export.training.fitting.fit import fit, predicted
+from fuserank_export.training.fitting.settings import FIT, FitSettings
 from fuserank_export.training.model.position import PositionBias
 from fuserank_export.training.model.ranker import Ranker
 
-FIT = FitSettings(least_steps=100)
-_CUT = 10
+CUT_OFF = 10  # of nDCG
 
 
 @dataclass(frozen=True)
@@ -71,13 +70,13 @@ def train_ranker(
     log: Interactions,
     shop: Shop,
     builder: CaseBuilder,
-    learned_before: LearnedBefore,
+    index_before: IndexBefore,
     *,
     judged: Sequence[TrainingQuery] = (),
     cases: int = 1_500,
     settings: FitSettings = FIT,
     seed: int = 13,
-    advanced: Advanced = lambda step, done, total: None,
+    advanced: StepProgress = lambda step, done, total: None,
 ) -> tuple[Ranker, TrainingReport]:
     """Trains a ranker.
 
@@ -88,17 +87,17 @@ def train_ranker(
     Args:
         log: The log; may be empty.
         shop: The catalogue.
-        builder: Makes cases.
-        learned_before: What the channels know by a moment; asked once for each window, the earliest first.
-        judged: Judged queries in any order, see `judged`; the last fifth joins the log's last window.
+        builder: Builds cases of training queries.
+        index_before: What the channels know by a moment; called once for each window, the earliest first.
+        judged: Judged queries in any order, see `judged_queries`; the last fifth joins the log's last window.
         cases: How many (user, query) pairs to draw from each window.
         settings: How it is fitted.
         seed: Of draws and weights.
         advanced: Called with a step's name, what is done and the whole.
     """
-    sets = training_sets(log, shop, builder, learned_before, judged, cases, seed, advanced)
-    learned, held_out = sets.learned, sets.held_out
-    if sets.source == "catalog":
+    split = split_cases(log, shop, builder, index_before, judged=judged, count=cases, seed=seed, advanced=advanced)
+    learned, held_out = split.learned, split.held_out
+    if split.source == "catalog":
         settings = replace(settings, least_steps=0)  # made-up queries are soon learned
     vectors = np.asarray(builder.catalog.vectors)
     position = PositionBias() if learned.positions.any() else None
@@ -116,102 +115,58 @@ def train_ranker(
         for h, head in enumerate(HEADS)
     }
     # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
-    measured = _measured(model, held_out.part((held_out.positions == 0).all(1)), vectors)
+    retrieved = held_out.part((held_out.positions == 0).all(1))
     report = TrainingReport(
-        source=sets.source,
+        source=split.source,
         cases=len(learned),
         validation_cases=len(held_out),
-        window_days=sets.window_days,
+        window_days=split.window_days,
         heads=heads,
-        ndcg_at_10=measured,
+        ndcg_at_10=measure_ndcg(model, retrieved, vectors),
         losses=losses,
         judged_queries=len(judged),
-        shown_lists=sets.shown_lists,
+        shown_lists=split.shown_lists,
         position_terms=position.terms(learned.positions, MIN_POSITIVES) if position else {},
-        note=sets.note,
+        note=split.note,
         # A recommendation of what is new to its user is a kind that serving does not tell apart: it takes no part.
         reference=Reference.of_cases(learned.kinds, learned.features, learned.present),
     )
     return model, report
 
 
-def tuned_weights(
-    log: Interactions,
-    shop: Shop,
-    builder: CaseBuilder,
-    learned_before: LearnedBefore,
-    seed: int,
-    advanced: Advanced,
-    cases: int = 400,
-) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
-    """Tunes the weights of fusion on the first of the log's last windows, for requests with a user.
-
-    Returns:
-        Weights by kind of request, and for each the objective before and after; none where the log is too short.
-    """
-    span = LogSpan.of(log.timestamp)
-    length = window(span)
-    if not length:
-        return {}, {}
-    start = span.end - WINDOWS * length
-    asks = window_asks(log, Relevance(shop.items, shop.titles, seed), start, start + length, cases, seed)
-    weights: dict[str, dict[str, float]] = {}
-    report: dict[str, Any] = {}
-    for kind in ("both", "user"):
-        mine = [ask for ask in asks if ask.kind == kind and len(ask.seen)]
-        if len(mine) < MIN_CASES:
-            continue
-        questions = builder.questions(mine)
-        right = [_distinct_answers(ask) for ask in mine]
-        weights[kind], before, after = tune_weights(
-            Retriever(builder.catalog, learned_before(start), builder.spec),
-            questions,
-            kind,
-            builder.spec.channel_weights[kind],
-            recall(right),
-            seed,
-            advanced=partial(advanced, f"tuning the fusion of {kind}"),
-        )
-        report[kind] = {"cases": len(mine), "before": round(before, 4), "after": round(after, 4)}
-    return weights, report
-
-
-def _distinct_answers(ask: TrainingQuery) -> NDArray[np.int32]:
-    """What the user then had, each item once."""
-    had = ask.clicked if ask.purchased is None else ask.purchased
-    return np.empty(0, np.int32) if had is None else np.unique(had)
-
-
 def objective(report: TrainingReport) -> dict[str, float]:
-    """Default weights: the last head that has learned something, since a purchase says more than a click."""
+    """Returns the default weights of the heads: all on the last that has learned, a purchase before a click."""
     learned = [head for head, count in report.heads.items() if count >= MIN_POSITIVES]
     return {head: float(head == (learned or HEADS[:1])[-1]) for head in HEADS}
 
 
-def _measured(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> dict[str, dict[str, Any]]:
-    """nDCG@10 by kind of request, over the candidates; cases without a right answer score 0, none is dropped."""
-    out: dict[str, dict[str, Any]] = {}
+def measure_ndcg(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> dict[str, dict[str, Any]]:
+    """Returns nDCG@10 over the candidates by kind of request, the ranker's and fusion's.
+
+    Cases without a right answer score 0, none is dropped.
+    """
+    report: dict[str, dict[str, Any]] = {}
     if not len(cases):
-        return out
+        return report
     logits = predicted(model, cases, vectors)
     for kind in np.unique(cases.kinds):
-        mine = cases.kinds == kind
+        of_kind = cases.kinds == kind
+        labels = cases.labels[of_kind]
         # The last head that has labels: a purchase says more than a click, a click more than relevance.
-        known = [h for h in range(len(HEADS)) if not np.isnan(cases.labels[mine][..., h]).all()]
+        known = [h for h in range(len(HEADS)) if not np.isnan(labels[..., h]).all()]
         head = max(known, default=0)
         weights = np.asarray(head_weights(tuple(float(h in known) for h in range(len(HEADS))), kind != "user"))
-        present = cases.present[mine]
-        right = np.nan_to_num(cases.labels[mine][..., head])
-        scores = np.where(present, logits[mine] @ weights, -1e9)
+        right = np.nan_to_num(labels[..., head])
+        scores = np.where(cases.present[of_kind], logits[of_kind] @ weights, -1e9)
         fused = -np.broadcast_to(np.arange(scores.shape[1], dtype=np.float64), scores.shape)
-        out[str(kind)] = {
-            "cases": int(mine.sum()),
+        report[str(kind)] = {
+            "cases": int(of_kind.sum()),
             "head": HEADS[head],
             "ranker": _ndcg(right, scores),
             "fusion": _ndcg(right, fused),
         }
-    return out
+    return report
 
 
 def _ndcg(right: NDArray[Any], scores: NDArray[Any]) -> float:
-    return float(ndcg_score(right, scores, k=_CUT)) if right.shape[1] > 1 else float(right.mean())
+    return float(ndcg_score(right, scores, k=CUT_OFF)) if right.shape[1] > 1 else float(right.mean())

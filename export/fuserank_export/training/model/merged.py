@@ -1,4 +1,4 @@
-"""The ranker as its engine computes it: towers of one build share their products instead of waiting for each other."""
+"""The ranker as its engine computes it: towers of one build share their matrix products."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fuserank_ensemble.candidates.features import SIGNALS
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_export.training.model.ranker import GATES, PIECES, RANK, WIDTH, Ranker
 
-_NOWHERE = -1e30  # a value below every piece: it fills none
-_READ = 2 + PIECES  # numbers that a tower reads of a feature: its pieces, the value, whether it is missing
+_BELOW_ALL = -1e30  # a value below every piece: it fills none
+_READ = 2 + PIECES  # values that a tower reads of a feature: its pieces, the value, whether it is missing
 
 
 class MergedRanker(nn.Module):
@@ -59,8 +59,8 @@ class MergedRanker(nn.Module):
         values = torch.cat([features, reading.unsqueeze(-1)], -1)
         absent = torch.isnan(values)
         gates = torch.where(absent[..., GATES], 0.0, features[..., GATES])
-        met = sequence.part.layers[0](sequence.met(vectors, events, moments, gates))
-        read = nn.functional.silu(torch.cat([self._behaviour(values, absent, gates), met], -1))
+        entered = sequence.part.layers[0](sequence.part_inputs(vectors, events, moments, gates))
+        read = nn.functional.silu(torch.cat([self._behaviour(values, absent, gates), entered], -1))
         # `[signals, batch * candidates, width]`: a product of stacks is one operator.
         stacked = read.reshape(-1, len(SIGNALS), WIDTH).transpose(0, 1)
         stacked = nn.functional.silu(stacked @ self.middle + self.middle_bias) @ self.last + self.last_bias
@@ -79,24 +79,24 @@ class MergedRanker(nn.Module):
         ranker = self.ranker
         scaled = ((values - ranker.mean) / ranker.scale).clamp(-4.0, 4.0)
         filled = torch.where(absent, self.missing, scaled)
-        present = torch.where(absent, _NOWHERE, values).unsqueeze(-1)
+        present = torch.where(absent, _BELOW_ALL, values).unsqueeze(-1)
         pieces = ((present - ranker.start) * ranker.rate).clamp(0.0, 1.0)
         both = torch.stack([filled, absent.to(filled.dtype)], -1)
         read = torch.split(torch.cat([pieces, both], -1).flatten(-2), self.sizes, -1)
-        entered = torch.cat([mine @ entry for mine, entry in zip(read, self.entries, strict=True)], -1)
+        entered = torch.cat([part @ entry for part, entry in zip(read, self.entries, strict=True)], -1)
         return entered + (gates @ self.gate + self.bias)
 
 
 def _by_feature(weight: Tensor, features: int) -> nn.Parameter:
     """A first layer's weights but for the gates, feature by feature instead of kind by kind, `[reads, width]`."""
-    filled, gone, pieces, _ = torch.split(weight.T, [features, features, PIECES * features, len(GATES)])
-    of_feature = [pieces.reshape(features, PIECES, WIDTH), filled.unsqueeze(1), gone.unsqueeze(1)]
-    return _fixed(torch.cat(of_feature, 1).flatten(0, 1))
+    filled, missing, pieces, _ = torch.split(weight.T, [features, features, PIECES * features, len(GATES)])
+    by_feature = [pieces.reshape(features, PIECES, WIDTH), filled.unsqueeze(1), missing.unsqueeze(1)]
+    return _fixed(torch.cat(by_feature, 1).flatten(0, 1))
 
 
-def _effects_first(numbers: Tensor) -> Tensor:
+def _effects_first(values: Tensor) -> Tensor:
     """Orders `[signals, heads, 1 + rank, …]` as all heads' main effects, then what meets: `[signals, outputs, …]`."""
-    return torch.cat([numbers[:, :, 0], numbers[:, :, 1:].flatten(1, 2)], 1)
+    return torch.cat([values[:, :, 0], values[:, :, 1:].flatten(1, 2)], 1)
 
 
 def _fixed(weight: Tensor) -> nn.Parameter:

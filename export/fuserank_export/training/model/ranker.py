@@ -23,7 +23,7 @@ READING, SEQUENCE = "reading", "sequence"
 
 
 class Part(nn.Module):
-    """Numbers of one signal in; out its main effect on every head, and the vectors by which it meets other signals."""
+    """Maps one signal's values to its main effect on every head, and to the vectors by which it meets other signals."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -62,10 +62,10 @@ class BehaviourTower(nn.Module):
         Returns:
             `[…, heads, 1 + rank]`.
         """
-        mine, gone = scaled[..., self.columns], absent[..., self.columns]
-        filled = torch.where(gone, self.missing, mine)
+        values, missing = scaled[..., self.columns], absent[..., self.columns]
+        filled = torch.where(missing, self.missing, values)
         filling = pieces[..., self.columns, :].flatten(-2)
-        return self.part(torch.cat([filled, gone.to(filled.dtype), filling, gates], -1))  # type: ignore[no-any-return]  # a module called is Any
+        return self.part(torch.cat([filled, missing.to(filled.dtype), filling, gates], -1))  # type: ignore[no-any-return]  # a module called is Any
 
 
 class SequenceTower(nn.Module):
@@ -93,23 +93,23 @@ class SequenceTower(nn.Module):
             moments: See `fuserank_ensemble.interactions.sequence.moments`, `[batch, events, 3]`.
             gates: What kind of request it is, `[batch, candidates, gates]`.
         """
-        out: Tensor = self.part(self.met(vectors, events, moments, gates))
+        out: Tensor = self.part(self.part_inputs(vectors, events, moments, gates))
         return out
 
-    def met(self, vectors: Tensor, events: Tensor, moments: Tensor, gates: Tensor) -> Tensor:
-        """What the tower's part reads of each candidate and the sequence, `[batch, candidates, inputs]`."""
+    def part_inputs(self, vectors: Tensor, events: Tensor, moments: Tensor, gates: Tensor) -> Tensor:
+        """Returns what the tower's part reads of each candidate and the sequence, `[batch, candidates, inputs]`."""
         present = moments[..., 2:3]
         items = self.item(events) + self.moment(moments)
         bias = (present.transpose(1, 2) - 1.0) * 1e4
-        read = self.norm(items + _attended(self.query(items), self.key(items), self.value(items), bias))
+        read = self.norm(items + _attend(self.query(items), self.key(items), self.value(items), bias))
         candidates = self.item(vectors)
-        found = _attended(self.target(candidates), self.source(read), self.content(read), bias)
-        someone = present.amax(1, keepdim=True)  # 0 where there are no events
-        found = found * someone + self.nobody * (1.0 - someone)
-        return torch.cat([candidates, found, candidates * found, gates], -1)
+        attended = _attend(self.target(candidates), self.source(read), self.content(read), bias)
+        has_events = present.amax(1, keepdim=True)  # 0 or 1
+        attended = attended * has_events + self.nobody * (1.0 - has_events)
+        return torch.cat([candidates, attended, candidates * attended, gates], -1)
 
 
-def _attended(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     """Scaled dot-product attention, `[batch, queries, width]`; `bias` `[batch, 1, keys]` hides what is absent."""
     weights = (query @ key.transpose(1, 2) / query.shape[-1] ** 0.5 + bias).softmax(-1)
     attended: Tensor = weights @ value
@@ -117,11 +117,11 @@ def _attended(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor
 
 
 class Ranker(nn.Module):
-    """Features, a reading and a sequence in; per head a logit, and what each signal adds to it.
+    """Maps features, a text tower's logits and a sequence to a logit per head, and to what each signal adds to it.
 
     Attributes:
         mean: Mean of each feature and of the reading where present, `[F + 1]`.
-        scale: Standard deviation likewise, `[F + 1]`.
+        scale: Standard deviation of each, `[F + 1]`.
         start: Where each piece of a feature's range begins, `[F + 1, pieces]`; pieces hold equally many values.
         rate: What of a piece a unit fills, `[F + 1, pieces]`; 0 where there are fewer pieces.
         active: 1 where a signal was seen in training for a head, `[signals, heads]`; elsewhere it stays silent
@@ -190,6 +190,6 @@ class Ranker(nn.Module):
 
 
 def columns(signal: str) -> list[int]:
-    """A signal's columns among the features and, behind them, the reading; none for the sequence."""
-    mine = [i for i, feature in enumerate(FEATURES) if feature.signal == signal]
-    return [len(FEATURES)] if signal == READING else mine
+    """Returns a signal's columns among the features and, behind them, the text tower's logit; none for the sequence."""
+    own = [i for i, feature in enumerate(FEATURES) if feature.signal == signal]
+    return [len(FEATURES)] if signal == READING else own

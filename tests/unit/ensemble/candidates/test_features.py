@@ -11,7 +11,7 @@ import pytest
 from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS, Evidence, Featuriser
 from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import DAY, History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile
 from support.hand_shop import ITEMS, NAN, NOW, POPULARITY, SEEN, features, history
@@ -152,12 +152,13 @@ def test_the_order_of_candidates_changes_no_candidates_features():
 
 
 def test_a_day_later_only_what_has_an_age_has_changed():
-    popularity = replace(POPULARITY, latest=POPULARITY.latest - 99 * DAY, arrived=POPULARITY.arrived - 99 * DAY)
+    earlier = 99 * SECONDS_PER_DAY
+    popularity = replace(POPULARITY, latest=POPULARITY.latest - earlier, arrived=POPULARITY.arrived - earlier)
     at = [
         Featuriser(ITEMS, popularity)(
             Evidence(np.asarray([0, 1, 2], np.int32), {}, {}), UserProfile.of(SEEN, ITEMS, now), now, False
         )
-        for now in (NOW, NOW + DAY)
+        for now in (NOW, NOW + SECONDS_PER_DAY)
     ]
     moved = ~np.isclose(at[0], at[1], rtol=1e-6, equal_nan=True).all(0)
     assert {f.name for f, changed in zip(FEATURES, moved, strict=True) if changed} == {

@@ -14,7 +14,7 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_evaluation.datasets import films
 from fuserank_evaluation.ranking import films as movies
 from fuserank_evaluation.retrieval import run as eval_retrieval
-from fuserank_export.training.fitting.fit import FitSettings
+from fuserank_export.training.fitting.settings import FitSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FILMS, QUERIES = 90, 60

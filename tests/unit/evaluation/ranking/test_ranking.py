@@ -21,8 +21,8 @@ from fuserank_evaluation.metrics.measures import measure
 from fuserank_evaluation.ranking.ranker import Ranker
 from fuserank_evaluation.ranking.retrieved import Retrieved, asks
 from fuserank_evaluation.ranking.trained import trained
-from fuserank_export.training.cases.builder import Cases
-from fuserank_export.training.fitting.fit import FitSettings
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.fitting.settings import FitSettings
 from support import habits, hand_log
 from support.hand_log import CUT, TYPES
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from rich.console import Console
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_export.builder.bundle import BundleSettings, write_bundle
-from fuserank_export.progress import Progress
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.sources import InputError
-from fuserank_export.training.fitting.fit import FitSettings
+from support.exporting import export_quickly
 from support.tiny_shop import write_csv
 
-DAY = 86_400
 TITLES = ("whole milk", "goat cheese", "oat drink", "绿茶", "dish soap", "light bulb")
 LONG = "milk " * 20_480  # 100 kB
 # What is kept, and the title that it is kept with.
@@ -51,7 +47,7 @@ def sound():
     return [COLUMNS | {"item_id": f"ok{number}", "title": title} for number, title in enumerate(TITLES)]
 
 
-def event(item="ok0", user="ann", age=DAY, **more):
+def event(item="ok0", user="ann", age=SECONDS_PER_DAY, **more):
     moment = datetime.now(UTC) - timedelta(seconds=age)
     return {"user_id": user, "item_id": item, "event": "view", "timestamp": moment.isoformat()} | more
 
@@ -61,14 +57,9 @@ def export_shop(tiny_encoder, tmp_path):
     """Exports rows, and returns the bundle's folder."""
 
     def exported(items, events=None, **settings):
-        out = tmp_path / "bundle"
         catalog = write_csv(tmp_path / "items.csv", items)
         log = None if events is None else write_csv(tmp_path / "events.csv", events)
-        chosen = {"fit": FitSettings()} | settings
-        write_bundle(
-            BundleSettings(catalog, log, str(tiny_encoder), out, **chosen), Progress(Console(file=io.StringIO()))
-        )
-        return out
+        return export_quickly(catalog, tiny_encoder, tmp_path / "bundle", interactions=log, **settings)
 
     return exported
 
@@ -94,7 +85,7 @@ def museum():
     items += [COLUMNS | {"item_id": name} | row for name, (row, _) in BAD.items()]
     items += [items[0] | {"title": "another milk"}, items[0]]
     events = [event(), event("long"), event("emoji", "李雷"), event("no title"), event("gone"), event("gone", "bob")]
-    events += [event(age=-3 * DAY), event(timestamp="soon"), event(event="purchse"), event(user="")]
+    events += [event(age=-3 * SECONDS_PER_DAY), event(timestamp="soon"), event(event="purchse"), event(user="")]
     return items, events
 
 
@@ -140,8 +131,8 @@ def test_every_row_is_kept_or_reported_and_all_that_was_kept_is_found(export_sho
     assert ids(graph, "绿茶", k=1) == ["ok3"]
     assert ids(graph, "jam", filter={"category": "A"}) == ["above"]
     # What comes in some centuries is no novelty yet.
-    told = graph.search("", "anybody", k=200)
-    assert json.loads(told["STATUS"][0, 0])["candidates"]["new"] < len(kept)
+    outputs = graph.search("", "anybody", k=200)
+    assert json.loads(outputs["STATUS"][0, 0])["candidates"]["new"] < len(kept)
 
 
 def test_too_many_bad_rows_end_the_export_with_reasons_and_nothing_but_their_list(export_shop, museum, tmp_path):
@@ -181,12 +172,12 @@ def test_a_catalogue_without_an_item_is_an_error_and_leaves_no_bundle(tiny_encod
     path.write_text(",".join(COLUMNS) + "\n" + "".join(",".join(row.values()) + "\n" for row in items))
     out = tmp_path / "bundle"
     with pytest.raises(InputError, match=message):
-        write_bundle(BundleSettings(path, None, str(tiny_encoder), out), Progress(Console(file=io.StringIO())))
+        export_quickly(path, tiny_encoder, out)
     assert not out.exists()
 
 
 ELSEWHERE = [event(f"gone{number}", f"u{number}") for number in range(30)]
-LATER = [event(age=-400 * DAY), event(age=-2 * DAY)]
+LATER = [event(age=-400 * SECONDS_PER_DAY), event(age=-2 * SECONDS_PER_DAY)]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +215,7 @@ def test_items_that_all_have_one_odd_title_are_all_served(export_shop, title):
 
 
 def test_a_catalogue_of_one_item_with_a_log_of_its_own_is_served(export_shop):
-    events = [event("only", f"u{number % 3}", age=DAY * number) for number in range(200)]
+    events = [event("only", f"u{number % 3}", age=SECONDS_PER_DAY * number) for number in range(200)]
     bundle = Bundle.open(export_shop([{"item_id": "only", "title": "oat drink"}], events))
     graph = LocalGraph(bundle)
     for query, user in (("oat drink", ""), ("bulb", "u1"), ("", "u1"), ("", "nobody")):

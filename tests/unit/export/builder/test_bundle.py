@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import re
@@ -11,23 +10,22 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from rich.console import Console
 from transformers.trainer_utils import get_last_checkpoint
 from typer.testing import CliRunner
 
 import fuserank_export.builder.bundle
+import fuserank_export.builder.train
 import fuserank_export.training.fitting.fit
 from fuserank_ensemble.bundle import Bundle, sha256
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.spec import CHANNEL_WEIGHTS
-from fuserank_export.builder.bundle import LIBRARIES, BundleSettings, write_bundle
+from fuserank_export.builder.seal import LIBRARIES
 from fuserank_export.cli import app
 from fuserank_export.encoder.engines import TOLERANCE_FP32
-from fuserank_export.progress import Progress
 from fuserank_export.sources import InputError
-from fuserank_export.training.fitting.fit import FitSettings
+from support.exporting import export_quickly
 from support.tiny_shop import write_csv
 
 
@@ -36,10 +34,7 @@ def export_shop(tiny_encoder, tmp_path):
     """Exports a catalogue, without a log unless one is named."""
 
     def exported(catalog, name="bundle", **settings):
-        out = tmp_path / name
-        chosen = {"interactions": None, "encoder": str(tiny_encoder), "out": out, "fit": FitSettings()} | settings
-        write_bundle(BundleSettings(catalog, **chosen), Progress(Console(file=io.StringIO())))
-        return out
+        return export_quickly(catalog, tiny_encoder, tmp_path / name, **settings)
 
     return exported
 
@@ -200,11 +195,11 @@ def test_every_engine_that_a_configuration_names_for_onnx_runtime_is_there_and_s
 def quick(monkeypatch):
     """Writes next to nothing into a bundle: these tests are about where it is put."""
 
-    def fill(folder, settings, progress):
-        (folder / "manifest.json").write_text("new")
+    def build(work, **options):
+        (work.folder / "manifest.json").write_text("new")
         return {}
 
-    monkeypatch.setattr(fuserank_export.builder.bundle, "_fill", fill)
+    monkeypatch.setattr(fuserank_export.builder.bundle, "_build", build)
 
 
 def place(out, taken_by):
@@ -241,7 +236,11 @@ def test_force_replaces_what_is_at_out_and_leaves_nothing_of_it(quick, export_sh
 
 @pytest.mark.parametrize(
     ("step", "error"),
-    [("read_catalog", KeyboardInterrupt), ("write_engines", KeyboardInterrupt), ("moved", RuntimeError)],
+    [
+        ("builder.read.read_catalog", KeyboardInterrupt),
+        ("builder.embed.write_engines", KeyboardInterrupt),
+        ("repository.place.move_into_place", RuntimeError),
+    ],
 )
 def test_an_interrupted_export_leaves_no_partial_folder_and_the_old_bundle(
     export_shop, one_item, tmp_path, monkeypatch, step, error
@@ -252,7 +251,7 @@ def test_an_interrupted_export_leaves_no_partial_folder_and_the_old_bundle(
     def stop(*args, **kwargs):
         raise error("stopped")
 
-    monkeypatch.setattr(fuserank_export.builder.bundle, step, stop)
+    monkeypatch.setattr(f"fuserank_export.{step}", stop)
     with pytest.raises(error, match="stopped"):
         export_shop(one_item, force=True)
     assert (old / "deep" / "old").read_text() == "old"
@@ -269,7 +268,7 @@ def test_an_export_that_was_killed_goes_on_with_the_rankers_last_epoch(export_sh
     monkeypatch.setattr(fuserank_export.training.fitting.fit, "get_last_checkpoint", last_checkpoint)
     with monkeypatch.context() as killed:
         killed.setattr(
-            fuserank_export.builder.bundle, "write_ranker", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+            fuserank_export.builder.train, "write_ranker", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         with pytest.raises(KeyboardInterrupt):
             export_shop(one_item)
@@ -385,9 +384,7 @@ def test_help_shows_an_example_of_each_command(run):
 
 
 def test_the_repository_command_writes_what_is_checked_in(run, tmp_path):
-    import model_repository
-
     assert run("repository", "--out", tmp_path).exit_code == 0
-    checked_in = Path(model_repository.__file__).parent
+    checked_in = Path(__file__).parents[4] / "model_repository"
     for path in tmp_path.rglob("*.pbtxt"):
         assert path.read_bytes() == (checked_in / path.relative_to(tmp_path)).read_bytes()

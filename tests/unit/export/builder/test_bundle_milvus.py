@@ -9,10 +9,9 @@ import pytest
 
 from fuserank_ensemble.bundle import MANIFEST, Bundle
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_export.builder.bundle import BundleSettings, write_bundle
-from fuserank_export.progress import Progress
+from fuserank_export.builder.options import VectorStoreOptions
 from fuserank_export.sources import InputError
-from fuserank_export.training.fitting.fit import FitSettings
+from support.exporting import export_quickly
 
 pytest.importorskip("milvus_lite", reason="the embedded Milvus is not installed")
 
@@ -20,17 +19,14 @@ pytest.importorskip("milvus_lite", reason="the embedded Milvus is not installed"
 @pytest.fixture(scope="module")
 def bundle(tiny_shop, tiny_encoder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("milvus")
-    settings = BundleSettings(
+    return export_quickly(
         tiny_shop.catalog,
-        tiny_shop.interactions,
-        str(tiny_encoder),
+        tiny_encoder,
         folder / "bundle",
+        interactions=tiny_shop.interactions,
+        vectors=VectorStoreOptions(milvus=str(folder / "vectors.db")),
         text_template="{title} | {category}",
-        milvus=str(folder / "vectors.db"),
-        fit=FitSettings(),
     )
-    write_bundle(settings, Progress())
-    return folder / "bundle"
 
 
 def ids(outputs):
@@ -66,9 +62,7 @@ def test_while_it_does_not_answer_the_other_channels_do_and_the_reply_says_so(bu
 
 
 def test_a_milvus_that_is_not_there_is_an_error_that_names_it(tiny_shop, tiny_encoder, tmp_path):
-    settings = BundleSettings(
-        tiny_shop.catalog, None, str(tiny_encoder), tmp_path / "bundle", milvus=str(tmp_path / "no" / "vectors.db")
-    )
+    store = VectorStoreOptions(milvus=str(tmp_path / "no" / "vectors.db"))
     with pytest.raises(InputError, match=r"--milvus .*vectors\.db: "):
-        write_bundle(settings, Progress())
+        export_quickly(tiny_shop.catalog, tiny_encoder, tmp_path / "bundle", vectors=store)
     assert not (tmp_path / "bundle").exists()

@@ -9,20 +9,20 @@ import pytest
 
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.channels.collaborative import Collaborative
 from fuserank_ensemble.retrieval.channels.trending import Trending
 from fuserank_ensemble.retrieval.index import InteractionIndex
-from fuserank_export.learning.interactions import Shop, learn, popularity_before
+from fuserank_export.index.shop import Shop
+from fuserank_export.learning.interactions import learn, popularity_before
 from fuserank_export.sources.interactions import Interactions
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DAY = 86_400
 START, DAYS = 1_600_000_000, 100
-END = float(START + 60 * DAY)
+END = float(START + 60 * SECONDS_PER_DAY)
 COUNT, USERS, EVENTS = 80, 20, 1_200
 KIND = np.arange(COUNT) % 4
 
@@ -54,7 +54,7 @@ def tastes(seed=5):
     user = draw.integers(0, USERS, EVENTS)
     item = draw.integers(0, COUNT // 4 - 1, EVENTS) * 4 + user % 4
     stores = draw.integers(-1, 2, EVENTS).astype(np.int32)
-    times = np.sort(START + draw.integers(0, DAYS * DAY, EVENTS))
+    times = np.sort(START + draw.integers(0, DAYS * SECONDS_PER_DAY, EVENTS))
     return log_of(user, item, times, {"store": (stores, ["s0", "s1"])})
 
 
@@ -68,7 +68,7 @@ def later_changed():
     changes = {
         "item": np.where(LATER, draw.integers(0, COUNT, EVENTS), LOG.item).astype(np.int32),
         "user": np.where(LATER, draw.integers(0, USERS, EVENTS), LOG.user).astype(np.int32),
-        "timestamp": np.where(LATER, np.sort(LOG.timestamp + 7 * DAY), LOG.timestamp),
+        "timestamp": np.where(LATER, np.sort(LOG.timestamp + int(7 * SECONDS_PER_DAY)), LOG.timestamp),
         "places": {"store": (np.where(LATER, 1, LOG.places["store"][0]).astype(np.int32), ["s0", "s1"])},
     }
     return replace(LOG, **changes)
@@ -94,10 +94,10 @@ def test_events_from_the_end_on_are_not_looked_at(learned, tmp_path):
 
 def test_neither_is_an_item_created_later_new_before_it_was(learned, tmp_path):
     created = np.full(COUNT, np.nan)
-    created[[1, 2]] = END - DAY, END + DAY
+    created[[1, 2]] = END - SECONDS_PER_DAY, END + SECONDS_PER_DAY
     arrived = popularity_before(LOG, shop(created=created), END).arrived
     plain = popularity_before(LOG, shop(), END).arrived
-    assert arrived[1] == END - DAY
+    assert arrived[1] == END - SECONDS_PER_DAY
     assert arrived[2] == plain[2] < END
 
 
@@ -123,7 +123,7 @@ def test_popularity_counts_the_past_as_of_the_end_with_its_places():
     rows, weights, total = popularity.contexts.of("store=s1")
     mine = before & (LOG.places["store"][0] == 1)
     assert rows.tolist() == np.unique(LOG.item[mine]).tolist()
-    decay = np.exp2(-(END - LOG.timestamp[mine]) / (28 * DAY))
+    decay = np.exp2(-(END - LOG.timestamp[mine]) / (28 * SECONDS_PER_DAY))
     np.testing.assert_allclose(weights, np.bincount(LOG.item[mine], decay, COUNT)[rows], rtol=1e-4)
     assert total == pytest.approx(decay.sum(), rel=1e-4)
 
@@ -180,7 +180,7 @@ def test_a_catalogue_of_one_item_that_one_user_had_is_learned_from(tmp_path):
     assert np.isfinite(made.factors[0]).all()
 
 
-def test_steps_of_the_graphs_training_are_told(tmp_path):
+def test_steps_of_the_graphs_training_are_reported(tmp_path):
     steps = []
     learn(tmp_path, LOG, shop(), END, 3, lambda step, total: steps.append((step, total)))
     assert steps

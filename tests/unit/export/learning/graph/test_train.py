@@ -7,7 +7,7 @@ import pytest
 
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.graph.index import Graph, GraphIndex
 from fuserank_ensemble.retrieval.vectors.search import FaissSearch
@@ -17,7 +17,7 @@ from fuserank_export.learning.graph.train import train_graph
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DAY = 86_400
+DAY = int(SECONDS_PER_DAY)
 NOW = 1_000 * DAY
 NOBODY = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64), 0, float(NOW))
 
@@ -48,7 +48,11 @@ SHELF = catalogue(
     article=["a", "b", "c", "d"],
 )
 TITLES = ["Acme milk", "Milk", "Acme北山 drink", "🍎"]
-LOG = (np.asarray([0, 0, 0, 1], np.int32), np.asarray([1, 1, 2, 2], np.int32), NOW - np.asarray([0, 9, 900, -5]) * DAY)
+LOG = (
+    np.asarray([0, 0, 0, 1], np.int32),
+    np.asarray([1, 1, 2, 2], np.int32),
+    NOW - np.asarray([0, 9, 900, -5]) * DAY,
+)
 
 
 @pytest.fixture(scope="module")

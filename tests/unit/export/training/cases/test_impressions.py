@@ -10,8 +10,8 @@ import pytest
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_export.sources.impressions import Impressions
 from fuserank_export.sources.interactions import EVENTS
-from fuserank_export.training.cases.builder import snapshot_before
-from fuserank_export.training.cases.impressions import ANSWER_SECONDS, list_asks, shown_lists
+from fuserank_export.training.cases.impressions import ANSWER_SECONDS, impression_queries, shown_lists
+from fuserank_export.training.cases.window import snapshot_before
 from support.habits import (
     COUNT,
     FROM,
@@ -32,7 +32,8 @@ from support.habits import (
 
 pytest.importorskip("torch")
 
-from fuserank_export.training.fitting.fit import FitSettings, fit, predicted
+from fuserank_export.training.fitting.fit import fit, predicted
+from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.fitting.train import train_ranker
 from fuserank_export.training.model.position import PositionBias
 
@@ -52,12 +53,12 @@ def showing(log, rows):
     """The log with impressions: user, item, time, query, position, session of each."""
     user, item, time, query, position, session = (np.asarray(column) for column in zip(*rows, strict=True))
     order = np.argsort(time, kind="stable")
-    told = Impressions(
+    impressions = Impressions(
         *(user[order].astype(np.int32), item[order].astype(np.int32), time[order].astype(np.int64)),
         *(query[order].astype(np.int32), position[order].astype(np.int32), session[order].astype(np.uint64)),
         QUERIES,
     )
-    return replace(log, impressions=told)
+    return replace(log, impressions=impressions)
 
 
 def acting(*events):
@@ -65,17 +66,17 @@ def acting(*events):
     return log_of({**columns, "query": np.full(len(events), -1)})
 
 
-def found(log, end=FROM + WINDOW):
+def list_tuples(log, end=FROM + WINDOW):
     return [
         (
-            each.user,
-            each.query,
-            each.moment,
-            each.shown.rows.tolist(),
-            each.shown.positions.tolist(),
-            sorted(each.taken),
+            shown_list.user,
+            shown_list.query,
+            shown_list.moment,
+            shown_list.shown.rows.tolist(),
+            shown_list.shown.positions.tolist(),
+            sorted(shown_list.taken),
         )
-        for each in shown_lists(log, FROM, end)
+        for shown_list in shown_lists(log, FROM, end)
     ]
 
 
@@ -88,7 +89,7 @@ def test_a_list_is_of_one_user_query_and_session_or_second():
             (2, 8, AT, -1, 1, 0), (2, 9, AT, -1, 2, 0), (2, 3, AT + 1, -1, 1, 0),  # seconds, without a session
         ],
     )  # fmt: skip
-    assert sorted(found(log)) == sorted(
+    assert sorted(list_tuples(log)) == sorted(
         [
             (0, "milk", AT, [4, 5], [1, 2], []), (0, "tea", AT, [6], [1], []), (1, "milk", AT, [6], [1], []),
             (0, "milk", AT, [6], [1], []), (2, "", AT, [8, 9], [1, 2], []), (2, "", AT + 1, [3], [1], []),
@@ -111,19 +112,21 @@ def test_a_list_is_of_one_user_query_and_session_or_second():
 )
 def test_an_answer_is_a_click_cart_or_purchase_of_that_item_by_that_user_in_time(user, item, event, after, taken):
     log = showing(acting((user, item, event, AT + after)), [(0, 4, AT, -1, 1, 0), (0, 5, AT, -1, 2, 0)])
-    assert found(log) == [(0, "", AT, [4, 5], [1, 2], taken)]
+    assert list_tuples(log) == [(0, "", AT, [4, 5], [1, 2], taken)]
 
 
 def test_a_list_that_could_still_be_answered_after_the_window_is_left_out():
     log = showing(acting((0, 1, VIEW, START)), [(0, 4, AT, -1, 1, 0)])
-    assert found(log, AT + ANSWER_SECONDS) == []
-    assert len(found(log, AT + ANSWER_SECONDS + 1)) == 1
+    assert list_tuples(log, AT + ANSWER_SECONDS) == []
+    assert len(list_tuples(log, AT + ANSWER_SECONDS + 1)) == 1
     assert shown_lists(log, AT + 1, FROM + WINDOW) == []
 
 
 def shown_cases(log, builder, start=FROM, count=500):
-    asks = list_asks(shown_lists(log, start, start + WINDOW), snapshot_before(log, start), start, count, 1)
-    return builder.build(asks, knowing(log)(start))
+    queries = impression_queries(
+        shown_lists(log, start, start + WINDOW), snapshot_before(log, start), start, count=count, seed=1
+    )
+    return builder.build(queries, knowing(log)(start))
 
 
 def random_lists(start, count, seed=0):
@@ -151,14 +154,14 @@ def test_a_case_holds_what_was_shown_and_labels_clicks_alone(builder):
     cases = shown_cases(showing(with_clicks(LOG, clicks), rows), builder)
     assert len(cases) == 64
     assert (cases.present.sum(1) == 6).all()
-    for case, lists in zip(range(64), np.array_split(np.arange(len(rows)), 64), strict=True):
-        place = {rows[i][1]: rows[i][4] for i in lists}
+    for case, impressions in zip(range(64), np.array_split(np.arange(len(rows)), 64), strict=True):
+        place = {rows[i][1]: rows[i][4] for i in impressions}
         had = {(user, item, time - 30) for user, item, _, time in clicks}
         for row, position, label in zip(
             *(cases.rows[case, :6], cases.positions[case, :6], cases.labels[case, :6, CLICK]), strict=True
         ):
             assert position == place[int(row)]
-            assert label == ((rows[lists[0]][0], int(row), rows[lists[0]][2]) in had)
+            assert label == ((rows[impressions[0]][0], int(row), rows[impressions[0]][2]) in had)
     assert np.isnan(cases.labels[..., [h for h in range(len(HEADS)) if h != CLICK]]).all()
     assert np.isnan(cases.labels[~cases.present]).all()
     assert (cases.positions[~cases.present] == 0).all()

@@ -13,8 +13,9 @@ from support.habits import COUNT, ITEMS, LOG, SHOP, case_builder, knowing
 
 pytest.importorskip("torch")
 
-from fuserank_export.training.cases.judged import check_both, judged_asks
-from fuserank_export.training.fitting.fit import FitSettings
+from fuserank_export.checks import check_both
+from fuserank_export.training.cases.judged import judged_queries
+from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.fitting.train import objective, train_ranker
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -35,27 +36,27 @@ def builder(tmp_path_factory):
 
 
 def texts(part):
-    return {each.text for each in part}
+    return {query.text for query in part}
 
 
 def test_a_ranker_without_a_tower_learns_from_all_but_the_held_out_queries():
-    asks = judged_asks(PARTS, tower=False)
-    assert texts_of(asks) == texts(PARTS.train) | texts(PARTS.validation)
-    assert {ask.kind for ask in asks} == {"query"}
-    assert all(ask.clicked is None and ask.purchased is None for ask in asks)
+    queries = judged_queries(PARTS, has_tower=False)
+    assert texts_of(queries) == texts(PARTS.train) | texts(PARTS.validation)
+    assert {query.kind for query in queries} == {"query"}
+    assert all(query.clicked is None and query.purchased is None for query in queries)
 
 
 def test_a_ranker_with_a_tower_learns_from_queries_that_the_tower_did_not():
-    assert texts_of(judged_asks(PARTS, tower=True)) == texts(PARTS.validation)
+    assert texts_of(judged_queries(PARTS, has_tower=True)) == texts(PARTS.validation)
 
 
-def texts_of(asks):
-    return {ask.query for ask in asks}
+def texts_of(queries):
+    return {query.query for query in queries}
 
 
 def test_without_a_log_the_ranker_learns_what_people_judged_and_beats_fusion_by_it(builder):
     nothing = Interactions.empty()
-    judged = judged_asks(PARTS, tower=False)
+    judged = judged_queries(PARTS, has_tower=False)
     settings = FitSettings(epochs=4, least_steps=25)
     _, report = train_ranker(nothing, SHOP, builder, knowing(nothing), judged=judged, settings=settings, seed=SEED)
     assert (report.source, report.judged_queries) == ("judgements", len(judged))
@@ -68,11 +69,11 @@ def test_without_a_log_the_ranker_learns_what_people_judged_and_beats_fusion_by_
 
 
 def test_beside_a_log_judged_queries_join_what_it_teaches(builder):
-    judged = judged_asks(PARTS, tower=True)
+    judged = judged_queries(PARTS, has_tower=True)
     settings = FitSettings(epochs=1)
     with_, without = (
-        train_ranker(LOG, SHOP, builder, knowing(LOG), judged=each, cases=20, settings=settings, seed=SEED)[1]
-        for each in (judged, [])
+        train_ranker(LOG, SHOP, builder, knowing(LOG), judged=queries, cases=20, settings=settings, seed=SEED)[1]
+        for queries in (judged, [])
     )
     assert with_.source == without.source == "log"
     assert (with_.judged_queries, without.judged_queries) == (len(judged), 0)

@@ -9,19 +9,22 @@ import pandas as pd
 import pytest
 
 from fuserank_ensemble.candidates.features import SIGNALS
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.sources import EVENTS, read_interactions
-from fuserank_export.training.cases.builder import window_asks
-from support.habits import COUNT, FROM, LOG, PURCHASE, RELEVANCE, SHOP, VIEW, WINDOW, case_builder, knowing
+from fuserank_export.training.cases.window import window_queries
+from support.habits import COUNT, FROM, LOG, PURCHASE, SHOP, SYNTHETIC, VIEW, WINDOW, case_builder, knowing
 
 pytest.importorskip("torch")
 
-from fuserank_export.training.fitting.fit import FitSettings, fit, learnable, predicted
+from fuserank_export.training.cases.labels import learnable
+from fuserank_export.training.fitting.fit import fit, predicted
+from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.fitting.train import train_ranker
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 QUICK = FitSettings(epochs=1)
-YEAR = 365 * 86_400
+YEAR = int(365 * SECONDS_PER_DAY)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +90,8 @@ def test_values_that_are_no_numbers_do_not_reach_training(tmp_path, builder):
 
 
 def test_features_that_are_the_same_everywhere_stay_silent(builder):
-    asks = window_asks(LOG, RELEVANCE, FROM, FROM + WINDOW, 40, seed=1)
-    cases = builder.build(asks, knowing(LOG)(FROM))
+    queries = window_queries(LOG, SYNTHETIC, FROM, FROM + WINDOW, count=40, seed=1)
+    cases = builder.build(queries, knowing(LOG)(FROM))
     constant = replace(cases, features=np.where(np.isnan(cases.features), np.nan, 1.5).astype(np.float32))
     ranker, _ = fit(constant, constant, builder.catalog.vectors, QUICK, 3, lambda epoch: None)
     active = dict(zip(SIGNALS, ranker.active[:, 0].tolist(), strict=True))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.training.cases.span import STRAY_GAP, LogSpan
 
 FIRST = 1_600_000_000
 REGULAR = FIRST + 3_600 * np.arange(3_000, dtype=np.int64)
 LAST = int(REGULAR[-1])
-YEAR = 365 * 86_400
+YEAR = int(365 * SECONDS_PER_DAY)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from support.planted_sequences import DIM, EVENTS, VECTORS, planted, share_right
 
 torch = pytest.importorskip("torch")
 
-from fuserank_export.training.fitting.fit import CaseDataset, FitSettings, fit, inputs, predicted, ranking_loss  # noqa: E402  they need torch
+from fuserank_export.training.fitting.dataset import CaseDataset, ranker_inputs  # noqa: E402  they need torch
+from fuserank_export.training.fitting.fit import fit, predicted, ranking_loss  # noqa: E402
+from fuserank_export.training.fitting.settings import FitSettings  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -53,10 +55,10 @@ def test_it_is_the_sequence_that_says_so(pattern):
     assert share_right(predicted(ranker, older, VECTORS), unseen) < 0.4
 
 
-def test_every_epoch_is_told_and_has_its_losses():
-    told = []
-    _, history = fitted(advanced=told.append)
-    assert told == [1, 2, 3]
+def test_every_epoch_is_reported_and_has_its_losses():
+    reported = []
+    _, history = fitted(advanced=reported.append)
+    assert reported == [1, 2, 3]
     assert [entry["epoch"] for entry in history if "eval_loss" in entry] == [1, 2, 3]
     assert [entry["epoch"] for entry in history if "loss" in entry] == [1, 2, 3]
     assert history[-1]["eval_loss"] < history[0]["loss"]
@@ -141,9 +143,9 @@ def test_an_interrupted_fit_goes_on_to_the_weights_of_an_uninterrupted_one(tmp_p
     with pytest.raises(StoppedError):
         fitted(settings, advanced=advanced)
     assert list(tmp_path.glob("*/checkpoint-*"))
-    told = []
-    resumed, history = fitted(settings, advanced=told.append)
-    assert told == list(range(stop, 5))
+    reported = []
+    resumed, history = fitted(settings, advanced=reported.append)
+    assert reported == list(range(stop, 5))
     whole, expected = fitted(replace(settings, checkpoints=None))
     assert_same(resumed, whole)
     assert [entry["eval_loss"] for entry in history if "eval_loss" in entry] == [
@@ -155,14 +157,14 @@ def test_an_interrupted_fit_goes_on_to_the_weights_of_an_uninterrupted_one(tmp_p
 def test_a_fit_does_not_go_on_from_the_checkpoints_of_another(tmp_path, other):
     settings = replace(SHORT, checkpoints=tmp_path)
     fitted(settings)
-    told = []
+    reported = []
     changed = {
         "cases": {"settings": settings, "learned": planted(160, 3)},
         "settings": {"settings": replace(settings, learning_rate=1e-3)},
         "seed": {"settings": settings, "seed": 6},
     }[other]
-    fitted(**changed, advanced=told.append)
-    assert told == [1, 2, 3]
+    fitted(**changed, advanced=reported.append)
+    assert reported == [1, 2, 3]
 
 
 def test_mixed_precision_learns_the_same_pattern():
@@ -232,8 +234,8 @@ def test_calibration_lowers_the_log_loss_on_held_out_cases_and_keeps_the_order(p
 
 def test_only_what_varies_in_training_has_a_say_and_only_for_heads_with_labels(pattern):
     active = pattern[0].active.numpy()
-    told = {signal for signal, row in zip(SIGNALS, active, strict=True) if row.any()}
-    assert told == {"popularity", "request", "sequence"}
+    reported = {signal for signal, row in zip(SIGNALS, active, strict=True) if row.any()}
+    assert reported == {"popularity", "request", "sequence"}
     assert (active[:, HEADS.index("relevance")] == 0).all()
 
 
@@ -260,7 +262,7 @@ def test_features_are_scaled_by_what_is_present_in_training_alone():
 def test_inputs_are_the_text_vectors_that_cases_name_and_zeros_where_they_name_none():
     cases = planted(6, 4)
     cases.texts[0, 5:], cases.events[1, 2:] = -1, -1
-    made = inputs(cases, VECTORS, np.asarray([1, 0]))
+    made = ranker_inputs(cases, VECTORS, np.asarray([1, 0]))
     assert made["vectors"].shape == (2, cases.texts.shape[1], DIM)
     assert made["events"].shape == (2, EVENTS, DIM)
     np.testing.assert_array_equal(made["vectors"][1, :5], VECTORS[cases.texts[0, :5]].astype(np.float32))

@@ -15,8 +15,10 @@ from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.sequence import MOMENT
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_export.sources.interactions import Interactions
-from fuserank_export.training.cases.builder import TrainingQuery
-from fuserank_export.training.fitting.fit import MIN_POSITIVES, FitSettings, predicted
+from fuserank_export.training.cases.labels import MIN_POSITIVES
+from fuserank_export.training.cases.training_query import TrainingQuery
+from fuserank_export.training.fitting.fit import predicted
+from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.fitting.train import objective, train_ranker
 from support.habits import (
     COUNT,
