@@ -57,7 +57,7 @@ bench-peers: $(PEERS)/tuning.json ## the stacks that `make bench` compares with:
 
 engines: build/demo-engines/manifest.json ## the demo's engines in every precision of a CPU, held to FP32's ranking
 
-gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; docs/gpu.md says what each step prints
+gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; docs/engines-and-gpu.md says what each step prints
 	@tools/gpu-check.sh $(BIN) $(BUNDLE) build
 
 test: $(READY) ## unit tests, functional tests against a real Triton, then the chart and what it would run

@@ -63,7 +63,7 @@ def test_every_declared_metric_is_scraped(scrape: set[str], metric: Any):
         RULES,
         CHART / "files" / "dashboard.json",
         CHART / "files" / "prometheus-adapter.yaml",
-        REPOSITORY / "docs" / "observability.md",
+        REPOSITORY / "docs" / "operations.md",
         REPOSITORY / "k8s" / "README.md",
     ],
     ids=lambda path: path.name,

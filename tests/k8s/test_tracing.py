@@ -81,7 +81,7 @@ def traced(
         with started(container, tiny_bundle, free_endpoints(), folder, extra=quick) as replica:
             caller = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
             with Client(replica.url, headers=caller) as client:
-                # Triton 2.51 misreads a caller's header now and then (see docs/observability.md).
+                # Triton 2.51 misreads a caller's header now and then (see docs/operations.md).
                 for _ in range(ATTEMPTS):
                     result = client.search(QUERY, USER, k=3)
                     spans = _spans_of(result.request_id, collected, graph)

@@ -26,7 +26,7 @@ _DTYPES = {
     "INT64": pb.TYPE_INT64,
     "FP32": pb.TYPE_FP32,
 }
-ENGINE_CACHE = "/var/cache/fuserank"  # of ONNX Runtime's TensorRT accelerator, see docs/gpu.md
+ENGINE_CACHE = "/var/cache/fuserank"  # of ONNX Runtime's TensorRT accelerator, see docs/engines-and-gpu.md
 
 
 class StageConfig:

@@ -25,7 +25,7 @@ from fuserank_ensemble.retrieval.channel import (
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 
-# Of the three that `implicit` offers for this, factors reached most on Complete Journey: see docs/design-notes.md.
+# Of the three that `implicit` offers for this, factors reached most on Complete Journey: docs/decisions/012.
 CONFIDENCE = 5.0  # Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, 2008 (alpha)
 REGULARIZATION = 0.1
 

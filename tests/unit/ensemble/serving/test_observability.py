@@ -25,7 +25,7 @@ from fuserank_ensemble.serving.observability.search import SearchMetrics, kind_o
 
 MANIFEST = {"id": "b-1", "created": "2026-01-02T00:00:00+00:00", "log_end": 1_700_000_000}
 NOTHING = np.zeros((0, len(FEATURES)), np.float32)
-DOCS = Path(__file__).parents[4] / "docs" / "observability.md"
+DOCS = Path(__file__).parents[4] / "docs" / "operations.md"
 
 
 class Scrape:
