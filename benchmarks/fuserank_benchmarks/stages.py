@@ -24,7 +24,7 @@ from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester
-from fuserank_export.encoder import OnnxEncoder
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 
 SEED = 7
 REQUESTS, BATCH = 480, 16

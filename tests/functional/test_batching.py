@@ -9,7 +9,10 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from fuserank import AsyncClient, Client, InvalidRequestError, Request
+from fuserank.aio import AsyncClient
+from fuserank.client import Client
+from fuserank.errors import InvalidRequestError
+from fuserank.types import Request
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.spec import Target
 from support.busy_machine import PATIENCE

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.server import Server
 from support.running import FUSERANK, assert_no_traceback, free_ports, url

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.serving.server import Server
 from support.busy_machine import PATIENCE, wait_until
 

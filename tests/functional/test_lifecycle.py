@@ -21,7 +21,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 import fuserank_ensemble.serving.server
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.bundle import MANIFEST, Bundle, BundleError
 from fuserank_ensemble.serving.server import Endpoints, Server, ServerError
 from fuserank_ensemble.spec import GraphSpec

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.graph.local import LocalGraph
 from support.small_shops import BRANDS, KINDS, Shop
 

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fuserank import AsyncClient, Client, InvalidRequestError, SearchResult
+from fuserank.aio import AsyncClient
+from fuserank.client import Client
+from fuserank.errors import InvalidRequestError
+from fuserank.types import SearchResult
 from fuserank_ensemble.serving.server import Server
 from support.running import assert_same_answer, url
 from support.small_shops import Shop

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.server import Server
 from support.running import REPOSITORY, url

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from fuserank import Client, SearchResult
+from fuserank.client import Client
+from fuserank.types import SearchResult
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.retrieval.channels.registry import CHANNELS
 from fuserank_ensemble.serving.models import served_models

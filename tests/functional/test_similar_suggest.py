@@ -14,7 +14,9 @@ import psutil
 import pytest
 import tritonclient.grpc as triton
 
-from fuserank import AsyncClient, Client, InvalidRequestError
+from fuserank.aio import AsyncClient
+from fuserank.client import Client
+from fuserank.errors import InvalidRequestError
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.stages import models

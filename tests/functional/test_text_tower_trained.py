@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.serving.server import Server

@@ -14,7 +14,7 @@ import pytest
 import tritonclient.grpc as grpc_client
 import yaml
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.serving.observability.drift import WINDOW
 from fuserank_ensemble.serving.observability.metrics import METRICS
 from support.busy_machine import wait_until

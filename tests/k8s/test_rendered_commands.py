@@ -13,7 +13,7 @@ import pytest
 import tritonclient.grpc as grpc_client
 from tritonclient.utils import InferenceServerException
 
-from fuserank import Client
+from fuserank.client import Client
 from support.busy_machine import PATIENCE, wait_until
 from support.callers import load
 from support.charts import RELEASE, merged, only, pod, triton, values_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank.connection import DEFAULT_RETRIES
 from support.balancer import Balancer, balancer
 from support.busy_machine import wait_until

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fuserank import Client, InvalidRequestError, SearchResult
+from fuserank.client import Client
+from fuserank.errors import InvalidRequestError
+from fuserank.types import SearchResult
 from support.charts import triton
 from support.collector import Collector, Span, collector
 from support.replica import Replica, free_endpoints, started

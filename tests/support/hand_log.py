@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from fuserank_ensemble.interactions.history import DAY
-from fuserank_export.sources.interactions import EVENTS, Interactions
+from fuserank_export.sources.columns.cells import EVENTS
+from fuserank_export.sources.interactions import Interactions
 
 CUT = 10.0 * DAY
 CATALOG = 5

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_export.sources.interactions import Interactions
-from fuserank_export.training.cases import Kind, snapshot_before
+from fuserank_export.training.cases.training_query import Kind
+from fuserank_export.training.cases.window import snapshot_before
 
 SEED = 13
 WINDOW_DAYS = 28

@@ -10,7 +10,8 @@ from fuserank_ensemble.candidates.retriever import Candidates, Retriever, reques
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
 from fuserank_evaluation.progress import ProgressCallback, ignore_progress
-from fuserank_export.training.cases import CaseBuilder, TrainingQuery
+from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.cases.training_query import TrainingQuery
 
 LIST_DEPTH = 200  # items of a ranked list
 TEXT_CHANNELS = ("lexical", "dense")
@@ -62,7 +63,7 @@ class CandidateFinder:
         return [candidates.rows for candidates in self.find(cases).candidates]
 
     def _retrieve(self, cases: RankingCases) -> CaseCandidates:
-        channel_queries = self._builder.questions(training_queries(cases))
+        channel_queries = self._builder.channel_queries(training_queries(cases))
         found = CaseCandidates([], [])
         for start in range(0, len(channel_queries), _BATCH):
             batch = channel_queries[start : start + _BATCH]

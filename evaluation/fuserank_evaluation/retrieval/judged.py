@@ -16,7 +16,7 @@ from fuserank_evaluation.datasets.judged import JudgedShop
 from fuserank_evaluation.metrics.measures import measure_judged
 from fuserank_evaluation.progress import ProgressCallback, ignore_progress
 from fuserank_evaluation.retrieval.candidates import LIST_DEPTH, TEXT_CHANNELS
-from fuserank_export.tuning import tune_weights
+from fuserank_export.learning.fusion import tune_weights
 
 TUNED_QUERIES = 1_000
 MEASURES = {"ndcg_at_10": nDCG @ 10, "recall_at_100": R @ 100}
@@ -40,7 +40,7 @@ def evaluate_films(
         "query",
         encoder.spec.channel_weights["query"],
         lambda ranked: measure_lists(tuned_shop, ranked)["ndcg_at_10"],
-        SEED,
+        seed=SEED,
         advanced=lambda trial, total: on_progress("films: tuning fusion", trial, total),
     )
     held_out_shop = JudgedShop(films.catalog, films.ids, held_out)

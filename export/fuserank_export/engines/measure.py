@@ -32,7 +32,7 @@ from fuserank_export.engines.parity.gate import (
 from fuserank_export.engines.parity.layers import disagreements, told
 from fuserank_export.engines.parity.reference import ReferenceSession
 from fuserank_export.engines.parity.requests import RealRequest, texts
-from fuserank_export.warmup import bucket_feed
+from fuserank_export.repository.warmup import bucket_feed
 
 COMPARED = 24  # batches of real inputs that tensors are compared on
 ROUNDED = 96  # requests that are ranked where half precision is rounded on a CPU, which takes its time

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fuserank_export.sources import cells
-from fuserank_export.sources.columns import NO_TIME, ColumnParser, ObjectArray
+from fuserank_export.sources.columns import cells
+from fuserank_export.sources.columns.parser import NO_TIME, ColumnParser, ObjectArray
+from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, InputError, RowReport, closest
-from fuserank_export.sources.rows import CHUNK_ROWS, read_rows
 
 REQUIRED = ("item_id", "title")
 TEXT_COLUMNS = ("title", "description", "category", "brand", "image_url")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fuserank_export.sources.codes import Blocks, Codes
+from fuserank_export.sources.columns.codes import Blocks, Codes
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fuserank_export.sources import cells
-from fuserank_export.sources.cells import EVENTS, IMPRESSION
-from fuserank_export.sources.codes import Blocks, Codes
-from fuserank_export.sources.columns import ColumnParser
+from fuserank_export.sources.columns import cells
+from fuserank_export.sources.columns.cells import EVENTS, IMPRESSION
+from fuserank_export.sources.columns.codes import Blocks, Codes
+from fuserank_export.sources.columns.parser import ColumnParser
+from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
 from fuserank_export.sources.impressions import Impressions, ShownRows
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
-from fuserank_export.sources.rows import CHUNK_ROWS, read_rows
 
 REQUIRED = ("user_id", "item_id", "event", "timestamp")
 PLACES = ("store", "region")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuserank_export.sources.cells import CellError, text
+from fuserank_export.sources.columns.cells import CellError, text
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, MAX_EXAMPLES, InputError, RowReport, closest
 
 _GRADE = re.compile(r"[+-]?\d{1,9}", re.ASCII)

@@ -112,7 +112,7 @@ def train_encoder(
         evaluator=RankingEvaluator(data.validation, data.texts, scorer),
     )
     known = fit(trainer, settings, advanced)
-    learned = min((known["steps"] - known["resumed_from"]) * settings.batch_size, (settings.epochs or 1) * len(rows))
+    learned = min((known["steps"] - known["resumed_from"]) * settings.batch_size, settings.least_epochs * len(rows))
     report = TextTrainingReport(
         **known,
         pairs=learned,

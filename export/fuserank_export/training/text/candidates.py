@@ -25,12 +25,15 @@ from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.encoder import OnnxEncoder, export_onnx, load_encoder
-from fuserank_export.index import Indexed, index_catalog
+from fuserank_export.checks import check_both
+from fuserank_export.encoder.load import load_encoder
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.encoder.onnx_export import export_onnx
+from fuserank_export.index.catalog import Indexed, index_catalog
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
-from fuserank_export.sources.rows import file_format
-from fuserank_export.training.judged import check_both, read_labelled
+from fuserank_export.sources.formats.rows import file_format
+from fuserank_export.training.cases.judged import read_labelled
 from fuserank_export.training.text.pairs import (
     LEAST,
     Labelled,

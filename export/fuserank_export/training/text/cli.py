@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from fuserank_ensemble.catalog.text import TemplateError
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.errors import exit_on_error
 from fuserank_export.progress import Progress
-from fuserank_export.sources.cells import CellError, epoch_seconds
+from fuserank_export.sources.columns.cells import CellError, epoch_seconds
 from fuserank_export.sources.report import InputError
 
 if TYPE_CHECKING:
@@ -146,11 +145,10 @@ def _run(
     settings: dict[str, Any],
     before: str | None,
 ) -> None:
-    """Reads, trains, and says what came of it; mistakes end in one clear line."""
-    try:
+    """Reads, trains, and prints what came of it; mistakes end in one clear line."""
+    with exit_on_error():
         # torch and transformers take seconds to import: --help and mistakes are answered without them.
         end = _moment(before)
-        from fuserank_export.encoder import EncoderError  # noqa: PLC0415
         from fuserank_export.training.text.candidates import Inputs, text_data  # noqa: PLC0415
         from fuserank_export.training.text.fitting import Fit, check_place, quieten  # noqa: PLC0415
         from fuserank_export.training.text.report import CURVE  # noqa: PLC0415
@@ -160,15 +158,9 @@ def _run(
         console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
         fit, files, progress = Fit(**settings), Inputs(**inputs, end=end), Progress(console)
         check_place(fit)
-        try:
-            data = text_data(files, fit.encoder, fit.checkpoints, fit.seed, progress)
-        except EncoderError as error:
-            raise InputError(str(error)) from None
+        data = text_data(files, fit.encoder, fit.checkpoints, fit.seed, progress)
         with progress.steps() as advanced:
             report = train(fit, data, lambda done, total: advanced("training", done, total))
-    except (InputError, TemplateError) as error:
-        Console(stderr=True).print(f"error: {error}", style="bold red", markup=False, highlight=False)
-        sys.exit(2)
     ndcg = ", ".join(f"{name} {value:.4f}" for name, value in report.ndcg_at_10.items())
     console.print(
         f"{fit.out}: {report.pairs:,} pairs in {report.seconds:,.0f} s ({report.pairs_per_second:,.0f}/s, "

@@ -123,7 +123,7 @@ def train_text_tower(
     known = fit(trainer, settings, advanced, least_steps=LEAST_STEPS // 2)
     held_out = RankingEvaluator(data.held_out, data.texts, logits)
     pairs = sum(map(len, rows["labels"])) if teacher is None else len(rows)
-    seen = min((known["steps"] - known["resumed_from"]) * per_step / len(rows), settings.epochs or 1)  # of this run
+    seen = min((known["steps"] - known["resumed_from"]) * per_step / len(rows), settings.least_epochs)  # of this run
     learned = round(seen * pairs)
     report = TextTrainingReport(
         **known,

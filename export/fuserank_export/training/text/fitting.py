@@ -68,6 +68,11 @@ class Fit:
         """Where checkpoints lie while training."""
         return self.out.with_name(f"{self.out.name}.checkpoints")
 
+    @property
+    def least_epochs(self) -> int:
+        """Passes over the training rows: those that are asked for, else one, whatever the number of steps takes."""
+        return self.epochs or 1
+
 
 def precision() -> Precision:
     """The fastest that this machine multiplies in natively; weights and optimiser stay in FP32."""
@@ -181,7 +186,7 @@ def arguments(settings: Fit, rows: int, rows_per_step: int, kind: type[Any], **m
         more: What one model alone needs.
     """
     in_process = _in_process(rows, rows_per_step)
-    epochs = settings.epochs or 1
+    epochs = settings.least_epochs
     steps = epochs * _steps(rows, in_process)
     often = max(1, steps // EVALUATIONS)
     cuda, number = torch.cuda.is_available(), precision()

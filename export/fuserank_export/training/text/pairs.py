@@ -20,9 +20,10 @@ from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_export.sources import InputError, Interactions
-from fuserank_export.sources.interactions import EVENTS
+from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.judgements import Judgements
-from fuserank_export.training.cases import Embed, Relevance
+from fuserank_export.training.cases.builder import Embed
+from fuserank_export.training.cases.synthetic import SyntheticQueries
 
 Source = Literal["judgements", "log", "catalog"]
 Rows = NDArray[np.int32]
@@ -119,12 +120,12 @@ def of_log(log: Interactions, count: int, seed: int, end: float = np.inf) -> Lab
 
 
 def of_catalog(items: Items, titles: Sequence[str], count: int, seed: int) -> Labelled:
-    """Queries made from categories and titles, for shops whose log has none; see `Relevance`."""
-    relevance, draw = Relevance(items, titles, seed), np.random.default_rng(seed)
+    """Queries made from categories and titles, for shops whose log has none; see `SyntheticQueries`."""
+    synthetic, draw = SyntheticQueries(items, titles, seed), np.random.default_rng(seed)
     rows = draw.permutation(len(items)).astype(np.int32)
-    made = dict.fromkeys(str(query) for query in relevance.queries(rows, draw) if query)
+    made = dict.fromkeys(str(query) for query in synthetic.draw(rows, draw) if query)
     nothing = np.empty(0, np.int32)
-    found = tuple(LabelledQuery(query, np.sort(relevance.of(query)), nothing) for query in list(made)[:count])
+    found = tuple(LabelledQuery(query, np.sort(synthetic.relevant(query)), nothing) for query in list(made)[:count])
     return Labelled(
         "catalog", found, {"queries": len(found), "relevant": int(sum(len(query.relevant) for query in found))}
     )

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from fuserank_ensemble.bundle import PAIRS, Bundle
 from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.first_token import read_first_token
+from fuserank_export.encoder.first_token import replace_last_layer
 from fuserank_export.sources.report import InputError
 from fuserank_export.training.text.engine import TextTower
 
@@ -80,7 +80,7 @@ def open_text_tower(source: str) -> OpenedTower:
     if any(not torch.isfinite(weight).all() for weight in model.parameters()):
         raise InputError(f"--text-tower {source!r}: its weights hold NaN or infinity; restore the weight file")
     pad = int(tokenizer.pad_token_id)
-    read_first_token(model.base_model)  # as every head does of the models that it knows
+    replace_last_layer(model.base_model)  # as every head does of the models that it knows
     return OpenedTower(source, TextTower(model.eval(), pad).eval(), Tokenizer.from_str(backend.to_str()))
 
 
@@ -124,7 +124,7 @@ class PairReader:
         return cls(opened.tower, PairTokens.open(folder, spec.pair_buckets, spec.pair_pad_token_id))
 
     def __call__(self, queries: Sequence[str], texts: Sequence[NDArray[np.int32]]) -> list[NDArray[np.float32]]:
-        """The tower's logits of each query with each of its texts; see `fuserank_export.training.cases.Read`."""
+        """The tower's logits of each query with each of its texts; see `training.cases.builder.Read`."""
         joined = [self.pairs.join(query, mine) for query, mine in zip(queries, texts, strict=True)]
         flat = [pair for mine in joined for pair in mine]
         logits = np.empty(len(flat), np.float32)

@@ -22,8 +22,8 @@ from fuserank_evaluation.metrics.measures import measure_all
 from fuserank_evaluation.ranking.ranker import Ranker
 from fuserank_evaluation.ranking.training import train_methods
 from fuserank_evaluation.retrieval.candidates import CandidateFinder, training_queries
-from fuserank_export.training.cases import Cases
-from fuserank_export.training.fit import FitSettings
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.fitting.settings import FitSettings
 from support import habits, hand_log
 from support.hand_log import CUT, TYPES
 

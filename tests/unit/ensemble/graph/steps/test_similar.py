@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.request import decode_requests
@@ -22,8 +20,7 @@ from fuserank_ensemble.graph.step import UnavailableError
 from fuserank_ensemble.graph.steps.similar import Similar
 from fuserank_ensemble.graph.tensors import pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.serving.triton import TritonHost, execute_isolated
-from fuserank_export.bundle import BundleSettings, write_bundle
-from fuserank_export.progress import Progress
+from support.exporting import export_quickly
 from support.tiny_shop import write_csv
 
 
@@ -167,8 +164,7 @@ def lonely(tiny_encoder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lonely")
     catalog = write_csv(folder / "items.csv", [{"item_id": "only", "title": "whole milk 🥛"}])
     out = folder / "bundle"
-    write_bundle(BundleSettings(catalog, None, str(tiny_encoder), out), Progress(Console(file=io.StringIO())))
-    return LocalGraph(Bundle.open(out))
+    return LocalGraph(Bundle.open(export_quickly(catalog, tiny_encoder, out)))
 
 
 def test_a_shop_of_one_item_on_its_first_day_answers(lonely):

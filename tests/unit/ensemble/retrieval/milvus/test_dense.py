@@ -55,7 +55,7 @@ def asked(allowed=None, condition=None, text=0, query="milk"):
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory):
-    from fuserank_export.milvus import fill_collection
+    from fuserank_export.milvus.collection import fill_collection
 
     path = str(tmp_path_factory.mktemp("milvus") / "shop.db")
     assert fill_collection(path, "", "shop", CATALOGUE, VECTORS, batch=30)["entities"] == ITEMS

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: E402
 
 from fuserank_ensemble.graph.engine import OnnxEngine, open_session  # noqa: E402
-from fuserank_export.encoder import write_fp16  # noqa: E402  they need torch
+from fuserank_export.engines.precision import write_fp16  # noqa: E402  they need torch
 from fuserank_export.training.text.engine import export_text_tower, random_pairs  # noqa: E402
 from fuserank_export.training.text.tower import PairReader, open_text_tower  # noqa: E402
 

@@ -167,7 +167,7 @@ def test_an_encoder_learns_to_put_the_planted_right_text_nearest(planted_pairs, 
 
 
 def test_a_trained_encoder_is_one_that_a_bundle_can_be_made_with(planted, settings):
-    from fuserank_export.encoder import load_encoder
+    from fuserank_export.encoder.load import load_encoder
 
     train_encoder(replace(settings, epochs=1), planted, "query: {query}")
     loaded = load_encoder(str(settings.out))

@@ -1,0 +1,150 @@
+"""Opens an input file of any supported format and streams its rows, each with its line number."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pandas as pd
+
+from fuserank_export.sources.formats.delimited import read_delimited
+from fuserank_export.sources.formats.jsonlines import read_jsonlines
+from fuserank_export.sources.formats.parquet import read_parquet
+from fuserank_export.sources.report import InputError, RowReport, closest
+
+Select = Callable[[list[str]], list[str]]
+
+CHUNK_ROWS = 100_000
+FORMATS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+
+
+def read_rows(
+    path: str | Path,
+    report: RowReport,
+    *,
+    required: Collection[str],
+    columns: Collection[str] | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Iterator[pd.DataFrame]:
+    """Streams the rows of a file in chunks of bounded size.
+
+    Args:
+        path: Parquet (.parquet, .pq), CSV (.csv), TSV (.tsv) or JSONL (.jsonl, .ndjson), each also with .gz.
+        report: Its `read` is counted here, and rows that cannot be read at all are reported to it.
+        required: Columns that the file must have.
+        columns: The columns to read; None reads all.
+        chunk_rows: The most rows in a chunk.
+
+    Yields:
+        Chunks of which the index is the 1-based line (CSV: where the row begins; Parquet: the row number).
+        Cells are text (CSV), JSON values (JSONL), or of the file's own types (Parquet).
+
+    Raises:
+        InputError: The file is missing, empty, of an unknown kind, broken, or lacks a required column.
+    """
+    path = Path(path)
+    kind, zipped = file_format(path)
+    select = _selection(path, required, columns)
+    try:
+        with _opened(path, kind, zipped) as stream:
+            yield from _chunks(kind, stream, report, select, chunk_rows)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: found a broken gzip file ({error}); write or copy it anew") from None
+
+
+def file_format(path: Path) -> tuple[str, bool]:
+    """The kind of a file by its extension, and whether it is gzipped.
+
+    Raises:
+        InputError: The extension is unknown or the file is not there.
+    """
+    name = path.name.lower()
+    zipped = name.endswith(".gz")
+    suffix = Path(name.removesuffix(".gz")).suffix
+    known = ", ".join(FORMATS)
+    if suffix not in FORMATS:
+        near = closest(suffix, FORMATS) if suffix else None
+        hint = f" Did you mean {near}?" if near else ""
+        raise InputError(
+            f"{path}: found the extension {suffix or 'none'!r}; allowed: {known}, each also with .gz.{hint}"
+        )
+    if path.is_dir():
+        raise InputError(f"{path}: found a folder; allowed: one file ({known})")
+    if not path.is_file():
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = closest(path.name, beside)
+        hint = f" Did you mean {path.parent / near}?" if near else " Check the path."
+        raise InputError(f"{path}: found no such file; allowed: an existing file ({known}).{hint}")
+    return FORMATS[suffix], zipped
+
+
+@contextmanager
+def _opened(path: Path, kind: str, zipped: bool) -> Iterator[BinaryIO]:
+    with path.open("rb") as plain:
+        head = plain.read(4)
+        plain.seek(0)
+        if not head:
+            raise InputError(f"{path}: found an empty file; allowed: a file with columns and rows")
+        if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise InputError(f"{path}: found UTF-16 text; allowed: UTF-8. Save the file as UTF-8.")
+        if not zipped:
+            yield plain
+            return
+        with gzip.open(plain) as unzipped:
+            if kind != "parquet":
+                yield cast(BinaryIO, unzipped)
+                return
+            # Parquet is read from its end, which a gzip stream cannot offer.
+            with tempfile.TemporaryFile() as copy:
+                shutil.copyfileobj(unzipped, copy)
+                copy.seek(0)
+                yield cast(BinaryIO, copy)
+
+
+def _chunks(kind: str, stream: BinaryIO, report: RowReport, select: Select, chunk_rows: int) -> Iterator[pd.DataFrame]:
+    if kind == "parquet":
+        return read_parquet(stream, report, select, chunk_rows)
+    if kind == "jsonl":
+        return read_jsonlines(stream, report, select, chunk_rows)
+    return read_delimited(stream, report, select, chunk_rows, delimiter="\t" if kind == "tsv" else None)
+
+
+def _selection(path: Path, required: Collection[str], columns: Collection[str] | None) -> Select:
+    """Makes the function that every format asks, with all names it found, for the names to read."""
+    checked = False
+
+    def select(found: list[str]) -> list[str]:
+        nonlocal checked
+        if not checked:
+            # Only once: in JSONL a later chunk may well lack a key, which then is a matter of its rows.
+            _check_columns(path, found, required)
+            checked = True
+        return found if columns is None else [name for name in found if name in columns]
+
+    return select
+
+
+def _check_columns(path: Path, found: list[str], required: Collection[str]) -> None:
+    missing = [name for name in required if name not in found]
+    if not missing:
+        return
+    spare = [name for name in found if name not in required]
+    hints = [f" Did you mean {near!r}? Rename it to {name!r}." for name in missing if (near := closest(name, spare))]
+    listed = ", ".join(found[:30]) + (", …" if len(found) > 30 else "")
+    raise InputError(
+        f"{path}: the required column {', '.join(map(repr, missing))} is missing; "
+        f"found: {listed or 'none'}; required: {', '.join(required)}.{''.join(hints)}"
+    )
