@@ -217,5 +217,5 @@ def test_odd_but_legal_requests_are_answered(client: Client):
     assert len(client.search("milk", filter={})) == 10
     assert len(client.search("milk", "u01\0")) == 10
     assert len(client.search("milk", fields=["size", "size"])) == 10
-    assert len(client.search("milk", context={"region": "north", "store": "7", "device": "phone"})) == 10
+    assert len(client.search("milk", context={"region": "north", "store": "7"})) == 10
     assert json.dumps([item.fields for item in client.search("milk", fields=["tags"])])

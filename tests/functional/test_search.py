@@ -121,7 +121,7 @@ def test_exclude_seen_leaves_out_the_history(client: Client, shop: Shop):
 def test_explained_contributions_add_up_to_the_score(client: Client):
     for query, user in (("chocolate", ""), ("", USER), ("chocolate", USER)):
         for item in client.search(query, user, explain=True):
-            assert {signal.name for signal in item.signals} >= {"text", "popularity", "personal", "price", "base"}
+            assert {signal.name for signal in item.signals} >= {"text", "popularity", "history", "price", "base"}
             assert sum(signal.contribution for signal in item.signals) == pytest.approx(item.score, abs=1e-3)
             assert sum(signal.share for signal in item.signals) == pytest.approx(1, abs=1e-3)
             assert all(signal.reason for signal in item.signals)
@@ -188,8 +188,7 @@ def test_the_time_of_the_request_counts(client: Client):
     now = client.recommend(USER, explain=True, k=5)
     later = client.recommend(USER, explain=True, k=5, context={"timestamp": "2025-05-01T00:00:00Z"})
     reasons = [
-        {signal.reason for item in each for signal in item.signals if signal.name == "personal"}
-        for each in (now, later)
+        {signal.reason for item in each for signal in item.signals if signal.name == "history"} for each in (now, later)
     ]
     assert any("days ago" in reason for reason in reasons[1])
     assert reasons[0] != reasons[1]

@@ -19,7 +19,7 @@ from support.hand_shop import ITEMS, NAN, NOW, POPULARITY, SEEN, features, histo
 
 LOG2 = math.log(2)
 HALVED = 2 * 2 ** (-10 / 56)  # the recent events with item a, ten days on
-OF_A_USER = [feature.name for feature in FEATURES if feature.signal in ("personal", "taste")]
+OF_A_USER = [feature.name for feature in FEATURES if feature.signal in ("history", "taste")]
 
 
 def share(part):
@@ -90,12 +90,12 @@ def test_signals_are_those_of_the_features_and_the_two_that_have_none():
 
 
 def test_only_what_was_had_last_in_its_category_is_the_latest_there():
-    both = features(said=Evidence(np.asarray([0, 1], np.int32), {}, {}))
+    both = features(other=Evidence(np.asarray([0, 1], np.int32), {}, {}))
     assert both[:, POSITION["latest_in_category"]].tolist() == [1.0, 0.0]
     assert both[1, POSITION["share_in_category"]] == 0.25
 
 
-def test_what_is_not_known_of_a_newcomer_is_missing_and_not_zero():
+def test_unknown_features_of_a_newcomer_are_missing_and_not_zero():
     found = features(History.empty(), has_query=False)
     # The channel of the user's own items found something here, which a newcomer's would not.
     for name in {*OF_A_USER, "price_gap", "price_gap_in_category"} - {"history_rank"}:
@@ -112,7 +112,7 @@ def test_an_event_after_now_counts_as_today_and_not_as_a_negative_age():
 
 def test_a_catalogue_without_category_brand_and_price_has_features_all_the_same():
     bare = Items(ITEMS.ids, ITEMS.text, Columns(5, {}))
-    found = features(items=bare, has_query=False, said=Evidence(np.asarray([1, 0], np.int32), {}, {}))
+    found = features(items=bare, has_query=False, other=Evidence(np.asarray([1, 0], np.int32), {}, {}))
     of_categories = [name for name in POSITION if "category" in name or name.endswith("_share")]
     for name in {*of_categories, "brand_share", "price", "price_gap"} - {"history_share"}:
         assert np.isnan(found[:, POSITION[name]]).all(), name
@@ -125,30 +125,30 @@ def test_a_catalogue_without_category_brand_and_price_has_features_all_the_same(
 def test_a_category_that_nobody_had_anything_of_has_no_shares_and_no_warning():
     with np.errstate(all="raise"):
         found = Featuriser(ITEMS, Popularity.empty(5))(
-            Evidence(np.asarray([0, 3], np.int32), {}, {}), UserProfile.from_history(SEEN, ITEMS, NOW), NOW, False
+            Evidence(np.asarray([0, 3], np.int32), {}, {}), UserProfile.from_history(SEEN, ITEMS, NOW), NOW, None
         )
     for name in ("trend_share", "lately_share", "reach_share", "idle", "due", "age"):
         assert np.isnan(found[:, POSITION[name]]).all(), name
     assert (found[:, POSITION["repeats"]] == 0).all()
 
 
-def test_a_score_below_zero_stays_below_zero_where_it_is_not_damped_and_is_never_the_log_of_nothing():
+def test_a_negative_score_is_kept_as_it_is_and_as_zero_where_its_log_is_taken():
     column = {"lexical": "lexical_score", "trending": "trending_score", "graph": "graph_score"}
-    said = Evidence(np.asarray([0], np.int32), {channel: np.asarray([-5], np.float32) for channel in column}, {})
-    assert [features(said=said)[0, POSITION[name]] for name in column.values()] == [0.0, 0.0, -5.0]
+    evidence = Evidence(np.asarray([0], np.int32), {channel: np.asarray([-5], np.float32) for channel in column}, {})
+    assert [features(other=evidence)[0, POSITION[name]] for name in column.values()] == [0.0, 0.0, -5.0]
 
 
 @pytest.mark.parametrize("seen", [SEEN, History.empty()], ids=["history", "newcomer"])
 def test_no_candidates_have_no_features(seen):
     empty = np.empty(0, np.float32)
     nothing = Evidence(np.empty(0, np.int32), {"dense": empty}, {"dense": empty})
-    assert features(seen, said=nothing).shape == (0, len(FEATURES))
+    assert features(seen, other=nothing).shape == (0, len(FEATURES))
 
 
 def test_the_order_of_candidates_changes_no_candidates_features():
     rows = np.arange(5, dtype=np.int32)
-    there = features(said=Evidence(rows, {}, {}))
-    back = features(said=Evidence(rows[::-1].copy(), {}, {}))
+    there = features(other=Evidence(rows, {}, {}))
+    back = features(other=Evidence(rows[::-1].copy(), {}, {}))
     np.testing.assert_array_equal(there, back[::-1])
 
 
@@ -158,7 +158,7 @@ def test_a_day_later_only_what_has_an_age_has_changed():
     )
     at = [
         Featuriser(ITEMS, popularity)(
-            Evidence(np.asarray([0, 1, 2], np.int32), {}, {}), UserProfile.from_history(SEEN, ITEMS, now), now, False
+            Evidence(np.asarray([0, 1, 2], np.int32), {}, {}), UserProfile.from_history(SEEN, ITEMS, now), now, None
         )
         for now in (NOW, NOW + SECONDS_PER_DAY)
     ]

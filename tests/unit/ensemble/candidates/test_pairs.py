@@ -54,7 +54,7 @@ def test_the_layout_is_read_off_the_tokenizer():
     assert PairLayout.from_tokenizer(roberta()[0]).specials == 4  # <s> query </s></s> item </s>
 
 
-def test_every_pair_has_the_tokenizers_own_ids_and_types_however_long_or_empty_a_side_is(made):
+def test_every_pair_has_the_tokenizers_own_ids_and_types_at_any_length(made):
     tokenizer, pairs, _ = made
     tokenizer.enable_truncation(BUCKETS[-1], strategy="longest_first")
     rows = np.arange(len(TEXTS), dtype=np.int32)

@@ -188,7 +188,7 @@ def test_every_option_arrives_as_sent():
         "k": 200,
         "history": ["a", "茶"],
         "filter": {"brand": "Acme"},
-        "context": {"timestamp": "2024-02-29T12:00:00+02:00", "region": "north", "store": "7", "device": "phone"},
+        "context": {"timestamp": "2024-02-29T12:00:00+02:00", "region": "north", "store": "7"},
         "objective": {"relevance": 0.5, "purchase": 1000},
         "diversity": 1,
         "exclude_seen": True,

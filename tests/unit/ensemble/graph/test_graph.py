@@ -115,7 +115,7 @@ def test_a_history_in_the_request_replaces_the_stored_one_and_counts_what_it_doe
     assert with_user.ids == without.ids
     assert with_user.scores == without.scores
     assert "i07" in without.ids
-    assert without.signals("i07")["personal"]["reason"] == "you had it 2 times, last today"
+    assert without.signals("i07")["history"]["reason"] == "you had it 2 times, last today"
     assert without.status["history_unknown"] == 1
     assert with_user.status["user_known"]
     assert ask(user="u00", history=[]).ids == ask(user="nobody").ids
@@ -123,7 +123,7 @@ def test_a_history_in_the_request_replaces_the_stored_one_and_counts_what_it_doe
 
 def test_seen_items_can_be_left_out(ask):
     all_of_them = ask(user="u02", k=60, explain=True)
-    seen = {item for item in all_of_them.ids if all_of_them.signals(item)["personal"]["value"] is not None}
+    seen = {item for item in all_of_them.ids if all_of_them.signals(item)["history"]["value"] is not None}
     assert 0 < len(seen) < 60
     unseen = ask(user="u02", k=60, exclude_seen=True)
     assert set(unseen.ids) == set(all_of_them.ids) - seen
@@ -219,7 +219,7 @@ def test_time_is_the_end_of_an_old_log_unless_the_request_names_another(ask, tin
     favourite = tiny_shop.favourites["u00"][0]
     later = (LOG_END + timedelta(days=300)).isoformat()
     values = [
-        ask(user="u00", k=60, explain=True, **more).signals(favourite)["personal"]["reason"]
+        ask(user="u00", k=60, explain=True, **more).signals(favourite)["history"]["reason"]
         for more in ({}, {"context": {"timestamp": later}})
     ]
     assert values[0] != values[1]

@@ -53,11 +53,11 @@ def test_the_snapshot_counts_every_event_once_and_keeps_the_newest_time(events):
 
 def test_users_are_found_by_their_whole_id_and_others_are_unknown():
     found = snapshot([(1, 3, 10), (2, 4, 11), (4, 5, 12)])
-    assert as_dict(found.of("a")) == {3: (1.0, 10)}
-    assert as_dict(found.of("北")) == {5: (1.0, 12)}
-    assert as_dict(found.of("z")) == {}
+    assert as_dict(found.get("a")) == {3: (1.0, 10)}
+    assert as_dict(found.get("北")) == {5: (1.0, 12)}
+    assert as_dict(found.get("z")) == {}
     for stranger in ("b", "abc", "A", "北北", "x" * 300):
-        assert found.of(stranger) is None
+        assert found.get(stranger) is None
 
 
 def test_a_shop_on_its_first_day_has_histories_that_know_nobody(tmp_path):
@@ -65,8 +65,8 @@ def test_a_shop_on_its_first_day_has_histories_that_know_nobody(tmp_path):
     empty.save(tmp_path / "history")
     for each in (empty, HistorySnapshot.open(tmp_path / "history")):
         assert len(each) == 0
-        assert each.of("a") is None
-        assert each.of("") is None
+        assert each.get("a") is None
+        assert each.get("") is None
 
 
 @given(EVENTS)

@@ -37,11 +37,11 @@ def context(popularity, name):
     return None if found is None else dict(zip(found[0].tolist(), found[1].tolist(), strict=True))
 
 
-def asked(seen=None, allowed=None, near=None, now=NOW, context=None):
-    rows = None if near is None else np.asarray(near, np.int32)
-    query = "" if near is None else "q"
+def asked(seen=None, allowed=None, pool=None, now=NOW, context=None):
+    rows = None if pool is None else np.asarray(pool, np.int32)
+    query = "" if pool is None else "q"
     return ChannelQuery(
-        query, np.zeros(2, np.float32), seen or History.empty(), float(now), allowed, context=context, near=rows
+        query, np.zeros(2, np.float32), seen or History.empty(), float(now), allowed, context=context, pool=rows
     )
 
 
@@ -124,9 +124,9 @@ def test_what_was_counted_is_saved_and_opened_as_it_was(popularity, tmp_path):
     assert opened.contexts.position == dict(popularity.contexts.position)
     for name in popularity.contexts.position:
         assert context(opened, name) == context(popularity, name)
-    questions = [asked(context={"store": "绿=茶\n"}), asked(near=[2, 3])]
+    queries = [asked(context={"store": "绿=茶\n"}), asked(pool=[2, 3])]
     for before, after in zip(
-        TrendingChannel(popularity).search(questions, 9), TrendingChannel(opened).search(questions, 9), strict=True
+        TrendingChannel(popularity).search(queries, 9), TrendingChannel(opened).search(queries, 9), strict=True
     ):
         assert before.rows.tolist() == after.rows.tolist()
 
@@ -170,7 +170,7 @@ def test_a_context_says_little_of_an_item_that_it_has_seldom_seen():
     assert trending.search([asked(context={"store": "corner"})], 2)[0].rows.tolist() == [0, 1]
 
 
-def test_an_item_that_is_popular_in_one_place_alone_is_offered_there_though_it_is_beyond_the_depth_everywhere():
+def test_an_item_popular_in_one_place_alone_is_offered_there_beyond_the_depth():
     events = [(row, 0) for row in range(40) for _ in range(4)] + [(45, 0)] * 3
     stores = np.asarray([0] * 160 + [1] * 3, np.int32)
     trending = TrendingChannel(counted(events, {"store": (stores, ["big", "corner"])}, items=50))
@@ -182,9 +182,9 @@ def test_an_item_that_is_popular_in_one_place_alone_is_offered_there_though_it_i
     assert 45 not in lists["big"]
 
 
-def test_what_nobody_had_is_not_called_trending_for_a_query_and_fills_a_list_without_one():
+def test_items_without_events_are_not_trending_for_a_query_but_fill_other_lists():
     nobody = TrendingChannel(Popularity.empty(ITEMS))
-    assert len(nobody.search([asked(near=[1, 2])], 10)[0]) == 0
+    assert len(nobody.search([asked(pool=[1, 2])], 10)[0]) == 0
     assert nobody.search([asked()], 10)[0].rows.tolist() == list(range(ITEMS))
 
 
@@ -202,11 +202,11 @@ def arrived(*days, counts=None):
     return replace(Popularity.empty(len(days)), counts=counts, trend=counts, arrived=came)
 
 
-@pytest.mark.parametrize("near", [None, [0, 1, 2, 3, 4, 5]], ids=["no query", "query"])
-def test_new_is_what_came_in_the_last_ninety_days_with_few_events_newest_first(near):
+@pytest.mark.parametrize("pool", [None, [0, 1, 2, 3, 4, 5]], ids=["no query", "query"])
+def test_new_is_what_came_in_the_last_ninety_days_with_few_events_newest_first(pool):
     # Too old by a day, in the future, unknown, too many events, and two that are new.
     popularity = arrived(OLDEST_DAYS + 1, -1, np.nan, 2, 28, 1, counts=[0, 0, 0, FEW_EVENTS, FEW_EVENTS - 1, 0])
-    hits = NewItemsChannel(items_of([0] * 6), popularity).search([asked(near=near)], 9)[0]
+    hits = NewItemsChannel(items_of([0] * 6), popularity).search([asked(pool=pool)], 9)[0]
     assert hits.rows.tolist() == [5, 4]
     np.testing.assert_allclose(hits.scores, [2 ** (-1 / 28), 0.5], rtol=1e-5)
 
@@ -214,9 +214,9 @@ def test_new_is_what_came_in_the_last_ninety_days_with_few_events_newest_first(n
 @pytest.mark.parametrize(
     ("days", "listed"), [(0, True), (OLDEST_DAYS - 1e-3, True), (OLDEST_DAYS + 1e-3, False), (-1e-3, False)]
 )
-@pytest.mark.parametrize("near", [None, [0]])
-def test_the_ends_of_the_ninety_days_are_the_same_with_and_without_a_query(days, listed, near):
-    hits = NewItemsChannel(items_of([0]), arrived(days)).search([asked(near=near)], 9)[0]
+@pytest.mark.parametrize("pool", [None, [0]])
+def test_the_ends_of_the_ninety_days_are_the_same_with_and_without_a_query(days, listed, pool):
+    hits = NewItemsChannel(items_of([0]), arrived(days)).search([asked(pool=pool)], 9)[0]
     assert hits.rows.tolist() == ([0] if listed else [])
 
 

@@ -55,7 +55,7 @@ def test_a_cycle_is_the_mean_number_of_days_until_the_same_user_has_the_item_aga
     np.testing.assert_allclose(popularity.cycle, [12, NAN, NAN, NAN])
 
 
-def test_days_are_those_of_the_calendar_so_that_late_evening_and_next_morning_are_a_day_apart():
+def test_days_are_calendar_days_so_evening_and_next_morning_are_a_day_apart():
     evenings = [(0, 0, age) for age in (3 * DAY + 60, 3 * DAY - 60, DAY + 60, DAY - 60)]
     # 23:59, 00:01, 23:59 of the next day, 00:01: one, one and one day apart.
     assert counted(evenings).cycle[0] == 1

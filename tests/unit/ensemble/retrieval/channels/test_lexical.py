@@ -45,12 +45,12 @@ def shop(folder):
     return LexicalChannel(LexicalIndex.open(folder), len(SHOP))
 
 
-def question(query, allowed=None):
+def channel_query(query, allowed=None):
     return ChannelQuery(query, np.zeros(2, np.float32), History.empty(), 0.0, allowed)
 
 
 def rows(channel, query, depth=100, allowed=None):
-    return channel.search([question(query, allowed)], depth)[0].rows.tolist()
+    return channel.search([channel_query(query, allowed)], depth)[0].rows.tolist()
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ def test_the_item_meant_comes_first(shop, query, first):
 
 
 def test_scores_stand_in_tiers_of_whole_values_then_all_words_then_the_rest(shop):
-    hits = shop.search([question("chocolate milk")], 100)[0]
+    hits = shop.search([channel_query("chocolate milk")], 100)[0]
     scores = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
     assert WORDS_SCORE < scores[1] < scores[0] < 2 * WORDS_SCORE
     assert 0 < scores[3] < WORDS_SCORE
-    whole = shop.search([question("dairy")], 100)[0]
+    whole = shop.search([channel_query("dairy")], 100)[0]
     assert set(whole.rows.tolist()) == {0, 2, 3}
     assert (whole.scores > VALUE_SCORE + WORDS_SCORE).all()
     assert (np.diff(hits.scores) <= 0).all()
@@ -125,7 +125,7 @@ def test_quoted_text_has_to_occur_as_a_phrase(shop):
     "query", ["", "   ", "!!! --", "\x00", "zzzzqqqq", 'a"b"c', "(", "title:x AND *", "\ud800", "龘"]
 )
 def test_what_cannot_be_found_finds_nothing_or_something_but_never_fails(shop, query):
-    assert len(shop.search([question(query)], 5)[0]) <= 5
+    assert len(shop.search([channel_query(query)], 5)[0]) <= 5
 
 
 def test_a_query_of_100_kb_is_answered(shop):
@@ -133,9 +133,9 @@ def test_a_query_of_100_kb_is_answered(shop):
     assert 6 in rows(shop, "牛奶" * 50_000)
 
 
-def test_a_batch_is_answered_as_its_questions_are_alone(shop):
+def test_a_batch_is_answered_as_its_queries_are_alone(shop):
     queries = ["milk", "", "可乐"]
-    together = shop.search([question(q) for q in queries], 3)
+    together = shop.search([channel_query(q) for q in queries], 3)
     assert [hits.rows.tolist() for hits in together] == [rows(shop, q, 3) for q in queries]
 
 
@@ -165,10 +165,10 @@ def large(tmp_path_factory):
 def test_a_filter_finds_what_searching_everything_and_filtering_finds(large, query, share, monkeypatch):
     monkeypatch.setattr(lexical, "_LOOSE", 10**6)  # everything, also what has few of the words
     allowed = np.random.default_rng(9).random(6_000) < share
-    everything = large.search([question(query)], 6_000)[0]
+    everything = large.search([channel_query(query)], 6_000)[0]
     assert len(everything) > 100
     for depth in (1, 7, 100):
-        hits = large.search([question(query, allowed)], depth)[0]
+        hits = large.search([channel_query(query, allowed)], depth)[0]
         kept = allowed[everything.rows]
         assert hits.rows.tolist() == everything.rows[kept][:depth].tolist()
         np.testing.assert_allclose(hits.scores, everything.scores[kept][:depth], rtol=1e-5)
@@ -176,9 +176,9 @@ def test_a_filter_finds_what_searching_everything_and_filtering_finds(large, que
 
 def test_many_allowed_are_searched_wider_until_enough_are_left(large, monkeypatch):
     allowed = np.random.default_rng(2).random(6_000) < 0.05
-    told = large.search([question("balan kotor", allowed)], 40)[0]
+    told = large.search([channel_query("balan kotor", allowed)], 40)[0]
     monkeypatch.setattr(lexical, "_FEW_ALLOWED", 0)
-    widened = large.search([question("balan kotor", allowed)], 40)[0]
+    widened = large.search([channel_query("balan kotor", allowed)], 40)[0]
     assert widened.rows.tolist() == told.rows.tolist()
     assert len(widened) == 40
 
@@ -222,7 +222,7 @@ def test_an_index_opens_from_a_read_only_folder_and_leaves_it_as_it_was(folder, 
         path.chmod(stat.S_IRWXU)
 
 
-def test_documents_are_in_one_segment_and_an_english_shop_is_known_to_hold_no_chinese(folder, tmp_path):
+def test_documents_are_in_one_segment_and_an_english_index_has_no_chinese(folder, tmp_path):
     index = LexicalIndex.open(folder)
     assert (index.searcher.num_segments, index.vocabulary.num_segments, index.han) == (1, 1, True)
     LexicalIndex.write(tmp_path / "english", SHOP[:3], FIELDS)

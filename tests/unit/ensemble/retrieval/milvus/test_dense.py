@@ -125,7 +125,7 @@ def test_a_mask_too_long_to_send_is_applied_to_what_comes_back(dense, monkeypatc
     assert mask[found.rows].all()
 
 
-def test_questions_of_one_filter_are_one_call(dense, monkeypatch):
+def test_queries_of_one_filter_are_one_call(dense, monkeypatch):
     dense.search([asked()], 1)
     calls, original = [], dense._client.search
     monkeypatch.setattr(dense._client, "search", lambda *a, **k: calls.append(k["filter"]) or original(*a, **k))
@@ -152,7 +152,7 @@ def test_a_milvus_that_stays_away_is_tried_once_a_pause(monkeypatch):
             count += 1
             raise OSError("refused")
 
-        monkeypatch.setattr(channel, "_opened", refused)
+        monkeypatch.setattr(channel, "_open_collection", refused)
         for _ in range(searches):
             with pytest.raises(ChannelUnavailableError, match="connecting failed: refused"):
                 channel.search([asked()], 5)
@@ -170,7 +170,7 @@ def test_a_bug_is_no_failure_of_milvus_and_pauses_nothing(monkeypatch):
         calls.append(1)
         raise TypeError("a bug")
 
-    monkeypatch.setattr(channel, "_opened", broken)
+    monkeypatch.setattr(channel, "_open_collection", broken)
     for _ in range(2):
         with pytest.raises(TypeError, match="a bug"):
             channel.search([asked()], 5)

@@ -128,11 +128,11 @@ def test_a_snapshot_holds_what_was_before_the_moment_and_not_what_was_at_it():
     log = replace(log, places={"store": (np.asarray([0, 1, 2, 2], np.int32), ["a", "b", "c"])})
     snapshot = snapshot_before(log, FROM)
     assert len(snapshot) == USERS
-    assert snapshot.of("u00").rows.tolist() == [5]
-    assert snapshot.of("u00").counts.tolist() == [2]
-    assert snapshot.of("u00").last.tolist() == [int(FROM) - 1]
-    assert snapshot.of("u00").recent.tolist() == [1.5]
-    assert len(snapshot.of("u01")) == 0
+    assert snapshot.get("u00").rows.tolist() == [5]
+    assert snapshot.get("u00").counts.tolist() == [2]
+    assert snapshot.get("u00").last.tolist() == [int(FROM) - 1]
+    assert snapshot.get("u00").recent.tolist() == [1.5]
+    assert len(snapshot.get("u01")) == 0
     assert [snapshot.places(user) for user in (0, 1)] == [{"store": "b"}, {}]
 
 

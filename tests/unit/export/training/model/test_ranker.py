@@ -160,7 +160,7 @@ def changed(name, column=None):
 
 @pytest.mark.parametrize(
     ("name", "column", "signal"),
-    [("features", "price", "price"), ("features", "due", "personal"), ("reading", None, "reading"),
+    [("features", "price", "price"), ("features", "due", "history"), ("reading", None, "reading"),
      ("events", None, "sequence"), ("vectors", None, "sequence")],
 )  # fmt: skip
 def test_each_signals_main_effect_sees_its_own_inputs_alone(name, column, signal):
