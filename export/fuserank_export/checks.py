@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from fuserank.tables import shown
-from fuserank_ensemble.contract.errors import nearest
+from fuserank_ensemble.contract.errors import format_value, nearest
 from fuserank_export.sources.report import InputError
 
 
@@ -16,7 +16,7 @@ class OptionError(InputError):
     """An option has a value that is not allowed. The message names the field, what was found and what is allowed."""
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
-        super().__init__(f"{field}: found {shown(value)}; allowed: {allowed}")
+        super().__init__(f"{field}: found {format_value(value)}; allowed: {allowed}")
         self.field = field
 
 
@@ -43,6 +43,8 @@ def check_both(queries: Path | None, judgements: Path | None) -> None:
 
 def _fits(value: object, annotation: Any) -> bool:
     """Whether a value is what an annotation takes."""
+    if get_origin(annotation) in (Union, UnionType):
+        return any(_fits(value, alternative) for alternative in get_args(annotation))
     if isinstance(annotation, type) and issubclass(annotation, CheckedOptions):
         return isinstance(value, annotation)  # msgspec would take a dict for it
     try:

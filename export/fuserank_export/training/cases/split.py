@@ -100,13 +100,8 @@ def split_cases(
         note = "; ".join(_notes(log, span, train))
         return TrainingSplit(train, held_out, "log", _days(length), list_count, note)
     queries = list(judged) or catalog_queries(shop.items, synthetic, CATALOG_QUERIES, seed)
-<<<<<<< HEAD
     no_log = InteractionIndex(Popularity.empty(len(shop.items)))
-    learned, held_out = _split_fifth(builder, queries, no_log, advanced)
-=======
-    no_log = InteractionIndex(Popularity.none(len(shop.items)))
     train, held_out = _split_fifth(builder, queries, no_log, advanced)
->>>>>>> pipeline
     note = (
         f"too little log ({len(log.timestamp):,} events) to learn behaviour from: the ranker knows relevance alone, "
         "and recommendations keep the order of fusion"

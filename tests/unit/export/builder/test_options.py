@@ -48,9 +48,10 @@ ALL = (
         (EncoderOptions, "precision", "int9", "fp32, int8 (did you mean 'int8'?)"),
         (EncoderOptions, "pooling", "max", "auto, cls, mean"),
         (EncoderOptions, "engine", "spark", "plain, ray"),
-        (RankerOptions, "cases", 49, "int, 50 or more"),
-        (RankerOptions, "cases", 60.5, "int, 50 or more"),
-        (RankerOptions, "fit", {"epochs": 3}, "FitSettings"),
+        (RankerOptions, "cases", 49, "int, 50 or more or None"),
+        (RankerOptions, "cases", 60.5, "int, 50 or more or None"),
+        (RankerOptions, "fit", {"epochs": 3}, "FitSettings or None"),
+        (RankerOptions, "quality", "fast", "full, quick"),
         (GraphOptions, "text_candidates", 0, "int, 1 or more"),
         (GraphOptions, "clock", "moon", "auto, log, wall"),
         (VectorStoreOptions, "milvus", 19530, "str or None"),
@@ -110,3 +111,13 @@ def test_the_command_line_has_the_defaults_of_the_library():
     library |= {"epochs": FIT.epochs, "mixed_precision": FIT.bf16}
     assert flags == {name: library[name] for name in flags}
     assert len(flags) == 21
+
+
+def test_quality_decides_what_is_not_said_and_full_is_the_default():
+    full, quick = RankerOptions().effort, RankerOptions(quality="quick").effort
+    assert full == RankerOptions(quality="full").effort
+    assert quick.cases * 3 == full.cases
+    assert quick.fit.epochs < full.fit.epochs
+    assert quick.tuning_cases < full.tuning_cases
+    own = RankerOptions(quality="quick", cases=60, fit=FitSettings(epochs=2)).effort
+    assert (own.cases, own.fit, own.tuning_cases) == (60, FitSettings(epochs=2), quick.tuning_cases)
