@@ -68,9 +68,7 @@ def _download(folder: Path) -> None:
             f"{platform.machine()}; {_install_hint()}"
         )
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
-        raise PerfAnalyzerError(
-            f"{NAME}: not on PATH, and no apt-get for {DEBIAN_PACKAGE}; {_install_hint()}"
-        )
+        raise PerfAnalyzerError(f"{NAME}: not on PATH, and no apt-get for {DEBIAN_PACKAGE}; {_install_hint()}")
     downloads = folder / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
     platforms = ["--python-version", "3.11", "--platform", "manylinux1_x86_64", "--only-binary=:all:"]
