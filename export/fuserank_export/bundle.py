@@ -37,7 +37,7 @@ from fuserank_export.sealing import check_place, moved, seal
 from fuserank_export.search import fill_milvus, write_index, write_search
 from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
 from fuserank_export.sources.columns.cells import EVENTS
-from fuserank_export.sources.formats.rows import file_format
+from fuserank_export.sources.formats.rows import detect_format
 from fuserank_export.training.cases import TrainingQuery
 from fuserank_export.training.engine import RankerEngine, write_ranker
 from fuserank_export.training.fit import FitSettings
@@ -151,7 +151,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
             tower = open_text_tower(settings.text_tower)
     spec = _spec(settings, encoder, tower, log)
     with progress.step("laying out texts"):
-        typed = file_format(settings.catalog)[0] not in ("csv", "tsv")
+        typed = detect_format(settings.catalog)[0] not in ("csv", "tsv")
         indexed = index_catalog(catalog, spec.text_template, typed)
     write_index(folder / "index", indexed, log)
     encoder.tokenizer.save(str(folder / "index" / "tokenizer.json"))

@@ -31,7 +31,7 @@ from fuserank_export.encoder.onnx_export import export_onnx
 from fuserank_export.index import Indexed, index_catalog
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
-from fuserank_export.sources.formats.rows import file_format
+from fuserank_export.sources.formats.rows import detect_format
 from fuserank_export.training.judged import check_both, read_labelled
 from fuserank_export.training.text.pairs import (
     LEAST,
@@ -110,7 +110,7 @@ def text_data(inputs: Inputs, encoder: str, folder: Path, seed: int, progress: P
     """
     with progress.step("reading the catalogue"):
         catalog = read_catalog(inputs.catalog, max_bad_share=inputs.max_bad_rows)
-        typed = file_format(inputs.catalog)[0] not in ("csv", "tsv")
+        typed = detect_format(inputs.catalog)[0] not in ("csv", "tsv")
         indexed = index_catalog(catalog, inputs.text_template, typed)
     progress.note(str(catalog.report))
     labelled = _labelled(inputs, indexed, catalog.item_ids, seed, progress)

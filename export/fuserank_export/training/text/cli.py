@@ -15,7 +15,7 @@ from rich.console import Console
 from fuserank_ensemble.catalog.text import TemplateError
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.progress import Progress
-from fuserank_export.sources.columns.cells import CellError, epoch_seconds
+from fuserank_export.sources.columns.cells import CellError, parse_epoch_seconds
 from fuserank_export.sources.report import InputError
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _moment(value: str | None) -> float:
     if value is None:
         return math.inf
     try:
-        found = epoch_seconds(value)
+        found = parse_epoch_seconds(value)
     except CellError as error:
         raise InputError(f"--before: found {value!r}; allowed: ISO 8601 or epoch seconds ({error})") from None
     return math.inf if found is None else float(found)
