@@ -91,7 +91,7 @@ $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
 		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --out $(BUNDLE) --force
 
 build/demo-engines/manifest.json: $(BUNDLE)/manifest.json
-	@$(BIN)/fuserank export engines --bundle $(BUNDLE) --out build/demo-engines --target cpu --force
+	@$(BIN)/fuserank export engines --bundle $(BUNDLE) --out build/demo-engines --force
 
 # Few queries and cases: it is there to measure how long a tower takes, and what a shallow one keeps of it.
 $(TOWER)/training.json: $(SHOP)/interactions.parquet benchmarks/fuserank_benchmarks/load/product_types.py
@@ -103,7 +103,7 @@ build/bench/bundle/manifest.json: $(TOWER)/training.json $(BUNDLE)/manifest.json
 	@$(BIN)/fuserank export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
 		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --text-tower $(TOWER) --cases 600 \
 		--out build/bench/fp32 --force
-	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/bundle --target cpu --requests 90 \
+	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/bundle --requests 90 \
 		--report build/bench/parity.json --force
 
 # A tower of one layer that was taught the other's logits: on the same bundle, and behind the same gate.
@@ -112,7 +112,7 @@ $(TOWER)-shallow/training.json: $(TOWER)/training.json
 	@$(BIN)/fuserank export train text-tower $(TOWER_DATA) --layers 1 --teacher $(TOWER) --max-queries 400 --out $(@D)
 
 build/bench/shallow/manifest.json: $(TOWER)-shallow/training.json build/bench/bundle/manifest.json
-	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/shallow --target cpu --requests 90 \
+	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/shallow --requests 90 \
 		--text-tower $(TOWER)-shallow --report build/bench/shallow-parity.json --force
 
 build/bench/items-10k/manifest.json: ITEMS := 10000

@@ -128,7 +128,7 @@ def measured(bundle: Path, shop: Path, console: Console) -> dict[str, float]:
     url = f"127.0.0.1:{ports[1]}"
     with ExitStack() as stack:
         with cores(server):
-            start_seconds = stack.enter_context(served(bundle, (ports[0], ports[1], ports[2]), console, "cpu"))
+            start_seconds = stack.enter_context(served(bundle, (ports[0], ports[1], ports[2]), console, "ensemble_cpu"))
         with cores(callers):
             asyncio.run(ask(url, load, REQUESTS // 4))
             running = processes(ports[1])

@@ -40,7 +40,7 @@ COMMITTED = Path("docs/reports/bench.json")
 SWEEP, QUICK_SWEEP = (1, 2, 4, 8, 16, 32), (8, 32)
 PLAIN, WITH_TOWER, SHALLOW = "plain", "tower", "shallow"
 RATES = (0.3, 0.5, 0.7, 0.9)  # of the peak
-TARGETS: Mapping[str, Target] = {"cpu": "embedded", "cuda": "cuda"}
+TARGETS: Mapping[str, Target] = {"cpu": "single_process", "cuda": "ensemble_cuda"}
 STARTS = 3  # of each server; the first may have to read from the disk what the others find in memory
 SIZES = ("10k", "1m")  # as `load/sizes.py` writes them beside the bundle with a tower
 

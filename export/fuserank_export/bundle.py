@@ -42,8 +42,10 @@ from fuserank_export.training.cases import TrainingQuery
 from fuserank_export.training.engine import RankerEngine, write_ranker
 from fuserank_export.training.fit import FitSettings
 from fuserank_export.training.judged import check_both, judged_asks, read_labelled
+from fuserank_export.training.model import Ranker
 from fuserank_export.training.on_index import TrainingInputs, train_on_index
 from fuserank_export.training.span import LogSpan
+from fuserank_export.training.text.engine import write_text_tower
 from fuserank_export.training.text.pairs import split
 from fuserank_export.training.text.tower import OpenedTower, open_text_tower
 from fuserank_export.training.train import FIT
@@ -159,7 +161,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
         with progress.step("tokenising texts for the text tower"):
             PairTokens.write(folder / "index" / PAIRS, tower.tokenizer, indexed.texts, spec.pair_buckets[-1])
 
-    encoder_folder, ranker_folder = (folder / "model_repository" / name / "1" for name in ("encoder", "ranker"))
+    encoder_folder = folder / "model_repository" / "encoder" / "1"
     encoder_folder.mkdir(parents=True)
     with progress.step("exporting the encoder in fp32, fp16, int8"):
         encoder_report = write_engines(encoder, encoder_folder, _spread(indexed.texts, PARITY_TEXTS))
@@ -176,9 +178,9 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     trained = train_on_index(lesson, settings.cases, fitting, settings.seed, progress)
     spec, search["fusion"] = trained.spec, trained.tuning
     trained.report.reference.write(folder / "index" / REFERENCE)
-    with progress.step("exporting the ranker"):
-        engine_of_ranker = RankerEngine(trained.ranker, tower.tower if tower else None)
-        ranker_report, cost = write_ranker(engine_of_ranker, ranker_folder, spec)
+    ranker_report, cost = _write_ranking_engines(folder / "model_repository", trained.ranker, tower, spec, progress)
+    engines = ("ranker", "text_tower") if tower else ("ranker",)
+    chosen = {"encoder": engine, **dict.fromkeys(engines, ENGINE_FILES["cpu"])}
     heavy = RankerCost.of(cost, spec.text_candidates).heavy
     write_repository(folder / "model_repository", spec, {**NO_PLANS, ("cpu", "encoder"): engine}, heavy)
 
@@ -204,7 +206,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
             "precision": settings.precision,
             "text_tower": settings.text_tower,
         },
-        "engines": {"cpu": {"chosen": {"encoder": engine, "ranker": ENGINE_FILES["cpu"]}}},
+        "engines": {"cpu": {"chosen": chosen}},
         "encoder": encoder_report,
         "embedding": embedding,
         "search": search,
@@ -258,6 +260,24 @@ def _read(settings: BundleSettings, progress: Progress) -> tuple[Catalog, Intera
         )
     reported(log.report)
     return catalog, log, judged
+
+
+def _write_ranking_engines(
+    repository: Path, ranker: Ranker, tower: OpenedTower | None, spec: GraphSpec, progress: Progress
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Writes the engines of the ranker and its text tower.
+
+    Returns:
+        Their agreement with torch, and what they cost on this machine, for the manifest.
+    """
+    with progress.step("exporting the ranker"):
+        report, ranker_ms = write_ranker(RankerEngine(ranker), repository / "ranker" / "1", spec)
+    cost: dict[str, Any] = {"ranker_ms": ranker_ms}
+    if tower:
+        with progress.step("exporting the text tower"):
+            folder = repository / "text_tower" / "1"
+            report["text_tower"], cost["text_tower_ms"] = write_text_tower(tower.tower, folder, spec)
+    return report, cost
 
 
 def _checkpoints(settings: BundleSettings) -> Path:

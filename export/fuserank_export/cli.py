@@ -140,9 +140,9 @@ def repository(
     write_repository(out, GraphSpec())
 
 
-app.command(
-    epilog="Example: fuserank export engines --bundle build/demo --out build/demo-int8 --target cpu --precision auto"
-)(engines)
+app.command(epilog="Example: fuserank export engines --bundle build/demo --out build/demo-int8 --precision auto")(
+    engines
+)
 app.add_typer(train, name="train")
 
 

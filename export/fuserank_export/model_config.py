@@ -8,19 +8,18 @@ from types import MappingProxyType
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from fuserank_ensemble.spec import GPU_TARGETS, SEARCH_INPUTS, SEARCH_OUTPUTS, TARGETS, GraphSpec, Stage, Target, Tensor
+from fuserank_ensemble.graph.stages import SEARCH_INPUTS, SEARCH_OUTPUTS, Stage, Tensor, models, search_stages
+from fuserank_ensemble.spec import ENGINE_KINDS, GPU_TARGETS, TARGETS, EngineKind, GraphSpec, Target
 from fuserank_export.engines.buckets import Bucket, buckets, warmup_file
 
-ENGINE_FILES: Mapping[Target, str] = {
-    "embedded": "model.onnx",
+ENGINE_FILES: Mapping[EngineKind, str] = {
     "cpu": "model.onnx",
     "cuda": "model.fp16.onnx",
     "tensorrt": "model.plan",
-    "ort_tensorrt": "model.fp16.onnx",
 }
-EngineFiles = Mapping[tuple[Target, str], str]  # by target and stage, where it is not the target's own of ENGINE_FILES
+EngineFiles = Mapping[tuple[EngineKind, str], str]  # by kind and stage, where it is not the kind's own of ENGINE_FILES
 # While no TensorRT engine has been built, ONNX Runtime on CUDA serves.
-NO_PLANS: EngineFiles = {("tensorrt", stage): ENGINE_FILES["cuda"] for stage in ("encoder", "ranker")}
+NO_PLANS: EngineFiles = {("tensorrt", stage): ENGINE_FILES["cuda"] for stage in ("encoder", "text_tower", "ranker")}
 _DTYPES = {
     "BYTES": pb.TYPE_STRING,
     "INT32": pb.TYPE_INT32,
@@ -35,7 +34,7 @@ class StageConfig:
 
     def __init__(self, spec: GraphSpec, stage: Stage, target: Target, engine_file: str | None = None) -> None:
         self._spec, self._stage, self._target = spec, stage, target
-        self._engine_file = engine_file or ENGINE_FILES[target]
+        self._engine_file = engine_file or ENGINE_FILES[ENGINE_KINDS[target]]
 
     def message(self) -> pb.ModelConfig:
         """The whole configuration."""
@@ -82,10 +81,12 @@ class StageConfig:
             # Without spinning, so that idle threads leave the cores to the other stages.
             config.parameters["intra_op_thread_count"].string_value = str(self._stage.threads)
             config.parameters["session.intra_op.allow_spinning"].string_value = "0"
+            if self._stage.name == "text_tower":
+                config.parameters["pad_token_id"].string_value = str(self._spec.pair_pad_token_id)
 
     def _set_accelerator(self, config: pb.ModelConfig) -> None:
         """TensorRT inside ONNX Runtime: it builds its own engines at the first start, and keeps them."""
-        if self._stage.kind != "engine" or self._target != "ort_tensorrt":
+        if self._stage.kind != "engine" or self._target != "ensemble_ort_tensorrt":
             return
         accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
         # Precision is in the ONNX. The provider would build anew for each new shape, so that it is told all of them.
@@ -130,9 +131,11 @@ class StageConfig:
     def _warm_batches(self) -> tuple[int, ...]:
         """One request and a full batch, except where that would only hold up the start and keep its memory.
 
-        On a CPU that is a batch of pairs; and in the embedded target an engine of its own answers `similar` alone.
+        On a CPU that is a batch of pairs; and in the single process an engine of its own answers `similar` alone.
         """
-        alone = self._target == "embedded" or (self._stage.reads_pairs and self._target not in GPU_TARGETS)
+        alone = self._target == "single_process" or (
+            self._stage.name == "text_tower" and self._target not in GPU_TARGETS
+        )
         return (1,) if alone else (1, self._spec.max_batch)
 
     @property
@@ -162,8 +165,8 @@ def ensemble_config(spec: GraphSpec) -> pb.ModelConfig:
     config = pb.ModelConfig(name="search", platform="ensemble", max_batch_size=spec.max_batch)
     set_signature(config, SEARCH_INPUTS, SEARCH_OUTPUTS)
     # Triton refuses an ensemble with a tensor that nobody takes.
-    taken = {tensor.name for stage in spec.stages() for tensor in stage.inputs} | {t.name for t in SEARCH_OUTPUTS}
-    for stage in spec.stages():
+    taken = {tensor.name for stage in search_stages(spec) for tensor in stage.inputs} | {t.name for t in SEARCH_OUTPUTS}
+    for stage in search_stages(spec):
         step = config.ensemble_scheduling.step.add(model_name=stage.name, model_version=-1)
         for tensor in stage.inputs:
             step.input_map[tensor.name] = tensor.name
@@ -180,22 +183,24 @@ def config_files(
 
     Args:
         spec: The graph.
-        engines: Engine files by target and stage, where they are not those of `ENGINE_FILES`.
+        engines: Engine files by kind and stage, where they are not those of `ENGINE_FILES`.
         heavy: Whether a text tower takes its time, see `RankerCost.heavy`.
 
     Yields:
-        Path within the repository and text. `config.pbtxt` is the CPU's; `configs/` has one a target, to be chosen
-        at start with `--model-config-name`.
+        Path within the repository and text. `config.pbtxt` is that of `ensemble_cpu`; `configs/` holds what another
+        target has differently, to be chosen at start with `--model-config-name`: Triton falls back to `config.pbtxt`.
     """
     yield "search/config.pbtxt", rendered(ensemble_config(spec))
-    for target in TARGETS:
-        for stage in spec.models(target, heavy):
-            # What runs in one process of a CPU or in several are the same files.
-            engine = engines.get(("cpu" if target == "embedded" else target, stage.name))
+    defaults: dict[str, str] = {}
+    for target in sorted(TARGETS, key=lambda target: target != "ensemble_cpu"):
+        for stage in models(spec, target, heavy):
+            engine = engines.get((ENGINE_KINDS[target], stage.name))
             text = rendered(StageConfig(spec, stage, target, engine).message())
-            yield f"{stage.name}/configs/{target}.pbtxt", text
-            if target == "cpu":
+            if target == "ensemble_cpu":
+                defaults[stage.name] = text
                 yield f"{stage.name}/config.pbtxt", text
+            elif text != defaults.get(stage.name):
+                yield f"{stage.name}/configs/{target}.pbtxt", text
 
 
 def rendered(config: pb.ModelConfig) -> str:

@@ -9,28 +9,28 @@ from types import MappingProxyType
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.model_config import EngineFiles, config_files
 
-# Class and module of each Python model, below `fuserank_ensemble.graph.steps`.
+# Module, below `fuserank_ensemble.graph`, and class of each Python model.
 PYTHON_MODELS = {
-    "preprocess": "Preprocess",
-    "retrieve": "Retrieve",
-    "finalize": "Finalize",
-    "search": "Search",
-    "similar": "Similar",
-    "suggest": "Suggest",
+    "preprocess": ("steps.preprocess", "Preprocess"),
+    "retrieve": ("steps.retrieve", "Retrieve"),
+    "finalize": ("steps.finalize", "Finalize"),
+    "search": ("single_process", "SingleProcess"),
+    "similar": ("steps.similar", "Similar"),
+    "suggest": ("steps.suggest", "Suggest"),
 }
 MODEL_PY = '''"""Triton's entry into the model `{name}`."""
 
-from fuserank_ensemble.graph.steps.{name} import {step}
-from fuserank_ensemble.serving.triton import stage_model
+from fuserank_ensemble.graph.{module} import {step}
+from fuserank_ensemble.serving.triton import triton_model
 
-TritonPythonModel = stage_model({step})
+TritonPythonModel = triton_model({step})
 '''
 
 
 def model_files() -> Iterator[tuple[str, str]]:
     """Path within the repository and text of every `model.py`."""
-    for name, step in PYTHON_MODELS.items():
-        yield f"{name}/1/model.py", MODEL_PY.format(name=name, step=step)
+    for name, (module, step) in PYTHON_MODELS.items():
+        yield f"{name}/1/model.py", MODEL_PY.format(name=name, module=module, step=step)
 
 
 def write_repository(
@@ -41,7 +41,7 @@ def write_repository(
     Args:
         folder: Where to write; engines may be there already.
         spec: The graph.
-        engines: Engine files by target and stage, where they are not those of `ENGINE_FILES`.
+        engines: Engine files by kind and stage, where they are not those of `ENGINE_FILES`.
         heavy: Whether a text tower takes its time, see `RankerCost.heavy`.
     """
     for name, text in (*model_files(), *config_files(spec, engines, heavy)):

@@ -14,8 +14,8 @@ from tritonclient.utils import serialize_byte_tensor
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.catalog.tokens import Tokens
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.serving.triton import Tensors, strings
-from fuserank_ensemble.spec import WARMUPS
+from fuserank_ensemble.graph.stages import WARMUPS, companion_stages, search_stages, single_process_stage
+from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_export.engines.buckets import Bucket, buckets, warmup_file
 
 _CANDIDATE_TENSORS = ("CANDIDATES", "FEATURES", "HEADS", "CONTRIBUTIONS")
@@ -32,25 +32,27 @@ def write_warmup(bundle: Bundle, query: str, user: str) -> None:
         user: A user of the log, or anyone where there is none.
     """
     graph = LocalGraph(bundle)
-    python = {stage.name for stage in bundle.spec.stages() if stage.kind == "python"}
+    python = {stage.name for stage in search_stages(bundle.spec) if stage.kind == "python"}
     of_engines: dict[str, Tensors] = {}
     for kind in WARMUPS:
         asked = (query if kind != "user" else "", user if kind != "query" else "", {"explain": True})
-        for name, inputs in graph.steps([asked]):
+        for name, inputs in graph.trace([asked]):
             if name in python:
                 _write(bundle, name, kind, inputs)
                 if name == "preprocess":
-                    _write(bundle, bundle.spec.whole().name, kind, inputs)  # what it gets is what the graph gets
+                    # It gets what the whole graph gets.
+                    _write(bundle, single_process_stage(bundle.spec).name, kind, inputs)
             else:
                 of_engines[name] = inputs  # in the end those of a search with a user
-    for stage in bundle.spec.stages():
+    for stage in search_stages(bundle.spec):
         for bucket in buckets(bundle.spec, stage) if stage.kind == "engine" else ():
             long = _tokens(bundle, query, bucket) if stage.name == "encoder" else of_engines[stage.name]
             _write_bucket(bundle, stage.name, bucket, long)
     # The first letter, as everyone types it who looks for this.
-    for stage in bundle.spec.companions():
+    for stage in companion_stages():
         for kind in stage.warmups:
-            _write(bundle, stage.name, kind, {"PREFIX": strings([[query[:1].encode()]]), "OPTIONS": strings([[b"{}"]])})
+            prefix = {"PREFIX": string_tensor([[query[:1].encode()]]), "OPTIONS": string_tensor([[b"{}"]])}
+            _write(bundle, stage.name, kind, prefix)
 
 
 def _write(bundle: Bundle, stage: str, kind: str, inputs: Tensors) -> None:

@@ -45,7 +45,7 @@ def first_day_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(bundle_root: Path) -> Iterator[Server]:
-    with Server(bundle_root, endpoints(), "cpu") as running:
+    with Server(bundle_root, endpoints(), "ensemble_cpu") as running:
         yield running
 
 

@@ -21,7 +21,7 @@ from support.running import endpoints, url
 
 @pytest.fixture(scope="module")
 def whole(bundle_root: Path) -> Iterator[Server]:
-    with Server(bundle_root, endpoints(), "embedded") as running:
+    with Server(bundle_root, endpoints(), "single_process") as running:
         yield running
 
 

@@ -17,6 +17,7 @@ import tritonclient.grpc as triton
 from fuserank import AsyncClient, Client, InvalidRequestError
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.graph.stages import models
 from fuserank_ensemble.serving.server import Server
 from support.running import (
     FUSERANK,
@@ -185,7 +186,7 @@ def test_the_command_line_asks_both(server: Server, client: Client):
 
 @pytest.mark.parametrize("model", ["similar", "suggest"])
 def test_the_death_of_a_models_process_is_noticed(first_day_root: Path, model: str, bundle: Bundle):
-    assert model in {stage.name for stage in bundle.spec.models("embedded")}
+    assert model in {stage.name for stage in models(bundle.spec, "single_process")}
     with Server(first_day_root, endpoints()) as running:
         assert running.dead_stages() == []
         process = tritonserver(running.endpoints.grpc)

@@ -15,7 +15,7 @@ from support.running import assert_same_answer, endpoints, url
 ASKED = [("goat milk", ""), ("", "u01"), ("绿茶", "u02")]
 
 
-@pytest.fixture(scope="module", params=["cpu", "embedded"])
+@pytest.fixture(scope="module", params=["ensemble_cpu", "single_process"])
 def answered(tower_bundle: Path, request):
     with Server(tower_bundle, endpoints(), request.param) as running, Client(url(running)) as client:
         yield client

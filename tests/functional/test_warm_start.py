@@ -22,7 +22,10 @@ def queries(spec: GraphSpec) -> list[bytes]:
 
 def test_the_first_request_of_each_bucket_is_no_slower_than_the_tenth(bundle_root):
     spec = Bundle.open(bundle_root, verify=()).spec
-    with Server(bundle_root, endpoints(), "cpu") as server, triton.InferenceServerClient(url(server)) as client:
+    with (
+        Server(bundle_root, endpoints(), "ensemble_cpu") as server,
+        triton.InferenceServerClient(url(server)) as client,
+    ):
         for stage, buckets in (("encoder", spec.length_buckets), ("ranker", spec.candidate_buckets)):
             before = client.get_inference_statistics(stage, as_json=True)["model_stats"][0]
             # One request and a full batch of each bucket, before anyone has asked anything.

@@ -6,15 +6,15 @@ import pytest
 
 from support.charts import Manifest, merged, refusal
 
-GPU = {"profile": "cuda", "gpu": {"count": 1}}
+GPU = {"profile": "ensemble_cuda", "gpu": {"count": 1}}
 TENSORRT = {
-    "profile": "tensorrt",
+    "profile": "ensemble_tensorrt",
     "gpu": {"count": 1, "product": "NVIDIA-L4"},
     "engines": {"build": True, "claimName": "engines"},
 }
 # What a schema can see: the message names the place and what is allowed there.
 SHAPE: list[tuple[Manifest, list[str]]] = [
-    ({"profile": "gpu"}, ["profile", "cpu", "cuda", "tensorrt"]),
+    ({"profile": "gpu"}, ["profile", "ensemble_cpu", "ensemble_cuda", "ensemble_tensorrt"]),
     ({"replicas": "two"}, ["replicas", "string", "integer"]),
     ({"replicas": 0}, ["replicas", "minimum", "1"]),
     ({"replica": 2}, ["replica", "not allowed"]),
@@ -32,9 +32,18 @@ SHAPE: list[tuple[Manifest, list[str]]] = [
 ]
 # What only the chart can see: settings that are each right and cannot work together.
 TOGETHER: list[tuple[Manifest, str]] = [
-    ({"profile": "cuda"}, "profile: cuda runs on a GPU and gpu.count is 0; set gpu.count to 1, or profile to cpu"),
-    ({"profile": "tensorrt"}, "profile: tensorrt runs on a GPU and gpu.count is 0; set gpu.count to 1"),
-    ({"gpu": {"count": 2}}, "gpu.count: 2 GPUs would lie idle under profile cpu; set profile to cuda or tensorrt"),
+    (
+        {"profile": "ensemble_cuda"},
+        "profile: ensemble_cuda runs on a GPU and gpu.count is 0; set gpu.count to 1, or profile to ensemble_cpu",
+    ),
+    (
+        {"profile": "ensemble_tensorrt"},
+        "profile: ensemble_tensorrt runs on a GPU and gpu.count is 0; set gpu.count to 1",
+    ),
+    (
+        {"gpu": {"count": 2}},
+        "gpu.count: 2 GPUs would lie idle under profile ensemble_cpu; set profile to ensemble_cuda or",
+    ),
     (
         {"autoscaling": {"kind": "hpa", "minReplicas": 9}},
         "autoscaling.minReplicas: 9 is more than autoscaling.maxReplicas, 8; raise the one or lower the other",
@@ -56,7 +65,7 @@ TOGETHER: list[tuple[Manifest, str]] = [
     ({"bundle": {"source": "objectStorage"}}, "bundle.objectStorage.remote: empty; name the bucket as rclone does"),
     (
         {"engines": {"build": True}},
-        "engines.build: true, and profile cpu runs no TensorRT engines; set profile to tensorrt",
+        "engines.build: true, and profile ensemble_cpu runs no TensorRT engines; set profile to ensemble_tensorrt",
     ),
     (merged(TENSORRT, {"engines": {"claimName": ""}}), "engines.claimName: empty, and engines.build is true; name a"),
     (merged(TENSORRT, {"gpu": {"product": ""}}), "gpu.product: empty, and engines.build is true; engines fit one"),

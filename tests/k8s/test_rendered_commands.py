@@ -90,7 +90,7 @@ def test_a_flag_that_triton_does_not_know_is_found(tiny_bundle: Path, tmp_path: 
 
 def test_the_fleets_arguments_start_a_server_with_mutual_tls(tiny_bundle: Path, certificates: Path, tmp_path: Path):
     """Everything that the fleet's values add, but for the GPU."""
-    values = merged(values_of("fleet"), {"profile": "cpu", "gpu": {"count": 0}, "tls": {"certManager": {}}})
+    values = merged(values_of("fleet"), {"profile": "ensemble_cpu", "gpu": {"count": 0}, "tls": {"certManager": {}}})
     container = triton(values)
     words = only("Pod", values, name=f"{RELEASE}-test")["spec"]["containers"][0]["command"]
     here = [word.replace("/tls", str(certificates)) for word in words]

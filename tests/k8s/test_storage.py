@@ -24,7 +24,7 @@ CLAIM = {"bundle": {"path": "today", "pvc": {"claimName": "bundles"}}}
 
 
 TENSORRT = {
-    "profile": "tensorrt",
+    "profile": "ensemble_tensorrt",
     "gpu": {"count": 1, "product": "NVIDIA-L4"},
     "engines": {"build": True, "claimName": "engines"},
 }

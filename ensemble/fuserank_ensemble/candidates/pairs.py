@@ -107,7 +107,7 @@ class PairTokens:
         np.save(folder / "tokens.npy", np.asarray([token for each in ids for token in each], np.int32))
         np.save(folder / "offsets.npy", np.cumsum([0, *map(len, ids)], dtype=np.int64))
 
-    def joined(self, query: str, texts: NDArray[np.int32]) -> list[tuple[list[int], list[int]]]:
+    def join(self, query: str, texts: NDArray[np.int32]) -> list[tuple[list[int], list[int]]]:
         """Token ids and types of the query with each text, uncut by padding.
 
         A pair that is too long loses the end of its longer side, as the libraries' `longest_first` does (to a token,
@@ -136,7 +136,7 @@ class PairTokens:
         longest = max((len(ids) for ids, _ in pairs), default=0)
         return next(bucket for bucket in self._buckets if bucket >= longest)
 
-    def padded(
+    def pad(
         self, pairs: Sequence[Sequence[tuple[list[int], list[int]]]], count: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Puts the pairs of a batch of requests into two tensors.
@@ -149,10 +149,10 @@ class PairTokens:
             Token ids and types, int64 `[requests, count, length]`, the length being the smallest bucket that holds
             every pair. What is padding has the pad token alone.
         """
-        length = max(self.bucket(mine) for mine in pairs)
+        length = max(self.bucket(of_request) for of_request in pairs)
         ids = np.full((len(pairs), count, length), self._pad, np.int64)
         types = np.zeros_like(ids)
-        for i, each in enumerate(pairs):
-            for j, (mine, of_type) in enumerate(each):
-                ids[i, j, : len(mine)], types[i, j, : len(of_type)] = mine, of_type
+        for i, of_request in enumerate(pairs):
+            for j, (tokens, kinds) in enumerate(of_request):
+                ids[i, j, : len(tokens)], types[i, j, : len(kinds)] = tokens, kinds
         return ids, types

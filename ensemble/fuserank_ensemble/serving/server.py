@@ -24,8 +24,10 @@ import psutil
 import typer
 
 from fuserank_ensemble.bundle import Bundle, BundleError
+from fuserank_ensemble.graph.stages import companion_stages, models
 from fuserank_ensemble.serving.engines import check_engines
-from fuserank_ensemble.spec import GPU_TARGETS, Target
+from fuserank_ensemble.serving.target_option import TargetOption
+from fuserank_ensemble.spec import GPU_TARGETS, SpecError, Target, target_named
 
 GLIBC = (2, 35)
 EXIT_TIMEOUT_SECONDS = 30
@@ -53,11 +55,11 @@ class Server:
     Args:
         bundle: The bundle's folder.
         endpoints: Where to listen.
-        target: Which configurations to use, see `GraphSpec`.
+        target: Which configurations to use, see `fuserank_ensemble.spec.TARGETS`.
         verbose: Print Triton's log as it comes.
 
     Raises:
-        ServerError: Where something that the server needs is missing on this machine.
+        ServerError: Where there is no such target, or something that the server needs is missing on this machine.
         BundleError: Where the bundle's parts do not belong together.
     """
 
@@ -65,20 +67,24 @@ class Server:
         self,
         bundle: Path,
         endpoints: Endpoints | None = None,
-        target: Target = "embedded",
+        target: Target = "single_process",
         verbose: bool = False,
     ) -> None:
         check_prerequisites()
         from pytriton.server.triton_server import TritonServer  # noqa: PLC0415  checked for above
 
         self.endpoints = endpoints or Endpoints()
+        try:
+            target = target_named(target)
+        except SpecError as error:
+            raise ServerError(str(error)) from None
         self.bundle = Bundle.open(bundle.resolve())
         check_engines(self.bundle, target)
         for port in (self.endpoints.http, self.endpoints.grpc, self.endpoints.metrics):
             _check_free(self.endpoints.host, port)
         self._backends = tempfile.TemporaryDirectory(prefix="fuserank-backends-")
         compose_backends(Path(self._backends.name))
-        self._models = {stage.name for stage in self.bundle.spec.models(target)} | {"search"}
+        self._models = {stage.name for stage in models(self.bundle.spec, target)} | {"search"}
         # Links to the target's models alone: Triton would load all that it finds. And Triton starts its stubs through a
         # command line split at spaces: it gets a path that has none.
         repository = Path(self._backends.name) / "model_repository"
@@ -120,7 +126,7 @@ class Server:
 
     def is_ready(self) -> bool:
         """Whether all models are loaded. They stay so when a stage's process dies: see `dead_stages`."""
-        companions = (model.name for model in self.bundle.spec.companions())
+        companions = (model.name for model in companion_stages())
         return all(self._answers(f"models/{name}/ready") for name in ("search", *companions))
 
     def _answers(self, path: str) -> bool:
@@ -290,7 +296,7 @@ def serve(
     http_port: Annotated[int, typer.Option(help="KServe v2 over HTTP; health.")] = 8000,
     grpc_port: Annotated[int, typer.Option(help="KServe v2 over gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(help="Prometheus metrics.")] = 8002,
-    target: Annotated[Target, typer.Option(help="Which configurations to use.")] = "embedded",
+    target: TargetOption = "single_process",
     verbose: Annotated[bool, typer.Option(help="Show Triton's log.")] = False,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from fuserank_ensemble.graph.local import Session
-from fuserank_ensemble.graph.session import open_session
+from fuserank_ensemble.graph.engine import Session, open_session
 
 
 class OnnxEncoder:

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 
 from fuserank_ensemble.bundle import BundleError
+from fuserank_ensemble.serving.target_option import TargetOption
+from fuserank_ensemble.spec import ENGINE_KINDS
 from fuserank_export.progress import Progress
 from fuserank_export.sources.report import InputError
 
@@ -17,7 +19,7 @@ from fuserank_export.sources.report import InputError
 def engines(
     bundle: Annotated[Path, typer.Option(help="The bundle whose engines are measured; it is not changed.")],
     out: Annotated[Path, typer.Option(help="The bundle to write; must not exist, unless --force.")],
-    target: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Where the engines are to run.")] = "cpu",
+    target: TargetOption = "single_process",
     precision: Annotated[
         Literal["auto", "fp32", "fp16", "int8"],
         typer.Option(help="Of their matrix products; auto measures and takes the fastest that passes the gate."),
@@ -61,7 +63,7 @@ def engines(
     if dry_run:
         console.print(f"no bundle written (--dry-run); the table: {report.with_suffix('.md')}", highlight=False)
         return
-    chosen = ", ".join(f"{stage} {file}" for stage, file in manifest["engines"][target]["chosen"].items())
+    chosen = ", ".join(f"{stage} {file}" for stage, file in manifest["engines"][ENGINE_KINDS[target]]["chosen"].items())
     console.print(
         f"bundle {manifest['id']} at {out}: {chosen}; the table: {report.with_suffix('.md')}",
         markup=False,

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError
 
-from fuserank_ensemble.spec import Stage
+from fuserank_ensemble.graph.stages import Stage
 from fuserank_export.engines.tensorrt import operators
 
 # The first has LayerNormalization as one operator, which half precision keeps in FP32; the last ends TensorRT's list.
@@ -135,7 +135,7 @@ def check_tensorrt(path: Path) -> dict[str, int]:
     if problems:
         told = ", ".join(f"{what} ({count} nodes)" for what, count in problems.items())
         raise EngineError(
-            f"{path}: TensorRT's list of operators lacks {told}; serve this engine with --target cuda, "
+            f"{path}: TensorRT's list of operators lacks {told}; serve this engine with --target ensemble_cuda, "
             "or export a model without them"
         )
     return dict(Counter(node.op_type for node in graph.node))

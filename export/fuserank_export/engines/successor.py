@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.cost import RankerCost
-from fuserank_ensemble.spec import Target
+from fuserank_ensemble.spec import EngineKind
 from fuserank_export.model_config import NO_PLANS, EngineFiles, config_files
 from fuserank_export.sealing import check_place, moved, seal
 
@@ -30,7 +30,7 @@ def write_successor(
         bundle: The old one, verified.
         out: Where the new one goes.
         added: Files to add or to replace, by path within the bundle.
-        changes: What changes in the manifest; its `engines` say what each target runs.
+        changes: What changes in the manifest; its `engines` say which file each kind is.
         force: Replace what is at `out`.
         dropped: The old one's files to leave out, as path prefixes within the bundle.
 
@@ -50,7 +50,7 @@ def write_successor(
     kept = {
         name: digest
         for name, digest in bundle.manifest["files"].items()
-        if name not in (*added, *configs) and not name.startswith(dropped)
+        if name not in added and not name.endswith(".pbtxt") and not name.startswith(dropped)
     }
     try:
         for name in kept:
@@ -71,21 +71,16 @@ def write_successor(
 
 
 def engine_files(bundle: Bundle, measured: Mapping[str, Any]) -> EngineFiles:
-    """Which file each target runs: what was chosen for it, else what the export wrote.
+    """Which file each kind of engine is: what was chosen for it, else what the export wrote.
 
     Args:
         bundle: The bundle that the engines are of.
         measured: The manifest's `engines`.
     """
     files = dict(NO_PLANS)
-    targets: dict[Target, Sequence[Target]] = {
-        "cpu": ("cpu",),
-        "cuda": ("cuda", "ort_tensorrt"),
-        "tensorrt": ("tensorrt",),
-    }
-    for target, served in targets.items():
-        for stage, file in measured.get(target, {}).get("chosen", {}).items():
-            files |= {(each, stage): file for each in served}
+    for kind in get_args(EngineKind):
+        chosen = measured.get(kind, {}).get("chosen", {})
+        files |= {(kind, stage): file for stage, file in chosen.items()}
     return files
 
 

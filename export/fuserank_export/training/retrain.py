@@ -26,11 +26,12 @@ from fuserank_export.training.engine import RankerEngine, write_ranker
 from fuserank_export.training.fit import FitSettings
 from fuserank_export.training.judged import check_both, judged_asks, read_labelled
 from fuserank_export.training.on_index import TrainingInputs, train_on_index
+from fuserank_export.training.text.engine import write_text_tower
 from fuserank_export.training.text.pairs import split
 from fuserank_export.training.text.tower import open_in_place
 from fuserank_export.training.train import FIT
 
-RANKER = "model_repository/ranker/"
+RANKER, TEXT_TOWER = "model_repository/ranker/", "model_repository/text_tower/"
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,22 @@ def retrain(settings: RetrainSettings, progress: Progress) -> dict[str, Any] | N
     with tempfile.TemporaryDirectory(dir=settings.out.parent, prefix=".ranker-") as scratch:
         folder = Path(scratch)
         with progress.step("exporting the ranker"):
-            engine = RankerEngine(trained.ranker, tower.tower if tower else None)
-            report, cost = write_ranker(engine, folder / "ranker", trained.spec)
+            report, ranker_ms = write_ranker(RankerEngine(trained.ranker), folder / "ranker", trained.spec)
+        costs = {"ranker_ms": ranker_ms}
         trained.report.reference.write(folder / REFERENCE)
         added = {f"{RANKER}1/{path.name}": path for path in (folder / "ranker").iterdir()}
         old = bundle.manifest
+        # Engines in other precisions were measured for the old ranker: of ranker and tower FP32 serves again.
+        chosen = {**old["engines"]["cpu"]["chosen"], "ranker": ENGINE_FILES["cpu"]}
+        dropped = [RANKER]
+        if tower:
+            chosen["text_tower"] = ENGINE_FILES["cpu"]
+        if tower and settings.text_tower:
+            with progress.step("exporting the text tower"):
+                report["text_tower"], text_tower_ms = write_text_tower(tower.tower, folder / "text_tower", trained.spec)
+            costs["text_tower_ms"] = text_tower_ms
+            added |= {f"{TEXT_TOWER}1/{path.name}": path for path in (folder / "text_tower").iterdir()}
+            dropped.append(TEXT_TOWER)
         changes = {
             "spec": trained.spec.to_dict(),
             "ranker": {**trained.report.to_dict(), **report},
@@ -118,14 +130,12 @@ def retrain(settings: RetrainSettings, progress: Progress) -> dict[str, Any] | N
                 **({"interactions": log.report.summary()} if settings.interactions else {}),
                 "text_tower": tower.source if tower else None,
             },
-            "engines": {
-                "cpu": {"chosen": {"encoder": bundle.engine("encoder").name, "ranker": ENGINE_FILES["cpu"]}},
-            },
-            **cost,
+            "engines": {"cpu": {"chosen": chosen}},
+            **costs,
         }
         manifest = write_successor(
             bundle, settings.out, {**added, f"index/{REFERENCE}": folder / REFERENCE}, changes, settings.force,
-            dropped=(f"{RANKER}1/",),
+            dropped=tuple(f"{name}1/" for name in dropped),
         )  # fmt: skip
     shutil.rmtree(checkpoints, ignore_errors=True)
     return manifest

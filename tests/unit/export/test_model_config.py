@@ -11,15 +11,16 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from fuserank_ensemble.spec import TARGETS, WARMUPS, GraphSpec
-from fuserank_export.model_config import ENGINE_FILES, config_files
+from fuserank_ensemble.graph.stages import WARMUPS, models, search_stages
+from fuserank_ensemble.spec import ENGINE_KINDS, TARGETS, GraphSpec
+from fuserank_export.model_config import ENGINE_FILES, StageConfig, config_files, rendered
 from fuserank_export.repository import model_files, write_repository
 
 CHECKED_IN = Path(__file__).parents[3] / "model_repository"
 SPEC = GraphSpec()
-BY_STAGE = [target for target in TARGETS if target != "embedded"]  # targets that run a process a stage
-PYTHON = [stage.name for stage in SPEC.stages() if stage.kind == "python"]
-ENGINES = [stage.name for stage in SPEC.stages() if stage.kind == "engine"]
+BY_STAGE = [target for target in TARGETS if target != "single_process"]  # targets that run a process a stage
+PYTHON = [stage.name for stage in search_stages(SPEC) if stage.kind == "python"]
+ENGINES = [stage.name for stage in search_stages(SPEC) if stage.kind == "engine"]
 
 
 def parsed(spec=SPEC, **more):
@@ -27,6 +28,11 @@ def parsed(spec=SPEC, **more):
 
 
 CONFIGS = parsed()
+
+
+def config_of(stage, target, configs=CONFIGS):
+    """What Triton reads with `--model-config-name`: it falls back to `config.pbtxt`."""
+    return configs.get(f"{stage}/configs/{target}.pbtxt") or configs[f"{stage}/config.pbtxt"]
 
 
 def test_the_checked_in_repository_is_the_specs_output_byte_for_byte():
@@ -52,13 +58,17 @@ def test_every_configuration_names_its_folder_and_the_specs_largest_batch(name):
     assert config.output
 
 
-@pytest.mark.parametrize("stage", [stage.name for stage in SPEC.stages()])
-def test_every_stage_has_a_configuration_for_each_target_and_the_default_is_the_cpus(stage):
+@pytest.mark.parametrize("stage", [stage.name for stage in search_stages(SPEC)])
+def test_a_configuration_is_written_only_where_it_differs_from_the_default(stage):
     texts = dict(config_files(SPEC))
-    assert {name.rsplit("/", 1)[-1] for name in texts if name.startswith(f"{stage}/configs/")} == {
-        f"{target}.pbtxt" for target in TARGETS if stage in {each.name for each in SPEC.models(target)}
-    }
-    assert texts[f"{stage}/config.pbtxt"] == texts[f"{stage}/configs/cpu.pbtxt"]
+    default = next(each for each in models(SPEC, "ensemble_cpu") if each.name == stage)
+    assert texts[f"{stage}/config.pbtxt"] == rendered(StageConfig(SPEC, default, "ensemble_cpu").message())
+    for target in TARGETS:
+        for model in models(SPEC, target):
+            if model.name == stage:
+                own = rendered(StageConfig(SPEC, model, target).message())
+                assert texts.get(f"{stage}/configs/{target}.pbtxt", texts[f"{stage}/config.pbtxt"]) == own
+                assert texts.get(f"{stage}/configs/{target}.pbtxt") != texts[f"{stage}/config.pbtxt"]
 
 
 def test_every_step_of_the_ensemble_gets_what_an_earlier_one_made_in_the_same_shape():
@@ -78,11 +88,17 @@ def test_every_step_of_the_ensemble_gets_what_an_earlier_one_made_in_the_same_sh
 
 
 def test_in_one_process_search_has_the_ensembles_interface_and_no_stage_of_its_own_is_loaded_twice():
-    ensemble, whole = CONFIGS["search/config.pbtxt"], CONFIGS["search/configs/embedded.pbtxt"]
+    ensemble, whole = CONFIGS["search/config.pbtxt"], CONFIGS["search/configs/single_process.pbtxt"]
     assert (list(whole.input), list(whole.output)) == (list(ensemble.input), list(ensemble.output))
     assert whole.backend == "python"
     assert {sample.name for sample in whole.model_warmup} == set(WARMUPS)
-    assert {each.name for each in SPEC.models("embedded")} == {"search", "encoder", "retrieve", "similar", "suggest"}
+    assert {each.name for each in models(SPEC, "single_process")} == {
+        "search",
+        "encoder",
+        "retrieve",
+        "similar",
+        "suggest",
+    }
 
 
 def test_every_request_input_is_one_fixed_string_so_that_batches_form():
@@ -95,18 +111,18 @@ def test_every_request_input_is_one_fixed_string_so_that_batches_form():
 @pytest.mark.parametrize("target", BY_STAGE)
 def test_engines_run_on_the_targets_backend_and_python_stages_stay_python(target):
     for name in ENGINES:
-        config = CONFIGS[f"{name}/configs/{target}.pbtxt"]
-        assert config.backend == ("tensorrt" if target == "tensorrt" else "onnxruntime")
-        assert config.default_model_filename == ENGINE_FILES[target]
+        config = config_of(name, target)
+        assert config.backend == ("tensorrt" if target == "ensemble_tensorrt" else "onnxruntime")
+        assert config.default_model_filename == ENGINE_FILES[ENGINE_KINDS[target]]
     for name in PYTHON:
-        assert CONFIGS[f"{name}/configs/{target}.pbtxt"].backend == "python"
+        assert config_of(name, target).backend == "python"
 
 
 def test_on_a_gpu_engines_and_index_are_there_and_tokenising_stays_on_the_cpu():
     gpu, cpu = pb.ModelInstanceGroup.KIND_GPU, pb.ModelInstanceGroup.KIND_CPU
     for target in BY_STAGE:
-        kinds = {s.name: CONFIGS[f"{s.name}/configs/{target}.pbtxt"].instance_group[0].kind for s in SPEC.stages()}
-        device = cpu if target == "cpu" else gpu
+        kinds = {s.name: config_of(s.name, target).instance_group[0].kind for s in search_stages(SPEC)}
+        device = cpu if target == "ensemble_cpu" else gpu
         assert kinds == {
             "preprocess": cpu,
             "encoder": device,
@@ -127,7 +143,7 @@ def test_a_full_queue_refuses_at_once_and_an_old_request_is_not_served_late(name
 @pytest.mark.parametrize("target", BY_STAGE)
 @pytest.mark.parametrize("name", ENGINES)
 def test_warm_up_covers_each_bucket_of_an_engine_alone_and_in_a_full_batch(name, target):
-    config = CONFIGS[f"{name}/configs/{target}.pbtxt"]
+    config = config_of(name, target)
     buckets = SPEC.candidate_buckets if name == "ranker" else SPEC.length_buckets
     varying = "FEATURES" if name == "ranker" else "INPUT_IDS"
     warmed = {(s.batch_size, s.inputs[varying].dims[0]) for s in config.model_warmup}
@@ -139,7 +155,7 @@ def test_warm_up_covers_each_bucket_of_an_engine_alone_and_in_a_full_batch(name,
             data_type, dims = declared[tensor]
             assert value.data_type == data_type
             assert [v for v, d in zip(value.dims, dims, strict=True) if d >= 0] == [d for d in dims if d >= 0]
-    if target == "tensorrt":
+    if target == "ensemble_tensorrt":
         assert list(config.instance_group[0].profile) == [str(i) for i in range(len(buckets))]
 
 
@@ -167,27 +183,23 @@ def test_a_bundle_holds_every_warm_up_file_in_the_size_its_configuration_declare
                         assert found == 4 + int.from_bytes(content.read_bytes()[:4], "little"), (stage, name)
 
 
-def test_an_engine_that_reads_pairs_has_a_bucket_for_each_number_of_candidates_and_length_of_pairs():
-    spec = replace(SPEC, text_candidates=16, candidates=128, candidate_buckets=(32, 128), pair_buckets=(24, 48, 96))
+def test_a_text_tower_is_an_engine_between_retrieve_and_ranker_with_a_bucket_a_length():
+    spec = replace(SPEC, text_candidates=16, pair_buckets=(24, 48, 96))
     configs = parsed(spec)
+    steps = [step.model_name for step in configs["search/config.pbtxt"].ensemble_scheduling.step]
+    assert steps == ["preprocess", "encoder", "retrieve", "text_tower", "ranker", "finalize"]
     for target in BY_STAGE:
-        config = configs[f"ranker/configs/{target}.pbtxt"]
-        assert {tensor.name: list(tensor.dims) for tensor in config.input if "PAIR" in tensor.name} == {
+        config = config_of("text_tower", target, configs)
+        assert {tensor.name: list(tensor.dims) for tensor in config.input} == {
             "PAIR_IDS": [16, -1],
             "PAIR_TYPES": [16, -1],
-            "PAIR_OF": [16],
         }
-        warmed = {(s.batch_size, s.inputs["FEATURES"].dims[0], *s.inputs["PAIR_IDS"].dims) for s in config.model_warmup}
-        batches = (1,) if target == "cpu" else (1, spec.max_batch)
-        assert warmed == {(b, size, 16, length) for b in batches for size in (32, 128) for length in (24, 48, 96)}
-        assert len({sample.name for sample in config.model_warmup}) == len(config.model_warmup) == len(warmed)
-        for sample in config.model_warmup:
-            assert list(sample.inputs["VECTORS"].dims) == [sample.inputs["FEATURES"].dims[0], spec.embedding_dim]
-            assert list(sample.inputs["EVENTS"].dims) == [spec.events, spec.embedding_dim]
-            assert list(sample.inputs["MOMENTS"].dims) == [spec.events, 3]
-    assert list(configs["ranker/configs/tensorrt.pbtxt"].instance_group[0].profile) == [str(i) for i in range(6)]
-    # Only the ranker reads them.
-    assert not any(tensor.name.startswith("PAIR") for tensor in configs["finalize/config.pbtxt"].input)
+        warmed = {(s.batch_size, *s.inputs["PAIR_IDS"].dims) for s in config.model_warmup}
+        batches = (1,) if target == "ensemble_cpu" else (1, spec.max_batch)
+        assert warmed == {(batch, 16, length) for batch in batches for length in (24, 48, 96)}
+        assert [list(t.dims) for t in config_of("ranker", target, configs).input if t.name == "TEXT_SCORES"] == [[16]]
+    assert len(config_of("text_tower", "ensemble_tensorrt", configs).instance_group[0].profile) == 3
+    assert "text_tower" not in {model.name for model in models(spec, "single_process")}
 
 
 @pytest.mark.parametrize(
@@ -196,13 +208,13 @@ def test_an_engine_that_reads_pairs_has_a_bucket_for_each_number_of_candidates_a
 )
 def test_one_process_takes_and_queues_what_it_answers_soon(towers, heavy, taken, waiting):
     configs = parsed(replace(SPEC, text_candidates=towers), heavy=heavy)
-    config = configs["search/configs/embedded.pbtxt"]
+    config = configs["search/configs/single_process.pbtxt"]
     assert config.dynamic_batching.default_queue_policy.max_queue_size == waiting
     assert list(config.dynamic_batching.preferred_batch_size) == [taken]
     # Where each stage is a process, the ranker batches by itself.
     others = parsed(replace(SPEC, text_candidates=towers), heavy=not heavy)
     for name, text in configs.items():
-        assert text == others[name] or name == "search/configs/embedded.pbtxt"
+        assert text == others[name] or name == "search/configs/single_process.pbtxt"
 
 
 def test_a_change_of_the_spec_reaches_every_configuration_it_concerns():
@@ -216,7 +228,10 @@ def test_a_change_of_the_spec_reaches_every_configuration_it_concerns():
     # The INT8 engine is the encoder's, on the CPU alone: in one process or in several.
     files = {name: c.default_model_filename for name, c in configs.items() if c.default_model_filename}
     int8 = {name for name, file in files.items() if file == "model.int8.onnx"}
-    assert int8 == {"encoder/config.pbtxt", "encoder/configs/cpu.pbtxt", "encoder/configs/embedded.pbtxt"}
+    assert int8 == {
+        "encoder/config.pbtxt",
+        "encoder/configs/single_process.pbtxt",
+    }
 
 
 def test_a_written_repository_has_every_configuration_and_every_stages_model(tmp_path):

@@ -19,7 +19,7 @@ from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.encoder.first_token import replace_last_layer
 from fuserank_export.sources.report import InputError
-from fuserank_export.training.engine import TextTower
+from fuserank_export.training.text.engine import TextTower
 
 _BATCH = 256  # pairs
 
@@ -125,14 +125,14 @@ class PairReader:
 
     def __call__(self, queries: Sequence[str], texts: Sequence[NDArray[np.int32]]) -> list[NDArray[np.float32]]:
         """The tower's logits of each query with each of its texts; see `fuserank_export.training.cases.Read`."""
-        joined = [self.pairs.joined(query, mine) for query, mine in zip(queries, texts, strict=True)]
+        joined = [self.pairs.join(query, mine) for query, mine in zip(queries, texts, strict=True)]
         flat = [pair for mine in joined for pair in mine]
         logits = np.empty(len(flat), np.float32)
         # Pairs of like length share a batch: less padding to compute.
         order = np.argsort([len(ids) for ids, _ in flat], kind="stable")
         for start in range(0, len(flat), _BATCH):
             which = order[start : start + _BATCH]
-            ids, types = self.pairs.padded([[flat[i] for i in which]], len(which))
+            ids, types = self.pairs.pad([[flat[i] for i in which]], len(which))
             # In FP32 as on a CPU's engine: bfloat16 moves logits by hundredths.
             with torch.inference_mode():
                 logits[which] = self.tower(torch.from_numpy(ids), torch.from_numpy(types))[0].numpy()

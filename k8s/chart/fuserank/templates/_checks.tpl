@@ -3,11 +3,11 @@ the remedy. */}}
 {{- define "fuserank.checks" -}}
 {{- $v := .Values -}}
 {{- $gpus := int $v.gpu.count -}}
-{{- if and (ne $v.profile "cpu") (lt $gpus 1) -}}
-{{- fail (printf "profile: %s runs on a GPU and gpu.count is %d; set gpu.count to 1, or profile to cpu" $v.profile $gpus) -}}
+{{- if and (ne $v.profile "ensemble_cpu") (lt $gpus 1) -}}
+{{- fail (printf "profile: %s runs on a GPU and gpu.count is %d; set gpu.count to 1, or profile to ensemble_cpu" $v.profile $gpus) -}}
 {{- end -}}
-{{- if and (eq $v.profile "cpu") (gt $gpus 0) -}}
-{{- fail (printf "gpu.count: %d GPUs would lie idle under profile cpu; set profile to cuda or tensorrt, or gpu.count to 0" $gpus) -}}
+{{- if and (eq $v.profile "ensemble_cpu") (gt $gpus 0) -}}
+{{- fail (printf "gpu.count: %d GPUs would lie idle under profile ensemble_cpu; set profile to ensemble_cuda or ensemble_tensorrt, or gpu.count to 0" $gpus) -}}
 {{- end -}}
 {{- $most := int $v.replicas -}}
 {{- if ne $v.autoscaling.kind "none" -}}
@@ -36,8 +36,8 @@ the remedy. */}}
 {{- end -}}
 {{- $e := $v.engines -}}
 {{- if $e.build -}}
-{{- if ne $v.profile "tensorrt" -}}
-{{- fail (printf "engines.build: true, and profile %s runs no TensorRT engines; set profile to tensorrt, or engines.build to false" $v.profile) -}}
+{{- if ne $v.profile "ensemble_tensorrt" -}}
+{{- fail (printf "engines.build: true, and profile %s runs no TensorRT engines; set profile to ensemble_tensorrt, or engines.build to false" $v.profile) -}}
 {{- end -}}
 {{- if not $e.claimName -}}
 {{- fail "engines.claimName: empty, and engines.build is true; name a PersistentVolumeClaim that keeps what is built" -}}

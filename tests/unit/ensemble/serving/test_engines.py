@@ -23,7 +23,7 @@ def bundle_of(**keys):
 
 
 def test_engines_of_this_machine_are_served():
-    check_engines(bundle_of(encoder=KEY, ranker=KEY), "tensorrt", HERE)
+    check_engines(bundle_of(encoder=KEY, ranker=KEY), "ensemble_tensorrt", HERE)
 
 
 @pytest.mark.parametrize(
@@ -36,21 +36,24 @@ def test_engines_of_this_machine_are_served():
 )
 def test_engines_of_another_machine_are_refused_with_the_remedy(here, reason):
     with pytest.raises(BundleError) as error:
-        check_engines(bundle_of(ranker=KEY), "tensorrt", here)
+        check_engines(bundle_of(ranker=KEY), "ensemble_tensorrt", here)
     text = str(error.value)
     assert text.startswith("shop/model_repository/ranker/1/model.plan: ")
     assert reason in text
-    assert "build it here with `fuserank export engines --target tensorrt`, or serve with --target cuda" in text
+    assert (
+        "build it here with `fuserank export engines --target ensemble_tensorrt`, or serve with --target ensemble_cuda"
+        in text
+    )
 
 
-@pytest.mark.parametrize("target", ["cpu", "cuda", "ort_tensorrt"])
+@pytest.mark.parametrize("target", ["single_process", "ensemble_cpu", "ensemble_cuda", "ensemble_ort_tensorrt"])
 def test_other_targets_have_no_engines_to_fit(target):
     check_engines(bundle_of(encoder=KEY), target, Machine("", ""))
 
 
 def test_a_bundle_without_engines_falls_back_and_needs_no_gpu():
-    check_engines(bundle_of(), "tensorrt", Machine("", ""))
-    check_engines(Bundle(Path("shop"), {}, GraphSpec()), "tensorrt", Machine("", ""))
+    check_engines(bundle_of(), "ensemble_tensorrt", Machine("", ""))
+    check_engines(Bundle(Path("shop"), {}, GraphSpec()), "ensemble_tensorrt", Machine("", ""))
 
 
 def test_each_part_of_a_key_has_a_folder_of_its_own():

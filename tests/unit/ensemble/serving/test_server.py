@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from fuserank_ensemble.serving import server
-from fuserank_ensemble.serving.server import Endpoints, ServerError, check_prerequisites
+from fuserank_ensemble.serving.server import Endpoints, Server, ServerError, check_prerequisites
+from fuserank_ensemble.spec import RENAMED_TARGETS
 
 Version = namedtuple("Version", "major minor micro")
 
@@ -135,17 +136,17 @@ def test_a_free_port_stays_free(taken_port):
 def test_a_folder_with_spaces_and_equals_signs_stays_one_argument():
     pytest.importorskip("pytriton")
     repository, backends = Path("/data/my shop=new/model_repository"), Path("/tmp/two  spaces")
-    arguments = server._arguments(repository, backends, Endpoints("0.0.0.0", 1, 2, 3), "cuda").to_args_list()
+    arguments = server._arguments(repository, backends, Endpoints("0.0.0.0", 1, 2, 3), "ensemble_cuda").to_args_list()
     assert f"--model-repository={repository}" in arguments
     assert f"--backend-directory={backends}" in arguments
-    assert {"--model-config-name=cuda", "--http-port=1", "--grpc-port=2", "--metrics-port=3"} <= set(arguments)
+    assert {"--model-config-name=ensemble_cuda", "--http-port=1", "--grpc-port=2", "--metrics-port=3"} <= set(arguments)
     assert {"--http-address=0.0.0.0", "--grpc-address=0.0.0.0", "--metrics-address=0.0.0.0"} <= set(arguments)
     assert all(argument.startswith("--") for argument in arguments)
 
 
 def test_models_are_never_loaded_over_the_network():
     pytest.importorskip("pytriton")
-    arguments = server._arguments(Path("/r"), Path("/b"), Endpoints(), "cpu").to_args_list()
+    arguments = server._arguments(Path("/r"), Path("/b"), Endpoints(), "ensemble_cpu").to_args_list()
     assert "--model-control-mode=none" in arguments
     assert "--allow-gpu-metrics=false" in arguments
 
@@ -184,3 +185,18 @@ def test_serving_what_is_no_bundle_ends_with_one_line_and_no_traceback(serve, tm
     assert isinstance(result.exception, SystemExit)
     assert result.output.startswith("error: ")
     assert str(target) in result.output.replace("\n", "")
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_TARGETS.items())
+def test_an_old_targets_name_is_refused_with_the_new_one(serve, tmp_path, old, new):
+    result = serve(tmp_path, "--target", old)
+    assert result.exit_code == 2
+    assert f"target {old}: was renamed to {new}" in " ".join(result.output.replace("│", " ").split())
+    with pytest.raises(ServerError, match=f"target {old}: was renamed to {new}"):
+        Server(tmp_path, target=old)
+
+
+def test_an_unknown_target_is_refused_with_the_nearest_known_one(serve, tmp_path):
+    result = serve(tmp_path, "--target", "single-process")
+    assert result.exit_code == 2
+    assert "did you mean 'single_process'?" in " ".join(result.output.replace("│", " ").split())

@@ -10,6 +10,7 @@ import pytest
 
 from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS
 from fuserank_ensemble.contract.options import HEADS
+from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.spec import GraphSpec
 
 torch = pytest.importorskip("torch")
@@ -271,13 +272,13 @@ def exported(one_thread, tmp_path_factory):
     import onnxruntime as ort
 
     path, model = tmp_path_factory.mktemp("engine") / "ranker.onnx", ranker()
-    export_engine(RankerEngine(model, None), SPEC, path)
+    export_engine(RankerEngine(model), SPEC, path)
     return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]), model
 
 
 def test_the_engines_inputs_and_outputs_are_those_of_the_stage(exported):
     session, _ = exported
-    stage = next(stage for stage in SPEC.stages() if stage.name == "ranker")
+    stage = next(stage for stage in search_stages(SPEC) if stage.name == "ranker")
     for tensors, found in ((stage.inputs, session.get_inputs()), (stage.outputs, session.get_outputs())):
         assert [tensor.name for tensor in tensors] == [each.name for each in found]
         for tensor, each in zip(tensors, found, strict=True):

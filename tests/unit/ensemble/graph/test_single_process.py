@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -11,9 +10,10 @@ import pytest
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.options import InvalidRequestError
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.graph.steps.search import Search
+from fuserank_ensemble.graph.single_process import SingleProcess
+from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.retrieval.channels.lexical import Lexical
-from fuserank_ensemble.serving.triton import answered, strings
+from fuserank_ensemble.serving.triton import execute_isolated
 
 ASKED = [
     ("milk", "", {}),
@@ -26,12 +26,12 @@ ASKED = [
 
 def row(query, user, options):
     texts = {"QUERY": query, "USER_ID": user, "OPTIONS": json.dumps(options)}
-    return {name: strings([[text.encode()]]) for name, text in texts.items()}
+    return {name: string_tensor([[text.encode()]]) for name, text in texts.items()}
 
 
 @pytest.fixture(scope="module")
 def search(tiny_bundle):
-    return Search(Bundle.open(tiny_bundle))
+    return SingleProcess(Bundle.open(tiny_bundle))
 
 
 @pytest.fixture(scope="module")
@@ -67,24 +67,7 @@ def test_a_mistake_beside_the_encoder_fails_its_own_request_alone(search, expect
         return whole(self, questions, depth)
 
     monkeypatch.setattr(Lexical, "search", fails)
-    answers = answered(search, [row(*asked) for asked in ASKED], [""] * len(ASKED))
+    answers = execute_isolated(search, "search", [row(*asked) for asked in ASKED], [""] * len(ASKED))
     assert [isinstance(answer, Exception) for answer in answers] == [False] * 4 + [True]
     for found, each in zip(answers[:4], expected[:4], strict=True):
         assert_same(found, each)
-
-
-def test_an_encoder_that_fails_leaves_no_work_of_its_batch_behind(search, expected, monkeypatch):
-    begin, ended = search._retrieve.begin, []
-
-    def slow(requests):
-        time.sleep(0.2)
-        ended.append(True)
-        return begin(requests)
-
-    with monkeypatch.context() as broken:
-        broken.setattr(search._encoder, "execute", lambda requests: 1 / 0)
-        broken.setattr(search._retrieve, "begin", slow)
-        with pytest.raises(ZeroDivisionError):
-            search.execute([row(*ASKED[0])])
-    assert ended  # two threads must not use the channels at once
-    assert_same(search.execute([row(*ASKED[1])])[0], expected[1])
