@@ -30,10 +30,10 @@ serve: $(BUNDLE)/manifest.json ## the demo's server, left running on ports 8000 
 	@$(BIN)/fuserank serve $(BUNDLE)
 
 eval: $(BUNDLE)/manifest.json ## what retrieval finds and how well it is ranked, on shops with known answers
-	@$(BIN)/python -m fuserank_evaluation.retrieval.run --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/python -m fuserank_evaluation.ranking.run --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/python -m fuserank_evaluation.ranking.windows --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/python -m fuserank_evaluation.ranking.run_films --bundle $(BUNDLE)
+	@$(BIN)/fuserank evaluate retrieval --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/fuserank evaluate ranking --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/fuserank evaluate windows --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/fuserank evaluate films --bundle $(BUNDLE)
 
 bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items
 	@$(BIN)/python -m fuserank_benchmarks.retrieval --bundle $(BUNDLE) --shop $(SHOP)
@@ -57,10 +57,11 @@ gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; do
 test: $(READY) ## unit tests, functional tests against a real Triton, then the chart and what it would run
 	$(BIN)/python -m pytest tests/unit tests/functional tests/k8s
 
-lint: $(READY) ## ruff and mypy --strict
+lint: $(READY) ## ruff, mypy --strict, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(READY) ## ruff's fixes and layout
 	$(BIN)/ruff check --fix .
@@ -70,7 +71,7 @@ lock: ## pin anew what pyproject.toml allows, from a fresh environment
 	./tools/lock.sh $(PYTHON)
 
 reports: ## copy the last reports to docs/reports and their figures into the READMEs
-	@$(BIN)/python -m fuserank_evaluation.quote
+	@$(BIN)/fuserank evaluate quote
 
 clean: ## remove what was built, not the environment
 	rm -rf build

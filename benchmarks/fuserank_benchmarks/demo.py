@@ -30,7 +30,7 @@ from fuserank_ensemble.graph.engine import open_session
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.spec import Target
-from fuserank_evaluation.report import write_report
+from fuserank_evaluation.reports.report import write_report
 
 BLOCK, BLOCKS = 60, 8  # questions in a block, blocks measured
 CONCURRENCY, PER_WORKER = 16, 50

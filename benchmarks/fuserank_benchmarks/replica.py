@@ -25,7 +25,7 @@ from fuserank import AsyncClient, OverloadedError
 from fuserank_benchmarks.demo import STAGES, free_ports, served
 from fuserank_benchmarks.load.open_loop import message
 from fuserank_benchmarks.load.questions import Load
-from fuserank_evaluation.report import Table, machine, merge_report
+from fuserank_evaluation.reports.report import Table, machine, merge_report
 
 CONCURRENCY, REQUESTS = 16, 1_600
 BUSY = 0.6  # the share of a core that is planned with: the rest is for peaks, and for a replica that is gone

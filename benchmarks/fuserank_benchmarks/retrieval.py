@@ -27,7 +27,7 @@ from tokenizers import Tokenizer
 
 from fuserank_benchmarks.stages import bench_lexical, bench_stage, bench_suggest
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch, build_index, open_search
-from fuserank_evaluation.report import merge_report
+from fuserank_evaluation.reports.report import merge_report
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 
 SEED = 7

@@ -33,7 +33,7 @@ from fuserank_benchmarks.perf_analyzer.sweep import Point
 from fuserank_benchmarks.speed_report import COMPARED, MEANINGS, plots, slower, tables
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.spec import Target
-from fuserank_evaluation.report import REPORTS, merge_report
+from fuserank_evaluation.reports.report import REPORTS, merge_report
 
 PROGRAM = Path("build/perf_analyzer")
 COMMITTED = Path("docs/reports/bench.json")

@@ -13,6 +13,7 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.serving.server import Server
 from support import small_shops
+from support.busy_machine import lengthen_queues
 from support.running import endpoints, export_bundle, url
 from support.small_shops import Shop
 
@@ -29,7 +30,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 def bundle_root(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A space in the path: pytriton splits its arguments at spaces unless it is kept from doing so.
     out = tmp_path_factory.mktemp("bundles") / "my shop"
-    return export_bundle(out, shop.catalog, shop.interactions, "--text-template", TEMPLATE)
+    export_bundle(out, shop.catalog, shop.interactions, "--text-template", TEMPLATE)
+    lengthen_queues(out)
+    return out
 
 
 @pytest.fixture(scope="session")

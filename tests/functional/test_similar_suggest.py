@@ -19,6 +19,7 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.stages import models
 from fuserank_ensemble.serving.server import Server
+from support.busy_machine import PATIENCE
 from support.running import (
     FUSERANK,
     assert_no_traceback,
@@ -138,7 +139,7 @@ async def test_good_requests_are_answered_beside_bad_ones_and_share_batches(
     completions, pids = client.suggest("mil"), stub_pids(server)
     before = raw.get_inference_statistics("similar").model_stats[0]
     places = asyncio.Semaphore(24)
-    async with AsyncClient(url(server), timeout=60) as everyone:
+    async with AsyncClient(url(server), timeout=PATIENCE) as everyone:
 
         async def one(number: int) -> None:
             async with places:
@@ -193,5 +194,5 @@ def test_the_death_of_a_models_process_is_noticed(first_day_root: Path, model: s
         assert process is not None
         stub = next(c for c in process.children(recursive=True) if f"{model}_0_1" in c.cmdline())
         stub.kill()
-        psutil.wait_procs([stub], timeout=5)
+        psutil.wait_procs([stub], timeout=PATIENCE)
         assert running.dead_stages() == [model]

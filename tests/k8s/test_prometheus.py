@@ -17,6 +17,7 @@ import yaml
 from fuserank import Client
 from fuserank_ensemble.serving.observability.drift import WINDOW
 from fuserank_ensemble.serving.observability.metrics import METRICS
+from support.busy_machine import wait_until
 from support.callers import load
 from support.charts import CHART, NAMESPACE, REPOSITORY, only
 from support.monitoring import NAME, POD, prometheus, scraped_names
@@ -41,9 +42,13 @@ def scrape(replica: Replica) -> set[str]:
     with Client(replica.url) as client:
         for _ in range(WINDOW):
             client.search("tea", k=3, filter={"in_stock": True})
-        # What is counted is handed on once a second.
-        time.sleep(1.1)
-        client.search("tea", k=3)
+
+        def all_names() -> bool:
+            # What is counted is handed on once a second, with a search.
+            client.search("tea", k=3)
+            return {name for metric in METRICS for name in metric.series} <= scraped_names(replica.metrics())
+
+        wait_until(all_names, seconds=30)
     return scraped_names(replica.metrics())
 
 

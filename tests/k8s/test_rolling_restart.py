@@ -12,12 +12,13 @@ import pytest
 from fuserank import Client
 from fuserank.connection import DEFAULT_RETRIES
 from support.balancer import Balancer, balancer
+from support.busy_machine import wait_until
 from support.callers import load
 from support.charts import triton
 from support.replica import Replica, free_endpoints, started
 
 # As the chart's own order of events, only shorter: the endpoint goes first, then the hook waits, then comes SIGTERM.
-QUICK = {"drain": {"minSeconds": 1, "quietSeconds": 1, "maxSeconds": 20, "exitSeconds": 10}}
+QUICK = {"drain": {"minSeconds": 1, "quietSeconds": 1, "maxSeconds": 60, "exitSeconds": 10}}
 
 
 def restarted(
@@ -49,10 +50,11 @@ def test_a_rolling_restart_under_load_loses_no_request(tiny_bundle: Path, tmp_pa
         front.route([first.url, second.url])
         # The client as it is shipped: a stream that nginx's old worker turns away while it leaves is sent once more.
         with load(front.url, callers=4, pause=0.01, retries=DEFAULT_RETRIES) as found:
-            time.sleep(1)
+            found.wait_for_answers(50)
             first, one = restarted(first, second, front, tiny_bundle, tmp_path, stack)
             second, two = restarted(second, first, front, tiny_bundle, tmp_path, stack)
-            time.sleep(1)
+            found.wait_for_answers(50)
+            assert wait_until(lambda: min(counted(first), counted(second)) > 0), "a successor gets no requests"
         served = [counted(replica) for replica in (first, second)]
     found.seconds.sort()
     print(
@@ -60,8 +62,6 @@ def test_a_rolling_restart_under_load_loses_no_request(tiny_bundle: Path, tmp_pa
         f"slowest {found.seconds[-1]:.2f} s; the successors answered {served}"
     )
     assert found.failures == []
-    assert found.answered > 100
-    assert min(served) > 0
 
 
 def turns(first: Replica, second: Replica) -> list[int]:

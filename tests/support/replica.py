@@ -21,6 +21,7 @@ import psutil
 from pytriton.utils import distribution
 
 from fuserank_ensemble.serving.server import Endpoints, compose_backends, libpython_folder
+from support.busy_machine import PATIENCE, lengthen_queues
 
 ADMIN_KEY = "only-for-tests"
 REPOSITORY = Path(__file__).parents[2]
@@ -52,7 +53,13 @@ class Replica:
     def execute(self, words: list[str]) -> subprocess.CompletedProcess[str]:
         """Runs a command as the kubelet does, in the container's environment."""
         return subprocess.run(
-            self.command(words), env=self.environment, cwd="/", check=False, capture_output=True, text=True, timeout=60
+            self.command(words),
+            env=self.environment,
+            cwd="/",
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
 
     def substituted(self, word: str) -> str:
@@ -62,11 +69,11 @@ class Replica:
         return word
 
     def get(self, probe: Mapping[str, Any]) -> int:
-        """Asks an HTTP probe as the kubelet does; returns the status, 0 where nobody answers."""
+        """Asks an HTTP probe as the kubelet does, but waits longer; returns the status, 0 where nobody answers."""
         port = getattr(self.endpoints, probe["httpGet"]["port"])
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{port}{probe['httpGet']['path']}", timeout=probe["timeoutSeconds"]
+                f"http://127.0.0.1:{port}{probe['httpGet']['path']}", timeout=PATIENCE
             ) as reply:
                 return int(reply.status)
         except urllib.error.HTTPError as error:
@@ -76,10 +83,10 @@ class Replica:
 
     def metrics(self) -> str:
         """What Prometheus scrapes."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.endpoints.metrics}/metrics", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.endpoints.metrics}/metrics", timeout=PATIENCE) as reply:
             return str(reply.read().decode())
 
-    def stop(self, timeout: float = 40) -> int:
+    def stop(self, timeout: float = PATIENCE) -> int:
         """SIGTERM, as the kubelet sends it after the hook; returns the exit code."""
         self.process.terminate()
         try:
@@ -135,7 +142,7 @@ def started(
         backends.mkdir()
         compose_backends(backends)
         # A copy: Python leaves its bytecode in a model repository that is not read-only, as it is in a pod.
-        shutil.copytree(bundle, Path(scratch) / "bundle")
+        lengthen_queues(shutil.copytree(bundle, Path(scratch) / "bundle"))
         log = folder / f"triton-{endpoints.grpc}.log"
         with log.open("wb") as out:
             replica = Replica(container, subprocess.Popen(["true"]), endpoints, log)

@@ -6,10 +6,11 @@ On a CPU, reaching another process costs more than most steps' own work.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import joblib
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.cost import HEAVY_MS
@@ -67,7 +68,7 @@ class SingleProcess:
 
 def _open_engine(bundle: Bundle, stage: Stage) -> OnnxEngine:
     # The instances share the cores: each with all of them would only take turns.
-    cores = len(os.sched_getaffinity(0)) // single_process_stage(bundle.spec).instances[0]
+    cores = joblib.cpu_count() // single_process_stage(bundle.spec).instances[0]
     threads = max(1, cores) if stage.threads == 0 else stage.threads
     session = open_session(bundle.engine(stage.name), {"intra_op_thread_count": str(threads)})
     trim = trim_tokens if stage.name == "encoder" else None

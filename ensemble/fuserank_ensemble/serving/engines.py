@@ -5,9 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
-import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.spec import Target
@@ -109,25 +107,3 @@ def _tensorrt() -> str:
             continue
         return f"{version // 10_000}.{version // 100 % 100}.{version % 100}"
     return ""
-
-
-def main(arguments: list[str]) -> str | None:
-    """Checks a bundle's engines where they are to run, before Triton starts: see `main`.
-
-    Args:
-        arguments: The bundle's folder.
-
-    Returns:
-        Why `ensemble_tensorrt` must not serve the bundle, for `sys.exit`; nothing where it may.
-    """
-    if len(arguments) != 1:
-        return f"usage: python3 -m fuserank_ensemble.serving.engines BUNDLE; found {len(arguments)} arguments"
-    try:
-        check_engines(Bundle.open(Path(arguments[0]), verify=("model_repository/",)), "ensemble_tensorrt")
-    except BundleError as error:
-        return f"error: {error}"
-    return None
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -24,8 +24,9 @@ import psutil
 import typer
 
 from fuserank_ensemble.bundle import Bundle, BundleError
-from fuserank_ensemble.graph.stages import companion_stages, models
+from fuserank_ensemble.graph.stages import companion_stages
 from fuserank_ensemble.serving.engines import check_engines
+from fuserank_ensemble.serving.models import link_models, served_models
 from fuserank_ensemble.serving.target_option import TargetOption
 from fuserank_ensemble.spec import GPU_TARGETS, SpecError, Target, target_named
 
@@ -84,13 +85,10 @@ class Server:
             _check_free(self.endpoints.host, port)
         self._backends = tempfile.TemporaryDirectory(prefix="fuserank-backends-")
         compose_backends(Path(self._backends.name))
-        self._models = {stage.name for stage in models(self.bundle.spec, target)} | {"search"}
-        # Links to the target's models alone: Triton would load all that it finds. And Triton starts its stubs through a
-        # command line split at spaces: it gets a path that has none.
+        self._models = served_models(self.bundle, target)
+        # Triton starts its stubs through a command line split at spaces: this path has none.
         repository = Path(self._backends.name) / "model_repository"
-        repository.mkdir()
-        for name in self._models:
-            (repository / name).symlink_to(self.bundle.repository / name, target_is_directory=True)
+        link_models(self.bundle, target, repository)
         from pytriton.utils import distribution  # noqa: PLC0415
 
         # pytriton splits the command at spaces, which the environment's folder may hold.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -53,6 +53,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     private: bool = False  # whether the repository index is kept private
     requests: list[list[SimpleNamespace]] = field(default_factory=list)  # decoded rows of each ModelInfer
     metadata: list[dict[str, str]] = field(default_factory=list)  # headers of each call
+    stopped: threading.Event = field(default_factory=threading.Event)  # ends all delays
     url: str = ""
 
     def ModelInfer(self, request, context):
@@ -65,7 +66,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             for query, user, options in zip(*columns, strict=True)
         ]
         self.requests.append(rows)
-        time.sleep(self.delay)
+        self.stopped.wait(self.delay)
         if self.failures:
             context.abort(*self.failures.pop(0))
         return self._answer(rows)
@@ -129,6 +130,7 @@ def triton():
     fake = FakeTriton()
     server = serve(fake)
     yield fake
+    fake.stopped.set()
     server.stop(0).wait()
 
 
@@ -171,4 +173,5 @@ def encrypted_triton(request, certificates):
     server = serve(fake, credentials)
     fake.mutual = mutual
     yield fake
+    fake.stopped.set()
     server.stop(0).wait()

@@ -70,7 +70,7 @@ def test_a_full_queue_is_an_overload_and_not_an_unavailable_server(triton):
 
 @pytest.mark.parametrize("retries", [0, 4])
 def test_the_timeout_bounds_a_call_and_its_retries(triton, retries):
-    triton.delay = 3
+    triton.delay = 60
     triton.failures = [BUSY] * 5
     started = time.monotonic()
     with (
@@ -78,17 +78,17 @@ def test_the_timeout_bounds_a_call_and_its_retries(triton, retries):
         pytest.raises(DeadlineExceededError, match=r"limit is 0\.2 s"),
     ):
         client.search("milk")
-    assert time.monotonic() - started < 2.5  # far above the limit of 0.2 s: the machine may be busy
+    assert time.monotonic() - started < triton.delay / 2
 
 
 def test_an_unreachable_server_is_an_error_within_the_timeout(unused_tcp_port):
     started = time.monotonic()
-    with Client(f"127.0.0.1:{unused_tcp_port}", timeout=3) as client:
+    with Client(f"127.0.0.1:{unused_tcp_port}", timeout=30) as client:
         with pytest.raises(ServerUnavailableError, match=str(unused_tcp_port)):
             client.search("milk")
         with pytest.raises(ServerUnavailableError):
             client.status()
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 60
 
 
 def test_headers_go_with_every_call(triton):

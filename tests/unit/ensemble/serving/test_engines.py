@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from fuserank_ensemble.bundle import FORMAT, Bundle, BundleError
-from fuserank_ensemble.candidates.features import FEATURES
+from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.serving import engines
-from fuserank_ensemble.serving.engines import EngineKey, Machine, check_engines, main
+from fuserank_ensemble.serving.engines import EngineKey, Machine, check_engines
 from fuserank_ensemble.spec import GraphSpec
 
 HERE = Machine("9.0", "10.13.2")
@@ -79,21 +77,3 @@ def test_the_driver_is_asked_for_the_compute_capability(monkeypatch, tmp_path):
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     assert Machine.here().compute_capability == "9.0"
-
-
-def test_the_command_says_in_one_line_why_a_bundle_must_not_be_served(tmp_path, monkeypatch):
-    manifest = {
-        "id": "b-1",
-        "format": FORMAT,
-        "features": [feature.name for feature in FEATURES],
-        "spec": GraphSpec().to_dict(),
-        "files": {},
-        "engines": {"tensorrt": {"keys": {"encoder": KEY.to_dict()}}},
-    }
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: Machine("8.9", "10.13.2")))
-    assert "encoder/1/model.plan: was built for GPU of compute capability 9.0, found 8.9" in main([str(tmp_path)])
-    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: HERE))
-    assert main([str(tmp_path)]) is None
-    assert main([]).startswith("usage: python3 -m fuserank_ensemble.serving.engines BUNDLE")
-    assert main([str(tmp_path / "none")]).startswith("error: ")

@@ -182,10 +182,10 @@ def test_a_million_parquet_rows_take_seconds_of_cpu(tmp_path):
         }
     )
     frame.to_parquet(tmp_path / "log.parquet", index=False)
-    started = time.process_time()  # of CPU: the machine may be busy
+    started = time.process_time()  # of all threads, whatever else the machine does
     log = read_interactions(tmp_path / "log.parquet", [str(number) for number in range(90_000)], now=NOW)
     seconds = time.process_time() - started
-    print(f"{rows / seconds:,.0f} rows a second of CPU")
+    print(f"{rows / seconds:,.0f} rows a second of CPU time")
     order = frame["timestamp"].to_numpy().argsort(kind="stable")
     assert log.item.tolist() == frame["item_id"].astype(int).to_numpy()[order].tolist()
     users = np.array([int(user_id) for user_id in log.user_ids])

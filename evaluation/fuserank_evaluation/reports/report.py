@@ -18,7 +18,7 @@ Table = Sequence[Sequence[str]]
 
 
 def machine() -> dict[str, Any]:
-    """The machine that the figures hold for."""
+    """Describes the machine that the figures were measured on."""
     model = "unknown"
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -42,7 +42,7 @@ def write_report(
         name: The report's name.
         bundle: Id of the bundle that was measured.
         figures: Flat, named numbers; None where one was not measured this time.
-        meanings: For each figure its unit and meaning; a figure without one does not stand on the page.
+        meanings: For each figure its unit and meaning; the page leaves out figures without one.
         plots: Matplotlib figures by caption.
 
     Returns:
@@ -106,7 +106,7 @@ def _write_page(
         "",
         "| figure | value | meaning |",
         "|---|---|---|",
-        *(f"| `{key}` | {_shown(figures[key])} | {meaning} |" for key, meaning in meanings.items()),
+        *(f"| `{key}` | {_format_figure(figures[key])} | {meaning} |" for key, meaning in meanings.items()),
         "",
     ]
     for caption, (head, *rows) in tables.items():
@@ -119,7 +119,7 @@ def _write_page(
     (REPORTS / f"{name}.md").write_text("\n".join(lines), "utf-8")
 
 
-def _shown(figure: Any) -> str:
+def _format_figure(figure: Any) -> str:
     return "not measured" if figure is None else f"{figure:,}"
 
 

@@ -1,4 +1,4 @@
-"""`make reports`: copies the reports that the READMEs quote, and puts their figures in."""
+"""`fuserank evaluate quote`: copies the reports that the READMEs quote, and writes their figures into the READMEs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fuserank_evaluation.report import REPORTS
+from fuserank_evaluation.reports.report import REPORTS
 
 COMMITTED = Path("docs/reports")
-# A figure that two reports name is the later one's.
+# Of a figure that several reports name, the last report's value is quoted.
 QUOTED = ("bench", "retrieval", "relevance", "replica", "demo")
 NOT_MEASURED = ("not measured", "未测量")
 START, END = "<!-- figures -->", "<!-- /figures -->"
@@ -157,7 +157,7 @@ LINES = (
 
 @dataclass(frozen=True)
 class NotMeasured:
-    """Stands for a figure that a report lacks a value of, whatever the format that a line asks for."""
+    """Stands in for a figure without a value, in any format that a line asks for."""
 
     words: str
 
@@ -166,8 +166,8 @@ class NotMeasured:
         return self.words
 
 
-def table(figures: Mapping[str, Any], language: int) -> str:
-    """The lines as a README shows them.
+def figure_table(figures: Mapping[str, Any], language: int) -> str:
+    """The table of a README.
 
     Args:
         figures: What the reports hold; None where a figure was not measured.
@@ -180,10 +180,10 @@ def table(figures: Mapping[str, Any], language: int) -> str:
     return "\n".join([f"| {about[language]} | |", "|---|---|", *rows])
 
 
-def main() -> None:
-    """Copies and quotes."""
+def quote_reports() -> None:
+    """Copies the last reports to `docs/reports`, and writes their figures between the marks of both READMEs."""
     COMMITTED.mkdir(parents=True, exist_ok=True)
-    figures = {}
+    figures: dict[str, Any] = {}
     for name in QUOTED:
         for path in REPORTS.glob(f"{name}*"):
             shutil.copy(path, COMMITTED / path.name)
@@ -191,8 +191,4 @@ def main() -> None:
     for language, readme in enumerate((Path("README.md"), Path("README.zh-CN.md"))):
         before, rest = readme.read_text("utf-8").split(START)
         after = rest.split(END)[1]
-        readme.write_text(f"{before}{START}\n{table(figures, language)}\n{END}{after}", "utf-8")
-
-
-if __name__ == "__main__":
-    main()
+        readme.write_text(f"{before}{START}\n{figure_table(figures, language)}\n{END}{after}", "utf-8")

@@ -1,4 +1,4 @@
-"""The figures of the report by their names, and its tables."""
+"""Names and values of the report's figures, and its tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fuserank_evaluation.metrics.significance import Comparison, compare, half_w
 from fuserank_evaluation.ranking.results import MAIN, Results
 
 RANKER = "ranker"
-# What the sets of cases are called in figures.
+# Prefixes of the figures by set of cases.
 PREFIXES = {
     "search": "grocery_search",
     "search_new_user": "new_user",
@@ -24,7 +24,7 @@ PREFIXES = {
     "recommendation_new": "grocery_rec_new",
     "new_item": "new_item",
 }
-# The figures that stand at the head of the page; all the others stand in its tables.
+# Figures at the head of the page with their meanings; all others stand in its tables.
 HEADLINES = {
     "grocery_search_ndcg_at_10": "nDCG@10 of searches by a known household, 3,000 later purchases",
     "grocery_search_hit_at_10": "share of them with a right item among the first 10",
@@ -49,73 +49,74 @@ CAPTIONS = {
 
 
 def figures(results: Results) -> dict[str, float]:
-    """Every measure of every entrant on every set, flat: the ranker's bare, the others' with `_baseline_<name>`."""
-    out: dict[str, float] = {}
+    """Every measure of every method on every set; names of other methods than the ranker end in `_baseline_<name>`."""
+    named: dict[str, float] = {}
     for name, rankings in results.rankings.items():
-        out[f"{PREFIXES[name]}_cases"] = len(results.cases[name])
-        for entrant, ranking in rankings.items():
-            for measured in ranking.values:
-                out[figure_name(name, measured, entrant)] = round(ranking.mean(measured), 4)
-    return out
+        named[f"{PREFIXES[name]}_cases"] = len(results.cases[name])
+        for method, ranking in rankings.items():
+            for measure in ranking.values:
+                named[figure_name(name, measure, method)] = round(ranking.mean(measure), 4)
+    return named
 
 
-def figure_name(cases: str, measured: str, entrant: str) -> str:
-    """What the figure of an entrant on a set is called."""
-    ending = "" if entrant == RANKER else f"_baseline_{entrant}"
-    return f"{PREFIXES[cases]}_{measured}{ending}"
+def figure_name(cases: str, measure: str, method: str) -> str:
+    """The name of a method's figure on a set of cases."""
+    ending = "" if method == RANKER else f"_baseline_{method}"
+    return f"{PREFIXES[cases]}_{measure}{ending}"
 
 
-def compared(name: str, comparison: Comparison) -> dict[str, float]:
+def comparison_figures(name: str, comparison: Comparison) -> dict[str, float]:
     """A comparison's figures."""
     return {f"{name}_{key}": float(f"{value:.3g}") for key, value in asdict(comparison).items()}
 
 
 def measure_tables(results: Results) -> dict[str, list[list[str]]]:
-    """For each set the entrants' means, best first, nDCG with its confidence interval."""
+    """A table of the methods' means for each set, best first, nDCG with its confidence interval."""
     tables = {}
     for name, rankings in results.rankings.items():
         ordered = sorted(rankings.items(), key=lambda pair: -pair[1].mean(MAIN))
         rows = [["", *MEANINGS]]
-        for entrant, ranking in ordered:
-            means = [f"{ranking.mean(measured):.4f}" for measured in MEANINGS]
+        for method, ranking in ordered:
+            means = [f"{ranking.mean(measure):.4f}" for measure in MEANINGS]
             means[0] += f" ± {half_width(ranking.values[MAIN]):.4f}"
-            rows.append([entrant, *means])
+            rows.append([method, *means])
         tables[f"{CAPTIONS[name]} ({len(results.cases[name]):,} cases)"] = rows
     return tables
 
 
-def plain_table(head: Sequence[str], rows: Mapping[str, Sequence[float]]) -> list[list[str]]:
-    """A table of numbers."""
+def number_table(head: Sequence[str], rows: Mapping[str, Sequence[float]]) -> list[list[str]]:
+    """A table of numbers with four significant digits."""
     return [["", *head], *([name, *(f"{value:.4g}" for value in values)] for name, values in rows.items())]
 
 
 def significance(results: Results) -> dict[str, float]:
-    """The ranker against the best baseline of each set, and query and user together against either alone."""
-    out: dict[str, float] = {}
+    """Compares the ranker with the best baseline of each set, and query and user together with either alone."""
+    named: dict[str, float] = {}
     for name, rankings in results.rankings.items():
         best = results.best_baseline(name, RANKER)
         if RANKER in rankings and best is not None:
             comparison = compare(rankings[RANKER].values[MAIN], rankings[best].values[MAIN], SEED)
-            out |= compared(f"{figure_name(name, MAIN, RANKER)}_over_{best}", comparison)
+            named |= comparison_figures(f"{figure_name(name, MAIN, RANKER)}_over_{best}", comparison)
     both = results.rankings["search"].get(RANKER)
     main = figure_name("search", MAIN, RANKER)
     for ending, name in (("search_only", "search_new_user"), ("user_only", "search_user_only")):
         alone = results.rankings.get(name, {}).get(RANKER)
         if both is not None and alone is not None:
-            out[f"{main}_{ending}"] = round(alone.mean(MAIN), 4)
-            out |= compared(f"{main}_over_{ending}", compare(both.values[MAIN], alone.values[MAIN], SEED))
-    return out
+            named[f"{main}_{ending}"] = round(alone.mean(MAIN), 4)
+            comparison = compare(both.values[MAIN], alone.values[MAIN], SEED)
+            named |= comparison_figures(f"{main}_over_{ending}", comparison)
+    return named
 
 
 def beyond_accuracy(results: Results, name: str, past: PastLog, catalog: CatalogIndex) -> dict[str, list[float]]:
-    """Coverage, novelty, diversity and miscalibration of each entrant's first ten."""
+    """Coverage, novelty, diversity and miscalibration of each method's first ten."""
     items, seen = catalog.items, results.cases[name].seen
     return {
-        entrant: [
+        method: [
             coverage(ranking.ranked, len(items)),
             float(np.nanmean(novelty(ranking.ranked, past.popularity))),
             float(np.nanmean(diversity(ranking.ranked, catalog.vectors, items.text))),
             float(np.nanmean(miscalibration(ranking.ranked, seen, items.category))),
         ]
-        for entrant, ranking in results.rankings[name].items()
+        for method, ranking in results.rankings[name].items()
     }
