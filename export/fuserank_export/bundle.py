@@ -46,8 +46,8 @@ from fuserank_export.training.model import Ranker
 from fuserank_export.training.on_index import TrainingInputs, train_on_index
 from fuserank_export.training.span import LogSpan
 from fuserank_export.training.text.engine import write_text_tower
-from fuserank_export.training.text.pairs import split
-from fuserank_export.training.text.tower import OpenedTower, open_text_tower
+from fuserank_export.training.text.labels import split_labelled_queries
+from fuserank_export.training.text.tower import LoadedTower, load_text_tower
 from fuserank_export.training.train import FIT
 from fuserank_export.warmup import write_warmup
 
@@ -150,7 +150,7 @@ def _fill(folder: Path, settings: BundleSettings, progress: Progress) -> dict[st
     tower = None
     if settings.text_tower:
         with progress.step("loading the text tower"):
-            tower = open_text_tower(settings.text_tower)
+            tower = load_text_tower(settings.text_tower)
     spec = _spec(settings, encoder, tower, log)
     with progress.step("laying out texts"):
         typed = detect_format(settings.catalog)[0] not in ("csv", "tsv")
@@ -248,7 +248,7 @@ def _read(settings: BundleSettings, progress: Progress) -> tuple[Catalog, Intera
         labelled = read_labelled(
             settings.queries, settings.judgements, catalog.item_ids, settings.max_bad_rows, progress
         )
-        judged = judged_asks(split(labelled.queries, settings.seed), settings.text_tower is not None)
+        judged = judged_asks(split_labelled_queries(labelled.queries, settings.seed), settings.text_tower is not None)
     if settings.interactions is None:
         return catalog, Interactions.empty(), judged
     with progress.step("reading the interactions"):
@@ -263,7 +263,7 @@ def _read(settings: BundleSettings, progress: Progress) -> tuple[Catalog, Intera
 
 
 def _write_ranking_engines(
-    repository: Path, ranker: Ranker, tower: OpenedTower | None, spec: GraphSpec, progress: Progress
+    repository: Path, ranker: Ranker, tower: LoadedTower | None, spec: GraphSpec, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Writes the engines of the ranker and its text tower.
 
@@ -285,7 +285,7 @@ def _checkpoints(settings: BundleSettings) -> Path:
     return settings.out.with_name(f"{settings.out.name}.checkpoints")
 
 
-def _spec(settings: BundleSettings, encoder: Encoder, tower: OpenedTower | None, log: Interactions) -> GraphSpec:
+def _spec(settings: BundleSettings, encoder: Encoder, tower: LoadedTower | None, log: Interactions) -> GraphSpec:
     age_days = (time.time() - LogSpan.of(log.timestamp).end) / 86_400 if len(log) else 0.0
     clock: Clock = settings.clock if settings.clock != "auto" else "log" if age_days > STALE_AFTER_DAYS else "wall"
     return GraphSpec(
@@ -297,8 +297,8 @@ def _spec(settings: BundleSettings, encoder: Encoder, tower: OpenedTower | None,
         clock=clock,
         candidates=settings.candidates,
         text_candidates=settings.text_candidates if tower else 0,
-        pair_buckets=_buckets(GraphSpec.pair_buckets, tower.longest) if tower else GraphSpec.pair_buckets,
-        pair_pad_token_id=tower.pad if tower else 0,
+        pair_buckets=_buckets(GraphSpec.pair_buckets, tower.max_length) if tower else GraphSpec.pair_buckets,
+        pair_pad_token_id=tower.pad_id if tower else 0,
     )
 
 

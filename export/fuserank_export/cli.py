@@ -91,10 +91,10 @@ def bundle(
     with _errors():
         from fuserank_export.bundle import BundleSettings, write_bundle  # noqa: PLC0415
         from fuserank_export.encoder.load import EncoderError  # noqa: PLC0415
-        from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
+        from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
         from fuserank_export.training.train import FIT  # noqa: PLC0415
 
-        quieten()
+        silence_libraries()
         settings = BundleSettings(
             catalog, interactions, encoder, out, precision, pooling, text_template, query_template, clock,
             max_bad_rows, seed, force, engine, ray_address, milvus, milvus_index,

@@ -54,10 +54,10 @@ def ranker(
     """Train a bundle's ranker anew; the result is a bundle with all else as it is."""
     # torch takes seconds to import: --help is answered without it.
     from fuserank_export.training.retrain import RetrainSettings, retrain  # noqa: PLC0415
-    from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
+    from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
     from fuserank_export.training.train import FIT  # noqa: PLC0415
 
-    quieten()
+    silence_libraries()
     settings = RetrainSettings(
         bundle, out, interactions, queries, judgements, text_tower, cases, max_bad_rows, seed, force,
         replace(FIT, epochs=epochs, bf16=mixed_precision),

@@ -10,14 +10,14 @@ from fuserank_export.progress import Progress
 from fuserank_export.sources import InputError
 from fuserank_export.sources.judgements import read_judgements
 from fuserank_export.training.cases import TrainingQuery
-from fuserank_export.training.text.pairs import Labelled, Split, of_judgements
+from fuserank_export.training.text.labels import LabelledQueries, QuerySplit, label_from_judgements
 
 AT_ONCE = 0.0  # the moment of an ask until the training says which
 
 
 def read_labelled(
     queries: Path, judgements: Path, item_ids: Sequence[str], max_bad_share: float, progress: Progress
-) -> Labelled:
+) -> LabelledQueries:
     """Reads a shop's judgements, and notes what became of their rows.
 
     Raises:
@@ -27,7 +27,7 @@ def read_labelled(
         judged = read_judgements(queries, judgements, item_ids, max_bad_share=max_bad_share)
     for report in judged.reports:
         progress.note(str(report))
-    return of_judgements(judged)
+    return label_from_judgements(judged)
 
 
 def check_both(queries: Path | None, judgements: Path | None) -> None:
@@ -40,7 +40,7 @@ def check_both(queries: Path | None, judgements: Path | None) -> None:
         raise InputError("--queries and --judgements: found one of them; allowed: both or neither")
 
 
-def judged_asks(parts: Split, tower: bool) -> list[TrainingQuery]:
+def judged_asks(parts: QuerySplit, tower: bool) -> list[TrainingQuery]:
     """What the ranker may learn from; the held-out part is never touched.
 
     Args:

@@ -18,7 +18,7 @@ from fuserank_export.sources import Interactions
 from fuserank_export.training.cases import CaseBuilder, TrainingQuery
 from fuserank_export.training.fit import FitSettings
 from fuserank_export.training.model import Ranker
-from fuserank_export.training.text.tower import OpenedTower, PairReader
+from fuserank_export.training.text.tower import LoadedTower, PairScorer
 from fuserank_export.training.train import TrainingReport, objective, train_ranker, tuned_weights
 
 
@@ -42,7 +42,7 @@ class TrainingInputs:
     log: Interactions
     judged: list[TrainingQuery]
     encoder: OnnxEncoder
-    tower: OpenedTower | None
+    tower: LoadedTower | None
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def train_on_index(lesson: TrainingInputs, cases: int, settings: FitSettings, se
         CatalogIndex.open(lesson.index, shop.items, "cpu"),
         spec,
         lambda queries: lesson.encoder.embed([query_text(template, query) for query in queries]),
-        PairReader.open(lesson.tower, lesson.index / PAIRS, spec) if lesson.tower else None,
+        PairScorer.open(lesson.tower, lesson.index / PAIRS, spec) if lesson.tower else None,
     )
     with tempfile.TemporaryDirectory() as earlier, progress.steps() as advanced:
         known: list[InteractionIndex] = []

@@ -27,8 +27,8 @@ from fuserank_export.training.fit import FitSettings
 from fuserank_export.training.judged import check_both, judged_asks, read_labelled
 from fuserank_export.training.on_index import TrainingInputs, train_on_index
 from fuserank_export.training.text.engine import write_text_tower
-from fuserank_export.training.text.pairs import split
-from fuserank_export.training.text.tower import open_in_place
+from fuserank_export.training.text.labels import split_labelled_queries
+from fuserank_export.training.text.tower import load_replacement_tower
 from fuserank_export.training.train import FIT
 
 RANKER, TEXT_TOWER = "model_repository/ranker/", "model_repository/text_tower/"
@@ -86,7 +86,7 @@ def retrain(settings: RetrainSettings, progress: Progress) -> dict[str, Any] | N
         bundle = Bundle.open(settings.bundle)
     had = bundle.manifest["inputs"]["text_tower"] if bundle.spec.text_candidates else None
     source = settings.text_tower or had
-    tower = open_in_place(bundle, source) if source else None
+    tower = load_replacement_tower(bundle, source) if source else None
     log, judged = _read(settings, bundle, progress)
     index, spec = bundle.root / "index", bundle.spec
     tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
@@ -147,7 +147,7 @@ def _read(settings: RetrainSettings, bundle: Bundle, progress: Progress) -> tupl
     judged: list[TrainingQuery] = []
     if settings.queries and settings.judgements:
         labelled = read_labelled(settings.queries, settings.judgements, item_ids, settings.max_bad_rows, progress)
-        judged = judged_asks(split(labelled.queries, settings.seed), bundle.spec.text_candidates > 0)
+        judged = judged_asks(split_labelled_queries(labelled.queries, settings.seed), bundle.spec.text_candidates > 0)
     if settings.interactions is None:
         return Interactions.empty(), judged
     with progress.step("reading the interactions"):
