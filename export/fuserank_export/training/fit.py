@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import joblib  # type: ignore[import-untyped]  # untyped
+import joblib
 import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]  # untyped

@@ -18,7 +18,7 @@ from fuserank_ensemble.contract.options import HEADS, InvalidRequestError
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.ranking import reasons
-from fuserank_ensemble.ranking.order import Ranked, by_score, steered
+from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift
 from fuserank_ensemble.ranking.rules import NOT_FOUND
 
@@ -90,9 +90,9 @@ class Finalize:
         rows = candidates[candidates >= 0]
         scores = heads[: len(rows)] @ weights
         if resolved.steered:
-            ranked = steered(resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events)
+            ranked = rank_steered(resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events)
         else:
-            ranked = by_score(rows, scores, resolved.k)
+            ranked = rank_by_score(rows, scores, resolved.k)
         items: list[dict[str, Any]] = [{"fields": self._fields(int(row), resolved.fields)} for row in ranked.rows]
         for item, place in zip(items, ranked.places, strict=bool(ranked.places)):
             if place.pin is not None or place.explored:
