@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can show, one step after the other; docs/gpu.md says what each should print.
+# Everything that only a GPU can show, one step after the other; docs/engines-and-gpu.md says what each should print.
 # Usage: tools/gpu-check.sh <folder of python> <bundle> <build folder>
 set -euo pipefail
 bin=$1 bundle=$2 build=$3
 
 fail() {
-  echo "gpu-check: $1; see docs/gpu.md" >&2
+  echo "gpu-check: $1; see docs/engines-and-gpu.md" >&2
   exit 1
 }
 

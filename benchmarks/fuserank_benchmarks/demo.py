@@ -22,7 +22,8 @@ from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.progress import track
 
-from fuserank import AsyncClient, Client
+from fuserank.aio import AsyncClient
+from fuserank.client import Client
 from fuserank.tables import tabulate_result
 from fuserank_benchmarks.load.questions import Load
 from fuserank_ensemble.bundle import Bundle

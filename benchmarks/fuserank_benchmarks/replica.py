@@ -21,7 +21,8 @@ import psutil
 from rich.console import Console
 from tritonclient.grpc import service_pb2_grpc
 
-from fuserank import AsyncClient, OverloadedError
+from fuserank.aio import AsyncClient
+from fuserank.errors import OverloadedError
 from fuserank_benchmarks.demo import STAGES, free_ports, served
 from fuserank_benchmarks.load.open_loop import message
 from fuserank_benchmarks.load.questions import Load

@@ -26,7 +26,9 @@ from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 
 from fuserank_benchmarks.stages import bench_lexical, bench_stage, bench_suggest
-from fuserank_ensemble.retrieval.vectors.search import VectorSearch, build_index, open_search
+from fuserank_ensemble.retrieval.vectors.build import build_index
+from fuserank_ensemble.retrieval.vectors.open import open_search
+from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 from fuserank_evaluation.reports.report import merge_report
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 

@@ -21,7 +21,7 @@ from fuserank_ensemble.graph.steps.suggest import INDEX, Suggest
 from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
-from fuserank_ensemble.retrieval.channels.lexical import Lexical
+from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
@@ -94,7 +94,7 @@ def bench_lexical(folder: Path, console: Console) -> tuple[dict[str, float], dic
         started = time.perf_counter()
         LexicalIndex.write(Path(place) / "lexical", made, bundle.spec.lexical_fields)
         seconds = time.perf_counter() - started
-        channel = Lexical(LexicalIndex.open(Path(place) / "lexical"), MILLION)
+        channel = LexicalChannel(LexicalIndex.open(Path(place) / "lexical"), MILLION)
         asked = [[ChannelQuery(normalise(query), nothing, History.empty(), 0.0)] for query in queries]
         depth = 2 * bundle.spec.channel_depth  # as the retriever asks it
         for part in asked[:20]:

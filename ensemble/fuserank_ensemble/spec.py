@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from fuserank_ensemble.contract.options import nearest
+from fuserank_ensemble.contract.errors import nearest
+from fuserank_ensemble.retrieval.channels.registry import CHANNEL_WEIGHTS, CHANNELS
+from fuserank_ensemble.retrieval.lexical.index import LEXICAL_FIELDS
 
 # `single_process` runs the whole graph in one process of a CPU, the others a process a stage.
 Target = Literal["single_process", "ensemble_cpu", "ensemble_cuda", "ensemble_tensorrt", "ensemble_ort_tensorrt"]
@@ -34,32 +36,6 @@ RENAMED_TARGETS: Mapping[str, Target] = {
     "tensorrt": "ensemble_tensorrt",
     "ort_tensorrt": "ensemble_ort_tensorrt",
 }
-CHANNELS = ("dense", "lexical", "history", "trending", "new", "content", "collaborative", "graph")
-# By kind of request; measured on Complete Journey, see docs/design-notes.md. An export with a log tunes its own.
-CHANNEL_WEIGHTS: Mapping[str, Mapping[str, float]] = {
-    # Words before meaning: an encoder may not know the catalogue's language, words always do.
-    "query": {"dense": 0.4, "lexical": 1.0, "trending": 0.3, "new": 0.1, "graph": 0.2},
-    "both": {
-        "dense": 0.1,
-        "lexical": 0.2,
-        "history": 1.0,
-        "trending": 1.0,
-        "new": 0.1,
-        "collaborative": 0.3,
-        "content": 0.1,
-        "graph": 0.2,
-    },
-    "user": {
-        "history": 1.0,
-        "trending": 0.3,
-        "new": 0.1,
-        "collaborative": 0.5,
-        "content": 0.1,
-        "graph": 0.3,
-    },
-    "similar": {"dense": 1.0, "lexical": 0.5, "content": 1.0, "collaborative": 0.5, "graph": 0.5},
-}
-LEXICAL_FIELDS: Mapping[str, float] = {"title": 3.0, "brand": 1.5, "category": 1.5, "description": 1.0}
 
 
 class SpecError(ValueError):
@@ -95,7 +71,7 @@ class GraphSpec:
         pair_pad_token_id: Token id that pads a pair.
         dense_texts: How many nearest distinct texts the dense channel takes; their items are the candidates.
         channel_depth: How many items of each channel take part in fusion.
-        channel_weights: What each channel's vote counts in fusion, by kind of request; one left out is not asked.
+        channel_weights: The weight of each channel's votes in fusion, by kind of request; one left out is not asked.
         lexical_fields: Which catalogue fields' words are searched, and what a match in each counts.
         max_batch: Largest batch of any stage.
         pad_token_id: Token id that pads a query.

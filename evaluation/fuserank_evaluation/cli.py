@@ -71,7 +71,7 @@ def films(bundle: BundleOption = BUNDLE, films: FilmsOption = FILMS) -> None:
 
 @app.command()
 def quote() -> None:
-    """Copy the last reports to docs/reports, and their figures into the READMEs."""
+    """Copy the last reports to docs/reports, and their figures into the READMEs and docs/results.md."""
     quote_reports()
 
 

@@ -21,7 +21,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 import fuserank_ensemble.serving.server
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.bundle import MANIFEST, Bundle, BundleError
 from fuserank_ensemble.serving.server import Endpoints, Server, ServerError
 from fuserank_ensemble.spec import GraphSpec
@@ -121,6 +121,10 @@ def test_a_port_in_use_is_named(bundle_root: Path, place: str):
             Server(bundle_root, Endpoints("127.0.0.1", **ports))
 
 
+SERVER = pytest.mark.targets("single_process", reason="the server's own arguments are the same for every target")
+
+
+@SERVER
 def test_the_readiness_url_answers(server: Server):
     for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/search/ready"):
         with urllib.request.urlopen(f"http://127.0.0.1:{server.endpoints.http}{path}", timeout=PATIENCE) as reply:
@@ -129,6 +133,7 @@ def test_the_readiness_url_answers(server: Server):
         assert b"nv_inference_request_success" in reply.read()
 
 
+@SERVER
 def test_models_cannot_be_loaded_or_unloaded_over_the_network(raw: triton.InferenceServerClient, client: Client):
     code = {"parameters": {"config": '{"name": "evil", "backend": "python"}'}}
     for call in (

@@ -14,7 +14,9 @@ import psutil
 import pytest
 import tritonclient.grpc as triton
 
-from fuserank import AsyncClient, Client, InvalidRequestError
+from fuserank.aio import AsyncClient
+from fuserank.client import Client
+from fuserank.errors import InvalidRequestError
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.stages import models
@@ -36,6 +38,9 @@ from support.small_shops import Shop
 INVALID = "INVALID_ARGUMENT"
 
 
+pytestmark = pytest.mark.targets("single_process", reason="similar and suggest are the same models of every target")
+
+
 @pytest.fixture(scope="module")
 def first_day(first_day_root: Path) -> Iterator[Client]:
     """A client of a shop without a log."""
@@ -49,6 +54,7 @@ def inputs(model: str, *cells: Any) -> list[triton.InferInput]:
     return [text_tensor(name, [[cell]]) for name, cell in zip(names, cells, strict=True)]
 
 
+@pytest.mark.targets("single_process", "ensemble_cpu", reason="similar calls other models, which each target loads")
 @pytest.mark.parametrize("anchor", [{"item_id": "i0004"}, {"text": "oat milk"}, {"text": "绿茶 🍵"}])
 def test_triton_answers_as_the_stages_in_one_process(client: Client, graph: LocalGraph, anchor: dict[str, str]):
     found, expected = client.similar(**anchor, k=20, fields=["title"]), graph.similar(**anchor, k=20, fields=["title"])

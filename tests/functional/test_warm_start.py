@@ -34,14 +34,17 @@ def test_the_first_request_of_each_bucket_costs_no_more_than_the_tenth(bundle_ro
         pids = [process.pid, *(child.pid for child in process.children(recursive=True))]
         times = []
         for query in queries(spec):
-            mine = []
+            milliseconds = []
             for _ in range(10):
                 before_it = cpu_seconds(pids)
                 client.infer("search", raw_inputs(query, b"u01", b'{"k": 10}'))
-                mine.append((cpu_seconds(pids) - before_it) * 1_000)
-            times.append(mine)
-    for length, mine in zip(spec.length_buckets, times, strict=True):
-        print(f"{length} tokens: first {mine[0]:.1f} ms, tenth {mine[9]:.1f} ms")
-    first, later = sum(mine[0] for mine in times), sum(sum(mine[5:]) / 5 for mine in times)
+                milliseconds.append((cpu_seconds(pids) - before_it) * 1_000)
+            times.append(milliseconds)
+    for length, milliseconds in zip(spec.length_buckets, times, strict=True):
+        print(f"{length} tokens: first {milliseconds[0]:.1f} ms, tenth {milliseconds[9]:.1f} ms")
+    first, later = (
+        sum(milliseconds[0] for milliseconds in times),
+        sum(sum(milliseconds[5:]) / 5 for milliseconds in times),
+    )
     print(f"all buckets: first {first:.1f} ms of CPU time, sixth to tenth {later:.1f} ms on average")
     assert 0 < first <= SLACK * later

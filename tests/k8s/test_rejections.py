@@ -14,7 +14,7 @@ TENSORRT = {
 }
 # What a schema can see: the message names the place and what is allowed there.
 SHAPE: list[tuple[Manifest, list[str]]] = [
-    ({"profile": "gpu"}, ["profile", "ensemble_cpu", "ensemble_cuda", "ensemble_tensorrt"]),
+    ({"profile": 1}, ["profile", "string"]),
     ({"replicas": "two"}, ["replicas", "string", "integer"]),
     ({"replicas": 0}, ["replicas", "minimum", "1"]),
     ({"replica": 2}, ["replica", "not allowed"]),
@@ -23,7 +23,7 @@ SHAPE: list[tuple[Manifest, list[str]]] = [
     ({"gpu": {"count": 1, "resource": "amd.com/gpu"}}, ["gpu", "resource", "amd.com/gpu"]),
     ({"resources": {"triton": {"limits": {"memory": "lots"}}}}, ["resources", "memory", "lots"]),
     ({"autoscaling": {"kind": "vpa"}}, ["autoscaling", "kind", "keda"]),
-    ({"autoscaling": {"models": ["search"]}}, ["autoscaling", "models", "encoder"]),
+    ({"autoscaling": {"models": ["query"]}}, ["autoscaling", "models", "encoder"]),
     ({"tracing": {"endpoint": "otel:4317"}}, ["tracing", "endpoint", "otel:4317"]),
     ({"engines": {"precision": "int8"}}, ["engines", "precision", "fp16"]),
     ({"image": {"digest": "latest"}}, ["image", "digest", "latest"]),
@@ -32,9 +32,24 @@ SHAPE: list[tuple[Manifest, list[str]]] = [
 ]
 # What only the chart can see: settings that are each right and cannot work together.
 TOGETHER: list[tuple[Manifest, str]] = [
+    ({"profile": "cpu"}, "profile: cpu was renamed to ensemble_cpu; on a CPU, single_process is the default"),
+    ({"profile": "cuda"}, "profile: cuda was renamed to ensemble_cuda"),
+    ({"profile": "tensorrt"}, "profile: tensorrt was renamed to ensemble_tensorrt"),
+    (
+        {"profile": "gpu"},
+        'profile: found "gpu"; set it to one of single_process, ensemble_cpu, ensemble_cuda, ensemble_tensorrt',
+    ),
+    (
+        {"autoscaling": {"models": ["ranker"]}},
+        "autoscaling.models: ranker is no model of its own under profile single_process; requests wait before search",
+    ),
+    (
+        {"profile": "ensemble_cpu", "autoscaling": {"models": ["search"]}},
+        "autoscaling.models: search never waits under profile ensemble_cpu; requests wait before its stages",
+    ),
     (
         {"profile": "ensemble_cuda"},
-        "profile: ensemble_cuda runs on a GPU and gpu.count is 0; set gpu.count to 1, or profile to ensemble_cpu",
+        "profile: ensemble_cuda runs on a GPU and gpu.count is 0; set gpu.count to 1, or profile to single_process",
     ),
     (
         {"profile": "ensemble_tensorrt"},
@@ -42,7 +57,7 @@ TOGETHER: list[tuple[Manifest, str]] = [
     ),
     (
         {"gpu": {"count": 2}},
-        "gpu.count: 2 GPUs would lie idle under profile ensemble_cpu; set profile to ensemble_cuda or",
+        "gpu.count: 2 GPUs would lie idle under profile single_process; set profile to ensemble_cuda or",
     ),
     (
         {"autoscaling": {"kind": "hpa", "minReplicas": 9}},
@@ -65,7 +80,7 @@ TOGETHER: list[tuple[Manifest, str]] = [
     ({"bundle": {"source": "objectStorage"}}, "bundle.objectStorage.remote: empty; name the bucket as rclone does"),
     (
         {"engines": {"build": True}},
-        "engines.build: true, and profile ensemble_cpu runs no TensorRT engines; set profile to ensemble_tensorrt",
+        "engines.build: true, and profile single_process runs no TensorRT engines; set profile to ensemble_tensorrt",
     ),
     (merged(TENSORRT, {"engines": {"claimName": ""}}), "engines.claimName: empty, and engines.build is true; name a"),
     (merged(TENSORRT, {"gpu": {"product": ""}}), "gpu.product: empty, and engines.build is true; engines fit one"),

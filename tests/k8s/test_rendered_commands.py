@@ -13,7 +13,7 @@ import pytest
 import tritonclient.grpc as grpc_client
 from tritonclient.utils import InferenceServerException
 
-from fuserank import Client
+from fuserank.client import Client
 from support.busy_machine import PATIENCE, wait_until
 from support.callers import load
 from support.charts import RELEASE, merged, only, pod, triton, values_of
@@ -56,11 +56,20 @@ def test_the_liveness_probe_succeeds_and_leaves_its_time_to_the_answer(replica: 
     assert 0 < computed < probe["timeoutSeconds"] - waits
 
 
-def test_the_bundle_is_verified_before(tiny_bundle: Path, replica: Replica):
+def test_the_bundle_is_verified_before(tiny_bundle: Path, replica: Replica, tmp_path: Path):
     (verify,) = pod()["initContainers"]
-    done = replica.execute([str(tiny_bundle) if word == "/bundle" else word for word in verify["command"]])
+    here = {"/bundle": str(tiny_bundle), "--models=/models": f"--models={tmp_path}"}
+    done = replica.execute([here.get(word, word) for word in verify["command"]])
     assert done.returncode == 0, done.stderr
-    assert "files as exported" in done.stdout
+    assert "files as exported, fit for single_process" in done.stdout
+    assert {link.name for link in tmp_path.iterdir()} == {link.name for link in replica.models.iterdir()}
+
+
+def test_only_the_models_of_the_profile_are_loaded(replica: Replica):
+    known = {"triton-grpc-protocol-fuserank-admin": ADMIN_KEY}
+    with grpc_client.InferenceServerClient(replica.url) as client:
+        index = client.get_model_repository_index(headers=known)
+    assert {model.name for model in index.models} == {"search", "encoder", "retrieve", "similar", "suggest"}
 
 
 def test_helm_test_passes(replica: Replica):
@@ -118,7 +127,7 @@ def test_the_hook_waits_for_the_load_and_nothing_fails(tiny_bundle: Path, tmp_pa
         hook = replica.command(container["lifecycle"]["preStop"]["exec"]["command"])
         with load(replica.url) as found:
             found.wait_for_answers(10)
-            begun = time.monotonic()
+            started_at = time.monotonic()
             with subprocess.Popen(hook, env=replica.environment, cwd="/", stderr=subprocess.PIPE) as draining:
                 # Without requests it would have ended by then.
                 time.sleep(5)
@@ -130,20 +139,24 @@ def test_the_hook_waits_for_the_load_and_nothing_fails(tiny_bundle: Path, tmp_pa
         waited = time.monotonic() - gone
         assert replica.stop() == 0
     print(
-        f"{found.answered} answered; hook {gone + waited - begun:.1f} s, of which {waited:.1f} s after the last request"
+        f"{found.answered} answered; hook {gone + waited - started_at:.1f} s, "
+        f"of which {waited:.1f} s after the last request"
     )
     assert found.failures == []
     # It would say so had it given up before the requests had ended.
     assert (draining.returncode, errors) == (0, b"")
 
 
-def test_a_dead_stage_fails_the_liveness_probe_and_no_other(tiny_bundle: Path, tmp_path: Path):
-    container = triton()
+@pytest.mark.parametrize(("profile", "instance"), [("single_process", "search_0_1"), ("ensemble_cpu", "finalize_0_0")])
+def test_a_dead_process_fails_the_liveness_probe_and_no_other(
+    tiny_bundle: Path, tmp_path: Path, profile: str, instance: str
+):
+    container = triton({"profile": profile})
     with started(container, tiny_bundle, free_endpoints(), tmp_path) as replica:
         probe = container["livenessProbe"]["exec"]["command"]
         assert replica.execute(probe).returncode == 0
         stubs = psutil.Process(replica.process.pid).children(recursive=True)
-        next(stub for stub in stubs if "finalize_0_0" in stub.cmdline()).kill()
+        next(stub for stub in stubs if instance in stub.cmdline()).kill()
         failed: list[subprocess.CompletedProcess[str]] = []
 
         def fails() -> bool:
@@ -151,6 +164,7 @@ def test_a_dead_stage_fails_the_liveness_probe_and_no_other(tiny_bundle: Path, t
             return failed[-1].returncode == 1
 
         assert wait_until(fails)
-        assert "status 500" in failed[-1].stderr
+        assert f"{instance.partition('_')[0]}: " in failed[-1].stderr
+        assert "processes are alive" in failed[-1].stderr
         assert replica.get(container["readinessProbe"]) == 200
         replica.kill()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank.connection import DEFAULT_RETRIES
 from support.balancer import Balancer, balancer
 from support.busy_machine import wait_until
@@ -26,9 +26,9 @@ def restarted(
 ) -> tuple[Replica, float]:
     """Ends one replica as a rollout does and starts its successor; returns it and the seconds of the hook."""
     front.route([other.url])
-    begun = time.monotonic()
+    started_at = time.monotonic()
     hook = old.execute(old.container["lifecycle"]["preStop"]["exec"]["command"])
-    took = time.monotonic() - begun
+    took = time.monotonic() - started_at
     assert hook.returncode == 0, hook.stderr
     assert hook.stderr == "", "traffic had not ended"
     assert old.stop() == 0

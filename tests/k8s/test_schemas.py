@@ -21,6 +21,7 @@ TOGGLES: dict[str, Manifest] = {
     "nothing more": {},
     "bundle from an image": {"bundle": {"source": "image", "image": {"reference": "registry.example/bundle:1"}}},
     "bundle from object storage": {"bundle": {"source": "objectStorage", "objectStorage": {"remote": "s3:shop"}}},
+    "an ensemble on a CPU": {"profile": "ensemble_cpu"},
     "a GPU": {"profile": "ensemble_cuda", "gpu": {"count": 1}},
     "TensorRT on a MIG slice": {
         "profile": "ensemble_tensorrt",

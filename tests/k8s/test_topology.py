@@ -49,7 +49,7 @@ def test_a_gpu_replica_asks_for_gpus_and_tolerates_their_nodes(gpu: Manifest, li
 def test_a_cpu_replica_asks_for_none():
     assert set(triton()["resources"]["limits"]) == {"cpu", "memory"}
     assert "tolerations" not in pod()
-    assert "--model-config-name=ensemble_cpu" in triton()["args"]
+    assert "--model-config-name=single_process" in triton()["args"]
 
 
 def test_nodes_tolerations_and_priority_of_ones_own_come_on_top():

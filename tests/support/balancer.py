@@ -1,4 +1,4 @@
-"""nginx as a gRPC load balancer on loopback, told of its servers as an ingress controller tells it: by a reload."""
+"""nginx as a gRPC load balancer on loopback, given its servers as an ingress controller gives them: by a reload."""
 
 from __future__ import annotations
 

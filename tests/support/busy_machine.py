@@ -1,4 +1,4 @@
-"""What tests need to hold on a busy machine: waits by polling, queues that refuse nobody for his age, CPU time."""
+"""What tests need to hold on a busy machine: waits by polling, queues that refuse no request for its age, CPU time."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from fuserank import Client, FuseRankError
+from fuserank.client import Client
+from fuserank.errors import FuseRankError
 from support.busy_machine import PATIENCE, wait_until
 
 QUERIES = ("tea", "green tea", "milk", "")

@@ -39,7 +39,7 @@ class Collector:
 
     @property
     def endpoint(self) -> str:
-        """What servers are told."""
+        """Where servers send their spans."""
         return f"http://127.0.0.1:{self.port}/v1/traces"
 
     def wait_for(self, enough: Callable[[list[Span]], bool]) -> list[Span]:

@@ -18,8 +18,8 @@ from support.charts import NAMESPACE, RELEASE
 from support.replica import Replica
 
 POD = f"{RELEASE}-5d9f-abcde"
-# Names of series, wherever one is written: in a rule, a panel, a scaler's query.
-NAME = re.compile(r"\b((?:fuserank|nv)_[a-z0-9_]+)\b")
+# Names of series, wherever one is written: in a rule, a panel, a scaler's query; not those of packages.
+NAME = re.compile(r"\b((?:fuserank|nv)_[a-z0-9_]+)\b(?!\.\w)")
 
 
 def scraped_names(metrics: str) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_benchmarks.load.open_loop import Plan, run
 from fuserank_benchmarks.load.questions import SEED, Load, Repeats, ShopQuestions
 from fuserank_benchmarks.perf_analyzer.program import PerfAnalyzerError, Program

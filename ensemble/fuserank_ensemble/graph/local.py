@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.engine import OnnxEngine, Session, open_session
 from fuserank_ensemble.graph.executor import GraphExecutor
 from fuserank_ensemble.graph.stages import SEARCH_OUTPUTS, search_stages

@@ -78,5 +78,5 @@ def _open_engine(bundle: Bundle, stage: Stage) -> OnnxEngine:
 def _worth_halving(bundle: Bundle) -> range:
     """How many pairs of one request take long enough that a second thread gains more than it costs to reach."""
     shortest, full = bundle.spec.pair_buckets[0], bundle.spec.text_candidates
-    milliseconds = bundle.cost.of_pairs(1, shortest)
+    milliseconds = bundle.cost.pairs_ms(1, shortest)
     return range(max(2, math.ceil(HEAVY_MS / milliseconds)), full + 1) if milliseconds else range(0)

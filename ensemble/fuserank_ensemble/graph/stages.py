@@ -11,7 +11,7 @@ from typing import Literal
 
 from fuserank_ensemble.candidates.features import FEATURES, SIGNALS
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_ensemble.interactions.sequence import MOMENT
+from fuserank_ensemble.interactions.sequence import MOMENT_DIM
 from fuserank_ensemble.spec import GraphSpec, Target
 
 DType = Literal["BYTES", "INT32", "INT64", "FP32"]
@@ -89,7 +89,7 @@ def search_stages(spec: GraphSpec) -> tuple[Stage, ...]:
     # often these were had.
     vectors = Tensor("VECTORS", "FP32", (-1, spec.embedding_dim))
     events = Tensor("EVENTS", "FP32", (spec.events, spec.embedding_dim))
-    moments = Tensor("MOMENTS", "FP32", (spec.events, MOMENT))
+    moments = Tensor("MOMENTS", "FP32", (spec.events, MOMENT_DIM))
     described = (features, vectors, events, moments)
     retrieval = Tensor("RETRIEVAL", "BYTES", (1,))
     heads = Tensor("HEADS", "FP32", (-1, len(HEADS)))

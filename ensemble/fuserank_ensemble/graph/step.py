@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.request import ResolvedRequest, Status
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.tensors import Tensors
 
 Answer = Tensors | InvalidRequestError

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.contract.controls import ALLOWED, Explore
-from fuserank_ensemble.contract.options import InvalidRequestError, NotJson, shown
+from fuserank_ensemble.contract.errors import Description, InvalidRequestError, format_value
 
 FloatArray = NDArray[np.float64]
 
@@ -61,9 +61,9 @@ def check(explore: Explore, k: int) -> None:
     seen: set[int] = set()
     for i, slot in enumerate(explore.slots or ()):
         if not 1 <= slot <= k or slot in seen:
-            found = NotJson(f"{slot} twice") if slot in seen else slot
+            found = Description(f"{slot} twice") if slot in seen else slot
             raise InvalidRequestError(
-                f"OPTIONS.explore.slots[{i}]", found, f"different places from 1 to k ({shown(k)})"
+                f"OPTIONS.explore.slots[{i}]", found, f"different places from 1 to k ({format_value(k)})"
             )
         seen.add(slot)
 

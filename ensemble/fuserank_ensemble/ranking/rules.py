@@ -18,7 +18,7 @@ from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Kind, Mask
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.controls import ALLOWED, MAX_SHIFT, Rule
-from fuserank_ensemble.contract.options import InvalidRequestError, NotJson, shown
+from fuserank_ensemble.contract.errors import Description, InvalidRequestError, format_value
 
 LEAST_SPREAD = 1e-6  # scores closer than this are equal: the ranker's arithmetic is no finer
 NOT_FOUND = -1  # in place of a candidate's position: the item is none
@@ -82,14 +82,14 @@ def check(rules: Sequence[Rule], k: int, kinds: Mapping[str, Kind]) -> None:
         for names in (("boost", "bury", "pin"), ("filter", "item_ids")):
             given = [name for name in names if getattr(rule, name) is not None]
             if len(given) != 1:
-                found = NotJson(" and ".join(given) or "none of them")
+                found = Description(" and ".join(given) or "none of them")
                 raise InvalidRequestError(path, found, f"exactly one of {', '.join(names)}")
         for name in ("boost", "bury"):
             steps = getattr(rule, name)
             if steps is not None and not math.isfinite(steps):
                 raise InvalidRequestError(f"{path}.{name}", steps, ALLOWED[f"rules.{name}"])
         if rule.pin is not None and rule.pin > k:
-            raise InvalidRequestError(f"{path}.pin", rule.pin, f"a place from 1 to k ({shown(k)})")
+            raise InvalidRequestError(f"{path}.pin", rule.pin, f"a place from 1 to k ({format_value(k)})")
         if rule.filter is not None:
             filters.parse(rule.filter, kinds, f"{path}.filter")
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
 import shutil
 import signal
 import socket
 import sys
-import sysconfig
 import tempfile
 import time
 import urllib.error
@@ -27,10 +24,10 @@ from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.graph.stages import companion_stages
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.models import link_models, served_models
+from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_machine, libpython_folder
 from fuserank_ensemble.serving.target_option import TargetOption
 from fuserank_ensemble.spec import GPU_TARGETS, SpecError, Target, target_named
 
-GLIBC = (2, 35)
 EXIT_TIMEOUT_SECONDS = 30
 START_TIMEOUT_SECONDS = 120.0
 _BACKENDS = Path(__file__).parent / "backends"
@@ -187,38 +184,14 @@ def check_prerequisites() -> None:
     Raises:
         ServerError: Naming what is missing and how to get it.
     """
-    if sys.version_info[:2] not in ((3, 11), (3, 12)):
-        raise ServerError(f"Python: found {platform.python_version()}; allowed: 3.11 or 3.12")
-    libc, version = platform.libc_ver()
-    if libc != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < GLIBC:
-        raise ServerError(
-            f"C library: found {libc or 'none'} {version}; allowed: glibc 2.35 or newer "
-            "(Ubuntu 22.04, Debian 12 or later); elsewhere run the production image, see k8s/README.md"
-        )
+    try:
+        check_machine()
+    except PrerequisiteError as error:
+        raise ServerError(str(error)) from None
     try:
         import pytriton  # noqa: F401, PLC0415
     except ImportError:
         raise ServerError("nvidia-pytriton: not installed; run: pip install 'fuserank[embedded]'") from None
-    if libpython_folder() is None:
-        name = f"libpython{sys.version_info.major}.{sys.version_info.minor}"
-        raise ServerError(
-            f"{name}.so.1.0: not found, and this Python was built without it; Triton's Python backend links it. "
-            f"Install it (Debian, Ubuntu: apt-get install {name}) or use a Python built with --enable-shared"
-        )
-
-
-def libpython_folder() -> Path | None:
-    """Where the interpreter's shared library lies; an empty path where the system's loader finds one by itself."""
-    name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
-    if sysconfig.get_config_var("Py_ENABLE_SHARED"):
-        folder = Path(sysconfig.get_config_var("LIBDIR") or "")
-        if (folder / name).is_file():
-            return folder
-    try:
-        ctypes.CDLL(name)
-    except OSError:
-        return None
-    return Path()
 
 
 def compose_backends(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.step import Model, SearchObserver, Step, UnavailableError
 from fuserank_ensemble.graph.tensors import Tensors
 from fuserank_ensemble.serving.observability import metrics, tracing

@@ -15,11 +15,11 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.index import CatalogIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.vectors.search import build_index
+from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_export.embedding.embed import embed_texts
 from fuserank_export.embedding.encoder_files import EncoderFiles
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
-from fuserank_export.index import index_catalog
+from fuserank_export.index.catalog import index_catalog
 from fuserank_export.sources import read_catalog
 
 MAX_TOKENS = 256

@@ -14,13 +14,14 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils.hub import cached_file
 
 from fuserank_export.encoder.first_token import replace_last_layer
+from fuserank_export.errors import ExportError
 
 Pooling = Literal["mean", "cls"]
 PoolingSetting = Literal["auto", "mean", "cls"]
 SUPPORTED_LAYERS = ("Transformer", "Pooling", "Normalize")
 
 
-class EncoderError(RuntimeError):
+class EncoderError(ExportError, RuntimeError):
     """An encoder that cannot be exported; the message names the file or setting and the remedy."""
 
 

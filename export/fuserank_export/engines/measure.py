@@ -9,7 +9,7 @@ from functools import cached_property
 import onnxruntime as ort
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.catalog.tokens import Tokens
+from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.graph.engine import Session, open_session
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.spec import EngineKind
@@ -32,7 +32,7 @@ from fuserank_export.engines.parity.gate import (
 from fuserank_export.engines.parity.layers import disagreements, told
 from fuserank_export.engines.parity.reference import ReferenceSession
 from fuserank_export.engines.parity.requests import RealRequest, texts
-from fuserank_export.warmup import bucket_feed
+from fuserank_export.repository.warmup import bucket_feed
 
 COMPARED = 24  # batches of real inputs that tensors are compared on
 ROUNDED = 96  # requests that are ranked where half precision is rounded on a CPU, which takes its time
@@ -73,12 +73,12 @@ class Measuring:
     def _long(self) -> list[Feed]:
         """Item texts once to four times over: they reach the longer buckets."""
         spec = self._bundle.spec
-        tokens = Tokens(self._bundle.tokenizer, spec.length_buckets, spec.pad_token_id)
+        tokens = EncoderTokenizer(self._bundle.tokenizer, spec.length_buckets, spec.pad_token_id)
         items = texts(self._bundle, LONG_TEXTS)
         found = []
         for repeats, start in enumerate(range(0, len(items), BATCH), start=1):
             encoded = tokens.encode([" ".join([text] * repeats) for text in items[start : start + BATCH]])
-            found.append(dict(zip(("INPUT_IDS", "ATTENTION_MASK"), tokens.padded(encoded), strict=True)))
+            found.append(dict(zip(("INPUT_IDS", "ATTENTION_MASK"), tokens.pad(encoded), strict=True)))
         return found
 
     @cached_property

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.stages import Stage, search_stages
 from fuserank_ensemble.spec import ENGINE_KINDS, EngineKind, Target
+from fuserank_export.checks import check_both
 from fuserank_export.engines.candidates import FP32_FILE, PRECISIONS, Candidate, original, written
 from fuserank_export.engines.measure import Measured, Measuring
 from fuserank_export.engines.parity.adversarial import adversarial
@@ -21,13 +22,12 @@ from fuserank_export.engines.parity.requests import RealRequest, drawn, judged
 from fuserank_export.engines.parity.torch_encoder import open_torch_encoder
 from fuserank_export.engines.report import machine, write_report
 from fuserank_export.engines.soundness import EngineError
-from fuserank_export.engines.successor import write_successor
 from fuserank_export.engines.tensorrt.build import Built, PlanSession, build, builder
 from fuserank_export.engines.tensorrt.profiles import profiles
 from fuserank_export.progress import Progress
-from fuserank_export.sealing import check_place
+from fuserank_export.repository.place import check_place
+from fuserank_export.repository.successor import write_successor
 from fuserank_export.sources import InputError
-from fuserank_export.training.judged import check_both
 from fuserank_export.training.text.engine import export_text_tower
 from fuserank_export.training.text.tower import load_replacement_tower
 
@@ -274,7 +274,7 @@ def _written(
         "measured": [row.to_dict() for row in rows],
     }
     changes = {"engines": measured, **_costs(bundle, settings.kind, chosen)}
-    return write_successor(bundle, settings.out, added, changes, settings.force)
+    return write_successor(bundle, settings.out, added=added, changes=changes, force=settings.force)
 
 
 def _costs(bundle: Bundle, kind: EngineKind, chosen: Mapping[str, Measured]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from onnx.shape_inference import InferenceError
 
 from fuserank_ensemble.graph.stages import Stage
 from fuserank_export.engines.tensorrt import operators
+from fuserank_export.errors import ExportError
 
 # The first has LayerNormalization as one operator, which half precision keeps in FP32; the last ends TensorRT's list.
 OLDEST_OPSET, NEWEST_OPSET = 17, operators.NEWEST_OPSET
@@ -31,7 +32,7 @@ _TYPES: Mapping[int, str] = {
 _DTYPES = {"FP32": onnx.TensorProto.FLOAT, "INT64": onnx.TensorProto.INT64, "INT32": onnx.TensorProto.INT32}
 
 
-class EngineError(RuntimeError):
+class EngineError(ExportError, RuntimeError):
     """An engine that must not be built or served; the message names the file, what is wrong, and the remedy."""
 
 

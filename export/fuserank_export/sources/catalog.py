@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.parser import NO_TIME, ColumnParser, ObjectArray
 from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
@@ -30,7 +31,6 @@ COLUMNS = (
     "created_at",
     "image_url",
 )
-ONE_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def read_catalog(
     Raises:
         InputError: The file cannot be used, too many rows are bad, or none is left.
     """
-    latest = int(time.time() if now is None else now) + ONE_DAY
+    latest = int(time.time() if now is None else now) + SECONDS_PER_DAY
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     blocks: list[dict[str, ObjectArray]] = []
     first_lines: dict[str, int] = {}

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.cells import EVENTS, IMPRESSION
 from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
@@ -23,7 +24,6 @@ from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
 REQUIRED = ("user_id", "item_id", "event", "timestamp")
 PLACES = ("store", "region")
 COLUMNS = (*REQUIRED, "value", "query", *PLACES, "position", "session_id")
-ONE_DAY = 86_400
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 __all__ = ["COLUMNS", "EVENTS", "REQUIRED", "Impressions", "Interactions", "read_interactions"]
@@ -207,7 +207,7 @@ def read_interactions(
     Raises:
         InputError: The file cannot be used, or too many rows are bad.
     """
-    latest = int(time.time() if now is None else now) + ONE_DAY
+    latest = int(time.time() if now is None else now) + SECONDS_PER_DAY
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     rows = _EventRows(pd.Index(list(catalog_ids), dtype=object), latest)
     with report:

@@ -14,12 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from fuserank_export.errors import ExportError
+
 MAX_EXAMPLES = 20  # bad rows kept in memory; `bad_rows_path` gets them all
 MAX_VALUE_CHARACTERS = 200
 DEFAULT_MAX_BAD_SHARE = 0.05
 
 
-class InputError(ValueError):
+class InputError(ExportError, ValueError):
     """An input file or setting cannot be used; the message names it, what was found, what is allowed, what to do."""
 
 

@@ -7,10 +7,10 @@ import time
 import grpc
 import pytest
 
-from fuserank import (
-    TLS,
+from fuserank.client import Client
+from fuserank.connection import TLS
+from fuserank.errors import (
     AuthenticationError,
-    Client,
     ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,

@@ -9,16 +9,10 @@ import inspect
 import grpc
 import pytest
 
-from fuserank import (
-    AsyncClient,
-    Client,
-    ClientClosedError,
-    DeadlineExceededError,
-    InvalidRequestError,
-    ModelStatus,
-    Request,
-    ServerUnavailableError,
-)
+from fuserank.aio import AsyncClient
+from fuserank.client import Client
+from fuserank.errors import ClientClosedError, DeadlineExceededError, InvalidRequestError, ServerUnavailableError
+from fuserank.types import ModelStatus, Request
 
 BUSY = (grpc.StatusCode.UNAVAILABLE, "server is not ready")
 
@@ -148,7 +142,7 @@ async def test_a_cancelled_task_stays_cancelled(triton):
 
 @pytest.mark.parametrize("encrypted_triton", ["mutual"], indirect=True)
 async def test_the_asyncio_client_speaks_mutual_tls(encrypted_triton, certificates):
-    from fuserank import TLS
+    from fuserank.connection import TLS
 
     tls = TLS(certificates.server.cert, certificates.client.cert, certificates.client.key)
     async with AsyncClient(encrypted_triton.url, tls=tls) as client:

@@ -14,8 +14,11 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 from typer.testing import CliRunner
 
-from fuserank import AsyncClient, Client, IncompatibleServerError, InvalidRequestError, OverloadedError, Suggestion
+from fuserank.aio import AsyncClient
 from fuserank.cli import app
+from fuserank.client import Client
+from fuserank.errors import IncompatibleServerError, InvalidRequestError, OverloadedError
+from fuserank.types import Suggestion
 
 ITEM = json.dumps({"fields": {"title": "Oat drink", "price": 2.5}})
 STATUS = json.dumps({"bundle": "b-1", "candidates": {"content": 9, "fused": 9}, "returned": 1})

@@ -10,15 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fuserank import (
-    ExploreOutcome,
-    IncompatibleServerError,
-    InvalidRequestError,
-    Request,
-    RuleOutcome,
-    SearchOptions,
-    wire,
-)
+from fuserank import wire
+from fuserank.errors import IncompatibleServerError, InvalidRequestError
+from fuserank.types import ExploreOutcome, Request, RuleOutcome, SearchOptions
 
 
 def options_of(**options):

@@ -23,7 +23,7 @@ from fuserank_ensemble.candidates.retriever import Candidates, Prefetch, Retriev
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.text import normalise
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery
@@ -80,7 +80,7 @@ class Retrieve:
         # A kind of request that has weights of its own is searched by itself.
         for kind in {row.kind for row in resolved}:
             members = [i for i, row in enumerate(resolved) if row.kind == kind]
-            groups[kind] = (members, self._retriever.ahead([queries[i] for i in members], kind or None))
+            groups[kind] = (members, self._retriever.prefetch([queries[i] for i in members], kind or None))
         return Prefetched(resolved, queries, groups)
 
     def execute(
@@ -101,7 +101,11 @@ class Retrieve:
             described = self._pad(candidates[rows])
             pairs, skipped = self._pairs(resolved[rows], queries[rows], candidates[rows], described)
             traces = [
-                [request.encode(RetrievalTrace(c.found, [*c.degraded, *cut, *left_out], started, time.monotonic_ns()))]
+                [
+                    request.encode(
+                        RetrievalTrace(c.channel_counts, [*c.degraded, *cut, *left_out], started, time.monotonic_ns())
+                    )
+                ]
                 for c, cut, left_out in zip(candidates[rows], cuts[rows], skipped, strict=True)
             ]
             out.append({**described, **pairs, "RETRIEVAL": string_tensor(traces)})
@@ -136,7 +140,7 @@ class Retrieve:
             # What was had is no condition on fields.
             None if resolved.exclude_seen else resolved.filter,
             resolved.context,
-            also=self._pinned(resolved, allowed) if resolved.rules else None,
+            required=self._pinned(resolved, allowed) if resolved.rules else None,
             newcomers=NEWCOMERS if resolved.explore else 0,
         )
 
@@ -161,7 +165,7 @@ class Retrieve:
         # Only a search is ranked: elsewhere the order of fusion stands, and more candidates would be wasted.
         wanted = least if resolved.kind else max(self._spec.candidates, least)
         left = resolved.milliseconds_left() - RESERVE_MS
-        fits = [b for b in buckets if least <= b <= wanted and self._bundle.cost.of_candidates(b) <= left]
+        fits = [b for b in buckets if least <= b <= wanted and self._bundle.cost.candidates_ms(b) <= left]
         depth = max(fits, default=least)
         return depth, depth < wanted
 
@@ -187,8 +191,8 @@ class Retrieve:
             # Only a search is ranked. Candidates of equal texts (sizes of a product) have equal pairs.
             texts, text_of = np.unique(found.texts[:count], return_inverse=True)
             joined = pairs.join(query.query, texts) if query.query and not row.kind else []
-            left = row.milliseconds_left() - RESERVE_MS - self._bundle.cost.of_candidates(size)
-            if joined and self._bundle.cost.of_pairs(len(joined), pairs.bucket(joined)) > left:
+            left = row.milliseconds_left() - RESERVE_MS - self._bundle.cost.candidates_ms(size)
+            if joined and self._bundle.cost.pairs_ms(len(joined), pairs.bucket(joined)) > left:
                 left_out.append("text_tower")
                 joined = []
             tokens.append([joined[text] for text in text_of] if joined else [])
@@ -227,8 +231,8 @@ def _milvus(bundle: Bundle) -> Channel | None:
     filled = bundle.manifest.get("milvus")
     if filled is None:
         return None
-    from fuserank_ensemble.retrieval.milvus.dense import MilvusDense  # noqa: PLC0415  an extra
+    from fuserank_ensemble.retrieval.milvus.dense import MilvusDenseChannel  # noqa: PLC0415  an extra
 
     uri = os.environ.get("FUSERANK_MILVUS_URI", filled["uri"])
     token = os.environ.get("FUSERANK_MILVUS_TOKEN", "")
-    return MilvusDense(uri, token, filled["collection"], bundle.items.columns.kinds)
+    return MilvusDenseChannel(uri, token, filled["collection"], bundle.items.columns.kinds)

@@ -19,15 +19,14 @@ from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.text import normalise
-from fuserank_ensemble.catalog.tokens import Tokens
+from fuserank_ensemble.catalog.tokens import EncoderTokenizer
+from fuserank_ensemble.contract.errors import Description, InvalidRequestError
 from fuserank_ensemble.contract.options import (
     MAX_ITEM_ID_BYTES,
     MAX_TEXT_BYTES,
-    InvalidRequestError,
-    NotJson,
     SimilarOptions,
-    bounded,
     check_fields,
+    decode_bounded,
     parse_similar_options,
 )
 from fuserank_ensemble.graph.step import Host
@@ -78,7 +77,7 @@ class Similar:
         self._items, self._kinds = bundle.items, bundle.items.columns.kinds
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
-        self._tokens = Tokens(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
+        self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 
     @classmethod
@@ -107,11 +106,11 @@ class Similar:
             return error
 
     def _anchor(self, raw_id: bytes, raw_text: bytes, raw_options: bytes) -> _Anchor:
-        item_id = bounded("ITEM_ID", raw_id, MAX_ITEM_ID_BYTES)
-        text = normalise(bounded("TEXT", raw_text, MAX_TEXT_BYTES))
+        item_id = decode_bounded("ITEM_ID", raw_id, MAX_ITEM_ID_BYTES)
+        text = normalise(decode_bounded("TEXT", raw_text, MAX_TEXT_BYTES))
         options = parse_similar_options(raw_options)
         if bool(item_id) == bool(text):
-            found = NotJson("an item and a text" if item_id else "both empty")
+            found = Description("an item and a text" if item_id else "both empty")
             raise InvalidRequestError("ITEM_ID, TEXT", found, "one of them: an item's id or a text, the other empty")
         if options.filter:
             filters.parse(options.filter, self._kinds)
@@ -144,14 +143,14 @@ class Similar:
             for i, encoding in zip(texts, encodings, strict=True):
                 if encoding.overflowing:
                     anchors[i].degraded.append("text_truncated")
-            ids, mask = self._tokens.padded(encodings)
+            ids, mask = self._tokens.pad(encodings)
             found = self._call("encoder", {"INPUT_IDS": ids, "ATTENTION_MASK": mask}, ("EMBEDDING",))
             vectors[texts] = found["EMBEDDING"]
         return vectors
 
     def _resolved(self, anchor: _Anchor, now: float, started: int) -> ResolvedRequest:
         """For `retrieve` an item is a history of one event; a text is a query."""
-        history = History.empty() if anchor.text else History.of_rows([anchor.row], now)
+        history = History.empty() if anchor.text else History.from_rows([anchor.row], now)
         return ResolvedRequest(
             kind="similar",
             has_query=bool(anchor.text),

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.contract.options import MAX_PREFIX_BYTES, InvalidRequestError, bounded, parse_suggest_options
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.options import MAX_PREFIX_BYTES, decode_bounded, parse_suggest_options
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester
@@ -54,5 +55,5 @@ class Suggest:
         }
 
     def _completions(self, raw_prefix: bytes, raw_options: bytes) -> list[tuple[str, float]]:
-        prefix = bounded("PREFIX", raw_prefix, MAX_PREFIX_BYTES)
+        prefix = decode_bounded("PREFIX", raw_prefix, MAX_PREFIX_BYTES)
         return self._completer.complete(prefix, parse_suggest_options(raw_options).count)

@@ -16,8 +16,7 @@ from fuserank_evaluation.datasets.cases import SEED
 from fuserank_evaluation.datasets.films import FilmShop
 from fuserank_evaluation.progress import ProgressCallback
 from fuserank_evaluation.retrieval.judged import open_retriever
-from fuserank_export.training import train
-from fuserank_export.training.fit import FitSettings
+from fuserank_export.training.fitting.settings import FIT, FitSettings
 from fuserank_export.training.text.fitting import TextFitSettings
 from fuserank_export.training.text.labels import LabelledQuery, split_labelled_queries
 from fuserank_export.training.text.pairs import RankedQuery
@@ -52,7 +51,7 @@ class FilmSettings:
     joining_queries: int = 1_500
     stopping_queries: int = 200
     tower: TextFitSettings = TOWER_FIT
-    ranker: FitSettings = field(default_factory=lambda: train.FIT)
+    ranker: FitSettings = field(default_factory=lambda: FIT)
 
 
 @dataclass(frozen=True)

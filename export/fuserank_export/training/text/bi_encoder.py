@@ -115,7 +115,7 @@ def train_encoder(
         evaluator=RankingEvaluator(data.validation, data.texts, scorer),
     )
     run = run_training(trainer, settings, advanced)
-    trained_pairs = min((run["steps"] - run["resumed_from"]) * settings.batch_size, (settings.epochs or 1) * len(rows))
+    trained_pairs = min((run["steps"] - run["resumed_from"]) * settings.batch_size, settings.least_epochs * len(rows))
     report = TextTrainingReport(
         **run,
         pairs=trained_pairs,

@@ -23,16 +23,17 @@ from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.vectors.search import build_index
+from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.checks import check_both
 from fuserank_export.encoder.load import load_encoder
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.encoder.onnx_export import export_onnx
-from fuserank_export.index import Indexed, index_catalog
+from fuserank_export.index.catalog import Indexed, index_catalog
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
 from fuserank_export.sources.formats.rows import detect_format
-from fuserank_export.training.judged import check_both, read_labelled
+from fuserank_export.training.cases.judged import read_labelled
 from fuserank_export.training.text.labels import (
     MIN_QUERIES,
     LabelledQueries,
@@ -172,7 +173,7 @@ def _find_candidates(
         build_index(vectors, index / "vectors.faiss")
         LexicalIndex.write(index / "lexical", indexed.records, spec.lexical_fields)
         retriever = Retriever(
-            CatalogIndex.open(index, indexed.items, "cpu"), InteractionIndex(Popularity.none(len(indexed.items))), spec
+            CatalogIndex.open(index, indexed.items, "cpu"), InteractionIndex(Popularity.empty(len(indexed.items))), spec
         )
         candidates: dict[str, list[dict[str, Any]]] = {}
         for part, queries in vars(parts).items():

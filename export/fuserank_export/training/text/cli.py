@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from fuserank_ensemble.catalog.text import TemplateError
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.errors import exit_on_error
 from fuserank_export.progress import Progress
 from fuserank_export.sources.columns.cells import CellError, parse_epoch_seconds
 from fuserank_export.sources.report import InputError
@@ -147,10 +146,9 @@ def _run(
     before: str | None,
 ) -> None:
     """Reads the files, trains, and prints the result; an input error ends in one line and exit code 2."""
-    try:
+    with exit_on_error():
         # torch and transformers take seconds to import; --help and wrong options need neither.
         end = _parse_before(before)
-        from fuserank_export.encoder.load import EncoderError  # noqa: PLC0415
         from fuserank_export.training.text.candidates import TextInputFiles, read_text_data  # noqa: PLC0415
         from fuserank_export.training.text.fitting import TextFitSettings, check_output, silence_libraries  # noqa: PLC0415
         from fuserank_export.training.text.report import CURVE  # noqa: PLC0415
@@ -161,15 +159,9 @@ def _run(
         fit, files = TextFitSettings(**settings), TextInputFiles(**inputs, end=end)
         progress = Progress(console)
         check_output(fit)
-        try:
-            data = read_text_data(files, fit.encoder, fit.checkpoints, fit.seed, progress)
-        except EncoderError as error:
-            raise InputError(str(error)) from None
+        data = read_text_data(files, fit.encoder, fit.checkpoints, fit.seed, progress)
         with progress.steps() as advanced:
             report = train(fit, data, lambda done, total: advanced("training", done, total))
-    except (InputError, TemplateError) as error:
-        Console(stderr=True).print(f"error: {error}", style="bold red", markup=False, highlight=False)
-        sys.exit(2)
     ndcg = ", ".join(f"{name} {value:.4f}" for name, value in report.ndcg_at_10.items())
     console.print(
         f"{fit.out}: {report.pairs:,} pairs in {report.seconds:,.0f} s ({report.pairs_per_second:,.0f}/s, "

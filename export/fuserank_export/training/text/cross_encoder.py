@@ -128,7 +128,7 @@ def train_text_tower(
     run = run_training(trainer, settings, advanced, least_steps=MIN_STEPS // 2)
     held_out = RankingEvaluator(data.held_out, data.texts, score_pairs)
     pairs = sum(map(len, rows["labels"])) if teacher is None else len(rows)
-    epochs_run = min((run["steps"] - run["resumed_from"]) * per_step / len(rows), settings.epochs or 1)
+    epochs_run = min((run["steps"] - run["resumed_from"]) * per_step / len(rows), settings.least_epochs)
     trained_pairs = round(epochs_run * pairs)
     report = TextTrainingReport(
         **run,

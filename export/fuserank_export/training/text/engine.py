@@ -15,7 +15,7 @@ from fuserank_ensemble.graph.stages import PAIR_TENSORS
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.encoder.onnx_export import OPSET
 from fuserank_export.engines.precision import write_fp16
-from fuserank_export.training.engine import check_agreement, median_milliseconds
+from fuserank_export.training.model.engine import check_agreement, median_milliseconds
 
 OUTPUT = "TEXT_SCORES"
 

@@ -69,6 +69,11 @@ class TextFitSettings:
         """Folder of the checkpoints."""
         return self.out.with_name(f"{self.out.name}.checkpoints")
 
+    @property
+    def least_epochs(self) -> int:
+        """`epochs`, or 1 where it is None."""
+        return self.epochs or 1
+
 
 def choose_precision() -> Precision:
     """Returns the fastest number format that this machine multiplies natively; weights stay in FP32."""
@@ -185,7 +190,7 @@ def build_arguments(settings: TextFitSettings, rows: int, rows_per_step: int, ki
         more: Further arguments of that class.
     """
     in_process = _rows_in_process(rows, rows_per_step)
-    epochs = settings.epochs or 1
+    epochs = settings.least_epochs
     steps = epochs * _count_steps(rows, in_process)
     interval = max(1, steps // EVALUATIONS)
     cuda, precision = torch.cuda.is_available(), choose_precision()

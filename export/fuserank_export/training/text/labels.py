@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.items import Items
 from fuserank_export.sources import InputError, Interactions
-from fuserank_export.sources.interactions import EVENTS
+from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.judgements import Judgements
-from fuserank_export.training.cases import Relevance
+from fuserank_export.training.cases.synthetic import SyntheticQueries
 
 LabelSource = Literal["judgements", "log", "catalog"]
 Rows = NDArray[np.int32]
@@ -115,7 +115,7 @@ def label_from_log(log: Interactions, count: int, seed: int, end: float = np.inf
 
 
 def label_from_catalog(items: Items, titles: Sequence[str], count: int, seed: int) -> LabelledQueries:
-    """Makes labelled queries from categories and titles, for shops whose log has none; see `Relevance`.
+    """Makes labelled queries from categories and titles, for shops whose log has none; see `SyntheticQueries`.
 
     Args:
         items: The catalogue.
@@ -123,11 +123,11 @@ def label_from_catalog(items: Items, titles: Sequence[str], count: int, seed: in
         count: How many queries to make at most.
         seed: Seed of the draw.
     """
-    relevance, draw = Relevance(items, titles, seed), np.random.default_rng(seed)
+    synthetic, draw = SyntheticQueries(items, titles, seed), np.random.default_rng(seed)
     rows = draw.permutation(len(items)).astype(np.int32)
-    texts = dict.fromkeys(str(query) for query in relevance.queries(rows, draw) if query)
+    texts = dict.fromkeys(str(query) for query in synthetic.draw(rows, draw) if query)
     none = np.empty(0, np.int32)
-    queries = tuple(LabelledQuery(text, np.sort(relevance.of(text)), none) for text in list(texts)[:count])
+    queries = tuple(LabelledQuery(text, np.sort(synthetic.relevant(text)), none) for text in list(texts)[:count])
     report = {"queries": len(queries), "relevant": sum(len(query.relevant) for query in queries)}
     return LabelledQueries("catalog", queries, report)
 

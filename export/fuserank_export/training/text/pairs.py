@@ -18,7 +18,7 @@ from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_export.sources import InputError
-from fuserank_export.training.cases import Embed
+from fuserank_export.training.cases.builder import Embed
 from fuserank_export.training.text.labels import LabelledQuery
 
 Rows = NDArray[np.int32]

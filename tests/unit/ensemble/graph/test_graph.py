@@ -12,7 +12,8 @@ import pytest
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.features import FEATURES, SIGNALS
 from fuserank_ensemble.candidates.request import decode_requests
-from fuserank_ensemble.contract.options import HEADS, MAX_QUERY_BYTES, InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.options import HEADS, MAX_QUERY_BYTES
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.graph.steps.finalize import Finalize
@@ -114,7 +115,7 @@ def test_a_history_in_the_request_replaces_the_stored_one_and_counts_what_it_doe
     assert with_user.ids == without.ids
     assert with_user.scores == without.scores
     assert "i07" in without.ids
-    assert without.signals("i07")["personal"]["reason"] == "you had it 2 times, last today"
+    assert without.signals("i07")["history"]["reason"] == "you had it 2 times, last today"
     assert without.status["history_unknown"] == 1
     assert with_user.status["user_known"]
     assert ask(user="u00", history=[]).ids == ask(user="nobody").ids
@@ -122,7 +123,7 @@ def test_a_history_in_the_request_replaces_the_stored_one_and_counts_what_it_doe
 
 def test_seen_items_can_be_left_out(ask):
     all_of_them = ask(user="u02", k=60, explain=True)
-    seen = {item for item in all_of_them.ids if all_of_them.signals(item)["personal"]["value"] is not None}
+    seen = {item for item in all_of_them.ids if all_of_them.signals(item)["history"]["value"] is not None}
     assert 0 < len(seen) < 60
     unseen = ask(user="u02", k=60, exclude_seen=True)
     assert set(unseen.ids) == set(all_of_them.ids) - seen
@@ -218,7 +219,7 @@ def test_time_is_the_end_of_an_old_log_unless_the_request_names_another(ask, tin
     favourite = tiny_shop.favourites["u00"][0]
     later = (LOG_END + timedelta(days=300)).isoformat()
     values = [
-        ask(user="u00", k=60, explain=True, **more).signals(favourite)["personal"]["reason"]
+        ask(user="u00", k=60, explain=True, **more).signals(favourite)["history"]["reason"]
         for more in ({}, {"context": {"timestamp": later}})
     ]
     assert values[0] != values[1]
@@ -237,7 +238,7 @@ def test_the_place_of_the_request_counts_as_far_as_the_log_knows_it(ask, graph):
     assert unknown.scores == plain.scores
     contexts = graph.bundle.popularity.contexts
     assert {name for name in contexts.position if name.startswith("store=")} == {"store=s0", "store=s1"}
-    totals = [contexts.of(f"store={store}")[2] for store in ("s0", "s1")]
+    totals = [contexts.get(f"store={store}")[2] for store in ("s0", "s1")]
     assert sum(totals) == pytest.approx(graph.bundle.popularity.total, rel=1e-4)
     assert there.scores != plain.scores
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.single_process import SingleProcess
 from fuserank_ensemble.graph.tensors import string_tensor
-from fuserank_ensemble.retrieval.channels.lexical import Lexical
+from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
 from fuserank_ensemble.serving.triton import execute_isolated
 
 ASKED = [
@@ -59,14 +59,14 @@ def test_a_refused_request_harms_no_other_of_its_batch(search, expected):
 
 
 def test_a_mistake_beside_the_encoder_fails_its_own_request_alone(search, expected, monkeypatch):
-    whole = Lexical.search
+    whole = LexicalChannel.search
 
     def fails(self, questions, depth):
         if any(question.query == "butter" for question in questions):
             raise RuntimeError("a mistake")
         return whole(self, questions, depth)
 
-    monkeypatch.setattr(Lexical, "search", fails)
+    monkeypatch.setattr(LexicalChannel, "search", fails)
     answers = execute_isolated(search, "search", [row(*asked) for asked in ASKED], [""] * len(ASKED))
     assert [isinstance(answer, Exception) for answer in answers] == [False] * 4 + [True]
     for found, each in zip(answers[:4], expected[:4], strict=True):

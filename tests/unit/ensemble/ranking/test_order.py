@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.controls import MAX_SHIFT, Explore, Rule
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.ranking.order import rank_by_score, rank_steered
 from fuserank_ensemble.ranking.rules import NOT_FOUND, check
@@ -98,7 +98,7 @@ def test_a_pin_by_filter_takes_the_best_candidate_it_holds_for_and_leaves_its_sc
     assert told(found) == [{"kind": "pin", "matched": 5, "placed": 1}]
 
 
-def test_pinned_ids_stand_in_their_order_from_the_place_on_though_retrieval_did_not_find_them():
+def test_pinned_ids_keep_their_order_though_retrieval_did_not_find_them():
     found = ranked(Rule(pin=2, item_ids=["i10", "i07", "i10"]))
     assert found.rows.tolist() == [0, 10, 7, 1, 2]
     assert found.positions.tolist() == [0, NOT_FOUND, 7, 1, 2]
@@ -108,7 +108,7 @@ def test_pinned_ids_stand_in_their_order_from_the_place_on_though_retrieval_did_
     assert told(found) == [{"kind": "pin", "matched": 2, "placed": 2}]
 
 
-def test_of_two_pins_on_one_place_the_earlier_rule_has_it_and_the_later_takes_the_next():
+def test_of_two_pins_on_one_place_the_earlier_rule_wins_and_the_later_is_next():
     found = ranked(Rule(pin=2, item_ids=["i08"]), Rule(pin=2, item_ids=["i06", "i05"]))
     assert found.rows.tolist() == [0, 8, 6, 5, 1]
     assert told(found) == [
@@ -117,7 +117,7 @@ def test_of_two_pins_on_one_place_the_earlier_rule_has_it_and_the_later_takes_th
     ]
 
 
-def test_an_item_that_two_rules_pin_stands_once_and_a_pin_by_filter_takes_the_next_best():
+def test_an_item_pinned_twice_stands_once_and_a_filter_pin_takes_the_next_best():
     found = ranked(Rule(pin=3, item_ids=["i01"]), Rule(pin=1, item_ids=["i01"]), Rule(pin=1, filter={"brand": "Mill"}))
     assert found.rows.tolist() == [4, 0, 1, 2, 3]
     assert told(found) == [

@@ -66,6 +66,35 @@ def test_nobody_there_is_no_sign_of_life():
     assert "no answer within 5 s" in (probe.failure(port, 5) or "")
 
 
+@pytest.mark.parametrize(
+    ("alive", "problem"),
+    [
+        (("search", "search", "retrieve"), None),
+        (("search", "retrieve"), "search: 1 of 2 processes are alive"),
+        (("search", "search"), "retrieve: 0 of 1 processes are alive"),
+    ],
+)
+def test_a_model_that_lacks_one_of_its_processes_is_named(tmp_path: Path, alive: tuple[str, ...], problem: str | None):
+    models, processes = tmp_path / "models", tmp_path / "proc"
+    group = "instance_group {\n  kind: KIND_CPU\n  count: %d\n}\n"
+    configs = {
+        "search/configs/single_process.pbtxt": 'backend: "python"\n' + group % 2,
+        "search/config.pbtxt": 'platform: "ensemble"\n',
+        "retrieve/config.pbtxt": 'backend: "python"\n' + group % 1,  # the default holds for every target
+        "encoder/config.pbtxt": 'backend: "onnxruntime"\n' + group % 1,  # no process of its own in production
+    }
+    for name, text in configs.items():
+        (models / name).parent.mkdir(parents=True, exist_ok=True)
+        (models / name).write_text(text)
+    for number, model in enumerate((*alive, "search")):
+        # The last is another server's.
+        folder = models if number < len(alive) else tmp_path / "other"
+        (processes / str(number)).mkdir(parents=True)
+        words = ["triton_python_backend_stub", str(folder / model / "1" / "model.py"), f"{model}_0_0"]
+        (processes / str(number) / "cmdline").write_text("\0".join(words))
+    assert probe.dead_model(models, "single_process", processes) == problem
+
+
 def test_traffic_counts_callers_requests_and_all_that_wait():
     assert Traffic.parsed(METRICS) == Traffic(requests=10, pending=3)
     with pytest.raises(ValueError, match="nv_inference_request_success: not among"):

@@ -25,7 +25,7 @@ from fuserank_ensemble.serving.observability.search import SearchMetrics, kind_o
 
 MANIFEST = {"id": "b-1", "created": "2026-01-02T00:00:00+00:00", "log_end": 1_700_000_000}
 NOTHING = np.zeros((0, len(FEATURES)), np.float32)
-DOCS = Path(__file__).parents[4] / "docs" / "observability.md"
+DOCS = Path(__file__).parents[4] / "docs" / "operations.md"
 
 
 class Scrape:
@@ -139,7 +139,7 @@ def cases(rng, shift=0.0, count=200):
 def reference():
     rng = np.random.default_rng(1)
     kinds = np.asarray(["query"] * 100 + ["both"] * 90 + ["user"] * 10)
-    return drift.Reference.of_cases(kinds, cases(rng), np.ones((200, 16), np.bool_))
+    return drift.FeatureReference.from_cases(kinds, cases(rng), np.ones((200, 16), np.bool_))
 
 
 def watched(scrape, reference, live, kind="query"):
@@ -190,9 +190,9 @@ def test_the_index_is_that_of_the_formula():
 
 def test_a_reference_survives_its_file_and_an_older_bundle_has_none(reference, tmp_path: Path):
     path = tmp_path / "reference.npz"
-    assert drift.Reference.open(path) is None
+    assert drift.FeatureReference.open(path) is None
     reference.write(path)
-    again = drift.Reference.open(path)
+    again = drift.FeatureReference.open(path)
     np.testing.assert_array_equal(again.edges, reference.edges)
     np.testing.assert_array_equal(again.shares, reference.shares)
 

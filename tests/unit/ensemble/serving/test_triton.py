@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.step import UnavailableError
 from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.serving.backends import onnx as onnx_backend

@@ -83,7 +83,7 @@ def test_requests_are_of_every_kind_and_each_has_something_right(bundle):
 def test_what_is_right_for_a_user_is_what_was_had_last(bundle, tiny_shop):
     for each in drawn(bundle, 60, 13):
         if each.user and not each.query:
-            history = bundle.histories.of(each.user)
+            history = bundle.histories.get(each.user)
             late = history.rows[history.last >= history.last.max() - 86_400]
             assert set(each.relevant) == {bundle.items.ids[row].decode() for row in late}
 

@@ -20,7 +20,7 @@ from fuserank_export.engines.precision import write_fp16
 from fuserank_export.engines.soundness import EngineError
 from fuserank_export.engines.tensorrt.build import PlanSession, build, engine_key, polygraphy_profiles, profile_of
 from fuserank_export.engines.tensorrt.profiles import digest, profiles
-from fuserank_export.model_config import config_files
+from fuserank_export.repository.model_config import config_files
 
 SPEC = GraphSpec(text_candidates=16, candidates=128, candidate_buckets=(32, 128), pair_buckets=(1, 48))
 STAGES = [stage for stage in search_stages(SPEC) if stage.kind == "engine"]

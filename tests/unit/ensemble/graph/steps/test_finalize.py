@@ -42,8 +42,8 @@ def inputs(stages, asked, seed=0, count=COUNT, has_query=True, spread=1.0):
     # The same for all candidates, as the signal of the request itself is.
     contributions[:, :, SIGNALS.index("request")] = contributions[:, :1, SIGNALS.index("request")]
     features = draw.normal(size=(1, PADDED, len(FEATURES))).astype(np.float32)
-    # The rest of an item's personal features are known where its frequency is, and its popularity always is.
-    whole = [POSITION["personal_recency"], POSITION["popularity"]]
+    # The rest of an item's history features are known where its frequency is, and its popularity always is.
+    whole = [POSITION["history_recency"], POSITION["popularity"]]
     missing = draw.random(features.shape) < 0.3
     missing[..., whole] = False
     features[missing] = math.nan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from dataclasses import dataclass, field, replace
@@ -10,19 +9,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.request import decode_requests
-from fuserank_ensemble.catalog.tokens import Tokens
-from fuserank_ensemble.contract.options import MAX_TEXT_BYTES, InvalidRequestError
+from fuserank_ensemble.catalog.tokens import EncoderTokenizer
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.options import MAX_TEXT_BYTES
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.step import UnavailableError
 from fuserank_ensemble.graph.steps.similar import Similar
 from fuserank_ensemble.graph.tensors import pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.serving.triton import TritonHost, execute_isolated
-from fuserank_export.bundle import BundleSettings, write_bundle
-from fuserank_export.progress import Progress
+from support.exporting import export_quickly
 from support.tiny_shop import write_csv
 
 
@@ -166,8 +164,7 @@ def lonely(tiny_encoder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lonely")
     catalog = write_csv(folder / "items.csv", [{"item_id": "only", "title": "whole milk 🥛"}])
     out = folder / "bundle"
-    write_bundle(BundleSettings(catalog, None, str(tiny_encoder), out), Progress(Console(file=io.StringIO())))
-    return LocalGraph(Bundle.open(out))
+    return LocalGraph(Bundle.open(export_quickly(catalog, tiny_encoder, out)))
 
 
 def test_a_shop_of_one_item_on_its_first_day_answers(lonely):
@@ -325,12 +322,12 @@ def test_rows_of_one_request_have_one_width():
 
 def test_tokens_are_padded_to_the_bucket_of_the_longest_text_and_cut_at_the_last(graph):
     bundle = graph.bundle
-    tokens = Tokens(bundle.tokenizer, (4, 8), pad_token_id=0)
+    tokens = EncoderTokenizer(bundle.tokenizer, (4, 8), pad_token_id=0)
     short, long = tokens.encode(["milk", "milk " * 20])
     assert not short.overflowing
     assert long.overflowing
-    ids, mask = tokens.padded([short, long])
+    ids, mask = tokens.pad([short, long])
     assert ids.shape == mask.shape == (2, 8)
-    assert tokens.padded([short])[0].shape == (1, 4)
+    assert tokens.pad([short])[0].shape == (1, 4)
     assert (ids[0][mask[0] == 0] == 0).all()
     assert mask[1].all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.bundle import Bundle, BundleError
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.steps.suggest import INDEX, Suggest
 from fuserank_ensemble.graph.tensors import string_tensor

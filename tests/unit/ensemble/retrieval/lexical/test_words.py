@@ -96,7 +96,7 @@ def test_the_chinese_dictionary_is_loaded_for_chinese_only_and_writes_nothing(tm
 
 
 @given(st.text())
-def test_any_text_has_as_many_words_written_as_stems_and_none_is_empty_or_holds_a_space(text):
+def test_any_text_has_as_many_words_as_stems_none_empty_none_with_a_space(text):
     for word in words(text):
         assert word.written
         assert word.stem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fuserank_export.index import index_catalog
+from fuserank_export.index.catalog import index_catalog
 from fuserank_export.sources.catalog import read_catalog
 from fuserank_export.training.text.candidates import TextData
 from fuserank_export.training.text.pairs import RankedQuery
