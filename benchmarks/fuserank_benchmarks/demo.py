@@ -24,7 +24,7 @@ from rich.progress import track
 
 from fuserank.aio import AsyncClient
 from fuserank.client import Client
-from fuserank.tables import result_table
+from fuserank.tables import tabulate_result
 from fuserank_benchmarks.load.questions import Load
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.engine import open_session
@@ -87,7 +87,7 @@ def ask(client: Client, console: Console) -> None:
         ("A household alone: 900", "", "900"),
         ("Both: “half gallon milk” for household 900", "half gallon milk", "900"),
     ):
-        console.print(result_table(client.search(query, user, explain=True), title), "")
+        console.print(tabulate_result(client.search(query, user, explain=True), title), "")
 
 
 def measure_latency(url: str, bundle: Bundle, load: Load) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from fuserank_benchmarks.load.questions import ShopQuestions
 from fuserank_benchmarks.load.rounds import Probe, interleaved, ratios, summary
 from fuserank_benchmarks.load.theirs import KINDS, RERANK, STACKS, PeersFolder, Theirs
 from fuserank_benchmarks.peers.process import exit_on_sigterm
-from fuserank_benchmarks.perf_analyzer.program import find
+from fuserank_benchmarks.perf_analyzer.program import find_perf_analyzer
 from fuserank_benchmarks.perf_analyzer.sweep import Point
 from fuserank_benchmarks.speed_report import COMPARED, MEANINGS, plots, slower, tables
 from fuserank_ensemble.bundle import Bundle
@@ -102,7 +102,7 @@ class Run:
         started.append(self._open.enter_context(served(bundle, (http, grpc, metrics), self._console, target)))
         url = f"127.0.0.1:{grpc}"
         (server,) = [each for each in psutil.Process().children() if each.pid not in before]
-        own = Ours(name, url, self._shop, find(PROGRAM), self._seconds)
+        own = Ours(name, url, self._shop, find_perf_analyzer(PROGRAM), self._seconds)
         own.sweep([8])  # warms caches and touches the memory that it works in
         pss, rss = memory(server)
         self.figures |= {f"start_seconds_{name}": round(median(started), 2), f"resident_bytes_{name}": pss}

@@ -141,9 +141,9 @@ def bundle(
         output = OutputOptions(folder=out, force=force, seed=seed)
         # torch and transformers take seconds to import: --help and mistakes are answered without them.
         from fuserank_export.builder.bundle import export_bundle  # noqa: PLC0415
-        from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
+        from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
 
-        quieten()
+        silence_libraries()
         manifest = export_bundle(
             inputs=inputs, encoder=encoder_options, ranker=ranker, graph=graph, vectors=vectors, out=output
         )

@@ -19,7 +19,7 @@ from fuserank_export.index.write import write_index
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Interactions
 from fuserank_export.training.cases.span import LogSpan
-from fuserank_export.training.text.tower import OpenedTower, open_text_tower
+from fuserank_export.training.text.tower import LoadedTower, load_text_tower
 
 STALE_AFTER_DAYS = 30  # of a log: from then on a request without a time has the log's
 
@@ -34,7 +34,7 @@ class Models:
     """
 
     encoder: Encoder
-    tower: OpenedTower | None
+    tower: LoadedTower | None
 
 
 def open_models(encoder: EncoderOptions, ranker: RankerOptions, progress: Progress) -> Models:
@@ -49,7 +49,7 @@ def open_models(encoder: EncoderOptions, ranker: RankerOptions, progress: Progre
     if not ranker.text_tower:
         return Models(opened, None)
     with progress.step("loading the text tower"):
-        return Models(opened, open_text_tower(ranker.text_tower))
+        return Models(opened, load_text_tower(ranker.text_tower))
 
 
 def describe_graph(models: Models, encoder: EncoderOptions, graph: GraphOptions, log: Interactions) -> GraphSpec:
@@ -64,8 +64,8 @@ def describe_graph(models: Models, encoder: EncoderOptions, graph: GraphOptions,
         clock=_clock(graph.clock, log),
         candidates=graph.candidates,
         text_candidates=graph.text_candidates if tower else 0,
-        pair_buckets=_buckets(GraphSpec.pair_buckets, tower.longest) if tower else GraphSpec.pair_buckets,
-        pair_pad_token_id=tower.pad if tower else 0,
+        pair_buckets=_buckets(GraphSpec.pair_buckets, tower.max_length) if tower else GraphSpec.pair_buckets,
+        pair_pad_token_id=tower.pad_id if tower else 0,
     )
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from fuserank_export.builder.options import BehaviourFiles, InputFiles, OutputOptions
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
-from fuserank_export.sources.formats.rows import file_format
+from fuserank_export.sources.formats.rows import detect_format
 from fuserank_export.training.cases.judged import judged_queries, read_labelled
 from fuserank_export.training.cases.training_query import TrainingQuery
-from fuserank_export.training.text.pairs import split
+from fuserank_export.training.text.labels import split_labelled_queries
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
         progress=progress,
         rejected_rows=out.rejected_rows("interactions"),
     )
-    return ShopData(catalog, file_format(files.catalog)[0] not in ("csv", "tsv"), behaviour)
+    return ShopData(catalog, detect_format(files.catalog)[0] not in ("csv", "tsv"), behaviour)
 
 
 def read_behaviour(
@@ -96,7 +96,7 @@ def read_behaviour(
     judged: list[TrainingQuery] = []
     if files.queries and files.judgements:
         labelled = read_labelled(files.queries, files.judgements, item_ids, files.max_bad_rows, progress)
-        judged = judged_queries(split(labelled.queries, seed), has_tower)
+        judged = judged_queries(split_labelled_queries(labelled.queries, seed), has_tower)
     if files.interactions is None:
         return Behaviour(Interactions.empty(), judged)
     with progress.step("reading the interactions"):

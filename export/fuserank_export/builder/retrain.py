@@ -27,7 +27,7 @@ from fuserank_export.progress import Progress
 from fuserank_export.repository.place import check_place
 from fuserank_export.repository.successor import write_successor
 from fuserank_export.sources import InputError
-from fuserank_export.training.text.tower import open_in_place
+from fuserank_export.training.text.tower import load_replacement_tower
 
 ENGINES = ("model_repository/ranker/1/", "model_repository/text_tower/1/")
 
@@ -68,7 +68,7 @@ def retrain_ranker(
         old = Bundle.open(bundle)
     own_tower = old.manifest["inputs"]["text_tower"] if old.spec.text_candidates else None
     tower_source = ranker.text_tower or own_tower
-    tower = open_in_place(old, tower_source) if tower_source else None
+    tower = load_replacement_tower(old, tower_source) if tower_source else None
     behaviour = _read(old, files, out.seed, progress)
     inputs = TrainingInputs(
         spec=old.spec,

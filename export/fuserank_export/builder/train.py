@@ -24,7 +24,7 @@ from fuserank_export.training.fitting.tune import tuned_weights
 from fuserank_export.training.model.engine import RankerEngine, write_ranker
 from fuserank_export.training.model.ranker import Ranker
 from fuserank_export.training.text.engine import write_text_tower
-from fuserank_export.training.text.tower import OpenedTower, PairReader
+from fuserank_export.training.text.tower import LoadedTower, PairScorer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class TrainingInputs:
     shop: Shop
     behaviour: Behaviour
     encoder: OnnxEncoder
-    tower: OpenedTower | None
+    tower: LoadedTower | None
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class TrainedRanker:
     """
 
     ranker: Ranker
-    tower: OpenedTower | None
+    tower: LoadedTower | None
     report: TrainingReport
     spec: GraphSpec
     tuning: dict[str, Any]
@@ -138,5 +138,5 @@ def _case_builder(inputs: TrainingInputs) -> CaseBuilder:
         CatalogIndex.open(index, inputs.shop.items, "cpu"),
         inputs.spec,
         lambda queries: inputs.encoder.embed([query_text(template, query) for query in queries]),
-        PairReader.open(inputs.tower, index / PAIRS, inputs.spec) if inputs.tower else None,
+        PairScorer.open(inputs.tower, index / PAIRS, inputs.spec) if inputs.tower else None,
     )

@@ -46,9 +46,9 @@ def engines(
     """Make a bundle with engines in another precision, where they rank as FP32 does."""
     with exit_on_error():
         from fuserank_export.engines.run import EngineSettings, write_engines  # noqa: PLC0415  takes seconds to import
-        from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
+        from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
 
-        quieten()
+        silence_libraries()
         settings = EngineSettings(
             bundle=bundle,
             out=out,

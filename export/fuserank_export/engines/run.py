@@ -29,7 +29,7 @@ from fuserank_export.repository.place import check_place
 from fuserank_export.repository.successor import write_successor
 from fuserank_export.sources import InputError
 from fuserank_export.training.text.engine import export_text_tower
-from fuserank_export.training.text.tower import open_in_place
+from fuserank_export.training.text.tower import load_replacement_tower
 
 # An engine that is less than this faster than FP32 is not worth its differences.
 WORTH = 1.05
@@ -189,7 +189,7 @@ def _requests(bundle: Bundle, settings: EngineSettings) -> list[RealRequest]:
 
 def _taught(bundle: Bundle, source: str, folder: Path) -> Candidate:
     """Returns another text tower in FP32, which was taught the scores of the bundle's own."""
-    tower = open_in_place(bundle, source).tower
+    tower = load_replacement_tower(bundle, source).tower
     path = folder / TAUGHT_FILE
     export_text_tower(tower, bundle.spec, path)
     count = tower.model.config.num_hidden_layers

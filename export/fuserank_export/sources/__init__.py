@@ -1,4 +1,4 @@
-"""What a shop hands in: its catalogue and its log, read from Parquet, CSV or JSONL and validated row by row."""
+"""Reads and validates a shop's input files: catalogue, log of interactions, queries and judgements."""
 
 from fuserank_export.sources.catalog import Catalog, read_catalog
 from fuserank_export.sources.columns.cells import EVENTS

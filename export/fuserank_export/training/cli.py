@@ -81,9 +81,9 @@ def ranker(
         output = OutputOptions(folder=out, force=force, seed=seed)
         # torch takes seconds to import: --help and mistakes are answered without it.
         from fuserank_export.builder.retrain import retrain_ranker  # noqa: PLC0415
-        from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
+        from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
 
-        quieten()
+        silence_libraries()
         manifest = retrain_ranker(bundle, files=files, out=output, ranker=options, progress=Progress(console))
     if manifest is None:
         return

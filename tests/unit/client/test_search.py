@@ -1,4 +1,4 @@
-"""The blocking and the asyncio client ask the same questions and return the same answers."""
+"""The blocking and the asyncio client send the same requests and return the same results."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_no_items_is_an_empty_result(triton):
         assert list(client.search("milk")) == []
 
 
-def test_status_tells_models_and_bundle(triton):
+def test_status_has_models_and_bundle(triton):
     with Client(triton.url) as client:
         status = client.status()
     assert (status.live, status.ready, status.version, status.model_ready) == (True, True, "2.51.0", True)
@@ -124,7 +124,7 @@ async def test_the_asyncio_client_retries_times_out_and_names_errors(triton):
             await client.search("milk")
 
 
-async def test_a_closed_asyncio_client_says_so(triton):
+async def test_a_closed_asyncio_client_raises_client_closed(triton):
     client = AsyncClient(triton.url)
     await client.search("milk")
     await client.close()

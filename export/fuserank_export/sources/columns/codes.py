@@ -1,4 +1,4 @@
-"""Columns that grow chunk by chunk: texts as numbers, and blocks that are joined once all are there."""
+"""Collects columns chunk by chunk: texts as integer codes, and blocks that are joined at the end."""
 
 from __future__ import annotations
 
@@ -11,40 +11,59 @@ from numpy.typing import NDArray
 
 
 @dataclass
-class Codes:
-    """Numbers for texts, in order of first appearance; sorted only once all are known."""
+class TextCodes:
+    """Gives each distinct text an integer code, in order of first appearance.
 
-    numbers: dict[str, int] = field(default_factory=dict)
+    Attributes:
+        codes: Code of each text so far.
+    """
+
+    codes: dict[str, int] = field(default_factory=dict)
 
     def encode(self, values: NDArray[np.object_]) -> NDArray[np.int32]:
-        """The number of each text, new ones getting the next; -1 for None."""
-        codes, distinct = pd.factorize(values)
-        numbers = [self.numbers.setdefault(value, len(self.numbers)) for value in distinct]
-        return np.array([*numbers, -1], dtype=np.int32)[codes]
+        """Returns the code of each text `[rows]`, int32; -1 for None. A new text gets the next code."""
+        places, distinct = pd.factorize(values)
+        codes = [self.codes.setdefault(value, len(self.codes)) for value in distinct]
+        return np.array([*codes, -1], dtype=np.int32)[places]
 
     def sort(self, codes: NDArray[Any]) -> tuple[NDArray[np.int32], list[str]]:
-        """Renumbers by the texts' UTF-8 bytes, whose order is that of Python's code points."""
-        names = sorted(self.numbers)
+        """Renumbers codes so that they follow the order of the texts' UTF-8 bytes.
+
+        Args:
+            codes: What `encode` returned, `[rows]`.
+
+        Returns:
+            The new codes, int32 `[rows]`, and the texts by new code.
+        """
+        names = sorted(self.codes)  # Python compares code points, whose order is that of the UTF-8 bytes
         ranks = np.full(len(names) + 1, -1, dtype=np.int32)
-        ranks[[self.numbers[name] for name in names]] = np.arange(len(names), dtype=np.int32)
+        ranks[[self.codes[name] for name in names]] = np.arange(len(names), dtype=np.int32)
         return ranks[codes], names
 
 
 @dataclass
-class Blocks:
-    """Parallel columns, each a list of blocks so far."""
+class ColumnBlocks:
+    """Parallel columns, each a list of the blocks that were appended.
+
+    Attributes:
+        columns: Blocks by column name.
+    """
 
     columns: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
 
     def append(self, name: str, values: NDArray[Any]) -> None:
-        """Puts a block at the end of a column."""
+        """Appends a block to a column."""
         self.columns.setdefault(name, []).append(values)
 
     def __bool__(self) -> bool:
         return bool(self.columns)
 
-    def joined(self, by: str) -> dict[str, NDArray[Any]]:
-        """Each column as one array, sorted by one of them; equal values keep their order. Empties the blocks."""
+    def join(self, by: str) -> dict[str, NDArray[Any]]:
+        """Removes all blocks and returns each column as one array `[rows]`.
+
+        Args:
+            by: The column to sort the rows by; rows with equal values keep their order.
+        """
         order = np.argsort(np.concatenate(self.columns[by]), kind="stable")
-        # One column at a time gives up its blocks, so that at most one exists twice.
+        # Column by column, so that at most one column is in memory twice.
         return {name: np.concatenate(self.columns.pop(name))[order] for name in list(self.columns)}

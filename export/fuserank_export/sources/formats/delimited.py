@@ -1,7 +1,7 @@
-"""CSV and TSV as chunks of text cells, each row with the line on which it begins.
+"""Reads CSV and TSV as chunks of text cells, each row with the line on which it begins.
 
-The parsing is the standard library's; this file adds what a careful reader needs around it: line numbers
-across quoted newlines, and a stray quote that costs one row instead of the rest of the file.
+The standard library parses. Added here are line numbers across quoted newlines, and the limit of a stray quote's
+damage to one row instead of the rest of the file.
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ DELIMITERS = ",;\t|"
 
 
 class _Lines:
-    """The physical lines under a csv reader: counted, kept for the current record, and able to be put back."""
+    """Iterator of physical lines under a csv reader, which counts them and can take some back.
+
+    Attributes:
+        number: How many lines were read.
+        record: Lines of the current record.
+        ended: Whether the reader asked for a line beyond the last one.
+    """
 
     def __init__(self, text: Iterator[str]) -> None:
         self._text = text
-        self._returned: deque[str] = deque()
+        self._pending: deque[str] = deque()
         self.number = 0
         self.record: list[str] = []
         self.ended = False
@@ -35,8 +41,8 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        if self._returned:
-            line = self._returned.popleft()
+        if self._pending:
+            line = self._pending.popleft()
         else:
             try:
                 line = next(self._text)
@@ -49,7 +55,8 @@ class _Lines:
         return line
 
     def put_back(self, lines: list[str]) -> None:
-        self._returned.extendleft(reversed(lines))
+        """Takes lines back, so that they are read again next."""
+        self._pending.extendleft(reversed(lines))
         self.number -= len(lines)
         self.ended = False
 
@@ -66,7 +73,7 @@ def read_delimited(
     Args:
         stream: The bytes, decompressed; UTF-8 with or without a byte order mark.
         report: Counts the rows, and gets those that cannot be read.
-        select: Checks the names of all columns and says which to keep.
+        select: Takes the names of all columns and returns those to keep.
         chunk_rows: The most rows in a chunk.
         delimiter: None takes the one of `DELIMITERS` that the header uses most.
 
@@ -80,7 +87,7 @@ def read_delimited(
     csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL_CHARACTERS))
     text = TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     lines = _Lines(iter(text))
-    names, reader = _header(lines, report.file, delimiter)
+    names, reader = _read_header(lines, report.file, delimiter)
     positions = [names.index(name) for name in select(names)]
 
     def chunk(rows: list[list[str]], starts: list[int]) -> pd.DataFrame:
@@ -90,7 +97,7 @@ def read_delimited(
     rows: list[list[str]] = []
     starts: list[int] = []
     characters, first = 0, True
-    for start, cells in _sound_records(lines, reader, len(names), report):
+    for start, cells in _read_records(lines, reader, len(names), report):
         rows.append(cells)
         starts.append(start)
         characters += sum(map(len, lines.record))
@@ -101,12 +108,12 @@ def read_delimited(
         yield chunk(rows, starts)
 
 
-def _header(lines: _Lines, file: str, delimiter: str | None) -> tuple[list[str], Iterator[list[str]]]:
+def _read_header(lines: _Lines, file: str, delimiter: str | None) -> tuple[list[str], Iterator[list[str]]]:
     first = next(lines, "")
     while first and not first.strip():
         lines.record.clear()
         first = next(lines, "")
-    if _unreadable(lines.record):
+    if _encoding_problem(lines.record):
         raise InputError(
             f"{file}: the header is not UTF-8 text; allowed: UTF-8 with or without a byte order mark. "
             "Save the file as UTF-8."
@@ -123,19 +130,19 @@ def _header(lines: _Lines, file: str, delimiter: str | None) -> tuple[list[str],
         raise InputError(f"{file}: found no header; allowed: a first line that names the columns")
     # A nameless column (a saved index, usually) is named by its place, so that nothing disappears.
     names = [name or f"column_{place}" for place, name in enumerate(cells, 1)]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    if duplicates:
         raise InputError(
-            f"{file}: the header names {', '.join(map(repr, twice))} more than once; "
+            f"{file}: the header names {', '.join(map(repr, duplicates))} more than once; "
             "allowed: each column once. Rename or remove the others."
         )
     return names, reader
 
 
-def _sound_records(
+def _read_records(
     lines: _Lines, reader: Iterator[list[str]], width: int, report: RowReport
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yields (line, cells) of the rows with the right shape; reports the others."""
+    """Yields line and cells of the rows that are readable and have the header's width; reports the others."""
     while True:
         lines.record.clear()
         start = lines.number + 1
@@ -156,19 +163,19 @@ def _sound_records(
                 problem = "wrong number of cells"
                 detail = f"found {len(cells)}, the header has {width}"
             else:
-                problem = _unreadable(lines.record) or _misquoted(lines.record, reader)
+                problem = _encoding_problem(lines.record) or _quoting_problem(lines.record, reader)
         report.read += 1
         if not problem:
             yield start, cells
             continue
         report.reject(start, "row", "".join(lines.record)[:1000].rstrip("\r\n"), problem, detail)
-        _resume(lines, reader, width)
+        _put_back_rows(lines, reader, width)
 
 
-def _resume(lines: _Lines, reader: Iterator[list[str]], width: int) -> None:
-    """After a malformed record over several lines: goes back to its second line if rows follow there.
+def _put_back_rows(lines: _Lines, reader: Iterator[list[str]], width: int) -> None:
+    """Puts back a malformed record's lines from the second on, if one of them reads as a row.
 
-    Without this a stray quote would swallow every row up to the next quote, or to the end of the file.
+    Otherwise a stray quote would swallow every row up to the next quote, or to the end of the file.
     """
     rest = lines.record[1:]
     delimiter = _delimiter(reader)
@@ -181,11 +188,11 @@ def _resume(lines: _Lines, reader: Iterator[list[str]], width: int) -> None:
             continue
 
 
-def _misquoted(record: list[str], reader: Iterator[list[str]]) -> str:
-    """Why a record over several lines is probably two rows joined by stray quotes, or an empty string.
+def _quoting_problem(record: list[str], reader: Iterator[list[str]]) -> str:
+    """Returns why a record over several lines is probably two rows joined by stray quotes, or an empty string.
 
-    On one line a quote inside a cell (6" nail) is harmless, and many programs write it so; across lines the same
-    leniency would hide a row inside its neighbour's cell.
+    On one line a quote inside a cell (6" nail) is harmless, and many programs write it so. Across lines, accepting it
+    would hide a row inside its neighbour's cell.
     """
     if len(record) > 1:
         try:
@@ -196,12 +203,12 @@ def _misquoted(record: list[str], reader: Iterator[list[str]]) -> str:
 
 
 def _delimiter(reader: Iterator[list[str]]) -> str:
-    found: str = reader.dialect.delimiter  # type: ignore[attr-defined]  # typed as a plain iterator
-    return found
+    delimiter: str = reader.dialect.delimiter  # type: ignore[attr-defined]  # typed as a plain iterator
+    return delimiter
 
 
-def _unreadable(record: list[str]) -> str:
-    """Why the lines of a record are not text, or an empty string."""
+def _encoding_problem(record: list[str]) -> str:
+    """Returns why the lines of a record are not text, or an empty string."""
     for line in record:
         if "\0" in line:
             return "holds a NUL byte"

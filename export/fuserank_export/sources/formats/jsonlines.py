@@ -1,4 +1,4 @@
-"""JSONL as chunks of JSON values, each row with its line number."""
+"""Reads JSONL as chunks of JSON values, each row with its line number."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def read_jsonlines(
     Args:
         stream: The bytes, decompressed; UTF-8 with or without a byte order mark.
         report: Counts the rows, and gets those that cannot be read.
-        select: Checks the names of all keys and says which to keep.
+        select: Takes the names of all keys and returns those to keep.
         chunk_rows: The most rows in a chunk.
 
     Yields:
-        Chunks whose columns are the keys seen in them, in order of appearance; a missing key is None; the
-        index is the 1-based line.
+        Chunks whose columns are their objects' keys, in order of appearance; a missing key is None. The index is
+        the line, counted from 1.
 
     Raises:
         InputError: The objects have more than `MAX_COLUMNS` different keys.
@@ -41,20 +41,20 @@ def read_jsonlines(
         if not line.strip():
             continue
         report.read += 1
-        record = _record(line, number, report)
+        record = _parse_record(line, number, report)
         if record is None:
             continue
         records.append(record)
         starts.append(number)
         size += len(line)
         if len(records) >= chunk_rows or size >= CHUNK_BYTES:
-            yield _chunk(records, starts, select, report.file)
+            yield _build_chunk(records, starts, select, report.file)
             records, starts, size = [], [], 0
     if records:
-        yield _chunk(records, starts, select, report.file)
+        yield _build_chunk(records, starts, select, report.file)
 
 
-def _record(line: bytes, number: int, report: RowReport) -> dict[str, Any] | None:
+def _parse_record(line: bytes, number: int, report: RowReport) -> dict[str, Any] | None:
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -77,11 +77,10 @@ def _record(line: bytes, number: int, report: RowReport) -> dict[str, Any] | Non
     return value
 
 
-def _chunk(
+def _build_chunk(
     records: list[dict[str, Any]], starts: list[int], select: Callable[[list[str]], list[str]], file: str
 ) -> pd.DataFrame:
-    found = list(dict.fromkeys(key for record in records for key in record))
-    names = select(found)
+    names = select(list(dict.fromkeys(key for record in records for key in record)))
     if len(names) > MAX_COLUMNS:
         raise InputError(
             f"{file}: found {len(names):,} different keys; allowed: {MAX_COLUMNS:,}. "

@@ -1,4 +1,4 @@
-"""Parquet as chunks, each row with its row number."""
+"""Reads Parquet as chunks, each row with its row number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from fuserank_export.sources.report import InputError, RowReport
 
-# How pandas stores a nameless index; it is no column of the shop's.
+# How pandas stores a nameless index, which is not a column of the shop.
 _SAVED_INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -26,7 +26,7 @@ def read_parquet(
     Args:
         stream: The file, seekable.
         report: Counts the rows, and gets those that cannot be read.
-        select: Checks the names of all columns and says which to keep.
+        select: Takes the names of all columns and returns those to keep.
         chunk_rows: The most rows in a chunk.
 
     Yields:
@@ -34,7 +34,7 @@ def read_parquet(
         and dicts; the index is the 1-based row number. The first chunk comes even if there is no row.
 
     Raises:
-        InputError: This is no Parquet file, or it names a column twice.
+        InputError: The file is not Parquet, or names a column twice.
     """
     try:
         file = pq.ParquetFile(stream)
@@ -43,16 +43,16 @@ def read_parquet(
             f"{report.file}: found no readable Parquet ({error}); allowed: Parquet under this extension"
         ) from None
     names = list(file.schema_arrow.names)
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    if duplicates:
         raise InputError(
-            f"{report.file}: {', '.join(map(repr, twice))} is there more than once; allowed: each column once"
+            f"{report.file}: {', '.join(map(repr, duplicates))} is there more than once; allowed: each column once"
         )
     columns = select([name for name in names if not _SAVED_INDEX.fullmatch(name)])
     row = 1
     try:
         for batch in file.iter_batches(batch_size=chunk_rows, columns=columns):
-            yield _chunk(batch, row, report)
+            yield _build_chunk(batch, row, report)
             row += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{report.file}: unreadable after row {row - 1:,} ({error}); write the file anew") from None
@@ -60,14 +60,14 @@ def read_parquet(
         yield pd.DataFrame(columns=pd.Index(columns), dtype=object)
 
 
-def _chunk(batch: Any, first_row: int, report: RowReport) -> pd.DataFrame:
+def _build_chunk(batch: Any, first_row: int, report: RowReport) -> pd.DataFrame:
     rows = batch.num_rows
     index = pd.RangeIndex(first_row, first_row + rows)
     unreadable = np.zeros(rows, dtype=bool)
     columns: dict[str, pd.Series[Any]] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        values, broken = _values(column)
-        for position in broken:
+        values, undecodable = _convert(column)
+        for position in undecodable:
             if not unreadable[position]:
                 report.reject(first_row + position, name, values[position], "not UTF-8 text")
             unreadable[position] = True
@@ -77,15 +77,15 @@ def _chunk(batch: Any, first_row: int, report: RowReport) -> pd.DataFrame:
     return frame[~unreadable] if unreadable.any() else frame
 
 
-def _values(column: Any) -> tuple[Any, list[int]]:
-    """A column as pandas can hold it, and the positions of its cells that are not UTF-8."""
+def _convert(column: Any) -> tuple[Any, list[int]]:
+    """Returns a column as pandas can hold it `[rows]`, and the positions of its cells that are not UTF-8."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_string_view(column.type):
         column = column.cast(pa.large_string())
     kind = column.type
     if pa.types.is_nested(kind):
-        return _nested(column)
+        return _convert_nested(column)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         try:
             return column.to_pandas().to_numpy(dtype=object), []
@@ -93,26 +93,26 @@ def _values(column: Any) -> tuple[Any, list[int]]:
             column = column.cast(pa.large_binary())
             kind = column.type
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        return _decoded(column.to_pylist())
+        return _decode_cells(column.to_pylist())
     # The bare array: the series' own index starts at 0 and would be matched against the row numbers.
     return column.to_pandas(integer_object_nulls=True).array, []
 
 
-def _nested(column: Any) -> tuple[Any, list[int]]:
+def _convert_nested(column: Any) -> tuple[Any, list[int]]:
     values = np.empty(len(column), dtype=object)
-    broken = []
+    undecodable = []
     for position, cell in enumerate(column):
         try:
             values[position] = cell.as_py()
         except UnicodeDecodeError:
             values[position] = "(text inside that is not UTF-8)"
-            broken.append(position)
-    return values, broken
+            undecodable.append(position)
+    return values, undecodable
 
 
-def _decoded(cells: list[bytes | None]) -> tuple[Any, list[int]]:
+def _decode_cells(cells: list[bytes | None]) -> tuple[Any, list[int]]:
     values = np.empty(len(cells), dtype=object)
-    broken = []
+    undecodable = []
     for position, cell in enumerate(cells):
         if cell is None:
             continue
@@ -120,5 +120,5 @@ def _decoded(cells: list[bytes | None]) -> tuple[Any, list[int]]:
             values[position] = cell.decode("utf-8")
         except UnicodeDecodeError:
             values[position] = cell[:1000].decode("utf-8", "backslashreplace")
-            broken.append(position)
-    return values, broken
+            undecodable.append(position)
+    return values, undecodable

@@ -9,14 +9,14 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_export.progress import Progress
 from fuserank_export.sources.judgements import read_judgements
 from fuserank_export.training.cases.training_query import TrainingQuery
-from fuserank_export.training.text.pairs import Labelled, Split, of_judgements
+from fuserank_export.training.text.labels import LabelledQueries, QuerySplit, label_from_judgements
 
 UNDATED = 0.0  # the moment of a judged query until the training says which
 
 
 def read_labelled(
     queries: Path, judgements: Path, item_ids: Sequence[str], max_bad_share: float, progress: Progress
-) -> Labelled:
+) -> LabelledQueries:
     """Reads a shop's judgements, and notes what became of their rows.
 
     Raises:
@@ -26,10 +26,10 @@ def read_labelled(
         judged = read_judgements(queries, judgements, item_ids, max_bad_share=max_bad_share)
     for report in judged.reports:
         progress.note(str(report))
-    return of_judgements(judged)
+    return label_from_judgements(judged)
 
 
-def judged_queries(parts: Split, has_tower: bool) -> list[TrainingQuery]:
+def judged_queries(parts: QuerySplit, has_tower: bool) -> list[TrainingQuery]:
     """Returns the queries that the ranker may learn from; the held-out part is never touched.
 
     Args:

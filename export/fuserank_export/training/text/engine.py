@@ -1,4 +1,4 @@
-"""The text tower's engine: a cross-encoder that reads many pairs of each request."""
+"""The text tower's engine: a cross-encoder that scores many pairs of each request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUTPUT = "TEXT_SCORES"
 
 
 class TextTower(nn.Module):
-    """A cross-encoder with one label that reads many pairs of each request."""
+    """A cross-encoder with one label that scores many pairs of each request."""
 
     def __init__(self, model: Any, pad: int) -> None:
         """Takes a Hugging Face sequence classifier and the token id that pads."""
@@ -30,15 +30,20 @@ class TextTower(nn.Module):
         self.typed = getattr(model.config, "type_vocab_size", 0) > 1
 
     def forward(self, ids: Tensor, types: Tensor) -> Tensor:
-        """Maps token ids and types `[batch, pairs, length]` to logits `[batch, pairs]`, NaN where all is padding."""
+        """Returns logits, float32 `[batch, pairs]`; NaN of a pair that is all padding.
+
+        Args:
+            ids: Token ids, int64 `[batch, pairs, length]`.
+            types: Token types, int64 `[batch, pairs, length]`.
+        """
         flat = ids.flatten(0, 1)
-        real = flat != self.pad
-        # A pair of nothing but padding still attends to its first place: a softmax over nothing has no value.
-        mask = torch.cat([torch.ones_like(real[:, :1]), real[:, 1:]], 1).to(ids.dtype)
+        is_token = flat != self.pad
+        # A pair of padding only attends to its first place, because a softmax over nothing has no value.
+        mask = torch.cat([torch.ones_like(is_token[:, :1]), is_token[:, 1:]], 1).to(ids.dtype)
         typed = {"token_type_ids": types.flatten(0, 1)} if self.typed else {}
         logits = self.model(input_ids=flat, attention_mask=mask, **typed).logits[:, 0].reshape(ids.shape[:2])
-        nothing = torch.full_like(logits, float("nan"))
-        return torch.where((ids != self.pad).any(-1), logits, nothing)
+        missing = torch.full_like(logits, float("nan"))
+        return torch.where((ids != self.pad).any(-1), logits, missing)
 
 
 def export_text_tower(tower: TextTower, spec: GraphSpec, path: Path) -> None:

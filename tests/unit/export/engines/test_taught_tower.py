@@ -20,7 +20,7 @@ from fuserank_export.engines.soundness import check_tensorrt, checked
 from fuserank_export.progress import Progress
 from fuserank_export.sources import InputError
 from fuserank_export.training.text.engine import export_text_tower
-from fuserank_export.training.text.tower import open_in_place
+from fuserank_export.training.text.tower import load_replacement_tower
 from support import tiny_shop as shops
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -41,7 +41,7 @@ def one_layer(tiny_tower, tmp_path_factory):
 
 def test_a_tower_of_one_layer_is_a_sound_engine_and_smaller(bundle, one_layer, tmp_path):
     path, own = tmp_path / "one.onnx", bundle.repository / "text_tower" / "1" / "model.onnx"
-    export_text_tower(open_in_place(bundle, one_layer).tower, bundle.spec, path)
+    export_text_tower(load_replacement_tower(bundle, one_layer).tower, bundle.spec, path)
     stage = next(stage for stage in search_stages(bundle.spec) if stage.name == "text_tower")
     checked(path, stage)
     check_tensorrt(path)
@@ -93,9 +93,9 @@ def test_a_tower_that_reads_other_tokens_is_refused(bundle, tiny_tower, tmp_path
     tokenizer.add_tokens(["anewword"])
     tokenizer.save(str(other / "tokenizer.json"))
     with pytest.raises(InputError, match="reads other tokens than the bundle holds; give the tower"):
-        open_in_place(bundle, str(other))
+        load_replacement_tower(bundle, str(other))
 
 
 def test_a_bundle_without_a_text_tower_has_no_place_for_one(tiny_bundle, one_layer):
     with pytest.raises(InputError, match="the bundle's ranker has no text tower whose place it could take"):
-        open_in_place(Bundle.open(tiny_bundle, verify=()), one_layer)
+        load_replacement_tower(Bundle.open(tiny_bundle, verify=()), one_layer)

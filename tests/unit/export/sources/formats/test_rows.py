@@ -1,4 +1,4 @@
-"""Rows arrive with their line, and a file that cannot be used says why."""
+"""Rows are read with their line, and a file that cannot be used is an error that message why."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_line_ends_and_delimiters_of_other_programs_are_read(write_text, content
     assert report.bad == 0
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_name(write_text):
+def test_a_byte_order_mark_is_not_part_of_the_first_column_name(write_text):
     for content, name in (("\ufeffa,b\n1,2\n", "x.csv"), ('\ufeff{"a": "1", "b": "2"}\n', "x.jsonl")):
         frame, report = read(write_text(content, name))
         assert frame.columns.tolist() == ["a", "b"]
@@ -77,7 +77,7 @@ def test_an_unclosed_quote_in_the_last_row_is_reported(write_text):
     assert (report.read, report.bad, len(frame)) == (2, 1, 1)
 
 
-def test_cells_beyond_the_csv_modules_own_limit_are_read(write_text):
+def test_cells_longer_than_the_csv_modules_default_limit_are_read(write_text):
     frame, report = read(write_text(f"a,b\n1,{'x' * 300_000}\n2,y\n"))
     assert frame["b"].map(len).tolist() == [300_000, 1]
     assert report.bad == 0
@@ -141,7 +141,7 @@ def test_parquet_text_that_is_not_utf8_is_a_bad_row(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.csv.gz", "x.jsonl.gz", "x.parquet.gz"])
-def test_gzip_is_opened(tmp_path, name):
+def test_gzipped_files_are_read(tmp_path, name):
     plain = tmp_path / name.removesuffix(".gz")
     if "csv" in name:
         plain.write_text("a\n1\n")
@@ -161,7 +161,7 @@ def test_chunks_hold_no_more_rows_than_asked(write_text):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("x.xlsx", b"x", "found the extension '.xlsx'; allowed: .parquet"),
         ("x.cvs", b"x", "Did you mean .csv"),
@@ -179,15 +179,15 @@ def test_chunks_hold_no_more_rows_than_asked(write_text):
         ("x.csv.gz", gzip.compress(b"a\n" + b"1\n" * 999)[:-20], "broken gzip"),
     ],
 )
-def test_a_file_that_cannot_be_used_names_itself_and_what_is_allowed(write_text, name, content, says):
+def test_a_file_that_cannot_be_used_names_itself_and_what_is_allowed(write_text, name, content, message):
     path = write_text(content, name)
     with pytest.raises(InputError) as caught:
         read(path)
     assert str(path) in str(caught.value)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_missing_file_names_the_nearest_one(write_text, tmp_path):
+def test_a_missing_file_names_the_most_similar_one(write_text, tmp_path):
     write_text("a\n", "items.csv")
     with pytest.raises(InputError, match=r"no such file.*Did you mean .*items\.csv"):
         read(tmp_path / "itmes.csv")
@@ -196,7 +196,7 @@ def test_a_missing_file_names_the_nearest_one(write_text, tmp_path):
         read(tmp_path / "folder.parquet")
 
 
-def test_a_missing_column_names_the_nearest_one_even_if_only_some_are_read(write_text):
+def test_a_missing_column_names_the_most_similar_one(write_text):
     with pytest.raises(InputError, match="Did you mean 'itemID'\\? Rename it to 'item_id'"):
         read(write_text("itemID,title\n1,x\n"), required=["item_id"], columns=["item_id"])
 

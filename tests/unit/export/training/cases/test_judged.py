@@ -8,7 +8,7 @@ import pytest
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_export.sources import InputError
 from fuserank_export.sources.interactions import Interactions
-from fuserank_export.training.text.pairs import LabelledQuery, split
+from fuserank_export.training.text.labels import LabelledQuery, split_labelled_queries
 from support.habits import COUNT, ITEMS, LOG, SHOP, case_builder, knowing
 
 pytest.importorskip("torch")
@@ -27,7 +27,7 @@ DEAR = np.setdiff1d(np.arange(COUNT, dtype=np.int32), CHEAP)
 QUERIES = [
     LabelledQuery(f"{leaf} {i}", CHEAP, DEAR[:5]) for i in range(50) for leaf in ("milk", "tea", "soap", "milk or tea")
 ]
-PARTS = split(QUERIES, SEED)
+PARTS = split_labelled_queries(QUERIES, SEED)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer  # no
 from fuserank_ensemble.graph.engine import OnnxEngine, open_session  # noqa: E402
 from fuserank_export.engines.precision import write_fp16  # noqa: E402  they need torch
 from fuserank_export.training.text.engine import export_text_tower, random_pairs  # noqa: E402
-from fuserank_export.training.text.tower import PairReader, open_text_tower  # noqa: E402
+from fuserank_export.training.text.tower import PairScorer, load_text_tower  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LONGEST = 64  # positions of the tiny tower
@@ -40,7 +40,7 @@ def graph(bundle):
 
 @pytest.fixture(scope="module")
 def opened(tiny_tower):
-    return open_text_tower(str(tiny_tower))
+    return load_text_tower(str(tiny_tower))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_tower_reads_pairs_as_the_library_does_whatever_the_padding(bundle, op
             )
     encoded = [tokenizer(query, text, return_token_type_ids=True) for text in texts]
     for length in (24, LONGEST):
-        ids, types = np.full((1, 4, length), opened.pad), np.zeros((1, 4, length), np.int64)
+        ids, types = np.full((1, 4, length), opened.pad_id), np.zeros((1, 4, length), np.int64)
         for j, each in enumerate(encoded):
             ids[0, j, : len(each["input_ids"])] = each["input_ids"]
             types[0, j, : len(each["token_type_ids"])] = each["token_type_ids"]
@@ -82,7 +82,7 @@ def test_a_tower_reads_pairs_as_the_library_does_whatever_the_padding(bundle, op
 @pytest.mark.parametrize("count", [1, 8, 20])
 def test_the_engine_equals_torch_for_any_number_and_length_of_pairs(bundle, opened, engine, count, length):
     feeds = {name: np.resize(array, (1, count, length)) for name, array in random_pairs(bundle.spec, length).items()}
-    feeds["PAIR_IDS"][0, -1] = opened.pad
+    feeds["PAIR_IDS"][0, -1] = opened.pad_id
     scores = open_session(engine / "model.onnx", {}).run(["TEXT_SCORES"], feeds)[0]
     np.testing.assert_allclose(scores, logits(opened.tower, *feeds.values()), atol=1e-4)
     assert np.isnan(scores[0]).tolist() == [False] * (count - 1) + [True]
@@ -99,7 +99,7 @@ def test_half_precision_does_not_overflow_whatever_comes(bundle, engine):
 
 
 def test_the_tower_is_asked_no_more_tokens_than_it_has_positions_for(bundle, opened):
-    assert opened.longest == LONGEST
+    assert opened.max_length == LONGEST
     assert bundle.spec.pair_buckets == (32, 64)
     assert set(bundle.manifest["text_tower_ms"]) == {"32", "64"}
     assert all(cost >= 0 for cost in bundle.manifest["text_tower_ms"].values())
@@ -191,7 +191,7 @@ def test_pairs_of_a_batch_keep_to_their_own_requests(bundle, graph):
 
 
 def test_a_case_holds_the_readings_that_the_engine_makes_when_it_serves(graph, bundle, opened):
-    reader = PairReader.open(opened, bundle.root / "index" / "pairs", bundle.spec)
+    reader = PairScorer.open(opened, bundle.root / "index" / "pairs", bundle.spec)
     queries = ["goat milk", "绿茶"]
     inputs, _ = read_by(graph, *((query, "u01", {}) for query in queries))
     texts = [bundle.items.text[rows[:8]] for rows in inputs_of(graph, queries)]
