@@ -21,11 +21,10 @@ from rich.console import Console
 
 from fuserank_benchmarks.load.questions import Load
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.engine import open_session, padded_length, trim_tokens
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.graph.padding import trimmed
-from fuserank_ensemble.graph.session import joined, open_session
+from fuserank_ensemble.graph.tensors import concatenate
 
-ENGINES = ("encoder", "ranker")
 BATCHES = (1, 2, 4, 8, 16, 32)
 QUESTIONS = 64
 BANDWIDTH_BYTES = 256 * 2**20  # far more than any cache holds
@@ -64,9 +63,20 @@ def engine_feeds(bundle: Bundle, load: Load, count: int = QUESTIONS) -> Asked:
     graph = LocalGraph(bundle)
     asked = []
     for query, user in list(zip(load.queries, load.users, strict=True))[:count]:
-        steps = dict(graph.steps([(query, user, {})]))
-        asked.append({name: trimmed(steps[name], bundle.spec.pair_pad_token_id) for name in ENGINES})
+        inputs = dict(graph.trace([(query, user, {})]))
+        feeds = {"encoder": trim_tokens(inputs["encoder"]), "ranker": inputs["ranker"]}
+        if "text_tower" in inputs:
+            feeds["text_tower"] = distinct_pairs(inputs["text_tower"], bundle.spec.pair_pad_token_id)
+        asked.append(feeds)
     return asked
+
+
+def distinct_pairs(tensors: Feeds, pad: int) -> Feeds:
+    """Returns the text tower's input `[1, pairs, length]` of one request without padding and repetitions."""
+    ids, types = tensors["PAIR_IDS"][0], tensors["PAIR_TYPES"][0]
+    length = padded_length(ids != pad)
+    rows = np.unique(np.concatenate([ids[:, :length], types[:, :length]], axis=1)[(ids != pad).any(1)], axis=0)
+    return {"PAIR_IDS": rows[None, :, :length], "PAIR_TYPES": rows[None, :, length:]}
 
 
 def batches(asked: Asked, batch: int) -> Iterator[dict[str, Feeds]]:
@@ -75,14 +85,14 @@ def batches(asked: Asked, batch: int) -> Iterator[dict[str, Feeds]]:
     A question whose shape too few others have goes alone, so that no setting gets fewer questions.
     """
     queues: dict[str, list[list[Feeds]]] = {}
-    for name in ENGINES:
+    for name in asked[0]:
         alike: dict[tuple[tuple[int, ...], ...], list[Feeds]] = {}
         for question in asked:
             alike.setdefault(tuple(each.shape[1:] for each in question[name].values()), []).append(question[name])
         queues[name] = [rows[i : i + batch] for rows in alike.values() for i in range(0, len(rows), batch)]
     for number in range(max(len(each) for each in queues.values())):
         yield {
-            name: {tensor: joined([row[tensor] for row in each[number]]) for tensor in each[number][0]}
+            name: {tensor: concatenate([row[tensor] for row in each[number]]) for tensor in each[number][0]}
             for name, each in queues.items()
             if number < len(each)
         }
@@ -121,7 +131,7 @@ class Bare:
             return done / (time.perf_counter() - started)
 
     def alone_ms(self, threads: int, rounds: int = 2) -> float:
-        """Both engines on one request at a time: median of milliseconds."""
+        """All engines on one request at a time: median of milliseconds."""
         (sessions,) = self._opened(threads, 1)
         took = []
         for _ in range(1 + rounds):
@@ -149,7 +159,7 @@ class Bare:
                 (threads, workers): [
                     {
                         name: open_session(self._bundle.engine(name), {"intra_op_thread_count": str(threads)})
-                        for name in ENGINES
+                        for name in self._asked[0]
                     }
                     for _ in range(workers)
                 ]

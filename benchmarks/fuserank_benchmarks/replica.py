@@ -21,11 +21,12 @@ import psutil
 from rich.console import Console
 from tritonclient.grpc import service_pb2_grpc
 
-from fuserank import AsyncClient, OverloadedError
+from fuserank.aio import AsyncClient
+from fuserank.errors import OverloadedError
 from fuserank_benchmarks.demo import STAGES, free_ports, served
 from fuserank_benchmarks.load.open_loop import message
 from fuserank_benchmarks.load.questions import Load
-from fuserank_evaluation.report import Table, machine, merge_report
+from fuserank_evaluation.reports.report import Table, machine, merge_report
 
 CONCURRENCY, REQUESTS = 16, 1_600
 BUSY = 0.6  # the share of a core that is planned with: the rest is for peaks, and for a replica that is gone
@@ -128,7 +129,7 @@ def measured(bundle: Path, shop: Path, console: Console) -> dict[str, float]:
     url = f"127.0.0.1:{ports[1]}"
     with ExitStack() as stack:
         with cores(server):
-            start_seconds = stack.enter_context(served(bundle, (ports[0], ports[1], ports[2]), console, "cpu"))
+            start_seconds = stack.enter_context(served(bundle, (ports[0], ports[1], ports[2]), console, "ensemble_cpu"))
         with cores(callers):
             asyncio.run(ask(url, load, REQUESTS // 4))
             running = processes(ports[1])

@@ -29,8 +29,8 @@ from fuserank_benchmarks.stages import bench_lexical, bench_stage, bench_suggest
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.retrieval.vectors.open import open_search
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
-from fuserank_evaluation.report import merge_report
-from fuserank_export.encoder import OnnxEncoder
+from fuserank_evaluation.reports.report import merge_report
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 
 SEED = 7
 DEPTH = 100

@@ -20,8 +20,6 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from fuserank.load.perf_analyzer import Point
-from fuserank.load.program import find
 from fuserank_benchmarks import roofline
 from fuserank_benchmarks.ceiling import Bare, Ceiling, copy_gigabytes_per_second, dense_bytes, engine_feeds
 from fuserank_benchmarks.demo import free_ports, served
@@ -30,17 +28,19 @@ from fuserank_benchmarks.load.questions import ShopQuestions
 from fuserank_benchmarks.load.rounds import Probe, interleaved, ratios, summary
 from fuserank_benchmarks.load.theirs import KINDS, RERANK, STACKS, PeersFolder, Theirs
 from fuserank_benchmarks.peers.process import exit_on_sigterm
+from fuserank_benchmarks.perf_analyzer.program import find_perf_analyzer
+from fuserank_benchmarks.perf_analyzer.sweep import Point
 from fuserank_benchmarks.speed_report import COMPARED, MEANINGS, plots, slower, tables
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.spec import Target
-from fuserank_evaluation.report import REPORTS, merge_report
+from fuserank_evaluation.reports.report import REPORTS, merge_report
 
 PROGRAM = Path("build/perf_analyzer")
 COMMITTED = Path("docs/reports/bench.json")
 SWEEP, QUICK_SWEEP = (1, 2, 4, 8, 16, 32), (8, 32)
 PLAIN, WITH_TOWER, SHALLOW = "plain", "tower", "shallow"
 RATES = (0.3, 0.5, 0.7, 0.9)  # of the peak
-TARGETS: Mapping[str, Target] = {"cpu": "embedded", "cuda": "cuda"}
+TARGETS: Mapping[str, Target] = {"cpu": "single_process", "cuda": "ensemble_cuda"}
 STARTS = 3  # of each server; the first may have to read from the disk what the others find in memory
 SIZES = ("10k", "1m")  # as `load/sizes.py` writes them beside the bundle with a tower
 
@@ -102,7 +102,7 @@ class Run:
         started.append(self._open.enter_context(served(bundle, (http, grpc, metrics), self._console, target)))
         url = f"127.0.0.1:{grpc}"
         (server,) = [each for each in psutil.Process().children() if each.pid not in before]
-        own = Ours(name, url, self._shop, find(PROGRAM), self._seconds)
+        own = Ours(name, url, self._shop, find_perf_analyzer(PROGRAM), self._seconds)
         own.sweep([8])  # warms caches and touches the memory that it works in
         pss, rss = memory(server)
         self.figures |= {f"start_seconds_{name}": round(median(started), 2), f"resident_bytes_{name}": pss}

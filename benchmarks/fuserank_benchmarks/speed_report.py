@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from matplotlib import pyplot as plt
 
-from fuserank.load.perf_analyzer import Point
 from fuserank_benchmarks.load.theirs import STACKS
-from fuserank_evaluation.report import Table
+from fuserank_benchmarks.perf_analyzer.sweep import Point
+from fuserank_evaluation.reports.report import Table
 
 # Figures that compare within one run, and whether more is better; only these are held against another run's.
 COMPARED: Mapping[str, bool] = {

@@ -18,13 +18,13 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.text import normalise, query_text
 from fuserank_ensemble.graph.steps.suggest import INDEX, Suggest
+from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester
-from fuserank_ensemble.serving.triton import strings
-from fuserank_export.encoder import OnnxEncoder
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 
 SEED = 7
 REQUESTS, BATCH = 480, 16
@@ -111,9 +111,9 @@ def bench_lexical(folder: Path, console: Console) -> tuple[dict[str, float], dic
 def bench_suggest(folder: Path, console: Console) -> tuple[dict[str, float], dict[str, str]]:
     """Times the stage `suggest` on what is typed on the way to the bundle's own phrases."""
     phrases = [text for text, _ in Suggester.open(folder / INDEX).complete("", MILLION)]
-    stage = Suggest.open(folder, "cpu")
+    stage = Suggest(Suggester.open(folder / INDEX))
     asked = [
-        [{"PREFIX": strings([[prefix.encode()]]), "OPTIONS": strings([[b"{}"]])}]
+        [{"PREFIX": string_tensor([[prefix.encode()]]), "OPTIONS": string_tensor([[b"{}"]])}]
         for prefix in typed(phrases, PREFIXES, SEED)
     ]
     with console.status("suggest"):

@@ -21,7 +21,7 @@ from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec, SpecError
 
-FORMAT = 6
+FORMAT = 7
 MANIFEST = "manifest.json"
 PAIRS = "pairs"  # what the text tower reads, within `index/`
 REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`

@@ -1,1 +1,5 @@
-"""Quality: data sets with known answers, baselines, metrics, and reports of retrieval and ranking."""
+"""Quality: what retrieval finds and how well the ranker orders it, on shops with known answers.
+
+Rooms, each of which may import those before it: reports, datasets, metrics, retrieval, baselines, ranking, and the
+command line `fuserank evaluate` above all.
+"""

@@ -12,7 +12,8 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from fuserank import Client, InvalidRequestError
+from fuserank.client import Client
+from fuserank.errors import InvalidRequestError
 from fuserank_ensemble.serving.server import Server
 from support.running import assert_no_traceback, options, raw_inputs, refusal, stub_pids, text_tensor, url
 

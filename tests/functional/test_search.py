@@ -1,4 +1,4 @@
-"""What the graph answers: each kind of question and each option, through gRPC."""
+"""What the graph answers: each kind of request and each option, through gRPC."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import json
 
 import pytest
 
-from fuserank import Client, SearchResult
+from fuserank.client import Client
+from fuserank.types import SearchResult
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.retrieval.channels.registry import CHANNELS
-from support.running import MODELS, STAGES, assert_same_answer
+from fuserank_ensemble.serving.models import served_models
+from fuserank_ensemble.spec import Target
+from support.running import STAGES, assert_same_answer
 from support.small_shops import Shop
 
 USER = "u07"
@@ -66,7 +69,7 @@ def test_a_given_history_replaces_the_stored_one(client: Client, shop: Shop):
     assert_same_answer(given, client.recommend("nobody", history=history), 1e-5)
     assert set(history) & set(ids(given))
     assert ids(given) != ids(client.recommend(USER))
-    # It is a question of its own, too: no query, no user.
+    # It is a request of its own, too: no query, no user.
     assert_same_answer(client.search(history=history), given, 1e-5)
     assert_same_answer(client.recommend(USER, history=[]), client.recommend("nobody"), 1e-5)
 
@@ -191,10 +194,10 @@ def test_the_time_of_the_request_counts(client: Client):
     assert reasons[0] != reasons[1]
 
 
-def test_the_server_says_how_it_is(client: Client, bundle: Bundle):
+def test_the_server_names_its_bundle_and_the_models_of_its_target(client: Client, bundle: Bundle, target: Target):
     status = client.status()
     assert status.live
     assert status.ready
     assert status.model_ready
-    assert {model.name for model in status.models} == set(MODELS)
+    assert {model.name for model in status.models} == served_models(bundle, target)
     assert status.bundle == bundle.id

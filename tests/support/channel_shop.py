@@ -110,8 +110,8 @@ def history(rows: Any, ages: Any = 1, counts: Any = 1) -> History:
 def make_shop(folder: Path, items: int = 1_000, texts: int = 400, seed: int = 3) -> Shop:
     """Builds a shop in a folder; a tenth of its items came in the last three months and had no event."""
     from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-    from fuserank_export.learning import Shop as LearnedShop
-    from fuserank_export.learning import learn
+    from fuserank_export.index.shop import Shop as LearnedShop
+    from fuserank_export.learning.interactions import learn
 
     draw = np.random.default_rng(seed)
     text = np.concatenate([np.arange(texts), draw.integers(0, texts, items - texts)])
@@ -188,7 +188,7 @@ def _milvus(shop: Shop) -> Channel:
     pytest.importorskip("pymilvus", reason="pymilvus is an optional extra")
     pytest.importorskip("milvus_lite", reason="milvus-lite is for tests")
     from fuserank_ensemble.retrieval.milvus.dense import MilvusDenseChannel
-    from fuserank_export.milvus import fill_collection
+    from fuserank_export.milvus.collection import fill_collection
 
     uri = str(shop.folder / "milvus.db")
     if not Path(uri).exists():

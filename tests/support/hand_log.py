@@ -1,4 +1,4 @@
-"""A log small enough to be worked by hand: three households, five products, three days before the cut and one after."""
+"""A log small enough to work out by hand: four households, five products, three days before the cut, two after."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
-from fuserank_export.sources.interactions import EVENTS, Interactions
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+from fuserank_export.sources.columns.cells import EVENTS
+from fuserank_export.sources.interactions import Interactions
 
-CUT = 10.0 * DAY
+CUT = 10.0 * SECONDS_PER_DAY
 CATALOG = 5
 TYPES = np.asarray(["milk", "milk", "tea", "tea", None], object)
-# (household, product, day); household 2 comes for the first time after the cut, household 3 never again.
+# (household, product, day); household 2 first comes after the cut, household 3 only before it.
 EVENTS_BY_HAND = [
     (0, 0, 1), (0, 1, 1),
     (0, 0, 2),
@@ -26,14 +27,15 @@ EVENTS_BY_HAND = [
 ]  # fmt: skip
 
 
-def log_of(events):
+def make_log(events):
+    """A log of purchases, from (user, item, day) tuples in any order."""
     user, item, day = (np.asarray(column) for column in zip(*sorted(events, key=lambda e: e[2]), strict=True))
     return replace(
         Interactions.empty(),
         user=user.astype(np.int32),
         item=item.astype(np.int32),
         event=np.full(len(user), EVENTS.index("purchase"), np.uint8),
-        timestamp=(day * DAY).astype(np.int64),
+        timestamp=(day * SECONDS_PER_DAY).astype(np.int64),
         value=np.full(len(user), np.nan, np.float32),
         query=np.full(len(user), -1, np.int32),
         user_ids=["a", "b", "c", "d"],
@@ -41,4 +43,4 @@ def log_of(events):
     )
 
 
-LOG = log_of(EVENTS_BY_HAND)
+LOG = make_log(EVENTS_BY_HAND)

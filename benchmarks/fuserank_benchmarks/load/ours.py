@@ -10,11 +10,11 @@ from typing import Any
 
 import psutil
 
-from fuserank import Client
-from fuserank.load.perf_analyzer import Point, Sweep, measure, write_inputs
-from fuserank.load.program import PerfAnalyzerError, Program
+from fuserank.client import Client
 from fuserank_benchmarks.load.open_loop import Plan, run
 from fuserank_benchmarks.load.questions import SEED, Load, Repeats, ShopQuestions
+from fuserank_benchmarks.perf_analyzer.program import PerfAnalyzerError, Program
+from fuserank_benchmarks.perf_analyzer.sweep import Point, Sweep, measure, write_inputs
 
 ASKED_AT_MOST = 6_000  # in one measurement; beyond them the first ones would come again
 DEADLINE_MS = 500

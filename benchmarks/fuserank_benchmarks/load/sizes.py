@@ -21,14 +21,15 @@ from numpy.typing import NDArray
 from fuserank_benchmarks.retrieval import COPY_COSINE, SEED
 from fuserank_ensemble.bundle import FORMAT, REFERENCE, Bundle
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.index import index_catalog
-from fuserank_export.learning import Shop
+from fuserank_export.builder.learn import learn_channels
+from fuserank_export.index.catalog import index_catalog
+from fuserank_export.index.write import write_index
 from fuserank_export.progress import Progress
-from fuserank_export.sealing import moved, seal
-from fuserank_export.search import write_index, write_search
+from fuserank_export.repository.place import partial_bundle
+from fuserank_export.repository.sealing import seal
+from fuserank_export.repository.warmup import write_warmup
 from fuserank_export.sources.catalog import Catalog, read_catalog
 from fuserank_export.sources.interactions import Interactions, read_interactions
-from fuserank_export.warmup import write_warmup
 
 BLOCK = 50_000
 
@@ -120,14 +121,10 @@ def write_resized(bundle: Path, shop: Path, wanted: int, out: Path, progress: Pr
         first = np.unique(indexed.items.text, return_index=True)[1]  # an item of each text
         texts = known.items.text[origin[order[first]]]
         vectors = noisy(np.load(bundle / "index" / "vectors.npy")[texts], copy[order[first]] > 0, draw)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with partial_bundle(out, force=True) as partial:
         write_index(partial / "index", indexed, log)
         np.save(partial / "index" / "vectors.npy", vectors)
-        stock = Shop(indexed.items, indexed.titles, indexed.created)
-        search = write_search(partial / "index", indexed, log, stock, vectors, spec, SEED, progress)
+        search = learn_channels(partial / "index", indexed, log, vectors, spec=spec, seed=SEED, progress=progress)
         for name in ("tokenizer.json", REFERENCE):
             shutil.copyfile(bundle / "index" / name, partial / "index" / name)
         compiled = shutil.ignore_patterns("__pycache__")  # of this machine's Python, and changing while it is served
@@ -141,11 +138,7 @@ def write_resized(bundle: Path, shop: Path, wanted: int, out: Path, progress: Pr
             # The requests that warm the stages name rows of the catalogue.
             write_warmup(Bundle.open(partial, verify=()), str(frame["title"].iloc[0])[:3], log.user_ids[0])
         with progress.step("hashing"):
-            sealed = seal(partial, content)
-        moved(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return sealed
+            return seal(partial, content)
 
 
 def main() -> None:

@@ -20,7 +20,8 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from fuserank_benchmarks.peers.closed_loop import RefusedError
 from fuserank_benchmarks.peers.process import free_port, healthy, started
-from fuserank_ensemble.spec import GraphSpec, Stage
+from fuserank_ensemble.graph.stages import Stage, search_stages
+from fuserank_ensemble.spec import GraphSpec
 
 UNAVAILABLE = "StatusCode.UNAVAILABLE"
 LARGEST_MESSAGE = 64 << 20  # bytes; pairs and vectors of a request travel through the client here
@@ -103,10 +104,10 @@ async def staged(bundle: Path) -> AsyncIterator[StagedPeer]:
     """
     spec = GraphSpec.from_dict(json.loads((bundle / "manifest.json").read_text("utf-8"))["spec"])
     http, grpc, metrics = (free_port() for _ in range(3))
-    command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle.resolve()), "--target", "cpu"]
+    command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle.resolve()), "--target", "ensemble_cpu"]
     command += ["--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)]
     with started(command, {}) as server:
         await healthy(server, f"http://127.0.0.1:{http}/v2/health/ready")
         options = [("grpc.max_receive_message_length", LARGEST_MESSAGE)]
         async with triton.InferenceServerClient(f"127.0.0.1:{grpc}", channel_args=options) as client:
-            yield StagedPeer(client, spec.stages(), spec.text_candidates, psutil.Process(server.process.pid))
+            yield StagedPeer(client, search_stages(spec), spec.text_candidates, psutil.Process(server.process.pid))

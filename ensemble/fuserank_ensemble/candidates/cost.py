@@ -45,4 +45,4 @@ class RankerCost:
     @property
     def heavy(self) -> bool:
         """Whether a request's pairs are a heavy load for one core, if they are as short as texts are."""
-        return self.pairs_ms(self.full, 2) >= HEAVY_MS  # a bucket of one token is for no pair
+        return self.pairs_ms(self.full, 1) >= HEAVY_MS

@@ -16,7 +16,7 @@ from fuserank_ensemble.catalog.arrays import find_row, map_array
 
 MAX_ITEMS = 2_048  # of one user, latest kept: bounds what a request carries between stages (40 kB)
 # Of an event's weight among all users', where fashions change, and in one user's own history, where habits last: 56
-# days order a household's own items best, see docs/design-notes.md.
+# days order a household's own items best: docs/decisions/021.
 HALF_LIFE_DAYS = 28.0
 HABIT_HALF_LIFE_DAYS = 56.0
 # Users whose profile or factors a channel caches, until their history changes: people look at many pages.

@@ -131,7 +131,7 @@ class Rules:
         np.clip(self.steps, -MAX_SHIFT, MAX_SHIFT, out=self.steps)
 
     def shifts(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the rules add to each score, float32 `[candidates]`.
+        """Returns what the rules add to each score, float32 `[candidates]`.
 
         A step is one standard deviation of the scores; where all are equal, it is 1.
         """
@@ -163,7 +163,7 @@ class Rules:
             if rule.filter is not None:
                 wanted = [row for row in self._rows[order[mask[order]]].tolist() if row not in used][:1]
             else:
-                wanted = self._shown(number, allowed)
+                wanted = self._allowed_rows(number, allowed)
             for offset, row in enumerate(wanted):
                 asked = rule.pin - 1 + offset
                 place = next((place for place in range(asked, k) if place not in placed), None)
@@ -174,13 +174,13 @@ class Rules:
                 placed[place] = Pin(row, position.get(row, NOT_FOUND), number, asked)
         return placed
 
-    def told(self, place: int, pin: Pin) -> None:
+    def count_pin(self, place: int, pin: Pin) -> None:
         """Counts a pin as it stands in the list."""
         self.outcomes[pin.rule].placed += 1
         self.outcomes[pin.rule].moved += place != pin.asked
 
-    def _shown(self, number: int, allowed: Allowed) -> list[int]:
-        """Rows of the ids that a pin names and the request lets be shown."""
+    def _allowed_rows(self, number: int, allowed: Allowed) -> list[int]:
+        """Returns the rows of the ids that a pin names and the request lets be shown."""
         known = np.asarray([row for row in self._named[number] if row >= 0], np.int32)
         kept = known[allowed(known)]
         outcome = self.outcomes[number]

@@ -1,1 +1,1 @@
-"""What a ranker has to beat: one file each, behind `relevance.baselines.baseline.Baseline`."""
+"""Ranking methods that the ranker is compared with: one file each."""

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from fuserank_ensemble.retrieval.channels.collaborative import CONFIDENCE, REGULARIZATION
 from fuserank_evaluation.datasets.past import PastLog
-from fuserank_export.learning import item_factors
+from fuserank_export.learning.interactions import item_factors
 
 
 class Als:
@@ -31,7 +31,7 @@ class Als:
         self._confidences.data = CONFIDENCE * np.log1p(self._confidences.data)
 
     def scores(self, users: NDArray[np.int32]) -> NDArray[np.float32]:
-        """See `Baseline`; a user's factors are solved from what they had, as serving solves them."""
+        """See `Baseline`; a user's factors are solved from their history, as in serving."""
         factors = self._model.recalculate_user(np.arange(len(users)), self._confidences[users])
         scores: NDArray[np.float32] = factors.astype(np.float32) @ self._model.item_factors.T
         return scores

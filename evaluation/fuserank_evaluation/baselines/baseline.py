@@ -1,4 +1,4 @@
-"""What every baseline that scores items for a user is: settings, a fit on the past, then scores."""
+"""The interface of baselines that score items for a user: settings, a fit on the past, then scores."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Scores: TypeAlias = NDArray[np.float32] | csr_matrix  # [users, items]; what a s
 
 
 class Baseline(Protocol):
-    """Scores every item for users. Items of equal score keep the order of the candidates.
+    """Scores every item for users; items of equal score keep the order of the candidates.
 
     Attributes:
-        name: As the report calls it.
-        needs_history: Whether it has nothing to say to somebody new.
+        name: Its name in the report.
+        needs_history: Whether it has no scores for a new user.
     """
 
     name: str
     needs_history: bool
 
     def fit(self, past: PastLog) -> None:
-        """Learns from what lies before the cut."""
+        """Learns from the events before the cut."""
         ...
 
     def scores(self, users: NDArray[np.int32]) -> Scores:
-        """Scores for rows of the past's users, row -1 being somebody new: `[users, items]`."""
+        """Scores `[users, items]` for user rows of the past, row -1 being a new user."""
         ...

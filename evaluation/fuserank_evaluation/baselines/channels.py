@@ -1,47 +1,51 @@
-"""What search engines do without a ranker: BM25, embeddings, and reciprocal-rank fusion of all channels."""
+"""Search engines without a ranker: BM25, embeddings, and reciprocal-rank fusion of all channels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
-from fuserank_evaluation.ranking.entrant import DEPTH
-from fuserank_evaluation.ranking.retrieved import Retrieved
+from fuserank_evaluation.retrieval.candidates import LIST_DEPTH, CandidateFinder
 
 
 @dataclass(frozen=True)
 class TextChannel:
-    """One text channel's own order; it has no answer to a recommendation.
+    """A text channel's own order.
 
     Attributes:
-        name: As the report calls it.
-        channel: As retrieval calls it.
-        retrieved: What was found.
+        name: Its name in the report.
+        channel: The channel's name in retrieval.
+        finder: Finds the candidates.
     """
 
     name: str
     channel: str
-    retrieved: Retrieved
+    finder: CandidateFinder
 
     def rank(self, cases: RankingCases) -> list[Rows] | None:
-        """See `Entrant`."""
-        if not cases.searches:
+        """See `RankingMethod`; None for recommendations, which have no text to search for."""
+        if not cases.is_search:
             return None
-        return [lists[self.channel][:DEPTH] for lists in self.retrieved.of(cases).channels]
+        return [lists[self.channel][:LIST_DEPTH] for lists in self.finder.find(cases).text_lists]
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """The fused order (Cormack, Clarke, Buettcher, SIGIR 2009), with the bundle's weights of the channels."""
+    """The fused order (Cormack, Clarke, Buettcher, SIGIR 2009), with the bundle's weights of the channels.
 
-    retrieved: Retrieved
+    Attributes:
+        finder: Finds the candidates.
+        name: Its name in the report.
+    """
+
+    finder: CandidateFinder
     name: str = "rrf"
 
     def rank(self, cases: RankingCases) -> list[Rows]:
-        """See `Entrant`."""
-        return [rows[:DEPTH] for rows in self.retrieved.rows(cases)]
+        """See `RankingMethod`."""
+        return [rows[:LIST_DEPTH] for rows in self.finder.fused_rows(cases)]
 
 
-def search_channels(retrieved: Retrieved) -> list[TextChannel | Fusion]:
-    """All of them."""
-    return [TextChannel("bm25", "lexical", retrieved), TextChannel("dense", "dense", retrieved), Fusion(retrieved)]
+def search_baselines(finder: CandidateFinder) -> list[TextChannel | Fusion]:
+    """All baselines that rank by what retrieval finds."""
+    return [TextChannel("bm25", "lexical", finder), TextChannel("dense", "dense", finder), Fusion(finder)]

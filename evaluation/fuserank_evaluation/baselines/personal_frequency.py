@@ -1,4 +1,4 @@
-"""What the user bought most: P-TopFreq of Li et al., A Next Basket Recommendation Reality Check, TOIS 2023."""
+"""The user's most frequent items: P-TopFreq of Li et al., A Next Basket Recommendation Reality Check, TOIS 2023."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fuserank_evaluation.datasets.past import PastLog
 
 
 class PersonalFrequency:
-    """The user's own events with an item."""
+    """Number of the user's events with an item."""
 
     name = "history_frequency"
     needs_history = True

@@ -1,4 +1,4 @@
-"""What everybody buys."""
+"""The items with most events of all users."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fuserank_evaluation.datasets.past import PastLog
 
 
 class Popularity:
-    """An item's events, of all users and all times."""
+    """Number of an item's events, of all users and all times."""
 
     name = "popularity"
     needs_history = False
@@ -19,5 +19,5 @@ class Popularity:
         self._counts = past.popularity
 
     def scores(self, users: NDArray[np.int32]) -> NDArray[np.float32]:
-        """See `Baseline`; the same for all."""
+        """See `Baseline`; the same for every user."""
         return np.broadcast_to(self._counts, (len(users), len(self._counts)))

@@ -1,4 +1,4 @@
-"""Chance: what any figure has to be read against."""
+"""Random scores, the lower bound of every figure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Random:
         self._items = 0
 
     def fit(self, past: PastLog) -> None:
-        """See `Baseline`; only the size of the catalogue is looked at."""
+        """See `Baseline`; only the size of the catalogue is used."""
         self._items = past.catalog
 
     def scores(self, users: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""TIFU-KNN: what the user and users alike buy, by how late and how often.
+"""TIFU-KNN: time-decayed item frequencies of the user and of similar users.
 
 Hu, He, Gao, Zhang: Modeling Personalized Item Frequency Information for Next-basket Recommendation, SIGIR 2020.
 """
@@ -19,7 +19,7 @@ class TifuKnn:
         groups: Groups of baskets that a history is cut into (m).
         within_decay: Decay by basket inside a group (r_b).
         group_decay: Decay by group (r_g).
-        own_share: What the user's own vector counts (alpha).
+        own_share: Weight of the user's own vector (alpha).
         neighbours: Users by Euclidean distance (k).
     """
 
@@ -40,9 +40,9 @@ class TifuKnn:
     def fit(self, past: PastLog) -> None:
         """See `Baseline`."""
         weights = basket_weights(past.baskets, self._groups, self._within, self._between)
-        self.vectors = past.baskets.summed(weights, past.users)
+        self.vectors = past.baskets.weighted_sum(weights, past.users)
         self._squares = np.asarray(self.vectors.multiply(self.vectors).sum(1), np.float32).ravel()
-        # Whoever has no events is nobody's neighbour: a zero vector lies near every short one, and says nothing.
+        # A user without events is nobody's neighbour: a zero vector lies near every short one.
         self._known = self._squares > 0
 
     def scores(self, users: NDArray[np.int32]) -> csr_matrix:
@@ -66,7 +66,7 @@ class TifuKnn:
 
 
 def basket_weights(baskets: Baskets, groups: int, within_decay: float, group_decay: float) -> NDArray[np.float64]:
-    """What each basket counts in its user's vector, `[baskets]`.
+    """Weight of each basket in its user's vector, `[baskets]`.
 
     A history of n baskets is cut into min(groups, n) groups, as even as may be, the later ones being the longer.
     Basket j of a group of s, counted back from the latest as 0, weighs within_decay^j / s; group i, counted back,

@@ -1,4 +1,4 @@
-"""UP-CF@r: what users alike buy, by how often in their last baskets.
+"""UP-CF@r: recent item popularity among similar users.
 
 Faggioli, Polato, Aiolli: Recency Aware Collaborative Filtering for Next Basket Recommendation, UMAP 2020.
 """
@@ -35,12 +35,12 @@ class UpCf:
         baskets = past.baskets
         window = np.minimum(self._recent, baskets.count)
         late = baskets.position >= baskets.count - window
-        self._popularity = baskets.summed(late / window, past.users)
-        had = past.counts.copy()
-        had.data[:] = 1
-        sizes = np.maximum(np.diff(had.indptr), 1).astype(np.float32)
-        self._asking = csr_matrix(diags(sizes**-self._asymmetry) @ had)
-        self._others = csr_matrix(diags(sizes ** (self._asymmetry - 1)) @ had)
+        self._popularity = baskets.weighted_sum(late / window, past.users)
+        is_in_history = past.counts.copy()
+        is_in_history.data[:] = 1
+        sizes = np.maximum(np.diff(is_in_history.indptr), 1).astype(np.float32)
+        self._asking = csr_matrix(diags(sizes**-self._asymmetry) @ is_in_history)
+        self._others = csr_matrix(diags(sizes ** (self._asymmetry - 1)) @ is_in_history)
 
     def scores(self, users: NDArray[np.int32]) -> csr_matrix:
         """See `Baseline`."""

@@ -1,6 +1,6 @@
-"""Cases with known answers, from a log: who came in its last weeks, what was known before, what they then bought.
+"""Ranking cases from a log: requests of its last weeks, the users' histories before them, and what was then bought.
 
-Whatever a ranker may see of a case lies before the cut; what lies behind it is only ever the answer.
+Everything that a ranking method may see of a case lies before the cut; events from the cut on are only ever answers.
 """
 
 from __future__ import annotations
@@ -13,33 +13,34 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_export.sources.interactions import Interactions
-from fuserank_export.training.cases import snapshot_before
+from fuserank_export.training.cases.training_query import Kind
+from fuserank_export.training.cases.window import snapshot_before
 
 SEED = 13
-DAY = 86_400
 WINDOW_DAYS = 28
+WINDOW_SECONDS = WINDOW_DAYS * SECONDS_PER_DAY
 SEARCH_CASES = 3_000
 NEW_ITEM_CASES = 1_000
 NOBODY = -1  # the row of a user of whom nothing is known
 
-Rows = NDArray[np.int32]
+Rows = NDArray[np.int32]  # of items in the catalogue
 
 
 @dataclass(frozen=True)
 class RankingCases:
-    """Requests, and the items that are right.
+    """A set of requests, each with the items that answer it.
 
     Attributes:
-        name: Of the set.
-        users: Row in the log's `user_ids` of who asks, `NOBODY` for somebody new, int32 `[cases]`.
-        queries: What is asked, empty for a recommendation, `[cases]`.
-        seen: What each had before, `[cases]`.
-        places: Where each usually was before, by kind of place, `[cases]`.
-        relevant: Item rows that are right, distinct and at least one, `[cases]`.
-        now: When they ask, epoch seconds.
-        exclude_seen: Whether items that the user had before are no answer.
+        name: The set's name.
+        users: Each user's row in the log's `user_ids`, `NOBODY` for a new user, int32 `[cases]`.
+        queries: Query texts, empty for a recommendation, `[cases]`.
+        seen: Each user's history before the request, `[cases]`.
+        places: Where each user usually was before, by kind of place, `[cases]`.
+        relevant: Relevant item rows, distinct and at least one, `[cases]`.
+        now: Time of the requests, epoch seconds.
+        exclude_seen: Whether items of the user's history are left out of the answers.
     """
 
     name: str
@@ -55,12 +56,23 @@ class RankingCases:
         return len(self.users)
 
     @property
-    def searches(self) -> bool:
-        """Whether there are queries."""
+    def is_search(self) -> bool:
+        """Whether the requests have queries."""
         return any(self.queries)
 
+    @property
+    def kind(self) -> Kind:
+        """The kind of request that the set is evaluated as; see `fuserank_export.training.cases.Kind`."""
+        if not self.is_search:
+            return "discover" if self.exclude_seen else "user"
+        return "both" if any(len(history) for history in self.seen) else "query"
+
+    def kind_of(self, case: int) -> Kind:
+        """The kind of one request: a search of a user without a history is a `query` in any set."""
+        return "query" if self.queries[case] and not len(self.seen[case]) else self.kind
+
     def without_history(self) -> RankingCases:
-        """The same questions from somebody new."""
+        """The same requests by new users."""
         count = len(self)
         return replace(
             self,
@@ -71,13 +83,13 @@ class RankingCases:
         )
 
     def without_query(self) -> RankingCases:
-        """The same users with the same answers, who do not say what they look for."""
+        """The same users with the same answers, but no queries."""
         return replace(self, name=f"{self.name}_user_only", queries=[""] * len(self))
 
     def new_to_user(self) -> RankingCases:
-        """What each user had for the first time; users who had nothing new are left out, since nothing is right."""
-        relevant = [np.setdiff1d(right, seen.rows) for right, seen in zip(self.relevant, self.seen, strict=True)]
-        kept = [i for i, right in enumerate(relevant) if len(right)]
+        """The cases with only those answers that are new to their user; cases without any are left out."""
+        relevant = [np.setdiff1d(rows, seen.rows) for rows, seen in zip(self.relevant, self.seen, strict=True)]
+        kept = [i for i, rows in enumerate(relevant) if len(rows)]
         return RankingCases(
             f"{self.name}_new",
             self.users[kept],
@@ -92,51 +104,54 @@ class RankingCases:
 
 def last_window(log: Interactions) -> float:
     """Where the log's last 28 days begin, epoch seconds."""
-    return float(log.timestamp[-1]) + 1 - WINDOW_DAYS * DAY
+    return float(log.timestamp[-1]) + 1 - WINDOW_SECONDS
 
 
 def search_cases(log: Interactions, types: NDArray[np.object_], cut: float, count: int, seed: int) -> RankingCases:
-    """Searches for a product type by those who then bought of it.
+    """Draws searches for a product type by users who then bought items of it.
 
     Args:
-        log: The log; what lies from the cut on is the answer.
+        log: The log; events from the cut on are the answers.
         types: Each item's product type, None where unknown, `[items]`.
         cut: Epoch seconds.
         count: How many (user, type) pairs to draw at most.
-        seed: Of the draw.
+        seed: Seed of the draw.
     """
-    return _drawn("search", log, _bought(log, types, cut), cut, count, seed)
+    return _draw_searches("search", log, _purchases_since(log, types, cut), cut, count, seed)
 
 
 def new_item_cases(log: Interactions, types: NDArray[np.object_], cut: float, count: int, seed: int) -> RankingCases:
-    """Searches whose right answers are items that nobody had before the cut; for the rest see `search_cases`."""
-    bought = _bought(log, types, cut)
+    """Draws searches answered by items that nobody had before the cut; arguments as for `search_cases`."""
+    bought = _purchases_since(log, types, cut)
     known = np.unique(log.item[log.timestamp < cut])
-    return _drawn("new_item", log, bought[~bought["item"].isin(known)], cut, count, seed)
+    return _draw_searches("new_item", log, bought[~bought["item"].isin(known)], cut, count, seed)
 
 
 def recommendation_cases(log: Interactions, cut: float, end: float = np.inf) -> RankingCases:
-    """Every user with events before the cut and from there to `end`; right is each item had then."""
+    """Makes a case of every user with events both before the cut and from it to `end`; all those items are relevant."""
     inside = (log.timestamp >= cut) & (log.timestamp < end)
     bought = pd.DataFrame({"user": log.user[inside], "item": log.item[inside]}).drop_duplicates()
     known = np.unique(log.user[log.timestamp < cut])
-    right = bought[bought["user"].isin(known)].groupby("user")["item"].agg(list)
-    return _cases("recommendation", log, right.index.to_numpy(np.int32), [""] * len(right), list(right), cut)
+    relevant = bought[bought["user"].isin(known)].groupby("user")["item"].agg(list)
+    users = relevant.index.to_numpy(np.int32)
+    return _cases("recommendation", log, users, [""] * len(users), list(relevant), cut)
 
 
-def _bought(log: Interactions, types: NDArray[np.object_], cut: float) -> pd.DataFrame:
-    """Distinct (user, item) of the events from the cut on, with the item's type as the query."""
+def _purchases_since(log: Interactions, types: NDArray[np.object_], cut: float) -> pd.DataFrame:
+    """Distinct (user, item) pairs of the events from the cut on, with the item's type as the query."""
     inside = log.timestamp >= cut
     bought = pd.DataFrame({"user": log.user[inside], "item": log.item[inside]}).drop_duplicates()
     bought["query"] = types[bought["item"]]
     return bought.dropna()
 
 
-def _drawn(name: str, log: Interactions, bought: pd.DataFrame, cut: float, count: int, seed: int) -> RankingCases:
-    right = bought.groupby(["user", "query"])["item"].agg(list)
-    right = right.sample(min(count, len(right)), random_state=seed)
-    users = right.index.get_level_values("user").to_numpy(np.int32)
-    return _cases(name, log, users, [str(query) for _, query in right.index], list(right), cut)
+def _draw_searches(
+    name: str, log: Interactions, bought: pd.DataFrame, cut: float, count: int, seed: int
+) -> RankingCases:
+    relevant = bought.groupby(["user", "query"])["item"].agg(list)
+    relevant = relevant.sample(min(count, len(relevant)), random_state=seed)
+    users = relevant.index.get_level_values("user").to_numpy(np.int32)
+    return _cases(name, log, users, [str(query) for _, query in relevant.index], list(relevant), cut)
 
 
 def _cases(
@@ -144,9 +159,9 @@ def _cases(
     log: Interactions,
     users: NDArray[np.int32],
     queries: list[str],
-    right: Sequence[Sequence[Any]],
+    relevant: Sequence[Sequence[Any]],
     cut: float,
 ) -> RankingCases:
-    past = snapshot_before(log, cut)
-    seen, places = [past.at(int(user)) for user in users], [past.places(int(user)) for user in users]
-    return RankingCases(name, users, queries, seen, places, [np.asarray(rows, np.int32) for rows in right], cut)
+    histories = snapshot_before(log, cut)
+    seen, places = [histories.at(int(user)) for user in users], [histories.places(int(user)) for user in users]
+    return RankingCases(name, users, queries, seen, places, [np.asarray(rows, np.int32) for rows in relevant], cut)

@@ -1,4 +1,4 @@
-"""The log as it stood at a moment: all that a baseline may learn from."""
+"""The log's events before a moment, as baselines learn from them: by event, by user and item, and by basket."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.sources.interactions import Interactions
-
-DAY = 86_400
 
 
 @dataclass(frozen=True)
 class Baskets:
-    """What each user had on each day: in a log without sessions a day is the basket.
+    """The items that each user had on each day; a log without sessions takes a day as a basket.
 
     Attributes:
-        user: Whose, increasing, int32 `[baskets]`; of one user in order of time.
-        position: The basket's place among its user's, from 0, int64 `[baskets]`.
-        count: How many its user has, int64 `[baskets]`.
+        user: User of each basket, increasing, a user's baskets in order of time, int32 `[baskets]`.
+        position: The basket's place among those of its user, from 0, int64 `[baskets]`.
+        count: How many baskets its user has, int64 `[baskets]`.
         items: 1 where the basket has the item, float32 `[baskets, items]`.
     """
 
@@ -32,8 +31,8 @@ class Baskets:
     count: NDArray[np.int64]
     items: csr_matrix
 
-    def summed(self, weights: NDArray[Any], users: int) -> csr_matrix:
-        """Adds up each user's baskets by their weights `[baskets]`: float32 `[users, items]`."""
+    def weighted_sum(self, weights: NDArray[Any], users: int) -> csr_matrix:
+        """Each user's sum of baskets by their weights `[baskets]`: float32 `[users, items]`."""
         kept = np.flatnonzero(weights)
         by_user = csr_matrix((weights[kept].astype(np.float32), (self.user[kept], kept)), shape=(users, len(self.user)))
         return csr_matrix(by_user @ self.items)
@@ -43,14 +42,14 @@ class Baskets:
 class PastLog:
     """Events before a moment.
 
-    There is one user more than the log names, the last, who has no events: row -1 is somebody new.
+    It has one user more than the log, the last one, without events: row -1 stands for a new user.
 
     Attributes:
-        user: Row of the user of each event, int32 `[events]`.
-        item: Row of its item, int32 `[events]`.
+        user: User row of each event, int32 `[events]`.
+        item: Item row of each event, int32 `[events]`.
         timestamp: Epoch seconds, increasing, int64 `[events]`.
-        users: How many there are, with the one who is new.
-        catalog: How many items there are.
+        users: Number of users, with the new one.
+        catalog: Number of items in the catalogue.
     """
 
     user: NDArray[np.int32]
@@ -61,7 +60,7 @@ class PastLog:
 
     @classmethod
     def before(cls, log: Interactions, moment: float, catalog: int) -> PastLog:
-        """What of a log lies before a moment, epoch seconds."""
+        """Takes a log's events before a moment, epoch seconds."""
         past = log.timestamp < moment
         return cls(log.user[past], log.item[past], log.timestamp[past], len(log.user_ids) + 1, catalog)
 
@@ -82,21 +81,22 @@ class PastLog:
     def by_popularity(self) -> NDArray[np.int32]:
         """Rows of the items with events, most popular first."""
         order = np.argsort(-self.popularity, kind="stable").astype(np.int32)
-        known: NDArray[np.int32] = order[: int((self.popularity > 0).sum())]
-        return known
+        with_events: NDArray[np.int32] = order[: int((self.popularity > 0).sum())]
+        return with_events
 
     @cached_property
     def baskets(self) -> Baskets:
-        """The users' days."""
-        events = pd.DataFrame({"user": self.user, "day": self.timestamp // DAY, "item": self.item}).drop_duplicates()
+        """The baskets of all users."""
+        days = self.timestamp // int(SECONDS_PER_DAY)
+        events = pd.DataFrame({"user": self.user, "day": days, "item": self.item}).drop_duplicates()
         by_basket = events.groupby(["user", "day"], sort=True)
         number = by_basket.ngroup().to_numpy()
         user = by_basket.size().index.get_level_values("user").to_numpy().astype(np.int32)
-        of_user = pd.Series(user).groupby(user)
+        by_user = pd.Series(user).groupby(user)
         ones = np.ones(len(events), np.float32)
         return Baskets(
             user,
-            of_user.cumcount().to_numpy().astype(np.int64),
-            of_user.transform("size").to_numpy().astype(np.int64),
+            by_user.cumcount().to_numpy().astype(np.int64),
+            by_user.transform("size").to_numpy().astype(np.int64),
             csr_matrix((ones, (number, events["item"].to_numpy())), shape=(len(user), self.catalog)),
         )

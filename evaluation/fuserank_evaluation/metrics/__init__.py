@@ -1,1 +1,1 @@
-"""Metrics of ranked lists, calibration and significance."""
+"""Metrics of ranked lists, calibration of probabilities, and tests of significance."""

@@ -1,10 +1,9 @@
-"""Whether a predicted probability comes true as often as it says."""
+"""Calibration of predicted probabilities: how often candidates with a predicted probability are really taken."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 from torchmetrics.functional.classification import binary_calibration_error
 
-from fuserank_evaluation.datasets.cases import RankingCases, Rows
+from fuserank_evaluation.datasets.cases import Rows
 
 BINS = 15
 HEADS = ("click", "purchase")
@@ -24,29 +23,21 @@ class Probabilities:
 
     Attributes:
         rows: The candidates, int32 `[candidates]`.
-        of: Probability of each by head, float32 `[candidates]`; a head that is not trained is left out.
+        by_head: Probability of each candidate by head, float32 `[candidates]`; heads without training are left out.
     """
 
     rows: Rows
-    of: Mapping[str, NDArray[np.float32]]
-
-
-class Calibrated(Protocol):
-    """An entrant that predicts probabilities, too."""
-
-    def probabilities(self, cases: RankingCases) -> list[Probabilities]:
-        """Of each case's candidates."""
-        ...
+    by_head: Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How one head's probabilities came true.
+    """A head's reliability diagram.
 
     Attributes:
         error: Expected calibration error over 15 bins of equal width (Naeini, Cooper, Hauskrecht, AAAI 2015).
         predicted: Mean probability by bin of equally many candidates, float64 `[bins]`.
-        observed: Share that came true there, float64 `[bins]`.
+        observed: Share of each bin's candidates that were relevant, float64 `[bins]`.
     """
 
     error: float
@@ -54,25 +45,29 @@ class Reliability:
     observed: NDArray[np.float64]
 
 
-def reliability(predicted: Sequence[Probabilities], relevant: Sequence[Rows]) -> dict[str, Reliability]:
-    """Compares predictions with what happened, over all candidates of all cases.
+def measure_reliability(predictions: Sequence[Probabilities], relevant: Sequence[Rows]) -> dict[str, Reliability]:
+    """Reliability by head over all candidates of all cases.
 
     In a log of purchases alone, what was clicked is what was bought: both heads have the same answers.
+
+    Args:
+        predictions: The predictions of each case, `[cases]`.
+        relevant: Relevant item rows, `[cases]`.
     """
-    out = {}
+    by_head = {}
     for head in HEADS:
         pairs = [
-            (each.of[head], np.isin(each.rows, right))
-            for each, right in zip(predicted, relevant, strict=True)
-            if head in each.of
+            (case.by_head[head], np.isin(case.rows, answers))
+            for case, answers in zip(predictions, relevant, strict=True)
+            if head in case.by_head
         ]
         if not pairs:
             continue
-        chance = np.concatenate([values for values, _ in pairs]).astype(np.float32)
-        happened = np.concatenate([right for _, right in pairs])
+        predicted = np.concatenate([values for values, _ in pairs]).astype(np.float32)
+        observed = np.concatenate([is_relevant for _, is_relevant in pairs])
         error = binary_calibration_error(
-            torch.from_numpy(chance), torch.from_numpy(happened.astype(np.int64)), n_bins=BINS, norm="l1"
+            torch.from_numpy(predicted), torch.from_numpy(observed.astype(np.int64)), n_bins=BINS, norm="l1"
         )
-        observed, mean = calibration_curve(happened, chance, n_bins=BINS, strategy="quantile")
-        out[head] = Reliability(float(error), mean, observed)
-    return out
+        observed_share, mean_predicted = calibration_curve(observed, predicted, n_bins=BINS, strategy="quantile")
+        by_head[head] = Reliability(float(error), mean_predicted, observed_share)
+    return by_head

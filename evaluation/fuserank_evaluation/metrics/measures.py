@@ -1,7 +1,7 @@
-"""What is measured of ranked lists, case by case, so that entrants can be compared case by case.
+"""Measures of ranked lists, case by case, so that methods can be compared case by case.
 
-What TREC measures comes from ir-measures. What it lacks (coverage, novelty, diversity, calibration to a user's
-taste) no library of this environment has either: a few lines each, with the formula's source.
+ir-measures computes all that TREC defines. Coverage, novelty, diversity and miscalibration are short formulas over
+numpy and scipy, each with its source.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ import ir_measures
 import numpy as np
 from ir_measures import AP, RR, P, R, SetF, Success, nDCG
 from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
+from scipy.special import rel_entr
 
 from fuserank_ensemble.interactions.history import History
 from fuserank_evaluation.datasets.cases import Rows
+from fuserank_evaluation.datasets.judged import JudgedQueries
 
 CUT = 10
-MEASURES: Mapping[str, ir_measures.Measure] = {
+Measures = Mapping[str, ir_measures.Measure]  # by the name of the figure
+MEASURES: Measures = {
     "ndcg_at_10": nDCG @ CUT,
     "hit_at_10": Success @ CUT,
     "recall_at_10": R @ CUT,
@@ -27,7 +31,7 @@ MEASURES: Mapping[str, ir_measures.Measure] = {
     "mrr": RR,
     "map": AP,
 }
-F1 = "f1_at_10"  # the harmonic mean of precision and recall of the first ten: SetF of the list cut there
+SET_MEASURES: Measures = {"f1_at_10": SetF}  # of the list cut after the first ten
 MEANINGS = {
     "ndcg_at_10": "normalised discounted cumulative gain of the first 10",
     "hit_at_10": "share of cases with a right item among the first 10",
@@ -35,7 +39,7 @@ MEANINGS = {
     "recall_at_50": "among the first 50",
     "recall_at_100": "among the first 100",
     "precision_at_10": "share of the first 10 that is right",
-    F1: "harmonic mean of precision and recall of the first 10",
+    "f1_at_10": "harmonic mean of precision and recall of the first 10",
     "mrr": "mean reciprocal rank of the first right item, within 200",
     "map": "mean average precision, within 200",
 }
@@ -43,33 +47,57 @@ Values = NDArray[np.float64]  # [cases]
 _SMOOTHING = 0.01  # alpha in Steck's formula 7
 
 
-def measure(ranked: Sequence[Rows], relevant: Sequence[Rows]) -> dict[str, Values]:
-    """Every measure of every case, float64 `[cases]`; a case without a list scores 0, none is dropped.
+def measure_all(ranked: Sequence[Rows], relevant: Sequence[Rows]) -> dict[str, Values]:
+    """Every measure of `MEANINGS`; see `measure`."""
+    first = [rows[:CUT] for rows in ranked]
+    return measure(ranked, relevant, MEASURES) | measure(first, relevant, SET_MEASURES)
+
+
+def measure(ranked: Sequence[Rows], relevant: Sequence[Rows], measures: Measures) -> dict[str, Values]:
+    """Values of every case, float64 `[cases]`; a case with an empty list scores 0, none is dropped.
 
     Args:
-        ranked: Item rows, best first.
-        relevant: Item rows that are right, at least one a case.
+        ranked: Item rows, best first, `[cases]`.
+        relevant: Relevant item rows, at least one a case, `[cases]`.
+        measures: What to compute, by name.
 
     Raises:
-        ValueError: A case has no right item, or a list names an item twice.
+        ValueError: A case has no relevant item, or a list names an item twice.
     """
-    for i, (rows, right) in enumerate(zip(ranked, relevant, strict=True)):
-        if not len(right):
-            raise ValueError(f"relevant[{i}]: found no right item; allowed: at least one. Leave such cases out")
+    for i, (rows, answers) in enumerate(zip(ranked, relevant, strict=True)):
+        if not len(answers):
+            raise ValueError(f"relevant[{i}]: found no relevant item; allowed: at least one. Leave such cases out")
         if len(np.unique(rows)) != len(rows):
             raise ValueError(f"ranked[{i}]: found an item twice; allowed: distinct item rows")
-    judged = {str(i): {str(row): 1 for row in right} for i, right in enumerate(relevant)}
-    values = {name: np.zeros(len(ranked)) for name in (*MEASURES, F1)}
-    name_of = {each: name for name, each in MEASURES.items()}
-    for metric in ir_measures.iter_calc(list(MEASURES.values()), judged, _run(ranked)):
-        values[name_of[metric.measure]][int(metric.query_id)] = metric.value
-    for metric in ir_measures.iter_calc([SetF], judged, _run([rows[:CUT] for rows in ranked])):
-        values[F1][int(metric.query_id)] = metric.value
+    cases = [str(i) for i in range(len(relevant))]
+    qrels = {case: {str(row): 1 for row in answers} for case, answers in zip(cases, relevant, strict=True)}
+    return _values(cases, qrels, [[str(row) for row in rows] for rows in ranked], measures)
+
+
+def measure_judged(judged: JudgedQueries, ranked: Sequence[Sequence[str]], measures: Measures) -> dict[str, Values]:
+    """Values of every judged query in the order of `judged.queries`, float64 `[queries]`.
+
+    Args:
+        judged: Queries and grades; an item without a grade counts as not relevant.
+        ranked: Distinct item ids, best first, `[queries]`.
+        measures: What to compute, by name.
+    """
+    return _values(list(judged.queries), judged.grades, ranked, measures)
+
+
+def _values(
+    queries: Sequence[str], qrels: dict[str, dict[str, int]], ranked: Sequence[Sequence[str]], measures: Measures
+) -> dict[str, Values]:
+    run = {
+        query: {item: float(-place) for place, item in enumerate(items)}
+        for query, items in zip(queries, ranked, strict=True)
+    }
+    position = {query: i for i, query in enumerate(queries)}
+    names = {measure_: name for name, measure_ in measures.items()}
+    values = {name: np.zeros(len(queries)) for name in measures}
+    for metric in ir_measures.iter_calc(list(measures.values()), {query: qrels[query] for query in queries}, run):
+        values[names[metric.measure]][position[metric.query_id]] = metric.value
     return values
-
-
-def _run(ranked: Sequence[Rows]) -> dict[str, dict[str, float]]:
-    return {str(i): {str(row): float(-place) for place, row in enumerate(rows)} for i, rows in enumerate(ranked)}
 
 
 def coverage(ranked: Sequence[Rows], items: int) -> float:
@@ -87,22 +115,17 @@ def novelty(ranked: Sequence[Rows], counts: NDArray[np.float32]) -> Values:
 
 
 def diversity(ranked: Sequence[Rows], vectors: NDArray[np.float32], text: NDArray[np.int32]) -> Values:
-    """Mean of 1 - cosine over the pairs of the first ten's texts, `[cases]`; NaN below two items.
+    """Mean cosine distance over the pairs of the first ten's texts, `[cases]`; NaN below two items.
 
     The complement of intra-list similarity (Ziegler et al., WWW 2005).
 
     Args:
         ranked: Item rows, best first.
-        vectors: L2-normalised text vectors `[texts, dim]`.
+        vectors: Text vectors `[texts, dim]`.
         text: Row of each item's vector `[items]`.
     """
-    out = np.full(len(ranked), np.nan)
-    for i, rows in enumerate(ranked):
-        first = vectors[text[rows[:CUT]]].astype(np.float64)
-        if len(first) > 1:
-            cosines = first @ first.T
-            out[i] = 1 - cosines[np.triu_indices(len(first), 1)].mean()
-    return out
+    pairs = [pdist(vectors[text[rows[:CUT]]].astype(np.float64), "cosine") for rows in ranked]
+    return np.asarray([distances.mean() if len(distances) else np.nan for distances in pairs], np.float64)
 
 
 def miscalibration(ranked: Sequence[Rows], seen: Sequence[History], category: NDArray[np.int32]) -> Values:
@@ -111,15 +134,13 @@ def miscalibration(ranked: Sequence[Rows], seen: Sequence[History], category: ND
     Steck, Calibrated Recommendations, RecSys 2018, formulas 5 to 7. Items without a category share one. NaN without
     a history or a list.
     """
-    out = np.full(len(ranked), np.nan)
+    divergence = np.full(len(ranked), np.nan)
     size = int(category.max(initial=-1)) + 2
     for i, (rows, history) in enumerate(zip(ranked, seen, strict=True)):
         if not len(rows) or not len(history):
             continue
-        had = np.bincount(category[history.rows] + 1, weights=history.counts, minlength=size)
-        shown = np.bincount(category[rows[:CUT]] + 1, minlength=size).astype(np.float64)
-        p, q = had / had.sum(), shown / shown.sum()
-        smoothed = (1 - _SMOOTHING) * q + _SMOOTHING * p
-        of = p > 0
-        out[i] = float((p[of] * np.log(p[of] / smoothed[of])).sum())
-    return out
+        in_history = np.bincount(category[history.rows] + 1, weights=history.counts, minlength=size)
+        in_list = np.bincount(category[rows[:CUT]] + 1, minlength=size).astype(np.float64)
+        p, q = in_history / in_history.sum(), in_list / in_list.sum()
+        divergence[i] = rel_entr(p, (1 - _SMOOTHING) * q + _SMOOTHING * p).sum()
+    return divergence

@@ -1,4 +1,4 @@
-"""Whether one entrant is better than another on the same cases, or chance had a hand in it."""
+"""Paired tests of significance between two ranking methods on the same cases."""
 
 from __future__ import annotations
 
@@ -36,15 +36,20 @@ class Comparison:
 
     @property
     def significant(self) -> bool:
-        """Whether all three tests say so at 5 %."""
+        """Whether all three tests reject equal means at 5 %."""
         return max(self.t_test, self.wilcoxon, self.permutation) < 1 - CONFIDENCE
 
 
 def compare(first: Values, second: Values, seed: int) -> Comparison:
-    """Compares two entrants' values of the same cases, float64 `[cases]`.
+    """Compares two methods' values of the same cases, float64 `[cases]`.
+
+    Args:
+        first: Values of the first method.
+        second: Values of the second.
+        seed: Seed of the permutations.
 
     Raises:
-        ValueError: They are not of the same cases, or fewer than two.
+        ValueError: The lengths differ, or there are fewer than two cases.
     """
     if len(first) != len(second) or len(first) < 2:
         raise ValueError(f"values: found {len(first)} and {len(second)} cases; allowed: the same cases, two or more")

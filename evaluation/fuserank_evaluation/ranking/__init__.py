@@ -1,1 +1,1 @@
-"""How well candidates are ranked, against every baseline."""
+"""How well the ranker orders what users then take, against every baseline."""

@@ -1,4 +1,4 @@
-"""The ranker as an entrant: it gets retrieval's candidates and their features, as the graph hands them on."""
+"""The bundle's ranker as a ranking method: it gets candidates and features exactly as in serving."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from fuserank_ensemble.candidates.request import head_weights
 from fuserank_ensemble.candidates.retriever import Candidates
@@ -14,10 +15,9 @@ from fuserank_ensemble.contract.options import HEADS
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
 from fuserank_evaluation.metrics import calibration
 from fuserank_evaluation.metrics.calibration import Probabilities
-from fuserank_evaluation.ranking.entrant import DEPTH
-from fuserank_evaluation.ranking.retrieved import Retrieved
+from fuserank_evaluation.retrieval.candidates import LIST_DEPTH, CandidateFinder
 
-# Of each case's candidates the logits, float32 [candidates, heads].
+# Logits of each case's candidates, float32 [candidates, heads].
 Score = Callable[[Sequence[Candidates]], list[NDArray[np.float32]]]
 
 
@@ -26,36 +26,34 @@ class Ranker:
     """Orders the candidates that it scores by the weighted heads; the others follow in the order of fusion.
 
     Attributes:
-        retrieved: What was found.
-        score: The network; it may score fewer than there are, the first ones.
-        weights: Of the heads, in the order of `HEADS`.
-        trained: The heads that have learned something.
-        name: As the report calls it.
+        finder: Finds the candidates.
+        score: The network; it may score only the first candidates of a case.
+        weights: Weights of the heads, in the order of `HEADS`.
+        trained: The heads that had labels to learn from.
+        name: Its name in the report.
     """
 
-    retrieved: Retrieved
+    finder: CandidateFinder
     score: Score
     weights: tuple[float, ...]
     trained: tuple[str, ...]
     name: str = "ranker"
 
     def rank(self, cases: RankingCases) -> list[Rows]:
-        """See `Entrant`."""
-        found = self.retrieved.of(cases).candidates
-        weights = np.asarray(head_weights(self.weights, cases.searches))
+        """See `RankingMethod`."""
+        candidates = self.finder.find(cases).candidates
+        weights = np.asarray(head_weights(self.weights, cases.is_search))
         ranked = []
-        for each, logits in zip(found, self.score(found), strict=True):
+        for one, logits in zip(candidates, self.score(candidates), strict=True):
             order = np.argsort(-(logits @ weights), kind="stable")
-            ranked.append(np.concatenate([each.rows[order], each.rows[len(order) :]])[:DEPTH])
+            ranked.append(np.concatenate([one.rows[order], one.rows[len(order) :]])[:LIST_DEPTH])
         return ranked
 
     def probabilities(self, cases: RankingCases) -> list[Probabilities]:
-        """See `Calibrated`."""
-        found = self.retrieved.of(cases).candidates
+        """Probabilities of each case's scored candidates by trained head, `[cases]`."""
+        candidates = self.finder.find(cases).candidates
         heads = [head for head in calibration.HEADS if head in self.trained]
         return [
-            Probabilities(
-                each.rows[: len(logits)], {head: 1 / (1 + np.exp(-logits[:, HEADS.index(head)])) for head in heads}
-            )
-            for each, logits in zip(found, self.score(found), strict=True)
+            Probabilities(one.rows[: len(logits)], {head: expit(logits[:, HEADS.index(head)]) for head in heads})
+            for one, logits in zip(candidates, self.score(candidates), strict=True)
         ]

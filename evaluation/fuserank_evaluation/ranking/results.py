@@ -1,78 +1,76 @@
-"""Lets entrants rank the sets of cases, and measures them all alike."""
+"""Rankings of all methods on all sets of cases, and their measures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
-from fuserank_evaluation.metrics.measures import Values, measure
-from fuserank_evaluation.ranking.entrant import Entrant
+from fuserank_evaluation.metrics.measures import Values, measure_all
+from fuserank_evaluation.progress import ProgressCallback, ignore_progress
+from fuserank_evaluation.ranking.method import RankingMethod
 
 MAIN = "ndcg_at_10"
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """One entrant's lists for one set of cases.
+    """One method's lists for one set of cases.
 
     Attributes:
-        ranked: Item rows of each case, best first.
+        ranked: Item rows of each case, best first, `[cases]`.
         values: Every measure by name, float64 `[cases]`.
     """
 
     ranked: list[Rows]
     values: Mapping[str, Values]
 
-    def mean(self, name: str) -> float:
+    def mean(self, measure: str) -> float:
         """A measure's mean over the cases."""
-        return float(self.values[name].mean())
+        return float(self.values[measure].mean())
 
 
 @dataclass
 class Results:
-    """Rankings by set of cases and entrant.
+    """Rankings by set of cases and method.
 
     Attributes:
         cases: The sets by name.
-        rankings: For each set, the entrants that had an answer.
+        rankings: For each set, the rankings of the methods that can rank it.
     """
 
     cases: dict[str, RankingCases] = field(default_factory=dict)
     rankings: dict[str, dict[str, Ranking]] = field(default_factory=dict)
 
     def add(
-        self,
-        cases: RankingCases,
-        entrants: Sequence[Entrant],
-        advanced: Callable[[str, int, int], None] = lambda step, done, total: None,
+        self, cases: RankingCases, methods: Sequence[RankingMethod], on_progress: ProgressCallback = ignore_progress
     ) -> None:
-        """Measures entrants on a set; those without an answer to it (None) do not stand in its table."""
+        """Ranks and measures a set by methods; those that cannot rank it are left out."""
         self.cases[cases.name] = cases
-        mine = self.rankings.setdefault(cases.name, {})
-        for done, entrant in enumerate(entrants, start=1):
-            ranked = entrant.rank(cases)
+        rankings = self.rankings.setdefault(cases.name, {})
+        for done, method in enumerate(methods, start=1):
+            ranked = method.rank(cases)
             if ranked is not None:
-                mine[entrant.name] = Ranking(ranked, measure(ranked, cases.relevant))
-            advanced(f"{cases.name}: {entrant.name}", done, len(entrants))
+                rankings[method.name] = Ranking(ranked, measure_all(ranked, cases.relevant))
+            on_progress(f"ranking {cases.name.replace('_', ' ')}", done, len(methods))
 
-    def best_baseline(self, name: str, ranker: str, measured: str = MAIN) -> str | None:
-        """Which other entrant is best on a set; None where there is no other."""
-        others = {entrant: each.mean(measured) for entrant, each in self.rankings[name].items() if entrant != ranker}
-        return max(others, key=lambda entrant: others[entrant]) if others else None
+    def best_baseline(self, name: str, ranker: str, measure: str = MAIN) -> str | None:
+        """The best method on a set beside the ranker; None where there is no other."""
+        others = {method: each.mean(measure) for method, each in self.rankings[name].items() if method != ranker}
+        return max(others, key=lambda method: others[method]) if others else None
 
 
-def folded(figures: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation over windows of each entrant's figure; an entrant of one window has 0 for the latter.
+def mean_and_deviation(figures: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation over windows of each method's figure; a method of one window has deviation 0.
 
     Args:
-        figures: For each window, the figure by entrant.
+        figures: The figure by method, for each window.
     """
-    names = dict.fromkeys(name for each in figures for name in each)
+    methods = dict.fromkeys(method for window in figures for method in window)
     return {
-        name: (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
-        for name in names
-        if (values := [each[name] for each in figures if name in each])
+        method: (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
+        for method in methods
+        if (values := [window[method] for window in figures if method in window])
     }

@@ -1,1 +1,1 @@
-"""What share of the right items retrieval hands to the ranker."""
+"""What retrieval finds: candidates for ranking, and its recall on shops with known answers."""

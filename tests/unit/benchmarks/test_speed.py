@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fuserank.load.perf_analyzer import Point
 from fuserank_benchmarks import speed as bench
 from fuserank_benchmarks.load.questions import ShopQuestions
 from fuserank_benchmarks.load.theirs import STACKS
+from fuserank_benchmarks.perf_analyzer.sweep import Point
 from fuserank_benchmarks.speed_report import COMPARED, MEANINGS, tables
 
 

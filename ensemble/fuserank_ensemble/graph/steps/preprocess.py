@@ -24,9 +24,10 @@ from fuserank_ensemble.contract.options import (
     epoch_seconds,
     parse_options,
 )
+from fuserank_ensemble.graph.step import Host
+from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.ranking import exploration, rules
-from fuserank_ensemble.serving.triton import Tensors, strings
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ class Preprocess:
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
 
     @classmethod
-    def open(cls, bundle_root: Path, device: str) -> Preprocess:
-        """Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
-        del device
+    def open(cls, bundle_root: Path, device: str, host: Host) -> Preprocess:
+        """See `Model`. Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
+        del device, host
         return cls(Bundle.open(bundle_root, verify=("index/tokenizer", "index/items/", "index/history/")))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
-        """See `fuserank_ensemble.serving.triton.Stage`."""
+        """See `Step`."""
         started = time.monotonic_ns()
         parsed = [self._parsed(tensors, started) for tensors in requests]
         texts = [row.text for rows in parsed if not isinstance(rows, InvalidRequestError) for row in rows]
@@ -76,7 +77,7 @@ class Preprocess:
                 if encoding.overflowing:
                     row.resolved.degraded.append("query_truncated")
                 row.resolved.finished_ns = time.monotonic_ns()
-            resolved = strings([[request.encode(row.resolved)] for row in rows])
+            resolved = string_tensor([[request.encode(row.resolved)] for row in rows])
             out.append({"INPUT_IDS": ids, "ATTENTION_MASK": mask, "REQUEST": resolved})
         return out
 

@@ -6,7 +6,7 @@ It has no index of its own. What it resolves goes to `encoder` and `retrieve`, t
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,8 +29,11 @@ from fuserank_ensemble.contract.options import (
     decode_bounded,
     parse_similar_options,
 )
+from fuserank_ensemble.graph.step import Host
+from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.history import History
-from fuserank_ensemble.serving.triton import Call, Tensors, called, lists, numbers, strings
+
+Call = Callable[[str, Tensors, Sequence[str]], Tensors]  # see `Host.call`
 
 
 class SimilarStatus(msgspec.Struct):
@@ -78,13 +81,14 @@ class Similar:
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 
     @classmethod
-    def open(cls, bundle_root: Path, device: str) -> Similar:
-        """Loads the tokenizer and maps the catalogue and its text vectors; always on the CPU."""
+    def open(cls, bundle_root: Path, device: str, host: Host) -> Similar:
+        """See `Model`. Loads the tokenizer, maps the catalogue and its text vectors; always on the CPU."""
         del device
-        return cls(Bundle.open(bundle_root, verify=("index/tokenizer", "index/items/", "index/vectors.npy")), called)
+        bundle = Bundle.open(bundle_root, verify=("index/tokenizer", "index/items/", "index/vectors.npy"))
+        return cls(bundle, host.call)
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
-        """See `fuserank_ensemble.serving.triton.Stage`. All rows of a batch go to each other model in one call."""
+        """See `Step`. All rows of a batch go to each other model in one call."""
         started = time.monotonic_ns()
         parsed = [self._parsed(tensors) for tensors in requests]
         anchors = [anchor for rows in parsed if not isinstance(rows, InvalidRequestError) for anchor in rows]
@@ -120,7 +124,7 @@ class Similar:
     def _answers(self, anchors: Sequence[_Anchor], started: int) -> list[_Answer]:
         vectors = self._vectors(anchors)
         now = float(self._bundle.manifest["log_end"]) if self._spec.clock == "log" else time.time()
-        resolved = strings([[request.encode(self._resolved(anchor, now, started))] for anchor in anchors])
+        resolved = string_tensor([[request.encode(self._resolved(anchor, now, started))] for anchor in anchors])
         found = self._call("retrieve", {"EMBEDDING": vectors, "REQUEST": resolved}, ("CANDIDATES", "RETRIEVAL"))
         traces = request.decode_traces(found["RETRIEVAL"])
         return [
@@ -203,8 +207,8 @@ class Similar:
 
 def _outputs(answers: Sequence[_Answer]) -> Tensors:
     return {
-        "ITEM_ID": lists([answer.ids for answer in answers]),
-        "SCORE": numbers([answer.scores for answer in answers]),
-        "ITEM": lists([answer.items for answer in answers]),
-        "STATUS": strings([[answer.status] for answer in answers]),
+        "ITEM_ID": pack_strings([answer.ids for answer in answers]),
+        "SCORE": pack_floats([answer.scores for answer in answers]),
+        "ITEM": pack_strings([answer.items for answer in answers]),
+        "STATUS": string_tensor([[answer.status] for answer in answers]),
     }

@@ -26,7 +26,7 @@ from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-# Of the three that `implicit` offers for this, factors reached most on Complete Journey: see docs/design-notes.md.
+# Of the three that `implicit` offers for this, factors reached most on Complete Journey: docs/decisions/012.
 CONFIDENCE = 5.0  # Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, 2008 (alpha)
 REGULARIZATION = 0.1
 

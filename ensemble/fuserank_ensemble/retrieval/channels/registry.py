@@ -34,7 +34,7 @@ DECLARATIONS: Mapping[str, ChannelDeclaration] = {
     channel.declaration.name: channel.declaration for channel in CHANNEL_CLASSES
 }
 CHANNELS = tuple(DECLARATIONS)
-# Measured on Complete Journey, see docs/design-notes.md. An export with a log tunes its own.
+# Measured on Complete Journey, see docs/decisions/011. An export with a log tunes its own.
 CHANNEL_WEIGHTS: Mapping[RequestKind, Mapping[str, float]] = {
     kind: {name: declared.weights[kind] for name, declared in DECLARATIONS.items() if kind in declared.weights}
     for kind in REQUEST_KINDS

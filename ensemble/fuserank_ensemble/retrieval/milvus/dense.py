@@ -78,7 +78,7 @@ class MilvusDenseChannel(Channel):
         Args:
             uri: Where Milvus is, see `connect`.
             token: `user:password` or an API key; empty for none.
-            collection: The bundle's collection, see `fuserank_export.milvus`.
+            collection: The bundle's collection, see `fuserank_export.milvus.collection`.
             kinds: The catalogue's filterable fields, `Items.columns.kinds`.
             timeout_s: Seconds a search may take, pymilvus' own retries included.
             connect_timeout_s: Seconds that connecting may take.

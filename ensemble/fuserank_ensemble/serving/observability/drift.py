@@ -24,7 +24,7 @@ class FeatureDrift:
         self._searches: Counter[str] = Counter()
         self._windows: dict[str, tuple[int, NDArray[np.int64]]] = {}
 
-    def seen(self, kind: str, features: NDArray[np.float32]) -> None:
+    def observe(self, kind: str, features: NDArray[np.float32]) -> None:
         """Looks at a search's candidates, at every one until a first index is known.
 
         Args:

@@ -47,7 +47,7 @@ class SearchMetrics:
         registry.set(metrics.CREATED, datetime.fromisoformat(manifest["created"]).timestamp())
         registry.set(metrics.LOG_END, float(manifest["log_end"]))
 
-    def answered(self, resolved: ResolvedRequest, status: Status, depth: int, features: NDArray[np.float32]) -> None:
+    def observe(self, resolved: ResolvedRequest, status: Status, depth: int, features: NDArray[np.float32]) -> None:
         """Counts one search; a warm-up is none, and carries the times of the export that kept it.
 
         Args:
@@ -62,7 +62,7 @@ class SearchMetrics:
         kind = kind_of(resolved)
         registry.add(metrics.REQUESTS, kind=kind)
         if self._drift:
-            self._drift.seen(kind, features)
+            self._drift.observe(kind, features)
         for stage, microseconds in status.microseconds.items():
             registry.observe(metrics.STAGE_SECONDS, microseconds / 1e6, stage=stage)
         for channel, count in status.candidates.items():

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fuserank.load.program import PerfAnalyzerError
 from fuserank_benchmarks.load.open_loop import Outcome, arrivals, message
 from fuserank_benchmarks.load.ours import Ours
 from fuserank_benchmarks.load.questions import Load, ShopQuestions, zipf_weights
+from fuserank_benchmarks.perf_analyzer.program import PerfAnalyzerError
 
 
 def test_requests_are_due_at_the_rate_and_the_same_each_time():

@@ -23,11 +23,11 @@ from fuserank_ensemble.candidates.request import (
 )
 from fuserank_ensemble.contract.controls import Explore, Language, Rule
 from fuserank_ensemble.contract.options import HEADS
+from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.reasons import Reader
 from fuserank_ensemble.ranking.wording import SENTENCES, format_sentence
-from fuserank_ensemble.serving.triton import strings
 from support.hand_shop import NOW, SEEN, features, history
 
 # Without item b: what item a costs is what the user usually pays.
@@ -140,19 +140,21 @@ def test_a_resolved_request_travels_between_stages_unchanged():
     rules = [Rule(boost=1.5, filter={"price": {"lt": 5}}), Rule(pin=2, item_ids=["茶"])]
     asked = {"rules": rules, "explore": Explore(slots=[1, 3], seed=2**53 - 1), "language": "zh", "bought": True}
     sent = [resolved(), resolved(query="", filter=None, seen=b"", **asked)]
-    received = decode_requests(strings([[encode(each)] for each in sent]))
+    received = decode_requests(string_tensor([[encode(each)] for each in sent]))
     assert received == sent
     for name in ("rows", "counts", "last", "recent"):
         assert getattr(received[0].history, name).tolist() == getattr(SEEN, name).tolist()
     assert len(received[1].history) == 0
     trace = RetrievalTrace({"dense": 3, "fused": 3}, ["ranker_depth"], 5, 6)
-    assert decode_traces(strings([[encode(trace)]])) == [trace]
+    assert decode_traces(string_tensor([[encode(trace)]])) == [trace]
 
 
-def test_the_time_left_is_endless_without_a_deadline_and_negative_after_it():
+def test_the_time_left_is_endless_without_a_deadline_and_negative_after_it(monkeypatch):
+    now = 7_000_000_000
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
     assert resolved().milliseconds_left() == math.inf
-    assert resolved(deadline_ns=time.monotonic_ns() - 5_000_000).milliseconds_left() <= -5
-    assert 900 < resolved(deadline_ns=time.monotonic_ns() + 1_000_000_000).milliseconds_left() <= 1_000
+    assert resolved(deadline_ns=now - 5_000_000).milliseconds_left() == -5
+    assert resolved(deadline_ns=now + 1_000_000_000).milliseconds_left() == 1_000
 
 
 WEIGHTS = st.tuples(*[st.floats(0, 1_000)] * len(HEADS)).filter(lambda w: sum(w) > 1e-6)

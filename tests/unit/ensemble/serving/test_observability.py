@@ -26,7 +26,7 @@ from fuserank_ensemble.serving.observability.search import SearchMetrics, kind_o
 
 MANIFEST = {"id": "b-1", "created": "2026-01-02T00:00:00+00:00", "log_end": 1_700_000_000}
 NOTHING = np.zeros((0, len(FEATURES)), np.float32)
-DOCS = Path(__file__).parents[4] / "docs" / "observability.md"
+DOCS = Path(__file__).parents[4] / "docs" / "operations.md"
 
 
 class Scrape:
@@ -96,8 +96,8 @@ def search(**more):
 def test_a_search_is_counted_by_kind_time_channel_and_shortcoming(scrape):
     registry = Registry(scrape)
     counted = SearchMetrics(registry, MANIFEST)
-    counted.answered(*search(), depth=64, features=NOTHING)
-    counted.answered(*search(seen=b"x", returned=0), depth=64, features=NOTHING)
+    counted.observe(*search(), depth=64, features=NOTHING)
+    counted.observe(*search(seen=b"x", returned=0), depth=64, features=NOTHING)
     registry.flush()
     values = scrape.values
     assert [values["fuserank_requests_total", kind] for kind in ("query", "user", "both")] == [1, 0, 1]
@@ -115,7 +115,7 @@ def test_a_warm_up_is_no_search(scrape, days: int):
     """It was kept by an export, which may have run on a machine that was started earlier or later than this one."""
     registry = Registry(scrape)
     counted = SearchMetrics(registry, MANIFEST)
-    counted.answered(*search(started_ns=time.monotonic_ns() + days * 86_400 * 10**9), depth=64, features=NOTHING)
+    counted.observe(*search(started_ns=time.monotonic_ns() + days * 86_400 * 10**9), depth=64, features=NOTHING)
     registry.flush()
     assert scrape.values["fuserank_requests_total", "query"] == 0
     assert scrape.values["fuserank_stage_seconds_count", "total"] == 0
@@ -148,7 +148,7 @@ def watched(scrape, reference, live, kind="query"):
     registry = Registry(scrape)
     watching = drift.FeatureDrift(registry, reference)
     for features in live:
-        watching.seen(kind, features)
+        watching.observe(kind, features)
     registry.flush(force=True)
     return {name: value for (metric, name, *_), value in scrape.values.items() if metric == metrics.DRIFT.name}
 
@@ -221,7 +221,7 @@ def test_an_error_is_logged_with_its_place_and_without_what_was_asked(logged):
         )
     line = json.loads(stream.getvalue())
     assert (line["level"], line["error"], line["stage"], line["request_id"]) == ("error", "KeyError", "retrieve", "r-1")
-    assert any("test_ensemble_observability.py" in frame for frame in line["frames"])
+    assert any(Path(__file__).name in frame for frame in line["frames"])
     assert "900" not in stream.getvalue()
     assert line["time"].endswith("+00:00")
 
@@ -246,13 +246,13 @@ def test_a_span_tells_what_the_reply_says_and_nothing_of_the_items():
     status = (
         b'{"bundle":"b-1","degraded":["x"],"candidates":{"dense":3},"microseconds":{},"returned":2,"user_known":true}'
     )
-    assert tracing.told(status) == {
+    assert tracing.status_attributes(status) == {
         "fuserank.bundle": "b-1",
         "fuserank.degraded": ["x"],
         "fuserank.returned": 2,
         "fuserank.candidates.dense": 3,
     }
-    assert tracing.told(b"not json") == {}
+    assert tracing.status_attributes(b"not json") == {}
 
 
 def test_every_metric_is_documented_with_its_unit_and_meaning():

@@ -1,4 +1,4 @@
-"""Cases hold what was known before the cut, and nothing of what came after it but the answers."""
+"""Cases hold histories from before the cut, and events from after it only as answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("pandas")
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_evaluation.datasets.cases import (
     NOBODY,
     last_window,
@@ -14,13 +15,13 @@ from fuserank_evaluation.datasets.cases import (
     search_cases,
 )
 from fuserank_evaluation.datasets.past import PastLog
-from support.hand_log import CATALOG, CUT, DAY, EVENTS_BY_HAND, LOG, TYPES, log_of
+from support.hand_log import CATALOG, CUT, EVENTS_BY_HAND, LOG, TYPES, make_log
 
 
 def by_case(cases):
     return {
-        (int(user), query): sorted(right.tolist())
-        for user, query, right in zip(cases.users, cases.queries, cases.relevant, strict=True)
+        (int(user), query): sorted(relevant.tolist())
+        for user, query, relevant in zip(cases.users, cases.queries, cases.relevant, strict=True)
     }
 
 
@@ -40,64 +41,64 @@ def test_fewer_searches_are_drawn_by_the_seed_alone():
     assert any(drawn[0] != other for other in drawn[2:])
 
 
-def test_a_recommendation_is_for_households_known_before_and_answered_by_all_they_bought():
+def test_recommendations_are_for_known_households_and_answered_by_all_they_bought():
     cases = recommendation_cases(LOG, CUT)
     assert by_case(cases) == {(0, ""): [0, 3, 4], (1, ""): [1]}
     assert seen_by(cases) == [{0: 3.0, 1: 1.0, 2: 1.0}, {0: 1.0, 3: 1.0}]
 
 
 def test_a_window_has_an_end():
-    assert by_case(recommendation_cases(LOG, CUT, end=12 * DAY)) == {(0, ""): [0, 3], (1, ""): [1]}
+    assert by_case(recommendation_cases(LOG, CUT, end=12 * SECONDS_PER_DAY)) == {(0, ""): [0, 3], (1, ""): [1]}
 
 
-def test_new_to_the_household_is_what_it_never_had_and_households_without_any_are_left_out():
-    cases = recommendation_cases(log_of([e for e in EVENTS_BY_HAND if e != (1, 1, 11)] + [(1, 3, 11)]), CUT)
+def test_cases_without_items_new_to_the_household_are_left_out():
+    cases = recommendation_cases(make_log([e for e in EVENTS_BY_HAND if e != (1, 1, 11)] + [(1, 3, 11)]), CUT)
     new = cases.new_to_user()
     assert by_case(new) == {(0, ""): [3, 4]}
     assert new.exclude_seen
 
 
-def test_new_items_are_those_that_nobody_had():
+def test_new_items_are_those_that_nobody_had_before_the_cut():
     types = np.asarray([*TYPES[:4], "soap"], object)
     assert by_case(new_item_cases(LOG, types, CUT, 9, seed=1)) == {(0, "soap"): [4]}
 
 
-def test_somebody_new_has_no_history_and_no_row():
+def test_a_new_user_has_no_history_and_no_row():
     cases = search_cases(LOG, TYPES, CUT, 100, seed=1).without_history()
     assert (cases.users == NOBODY).all()
     assert not any(len(seen) for seen in cases.seen)
 
 
-def test_who_does_not_say_what_they_look_for_keeps_history_and_answers():
+def test_cases_without_their_query_keep_history_and_answers():
     cases = search_cases(LOG, TYPES, CUT, 100, seed=1)
     silent = cases.without_query()
-    assert not silent.searches
-    assert cases.searches
+    assert not silent.is_search
+    assert cases.is_search
     assert seen_by(silent) == seen_by(cases)
     assert silent.relevant is cases.relevant
 
 
 def test_the_last_window_is_28_days_to_the_second_of_the_last_event():
-    assert last_window(LOG) == LOG.timestamp[-1] + 1 - 28 * DAY
+    assert last_window(LOG) == LOG.timestamp[-1] + 1 - 28 * SECONDS_PER_DAY
 
 
 @pytest.mark.parametrize("planted", [(0, 1, 10), (1, 4, 10), (0, 0, 40)])
-def test_an_event_planted_at_the_cut_or_later_reaches_no_history_and_no_past(planted):
-    leaky = log_of([*EVENTS_BY_HAND, planted])
+def test_an_event_planted_at_or_after_the_cut_reaches_no_history(planted):
+    leaky = make_log([*EVENTS_BY_HAND, planted])
     for draw in (lambda log: search_cases(log, TYPES, CUT, 100, seed=1), lambda log: recommendation_cases(log, CUT)):
         histories = dict(zip(draw(LOG).users.tolist(), seen_by(draw(LOG)), strict=True))
-        found = dict(zip(draw(leaky).users.tolist(), seen_by(draw(leaky)), strict=True))
-        assert found == histories
+        planted_histories = dict(zip(draw(leaky).users.tolist(), seen_by(draw(leaky)), strict=True))
+        assert planted_histories == histories
     past = PastLog.before(leaky, CUT, CATALOG)
     np.testing.assert_array_equal(past.counts.toarray(), PastLog.before(LOG, CUT, CATALOG).counts.toarray())
 
 
-def test_an_event_planted_before_the_cut_is_seen():
-    leaky = log_of([*EVENTS_BY_HAND, (1, 4, 9)])
+def test_an_event_planted_before_the_cut_is_in_the_history():
+    leaky = make_log([*EVENTS_BY_HAND, (1, 4, 9)])
     assert seen_by(recommendation_cases(leaky, CUT))[1] == {0: 1.0, 3: 1.0, 4: 1.0}
 
 
-def test_the_past_has_a_row_more_for_somebody_new():
+def test_the_past_has_one_more_row_for_a_new_user():
     past = PastLog.before(LOG, CUT, CATALOG)
     assert past.users == 5
     assert past.counts[-1].nnz == 0

@@ -1,18 +1,15 @@
-"""The Chinese evaluation set is well formed, and none of its queries is without an answer."""
+"""The Chinese shop is well formed, and every query has a relevant item."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fuserank_evaluation import datasets
-
-FOLDER = Path(datasets.__file__).parent / "chinese"
+from fuserank_evaluation.datasets.chinese import FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +43,7 @@ def test_scripts_are_mixed(catalog):
     assert sum(bool(re.search("[A-Za-z]{3}", text)) for text in texts) > 40
 
 
-def test_judgements_name_known_queries_and_items_once_and_every_query_has_an_answer(catalog, queries, judgements):
+def test_judgements_are_of_known_items_once_and_every_query_has_an_answer(catalog, queries, judgements):
     assert len(queries) == len(set(queries.values())) == 60
     assert all(count == 1 for count in Counter((query, item) for query, _, item, _ in judgements).values())
     assert {query for query, _, _, grade in judgements if grade == "3"} == set(queries)
@@ -62,6 +59,6 @@ def test_the_lexical_channel_finds_something_for_every_query(catalog, queries, t
 
     LexicalIndex.write(tmp_path / "index", catalog, {"title": 3, "category": 1, "brand": 2, "description": 1})
     channel = LexicalChannel(LexicalIndex.open(tmp_path / "index"), len(catalog))
-    questions = [ChannelQuery(q, np.zeros(1, np.float32), History.empty(), 0.0) for q in queries.values()]
-    found = dict(zip(queries.values(), channel.search(questions, 100), strict=True))
-    assert [query for query, hits in found.items() if not len(hits)] == []
+    channel_queries = [ChannelQuery(q, np.zeros(1, np.float32), History.empty(), 0.0) for q in queries.values()]
+    ranked = dict(zip(queries.values(), channel.search(channel_queries, 100), strict=True))
+    assert [query for query, items in ranked.items() if not len(items)] == []

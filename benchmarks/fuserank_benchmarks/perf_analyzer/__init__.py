@@ -1,0 +1,1 @@
+"""Measures a server under load with NVIDIA's perf_analyzer."""

@@ -1,1 +1,0 @@
-"""Load on a server, by NVIDIA's perf_analyzer."""

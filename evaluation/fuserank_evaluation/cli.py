@@ -1,0 +1,79 @@
+"""Measure quality on shops with known answers: `fuserank evaluate …`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fuserank_evaluation.ranking.films.run import evaluate_films_ranking
+from fuserank_evaluation.ranking.run import evaluate_ranking
+from fuserank_evaluation.ranking.training import FIT
+from fuserank_evaluation.ranking.windows import evaluate_windows
+from fuserank_evaluation.reports.quote import quote_reports
+from fuserank_evaluation.retrieval.run import evaluate_retrieval
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Measure quality on shops with known answers; figures go to build/reports.",
+)
+
+BundleOption = Annotated[Path, typer.Option("--bundle", help="The demo's bundle.")]
+ShopOption = Annotated[Path, typer.Option("--shop", help="Folder of Complete Journey in the input formats.")]
+FilmsOption = Annotated[
+    Path, typer.Option("--films", help="Folder of the films' corpus and judgements; left out where there is none.")
+]
+BUNDLE, SHOP, FILMS = Path("build/demo"), Path("build/complete-journey"), Path("../shared/data/elastic-movies-ltr")
+
+
+@app.command()
+def retrieval(bundle: BundleOption = BUNDLE, shop: ShopOption = SHOP, films: FilmsOption = FILMS) -> None:
+    """Recall and nDCG of retrieval on groceries, films and a Chinese shop: report `retrieval`."""
+    _print_report(evaluate_retrieval(bundle, shop, films, Console()))
+
+
+@app.command()
+def ranking(
+    bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
+    cases: Annotated[int, typer.Option(help="(household, query) pairs of each window that is learned from.")] = 6_000,
+    epochs: Annotated[int, typer.Option(help="The ranker's passes over them at most.")] = FIT.epochs,
+    baselines_only: Annotated[bool, typer.Option(help="Leave out what learns from features.")] = False,
+) -> None:
+    """The ranker against every baseline on groceries: report `relevance`, page relevance-ranking.md."""
+    _print_report(evaluate_ranking(bundle, shop, cases, epochs, baselines_only, Console()))
+
+
+@app.command()
+def windows(
+    bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
+    windows: Annotated[int, typer.Option(min=2, help="How many windows, from the log's last 28 days backwards.")] = 3,
+    cases: Annotated[
+        int, typer.Option(min=0, help="(household, query) pairs of each window learned from; 0: baselines alone.")
+    ] = 1_500,
+) -> None:
+    """The same over several windows of time: report `relevance`, page relevance-windows.md."""
+    _print_report(evaluate_windows(bundle, shop, windows, cases, Console()))
+
+
+@app.command()
+def films(bundle: BundleOption = BUNDLE, films: FilmsOption = FILMS) -> None:
+    """Text tower, features and ranker on people's judgements of films: report `relevance`, page relevance-movies.md."""
+    path = evaluate_films_ranking(bundle, films, Console())
+    if path:
+        _print_report(path)
+
+
+@app.command()
+def quote() -> None:
+    """Copy the last reports to docs/reports, and their figures into the READMEs and docs/results.md."""
+    quote_reports()
+
+
+def _print_report(path: Path) -> None:
+    Console().print(f"report: {path}", highlight=False)

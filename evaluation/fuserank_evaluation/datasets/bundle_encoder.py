@@ -1,0 +1,80 @@
+"""A bundle's encoder, used on the queries and catalogues of any shop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.catalog.text import normalise, query_text
+from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.retrieval.channel import ChannelQuery
+from fuserank_ensemble.retrieval.index import CatalogIndex
+from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
+from fuserank_ensemble.retrieval.vectors.build import build_index
+from fuserank_export.embedding.embed import embed_texts
+from fuserank_export.embedding.encoder_files import EncoderFiles
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.index.catalog import index_catalog
+from fuserank_export.sources import read_catalog
+
+MAX_TOKENS = 256
+EMBEDDING_CACHE = Path("build/eval")
+
+
+class BundleEncoder:
+    """Embeds queries and indexes catalogues with a bundle's encoder.
+
+    Args:
+        bundle: The bundle.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.spec = bundle.spec
+        self._engine = bundle.repository / "encoder" / "1" / "model.onnx"
+        self._tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
+        self._encoder = OnnxEncoder(self._engine, self._tokenizer, self.spec.pad_token_id, MAX_TOKENS)
+
+    def embed(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """L2-normalised embeddings of queries, float32 `[queries, dim]`."""
+        return self._encoder.embed([query_text(self.spec.query_template, query) for query in queries])
+
+    def channel_queries(self, texts: Sequence[str], seen: Sequence[History], now: float) -> list[ChannelQuery]:
+        """Requests as the channels take them: texts `[requests]`, histories `[requests]`, time in epoch seconds."""
+        distinct = sorted(set(texts))
+        vectors = dict(zip(distinct, self.embed(distinct), strict=True))
+        return [
+            ChannelQuery(normalise(text), vectors[text], history, now)
+            for text, history in zip(texts, seen, strict=True)
+        ]
+
+    def anonymous_queries(self, texts: Sequence[str]) -> list[ChannelQuery]:
+        """Requests by new users, without a time."""
+        return self.channel_queries(texts, [History.empty()] * len(texts), 0.0)
+
+    def index_catalog(
+        self, path: Path, template: str, fields: Mapping[str, float], folder: Path
+    ) -> tuple[CatalogIndex, list[str]]:
+        """Indexes a catalogue for the text channels; embeddings are kept for the next run.
+
+        Args:
+            path: The catalogue's file.
+            template: Layout of an item's text.
+            fields: Weights of the lexical fields.
+            folder: Gets the index's files.
+
+        Returns:
+            The index, and the item id of each row.
+        """
+        indexed = index_catalog(read_catalog(path), template, typed=True)
+        files = EncoderFiles.create(self._engine, self._tokenizer, self.spec.pad_token_id, MAX_TOKENS)
+        vectors, _ = embed_texts(files, indexed.texts, checkpoint=EMBEDDING_CACHE)
+        np.save(folder / "vectors.npy", vectors)
+        build_index(np.asarray(vectors), folder / "vectors.faiss")
+        LexicalIndex.write(folder / "lexical", indexed.records, fields)
+        return CatalogIndex.open(folder, indexed.items, "cpu"), [id_.decode() for id_ in indexed.items.ids]

@@ -1,0 +1,1 @@
+"""Reports of measuring commands: written, and quoted in the READMEs."""
