@@ -41,7 +41,7 @@ eval: $(READY) build/full/manifest.json ## what retrieval finds and how well it 
 	@$(BIN)/fuserank evaluate windows --bundle build/full --shop $(SHOP)
 	@$(BIN)/fuserank evaluate films --bundle build/full
 
-bench-retrieval: $(READY) build/full/manifest.json ## what retrieval costs from 10 thousand to a million items
+bench-retrieval: $(READY) $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items
 	@$(BIN)/python -m fuserank_benchmarks.retrieval --bundle $(BUNDLE) --shop $(SHOP)
 
 bench-replica: $(READY) $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
