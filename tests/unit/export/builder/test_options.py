@@ -86,7 +86,7 @@ def test_judged_queries_need_both_files(one):
         BehaviourFiles(**{one: Path("file.tsv")})
 
 
-def test_a_number_of_candidates_that_is_no_bucket_is_an_error_before_anything_is_read():
+def test_a_number_of_candidates_that_is_no_bucket_is_an_error():
     with pytest.raises(SpecError, match=r"candidates.*100.*allowed: one of \(32, 64, 128, 256\)"):
         GraphOptions(candidates=100)
 

@@ -87,7 +87,7 @@ def test_every_step_of_the_ensemble_gets_what_an_earlier_one_made_in_the_same_sh
         assert known[tensor.name] == (tensor.data_type, list(tensor.dims))
 
 
-def test_in_one_process_search_has_the_ensembles_interface_and_no_stage_of_its_own_is_loaded_twice():
+def test_in_one_process_search_has_the_ensembles_interface():
     ensemble, whole = CONFIGS["search/config.pbtxt"], CONFIGS["search/configs/single_process.pbtxt"]
     assert (list(whole.input), list(whole.output)) == (list(ensemble.input), list(ensemble.output))
     assert whole.backend == "python"
@@ -183,7 +183,7 @@ def test_a_bundle_holds_every_warm_up_file_in_the_size_its_configuration_declare
                         assert found == 4 + int.from_bytes(content.read_bytes()[:4], "little"), (stage, name)
 
 
-def test_a_text_tower_is_an_engine_between_retrieve_and_ranker_with_a_bucket_a_length():
+def test_a_text_tower_is_an_engine_before_the_ranker_with_a_bucket_a_length():
     spec = replace(SPEC, text_candidates=16, pair_buckets=(24, 48, 96))
     configs = parsed(spec)
     steps = [step.model_name for step in configs["search/config.pbtxt"].ensemble_scheduling.step]

@@ -135,14 +135,12 @@ def test_on_its_first_day_a_shops_recommendations_keep_the_order_of_fusion(untra
         ({"relevance": 0, "click": 0, "purchase": 0}, "relevance"),
     ],
 )
-def test_what_says_most_of_what_was_learned_decides_and_a_head_counts_from_twenty_right_answers_on(
-    trained, learned, head
-):
+def test_the_last_head_with_twenty_right_answers_decides(trained, learned, head):
     weights = objective(replace(trained[1], heads=learned))
     assert weights == {each: float(each == head) for each in HEADS}
 
 
-def test_what_the_channels_know_is_asked_for_by_the_start_of_each_window_and_never_later(builder):
+def test_channels_know_the_log_up_to_each_windows_start_and_no_later(builder):
     moments = []
 
     def known(moment):

@@ -84,7 +84,7 @@ def worths(model, tensors):
     return worth
 
 
-def test_each_signals_contribution_is_its_shapley_value_by_brute_force_over_all_coalitions():
+def test_a_signals_contribution_is_its_shapley_value_over_all_coalitions():
     """Of the game whose players are the signals, and whose worth is what the ranker says when the others are silent."""
     model, tensors = ranker(), asked(batch=1, candidates=2)
     contributions = scored(model, tensors)[1].double().numpy()  # [1, 2, signals, heads]
@@ -182,7 +182,7 @@ def sequence_of(tensors):
     return scored(ranker(), tensors)[1][:, :, SIGNALS.index("sequence")]
 
 
-def test_an_empty_sequence_gives_finite_scores_and_depends_on_nothing_that_is_not_there():
+def test_an_empty_sequence_gives_finite_scores_whatever_its_padding_holds():
     empty = asked()
     empty["events"].zero_()
     empty["moments"].zero_()
