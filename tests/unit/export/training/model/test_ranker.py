@@ -280,7 +280,7 @@ def exported(one_thread, tmp_path_factory):
 
 
 def test_the_engines_inputs_and_outputs_are_those_of_the_stage(exported):
-    session, _ = actual
+    session, _ = exported
     stage = next(stage for stage in search_stages(SPEC) if stage.name == "ranker")
     for tensors, session_tensors in ((stage.inputs, session.get_inputs()), (stage.outputs, session.get_outputs())):
         assert [tensor.name for tensor in tensors] == [actual.name for actual in session_tensors]
