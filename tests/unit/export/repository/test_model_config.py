@@ -184,7 +184,7 @@ def test_a_bundle_holds_every_warm_up_file_in_the_size_its_configuration_declare
                             name,
                         )
                     else:
-                        assert bytes_written == 4 + int.from_bytes(content.read_bytes()[:4], "little"), (stage, name)
+                        assert written == 4 + int.from_bytes(content.read_bytes()[:4], "little"), (stage, name)
 
 
 def test_a_text_tower_is_an_engine_before_the_ranker_with_a_bucket_a_length():

@@ -98,8 +98,6 @@ def test_a_signals_contribution_is_its_shapley_value_over_all_coalitions():
         inside = np.flatnonzero(draw.random(len(SIGNALS)) < 0.5).tolist()
         pairs = sum((pair[signals] for signals in combinations(inside, 2)), 0.0)
         expected = sum((main[s] for s in inside), 0.0) + pairs
-            (pair[signals] for signals in combinations(inside, 2)), 0.0
-        )
         np.testing.assert_allclose(worth(inside), expected + np.zeros_like(main[0]), atol=1e-4)
     # All 2^signals coalitions, by bit mask.
     count = len(SIGNALS)
