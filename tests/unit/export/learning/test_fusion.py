@@ -70,9 +70,9 @@ def test_the_returned_objective_is_that_of_the_weights_returned():
     retriever, right = made_up()
     objective = recall_objective(right)
     weights, before, after = tuned(retriever, objective, trials=5)
-    lists, _ = retriever.lists([], [])
-    assert objective([retriever.fused(channels, START, 200).rows for channels in lists]) == before
-    assert objective([retriever.fused(channels, weights, 200).rows for channels in lists]) == pytest.approx(after)
+    lists, _ = retriever.search_channels([], [])
+    assert objective([retriever.fuse(channels, START, 200).rows for channels in lists]) == before
+    assert objective([retriever.fuse(channels, weights, 200).rows for channels in lists]) == pytest.approx(after)
     assert max(weights.values()) == 1.0
 
 
