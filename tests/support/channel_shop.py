@@ -199,9 +199,9 @@ def _milvus(shop: Shop) -> Channel:
 
 def _open(channel: type[LocalChannel]) -> Callable[[Shop], Channel]:
     def opened(shop: Shop) -> Channel:
-        found = channel.open(shop.index)
-        assert found is not None
-        return found
+        opened = channel.open(shop.index)
+        assert opened is not None
+        return opened
 
     return opened
 

@@ -123,7 +123,7 @@ def test_a_channel_that_the_start_asks_is_never_dropped(kind):
     # Only one channel finds what is wanted: the less the others say, the better.
     lists = [{name: ranked(range(100, ITEMS)) for name in others} | {wanted: ranked(range(100))}] * CASES
     weights, before, after = tuned(
-        Lists(lists), lambda found: float(np.mean([(rows[:100] < 100).mean() for rows in found])), start, trials=60
+        Lists(lists), lambda fused: float(np.mean([(rows[:100] < 100).mean() for rows in fused])), start, trials=60
     )
     assert after > before
     assert set(weights) == set(start)
@@ -139,8 +139,8 @@ def test_a_channel_that_found_nothing_keeps_its_weight_for_what_may_come():
 @pytest.mark.parametrize("lists", [[], [{}] * CASES, [{"dense": RankedItems.empty()}] * CASES])
 def test_nothing_found_leaves_nothing_to_tune(lists):
     steps = []
-    found = tuned(Lists(lists), lambda rows: 0.25, trials=3, advanced=lambda *at: steps.append(at))
-    assert found == (START, 0.25, 0.25)
+    result = tuned(Lists(lists), lambda rows: 0.25, trials=3, advanced=lambda *at: steps.append(at))
+    assert result == (START, 0.25, 0.25)
     assert steps == []
 
 
