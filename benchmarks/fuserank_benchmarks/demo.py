@@ -24,7 +24,7 @@ from rich.progress import track
 
 from fuserank import AsyncClient, Client
 from fuserank.tables import result_table
-from fuserank_benchmarks.load.questions import Load
+from fuserank_benchmarks.inputs.queries import Load
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.session import open_session
