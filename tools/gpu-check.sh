@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can show, one step after the other; docs/gpu.md says what each should print.
+# Everything that only a GPU can show, one step after the other; docs/engines-and-gpu.md says what each should print.
 # Usage: tools/gpu-check.sh <folder of python> <bundle> <build folder>
 set -euo pipefail
 bin=$1 bundle=$2 build=$3
 
 fail() {
-  echo "gpu-check: $1; see docs/gpu.md" >&2
+  echo "gpu-check: $1; see docs/engines-and-gpu.md" >&2
   exit 1
 }
 
@@ -25,8 +25,8 @@ print("tensorrt", tensorrt.__version__, "torch", torch.__version__, "cuda", torc
 assert "CUDAExecutionProvider" in onnxruntime.get_available_providers(), "install onnxruntime-gpu, without onnxruntime"
 ' || fail "a package is missing or does not see the GPU"
 step "$bin/python" -m pytest -m gpu -rs -s tests/unit tests/functional
-step "$bin/python" -m fuserank_export engines --bundle "$bundle" --out "$build/demo-cuda" --target cuda --precision auto --force
+step "$bin/python" -m fuserank_export engines --bundle "$bundle" --out "$build/demo-cuda" --target ensemble_cuda --precision auto --force
 step "$bin/python" -m fuserank_export engines --bundle "$build/demo-cuda" --out "$build/demo-tensorrt" \
-  --target tensorrt --precision fp16 --force
+  --target ensemble_tensorrt --precision fp16 --force
 echo
 cat "$build/reports/parity.md"

@@ -1,13 +1,26 @@
 #!/usr/bin/env bash
-# Installs what pyproject.toml allows into a fresh environment and writes the versions to requirements.lock.
+# Resolves what pyproject.toml allows and writes the locks of requirements/, with the hashes of every file.
+# Usage: tools/lock.sh <python>
 set -euo pipefail
+root=$PWD
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${1:-python3.11}" -m venv "$folder/venv"
-# torch first and by its exact version: a range may bring in gigabytes of CUDA that a laptop has no use for.
-"$folder/venv/bin/pip" install --quiet torch==2.13.0
-"$folder/venv/bin/pip" install --quiet -e '.[dev]'
-{
-  echo '# Every version that the project is tested with, written by `make lock`.'
-  "$folder/venv/bin/pip" freeze --exclude-editable | sed 's/+cpu$//'
-} >requirements.lock
+"$folder/venv/bin/pip" install --quiet uv
+cat pyproject.toml requirements/resolve.toml >"$folder/pyproject.toml"
+echo uv >"$folder/uv.in"
+
+# compile <lock> <arguments of uv pip compile>
+compile() {
+  local lock=$1
+  shift
+  (cd "$folder" && venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-annotate --no-header --no-emit-package torch --output-file "$folder/out" "$@")
+  { echo '# Written by `make lock`: versions and hashes of all files.'; cat "$folder/out"; } >"requirements/$lock"
+  rm "$folder/out"
+}
+
+compile dev.lock pyproject.toml --extra dev --constraint "$root/requirements/torch.txt"
+compile demo.lock pyproject.toml --extra demo --constraint "$root/requirements/torch.txt" \
+  --constraint "$root/requirements/dev.lock"
+compile uv.lock uv.in

@@ -22,12 +22,14 @@ from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.progress import track
 
-from fuserank import AsyncClient, Client
-from fuserank.tables import result_table
+from fuserank.aio import AsyncClient
+from fuserank.client import Client
+from fuserank.tables import tabulate_result
 from fuserank_benchmarks.inputs.queries import Load
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.engine import open_session
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.graph.session import open_session
+from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.spec import Target
 from fuserank_evaluation.reports.report import write_report
 
@@ -54,7 +56,9 @@ MEANINGS = {
 
 
 @contextmanager
-def served(bundle: Path, ports: tuple[int, int, int], console: Console, target: Target = "embedded") -> Iterator[float]:
+def served(
+    bundle: Path, ports: tuple[int, int, int], console: Console, target: Target = "single_process"
+) -> Iterator[float]:
     """Runs `fuserank serve` on a bundle; yields the seconds until it was ready."""
     http, grpc, metrics = (str(port) for port in ports)
     command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle)]
@@ -83,7 +87,7 @@ def ask(client: Client, console: Console) -> None:
         ("A household alone: 900", "", "900"),
         ("Both: “half gallon milk” for household 900", "half gallon milk", "900"),
     ):
-        console.print(result_table(client.search(query, user, explain=True), title), "")
+        console.print(tabulate_result(client.search(query, user, explain=True), title), "")
 
 
 def measure_latency(url: str, bundle: Bundle, load: Load) -> dict[str, Any]:
@@ -130,7 +134,7 @@ def _run_alone(engines: Mapping[str, ort.InferenceSession], feeds: Mapping[str, 
 
 def _engines(bundle: Bundle) -> dict[str, ort.InferenceSession]:
     """The encoder and the ranker, with as many threads as are worth it to each when nothing else runs."""
-    engines = (stage for stage in bundle.spec.stages() if stage.kind == "engine")
+    engines = (stage for stage in search_stages(bundle.spec) if stage.kind == "engine")
     return {
         each.name: open_session(bundle.engine(each.name), {"intra_op_thread_count": str(each.threads)})
         for each in engines
@@ -139,7 +143,9 @@ def _engines(bundle: Bundle) -> dict[str, ort.InferenceSession]:
 
 def _engine_inputs(graph: LocalGraph, query: str, user: str) -> dict[str, dict[str, Any]]:
     """What the encoder and the ranker get for a question, from the graph's own stages."""
-    return {name: inputs for name, inputs in graph.steps([(query, user, {})]) if name in ("encoder", "ranker")}
+    return {
+        name: inputs for name, inputs in graph.trace([(query, user, {})]) if name in ("encoder", "text_tower", "ranker")
+    }
 
 
 def measure_batching(url: str, load: Load) -> dict[str, float]:

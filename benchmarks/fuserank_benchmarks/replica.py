@@ -20,7 +20,8 @@ import psutil
 from rich.console import Console
 from tritonclient.grpc import service_pb2_grpc
 
-from fuserank import AsyncClient, OverloadedError
+from fuserank.aio import AsyncClient
+from fuserank.errors import OverloadedError
 from fuserank_benchmarks.demo import STAGES, free_ports, served
 from fuserank_benchmarks.inputs.queries import Load
 from fuserank_benchmarks.load.open_loop import build_message
@@ -127,7 +128,7 @@ def measure_served(bundle: Path, shop: Path, console: Console) -> dict[str, floa
     url = f"127.0.0.1:{ports[1]}"
     with ExitStack() as stack:
         with pinned_to(server):
-            start_seconds = stack.enter_context(served(bundle, (ports[0], ports[1], ports[2]), console, "cpu"))
+            start_seconds = stack.enter_context(served(bundle, (ports[0], ports[1], ports[2]), console, "ensemble_cpu"))
         with pinned_to(callers):
             asyncio.run(send_requests(url, load, REQUESTS // 4))
             models = server_processes(ports[1])

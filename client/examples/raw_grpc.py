@@ -5,7 +5,7 @@
 The messages are those of
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/open_inference_grpc.proto,
 cut down to the fields that a search needs. Elsewhere one would compile that file with protoc; here they are
-declared at run time, so that this page shows all of the protocol that there is.
+declared at run time, so that this file shows all of the protocol that is used.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ PROTOCOL: dict[str, list[tuple[str, int, Any, bool]]] = {
 }
 
 
-def protocol_messages() -> dict[str, Any]:
-    """Makes the message classes of `PROTOCOL`, by name."""
+def build_messages() -> dict[str, Any]:
+    """Returns the message classes of `PROTOCOL`, by name."""
     file = FileDescriptorProto(name="kserve_v2.proto", package="inference", syntax="proto3")
     for name, fields in PROTOCOL.items():
         message: DescriptorProto = file.message_type.add(name=name)
@@ -61,29 +61,29 @@ def protocol_messages() -> dict[str, Any]:
     return {name: GetMessageClass(pool.FindMessageTypeByName(f"inference.{name}")) for name in PROTOCOL}
 
 
-def encoded(text: str) -> bytes:
-    """A BYTES tensor of one element: its length in 4 bytes, little-endian, and the element."""
+def encode_bytes(text: str) -> bytes:
+    """Returns a BYTES tensor of one element: its length in 4 bytes, little-endian, and the element."""
     content = text.encode()
     return struct.pack("<I", len(content)) + content
 
 
-def decoded(raw: bytes) -> list[bytes]:
-    """The elements of a BYTES tensor, in row-major order."""
-    elements, at = [], 0
-    while at < len(raw):
-        (length,) = struct.unpack_from("<I", raw, at)
-        elements.append(raw[at + 4 : at + 4 + length])
-        at += 4 + length
+def decode_bytes(raw: bytes) -> list[bytes]:
+    """Returns the elements of a BYTES tensor, in row-major order."""
+    elements, position = [], 0
+    while position < len(raw):
+        (length,) = struct.unpack_from("<I", raw, position)
+        elements.append(raw[position + 4 : position + 4 + length])
+        position += 4 + length
     return elements
 
 
 def search(url: str, query: str, user: str, options: dict[str, Any]) -> tuple[list[dict[str, Any]], Any]:
-    """Asks one question.
+    """Sends one search.
 
     Args:
         url: Host and port of Triton's gRPC endpoint.
         query: What to search for; may be empty.
-        user: Who asks; may be empty.
+        user: Id of the user who asks; may be empty.
         options: See `OPTIONS` in the contract, such as `{"k": 5, "explain": true}`.
 
     Returns:
@@ -92,11 +92,11 @@ def search(url: str, query: str, user: str, options: dict[str, Any]) -> tuple[li
     Raises:
         grpc.RpcError: `code()` is INVALID_ARGUMENT where the request must be changed; `details()` says how.
     """
-    messages = protocol_messages()
+    messages = build_messages()
     request = messages["ModelInferRequest"](model_name="search")
     for name, text in (("QUERY", query), ("USER_ID", user), ("OPTIONS", json.dumps(options))):
         request.inputs.add(name=name, datatype="BYTES", shape=[1, 1])
-        request.raw_input_contents.append(encoded(text))
+        request.raw_input_contents.append(encode_bytes(text))
 
     with grpc.insecure_channel(url) as channel:
         infer = channel.unary_unary(
@@ -108,26 +108,26 @@ def search(url: str, query: str, user: str, options: dict[str, Any]) -> tuple[li
 
     outputs = zip(response.outputs, response.raw_output_contents, strict=True)
     raw = {output.name: content for output, content in outputs}
-    ids = [item_id.decode() for item_id in decoded(raw["ITEM_ID"])]
+    ids = [item_id.decode() for item_id in decode_bytes(raw["ITEM_ID"])]
     scores = struct.unpack(f"<{len(ids)}f", raw["SCORE"])
     items = [
         {"id": item_id, "score": score, **json.loads(item)}
-        for item_id, score, item in zip(ids, scores, decoded(raw["ITEM"]), strict=True)
+        for item_id, score, item in zip(ids, scores, decode_bytes(raw["ITEM"]), strict=True)
         if item_id  # a row that has fewer than k items is padded with empty ids
     ]
-    return items, json.loads(decoded(raw["STATUS"])[0])
+    return items, json.loads(decode_bytes(raw["STATUS"])[0])
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Asks the question of the command line, prints one JSON object a line, and returns the exit code."""
+    """Sends the search of the command line, prints one JSON object a line, and returns the exit code."""
     parser = argparse.ArgumentParser(description="Search over bare gRPC.")
     parser.add_argument("query", nargs="?", default="")
     parser.add_argument("--user", default="")
     parser.add_argument("--url", default="127.0.0.1:8001")
     parser.add_argument("--options", default="{}", help='a JSON object, such as {"k": 5}')
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        items, status = search(asked.url, asked.query, asked.user, json.loads(asked.options))
+        items, status = search(options.url, options.query, options.user, json.loads(options.options))
     except grpc.RpcError as error:
         sys.stderr.write(f"{error.code().name}: {error.details()}\n")
         return 1

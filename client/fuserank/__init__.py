@@ -74,11 +74,11 @@ __all__ = [
     "Suggestion",
 ]
 
-_MODULES = ("types", "errors", "connection", "client", "aio")  # what each imports stands before it
+_MODULES = ("types", "errors", "connection", "client", "aio")  # each module after those that it imports
 
 
 def __getattr__(name: str) -> Any:
-    """Finds a public name in the module that defines it."""
+    """Returns a public name from the module that defines it."""
     if name in __all__:
         for module in _MODULES:
             home = vars(import_module(f"{__name__}.{module}"))

@@ -1,4 +1,4 @@
-"""The asyncio client: `Client` again, with its calls awaited."""
+"""The asyncio client: the methods of `Client` as coroutines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tritonclient.grpc.aio import InferenceServerClient
 
 from fuserank import wire
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
-from fuserank.errors import ClientClosedError, FuseRankError, translated
+from fuserank.errors import ClientClosedError, FuseRankError, translate_errors
 from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus, SimilarOptions, Suggestion
 
 
@@ -51,28 +51,28 @@ class AsyncClient:
         """Answers several requests with one call; see `Client.search_batch`."""
         if not requests:
             return []
-        answer = await self._call("infer", **wire.infer_arguments(requests))
-        return wire.results(answer, rows=len(requests))
+        response = await self._call("infer", **wire.encode_search(requests))
+        return wire.decode_results(response, rows=len(requests))
 
     async def similar(self, item_id: str = "", *, text: str = "", **options: Unpack[SimilarOptions]) -> SearchResult:
         """Finds items like an item, or like a free text; see `Client.similar`."""
-        answer = await self._call("infer", **wire.similar_arguments(item_id, text, options))
-        return wire.results(answer, rows=1)[0]
+        response = await self._call("infer", **wire.encode_similar(item_id, text, options))
+        return wire.decode_results(response, rows=1)[0]
 
     async def suggest(self, prefix: str, count: int | None = None) -> list[Suggestion]:
         """Completes a query while it is typed; see `Client.suggest`."""
-        return wire.suggestions(await self._call("infer", **wire.suggest_arguments(prefix, count)))
+        return wire.decode_suggestions(await self._call("infer", **wire.encode_suggest(prefix, count)))
 
     async def status(self) -> ServerStatus:
-        """Asks the server how it is; see `Client.status`."""
+        """Returns the state of the server; see `Client.status`."""
         replies: dict[str, Any] = {}
-        for name, call in wire.status_calls().items():
+        for name, call in wire.list_status_calls().items():
             with suppress(*() if call.required else (FuseRankError,)):
                 replies[name] = await self._call(call.method, **call.arguments)
-        return wire.server_status(replies)
+        return wire.decode_status(replies)
 
     async def close(self) -> None:
-        """Closes the channel; further calls raise `ClientClosedError`. Closing twice does no harm."""
+        """Closes the channel; further calls raise `ClientClosedError`. May be called twice."""
         self._closed = True
         if self._triton is not None:
             await self._triton.close()
@@ -82,7 +82,7 @@ class AsyncClient:
             raise ClientClosedError("the client was closed")
         # gRPC ties an asyncio channel to the running loop: the first call opens it, not the constructor.
         self._triton = self._triton or InferenceServerClient(**self._arguments)
-        with translated(self._connection.timeout):
+        with translate_errors(self._connection.timeout):
             return await getattr(self._triton, method)(**arguments, **self._connection.call_arguments())
 
     async def __aenter__(self) -> Self:

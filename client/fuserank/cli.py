@@ -20,14 +20,13 @@ try:
 except ModuleNotFoundError as missing:
     raise SystemExit(f"fuserank: {missing}; pip install 'fuserank[cli]'") from None
 
-# gRPC's core logs failed handshakes to stderr by itself, beside the one line that we promise. It reads this when
-# it is imported, which the next line does.
+# Set before gRPC is imported: its core would log failed handshakes to stderr, beside our one line.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from fuserank.errors import FuseRankError, InvalidRequestError
-from fuserank.options import Connection, Ranking, Selection, unfolded
+from fuserank.options import Connection, Ranking, Selection, expand_groups
 from fuserank.plugins import CommandGroup
-from fuserank.tables import result_table, server_table, suggestion_table
+from fuserank.tables import tabulate_result, tabulate_server, tabulate_suggestions
 from fuserank.types import Request, SearchResult
 
 app = typer.Typer(
@@ -47,63 +46,63 @@ Count = Annotated[int | None, typer.Option("--count", "-n", help="How many compl
 
 
 @app.command(epilog="""Example: fuserank search "half gallon milk" --user 900 -k 10 --explain""")
-@unfolded
+@expand_groups
 def search(*, query: Query, user: User = "", ranking: Ranking, connection: Connection) -> None:
     """Rank items for a query, personally where a user is named."""
     _rank(query, user, ranking, connection)
 
 
 @app.command(epilog="Example: fuserank recommend 900 -k 10 --exclude-seen")
-@unfolded
+@expand_groups
 def recommend(*, user: UserArgument, ranking: Ranking, connection: Connection) -> None:
     """Rank items for a user without a query."""
     _rank("", user, ranking, connection)
 
 
 @app.command(epilog="Example: fuserank similar 1082185 -k 10   or: fuserank similar --text 'oat drink'")
-@unfolded
+@expand_groups
 def similar(*, item_id: ItemId = "", text: Text = "", selection: Selection, connection: Connection) -> None:
     """Find items like an item, or like a text."""
-    with _reported(), connection.client() as client:
-        result = client.similar(item_id, text=text, **selection.parsed())
+    with _report_errors(), connection.open_client() as client:
+        result = client.similar(item_id, text=text, **selection.to_arguments())
         if connection.as_json:
             _print_json(result)
         else:
-            Console().print(result_table(result, f"like {item_id}" if item_id else f'like "{text}"', explain=False))
+            Console().print(tabulate_result(result, f"like {item_id}" if item_id else f'like "{text}"', explain=False))
 
 
 @app.command(epilog="Example: fuserank suggest 'mlik' --count 5")
-@unfolded
+@expand_groups
 def suggest(*, prefix: Prefix, count: Count = None, connection: Connection) -> None:
     """Complete a query while it is typed."""
-    with _reported(), connection.client() as client:
+    with _report_errors(), connection.open_client() as client:
         completions = client.suggest(prefix, count)
         if connection.as_json:
             _print_json(completions)
         else:
-            Console().print(suggestion_table(completions))
+            Console().print(tabulate_suggestions(completions))
 
 
 @app.command(epilog="Example: fuserank status --url search.example.com:8001 --json")
-@unfolded
+@expand_groups
 def status(*, connection: Connection) -> None:
     """Say whether a server is ready, what it serves, and from which bundle. Exits 1 where it is not ready."""
-    with _reported(), connection.client() as client:
+    with _report_errors(), connection.open_client() as client:
         server = client.status()
         if connection.as_json:
             _print_json(server)
         else:
-            Console().print(server_table(server))
+            Console().print(tabulate_server(server))
         raise typer.Exit(0 if server.ready and server.model_ready else 1)
 
 
 def main() -> None:
-    """Runs the command line; the process's entry point."""
+    """Runs the command line."""
     app()
 
 
 @contextmanager
-def _reported() -> Iterator[None]:
+def _report_errors() -> Iterator[None]:
     try:
         yield
     except FuseRankError as error:
@@ -112,8 +111,8 @@ def _reported() -> Iterator[None]:
 
 
 def _rank(query: str, user: str, ranking: Ranking, connection: Connection) -> None:
-    with _reported(), connection.client() as client:
-        request = ranking.request(query, user)
+    with _report_errors(), connection.open_client() as client:
+        request = ranking.to_request(query, user)
         _print_result(client.search_batch([request])[0], request, connection.as_json)
 
 
@@ -121,13 +120,13 @@ def _print_result(result: SearchResult, request: Request, as_json: bool) -> None
     if as_json:
         _print_json(result)
         return
-    words = [f'"{request.query}"' if request.query else "", f"for {request.user}" if request.user else ""]
-    title = " ".join(word for word in words if word) or "for anyone"
-    Console().print(result_table(result, title, explain=bool(request.explain)))
+    parts = [f'"{request.query}"' if request.query else "", f"for {request.user}" if request.user else ""]
+    title = " ".join(part for part in parts if part) or "for anyone"
+    Console().print(tabulate_result(result, title, explain=bool(request.explain)))
 
 
 def _print_json(value: Any) -> None:
-    json.dump([asdict(each) for each in value] if isinstance(value, list) else asdict(value), sys.stdout)
+    json.dump([asdict(entry) for entry in value] if isinstance(value, list) else asdict(value), sys.stdout)
     sys.stdout.write("\n")
 
 

@@ -11,7 +11,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from fuserank import wire
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
-from fuserank.errors import FuseRankError, translated
+from fuserank.errors import FuseRankError, translate_errors
 from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus, SimilarOptions, Suggestion
 
 
@@ -27,7 +27,7 @@ class Client:
         url: Host and port of Triton's gRPC endpoint, without a scheme. Where the host stands for several servers (a
             headless Service), they are asked by turns.
         timeout: Hard limit of one call in seconds, its retries included; `None` waits for ever.
-        tls: How to encrypt; plain text where `None`.
+        tls: Certificates for an encrypted connection; not encrypted where `None`.
         headers: Sent with every call, such as `{"authorization": "Bearer …"}`.
         retries: How often gRPC repeats a call that found the server unavailable, with growing pauses; 0 to 4.
             Searches change nothing on the server, so that repeating one is safe.
@@ -53,17 +53,17 @@ class Client:
 
         Args:
             query: What was typed; empty for a recommendation.
-            user: Who asks; empty for a search that knows nobody.
+            user: Id of the user who asks; empty for none.
             **options: See `Request`; those left out take the server's defaults.
 
         Raises:
             InvalidRequestError: Names the field, what it held and what is allowed.
-            FuseRankError: Another of the family; see `fuserank.errors`.
+            FuseRankError: Another class of `fuserank.errors`.
         """
         return self.search_batch([Request(query, user, **options)])[0]
 
     def recommend(self, user: str, **options: Unpack[SearchOptions]) -> SearchResult:
-        """Ranks items for a user without a query; `search` says more."""
+        """Ranks items for a user without a query; see `search` for options and errors."""
         return self.search("", user, **options)
 
     def search_batch(self, requests: Sequence[Request]) -> list[SearchResult]:
@@ -81,62 +81,62 @@ class Client:
         """
         if not requests:
             return []
-        answer = self._call("infer", **wire.infer_arguments(requests))
-        return wire.results(answer, rows=len(requests))
+        response = self._call("infer", **wire.encode_search(requests))
+        return wire.decode_results(response, rows=len(requests))
 
     def similar(self, item_id: str = "", *, text: str = "", **options: Unpack[SimilarOptions]) -> SearchResult:
         """Finds items like an item, or like a free text: one of the two is given.
 
         Args:
             item_id: An item of the catalogue, which is not in the answer.
-            text: What the items are to be like, such as the title of an item that the catalogue lacks.
+            text: A text that the items resemble, such as the title of an item that the catalogue lacks.
             **options: `k`, `filter` and `fields`, as for `search`.
 
         Returns:
-            Items, best first. Their score is the cosine of the texts; their order also counts who had the items
-            and what they are related to, so that scores need not fall.
+            Items, best first. The score is the cosine of the texts' embeddings; the order also counts users in
+            common and relations of the catalogue, so that scores need not fall.
 
         Raises:
             InvalidRequestError: Names the field, what it held and what is allowed; such as an unknown item.
-            FuseRankError: Another of the family; see `fuserank.errors`.
+            FuseRankError: Another class of `fuserank.errors`.
         """
-        answer = self._call("infer", **wire.similar_arguments(item_id, text, options))
-        return wire.results(answer, rows=1)[0]
+        response = self._call("infer", **wire.encode_similar(item_id, text, options))
+        return wire.decode_results(response, rows=1)[0]
 
     def suggest(self, prefix: str, count: int | None = None) -> list[Suggestion]:
-        """Completes a query while it is typed, typing errors forgiven.
+        """Completes a query while it is typed; spelling mistakes are tolerated.
 
         Args:
-            prefix: What was typed so far; empty for the most popular.
-            count: How many completions are wanted at most.
+            prefix: What was typed so far; empty for the most popular completions.
+            count: How many completions to return at most; the server's default where None.
 
         Returns:
-            Completions, best first; few or none where nothing fits.
+            Completions, best first; none where nothing fits.
 
         Raises:
             FuseRankError: As `similar` does.
         """
-        return wire.suggestions(self._call("infer", **wire.suggest_arguments(prefix, count)))
+        return wire.decode_suggestions(self._call("infer", **wire.encode_suggest(prefix, count)))
 
     def status(self) -> ServerStatus:
-        """Asks the server how it is, with six small calls, the last of them a search for one item.
+        """Returns the state of the server, asked for with six small calls; the last is a search for one item.
 
         Raises:
             ServerUnavailableError: Where no server answers.
-            FuseRankError: Another reason why it cannot be asked at all.
+            FuseRankError: Where its liveness or readiness cannot be asked for another reason.
         """
         replies: dict[str, Any] = {}
-        for name, call in wire.status_calls().items():
+        for name, call in wire.list_status_calls().items():
             with suppress(*() if call.required else (FuseRankError,)):
                 replies[name] = self._call(call.method, **call.arguments)
-        return wire.server_status(replies)
+        return wire.decode_status(replies)
 
     def close(self) -> None:
-        """Closes the channel; further calls raise `ClientClosedError`. Closing twice does no harm."""
+        """Closes the channel; further calls raise `ClientClosedError`. May be called twice."""
         self._triton.close()
 
     def _call(self, method: str, **arguments: Any) -> Any:
-        with translated(self._connection.timeout):
+        with translate_errors(self._connection.timeout):
             return getattr(self._triton, method)(**arguments, **self._connection.call_arguments())
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
-"""How a client reaches its server: address, time limit, encryption, headers, retries.
+"""Settings of the connection to a server: address, time limit, encryption, headers and retries.
 
-The blocking and the asyncio client share all of it.
+The blocking and the asyncio client share them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEFAULT_RETRIES = 2
 MAX_RETRIES = 4  # gRPC caps a call at five attempts
 
 SERVICE = "inference.GRPCInferenceService"
-# What gRPC lets through; it calls anything else "Invalid metadata", and never says which.
+# What gRPC accepts; its own error, "Invalid metadata", does not name the header.
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _HEADER_VALUE = re.compile(r"[ -~]*")
 
@@ -33,7 +33,7 @@ REPEATABLE = ("ModelInfer", "ServerLive", "ServerReady", "ModelReady", "ServerMe
 
 @dataclass(frozen=True)
 class TLS:
-    """Encryption, and with a client certificate also who calls (mutual TLS). Files are PEM.
+    """Certificates of an encrypted connection; with one of the client's own it is mutual TLS. Files are PEM.
 
     Attributes:
         root_ca: Certificates to trust; gRPC's own list of public authorities where `None`.
@@ -53,15 +53,15 @@ class TLS:
             raise ConfigurationError("tls: client_cert and client_key go together; only one was given")
 
     def credentials(self) -> Any:
-        """The `grpc.ChannelCredentials`; both of tritonclient's clients take them.
+        """Returns the `grpc.ChannelCredentials`, which both of tritonclient's clients take.
 
         Raises:
             ConfigurationError: Where a file cannot be read.
         """
         return grpc.ssl_channel_credentials(
-            root_certificates=_pem("root_ca", self.root_ca),
-            private_key=_pem("client_key", self.client_key),
-            certificate_chain=_pem("client_cert", self.client_cert),
+            root_certificates=_read_pem("root_ca", self.root_ca),
+            private_key=_read_pem("client_key", self.client_key),
+            certificate_chain=_read_pem("client_cert", self.client_cert),
         )
 
 
@@ -93,7 +93,7 @@ class Connection:
                 raise ConfigurationError(f"headers: found {value!r} for {name}; allowed: printable ASCII")
 
     def triton_arguments(self) -> dict[str, Any]:
-        """The constructor arguments of tritonclient's sync and asyncio `InferenceServerClient` alike."""
+        """Returns the constructor arguments of both `InferenceServerClient` classes of tritonclient."""
         return {
             "url": self.url,
             "creds": self.tls.credentials() if self.tls else None,
@@ -101,7 +101,7 @@ class Connection:
         }
 
     def call_arguments(self) -> dict[str, Any]:
-        """The arguments that every single call takes along."""
+        """Returns the arguments of every call."""
         # HTTP/2 knows only lower-case names, and gRPC refuses others.
         headers = {name.lower(): value for name, value in (self.headers or {}).items()}
         return {"client_timeout": self.timeout, "headers": headers}
@@ -110,7 +110,7 @@ class Connection:
         arguments: list[tuple[str, Any]] = [
             ("grpc.service_config", json.dumps(self._service_config())),
             ("grpc.enable_retries", int(self.retries > 0)),
-            # A reconnect must be tried within the pauses of a retry, or the retry meets a channel that sulks.
+            # A reconnect must be tried within the pauses of a retry, or the retry meets a channel that still waits.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 5_000),
             # A dead peer is noticed while a call waits for it. An idle channel does not ping: Triton closes
@@ -127,11 +127,11 @@ class Connection:
         return arguments
 
     def _service_config(self) -> dict[str, Any]:
-        """Whom to ask of several, and who may be asked again, how often (gRPC's retry policy, proposal A6)."""
+        """Returns gRPC's service config: load balancing and the retry policy (gRPC proposal A6)."""
         # A name may stand for several servers, as that of a headless Service does: they take turns.
-        turns: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+        load_balancing: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
         if not self.retries:
-            return turns
+            return load_balancing
         policy = {
             "maxAttempts": self.retries + 1,
             "initialBackoff": "0.1s",
@@ -141,14 +141,14 @@ class Connection:
         }
         names = [{"service": SERVICE, "method": method} for method in REPEATABLE]
         return {
-            **turns,
+            **load_balancing,
             "methodConfig": [{"name": names, "retryPolicy": policy}],
             # Retries stop while most calls fail: a struggling server must not get a multiple of its load.
             "retryThrottling": {"maxTokens": 20, "tokenRatio": 0.5},
         }
 
 
-def _pem(setting: str, path: str | PathLike[str] | None) -> bytes | None:
+def _read_pem(setting: str, path: str | PathLike[str] | None) -> bytes | None:
     try:
         return None if path is None else Path(path).read_bytes()
     except OSError as error:

@@ -1,6 +1,6 @@
-"""What can go wrong, one class for each thing that the caller must do next.
+"""The client's errors: one class for each thing that the caller must do next.
 
-The family is flat on purpose: a caller catches `FuseRankError`, or the one kind it can act on.
+The classes have one base, `FuseRankError`, and no levels between: a caller catches the base, or the kind it can act on.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class InvalidRequestError(FuseRankError):
     """Fix the request; sent again, it fails again.
 
     Attributes:
-        field: The part of the request that is meant, such as `OPTIONS.k`; `None` where the server named none.
+        field: The part of the request at fault, such as `OPTIONS.k`; `None` where the server named none.
     """
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
@@ -99,22 +99,22 @@ _BY_CODE: dict[str, type[FuseRankError]] = {
 }
 
 
-def unwrapped(message: str) -> str:
-    """Strips what Triton puts in front of a stage's message, such as "in ensemble 'search', "."""
+def strip_wrapping(message: str) -> str:
+    """Removes what Triton puts in front of a stage's message, such as "in ensemble 'search', "."""
     while match := _WRAPPING.match(message):
         message = message[match.end() :]
     return message
 
 
 def from_triton(error: InferenceServerException, timeout: float | None = None) -> FuseRankError:
-    """Names a tritonclient error by what the caller must do next.
+    """Returns the error of this package that a tritonclient error stands for.
 
     Args:
         error: Carries `status()` such as "StatusCode.INVALID_ARGUMENT", and gRPC's details as its message.
         timeout: The limit in seconds that the call ran under, quoted when it was exceeded.
     """
     code = (error.status() or "").removeprefix("StatusCode.")
-    message = unwrapped(error.message() or "") or f"the server gave no reason ({code or 'no status'})"
+    message = strip_wrapping(error.message() or "") or f"the server gave no reason ({code or 'no status'})"
     kind = _BY_CODE.get(code, ServerError)
     # One code can mean several things: gRPC reports its own limits and failed handshakes with the same
     # codes that Triton uses for a full queue and for a server that is not ready.
@@ -130,14 +130,14 @@ def from_triton(error: InferenceServerException, timeout: float | None = None) -
 
 
 @contextmanager
-def translated(timeout: float | None = None) -> Iterator[None]:
-    """Turns whatever tritonclient and gRPC raise inside the block into this family.
+def translate_errors(timeout: float | None = None) -> Iterator[None]:
+    """Raises what tritonclient and gRPC raise inside the block as an error of this package.
 
     Args:
         timeout: The limit in seconds that the call runs under.
 
     Raises:
-        FuseRankError: The member that fits.
+        FuseRankError: The class that fits; other exceptions pass through.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Commands that other rooms add to `fuserank`, through the entry-point group `fuserank.commands`.
+"""Commands that other packages add to `fuserank`, through the entry-point group `fuserank.commands`.
 
-Their modules may import all of torch, so that a module is loaded only when its command is called; listing the
-commands reads the first line of a docstring from the source instead.
+Importing such a package may take seconds (torch), so its module is imported only when its command is called.
+`fuserank --help` reads the first line of a docstring from the source instead.
 """
 
 from __future__ import annotations
@@ -21,48 +21,48 @@ GROUP = "fuserank.commands"
 
 
 class CommandGroup(TyperGroup):
-    """The client's own commands, and behind them those of the entry points. The client's own win a name."""
+    """The client's own commands, then those of entry points; where both have a name, the client's own is taken."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names all commands without loading any."""
+        """Returns the names of all commands without importing their modules."""
         own = super().list_commands(ctx)
         return [*own, *sorted(entry_points(group=GROUP).names - set(own))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Finds a command, or `None`."""
+        """Returns a command by its name, or `None`."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        found = entry_points(group=GROUP, name=cmd_name)
-        return EntryPointCommand(next(iter(found))) if found else None
+        matches = entry_points(group=GROUP, name=cmd_name)
+        return EntryPointCommand(next(iter(matches))) if matches else None
 
 
 class EntryPointCommand(TyperCommand):
-    """Stands for a command until it is called."""
+    """A command whose module is imported when it is called."""
 
     def __init__(self, entry_point: EntryPoint) -> None:
-        super().__init__(name=entry_point.name, help=summary(entry_point), callback=None)
+        super().__init__(name=entry_point.name, help=read_summary(entry_point), callback=None)
         self._entry_point = entry_point
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Loads the real command and goes on with that; it answers its own `--help`, too."""
-        command = loaded(self._entry_point)
+        """Loads the command and returns its context, so that `--help` after its name is its own."""
+        command = load_command(self._entry_point)
         return command.make_context(info_name, args, parent=parent, **extra)
 
 
-def loaded(entry_point: EntryPoint) -> Any:
-    """Imports an entry point and makes it a command.
+def load_command(entry_point: EntryPoint) -> Any:
+    """Imports an entry point and returns it as a command.
 
     Args:
         entry_point: Its value is a `typer.Typer` app, or a function with a command's signature.
 
     Raises:
-        typer.Exit: With code 1, after saying on stderr what to install, where its imports are missing.
+        typer.Exit: With code 1 where an import is missing; stderr then says what to install.
     """
     try:
         value = entry_point.load()
     except ImportError as error:
-        typer.echo(f"fuserank {entry_point.name}: {error}; {_remedy(entry_point)}", err=True)
+        typer.echo(f"fuserank {entry_point.name}: {error}; {_install_hint(entry_point)}", err=True)
         raise typer.Exit(1) from None
     if not isinstance(value, typer.Typer):
         app = typer.Typer(add_completion=False)
@@ -73,36 +73,36 @@ def loaded(entry_point: EntryPoint) -> Any:
     return command
 
 
-def summary(entry_point: EntryPoint) -> str:
-    """The first docstring line of what an entry point names, read from the source and not imported."""
-    source = _source(entry_point.module)
+def read_summary(entry_point: EntryPoint) -> str:
+    """Returns the first docstring line of an entry point's function or module, read from its source."""
+    source = _find_source(entry_point.module)
     try:
         tree = ast.parse(source.read_bytes()) if source else ast.Module(body=[], type_ignores=[])
     except (OSError, SyntaxError, ValueError):
         tree = ast.Module(body=[], type_ignores=[])
-    named = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == entry_point.attr]
-    docstring = ast.get_docstring(named[0] if named else tree)
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == entry_point.attr]
+    docstring = ast.get_docstring(functions[0] if functions else tree)
     return inspect.cleandoc(docstring).partition("\n")[0] if docstring else f"From {entry_point.module}."
 
 
-def _source(module: str) -> Path | None:
+def _find_source(module: str) -> Path | None:
     # `importlib.util.find_spec` runs the packages above a nested module; `PathFinder` only looks for files.
-    top, *inner = module.split(".")
+    top, *submodules = module.split(".")
     spec = importlib.util.find_spec(top)
-    for depth in range(len(inner)):
+    for depth in range(len(submodules)):
         if spec is None or spec.submodule_search_locations is None:
             return None
-        name = ".".join([top, *inner[: depth + 1]])
+        name = ".".join([top, *submodules[: depth + 1]])
         spec = importlib.machinery.PathFinder.find_spec(name, spec.submodule_search_locations)
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
-def _remedy(entry_point: EntryPoint) -> str:
+def _install_hint(entry_point: EntryPoint) -> str:
     distribution = entry_point.dist
     if distribution is None:
         return "install what it needs"
     # An extra is named as the command that needs it.
     extras = distribution.metadata.get_all("Provides-Extra") or []
     name = distribution.metadata["Name"]
-    wanted = f"{name}[{entry_point.name}]" if entry_point.name in extras else name
-    return f"pip install '{wanted}'"
+    requirement = f"{name}[{entry_point.name}]" if entry_point.name in extras else name
+    return f"pip install '{requirement}'"

@@ -1,8 +1,8 @@
-"""Results and server states as tables for a terminal."""
+"""Renders results and server states as tables for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,59 +11,59 @@ from rich.text import Text
 
 from fuserank.types import Item, SearchResult, ServerStatus, Signal, Status, Suggestion
 
-# Beyond these a table row is longer than anyone reads; `--json` has them all.
-SIGNALS_SHOWN = 3
-LEAST_SHARE = 0.01
+# More would make a row too long to read; `--json` has all signals.
+MAX_SIGNALS = 3
+MIN_SHARE = 0.01
 
 
-def result_table(result: SearchResult, title: str, explain: bool = True) -> Table:
-    """Lays out a result: rank, id, product (its words), its numbers, score, and the signals that put it there.
+def tabulate_result(result: SearchResult, title: str, explain: bool = True) -> Table:
+    """Returns a table of a result: rank, id, product (text fields), number fields, score and signals.
 
     Args:
         result: What a search returned.
-        title: Stands above the table.
-        explain: Adds the column of signals, strongest first; needs a result that was asked to explain.
+        title: Printed above the table.
+        explain: Whether to add a column of signals, strongest first; the request must have asked for them.
     """
     table = Table(title=Text(title, style="bold"), title_justify="left", caption_justify="left", padding=(0, 1, 0, 0))
-    table.caption = Text(status_line(result.status))
+    table.caption = Text(format_status(result.status))
     table.add_column("#", justify="right", style="dim")
     table.add_column("id", style="cyan", overflow="fold")
     names = list(dict.fromkeys(name for item in result for name in item.fields))
-    numbers = [name for name in names if all(_is_number(item.fields.get(name, 0)) for item in result)]
-    words = [name for name in names if name not in numbers]
-    if words:
+    number_fields = [name for name in names if all(_is_number(item.fields.get(name, 0)) for item in result)]
+    text_fields = [name for name in names if name not in number_fields]
+    if text_fields:
         table.add_column("product", overflow="fold", ratio=2)
-    for name in numbers:
+    for name in number_fields:
         table.add_column(Text(name), justify="right")
     table.add_column("score", justify="right", style="bold")
     if explain:
         table.add_column("why", overflow="fold", ratio=3)
     for rank, item in enumerate(result, start=1):
         # Text and not str: a title may hold square brackets, which rich would read as markup.
-        cells = [Text(item.id), *([_product(item, words)] if words else [])]
-        cells += [Text(shown(item.fields.get(name))) for name in numbers]
-        why = [Text("\n".join(_strongest(item.signals)))] if explain else []
-        table.add_row(str(rank), *cells, f"{item.score:.3f}", *why)
+        cells = [Text(item.id), *([_format_product(item, text_fields)] if text_fields else [])]
+        cells += [Text(format_value(item.fields.get(name))) for name in number_fields]
+        reasons = [Text("\n".join(_format_signals(item.signals)))] if explain else []
+        table.add_row(str(rank), *cells, f"{item.score:.3f}", *reasons)
     return table
 
 
-def suggestion_table(completions: Iterable[Suggestion]) -> Table:
-    """Lays out completions, best first, each with its popularity."""
+def tabulate_suggestions(completions: Iterable[Suggestion]) -> Table:
+    """Returns a table of completions, best first, each with its popularity."""
     table = Table(padding=(0, 1, 0, 0))
     table.add_column("completion", overflow="fold")
     table.add_column("popularity", justify="right")
-    for each in completions:
-        table.add_row(Text(each.text), f"{each.score:,.0f}")
+    for completion in completions:
+        table.add_row(Text(completion.text), f"{completion.score:,.0f}")
     return table
 
 
-def server_table(status: ServerStatus) -> Table:
-    """Lays out what a server says about itself: one row a property, then one row a model."""
+def tabulate_server(status: ServerStatus) -> Table:
+    """Returns a table of a server's state: a row for each property, then one for each model."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column(overflow="fold")
-    table.add_row("live", shown(status.live))
-    table.add_row("ready", shown(status.ready))
+    table.add_row("live", format_value(status.live))
+    table.add_row("ready", format_value(status.ready))
     table.add_row("Triton", Text(status.version or "unknown"))
     table.add_row(status.model, "ready" if status.model_ready else "not ready")
     table.add_row("bundle", Text(status.bundle or "unknown"))
@@ -73,8 +73,8 @@ def server_table(status: ServerStatus) -> Table:
     return table
 
 
-def status_line(status: Status) -> str:
-    """Says in one line which bundle answered, how fast, from which candidates, and what was cut short."""
+def format_status(status: Status) -> str:
+    """Returns one line: bundle, milliseconds, candidates by channel, rules, exploration, degraded steps."""
     parts = [f"bundle {status.bundle}"] if status.bundle else []
     if "total" in status.microseconds:
         parts.append(f"{status.microseconds['total'] / 1_000:.1f} ms")
@@ -82,8 +82,8 @@ def status_line(status: Status) -> str:
         parts.append("candidates: " + ", ".join(f"{name} {n}" for name, n in status.candidates.items()))
     for number, outcome in enumerate(status.rules):
         counts = asdict(outcome)
-        told = ", ".join(f"{name} {n}" for name, n in counts.items() if name != "kind" and (n or name == "matched"))
-        parts.append(f"rule {number} ({outcome.kind}): {told}")
+        nonzero = [f"{name} {n}" for name, n in counts.items() if name != "kind" and (n or name == "matched")]
+        parts.append(f"rule {number} ({outcome.kind}): {', '.join(nonzero)}")
     if status.explore:
         parts.append(f"explored {status.explore.explored} of {status.explore.pool}, seed {status.explore.seed}")
     if status.degraded:
@@ -91,8 +91,8 @@ def status_line(status: Status) -> str:
     return " · ".join(parts)
 
 
-def shown(value: Any) -> str:
-    """Renders a field's value for people."""
+def format_value(value: Any) -> str:
+    """Returns a field's value as text: yes or no, two decimals of a float, list entries with commas."""
     match value:
         case None:
             return ""
@@ -101,7 +101,7 @@ def shown(value: Any) -> str:
         case float():
             return f"{value:,.2f}"
         case list():
-            return ", ".join(shown(each) for each in value)
+            return ", ".join(format_value(entry) for entry in value)
         case _:
             return str(value)
 
@@ -110,21 +110,20 @@ def _is_number(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _product(item: Item, names: list[str]) -> Text:
-    """The first field in full, the others below it in small: of a category path its last level."""
-    first, *others = (shown(item.fields.get(name)).rsplit(" > ", 1)[-1] for name in names)
+def _format_product(item: Item, names: list[str]) -> Text:
+    """Returns the first field, and the others dimmed on a second line; of a category path its last level."""
+    first, *others = (format_value(item.fields.get(name)).rsplit(" > ", 1)[-1] for name in names)
     text = Text(first)
-    below = " · ".join(other for other in others if other)
-    return text.append(f"\n{below}", style="dim") if below else text
+    second_line = " · ".join(other for other in others if other)
+    return text.append(f"\n{second_line}", style="dim") if second_line else text
 
 
-def _strongest(signals: Iterable[Signal]) -> list[str]:
-    """Who placed the item, if not its score; then what lifted it, strongest first.
+def _format_signals(signals: Sequence[Signal]) -> list[str]:
+    """Returns why the item was placed, if it was, and its largest positive signals, strongest first.
 
-    `base`, where every item starts, has no share.
+    `base`, the score of an item without signals, has no share and is left out.
     """
-    told = list(signals)
-    placed = [signal.reason for signal in told if signal.name == "placement"]
-    lifting = [signal for signal in told if signal.contribution > 0 and signal.share >= LEAST_SHARE]
-    lifting.sort(key=lambda signal: signal.contribution, reverse=True)
-    return placed + [f"{signal.name} {signal.share:.0%}: {signal.reason}" for signal in lifting[:SIGNALS_SHOWN]]
+    placements = [signal.reason for signal in signals if signal.name == "placement"]
+    positive = [signal for signal in signals if signal.contribution > 0 and signal.share >= MIN_SHARE]
+    positive.sort(key=lambda signal: signal.contribution, reverse=True)
+    return placements + [f"{signal.name} {signal.share:.0%}: {signal.reason}" for signal in positive[:MAX_SIGNALS]]

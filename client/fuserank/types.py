@@ -1,7 +1,7 @@
-"""What goes into a request and what comes out, as plain values.
+"""Requests and results as immutable values.
 
-Everything here is frozen; nothing here knows the wire. The server is the one judge of a request: values pass
-through untouched, and an option that is left `None` is not sent, so that the server's default applies.
+Only the server validates a request: values are sent as they are. An option that is `None` is not sent, so that the
+server's default applies.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ class Rule(TypedDict, total=False):
     """A business rule: one of `boost`, `bury` and `pin`, for one of `filter` and `item_ids`.
 
     Attributes:
-        boost: Adds so many standard deviations of the candidates' scores, up to 5.
-        bury: Takes them away.
-        pin: A place from 1 to k.
-        filter: Which candidates, as `Request.filter` says it.
-        item_ids: Which items; pinned ones are shown even where they were not found.
+        boost: Standard deviations of the candidates' scores to add, up to 5.
+        bury: Standard deviations to subtract, up to 5.
+        pin: The place to show the items at, from 1 to k.
+        filter: Conditions on the candidates, as in `Request.filter`.
+        item_ids: Ids of the items; pinned ones are shown even where retrieval did not find them.
     """
 
     boost: float
@@ -32,13 +32,13 @@ class Rule(TypedDict, total=False):
 
 
 class Explore(TypedDict, total=False):
-    """Gives items that few users know a chance, at a probability that `Item.propensity` tells.
+    """Shows items that have few events, at a probability that `Item.propensity` states.
 
     Attributes:
         rate: Probability that a slot explores.
         slots: Places from 1 to k that may explore; by default the last.
-        seed: The same seed draws the same list from the same candidates; by default `Status.explore` names a fresh one.
-        max_events: Items with fewer events of all users are uncertain.
+        seed: The same seed draws the same list from the same candidates; by default a new one, see `Status.explore`.
+        max_events: Items with fewer events of all users may be explored.
     """
 
     rate: float
@@ -48,7 +48,7 @@ class Explore(TypedDict, total=False):
 
 
 class SearchOptions(TypedDict, total=False):
-    """The keyword options of `search` and `recommend`; `Request` says what each one means."""
+    """The keyword options of `search` and `recommend`; `Request` describes them."""
 
     k: int | None
     history: Sequence[str] | None
@@ -66,7 +66,7 @@ class SearchOptions(TypedDict, total=False):
 
 
 class SimilarOptions(TypedDict, total=False):
-    """The keyword options of `similar`; they mean what those of `search` mean."""
+    """The keyword options of `similar`; `Request` describes them."""
 
     k: int | None
     filter: Mapping[str, Any] | None
@@ -75,25 +75,25 @@ class SimilarOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Request:
-    """One question: a query (search), a user (recommendation), or both.
+    """One request: a query (search), a user (recommendation), or both.
 
     Attributes:
         query: What was typed; may be empty.
-        user: Who asks; may be empty, and an unknown user is answered as a new one.
+        user: Id of the user who asks; may be empty, and an unknown id counts as a new user.
         k: How many items to return.
         history: Item ids, newest last. Replaces the history that the server has stored for the user.
         filter: Conditions on catalogue fields, such as `{"brand": "Acme", "price": {"gte": 1, "lt": 5}}`.
-        context: Where and when: `timestamp` (epoch seconds or ISO 8601), `region`, `store`, `device`.
+        context: Where and when: `timestamp` (epoch seconds or ISO 8601), `region`, `store`.
         objective: Weights of the ranker's heads: `relevance`, `click`, `purchase`.
         diversity: From 0 (ranking alone) to 1 (variety alone).
-        exclude_seen: Leave out items of the history.
-        deadline_ms: Milliseconds that the server may spend. It cuts work short rather than failing, and says
-            so in `Status.degraded`; the client's `timeout` is the hard limit.
-        explain: Return the signals behind each score.
+        exclude_seen: Whether to leave out items of the history.
+        deadline_ms: Milliseconds that the server may spend. It cuts work short rather than failing, and lists what
+            it cut in `Status.degraded`; the client's `timeout` is the hard limit.
+        explain: Whether to return the signals behind each score.
         fields: Catalogue fields to return with each item.
-        rules: What to boost, bury and pin, at most 16 rules; `Status.rules` says what each did.
-        explore: Whether and where to show items that few users know.
-        language: Of the signals' reasons: `en` or `zh`.
+        rules: Items to boost, bury and pin, at most 16 rules; `Status.rules` has the outcome of each.
+        explore: Where to show items with few events; no exploration where None.
+        language: Language of the signals' reasons: `en` or `zh`.
     """
 
     query: str = ""
@@ -118,12 +118,12 @@ class Signal:
     """One reason behind a score.
 
     Attributes:
-        name: The signal, such as `text` or `popularity`; `base` is what an item without any signal scores, `placement`
-            says why an item stands where its score would not put it.
+        name: The signal, such as `text` or `popularity`; `base` is the score of an item without any signal, and
+            `placement` is the reason why an item stands where its score would not put it.
         value: The signal's own value, in its own unit.
         contribution: What it adds to the score; an item's contributions, `base` included, sum to its score.
-        share: Its part of all that moved the score, from 0 to 1.
-        reason: The same in words.
+        share: Its part of the sum of absolute contributions, from 0 to 1.
+        reason: The signal in words.
     """
 
     name: str
@@ -140,12 +140,12 @@ class Item:
     Attributes:
         id: Its catalogue id.
         score: Higher is better.
-        fields: The asked fields.
+        fields: The fields that the request named.
         signals: What the score is made of; empty unless the request asked to explain.
         heads: The ranker's probability of each head; empty unless the request asked to explain.
-        placed: Who put it here in place of the ranking: `pin`, `explore`, or empty.
-        scored: The ranker has judged it. False for a pinned item that retrieval did not find: its score is that of
-            the mean candidate.
+        placed: What put it here in place of its score: `pin`, `explore`, or empty.
+        scored: Whether the ranker scored it. False for a pinned item that retrieval did not find: its score is that
+            of the mean candidate.
         propensity: The probability that it stands at this place, given the candidates; None without exploration.
     """
 
@@ -161,14 +161,14 @@ class Item:
 
 @dataclass(frozen=True)
 class RuleOutcome:
-    """What one rule of a request did.
+    """The outcome of one rule of a request.
 
     Attributes:
         kind: `boost`, `bury` or `pin`.
-        matched: Candidates that it holds for; of a pin of ids: the items that it may show.
-        limited: Matched items that all rules together would have moved further than the limit.
-        placed: Items that stand where a pin put them.
-        moved: Of these, those at another place than asked.
+        matched: Candidates that it applies to; of a pin of ids: the items that it may show.
+        limited: Matched items whose shift by all rules together was cut at the limit.
+        placed: Items that a pin placed.
+        moved: Of these, those at another place than the rule names.
         unplaced: Items of a pin of ids that found no place, or that an earlier pin has.
         filtered_out: Items of a pin of ids that the request's `filter` or `exclude_seen` leaves out.
         unknown: Ids that the catalogue does not have.
@@ -186,13 +186,13 @@ class RuleOutcome:
 
 @dataclass(frozen=True)
 class ExploreOutcome:
-    """What exploring did.
+    """The outcome of exploration.
 
     Attributes:
-        seed: Brings the list back.
-        slots: The places from 1 that could explore.
-        pool: How many items could have come in.
-        explored: How many did.
+        seed: The seed that draws the same list again.
+        slots: The places, from 1, that could explore.
+        pool: How many items could be explored.
+        explored: How many were.
     """
 
     seed: int
@@ -203,18 +203,18 @@ class ExploreOutcome:
 
 @dataclass(frozen=True)
 class Status:
-    """How an answer came about.
+    """How a result was made.
 
     Attributes:
-        bundle: Id of the bundle that answered.
-        degraded: Steps that were cut short to keep the deadline; empty for a full answer.
-        candidates: How many candidates each channel gave, and `fused` for what the ranker saw.
+        bundle: Id of the bundle that served the request.
+        degraded: Steps that were cut short to keep the deadline; empty where none was.
+        candidates: Number of candidates by channel, and as `fused` of those that the ranker scored.
         microseconds: Time spent per stage, and `total`.
-        returned: How many items the row holds.
+        returned: How many items the result holds.
         user_known: Whether the server has a history of the user.
         history_unknown: How many ids of the given history the catalogue does not have.
-        rules: What each rule of the request did, in their order.
-        explore: What exploring did; None where the request did not ask for it.
+        rules: The outcome of each rule of the request, in their order.
+        explore: The outcome of exploration; None where the request did not ask for it.
     """
 
     bundle: str = ""
@@ -230,9 +230,12 @@ class Status:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The answer to one request: ranked items, best first, and how they came about.
+    """The result of one request.
 
-    `request_id` is the call's name in the server's traces and log.
+    Attributes:
+        items: Ranked items, best first.
+        status: How the result was made.
+        request_id: Id of the call in the server's traces and log.
     """
 
     items: tuple[Item, ...]
@@ -246,13 +249,18 @@ class SearchResult:
         return len(self.items)
 
     def __getitem__(self, rank: int) -> Item:
-        """The item at a 0-based rank."""
+        """Returns the item at a rank, counted from 0."""
         return self.items[rank]
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What a prefix may become, and how popular that is: events of the items so called, and times it was asked."""
+    """One completion of a prefix.
+
+    Attributes:
+        text: The completed query.
+        score: Its popularity: events of the items with that name, plus how often it was asked.
+    """
 
     text: str
     score: float
@@ -270,16 +278,16 @@ class ModelStatus:
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """What a server says about itself.
+    """The state of a server.
 
     Attributes:
-        live: The process answers.
-        ready: All its models are loaded.
-        version: Triton's version, empty where the server does not tell.
+        live: Whether the process answers.
+        ready: Whether all its models are loaded.
+        version: Triton's version, empty where the server does not state it.
         model: The model that answers searches.
         model_ready: Whether that model takes requests.
         models: The repository's models, empty where the server keeps its index private.
-        bundle: Id of the bundle that answers, `None` where no search could be answered.
+        bundle: Id of the bundle that is served, `None` where the search for one item failed.
     """
 
     live: bool

@@ -1,6 +1,6 @@
-"""The wire contract of `search`, `similar` and `suggest`: requests to tensors, tensors to results.
+"""Encodes requests of `search`, `similar` and `suggest` as tensors, and decodes the tensors of their responses.
 
-Pure: nothing is sent here. Every input is BYTES `[B, 1]`; `OPTIONS` is a JSON object.
+Nothing is sent here. Every input is BYTES `[B, 1]`; `OPTIONS` is a JSON object.
 
 `search`: `QUERY`, `USER_ID`, `OPTIONS`; `similar`: `ITEM_ID`, `TEXT`, `OPTIONS`. Both answer with `ITEM_ID` BYTES,
 `SCORE` FP32 and `ITEM` BYTES (JSON), each `[B, k]`, and `STATUS` BYTES `[B, 1]` (JSON).
@@ -47,16 +47,16 @@ class Response(Protocol):
     """The part of tritonclient's `InferResult` that decoding needs."""
 
     def as_numpy(self, name: str) -> NDArray[Any] | None:
-        """The named output, or `None` where the response lacks it."""
+        """Returns the named output, or `None` where the response lacks it."""
 
     def get_response(self) -> Any:
-        """The message that came, whose `id` is that of the call."""
+        """Returns the protobuf message, whose `id` is that of the call."""
 
 
 # ---------------------------------------------------------------- requests
 
 
-def tensors(requests: Sequence[Request]) -> dict[str, NDArray[np.object_]]:
+def encode_requests(requests: Sequence[Request]) -> dict[str, NDArray[np.object_]]:
     """Encodes requests as the model's inputs.
 
     Args:
@@ -66,42 +66,57 @@ def tensors(requests: Sequence[Request]) -> dict[str, NDArray[np.object_]]:
         For each of `INPUTS` an object array of bytes, `[B, 1]`.
 
     Raises:
-        InvalidRequestError: Where a value has no form on the wire: a query that is not a string, an option
-            that JSON cannot hold. All else is the server's to judge.
+        InvalidRequestError: Where a value cannot be encoded: a query that is not a string, an option that JSON
+            cannot hold. The server checks all else.
     """
-    rows = [(_utf8("QUERY", r.query), _utf8("USER_ID", r.user), _options(_asked(r))) for r in requests]
+    rows = [
+        (_encode_text("QUERY", r.query), _encode_text("USER_ID", r.user), _encode_options(_options_of(r)))
+        for r in requests
+    ]
     table = np.array(rows, dtype=np.object_).reshape(len(rows), len(INPUTS))
     return {name: table[:, column : column + 1] for column, name in enumerate(INPUTS)}
 
 
-def infer_arguments(requests: Sequence[Request]) -> dict[str, Any]:
-    """The arguments of tritonclient's `infer` for requests; raises what `tensors` raises."""
-    return _arguments(MODEL, tensors(requests), OUTPUTS)
-
-
-def similar_arguments(item_id: str, text: str, options: SimilarOptions) -> dict[str, Any]:
-    """The arguments of tritonclient's `infer` for items like an item or a text.
+def encode_search(requests: Sequence[Request]) -> dict[str, Any]:
+    """Returns the arguments of tritonclient's `infer` for searches and recommendations.
 
     Raises:
-        InvalidRequestError: Where a value has no form on the wire; see `tensors`.
+        InvalidRequestError: Where a value cannot be encoded; see `encode_requests`.
     """
-    row = {"ITEM_ID": _utf8("ITEM_ID", item_id), "TEXT": _utf8("TEXT", text), "OPTIONS": _options(options)}
-    return _arguments("similar", _one_row(row), OUTPUTS)
+    return _infer_arguments(MODEL, encode_requests(requests), OUTPUTS)
 
 
-def suggest_arguments(prefix: str, count: int | None) -> dict[str, Any]:
-    """The arguments of tritonclient's `infer` for completions; raises what `similar_arguments` raises."""
-    row = {"PREFIX": _utf8("PREFIX", prefix), "OPTIONS": _options({"count": count})}
-    return _arguments("suggest", _one_row(row), SUGGEST_OUTPUTS)
+def encode_similar(item_id: str, text: str, options: SimilarOptions) -> dict[str, Any]:
+    """Returns the arguments of tritonclient's `infer` for items like an item or a text.
+
+    Raises:
+        InvalidRequestError: Where a value cannot be encoded; see `encode_requests`.
+    """
+    row = {
+        "ITEM_ID": _encode_text("ITEM_ID", item_id),
+        "TEXT": _encode_text("TEXT", text),
+        "OPTIONS": _encode_options(options),
+    }
+    return _infer_arguments("similar", _one_row(row), OUTPUTS)
 
 
-def _arguments(model: str, values: Mapping[str, NDArray[np.object_]], outputs: Sequence[str]) -> dict[str, Any]:
+def encode_suggest(prefix: str, count: int | None) -> dict[str, Any]:
+    """Returns the arguments of tritonclient's `infer` for completions of a prefix.
+
+    Raises:
+        InvalidRequestError: Where a value cannot be encoded; see `encode_requests`.
+    """
+    row = {"PREFIX": _encode_text("PREFIX", prefix), "OPTIONS": _encode_options({"count": count})}
+    return _infer_arguments("suggest", _one_row(row), SUGGEST_OUTPUTS)
+
+
+def _infer_arguments(model: str, values: Mapping[str, NDArray[np.object_]], outputs: Sequence[str]) -> dict[str, Any]:
     return {
         "model_name": model,
-        # It stands in the server's traces and log, and comes back with the reply.
+        # In the server's traces and log, and sent back with the response.
         "request_id": uuid.uuid4().hex,
         "inputs": [InferInput(name, list(v.shape), "BYTES").set_data_from_numpy(v) for name, v in values.items()],
-        # Named, so that outputs which a newer server adds are not sent here for nothing.
+        # Named, so that a newer server does not send outputs that this client cannot read.
         "outputs": [InferRequestedOutput(name) for name in outputs],
     }
 
@@ -110,38 +125,38 @@ def _one_row(values: Mapping[str, bytes]) -> dict[str, NDArray[np.object_]]:
     return {name: np.array([[value]], np.object_) for name, value in values.items()}
 
 
-def _asked(request: Request) -> dict[str, Any]:
+def _options_of(request: Request) -> dict[str, Any]:
     return {name: getattr(request, name) for name in SearchOptions.__annotations__}
 
 
-def _options(asked: Mapping[str, Any]) -> bytes:
-    given = {name: value for name, value in asked.items() if value is not None}
+def _encode_options(options: Mapping[str, Any]) -> bytes:
+    given = {name: value for name, value in options.items() if value is not None}
     try:
         # NaN passes as it is: the server's error names the option that holds it.
-        text = json.dumps(given, ensure_ascii=False, separators=(",", ":"), default=_from_numpy)
+        text = json.dumps(given, ensure_ascii=False, separators=(",", ":"), default=_numpy_to_json)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"OPTIONS: found a value without a JSON form ({error})") from None
-    return _utf8("OPTIONS", text)
+    return _encode_text("OPTIONS", text)
 
 
-def _from_numpy(value: object) -> Any:
+def _numpy_to_json(value: object) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"{value!r} is of type {type(value).__name__}")
 
 
-def _utf8(name: str, text: str) -> bytes:
+def _encode_text(name: str, text: str) -> bytes:
     if not isinstance(text, str):
         raise InvalidRequestError(f"{name}: found {text!r}, of type {type(text).__name__}; allowed: a string")
-    # A lone surrogate has no UTF-8 form. It is sent as it is, and the server says where the text breaks off.
+    # A lone surrogate has no UTF-8 form. It is sent as it is, and the server's error says where it stands.
     return text.encode("utf-8", "surrogatepass")
 
 
 # ---------------------------------------------------------------- results
 
 
-def results(response: Response, rows: int) -> list[SearchResult]:
-    """Decodes a response.
+def decode_results(response: Response, rows: int) -> list[SearchResult]:
+    """Decodes the response to `search` or `similar`.
 
     Args:
         response: Holds the arrays of `OUTPUTS`.
@@ -160,15 +175,15 @@ def results(response: Response, rows: int) -> list[SearchResult]:
         )
     return [
         SearchResult(
-            tuple(_item(*cell) for cell in zip(ids[row], scores[row], items[row], strict=True) if cell[0]),
-            _status(statuses[row, 0]),
+            tuple(_decode_item(*cell) for cell in zip(ids[row], scores[row], items[row], strict=True) if cell[0]),
+            _decode_status(statuses[row, 0]),
             str(response.get_response().id),
         )
         for row in range(rows)
     ]
 
 
-def suggestions(response: Response) -> list[Suggestion]:
+def decode_suggestions(response: Response) -> list[Suggestion]:
     """Decodes the completions of one prefix, best first.
 
     Raises:
@@ -193,13 +208,13 @@ def _output(response: Response, name: str, rows: int) -> NDArray[Any]:
     return values
 
 
-def _item(item_id: bytes, score: np.float32, described: bytes) -> Item:
-    item = _object("ITEM", described)
+def _decode_item(item_id: bytes, score: np.float32, encoded: bytes) -> Item:
+    item = _decode_object("ITEM", encoded)
     return Item(
         id=item_id.decode("utf-8", "replace"),
         score=float(score),
         fields=dict(item.get("fields") or {}),
-        signals=tuple(_known(Signal, signal) for signal in item.get("signals") or ()),
+        signals=tuple(_from_known_keys(Signal, signal) for signal in item.get("signals") or ()),
         heads=dict(item.get("heads") or {}),
         placed=str(item.get("placed") or ""),
         scored=bool(item.get("scored", True)),
@@ -207,21 +222,21 @@ def _item(item_id: bytes, score: np.float32, described: bytes) -> Item:
     )
 
 
-def _status(described: bytes) -> Status:
-    status = _object("STATUS", described)
+def _decode_status(encoded: bytes) -> Status:
+    status = _decode_object("STATUS", encoded)
     explore = status.get("explore")
-    return _known(
+    return _from_known_keys(
         Status,
         {
             **status,
             "degraded": tuple(status.get("degraded") or ()),
-            "rules": tuple(_known(RuleOutcome, outcome) for outcome in status.get("rules") or ()),
-            "explore": None if explore is None else _known(ExploreOutcome, explore),
+            "rules": tuple(_from_known_keys(RuleOutcome, outcome) for outcome in status.get("rules") or ()),
+            "explore": None if explore is None else _from_known_keys(ExploreOutcome, explore),
         },
     )
 
 
-def _object(name: str, text: bytes) -> dict[str, Any]:
+def _decode_object(name: str, text: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
@@ -231,8 +246,8 @@ def _object(name: str, text: bytes) -> dict[str, Any]:
     return value
 
 
-def _known(record: type[Record], values: Mapping[str, Any]) -> Record:
-    """Takes the keys that this client knows: a newer server may say more, an older one less."""
+def _from_known_keys(record: type[Record], values: Mapping[str, Any]) -> Record:
+    """Builds a record from the keys that this client knows: a newer server sends more, an older one fewer."""
     try:
         return record(**{f.name: values[f.name] for f in fields(record) if f.name in values})
     except (TypeError, KeyError) as error:
@@ -244,29 +259,35 @@ def _known(record: type[Record], values: Mapping[str, Any]) -> Record:
 
 @dataclass(frozen=True)
 class StatusCall:
-    """One of the calls that `status` makes: a method of tritonclient's client and its arguments."""
+    """One of the calls that `status` makes: a method of tritonclient's client and its arguments.
+
+    Attributes:
+        method: Name of the method.
+        arguments: Its keyword arguments.
+        required: Whether its failure fails `status`; a server may keep the other calls private, or fail to answer them.
+    """
 
     method: str
     arguments: Mapping[str, Any]
-    required: bool = False  # a server may keep the others private, or be too unwell to answer them
+    required: bool = False
 
 
-def status_calls() -> dict[str, StatusCall]:
-    """The calls whose replies make up a `ServerStatus`, by the names that `server_status` knows."""
+def list_status_calls() -> dict[str, StatusCall]:
+    """Returns the calls whose responses make up a `ServerStatus`, by the names that `decode_status` reads."""
     return {
         "live": StatusCall("is_server_live", {}, required=True),
         "ready": StatusCall("is_server_ready", {}, required=True),
         "metadata": StatusCall("get_server_metadata", {}),
         "model_ready": StatusCall("is_model_ready", {"model_name": MODEL}),
         "index": StatusCall("get_model_repository_index", {}),
-        # Only an answer names the bundle, and only an answer proves that all stages work together.
-        "answer": StatusCall("infer", infer_arguments([Request(user="status", k=1)])),
+        # Only a search names the bundle, and only a search proves that all stages work together.
+        "search": StatusCall("infer", encode_search([Request(user="status", k=1)])),
     }
 
 
-def server_status(replies: Mapping[str, Any]) -> ServerStatus:
-    """Puts the replies of `status_calls` together; those that failed are left out of `replies`."""
-    metadata, index, answer = replies.get("metadata"), replies.get("index"), replies.get("answer")
+def decode_status(replies: Mapping[str, Any]) -> ServerStatus:
+    """Builds the status from the responses to `list_status_calls` by name; those that failed are left out."""
+    metadata, index, search = replies.get("metadata"), replies.get("index"), replies.get("search")
     return ServerStatus(
         live=bool(replies["live"]),
         ready=bool(replies["ready"]),
@@ -274,5 +295,5 @@ def server_status(replies: Mapping[str, Any]) -> ServerStatus:
         model=MODEL,
         model_ready=bool(replies.get("model_ready", False)),
         models=tuple(ModelStatus(m.name, m.version, m.state, m.reason) for m in (index.models if index else ())),
-        bundle=results(answer, rows=1)[0].status.bundle if answer else None,
+        bundle=decode_results(search, rows=1)[0].status.bundle if search else None,
     )

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from fuserank_ensemble.candidates.cost import RankerCost
+from fuserank_ensemble.candidates.drift import FeatureReference
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.candidates.pairs import PairTokens
+from fuserank_ensemble.catalog.arrays import map_array
 from fuserank_ensemble.catalog.items import Items, Records
-from fuserank_ensemble.catalog.mapped import mapped
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
-from fuserank_ensemble.serving.observability.drift import Reference
 from fuserank_ensemble.spec import GraphSpec, SpecError
 
-FORMAT = 6
+FORMAT = 7
 MANIFEST = "manifest.json"
 PAIRS = "pairs"  # what the text tower reads, within `index/`
 REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`
@@ -139,7 +139,7 @@ class Bundle:
     @cached_property
     def cost(self) -> RankerCost:
         """What the ranker took where its engines were measured."""
-        return RankerCost.of(self.manifest, self.spec.text_candidates)
+        return RankerCost.from_manifest(self.manifest, self.spec.text_candidates)
 
     @cached_property
     def items(self) -> Items:
@@ -157,14 +157,14 @@ class Bundle:
         return Popularity.open(self.root / "index" / "popularity")
 
     @cached_property
-    def reference(self) -> Reference | None:
+    def reference(self) -> FeatureReference | None:
         """The features that the ranker learned from; None where an older export did not keep them."""
-        return Reference.open(self.root / "index" / REFERENCE)
+        return FeatureReference.open(self.root / "index" / REFERENCE)
 
     @cached_property
     def vectors(self) -> Any:
         """Text vectors, fp16 `[texts, dim]`."""
-        return mapped(self.root / "index" / "vectors.npy")
+        return map_array(self.root / "index" / "vectors.npy")
 
     def catalog(self, device: str) -> CatalogIndex:
         """What is searched; on a GPU the vectors lie in its memory."""

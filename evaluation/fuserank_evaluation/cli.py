@@ -75,7 +75,7 @@ def films(bundle: BundleOption = BUNDLE, films: FilmsOption = FILMS) -> None:
 
 @app.command()
 def quote() -> None:
-    """Copy the last reports to docs/reports, and their figures into the READMEs."""
+    """Copy the last reports to docs/reports, and their figures into the READMEs and docs/results.md."""
     from fuserank_evaluation.reports.quote import quote_reports
 
     quote_reports()

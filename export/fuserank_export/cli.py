@@ -1,20 +1,34 @@
-"""Make bundles and engines: `fuserank export …`, also `fuserank export …`."""
+"""The command `fuserank export …`: makes bundles, trains their models and builds their engines."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from fuserank_ensemble.catalog.text import TemplateError
-from fuserank_ensemble.spec import GraphSpec, SpecError
+from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.builder.options import (
+    DEFAULT_SEED,
+    EFFORTS,
+    LEAST_CASES,
+    ClockSetting,
+    EmbeddingEngine,
+    EncoderOptions,
+    GraphOptions,
+    InputFiles,
+    OutputOptions,
+    PoolingSetting,
+    Precision,
+    Quality,
+    RankerOptions,
+    VectorStoreOptions,
+)
 from fuserank_export.engines.cli import engines
+from fuserank_export.errors import exit_on_error
 from fuserank_export.progress import Progress
-from fuserank_export.sources.report import InputError
 from fuserank_export.training.cli import app as train
 
 app = typer.Typer(
@@ -36,28 +50,28 @@ def bundle(
     interactions: Annotated[
         Path | None, typer.Option(help="Log with user_id, item_id, event, timestamp. Leave out on a shop's first day.")
     ] = None,
-    precision: Annotated[Literal["fp32", "int8"], typer.Option(help="What the encoder runs in on a CPU.")] = "fp32",
+    precision: Annotated[Precision, typer.Option(help="What the encoder runs in on a CPU.")] = EncoderOptions.precision,
     pooling: Annotated[
-        Literal["auto", "mean", "cls"], typer.Option(help="auto reads the model's own setting, else takes the mean.")
-    ] = "auto",
+        PoolingSetting, typer.Option(help="auto reads the model's own setting, else takes the mean.")
+    ] = EncoderOptions.pooling,
     text_template: Annotated[
         str, typer.Option(help="Layout of an item's text; segments separated by |, fields in braces.")
-    ] = GraphSpec.text_template,
+    ] = EncoderOptions.text_template,
     query_template: Annotated[
         str, typer.Option(help="Wraps a query, such as 'query: {query}' for E5.")
-    ] = GraphSpec.query_template,
+    ] = EncoderOptions.query_template,
     clock: Annotated[
-        Literal["auto", "log", "wall"],
+        ClockSetting,
         typer.Option(help="What time a request without a timestamp has: the log's end or now. auto: log if it is old."),
-    ] = "auto",
+    ] = GraphOptions.clock,
     max_bad_rows: Annotated[
         float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the export.")
-    ] = 0.05,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 13,
+    ] = InputFiles.max_bad_rows,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
     engine: Annotated[
-        Literal["plain", "ray"], typer.Option(help="What embeds the texts: this process, or Ray Data on all cores.")
-    ] = "plain",
+        EmbeddingEngine, typer.Option(help="What embeds the texts: this process, or Ray Data on all cores.")
+    ] = EncoderOptions.engine,
     ray_address: Annotated[
         str | None, typer.Option(help="A Ray cluster for --engine ray; none starts Ray here.")
     ] = None,
@@ -67,14 +81,25 @@ def bundle(
     text_tower: Annotated[
         str | None, typer.Option(help="Text tower of the ranker: what `export train text-tower` wrote, or a hub id.")
     ] = None,
-    text_candidates: Annotated[int, typer.Option(min=1, help="How many of the best candidates it reads.")] = 16,
+    text_candidates: Annotated[
+        int, typer.Option(min=1, help="How many of the best candidates it reads.")
+    ] = GraphOptions.text_candidates,
     candidates: Annotated[
         int, typer.Option(help="How many candidates the ranker orders: 32, 64, 128 or 256.")
-    ] = GraphSpec.candidates,
+    ] = GraphOptions.candidates,
+    quality: Annotated[
+        Quality, typer.Option(help="quick learns from less and takes a quarter of the time; full is for a shop.")
+    ] = RankerOptions.quality,
     cases: Annotated[
-        int, typer.Option(min=50, help="(user, query) pairs of each time window that the ranker learns from.")
-    ] = 1_500,
-    epochs: Annotated[int, typer.Option(min=1, help="The ranker's passes over them at most.")] = 6,
+        int | None,
+        typer.Option(
+            min=LEAST_CASES,
+            help="(user, query) pairs of each time window that the ranker learns from; --quality decides.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="The ranker's passes over them at most; --quality decides.")
+    ] = None,
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Fit the ranker in bfloat16; weights stay FP32.")
     ] = False,
@@ -87,24 +112,41 @@ def bundle(
     ] = None,
 ) -> None:
     """Export a catalogue with an encoder into a new bundle."""
-    # torch and transformers take seconds to import: --help and mistakes are answered without them.
-    with _errors():
-        from fuserank_export.bundle import BundleSettings, write_bundle  # noqa: PLC0415
-        from fuserank_export.encoder import EncoderError  # noqa: PLC0415
-        from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
-        from fuserank_export.training.train import FIT  # noqa: PLC0415
+    with exit_on_error():
+        inputs = InputFiles(
+            catalog=catalog,
+            interactions=interactions,
+            queries=queries,
+            judgements=judgements,
+            max_bad_rows=max_bad_rows,
+        )
+        encoder_options = EncoderOptions(
+            source=encoder,
+            precision=precision,
+            pooling=pooling,
+            text_template=text_template,
+            query_template=query_template,
+            engine=engine,
+            ray_address=ray_address,
+        )
+        effort = EFFORTS[quality]
+        ranker = RankerOptions(
+            text_tower=text_tower,
+            quality=quality,
+            cases=cases,
+            fit=replace(effort.fit, epochs=epochs or effort.fit.epochs, bf16=mixed_precision),
+        )
+        graph = GraphOptions(candidates=candidates, text_candidates=text_candidates, clock=clock)
+        vectors = VectorStoreOptions(milvus=milvus, milvus_index=milvus_index)
+        output = OutputOptions(folder=out, force=force, seed=seed)
+        # torch and transformers take seconds to import: --help and mistakes are answered without them.
+        from fuserank_export.builder.bundle import export_bundle  # noqa: PLC0415
+        from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
 
-        quieten()
-        settings = BundleSettings(
-            catalog, interactions, encoder, out, precision, pooling, text_template, query_template, clock,
-            max_bad_rows, seed, force, engine, ray_address, milvus, milvus_index,
-            text_tower, text_candidates, candidates, cases, queries, judgements,
-            replace(FIT, epochs=epochs, bf16=mixed_precision),
-        )  # fmt: skip
-        try:
-            manifest = write_bundle(settings, Progress())
-        except EncoderError as error:
-            raise InputError(str(error)) from None
+        silence_libraries()
+        manifest = export_bundle(
+            inputs=inputs, encoder=encoder_options, ranker=ranker, graph=graph, vectors=vectors, out=output
+        )
     counts = manifest["counts"]
     Console(stderr=True).print(
         f"bundle {manifest['id']} at {out}: {counts['items']:,} items, {counts['texts']:,} texts, "
@@ -120,7 +162,7 @@ def complete_journey(
     out: Annotated[Path, typer.Option(help="Folder for catalog.parquet and interactions.parquet.")],
 ) -> None:
     """Write a supermarket's year (Complete Journey) in the input formats."""
-    with _errors():
+    with exit_on_error():
         from fuserank_export.adapters.complete_journey import write_complete_journey  # noqa: PLC0415
 
         with Progress().step("writing Complete Journey"):
@@ -135,24 +177,12 @@ def repository(
     ],
 ) -> None:
     """Rewrite the configurations of the checked-in model repository from the spec."""
-    from fuserank_export.repository import write_repository  # noqa: PLC0415
+    from fuserank_export.repository.write import write_repository  # noqa: PLC0415
 
     write_repository(out, GraphSpec())
 
 
-app.command(
-    epilog="Example: fuserank export engines --bundle build/demo --out build/demo-int8 --target cpu --precision auto"
-)(engines)
+app.command(epilog="Example: fuserank export engines --bundle build/demo --out build/demo-int8 --precision auto")(
+    engines
+)
 app.add_typer(train, name="train")
-
-
-class _errors:  # noqa: N801  reads as the function that it is
-    """Ends a command with one clear line instead of a traceback for mistakes that the message explains."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (InputError, SpecError, TemplateError)):
-            Console(stderr=True).print(f"error: {error}", style="bold red", markup=False, highlight=False)
-            sys.exit(2)

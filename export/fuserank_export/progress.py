@@ -1,7 +1,8 @@
-"""Progress on a terminal: a bar for everything that may take longer than two seconds, a line when it is done."""
+"""Progress of long steps: bars on a terminal, elsewhere a line every 15 seconds, and a line when a step is done."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+LINE_SECONDS = 15.0  # between the lines of a step that goes on, where no terminal shows bars
+
 
 class Progress:
-    """Shows the steps of an export. On a terminal bars move; in a log every finished step leaves one line."""
+    """Shows the steps of an export: bars on a terminal, lines in a log."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
@@ -25,7 +28,7 @@ class Progress:
     def step(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
         """Shows one step; yields a function to call with how much more is done."""
         started = time.monotonic()
-        with self._bars() as bars:
+        with self._bars() as bars, self._lines(bars, started):
             task = bars.add_task(name, total=total)
             yield lambda more: bars.advance(task, more)
         rate = f", {total / (time.monotonic() - started):,.0f}/s" if total else ""
@@ -36,7 +39,7 @@ class Progress:
         """Shows steps that a callee names: yields a function of name, done and total."""
         started = time.monotonic()
         tasks = {}
-        with self._bars() as bars:
+        with self._bars() as bars, self._lines(bars, started):
 
             def advanced(name: str, done: int, total: int) -> None:
                 if name not in tasks:
@@ -50,6 +53,29 @@ class Progress:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         off = not self._console.is_terminal
         return Bars(*columns, TimeElapsedColumn(), console=self._console, transient=True, disable=off)
+
+    @contextmanager
+    def _lines(self, bars: Bars, started: float) -> Iterator[None]:
+        """Prints how far the latest task is, every `LINE_SECONDS` until the step ends; nothing on a terminal."""
+        if self._console.is_terminal:
+            yield
+            return
+        ended = threading.Event()
+
+        def report() -> None:
+            while not ended.wait(LINE_SECONDS):
+                for task in bars.tasks[-1:]:
+                    share = f": {task.completed:,.0f} of {task.total:,.0f}" if task.total else ""
+                    text = f"… {task.description}{share} ({time.monotonic() - started:.0f} s)"
+                    self._console.print(text, markup=False, highlight=False)
+
+        reporter = threading.Thread(target=report, daemon=True)
+        reporter.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            reporter.join()
 
     def _done(self, name: str, started: float, rate: str) -> None:
         self._console.print(f"✓ {name} ({time.monotonic() - started:.1f} s{rate})", markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""One small shop, exported and served once for the whole session."""
+"""One small shop, exported once for the whole session and served once by each target that a CPU can run."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 import tritonclient.grpc as triton
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.serving.server import Server
+from fuserank_ensemble.spec import ENGINE_KINDS, Target, target_named
 from support import small_shops
+from support.busy_machine import lengthen_queues
 from support.running import endpoints, export_bundle, url
 from support.small_shops import Shop
 
+CPU_TARGETS = [target for target, kind in ENGINE_KINDS.items() if kind == "cpu"]
 # Titles repeat among brands and prices: texts are embedded once, and items of one text must not be lost.
 TEMPLATE = "{title} | {category}"
 
@@ -29,7 +32,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 def bundle_root(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A space in the path: pytriton splits its arguments at spaces unless it is kept from doing so.
     out = tmp_path_factory.mktemp("bundles") / "my shop"
-    return export_bundle(out, shop.catalog, shop.interactions, "--text-template", TEMPLATE)
+    export_bundle(out, shop.catalog, shop.interactions, "--text-template", TEMPLATE)
+    lengthen_queues(out)
+    return out
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +48,22 @@ def first_day_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_bundle(folder / "bundle", small_shops.first_day(folder).catalog)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs what needs a target against each; for the whole session, so that each server starts once."""
+    if "target" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("targets")
+        metafunc.parametrize("target", marker.args if marker else CPU_TARGETS, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def server(bundle_root: Path) -> Iterator[Server]:
-    with Server(bundle_root, endpoints(), "cpu") as running:
+def target(request: pytest.FixtureRequest) -> Target:
+    """What runs the graph: see `fuserank_ensemble.spec.TARGETS`."""
+    return target_named(request.param)
+
+
+@pytest.fixture(scope="session")
+def server(bundle_root: Path, target: Target) -> Iterator[Server]:
+    with Server(bundle_root, endpoints(), target) as running:
         yield running
 
 

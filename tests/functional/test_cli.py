@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 
-from fuserank import Client
+import pytest
+
+from fuserank.client import Client
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.server import Server
-from support.running import FUSERANK, MODELS, assert_no_traceback, free_ports, url
+from support.running import FUSERANK, assert_no_traceback, free_ports, url
 from support.small_shops import Shop
+
+pytestmark = pytest.mark.targets("single_process", reason="a command line reads and prints the same of every target")
 
 
 def fuserank(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,7 +64,7 @@ def test_status_names_the_bundle_and_the_models(server: Server, bundle: Bundle):
     found = answered(server, "status")
     assert found["ready"]
     assert found["model_ready"]
-    assert {model["name"] for model in found["models"]} == set(MODELS)
+    assert {model["name"] for model in found["models"]} == {"search", "encoder", "retrieve", "similar", "suggest"}
     assert found["bundle"] == bundle.id
 
 

@@ -21,10 +21,11 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 import fuserank_ensemble.serving.server
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.bundle import MANIFEST, Bundle, BundleError
 from fuserank_ensemble.serving.server import Endpoints, Server, ServerError
 from fuserank_ensemble.spec import GraphSpec
+from support.busy_machine import PATIENCE
 from support.running import FUSERANK, assert_no_traceback, endpoints, flipped, free_ports, replaced, tritonserver
 
 
@@ -100,7 +101,7 @@ def test_the_stages_refuse_by_themselves(copied: Path, monkeypatch: pytest.Monke
         started = time.monotonic()
         try:
             with pytest.raises(ServerError) as caught:
-                server.start(timeout=40)
+                server.start(timeout=PATIENCE)
         finally:
             server.stop()
     print(f"refused after {time.monotonic() - started:.1f} s")
@@ -120,14 +121,19 @@ def test_a_port_in_use_is_named(bundle_root: Path, place: str):
             Server(bundle_root, Endpoints("127.0.0.1", **ports))
 
 
+SERVER = pytest.mark.targets("single_process", reason="the server's own arguments are the same for every target")
+
+
+@SERVER
 def test_the_readiness_url_answers(server: Server):
     for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/search/ready"):
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.endpoints.http}{path}", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.endpoints.http}{path}", timeout=PATIENCE) as reply:
             assert reply.status == 200
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.endpoints.metrics}/metrics", timeout=5) as reply:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.endpoints.metrics}/metrics", timeout=PATIENCE) as reply:
         assert b"nv_inference_request_success" in reply.read()
 
 
+@SERVER
 def test_models_cannot_be_loaded_or_unloaded_over_the_network(raw: triton.InferenceServerClient, client: Client):
     code = {"parameters": {"config": '{"name": "evil", "backend": "python"}'}}
     for call in (
@@ -171,13 +177,13 @@ def test_fuserank_serve_answers_and_leaves_nothing_behind(
             else:
                 os.killpg(serving.pid, signal.SIGINT)
             try:
-                out, err = serving.communicate(timeout=45)
+                out, err = serving.communicate(timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 os.killpg(serving.pid, signal.SIGKILL)
                 raise
     assert serving.returncode == 0, err
     assert_no_traceback(out + err)
-    _, alive = psutil.wait_procs(family, timeout=2)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
     assert not alive
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(grpc))) != 0
@@ -208,7 +214,7 @@ def test_a_dead_stage_ends_the_server_with_its_name(bundle_root: Path, ports: li
             assert " ready after " in serving.stdout.readline()
             family = psutil.Process(serving.pid).children(recursive=True)
             next(process for process in family if "search_0_0" in process.cmdline()).kill()
-            _, err = serving.communicate(timeout=45)
+            _, err = serving.communicate(timeout=PATIENCE)
         finally:
             serving.kill()
     assert serving.returncode == 1

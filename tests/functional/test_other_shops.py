@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fuserank import Client, InvalidRequestError
+from fuserank.client import Client
+from fuserank.errors import InvalidRequestError
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.server import Server
 from support import small_shops

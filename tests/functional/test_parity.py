@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.graph.local import LocalGraph
 from support.small_shops import BRANDS, KINDS, Shop
 
@@ -15,7 +15,7 @@ SCORE_TOLERANCE = 1e-4
 
 
 def requests(count: int = 60) -> list[tuple[str, str, dict[str, Any]]]:
-    """Questions of every kind, drawn with a seed."""
+    """Requests of every kind, drawn with a seed: query, user and options."""
     draw = random.Random(3)
     words = [word for kinds in KINDS.values() for word in kinds]
     choices: list[dict[str, Any]] = [

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fuserank import AsyncClient, Client, InvalidRequestError, SearchResult
+from fuserank.aio import AsyncClient
+from fuserank.client import Client
+from fuserank.errors import InvalidRequestError
+from fuserank.types import SearchResult
 from fuserank_ensemble.serving.server import Server
 from support.running import assert_same_answer, url
 from support.small_shops import Shop
@@ -72,19 +75,21 @@ def test_a_pinned_item_is_judged_by_the_ranker_though_nobody_would_have_found_it
 
 def test_exploring_is_reproducible_and_its_propensities_are_those_of_many_seeds(client: Client):
     explore = {"rate": 0.4, "slots": [2, 4], "max_events": 1_000}
-    shown: Counter[tuple[int, str]] = Counter()
-    told: dict[tuple[int, str], float] = {}
+    occurrences: Counter[tuple[int, str]] = Counter()
+    propensities: dict[tuple[int, str], float] = {}
     draws = 400
     for seed in range(draws):
         result = client.recommend(USER, k=5, explore={**explore, "seed": seed})
         assert result.status.explore is not None
         assert result.status.explore.explored == sum(item.placed == "explore" for item in result)
         for place, item in enumerate(result):
-            shown[place, item.id] += 1
-            assert told.setdefault((place, item.id), item.propensity) == pytest.approx(item.propensity, rel=1e-6)
-    for key, propensity in told.items():
+            occurrences[place, item.id] += 1
+            assert propensities.setdefault((place, item.id), item.propensity) == pytest.approx(
+                item.propensity, rel=1e-6
+            )
+    for key, propensity in propensities.items():
         error = (draws * propensity * (1 - propensity)) ** 0.5
-        assert abs(shown[key] - draws * propensity) <= 4.5 * error + 1, (key, shown[key], propensity)
+        assert abs(occurrences[key] - draws * propensity) <= 4.5 * error + 1, (key, occurrences[key], propensity)
     again = [client.recommend(USER, k=5, explore={**explore, "seed": 7}) for _ in range(2)]
     assert ids(again[0]) == ids(again[1])
     fresh = client.recommend(USER, k=5, explore=explore)
@@ -127,7 +132,7 @@ def test_everything_may_be_asked_for_at_once_by_the_asyncio_client_too(client: C
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (
             {"rules": [{"pin": 1, "item_ids": ["a"]}, {"boost": 9, "filter": {}}]},
@@ -141,7 +146,7 @@ def test_everything_may_be_asked_for_at_once_by_the_asyncio_client_too(client: C
         ({"language": "de"}, 'OPTIONS.language: found "de"; allowed: en or zh'),
     ],
 )
-def test_what_cannot_be_followed_is_refused_by_its_place(client: Client, options, said):
+def test_what_cannot_be_followed_is_refused_by_its_place(client: Client, options, message):
     with pytest.raises(InvalidRequestError) as error:
         client.search("milk", **options)
-    assert str(error.value).startswith(said)
+    assert str(error.value).startswith(message)

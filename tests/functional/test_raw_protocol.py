@@ -10,12 +10,15 @@ import urllib.request
 
 import pytest
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.server import Server
 from support.running import REPOSITORY, url
 
 EXAMPLE = REPOSITORY / "client" / "examples" / "raw_grpc.py"
+
+
+pytestmark = pytest.mark.targets("single_process", reason="the protocol is Triton's own, whatever runs the graph")
 
 
 def run_example(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""What the graph answers: each kind of question and each option, through gRPC."""
+"""What the graph answers: each kind of request and each option, through gRPC."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import json
 
 import pytest
 
-from fuserank import Client, SearchResult
+from fuserank.client import Client
+from fuserank.types import SearchResult
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.spec import CHANNELS
-from support.running import MODELS, STAGES, assert_same_answer
+from fuserank_ensemble.retrieval.channels.registry import CHANNELS
+from fuserank_ensemble.serving.models import served_models
+from fuserank_ensemble.spec import Target
+from support.running import STAGES, assert_same_answer
 from support.small_shops import Shop
 
 USER = "u07"
@@ -66,7 +69,7 @@ def test_a_given_history_replaces_the_stored_one(client: Client, shop: Shop):
     assert_same_answer(given, client.recommend("nobody", history=history), 1e-5)
     assert set(history) & set(ids(given))
     assert ids(given) != ids(client.recommend(USER))
-    # It is a question of its own, too: no query, no user.
+    # It is a request of its own, too: no query, no user.
     assert_same_answer(client.search(history=history), given, 1e-5)
     assert_same_answer(client.recommend(USER, history=[]), client.recommend("nobody"), 1e-5)
 
@@ -118,7 +121,7 @@ def test_exclude_seen_leaves_out_the_history(client: Client, shop: Shop):
 def test_explained_contributions_add_up_to_the_score(client: Client):
     for query, user in (("chocolate", ""), ("", USER), ("chocolate", USER)):
         for item in client.search(query, user, explain=True):
-            assert {signal.name for signal in item.signals} >= {"text", "popularity", "personal", "price", "base"}
+            assert {signal.name for signal in item.signals} >= {"text", "popularity", "history", "price", "base"}
             assert sum(signal.contribution for signal in item.signals) == pytest.approx(item.score, abs=1e-3)
             assert sum(signal.share for signal in item.signals) == pytest.approx(1, abs=1e-3)
             assert all(signal.reason for signal in item.signals)
@@ -185,17 +188,16 @@ def test_the_time_of_the_request_counts(client: Client):
     now = client.recommend(USER, explain=True, k=5)
     later = client.recommend(USER, explain=True, k=5, context={"timestamp": "2025-05-01T00:00:00Z"})
     reasons = [
-        {signal.reason for item in each for signal in item.signals if signal.name == "personal"}
-        for each in (now, later)
+        {signal.reason for item in each for signal in item.signals if signal.name == "history"} for each in (now, later)
     ]
     assert any("days ago" in reason for reason in reasons[1])
     assert reasons[0] != reasons[1]
 
 
-def test_the_server_says_how_it_is(client: Client, bundle: Bundle):
+def test_the_server_names_its_bundle_and_the_models_of_its_target(client: Client, bundle: Bundle, target: Target):
     status = client.status()
     assert status.live
     assert status.ready
     assert status.model_ready
-    assert {model.name for model in status.models} == set(MODELS)
+    assert {model.name for model in status.models} == served_models(bundle, target)
     assert status.bundle == bundle.id

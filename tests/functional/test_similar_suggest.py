@@ -14,10 +14,14 @@ import psutil
 import pytest
 import tritonclient.grpc as triton
 
-from fuserank import AsyncClient, Client, InvalidRequestError
+from fuserank.aio import AsyncClient
+from fuserank.client import Client
+from fuserank.errors import InvalidRequestError
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.graph.stages import models
 from fuserank_ensemble.serving.server import Server
+from support.busy_machine import PATIENCE
 from support.running import (
     FUSERANK,
     assert_no_traceback,
@@ -34,6 +38,9 @@ from support.small_shops import Shop
 INVALID = "INVALID_ARGUMENT"
 
 
+pytestmark = pytest.mark.targets("single_process", reason="similar and suggest are the same models of every target")
+
+
 @pytest.fixture(scope="module")
 def first_day(first_day_root: Path) -> Iterator[Client]:
     """A client of a shop without a log."""
@@ -47,6 +54,7 @@ def inputs(model: str, *cells: Any) -> list[triton.InferInput]:
     return [text_tensor(name, [[cell]]) for name, cell in zip(names, cells, strict=True)]
 
 
+@pytest.mark.targets("single_process", "ensemble_cpu", reason="similar calls other models, which each target loads")
 @pytest.mark.parametrize("anchor", [{"item_id": "i0004"}, {"text": "oat milk"}, {"text": "绿茶 🍵"}])
 def test_triton_answers_as_the_stages_in_one_process(client: Client, graph: LocalGraph, anchor: dict[str, str]):
     found, expected = client.similar(**anchor, k=20, fields=["title"]), graph.similar(**anchor, k=20, fields=["title"])
@@ -137,7 +145,7 @@ async def test_good_requests_are_answered_beside_bad_ones_and_share_batches(
     completions, pids = client.suggest("mil"), stub_pids(server)
     before = raw.get_inference_statistics("similar").model_stats[0]
     places = asyncio.Semaphore(24)
-    async with AsyncClient(url(server), timeout=60) as everyone:
+    async with AsyncClient(url(server), timeout=PATIENCE) as everyone:
 
         async def one(number: int) -> None:
             async with places:
@@ -185,12 +193,12 @@ def test_the_command_line_asks_both(server: Server, client: Client):
 
 @pytest.mark.parametrize("model", ["similar", "suggest"])
 def test_the_death_of_a_models_process_is_noticed(first_day_root: Path, model: str, bundle: Bundle):
-    assert model in {stage.name for stage in bundle.spec.models("embedded")}
+    assert model in {stage.name for stage in models(bundle.spec, "single_process")}
     with Server(first_day_root, endpoints()) as running:
         assert running.dead_stages() == []
         process = tritonserver(running.endpoints.grpc)
         assert process is not None
         stub = next(c for c in process.children(recursive=True) if f"{model}_0_1" in c.cmdline())
         stub.kill()
-        psutil.wait_procs([stub], timeout=5)
+        psutil.wait_procs([stub], timeout=PATIENCE)
         assert running.dead_stages() == [model]

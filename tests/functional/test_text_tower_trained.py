@@ -6,25 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.serving.server import Server
+from fuserank_ensemble.spec import Target
 from support.running import assert_same_answer, endpoints, url
 
 ASKED = [("goat milk", ""), ("", "u01"), ("绿茶", "u02")]
 
 
-@pytest.fixture(scope="module", params=["cpu", "embedded"])
-def answered(tower_bundle: Path, request):
-    with Server(tower_bundle, endpoints(), request.param) as running, Client(url(running)) as client:
+@pytest.fixture(scope="session")
+def answered(tower_bundle: Path, target: Target):
+    with Server(tower_bundle, endpoints(), target) as running, Client(url(running)) as client:
         yield client
 
 
 @pytest.mark.parametrize(("query", "user"), ASKED)
-def test_triton_answers_as_the_stages_in_one_process_and_the_reading_explains_itself(
-    answered, tower_bundle, query, user
-):
+def test_triton_answers_as_the_stages_here_and_the_reading_explains_itself(answered, tower_bundle, query, user):
     found = answered.search(query, user, k=20, explain=True)
     local = LocalGraph(Bundle.open(tower_bundle)).search(query, user, k=20)
     assert [item.id for item in found] == [each.decode() for each in local["ITEM_ID"][0]]

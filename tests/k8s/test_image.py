@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
@@ -57,6 +59,20 @@ def test_nvidias_release_is_named_once_and_both_images_are_of_it():
     assert len(re.findall(r"\b\d\d\.\d\d\b(?!\.)", text)) == 1
     bases = re.findall(r"^FROM (\S+)", text, re.M)
     assert {base.partition(":")[2] for base in bases} == {"${RELEASE}-py3"}
+
+
+def test_the_image_can_run_the_graph_in_one_process():
+    """Its extra has ONNX Runtime for Python, whatever backends Triton brings; and what it starts by default fits."""
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert any(requirement.startswith("onnxruntime>") for requirement in extras["serve"])
+    server = DOCKERFILE.read_text("utf-8").split("\nFROM ")[-1]
+    (target,) = re.findall(r"^ENV FUSERANK_TARGET=(\w+)$", server, re.M)
+    assert target == "single_process"
+    (command,) = re.findall(r"^CMD (\[.*\])$", server, re.M)
+    words = json.loads(command)[-1].split()
+    assert words[:4] == ["python3", "-m", "fuserank_ensemble.serving.lifecycle.verify", "/bundle"]
+    assert words[4:6] == ["--target=$FUSERANK_TARGET", "--models=/tmp/models"]
+    assert {"--model-repository=/tmp/models", "--model-config-name=$FUSERANK_TARGET"} <= set(words)
 
 
 def test_no_image_runs_as_root_or_holds_what_serving_does_not_need():

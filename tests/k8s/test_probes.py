@@ -1,4 +1,4 @@
-"""Probes, and how a replica ends. That they are answered as the kubelet asks them: `test_k8s_rendered_commands.py`."""
+"""Probes, and how a replica ends. That they are answered as the kubelet asks them: `test_rendered_commands.py`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from support.charts import VALUES, pod, triton, values_of
 
+MODELS = "/models"
 GRAPH = {"path": "/v2/models/search/ready", "port": "http"}
 
 
@@ -49,4 +50,6 @@ def test_probes_reach_the_ports_that_triton_opens():
     for name, number in ports.items():
         assert f"--{name}-port={number}" in container["args"]
     assert f"--port={ports['http']}" in container["livenessProbe"]["exec"]["command"]
+    assert {f"--models={MODELS}", "--target=single_process"} <= set(container["livenessProbe"]["exec"]["command"])
+    assert f"--model-repository={MODELS}" in container["args"]
     assert f"--metrics-port={ports['metrics']}" in container["lifecycle"]["preStop"]["exec"]["command"]

@@ -14,9 +14,10 @@ import pytest
 import tritonclient.grpc as grpc_client
 import yaml
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_ensemble.serving.observability.drift import WINDOW
 from fuserank_ensemble.serving.observability.metrics import METRICS
+from support.busy_machine import wait_until
 from support.callers import load
 from support.charts import CHART, NAMESPACE, REPOSITORY, only
 from support.monitoring import NAME, POD, prometheus, scraped_names
@@ -41,9 +42,13 @@ def scrape(replica: Replica) -> set[str]:
     with Client(replica.url) as client:
         for _ in range(WINDOW):
             client.search("tea", k=3, filter={"in_stock": True})
-        # What is counted is handed on once a second.
-        time.sleep(1.1)
-        client.search("tea", k=3)
+
+        def all_names() -> bool:
+            # What is counted is handed on once a second, with a search.
+            client.search("tea", k=3)
+            return {name for metric in METRICS for name in metric.series} <= scraped_names(replica.metrics())
+
+        wait_until(all_names, seconds=30)
     return scraped_names(replica.metrics())
 
 
@@ -58,7 +63,7 @@ def test_every_declared_metric_is_scraped(scrape: set[str], metric: Any):
         RULES,
         CHART / "files" / "dashboard.json",
         CHART / "files" / "prometheus-adapter.yaml",
-        REPOSITORY / "docs" / "observability.md",
+        REPOSITORY / "docs" / "operations.md",
         REPOSITORY / "k8s" / "README.md",
     ],
     ids=lambda path: path.name,
@@ -127,7 +132,7 @@ def waited(client: grpc_client.InferenceServerClient, model: str) -> tuple[float
 
 @needs_prometheus
 def test_prometheus_scrapes_and_the_autoscalers_see_the_queue_under_load(replica: Replica, tmp_path: Path):
-    model = "encoder"
+    model = "search"
     (rule,) = yaml.safe_load((CHART / "files" / "prometheus-adapter.yaml").read_text("utf-8"))
     # As the adapter fills its template in for the HPA's request: https://github.com/kubernetes-sigs/prometheus-adapter.
     matchers = f'namespace="{NAMESPACE}",pod=~"{POD}",model="{model}"'

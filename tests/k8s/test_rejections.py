@@ -6,15 +6,15 @@ import pytest
 
 from support.charts import Manifest, merged, refusal
 
-GPU = {"profile": "cuda", "gpu": {"count": 1}}
+GPU = {"profile": "ensemble_cuda", "gpu": {"count": 1}}
 TENSORRT = {
-    "profile": "tensorrt",
+    "profile": "ensemble_tensorrt",
     "gpu": {"count": 1, "product": "NVIDIA-L4"},
     "engines": {"build": True, "claimName": "engines"},
 }
 # What a schema can see: the message names the place and what is allowed there.
 SHAPE: list[tuple[Manifest, list[str]]] = [
-    ({"profile": "gpu"}, ["profile", "cpu", "cuda", "tensorrt"]),
+    ({"profile": 1}, ["profile", "string"]),
     ({"replicas": "two"}, ["replicas", "string", "integer"]),
     ({"replicas": 0}, ["replicas", "minimum", "1"]),
     ({"replica": 2}, ["replica", "not allowed"]),
@@ -23,7 +23,7 @@ SHAPE: list[tuple[Manifest, list[str]]] = [
     ({"gpu": {"count": 1, "resource": "amd.com/gpu"}}, ["gpu", "resource", "amd.com/gpu"]),
     ({"resources": {"triton": {"limits": {"memory": "lots"}}}}, ["resources", "memory", "lots"]),
     ({"autoscaling": {"kind": "vpa"}}, ["autoscaling", "kind", "keda"]),
-    ({"autoscaling": {"models": ["search"]}}, ["autoscaling", "models", "encoder"]),
+    ({"autoscaling": {"models": ["query"]}}, ["autoscaling", "models", "encoder"]),
     ({"tracing": {"endpoint": "otel:4317"}}, ["tracing", "endpoint", "otel:4317"]),
     ({"engines": {"precision": "int8"}}, ["engines", "precision", "fp16"]),
     ({"image": {"digest": "latest"}}, ["image", "digest", "latest"]),
@@ -32,9 +32,33 @@ SHAPE: list[tuple[Manifest, list[str]]] = [
 ]
 # What only the chart can see: settings that are each right and cannot work together.
 TOGETHER: list[tuple[Manifest, str]] = [
-    ({"profile": "cuda"}, "profile: cuda runs on a GPU and gpu.count is 0; set gpu.count to 1, or profile to cpu"),
-    ({"profile": "tensorrt"}, "profile: tensorrt runs on a GPU and gpu.count is 0; set gpu.count to 1"),
-    ({"gpu": {"count": 2}}, "gpu.count: 2 GPUs would lie idle under profile cpu; set profile to cuda or tensorrt"),
+    ({"profile": "cpu"}, "profile: cpu was renamed to ensemble_cpu; on a CPU, single_process is the default"),
+    ({"profile": "cuda"}, "profile: cuda was renamed to ensemble_cuda"),
+    ({"profile": "tensorrt"}, "profile: tensorrt was renamed to ensemble_tensorrt"),
+    (
+        {"profile": "gpu"},
+        'profile: found "gpu"; set it to one of single_process, ensemble_cpu, ensemble_cuda, ensemble_tensorrt',
+    ),
+    (
+        {"autoscaling": {"models": ["ranker"]}},
+        "autoscaling.models: ranker is no model of its own under profile single_process; requests wait before search",
+    ),
+    (
+        {"profile": "ensemble_cpu", "autoscaling": {"models": ["search"]}},
+        "autoscaling.models: search never waits under profile ensemble_cpu; requests wait before its stages",
+    ),
+    (
+        {"profile": "ensemble_cuda"},
+        "profile: ensemble_cuda runs on a GPU and gpu.count is 0; set gpu.count to 1, or profile to single_process",
+    ),
+    (
+        {"profile": "ensemble_tensorrt"},
+        "profile: ensemble_tensorrt runs on a GPU and gpu.count is 0; set gpu.count to 1",
+    ),
+    (
+        {"gpu": {"count": 2}},
+        "gpu.count: 2 GPUs would lie idle under profile single_process; set profile to ensemble_cuda or",
+    ),
     (
         {"autoscaling": {"kind": "hpa", "minReplicas": 9}},
         "autoscaling.minReplicas: 9 is more than autoscaling.maxReplicas, 8; raise the one or lower the other",
@@ -56,7 +80,7 @@ TOGETHER: list[tuple[Manifest, str]] = [
     ({"bundle": {"source": "objectStorage"}}, "bundle.objectStorage.remote: empty; name the bucket as rclone does"),
     (
         {"engines": {"build": True}},
-        "engines.build: true, and profile cpu runs no TensorRT engines; set profile to tensorrt",
+        "engines.build: true, and profile single_process runs no TensorRT engines; set profile to ensemble_tensorrt",
     ),
     (merged(TENSORRT, {"engines": {"claimName": ""}}), "engines.claimName: empty, and engines.build is true; name a"),
     (merged(TENSORRT, {"gpu": {"product": ""}}), "gpu.product: empty, and engines.build is true; engines fit one"),

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank.connection import DEFAULT_RETRIES
 from support.balancer import Balancer, balancer
+from support.busy_machine import wait_until
 from support.callers import load
 from support.charts import triton
 from support.replica import Replica, free_endpoints, started
 
 # As the chart's own order of events, only shorter: the endpoint goes first, then the hook waits, then comes SIGTERM.
-QUICK = {"drain": {"minSeconds": 1, "quietSeconds": 1, "maxSeconds": 20, "exitSeconds": 10}}
+QUICK = {"drain": {"minSeconds": 1, "quietSeconds": 1, "maxSeconds": 60, "exitSeconds": 10}}
 
 
 def restarted(
@@ -25,9 +26,9 @@ def restarted(
 ) -> tuple[Replica, float]:
     """Ends one replica as a rollout does and starts its successor; returns it and the seconds of the hook."""
     front.route([other.url])
-    begun = time.monotonic()
+    started_at = time.monotonic()
     hook = old.execute(old.container["lifecycle"]["preStop"]["exec"]["command"])
-    took = time.monotonic() - begun
+    took = time.monotonic() - started_at
     assert hook.returncode == 0, hook.stderr
     assert hook.stderr == "", "traffic had not ended"
     assert old.stop() == 0
@@ -49,10 +50,11 @@ def test_a_rolling_restart_under_load_loses_no_request(tiny_bundle: Path, tmp_pa
         front.route([first.url, second.url])
         # The client as it is shipped: a stream that nginx's old worker turns away while it leaves is sent once more.
         with load(front.url, callers=4, pause=0.01, retries=DEFAULT_RETRIES) as found:
-            time.sleep(1)
+            found.wait_for_answers(50)
             first, one = restarted(first, second, front, tiny_bundle, tmp_path, stack)
             second, two = restarted(second, first, front, tiny_bundle, tmp_path, stack)
-            time.sleep(1)
+            found.wait_for_answers(50)
+            assert wait_until(lambda: min(counted(first), counted(second)) > 0), "a successor gets no requests"
         served = [counted(replica) for replica in (first, second)]
     found.seconds.sort()
     print(
@@ -60,8 +62,6 @@ def test_a_rolling_restart_under_load_loses_no_request(tiny_bundle: Path, tmp_pa
         f"slowest {found.seconds[-1]:.2f} s; the successors answered {served}"
     )
     assert found.failures == []
-    assert found.answered > 100
-    assert min(served) > 0
 
 
 def turns(first: Replica, second: Replica) -> list[int]:

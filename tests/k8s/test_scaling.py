@@ -1,20 +1,29 @@
-"""Autoscaling. What its query says of a server under load: `test_k8s_prometheus.py`."""
+"""Autoscaling. What its query says of a server under load: `test_prometheus.py`."""
 
 from __future__ import annotations
 
+import pytest
 import yaml
 
+from fuserank_ensemble.spec import GraphSpec
 from support.charts import CHART, kinds, only
 
 HPA = {"autoscaling": {"kind": "hpa", "minReplicas": 2, "maxReplicas": 5, "queueMilliseconds": 15}}
 KEDA = {"autoscaling": {**HPA["autoscaling"], "kind": "keda"}}
-WAITING = ["encoder", "retrieve", "ranker"]
+# Where requests wait, by profile.
+WAITING = {
+    "single_process": ["search", "encoder", "retrieve"],
+    "ensemble_cpu": ["encoder", "retrieve", "ranker"],
+}
 
 
-def test_the_hpa_follows_the_queues_of_the_models_that_work():
-    spec = only("HorizontalPodAutoscaler", HPA)["spec"]
+@pytest.mark.parametrize("profile", WAITING)
+def test_the_hpa_follows_the_queues_of_the_models_that_work(profile: str):
+    spec = only("HorizontalPodAutoscaler", HPA, {"profile": profile})["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 5)
-    assert [m["pods"]["metric"]["selector"]["matchLabels"]["model"] for m in spec["metrics"]] == WAITING
+    models = [m["pods"]["metric"]["selector"]["matchLabels"]["model"] for m in spec["metrics"]]
+    assert models == WAITING[profile]
+    assert set(models) <= {model.name for model in GraphSpec().models(profile)}
     assert {m["pods"]["target"]["averageValue"] for m in spec["metrics"]} == {"15"}
 
 
@@ -24,13 +33,20 @@ def test_prometheus_adapter_is_told_of_the_metric_that_the_hpa_asks_for():
     assert asked == {rule["name"]["as"]}
 
 
-def test_keda_asks_prometheus_itself_and_falls_back():
-    spec = only("ScaledObject", KEDA)["spec"]
+def test_the_models_whose_queues_count_can_be_named():
+    own = {"autoscaling": {**HPA["autoscaling"], "models": ["search"]}}
+    (metric,) = only("HorizontalPodAutoscaler", own)["spec"]["metrics"]
+    assert metric["pods"]["metric"]["selector"]["matchLabels"]["model"] == "search"
+
+
+@pytest.mark.parametrize("profile", WAITING)
+def test_keda_asks_prometheus_itself_and_falls_back(profile: str):
+    spec = only("ScaledObject", KEDA, {"profile": profile})["spec"]
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 5)
     assert spec["fallback"]["replicas"] == 4
     queries = [trigger["metadata"]["query"] for trigger in spec["triggers"]]
     assert len(queries) == 3
-    for model, query in zip(WAITING, queries, strict=True):
+    for model, query in zip(WAITING[profile], queries, strict=True):
         assert f'model="{model}",namespace="shops",pod=~"shop-.*"' in query
     assert {trigger["metadata"]["threshold"] for trigger in spec["triggers"]} == {"15"}
 

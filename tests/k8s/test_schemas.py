@@ -21,10 +21,14 @@ TOGGLES: dict[str, Manifest] = {
     "nothing more": {},
     "bundle from an image": {"bundle": {"source": "image", "image": {"reference": "registry.example/bundle:1"}}},
     "bundle from object storage": {"bundle": {"source": "objectStorage", "objectStorage": {"remote": "s3:shop"}}},
-    "a GPU": {"profile": "cuda", "gpu": {"count": 1}},
-    "TensorRT on a MIG slice": {"profile": "tensorrt", "gpu": {"count": 1, "resource": "nvidia.com/mig-1g.10gb"}},
+    "an ensemble on a CPU": {"profile": "ensemble_cpu"},
+    "a GPU": {"profile": "ensemble_cuda", "gpu": {"count": 1}},
+    "TensorRT on a MIG slice": {
+        "profile": "ensemble_tensorrt",
+        "gpu": {"count": 1, "resource": "nvidia.com/mig-1g.10gb"},
+    },
     "TensorRT engines built": {
-        "profile": "tensorrt",
+        "profile": "ensemble_tensorrt",
         "gpu": {"count": 1, "product": "NVIDIA-L4"},
         "engines": {"build": True, "claimName": "engines"},
     },

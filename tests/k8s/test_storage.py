@@ -20,11 +20,12 @@ STORAGE = {
         "objectStorage": {"remote": "store:shop", "secretName": "store"},
     }
 }
+VERIFY = ["python3", "-m", "fuserank_ensemble.serving.lifecycle.verify", "/bundle"]
 CLAIM = {"bundle": {"path": "today", "pvc": {"claimName": "bundles"}}}
 
 
 TENSORRT = {
-    "profile": "tensorrt",
+    "profile": "ensemble_tensorrt",
     "gpu": {"count": 1, "product": "NVIDIA-L4"},
     "engines": {"build": True, "claimName": "engines"},
 }
@@ -42,7 +43,7 @@ def init(name: str, *values: Manifest) -> dict[str, Any]:
 def test_the_bundle_is_verified_and_then_read_only(values: Manifest):
     assert pod(values)["initContainers"][-1]["name"] == "verify"
     verify = init("verify", values)
-    assert verify["command"] == ["python3", "-m", "fuserank_ensemble.serving.lifecycle.verify", "/bundle"]
+    assert verify["command"] == [*VERIFY, "--target=single_process", "--models=/models"]
     for container in (verify, triton(values)):
         (mount,) = [m for m in container["volumeMounts"] if m["name"] == "bundle"]
         assert mount["mountPath"] == "/bundle"
@@ -76,7 +77,7 @@ def test_shared_memory_is_memory_of_the_size_asked_for():
 
 
 def test_engines_are_built_on_the_replicas_own_gpu_and_served_read_only():
-    assert [c["name"] for c in pod(TENSORRT)["initContainers"]] == ["verify", "engines"]
+    assert [c["name"] for c in pod(TENSORRT)["initContainers"]] == ["engines", "verify"]
     builder, (mount,) = (
         init("engines", TENSORRT),
         [m for m in triton(TENSORRT)["volumeMounts"] if m["mountPath"] == "/bundle"],
@@ -86,7 +87,28 @@ def test_engines_are_built_on_the_replicas_own_gpu_and_served_read_only():
     # A bundle of its own for each revision of the release: a roll-back finds the one that it served.
     assert mount == {"name": "engines", "mountPath": "/bundle", "subPath": "bundles/r1", "readOnly": True}
     assert f"--out=/engines/{mount['subPath']}" in builder["command"]
-    assert [v["name"] for v in pod()["volumes"]] == ["bundle", "shm", "tmp"]
+    assert [v["name"] for v in pod()["volumes"]] == ["bundle", "models", "shm", "tmp"]
+
+
+def test_what_is_verified_is_what_triton_serves_and_on_the_same_gpu():
+    verify, server = init("verify", TENSORRT), triton(TENSORRT)
+    assert verify["command"] == [*VERIFY, "--target=ensemble_tensorrt", "--models=/models"]
+    assert verify["resources"]["limits"]["nvidia.com/gpu"] == server["resources"]["limits"]["nvidia.com/gpu"]
+    served = [[m for m in c["volumeMounts"] if m["mountPath"] == "/bundle"] for c in (verify, server)]
+    assert served[0] == served[1]
+    # Without TensorRT there is nothing that only a GPU could tell.
+    cuda = {"profile": "ensemble_cuda", "gpu": {"count": 1}}
+    assert "nvidia.com/gpu" not in init("verify", cuda)["resources"]["limits"]
+
+
+@pytest.mark.parametrize("profile", ["single_process", "ensemble_cpu"])
+def test_triton_finds_the_models_of_its_profile_and_no_other(profile: str):
+    values = {"profile": profile}
+    (links,) = [m for m in init("verify", values)["volumeMounts"] if m["name"] == "models"]
+    assert links == {"name": "models", "mountPath": "/models"}
+    assert {**links, "readOnly": True} in triton(values)["volumeMounts"]
+    assert {"--model-repository=/models", f"--model-config-name={profile}"} <= set(triton(values)["args"])
+    assert "emptyDir" in volume("models", values)
 
 
 def test_engines_that_another_replica_has_built_are_not_built_again(tmp_path: Path):

@@ -38,24 +38,24 @@ def test_no_two_replicas_share_a_node(kind: str):
     ids=["whole GPU", "MIG"],
 )
 def test_a_gpu_replica_asks_for_gpus_and_tolerates_their_nodes(gpu: Manifest, limit: Manifest | None):
-    values = {"profile": "cuda", "gpu": {**gpu, "product": "NVIDIA-L4"}}
+    values = {"profile": "ensemble_cuda", "gpu": {**gpu, "product": "NVIDIA-L4"}}
     limits = triton(values)["resources"]["limits"]
     assert limits.items() >= (limit or {"nvidia.com/mig-3g.20gb": 2}).items()
     assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in pod(values)["tolerations"]
     assert pod(values)["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-L4"}
-    assert "--model-config-name=cuda" in triton(values)["args"]
+    assert "--model-config-name=ensemble_cuda" in triton(values)["args"]
 
 
 def test_a_cpu_replica_asks_for_none():
     assert set(triton()["resources"]["limits"]) == {"cpu", "memory"}
     assert "tolerations" not in pod()
-    assert "--model-config-name=cpu" in triton()["args"]
+    assert "--model-config-name=single_process" in triton()["args"]
 
 
 def test_nodes_tolerations_and_priority_of_ones_own_come_on_top():
     own = {"key": "spot", "operator": "Exists"}
     scheduling = {"nodeSelector": {"pool": "serving"}, "tolerations": [own], "priorityClassName": "high"}
-    spec = pod({"profile": "cuda", "gpu": {"count": 1, "product": "NVIDIA-L4"}, "scheduling": scheduling})
+    spec = pod({"profile": "ensemble_cuda", "gpu": {"count": 1, "product": "NVIDIA-L4"}, "scheduling": scheduling})
     assert spec["nodeSelector"] == {"pool": "serving", "nvidia.com/gpu.product": "NVIDIA-L4"}
     assert len(spec["tolerations"]) == 2
     assert own in spec["tolerations"]

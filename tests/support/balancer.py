@@ -1,4 +1,4 @@
-"""nginx as a gRPC load balancer on loopback, told of its servers as an ingress controller tells it: by a reload."""
+"""nginx as a gRPC load balancer on loopback, given its servers as an ingress controller gives them: by a reload."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import getpass
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from support.busy_machine import wait_until
 
 CONFIG = """
 daemon off;
@@ -64,12 +65,11 @@ class Balancer:
         (self._folder / "nginx.conf").write_text(text, "utf-8")
 
     def _wait(self) -> None:
-        for _ in range(100):
+        def listens() -> bool:
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise AssertionError((self._folder / "out.log").read_text("utf-8"))
+                return probe.connect_ex(("127.0.0.1", self._port)) == 0
+
+        assert wait_until(listens), (self._folder / "out.log").read_text("utf-8")
 
 
 @contextmanager

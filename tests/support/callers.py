@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from fuserank import Client, FuseRankError
+from fuserank.client import Client
+from fuserank.errors import FuseRankError
+from support.busy_machine import PATIENCE, wait_until
 
 QUERIES = ("tea", "green tea", "milk", "")
 
@@ -23,6 +25,11 @@ class Load:
     seconds: list[float] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)
+
+    def wait_for_answers(self, more: int) -> None:
+        """Waits until this many further requests have been answered."""
+        enough = self.answered + more
+        assert wait_until(lambda: self.answered >= enough), f"{self.answered} answered, {self.failures[:3]}"
 
     def stop(self) -> None:
         """Lets every caller finish its request and no other begin."""
@@ -45,7 +52,7 @@ def load(url: str, callers: int = 4, retries: int = 0, pause: float = 0.0) -> It
     lock = threading.Lock()
 
     def call(number: int) -> None:
-        with Client(url, timeout=20, retries=retries) as client:
+        with Client(url, timeout=PATIENCE, retries=retries) as client:
             for query in itertools.islice(itertools.cycle(QUERIES), number, None):
                 if found.stopped.is_set():
                     return

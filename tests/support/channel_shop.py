@@ -13,20 +13,16 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.filters import Column, Columns, Mask
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import History
-from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery
-from fuserank_ensemble.retrieval.channels.collaborative import Collaborative
-from fuserank_ensemble.retrieval.channels.content import Content
-from fuserank_ensemble.retrieval.channels.dense import Dense
-from fuserank_ensemble.retrieval.channels.history import Personal
-from fuserank_ensemble.retrieval.channels.lexical import Lexical
-from fuserank_ensemble.retrieval.channels.new import New
-from fuserank_ensemble.retrieval.channels.trending import Trending
-from fuserank_ensemble.retrieval.graph.index import Graph
-from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
-from fuserank_ensemble.retrieval.vectors.search import TorchSearch, build_index
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
+from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery, LocalChannel
+from fuserank_ensemble.retrieval.channels.dense import DenseChannel
+from fuserank_ensemble.retrieval.channels.registry import CHANNEL_CLASSES
+from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, RetrievalIndex
+from fuserank_ensemble.retrieval.vectors.build import build_index
+from fuserank_ensemble.retrieval.vectors.gpu import TorchSearch
+from fuserank_ensemble.retrieval.vectors.items import ItemVectorSearch
 
-DAY = 86_400
+DAY = SECONDS_PER_DAY
 NOW = 1_700_000_000
 DIM = 16
 KINDS = (
@@ -44,17 +40,17 @@ NEWEST = 17  # an item that came three days ago and that nobody had
 
 @dataclass(frozen=True)
 class Shop:
-    """A catalogue and what its log taught, indexed as an export does it.
+    """A catalogue and what was learned from its log, indexed as an export does it.
 
     Attributes:
         catalog: What is searched.
-        learned: What the log taught.
+        interactions: What was learned from the log.
         folder: Where the indexes lie.
         kind: Position in `KINDS` of each item, `[items]`.
     """
 
     catalog: CatalogIndex
-    learned: InteractionIndex
+    interactions: InteractionIndex
     folder: Path
     kind: NDArray[np.int64]
 
@@ -69,29 +65,33 @@ class Shop:
         means = np.stack([vectors[self.kind == kind].mean(0) for kind in np.unique(self.kind)])
         return means / np.linalg.norm(means, axis=1, keepdims=True)
 
-    def dense(self) -> Dense:
-        return Dense(self.catalog.texts, self.items, self.learned.popularity, len(self.catalog.vectors))
+    @property
+    def index(self) -> RetrievalIndex:
+        return RetrievalIndex(self.catalog, self.interactions, len(self.catalog.vectors))
 
-    def question(
+    def dense(self) -> DenseChannel:
+        return DenseChannel.open(self.index)
+
+    def channel_query(
         self,
         query: str = "",
         seen: History | None = None,
         allowed: Mask | None = None,
         condition: dict[str, Any] | None = None,
-        pool: int = 400,
+        pool_size: int = 400,
     ) -> ChannelQuery:
-        """A question as the retriever asks it: with a query, the channels after the text channels see a pool."""
+        """A request as the retriever hands it to channels: with a query, candidate channels have a pool."""
         embedding = np.zeros(DIM, np.float32)
         if query:
             named = [kind for kind, name in enumerate(KINDS) if name in query and kind < len(self.centres)]
             embedding = self.centres[named[-1] if named else 0]
-        question = ChannelQuery(
+        request = ChannelQuery(
             query, embedding, History.empty() if seen is None else seen, float(NOW), allowed, condition, {"store": "s1"}
         )
         if not query:
-            return question
-        near = self.dense().search([replace(question, allowed=None)], pool)[0].rows
-        return replace(question, near=near if allowed is None else near[allowed[near]])
+            return request
+        pool = self.dense().search([replace(request, allowed=None)], pool_size)[0].rows
+        return replace(request, pool=pool if allowed is None else pool[allowed[pool]])
 
     def of_kind(self, name: str) -> NDArray[np.int64]:
         return np.flatnonzero(self.kind == KINDS.index(name))
@@ -111,14 +111,14 @@ def history(rows: Any, ages: Any = 1, counts: Any = 1) -> History:
 def make_shop(folder: Path, items: int = 1_000, texts: int = 400, seed: int = 3) -> Shop:
     """Builds a shop in a folder; a tenth of its items came in the last three months and had no event."""
     from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-    from fuserank_export.learning import Shop as LearnedShop
-    from fuserank_export.learning import learn
+    from fuserank_export.index.shop import Shop as LearnedShop
+    from fuserank_export.learning.interactions import learn
 
     draw = np.random.default_rng(seed)
     text = np.concatenate([np.arange(texts), draw.integers(0, texts, items - texts)])
     text = draw.permutation(text).astype(np.int32)
     kind = text % len(KINDS)
-    titles = [f"{STYLES[each // len(KINDS) % len(STYLES)]} {KINDS[each % len(KINDS)]}" for each in text]
+    titles = [f"{STYLES[row // len(KINDS) % len(STYLES)]} {KINDS[row % len(KINDS)]}" for row in text]
     brand = draw.integers(-1, len(BRANDS), items).astype(np.int32)
     paths = sorted(f"All > {name}" for name in KINDS)
     category = np.asarray([paths.index(f"All > {name}") for name in KINDS], np.int32)[kind]
@@ -148,8 +148,8 @@ def make_shop(folder: Path, items: int = 1_000, texts: int = 400, seed: int = 3)
     ]
     LexicalIndex.write(folder / "lexical", records, {"title": 3.0, "brand": 1.5})
     log = _log(draw, kind, np.flatnonzero(np.isnan(created)))
-    learned, _ = learn(folder, log, LearnedShop(catalogue, titles, created), NOW, seed)
-    return Shop(CatalogIndex.open(folder, catalogue, "cpu"), learned, folder, kind)
+    interactions, _ = learn(folder, log, LearnedShop(catalogue, titles, created), NOW, seed)
+    return Shop(CatalogIndex.open(folder, catalogue, "cpu"), interactions, folder, kind)
 
 
 def _log(draw: np.random.Generator, kind: NDArray[Any], had: NDArray[np.int64]) -> Any:
@@ -178,9 +178,9 @@ def _log(draw: np.random.Generator, kind: NDArray[Any], had: NDArray[np.int64]) 
     )
 
 
-def _torch(shop: Shop) -> Dense:
+def _torch(shop: Shop) -> DenseChannel:
     search = TorchSearch(shop.catalog.vectors, "cpu")
-    return Dense(search, shop.items, shop.learned.popularity, len(shop.catalog.vectors))
+    return DenseChannel(ItemVectorSearch(search, shop.items, shop.interactions.popularity, len(shop.catalog.vectors)))
 
 
 def _milvus(shop: Shop) -> Channel:
@@ -188,35 +188,28 @@ def _milvus(shop: Shop) -> Channel:
 
     pytest.importorskip("pymilvus", reason="pymilvus is an optional extra")
     pytest.importorskip("milvus_lite", reason="milvus-lite is for tests")
-    from fuserank_ensemble.retrieval.milvus.dense import MilvusDense
-    from fuserank_export.milvus import fill_collection
+    from fuserank_ensemble.retrieval.milvus.dense import MilvusDenseChannel
+    from fuserank_export.milvus.collection import fill_collection
 
     uri = str(shop.folder / "milvus.db")
     if not Path(uri).exists():
         # The embedded Milvus searches only a part of any other index, and then a filter comes short.
         fill_collection(uri, "", "shop", shop.items, shop.catalog.vectors, index="FLAT")
-    return MilvusDense(uri, "", "shop", shop.items.columns.kinds, timeout_s=30.0, connect_timeout_s=30.0)
+    return MilvusDenseChannel(uri, "", "shop", shop.items.columns.kinds, timeout_s=30.0, connect_timeout_s=30.0)
 
 
-def _collaborative(shop: Shop) -> Channel:
-    assert shop.learned.factors is not None
-    return Collaborative(*shop.learned.factors)
+def _open(channel: type[LocalChannel]) -> Callable[[Shop], Channel]:
+    def opened(shop: Shop) -> Channel:
+        found = channel.open(shop.index)
+        assert found is not None
+        return found
+
+    return opened
 
 
-def _graph(shop: Shop) -> Channel:
-    assert shop.learned.graph is not None
-    return Graph(*shop.learned.graph)
-
-
+# Every registered channel, and the other engines of the dense one.
 CHANNELS: dict[str, Callable[[Shop], Channel]] = {
-    "dense": Shop.dense,
+    **{channel.declaration.name: _open(channel) for channel in CHANNEL_CLASSES},
     "dense-torch": _torch,
     "dense-milvus": _milvus,
-    "lexical": lambda shop: Lexical(shop.catalog.lexical, len(shop.items), shop.learned.popularity.place),
-    "history": lambda shop: Personal(),
-    "trending": lambda shop: Trending(shop.learned.popularity),
-    "new": lambda shop: New(shop.items, shop.learned.popularity),
-    "content": lambda shop: Content(shop.dense(), shop.items, shop.catalog.vectors),
-    "collaborative": _collaborative,
-    "graph": _graph,
 }

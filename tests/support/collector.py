@@ -6,7 +6,6 @@ import base64
 import http.server
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from support.busy_machine import wait_until
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,12 @@ class Collector:
 
     @property
     def endpoint(self) -> str:
-        """What servers are told."""
+        """Where servers send their spans."""
         return f"http://127.0.0.1:{self.port}/v1/traces"
 
-    def wait_for(self, enough: Callable[[list[Span]], bool], seconds: float = 15) -> list[Span]:
+    def wait_for(self, enough: Callable[[list[Span]], bool]) -> list[Span]:
         """The spans, when there are enough."""
-        deadline = time.monotonic() + seconds
-        while not enough(self.spans):
-            assert time.monotonic() < deadline, f"only {sorted(span.name for span in self.spans)}"
-            time.sleep(0.1)
+        assert wait_until(lambda: enough(self.spans)), f"only {sorted(span.name for span in self.spans)}"
         return list(self.spans)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from fuserank_export.training.fit import FitSettings, fit, predicted
+from fuserank_export.training.fitting.fit import fit, predicted
+from fuserank_export.training.fitting.settings import FitSettings
 from support.planted_sequences import VECTORS, planted, share_right
 
 

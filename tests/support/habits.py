@@ -8,14 +8,19 @@ import numpy as np
 
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import DAY
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.vectors.search import FaissSearch
+from fuserank_ensemble.retrieval.vectors.cpu import FaissSearch
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.learning import Shop, popularity_before
-from fuserank_export.sources.interactions import EVENTS, Interactions
-from fuserank_export.training.cases import CaseBuilder, Cases, Relevance, window_asks
+from fuserank_export.index.shop import Shop
+from fuserank_export.learning.interactions import popularity_before
+from fuserank_export.sources.columns.cells import EVENTS
+from fuserank_export.sources.interactions import Interactions
+from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.cases.synthetic import SyntheticQueries
+from fuserank_export.training.cases.window import window_queries
 
 COUNT, USERS, DIM, DAYS = 90, 30, 16, 300
 LEAVES = ["Milk", "Tea", "Soap"]
@@ -90,7 +95,7 @@ def habits():
     for day in range(0, DAYS, 4):
         for user in range(USERS):
             item = int(own[user, draw.integers(3)])
-            at = START + day * DAY + draw.integers(0, DAY)
+            at = START + day * SECONDS_PER_DAY + draw.integers(0, SECONDS_PER_DAY)
             events.append((user, item, PURCHASE, at, int(LEAF[item])))
             events.append((user, int(draw.integers(0, 8)), VIEW, at + 60, -1))
             events.append((user, int(draw.integers(0, COUNT)), VIEW, at + 120, -1))
@@ -98,7 +103,7 @@ def habits():
 
 
 LOG = habits()
-WINDOW = 28 * DAY
+WINDOW = 28 * SECONDS_PER_DAY
 FROM = float(LOG.timestamp[-1]) + 1 - 2 * WINDOW
 
 
@@ -121,24 +126,24 @@ def few(count):
     )
 
 
-RELEVANCE = Relevance(ITEMS, TITLES, 1)
+SYNTHETIC = SyntheticQueries(ITEMS, TITLES, 1)
 
 
 def window_cases(log, builder):
-    """Asks of the window from `FROM` on, and their cases.
+    """Training queries of the window from `FROM` on, and their cases.
 
     A query that was not logged is the category of the item, and so changes with it: only logged ones compare.
     """
-    asks = [
-        ask
-        for ask in window_asks(log, RELEVANCE, FROM, FROM + WINDOW, 40, seed=1)
-        if not ask.query or ask.query in QUERIES
+    queries = [
+        query
+        for query in window_queries(log, SYNTHETIC, FROM, FROM + WINDOW, count=40, seed=1)
+        if not query.query or query.query in QUERIES
     ]
-    return asks, builder.build(asks, knowing(log)(FROM))
+    return queries, builder.build(queries, knowing(log)(FROM))
 
 
 def assert_same(cases, others, but=()):
     """Every array of the two sets of cases is equal."""
-    for each in fields(Cases):
-        if each.name not in but:
-            np.testing.assert_array_equal(getattr(cases, each.name), getattr(others, each.name), err_msg=each.name)
+    for field in fields(Cases):
+        if field.name not in but:
+            np.testing.assert_array_equal(getattr(cases, field.name), getattr(others, field.name), err_msg=field.name)

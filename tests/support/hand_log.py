@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from fuserank_ensemble.interactions.history import DAY
-from fuserank_export.sources.interactions import EVENTS, Interactions
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+from fuserank_export.sources.columns.cells import EVENTS
+from fuserank_export.sources.interactions import Interactions
 
-CUT = 10.0 * DAY
+CUT = 10.0 * SECONDS_PER_DAY
 CATALOG = 5
 TYPES = np.asarray(["milk", "milk", "tea", "tea", None], object)
 # (household, product, day); household 2 first comes after the cut, household 3 only before it.
@@ -34,7 +35,7 @@ def make_log(events):
         user=user.astype(np.int32),
         item=item.astype(np.int32),
         event=np.full(len(user), EVENTS.index("purchase"), np.uint8),
-        timestamp=(day * DAY).astype(np.int64),
+        timestamp=(day * SECONDS_PER_DAY).astype(np.int64),
         value=np.full(len(user), np.nan, np.float32),
         query=np.full(len(user), -1, np.int32),
         user_ids=["a", "b", "c", "d"],

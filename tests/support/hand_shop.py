@@ -1,4 +1,4 @@
-"""Five items, one user and what the channels said: a request whose every feature can be worked out on paper."""
+"""Five items, one user and the channels' evidence: a request whose every feature can be worked out on paper."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import math
 
 import numpy as np
 
-from fuserank_ensemble.candidates.features import Evidence, Featuriser
+from fuserank_ensemble.candidates.features import Featuriser
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import DAY, History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile
+from fuserank_ensemble.retrieval.evidence import Evidence
 
-NOW = 1_000 * DAY
+NOW = 1_000 * SECONDS_PER_DAY
 NAN = math.nan
 ITEMS = Items(
     np.asarray([b"a", b"b", b"c", b"d", b"e"]),
@@ -34,15 +35,15 @@ POPULARITY = Popularity(
     reach=np.asarray([3, 4, 0, 1, 1], np.float32),
     cycle=np.asarray([5, NAN, NAN, NAN, NAN], np.float32),
     # The last event of item e is yet to come, as the clock of another machine may have it.
-    latest=np.asarray([NOW - 2 * DAY, NOW, NAN, NOW - 9 * DAY, NOW + DAY]),
+    latest=np.asarray([NOW - 2 * SECONDS_PER_DAY, NOW, NAN, NOW - 9 * SECONDS_PER_DAY, NOW + SECONDS_PER_DAY]),
     # Item c comes tomorrow; of items d and e nobody knows.
-    arrived=np.asarray([NOW - 7 * DAY, NOW, NOW + DAY, NAN, NAN]),
+    arrived=np.asarray([NOW - 7 * SECONDS_PER_DAY, NOW, NOW + SECONDS_PER_DAY, NAN, NAN]),
 )
 
 
 def history(rows, counts, days, recent):
     """Events with items, the last so many days before `NOW`."""
-    last = (NOW - DAY * np.asarray(days)).astype(np.int64)
+    last = (NOW - SECONDS_PER_DAY * np.asarray(days)).astype(np.int64)
     return History(np.asarray(rows, np.int32), np.asarray(counts, np.float32), last, np.asarray(recent, np.float32))
 
 
@@ -51,25 +52,33 @@ SEEN = history([0, 1, 2], [3, 1, 1], [10, 28, 0], [2, 1, 1])
 CANDIDATES = [2, 0, 3, 4]
 
 
-def evidence():
-    """What eight channels said of the candidates c, a, d, e; NaN where one did not name it."""
+TEXT_SCORES = np.asarray([0.5, NAN, 0.25, NAN], np.float32)  # of the candidates
 
-    def told(*values):
+
+def evidence():
+    """The ranks and scores of the candidates c, a, d, e in eight channels; NaN where one did not list it."""
+
+    def of_candidates(*values):
         return np.asarray(values, np.float32)
 
     scores = {
-        "dense": told(0.5, NAN, 0.25, NAN), "lexical": told(31.5, NAN, 4.0, NAN), "trending": told(NAN, 7.0, 0.0, NAN),
-        "new": told(0.5, NAN, NAN, NAN), "history": told(2.0, 3.0, NAN, NAN),
-        "collaborative": told(-0.5, 1.25, NAN, NAN), "content": told(NAN, -0.25, 0.75, NAN),
-        "graph": told(2.5, NAN, -1.0, NAN),
+        "dense": of_candidates(0.5, NAN, 0.25, NAN), "lexical": of_candidates(31.5, NAN, 4.0, NAN),
+        "trending": of_candidates(NAN, 7.0, 0.0, NAN), "new": of_candidates(0.5, NAN, NAN, NAN),
+        "history": of_candidates(2.0, 3.0, NAN, NAN), "collaborative": of_candidates(-0.5, 1.25, NAN, NAN),
+        "content": of_candidates(NAN, -0.25, 0.75, NAN), "graph": of_candidates(2.5, NAN, -1.0, NAN),
     }  # fmt: skip
     ranks = {
-        "dense": told(0, NAN, 1, NAN), "lexical": told(0, NAN, 8, NAN), "trending": told(NAN, 0, 1, NAN),
-        "new": told(3, NAN, NAN, NAN), "history": told(1, 0, NAN, NAN), "collaborative": told(5, 2, NAN, NAN),
-        "content": told(NAN, 7, 0, NAN), "graph": told(0, NAN, 4, NAN),
+        "dense": of_candidates(0, NAN, 1, NAN), "lexical": of_candidates(0, NAN, 8, NAN),
+        "trending": of_candidates(NAN, 0, 1, NAN), "new": of_candidates(3, NAN, NAN, NAN),
+        "history": of_candidates(1, 0, NAN, NAN), "collaborative": of_candidates(5, 2, NAN, NAN),
+        "content": of_candidates(NAN, 7, 0, NAN), "graph": of_candidates(0, NAN, 4, NAN),
     }  # fmt: skip
     return Evidence(np.asarray(CANDIDATES, np.int32), scores, ranks)
 
 
-def features(seen=SEEN, has_query=True, items=ITEMS, said=None):
-    return Featuriser(items, POPULARITY)(said or evidence(), UserProfile.of(seen, items, NOW), NOW, has_query)
+def features(seen=SEEN, has_query=True, items=ITEMS, other=None):
+    """The features of the candidates, or of those of other evidence."""
+    candidates = other or evidence()
+    text_scores = TEXT_SCORES if other is None else np.full(len(other.rows), NAN, np.float32)
+    profile = UserProfile.from_history(seen, items, NOW)
+    return Featuriser(items, POPULARITY)(candidates, profile, NOW, text_scores if has_query else None)

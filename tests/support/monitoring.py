@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
 
+from support.busy_machine import wait_until
 from support.charts import NAMESPACE, RELEASE
 from support.replica import Replica
 
 POD = f"{RELEASE}-5d9f-abcde"
-# Names of series, wherever one is written: in a rule, a panel, a scaler's query.
-NAME = re.compile(r"\b((?:fuserank|nv)_[a-z0-9_]+)\b")
+# Names of series, wherever one is written: in a rule, a panel, a scaler's query; not those of packages.
+NAME = re.compile(r"\b((?:fuserank|nv)_[a-z0-9_]+)\b(?!\.\w)")
 
 
 def scraped_names(metrics: str) -> set[str]:
@@ -41,27 +41,27 @@ class Prometheus:
         assert found["status"] == "success", found
         return {each["metric"].get("pod", ""): float(each["value"][1]) for each in found["data"]["result"]}
 
-    def wait_for(self, expression: str, seconds: float = 20) -> dict[str, float]:
+    def wait_for(self, expression: str) -> dict[str, float]:
         """Asks until there is an answer."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                if found := self.query(expression):
-                    return found
-            except OSError:
-                pass
-            time.sleep(0.2)
-        raise AssertionError(f"no answer to {expression}")
+
+        def answer() -> dict[str, float]:
+            with suppress(OSError):  # it is still starting
+                return self.query(expression)
+            return {}
+
+        values = wait_until(answer)
+        assert values, f"no answer to {expression}"
+        return values
 
 
 @contextmanager
 def prometheus(replica: Replica, folder: Path, port: int) -> Iterator[Prometheus]:
-    """Scrapes a replica every half second until the block ends."""
+    """Scrapes a replica every second until the block ends."""
     target = {
         "targets": [f"127.0.0.1:{replica.endpoints.metrics}"],
         "labels": {"namespace": NAMESPACE, "pod": POD},
     }
-    job = {"job_name": "fuserank", "scrape_interval": "500ms", "scrape_timeout": "400ms", "static_configs": [target]}
+    job = {"job_name": "fuserank", "scrape_interval": "1s", "scrape_timeout": "1s", "static_configs": [target]}
     config = folder / "prometheus.yml"
     config.write_text(yaml.safe_dump({"scrape_configs": [job]}), "utf-8")
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
@@ -73,4 +73,4 @@ def prometheus(replica: Replica, folder: Path, port: int) -> Iterator[Prometheus
         yield Prometheus(port)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait()

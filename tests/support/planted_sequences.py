@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_export.training.cases import Cases
+from fuserank_export.training.cases.cases import Cases
 
 TEXTS, DIM, EVENTS, CANDIDATES = 12, 16, 4, 8
 FOLLOWS = np.random.default_rng(3).permutation(TEXTS)  # the text that follows each

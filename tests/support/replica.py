@@ -20,7 +20,10 @@ from typing import Any
 import psutil
 from pytriton.utils import distribution
 
-from fuserank_ensemble.serving.server import Endpoints, compose_backends, libpython_folder
+from fuserank_ensemble.serving.lifecycle import verify
+from fuserank_ensemble.serving.prerequisites import libpython_folder
+from fuserank_ensemble.serving.server import Endpoints, compose_backends
+from support.busy_machine import PATIENCE, lengthen_queues
 
 ADMIN_KEY = "only-for-tests"
 REPOSITORY = Path(__file__).parents[2]
@@ -34,6 +37,7 @@ class Replica:
     process: subprocess.Popen[bytes]
     endpoints: Endpoints
     log: Path
+    models: Path
 
     @property
     def url(self) -> str:
@@ -52,21 +56,27 @@ class Replica:
     def execute(self, words: list[str]) -> subprocess.CompletedProcess[str]:
         """Runs a command as the kubelet does, in the container's environment."""
         return subprocess.run(
-            self.command(words), env=self.environment, cwd="/", check=False, capture_output=True, text=True, timeout=60
+            self.command(words),
+            env=self.environment,
+            cwd="/",
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
 
     def substituted(self, word: str) -> str:
-        """A word of the container's command with this machine's ports."""
+        """A word of the container's command with this machine's ports and folders."""
         for name, number in _ports(self.container).items():
             word = word.replace(f"port={number}", f"port={getattr(self.endpoints, name)}")
-        return word
+        return word.replace("=/models", f"={self.models}")
 
     def get(self, probe: Mapping[str, Any]) -> int:
-        """Asks an HTTP probe as the kubelet does; returns the status, 0 where nobody answers."""
+        """Asks an HTTP probe as the kubelet does, but waits longer; returns the status, 0 where nobody answers."""
         port = getattr(self.endpoints, probe["httpGet"]["port"])
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{port}{probe['httpGet']['path']}", timeout=probe["timeoutSeconds"]
+                f"http://127.0.0.1:{port}{probe['httpGet']['path']}", timeout=PATIENCE
             ) as reply:
                 return int(reply.status)
         except urllib.error.HTTPError as error:
@@ -76,10 +86,10 @@ class Replica:
 
     def metrics(self) -> str:
         """What Prometheus scrapes."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.endpoints.metrics}/metrics", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.endpoints.metrics}/metrics", timeout=PATIENCE) as reply:
             return str(reply.read().decode())
 
-    def stop(self, timeout: float = 40) -> int:
+    def stop(self, timeout: float = PATIENCE) -> int:
         """SIGTERM, as the kubelet sends it after the hook; returns the exit code."""
         self.process.terminate()
         try:
@@ -129,21 +139,22 @@ def started(
         extra: More environment, beside the container's own.
     """
     with tempfile.TemporaryDirectory(prefix="fuserank-replica-") as scratch:
-        # The image has its backends where Triton looks for them; the embedded one is told, and its stub wants a path
-        # without spaces.
+        # The image has its backends where Triton looks for them; the embedded one takes an option, and its stub wants a
+        # path without spaces.
         backends = Path(scratch) / "backends"
         backends.mkdir()
         compose_backends(backends)
         # A copy: Python leaves its bytecode in a model repository that is not read-only, as it is in a pod.
-        shutil.copytree(bundle, Path(scratch) / "bundle")
+        lengthen_queues(shutil.copytree(bundle, Path(scratch) / "bundle"))
+        # What the init container does before.
+        models = Path(scratch) / "models"
+        refused = verify.main([f"{scratch}/bundle", f"--target={target(container)}", f"--models={models}"])
+        assert refused is None, refused
         log = folder / f"triton-{endpoints.grpc}.log"
         with log.open("wb") as out:
-            replica = Replica(container, subprocess.Popen(["true"]), endpoints, log)
+            replica = Replica(container, subprocess.Popen(["true"]), endpoints, log, models)
             words = [
-                replica.substituted(word)
-                .replace("/bundle/", f"{scratch}/bundle/")
-                .replace("=/tls/", f"={tls}/")
-                .replace("$(ADMIN_KEY)", ADMIN_KEY)
+                replica.substituted(word).replace("=/tls/", f"={tls}/").replace("$(ADMIN_KEY)", ADMIN_KEY)
                 for word in container["args"]
             ]
             here = [f"--{name}-address={endpoints.host}" for name in ("http", "grpc", "metrics")]
@@ -154,7 +165,7 @@ def started(
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
-        replica = Replica(container, process, endpoints, log)
+        replica = Replica(container, process, endpoints, log, models)
         try:
             _wait(replica)
             yield replica
@@ -164,17 +175,23 @@ def started(
                 replica.kill()
 
 
+def target(container: Mapping[str, Any]) -> str:
+    """What a rendered container serves."""
+    words = [word.partition("=") for word in container["args"]]
+    return next(value for name, _, value in words if name == "--model-config-name")
+
+
 def _wait(replica: Replica) -> None:
     probe = replica.container["startupProbe"]
     # What the kubelet allows it.
     deadline = time.monotonic() + probe["periodSeconds"] * probe["failureThreshold"]
     # Triton opens its port for metrics last, a moment after it answers that it is ready.
     while replica.get(probe) != 200 or not _listens(replica.endpoints.host, replica.endpoints.metrics):
-        said = replica.log.read_text("utf-8", "replace")
+        log = replica.log.read_text("utf-8", "replace")
         assert replica.process.poll() is None, (
-            f"it ended with {replica.process.returncode}:\n{said[:500]} … {said[-2500:]}"
+            f"it ended with {replica.process.returncode}:\n{log[:500]} … {log[-2500:]}"
         )
-        assert time.monotonic() < deadline, f"not ready:\n{said[-3000:]}"
+        assert time.monotonic() < deadline, f"not ready:\n{log[-3000:]}"
         time.sleep(0.1)
 
 

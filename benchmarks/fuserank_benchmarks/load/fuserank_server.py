@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from fuserank import Client
+from fuserank.client import Client
 from fuserank_benchmarks.inputs.queries import SEED, Load, Repeats, ShopVocabulary
 from fuserank_benchmarks.load.open_loop import Plan, send_from_process
 from fuserank_benchmarks.perf_analyzer.program import PerfAnalyzerError, Program

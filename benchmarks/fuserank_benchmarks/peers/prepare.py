@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.catalog.arrays import map_array
 from fuserank_ensemble.catalog.items import Items, Records
-from fuserank_ensemble.catalog.mapped import mapped
 from fuserank_ensemble.catalog.text import render
 from fuserank_ensemble.interactions.history import HistorySnapshot
 
@@ -41,7 +41,7 @@ def write_catalog(bundle: Path, out: Path) -> None:
         "text": [render(template, row) for row in rows],
     }
     (out / "items.json").write_text(json.dumps(fields, ensure_ascii=False), "utf-8")
-    counts = mapped(index / "popularity" / "counts.npy")
+    counts = map_array(index / "popularity" / "counts.npy")
     np.save(out / "popular.npy", np.argsort(-counts, kind="stable")[:POPULAR].astype(np.int32))
     write_habits(HistorySnapshot.open(index / "history"), out)
 

@@ -20,7 +20,8 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from fuserank_benchmarks.peers.closed_loop import RefusedError
 from fuserank_benchmarks.peers.process import free_port, run_process, wait_until_healthy
-from fuserank_ensemble.spec import GraphSpec, Stage
+from fuserank_ensemble.graph.stages import Stage, search_stages
+from fuserank_ensemble.spec import GraphSpec
 
 UNAVAILABLE = "StatusCode.UNAVAILABLE"
 MAX_MESSAGE_BYTES = 64 << 20  # pairs and vectors of a request pass through the client
@@ -103,10 +104,10 @@ async def run_staged(bundle: Path) -> AsyncIterator[StagedPeer]:
     """
     spec = GraphSpec.from_dict(json.loads((bundle / "manifest.json").read_text("utf-8"))["spec"])
     http, grpc, metrics = (free_port() for _ in range(3))
-    command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle.resolve()), "--target", "cpu"]
+    command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle.resolve()), "--target", "ensemble_cpu"]
     command += ["--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)]
     with run_process(command, {}) as server:
         await wait_until_healthy(server, f"http://127.0.0.1:{http}/v2/health/ready")
         options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
         async with triton.InferenceServerClient(f"127.0.0.1:{grpc}", channel_args=options) as client:
-            yield StagedPeer(client, spec.stages(), spec.text_candidates, psutil.Process(server.process.pid))
+            yield StagedPeer(client, search_stages(spec), spec.text_candidates, psutil.Process(server.process.pid))

@@ -1,1 +1,1 @@
-"""Load on a server, by NVIDIA's perf_analyzer."""
+"""Measures a server under load with NVIDIA's perf_analyzer."""

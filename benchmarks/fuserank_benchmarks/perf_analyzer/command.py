@@ -12,11 +12,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fuserank_benchmarks.perf_analyzer.program import PerfAnalyzerError, find
+from fuserank_benchmarks.perf_analyzer.program import PerfAnalyzerError, find_perf_analyzer
 from fuserank_benchmarks.perf_analyzer.sweep import Point, Sweep, measure, write_inputs
 
 CACHE = Path.home() / ".cache" / "fuserank" / "perf_analyzer"
-QUESTIONS = [("half gallon milk", ""), ("", "900"), ("bread", "900"), ("coffee", "1")]
+DEFAULT_QUERIES = [("half gallon milk", ""), ("", "900"), ("bread", "900"), ("coffee", "1")]
 
 
 def bench(
@@ -35,8 +35,8 @@ def bench(
 ) -> None:
     """Measure a running server with NVIDIA's perf_analyzer, which is fetched where it is missing."""
     try:
-        loads = [float(each) for each in rate.split(",")] if rate else doubled(concurrency)
-        rows = read_questions(questions) if questions else QUESTIONS
+        loads = [float(value) for value in rate.split(",")] if rate else parse_concurrency(concurrency)
+        rows = read_questions(questions) if questions else DEFAULT_QUERIES
     except (ValueError, OSError) as error:
         typer.echo(f"fuserank bench: {error}", err=True)
         raise typer.Exit(2) from None
@@ -46,25 +46,25 @@ def bench(
     try:
         with tempfile.TemporaryDirectory(prefix="fuserank-load-") as folder:
             inputs = write_inputs(Path(folder) / "requests.json", [(query, user, "{}") for query, user in rows])
-            points = measure(find(CACHE), url, inputs, sweep)
+            points = measure(find_perf_analyzer(CACHE), url, inputs, sweep)
     except PerfAnalyzerError as error:
         typer.echo(f"fuserank bench: {error}", err=True)
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps([asdict(point) for point in points]))
     else:
-        Console().print(points_table(points, "requests/s sent" if rate else "callers"))
+        Console().print(tabulate_points(points, "requests/s sent" if rate else "callers"))
 
 
-def doubled(span: str) -> list[float]:
-    """The concurrencies of `1:32`: 1, 2, 4, 8, 16, 32; of `5` that one.
+def parse_concurrency(text: str) -> list[float]:
+    """Returns the concurrencies of a range: of `1:32` 1, 2, 4, 8, 16 and 32, of `5` that one.
 
     Raises:
-        ValueError: On any other form.
+        ValueError: Where the text has another form.
     """
-    first, _, last = span.partition(":")
+    first, _, last = text.partition(":")
     if not first.isdigit() or not (last or first).isdigit() or not 0 < int(first) <= int(last or first):
-        raise ValueError(f"--concurrency: found {span!r}; allowed: N or FROM:TO, such as 1:32")
+        raise ValueError(f"--concurrency: found {text!r}; allowed: N or FROM:TO, such as 1:32")
     load, loads = int(first), []
     while load < int(last or first):
         loads.append(float(load))
@@ -73,10 +73,10 @@ def doubled(span: str) -> list[float]:
 
 
 def read_questions(path: Path) -> list[tuple[str, str]]:
-    """Queries and users of a file.
+    """Reads (query, user) pairs from a file of a pair a line, separated by a tab.
 
     Raises:
-        ValueError: Where it holds none.
+        ValueError: Where the file has no line.
         OSError: Where it cannot be read.
     """
     lines = [line.partition("\t") for line in path.read_text("utf-8").splitlines() if line.strip()]
@@ -85,16 +85,21 @@ def read_questions(path: Path) -> list[tuple[str, str]]:
     return [(query.strip(), user.strip()) for query, _, user in lines]
 
 
-def points_table(points: list[Point], load: str) -> Table:
-    """One row a measurement, with each composing model's queue and compute times where there are any."""
+def tabulate_points(points: list[Point], load: str) -> Table:
+    """Returns a table with a row for each measurement.
+
+    Args:
+        points: The measurements.
+        load: Header of the first column: what `Point.load` counts.
+    """
     table = Table(padding=(0, 1, 0, 0))
     stages = list(dict.fromkeys(stage for point in points for stage in point.stages))
     columns = (load, "answers/s", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "queue ms", "compute ms")
     for column in (*columns, *(f"{stage} queue + compute ms" for stage in stages)):
         table.add_column(column, justify="right")
     for p in points:
-        known = (p.throughput, p.p50_ms, p.p90_ms, p.p95_ms, p.p99_ms, p.queue_ms, p.compute_ms)
+        figures = (p.throughput, p.p50_ms, p.p90_ms, p.p95_ms, p.p99_ms, p.queue_ms, p.compute_ms)
         times = [p.stages.get(stage) for stage in stages]
-        cells = [f"{each.queue_us / 1e3:.1f} + {each.compute_us / 1e3:.1f}" if each else "" for each in times]
-        table.add_row(f"{p.load:g}", *(f"{value:,.1f}" for value in known), *cells)
+        cells = [f"{time.queue_us / 1e3:.1f} + {time.compute_us / 1e3:.1f}" if time else "" for time in times]
+        table.add_row(f"{p.load:g}", *(f"{value:,.1f}" for value in figures), *cells)
     return table

@@ -1,6 +1,6 @@
-"""Runs perf_analyzer on a model, and reads what it prints and writes.
+"""Runs perf_analyzer on a model at several loads, and reads its measurements.
 
-Its CSV has the client's and the model's figures; those of an ensemble's composing models stand only in its output.
+Its CSV has the times of the client and the model; those of an ensemble's composing models are only on its stdout.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _TIMES = re.compile(r"queue (\d+) usec \+ compute input (\d+) usec \+ compute in
 
 @dataclass(frozen=True)
 class StageTimes:
-    """One composing model in one measurement; microseconds a request, means.
+    """Times of one composing model in one measurement.
 
     Attributes:
-        queue_us: Waiting.
-        compute_us: Input, inference and output together.
-        batch: Requests an execution.
+        queue_us: Microseconds of a request in the queue, mean.
+        compute_us: Microseconds of a request for input, inference and output, mean.
+        batch: Requests of an execution, mean.
     """
 
     queue_us: int
@@ -46,10 +46,14 @@ class Point:
     Attributes:
         load: Concurrency, or requests sent a second.
         throughput: Answers a second.
-        queue_ms: Waiting in the server, mean.
-        compute_ms: Computing in the server, mean.
-        send_receive_ms: All that neither the server's queue nor its compute times account for, mean.
-        stages: By composing model; empty where the model is no ensemble.
+        p50_ms: Median latency
+        p90_ms: 90th percentile of latency.
+        p95_ms: 95th percentile of latency.
+        p99_ms: 99th percentile of latency.
+        queue_ms: Time in the server's queues, mean.
+        compute_ms: Time of computing in the server, mean.
+        send_receive_ms: The rest of the time: client and network, mean.
+        stages: Times by composing model; empty where the model is no ensemble.
     """
 
     load: float
@@ -66,13 +70,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is measured, and how.
+    """Settings of a measurement.
 
     Attributes:
         loads: Concurrencies, or requests a second.
-        kind: Closed loop or open loop; perf_analyzer stops where requests fail, so that rates stay below saturation.
-        seconds: Of one window.
-        windows: Tried at most; three that agree are averaged.
+        kind: A closed loop (concurrency) or an open loop (request_rate); perf_analyzer stops where requests fail, so
+            rates must stay below saturation.
+        seconds: Length of one window.
+        windows: How many windows to measure at most; three that agree are averaged.
         stability: Percent by which windows may differ. Beyond it perf_analyzer would write nothing: by default the
             first three are taken, and whoever needs the spread measures in rounds.
         shared_memory: Tensors travel through system shared memory.
@@ -88,7 +93,7 @@ class Sweep:
     streaming: bool = False
 
     def arguments(self) -> list[str]:
-        """perf_analyzer's arguments, but for the load."""
+        """Returns perf_analyzer's arguments except for the load."""
         arguments = ["--measurement-interval", str(int(self.seconds * 1e3)), "--max-trials", str(self.windows)]
         arguments += ["--stability-percentage", str(self.stability), "--percentile", "50"]
         if self.kind == "request_rate":
@@ -100,35 +105,38 @@ class Sweep:
 
 
 def write_inputs(path: Path, rows: Iterable[tuple[str, str, str]]) -> Path:
-    """Writes the file of requests that perf_analyzer takes in turn.
+    """Writes the file of requests that perf_analyzer sends in turn, and returns its path.
 
     Args:
-        path: The file.
-        rows: Query, user and options, each as it goes on the wire.
+        path: The file to write.
+        rows: Query, user and options (JSON) of each request.
     """
-    named = [dict(zip(("QUERY", "USER_ID", "OPTIONS"), row, strict=True)) for row in rows]
-    data = [{name: {"content": [value], "shape": [1]} for name, value in row.items()} for row in named]
+    requests = [dict(zip(("QUERY", "USER_ID", "OPTIONS"), row, strict=True)) for row in rows]
+    data = [{name: {"content": [value], "shape": [1]} for name, value in row.items()} for row in requests]
     path.write_text(json.dumps({"data": data}), "utf-8")
     return path
 
 
 def measure(program: Program, url: str, inputs: Path, sweep: Sweep, model: str = "search") -> list[Point]:
-    """Measures a running server.
+    """Measures a running server at each load of a sweep.
 
     Args:
         program: perf_analyzer.
         url: Triton's gRPC address.
         inputs: The file of requests, see `write_inputs`.
-        sweep: What is measured; each load is a run of its own, so that any steps may be named.
-        model: Whom to ask.
+        sweep: The loads and settings; each load is a run of perf_analyzer.
+        model: Name of the model.
+
+    Returns:
+        A measurement of each load, in their order.
 
     Raises:
-        PerfAnalyzerError: Where it fails, with its last words.
+        PerfAnalyzerError: Where perf_analyzer fails, with its last lines of output.
     """
-    return [_point(program, url, inputs, sweep, load, model) for load in sweep.loads]
+    return [_measure_load(program, url, inputs, sweep, load, model) for load in sweep.loads]
 
 
-def _point(program: Program, url: str, inputs: Path, sweep: Sweep, load: float, model: str) -> Point:
+def _measure_load(program: Program, url: str, inputs: Path, sweep: Sweep, load: float, model: str) -> Point:
     with tempfile.TemporaryDirectory(prefix="fuserank-load-") as folder:
         table = Path(folder) / "table.csv"
         command = [str(program.path), "-m", model, "-i", "grpc", "-u", url, "--input-data", str(inputs)]
@@ -136,29 +144,29 @@ def _point(program: Program, url: str, inputs: Path, sweep: Sweep, load: float, 
         command += [option, f"{load:g}", *sweep.arguments(), "-f", str(table), "--verbose-csv"]
         done = subprocess.run(command, env=program.environment(), capture_output=True, text=True, check=False)
         if not table.exists():
-            said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-3:]
-            raise PerfAnalyzerError(f"perf_analyzer at {sweep.kind} {load:g} of {url}: {' '.join(said)}")
+            last_lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-3:]
+            raise PerfAnalyzerError(f"perf_analyzer at {sweep.kind} {load:g} of {url}: {' '.join(last_lines)}")
         return read_points(table.read_text("utf-8"), done.stdout)[0]
 
 
-def read_points(table: str, printed: str) -> list[Point]:
-    """Reads a run.
+def read_points(table: str, stdout: str) -> list[Point]:
+    """Reads the measurements of a run.
 
     Args:
         table: Its CSV, with `--verbose-csv`.
-        printed: What it wrote on stdout.
+        stdout: What it stdout.
 
     Raises:
-        PerfAnalyzerError: Where the table holds no measurement.
+        PerfAnalyzerError: Where the CSV holds no measurement.
     """
     rows = list(csv.DictReader(table.splitlines()))
     if not rows:
         raise PerfAnalyzerError("perf_analyzer's table: found no measurement; allowed: at least one")
-    stages = read_stages(printed)
-    return [_read(row, stages) for row in rows]
+    stages = read_stages(stdout)
+    return [_read_row(row, stages) for row in rows]
 
 
-def _read(row: Mapping[str, str], stages: Mapping[float, Mapping[str, StageTimes]]) -> Point:
+def _read_row(row: Mapping[str, str], stages: Mapping[float, Mapping[str, StageTimes]]) -> Point:
     load = float(row.get("Concurrency") or row["Request Rate"])
 
     def ms(*names: str) -> float:
@@ -175,19 +183,19 @@ def _read(row: Mapping[str, str], stages: Mapping[float, Mapping[str, StageTimes
     )
 
 
-def read_stages(printed: str) -> dict[float, dict[str, StageTimes]]:
-    """The composing models' times that perf_analyzer prints, by load and model."""
-    found: dict[float, dict[str, StageTimes]] = {}
+def read_stages(stdout: str) -> dict[float, dict[str, StageTimes]]:
+    """Reads the composing models' times from perf_analyzer's stdout; returns them by load and model."""
+    stages: dict[float, dict[str, StageTimes]] = {}
     load, model, counts = 0.0, "", {"Inference": 0, "Execution": 0}
-    for line in printed.splitlines():
-        if started := _LOAD.match(line):
-            load, model = float(started[1]), ""
-        elif named := _MODEL.match(line):
-            model = named[1]
-        elif counted := _COUNT.match(line):
-            counts[counted[1]] = int(counted[2])
+    for line in stdout.splitlines():
+        if load_line := _LOAD.match(line):
+            load, model = float(load_line[1]), ""
+        elif model_line := _MODEL.match(line):
+            model = model_line[1]
+        elif count_line := _COUNT.match(line):
+            counts[count_line[1]] = int(count_line[2])
         elif model and (times := _TIMES.search(line)):
-            queue, *compute = (int(each) for each in times.groups())
+            queue, *compute = map(int, times.groups())
             batch = counts["Inference"] / max(1, counts["Execution"])
-            found.setdefault(load, {})[model] = StageTimes(queue, sum(compute), round(batch, 2))
-    return found
+            stages.setdefault(load, {})[model] = StageTimes(queue, sum(compute), round(batch, 2))
+    return stages

@@ -25,8 +25,10 @@ from tokenizers import Tokenizer
 
 from fuserank_benchmarks.inputs.queries import SEED
 from fuserank_benchmarks.inputs.vectors import COPY_COSINE, SIZES, noisy_copies
-from fuserank_ensemble.retrieval.vectors.search import VectorSearch, build_index, open_search
-from fuserank_export.encoder import OnnxEncoder
+from fuserank_ensemble.retrieval.vectors.build import build_index
+from fuserank_ensemble.retrieval.vectors.open import open_search
+from fuserank_ensemble.retrieval.vectors.search import VectorSearch
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 
 DEPTH = 100
 BATCH = 16

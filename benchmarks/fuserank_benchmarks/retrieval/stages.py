@@ -19,13 +19,13 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.text import normalise, query_text
 from fuserank_ensemble.graph.steps.suggest import INDEX, Suggest
+from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
-from fuserank_ensemble.retrieval.channels.lexical import Lexical
+from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester
-from fuserank_ensemble.serving.triton import strings
-from fuserank_export.encoder import OnnxEncoder
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 
 SEED = 7
 REQUESTS, BATCH = 480, 16
@@ -95,7 +95,7 @@ def measure_lexical(folder: Path, console: Console) -> dict[str, float]:
         started = time.perf_counter()
         LexicalIndex.write(Path(temporary) / "lexical", items, bundle.spec.lexical_fields)
         seconds = time.perf_counter() - started
-        channel = Lexical(LexicalIndex.open(Path(temporary) / "lexical"), MILLION)
+        channel = LexicalChannel(LexicalIndex.open(Path(temporary) / "lexical"), MILLION)
         requests = [[ChannelQuery(normalise(query), no_embedding, History.empty(), 0.0)] for query in queries]
         depth = 2 * bundle.spec.channel_depth  # as the retriever does
         for part in requests[:20]:  # warms up
@@ -111,9 +111,9 @@ def measure_lexical(folder: Path, console: Console) -> dict[str, float]:
 def measure_suggest(folder: Path, console: Console) -> dict[str, float]:
     """Times the stage `suggest` on beginnings of the bundle's own phrases."""
     phrases = [text for text, _ in Suggester.open(folder / INDEX).complete("", MILLION)]
-    stage = Suggest.open(folder, "cpu")
+    stage = Suggest(Suggester.open(folder / INDEX))
     requests = [
-        [{"PREFIX": strings([[prefix.encode()]]), "OPTIONS": strings([[b"{}"]])}]
+        [{"PREFIX": string_tensor([[prefix.encode()]]), "OPTIONS": string_tensor([[b"{}"]])}]
         for prefix in draw_prefixes(phrases, PREFIXES, SEED)
     ]
     with console.status("suggest"):

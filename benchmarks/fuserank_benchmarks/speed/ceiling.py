@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from fuserank_benchmarks.inputs.queries import Load
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.engine import open_session, padded_length, trim_tokens
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.graph.padding import trimmed
-from fuserank_ensemble.graph.session import joined, open_session
+from fuserank_ensemble.graph.tensors import concatenate
 
-ENGINES = ("encoder", "ranker")
 BATCHES = (1, 2, 4, 8, 16, 32)
 REQUESTS = 64
 BANDWIDTH_BYTES = 256 * 2**20  # far more than any cache holds
@@ -46,7 +45,7 @@ class Ceiling:
         setting: The fastest setting.
         per_second: Its requests a second.
         by_setting: Requests a second of each setting.
-        alone_ms: Median milliseconds of both engines, one request at a time, with the best number of threads.
+        alone_ms: Median milliseconds of all engines, one request at a time, with the best number of threads.
     """
 
     setting: Setting
@@ -60,9 +59,20 @@ def engine_feeds(bundle: Bundle, load: Load, count: int = REQUESTS) -> RequestFe
     graph = LocalGraph(bundle)
     feeds = []
     for query, user in list(zip(load.queries, load.users, strict=True))[:count]:
-        steps = dict(graph.steps([(query, user, {})]))
-        feeds.append({name: trimmed(steps[name], bundle.spec.pair_pad_token_id) for name in ENGINES})
+        inputs = dict(graph.trace([(query, user, {})]))
+        request = {"encoder": trim_tokens(inputs["encoder"]), "ranker": inputs["ranker"]}
+        if "text_tower" in inputs:
+            request["text_tower"] = distinct_pairs(inputs["text_tower"], bundle.spec.pair_pad_token_id)
+        feeds.append(request)
     return feeds
+
+
+def distinct_pairs(tensors: Feeds, pad: int) -> Feeds:
+    """The text tower's input `[1, pairs, length]` of one request without padding and repetitions."""
+    ids, types = tensors["PAIR_IDS"][0], tensors["PAIR_TYPES"][0]
+    length = padded_length(ids != pad)
+    rows = np.unique(np.concatenate([ids[:, :length], types[:, :length]], axis=1)[(ids != pad).any(1)], axis=0)
+    return {"PAIR_IDS": rows[None, :, :length], "PAIR_TYPES": rows[None, :, length:]}
 
 
 def batch_feeds(requests: RequestFeeds, batch: int) -> Iterator[dict[str, Feeds]]:
@@ -71,14 +81,14 @@ def batch_feeds(requests: RequestFeeds, batch: int) -> Iterator[dict[str, Feeds]
     Every request is in a batch; the last of each shape may be smaller, so that no setting gets fewer requests.
     """
     groups: dict[str, list[list[Feeds]]] = {}
-    for name in ENGINES:
+    for name in requests[0]:
         by_shape: dict[tuple[tuple[int, ...], ...], list[Feeds]] = {}
         for request in requests:
             by_shape.setdefault(tuple(array.shape[1:] for array in request[name].values()), []).append(request[name])
         groups[name] = [rows[i : i + batch] for rows in by_shape.values() for i in range(0, len(rows), batch)]
     for number in range(max(len(batches) for batches in groups.values())):
         yield {
-            name: {tensor: joined([row[tensor] for row in batches[number]]) for tensor in batches[number][0]}
+            name: {tensor: concatenate([row[tensor] for row in batches[number]]) for tensor in batches[number][0]}
             for name, batches in groups.items()
             if number < len(batches)
         }
@@ -117,7 +127,7 @@ class BareEngines:
             return done / (time.perf_counter() - started)
 
     def alone_ms(self, threads: int, rounds: int = 2) -> float:
-        """Median milliseconds of both engines on one request at a time."""
+        """Median milliseconds of all engines on one request at a time."""
         (sessions,) = self._open_sessions(threads, 1)
         times = []
         for _ in range(1 + rounds):
@@ -148,7 +158,7 @@ class BareEngines:
                 (threads, workers): [
                     {
                         name: open_session(self._bundle.engine(name), {"intra_op_thread_count": str(threads)})
-                        for name in ENGINES
+                        for name in self._requests[0]
                     }
                     for _ in range(workers)
                 ]

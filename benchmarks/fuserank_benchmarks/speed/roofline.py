@@ -132,22 +132,18 @@ def bundle_work(folder: Path, batch: int) -> list[Work]:
         batch: Number of requests.
     """
     spec = json.loads((folder / "manifest.json").read_text("utf-8"))["spec"]
-    # A bucket of one token is for requests without pairs.
-    pairs = next((size for size in spec["pair_buckets"] if size > 1), 1)
-    encoder, ranker = (
-        onnx.load(folder / "model_repository" / stage / "1" / "model.onnx") for stage in ("encoder", "ranker")
-    )
+    sizes = {
+        "encoder": {"length": min(spec["length_buckets"])},
+        "text_tower": {"pairs": spec["text_candidates"], "length": min(spec["pair_buckets"])},
+        "ranker": {"candidates": spec["candidates"]},
+    }
+    engines = {
+        stage: engine_work(stage, onnx.load(folder / "model_repository" / stage / "1" / "model.onnx"), known, batch)
+        for stage, known in sizes.items()
+        if stage != "text_tower" or spec["text_candidates"]
+    }
     vectors = np.load(folder / "index" / "vectors.npy", mmap_mode="r").shape
-    return [
-        engine_work("encoder", encoder, {"length": min(spec["length_buckets"])}, batch),
-        retrieval_work(vectors[0], vectors[1], batch),
-        engine_work(
-            "ranker",
-            ranker,
-            {"candidates": spec["candidates"], "pairs": spec["text_candidates"], "length": pairs},
-            batch,
-        ),
-    ]
+    return [*engines.values(), retrieval_work(vectors[0], vectors[1], batch)]
 
 
 def roofline_table(folder: Path, batches: Sequence[int], measured: Mapping[int, float] | None = None) -> Table:

@@ -27,7 +27,7 @@ from fuserank_benchmarks.peers.kinds import KINDS
 from fuserank_benchmarks.peers.process import exit_on_sigterm
 from fuserank_benchmarks.peers.running import PeersFolder, RunningPeers
 from fuserank_benchmarks.peers.tune import RERANK
-from fuserank_benchmarks.perf_analyzer.program import find
+from fuserank_benchmarks.perf_analyzer.program import find_perf_analyzer
 from fuserank_benchmarks.perf_analyzer.sweep import Point
 from fuserank_benchmarks.speed.ceiling import (
     BATCHES,
@@ -49,7 +49,7 @@ PROGRAM = Path("build/perf_analyzer")
 COMMITTED = Path("docs/reports/bench.json")
 SWEEP, QUICK_SWEEP = (1, 2, 4, 8, 16, 32), (8, 32)
 RATES = (0.3, 0.5, 0.7, 0.9)  # of the peak
-TARGETS: Mapping[Device, Target] = {"cpu": "embedded", "cuda": "cuda"}
+TARGETS: Mapping[Device, Target] = {"cpu": "single_process", "cuda": "ensemble_cuda"}
 STARTS = 3  # of each server; the first may read from the disk what the others find in memory
 
 
@@ -124,7 +124,7 @@ class SpeedRun:
         before = {process.pid for process in psutil.Process().children()}
         start_seconds.append(self._open.enter_context(served(bundle, ports, self._console, target)))
         (process,) = [child for child in psutil.Process().children() if child.pid not in before]
-        server = FuseRankServer(name, f"127.0.0.1:{ports[1]}", self._shop, find(PROGRAM), self._seconds)
+        server = FuseRankServer(name, f"127.0.0.1:{ports[1]}", self._shop, find_perf_analyzer(PROGRAM), self._seconds)
         server.sweep([8])  # fills caches and touches the memory in use
         pss, rss = process_memory(process)
         self.figures |= {

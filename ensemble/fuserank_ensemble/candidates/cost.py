@@ -1,4 +1,4 @@
-"""What the ranker takes on the machine that measured a bundle's engines: by it deadlines are kept and cores shared."""
+"""How long the ranker takes on the machine that measured a bundle's engines; deadlines and threads follow from it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Of a text tower: one that takes less than this is not worth handing half of it to another thread, and gains by taking
-# more requests at once.
+# A text tower below this is not worth handing half of it to another thread, and gains by taking more requests at once.
 HEAVY_MS = 3.0
 
 
 @dataclass(frozen=True)
 class RankerCost:
-    """Milliseconds of one request.
+    """The ranker's milliseconds for one request.
 
     Attributes:
         candidates: By bucket of candidates, without pairs.
@@ -26,7 +25,7 @@ class RankerCost:
     full: int
 
     @classmethod
-    def of(cls, manifest: Mapping[str, Any], full: int) -> RankerCost:
+    def from_manifest(cls, manifest: Mapping[str, Any], full: int) -> RankerCost:
         """Reads a bundle's manifest."""
         alone, pairs = (
             {int(bucket): float(ms) for bucket, ms in manifest.get(name, {}).items()}
@@ -34,16 +33,16 @@ class RankerCost:
         )
         return cls(alone, pairs, full)
 
-    def of_candidates(self, bucket: int) -> float:
-        """What a bucket of candidates takes; nothing where it was not measured."""
+    def candidates_ms(self, bucket: int) -> float:
+        """Milliseconds of a bucket of candidates; 0 where it was not measured."""
         return self.candidates.get(bucket, 0.0)
 
-    def of_pairs(self, count: int, length: int) -> float:
-        """What `count` pairs of `length` tokens add."""
+    def pairs_ms(self, count: int, length: int) -> float:
+        """Milliseconds that `count` pairs of `length` tokens add."""
         fits = [bucket for bucket in self.pairs if bucket >= length]
         return self.pairs[min(fits)] * count / self.full if fits and count else 0.0
 
     @property
     def heavy(self) -> bool:
         """Whether a request's pairs are a heavy load for one core, if they are as short as texts are."""
-        return self.of_pairs(self.full, 2) >= HEAVY_MS  # a bucket of one token is for no pair
+        return self.pairs_ms(self.full, 1) >= HEAVY_MS

@@ -1,12 +1,12 @@
 """The ranker's features of a (request, candidate) pair. One implementation, for training and for serving.
 
 A missing value is NaN, never 0: the ranker learns what missing means. Counts, ranks, prices and days enter as
-log(1 + x), since their effect is one of proportion.
+log(1 + x), since their effect is one of proportion. The channels' ranks and scores are declared beside the channels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,24 +15,14 @@ from numpy.typing import NDArray
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile, days_since
+from fuserank_ensemble.retrieval.channel import ChannelDeclaration, Feature
+from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
+from fuserank_ensemble.retrieval.evidence import Evidence
 
 FloatArray = NDArray[np.float32]
 
-
-@dataclass(frozen=True)
-class Feature:
-    """One column of the ranker's input, and the signal it counts towards in an explanation."""
-
-    name: str
-    signal: str
-    meaning: str
-
-
-FEATURES: tuple[Feature, ...] = (
-    Feature("text_score", "text", "cosine of query and item text; missing without a query"),
-    Feature("text_rank", "text", "log position by text score"),
-    Feature("lexical_score", "lexical", "log BM25 with its boosts; missing where no word matches"),
-    Feature("lexical_rank", "lexical", "log position by that score"),
+_TEXT_SCORE = Feature("text_score", "text", "cosine of query and item text; missing without a query")
+_POPULARITY = (
     Feature("popularity", "popularity", "log of all users' events with the item"),
     Feature("trend", "popularity", "log of the same, halved for every 28 days of age"),
     Feature("lately", "popularity", "log of the same, halved for every 7 days of age"),
@@ -42,79 +32,69 @@ FEATURES: tuple[Feature, ...] = (
     Feature("trend_share", "popularity", "log share of the item in its category's trend"),
     Feature("lately_share", "popularity", "log share of the item in its category's events of late"),
     Feature("reach_share", "popularity", "log share of the item in its category's reach"),
-    Feature("trending_score", "popularity", "log of the trend, multiplied where place, hour and weekday have it more"),
-    Feature("trending_rank", "popularity", "log position by that score among what matches the query"),
-    Feature("age", "new", "log of days since the item came; missing where unknown"),
-    Feature("new_rank", "new", "log position among new items"),
-    Feature(
-        "personal_frequency",
-        "personal",
-        "log of the user's events with the item; missing where there are none",
-    ),
-    Feature("personal_recency", "personal", "log of days since the last of them"),
-    Feature("personal_recent", "personal", "log of those events, halved for every 56 days of age"),
-    Feature("personal_share", "personal", "the item's share in all the user's events"),
-    Feature("personal_rank", "personal", "log position among the user's own items"),
-    Feature("due", "personal", "log of the days since the last over the item's usual cycle"),
-    Feature("share_in_category", "personal", "the item's share in the user's events in its category"),
-    Feature("recent_in_category", "personal", "the same, late events counting more"),
-    Feature("latest_in_category", "personal", "1 for what the user had last in its category, 0 for all else there"),
-    Feature("collaborative_score", "collaborative", "dot product of the item's factors and the user's"),
-    Feature("collaborative_rank", "collaborative", "log position by that score"),
-    Feature("content_score", "content", "cosine of the item's text and what the user had lately"),
-    Feature("content_rank", "content", "log position by that cosine"),
-    Feature("graph_score", "graph", "nearness to the user and the query's entities in the knowledge graph"),
-    Feature("graph_rank", "graph", "log position by that nearness"),
+)
+_AGE = Feature("age", "new", "log of days since the item came; missing where unknown")
+_OWN_ITEM = (
+    Feature("history_frequency", "history", "log of the user's events with the item; missing where there are none"),
+    Feature("history_recency", "history", "log of days since the last of them"),
+    Feature("history_recent", "history", "log of those events, halved for every 56 days of age"),
+    Feature("history_share", "history", "the item's share in all the user's events"),
+)
+_OWN_ITEM_RELATIVE = (
+    Feature("due", "history", "log of the days since the last over the item's usual cycle"),
+    Feature("share_in_category", "history", "the item's share in the user's events in its category"),
+    Feature("recent_in_category", "history", "the same, late events counting more"),
+    Feature("latest_in_category", "history", "1 for what the user had last in its category, 0 for all else there"),
+)
+_TASTE = (
     Feature("category_share", "taste", "share of the user's events in the item's category"),
     Feature("category_events", "taste", "log of those events"),
     Feature("category_recency", "taste", "log of days since the last of them; missing where there are none"),
     Feature("brand_share", "taste", "share of the user's events with the item's brand"),
     Feature("brand_in_category", "taste", "share of the user's events in the item's category that have its brand"),
-    Feature("text_in_category", "taste", "the same of its text, such as a size of a kind"),
+    Feature("text_in_category", "taste", "share of them that have its text, such as a size of a kind"),
+)
+_PRICE = (
     Feature("price", "price", "log of the price; missing where unknown"),
     Feature("price_gap", "price", "log price minus the mean log price of what the user had"),
     Feature("price_gap_in_category", "price", "the same of what the user had in its category"),
+)
+_REQUEST = (
     Feature("has_query", "request", "1 for a search"),
     Feature("has_history", "request", "1 for a user with events"),
 )
+
+
+def compose_features(channels: Iterable[ChannelDeclaration]) -> tuple[Feature, ...]:
+    """Returns the columns of the ranker's input: those of the items and the user, and those that channels declare.
+
+    A channel's columns stand at the end of those of their signal. A signal that only channels have stands before those
+    of the user's taste, in the order of registration.
+    """
+    declared: dict[str, list[Feature]] = {}
+    for channel in channels:
+        for feature in channel.features:
+            declared.setdefault(feature.signal, []).append(feature)
+
+    def take(signal: str) -> list[Feature]:
+        return declared.pop(signal, [])
+
+    return (
+        *(_TEXT_SCORE, *take("text"), *take("lexical")),
+        *(*_POPULARITY, *take("popularity")),
+        *(_AGE, *take("new")),
+        *(*_OWN_ITEM, *take("history"), *_OWN_ITEM_RELATIVE),
+        *take("collaborative"),
+        *(feature for signal in list(declared) for feature in take(signal)),
+        *(*_TASTE, *_PRICE, *_REQUEST),
+    )
+
+
+FEATURES = compose_features(DECLARATIONS.values())
 # Signals that have features, then those that have a tower of their own: the text tower's reading of query and item
 # together, and what follows from the sequence of the user's items.
 SIGNALS: tuple[str, ...] = (*dict.fromkeys(feature.signal for feature in FEATURES), "reading", "sequence")
 POSITION = {feature.name: i for i, feature in enumerate(FEATURES)}
-_RANKS = {
-    "dense": "text_rank",
-    "lexical": "lexical_rank",
-    "trending": "trending_rank",
-    "new": "new_rank",
-    "history": "personal_rank",
-    "collaborative": "collaborative_rank",
-    "content": "content_rank",
-    "graph": "graph_rank",
-}
-# Whether a channel's score enters as log(1 + x).
-_SCORES = {
-    "dense": ("text_score", False),
-    "lexical": ("lexical_score", True),
-    "trending": ("trending_score", True),
-    "collaborative": ("collaborative_score", False),
-    "content": ("content_score", False),
-    "graph": ("graph_score", False),
-}
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the channels said about the candidates; NaN where a channel did not name one.
-
-    Attributes:
-        rows: Item rows, int32 `[candidates]`.
-        scores: The score in each channel's list, by channel name, float32 `[candidates]`.
-        ranks: Position from 0 in each channel's list, by channel name, float32 `[candidates]`.
-    """
-
-    rows: NDArray[np.int32]
-    scores: dict[str, FloatArray]
-    ranks: dict[str, FloatArray]
 
 
 class Featuriser:
@@ -123,7 +103,7 @@ class Featuriser:
     def __init__(self, items: Items, popularity: Popularity) -> None:
         """Takes the catalogue, and all users' events by item."""
         self._items, self._popularity = items, popularity
-        still = {
+        by_item = {
             "popularity": np.log1p(popularity.counts),
             "trend": np.log1p(popularity.trend),
             "lately": np.log1p(popularity.lately),
@@ -134,81 +114,83 @@ class Featuriser:
             "reach_share": self._share_in_category(popularity.reach),
             "price": items.log_price,
         }
-        self._still = np.stack(list(still.values()), 1).astype(np.float32)  # [items, still features]
-        self._still_columns = [POSITION[name] for name in still]
+        self._by_item = np.stack(list(by_item.values()), 1).astype(np.float32)  # [items, columns by item]
+        self._by_item_columns = [POSITION[name] for name in by_item]
 
-    def __call__(self, evidence: Evidence, taste: UserProfile, now: float, has_query: bool) -> FloatArray:
+    def __call__(
+        self, evidence: Evidence, profile: UserProfile, now: float, text_scores: FloatArray | None
+    ) -> FloatArray:
         """Computes the features of one request's candidates.
 
         Args:
-            evidence: The candidates and what the channels said of them.
-            taste: The user's history, summed up.
+            evidence: The candidates with their ranks and scores in the channels.
+            profile: The user's history, summed up.
             now: The request's time, epoch seconds.
-            has_query: Whether there is a query.
+            text_scores: Cosine of the query and each candidate's text, float32 `[candidates]`; None without a query.
 
         Returns:
             float32 `[candidates, features]`, in the order of `FEATURES`.
         """
         rows, popularity, column = evidence.rows, self._popularity, POSITION
         out = np.full((len(rows), len(FEATURES)), np.nan, np.float32)
-        for channel, name in _RANKS.items():
-            if channel in evidence.ranks:
-                out[:, column[name]] = np.log1p(evidence.ranks[channel])
-        for channel, (name, damped) in _SCORES.items():
-            if channel in evidence.scores:
-                scores = evidence.scores[channel]
-                out[:, column[name]] = np.log1p(np.maximum(scores, 0.0)) if damped else scores
-        out[:, self._still_columns] = self._still[rows]
+        for name, channel in DECLARATIONS.items():
+            if name in evidence.ranks:
+                out[:, column[channel.rank.name]] = np.log1p(evidence.ranks[name])
+            if name in evidence.scores and channel.score is not None:
+                scores = evidence.scores[name]
+                out[:, column[channel.score.name]] = np.log1p(np.maximum(scores, 0.0)) if channel.score.log else scores
+        if text_scores is not None:
+            out[:, column["text_score"]] = text_scores
+        out[:, self._by_item_columns] = self._by_item[rows]
         out[:, column["age"]] = np.log1p(days_since(popularity.arrived[rows], now))
         out[:, column["idle"]] = np.log1p(days_since(popularity.latest[rows], now))
-        out[:, column["has_query"]] = has_query
-        out[:, column["has_history"]] = taste.total > 0
-        if taste.total and len(rows):
-            self._personal(out, rows, taste, now)
-            self._tastes(out, rows, taste, now)
+        out[:, column["has_query"]] = text_scores is not None
+        out[:, column["has_history"]] = profile.total > 0
+        if profile.total and len(rows):
+            self._add_own_items(out, rows, profile, now)
+            self._add_similar_items(out, rows, profile, now)
         return out
 
-    def _personal(self, out: FloatArray, rows: NDArray[np.int32], taste: UserProfile, now: float) -> None:
-        """What the user did with the candidates themselves; in place."""
-        column, seen = POSITION, taste.seen
-        mine, at = taste.own(rows)
-        had = rows[mine]
-        days = days_since(seen.last[at], now)
-        out[mine, column["personal_frequency"]] = np.log1p(seen.counts[at])
-        out[mine, column["personal_recency"]] = np.log1p(days)
-        out[mine, column["personal_recent"]] = np.log1p(taste.weights[at])
-        out[mine, column["personal_share"]] = seen.counts[at] / taste.total
-        out[mine, column["due"]] = np.log1p(days / np.maximum(self._popularity.cycle[had], 1.0))
-        category = self._items.category[had]
-        placed = category >= 0
-        mine, at, category = mine[placed], at[placed], category[placed]
-        known = self._items.category[rows] >= 0
+    def _add_own_items(self, out: FloatArray, rows: NDArray[np.int32], profile: UserProfile, now: float) -> None:
+        """Fills in what the user did with the candidates themselves."""
+        column, seen = POSITION, profile.seen
+        own, position = profile.own_items(rows)  # of the candidates that the user had, in `rows` and in the history
+        days = days_since(seen.last[position], now)
+        out[own, column["history_frequency"]] = np.log1p(seen.counts[position])
+        out[own, column["history_recency"]] = np.log1p(days)
+        out[own, column["history_recent"]] = np.log1p(profile.weights[position])
+        out[own, column["history_share"]] = seen.counts[position] / profile.total
+        out[own, column["due"]] = np.log1p(days / np.maximum(self._popularity.cycle[rows[own]], 1.0))
         # Of a category that the user never had anything of, nothing is known; of others, 0 is.
-        of_rows = np.where(known, taste.category[self._items.category[rows]], 0.0)
-        out[of_rows > 0, column["share_in_category"]] = 0.0
-        out[of_rows > 0, column["recent_in_category"]] = 0.0
-        out[of_rows > 0, column["latest_in_category"]] = 0.0
-        out[mine, column["share_in_category"]] = seen.counts[at] / taste.category[category]
-        out[mine, column["recent_in_category"]] = taste.weights[at] / np.maximum(taste.category_weight[category], 1e-12)
-        out[mine, column["latest_in_category"]] = seen.last[at] == taste.category_last[category]
+        all_categories = self._items.category[rows]
+        in_known_category = np.where(all_categories >= 0, profile.category[all_categories], 0.0) > 0
+        for name in ("share_in_category", "recent_in_category", "latest_in_category"):
+            out[in_known_category, column[name]] = 0.0
+        category = all_categories[own]
+        placed = category >= 0
+        own, position, category = own[placed], position[placed], category[placed]
+        out[own, column["share_in_category"]] = seen.counts[position] / profile.category[category]
+        recent = np.maximum(profile.category_weight[category], 1e-12)
+        out[own, column["recent_in_category"]] = profile.weights[position] / recent
+        out[own, column["latest_in_category"]] = seen.last[position] == profile.category_last[category]
 
-    def _tastes(self, out: FloatArray, rows: NDArray[np.int32], taste: UserProfile, now: float) -> None:
-        """What the user did with items like the candidates; in place."""
-        column, items, seen = POSITION, self._items, taste.seen
+    def _add_similar_items(self, out: FloatArray, rows: NDArray[np.int32], profile: UserProfile, now: float) -> None:
+        """Fills in what the user did with items of the candidates' categories, brands, texts and prices."""
+        column, items, seen = POSITION, self._items, profile.seen
         category, brand = items.category[rows], items.brand[rows]
-        events = _looked_up(taste.category, category)
-        out[:, column["category_share"]] = events / taste.total
+        events = _values_of(profile.category, category)
+        out[:, column["category_share"]] = events / profile.total
         out[:, column["category_events"]] = np.log1p(events)
-        out[:, column["category_recency"]] = np.log1p(days_since(_looked_up(taste.category_last, category), now))
-        out[:, column["brand_share"]] = _looked_up(taste.brand, brand) / taste.total
+        out[:, column["category_recency"]] = np.log1p(days_since(_values_of(profile.category_last, category), now))
+        out[:, column["brand_share"]] = _values_of(profile.brand, brand) / profile.total
         had = np.flatnonzero(events > 0)
         for name, codes in (("brand_in_category", items.brand), ("text_in_category", items.text)):
             known = had[codes[rows[had]] >= 0]
             if len(known):
-                alike = taste.events_alike(codes[seen.rows], codes[rows[known]], items, rows[known])
-                out[known, column[name]] = alike / events[known]
-        out[:, column["price_gap"]] = out[:, column["price"]] - taste.log_price
-        usual = _looked_up(taste.category_log_price, category)
+                similar = profile.similar_events(codes[seen.rows], codes[rows[known]], items, rows[known])
+                out[known, column[name]] = similar / events[known]
+        out[:, column["price_gap"]] = out[:, column["price"]] - profile.log_price
+        usual = _values_of(profile.category_log_price, category)
         out[:, column["price_gap_in_category"]] = out[:, column["price"]] - usual
 
     def _share_in_category(self, values: FloatArray) -> FloatArray:
@@ -221,6 +203,6 @@ class Featuriser:
         return logs
 
 
-def _looked_up(values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[Any]:
+def _values_of(values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[Any]:
     """Each code's value, NaN where the code is missing."""
     return np.where(codes >= 0, values[codes], np.nan)

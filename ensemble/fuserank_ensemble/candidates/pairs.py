@@ -1,4 +1,4 @@
-"""The (query, item text) pairs that the text tower reads: item tokens lie in the bundle, serving only joins."""
+"""The (query, item text) pairs that the text tower reads; the items' tokens lie in the bundle."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from fuserank_ensemble.catalog.mapped import mapped
+from fuserank_ensemble.catalog.arrays import map_array
 
+Pair = tuple[list[int], list[int]]  # token ids and token types
 _TOKENIZER, _LAYOUT = "tokenizer.json", "layout.json"
 
 
 @dataclass(frozen=True)
 class PairLayout:
-    """How a tokenizer lays out a pair, read off it once: which special tokens stand where, and of what type.
+    """How a tokenizer lays out a pair: which special tokens stand where, and of what type.
 
     Attributes:
         before: Special tokens before the query, as (id, type).
-        between: Those between query and item.
-        after: Those after the item.
+        between: Special tokens between query and item.
+        after: Special tokens after the item.
         query_type: Token type of the query's own tokens.
-        item_type: Token type of the item's.
+        item_type: Token type of the item's own tokens.
     """
 
     before: list[tuple[int, int]]
@@ -35,16 +36,16 @@ class PairLayout:
     item_type: int
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> PairLayout:
-        """Reads the layout off a tokenizer by encoding a pair.
+    def from_tokenizer(cls, tokenizer: Tokenizer) -> PairLayout:
+        """Finds a tokenizer's layout by encoding a pair.
 
         Raises:
             ValueError: Where the tokenizer makes no tokens of letters.
         """
         encoding = tokenizer.encode("a", "b")
-        of_side = encoding.sequence_ids  # None for a special token, else 0 or 1
+        sides = encoding.sequence_ids  # None for a special token, else 0 or 1
         tokens = list(zip(encoding.ids, encoding.type_ids, strict=True))
-        first, second = ([i for i, side in enumerate(of_side) if side == wanted] for wanted in (0, 1))
+        first, second = ([i for i, side in enumerate(sides) if side == wanted] for wanted in (0, 1))
         if not first or not second:
             raise ValueError("the tokenizer makes no tokens of letters")
         return cls(
@@ -91,7 +92,7 @@ class PairTokens:
         """Opens what `write` wrote."""
         tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
         layout = PairLayout(**json.loads((folder / _LAYOUT).read_text("utf-8")))
-        tokens, offsets = mapped(folder / "tokens.npy"), mapped(folder / "offsets.npy")
+        tokens, offsets = map_array(folder / "tokens.npy"), map_array(folder / "offsets.npy")
         return cls(tokenizer, layout, tokens, offsets, buckets, pad)
 
     @staticmethod
@@ -101,44 +102,43 @@ class PairTokens:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.save(str(folder / _TOKENIZER))
-        layout = json.dumps(asdict(PairLayout.of(tokenizer)))
+        layout = json.dumps(asdict(PairLayout.from_tokenizer(tokenizer)))
         (folder / _LAYOUT).write_text(layout, "utf-8")
-        ids = [each.ids[:longest] for each in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
-        np.save(folder / "tokens.npy", np.asarray([token for each in ids for token in each], np.int32))
+        encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ids = [encoding.ids[:longest] for encoding in encodings]
+        np.save(folder / "tokens.npy", np.asarray([token for text_ids in ids for token in text_ids], np.int32))
         np.save(folder / "offsets.npy", np.cumsum([0, *map(len, ids)], dtype=np.int64))
 
-    def joined(self, query: str, texts: NDArray[np.int32]) -> list[tuple[list[int], list[int]]]:
-        """Token ids and types of the query with each text, uncut by padding.
+    def join(self, query: str, texts: NDArray[np.int32]) -> list[Pair]:
+        """Joins the query with each text, without padding.
 
         A pair that is too long loses the end of its longer side, as the libraries' `longest_first` does (to a token,
         where both sides are longer than a pair may be: of such an item the end is not stored).
         """
         layout, room = self._layout, self._buckets[-1] - self._layout.specials
-        asked = self._tokenizer.encode(query, add_special_tokens=False).ids[: self._buckets[-1]]  # as items are
+        query_ids = self._tokenizer.encode(query, add_special_tokens=False).ids[: self._buckets[-1]]  # as items are
         pairs = []
         for text in texts:
             item = self._tokens[self._offsets[text] : self._offsets[text + 1]].tolist()
-            shorter, longer = sorted((len(asked), len(item)))
+            shorter, longer = sorted((len(query_ids), len(item)))
             least = max(min(shorter, room - longer), min(shorter, room // 2))
-            kept = least if len(asked) <= len(item) else min(len(asked), room - least)
+            kept = least if len(query_ids) <= len(item) else min(len(query_ids), room - least)
             tokens = [
                 *layout.before,
-                *((token, layout.query_type) for token in asked[:kept]),
+                *((token, layout.query_type) for token in query_ids[:kept]),
                 *layout.between,
                 *((token, layout.item_type) for token in item[: room - kept]),
                 *layout.after,
             ]
-            pairs.append(([token for token, _ in tokens], [of_type for _, of_type in tokens]))
+            pairs.append(([token for token, _ in tokens], [token_type for _, token_type in tokens]))
         return pairs
 
-    def bucket(self, pairs: Sequence[tuple[list[int], list[int]]]) -> int:
+    def bucket(self, pairs: Sequence[Pair]) -> int:
         """The smallest bucket that holds each of these pairs; the first where there are none."""
         longest = max((len(ids) for ids, _ in pairs), default=0)
         return next(bucket for bucket in self._buckets if bucket >= longest)
 
-    def padded(
-        self, pairs: Sequence[Sequence[tuple[list[int], list[int]]]], count: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def pad(self, pairs: Sequence[Sequence[Pair]], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Puts the pairs of a batch of requests into two tensors.
 
         Args:
@@ -149,10 +149,10 @@ class PairTokens:
             Token ids and types, int64 `[requests, count, length]`, the length being the smallest bucket that holds
             every pair. What is padding has the pad token alone.
         """
-        length = max(self.bucket(mine) for mine in pairs)
+        length = max(self.bucket(request_pairs) for request_pairs in pairs)
         ids = np.full((len(pairs), count, length), self._pad, np.int64)
         types = np.zeros_like(ids)
-        for i, each in enumerate(pairs):
-            for j, (mine, of_type) in enumerate(each):
-                ids[i, j, : len(mine)], types[i, j, : len(of_type)] = mine, of_type
+        for i, request_pairs in enumerate(pairs):
+            for j, (pair_ids, pair_types) in enumerate(request_pairs):
+                ids[i, j, : len(pair_ids)], types[i, j, : len(pair_types)] = pair_ids, pair_types
         return ids, types

@@ -1,4 +1,4 @@
-"""The resolved request: what `preprocess` makes of a caller's strings and hands to the later stages."""
+"""The resolved request that `preprocess` hands to the later stages, and what `retrieve` reports beside candidates."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     started_ns: int
     finished_ns: int  # when preprocess was done
     deadline_ns: int  # 0: none
-    kind: str = ""  # whose weights of the channels hold, such as "similar"; empty: it follows from the request
+    kind: str = ""  # whose channel weights hold, such as "similar"; empty: it follows from the request
     rules: list[Rule] = []
     explore: Explore | None = None
     language: Language = "en"
@@ -61,7 +61,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
 
 
 class RetrievalTrace(msgspec.Struct, array_like=True):
-    """What `retrieve` tells `finalize` beside the candidates."""
+    """What `retrieve` reports to `finalize` beside the candidates."""
 
     candidates: dict[str, int]  # per channel, and "fused"
     degraded: list[str]
@@ -79,9 +79,8 @@ class Status(msgspec.Struct):
     returned: int
     user_known: bool
     history_unknown: int
-    rules: Sequence[msgspec.Struct] | msgspec.UnsetType = (
-        msgspec.UNSET
-    )  # what each did, `fuserank_ensemble.ranking.rules`
+    # What each rule did, see `fuserank_ensemble.ranking.rules`.
+    rules: Sequence[msgspec.Struct] | msgspec.UnsetType = msgspec.UNSET
     explore: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -101,7 +100,7 @@ def decode_traces(tensor: NDArray[np.object_]) -> list[RetrievalTrace]:
 
 
 def head_weights(given: tuple[float, ...], has_query: bool) -> tuple[float, ...]:
-    """Scales weights of the heads to sum 1. Without a query there is nothing to be relevant to: that head rests.
+    """Scales weights of the heads to sum 1; without a query the head `relevance` counts 0.
 
     Where no other head has weight, all weights are 0: every score is, and the order of fusion stands.
     """

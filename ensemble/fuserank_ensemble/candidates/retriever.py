@@ -1,4 +1,4 @@
-"""All channels, fused and described by features: what the `retrieve` stage and the ranker's training share."""
+"""Asks every channel, fuses their lists and computes features: what serving and the ranker's training share."""
 
 from __future__ import annotations
 
@@ -9,29 +9,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.candidates.features import Evidence, Featuriser, FloatArray
+from fuserank_ensemble.candidates.features import Featuriser, FloatArray
 from fuserank_ensemble.interactions.profile import UserProfile
-from fuserank_ensemble.interactions.sequence import latest, moments
-from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery, ChannelUnavailableError, RankedItems
-from fuserank_ensemble.retrieval.channels.collaborative import Collaborative
-from fuserank_ensemble.retrieval.channels.content import Content
-from fuserank_ensemble.retrieval.channels.dense import Dense
-from fuserank_ensemble.retrieval.channels.history import Personal
-from fuserank_ensemble.retrieval.channels.lexical import WORDS_SCORE, Lexical
-from fuserank_ensemble.retrieval.channels.new import New
-from fuserank_ensemble.retrieval.channels.trending import Trending
+from fuserank_ensemble.interactions.sequence import latest_positions, moments
+from fuserank_ensemble.retrieval.channel import (
+    Channel,
+    ChannelDeclaration,
+    ChannelQuery,
+    ChannelUnavailableError,
+    Phase,
+    RankedItems,
+)
+from fuserank_ensemble.retrieval.channels.registry import open_channels
+from fuserank_ensemble.retrieval.evidence import Evidence
 from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion
-from fuserank_ensemble.retrieval.graph.index import Graph
-from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
+from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, RetrievalIndex
+from fuserank_ensemble.retrieval.pool import select_pool
 from fuserank_ensemble.spec import GraphSpec
 
-TEXT_CHANNELS = ("dense", "lexical")
-TEXT_DEPTH = 2  # times as deep as the others
-# With a query, the other channels choose among what matches it about as well as the best match does.
-POOL_LEXICAL = (
-    0.6  # of the best lexical score: keeps its tiers apart, see `fuserank_ensemble.retrieval.channels.lexical`
-)
-POOL_COSINE = 0.85  # of the best cosine, where no item has all the words
+# How deep channels are asked, in depths of fusion: text channels also set what the others choose from.
+DEPTHS: Mapping[Phase, int] = {"text": 2, "candidate": 1}
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,8 @@ class Candidates:
         texts: Row of each candidate's text vector, int32 `[candidates]`.
         events: Rows of the text vectors of the user's latest items, newest first, int32, `spec.events` at most.
         moments: When and how often those were had, float32 `[events, 3]`, see `interactions.sequence`.
-        found: How many each channel found, and `fused`.
-        degraded: What could not be asked, such as `channel:dense`.
+        channel_counts: How many items each channel listed, and how many candidates there are, as `fused`.
+        degraded: Which channels did not answer, such as `channel:dense`.
     """
 
     rows: NDArray[np.int32]
@@ -53,240 +50,253 @@ class Candidates:
     texts: NDArray[np.int32]
     events: NDArray[np.int32]
     moments: FloatArray
-    found: dict[str, int]
+    channel_counts: dict[str, int]
     degraded: list[str]
 
 
 @dataclass(frozen=True)
 class Prefetch:
-    """What is known of some questions before their embeddings are.
+    """What was computed for some queries before their embeddings were known.
 
     Attributes:
-        words: Hits of the channel `lexical`, by position of the question, so that it is asked no more; None where it
-            did not answer.
-        tastes: Each question's history, summed up.
+        lists: By channel its list for each query, by the query's position, of channels that need no embedding; one that
+            did not answer is left out.
+        profiles: Each query's user profile.
     """
 
-    words: dict[int, RankedItems] | None
-    tastes: list[UserProfile]
-
-
-def channels(
-    catalog: CatalogIndex, learned: InteractionIndex, spec: GraphSpec, dense: Channel | None = None
-) -> list[Channel]:
-    """Every channel that the index has the parts of; `dense` stands in for the local dense channel."""
-    popularity = learned.popularity
-    local = Dense(catalog.texts, catalog.items, popularity, spec.dense_texts)
-    found: list[Channel] = [
-        dense or local,
-        Lexical(catalog.lexical, len(catalog.items), popularity.place),
-        Personal(),
-        Trending(popularity),
-        New(catalog.items, popularity),
-        Content(local, catalog.items, catalog.vectors),
-    ]
-    if learned.factors is not None:
-        found.append(Collaborative(*learned.factors))
-    if learned.graph is not None:
-        found.append(Graph(*learned.graph))
-    return found
+    lists: dict[str, dict[int, RankedItems]]
+    profiles: list[UserProfile]
 
 
 class Retriever:
-    """Finds and describes candidates for a batch of questions."""
+    """Finds candidates and computes their features, for a batch of queries. One instance serves one thread."""
 
     def __init__(
-        self, catalog: CatalogIndex, learned: InteractionIndex, spec: GraphSpec, dense: Channel | None = None
+        self,
+        catalog: CatalogIndex,
+        interactions: InteractionIndex,
+        spec: GraphSpec,
+        dense: Channel | None = None,
     ) -> None:
-        self.items, self.popularity = catalog.items, learned.popularity
+        """Opens the channels.
+
+        Args:
+            catalog: The indexes over the catalogue.
+            interactions: What was learned from the log.
+            spec: Depths and weights of the channels.
+            dense: Takes the place of the local dense channel.
+        """
+        self.items, self.popularity = catalog.items, interactions.popularity
         self._vectors, self._spec = catalog.vectors, spec
-        self._featurise = Featuriser(catalog.items, learned.popularity)
-        self._channels = channels(catalog, learned, spec, dense)
+        self._featurise = Featuriser(catalog.items, interactions.popularity)
+        self._channels = open_channels(RetrievalIndex(catalog, interactions, spec.dense_texts), dense)
         self._fusion = ReciprocalRankFusion(len(catalog.items), spec.channel_depth)
 
-    def ahead(self, questions: Sequence[ChannelQuery], kind: str | None = None) -> Prefetch:
-        """Asks what needs no embedding; those of the questions are not read.
+    def prefetch(self, queries: Sequence[ChannelQuery], kind: str | None = None) -> Prefetch:
+        """Does what needs no embeddings; those of the queries are not read.
 
         It may run in another thread than `retrieve`, as long as they take turns.
+
+        Args:
+            queries: The requests.
+            kind: As for `retrieve`.
         """
-        kinds = [kind or kind_of(question) for question in questions]
-        words: dict[int, RankedItems] | None = None
+        kinds = [kind or request_kind(query) for query in queries]
+        lists: dict[str, dict[int, RankedItems]] = {}
         for channel in self._channels:
-            mine = self._asked(channel, questions, kinds)
-            asked = [questions[i] for i in mine]
-            if isinstance(channel, Lexical):
+            declared = channel.declaration
+            positions = self._positions_for(declared, queries, kinds)
+            selected = [queries[i] for i in positions]
+            channel.prepare(selected)
+            if declared.phase == "text" and not declared.needs_embedding:
                 with suppress(ChannelUnavailableError):
-                    found = channel.search(asked, TEXT_DEPTH * self._spec.channel_depth)
-                    words = dict(zip(mine, found, strict=True))
-            elif isinstance(channel, (Collaborative, Content)):
-                channel.remember(asked)
-        return Prefetch(words, [UserProfile.of(each.seen, self.items, each.now) for each in questions])
+                    ranked = channel.search(selected, self._depth(declared))
+                    lists[declared.name] = dict(zip(positions, ranked, strict=True))
+        return Prefetch(lists, [UserProfile.from_history(query.seen, self.items, query.now) for query in queries])
 
     def retrieve(
         self,
-        questions: Sequence[ChannelQuery],
+        queries: Sequence[ChannelQuery],
         limits: Sequence[int],
         kind: str | None = None,
-        ahead: Prefetch | None = None,
+        prefetch: Prefetch | None = None,
     ) -> list[Candidates]:
-        """Finds candidates for each question.
+        """Finds candidates for each query.
 
         Args:
-            questions: The requests; every channel answers all of them in one call.
+            queries: The requests; every channel answers all of them in one call.
             limits: How many candidates each may have at most.
-            kind: The kind of request whose weights of the channels hold; by default it follows from each question.
-            ahead: What `ahead` answered to these questions, if it was asked.
+            kind: The kind of request whose channel weights hold; by default it follows from each query.
+            prefetch: What `prefetch` returned for these queries, if it was called.
         """
-        kinds = [kind or kind_of(question) for question in questions]
-        lists, degraded = self.lists(questions, kinds, words=ahead.words if ahead else None)
-        found = []
-        for i, (question, each, weighs, limit) in enumerate(zip(questions, lists, kinds, limits, strict=True)):
-            weights = self._spec.channel_weights[weighs]
-            evidence = self.fused(each, weights, limit, _also(question, each, limit))
-            taste = ahead.tastes[i] if ahead else None
-            found.append(self._described(question, each, evidence, weights, degraded, taste))
-        return found
+        kinds = [kind or request_kind(query) for query in queries]
+        lists, unavailable = self.search_channels(queries, kinds, prefetched=prefetch.lists if prefetch else None)
+        candidates = []
+        for i, (query, limit) in enumerate(zip(queries, limits, strict=True)):
+            weights = self._spec.channel_weights[kinds[i]]
+            evidence = self.fuse(lists[i], weights, limit, self._required_rows(query, lists[i], limit))
+            profile = prefetch.profiles[i] if prefetch else None
+            candidates.append(self._describe(query, lists[i], evidence, weights, unavailable, profile))
+        return candidates
 
-    def describe(self, questions: Sequence[ChannelQuery], rows: Sequence[NDArray[np.int32]]) -> list[Candidates]:
-        """Describes given items as candidates of each question, whether or not a channel finds them.
+    def describe(self, queries: Sequence[ChannelQuery], rows: Sequence[NDArray[np.int32]]) -> list[Candidates]:
+        """Describes given items as candidates of each query, whether or not a channel finds them.
 
         Args:
-            questions: The requests; every channel answers all of them in one call.
+            queries: The requests; every channel answers all of them in one call.
             rows: Item rows to describe for each, int32 without repeats.
 
         Returns:
-            For each question exactly its rows, best fused first.
+            For each query exactly its rows, best fused first.
         """
-        kinds = [kind_of(question) for question in questions]
-        lists, degraded = self.lists(questions, kinds)
-        found = []
-        for question, each, kind, given in zip(questions, lists, kinds, rows, strict=True):
+        kinds = [request_kind(query) for query in queries]
+        lists, unavailable = self.search_channels(queries, kinds)
+        candidates = []
+        for query, kind, query_lists, query_rows in zip(queries, kinds, lists, rows, strict=True):
             weights = self._spec.channel_weights[kind]
-            evidence = self.fused(each, weights, len(given), given)
-            found.append(self._described(question, each, evidence, weights, degraded))
-        return found
+            evidence = self.fuse(query_lists, weights, len(query_rows), query_rows)
+            candidates.append(self._describe(query, query_lists, evidence, weights, unavailable))
+        return candidates
 
-    def lists(
+    def search_channels(
         self,
-        questions: Sequence[ChannelQuery],
+        queries: Sequence[ChannelQuery],
         kinds: Sequence[str],
         everything: bool = False,
-        words: Mapping[int, RankedItems] | None = None,
+        prefetched: Mapping[str, Mapping[int, RankedItems]] | None = None,
     ) -> tuple[list[dict[str, RankedItems]], list[str]]:
-        """Every channel's hits for each question, and which channels could not be asked.
+        """Asks every channel, the text channels first.
 
         Args:
-            questions: The requests.
-            kinds: The kind of each; a channel that weighs nothing for a kind is not asked.
+            queries: The requests.
+            kinds: The kind of each; a channel without weight for a kind is not asked.
             everything: Ask every channel nevertheless.
-            words: What the channel `lexical` has answered already, see `Prefetch`.
+            prefetched: Lists that are known already, see `Prefetch`.
+
+        Returns:
+            For each query the channels' lists by channel name, and the names of the channels that did not answer.
         """
-        lists: list[dict[str, RankedItems]] = [{} for _ in questions]
-        degraded: list[str] = []
-        asked = list(questions)
-        for group in (TEXT_CHANNELS, None):
-            if group is None:
-                asked = [replace(q, near=near(found)) if q.query else q for q, found in zip(asked, lists, strict=True)]
-            for channel in self._channels:
-                if (channel.name in TEXT_CHANNELS) != (group is not None):
-                    continue
-                mine = self._asked(channel, questions, kinds, everything)
-                # The text channels also say what the others choose from.
-                depth = self._spec.channel_depth * (TEXT_DEPTH if group else 1)
-                if not mine:
-                    continue
-                try:
-                    if words is not None and isinstance(channel, Lexical):
-                        hits = [words[i] for i in mine]
-                    else:
-                        hits = channel.search([asked[i] for i in mine], depth)
-                except ChannelUnavailableError:
-                    degraded.append(f"channel:{channel.name}")
-                    continue
-                for i, each in zip(mine, hits, strict=True):
-                    lists[i][channel.name] = each
-        return lists, degraded
-
-    def _asked(
-        self, channel: Channel, questions: Sequence[ChannelQuery], kinds: Sequence[str], everything: bool = False
-    ) -> list[int]:
-        """Positions of the questions that a channel is asked."""
-        weights = self._spec.channel_weights
-        return [
-            i
-            for i, kind in enumerate(kinds)
-            if everything
-            or weights[kind].get(channel.name, 0.0) > 0
-            or (channel.name == New.name and questions[i].newcomers)
+        lists: list[dict[str, RankedItems]] = [{} for _ in queries]
+        unavailable: list[str] = []
+        self._search_phase("text", queries, kinds, everything, prefetched or {}, lists, unavailable)
+        declarations = [channel.declaration for channel in self._channels]
+        restricted = [
+            replace(query, pool=select_pool(query_lists, declarations)) if query.query else query
+            for query, query_lists in zip(queries, lists, strict=True)
         ]
+        self._search_phase("candidate", restricted, kinds, everything, {}, lists, unavailable)
+        return lists, unavailable
 
-    def fused(
+    def _search_phase(
+        self,
+        phase: Phase,
+        queries: Sequence[ChannelQuery],
+        kinds: Sequence[str],
+        everything: bool,
+        prefetched: Mapping[str, Mapping[int, RankedItems]],
+        lists: list[dict[str, RankedItems]],
+        unavailable: list[str],
+    ) -> None:
+        """Adds the lists of the phase's channels to `lists`, and those that do not answer to `unavailable`."""
+        for channel in self._channels:
+            declared = channel.declaration
+            positions = self._positions_for(declared, queries, kinds, everything)
+            if declared.phase != phase or not positions:
+                continue
+            known = prefetched.get(declared.name)
+            try:
+                if known is not None:
+                    ranked = [known[i] for i in positions]
+                else:
+                    ranked = channel.search([queries[i] for i in positions], self._depth(declared))
+            except ChannelUnavailableError:
+                unavailable.append(declared.name)
+                continue
+            for i, query_ranked in zip(positions, ranked, strict=True):
+                lists[i][declared.name] = query_ranked
+
+    def fuse(
         self,
         lists: Mapping[str, RankedItems],
         weights: Mapping[str, float],
         limit: int,
-        also: NDArray[np.int32] | None = None,
+        required: NDArray[np.int32] | None = None,
     ) -> Evidence:
-        """One list from the channels' lists; `also` is kept in it, see `ReciprocalRankFusion.fuse`."""
-        return self._fusion.fuse(lists, {name: weights.get(name, 0.0) for name in lists}, limit, also)
+        """Fuses one query's lists, see `ReciprocalRankFusion.fuse`; a channel that has no weight counts 0."""
+        return self._fusion.fuse(lists, {name: weights.get(name, 0.0) for name in lists}, limit, required)
 
-    def _described(
+    def _positions_for(
         self,
-        question: ChannelQuery,
-        lists: dict[str, RankedItems],
+        declared: ChannelDeclaration,
+        queries: Sequence[ChannelQuery],
+        kinds: Sequence[str],
+        everything: bool = False,
+    ) -> list[int]:
+        """Positions of the queries that a channel is asked."""
+        weights = self._spec.channel_weights
+        return [
+            i
+            for i, (query, kind) in enumerate(zip(queries, kinds, strict=True))
+            if everything or weights[kind].get(declared.name, 0.0) > 0 or (declared.for_exploration and query.newcomers)
+        ]
+
+    def _depth(self, declared: ChannelDeclaration) -> int:
+        return self._spec.channel_depth * DEPTHS[declared.phase]
+
+    def _required_rows(
+        self, query: ChannelQuery, lists: Mapping[str, RankedItems], limit: int
+    ) -> NDArray[np.int32] | None:
+        """The rows that stay candidates whatever their fused score; of newcomers, at most a quarter of all."""
+        required = np.empty(0, np.int32) if query.required is None else query.required
+        for channel in self._channels:
+            if channel.declaration.for_exploration and channel.declaration.name in lists:
+                newcomers = lists[channel.declaration.name].rows[: min(query.newcomers, limit // 4)]
+                required = np.concatenate([required, newcomers[~np.isin(newcomers, required)]])
+        return required if len(required) else None
+
+    def _describe(
+        self,
+        query: ChannelQuery,
+        lists: Mapping[str, RankedItems],
         evidence: Evidence,
         weights: Mapping[str, float],
-        degraded: list[str],
-        taste: UserProfile | None = None,
+        unavailable: Sequence[str],
+        profile: UserProfile | None = None,
     ) -> Candidates:
-        if question.query and len(evidence.rows):
-            # Also of those that another channel found: the ranker compares like with like.
-            texts, of = np.unique(self.items.text[evidence.rows], return_inverse=True)
-            evidence.scores["dense"] = (self._vectors[texts].astype(np.float32) @ question.embedding)[of]
-        taste = taste or UserProfile.of(question.seen, self.items, question.now)
-        features = self._featurise(evidence, taste, question.now, bool(question.query))
-        found = {name: min(len(hits), self._spec.channel_depth) for name, hits in lists.items()}
-        # Another request of the batch may have asked a channel that this one does without.
-        missed = [name for name in degraded if weights.get(name.removeprefix("channel:"), 0.0) > 0]
-        kept = latest(question.seen, self._spec.events)
+        """Computes what the ranker reads of one query's candidates."""
+        candidate_texts = self.items.text[evidence.rows]
+        profile = profile or UserProfile.from_history(query.seen, self.items, query.now)
+        text_scores = self._text_scores(query, candidate_texts) if query.query else None
+        counts = {name: min(len(ranked), self._spec.channel_depth) for name, ranked in lists.items()}
+        latest = latest_positions(query.seen, self._spec.events)
         return Candidates(
             evidence.rows,
-            features,
-            self.items.text[evidence.rows],
-            self.items.text[question.seen.rows[kept]],
-            moments(question.seen, kept, question.now, self._spec.events),
-            found | {"fused": len(evidence.rows)},
-            missed,
+            self._featurise(evidence, profile, query.now, text_scores),
+            candidate_texts,
+            self.items.text[query.seen.rows[latest]],
+            moments(query.seen, latest, query.now, self._spec.events),
+            counts | {"fused": len(evidence.rows)},
+            # Another request of the batch may have asked a channel that this one does without.
+            [f"channel:{name}" for name in unavailable if weights.get(name, 0.0) > 0],
         )
 
+    def _text_scores(self, query: ChannelQuery, texts: NDArray[np.int32]) -> FloatArray:
+        """Computes the cosine of the query and each candidate's text, whichever channel found it.
 
-def _also(question: ChannelQuery, lists: Mapping[str, RankedItems], limit: int) -> NDArray[np.int32] | None:
-    """The rows that stay candidates whatever their fused score; of newcomers, at most a quarter of all."""
-    new = lists.get(New.name, RankedItems.none()).rows[: min(question.newcomers, limit // 4)]
-    asked = new if question.also is None else np.concatenate([question.also, new[~np.isin(new, question.also)]])
-    return asked if len(asked) else None
+        Args:
+            query: The request.
+            texts: Rows of the candidates' text vectors, int32 `[candidates]`.
+
+        Returns:
+            float32 `[candidates]`.
+        """
+        distinct, text_of_candidate = np.unique(texts, return_inverse=True)
+        scores: FloatArray = (self._vectors[distinct].astype(np.float32) @ query.embedding)[text_of_candidate]
+        return scores
 
 
-def kind_of(question: ChannelQuery) -> str:
-    """Which weights of the channels hold: `query`, `user` or `both`."""
-    if not question.query:
+def request_kind(query: ChannelQuery) -> str:
+    """Returns the kind of request whose channel weights hold: `query`, `user` or `both`."""
+    if not query.query:
         return "user"
-    return "both" if len(question.seen) else "query"
-
-
-def near(lists: Mapping[str, RankedItems]) -> NDArray[np.int32]:
-    """The rows that match the query about as well as the best of them, best first.
-
-    Where items have all of the query's words, those are it; elsewhere also what lies near in embedding space.
-    """
-    lexical, dense = lists.get("lexical", RankedItems.none()), lists.get("dense", RankedItems.none())
-    words = lexical.rows[lexical.scores >= POOL_LEXICAL * lexical.scores[:1]] if len(lexical) else lexical.rows
-    if len(lexical) and lexical.scores[0] >= WORDS_SCORE:
-        return words
-    best = dense.scores[:1]
-    # A share of a cosine below zero would be above it.
-    meaning = dense.rows[dense.scores >= np.minimum(POOL_COSINE * best, best)] if len(dense) else dense.rows
-    joined = np.concatenate([meaning, words])
-    _, first = np.unique(joined, return_index=True)
-    pool: NDArray[np.int32] = joined[np.sort(first)]
-    return pool
+    return "both" if len(query.seen) else "query"

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.contract.options import InvalidRequestError, NotJson, nearest
+from fuserank_ensemble.contract.errors import Description, InvalidRequestError, nearest
 
 Kind = Literal["number", "bool", "keyword", "keywords", "category"]
 Mask = NDArray[np.bool_]
@@ -64,18 +64,18 @@ class Columns:
         return {name: column.kind for name, column in self.by_name.items()}
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Columns:
-        """The fields of few items, rows int `[items]`: a filter over them costs what these items cost."""
-        return Columns(len(rows), _Taken(self.by_name, rows))
+        """The fields of some items, rows int `[items]`: a filter then looks at these alone."""
+        return Columns(len(rows), _ColumnsOfRows(self.by_name, rows))
 
 
-class _Taken(Mapping[str, Column]):
-    """The columns of few items, each taken when a filter asks for it."""
+class _ColumnsOfRows(Mapping[str, Column]):
+    """The columns of some items; each is computed when a filter reads it."""
 
     def __init__(self, by_name: Mapping[str, Column], rows: NDArray[np.integer[Any]]) -> None:
         self._by_name, self._rows = by_name, rows
 
     def __getitem__(self, name: str) -> Column:
-        return _taken(self._by_name[name], self._rows)
+        return _take_rows(self._by_name[name], self._rows)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_name)
@@ -84,14 +84,14 @@ class _Taken(Mapping[str, Column]):
         return len(self._by_name)
 
 
-def _taken(column: Column, rows: NDArray[np.integer[Any]]) -> Column:
+def _take_rows(column: Column, rows: NDArray[np.integer[Any]]) -> Column:
     if column.owners is not None:
         # The values of one item stand together, and items in the order of their rows.
         starts, ends = (np.searchsorted(column.owners, rows, side) for side in ("left", "right"))
         lengths = ends - starts
         owners = np.repeat(np.arange(len(rows), dtype=np.int32), lengths)
-        at = np.arange(len(owners)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(starts, lengths)
-        return Column(column.kind, column.values[at], column.words, owners)
+        within = np.arange(len(owners)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return Column(column.kind, column.values[np.repeat(starts, lengths) + within], column.words, owners)
     values = column.values[rows]
     if column.kind != "category":
         return Column(column.kind, values, column.words)
@@ -117,7 +117,7 @@ def parse(condition: Any, kinds: Mapping[str, Kind], path: str = "OPTIONS.filter
     if not isinstance(condition, dict):
         raise InvalidRequestError(path, condition, 'an object such as {"brand": "Acme"}')
     if depth > _MAX_DEPTH:
-        raise InvalidRequestError(path, NotJson(f"{depth} levels"), f"filters nested at most {_MAX_DEPTH} deep")
+        raise InvalidRequestError(path, Description(f"{depth} levels"), f"filters nested at most {_MAX_DEPTH} deep")
     parts = []
     for name, wanted in condition.items():
         here = f"{path}.{name}"
@@ -126,7 +126,7 @@ def parse(condition: Any, kinds: Mapping[str, Kind], path: str = "OPTIONS.filter
         elif name in kinds:
             parts.append(_CONDITIONS[kinds[name]](name, wanted, here))
         else:
-            raise InvalidRequestError(here, NotJson("an unknown field"), nearest(name, [*kinds, *_COMBINE]))
+            raise InvalidRequestError(here, Description("an unknown field"), nearest(name, [*kinds, *_COMBINE]))
     return lambda columns: _all(columns, parts)
 
 
@@ -143,7 +143,7 @@ def _combination(name: str, wanted: Any, kinds: Mapping[str, Kind], path: str, d
         return lambda columns: ~inner(columns)
     if not isinstance(wanted, list) or not wanted:
         raise InvalidRequestError(path, wanted, "a non-empty list of filters")
-    parts = [parse(each, kinds, f"{path}[{i}]", depth + 1) for i, each in enumerate(wanted)]
+    parts = [parse(part, kinds, f"{path}[{i}]", depth + 1) for i, part in enumerate(wanted)]
     join = np.logical_and if name == "and" else np.logical_or
     return lambda columns: join.reduce([part(columns) for part in parts])
 
@@ -155,7 +155,7 @@ def _number(name: str, wanted: Any, path: str) -> Predicate:
             raise InvalidRequestError(path, wanted, allowed)
         for bound, limit in wanted.items():
             if bound not in _RANGE:
-                raise InvalidRequestError(f"{path}.{bound}", NotJson("an unknown bound"), nearest(bound, _RANGE))
+                raise InvalidRequestError(f"{path}.{bound}", Description("an unknown bound"), nearest(bound, _RANGE))
             _check_number(limit, f"{path}.{bound}", "a finite number")
         bounds = [(_RANGE[bound], limit) for bound, limit in wanted.items()]
         # A missing value is NaN, which no comparison holds for: items without a price match no price range.

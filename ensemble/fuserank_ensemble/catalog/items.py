@@ -1,4 +1,4 @@
-"""The catalogue as the stages hold it: integer rows inside, strings only at the edges."""
+"""The catalogue as arrays, by item row; strings are only in ids, words and records."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.catalog.arrays import find_row, map_array
 from fuserank_ensemble.catalog.filters import Column, Columns
-from fuserank_ensemble.catalog.mapped import mapped
-from fuserank_ensemble.interactions.history import find_row
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ class Items:
         column = self.columns.by_name.get("price")
         if column is None or column.kind != "number":
             return self
-        priced = replace(column, values=np.where(rows, np.nan, column.values))
-        return replace(self, columns=Columns(len(self), {**self.columns.by_name, "price": priced}))
+        prices = replace(column, values=np.where(rows, np.nan, column.values))
+        return replace(self, columns=Columns(len(self), {**self.columns.by_name, "price": prices}))
 
     @cached_property
     def category(self) -> NDArray[np.int32]:
@@ -109,17 +108,17 @@ class Items:
     @classmethod
     def open(cls, folder: Path) -> Items:
         """Maps the catalogue's arrays; words are read."""
-        ids = mapped(folder / "ids.npy")
+        ids = map_array(folder / "ids.npy")
         columns = {}
         for position, (name, entry) in enumerate(json.loads((folder / "columns.json").read_text("utf-8")).items()):
             owners = folder / "columns" / f"{position}.owners.npy"
             columns[name] = Column(
                 entry["kind"],
-                mapped(folder / "columns" / f"{position}.npy"),
+                map_array(folder / "columns" / f"{position}.npy"),
                 entry["words"],
-                mapped(owners) if owners.exists() else None,
+                map_array(owners) if owners.exists() else None,
             )
-        return cls(ids, mapped(folder / "text.npy"), Columns(len(ids), columns))
+        return cls(ids, map_array(folder / "text.npy"), Columns(len(ids), columns))
 
 
 class Records:
@@ -127,7 +126,7 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self._blob = np.memmap(folder / "records.jsonl", np.uint8, "r")
-        self._offsets = mapped(folder / "records.offsets.npy")
+        self._offsets = map_array(folder / "records.offsets.npy")
 
     def raw(self, row: int) -> bytes:
         """The item's JSON object."""

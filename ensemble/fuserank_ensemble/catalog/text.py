@@ -1,4 +1,4 @@
-"""How an item or a query becomes the one line of text that the encoder reads. Used by export and serving alike."""
+"""Lays an item or a query out as the one line of text that the encoder reads; export and serving share it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def render(template: str, record: Mapping[str, Any]) -> str:
     """
     segments = []
     for segment in template.split("|"):
-        values = {name: _shown(record.get(name)) for name in template_fields(segment)}
+        values = {name: _format_value(record.get(name)) for name in template_fields(segment)}
         if all(values.values()):
             segments.append(normalise(_FORMATTER.vformat(segment, (), values)))
     return ". ".join(s for s in segments if s)
@@ -70,11 +70,11 @@ def query_text(template: str, query: str) -> str:
     return template.replace("{query}", text) if text else ""
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, (list, tuple)):
-        return ", ".join(_shown(v) for v in value)
+        return ", ".join(_format_value(v) for v in value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).replace(" > ", ", ")

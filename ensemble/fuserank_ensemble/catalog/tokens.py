@@ -1,4 +1,4 @@
-"""Texts as the encoder reads them: token ids, padded to one of few lengths."""
+"""Turns texts into what the encoder reads: token ids, padded to one of few lengths."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 
-class Tokens:
+class EncoderTokenizer:
     """The encoder's tokenizer, cut at the longest bucket."""
 
     def __init__(self, path: Path, buckets: Sequence[int], pad_token_id: int) -> None:
-        """Takes the encoder's `tokenizer.json`, and the lengths that texts are padded to, increasing."""
+        """Opens the tokenizer.
+
+        Args:
+            path: The encoder's `tokenizer.json`.
+            buckets: The lengths in tokens that texts are padded to, increasing.
+            pad_token_id: Token id that pads.
+        """
         self._buckets, self._pad = tuple(buckets), pad_token_id
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_padding()
@@ -25,7 +31,7 @@ class Tokens:
         encodings: list[Encoding] = self._tokenizer.encode_batch(list(texts))
         return encodings
 
-    def padded(self, encodings: Sequence[Encoding]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def pad(self, encodings: Sequence[Encoding]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Token ids and mask `[texts, length]`, the length being the smallest bucket that holds every text."""
         longest = max(len(encoding.ids) for encoding in encodings)
         length = next(bucket for bucket in self._buckets if bucket >= longest)

@@ -1,6 +1,6 @@
-"""What a caller may ask of the ranking at request time: business rules, exploration, the language of reasons.
+"""Business rules, exploration and the language of reasons: what a request may ask of the ranking, with its limits.
 
-Plain values and their limits; `fuserank_ensemble.contract.options` reads them from the wire.
+`fuserank_ensemble.contract.options` reads them from the wire.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One business rule: exactly one of `boost`, `bury` and `pin`, for exactly one of `filter` and `item_ids`.
 
     Attributes:
-        boost: Adds so many standard deviations of this request's candidate scores.
-        bury: Takes them away.
-        pin: A place from 1 to k.
+        boost: Standard deviations of this request's candidate scores that are added to an item's score.
+        bury: Standard deviations that are subtracted from it.
+        pin: The position from 1 to k that an item gets.
         filter: Which candidates, in the language of `fuserank_ensemble.catalog.filters`.
         item_ids: Which items.
     """
@@ -46,7 +46,7 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Explore(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Gives items that few know a chance, see `fuserank_ensemble.ranking.exploration`.
+    """Shows items with few events now and then, see `fuserank_ensemble.ranking.exploration`.
 
     Attributes:
         rate: Probability that a slot explores.

@@ -1,12 +1,10 @@
-"""The wire contract of `search`, `similar` and `suggest`: limits, options and the errors about them.
+"""The options of `search`, `similar` and `suggest`: their limits, their defaults, and their validation.
 
-Plain values only: nothing here reads a file or knows Triton. `client/` repeats none of this; it sends the
-options as JSON and lets the server be the one judge of them.
+The client sends options as JSON and checks none of them: the server alone decides what is allowed.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -17,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from fuserank_ensemble.contract.controls import ALLOWED, MAX_RULES, Explore, Language, Rule
+from fuserank_ensemble.contract.errors import Description, InvalidRequestError, nearest
 
 # Limits of one request. They bound the work that one caller can ask for, so that no request starves others.
 MAX_K = 200
@@ -37,40 +36,6 @@ HEADS = ("relevance", "click", "purchase")
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1_000)]
 
 
-class InvalidRequestError(ValueError):
-    """The request cannot be answered as sent. The message names the field, what it held and what is allowed."""
-
-    def __init__(self, field: str, found: object, allowed: str) -> None:
-        text = f"{field}: found {shown(found)}; allowed: {allowed}"
-        # A caller's own characters come back in here; those that no terminal or wire takes are escaped.
-        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
-        self.field = field
-
-
-def shown(value: object, limit: int = 80) -> str:
-    """Renders a value for an error message, as JSON and cut at `limit` characters."""
-    if isinstance(value, NotJson):
-        return str(value)
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
-
-
-class NotJson(str):
-    """A finding that is described in words instead of being quoted."""
-
-    __slots__ = ()
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Lists the known names for an error message, and says which of them is probably meant."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return ", ".join(names) + (f" (did you mean {close[0]!r}?)" if close else "")
-
-
 class Objective(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Weights of the ranker's heads; those left out count 0. Only their proportions matter."""
 
@@ -84,12 +49,11 @@ class Objective(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Context(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Where and when the question is asked."""
+    """When and where the request is made: what is trending differs by time and place."""
 
     timestamp: float | str | None = None
     region: str | None = None
     store: str | None = None
-    device: str | None = None
 
 
 class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -129,11 +93,10 @@ _ALLOWED = {
     "k": f"an integer from 1 to {MAX_K}",
     "history": f"a list of at most {MAX_HISTORY:,} item ids (strings), newest last",
     "filter": 'an object such as {"brand": "Acme", "price": {"gte": 1, "lt": 5}}',
-    "context": "an object with timestamp, region, store, device",
+    "context": "an object with timestamp, region, store",
     "context.timestamp": "seconds since 1970-01-01 UTC, or an ISO 8601 string",
     "context.region": "a string",
     "context.store": "a string",
-    "context.device": "a string",
     "objective": f"an object of weights for {', '.join(HEADS)}",
     "diversity": "a number from 0 (ranking alone) to 1 (variety alone)",
     "exclude_seen": "true or false",
@@ -162,29 +125,29 @@ def parse_options(raw: bytes) -> Options:
     Raises:
         InvalidRequestError: Names the option, what it held, and what is allowed.
     """
-    options = _typed(raw, Options, _INNER)
-    _refuse_unusable(options)
+    options = _parse(raw, Options, _INNER)
+    _check_numbers(options)
     return options
 
 
 def parse_similar_options(raw: bytes) -> SimilarOptions:
     """Parses and validates `OPTIONS` of `similar`; see `parse_options`."""
-    return _typed(raw, SimilarOptions, {})
+    return _parse(raw, SimilarOptions, {})
 
 
 def parse_suggest_options(raw: bytes) -> SuggestOptions:
     """Parses and validates `OPTIONS` of `suggest`; see `parse_options`."""
-    return _typed(raw, SuggestOptions, {})
+    return _parse(raw, SuggestOptions, {})
 
 
-def bounded(field: str, raw: bytes, limit: int) -> str:
+def decode_bounded(field: str, raw: bytes, limit: int) -> str:
     """Decodes a request string of at most `limit` bytes.
 
     Raises:
         InvalidRequestError: Where it is longer, or not UTF-8.
     """
     if len(raw) > limit:
-        raise InvalidRequestError(field, NotJson(f"{len(raw):,} bytes"), f"at most {limit:,} bytes")
+        raise InvalidRequestError(field, Description(f"{len(raw):,} bytes"), f"at most {limit:,} bytes")
     return decode_utf8(field, raw)
 
 
@@ -196,8 +159,8 @@ def check_fields(names: Iterable[str], known: Collection[str]) -> None:
     """
     for name in names:
         if name not in known:
-            found = NotJson(f"{name!r}, which the catalogue has not")
-            raise InvalidRequestError("OPTIONS.fields", found, nearest(name, known))
+            described = Description(f"{name!r}, which the catalogue has not")
+            raise InvalidRequestError("OPTIONS.fields", described, nearest(name, known))
 
 
 def decode_utf8(field: str, raw: bytes) -> str:
@@ -209,8 +172,8 @@ def decode_utf8(field: str, raw: bytes) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        found = NotJson(f"byte 0x{raw[error.start]:02x} at position {error.start}")
-        raise InvalidRequestError(field, found, "UTF-8 text") from None
+        byte = Description(f"byte 0x{raw[error.start]:02x} at position {error.start}")
+        raise InvalidRequestError(field, byte, "UTF-8 text") from None
 
 
 def epoch_seconds(timestamp: float | str) -> float:
@@ -231,19 +194,19 @@ def epoch_seconds(timestamp: float | str) -> float:
     return seconds
 
 
-def _typed(raw: bytes, struct: type[AnyOptions], inner: Mapping[str, type[msgspec.Struct]]) -> AnyOptions:
-    """Reads an options object whose named parts are objects themselves."""
-    value = _json_object(raw)
-    _refuse_unknown(value, {"": struct, **inner})
+def _parse(raw: bytes, struct: type[AnyOptions], inner: Mapping[str, type[msgspec.Struct]]) -> AnyOptions:
+    """Reads an options object; `inner` names the options that are objects themselves, with their structs."""
+    value = _load_object(raw)
+    _check_names(value, {"": struct, **inner})
     try:
         return msgspec.convert(value, struct)
     except msgspec.ValidationError as error:
-        raise _explained(value, error) from None
+        raise _request_error(value, error) from None
 
 
-def _json_object(raw: bytes) -> dict[str, Any]:
+def _load_object(raw: bytes) -> dict[str, Any]:
     if len(raw) > MAX_OPTIONS_BYTES:
-        raise InvalidRequestError("OPTIONS", NotJson(f"{len(raw):,} bytes"), f"at most {MAX_OPTIONS_BYTES:,} bytes")
+        raise InvalidRequestError("OPTIONS", Description(f"{len(raw):,} bytes"), f"at most {MAX_OPTIONS_BYTES:,} bytes")
     try:
         # The standard parser and not msgspec's: it lets NaN through, so that the error can name its field.
         value = json.loads(decode_utf8("OPTIONS", raw) or "{}")
@@ -251,50 +214,58 @@ def _json_object(raw: bytes) -> dict[str, Any]:
         raise
     except (ValueError, RecursionError) as error:
         raise InvalidRequestError(
-            "OPTIONS", NotJson(f"malformed JSON ({error})"), "a JSON object, {} for defaults"
+            "OPTIONS", Description(f"malformed JSON ({error})"), "a JSON object, {} for defaults"
         ) from None
     if not isinstance(value, dict):
         raise InvalidRequestError("OPTIONS", value, "a JSON object, {} for defaults")
     if b"\\u" in raw:
-        _refuse_surrogates(value)
+        _check_encodable(value)
     return value
 
 
-def _refuse_surrogates(value: dict[str, Any]) -> None:
-    """JSON's escapes can spell half a character, which is no text and cannot be encoded again."""
+def _check_encodable(value: dict[str, Any]) -> None:
+    """Refuses half a character, which JSON's escapes can spell and which cannot be encoded again."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        found = NotJson(f"the lone surrogate \\u{ord(error.object[error.start]):04x}")
-        raise InvalidRequestError("OPTIONS", found, "UTF-8 text") from None
+        surrogate = Description(f"the lone surrogate \\u{ord(error.object[error.start]):04x}")
+        raise InvalidRequestError("OPTIONS", surrogate, "UTF-8 text") from None
 
 
-def _refuse_unknown(value: dict[str, Any], structs: Mapping[str, type[msgspec.Struct]]) -> None:
+def _check_names(value: dict[str, Any], structs: Mapping[str, type[msgspec.Struct]]) -> None:
+    """Refuses options that no struct has, naming the nearest that it has."""
     for place, struct in structs.items():
         known = struct.__struct_fields__
-        for path, inner in _objects(value, place):
-            for name in inner:
+        for path, options in _objects_at(value, place):
+            for name in options:
                 if name not in known:
-                    raise InvalidRequestError(f"{path}.{name}", NotJson("an unknown option"), nearest(name, known))
+                    raise InvalidRequestError(f"{path}.{name}", Description("an unknown option"), nearest(name, known))
 
 
-def _objects(value: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects at a place of the options, each with its path; `[]` after its name says that it holds a list."""
+def _objects_at(value: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The JSON objects at a place of the options, each with its path.
+
+    Args:
+        value: All options.
+        place: An option's name, with `[]` behind it where it holds a list of objects; empty for the options themselves.
+    """
     name = place.removesuffix("[]")
-    inner = value.get(name) if name else value
+    held = value.get(name) if name else value
+    path = f"OPTIONS.{name}" if name else "OPTIONS"
     if name == place:
-        found = [(f"OPTIONS.{name}" if name else "OPTIONS", inner)]
+        candidates = [(path, held)]
     else:
-        found = [(f"OPTIONS.{name}[{i}]", each) for i, each in enumerate(inner if isinstance(inner, list) else ())]
-    yield from ((path, each) for path, each in found if isinstance(each, dict))
+        candidates = [(f"{path}[{i}]", element) for i, element in enumerate(held if isinstance(held, list) else ())]
+    yield from ((path, element) for path, element in candidates if isinstance(element, dict))
 
 
-def _refuse_unusable(options: Options) -> None:
+def _check_numbers(options: Options) -> None:
+    """Refuses NaN, infinity and an objective without weight, which a struct's types let through."""
     for name, weight in zip(HEADS, options.objective.weights() if options.objective else (), strict=False):
         if not math.isfinite(weight):
             raise InvalidRequestError(f"OPTIONS.objective.{name}", weight, _WEIGHT)
     if options.objective and not any(options.objective.weights()):
-        raise InvalidRequestError("OPTIONS.objective", NotJson("no weight above 0"), _WEIGHT)
+        raise InvalidRequestError("OPTIONS.objective", Description("no weight above 0"), _WEIGHT)
     for name, number in (("diversity", options.diversity), ("deadline_ms", options.deadline_ms)):
         if number is not None and not math.isfinite(number):
             raise InvalidRequestError(f"OPTIONS.{name}", number, _ALLOWED[name])
@@ -302,14 +273,14 @@ def _refuse_unusable(options: Options) -> None:
         epoch_seconds(options.context.timestamp)
 
 
-def _explained(value: dict[str, Any], error: msgspec.ValidationError) -> InvalidRequestError:
+def _request_error(value: dict[str, Any], error: msgspec.ValidationError) -> InvalidRequestError:
     """Turns msgspec's message, which names a path, into one that also quotes what stood there."""
     match = re.search(r"`\$\.?([^`]*)`$", str(error))
     path = match.group(1) if match else ""
-    found: Any = value
+    held: Any = value
     for part in re.findall(r"\w+|\[\d+\]", path):
-        found = found[int(part[1:-1])] if part.startswith("[") else found.get(part)
-    if path in ("history", "rules") and isinstance(found, list):
-        found = NotJson(f"{len(found):,} {'ids' if path == 'history' else path}")
+        held = held[int(part[1:-1])] if part.startswith("[") else held.get(part)
+    if path in ("history", "rules") and isinstance(held, list):
+        held = Description(f"{len(held):,} {'ids' if path == 'history' else path}")
     allowed = _WEIGHT if path.startswith("objective.") else _ALLOWED.get(re.sub(r"\[\d+\]", "", path), str(error))
-    return InvalidRequestError(f"OPTIONS.{path}" if path else "OPTIONS", found, allowed)
+    return InvalidRequestError(f"OPTIONS.{path}" if path else "OPTIONS", held, allowed)

@@ -1,58 +1,63 @@
-"""The same graph in one process, without Triton: for tests, warm-up and offline measuring."""
+"""The graph without Triton: for tests, warm-up and offline measuring."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.contract.options import InvalidRequestError
-from fuserank_ensemble.graph.session import open_session
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.graph.engine import OnnxEngine, Session, open_session
+from fuserank_ensemble.graph.executor import GraphExecutor
+from fuserank_ensemble.graph.stages import SEARCH_OUTPUTS, search_stages
+from fuserank_ensemble.graph.step import SearchObserver, Step
 from fuserank_ensemble.graph.steps.finalize import Finalize
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
 from fuserank_ensemble.graph.steps.retrieve import Retrieve
 from fuserank_ensemble.graph.steps.similar import Similar
 from fuserank_ensemble.graph.steps.suggest import Suggest
-from fuserank_ensemble.serving.triton import Stage, Tensors, strings
+from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 
-
-class Session(Protocol):
-    """What runs an engine; an ONNX Runtime session is one."""
-
-    def run(self, outputs: Sequence[str], feeds: Mapping[str, Any]) -> Sequence[Any]:
-        """The named outputs by their order."""
-        ...
+FP32_FILE = "model.onnx"
 
 
 class LocalGraph:
-    """Runs a bundle's stages one after the other, each on the tensors that the graph would hand it."""
+    """Answers requests with a bundle's steps and its FP32 engines, without caches: each step gets what Triton would.
+
+    It is the `Host` of its own steps.
+    """
 
     def __init__(self, bundle: Bundle, engines: Mapping[str, Session] = MappingProxyType({})) -> None:
         """Opens a bundle.
 
         Args:
             bundle: The bundle.
-            engines: What runs the encoder or the ranker, by stage; FP32 in ONNX Runtime where it is not named.
+            engines: What runs an engine, by stage; FP32 in ONNX Runtime where it is not named.
         """
         self.bundle = bundle
-        known = {
-            stage.name: engines.get(stage.name) or open_session(bundle.repository / stage.name / "1" / "model.onnx", {})
-            for stage in bundle.spec.stages()
+        stages = search_stages(bundle.spec)
+        opened = {
+            stage.name: OnnxEngine(
+                engines.get(stage.name) or open_session(bundle.repository / stage.name / "1" / FP32_FILE, {}),
+                [tensor.name for tensor in stage.outputs],
+            )
+            for stage in stages
             if stage.kind == "engine"
         }
-        self._stages: dict[str, Stage | _Engine] = {
+        steps: dict[str, Step] = {
             "preprocess": Preprocess(bundle),
-            "encoder": _Engine(known["encoder"], ["EMBEDDING"]),
             "retrieve": Retrieve(bundle, "cpu"),
-            "ranker": _Engine(known["ranker"], ["HEADS", "CONTRIBUTIONS"]),
             "finalize": Finalize(bundle),
         }
+        self._steps: dict[str, Step] = {**steps, **opened}
+        self._graph = GraphExecutor(stages, steps, opened)
 
-    def steps(self, requests: Sequence[tuple[str, str, dict[str, Any]]]) -> Iterator[tuple[str, Tensors]]:
-        """Answers requests as one call with a row each, step by step.
+    def trace(self, requests: Sequence[tuple[str, str, dict[str, Any]]]) -> Iterator[tuple[str, Tensors]]:
+        """Answers requests as one call with a row each, and returns what went in and out.
 
         Args:
             requests: Query, user and options of each row.
@@ -61,47 +66,49 @@ class LocalGraph:
             Each stage's name and its inputs, then `search` and the graph's outputs.
 
         Raises:
-            InvalidRequestError: As the stage says.
+            InvalidRequestError: Where a step refuses the requests.
         """
-        tensors: Tensors = {
-            "QUERY": strings([[query.encode()] for query, _, _ in requests]),
-            "USER_ID": strings([[user.encode()] for _, user, _ in requests]),
-            "OPTIONS": strings([[json.dumps(options).encode()] for _, _, options in requests]),
+        inputs: Tensors = {
+            "QUERY": string_tensor([[query.encode()] for query, _, _ in requests]),
+            "USER_ID": string_tensor([[user.encode()] for _, user, _ in requests]),
+            "OPTIONS": string_tensor([[json.dumps(options).encode()] for _, _, options in requests]),
         }
-        wanted = {stage.name: [tensor.name for tensor in stage.inputs] for stage in self.bundle.spec.stages()}
-        outputs: Tensors = {}
-        for name, stage in self._stages.items():
-            inputs = {tensor: tensors[tensor] for tensor in wanted[name]}
-            yield name, inputs
-            outputs = _answer(stage, inputs)
-            tensors |= outputs
-        yield "search", outputs
+        watched: list[tuple[str, Tensors]] = []
+        (answer,) = self._graph.execute([inputs], lambda stage, batch: watched.append((stage, batch[0])))
+        if isinstance(answer, InvalidRequestError):
+            raise answer
+        yield from watched
+        yield "search", {tensor.name: answer[tensor.name] for tensor in SEARCH_OUTPUTS}
 
     def search(self, query: str = "", user: str = "", **options: Any) -> Tensors:
         """Answers one request; returns the graph's outputs by name."""
-        return dict(self.steps([(query, user, options)]))["search"]
+        return dict(self.trace([(query, user, options)]))["search"]
 
     def similar(self, item_id: str = "", text: str = "", **options: Any) -> Tensors:
         """Answers one request of `similar`; returns its outputs by name.
 
         Raises:
-            InvalidRequestError: As the stage says.
+            InvalidRequestError: Where the step refuses it.
         """
-        inputs = _row(ITEM_ID=item_id, TEXT=text, OPTIONS=json.dumps(options))
-        return _answer(self._similar, inputs)
+        return _answer(self._similar, _row(ITEM_ID=item_id, TEXT=text, OPTIONS=json.dumps(options)))
 
     def suggest(self, prefix: str, **options: Any) -> Tensors:
         """Answers one request of `suggest`; returns its outputs by name.
 
         Raises:
-            InvalidRequestError: As the stage says.
+            InvalidRequestError: Where the step refuses it.
         """
         return _answer(self._suggest, _row(PREFIX=prefix, OPTIONS=json.dumps(options)))
 
     def call(self, model: str, inputs: Tensors, outputs: Sequence[str]) -> Tensors:
-        """Calls one stage as `similar` does; see `fuserank_ensemble.serving.triton.called`."""
-        answer = _answer(self._stages[model], inputs)
+        """See `Host`."""
+        answer = _answer(self._steps[model], inputs)
         return {name: answer[name] for name in outputs}
+
+    def search_observer(self, bundle: Bundle) -> SearchObserver | None:
+        """See `Host`; nobody is told."""
+        del bundle
+        return None
 
     @cached_property
     def _similar(self) -> Similar:
@@ -109,26 +116,16 @@ class LocalGraph:
 
     @cached_property
     def _suggest(self) -> Suggest:
-        return Suggest.open(self.bundle.root, "cpu")
-
-
-class _Engine:
-    """An ONNX model as a stage."""
-
-    def __init__(self, session: Session, outputs: list[str]) -> None:
-        self._session, self._outputs = session, outputs
-
-    def execute(self, requests: Sequence[Tensors]) -> list[Tensors]:
-        return [dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True)) for inputs in requests]
+        return Suggest.open(Path(self.bundle.root), "cpu", self)
 
 
 def _row(**values: str) -> Tensors:
-    """The inputs of a request of one row."""
-    return {name: strings([[value.encode()]]) for name, value in values.items()}
+    """Returns the inputs of a request of one row."""
+    return {name: string_tensor([[value.encode()]]) for name, value in values.items()}
 
 
-def _answer(stage: Stage | _Engine, inputs: Tensors) -> Tensors:
-    answer = stage.execute([inputs])[0]
+def _answer(step: Step, inputs: Tensors) -> Tensors:
+    answer = step.execute([inputs])[0]
     if isinstance(answer, InvalidRequestError):
         raise answer
     return answer

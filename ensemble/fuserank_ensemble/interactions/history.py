@@ -1,4 +1,4 @@
-"""A user's past events: the value that stages pass on, and the snapshot of them that a bundle carries."""
+"""A user's past events summed up by item, and the snapshot of all users' that a bundle carries."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.mapped import mapped
+from fuserank_ensemble.catalog.arrays import find_row, map_array
 
 MAX_ITEMS = 2_048  # of one user, latest kept: bounds what a request carries between stages (40 kB)
 # Of an event's weight among all users', where fashions change, and in one user's own history, where habits last: 56
-# days order a household's own items best, see docs/design-notes.md.
+# days order a household's own items best: docs/decisions/021.
 HALF_LIFE_DAYS = 28.0
 HABIT_HALF_LIFE_DAYS = 56.0
-# Users of whom a channel remembers what it made of their history, as long as that stays the same: people look at many
-# pages.
-REMEMBERED = 8_192
-DAY = 86_400.0
+# Users whose profile or factors a channel caches, until their history changes: people look at many pages.
+CACHED_USERS = 8_192
+SECONDS_PER_DAY = 86_400
 _PACKED = np.dtype([("rows", np.int32), ("counts", np.float32), ("last", np.int64), ("recent", np.float32)])
 
 
@@ -62,12 +61,12 @@ class History:
 
     def weights(self, now: float) -> NDArray[np.float32]:
         """Events with each item, halved for every 56 days of their age, float32 `[items]`."""
-        days = np.maximum(now - self.last, 0) / DAY
+        days = np.maximum(now - self.last, 0) / SECONDS_PER_DAY
         weights: NDArray[np.float32] = (self.recent * np.exp2(-days / HABIT_HALF_LIFE_DAYS)).astype(np.float32)
         return weights
 
     @classmethod
-    def of_rows(cls, rows: Sequence[int], now: float) -> History:
+    def from_rows(cls, rows: Sequence[int], now: float) -> History:
         """A history that came with the request: item rows, newest last, all as of now."""
         distinct, counts = np.unique(np.asarray(rows, np.int32), return_counts=True)
         events = counts.astype(np.float32)
@@ -98,11 +97,11 @@ class HistorySnapshot:
         Args:
             users: Sorted ids, bytes `[users]`.
             offsets: Where each user's slice begins, int64 `[users + 1]`.
-            rows: See `History`; so `counts`, `last`, `recent`, all `[pairs]`.
-            counts: Likewise.
-            last: Likewise.
-            recent: Likewise.
-            places: For each kind of place (`store`, `region`) the code of the one that each user has been at most
+            rows: Item row of each (user, item) pair, see `History`, int32 `[pairs]`.
+            counts: Events of each pair, float32 `[pairs]`.
+            last: Epoch seconds of each pair's newest event, int64 `[pairs]`.
+            recent: Events of each pair, late ones counting more, float32 `[pairs]`.
+            places: For each kind of place (`store`, `region`) the code of the one where each user has had most events
                 lately, int32 `[users]`, -1 where unknown, and the codes' names.
         """
         self.users = users
@@ -110,7 +109,7 @@ class HistorySnapshot:
         self._places = dict(places or {})
 
     @classmethod
-    def of_log(
+    def from_log(
         cls,
         user_ids: NDArray[np.bytes_],
         user: NDArray[np.int32],
@@ -128,7 +127,8 @@ class HistorySnapshot:
             places: For each kind of place its codes by event `[events]`, -1 where unknown, and their names.
         """
         usual = {
-            kind: (_usual(user, codes, times, len(user_ids), len(n)), n) for kind, (codes, n) in (places or {}).items()
+            kind: (_usual_places(user, codes, times, len(user_ids), len(names)), names)
+            for kind, (codes, names) in (places or {}).items()
         }
         order = np.lexsort((times, rows, user))
         user, rows, times = user[order], rows[order], times[order]
@@ -137,7 +137,7 @@ class HistorySnapshot:
         counts = np.diff(ends, prepend=-1).astype(np.float32)
         offsets = np.searchsorted(user[ends], np.arange(len(user_ids) + 1)).astype(np.int64)
         pair = np.repeat(np.arange(len(ends)), counts.astype(np.int64))
-        decay = np.exp2((times - times[ends][pair]) / (HABIT_HALF_LIFE_DAYS * DAY))
+        decay = np.exp2((times - times[ends][pair]) / (HABIT_HALF_LIFE_DAYS * SECONDS_PER_DAY))
         recent = np.bincount(pair, weights=decay, minlength=len(ends)).astype(np.float32)
         last = times[ends].astype(np.int64)
         return cls(user_ids, offsets, rows[ends].astype(np.int32), counts, last, recent, usual)
@@ -146,8 +146,8 @@ class HistorySnapshot:
     def open(cls, folder: Path) -> HistorySnapshot:
         """Maps the snapshot in `folder`."""
         names = json.loads((folder / "places.json").read_text("utf-8"))
-        places = {kind: (mapped(folder / f"places.{kind}.npy"), words) for kind, words in names.items()}
-        return cls(**{name: mapped(folder / f"{name}.npy") for name in _FILES}, places=places)
+        places = {kind: (map_array(folder / f"places.{kind}.npy"), words) for kind, words in names.items()}
+        return cls(**{name: map_array(folder / f"{name}.npy") for name in _FILES}, places=places)
 
     def save(self, folder: Path) -> None:
         """Writes the snapshot as one `.npy` an array."""
@@ -170,7 +170,7 @@ class HistorySnapshot:
         """Position of a user, or -1 for one the log does not know."""
         return find_row(self.users, user_id)
 
-    def of(self, user_id: str) -> History | None:
+    def get(self, user_id: str) -> History | None:
         """The user's history, or None for a user the log does not know."""
         row = self.row(user_id)
         return None if row < 0 else self.at(row)
@@ -191,28 +191,20 @@ class HistorySnapshot:
 
 
 def digest(*arrays: NDArray[Any]) -> bytes:
-    """What tells histories apart, to remember what was made of them."""
+    """A key of 16 bytes for the arrays' contents, under which to cache what was computed from them."""
     return blake2b(b"".join(array.tobytes() for array in arrays), digest_size=16).digest()
 
 
-def find_row(ids: NDArray[np.bytes_], wanted: str) -> int:
-    """Position of an id in a sorted array of ids, or -1."""
-    key = wanted.encode()
-    if len(key) > ids.dtype.itemsize:
-        return -1
-    row = int(np.searchsorted(ids, key))
-    return row if row < len(ids) and ids[row] == key else -1
-
-
-def _usual(
+def _usual_places(
     user: NDArray[np.int32], codes: NDArray[np.int32], times: NDArray[np.int64], users: int, names: int
 ) -> NDArray[np.int32]:
     """The code of the place where each user has had most events, late ones counting more; int32 `[users]`."""
     known = codes >= 0
-    pairs, at = np.unique(user[known].astype(np.int64) * names + codes[known], return_inverse=True)
-    age = (times.max(initial=0) - times[known]) / (HALF_LIFE_DAYS * DAY)
-    weight = np.bincount(at, weights=np.exp2(-age), minlength=len(pairs))
+    pairs, pair_of_event = np.unique(user[known].astype(np.int64) * names + codes[known], return_inverse=True)
+    age = (times.max(initial=0) - times[known]) / (HALF_LIFE_DAYS * SECONDS_PER_DAY)
+    weight = np.bincount(pair_of_event, weights=np.exp2(-age), minlength=len(pairs))
     usual = np.full(users, -1, np.int32)
+    # The heaviest pair of a user is written last.
     order = np.argsort(weight, kind="stable")
     usual[pairs[order] // max(names, 1)] = pairs[order] % max(names, 1)
     return usual

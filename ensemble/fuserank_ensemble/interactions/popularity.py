@@ -12,15 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.mapped import mapped
-from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS
+from fuserank_ensemble.catalog.arrays import map_array
+from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY
 
 Places = tuple[NDArray[np.int32], Sequence[str]]  # the code of each event, -1 where unknown, and the codes' names
 _ITEM_ARRAYS = ("counts", "trend", "lately", "reach", "cycle", "latest", "arrived")
 _CONTEXT_ARRAYS = ("offsets", "rows", "weights", "totals")
 LATELY_HALF_LIFE_DAYS = 7.0
 LEAST_RETURNS = 3  # pairs of events that an item's cycle is believed from
-DAY = 86_400
 LONGEST_CONTEXT = 4_096  # items kept of one context, most events first: bounds memory and a request's work
 
 
@@ -33,7 +32,7 @@ class Contexts:
         offsets: Where each context's items begin, int64 `[contexts + 1]`.
         rows: Item rows, increasing within a context, int32 `[pairs]`.
         weights: Events there, each halved for every 28 days of age, float32 `[pairs]`.
-        totals: The same of all items, float64 `[contexts]`.
+        totals: The sum of these weights over all items, float64 `[contexts]`.
     """
 
     position: Mapping[str, int] = field(default_factory=dict)
@@ -42,18 +41,18 @@ class Contexts:
     weights: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     totals: NDArray[np.float64] = field(default_factory=lambda: np.empty(0, np.float64))
 
-    def of(self, name: str) -> tuple[NDArray[np.int32], NDArray[np.float32], float] | None:
+    def get(self, name: str) -> tuple[NDArray[np.int32], NDArray[np.float32], float] | None:
         """Rows, weights and the total of one context; None for one that the log does not know."""
-        at = self.position.get(name)
-        if at is None:
+        position = self.position.get(name)
+        if position is None:
             return None
-        part = slice(int(self.offsets[at]), int(self.offsets[at + 1]))
-        return self.rows[part], self.weights[part], float(self.totals[at])
+        part = slice(int(self.offsets[position]), int(self.offsets[position + 1]))
+        return self.rows[part], self.weights[part], float(self.totals[position])
 
 
 @dataclass(frozen=True)
 class Popularity:
-    """The log, counted.
+    """The log's events, counted by item.
 
     Attributes:
         counts: Events, float32 `[items]`.
@@ -65,7 +64,7 @@ class Popularity:
         latest: The newest event, epoch seconds, NaN where there is none, float64 `[items]`.
         arrived: When the item came, epoch seconds: its `created_at`, else its first event; NaN where neither is
             known, float64 `[items]`.
-        contexts: The same by place and time of day.
+        contexts: Events by item within each place, hour and weekday.
     """
 
     counts: NDArray[np.float32]
@@ -92,18 +91,18 @@ class Popularity:
 
     @cached_property
     def total(self) -> float:
-        """All items' trend."""
+        """The sum of all items' trend."""
         return float(self.trend.sum(dtype=np.float64))
 
     @classmethod
-    def none(cls, items: int) -> Popularity:
-        """That of a shop without a log."""
+    def empty(cls, items: int) -> Popularity:
+        """The popularity in a shop without a log: no events, nothing known."""
         zeros = np.zeros(items, np.float32)
         unknown = np.full(items, np.nan)
         return cls(zeros, zeros, zeros, zeros, unknown.astype(np.float32), unknown, unknown)
 
     @classmethod
-    def of_log(
+    def from_log(
         cls,
         user: NDArray[np.int32],
         rows: NDArray[np.int32],
@@ -124,7 +123,7 @@ class Popularity:
             created: When each item was created, epoch seconds, NaN where unknown, float64 `[items]`.
             places: For each kind of place (`store`, `region`) its codes by event and its names.
         """
-        age = np.maximum(now - times, 0) / DAY
+        age = np.maximum(now - times, 0) / SECONDS_PER_DAY
         decay = np.exp2(-age / HALF_LIFE_DAYS).astype(np.float32)
         first, latest = np.full(items, np.nan), np.full(items, np.nan)
         np.fmin.at(first, rows, times)
@@ -158,17 +157,17 @@ class Popularity:
         """Maps what `save` wrote."""
         names = json.loads((folder / "contexts.json").read_text("utf-8"))
         contexts = Contexts(
-            {name: at for at, name in enumerate(names)},
-            *(mapped(folder / f"contexts.{name}.npy") for name in _CONTEXT_ARRAYS),
+            {name: position for position, name in enumerate(names)},
+            *(map_array(folder / f"contexts.{name}.npy") for name in _CONTEXT_ARRAYS),
         )
-        return cls(**{name: mapped(folder / f"{name}.npy") for name in _ITEM_ARRAYS}, contexts=contexts)
+        return cls(**{name: map_array(folder / f"{name}.npy") for name in _ITEM_ARRAYS}, contexts=contexts)
 
 
 def _by_user(
     user: NDArray[np.int32], rows: NDArray[np.int32], times: NDArray[np.int64], items: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Distinct users of each item, and the mean days until one of them has it again; float32 `[items]` both."""
-    day = times // DAY
+    day = times // SECONDS_PER_DAY
     order = np.lexsort((day, rows, user))
     user, rows, day = user[order], rows[order], day[order]
     again = (user[1:] == user[:-1]) & (rows[1:] == rows[:-1])
@@ -190,12 +189,12 @@ def hour_of(times: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def weekday_of(times: NDArray[np.int64]) -> NDArray[np.int64]:
     """Day of the week in UTC, Monday 0: the first of January 1970 was a Thursday."""
-    days: NDArray[np.int64] = (times // 86_400 + 3) % 7
+    days: NDArray[np.int64] = (times // SECONDS_PER_DAY + 3) % 7
     return days
 
 
 def context_names(now: float, context: Mapping[str, str] | None) -> list[str]:
-    """The contexts that a request is asked in: its place, as far as known, and its time."""
+    """The contexts of a request: its place, as far as known, its hour and its weekday; as `Contexts` names them."""
     moment = datetime.fromtimestamp(now, UTC)
     named = [f"{kind}={value}" for kind, value in (context or {}).items()]
     return [*named, f"hour={moment.hour}", f"weekday={moment.weekday()}"]

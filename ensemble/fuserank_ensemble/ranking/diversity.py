@@ -40,7 +40,7 @@ def mmr(
     likeness = np.zeros(len(scores), np.float32)
     for position in () if given is None else given:
         free[position] = False
-        likeness = np.maximum(likeness, alike(vectors, categories, int(position)))
+        likeness = np.maximum(likeness, similarity_to(vectors, categories, int(position)))
     if not free.any():
         return np.empty(0, np.int64)
     least, most = float(scores[free].min()), float(scores[free].max())
@@ -51,12 +51,12 @@ def mmr(
         best = int(value.argmax())
         picked.append(best)
         worth[best] = -np.inf
-        np.maximum(likeness, alike(vectors, categories, best), out=likeness)
+        np.maximum(likeness, similarity_to(vectors, categories, best), out=likeness)
     return np.asarray(picked, np.int64)
 
 
-def alike(vectors: FloatArray, categories: NDArray[np.int32], position: int) -> FloatArray:
-    """How like one item the others are, float32 `[candidates]`, 1 at most.
+def similarity_to(vectors: FloatArray, categories: NDArray[np.int32], position: int) -> FloatArray:
+    """Returns how similar the candidates are to one of them, float32 `[candidates]`, 1 at most.
 
     The cosine of the texts; where the category is the same, what is missing to 1 shrinks by `CATEGORY_LIKENESS`.
     """

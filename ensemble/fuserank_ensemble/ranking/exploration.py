@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.contract.controls import ALLOWED, Explore
-from fuserank_ensemble.contract.options import InvalidRequestError, NotJson, shown
+from fuserank_ensemble.contract.errors import Description, InvalidRequestError, format_value
 
 FloatArray = NDArray[np.float64]
 
@@ -61,14 +61,14 @@ def check(explore: Explore, k: int) -> None:
     seen: set[int] = set()
     for i, slot in enumerate(explore.slots or ()):
         if not 1 <= slot <= k or slot in seen:
-            found = NotJson(f"{slot} twice") if slot in seen else slot
+            found = Description(f"{slot} twice") if slot in seen else slot
             raise InvalidRequestError(
-                f"OPTIONS.explore.slots[{i}]", found, f"different places from 1 to k ({shown(k)})"
+                f"OPTIONS.explore.slots[{i}]", found, f"different places from 1 to k ({format_value(k)})"
             )
         seen.add(slot)
 
 
-def drawn(
+def draw_exploration(
     ranked: NDArray[np.int64],
     places: int,
     scores: NDArray[np.float32],
@@ -77,7 +77,7 @@ def drawn(
     rate: float,
     seed: int,
 ) -> Exploration:
-    """Draws one list.
+    """Draws one list, and the probability of every place.
 
     Args:
         ranked: Positions of all candidates, best first, int64 `[candidates]`.
@@ -103,7 +103,7 @@ def drawn(
         slot = before < len(used) and used[before] == place
         if slot and numbers[before, 0] < rate:
             group = groups[before]
-            q = chances(scores[group])
+            q = selection_probabilities(scores[group])
             # The last step of the sum may round to just below 1.
             at = min(int(np.searchsorted(np.cumsum(q), numbers[before, 1], side="right")), len(group) - 1)
             order[place], propensities[place], explored[place] = group[at], rate * q[at], True
@@ -115,7 +115,7 @@ def drawn(
     return Exploration(order, propensities, explored, tuple(used), len(pool))
 
 
-def chances(scores: NDArray[np.float32]) -> FloatArray:
+def selection_probabilities(scores: NDArray[np.float32]) -> FloatArray:
     """How a slot that explores chooses within its pool, float64 `[pool]`, sum 1."""
     exact = scores.astype(np.float64)
     spread = float(exact.std()) or 1.0

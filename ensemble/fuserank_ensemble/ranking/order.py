@@ -21,7 +21,7 @@ from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.controls import MAX_SEED
 from fuserank_ensemble.ranking.diversity import mmr
-from fuserank_ensemble.ranking.exploration import Exploration, drawn
+from fuserank_ensemble.ranking.exploration import Exploration, draw_exploration
 from fuserank_ensemble.ranking.rules import NOT_FOUND, Pin, RuleOutcome, Rules
 
 
@@ -85,13 +85,13 @@ class Ranked:
     explore: ExploreOutcome | None = None
 
 
-def by_score(rows: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> Ranked:
-    """The k best by score alone. Stable: where the ranker sees no difference, the order of fusion stands."""
+def rank_by_score(rows: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> Ranked:
+    """Returns the k best by score alone. Stable: where the ranker sees no difference, the order of fusion stands."""
     order = np.argsort(-scores, kind="stable")[:k]
     return Ranked(order, rows[order], scores[order])
 
 
-def steered(
+def rank_steered(
     resolved: ResolvedRequest,
     rows: NDArray[np.int32],
     scores: NDArray[np.float32],
@@ -99,7 +99,7 @@ def steered(
     vectors: NDArray[np.float16],
     events: NDArray[np.float32],
 ) -> Ranked:
-    """The list that the request's rules, diversity and exploration make of the candidates.
+    """Returns the list that the request's rules, diversity and exploration make of the candidates.
 
     Args:
         resolved: The request.
@@ -114,11 +114,11 @@ def steered(
     shifts = rules.shifts(scores)
     scores = scores + shifts
     order = np.argsort(-scores, kind="stable")
-    pins = rules.pins(order, resolved.k, lambda asked: _allowed(resolved, items, asked))
+    pins = rules.pins(order, resolved.k, lambda pinned: _allowed_mask(resolved, items, pinned))
     free = order[~np.isin(order, [pin.position for pin in pins.values()])]
     length = min(resolved.k - len(pins), len(free))
     if resolved.diversity > 0:
-        free = _varied(
+        free = _diversify(
             resolved.diversity, [pin.row for pin in pins.values()], free, length, rows, scores, items, vectors
         )
     open_places = [place for place in range(resolved.k) if place not in pins]
@@ -127,17 +127,19 @@ def steered(
     if explore is not None:
         slots = [open_places.index(slot - 1) for slot in sorted(explore.slots or [resolved.k]) if slot - 1 not in pins]
         seed = secrets.randbelow(MAX_SEED + 1) if explore.seed is None else explore.seed
-        exploration = drawn(free, length, scores, events[rows] < explore.max_events, slots, explore.rate, seed)
+        exploration = draw_exploration(
+            free, length, scores, events[rows] < explore.max_events, slots, explore.rate, seed
+        )
         free = exploration.order
-    places = _merged(resolved.k, pins, free[:length], rows, exploration)
-    for place, each in enumerate(places):
-        if each.pin is not None:
-            rules.told(place, each.pin)
-    positions = np.asarray([each.position for each in places], np.int64)
-    found = positions != NOT_FOUND
-    told = np.full(len(places), mean, np.float32)
-    told[found] = scores[positions[found]]
-    listed = np.asarray([each.row for each in places], np.int32)
+    places = _merge_pins(resolved.k, pins, free[:length], rows, exploration)
+    for number, place in enumerate(places):
+        if place.pin is not None:
+            rules.count_pin(number, place.pin)
+    positions = np.asarray([place.position for place in places], np.int64)
+    scored = positions != NOT_FOUND
+    listed_scores = np.full(len(places), mean, np.float32)
+    listed_scores[scored] = scores[positions[scored]]
+    listed = np.asarray([place.row for place in places], np.int32)
     outcome = None
     if exploration is not None:
         outcome = ExploreOutcome(
@@ -146,10 +148,10 @@ def steered(
             exploration.pool,
             int(exploration.explored.sum()),
         )
-    return Ranked(positions, listed, told, shifts, rules.steps, places, rules.outcomes, outcome)
+    return Ranked(positions, listed, listed_scores, shifts, rules.steps, places, rules.outcomes, outcome)
 
 
-def _varied(
+def _diversify(
     diversity: float,
     pinned: list[int],
     free: NDArray[np.int64],
@@ -168,7 +170,7 @@ def _varied(
     return np.concatenate([free[picks], np.delete(free, picks)])
 
 
-def _merged(
+def _merge_pins(
     k: int,
     pins: dict[int, Pin],
     free: NDArray[np.int64],
@@ -189,8 +191,8 @@ def _merged(
     return places
 
 
-def _allowed(resolved: ResolvedRequest, items: Items, rows: NDArray[np.int32]) -> Mask:
-    """Whether the request lets items be shown: its filter holds, and they are not what it excludes."""
+def _allowed_mask(resolved: ResolvedRequest, items: Items, rows: NDArray[np.int32]) -> Mask:
+    """Returns whether the request lets items be shown: its filter holds, and they are not what it excludes."""
     columns = items.columns.take(rows)
     allowed = filters.parse(resolved.filter or {}, items.columns.kinds)(columns)
     if resolved.exclude_seen:

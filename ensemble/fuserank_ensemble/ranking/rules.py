@@ -18,7 +18,7 @@ from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Kind, Mask
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.controls import ALLOWED, MAX_SHIFT, Rule
-from fuserank_ensemble.contract.options import InvalidRequestError, NotJson, shown
+from fuserank_ensemble.contract.errors import Description, InvalidRequestError, format_value
 
 LEAST_SPREAD = 1e-6  # scores closer than this are equal: the ranker's arithmetic is no finer
 NOT_FOUND = -1  # in place of a candidate's position: the item is none
@@ -82,14 +82,14 @@ def check(rules: Sequence[Rule], k: int, kinds: Mapping[str, Kind]) -> None:
         for names in (("boost", "bury", "pin"), ("filter", "item_ids")):
             given = [name for name in names if getattr(rule, name) is not None]
             if len(given) != 1:
-                found = NotJson(" and ".join(given) or "none of them")
+                found = Description(" and ".join(given) or "none of them")
                 raise InvalidRequestError(path, found, f"exactly one of {', '.join(names)}")
         for name in ("boost", "bury"):
             steps = getattr(rule, name)
             if steps is not None and not math.isfinite(steps):
                 raise InvalidRequestError(f"{path}.{name}", steps, ALLOWED[f"rules.{name}"])
         if rule.pin is not None and rule.pin > k:
-            raise InvalidRequestError(f"{path}.pin", rule.pin, f"a place from 1 to k ({shown(k)})")
+            raise InvalidRequestError(f"{path}.pin", rule.pin, f"a place from 1 to k ({format_value(k)})")
         if rule.filter is not None:
             filters.parse(rule.filter, kinds, f"{path}.filter")
 
@@ -131,7 +131,7 @@ class Rules:
         np.clip(self.steps, -MAX_SHIFT, MAX_SHIFT, out=self.steps)
 
     def shifts(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the rules add to each score, float32 `[candidates]`.
+        """Returns what the rules add to each score, float32 `[candidates]`.
 
         A step is one standard deviation of the scores; where all are equal, it is 1.
         """
@@ -163,7 +163,7 @@ class Rules:
             if rule.filter is not None:
                 wanted = [row for row in self._rows[order[mask[order]]].tolist() if row not in used][:1]
             else:
-                wanted = self._shown(number, allowed)
+                wanted = self._allowed_rows(number, allowed)
             for offset, row in enumerate(wanted):
                 asked = rule.pin - 1 + offset
                 place = next((place for place in range(asked, k) if place not in placed), None)
@@ -174,13 +174,13 @@ class Rules:
                 placed[place] = Pin(row, position.get(row, NOT_FOUND), number, asked)
         return placed
 
-    def told(self, place: int, pin: Pin) -> None:
+    def count_pin(self, place: int, pin: Pin) -> None:
         """Counts a pin as it stands in the list."""
         self.outcomes[pin.rule].placed += 1
         self.outcomes[pin.rule].moved += place != pin.asked
 
-    def _shown(self, number: int, allowed: Allowed) -> list[int]:
-        """Rows of the ids that a pin names and the request lets be shown."""
+    def _allowed_rows(self, number: int, allowed: Allowed) -> list[int]:
+        """Returns the rows of the ids that a pin names and the request lets be shown."""
         known = np.asarray([row for row in self._named[number] if row >= 0], np.int32)
         kept = known[allowed(known)]
         outcome = self.outcomes[number]

@@ -23,17 +23,19 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
         "popularity_none": "nobody has had it yet",
         "new": "here for {days}",
         "new_unknown": "unknown since when",
-        "personal": "you had it {times}, last {days} ago",
-        "personal_today": "you had it {times}, last today",
-        "personal_bought": "you bought it {times}, last {days} ago",
-        "personal_bought_today": "you bought it {times}, last today",
-        "personal_none": "new to you",
+        "history": "you had it {times}, last {days} ago",
+        "history_today": "you had it {times}, last today",
+        "history_bought": "you bought it {times}, last {days} ago",
+        "history_bought_today": "you bought it {times}, last today",
+        "history_none": "new to you",
         "collaborative": "chosen by users like you (number {rank:,})",
         "collaborative_none": "no sign from users like you",
         "content": "like what you had lately (number {rank:,})",
         "content_none": "unlike what you had lately",
         "graph": "related to what you had or asked for (number {rank:,})",
         "graph_none": "not related to what you had or asked for",
+        "channel": "found by {channel} (number {rank:,})",
+        "channel_none": "not found by {channel}",
         "reading": "reads as an answer to “{query}”",
         "reading_against": "reads less like an answer to “{query}”",
         "reading_none": "no query",
@@ -65,17 +67,19 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
         "popularity_none": "还没有人选过",
         "new": "上架 {days}",
         "new_unknown": "上架时间未知",
-        "personal": "您选过 {times}，最近一次在 {days}前",
-        "personal_today": "您选过 {times}，最近一次在今天",
-        "personal_bought": "您买过 {times}，最近一次在 {days}前",
-        "personal_bought_today": "您买过 {times}，最近一次在今天",
-        "personal_none": "您还没有选过",
+        "history": "您选过 {times}，最近一次在 {days}前",
+        "history_today": "您选过 {times}，最近一次在今天",
+        "history_bought": "您买过 {times}，最近一次在 {days}前",
+        "history_bought_today": "您买过 {times}，最近一次在今天",
+        "history_none": "您还没有选过",
         "collaborative": "与您相似的用户选过（第 {rank:,} 位）",
         "collaborative_none": "与您相似的用户没有选过",
         "content": "与您最近选的商品相似（第 {rank:,} 位）",
         "content_none": "与您最近选的商品不相似",
         "graph": "与您选过或搜索的内容相关（第 {rank:,} 位）",
         "graph_none": "与您选过或搜索的内容无关",
+        "channel": "由 {channel} 召回（第 {rank:,} 位）",
+        "channel_none": "{channel} 未召回",
         "reading": "内容符合“{query}”",
         "reading_against": "内容与“{query}”不太相符",
         "reading_none": "没有搜索词",
@@ -100,13 +104,13 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
 }
 
 
-def said(language: Language, sentence: str, **values: float | str) -> str:
-    """One sentence.
+def format_sentence(language: Language, sentence: str, **values: float | str) -> str:
+    """Returns one sentence with its values filled in.
 
     Args:
         language: Of the reader.
         sentence: A key of `SENTENCES`.
-        **values: What it tells; `times` and `days` are whole counts.
+        **values: The values that it names; `times` and `days` are whole counts.
     """
     for name, forms in _NOUNS[language].items():
         if name in values:

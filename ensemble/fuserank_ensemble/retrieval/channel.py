@@ -1,16 +1,27 @@
-"""What every retrieval channel is: a batch of questions in, for each a list of items out, best first."""
+"""What every retrieval channel is: a batch of queries in, for each a list of items out, best first.
+
+A channel declares itself: its class carries a `ChannelDeclaration`, and `fuserank_ensemble.retrieval.channels.registry`
+lists the class. Fusion's weights, the ranker's features and the metrics follow from that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.retrieval.index import RetrievalIndex
+
+# What a request holds: a query, a user with a history, or both; `similar` is the model that finds items like an item.
+RequestKind = Literal["query", "both", "user", "similar"]
+REQUEST_KINDS: tuple[RequestKind, ...] = ("query", "both", "user", "similar")
+# Text channels match the query alone. With a query, candidate channels choose from what those matched.
+Phase = Literal["text", "candidate"]
 
 
 class ChannelUnavailableError(RuntimeError):
@@ -22,16 +33,16 @@ class RankedItems:
     """A channel's list, best first.
 
     Attributes:
-        rows: Item rows without repeats, int32 `[hits]`.
-        scores: The channel's own score of each, float32 `[hits]`, never increasing.
+        rows: Item rows without repeats, int32 `[listed]`.
+        scores: The channel's own score of each, float32 `[listed]`, never increasing.
     """
 
     rows: NDArray[np.int32]
     scores: NDArray[np.float32]
 
     @classmethod
-    def none(cls) -> RankedItems:
-        """An empty list."""
+    def empty(cls) -> RankedItems:
+        """A list of nothing."""
         return cls(np.empty(0, np.int32), np.empty(0, np.float32))
 
     @classmethod
@@ -49,7 +60,7 @@ class RankedItems:
         return len(self.rows)
 
     def top(self, depth: int) -> RankedItems:
-        """The first `depth` hits."""
+        """The first `depth` items."""
         return RankedItems(self.rows[:depth], self.scores[:depth])
 
 
@@ -64,11 +75,11 @@ class ChannelQuery:
         now: The request's time, epoch seconds.
         allowed: Which items may be returned, `[items]`; None allows all.
         condition: The filter that `allowed` is the answer to, for engines that filter by themselves; None where
-            `allowed` cannot be said as a filter.
-        context: Where the question is asked: `region` and `store`, as far as known.
-        near: Rows that the text channels found, best first, for the channels after them; None without a query.
-        also: Rows that are candidates whatever the channels find, such as pinned ones; None for none.
-        newcomers: How many of the channel `new` are candidates whatever the others find: exploring needs some.
+            `allowed` cannot be expressed as a filter.
+        context: Where the request is made: `region` and `store`, as far as known.
+        pool: Rows that match the query, best first, from which candidate channels choose; None without a query.
+        required: Rows that are candidates whatever the channels find, such as pinned ones; None for none.
+        newcomers: How many items of the channels for exploration are candidates whatever the others find.
     """
 
     query: str
@@ -78,20 +89,99 @@ class ChannelQuery:
     allowed: Mask | None = None
     condition: Mapping[str, Any] | None = None
     context: Mapping[str, str] | None = None
-    near: NDArray[np.int32] | None = None
-    also: NDArray[np.int32] | None = None
+    pool: NDArray[np.int32] | None = None
+    required: NDArray[np.int32] | None = None
     newcomers: int = 0
 
 
-class Channel(Protocol):
-    """A way to find candidates. Filters hold inside it, before its list is cut.
+@dataclass(frozen=True)
+class Pool:
+    """What a text channel lets the candidate channels choose from.
 
-    Raises:
-        ChannelUnavailableError: From `search`, where what it depends on does not answer.
+    Attributes:
+        rows: Rows that match the query about as well as the channel's best, best first, int32 `[matches]`.
+        sufficient: Whether these matches are so good that no other channel's are needed.
+    """
+
+    rows: NDArray[np.int32]
+    sufficient: bool = False
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of the ranker's input.
+
+    Attributes:
+        name: The column's name.
+        signal: The signal that it counts towards in an explanation.
+        meaning: What it holds, in words.
     """
 
     name: str
+    signal: str
+    meaning: str
 
-    def search(self, questions: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
-        """Finds at most `depth` items for each question; nothing for a question it has no answer to."""
+
+@dataclass(frozen=True)
+class ScoreFeature(Feature):
+    """A channel's score as a column of the ranker's input; `log` takes it as log(1 + score)."""
+
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class ChannelDeclaration:
+    """What the rest of the system needs to know of a channel.
+
+    Attributes:
+        name: Its name in weights, status and metrics.
+        phase: Whether it matches the query (`text`) or chooses among the matches (`candidate`).
+        weights: The default weight of its votes in fusion, by kind of request; it is not asked for kinds left out.
+        rank: Its rank as a feature.
+        score: Its score as a feature; None where the ranker has a better one.
+        pool: Of a text channel: the items of its list that candidate channels choose from.
+        needs_embedding: Of a text channel: whether it reads the query's embedding. One that does not is searched while
+            the encoder runs.
+        for_exploration: Whether requests that explore ask it whatever its weight, and keep `newcomers` of its items.
+    """
+
+    name: str
+    phase: Phase
+    weights: Mapping[RequestKind, float]
+    rank: Feature
+    score: ScoreFeature | None = None
+    pool: Callable[[RankedItems], Pool] | None = None
+    needs_embedding: bool = False
+    for_exploration: bool = False
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """Its columns of the ranker's input."""
+        return (self.rank,) if self.score is None else (self.score, self.rank)
+
+
+class Channel(Protocol):
+    """A way to find candidates. Filters hold inside it, before its list is cut."""
+
+    declaration: ClassVar[ChannelDeclaration]
+
+    def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
+        """Finds at most `depth` items for each query; an empty list for a query that it has no answer to.
+
+        Raises:
+            ChannelUnavailableError: Where what it depends on does not answer.
+        """
+        ...
+
+    def prepare(self, queries: Sequence[ChannelQuery]) -> None:
+        """Computes ahead what `search` needs of the queries beside their embeddings; nothing by default."""
+        del queries
+
+
+class LocalChannel(Channel, Protocol):
+    """A channel over a bundle's own index, as the registry lists them."""
+
+    @classmethod
+    def open(cls, index: RetrievalIndex) -> Self | None:
+        """Opens it; None where the index lacks the parts that it needs, such as a log."""
         ...

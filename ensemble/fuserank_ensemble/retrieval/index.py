@@ -1,30 +1,33 @@
-"""What the channels search, as it lies in a bundle's `index/`: what the catalogue says, and what the log taught."""
+"""What the channels search, as it lies in a bundle's `index/`: one part made of the catalogue, one of the log."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.catalog.arrays import map_array
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.catalog.mapped import mapped
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.graph.index import GraphIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.vectors.search import VectorSearch, open_search
+from fuserank_ensemble.retrieval.vectors.items import ItemVectorSearch
+from fuserank_ensemble.retrieval.vectors.open import open_search
+from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 
 
 @dataclass(frozen=True)
 class CatalogIndex:
-    """What the catalogue says.
+    """The indexes over the catalogue.
 
     Attributes:
         items: The catalogue's arrays.
         vectors: Text vectors, fp16 `[texts, dim]`.
-        texts: The index over them.
+        texts: The search over them.
         lexical: The index of words.
     """
 
@@ -36,14 +39,14 @@ class CatalogIndex:
     @classmethod
     def open(cls, folder: Path, items: Items, device: str) -> CatalogIndex:
         """Opens the indexes; on a GPU the vectors lie in its memory."""
-        vectors = mapped(folder / "vectors.npy")
+        vectors = map_array(folder / "vectors.npy")
         texts = open_search(vectors, folder / "vectors.faiss", device)
         return cls(items, vectors, texts, LexicalIndex.open(folder / "lexical"))
 
 
 @dataclass(frozen=True)
 class InteractionIndex:
-    """What the log taught by one moment.
+    """What was learned from the log up to one moment.
 
     Attributes:
         popularity: The log, counted.
@@ -68,12 +71,33 @@ class InteractionIndex:
 
 
 def open_factors(folder: Path, device: str) -> tuple[NDArray[np.float32], VectorSearch]:
-    """Opens the collaborative part of a bundle."""
-    factors = mapped(folder / "factors.npy", "c")  # implicit wants a buffer that it could write to
+    """Opens the items' factors and the search over them."""
+    factors = map_array(folder / "factors.npy", "c")  # implicit wants a writable buffer
     return factors, open_search(factors, folder / "factors.faiss", device)
 
 
 def open_graph(folder: Path, device: str) -> tuple[GraphIndex, VectorSearch]:
-    """Opens the knowledge graph's part of a bundle."""
+    """Opens the knowledge graph and the search over its items."""
     graph = GraphIndex.open(folder)
     return graph, open_search(graph.items, folder / "items.faiss", device)
+
+
+@dataclass(frozen=True)
+class RetrievalIndex:
+    """Everything that the channels of a bundle search.
+
+    Attributes:
+        catalog: The indexes over the catalogue.
+        interactions: What was learned from the log.
+        max_texts: How many distinct texts a search by vectors takes at most.
+    """
+
+    catalog: CatalogIndex
+    interactions: InteractionIndex
+    max_texts: int
+
+    @cached_property
+    def item_vectors(self) -> ItemVectorSearch:
+        """Nearest items of a vector; the channels share it."""
+        catalog, popularity = self.catalog, self.interactions.popularity
+        return ItemVectorSearch(catalog.texts, catalog.items, popularity, self.max_texts)

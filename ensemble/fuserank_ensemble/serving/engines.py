@@ -5,9 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
-import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.spec import Target
@@ -67,13 +65,15 @@ def check_engines(bundle: Bundle, target: Target, machine: Machine | None = None
 
     Args:
         bundle: The bundle.
-        target: What is to be served; only `tensorrt` has engines.
+        target: What is to be served; only `ensemble_tensorrt` has engines.
         machine: This machine; None asks it.
 
     Raises:
         BundleError: Naming the engine, what it was built for, what is here, and the remedy.
     """
-    keys = bundle.manifest.get("engines", {}).get("tensorrt", {}).get("keys", {}) if target == "tensorrt" else {}
+    keys = (
+        bundle.manifest.get("engines", {}).get("tensorrt", {}).get("keys", {}) if target == "ensemble_tensorrt" else {}
+    )
     if not keys:
         return
     here = machine or Machine.here()
@@ -85,8 +85,8 @@ def check_engines(bundle: Bundle, target: Target, machine: Machine | None = None
             if built != found:
                 raise BundleError(
                     f"{bundle.repository / stage / '1' / 'model.plan'}: was built for {what} {built}, found "
-                    f"{found or 'none'}; build it here with `fuserank export engines --target tensorrt`, or serve "
-                    "with --target cuda"
+                    f"{found or 'none'}; build it here with `fuserank export engines --target ensemble_tensorrt`, or "
+                    "serve with --target ensemble_cuda"
                 )
 
 
@@ -107,25 +107,3 @@ def _tensorrt() -> str:
             continue
         return f"{version // 10_000}.{version // 100 % 100}.{version % 100}"
     return ""
-
-
-def main(arguments: list[str]) -> str | None:
-    """Checks a bundle's engines where they are to run, before Triton starts: see `main`.
-
-    Args:
-        arguments: The bundle's folder.
-
-    Returns:
-        Why the bundle must not be served with `--model-config-name=tensorrt`, for `sys.exit`; nothing where it may.
-    """
-    if len(arguments) != 1:
-        return f"usage: python3 -m fuserank_ensemble.serving.engines BUNDLE; found {len(arguments)} arguments"
-    try:
-        check_engines(Bundle.open(Path(arguments[0]), verify=("model_repository/",)), "tensorrt")
-    except BundleError as error:
-        return f"error: {error}"
-    return None
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
 import shutil
 import signal
 import socket
 import sys
-import sysconfig
 import tempfile
 import time
 import urllib.error
@@ -24,10 +21,13 @@ import psutil
 import typer
 
 from fuserank_ensemble.bundle import Bundle, BundleError
+from fuserank_ensemble.graph.stages import companion_stages
 from fuserank_ensemble.serving.engines import check_engines
-from fuserank_ensemble.spec import GPU_TARGETS, Target
+from fuserank_ensemble.serving.models import link_models, served_models
+from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_machine, libpython_folder
+from fuserank_ensemble.serving.target_option import TargetOption
+from fuserank_ensemble.spec import GPU_TARGETS, SpecError, Target, target_named
 
-GLIBC = (2, 35)
 EXIT_TIMEOUT_SECONDS = 30
 START_TIMEOUT_SECONDS = 120.0
 _BACKENDS = Path(__file__).parent / "backends"
@@ -53,11 +53,11 @@ class Server:
     Args:
         bundle: The bundle's folder.
         endpoints: Where to listen.
-        target: Which configurations to use, see `GraphSpec`.
+        target: Which configurations to use, see `fuserank_ensemble.spec.TARGETS`.
         verbose: Print Triton's log as it comes.
 
     Raises:
-        ServerError: Where something that the server needs is missing on this machine.
+        ServerError: Where there is no such target, or something that the server needs is missing on this machine.
         BundleError: Where the bundle's parts do not belong together.
     """
 
@@ -65,26 +65,27 @@ class Server:
         self,
         bundle: Path,
         endpoints: Endpoints | None = None,
-        target: Target = "embedded",
+        target: Target = "single_process",
         verbose: bool = False,
     ) -> None:
         check_prerequisites()
         from pytriton.server.triton_server import TritonServer  # noqa: PLC0415  checked for above
 
         self.endpoints = endpoints or Endpoints()
+        try:
+            target = target_named(target)
+        except SpecError as error:
+            raise ServerError(str(error)) from None
         self.bundle = Bundle.open(bundle.resolve())
         check_engines(self.bundle, target)
         for port in (self.endpoints.http, self.endpoints.grpc, self.endpoints.metrics):
             _check_free(self.endpoints.host, port)
         self._backends = tempfile.TemporaryDirectory(prefix="fuserank-backends-")
         compose_backends(Path(self._backends.name))
-        self._models = {stage.name for stage in self.bundle.spec.models(target)} | {"search"}
-        # Links to the target's models alone: Triton would load all that it finds. And Triton starts its stubs through a
-        # command line split at spaces: it gets a path that has none.
+        self._models = served_models(self.bundle, target)
+        # Triton starts its stubs through a command line split at spaces: this path has none.
         repository = Path(self._backends.name) / "model_repository"
-        repository.mkdir()
-        for name in self._models:
-            (repository / name).symlink_to(self.bundle.repository / name, target_is_directory=True)
+        link_models(self.bundle, target, repository)
         from pytriton.utils import distribution  # noqa: PLC0415
 
         # pytriton splits the command at spaces, which the environment's folder may hold.
@@ -120,7 +121,7 @@ class Server:
 
     def is_ready(self) -> bool:
         """Whether all models are loaded. They stay so when a stage's process dies: see `dead_stages`."""
-        companions = (model.name for model in self.bundle.spec.companions())
+        companions = (model.name for model in companion_stages())
         return all(self._answers(f"models/{name}/ready") for name in ("search", *companions))
 
     def _answers(self, path: str) -> bool:
@@ -183,38 +184,14 @@ def check_prerequisites() -> None:
     Raises:
         ServerError: Naming what is missing and how to get it.
     """
-    if sys.version_info[:2] not in ((3, 11), (3, 12)):
-        raise ServerError(f"Python: found {platform.python_version()}; allowed: 3.11 or 3.12")
-    libc, version = platform.libc_ver()
-    if libc != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < GLIBC:
-        raise ServerError(
-            f"C library: found {libc or 'none'} {version}; allowed: glibc 2.35 or newer "
-            "(Ubuntu 22.04, Debian 12 or later); elsewhere run the production image, see k8s/README.md"
-        )
+    try:
+        check_machine()
+    except PrerequisiteError as error:
+        raise ServerError(str(error)) from None
     try:
         import pytriton  # noqa: F401, PLC0415
     except ImportError:
         raise ServerError("nvidia-pytriton: not installed; run: pip install 'fuserank[embedded]'") from None
-    if libpython_folder() is None:
-        name = f"libpython{sys.version_info.major}.{sys.version_info.minor}"
-        raise ServerError(
-            f"{name}.so.1.0: not found, and this Python was built without it; Triton's Python backend links it. "
-            f"Install it (Debian, Ubuntu: apt-get install {name}) or use a Python built with --enable-shared"
-        )
-
-
-def libpython_folder() -> Path | None:
-    """Where the interpreter's shared library lies; an empty path where the system's loader finds one by itself."""
-    name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
-    if sysconfig.get_config_var("Py_ENABLE_SHARED"):
-        folder = Path(sysconfig.get_config_var("LIBDIR") or "")
-        if (folder / name).is_file():
-            return folder
-    try:
-        ctypes.CDLL(name)
-    except OSError:
-        return None
-    return Path()
 
 
 def compose_backends(folder: Path) -> None:
@@ -290,7 +267,7 @@ def serve(
     http_port: Annotated[int, typer.Option(help="KServe v2 over HTTP; health.")] = 8000,
     grpc_port: Annotated[int, typer.Option(help="KServe v2 over gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(help="Prometheus metrics.")] = 8002,
-    target: Annotated[Target, typer.Option(help="Which configurations to use.")] = "embedded",
+    target: TargetOption = "single_process",
     verbose: Annotated[bool, typer.Option(help="Show Triton's log.")] = False,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.

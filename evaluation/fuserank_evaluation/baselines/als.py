@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from fuserank_ensemble.retrieval.channels.collaborative import CONFIDENCE, REGULARIZATION
 from fuserank_evaluation.datasets.past import PastLog
-from fuserank_export.learning import item_factors
+from fuserank_export.learning.interactions import item_factors
 
 
 class Als:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
 from fuserank_evaluation.retrieval.candidates import LIST_DEPTH, CandidateFinder
-from fuserank_export.training.cases import Cases, Kind
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.cases.training_query import Kind
 
 PURCHASE = HEADS.index("purchase")
 SETTINGS: dict[str, Any] = {

@@ -15,10 +15,11 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.index import CatalogIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.vectors.search import build_index
-from fuserank_export.embedding import embed_texts
-from fuserank_export.encoder import OnnxEncoder
-from fuserank_export.index import index_catalog
+from fuserank_ensemble.retrieval.vectors.build import build_index
+from fuserank_export.embedding.embed import embed_texts
+from fuserank_export.embedding.encoder_files import EncoderFiles
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.index.catalog import index_catalog
 from fuserank_export.sources import read_catalog
 
 MAX_TOKENS = 256
@@ -71,15 +72,8 @@ class BundleEncoder:
             The index, and the item id of each row.
         """
         indexed = index_catalog(read_catalog(path), template, typed=True)
-        vectors, _ = embed_texts(
-            "plain",
-            self._engine,
-            self._tokenizer,
-            self.spec.pad_token_id,
-            MAX_TOKENS,
-            indexed.texts,
-            checkpoint=EMBEDDING_CACHE,
-        )
+        files = EncoderFiles.create(self._engine, self._tokenizer, self.spec.pad_token_id, MAX_TOKENS)
+        vectors, _ = embed_texts(files, indexed.texts, checkpoint=EMBEDDING_CACHE)
         np.save(folder / "vectors.npy", vectors)
         build_index(np.asarray(vectors), folder / "vectors.faiss")
         LexicalIndex.write(folder / "lexical", indexed.records, fields)

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fuserank_ensemble.interactions.history import DAY, History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_export.sources.interactions import Interactions
-from fuserank_export.training.cases import Kind, snapshot_before
+from fuserank_export.training.cases.training_query import Kind
+from fuserank_export.training.cases.window import snapshot_before
 
 SEED = 13
 WINDOW_DAYS = 28
-WINDOW_SECONDS = WINDOW_DAYS * DAY
+WINDOW_SECONDS = WINDOW_DAYS * SECONDS_PER_DAY
 SEARCH_CASES = 3_000
 NEW_ITEM_CASES = 1_000
 NOBODY = -1  # the row of a user of whom nothing is known

@@ -26,10 +26,11 @@ from fuserank_evaluation.datasets.cases import (
     search_cases,
 )
 from fuserank_evaluation.datasets.past import PastLog
-from fuserank_export.learning import Shop, learn
+from fuserank_export.index.shop import Shop
+from fuserank_export.learning.interactions import learn
 from fuserank_export.sources import read_interactions
 from fuserank_export.sources.interactions import Interactions
-from fuserank_export.training.cases import CaseBuilder, Embed
+from fuserank_export.training.cases.builder import CaseBuilder, Embed
 
 INDEX_CACHE = Path("build/eval/interactions")
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from fuserank_ensemble.interactions.history import DAY
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.sources.interactions import Interactions
 
 
@@ -87,7 +87,7 @@ class PastLog:
     @cached_property
     def baskets(self) -> Baskets:
         """The baskets of all users."""
-        days = self.timestamp // int(DAY)
+        days = self.timestamp // int(SECONDS_PER_DAY)
         events = pd.DataFrame({"user": self.user, "day": days, "item": self.item}).drop_duplicates()
         by_basket = events.groupby(["user", "day"], sort=True)
         number = by_basket.ngroup().to_numpy()

@@ -37,7 +37,7 @@ from fuserank_evaluation.ranking.training import FIT, fit_baselines, train_metho
 from fuserank_evaluation.reports.report import Table, merge_report
 from fuserank_evaluation.retrieval.candidates import CandidateFinder
 from fuserank_export.progress import Progress
-from fuserank_export.training.fit import FitSettings
+from fuserank_export.training.fitting.settings import FitSettings
 
 BARS = ("search", "recommendation", "recommendation_new")
 

@@ -28,10 +28,14 @@ from fuserank_evaluation.progress import ProgressCallback
 from fuserank_evaluation.ranking.method import RankingMethod, ScoringMethod
 from fuserank_evaluation.ranking.ranker import Ranker
 from fuserank_evaluation.retrieval.candidates import CandidateFinder
-from fuserank_export.learning import popularity_before
-from fuserank_export.training.cases import KINDS, CaseBuilder, Cases, TrainingQuery
-from fuserank_export.training.fit import MIN_POSITIVES, FitSettings, predicted
-from fuserank_export.training.train import TrainingReport, objective, train_ranker
+from fuserank_export.learning.interactions import popularity_before
+from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.cases.labels import MIN_POSITIVES
+from fuserank_export.training.cases.training_query import KINDS, TrainingQuery
+from fuserank_export.training.fitting.fit import predicted
+from fuserank_export.training.fitting.settings import FitSettings
+from fuserank_export.training.fitting.train import TrainingReport, objective, train_ranker
 
 # With so many cases the loss on later ones falls little after the third epoch.
 FIT = FitSettings(epochs=3, learning_rate=3e-3)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fuserank_ensemble.candidates.retriever import Candidates, Retriever, kind_of
+from fuserank_ensemble.candidates.retriever import Candidates, Retriever, request_kind
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
 from fuserank_evaluation.progress import ProgressCallback, ignore_progress
-from fuserank_export.training.cases import CaseBuilder, TrainingQuery
+from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.cases.training_query import TrainingQuery
 
 LIST_DEPTH = 200  # items of a ranked list
 TEXT_CHANNELS = ("lexical", "dense")
@@ -62,13 +63,13 @@ class CandidateFinder:
         return [candidates.rows for candidates in self.find(cases).candidates]
 
     def _retrieve(self, cases: RankingCases) -> CaseCandidates:
-        channel_queries = self._builder.questions(training_queries(cases))
+        channel_queries = self._builder.channel_queries(training_queries(cases))
         found = CaseCandidates([], [])
         for start in range(0, len(channel_queries), _BATCH):
             batch = channel_queries[start : start + _BATCH]
             found.candidates.extend(self._retriever.retrieve(batch, [self._depth] * len(batch)))
             if cases.is_search:
-                channel_lists, _ = self._retriever.lists(batch, [kind_of(query) for query in batch])
+                channel_lists, _ = self._retriever.search_channels(batch, [request_kind(query) for query in batch])
                 found.text_lists.extend({name: ranked[name].rows for name in TEXT_CHANNELS} for ranked in channel_lists)
             else:
                 found.text_lists.extend({name: np.empty(0, np.int32) for name in TEXT_CHANNELS} for _ in batch)

@@ -16,7 +16,7 @@ from fuserank_evaluation.datasets.judged import JudgedShop
 from fuserank_evaluation.metrics.measures import measure_judged
 from fuserank_evaluation.progress import ProgressCallback, ignore_progress
 from fuserank_evaluation.retrieval.candidates import LIST_DEPTH, TEXT_CHANNELS
-from fuserank_export.tuning import tune_weights
+from fuserank_export.learning.fusion import tune_weights
 
 TUNED_QUERIES = 1_000
 MEASURES = {"ndcg_at_10": nDCG @ 10, "recall_at_100": R @ 100}
@@ -24,7 +24,7 @@ MEASURES = {"ndcg_at_10": nDCG @ 10, "recall_at_100": R @ 100}
 
 def open_retriever(shop: JudgedShop, spec: GraphSpec) -> Retriever:
     """Retrieval over a shop without a log."""
-    return Retriever(shop.catalog, InteractionIndex(Popularity.none(len(shop.catalog.items))), spec)
+    return Retriever(shop.catalog, InteractionIndex(Popularity.empty(len(shop.catalog.items))), spec)
 
 
 def evaluate_films(
@@ -40,7 +40,7 @@ def evaluate_films(
         "query",
         encoder.spec.channel_weights["query"],
         lambda ranked: measure_lists(tuned_shop, ranked)["ndcg_at_10"],
-        SEED,
+        seed=SEED,
         advanced=lambda trial, total: on_progress("films: tuning fusion", trial, total),
     )
     held_out_shop = JudgedShop(films.catalog, films.ids, held_out)
@@ -60,8 +60,8 @@ def evaluate_lists(
 ) -> dict[str, float]:
     """`MEASURES` of the fused list and of each text channel's, and how many queries have no lexical result."""
     channel_queries = encoder.anonymous_queries(list(shop.judged.queries.values()))
-    channel_lists, _ = retriever.lists(channel_queries, ["query"] * len(channel_queries), everything=True)
-    ranked = {"fused": [retriever.fused(by_channel, weights, LIST_DEPTH).rows for by_channel in channel_lists]}
+    channel_lists, _ = retriever.search_channels(channel_queries, ["query"] * len(channel_queries), everything=True)
+    ranked = {"fused": [retriever.fuse(by_channel, weights, LIST_DEPTH).rows for by_channel in channel_lists]}
     ranked |= {name: [by_channel[name].rows for by_channel in channel_lists] for name in TEXT_CHANNELS}
     figures: dict[str, float] = {
         f"{measure_name}_{name}": value

@@ -10,7 +10,7 @@ from ir_measures import R
 
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.interactions.history import History
-from fuserank_ensemble.spec import CHANNELS
+from fuserank_ensemble.retrieval.channels.registry import CHANNELS
 from fuserank_evaluation.datasets.bundle_encoder import BundleEncoder
 from fuserank_evaluation.datasets.cases import Rows
 from fuserank_evaluation.datasets.grocery import Grocery
@@ -33,7 +33,7 @@ def evaluate_grocery(
     nothing = np.empty(0, np.int32)
     for start in range(0, len(channel_queries), _BATCH):
         batch = channel_queries[start : start + _BATCH]
-        channel_lists, _ = retriever.lists(batch, ["both"] * len(batch), everything=True)
+        channel_lists, _ = retriever.search_channels(batch, ["both"] * len(batch), everything=True)
         for name in CHANNELS:
             lists[name] += [ranked[name].rows if name in ranked else nothing for ranked in channel_lists]
         new_users = [replace(query, seen=History.empty()) for query in batch]

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.spec import CHANNELS
+from fuserank_ensemble.retrieval.channels.registry import CHANNELS
 from fuserank_evaluation.datasets.bundle_encoder import BundleEncoder
 from fuserank_evaluation.datasets.chinese import open_chinese_shop
 from fuserank_evaluation.datasets.films import FilmShop

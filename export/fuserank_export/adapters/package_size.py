@@ -1,6 +1,6 @@
 """Spells out package sizes: "1/2 GAL" is "1/2 gallon", "12 PK/12 OZ" is "12 pack, 12 ounce".
 
-A sentence encoder has read "gallon" in many sentences and "GAL" in few.
+A sentence encoder was trained on many sentences with "gallon" and few with "GAL".
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ _NUMBER = r"\d+ \d/\d|\d+/\d+|\d+-\d+(?=\s*CT\b)|\d*\.\d+|\d+"
 _UNIT = "|".join(sorted((re.escape(unit) for unit in UNITS), key=len, reverse=True))
 _CONTAINER = "|".join(CONTAINERS)
 _PIECE = re.compile(rf"(?P<number>{_NUMBER})\s*-?\s*(?P<unit>{_UNIT})\b\.?(?:\s+(?P<container>{_CONTAINER})\b)?")
-_BETWEEN = re.compile(r"[\s/-]*")
+_SEPARATOR = re.compile(r"[\s/-]*")
 _COUNT_OF = re.compile(r"(?P<count>\d+)\s*[-/]\s*(?=\d*\.?\d+\s*[A-Z])(?!\d+\s*CT\b)")
 _FRACTION = re.compile(rf"(?:{'|'.join(FRACTIONS)})(?![\d.])")
 
 
 def spell_out(size: str) -> str:
-    """Renders a package size in words.
+    """Returns a package size in words.
 
     Args:
         size: As the data set has it, such as "1/2 GAL", "12 PK/12 OZ", "24-12 OZ", "20 OZ BTL".
@@ -74,32 +74,32 @@ def spell_out(size: str) -> str:
     Returns:
         The size in words, units in the singular; a size of any other form is returned as it is.
     """
-    found = " ".join(size.upper().split())
-    if found in _LONE:
-        return UNITS[found]
-    if found == "HALF GAL":
+    normalised = " ".join(size.upper().split())
+    if normalised in _LONE:
+        return UNITS[normalised]
+    if normalised == "HALF GAL":
         return "1/2 gallon"
     pieces: list[str] = []
     position = 0
-    counted = _COUNT_OF.match(found)
-    if counted and not _FRACTION.match(found):
-        pieces.append(f"{counted['count']} pack")
-        position = counted.end()
-    while position < len(found):
-        match = _PIECE.match(found, position)
+    pack = _COUNT_OF.match(normalised)
+    if pack and not _FRACTION.match(normalised):
+        pieces.append(f"{pack['count']} pack")
+        position = pack.end()
+    while position < len(normalised):
+        match = _PIECE.match(normalised, position)
         if match is None or ("/" in match["number"] and match["number"].split()[-1] not in FRACTIONS):
             return size.strip()
-        words = [_plain_number(match["number"]), UNITS[match["unit"]]]
+        words = [_format_number(match["number"]), UNITS[match["unit"]]]
         if match["container"]:
             words.append(CONTAINERS[match["container"]])
         pieces.append(" ".join(words))
-        between = _BETWEEN.match(found, match.end())
-        position = between.end() if between else match.end()
+        separator = _SEPARATOR.match(normalised, match.end())
+        position = separator.end() if separator else match.end()
     return ", ".join(pieces)
 
 
-def _plain_number(number: str) -> str:
+def _format_number(number: str) -> str:
     if "." not in number:
         return number
-    plain = f"{float(number):g}"
-    return _DECIMALS.get(plain, plain)
+    text = f"{float(number):g}"
+    return _DECIMALS.get(text, text)

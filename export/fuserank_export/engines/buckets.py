@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fuserank_ensemble.spec import PAIR_TENSORS, GraphSpec, Stage, Tensor
+from fuserank_ensemble.graph.stages import Stage
+from fuserank_ensemble.spec import GraphSpec
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class Bucket:
     """One shape of an engine's inputs.
 
     Attributes:
-        name: Its sizes, such as `128` or `128_pairs_64`.
+        name: Its size, such as `128`.
         shapes: Dimensions of each input without the batch.
     """
 
@@ -22,25 +23,16 @@ class Bucket:
 
 
 def buckets(spec: GraphSpec, stage: Stage) -> list[Bucket]:
-    """The buckets of an engine, the smallest first.
+    """Returns the buckets of an engine, the smallest first.
 
     Args:
         spec: The graph.
-        stage: Its encoder or its ranker.
+        stage: One of its engines.
     """
-    sizes = spec.candidate_buckets if stage.name == "ranker" else spec.length_buckets
-    lengths = spec.pair_buckets if stage.reads_pairs else (0,)
-
-    def shape(tensor: Tensor, size: int, length: int) -> tuple[int, ...]:
-        return tuple((length if tensor.name in PAIR_TENSORS else size) if d < 0 else d for d in tensor.dims)
-
+    sizes = {"encoder": spec.length_buckets, "text_tower": spec.pair_buckets, "ranker": spec.candidate_buckets}
     return [
-        Bucket(
-            f"{size}_pairs_{length}" if length else str(size),
-            {tensor.name: shape(tensor, size, length) for tensor in stage.inputs},
-        )
-        for size in sizes
-        for length in lengths
+        Bucket(str(size), {tensor.name: tuple(size if d < 0 else d for d in tensor.dims) for tensor in stage.inputs})
+        for size in sizes[stage.name]
     ]
 
 

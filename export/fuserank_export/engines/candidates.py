@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.spec import Stage, Target
+from fuserank_ensemble.graph.stages import Stage
+from fuserank_ensemble.spec import EngineKind
 from fuserank_export.engines.parity.adversarial import Feed
-from fuserank_export.engines.parity.gate import LARGEST_ERROR, LARGEST_ERROR_TAUGHT, Precision
+from fuserank_export.engines.parity.gate import LARGEST_ERROR, Precision
 from fuserank_export.engines.parity.layers import disagreements, told
 from fuserank_export.engines.precision import wide_products, write_fp16, write_int8, write_int8_static
 from fuserank_export.engines.soundness import EngineError, check_tensorrt, checked
 
-# What a target can run fast: a CPU has no half-precision kernels, TensorRT and CUDA no dynamic 8-bit ones.
-PRECISIONS: Mapping[Target, tuple[Precision, ...]] = {
+# What a kind of engine runs fast: a CPU has no half-precision kernels, TensorRT and CUDA no dynamic 8-bit ones.
+PRECISIONS: Mapping[EngineKind, tuple[Precision, ...]] = {
     "cpu": ("fp32", "int8"),
     "cuda": ("fp32", "fp16"),
     "tensorrt": ("fp32", "fp16"),
@@ -34,7 +35,7 @@ class Candidate:
         path: Its file.
         file: The file's name in a bundle.
         built_from: The ONNX file of an engine that is none itself.
-        taught: Whether its text tower is another one, which was taught the bundle's own.
+        taught: Whether it is a text tower that was taught the bundle's own scores.
     """
 
     stage: Stage
@@ -47,8 +48,8 @@ class Candidate:
 
     @property
     def largest_error(self) -> float:
-        """How far its tensors may be from FP32's, relative to their norm."""
-        return LARGEST_ERROR_TAUGHT if self.taught else LARGEST_ERROR[self.precision]
+        """How far its tensors may be from FP32's, relative to their norm; of a taught tower only its ranking counts."""
+        return float("inf") if self.taught else LARGEST_ERROR[self.precision]
 
     @property
     def onnx(self) -> Path:
@@ -68,14 +69,14 @@ def original(bundle: Bundle, stage: Stage) -> Candidate:
 
 
 def written(
-    fp32: Candidate, precision: Precision, target: Target, folder: Path, real: Sequence[Feed], odd: Mapping[str, Feed]
+    fp32: Candidate, precision: Precision, kind: EngineKind, folder: Path, real: Sequence[Feed], odd: Mapping[str, Feed]
 ) -> list[Candidate]:
     """Writes the engines of a precision.
 
     Args:
         fp32: What they are made from.
         precision: The precision.
-        target: Where they are to run.
+        kind: What they are made for.
         folder: Where to write.
         real: Inputs of real requests, by which ranges of 8 bits are set.
         odd: Inputs that must not overflow, see `fuserank_export.engines.parity.adversarial`.
@@ -109,7 +110,7 @@ def written(
     found = [replace(each, taught=fp32.taught) for each in found]
     for each in found:
         checked(each.path, stage)
-        if target == "tensorrt":
+        if kind == "tensorrt":
             check_tensorrt(each.path)
     return found
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from fuserank_ensemble.bundle import BundleError
+from fuserank_ensemble.serving.target_option import TargetOption
+from fuserank_ensemble.spec import ENGINE_KINDS
+from fuserank_export.errors import exit_on_error
 from fuserank_export.progress import Progress
-from fuserank_export.sources.report import InputError
 
 
 def engines(
     bundle: Annotated[Path, typer.Option(help="The bundle whose engines are measured; it is not changed.")],
     out: Annotated[Path, typer.Option(help="The bundle to write; must not exist, unless --force.")],
-    target: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Where the engines are to run.")] = "cpu",
+    target: TargetOption = "single_process",
     precision: Annotated[
         Literal["auto", "fp32", "fp16", "int8"],
         typer.Option(help="Of their matrix products; auto measures and takes the fastest that passes the gate."),
@@ -44,24 +44,32 @@ def engines(
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
 ) -> None:
     """Make a bundle with engines in another precision, where they rank as FP32 does."""
-    from fuserank_export.engines.run import EngineSettings, write_engines  # noqa: PLC0415  takes seconds to import
-    from fuserank_export.engines.soundness import EngineError  # noqa: PLC0415
-    from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
+    with exit_on_error():
+        from fuserank_export.engines.run import EngineSettings, write_engines  # noqa: PLC0415  takes seconds to import
+        from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
 
-    quieten()
-    settings = EngineSettings(
-        bundle, out, target, precision, requests, queries, judgements, text_tower, report, cache, dry_run, seed, force
-    )
-    console = Console(stderr=True)
-    try:
+        silence_libraries()
+        settings = EngineSettings(
+            bundle=bundle,
+            out=out,
+            target=target,
+            precision=precision,
+            requests=requests,
+            queries=queries,
+            judgements=judgements,
+            text_tower=text_tower,
+            report=report,
+            cache=cache,
+            dry_run=dry_run,
+            seed=seed,
+            force=force,
+        )
         manifest = write_engines(settings, Progress())
-    except (InputError, BundleError, EngineError) as error:
-        console.print(f"error: {error}", style="bold red", markup=False, highlight=False)
-        sys.exit(2)
+    console = Console(stderr=True)
     if dry_run:
         console.print(f"no bundle written (--dry-run); the table: {report.with_suffix('.md')}", highlight=False)
         return
-    chosen = ", ".join(f"{stage} {file}" for stage, file in manifest["engines"][target]["chosen"].items())
+    chosen = ", ".join(f"{stage} {file}" for stage, file in manifest["engines"][ENGINE_KINDS[target]]["chosen"].items())
     console.print(
         f"bundle {manifest['id']} at {out}: {chosen}; the table: {report.with_suffix('.md')}",
         markup=False,

@@ -9,10 +9,10 @@ from functools import cached_property
 import onnxruntime as ort
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.catalog.tokens import Tokens
-from fuserank_ensemble.graph.local import LocalGraph, Session
-from fuserank_ensemble.graph.session import open_session
-from fuserank_ensemble.spec import Target
+from fuserank_ensemble.catalog.tokens import EncoderTokenizer
+from fuserank_ensemble.graph.engine import Session, open_session
+from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.spec import EngineKind
 from fuserank_export.engines.buckets import buckets
 from fuserank_export.engines.candidates import Candidate
 from fuserank_export.engines.parity import speed
@@ -32,7 +32,7 @@ from fuserank_export.engines.parity.gate import (
 from fuserank_export.engines.parity.layers import disagreements, told
 from fuserank_export.engines.parity.reference import ReferenceSession
 from fuserank_export.engines.parity.requests import RealRequest, texts
-from fuserank_export.warmup import bucket_feed
+from fuserank_export.repository.warmup import bucket_feed
 
 COMPARED = 24  # batches of real inputs that tensors are compared on
 ROUNDED = 96  # requests that are ranked where half precision is rounded on a CPU, which takes its time
@@ -54,43 +54,43 @@ class Measuring:
     """Holds what every engine of a bundle is compared with."""
 
     def __init__(
-        self, bundle: Bundle, requests: Sequence[RealRequest], target: Target, reference: Session | None
+        self, bundle: Bundle, requests: Sequence[RealRequest], kind: EngineKind, reference: Session | None
     ) -> None:
         """Answers the requests in FP32.
 
         Args:
             bundle: The bundle.
             requests: Real requests with judgements.
-            target: Where the engines run.
+            kind: What the engines are made for.
             reference: Runs the encoder in FP32; None takes the exported file.
         """
-        self._bundle, self._requests, self._target = bundle, requests, target
+        self._bundle, self._requests, self._kind = bundle, requests, kind
         self._references = {"encoder": reference} if reference else {}
         self.expected, feeds = record(LocalGraph(bundle, self._references), requests)
-        self.feeds = {name: mine[:COMPARED] for name, mine in feeds.items()}
+        self.feeds = {name: of_stage[:COMPARED] for name, of_stage in feeds.items()}
         self.feeds["encoder"] += self._long()
 
     def _long(self) -> list[Feed]:
         """Item texts once to four times over: they reach the longer buckets."""
         spec = self._bundle.spec
-        tokens = Tokens(self._bundle.tokenizer, spec.length_buckets, spec.pad_token_id)
+        tokens = EncoderTokenizer(self._bundle.tokenizer, spec.length_buckets, spec.pad_token_id)
         items = texts(self._bundle, LONG_TEXTS)
         found = []
         for repeats, start in enumerate(range(0, len(items), BATCH), start=1):
             encoded = tokens.encode([" ".join([text] * repeats) for text in items[start : start + BATCH]])
-            found.append(dict(zip(("INPUT_IDS", "ATTENTION_MASK"), tokens.padded(encoded), strict=True)))
+            found.append(dict(zip(("INPUT_IDS", "ATTENTION_MASK"), tokens.pad(encoded), strict=True)))
         return found
 
     @cached_property
     def on_gpu(self) -> bool:
         """Whether the engines are for a GPU and ONNX Runtime can use one here."""
-        return self._target != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers()
+        return self._kind != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers()
 
     def session(self, candidate: Candidate) -> Session:
-        """Runs an engine as the target does; half precision without a GPU by really rounding."""
+        """Runs an engine as its kind does; half precision without a GPU by really rounding."""
         if candidate.precision == "fp16" and not self.on_gpu:
             return ReferenceSession(candidate.path)
-        threads = {"intra_op_thread_count": str(candidate.stage.threads)} if self._target == "cpu" else {}
+        threads = {"intra_op_thread_count": str(candidate.stage.threads)} if self._kind == "cpu" else {}
         opened: Session = open_session(candidate.path, threads, 0 if self.on_gpu else None)
         return opened
 
@@ -155,7 +155,7 @@ class Measuring:
             speedup_vs_fp32=round(before / sum(sum(r.milliseconds.values()) for r in rows), 3) if timed else None,
             bytes=sum(each.bytes for each in rows),
             problems=verdict(
-                allowed, worst.error, row.ndcg_loss_relative, row.top10_overlap, lambda: "both engines together"
+                allowed, worst.error, row.ndcg_loss_relative, row.top10_overlap, lambda: "all engines together"
             ),
         )
 
@@ -166,7 +166,7 @@ class Measuring:
         found, _ = record(LocalGraph(self._bundle, {**self._references, **sessions}), self._requests[:count])
         return Parity(
             engine="",
-            target=self._target,
+            kind=self._kind,
             precision="fp32",
             method="",
             max_abs_diff=0.0,
@@ -180,8 +180,8 @@ class Measuring:
         )
 
     def _times(self, fp32: Candidate, candidate: Candidate, session: Session) -> dict[str, speed.Milliseconds]:
-        """Milliseconds by bucket of FP32 and of the engine; nothing where the target cannot be had here."""
-        if self._target != "cpu" and not self.on_gpu:
+        """Milliseconds by bucket of FP32 and of the engine; nothing where a GPU is needed and there is none."""
+        if self._kind != "cpu" and not self.on_gpu:
             return {}
         stage = candidate.stage
         feeds = {

@@ -30,6 +30,9 @@ KEPT_IN_FP32 = frozenset(
 # A product with a narrower side than this gains nothing from 8 bits: quantising its input costs more.
 SMALLEST_TABLE = 1_000_000  # numbers: a vocabulary of 30,000 tokens has ten times as many
 NARROWEST_INT8 = 64
+# CPUs with AVX2 and without VNNI add two products of an unsigned and a signed byte in 16 bits, which end at 32,767.
+# Weights of 8 bits go beyond it; those of 7 do not (2 * 255 * 64 = 32,640), so all CPUs compute the same.
+PRODUCT_WEIGHTS: Mapping[str, Any] = {"weight_type": QuantType.QInt8, "per_channel": True, "reduce_range": True}
 
 
 def write_fp16(source: Path, path: Path) -> None:
@@ -147,7 +150,8 @@ def tables(graph: Any) -> list[str]:
 def write_int8(source: Path, path: Path) -> None:
     """Writes the 8-bit variant for CPUs: weights quantised by channel, activations while running.
 
-    Where no matrix product is wide (see `wide_products`), all are taken; so are `tables`.
+    Where no matrix product is wide (see `wide_products`), all are taken; so are `tables`. Weights of products hold
+    7 bits, see `PRODUCT_WEIGHTS`.
 
     Args:
         source: The FP32 file.
@@ -159,8 +163,7 @@ def write_int8(source: Path, path: Path) -> None:
     quantize_dynamic(
         source,
         path,
-        weight_type=QuantType.QInt8,
-        per_channel=True,
+        **PRODUCT_WEIGHTS,
         op_types_to_quantize=["MatMul", "Gather"] if looked_up else ["MatMul"],
         nodes_to_quantize=[*products, *looked_up],
     )
@@ -168,6 +171,8 @@ def write_int8(source: Path, path: Path) -> None:
 
 def write_int8_static(source: Path, path: Path, feeds: Sequence[Mapping[str, NDArray[Any]]]) -> None:
     """Writes the 8-bit variant whose activations' ranges are known beforehand, from real inputs.
+
+    Weights of products hold 7 bits, see `PRODUCT_WEIGHTS`.
 
     Args:
         source: The FP32 file.
@@ -180,8 +185,7 @@ def write_int8_static(source: Path, path: Path, feeds: Sequence[Mapping[str, NDA
         _Feeds(feeds),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        per_channel=True,
+        **PRODUCT_WEIGHTS,
         op_types_to_quantize=["MatMul"],
         nodes_to_quantize=wide_products(onnx.load(str(source)).graph),
         # What comes out is added to and normalised: one range for all channels would flatten the small ones.

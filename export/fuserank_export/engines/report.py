@@ -12,9 +12,9 @@ from typing import Any
 
 from fuserank_export.engines.parity.gate import LARGEST_NDCG_LOSS, SMALLEST_OVERLAP
 
-KEY = ("engine", "target", "precision", "method")
+KEY = ("engine", "kind", "precision", "method")
 HEAD = (
-    *("engine", "target", "precision", "method", "max abs diff", "nDCG@10 loss", "top-10 overlap"),
+    *("engine", "kind", "precision", "method", "max abs diff", "nDCG@10 loss", "top-10 overlap"),
     *("times FP32's speed", "MB", "passes"),
 )
 
@@ -78,9 +78,9 @@ def _page(report: Mapping[str, Any]) -> str:
     times = [row for row in report["engines"] if row["milliseconds"]]
     if times:
         lines += ["", "Milliseconds of one request by bucket:", ""]
-        lines += ["| engine | target | precision | method | |", "|---|---|---|---|---|"]
+        lines += ["| engine | kind | precision | method | |", "|---|---|---|---|---|"]
         lines += [
-            f"| {row['engine']} | {row['target']} | {row['precision']} | {row['method']} | "
+            f"| {row['engine']} | {row['kind']} | {row['precision']} | {row['method']} | "
             + ", ".join(f"{bucket}: {value:g}" for bucket, value in row["milliseconds"].items())
             + " |"
             for row in times
@@ -91,7 +91,7 @@ def _page(report: Mapping[str, Any]) -> str:
 def _cells(row: Mapping[str, Any]) -> list[str]:
     speed = row["speedup_vs_fp32"]
     return [
-        *(row["engine"], row["target"], row["precision"], row["method"]),
+        *(row["engine"], row["kind"], row["precision"], row["method"]),
         f"{row['max_abs_diff']:.2g}",
         f"{row['ndcg_loss_relative']:.2%}",
         f"{row['top10_overlap']:.3f}",

@@ -11,7 +11,9 @@ from typing import Any, Literal
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.spec import Stage, Target
+from fuserank_ensemble.graph.stages import Stage, search_stages
+from fuserank_ensemble.spec import ENGINE_KINDS, EngineKind, Target
+from fuserank_export.checks import check_both
 from fuserank_export.engines.candidates import FP32_FILE, PRECISIONS, Candidate, original, written
 from fuserank_export.engines.measure import Measured, Measuring
 from fuserank_export.engines.parity.adversarial import adversarial
@@ -19,20 +21,19 @@ from fuserank_export.engines.parity.gate import Parity, Precision
 from fuserank_export.engines.parity.requests import RealRequest, drawn, judged
 from fuserank_export.engines.parity.torch_encoder import open_torch_encoder
 from fuserank_export.engines.report import machine, write_report
-from fuserank_export.engines.shallow import write_with_tower
 from fuserank_export.engines.soundness import EngineError
-from fuserank_export.engines.successor import write_successor
 from fuserank_export.engines.tensorrt.build import Built, PlanSession, build, builder
 from fuserank_export.engines.tensorrt.profiles import profiles
 from fuserank_export.progress import Progress
-from fuserank_export.sealing import check_place
+from fuserank_export.repository.place import check_place
+from fuserank_export.repository.successor import write_successor
 from fuserank_export.sources import InputError
-from fuserank_export.training.judged import check_both
-from fuserank_export.training.text.tower import open_in_place
+from fuserank_export.training.text.engine import export_text_tower
+from fuserank_export.training.text.tower import load_replacement_tower
 
 # An engine that is less than this faster than FP32 is not worth its differences.
 WORTH = 1.05
-SHALLOW_FILE = "model.shallow.onnx"
+TAUGHT_FILE = "model.taught.onnx"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class EngineSettings:
     Attributes:
         bundle: The bundle whose engines are measured; it is not changed.
         out: The bundle to write.
-        target: Where the engines are to run.
+        target: What is to be served with the engines; targets of one kind share them.
         precision: Of their matrix products; `auto` takes the fastest that passes.
         requests: How many requests are ranked.
         queries: Judged queries, instead of requests drawn from the bundle.
@@ -69,6 +70,11 @@ class EngineSettings:
     seed: int = 13
     force: bool = False
 
+    @property
+    def kind(self) -> EngineKind:
+        """What the engines are made for."""
+        return ENGINE_KINDS[self.target]
+
 
 def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any]:
     """Measures, chooses, reports, and writes the new bundle.
@@ -84,21 +90,21 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
     precisions = _precisions(settings)
     if not settings.dry_run:
         check_place(settings.out, settings.force)
-        if settings.target == "tensorrt":
+        if settings.kind == "tensorrt":
             builder()  # before minutes of measuring
     with progress.step("verifying the bundle"):
         bundle = Bundle.open(settings.bundle)
-    stages = [stage for stage in bundle.spec.stages() if stage.kind == "engine"]
+    stages = [stage for stage in search_stages(bundle.spec) if stage.kind == "engine"]
     fp32 = {stage.name: original(bundle, stage) for stage in stages}
     requests = _requests(bundle, settings)
     with progress.step("answering the requests in fp32", None):
         reference = open_torch_encoder(bundle)
-        measuring = Measuring(bundle, requests, settings.target, reference)
+        measuring = Measuring(bundle, requests, settings.kind, reference)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.out.parent, prefix=".engines-") as folder:
         sources = list(fp32.values())
         if settings.text_tower:
-            sources.append(_shallow(bundle, fp32["ranker"], settings.text_tower, Path(folder)))
+            sources.append(_taught(bundle, settings.text_tower, Path(folder)))
         table: list[Measured] = []
         for source in sources:
             name = source.stage.name
@@ -122,13 +128,13 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
         finally:
             write_report(settings.report, bundle.id, about, [row.to_dict() for row in rows])
         plans: dict[str, Built] = {}
-        if settings.target == "tensorrt":
+        if settings.kind == "tensorrt":
             for stage in stages:
                 for profile in profiles(bundle.spec, stage):
                     progress.note(f"{stage.name}, profile {profile.bucket}: {profile.least} to {profile.most}")
         if settings.dry_run:
             return bundle.manifest
-        if settings.target == "tensorrt":
+        if settings.kind == "tensorrt":
             plans, built = _built(bundle, settings, chosen, fp32, measuring, progress)
             rows += built
         manifest = _written(bundle, settings, chosen, plans, about, rows)
@@ -163,7 +169,7 @@ def _built(
 
 
 def _precisions(settings: EngineSettings) -> Sequence[Precision]:
-    allowed = PRECISIONS[settings.target]
+    allowed = PRECISIONS[settings.kind]
     if settings.precision == "auto":
         return allowed
     if settings.precision not in allowed:
@@ -181,14 +187,14 @@ def _requests(bundle: Bundle, settings: EngineSettings) -> list[RealRequest]:
     return drawn(bundle, settings.requests, settings.seed)
 
 
-def _shallow(bundle: Bundle, ranker: Candidate, source: str, folder: Path) -> Candidate:
-    """The ranker with another text tower, in FP32."""
-    tower = open_in_place(bundle, source).tower
-    path = folder / SHALLOW_FILE
-    write_with_tower(ranker.path, tower, bundle, path)
+def _taught(bundle: Bundle, source: str, folder: Path) -> Candidate:
+    """Returns another text tower in FP32, which was taught the scores of the bundle's own."""
+    tower = load_replacement_tower(bundle, source).tower
+    path = folder / TAUGHT_FILE
+    export_text_tower(tower, bundle.spec, path)
     count = tower.model.config.num_hidden_layers
-    method = f"text tower of {count} layer{'s' * (count > 1)}"
-    return Candidate(ranker.stage, "fp32", method, path, SHALLOW_FILE, taught=True)
+    stage = next(stage for stage in search_stages(bundle.spec) if stage.name == "text_tower")
+    return Candidate(stage, "fp32", f"{count} layer{'s' * (count > 1)}", path, TAUGHT_FILE, taught=True)
 
 
 def _candidates(
@@ -204,7 +210,7 @@ def _candidates(
     vocabulary = Tokenizer.from_file(str(bundle.tokenizer)).get_vocab_size()
     odd = adversarial(bundle.spec, fp32.stage, vocabulary, settings.seed)
     try:
-        return written(fp32, precision, settings.target, folder, measuring.feeds[fp32.stage.name], odd)
+        return written(fp32, precision, settings.kind, folder, measuring.feeds[fp32.stage.name], odd)
     except EngineError as error:
         if settings.precision != "auto" or precision == "fp32":
             raise
@@ -223,7 +229,7 @@ def _chosen(stage: Stage, table: Sequence[Measured], settings: EngineSettings, m
     if not passing:
         for each in mine:
             _refuse(each.parity)
-    if settings.precision == "auto" and settings.target != "cpu" and not measuring.on_gpu:
+    if settings.precision == "auto" and settings.kind != "cpu" and not measuring.on_gpu:
         raise EngineError(
             f"--precision auto with --target {settings.target}: found no GPU to measure on; run it on the machine that "
             "will serve, or name a precision"
@@ -259,7 +265,7 @@ def _written(
     }
     added |= {f"model_repository/{name}/1/{plan.file}": plan.path for name, plan in plans.items()}
     measured = dict(bundle.manifest.get("engines", {}))
-    measured[settings.target] = {
+    measured[settings.kind] = {
         **about,
         "machine": machine(),
         "asked": settings.precision,
@@ -267,20 +273,13 @@ def _written(
         "keys": {name: plan.key.to_dict() for name, plan in plans.items()},
         "measured": [row.to_dict() for row in rows],
     }
-    changes = {"engines": measured, **_costs(bundle, settings.target, chosen)}
-    return write_successor(bundle, settings.out, added, changes, settings.force)
+    changes = {"engines": measured, **_costs(bundle, settings.kind, chosen)}
+    return write_successor(bundle, settings.out, added=added, changes=changes, force=settings.force)
 
 
-def _costs(bundle: Bundle, target: Target, chosen: Mapping[str, Measured]) -> dict[str, Any]:
-    """What the ranker costs on this machine, by which a request with a deadline gets fewer candidates."""
-    times = chosen["ranker"].parity.milliseconds
-    spec = bundle.spec
-    if target != "cpu" or not times:
+def _costs(bundle: Bundle, kind: EngineKind, chosen: Mapping[str, Measured]) -> dict[str, Any]:
+    """Returns what ranker and text tower cost on this machine, by which a request with a deadline gets less."""
+    if kind != "cpu":
         return {}
-    if not spec.text_candidates:
-        return {"ranker_ms": {str(size): times[str(size)] for size in spec.candidate_buckets}}
-    first = spec.pair_buckets[0]
-    alone = {str(size): times[f"{size}_pairs_{first}"] for size in spec.candidate_buckets}
-    before = alone[str(spec.candidates)]
-    pairs = {str(n): max(0.0, round(times[f"{spec.candidates}_pairs_{n}"] - before, 3)) for n in spec.pair_buckets}
-    return {"ranker_ms": alone, "text_tower_ms": pairs}
+    costs = {"ranker_ms": chosen["ranker"], "text_tower_ms": chosen.get("text_tower")}
+    return {name: dict(each.parity.milliseconds) for name, each in costs.items() if each and each.parity.milliseconds}

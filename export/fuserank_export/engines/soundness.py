@@ -13,8 +13,9 @@ from google.protobuf.message import DecodeError
 from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError
 
-from fuserank_ensemble.spec import Stage
+from fuserank_ensemble.graph.stages import Stage
 from fuserank_export.engines.tensorrt import operators
+from fuserank_export.errors import ExportError
 
 # The first has LayerNormalization as one operator, which half precision keeps in FP32; the last ends TensorRT's list.
 OLDEST_OPSET, NEWEST_OPSET = 17, operators.NEWEST_OPSET
@@ -31,7 +32,7 @@ _TYPES: Mapping[int, str] = {
 _DTYPES = {"FP32": onnx.TensorProto.FLOAT, "INT64": onnx.TensorProto.INT64, "INT32": onnx.TensorProto.INT32}
 
 
-class EngineError(RuntimeError):
+class EngineError(ExportError, RuntimeError):
     """An engine that must not be built or served; the message names the file, what is wrong, and the remedy."""
 
 
@@ -135,7 +136,7 @@ def check_tensorrt(path: Path) -> dict[str, int]:
     if problems:
         told = ", ".join(f"{what} ({count} nodes)" for what, count in problems.items())
         raise EngineError(
-            f"{path}: TensorRT's list of operators lacks {told}; serve this engine with --target cuda, "
+            f"{path}: TensorRT's list of operators lacks {told}; serve this engine with --target ensemble_cuda, "
             "or export a model without them"
         )
     return dict(Counter(node.op_type for node in graph.node))

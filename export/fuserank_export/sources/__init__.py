@@ -1,10 +1,11 @@
-"""What a shop hands in: its catalogue and its log, read from Parquet, CSV or JSONL and validated row by row."""
+"""Reads and validates a shop's input files: catalogue, log of interactions, queries and judgements."""
 
 from fuserank_export.sources.catalog import Catalog, read_catalog
+from fuserank_export.sources.columns.cells import EVENTS
+from fuserank_export.sources.formats.rows import read_rows
 from fuserank_export.sources.impressions import Impressions
-from fuserank_export.sources.interactions import EVENTS, Interactions, read_interactions
+from fuserank_export.sources.interactions import Interactions, read_interactions
 from fuserank_export.sources.report import BadRow, InputError, RowReport
-from fuserank_export.sources.rows import read_rows
 
 __all__ = [
     "EVENTS",

@@ -1,4 +1,4 @@
-"""Reads a shop's catalogue: one row an item, validated, in the order that gives every item its row number."""
+"""Reads and validates a shop's catalogue, and gives every item its row number."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fuserank_export.sources import cells
-from fuserank_export.sources.columns import NO_TIME, ColumnParser, ObjectArray
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+from fuserank_export.sources.columns import cells
+from fuserank_export.sources.columns.parser import NO_TIME, ColumnParser, ObjectArray
+from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, InputError, RowReport, closest
-from fuserank_export.sources.rows import CHUNK_ROWS, read_rows
 
 REQUIRED = ("item_id", "title")
 TEXT_COLUMNS = ("title", "description", "category", "brand", "image_url")
@@ -30,7 +31,6 @@ COLUMNS = (
     "created_at",
     "image_url",
 )
-ONE_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Catalog:
             description, category, brand and image_url text or None; price float64 (NaN: missing); in_stock
             boolean (nullable); created_at Int64 epoch seconds (nullable). Then the extra columns, in the file's
             order.
-        report: What became of every row.
+        report: The counts of rows read, kept and rejected.
     """
 
     items: pd.DataFrame
@@ -54,12 +54,12 @@ class Catalog:
 
     @property
     def item_ids(self) -> list[str]:
-        """The ids by row number."""
+        """Ids of the items by row number."""
         return list(self.items["item_id"])
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
-        """The shop's own attributes."""
+        """Names of the columns beyond `COLUMNS`."""
         return tuple(name for name in map(str, self.items.columns) if name not in COLUMNS)
 
 
@@ -75,16 +75,16 @@ def read_catalog(
     """Reads and validates a catalogue.
 
     Extra columns keep their type: numbers, truth values, text, lists and objects stay what they are in Parquet
-    and JSONL. In CSV everything is text and stays text ("007" is no 7), unless `numeric` names the column.
-    An extra column without a single value is left out, and the report names it.
+    and JSONL. In CSV everything is text and stays text ("007" is not 7), unless `numeric` names the column.
+    An extra column without a single value is left out and named in the report.
 
     Args:
         path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         numeric: Extra columns that must hold numbers; other values there make a row bad.
-        now: Epoch seconds after which (plus a day) `created_at` counts as future; None is the clock.
-        chunk_rows: The most rows held as found.
+        now: Epoch seconds; `created_at` more than a day later counts as future. None takes the clock.
+        chunk_rows: The most rows that are held unparsed.
 
     Returns:
         The valid items.
@@ -92,7 +92,7 @@ def read_catalog(
     Raises:
         InputError: The file cannot be used, too many rows are bad, or none is left.
     """
-    latest = int(time.time() if now is None else now) + ONE_DAY
+    latest = int(time.time() if now is None else now) + SECONDS_PER_DAY
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     blocks: list[dict[str, ObjectArray]] = []
     first_lines: dict[str, int] = {}
@@ -129,28 +129,28 @@ def _parse_chunk(
     numeric: Collection[str],
     latest: int,
 ) -> dict[str, ObjectArray]:
-    """The valid rows of a chunk, column by column."""
+    """Returns the valid rows of a chunk as columns, each `[rows]`, and counts them in the report."""
     parser = ColumnParser(chunk, report)
-    item_ids = parser.parse("item_id", cells.identifier)
+    item_ids = parser.parse("item_id", cells.parse_identifier)
     columns: dict[str, ObjectArray] = {
         "item_id": item_ids,
-        "title": parser.parse("title", cells.required(cells.text), cleans=True),
-        "description": parser.parse("description", cells.text, cleans=True),
-        "category": parser.parse("category", cells.category_path, cleans=True),
-        "brand": parser.parse("brand", cells.text, cleans=True),
-        "price": parser.parse("price", cells.price),
-        "in_stock": parser.parse("in_stock", cells.flag),
-        "image_url": parser.parse("image_url", cells.text, cleans=True),
+        "title": parser.parse("title", cells.require(cells.parse_text), cleans=True),
+        "description": parser.parse("description", cells.parse_text, cleans=True),
+        "category": parser.parse("category", cells.parse_category_path, cleans=True),
+        "brand": parser.parse("brand", cells.parse_text, cleans=True),
+        "price": parser.parse("price", cells.parse_price),
+        "in_stock": parser.parse("in_stock", cells.parse_flag),
+        "image_url": parser.parse("image_url", cells.parse_text, cleans=True),
     }
-    created = parser.epoch("created_at", must=False)
+    created = parser.parse_epoch("created_at", required=False)
     columns["created_at"] = created.astype(object)
     columns["created_at"][created == NO_TIME] = None
     for name in map(str, chunk.columns):
         if name in numeric:
-            columns[name] = parser.parse(name, cells.number)
+            columns[name] = parser.parse(name, cells.parse_number)
         elif name not in COLUMNS:
-            columns[name] = parser.parse(name, cells.attribute, cleans=True)
-    # Last, so that the first *valid* row of an id is the one that stays.
+            columns[name] = parser.parse(name, cells.parse_attribute, cleans=True)
+    # Last, so that the first *valid* row of an id is kept.
     for row in np.flatnonzero(parser.ok).tolist():
         line = int(parser.lines[row])
         first = first_lines.setdefault(item_ids[row], line)
@@ -166,13 +166,14 @@ def _parse_chunk(
 
 
 def _assemble(blocks: list[dict[str, ObjectArray]], report: RowReport) -> pd.DataFrame:
+    """Joins the blocks of all chunks, with a type for each column; extra columns without a value are left out."""
     sizes = [len(block["item_id"]) for block in blocks]
-    gathered: dict[str, list[ObjectArray]] = defaultdict(list)
+    parts_by_name: dict[str, list[ObjectArray]] = defaultdict(list)
     for name in dict.fromkeys([*COLUMNS, *(name for block in blocks for name in block)]):
         for block, size in zip(blocks, sizes, strict=True):
-            gathered[name].append(block[name] if name in block else np.full(size, None, dtype=object))
+            parts_by_name[name].append(block[name] if name in block else np.full(size, None, dtype=object))
     columns: dict[str, pd.Series[Any]] = {}
-    for name, parts in gathered.items():
+    for name, parts in parts_by_name.items():
         values = np.concatenate(parts)
         if name == "price":
             columns[name] = pd.Series(values.astype(np.float64))
@@ -183,16 +184,16 @@ def _assemble(blocks: list[dict[str, ObjectArray]], report: RowReport) -> pd.Dat
         elif name in COLUMNS:
             columns[name] = pd.Series(values, dtype=object)
         else:
-            settled = _settled(values)
-            if settled is None:
+            column = _narrow_type(values)
+            if column is None:
                 report.dropped_columns.append(name)
             else:
-                columns[name] = settled
+                columns[name] = column
     return pd.DataFrame(columns)
 
 
-def _settled(values: ObjectArray) -> pd.Series[Any] | None:
-    """An extra column in the narrowest type that holds all its values; None if it has none."""
+def _narrow_type(values: ObjectArray) -> pd.Series[Any] | None:
+    """Returns an extra column in the narrowest type that holds all its values; None if it has none."""
     column = pd.Series(values, dtype=object)
     present = column.notna()
     if not present.any():
@@ -208,9 +209,9 @@ def _settled(values: ObjectArray) -> pd.Series[Any] | None:
         column = column.astype("float64")
     elif kind != "string" and not any(isinstance(value, list | dict) for value in values):
         # Mixed kinds become text; so do integers beyond 64 bits, which are ids, not quantities.
-        column = column.map(_plain_text, na_action="ignore")
+        column = column.map(_to_text, na_action="ignore")
     return column
 
 
-def _plain_text(value: object) -> str:
+def _to_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""What a shop showed: the rows of a log that tell nothing of what anybody did, kept apart from those that do."""
+"""Impressions: the rows of a log that say which items were shown, kept apart from events."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fuserank_export.sources.codes import Blocks, Codes
+from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
 
 
 @dataclass(frozen=True)
 class Impressions:
-    """Items as they were shown, as parallel arrays sorted by timestamp.
+    """Items that were shown, as parallel arrays sorted by timestamp.
 
     Attributes:
-        user: Position in the log's `user_ids`; from `len(user_ids)` on, users who did nothing else.
-            # [rows] int32
+        user: Position in the log's `user_ids`; from `len(user_ids)` on, users without an event.  # [rows] int32
         item: Row number in the catalogue.  # [rows] int32
         timestamp: Epoch seconds, UTC.  # [rows] int64
         query: Position in `queries`, -1 for none.  # [rows] int32
         position: Place in the list that was shown, from 1; 0 where unknown.  # [rows] int32
-        session: A hash of the session's id; 0 for none. Only equality means something.  # [rows] uint64
-        queries: Distinct queries under which something was shown, sorted by their UTF-8 bytes.
+        session: Hash of the session's id, to be compared for equality only; 0 for none.  # [rows] uint64
+        queries: Distinct queries for which items were shown, sorted by their UTF-8 bytes.
     """
 
     user: NDArray[np.int32]
@@ -40,7 +39,7 @@ class Impressions:
 
     @classmethod
     def empty(cls) -> Self:
-        """Those of a log that says nothing of what was shown."""
+        """Returns no impressions."""
         return cls(
             user=np.empty(0, np.int32),
             item=np.empty(0, np.int32),
@@ -53,12 +52,18 @@ class Impressions:
 
 
 @dataclass
-class ShownRows:
-    """The kept impressions of all chunks so far."""
+class ImpressionRows:
+    """Collects the kept impressions of all chunks.
 
-    users: Codes = field(default_factory=Codes)
-    queries: Codes = field(default_factory=Codes)
-    blocks: Blocks = field(default_factory=Blocks)
+    Attributes:
+        users: Codes of the user ids.
+        queries: Codes of the queries.
+        blocks: The kept impressions.
+    """
+
+    users: TextCodes = field(default_factory=TextCodes)
+    queries: TextCodes = field(default_factory=TextCodes)
+    blocks: ColumnBlocks = field(default_factory=ColumnBlocks)
 
     def add(
         self,
@@ -69,7 +74,7 @@ class ShownRows:
         position: NDArray[np.int32],
         session: NDArray[np.object_],
     ) -> None:
-        """Keeps sound rows; texts are None where missing."""
+        """Keeps valid rows, each argument `[rows]`; texts are None where missing, a position is 0."""
         if not len(item):
             return
         self.blocks.append("user", self.users.encode(user_ids))
@@ -77,24 +82,24 @@ class ShownRows:
         self.blocks.append("timestamp", timestamp)
         self.blocks.append("query", self.queries.encode(query))
         self.blocks.append("position", position)
-        # Sessions are as many as visits: a hash takes 8 bytes a row, however many there are.
-        named = pd.notna(session)
+        # There are as many sessions as visits: a hash takes 8 bytes a row, however many there are.
+        present = pd.notna(session)
         hashed = np.zeros(len(session), np.uint64)
-        hashed[named] = pd.util.hash_array(session[named], categorize=True)
+        hashed[present] = pd.util.hash_array(session[present], categorize=True)
         self.blocks.append("session", hashed)
 
     def finish(self, user_ids: list[str]) -> Impressions:
-        """All kept rows in order of time; `user_ids` are those who did something."""
+        """Returns all kept impressions in order of time; `user_ids` are the users with an event."""
         if not self.blocks:
             return Impressions.empty()
-        columns = self.blocks.joined("timestamp")
-        codes, shown_to = self.users.sort(columns["user"])
-        known = pd.Index(user_ids, dtype=object).get_indexer(pd.Index(shown_to, dtype=object)).astype(np.int32)
-        only_shown = known < 0
-        known[only_shown] = len(user_ids) + np.arange(int(only_shown.sum()), dtype=np.int32)
+        columns = self.blocks.join("timestamp")
+        codes, names = self.users.sort(columns["user"])
+        users = pd.Index(user_ids, dtype=object).get_indexer(pd.Index(names, dtype=object)).astype(np.int32)
+        without_events = users < 0
+        users[without_events] = len(user_ids) + np.arange(int(without_events.sum()), dtype=np.int32)
         query, queries = self.queries.sort(columns["query"])
         return Impressions(
-            user=known[codes],
+            user=users[codes],
             item=columns["item"].astype(np.int32, copy=False),
             timestamp=columns["timestamp"].astype(np.int64, copy=False),
             query=query,

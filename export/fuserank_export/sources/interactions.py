@@ -1,4 +1,4 @@
-"""Reads a shop's log: who did what to which item and when, as compact arrays in order of time."""
+"""Reads and validates a shop's log of interactions as compact arrays in order of time."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fuserank_export.sources import cells
-from fuserank_export.sources.cells import EVENTS, IMPRESSION
-from fuserank_export.sources.codes import Blocks, Codes
-from fuserank_export.sources.columns import ColumnParser
-from fuserank_export.sources.impressions import Impressions, ShownRows
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+from fuserank_export.sources.columns import cells
+from fuserank_export.sources.columns.cells import EVENTS, IMPRESSION
+from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
+from fuserank_export.sources.columns.parser import ColumnParser
+from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
+from fuserank_export.sources.impressions import ImpressionRows, Impressions
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
-from fuserank_export.sources.rows import CHUNK_ROWS, read_rows
 
 REQUIRED = ("user_id", "item_id", "event", "timestamp")
 PLACES = ("store", "region")
 COLUMNS = (*REQUIRED, "value", "query", *PLACES, "position", "session_id")
-ONE_DAY = 86_400
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 __all__ = ["COLUMNS", "EVENTS", "REQUIRED", "Impressions", "Interactions", "read_interactions"]
@@ -44,8 +44,8 @@ class Interactions:
         queries: Distinct queries, sorted by their UTF-8 bytes.
         places: For each of `PLACES` that the log names, its names and the position of each row's, -1 for none.
             # [rows] int32
-        report: What became of every row.
-        impressions: What was shown. It is in none of the other arrays: being shown is nothing that somebody did.
+        report: The counts of rows read, kept and rejected.
+        impressions: Items that were shown. They are in none of the other arrays, because they are no events.
     """
 
     user: npt.NDArray[np.int32]
@@ -65,7 +65,7 @@ class Interactions:
 
     @classmethod
     def empty(cls) -> Self:
-        """The log of a shop on its first day."""
+        """Returns a log without rows."""
         return cls(
             user=np.empty(0, np.int32),
             item=np.empty(0, np.int32),
@@ -80,59 +80,72 @@ class Interactions:
 
 
 @dataclass
-class _Log:
-    """The kept rows of all chunks so far."""
+class _EventRows:
+    """Collects the kept rows of all chunks.
+
+    Attributes:
+        items: Ids of the catalogue by row number.
+        latest: Epoch seconds; later events are bad rows.
+        users: Codes of the user ids.
+        queries: Codes of the queries.
+        places: Codes of the names of each of `PLACES`.
+        blocks: The kept events.
+        impressions: The kept impressions.
+    """
 
     items: pd.Index[str]
     latest: int
-    users: Codes = field(default_factory=Codes)
-    queries: Codes = field(default_factory=Codes)
-    places: dict[str, Codes] = field(default_factory=lambda: {name: Codes() for name in PLACES})
-    blocks: Blocks = field(default_factory=Blocks)
-    shown: ShownRows = field(default_factory=ShownRows)
+    users: TextCodes = field(default_factory=TextCodes)
+    queries: TextCodes = field(default_factory=TextCodes)
+    places: dict[str, TextCodes] = field(default_factory=lambda: {name: TextCodes() for name in PLACES})
+    blocks: ColumnBlocks = field(default_factory=ColumnBlocks)
+    impressions: ImpressionRows = field(default_factory=ImpressionRows)
 
     def add(self, chunk: pd.DataFrame, report: RowReport) -> None:
-        """Validates a chunk and keeps its good rows."""
+        """Validates a chunk, keeps its valid rows and counts all of them in the report."""
         parser = ColumnParser(chunk, report)
-        user_ids = parser.parse("user_id", cells.identifier)
-        item_ids = parser.parse("item_id", cells.identifier)
-        event = parser.parse("event", cells.event)
-        timestamp = parser.epoch("timestamp", must=True)
+        user_ids = parser.parse("user_id", cells.parse_identifier)
+        item_ids = parser.parse("item_id", cells.parse_identifier)
+        event = parser.parse("event", cells.parse_event)
+        timestamp = parser.parse_epoch("timestamp", required=True)
         parser.reject(timestamp > self.latest, "timestamp", "in the future", "allowed: up to a day from now")
         parser.reject(timestamp < 0, "timestamp", "before 1970", f"allowed: {cells.EPOCH_FORMS}")
-        value = parser.parse("value", cells.number).astype(np.float64)
+        value = parser.parse("value", cells.parse_number).astype(np.float64)
         parser.reject(np.abs(value) > FLOAT32_MAX, "value", "too large", f"allowed: up to {FLOAT32_MAX:.0e}")
-        query = parser.parse("query", cells.text, cleans=True)
-        places = {name: parser.parse(name, cells.text, cleans=True) for name in PLACES}
-        of_shown = event == IMPRESSION
+        query = parser.parse("query", cells.parse_text, cleans=True)
+        places = {name: parser.parse(name, cells.parse_text, cleans=True) for name in PLACES}
+        is_impression = event == IMPRESSION
         position, session = np.zeros(len(chunk), np.int32), np.full(len(chunk), None, object)
-        if of_shown.any():
-            # What other events say of a place or a session is not used, and so not judged.
-            only = parser.of(of_shown)
-            position[of_shown] = np.nan_to_num(only.parse("position", cells.position).astype(np.float64))
-            session[of_shown] = only.parse("session_id", cells.text)
-            parser.ok[of_shown] = only.ok
+        if is_impression.any():
+            # Position and session of other events are not used, so they are not validated.
+            impressions = parser.select(is_impression)
+            position[is_impression] = np.nan_to_num(
+                impressions.parse("position", cells.parse_position).astype(np.float64)
+            )
+            session[is_impression] = impressions.parse("session_id", cells.parse_text)
+            parser.ok[is_impression] = impressions.ok
 
-        sound = np.flatnonzero(parser.ok)
+        valid = np.flatnonzero(parser.ok)
         # Distinct ids first: looking up each row's text in the catalogue would cost ten times as much.
-        codes, distinct = pd.factorize(item_ids[sound])
-        found = self.items.get_indexer(pd.Index(distinct, dtype=object)).astype(np.int32)
-        item = found[codes]
+        codes, distinct = pd.factorize(item_ids[valid])
+        item_rows = self.items.get_indexer(pd.Index(distinct, dtype=object)).astype(np.int32)
+        item = item_rows[codes]
         unknown = item < 0
         report.unknown_item += int(unknown.sum())
-        report.unknown_item_ids.update(distinct[found < 0])
-        parser.ok[sound[unknown]] = False
+        report.unknown_item_ids.update(distinct[item_rows < 0])
+        parser.ok[valid[unknown]] = False
         parser.count_cleaned()
-        rows, item = sound[~unknown], item[~unknown]
-        shown = rows[of_shown[rows]]
-        report.impressions += len(shown)
-        if unplaced := int((position[shown] == 0).sum()):
-            report.warnings["impression without a position"] += unplaced
-        self.shown.add(
-            *(user_ids[shown], item[of_shown[rows]], timestamp[shown]),
-            *(query[shown], position[shown], session[shown]),
+        rows, item = valid[~unknown], item[~unknown]
+        shown = is_impression[rows]
+        shown_rows = rows[shown]
+        report.impressions += len(shown_rows)
+        if without_position := int((position[shown_rows] == 0).sum()):
+            report.warnings["impression without a position"] += without_position
+        self.impressions.add(
+            *(user_ids[shown_rows], item[shown], timestamp[shown_rows]),
+            *(query[shown_rows], position[shown_rows], session[shown_rows]),
         )
-        kept, item = rows[~of_shown[rows]], item[~of_shown[rows]]
+        kept, item = rows[~shown], item[~shown]
         report.kept += len(kept)
         append = self.blocks.append
         append("user", self.users.encode(user_ids[kept]))
@@ -145,8 +158,8 @@ class _Log:
             append(name, self.places[name].encode(values[kept]))
 
     def finish(self, report: RowReport) -> Interactions:
-        """All kept rows in order of time."""
-        columns = self.blocks.joined("timestamp")
+        """Returns all kept rows in order of time."""
+        columns = self.blocks.join("timestamp")
         user, user_ids = self.users.sort(columns["user"])
         query, queries = self.queries.sort(columns["query"])
         return Interactions(
@@ -159,8 +172,8 @@ class _Log:
             user_ids=user_ids,
             queries=queries,
             report=report,
-            places={name: codes.sort(columns[name]) for name, codes in self.places.items() if codes.numbers},
-            impressions=self.shown.finish(user_ids),
+            places={name: codes.sort(columns[name]) for name, codes in self.places.items() if codes.codes},
+            impressions=self.impressions.finish(user_ids),
         )
 
 
@@ -175,18 +188,18 @@ def read_interactions(
 ) -> Interactions:
     """Reads and validates a log, chunk by chunk.
 
-    Impressions are kept apart (`Interactions.impressions`), whatever else holds for them as for any row.
+    Impressions are validated like any row and kept apart, as `Interactions.impressions`.
 
-    A sound row about an item that the catalogue lacks is no bad row: shops delete items. Such rows are left out
-    and counted as `report.unknown_item`. A log without a single kept row is an empty one, not an error.
+    A valid row of an item that the catalogue lacks is not a bad row, because shops delete items. Such rows are left
+    out and counted as `report.unknown_item`. A log without a single kept row is empty, and not an error.
 
     Args:
         path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
         catalog_ids: The catalogue's ids by row number, each once.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
-        now: Epoch seconds; an event more than a day later is a bad row. None is the clock.
-        chunk_rows: The most rows held as found.
+        now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
+        chunk_rows: The most rows that are held unparsed.
 
     Returns:
         The kept rows.
@@ -194,13 +207,13 @@ def read_interactions(
     Raises:
         InputError: The file cannot be used, or too many rows are bad.
     """
-    latest = int(time.time() if now is None else now) + ONE_DAY
+    latest = int(time.time() if now is None else now) + SECONDS_PER_DAY
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
-    log = _Log(pd.Index(list(catalog_ids), dtype=object), latest)
+    rows = _EventRows(pd.Index(list(catalog_ids), dtype=object), latest)
     with report:
         for chunk in read_rows(path, report, required=REQUIRED, columns=COLUMNS, chunk_rows=chunk_rows):
-            log.add(chunk, report)
+            rows.add(chunk, report)
     report.check(max_bad_share)
-    if not log.blocks:
-        log.add(pd.DataFrame(columns=pd.Index(COLUMNS), dtype=object), report)
-    return log.finish(report)
+    if not rows.blocks:
+        rows.add(pd.DataFrame(columns=pd.Index(COLUMNS), dtype=object), report)
+    return rows.finish(report)

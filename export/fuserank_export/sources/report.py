@@ -1,7 +1,6 @@
-"""What became of every row of an input file: read, kept, set aside, and why.
+"""Counts the rows of an input file: read, kept and rejected, with the reasons.
 
-Nothing is dropped silently: `read == kept + impressions + bad + unknown_item` holds at the end of every
-reading.
+No row is dropped silently: after a file is read, `read == kept + impressions + bad + unknown_item`.
 """
 
 from __future__ import annotations
@@ -15,24 +14,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from fuserank_export.errors import ExportError
+
 MAX_EXAMPLES = 20  # bad rows kept in memory; `bad_rows_path` gets them all
-SHOWN_CHARACTERS = 200
+MAX_VALUE_CHARACTERS = 200
 DEFAULT_MAX_BAD_SHARE = 0.05
 
 
-class InputError(ValueError):
-    """An input file cannot be used. The message says which file, what was found, what is allowed, what to do."""
+class InputError(ExportError, ValueError):
+    """An input file or setting cannot be used; the message names it, what was found, what is allowed, what to do."""
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that was probably meant, whatever its case; None if none is near."""
+    """Returns the known name that was probably meant, ignoring case; None if none is similar."""
     by_folded = {candidate.casefold(): candidate for candidate in known}
     near = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[near[0]] if near else None
 
 
-def cut(value: object, limit: int = SHOWN_CHARACTERS) -> str:
-    """Renders a found value as text that is short and always writable as UTF-8."""
+def shorten(value: object, limit: int = MAX_VALUE_CHARACTERS) -> str:
+    """Returns a value as text of at most `limit` characters that can be encoded as UTF-8."""
     if isinstance(value, str):
         text = value
     else:
@@ -49,13 +50,13 @@ def cut(value: object, limit: int = SHOWN_CHARACTERS) -> str:
 
 @dataclass(frozen=True)
 class BadRow:
-    """One row that was set aside.
+    """One row that was rejected.
 
     Attributes:
-        file: The file as it was named by the caller.
-        line: 1-based: the line on which a CSV or JSONL row begins, the row number in Parquet.
+        file: The file as the caller named it.
+        line: The line on which a CSV or JSONL row begins, or the row number in Parquet; counted from 1.
         column: The column at fault, or "row" when the row as a whole cannot be read.
-        value: What was found there, cut to a readable length.
+        value: The cell's value, shortened.
         reason: What is wrong with it, and what is allowed.
     """
 
@@ -76,15 +77,15 @@ class RowReport:
     Attributes:
         file: The file that is read.
         bad_rows_path: Where every bad row is written as JSONL; None keeps only the first examples.
-        read: Rows found in the file (a header and blank lines are no rows).
-        kept: Rows that passed; of a log, those that say what somebody did.
-        impressions: Rows of a log that passed and say what was shown.
-        bad: Rows set aside because something in them is wrong.
-        unknown_item: Sound rows of a log whose item is not in the catalogue.
+        read: Rows in the file, without header and blank lines.
+        kept: Valid rows; of a log, those of events.
+        impressions: Valid rows of a log that are impressions.
+        bad: Rows rejected because something in them is wrong.
+        unknown_item: Valid rows of a log whose item is not in the catalogue.
         reasons: Bad rows by "column: reason".
         examples: The first `MAX_EXAMPLES` bad rows.
         cleaned: Cells of kept rows in which control characters became spaces.
-        warnings: Things worth knowing about kept rows, by kind.
+        warnings: Number of kept rows by warning.
         unknown_item_ids: The distinct item ids behind `unknown_item`.
         dropped_columns: Extra columns without a single value.
     """
@@ -106,7 +107,7 @@ class RowReport:
 
     def __enter__(self) -> Self:
         if self.bad_rows_path is not None:
-            # Opened even if no bad row follows: a file left from an earlier run would mislead.
+            # Opened even if no bad row follows: a file of an earlier run would be taken for this one's.
             self.bad_rows_path.parent.mkdir(parents=True, exist_ok=True)
             self._sink = self.bad_rows_path.open("w", encoding="utf-8")
         return self
@@ -120,29 +121,37 @@ class RowReport:
 
     @property
     def bad_share(self) -> float:
-        """Bad rows among the rows read; 0 for a file without rows."""
+        """Bad rows divided by rows read; 0 for a file without rows."""
         return self.bad / self.read if self.read else 0.0
 
     def reject(self, line: int, column: str, value: object, reason: str, detail: str = "") -> None:
-        """Counts one bad row. `reason` groups rows; `detail` is about this row alone."""
+        """Counts one bad row.
+
+        Args:
+            line: Its line, counted from 1.
+            column: The column at fault.
+            value: The cell's value.
+            reason: What is wrong; rows with the same reason are counted together.
+            detail: More about this row.
+        """
         self.bad += 1
         self.reasons[f"{column}: {reason}"] += 1
         if len(self.examples) >= MAX_EXAMPLES and self._sink is None:
             return
-        row = BadRow(self.file, int(line), column, cut(value), f"{reason}; {detail}" if detail else reason)
+        row = BadRow(self.file, int(line), column, shorten(value), f"{reason}; {detail}" if detail else reason)
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(row)
         if self._sink is not None:
             self._sink.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
 
     def check(self, max_bad_share: float = DEFAULT_MAX_BAD_SHARE) -> None:
-        """Refuses the file when too many of its rows are bad.
+        """Raises an error when too many of the rows are bad.
 
         Args:
             max_bad_share: The largest accepted share of bad rows, 0 to 1.
 
         Raises:
-            InputError: Naming the counts, the reasons and the first examples.
+            InputError: With the counts, the reasons and the first examples.
         """
         if not 0.0 <= max_bad_share <= 1.0:
             raise InputError(f"max_bad_share: found {max_bad_share!r}; allowed: a share from 0 to 1")
@@ -157,7 +166,7 @@ class RowReport:
         )
 
     def summary(self) -> dict[str, Any]:
-        """The counts as JSON-able values, for a bundle's manifest."""
+        """Returns the counts as JSON values, for a bundle's manifest."""
         return {
             "file": self.file,
             "read": self.read,
@@ -180,9 +189,9 @@ class RowReport:
         if self.impressions:
             lines[0] += f", {self.impressions:,} impressions"
         if self.unknown_item:
-            known = ", ".join(cut(item_id, 40) for item_id in sorted(self.unknown_item_ids)[:3])
+            examples = ", ".join(shorten(item_id, 40) for item_id in sorted(self.unknown_item_ids)[:3])
             lines[0] += f", {self.unknown_item:,} of unknown items"
-            lines.append(f"  {len(self.unknown_item_ids):,} items are not in the catalogue, such as {known}")
+            lines.append(f"  {len(self.unknown_item_ids):,} items are not in the catalogue, such as {examples}")
         if not self.kept and not self.impressions:
             lines.append("  nothing is left after validation")
         lines += [f"  {count:,} × {reason}" for reason, count in self.reasons.most_common(5)]

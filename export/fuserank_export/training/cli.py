@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +10,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fuserank_ensemble.bundle import BundleError
+from fuserank_export.builder.options import (
+    DEFAULT_SEED,
+    EFFORTS,
+    LEAST_CASES,
+    BehaviourFiles,
+    OutputOptions,
+    Quality,
+    RankerOptions,
+)
+from fuserank_export.errors import exit_on_error
 from fuserank_export.progress import Progress
-from fuserank_export.sources.report import InputError
 from fuserank_export.training.text.cli import app as text
 
 app = typer.Typer(
@@ -40,45 +47,55 @@ def ranker(
     text_tower: Annotated[
         str | None, typer.Option(help="Its text tower; that which the bundle was exported with by default.")
     ] = None,
-    cases: Annotated[int, typer.Option(min=50, help="(user, query) pairs of each time window to learn from.")] = 1_500,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over them at most.")] = 6,
+    quality: Annotated[
+        Quality, typer.Option(help="quick learns from less and takes a quarter of the time; full is for a shop.")
+    ] = RankerOptions.quality,
+    cases: Annotated[
+        int | None,
+        typer.Option(min=LEAST_CASES, help="(user, query) pairs of each time window to learn from; --quality decides."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over them at most; --quality decides.")] = None,
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Fit in bfloat16; weights stay FP32.")
     ] = False,
     max_bad_rows: Annotated[
         float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the training.")
-    ] = 0.05,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 13,
+    ] = BehaviourFiles.max_bad_rows,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
 ) -> None:
     """Train a bundle's ranker anew; the result is a bundle with all else as it is."""
-    # torch takes seconds to import: --help is answered without it.
-    from fuserank_export.training.retrain import RetrainSettings, retrain  # noqa: PLC0415
-    from fuserank_export.training.text.fitting import quieten  # noqa: PLC0415
-    from fuserank_export.training.train import FIT  # noqa: PLC0415
-
-    quieten()
-    settings = RetrainSettings(
-        bundle, out, interactions, queries, judgements, text_tower, cases, max_bad_rows, seed, force,
-        replace(FIT, epochs=epochs, bf16=mixed_precision),
-    )  # fmt: skip
     # Several processes do the same; one tells.
     console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
-    try:
-        manifest = retrain(settings, Progress(console))
-    except (InputError, BundleError) as error:
-        Console(stderr=True).print(f"error: {error}", style="bold red", markup=False, highlight=False)
-        sys.exit(2)
+    with exit_on_error():
+        files = BehaviourFiles(
+            interactions=interactions, queries=queries, judgements=judgements, max_bad_rows=max_bad_rows
+        )
+        effort = EFFORTS[quality]
+        options = RankerOptions(
+            text_tower=text_tower,
+            quality=quality,
+            cases=cases,
+            fit=replace(effort.fit, epochs=epochs or effort.fit.epochs, bf16=mixed_precision),
+        )
+        output = OutputOptions(folder=out, force=force, seed=seed)
+        # torch takes seconds to import: --help and mistakes are answered without it.
+        from fuserank_export.builder.retrain import retrain_ranker  # noqa: PLC0415
+        from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
+
+        silence_libraries()
+        manifest = retrain_ranker(bundle, files=files, out=output, ranker=options, progress=Progress(console))
     if manifest is None:
         return
-    learned = manifest["ranker"]
-    measured = ", ".join(
-        f"{kind} {found['ranker']:.4f} (fusion {found['fusion']:.4f})" for kind, found in learned["ndcg_at_10"].items()
+    report = manifest["ranker"]
+    ndcg = ", ".join(
+        f"{kind} {values['ranker']:.4f} (fusion {values['fusion']:.4f})"
+        for kind, values in report["ndcg_at_10"].items()
     )
     console.print(
-        f"bundle {manifest['id']} at {out}: {learned['cases']:,} cases learned from\n"
-        f"nDCG@10 on {learned['validation_cases']:,} later cases: {measured or 'none to measure on'}\n"
-        f"{learned['note']}".rstrip(),
+        f"bundle {manifest['id']} at {out}: {report['cases']:,} cases learned from\n"
+        f"nDCG@10 on {report['validation_cases']:,} later cases: {ndcg or 'none to measure on'}\n"
+        f"{report['note']}".rstrip(),
         markup=False,
         highlight=False,
     )

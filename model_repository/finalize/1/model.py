@@ -1,6 +1,6 @@
 """Triton's entry into the model `finalize`."""
 
 from fuserank_ensemble.graph.steps.finalize import Finalize
-from fuserank_ensemble.serving.triton import stage_model
+from fuserank_ensemble.serving.triton import triton_model
 
-TritonPythonModel = stage_model(Finalize)
+TritonPythonModel = triton_model(Finalize)

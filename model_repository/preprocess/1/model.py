@@ -1,6 +1,6 @@
 """Triton's entry into the model `preprocess`."""
 
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
-from fuserank_ensemble.serving.triton import stage_model
+from fuserank_ensemble.serving.triton import triton_model
 
-TritonPythonModel = stage_model(Preprocess)
+TritonPythonModel = triton_model(Preprocess)

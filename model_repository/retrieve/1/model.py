@@ -1,6 +1,6 @@
 """Triton's entry into the model `retrieve`."""
 
 from fuserank_ensemble.graph.steps.retrieve import Retrieve
-from fuserank_ensemble.serving.triton import stage_model
+from fuserank_ensemble.serving.triton import triton_model
 
-TritonPythonModel = stage_model(Retrieve)
+TritonPythonModel = triton_model(Retrieve)

@@ -1,6 +1,6 @@
 """Triton's entry into the model `search`."""
 
-from fuserank_ensemble.graph.steps.search import Search
-from fuserank_ensemble.serving.triton import stage_model
+from fuserank_ensemble.graph.single_process import SingleProcess
+from fuserank_ensemble.serving.triton import triton_model
 
-TritonPythonModel = stage_model(Search)
+TritonPythonModel = triton_model(SingleProcess)

@@ -1,6 +1,6 @@
 """Triton's entry into the model `similar`."""
 
 from fuserank_ensemble.graph.steps.similar import Similar
-from fuserank_ensemble.serving.triton import stage_model
+from fuserank_ensemble.serving.triton import triton_model
 
-TritonPythonModel = stage_model(Similar)
+TritonPythonModel = triton_model(Similar)

@@ -1,6 +1,6 @@
 """Triton's entry into the model `suggest`."""
 
 from fuserank_ensemble.graph.steps.suggest import Suggest
-from fuserank_ensemble.serving.triton import stage_model
+from fuserank_ensemble.serving.triton import triton_model
 
-TritonPythonModel = stage_model(Suggest)
+TritonPythonModel = triton_model(Suggest)

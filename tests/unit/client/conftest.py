@@ -1,10 +1,10 @@
-"""A fake Triton at the very edge: a real gRPC server on 127.0.0.1 that answers as the `search` model would."""
+"""A fake Triton: a gRPC server on 127.0.0.1 that answers as the `search` model does."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -43,7 +43,7 @@ def as_bytes(values):
 
 @dataclass
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """Answers row 0 with two items and every other row with one, padded; fails first as often as told to."""
+    """Answers row 0 with two items and every other row with one, padded; each of `failures` fails one call first."""
 
     failures: list[tuple[grpc.StatusCode, str]] = field(default_factory=list)  # one is used up by each call
     delay: float = 0.0
@@ -53,19 +53,20 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     private: bool = False  # whether the repository index is kept private
     requests: list[list[SimpleNamespace]] = field(default_factory=list)  # decoded rows of each ModelInfer
     metadata: list[dict[str, str]] = field(default_factory=list)  # headers of each call
+    stopped: threading.Event = field(default_factory=threading.Event)  # ends all delays
     url: str = ""
 
     def ModelInfer(self, request, context):
         self.metadata.append(dict(context.invocation_metadata()))
         columns = [deserialize_bytes_tensor(raw) for raw in request.raw_input_contents]
-        assert [list(each.shape) for each in request.inputs] == [[len(columns[0]), 1]] * 3
-        assert [each.name for each in request.inputs] == ["QUERY", "USER_ID", "OPTIONS"]
+        assert [list(tensor.shape) for tensor in request.inputs] == [[len(columns[0]), 1]] * 3
+        assert [tensor.name for tensor in request.inputs] == ["QUERY", "USER_ID", "OPTIONS"]
         rows = [
             SimpleNamespace(query=query, user=user, raw_options=options, options=json.loads(options))
             for query, user, options in zip(*columns, strict=True)
         ]
         self.requests.append(rows)
-        time.sleep(self.delay)
+        self.stopped.wait(self.delay)
         if self.failures:
             context.abort(*self.failures.pop(0))
         return self._answer(rows)
@@ -73,15 +74,15 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     def _answer(self, rows):
         batch, k = len(rows), len(self.items)
         lengths = [k] + [min(k, 1)] * (batch - 1)
-        ids, described, scores = [], [], []
+        ids, item_texts, scores = [], [], []
         for length in lengths:
             ids += [b"item %d" % rank if rank < length else b"" for rank in range(k)]
-            described += [json.dumps(self.items[rank]) if rank < length else "" for rank in range(k)]
+            item_texts += [json.dumps(self.items[rank]) if rank < length else "" for rank in range(k)]
             scores += [2.75 - rank if rank < length else 0.0 for rank in range(k)]
         outputs = [
             ("ITEM_ID", "BYTES", [batch, k], as_bytes(ids) if ids else b""),
             ("SCORE", "FP32", [batch, k], np.array(scores, dtype=np.float32).tobytes()),
-            ("ITEM", "BYTES", [batch, k], as_bytes(described) if described else b""),
+            ("ITEM", "BYTES", [batch, k], as_bytes(item_texts) if item_texts else b""),
             ("STATUS", "BYTES", [batch, 1], as_bytes([json.dumps(self.status)] * batch)),
         ]
         response = service_pb2.ModelInferResponse(model_name="search")
@@ -129,6 +130,7 @@ def triton():
     fake = FakeTriton()
     server = serve(fake)
     yield fake
+    fake.stopped.set()
     server.stop(0).wait()
 
 
@@ -171,4 +173,5 @@ def encrypted_triton(request, certificates):
     server = serve(fake, credentials)
     fake.mutual = mutual
     yield fake
+    fake.stopped.set()
     server.stop(0).wait()

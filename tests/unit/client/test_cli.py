@@ -1,4 +1,4 @@
-"""The command line: answers on stdout, one line on stderr, exit codes, and commands of other rooms."""
+"""The command line prints results on stdout, errors as one line on stderr, and runs commands of other packages."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_search_prints_a_table_of_fields_scores_and_signals(fuserank):
     run = fuserank("search", "half gallon milk", "--user", "900", "-k", "2", "--explain")
     assert run.exit_code == 0
     milk = next(line for line in run.stdout.splitlines() if "item 0" in line)
-    for shown in ("1", "Milk [2%]", "2.50", "2.750", "text 60%: matches the words"):
-        assert shown in milk
+    for text in ("1", "Milk [2%]", "2.50", "2.750", "text 60%: matches the words"):
+        assert text in milk
     assert "dairy, cold · yes" in run.stdout
     assert "habit 40%: bought 3 times" in run.stdout
     assert "base" not in run.stdout
@@ -66,7 +66,7 @@ def test_every_option_reaches_the_server(fuserank, triton):
     }
 
 
-def test_the_table_says_who_placed_an_item_and_what_rules_and_exploration_did(fuserank, triton):
+def test_the_table_shows_placements_rule_outcomes_and_exploration(fuserank, triton):
     pinned = {"name": "placement", "value": None, "contribution": 0.0, "share": 0.0, "reason": "pinned by the shop"}
     milk = triton.items[0]
     triton.items = [{**milk, "placed": "pin", "signals": [*milk["signals"], pinned]}]
@@ -75,10 +75,10 @@ def test_the_table_says_who_placed_an_item_and_what_rules_and_exploration_did(fu
         "rules": [{"kind": "boost", "matched": 0}, {"kind": "pin", "matched": 2, "placed": 1, "filtered_out": 1}],
         "explore": {"seed": 7, "slots": [2], "pool": 4, "explored": 1},
     }
-    shown = " ".join(fuserank("search", "milk", "--explain").stdout.split())
-    assert "pinned by the shop" in shown
-    assert "rule 0 (boost): matched 0 · rule 1 (pin): matched 2, placed 1, filtered_out 1" in shown
-    assert "explored 1 of 4, seed 7" in shown
+    table = " ".join(fuserank("search", "milk", "--explain").stdout.split())
+    assert "pinned by the shop" in table
+    assert "rule 0 (boost): matched 0 · rule 1 (pin): matched 2, placed 1, filtered_out 1" in table
+    assert "explored 1 of 4, seed 7" in table
 
 
 def test_options_left_out_are_not_sent(fuserank, triton):
@@ -86,7 +86,7 @@ def test_options_left_out_are_not_sent(fuserank, triton):
     assert triton.requests[0][0].raw_options == b"{}"
 
 
-def test_json_is_all_that_stdout_holds(fuserank):
+def test_stdout_holds_only_json_with_the_json_option(fuserank):
     run = fuserank("search", "milk", "--explain", "--json")
     result = json.loads(run.stdout)
     assert result["items"][0]["signals"][1]["reason"] == "matches the words"
@@ -94,11 +94,11 @@ def test_json_is_all_that_stdout_holds(fuserank):
     assert run.stderr == ""
 
 
-def test_status_reads_well_and_as_json(fuserank):
+def test_status_prints_a_table_or_json(fuserank):
     run = fuserank("status")
     assert run.exit_code == 0
-    for shown in ("2.51.0", "b-1a2b", "encoder 1 UNAVAILABLE unloaded"):
-        assert shown in run.stdout
+    for text in ("2.51.0", "b-1a2b", "encoder 1 UNAVAILABLE unloaded"):
+        assert text in run.stdout
     assert json.loads(fuserank("status", "--json").stdout)["models"][0]["state"] == "READY"
 
 
@@ -161,8 +161,8 @@ def test_help_shows_an_example(fuserank, command):
 
 
 @pytest.fixture
-def rooms(tmp_path, monkeypatch):
-    """Three rooms that add commands: a function, an app, and one whose imports are missing."""
+def other_packages(tmp_path, monkeypatch):
+    """A package that adds commands: a function, an app, and a module whose imports are missing."""
     (tmp_path / "room").mkdir()
     (tmp_path / "room" / "__init__.py").write_text("")
     (tmp_path / "room" / "server.py").write_text(
@@ -188,21 +188,21 @@ def rooms(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def test_help_lists_commands_of_other_rooms_without_loading_them(fuserank, rooms):
+def test_help_lists_commands_of_other_packages_without_importing_them(fuserank, other_packages):
     run = fuserank("--help")
     for line in ("search", "serve", "Serve a bundle.", "Write a bundle.", "Need more.", "From no_room."):
         assert line in run.stdout
     assert not [name for name in sys.modules if name.partition(".")[0] == "room"]
 
 
-def test_a_function_and_an_app_join_as_commands(fuserank, rooms):
+def test_a_function_and_an_app_join_as_commands(fuserank, other_packages):
     assert fuserank("serve", "--port", "7").stdout == "port 7\n"
     assert fuserank("export", "bundle", "here").stdout == "here\n"
     assert "--port" in fuserank("serve", "--help").stdout
     assert "Usage: fuserank export" in fuserank("export", "--help").stdout
 
 
-def test_a_room_without_its_packages_says_so_and_breaks_nothing(fuserank, rooms):
+def test_a_command_with_missing_imports_says_so_and_breaks_no_other(fuserank, other_packages):
     run = fuserank("bare")
     assert (run.exit_code, run.stdout) == (1, "")
     assert run.stderr == "fuserank bare: No module named 'a_missing_package'; install what it needs\n"

@@ -1,4 +1,4 @@
-"""What happens between client and server: retries, time limits, headers, encryption, closing."""
+"""The connection: retries, time limits, headers, encryption and closing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 import grpc
 import pytest
 
-from fuserank import (
-    TLS,
+from fuserank.client import Client
+from fuserank.connection import TLS
+from fuserank.errors import (
     AuthenticationError,
-    Client,
     ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
@@ -62,7 +62,7 @@ def test_a_refused_request_names_its_field(triton):
     assert (str(raised.value), raised.value.field) == (BAD_K, "OPTIONS.k")
 
 
-def test_a_full_queue_is_told_from_a_dead_server(triton):
+def test_a_full_queue_is_an_overload_and_not_an_unavailable_server(triton):
     triton.failures = [FULL]
     with Client(triton.url, retries=0) as client, pytest.raises(OverloadedError, match=r"^Exceeds maximum"):
         client.search("milk")
@@ -70,7 +70,7 @@ def test_a_full_queue_is_told_from_a_dead_server(triton):
 
 @pytest.mark.parametrize("retries", [0, 4])
 def test_the_timeout_bounds_a_call_and_its_retries(triton, retries):
-    triton.delay = 0.5
+    triton.delay = 60
     triton.failures = [BUSY] * 5
     started = time.monotonic()
     with (
@@ -78,27 +78,27 @@ def test_the_timeout_bounds_a_call_and_its_retries(triton, retries):
         pytest.raises(DeadlineExceededError, match=r"limit is 0\.2 s"),
     ):
         client.search("milk")
-    assert time.monotonic() - started < 0.45
+    assert time.monotonic() - started < triton.delay / 2
 
 
-def test_no_server_is_said_within_the_timeout(unused_tcp_port):
+def test_an_unreachable_server_is_an_error_within_the_timeout(unused_tcp_port):
     started = time.monotonic()
-    with Client(f"127.0.0.1:{unused_tcp_port}", timeout=3) as client:
+    with Client(f"127.0.0.1:{unused_tcp_port}", timeout=30) as client:
         with pytest.raises(ServerUnavailableError, match=str(unused_tcp_port)):
             client.search("milk")
         with pytest.raises(ServerUnavailableError):
             client.status()
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 60
 
 
 def test_headers_go_with_every_call(triton):
     with Client(triton.url, headers={"Authorization": "Bearer x"}) as client:
         client.search("milk")
         client.status()
-    assert [each["authorization"] for each in triton.metadata] == ["Bearer x"] * 3
+    assert [headers["authorization"] for headers in triton.metadata] == ["Bearer x"] * 3
 
 
-def test_tls_admits_who_trusts_the_server_and_is_trusted(encrypted_triton, certificates):
+def test_tls_connects_where_both_sides_trust_each_other(encrypted_triton, certificates):
     own = (certificates.client.cert, certificates.client.key) if encrypted_triton.mutual else ()
     with Client(encrypted_triton.url, tls=TLS(certificates.server.cert, *own)) as client:
         assert client.search("milk")[0].id == "item 0"
@@ -123,7 +123,7 @@ def test_tls_refuses_a_server_that_is_not_trusted(encrypted_triton, certificates
 
 @pytest.mark.parametrize("encrypted_triton", ["mutual"], indirect=True)
 @pytest.mark.parametrize("who", [None, "stranger"])
-def test_mutual_tls_refuses_whom_the_server_does_not_trust(encrypted_triton, certificates, who):
+def test_mutual_tls_refuses_a_client_that_the_server_does_not_trust(encrypted_triton, certificates, who):
     own = vars(certificates)[who] if who else None
     tls = TLS(certificates.server.cert, own and own.cert, own and own.key)
     # What is seen depends on who hangs up first: the handshake fails, or the open connection breaks.
@@ -135,7 +135,7 @@ def test_mutual_tls_refuses_whom_the_server_does_not_trust(encrypted_triton, cer
     assert not encrypted_triton.requests
 
 
-def test_a_closed_client_says_so(triton):
+def test_a_closed_client_raises_client_closed(triton):
     client = Client(triton.url)
     client.close()
     client.close()

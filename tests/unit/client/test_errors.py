@@ -1,4 +1,4 @@
-"""Each failure gets the class that says what to do next, and keeps the server's words."""
+"""Each failure becomes the error class for what to do next, and keeps the server's message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tritonclient.utils import InferenceServerException
 from fuserank import errors
 
 
-def translated(code, message):
+def error_of(code, message):
     return errors.from_triton(InferenceServerException(message, status=code and f"StatusCode.{code}"))
 
 
@@ -35,7 +35,7 @@ def translated(code, message):
     ],
 )
 def test_a_status_code_becomes_its_class(code, message, kind):
-    error = translated(code, message)
+    error = error_of(code, message)
     assert type(error) is kind
     assert error.code == code
     assert message in str(error)
@@ -57,7 +57,7 @@ def test_a_status_code_becomes_its_class(code, message, kind):
     ],
 )
 def test_triton_wrapping_is_stripped(sent, kept):
-    assert errors.unwrapped(sent) == kept
+    assert errors.strip_wrapping(sent) == kept
 
 
 @pytest.mark.parametrize(
@@ -71,15 +71,15 @@ def test_triton_wrapping_is_stripped(sent, kept):
     ],
 )
 def test_an_invalid_request_knows_its_field(message, field):
-    assert translated("INVALID_ARGUMENT", message).field == field
+    assert error_of("INVALID_ARGUMENT", message).field == field
 
 
 def test_errors_survive_a_trip_between_processes():
     sent = "OPTIONS.k: found 0; allowed: more"
-    error = pickle.loads(pickle.dumps(translated("INVALID_ARGUMENT", sent)))
+    error = pickle.loads(pickle.dumps(error_of("INVALID_ARGUMENT", sent)))
     assert (error.field, error.code, str(error)) == ("OPTIONS.k", "INVALID_ARGUMENT", sent)
 
 
 def test_other_programming_errors_pass_through():
-    with pytest.raises(ValueError, match="mine"), errors.translated():
-        raise ValueError("mine")
+    with pytest.raises(ValueError, match="unrelated"), errors.translate_errors():
+        raise ValueError("unrelated")

@@ -23,7 +23,7 @@ def raw_grpc():
     return module
 
 
-def test_it_gets_the_answer_that_the_client_gets(triton):
+def test_the_raw_example_returns_what_the_client_returns(triton):
     arguments = ["half gallon milk", "--user", "900", "--options", '{"k": 2}', "--url", triton.url]
     run = subprocess.run([sys.executable, EXAMPLE, *arguments], capture_output=True, text=True, check=True)
     milk, bread, last = map(json.loads, run.stdout.splitlines())
@@ -33,20 +33,20 @@ def test_it_gets_the_answer_that_the_client_gets(triton):
     assert (row.query, row.user, row.options) == (b"half gallon milk", b"900", {"k": 2})
 
 
-def test_it_reports_a_refused_request(triton, raw_grpc, capsys):
+def test_the_raw_example_reports_a_refused_request(triton, raw_grpc, capsys):
     triton.failures = [(grpc.StatusCode.INVALID_ARGUMENT, "OPTIONS.k: found 0; allowed: more")]
     assert raw_grpc.main(["milk", "--url", triton.url]) == 1
     assert capsys.readouterr().err == "INVALID_ARGUMENT: OPTIONS.k: found 0; allowed: more\n"
 
 
-def test_it_uses_no_triton_package():
+def test_the_raw_example_imports_no_triton_package():
     imports = [line for line in EXAMPLE.read_text().splitlines() if line.startswith(("import ", "from "))]
     assert not [line for line in imports if "triton" in line or "fuserank" in line]
 
 
 @pytest.mark.parametrize("message", ["ModelInferRequest", "ModelInferResponse"])
-def test_its_field_numbers_are_those_of_the_protocol(raw_grpc, message):
-    ours = raw_grpc.protocol_messages()[message].DESCRIPTOR
+def test_the_raw_examples_field_numbers_are_those_of_the_protocol(raw_grpc, message):
+    ours = raw_grpc.build_messages()[message].DESCRIPTOR
     theirs = getattr(service_pb2, message).DESCRIPTOR
     for field in ours.fields:
         assert field.number == theirs.fields_by_name[field.name].number

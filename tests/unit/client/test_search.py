@@ -1,4 +1,4 @@
-"""The blocking and the asyncio client ask the same questions and return the same answers."""
+"""The blocking and the asyncio client send the same requests and return the same results."""
 
 from __future__ import annotations
 
@@ -9,16 +9,10 @@ import inspect
 import grpc
 import pytest
 
-from fuserank import (
-    AsyncClient,
-    Client,
-    ClientClosedError,
-    DeadlineExceededError,
-    InvalidRequestError,
-    ModelStatus,
-    Request,
-    ServerUnavailableError,
-)
+from fuserank.aio import AsyncClient
+from fuserank.client import Client
+from fuserank.errors import ClientClosedError, DeadlineExceededError, InvalidRequestError, ServerUnavailableError
+from fuserank.types import ModelStatus, Request
 
 BUSY = (grpc.StatusCode.UNAVAILABLE, "server is not ready")
 
@@ -59,7 +53,7 @@ def test_no_items_is_an_empty_result(triton):
         assert list(client.search("milk")) == []
 
 
-def test_status_tells_models_and_bundle(triton):
+def test_status_has_models_and_bundle(triton):
     with Client(triton.url) as client:
         status = client.status()
     assert (status.live, status.ready, status.version, status.model_ready) == (True, True, "2.51.0", True)
@@ -130,7 +124,7 @@ async def test_the_asyncio_client_retries_times_out_and_names_errors(triton):
             await client.search("milk")
 
 
-async def test_a_closed_asyncio_client_says_so(triton):
+async def test_a_closed_asyncio_client_raises_client_closed(triton):
     client = AsyncClient(triton.url)
     await client.search("milk")
     await client.close()
@@ -148,7 +142,7 @@ async def test_a_cancelled_task_stays_cancelled(triton):
 
 @pytest.mark.parametrize("encrypted_triton", ["mutual"], indirect=True)
 async def test_the_asyncio_client_speaks_mutual_tls(encrypted_triton, certificates):
-    from fuserank import TLS
+    from fuserank.connection import TLS
 
     tls = TLS(certificates.server.cert, certificates.client.cert, certificates.client.key)
     async with AsyncClient(encrypted_triton.url, tls=tls) as client:

@@ -1,4 +1,4 @@
-"""`similar` and `suggest` from both clients and the command line: what is sent, and what comes of the answer."""
+"""`similar` and `suggest` from both clients and the command line: their requests and results."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 from typer.testing import CliRunner
 
-from fuserank import AsyncClient, Client, IncompatibleServerError, InvalidRequestError, OverloadedError, Suggestion
+from fuserank.aio import AsyncClient
 from fuserank.cli import app
+from fuserank.client import Client
+from fuserank.errors import IncompatibleServerError, InvalidRequestError, OverloadedError
+from fuserank.types import Suggestion
 
 ITEM = json.dumps({"fields": {"title": "Oat drink", "price": 2.5}})
 STATUS = json.dumps({"bundle": "b-1", "candidates": {"content": 9, "fused": 9}, "returned": 1})
@@ -24,7 +27,7 @@ SUGGEST = {"SUGGESTION": [b"oat drink", "乌龙茶 🥛".encode(), b""], "SCORE"
 
 
 @dataclass
-class FakeCompanions(service_pb2_grpc.GRPCInferenceServiceServicer):
+class FakeSimilarAndSuggest(service_pb2_grpc.GRPCInferenceServiceServicer):
     """Answers as the two models would."""
 
     answers: dict = field(default_factory=lambda: {"similar": dict(SIMILAR), "suggest": dict(SUGGEST)})
@@ -33,7 +36,7 @@ class FakeCompanions(service_pb2_grpc.GRPCInferenceServiceServicer):
     url: str = ""
 
     def ModelInfer(self, request, context):
-        assert all((each.datatype, list(each.shape)) == ("BYTES", [1, 1]) for each in request.inputs)
+        assert all((tensor.datatype, list(tensor.shape)) == ("BYTES", [1, 1]) for tensor in request.inputs)
         values = [deserialize_bytes_tensor(raw)[0] for raw in request.raw_input_contents]
         self.sent.append((request.model_name, dict(zip([i.name for i in request.inputs], values, strict=True))))
         if self.failure:
@@ -49,12 +52,12 @@ class FakeCompanions(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 @pytest.fixture
 def fake():
-    companions = FakeCompanions()
+    triton = FakeSimilarAndSuggest()
     server = grpc.server(ThreadPoolExecutor(2))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(companions, server)
-    companions.url = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, server)
+    triton.url = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
-    yield companions
+    yield triton
     server.stop(0).wait()
 
 
@@ -92,7 +95,7 @@ def test_completions_come_in_order_without_padding(fake, client):
     ]
 
 
-def test_nothing_found_is_empty(fake, client):
+def test_no_match_is_an_empty_result(fake, client):
     fake.answers = {
         "similar": {**SIMILAR, "ITEM_ID": [], "SCORE": [], "ITEM": []},
         "suggest": {"SUGGESTION": [], "SCORE": []},
@@ -140,7 +143,7 @@ def test_a_full_queue_behind_similar_is_an_overload(fake, client):
         lambda client: client.suggest("oa", {1}),
     ],
 )
-def test_what_has_no_form_on_the_wire_is_refused_before_any_call(fake, client, ask):
+def test_a_value_that_cannot_be_encoded_is_refused_before_any_call(fake, client, ask):
     with pytest.raises(InvalidRequestError, match=r"^(ITEM_ID|TEXT|PREFIX|OPTIONS): found "):
         ask(client)
     assert fake.sent == []
@@ -154,7 +157,7 @@ def test_what_has_no_form_on_the_wire_is_refused_before_any_call(fake, client, a
         ("similar", {**SIMILAR, "STATUS": [b"[]"]}),
     ],
 )
-def test_an_answer_that_breaks_the_contract_is_named(fake, client, model, answer):
+def test_a_response_outside_the_contract_is_an_error(fake, client, model, answer):
     fake.answers[model] = answer
     with pytest.raises(IncompatibleServerError):
         client.similar("i0") if model == "similar" else client.suggest("a")
@@ -169,8 +172,8 @@ def test_a_server_without_the_models_is_incompatible(fake, client):
 def test_similar_prints_a_table_or_json(fuserank, fake):
     run = fuserank("similar", "i0", "-k", "2", "--filter", '{"price": {"lt": 5}}', "--fields", "title,price")
     assert run.exit_code == 0
-    for shown in ("like i0", "i1", "Oat drink", "2.50", "0.750"):
-        assert shown in run.stdout
+    for text in ("like i0", "i1", "Oat drink", "2.50", "0.750"):
+        assert text in run.stdout
     options = {"k": 2, "filter": {"price": {"lt": 5}}, "fields": ["title", "price"]}
     assert json.loads(fake.sent[0][1]["OPTIONS"]) == options
     assert json.loads(fuserank("similar", "--text", "tea", "--json").stdout)["items"][0]["id"] == "i1"
@@ -181,10 +184,10 @@ def test_suggest_prints_a_table_or_json(fuserank, fake):
     fake.answers["suggest"]["SUGGESTION"] = [b"oat [bold] drink", "乌龙茶".encode(), b""]
     run = fuserank("suggest", "oa")
     assert run.exit_code == 0
-    for shown in ("oat [bold] drink", "40", "乌龙茶"):
-        assert shown in run.stdout
-    listed = json.loads(fuserank("suggest", "oa", "--count", "3", "--json").stdout)
-    assert listed == [{"text": "oat [bold] drink", "score": 40.0}, {"text": "乌龙茶", "score": 2.5}]
+    for text in ("oat [bold] drink", "40", "乌龙茶"):
+        assert text in run.stdout
+    completions = json.loads(fuserank("suggest", "oa", "--count", "3", "--json").stdout)
+    assert completions == [{"text": "oat [bold] drink", "score": 40.0}, {"text": "乌龙茶", "score": 2.5}]
     assert fake.sent[1][1]["OPTIONS"] == b'{"count":3}'
 
 

@@ -10,19 +10,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fuserank import (
-    ExploreOutcome,
-    IncompatibleServerError,
-    InvalidRequestError,
-    Request,
-    RuleOutcome,
-    SearchOptions,
-    wire,
-)
+from fuserank import wire
+from fuserank.errors import IncompatibleServerError, InvalidRequestError
+from fuserank.types import ExploreOutcome, Request, RuleOutcome, SearchOptions
 
 
 def options_of(**options):
-    return json.loads(wire.tensors([Request("milk", **options)])["OPTIONS"][0, 0])
+    return json.loads(wire.encode_requests([Request("milk", **options)])["OPTIONS"][0, 0])
 
 
 class Arrays(dict):
@@ -45,7 +39,7 @@ def response(ids=((b"a", b"b"),), scores=None, items=None, status=b"{}"):
 
 
 def test_all_three_inputs_are_sent_one_row_a_request():
-    tensors = wire.tensors([Request("mjölk", "900", k=3), Request(user="7")])
+    tensors = wire.encode_requests([Request("mjölk", "900", k=3), Request(user="7")])
     assert list(tensors) == ["QUERY", "USER_ID", "OPTIONS"]
     assert {values.shape for values in tensors.values()} == {(2, 1)}
     assert tensors["QUERY"].tolist() == [["mjölk".encode()], [b""]]
@@ -57,7 +51,7 @@ def test_every_option_of_a_request_is_a_keyword_of_search():
     assert {f.name for f in dataclasses.fields(Request)} - {"query", "user"} == set(SearchOptions.__annotations__)
 
 
-def test_given_options_are_sent_untouched_even_where_the_server_will_refuse_them():
+def test_options_are_sent_unchanged_even_where_the_server_will_refuse_them():
     given = {
         "k": 0,
         "history": "not a list",
@@ -78,7 +72,7 @@ def test_numpy_values_are_options_too():
 
 
 def test_text_without_a_utf8_form_is_left_to_the_server():
-    assert wire.tensors([Request("a\udcff")])["QUERY"][0, 0] == b"a\xed\xb3\xbf"
+    assert wire.encode_requests([Request("a\udcff")])["QUERY"][0, 0] == b"a\xed\xb3\xbf"
 
 
 @pytest.mark.parametrize(
@@ -89,59 +83,59 @@ def test_text_without_a_utf8_form_is_left_to_the_server():
         (Request(filter={"brand": {"Acme"}}), "OPTIONS"),
     ],
 )
-def test_a_value_without_a_form_on_the_wire_is_refused(request_, field):
+def test_a_value_that_cannot_be_encoded_is_refused(request_, field):
     with pytest.raises(InvalidRequestError) as raised:
-        wire.tensors([request_])
+        wire.encode_requests([request_])
     assert raised.value.field == field
 
 
-def test_every_call_has_a_name_of_its_own_and_the_result_has_the_replys():
-    names = {wire.infer_arguments([Request("milk")])["request_id"] for _ in range(3)}
-    names |= {wire.suggest_arguments("mi", 3)["request_id"], wire.similar_arguments("", "milk", {})["request_id"]}
+def test_every_call_has_its_own_request_id_and_the_result_keeps_it():
+    names = {wire.encode_search([Request("milk")])["request_id"] for _ in range(3)}
+    names |= {wire.encode_suggest("mi", 3)["request_id"], wire.encode_similar("", "milk", {})["request_id"]}
     assert len(names) == 5
-    assert wire.results(response(), 1)[0].request_id == "call-1"
+    assert wire.decode_results(response(), 1)[0].request_id == "call-1"
 
 
 def test_padding_is_dropped_row_by_row():
     ids = [[b"a", b"b"], [b"c", b""], [b"", b""]]
     items = [[b"{}", b"{}"], [b"{}", b""], [b"", b""]]
-    rows = wire.results(response(ids, items=items), rows=3)
+    rows = wire.decode_results(response(ids, items=items), rows=3)
     assert [[item.id for item in row] for row in rows] == [["a", "b"], ["c"], []]
 
 
 def test_a_row_without_items_is_an_empty_result():
-    (result,) = wire.results(response(ids=[[]]), rows=1)
+    (result,) = wire.decode_results(response(ids=[[]]), rows=1)
     assert (len(result), list(result)) == (0, [])
 
 
-def test_keys_of_newer_servers_are_ignored_and_those_missing_have_defaults():
+def test_unknown_keys_are_ignored_and_missing_ones_have_defaults():
     item = b'{"signals": [{"name": "text", "colour": "red"}], "fields": null, "new": 1}'
-    (result,) = wire.results(response([[b"a"]], items=[[item]], status=b'{"bundle": "b", "new": 1}'), rows=1)
+    (result,) = wire.decode_results(response([[b"a"]], items=[[item]], status=b'{"bundle": "b", "new": 1}'), rows=1)
     assert (result[0].signals[0].name, result[0].signals[0].share, result[0].fields) == ("text", 0.0, {})
     assert (result.status.bundle, result.status.degraded) == ("b", ())
 
 
-def test_what_rules_exploration_and_heads_say_is_typed_and_absent_where_not_asked_for():
+def test_rules_exploration_and_heads_are_typed_and_absent_unless_requested():
     items = [
         b'{"fields": {}, "placed": "pin", "scored": false, "propensity": 1.0}',
         b'{"fields": {}, "propensity": 0.125, "placed": "explore", "heads": {"click": 0.25}}',
     ]
     status = b"""{"rules": [{"kind": "boost", "matched": 3}, {"kind": "pin", "matched": 1, "placed": 1, "new": 2}],
                   "explore": {"seed": 7, "slots": [2], "pool": 4, "explored": 1, "new": 1}}"""
-    (result,) = wire.results(response(items=[items], status=status), rows=1)
+    (result,) = wire.decode_results(response(items=[items], status=status), rows=1)
     assert [(i.placed, i.scored, i.propensity, dict(i.heads)) for i in result] == [
         ("pin", False, 1.0, {}),
         ("explore", True, 0.125, {"click": 0.25}),
     ]
     assert result.status.rules == (RuleOutcome("boost", 3), RuleOutcome("pin", 1, placed=1))
     assert result.status.explore == ExploreOutcome(7, [2], 4, 1)
-    (plain,) = wire.results(response(), rows=1)
+    (plain,) = wire.decode_results(response(), rows=1)
     assert (plain[0].placed, plain[0].scored, plain[0].propensity, plain[0].heads) == ("", True, None, {})
     assert (plain.status.rules, plain.status.explore) == ((), None)
 
 
 @pytest.mark.parametrize(
-    ("broken", "said"),
+    ("broken", "message"),
     [
         ({"ITEM": None}, "lacks ITEM"),
         ({"SCORE": np.zeros((1, 3), np.float32)}, "differ in shape"),
@@ -155,6 +149,6 @@ def test_what_rules_exploration_and_heads_say_is_typed_and_absent_where_not_aske
         ({"STATUS": np.array([[b'{"explore": [1]}']], dtype=object)}, "exploreoutcome is incomplete"),
     ],
 )
-def test_an_answer_outside_the_contract_is_named(broken, said):
-    with pytest.raises(IncompatibleServerError, match=said):
-        wire.results(Arrays(response() | broken), rows=1)
+def test_a_response_outside_the_contract_is_an_error_that_names_the_output(broken, message):
+    with pytest.raises(IncompatibleServerError, match=message):
+        wire.decode_results(Arrays(response() | broken), rows=1)

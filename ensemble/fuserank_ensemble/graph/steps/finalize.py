@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace, Status
-from fuserank_ensemble.contract.options import HEADS, InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.options import HEADS
+from fuserank_ensemble.graph.step import Host, SearchObserver
+from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.ranking import reasons
-from fuserank_ensemble.ranking.order import Ranked, by_score, steered
+from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift
 from fuserank_ensemble.ranking.rules import NOT_FOUND
-from fuserank_ensemble.serving.observability.search import SearchMetrics
-from fuserank_ensemble.serving.triton import Tensors, lists, numbers, registry, strings
 
 
 class Finalize:
@@ -28,23 +29,23 @@ class Finalize:
 
     name = "finalize"
 
-    def __init__(self, bundle: Bundle, metrics: SearchMetrics | None = None) -> None:
-        self._bundle, self._metrics = bundle, metrics
+    def __init__(self, bundle: Bundle, observer: SearchObserver | None = None) -> None:
+        self._bundle, self._observer = bundle, observer
         self._ids = bundle.items.ids
         self._events = bundle.popularity.counts
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 
     @classmethod
-    def open(cls, bundle_root: Path, device: str) -> Finalize:
-        """Loads the catalogue's fields; always on the CPU."""
+    def open(cls, bundle_root: Path, device: str, host: Host) -> Finalize:
+        """See `Model`. Loads the catalogue's fields; always on the CPU."""
         del device
         bundle = Bundle.open(
             bundle_root, verify=("index/items/", "index/vectors", "index/popularity/", "index/reference")
         )
-        return cls(bundle, SearchMetrics(registry(), bundle.manifest, bundle.reference))
+        return cls(bundle, host.search_observer(bundle))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
-        """See `fuserank_ensemble.serving.triton.Stage`."""
+        """See `Step`."""
         return [self._answer(tensors) for tensors in requests]
 
     def _answer(self, tensors: Tensors) -> Tensors:
@@ -52,8 +53,8 @@ class Finalize:
         resolved = request.decode_requests(tensors["REQUEST"])
         traces = request.decode_traces(tensors["RETRIEVAL"])
         answers = [
-            self._row(each, *arrays)
-            for each, *arrays in zip(
+            self._row(row, *arrays)
+            for row, *arrays in zip(
                 resolved,
                 tensors["CANDIDATES"],
                 tensors["FEATURES"],
@@ -63,18 +64,18 @@ class Finalize:
             )
         ]
         statuses = [
-            self._status(each, trace, ranked, started)
-            for each, trace, (ranked, _) in zip(resolved, traces, answers, strict=True)
+            self._status(row, trace, ranked, started)
+            for row, trace, (ranked, _) in zip(resolved, traces, answers, strict=True)
         ]
-        if self._metrics:
+        if self._observer:
             rows = zip(resolved, statuses, tensors["CANDIDATES"], tensors["FEATURES"], strict=True)
-            for each, status, candidates, features in rows:
-                self._metrics.answered(each, status, len(candidates), features[candidates >= 0])
+            for row, status, candidates, features in rows:
+                self._observer.observe(row, status, len(candidates), features[candidates >= 0])
         return {
-            "ITEM_ID": lists([[bytes(self._ids[row]) for row in ranked.rows] for ranked, _ in answers]),
-            "SCORE": numbers([ranked.scores for ranked, _ in answers]),
-            "ITEM": lists([items for _, items in answers]),
-            "STATUS": strings([[self._encode(status)] for status in statuses]),
+            "ITEM_ID": pack_strings([[bytes(self._ids[row]) for row in ranked.rows] for ranked, _ in answers]),
+            "SCORE": pack_floats([ranked.scores for ranked, _ in answers]),
+            "ITEM": pack_strings([encoded for _, encoded in answers]),
+            "STATUS": string_tensor([[self._encode(status)] for status in statuses]),
         }
 
     def _row(
@@ -90,11 +91,11 @@ class Finalize:
         rows = candidates[candidates >= 0]
         scores = heads[: len(rows)] @ weights
         if resolved.steered:
-            ranked = steered(resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events)
+            ranked = rank_steered(resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events)
         else:
-            ranked = by_score(rows, scores, resolved.k)
-        told: list[dict[str, Any]] = [{"fields": self._fields(int(row), resolved.fields)} for row in ranked.rows]
-        for item, place in zip(told, ranked.places, strict=bool(ranked.places)):
+            ranked = rank_by_score(rows, scores, resolved.k)
+        items: list[dict[str, Any]] = [{"fields": self._fields(int(row), resolved.fields)} for row in ranked.rows]
+        for item, place in zip(items, ranked.places, strict=bool(ranked.places)):
             if place.pin is not None or place.explored:
                 item["placed"] = "pin" if place.pin is not None else "explore"
             if place.position == NOT_FOUND:
@@ -105,12 +106,12 @@ class Finalize:
             # What all candidates share explains no order: a signal counts by how far it sets an item apart.
             parts = contributions[: len(rows)] @ weights
             parts -= parts.mean(0, keepdims=True) if len(rows) else 0.0
-            self._explain(told, resolved, ranked, features, heads, parts)
-        return ranked, [self._encode(item) for item in told]
+            self._explain(items, resolved, ranked, features, heads, parts)
+        return ranked, [self._encode(item) for item in items]
 
     def _explain(
         self,
-        told: list[dict[str, Any]],
+        items: list[dict[str, Any]],
         resolved: ResolvedRequest,
         ranked: Ranked,
         features: NDArray[np.float32],
@@ -123,7 +124,7 @@ class Finalize:
         judged = [(at, head) for at, head in enumerate(HEADS) if resolved.has_query or head != "relevance"]
         chances = _probabilities(heads[ranked.positions])
         reader = Reader(resolved.query, language, resolved.bought)
-        for place, (item, position) in enumerate(zip(told, ranked.positions.tolist(), strict=True)):
+        for place, (item, position) in enumerate(zip(items, ranked.positions.tolist(), strict=True)):
             score = float(ranked.scores[place])
             if position == NOT_FOUND:
                 item["signals"] = reasons.unscored(score, language)

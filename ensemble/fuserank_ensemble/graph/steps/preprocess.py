@@ -12,22 +12,22 @@ from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, head_weights
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.text import query_text
-from fuserank_ensemble.catalog.tokens import Tokens
+from fuserank_ensemble.catalog.tokens import EncoderTokenizer
+from fuserank_ensemble.contract.errors import Description, InvalidRequestError
 from fuserank_ensemble.contract.options import (
     HEADS,
     MAX_QUERY_BYTES,
     MAX_USER_ID_BYTES,
-    InvalidRequestError,
-    NotJson,
     Options,
-    bounded,
     check_fields,
+    decode_bounded,
     epoch_seconds,
     parse_options,
 )
+from fuserank_ensemble.graph.step import Host
+from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.ranking import exploration, rules
-from fuserank_ensemble.serving.triton import Tensors, strings
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,16 @@ class Preprocess:
         self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
         counts = bundle.manifest["counts"]
         self._only_purchases = counts.get("purchases") == counts["events"]  # an older export did not count them
-        self._tokens = Tokens(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
+        self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
 
     @classmethod
-    def open(cls, bundle_root: Path, device: str) -> Preprocess:
-        """Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
-        del device
+    def open(cls, bundle_root: Path, device: str, host: Host) -> Preprocess:
+        """See `Model`. Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
+        del device, host
         return cls(Bundle.open(bundle_root, verify=("index/tokenizer", "index/items/", "index/history/")))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
-        """See `fuserank_ensemble.serving.triton.Stage`."""
+        """See `Step`."""
         started = time.monotonic_ns()
         parsed = [self._parsed(tensors, started) for tensors in requests]
         texts = [row.text for rows in parsed if not isinstance(rows, InvalidRequestError) for row in rows]
@@ -72,12 +72,12 @@ class Preprocess:
                 out.append(rows)
                 continue
             mine = [next(encodings) for _ in rows]
-            ids, mask = self._tokens.padded(mine)
+            ids, mask = self._tokens.pad(mine)
             for row, encoding in zip(rows, mine, strict=True):
                 if encoding.overflowing:
                     row.resolved.degraded.append("query_truncated")
                 row.resolved.finished_ns = time.monotonic_ns()
-            resolved = strings([[request.encode(row.resolved)] for row in rows])
+            resolved = string_tensor([[request.encode(row.resolved)] for row in rows])
             out.append({"INPUT_IDS": ids, "ATTENTION_MASK": mask, "REQUEST": resolved})
         return out
 
@@ -89,14 +89,14 @@ class Preprocess:
             return error
 
     def _row(self, raw_query: bytes, raw_user: bytes, raw_options: bytes, started: int) -> _Row:
-        query = bounded("QUERY", raw_query, MAX_QUERY_BYTES)
-        user = bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
+        query = decode_bounded("QUERY", raw_query, MAX_QUERY_BYTES)
+        user = decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
         options = parse_options(raw_options)
         text = query_text(self._spec.query_template, query)
         if not text and not user and not options.history:
             raise InvalidRequestError(
                 "QUERY, USER_ID",
-                NotJson("both empty, and no OPTIONS.history"),
+                Description("both empty, and no OPTIONS.history"),
                 "a query, a user or a history; for an anonymous visitor send any USER_ID, who is answered as new",
             )
         if options.filter:
@@ -143,7 +143,7 @@ class Preprocess:
             return self._bundle.histories.at(user) if user >= 0 else History.empty(), 0
         rows = [self._bundle.items.row(item_id) for item_id in options.history]
         known = [row for row in rows if row >= 0]
-        return History.of_rows(known, now), len(rows) - len(known)
+        return History.from_rows(known, now), len(rows) - len(known)
 
     def _places(self, user: int, options: Options) -> dict[str, str]:
         """Where the question is asked; where the request names no place, where this user usually is."""

@@ -6,7 +6,7 @@ It has no index of its own. What it resolves goes to `encoder` and `retrieve`, t
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,19 +19,21 @@ from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.text import normalise
-from fuserank_ensemble.catalog.tokens import Tokens
+from fuserank_ensemble.catalog.tokens import EncoderTokenizer
+from fuserank_ensemble.contract.errors import Description, InvalidRequestError
 from fuserank_ensemble.contract.options import (
     MAX_ITEM_ID_BYTES,
     MAX_TEXT_BYTES,
-    InvalidRequestError,
-    NotJson,
     SimilarOptions,
-    bounded,
     check_fields,
+    decode_bounded,
     parse_similar_options,
 )
+from fuserank_ensemble.graph.step import Host
+from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.history import History
-from fuserank_ensemble.serving.triton import Call, Tensors, called, lists, numbers, strings
+
+Call = Callable[[str, Tensors, Sequence[str]], Tensors]  # see `Host.call`
 
 
 class SimilarStatus(msgspec.Struct):
@@ -75,17 +77,18 @@ class Similar:
         self._items, self._kinds = bundle.items, bundle.items.columns.kinds
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
-        self._tokens = Tokens(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
+        self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 
     @classmethod
-    def open(cls, bundle_root: Path, device: str) -> Similar:
-        """Loads the tokenizer and maps the catalogue and its text vectors; always on the CPU."""
+    def open(cls, bundle_root: Path, device: str, host: Host) -> Similar:
+        """See `Model`. Loads the tokenizer, maps the catalogue and its text vectors; always on the CPU."""
         del device
-        return cls(Bundle.open(bundle_root, verify=("index/tokenizer", "index/items/", "index/vectors.npy")), called)
+        bundle = Bundle.open(bundle_root, verify=("index/tokenizer", "index/items/", "index/vectors.npy"))
+        return cls(bundle, host.call)
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
-        """See `fuserank_ensemble.serving.triton.Stage`. All rows of a batch go to each other model in one call."""
+        """See `Step`. All rows of a batch go to each other model in one call."""
         started = time.monotonic_ns()
         parsed = [self._parsed(tensors) for tensors in requests]
         anchors = [anchor for rows in parsed if not isinstance(rows, InvalidRequestError) for anchor in rows]
@@ -103,11 +106,11 @@ class Similar:
             return error
 
     def _anchor(self, raw_id: bytes, raw_text: bytes, raw_options: bytes) -> _Anchor:
-        item_id = bounded("ITEM_ID", raw_id, MAX_ITEM_ID_BYTES)
-        text = normalise(bounded("TEXT", raw_text, MAX_TEXT_BYTES))
+        item_id = decode_bounded("ITEM_ID", raw_id, MAX_ITEM_ID_BYTES)
+        text = normalise(decode_bounded("TEXT", raw_text, MAX_TEXT_BYTES))
         options = parse_similar_options(raw_options)
         if bool(item_id) == bool(text):
-            found = NotJson("an item and a text" if item_id else "both empty")
+            found = Description("an item and a text" if item_id else "both empty")
             raise InvalidRequestError("ITEM_ID, TEXT", found, "one of them: an item's id or a text, the other empty")
         if options.filter:
             filters.parse(options.filter, self._kinds)
@@ -121,7 +124,7 @@ class Similar:
     def _answers(self, anchors: Sequence[_Anchor], started: int) -> list[_Answer]:
         vectors = self._vectors(anchors)
         now = float(self._bundle.manifest["log_end"]) if self._spec.clock == "log" else time.time()
-        resolved = strings([[request.encode(self._resolved(anchor, now, started))] for anchor in anchors])
+        resolved = string_tensor([[request.encode(self._resolved(anchor, now, started))] for anchor in anchors])
         found = self._call("retrieve", {"EMBEDDING": vectors, "REQUEST": resolved}, ("CANDIDATES", "RETRIEVAL"))
         traces = request.decode_traces(found["RETRIEVAL"])
         return [
@@ -140,14 +143,14 @@ class Similar:
             for i, encoding in zip(texts, encodings, strict=True):
                 if encoding.overflowing:
                     anchors[i].degraded.append("text_truncated")
-            ids, mask = self._tokens.padded(encodings)
+            ids, mask = self._tokens.pad(encodings)
             found = self._call("encoder", {"INPUT_IDS": ids, "ATTENTION_MASK": mask}, ("EMBEDDING",))
             vectors[texts] = found["EMBEDDING"]
         return vectors
 
     def _resolved(self, anchor: _Anchor, now: float, started: int) -> ResolvedRequest:
         """For `retrieve` an item is a history of one event; a text is a query."""
-        history = History.empty() if anchor.text else History.of_rows([anchor.row], now)
+        history = History.empty() if anchor.text else History.from_rows([anchor.row], now)
         return ResolvedRequest(
             kind="similar",
             has_query=bool(anchor.text),
@@ -204,8 +207,8 @@ class Similar:
 
 def _outputs(answers: Sequence[_Answer]) -> Tensors:
     return {
-        "ITEM_ID": lists([answer.ids for answer in answers]),
-        "SCORE": numbers([answer.scores for answer in answers]),
-        "ITEM": lists([answer.items for answer in answers]),
-        "STATUS": strings([[answer.status] for answer in answers]),
+        "ITEM_ID": pack_strings([answer.ids for answer in answers]),
+        "SCORE": pack_floats([answer.scores for answer in answers]),
+        "ITEM": pack_strings([answer.items for answer in answers]),
+        "STATUS": string_tensor([[answer.status] for answer in answers]),
     }

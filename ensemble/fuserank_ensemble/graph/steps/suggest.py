@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.contract.options import MAX_PREFIX_BYTES, InvalidRequestError, bounded, parse_suggest_options
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.options import MAX_PREFIX_BYTES, decode_bounded, parse_suggest_options
+from fuserank_ensemble.graph.step import Host
+from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester
-from fuserank_ensemble.serving.triton import Tensors, lists, numbers
 
 INDEX = Path("index") / "suggest"  # within a bundle
 
@@ -31,27 +33,27 @@ class Suggest:
         self._completer = completer
 
     @classmethod
-    def open(cls, bundle_root: Path, device: str) -> Suggest:
-        """Maps the phrases; always on the CPU."""
-        del device
+    def open(cls, bundle_root: Path, device: str, host: Host) -> Suggest:
+        """See `Model`. Maps the phrases; always on the CPU."""
+        del device, host
         Bundle.open(bundle_root, verify=(f"{INDEX.as_posix()}/",))
         return cls(Suggester.open(bundle_root / INDEX))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
-        """See `fuserank_ensemble.serving.triton.Stage`."""
-        return [self._answered(tensors) for tensors in requests]
+        """See `Step`."""
+        return [self._answer(tensors) for tensors in requests]
 
-    def _answered(self, tensors: Tensors) -> Tensors | InvalidRequestError:
+    def _answer(self, tensors: Tensors) -> Tensors | InvalidRequestError:
         rows = zip(tensors["PREFIX"][:, 0], tensors["OPTIONS"][:, 0], strict=True)
         try:
-            found = [self._completions(*row) for row in rows]
+            completions = [self._completions(*row) for row in rows]
         except InvalidRequestError as error:
             return error
         return {
-            "SUGGESTION": lists([[text.encode() for text, _ in each] for each in found]),
-            "SCORE": numbers([[score for _, score in each] for each in found]),
+            "SUGGESTION": pack_strings([[text.encode() for text, _ in row] for row in completions]),
+            "SCORE": pack_floats([[score for _, score in row] for row in completions]),
         }
 
     def _completions(self, raw_prefix: bytes, raw_options: bytes) -> list[tuple[str, float]]:
-        prefix = bounded("PREFIX", raw_prefix, MAX_PREFIX_BYTES)
+        prefix = decode_bounded("PREFIX", raw_prefix, MAX_PREFIX_BYTES)
         return self._completer.complete(prefix, parse_suggest_options(raw_options).count)

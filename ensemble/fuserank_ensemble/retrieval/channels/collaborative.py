@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from cachetools import LRUCache
@@ -12,81 +13,100 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from fuserank_ensemble.catalog.filters import Mask
-from fuserank_ensemble.interactions.history import REMEMBERED, History, digest
-from fuserank_ensemble.retrieval.channel import ChannelQuery, RankedItems
+from fuserank_ensemble.interactions.history import CACHED_USERS, History, digest
+from fuserank_ensemble.retrieval.channel import (
+    ChannelDeclaration,
+    ChannelQuery,
+    Feature,
+    LocalChannel,
+    RankedItems,
+    ScoreFeature,
+)
+from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 
-# Of the three that `implicit` offers for this, factors reached most on Complete Journey: see docs/design-notes.md.
+# Of the three that `implicit` offers for this, factors reached most on Complete Journey: docs/decisions/012.
 CONFIDENCE = 5.0  # Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, 2008 (alpha)
 REGULARIZATION = 0.1
 
 
-class Collaborative:
+class CollaborativeChannel(LocalChannel):
     """Items by the dot product of their factors and the user's, which are solved from the request's own history.
 
     An event recorded a second ago counts, and so does a user who was not there at training.
     """
 
-    name = "collaborative"
+    declaration = ChannelDeclaration(
+        name="collaborative",
+        phase="candidate",
+        weights={"both": 0.3, "user": 0.5, "similar": 0.5},
+        score=ScoreFeature("collaborative_score", "collaborative", "dot product of the item's factors and the user's"),
+        rank=Feature("collaborative_rank", "collaborative", "log position by that score"),
+    )
 
     def __init__(self, factors: NDArray[np.float32], search: VectorSearch) -> None:
         """Joins the items' factors and the index over them.
 
         Args:
-            factors: float32 `[items, factors]`; an item without events has zeros and is no hit.
+            factors: float32 `[items, factors]`; an item without events has zeros and is never listed.
             search: Nearest vectors among `factors`.
         """
-        self._known = np.any(factors != 0, axis=1)
+        self._has_factors = np.any(factors != 0, axis=1)
         self._search = search
         with threadpool_limits(1, "blas"):  # the library warns of more while it is made
             self._model = AlternatingLeastSquares(factors.shape[1], regularization=REGULARIZATION, num_threads=1)
-        self._users: LRUCache[bytes, NDArray[np.float32]] = LRUCache(REMEMBERED)
-        # No copy of what is mapped copy-on-write; implicit wants a buffer that it could write to.
+        self._users: LRUCache[bytes, NDArray[np.float32]] = LRUCache(CACHED_USERS)
+        # No copy of what is mapped copy-on-write; implicit wants a writable buffer.
         self._model.item_factors = np.require(factors, np.float32, ["C", "W"])
 
-    def search(self, questions: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
-        """See `Channel`. The whole catalogue is searched in one scan for all questions without a query."""
-        found = [RankedItems.none()] * len(questions)
-        everywhere: dict[int, NDArray[np.float32]] = {}
-        for i, question in enumerate(questions):
-            user = self._user(question.seen)
+    @classmethod
+    def open(cls, index: RetrievalIndex) -> Self | None:
+        """See `LocalChannel`; it needs a log."""
+        return None if index.interactions.factors is None else cls(*index.interactions.factors)
+
+    def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
+        """See `Channel`. The whole catalogue is searched in one scan for all requests without a pool."""
+        results = [RankedItems.empty()] * len(queries)
+        unrestricted: dict[int, NDArray[np.float32]] = {}
+        for i, query in enumerate(queries):
+            user = self._user_factors(query.seen)
             if user is None:
                 continue
-            if question.near is None:
-                everywhere[i] = user
+            if query.pool is None:
+                unrestricted[i] = user
                 continue
-            rows = question.near[self._known[question.near]]
-            found[i] = RankedItems.best(rows, self._model.item_factors[rows] @ user, depth)
-        if everywhere:
-            masks = [self._mask(questions[i].allowed) for i in everywhere]
-            hits = self._search.search(np.stack(list(everywhere.values())), depth, masks)
-            for i, (rows, scores) in zip(everywhere, hits, strict=True):
-                known = self._known[rows]
-                found[i] = RankedItems(rows[known].astype(np.int32), scores[known])
-        return found
+            rows = query.pool[self._has_factors[query.pool]]
+            results[i] = RankedItems.best(rows, self._model.item_factors[rows] @ user, depth)
+        if unrestricted:
+            masks = [self._mask(queries[i].allowed) for i in unrestricted]
+            nearest = self._search.search(np.stack(list(unrestricted.values())), depth, masks)
+            for i, (rows, scores) in zip(unrestricted, nearest, strict=True):
+                kept = self._has_factors[rows]
+                results[i] = RankedItems(rows[kept].astype(np.int32), scores[kept])
+        return results
 
-    def remember(self, questions: Sequence[ChannelQuery]) -> None:
-        """Solves users' factors before they are asked for."""
-        for question in questions:
-            self._user(question.seen)
+    def prepare(self, queries: Sequence[ChannelQuery]) -> None:
+        """Solves the factors of the queries' users, which are cached."""
+        for query in queries:
+            self._user_factors(query.seen)
 
-    def _user(self, seen: History) -> NDArray[np.float32] | None:
-        """The user's factors, float32 `[factors]`; None where nothing they had is known."""
-        if not len(seen) or not self._known[seen.rows].any():
+    def _user_factors(self, seen: History) -> NDArray[np.float32] | None:
+        """The user's factors, float32 `[factors]`; None where no item of the history has any."""
+        if not len(seen) or not self._has_factors[seen.rows].any():
             return None
         key = digest(seen.rows, seen.counts)
         user = self._users.get(key)
         if user is None:
-            user = self._model.recalculate_user(0, confidences(seen, len(self._known))).astype(np.float32)
+            user = self._model.recalculate_user(0, confidences(seen, len(self._has_factors))).astype(np.float32)
             self._users[key] = user
         return user
 
     def _mask(self, allowed: Mask | None) -> Mask | None:
-        return None if allowed is None else allowed & self._known
+        return None if allowed is None else allowed & self._has_factors
 
 
 def confidences(seen: History, items: int) -> csr_matrix:
     """A history as the model wants it: log-damped counts times the confidence, float32 `[1, items]`."""
     weights = (CONFIDENCE * np.log1p(seen.counts)).astype(np.float32)
-    # A copy: implicit wants what it could write to, and a history that came with a request lies in its message.
+    # A copy: implicit wants a writable buffer, and a history that came with a request lies in its message.
     return csr_matrix((weights, seen.rows.copy(), np.asarray([0, len(seen)])), shape=(1, items))

@@ -3,69 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import REMEMBERED, History, digest
-from fuserank_ensemble.retrieval.channel import ChannelQuery, RankedItems
-from fuserank_ensemble.retrieval.channels.dense import Dense
+from fuserank_ensemble.interactions.history import CACHED_USERS, History, digest
+from fuserank_ensemble.retrieval.channel import (
+    ChannelDeclaration,
+    ChannelQuery,
+    Feature,
+    LocalChannel,
+    RankedItems,
+    ScoreFeature,
+)
+from fuserank_ensemble.retrieval.index import RetrievalIndex
+from fuserank_ensemble.retrieval.vectors.items import ItemVectorSearch
 
 LONGEST_PROFILE = 128  # items of a history that make the profile, those with the most weight
 
 
-class Content:
+class ContentChannel(LocalChannel):
     """Items by cosine to the recency-weighted mean of the history's text embeddings."""
 
-    name = "content"
+    declaration = ChannelDeclaration(
+        name="content",
+        phase="candidate",
+        weights={"both": 0.1, "user": 0.1, "similar": 1.0},
+        score=ScoreFeature("content_score", "content", "cosine of the item's text and what the user had lately"),
+        rank=Feature("content_rank", "content", "log position by that cosine"),
+    )
 
-    def __init__(self, dense: Dense, items: Items, vectors: NDArray[Any]) -> None:
-        """Takes the dense channel, whose index it shares, and the text vectors, fp16 `[texts, dim]`."""
-        self._dense, self._items, self._vectors = dense, items, vectors
-        self._profiles: LRUCache[bytes, NDArray[np.float32]] = LRUCache(REMEMBERED)
+    def __init__(self, search: ItemVectorSearch, items: Items, vectors: NDArray[Any]) -> None:
+        """Joins what the channel reads.
 
-    def search(self, questions: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
-        """See `Channel`. The whole catalogue is searched in one scan for all questions without a query."""
-        found = [RankedItems.none()] * len(questions)
-        profiles = {i: self.profile(q.seen, q.now) for i, q in enumerate(questions) if len(q.seen)}
-        everywhere = [i for i in profiles if questions[i].near is None]
-        if everywhere:
-            embeddings = np.stack([profiles[i] for i in everywhere])
-            hits = self._dense.search_vectors(embeddings, [questions[i].allowed for i in everywhere], depth)
-            for i, each in zip(everywhere, hits, strict=True):
-                found[i] = each
+        Args:
+            search: Nearest items of a vector in the whole catalogue.
+            items: The catalogue.
+            vectors: Text vectors, fp16 `[texts, dim]`.
+        """
+        self._search, self._items, self._vectors = search, items, vectors
+        self._profiles: LRUCache[bytes, NDArray[np.float32]] = LRUCache(CACHED_USERS)
+
+    @classmethod
+    def open(cls, index: RetrievalIndex) -> Self:
+        """See `LocalChannel`."""
+        return cls(index.item_vectors, index.catalog.items, index.catalog.vectors)
+
+    def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
+        """See `Channel`. The whole catalogue is searched in one scan for all requests without a pool."""
+        results = [RankedItems.empty()] * len(queries)
+        profiles = {i: self.profile(query.seen, query.now) for i, query in enumerate(queries) if len(query.seen)}
+        unrestricted = [i for i in profiles if queries[i].pool is None]
+        if unrestricted:
+            vectors = np.stack([profiles[i] for i in unrestricted])
+            nearest = self._search.search(vectors, depth, [queries[i].allowed for i in unrestricted])
+            for i, (rows, scores) in zip(unrestricted, nearest, strict=True):
+                results[i] = RankedItems(rows, scores)
         for i, profile in profiles.items():
-            near = questions[i].near
-            if near is not None and len(near):
-                texts, place = np.unique(self._items.text[near], return_inverse=True)
-                scores = self._vectors[texts].astype(np.float32) @ profile
-                found[i] = RankedItems.best(near, scores[place], depth)
-        return found
+            pool = queries[i].pool
+            if pool is not None and len(pool):
+                texts, text_of_row = np.unique(self._items.text[pool], return_inverse=True)
+                cosines = self._vectors[texts].astype(np.float32) @ profile
+                results[i] = RankedItems.best(pool, cosines[text_of_row], depth)
+        return results
 
-    def remember(self, questions: Sequence[ChannelQuery]) -> None:
-        """Makes profiles before they are asked for."""
-        for question in questions:
-            if len(question.seen):
-                self.profile(question.seen, question.now)
+    def prepare(self, queries: Sequence[ChannelQuery]) -> None:
+        """Computes the profiles of the queries' users, which are cached."""
+        for query in queries:
+            if len(query.seen):
+                self.profile(query.seen, query.now)
 
     def profile(self, seen: History, now: float) -> NDArray[np.float32]:
-        """The L2-normalised mean of what was had, float32 `[dim]`.
+        """The L2-normalised mean of the history's text vectors, float32 `[dim]`.
 
-        With time all weights wear off alike: it stays the same as long as the history does, and is remembered.
+        With time all weights decay alike: the profile stays the same as long as the history does, and is cached.
         """
         latest = seen.last.max()
-        if now < latest:  # events of the future do not wear off
-            return self._made(seen, now)
+        if now < latest:  # events of the future do not decay
+            return self._compute_profile(seen, now)
         key = digest(seen.rows, seen.recent, seen.last - latest)
-        found = self._profiles.get(key)
-        if found is None:
-            found = self._profiles[key] = self._made(seen, float(latest))
-        return found
+        profile = self._profiles.get(key)
+        if profile is None:
+            profile = self._profiles[key] = self._compute_profile(seen, float(latest))
+        return profile
 
-    def _made(self, seen: History, now: float) -> NDArray[np.float32]:
+    def _compute_profile(self, seen: History, now: float) -> NDArray[np.float32]:
         weights = seen.weights(now)
         kept = np.argsort(-weights, kind="stable")[:LONGEST_PROFILE]
         mean = weights[kept] @ self._vectors[self._items.text[seen.rows[kept]]].astype(np.float32)

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 
-from fuserank_ensemble.retrieval.channel import ChannelQuery, RankedItems
+from fuserank_ensemble.retrieval.channel import ChannelDeclaration, ChannelQuery, Feature, LocalChannel, RankedItems
+from fuserank_ensemble.retrieval.index import RetrievalIndex
 
 
-class Personal:
-    """The user's own items by frequency, worn off by the time since; with a query, only those near it."""
+class HistoryChannel(LocalChannel):
+    """The user's own items by frequency, decayed by the time since; with a query, only those that match it."""
 
-    name = "history"
+    declaration = ChannelDeclaration(
+        name="history",
+        phase="candidate",
+        weights={"both": 1.0, "user": 1.0},
+        rank=Feature("history_rank", "history", "log position among the user's own items"),
+    )
 
-    def search(self, questions: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
+    @classmethod
+    def open(cls, index: RetrievalIndex) -> Self:
+        """See `LocalChannel`; a request brings all that the channel reads."""
+        del index
+        return cls()
+
+    def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
         """See `Channel`."""
-        return [self._one(question, depth) for question in questions]
+        return [self._rank(query, depth) for query in queries]
 
-    def _one(self, question: ChannelQuery, depth: int) -> RankedItems:
-        seen = question.seen
+    @staticmethod
+    def _rank(query: ChannelQuery, depth: int) -> RankedItems:
+        seen = query.seen
         if not len(seen):
-            return RankedItems.none()
-        keep = np.ones(len(seen), np.bool_) if question.allowed is None else question.allowed[seen.rows]
-        if question.near is not None:
+            return RankedItems.empty()
+        kept = np.ones(len(seen), np.bool_) if query.allowed is None else query.allowed[seen.rows]
+        if query.pool is not None:
             # A table of rows instead of a sort: both lists are short and their range is known.
-            keep = keep & np.isin(seen.rows, question.near, kind="table")
-        return RankedItems.best(seen.rows[keep], seen.weights(question.now)[keep], depth)
+            kept = kept & np.isin(seen.rows, query.pool, kind="table")
+        return RankedItems.best(seen.rows[kept], seen.weights(query.now)[kept], depth)

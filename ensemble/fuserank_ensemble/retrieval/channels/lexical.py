@@ -5,19 +5,40 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from tantivy import Occur, Query
 
 from fuserank_ensemble.catalog.filters import Mask
-from fuserank_ensemble.retrieval.channel import ChannelQuery, RankedItems
+from fuserank_ensemble.retrieval.channel import (
+    ChannelDeclaration,
+    ChannelQuery,
+    Feature,
+    LocalChannel,
+    Pool,
+    RankedItems,
+    ScoreFeature,
+)
+from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, items_schema, vocabulary_schema
-from fuserank_ensemble.retrieval.lexical.words import Word, characters, clean, content, han_runs, has_han, key, words
+from fuserank_ensemble.retrieval.lexical.words import (
+    Word,
+    clean,
+    content_words,
+    han_runs,
+    has_han,
+    match_key,
+    split_characters,
+    words,
+)
 
 # Tiers of the score. Within a tier BM25 adds less than WORDS_SCORE, so that tiers never mix.
 VALUE_SCORE = 60.0
 WORDS_SCORE = 30.0
+# Of the best score: what scores more matches the query about as well as the best. It keeps the tiers apart.
+POOL_SHARE = 0.6
 # The BM25 that adds half of WORDS_SCORE.
 _HALF_WAY = 15.0
 _PAIR_BOOST = 0.5
@@ -29,10 +50,10 @@ _CORRECTED_WEIGHT = 0.6
 _CORRECTIONS = 3
 _COMPLETIONS = 8
 _COMPLETED_WEIGHT = 0.4
-# Beyond this many words or characters a query is a text; its beginning says what is wanted.
+# A longer query is cut: a text's beginning says what is wanted.
 _QUERY_WORDS = 32
 _QUERY_CHARACTERS = 300
-# Up to this many allowed rows the engine is told them; beyond, it is asked for more hits than needed.
+# Up to this many allowed rows are part of the query; beyond, the engine is asked for more rows than needed.
 _FEW_ALLOWED = 2_000
 # How deep to look for rows that tie with the last one, and in the last tier.
 _TIE_ROWS, _LOOSE_TIE_ROWS = 4_096, 1_024
@@ -44,7 +65,13 @@ _COMMON_SHARE = 0.1
 _QUOTED = re.compile('["“”„«»]([^"“”„«»]+)["“”„«»]')
 
 
-class Lexical:
+def lexical_pool(ranked: RankedItems) -> Pool:
+    """The items that match about as well as the best one; where that has all of the query's words, they are enough."""
+    best = ranked.scores[:1]
+    return Pool(ranked.rows[ranked.scores >= POOL_SHARE * best], sufficient=bool((best >= WORDS_SCORE).any()))
+
+
+class LexicalChannel(LocalChannel):
     """Items by their words.
 
     Scores: 60 where a whole value (a title, a brand, one level of a category) equals the query, 30 where an item has
@@ -61,7 +88,17 @@ class Lexical:
         ValueError: Where index and catalogue differ in size.
     """
 
-    name = "lexical"
+    declaration = ChannelDeclaration(
+        name="lexical",
+        phase="text",
+        # More than the dense channel: an encoder may not know the catalogue's language, words always do.
+        weights={"query": 1.0, "both": 0.2, "similar": 0.5},
+        score=ScoreFeature(
+            "lexical_score", "lexical", "log BM25 with its boosts; missing where no word matches", log=True
+        ),
+        rank=Feature("lexical_rank", "lexical", "log position by that score"),
+        pool=lexical_pool,
+    )
 
     def __init__(self, index: LexicalIndex, items: int, place: NDArray[np.int64] | None = None) -> None:
         if index.items != items:
@@ -73,47 +110,52 @@ class Lexical:
         # A table of rows, cleaned after each use: faster than sorting two lists to compare them.
         self._listed = np.zeros(items, np.bool_)
 
-    def search(self, questions: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
-        """See `Channel`."""
-        return [self._search(question, depth) for question in questions]
+    @classmethod
+    def open(cls, index: RetrievalIndex) -> Self:
+        """See `LocalChannel`."""
+        return cls(index.catalog.lexical, len(index.catalog.items), index.interactions.popularity.place)
 
-    def _search(self, question: ChannelQuery, depth: int) -> RankedItems:
-        text = clean(question.query)[:_QUERY_CHARACTERS]
-        found = words(text)[:_QUERY_WORDS]
-        allowed = 0 if question.allowed is None else int(np.count_nonzero(question.allowed))
-        if not found or depth < 1 or not self._index.items or (question.allowed is not None and not allowed):
-            return RankedItems.none()
+    def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
+        """See `Channel`."""
+        return [self._search(query, depth) for query in queries]
+
+    def _search(self, query: ChannelQuery, depth: int) -> RankedItems:
+        text = clean(query.query)[:_QUERY_CHARACTERS]
+        query_words = words(text)[:_QUERY_WORDS]
+        allowed = 0 if query.allowed is None else int(np.count_nonzero(query.allowed))
+        if not query_words or depth < 1 or not self._index.items or (query.allowed is not None and not allowed):
+            return RankedItems.empty()
         rows, scores = np.empty(0, np.int64), np.empty(0, np.float64)
-        share = 1.0 if question.allowed is None else allowed / self._index.items
-        for base, query in self._tiers(text, found, share):
+        share = 1.0 if query.allowed is None else allowed / self._index.items
+        for base, tier in self._tiers(text, query_words, share):
             # Some of the words is little evidence: a long list of it would only cost time.
             room = depth if base else min(depth, max(_LOOSE, len(rows)))
             if len(rows) >= room:
                 break
             # A tier also finds what the ones above it found. Leaving that out here lets tantivy skip blocks.
             tie_rows = _TIE_ROWS if base else _LOOSE_TIE_ROWS
-            got, bm25 = self._collect(query, room + len(rows), question.allowed, allowed, tie_rows)
+            tier_rows, bm25 = self._collect(tier, room + len(rows), query.allowed, allowed, tie_rows)
             self._listed[rows] = True
-            new = ~self._listed[got]
+            new = ~self._listed[tier_rows]
             self._listed[rows] = False
-            rows = np.concatenate([rows, got[new]])
+            rows = np.concatenate([rows, tier_rows[new]])
             scores = np.concatenate([scores, base + WORDS_SCORE * bm25[new] / (bm25[new] + _HALF_WAY)])
         return RankedItems(rows[:depth].astype(np.int32), scores[:depth].astype(np.float32))
 
-    def _tiers(self, text: str, found: list[Word], share: float) -> Iterator[tuple[float, Query]]:
+    def _tiers(self, text: str, query_words: list[Word], share: float) -> Iterator[tuple[float, Query]]:
         """Queries, best first, each with the least score of what it adds to the ones before.
 
         Args:
             text: The query.
-            found: Its words.
+            query_words: Its words.
             share: What share of the items is allowed.
         """
-        known = list(dict.fromkeys(content(found)))
+        known = list(dict.fromkeys(content_words(query_words)))
         sure = [self._meanings(word, word is known[-1]) for word in known]
         limits = self._phrases(text)
         terms = self._terms(sure)
         nearness = [*self._pairs(sure), *self._characters(text)]
-        whole = Query.const_score_query(self._term(key(text), "value"), 0.0)
+        whole = Query.const_score_query(self._term(match_key(text), "value"), 0.0)
         yield VALUE_SCORE + WORDS_SCORE, _boolean([whole, *limits], [*terms, *nearness])
         if len(sure) == 1 and not limits and not nearness:
             yield WORDS_SCORE, _boolean([], terms)
@@ -121,8 +163,8 @@ class Lexical:
             every = [Query.const_score_query(_boolean([], [self._term(t) for t in stems]), 0.0) for stems in sure]
             yield WORDS_SCORE, _boolean([*every, *limits], [*terms, *nearness])
         likely = [*sure[:-1], {**self._completions(known[-1].written), **sure[-1]}]
-        told = likely if limits else self._telling(likely, share)
-        terms = [*(terms if told == sure else self._terms(told)), *self._characters(text)]
+        rare = likely if limits else self._distinctive(likely, share)
+        terms = [*(terms if rare == sure else self._terms(rare)), *self._characters(text)]
         yield 0.0, _boolean([_boolean([], terms), *limits] if limits else [], [] if limits else terms)
 
     def _meanings(self, word: Word, last: bool) -> dict[str, float]:
@@ -131,7 +173,7 @@ class Lexical:
             return {word.stem: 1.0}
         return (self._completions(word.written) if last else {}) or self._corrections(word) or {word.stem: 1.0}
 
-    def _telling(self, meanings: list[dict[str, float]], share: float) -> list[dict[str, float]]:
+    def _distinctive(self, meanings: list[dict[str, float]], share: float) -> list[dict[str, float]]:
         """The words that tell items apart, if one of them alone finds enough among the allowed items; else all.
 
         A word such as "ounce" is in half of a shop's items: it adds next to nothing to a score, and reading where it
@@ -159,9 +201,9 @@ class Lexical:
                     Query.fuzzy_term_query(self._vocabulary_schema, field, text, distance)
                     for field, text in zip(("written", "stem"), word, strict=True)
                 ]
-                found = self._vocabulary(_boolean([], near), _CORRECTIONS, _CORRECTED_WEIGHT / distance)
-                if found:
-                    return found
+                stems = self._vocabulary(_boolean([], near), _CORRECTIONS, _CORRECTED_WEIGHT / distance)
+                if stems:
+                    return stems
         return {}
 
     def _vocabulary(self, query: Query, limit: int, weight: float) -> dict[str, float]:
@@ -186,19 +228,19 @@ class Lexical:
         best = [max(stems, key=lambda stem: stems[stem]) for stems in meanings]
         common = [self._index.searcher.doc_freq("all", stem) > _COMMON for stem in best]
         return [
-            Query.boost_query(self._phrase("all", [best[at], best[at + 1]], slop=1), _PAIR_BOOST)
-            for at in range(len(best) - 1)
-            if not (common[at] and common[at + 1])
+            Query.boost_query(self._phrase("all", [best[i], best[i + 1]], slop=1), _PAIR_BOOST)
+            for i in range(len(best) - 1)
+            if not (common[i] and common[i + 1])
         ]
 
     def _characters(self, text: str) -> list[Query]:
-        """Finds items where the dictionary's words do not occur, or where their borders differ."""
-        found: list[Query] = []
+        """The Chinese characters: they match where the dictionary's words do not occur or have other borders."""
+        queries: list[Query] = []
         for run in han_runs(text) if self._index.han else ():
-            found += [Query.boost_query(self._term(c, "han"), _HAN_BOOST) for c in dict.fromkeys(run)]
+            queries += [Query.boost_query(self._term(c, "han"), _HAN_BOOST) for c in dict.fromkeys(run)]
             if len(run) > 1:
-                found.append(Query.boost_query(self._phrase("han", list(run)), _HAN_PHRASE_BOOST))
-        return found
+                queries.append(Query.boost_query(self._phrase("han", list(run)), _HAN_PHRASE_BOOST))
+        return queries
 
     def _phrase(self, field: str, terms: list[str], slop: int = 0) -> Query:
         return Query.phrase_query(self._schema, field, [*terms], slop)
@@ -208,7 +250,7 @@ class Lexical:
         limits = []
         for quoted in _QUOTED.findall(text):
             # By character, as a word's segmentation depends on its neighbours.
-            spelt = characters(quoted)
+            spelt = split_characters(quoted)
             if len(spelt) == 1:
                 limits.append(self._term(spelt[0], "spelt"))
             elif spelt:

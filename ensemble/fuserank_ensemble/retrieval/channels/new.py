@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS
+from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import Popularity
-from fuserank_ensemble.retrieval.channel import ChannelQuery, RankedItems
+from fuserank_ensemble.retrieval.channel import ChannelDeclaration, ChannelQuery, Feature, LocalChannel, RankedItems
+from fuserank_ensemble.retrieval.index import RetrievalIndex
 
 FEW_EVENTS = 5
 OLDEST_DAYS = 90.0
 
 
-class New:
+class NewItemsChannel(LocalChannel):
     """Items of the last 90 days with under five events, newest first; the user's own categories count up to double."""
 
-    name = "new"
+    declaration = ChannelDeclaration(
+        name="new",
+        phase="candidate",
+        weights={"query": 0.1, "both": 0.1, "user": 0.1},
+        rank=Feature("new_rank", "new", "log position among new items"),
+        for_exploration=True,
+    )
 
     def __init__(self, items: Items, popularity: Popularity) -> None:
         self._items, self._popularity = items, popularity
@@ -26,28 +34,31 @@ class New:
         self._rows = few[np.argsort(popularity.arrived[few], kind="stable")]
         self._arrived = popularity.arrived[self._rows]
 
-    def search(self, questions: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
-        """See `Channel`."""
-        return [self._one(question, depth) for question in questions]
+    @classmethod
+    def open(cls, index: RetrievalIndex) -> Self:
+        """See `LocalChannel`."""
+        return cls(index.catalog.items, index.interactions.popularity)
 
-    def _one(self, question: ChannelQuery, depth: int) -> RankedItems:
-        day = 86_400.0
-        if question.near is not None:
-            near = question.near
-            age = question.now - self._popularity.arrived[near]
-            new = (self._popularity.counts[near] < FEW_EVENTS) & (age >= 0) & (age < OLDEST_DAYS * day)
-            rows = near[new]
+    def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
+        """See `Channel`."""
+        return [self._rank(query, depth) for query in queries]
+
+    def _rank(self, query: ChannelQuery, depth: int) -> RankedItems:
+        oldest = OLDEST_DAYS * SECONDS_PER_DAY
+        if query.pool is not None:
+            age = query.now - self._popularity.arrived[query.pool]
+            rows = query.pool[(self._popularity.counts[query.pool] < FEW_EVENTS) & (age >= 0) & (age < oldest)]
         else:
-            start, end = np.searchsorted(self._arrived, [question.now - OLDEST_DAYS * day, question.now], side="right")
+            start, end = np.searchsorted(self._arrived, [query.now - oldest, query.now], side="right")
             rows = self._rows[start:end]
-            if question.allowed is not None:
-                rows = rows[question.allowed[rows]]
-        fresh = np.exp2((self._popularity.arrived[rows] - question.now) / (HALF_LIFE_DAYS * day))
-        if len(question.seen):
+            if query.allowed is not None:
+                rows = rows[query.allowed[rows]]
+        scores = np.exp2((self._popularity.arrived[rows] - query.now) / (HALF_LIFE_DAYS * SECONDS_PER_DAY))
+        if len(query.seen):
             categories = self._items.category
             events = np.bincount(
-                categories[question.seen.rows] + 1, weights=question.seen.counts, minlength=self._items.categories + 1
+                categories[query.seen.rows] + 1, weights=query.seen.counts, minlength=self._items.categories + 1
             )
             events[0] = 0.0  # of items without a category, which share none
-            fresh *= 1.0 + events[categories[rows] + 1] / max(float(question.seen.counts.sum()), 1.0)
-        return RankedItems.best(rows, fresh.astype(np.float32), depth)
+            scores *= 1.0 + events[categories[rows] + 1] / max(float(query.seen.counts.sum()), 1.0)
+        return RankedItems.best(rows, scores.astype(np.float32), depth)

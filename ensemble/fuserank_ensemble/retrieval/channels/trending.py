@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.popularity import LONGEST_CONTEXT, Popularity, context_names
-from fuserank_ensemble.retrieval.channel import ChannelQuery, RankedItems
+from fuserank_ensemble.retrieval.channel import (
+    ChannelDeclaration,
+    ChannelQuery,
+    Feature,
+    LocalChannel,
+    RankedItems,
+    ScoreFeature,
+)
+from fuserank_ensemble.retrieval.index import RetrievalIndex
 
 # How many events of its own an item needs before a context is believed: below it, chance rules. On Complete Journey
 # stores differ and are believed early; hours and weekdays differ little.
 PRIORS = {"store": 5.0, "region": 5.0, "hour": 20.0, "weekday": 20.0}
 
 
-class Trending:
+class TrendingChannel(LocalChannel):
     """Items by time-decayed events, more of them where the request's place, hour and weekday have them more often.
 
     Each context multiplies an item's trend by (w + c) / (e + c): `w` are the item's events in the context, `e` is what
@@ -25,23 +34,41 @@ class Trending:
     One instance serves one thread.
     """
 
-    name = "trending"
+    declaration = ChannelDeclaration(
+        name="trending",
+        phase="candidate",
+        weights={"query": 0.3, "both": 1.0, "user": 0.3},
+        score=ScoreFeature(
+            "trending_score",
+            "popularity",
+            "log of the trend, multiplied where place, hour and weekday have it more",
+            log=True,
+        ),
+        rank=Feature("trending_rank", "popularity", "log position by that score among what matches the query"),
+    )
 
     def __init__(self, popularity: Popularity) -> None:
         self._popularity = popularity
         # A table of rows: faster than searching a context's thousands of items for each of as many rows.
         self._observed = np.zeros(len(popularity.trend), np.float32)
 
-    def search(self, questions: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
-        """See `Channel`. With a query an item that nobody had is no hit; without, it may still fill the list."""
-        return [self._one(question, depth) for question in questions]
+    @classmethod
+    def open(cls, index: RetrievalIndex) -> Self:
+        """See `LocalChannel`."""
+        return cls(index.interactions.popularity)
 
-    def _one(self, question: ChannelQuery, depth: int) -> RankedItems:
+    def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
+        """See `Channel`. With a query an item that nobody had is not listed; without, it may still fill the list."""
+        return [self._rank(query, depth) for query in queries]
+
+    def _rank(self, query: ChannelQuery, depth: int) -> RankedItems:
         popularity = self._popularity
-        names = context_names(question.now, question.context)
-        found = [(PRIORS[name.partition("=")[0]], popularity.contexts.of(name)) for name in names]
-        contexts = [(prior, *each) for prior, each in found if each is not None]
-        rows = self._pool(question, depth, [members for _, members, _, _ in contexts])
+        contexts = []
+        for name in context_names(query.now, query.context):
+            context = popularity.contexts.get(name)
+            if context is not None:
+                contexts.append((PRIORS[name.partition("=")[0]], *context))
+        rows = self._candidates(query, depth, [members for _, members, _, _ in contexts])
         scores = popularity.trend[rows].astype(np.float32)
         share = popularity.trend[rows] / max(popularity.total, 1e-9)
         for prior, members, weights, total in contexts:
@@ -55,16 +82,16 @@ class Trending:
             scores *= (self._observed[rows] + prior) / (expected + prior)
         return RankedItems.best(rows, scores, depth)
 
-    def _pool(self, question: ChannelQuery, depth: int, local: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
-        """Every row that may be among the best."""
+    def _candidates(self, query: ChannelQuery, depth: int, local: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+        """Every row that may be among the best, given the items of each of the request's contexts."""
         popularity = self._popularity
-        if question.near is not None:
-            return question.near[popularity.trend[question.near] > 0]
+        if query.pool is not None:
+            return query.pool[popularity.trend[query.pool] > 0]
         # An item is among the best because it is popular everywhere, or because it is here.
         everywhere = popularity.order
-        if question.allowed is not None:
-            everywhere = everywhere[question.allowed[everywhere]]
+        if query.allowed is not None:
+            everywhere = everywhere[query.allowed[everywhere]]
         rows: NDArray[np.int32] = np.unique(np.concatenate([everywhere[:depth], *local]))
-        if question.allowed is not None:
-            rows = rows[question.allowed[rows]]
+        if query.allowed is not None:
+            rows = rows[query.allowed[rows]]
         return rows

@@ -1,7 +1,7 @@
-"""The graph channel: items near a user's history and the entities that the query names, in the knowledge graph.
+"""The knowledge graph as serving holds it: the names of its entities, and the vectors of entities and items.
 
-A question's vector is made at request time from the nodes next to it, so that a user or an event that training
-never saw counts like any other; an item that came after it gets its vector from its entities in the same way.
+Users have no vectors of their own: a history's is made from those of its items, and that of an item which came after
+training from its entities.
 """
 
 from __future__ import annotations
@@ -13,37 +13,33 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.mapped import mapped
-from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, History
-from fuserank_ensemble.retrieval.channel import ChannelQuery, RankedItems
+from fuserank_ensemble.catalog.arrays import map_array
+from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY, History
 from fuserank_ensemble.retrieval.graph.entities import Entities
-from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 
 Vector = NDArray[np.float32]  # [dim]
 
-LASTING = 0.1  # share of an event's weight that does not wear off
-LARGEST_NAME = 2_048  # items of one name; beyond it a name is too general to list its items ("Grocery")
-DAY = 86_400.0
+LASTING = 0.1  # share of an event's weight that does not decay
 
 _ARRAYS = ("items", "entities", "centroids", "offsets", "members")
 
 
 def event_weights(counts: NDArray[np.float32], last: NDArray[np.int64], now: float) -> NDArray[np.float32]:
-    """How much the items that a user had say about them: log-damped counts, worn off by the time since.
+    """Weights of a history's items: log-damped counts, decayed by the time since; float32 `[items]`.
 
     Args:
         counts: Events with each item `[items]`.
         last: Epoch seconds of the newest event with each `[items]`; of one in the future the age is 0.
         now: Epoch seconds.
     """
-    age = np.maximum(now - last, 0) / (HALF_LIFE_DAYS * DAY)
+    age = np.maximum(now - last, 0) / (HALF_LIFE_DAYS * SECONDS_PER_DAY)
     weights: NDArray[np.float32] = (np.log1p(counts) * (LASTING + np.exp2(-age))).astype(np.float32)
     return weights
 
 
 @dataclass(frozen=True)
 class GraphIndex:
-    """What training learned, as serving holds it.
+    """Names and vectors of the graph's nodes.
 
     Attributes:
         names: The entities, to be found in text.
@@ -65,7 +61,7 @@ class GraphIndex:
     @classmethod
     def open(cls, folder: Path) -> GraphIndex:
         """Maps the arrays in `folder`; names are read."""
-        return cls(Entities.open(folder / "entities.json"), *(mapped(folder / f"{name}.npy") for name in _ARRAYS))
+        return cls(Entities.open(folder / "entities.json"), *(map_array(folder / f"{name}.npy") for name in _ARRAYS))
 
     def save(self, folder: Path) -> None:
         """Writes the names as JSON and one `.npy` an array."""
@@ -109,7 +105,7 @@ class GraphIndex:
         in the propagation of LightGCN (He et al., SIGIR 2020).
 
         Args:
-            entities: The item's own, see `Entities.of_record`.
+            entities: The item's own, see `Entities.link_record`.
 
         Returns:
             The vector; zeros where no entity has an item.
@@ -122,76 +118,3 @@ class GraphIndex:
         weights = (1 / np.sqrt(sizes)).astype(np.float32)
         vector: Vector = (weights / weights.sum()) @ self.centroids[chosen]
         return vector
-
-
-class Graph:
-    """Items that the knowledge graph puts near the user and near what the query names.
-
-    Items of the entities that a query names come first, those of more of its names before those of fewer, then what
-    the text channels found; within each, the nearest in the graph. Without either, the whole catalogue is searched.
-    """
-
-    name = "graph"
-
-    def __init__(self, index: GraphIndex, search: VectorSearch) -> None:
-        """Joins the vectors and the search over them.
-
-        Args:
-            index: Names and vectors.
-            search: Nearest vectors among `index.items`, in the order of its rows.
-        """
-        self._index, self._search = index, search
-
-    def search(self, questions: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
-        """See `Channel`."""
-        found = [RankedItems.none()] * len(questions)
-        everywhere: list[tuple[int, Vector]] = []
-        for i, question in enumerate(questions):
-            mentions = self._index.names.mentions(question.query)
-            vector = self._vector(question, mentions)
-            if vector is None:
-                continue
-            listed = self._listed(mentions)
-            if listed or question.near is not None:
-                found[i] = self._rank(listed, vector, question, depth)
-            else:
-                everywhere.append((i, vector))
-        if everywhere:
-            vectors = np.stack([vector for _, vector in everywhere])
-            allowed = [questions[i].allowed for i, _ in everywhere]
-            for (i, _), (rows, scores) in zip(everywhere, self._search.search(vectors, depth, allowed), strict=True):
-                found[i] = RankedItems(rows.astype(np.int32), scores)
-        return found
-
-    def _vector(self, question: ChannelQuery, mentions: Sequence[Sequence[int]]) -> Vector | None:
-        """The user's vector and that of what the query names, added as they were in training."""
-        user = self._index.history_vector(question.seen, question.now)
-        if not mentions:
-            return user
-        named = self._index.entity_vector(sorted({entity for named in mentions for entity in named}))
-        return named if user is None else user + named
-
-    def _listed(self, mentions: Sequence[Sequence[int]]) -> list[NDArray[np.int32]]:
-        """The rows of each name's items, as far as they are few enough to say something."""
-        rows = [np.concatenate([self._index.members_of(entity) for entity in named]) for named in mentions]
-        return [np.unique(members) for members in rows if 0 < len(members) <= LARGEST_NAME]
-
-    def _rank(
-        self, listed: Sequence[NDArray[np.int32]], vector: Vector, question: ChannelQuery, depth: int
-    ) -> RankedItems:
-        near = np.empty(0, np.int32) if question.near is None else question.near
-        near = near[near < len(self._index.items)]  # others are newer than these vectors
-        pool, first = np.unique(np.concatenate([*listed, near]), return_index=True)
-        tier = np.zeros(len(pool), np.float32)
-        for members in listed:
-            tier[np.searchsorted(pool, members)] += 1
-        if question.allowed is not None:
-            kept = question.allowed[pool]
-            pool, first, tier = pool[kept], first[kept], tier[kept]
-        if not len(pool):
-            return RankedItems.none()
-        # Equal scores keep the order in which the rows came: that of the text channels.
-        order = np.argsort(first, kind="stable")
-        pool, tier = pool[order], tier[order]
-        scores = self._index.items[pool] @ vector
-        return RankedItems.best(pool, scores + tier * (np.ptp(scores) + 1), depth)

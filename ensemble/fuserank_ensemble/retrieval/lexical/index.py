@@ -1,4 +1,4 @@
-"""What the lexical channel searches: a tantivy index of the items, and one of the words that they hold."""
+"""The indexes that the lexical channel searches: one of the items, and one of the words that they hold."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import tantivy
 
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
 from fuserank_ensemble.retrieval.lexical.tantivy_files import finish, index_writer, open_searcher
-from fuserank_ensemble.retrieval.lexical.words import Word, characters, clean, han_runs, key, words
+from fuserank_ensemble.retrieval.lexical.words import Word, clean, han_runs, match_key, split_characters, words
 
+# The catalogue's fields whose words are searched by default, each with what a match in it counts.
+LEXICAL_FIELDS: Mapping[str, float] = {"title": 3.0, "brand": 1.5, "category": 1.5, "description": 1.0}
 _VALUE_CHARACTERS = 100
 _SETTINGS = "lexical.json"
 
@@ -57,20 +59,20 @@ class LexicalIndex:
         _check_boosts(fields)
         (folder / "items").mkdir(parents=True)
         (folder / "vocabulary").mkdir()
-        seen: Counter[Word] = Counter()
+        occurrences: Counter[Word] = Counter()
         han, filled = False, 0
         writer = index_writer(folder / "items", items_schema(len(fields)))
         for row, record in enumerate(records):
-            values = [[_analysed(text) for text in _values(record.get(name))] for name in fields]
-            found = {word for field in values for value in field for word in value.words}
-            seen.update(found)
-            filled += bool(found)
+            values = [[_analyse(text) for text in _values(record.get(name))] for name in fields]
+            distinct = {word for field in values for value in field for word in value.words}
+            occurrences.update(distinct)
+            filled += bool(distinct)
             han = han or any(value.runs for field in values for value in field)
             writer.add_document(_document(row, values))
-        _analysed.cache_clear()
+        _analyse.cache_clear()
         finish(writer, folder / "items")
         writer = index_writer(folder / "vocabulary", vocabulary_schema())
-        for word, count in sorted(seen.items()):
+        for word, count in sorted(occurrences.items()):
             document = tantivy.Document()
             document.add_text("written", word.written)
             document.add_text("stem", word.stem)
@@ -123,11 +125,13 @@ class _Value(NamedTuple):
 
 # Brands, levels of categories and titles repeat.
 @lru_cache(maxsize=50_000)
-def _analysed(text: str) -> _Value:
-    found = tuple(words(text))
-    short = key(text) if len(text) <= _VALUE_CHARACTERS else ""
-    stems = " ".join(word.stem for word in found)
-    return _Value(found, stems, " ".join(characters(text)), tuple(" ".join(run) for run in han_runs(text)), short)
+def _analyse(text: str) -> _Value:
+    in_order = tuple(words(text))
+    value_key = match_key(text) if len(text) <= _VALUE_CHARACTERS else ""
+    stems = " ".join(word.stem for word in in_order)
+    return _Value(
+        in_order, stems, " ".join(split_characters(text)), tuple(" ".join(run) for run in han_runs(text)), value_key
+    )
 
 
 def _document(row: int, values: list[list[_Value]]) -> tantivy.Document:

@@ -1,4 +1,4 @@
-"""The dense channel on Milvus: for catalogues that outgrow a machine, or that a cluster's GPUs should search.
+"""The dense channel on Milvus: for catalogues that outgrow one machine, or that the GPUs of a cluster should search.
 
 Milvus filters by itself: a request's filter travels as an expression, see `fuserank_ensemble.retrieval.milvus.filters`.
 """
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from fuserank_ensemble.catalog.filters import Kind
-from fuserank_ensemble.retrieval.channel import ChannelQuery, ChannelUnavailableError, RankedItems
+from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery, ChannelUnavailableError, RankedItems
+from fuserank_ensemble.retrieval.channels.dense import DenseChannel
 from fuserank_ensemble.retrieval.milvus.filters import ROW, expression, rows_expression
 
 if TYPE_CHECKING:
@@ -47,18 +48,18 @@ def connect(uri: str, token: str, timeout_s: float) -> MilvusClient:
         pymilvus.exceptions.MilvusException: Where nothing answers.
     """
     client: type[MilvusClient] = _extra("pymilvus").MilvusClient
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # every failure is raised, and told once by who asked
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # every failure is raised, and logged once by the caller
     return client(uri, token=token, timeout=timeout_s)
 
 
-class MilvusDense:
+class MilvusDenseChannel(Channel):
     """Items whose text is near the query, found by Milvus.
 
     A call that fails opens a circuit breaker for `pause_s`: until then every search fails at once instead of waiting
     for the time-out. The first search after that tries again, connecting anew. Retries are pymilvus' own.
     """
 
-    name = "dense"
+    declaration = DenseChannel.declaration
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class MilvusDense:
         Args:
             uri: Where Milvus is, see `connect`.
             token: `user:password` or an API key; empty for none.
-            collection: The bundle's collection, see `fuserank_export.milvus`.
+            collection: The bundle's collection, see `fuserank_export.milvus.collection`.
             kinds: The catalogue's filterable fields, `Items.columns.kinds`.
             timeout_s: Seconds a search may take, pymilvus' own retries included.
             connect_timeout_s: Seconds that connecting may take.
@@ -101,50 +102,51 @@ class MilvusDense:
             throw_new_error_on_trip=False,
         )
 
-    def search(self, questions: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
-        """See `Channel`; questions with the same filter are one call to Milvus.
+    def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
+        """See `Channel`; requests with the same filter are one call to Milvus.
 
         Raises:
             ChannelUnavailableError: Where Milvus does not answer, or failed less than `pause_s` ago.
         """
-        found = [RankedItems.none()] * len(questions)
+        results = [RankedItems.empty()] * len(queries)
         groups: dict[tuple[str, bool], list[int]] = {}
-        for i, question in enumerate(questions):
-            if question.query and (question.allowed is None or question.allowed.any()):
-                groups.setdefault(self._filter(question), []).append(i)
-        for (filter_, masked), members in groups.items():
+        for i, query in enumerate(queries):
+            if query.query and (query.allowed is None or query.allowed.any()):
+                groups.setdefault(self._filter(query), []).append(i)
+        for (filter_, masked), positions in groups.items():
             limit = MAX_LIMIT if masked else min(depth, MAX_LIMIT)
-            answers = self._ask([questions[i] for i in members], filter_, limit)
-            for i, hits in zip(members, answers, strict=True):
-                mask = questions[i].allowed
+            answers = self._call([queries[i] for i in positions], filter_, limit)
+            for i, ranked in zip(positions, answers, strict=True):
+                mask = queries[i].allowed
                 if masked and mask is not None:
-                    kept = mask[hits.rows]
-                    hits = RankedItems(hits.rows[kept], hits.scores[kept])  # noqa: PLW2901
-                found[i] = hits.top(depth)
-        return found
+                    kept = mask[ranked.rows]
+                    ranked = RankedItems(ranked.rows[kept], ranked.scores[kept])  # noqa: PLW2901
+                results[i] = ranked.top(depth)
+        return results
 
-    def _filter(self, question: ChannelQuery) -> tuple[str, bool]:
+    def _filter(self, query: ChannelQuery) -> tuple[str, bool]:
         """The filter's expression, and whether the mask has to be applied to what comes back."""
-        if question.allowed is None and question.condition is None:
+        if query.allowed is None and query.condition is None:
             return "", False
-        if question.condition is not None:
-            return expression(question.condition, self._kinds), False
-        assert question.allowed is not None
-        by_rows = rows_expression(question.allowed)
+        if query.condition is not None:
+            return expression(query.condition, self._kinds), False
+        assert query.allowed is not None
+        by_rows = rows_expression(query.allowed)
         return ("", True) if by_rows is None else (by_rows, False)
 
-    def _ask(self, questions: Sequence[ChannelQuery], filter_: str, limit: int) -> list[RankedItems]:
+    def _call(self, queries: Sequence[ChannelQuery], filter_: str, limit: int) -> list[RankedItems]:
+        """Searches through the circuit breaker."""
         try:
-            answers: list[RankedItems] = self._breaker.call(self._found, questions, filter_, limit)
+            answers: list[RankedItems] = self._breaker.call(self._search, queries, filter_, limit)
         except self._pybreaker.CircuitBreakerError:
             raise self._unavailable(f"{self._cause}; next try in {self._breaker.reset_timeout:g} s or less") from None
         return answers
 
-    def _found(self, questions: Sequence[ChannelQuery], filter_: str, limit: int) -> list[RankedItems]:
-        client = self._client or self._guarded(self._opened, self._connect_timeout_s, "connecting")
+    def _search(self, queries: Sequence[ChannelQuery], filter_: str, limit: int) -> list[RankedItems]:
+        client = self._client or self._guard(self._open_collection, self._connect_timeout_s, "connecting")
         self._client = client
-        data = list(np.stack([question.embedding for question in questions]).astype(self._vectors))
-        answers = self._guarded(
+        data = list(np.stack([query.embedding for query in queries]).astype(self._vectors))
+        answers = self._guard(
             lambda: client.search(
                 self._collection, data, filter=filter_, limit=limit, anns_field=VECTOR, timeout=self._timeout_s,
                 search_params={"metric_type": "IP", "params": self._params},
@@ -160,7 +162,7 @@ class MilvusDense:
             for hits in answers
         ]
 
-    def _opened(self) -> MilvusClient:
+    def _open_collection(self) -> MilvusClient:
         """A client whose collection is there and loaded."""
         from pymilvus import DataType  # noqa: PLC0415  an optional extra
 
@@ -171,7 +173,7 @@ class MilvusDense:
         client.load_collection(self._collection, timeout=self._connect_timeout_s)
         return client
 
-    def _guarded(self, call: Callable[[], T], timeout_s: float, doing: str) -> T:
+    def _guard(self, call: Callable[[], T], timeout_s: float, doing: str) -> T:
         """Runs a call with a hard limit: pymilvus reconnects inside its retries, beyond its own time-out."""
         import grpc  # noqa: PLC0415  comes with pymilvus
         from pymilvus.exceptions import MilvusException  # noqa: PLC0415  an optional extra
@@ -191,7 +193,10 @@ class MilvusDense:
 
 
 def _within(call: Callable[[], T], timeout_s: float) -> T:
-    """The call's answer, or FutureTimeoutError; the thread is a daemon, so a call that hangs holds up no exit."""
+    """Returns the call's result, or raises FutureTimeoutError.
+
+    It runs in a daemon thread, so that a call that hangs does not hold up the process's exit.
+    """
     future: Future[T] = Future()
 
     def work() -> None:

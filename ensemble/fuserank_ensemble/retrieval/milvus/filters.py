@@ -1,4 +1,4 @@
-"""Filters in Milvus' language; each says exactly what `fuserank_ensemble.catalog.filters` does."""
+"""Translates filters to Milvus' language; each keeps the items that `fuserank_ensemble.catalog.filters` keeps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def field_names(kinds: Mapping[str, Kind]) -> dict[str, str]:
 
 
 def expression(condition: Mapping[str, Any], kinds: Mapping[str, Kind]) -> str:
-    """Says a filter in Milvus' language.
+    """Translates a filter to Milvus' language.
 
     A condition on a missing value is unknown to Milvus, and `not` keeps it unknown; here it is false, and its `not` is
     true. So every condition also asks that the value is there.
@@ -44,7 +44,7 @@ def _conjunction(condition: Mapping[str, Any], kinds: Mapping[str, Kind], fields
         if name == "not":
             parts.append(f"not ({_conjunction(wanted, kinds, fields)})")
         elif name in ("and", "or"):
-            parts.append(f" {name} ".join(f"({_conjunction(each, kinds, fields)})" for each in wanted))
+            parts.append(f" {name} ".join(f"({_conjunction(part, kinds, fields)})" for part in wanted))
         else:
             field = fields[name]
             present = "" if kinds[name] == "keywords" else f"{field} is not null and "

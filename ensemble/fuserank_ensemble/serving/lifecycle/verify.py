@@ -1,31 +1,43 @@
-"""Checks a bundle before Triton starts, so that a wrong one is named in one line."""
+"""Checks a bundle before Triton starts, and lays out the models of a target; what is wrong is named in one line."""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle, BundleError
+from fuserank_ensemble.serving.engines import check_engines
+from fuserank_ensemble.serving.models import link_models
+from fuserank_ensemble.spec import SpecError, target_named
 
 
-def main(arguments: list[str]) -> str | None:
-    """Compares every file of the bundle with its hash.
+def main(arguments: Sequence[str] | None = None) -> str | None:
+    """Compares every file of a bundle with its hash, and its TensorRT engines with this machine.
 
     Args:
-        arguments: The bundle's folder.
+        arguments: Of the command line; None takes this process's own.
 
     Returns:
-        Why the bundle must not be served, for `sys.exit`; nothing where it may.
+        Why the target must not serve the bundle, for `sys.exit`; None where it may.
     """
-    if len(arguments) != 1:
-        return f"usage: python3 -m fuserank_ensemble.serving.lifecycle.verify BUNDLE; found {len(arguments)} arguments"
+    parser = argparse.ArgumentParser(prog="python3 -m fuserank_ensemble.serving.lifecycle.verify", description=__doc__)
+    parser.add_argument("bundle", type=Path, help="the bundle's folder, where Triton will find it")
+    parser.add_argument("--target", required=True, help="what Triton will serve, as --model-config-name takes it")
+    parser.add_argument("--models", type=Path, help="folder to fill with links to the target's models")
+    options = parser.parse_args(arguments)
     try:
-        bundle = Bundle.open(Path(arguments[0]))
-    except BundleError as error:
+        target = target_named(options.target)
+        bundle = Bundle.open(options.bundle)
+        check_engines(bundle, target)
+    except (SpecError, BundleError) as error:
         return f"error: {error}"
-    sys.stdout.write(f"bundle {bundle.id}: {len(bundle.manifest['files'])} files as exported\n")
+    if options.models:
+        link_models(bundle, target, options.models)
+    sys.stdout.write(f"bundle {bundle.id}: {len(bundle.manifest['files'])} files as exported, fit for {target}\n")
     return None
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -3,38 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
 
+from fuserank_ensemble.graph.caches import CacheCounts
 from fuserank_ensemble.serving.observability import metrics
 from fuserank_ensemble.serving.observability.metrics import Registry
-
-
-class CacheCounts(Protocol):
-    """What `functools.lru_cache` tells of itself: look-ups so far."""
-
-    @property
-    def hits(self) -> int:
-        """Those that found something."""
-        ...
-
-    @property
-    def misses(self) -> int:
-        """Those that did not."""
-        ...
-
-
-@dataclass
-class CacheCounter:
-    """The same of a cache that tells nothing of itself."""
-
-    hits: int = 0
-    misses: int = 0
-
-    def add(self, hits: int, misses: int) -> None:
-        """Counts some look-ups."""
-        self.hits += hits
-        self.misses += misses
 
 
 class CacheMetrics:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.drift import FeatureReference
 from fuserank_ensemble.candidates.request import ResolvedRequest, Status
+from fuserank_ensemble.retrieval.channels.registry import CHANNELS
 from fuserank_ensemble.serving.observability import metrics
-from fuserank_ensemble.serving.observability.drift import FeatureDrift, Reference
+from fuserank_ensemble.serving.observability.drift import FeatureDrift
 from fuserank_ensemble.serving.observability.metrics import Registry
-from fuserank_ensemble.spec import CHANNELS
 
 # What every bundle can meet. Counted from 0 on: a rate does not see the rise of a series that begins above 0.
 REASONS = ("query_truncated", "ranker_depth", "text_tower", "deadline_passed")
@@ -29,7 +30,9 @@ class SearchMetrics:
         reference: The features that its ranker learned from; without them no drift is measured.
     """
 
-    def __init__(self, registry: Registry, manifest: Mapping[str, Any], reference: Reference | None = None) -> None:
+    def __init__(
+        self, registry: Registry, manifest: Mapping[str, Any], reference: FeatureReference | None = None
+    ) -> None:
         self._registry, self._opened_ns = registry, time.monotonic_ns()
         self._drift = FeatureDrift(registry, reference) if reference else None
         for kind in ("query", "user", "both"):
@@ -44,7 +47,7 @@ class SearchMetrics:
         registry.set(metrics.CREATED, datetime.fromisoformat(manifest["created"]).timestamp())
         registry.set(metrics.LOG_END, float(manifest["log_end"]))
 
-    def answered(self, resolved: ResolvedRequest, status: Status, depth: int, features: NDArray[np.float32]) -> None:
+    def observe(self, resolved: ResolvedRequest, status: Status, depth: int, features: NDArray[np.float32]) -> None:
         """Counts one search; a warm-up is none, and carries the times of the export that kept it.
 
         Args:
@@ -59,7 +62,7 @@ class SearchMetrics:
         kind = kind_of(resolved)
         registry.add(metrics.REQUESTS, kind=kind)
         if self._drift:
-            self._drift.seen(kind, features)
+            self._drift.observe(kind, features)
         for stage, microseconds in status.microseconds.items():
             registry.observe(metrics.STAGE_SECONDS, microseconds / 1e6, stage=stage)
         for channel, count in status.candidates.items():

@@ -64,7 +64,7 @@ def record(stage: str, carrier: Mapping[str, str], started_ns: int, ended_ns: in
     own.start_span(f"{stage}.execute", parent, start_time=started_ns, attributes=attributes).end(ended_ns)
 
 
-def told(status: bytes) -> Attributes:
+def status_attributes(status: bytes) -> Attributes:
     """The attributes of a reply, from its STATUS; an invalid one is none of ours and has none."""
     try:
         found = _STATUS.decode(status)

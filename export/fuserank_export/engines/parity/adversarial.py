@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.features import POSITION
-from fuserank_ensemble.spec import GraphSpec, Stage
+from fuserank_ensemble.graph.stages import Stage
+from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.engines.buckets import Bucket, buckets
 
 Feed = dict[str, NDArray[Any]]
@@ -25,13 +26,15 @@ def adversarial(spec: GraphSpec, stage: Stage, vocabulary: int, seed: int) -> di
 
     Args:
         spec: The graph.
-        stage: Its encoder or its ranker.
+        stage: One of its engines.
         vocabulary: How many token ids there are.
         seed: Of what is drawn.
     """
     draw = np.random.default_rng(seed)
     each = buckets(spec, stage)
-    return _tokens(spec, each, vocabulary, draw) if stage.name == "encoder" else _candidates(spec, stage, each, draw)
+    if stage.name == "encoder":
+        return _tokens(spec, each, vocabulary, draw)
+    return _pairs(spec, each) if stage.name == "text_tower" else _candidates(stage, each, draw)
 
 
 def _tokens(spec: GraphSpec, each: list[Bucket], vocabulary: int, draw: np.random.Generator) -> dict[str, Feed]:
@@ -51,14 +54,24 @@ def _tokens(spec: GraphSpec, each: list[Bucket], vocabulary: int, draw: np.rando
     }
 
 
-def _candidates(spec: GraphSpec, stage: Stage, each: list[Bucket], draw: np.random.Generator) -> dict[str, Feed]:
+def _pairs(spec: GraphSpec, each: list[Bucket]) -> dict[str, Feed]:
+    def feed(bucket: Bucket, token: int) -> Feed:
+        shape = (1, *bucket.shapes["PAIR_IDS"])
+        return {"PAIR_IDS": np.full(shape, token, np.int64), "PAIR_TYPES": np.zeros(shape, np.int64)}
+
+    return {
+        "longest pairs": feed(each[-1], spec.pair_pad_token_id + 1),
+        "one token over and over": feed(each[0], spec.pair_pad_token_id + 2),
+    }
+
+
+def _candidates(stage: Stage, each: list[Bucket], draw: np.random.Generator) -> dict[str, Feed]:
     shapes = each[0].shapes
 
-    def feed(features: float | None, events: bool, long: bool = False) -> Feed:
+    def feed(features: float | None, events: bool) -> Feed:
         out: Feed = {}
         for tensor in stage.inputs:
-            shape = (1, *(each[-1] if long else each[0]).shapes[tensor.name])
-            out[tensor.name] = np.zeros(shape, np.int64 if tensor.dtype == "INT64" else np.float32)
+            out[tensor.name] = np.zeros((1, *shapes[tensor.name]), np.float32)
         vectors = draw.normal(size=out["VECTORS"].shape).astype(np.float32)
         out["VECTORS"] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
         out["FEATURES"][...] = draw.normal(size=out["FEATURES"].shape) if features is None else features
@@ -66,10 +79,8 @@ def _candidates(spec: GraphSpec, stage: Stage, each: list[Bucket], draw: np.rand
         if events:
             out["EVENTS"][0, :, 0] = 1.0
             out["MOMENTS"][0] = OLDEST, MOST, 1.0
-        if stage.reads_pairs:
-            out["PAIR_IDS"][...] = spec.pair_pad_token_id + (1 if long else 0)
-            out["PAIR_OF"][0] = np.arange(spec.text_candidates) if long else -1
-            out["READ_BEFORE"][...] = np.nan
+        if "TEXT_SCORES" in out:
+            out["TEXT_SCORES"][...] = np.nan
         return out
 
     odd = {
@@ -79,8 +90,6 @@ def _candidates(spec: GraphSpec, stage: Stage, each: list[Bucket], draw: np.rand
         "no features": feed(np.nan, False),
         "oldest events": feed(None, True),
     }
-    if stage.reads_pairs:
-        odd["longest pairs"] = feed(None, True, long=True)
     mixed = feed(None, True)
     mixed["FEATURES"][0, : shapes["FEATURES"][0] // 2] = -HUGE
     mixed["FEATURES"][..., _GATES] = 1.0

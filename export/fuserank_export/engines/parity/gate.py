@@ -11,8 +11,9 @@ import numpy as np
 from ir_measures import nDCG
 from numpy.typing import NDArray
 
-from fuserank_ensemble.graph.local import LocalGraph, Session
-from fuserank_ensemble.spec import Target
+from fuserank_ensemble.graph.engine import Session
+from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.spec import EngineKind
 from fuserank_export.engines.parity.adversarial import Feed
 from fuserank_export.engines.parity.layers import relative_error
 from fuserank_export.engines.parity.requests import RealRequest
@@ -23,10 +24,9 @@ SMALLEST_OVERLAP = 0.95
 Precision = Literal["fp32", "fp16", "int8"]
 # Of an output's norm. Eight bits move the vectors of all-MiniLM-L6-v2 by a fifth; whether that matters, ranking says.
 LARGEST_ERROR: Mapping[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.3}
-LARGEST_ERROR_TAUGHT = 0.3  # of an engine whose text tower is another one: of it only the ranking has to stay
-SMALLEST_READING = 0.2  # of what exchanged texts do to the scores with the bundle's own tower
+SMALLEST_READING = 0.2  # of what exchanged texts do to the scores of the bundle's own tower
 BATCH = 8  # requests that share a run, as under load: 8-bit ranges are those of the whole batch
-OUTPUTS = {"encoder": "EMBEDDING", "ranker": "HEADS"}
+OUTPUTS = {"encoder": "EMBEDDING", "text_tower": "TEXT_SCORES", "ranker": "HEADS"}
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Parity:
     """One engine's row of the table.
 
     Attributes:
-        engine: `encoder`, `ranker`, or `encoder and ranker` where both are what was chosen.
-        target: Where it runs.
+        engine: The stage's name, or all of them joined by `and` where all that was chosen runs together.
+        kind: What it is made for.
         precision: Of its matrix products.
         method: How it was made.
         max_abs_diff: Largest difference of an output from FP32, over real inputs.
@@ -64,7 +64,7 @@ class Parity:
     """
 
     engine: str
-    target: Target
+    kind: EngineKind
     precision: Precision
     method: str
     max_abs_diff: float
@@ -94,7 +94,7 @@ def record(graph: LocalGraph, requests: Sequence[RealRequest]) -> tuple[Ranking,
     feeds: dict[str, list[Feed]] = {name: [] for name in OUTPUTS}
     for start in range(0, len(requests), BATCH):
         asked = [(each.query, each.user, {"k": CUT}) for each in requests[start : start + BATCH]]
-        for name, tensors in graph.steps(asked):
+        for name, tensors in graph.trace(asked):
             if name in feeds:
                 feeds[name].append(dict(tensors))
             elif name == "search":
@@ -134,22 +134,23 @@ def tensor_agreement(
     worst, error = 0.0, 0.0
     for feed, wanted in zip(feeds, expected, strict=True):
         found = session.run([output], feed)[0]
-        difference = np.abs(found - wanted)
-        worst = max(worst, float(difference.max()) if np.isfinite(difference).all() else float("inf"))
-        error = max(error, relative_error(found, wanted))
+        if not np.array_equal(np.isnan(found), np.isnan(wanted)):
+            return float("inf"), float("inf")
+        scored = ~np.isnan(wanted)  # a place without a pair has no score in either
+        difference = np.abs(found - wanted)[scored]
+        worst = max(worst, float(difference.max(initial=0.0)) if np.isfinite(difference).all() else float("inf"))
+        error = max(error, relative_error(found[scored], wanted[scored]))
     return worst, error
 
 
 def reading(session: Session, output: str, feeds: Sequence[Feed]) -> float:
-    """How far scores move when candidates get each other's texts, on average: 0 where a text tower tells none apart."""
+    """Returns how far scores move when candidates get each other's texts, on average; 0 where all texts are alike."""
     moved = []
     for feed in feeds:
-        of = feed["PAIR_OF"]
-        pairs = np.maximum(of.max(1, keepdims=True) + 1, 1)
-        exchanged = {**feed, "PAIR_OF": np.where(of < 0, of, (of + 1) % pairs)}
-        before, after = (session.run([output], each)[0] for each in (feed, exchanged))
-        moved.append(np.abs(after - before).mean())
-    return float(np.mean(moved))
+        scores = session.run([output], feed)[0]
+        moved.append(np.abs(scores - np.roll(scores, 1, axis=1)))
+    moved_by_pair = np.concatenate([part.ravel() for part in moved])
+    return float(np.nanmean(moved_by_pair)) if np.isfinite(moved_by_pair).any() else 0.0
 
 
 def verdict(

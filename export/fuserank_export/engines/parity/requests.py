@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.interactions.history import DAY, History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_export.sources.judgements import read_judgements
 
 QUERY_WORDS = 3  # of a title, in a request made from one
@@ -83,7 +83,7 @@ def texts(bundle: Bundle, count: int) -> list[str]:
 
 
 def _last_day(history: History) -> NDArray[np.int32]:
-    late: NDArray[np.int32] = history.rows[history.last >= history.last.max() - DAY]
+    late: NDArray[np.int32] = history.rows[history.last >= history.last.max() - SECONDS_PER_DAY]
     return late
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fuserank_ensemble.graph.local import Session
+from fuserank_ensemble.graph.engine import Session
 from fuserank_export.engines.parity.adversarial import Feed
 
 ROUNDS, FEWEST, SECONDS = 25, 7, 2.0  # turns of a bucket: all, or as many as fit into its time but no fewer

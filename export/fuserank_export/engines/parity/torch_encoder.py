@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_export.encoder import EncoderError, SentenceEncoder, load_encoder
+from fuserank_export.encoder.load import EncoderError, SentenceEncoder, load_encoder
 
 
 class TorchEncoder:

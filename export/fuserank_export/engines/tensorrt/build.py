@@ -45,14 +45,14 @@ def builder() -> Machine:
         except ImportError:
             raise EngineError(
                 f"{package}: not installed; run: pip install 'fuserank[tensorrt]', with the TensorRT of the Triton "
-                "that will serve, see docs/gpu.md; or look with --dry-run"
+                "that will serve, see docs/engines-and-gpu.md; or look with --dry-run"
             ) from None
     machine = Machine.here()
     if not machine.compute_capability or not machine.tensorrt:
         lacks = "NVIDIA GPU (nvidia-smi)" if not machine.compute_capability else "TensorRT (libnvinfer)"
         raise EngineError(
-            f"--target tensorrt: found no {lacks}; run this on the machine that will serve, see docs/gpu.md; or serve "
-            "with --target cuda, or look with --dry-run"
+            f"--target ensemble_tensorrt: found no {lacks}; run this on the machine that will serve, see "
+            "docs/engines-and-gpu.md; or serve with --target ensemble_cuda, or look with --dry-run"
         )
     return machine
 
@@ -104,7 +104,7 @@ def _plan(onnx: Path, each: Sequence[Profile], timings: Path) -> bytes:
     except PolygraphyException as error:
         raise EngineError(
             f"{onnx}: TensorRT {tensorrt.__version__} cannot build it ({str(error).strip().splitlines()[0]}); serve "
-            "with --target cuda"
+            "with --target ensemble_cuda"
         ) from None
     return bytes(made)
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fuserank_ensemble.spec import GraphSpec, Stage
+from fuserank_ensemble.graph.stages import Stage
+from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.engines.buckets import buckets
-from fuserank_export.model_config import typical_batch
+from fuserank_export.repository.model_config import typical_batch
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -1,7 +1,7 @@
-"""From a shop's files to what the text models learn from: read, labelled, split, and every query's candidates found.
+"""Reads a shop's files into labelled queries with candidates, the training data of the text models.
 
-Under a launcher of several processes one finds them and the others read what it wrote, which is also what an
-interrupted run goes on with.
+Of several processes under a launcher, one finds the candidates and writes them to a file; the others read it, and so
+does a run that is resumed.
 """
 
 from __future__ import annotations
@@ -23,43 +23,45 @@ from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.vectors.search import build_index
+from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.encoder import OnnxEncoder, export_onnx, load_encoder
-from fuserank_export.index import Indexed, index_catalog
+from fuserank_export.checks import check_both
+from fuserank_export.encoder.load import load_encoder
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.encoder.onnx_export import export_onnx
+from fuserank_export.index.catalog import Indexed, index_catalog
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
-from fuserank_export.sources.rows import file_format
-from fuserank_export.training.judged import check_both, read_labelled
-from fuserank_export.training.text.pairs import (
-    LEAST,
-    Labelled,
+from fuserank_export.sources.formats.rows import detect_format
+from fuserank_export.training.cases.judged import read_labelled
+from fuserank_export.training.text.labels import (
+    MIN_QUERIES,
+    LabelledQueries,
     LabelledQuery,
-    Ranked,
-    Split,
-    of_catalog,
-    of_log,
-    rank,
-    split,
+    QuerySplit,
+    label_from_catalog,
+    label_from_log,
+    split_labelled_queries,
 )
+from fuserank_export.training.text.pairs import RankedQuery, rank_queries
 
-LONGEST = 256  # tokens of an item's text that retrieval's vectors see
-EVALUATED = 500  # queries of validation, and of the held-out part, that are scored
+MAX_ITEM_TOKENS = 256  # of an item's text, for the vectors of retrieval
+MAX_EVALUATED = 500  # queries of validation, and of the held-out part, that are scored
 
 
 @dataclass(frozen=True)
-class Inputs:
+class TextInputFiles:
     """A shop's files, and how much of them is used.
 
     Attributes:
         catalog: The catalogue's file.
         interactions: The log's file.
-        queries: Queries in TREC's format.
-        judgements: Their judgements, likewise; take precedence over the log.
+        queries: File of queries in TREC's format.
+        judgements: File of their relevance judgements in TREC's format; used in place of the log.
         text_template: Layout of an item's text.
         query_template: Wraps a query for the encoder.
         max_queries: How many queries to train on at most.
-        end: Epoch seconds; events of the log from then on are not looked at.
+        end: Epoch seconds; later events of the log are left out.
         max_bad_rows: Share of bad rows above which a file is refused.
     """
 
@@ -76,63 +78,67 @@ class Inputs:
 
 @dataclass(frozen=True)
 class TextData:
-    """What a text model learns from and is measured on.
+    """Queries with candidates for a text model's training and evaluation.
 
     Attributes:
         texts: Text by item row.
-        train: Queries to learn from, with candidates.
-        validation: Queries to stop by.
-        held_out: Queries for the report alone.
-        report: What was found, as plain JSON values.
+        train: Queries for training.
+        validation: Queries for early stopping.
+        held_out: Queries for the report only.
+        report: Numbers of queries, labels and rows, as JSON values.
     """
 
     texts: Sequence[str]
-    train: list[Ranked]
-    validation: list[Ranked]
-    held_out: list[Ranked]
+    train: list[RankedQuery]
+    validation: list[RankedQuery]
+    held_out: list[RankedQuery]
     report: dict[str, Any]
 
 
-def text_data(inputs: Inputs, encoder: str, folder: Path, seed: int, progress: Progress) -> TextData:
-    """Reads a shop's files and finds the candidates of its queries.
+def read_text_data(inputs: TextInputFiles, encoder: str, folder: Path, seed: int, progress: Progress) -> TextData:
+    """Reads a shop's files, labels and splits its queries, and finds their candidates.
 
     Args:
         inputs: The files.
-        encoder: Hugging Face id or folder of the encoder that the dense channel asks.
-        folder: Where the candidates are kept for other processes, and for a run that goes on.
-        seed: Of the split and of queries made from the catalogue.
+        encoder: Hugging Face id or folder of the dense channel's encoder.
+        folder: Where the candidates are kept for other processes, and for a run that is resumed.
+        seed: Seed of the split and of queries made from the catalogue.
         progress: Shows the steps.
 
     Raises:
-        InputError: Where the files cannot be used, or say too little.
+        InputError: Where the files cannot be used, or have too few labelled queries.
     """
     with progress.step("reading the catalogue"):
         catalog = read_catalog(inputs.catalog, max_bad_share=inputs.max_bad_rows)
-        typed = file_format(inputs.catalog)[0] not in ("csv", "tsv")
+        typed = detect_format(inputs.catalog)[0] not in ("csv", "tsv")
         indexed = index_catalog(catalog, inputs.text_template, typed)
     progress.note(str(catalog.report))
-    labelled = _labelled(inputs, indexed, catalog.item_ids, seed, progress)
-    parts = split(labelled.queries, seed)
+    labelled = _label_queries(inputs, indexed, catalog.item_ids, seed, progress)
+    parts = split_labelled_queries(labelled.queries, seed)
     report = {
         "source": labelled.source,
         **labelled.report,
         "split": {name: len(part) for name, part in vars(parts).items()},
         "trained_on": min(inputs.max_queries, len(parts.train)),
-        "evaluated": EVALUATED,
+        "evaluated": MAX_EVALUATED,
     }
-    kept = Split(parts.train[: inputs.max_queries], parts.validation[:EVALUATED], parts.held_out[:EVALUATED])
-    path = folder / f"candidates-{_digest(inputs, encoder, indexed, kept)}.json"
+    used = QuerySplit(
+        parts.train[: inputs.max_queries], parts.validation[:MAX_EVALUATED], parts.held_out[:MAX_EVALUATED]
+    )
+    path = folder / f"candidates-{_digest(inputs, encoder, indexed, used)}.json"
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
         if not path.exists():
-            _find(path, indexed, inputs, encoder, kept, progress)
-    found = json.loads(path.read_text("utf-8"))
+            _find_candidates(path, indexed, inputs, encoder, used, progress)
+    candidates = json.loads(path.read_text("utf-8"))
     texts = [indexed.texts[code] for code in indexed.items.text]
-    train, validation, held_out = ([Ranked(**each) for each in found[name]] for name in vars(kept))
+    train, validation, held_out = ([RankedQuery(**values) for values in candidates[name]] for name in vars(used))
     return TextData(texts, train, validation, held_out, report)
 
 
-def _labelled(inputs: Inputs, indexed: Indexed, item_ids: Sequence[str], seed: int, progress: Progress) -> Labelled:
-    """Right items of queries from the best source that there is."""
+def _label_queries(
+    inputs: TextInputFiles, indexed: Indexed, item_ids: Sequence[str], seed: int, progress: Progress
+) -> LabelledQueries:
+    """Labels queries from judgements if there are any, else from the log, else from the catalogue."""
     check_both(inputs.queries, inputs.judgements)
     if inputs.queries is not None and inputs.judgements is not None:
         return read_labelled(inputs.queries, inputs.judgements, item_ids, inputs.max_bad_rows, progress)
@@ -140,22 +146,24 @@ def _labelled(inputs: Inputs, indexed: Indexed, item_ids: Sequence[str], seed: i
         with progress.step("reading the interactions"):
             log = read_interactions(inputs.interactions, item_ids, max_bad_share=inputs.max_bad_rows)
         progress.note(str(log.report))
-        found = of_log(log, 2 * inputs.max_queries, seed, inputs.end)
-        if len(found.queries) >= LEAST:
-            return found
-        progress.note(f"the log has {len(found.queries)} queries: others are made from categories and titles")
-    return of_catalog(indexed.items, indexed.titles, 2 * inputs.max_queries, seed)
+        labelled = label_from_log(log, 2 * inputs.max_queries, seed, inputs.end)
+        if len(labelled.queries) >= MIN_QUERIES:
+            return labelled
+        progress.note(f"the log has {len(labelled.queries)} queries: others are made from categories and titles")
+    return label_from_catalog(indexed.items, indexed.titles, 2 * inputs.max_queries, seed)
 
 
-def _find(path: Path, indexed: Indexed, inputs: Inputs, encoder: str, parts: Split, progress: Progress) -> None:
-    """Indexes the catalogue in a passing folder, asks for every query, and keeps the answers."""
+def _find_candidates(
+    path: Path, indexed: Indexed, inputs: TextInputFiles, encoder: str, parts: QuerySplit, progress: Progress
+) -> None:
+    """Indexes the catalogue in a temporary folder, and writes the candidates of every query to `path`."""
     with tempfile.TemporaryDirectory() as name:
         index = Path(name)
         with progress.step("loading the encoder"):
             loaded = load_encoder(encoder)
             export_onnx(loaded, index / "model.onnx")
-            longest = min(loaded.max_length, LONGEST)
-            engine = OnnxEncoder(index / "model.onnx", loaded.tokenizer, loaded.pad_id, longest)
+            max_length = min(loaded.max_length, MAX_ITEM_TOKENS)
+            engine = OnnxEncoder(index / "model.onnx", loaded.tokenizer, loaded.pad_id, max_length)
         with progress.step("embedding texts", len(indexed.texts)) as advanced:
             vectors = engine.embed(indexed.texts, advanced=advanced).astype(np.float16)
         spec = GraphSpec(
@@ -165,30 +173,30 @@ def _find(path: Path, indexed: Indexed, inputs: Inputs, encoder: str, parts: Spl
         build_index(vectors, index / "vectors.faiss")
         LexicalIndex.write(index / "lexical", indexed.records, spec.lexical_fields)
         retriever = Retriever(
-            CatalogIndex.open(index, indexed.items, "cpu"), InteractionIndex(Popularity.none(len(indexed.items))), spec
+            CatalogIndex.open(index, indexed.items, "cpu"), InteractionIndex(Popularity.empty(len(indexed.items))), spec
         )
-        found: dict[str, list[dict[str, Any]]] = {}
+        candidates: dict[str, list[dict[str, Any]]] = {}
         for part, queries in vars(parts).items():
             with progress.step(f"candidates of {part} queries", len(queries)) as advanced:
-                ranked = rank(
+                ranked = rank_queries(
                     queries,
                     retriever,
-                    lambda asked: engine.embed([query_text(spec.query_template, query) for query in asked]),
+                    lambda batch: engine.embed([query_text(spec.query_template, query) for query in batch]),
                     advanced=advanced,
                 )
-            found[part] = [each.to_dict() for each in ranked]
+            candidates[part] = [query.to_dict() for query in ranked]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(found, ensure_ascii=False), "utf-8")
+    partial.write_text(json.dumps(candidates, ensure_ascii=False), "utf-8")
     partial.rename(path)
 
 
-def _digest(inputs: Inputs, encoder: str, indexed: Indexed, parts: Split) -> str:
-    """Names what the candidates depend on, so that changed input is not answered with old ones."""
+def _digest(inputs: TextInputFiles, encoder: str, indexed: Indexed, parts: QuerySplit) -> str:
+    """Returns a hash of all that the candidates depend on, so that a changed input is not given old ones."""
 
-    def plain(queries: Sequence[LabelledQuery]) -> list[Any]:
+    def to_lists(queries: Sequence[LabelledQuery]) -> list[Any]:
         return [[query.text, query.relevant.tolist(), query.irrelevant.tolist()] for query in queries]
 
     settings = {name: str(value) for name, value in asdict(inputs).items()}
-    found = [settings, encoder, indexed.texts, *map(plain, vars(parts).values())]
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+    content = [settings, encoder, indexed.texts, *map(to_lists, vars(parts).values())]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

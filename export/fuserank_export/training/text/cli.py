@@ -1,10 +1,9 @@
-"""Train the text models: `fuserank export train text-tower …` and `… train encoder …`."""
+"""The commands `fuserank export train text-tower` and `fuserank export train encoder`."""
 
 from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from fuserank_ensemble.catalog.text import TemplateError
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.errors import exit_on_error
 from fuserank_export.progress import Progress
-from fuserank_export.sources.cells import CellError, epoch_seconds
+from fuserank_export.sources.columns.cells import CellError, parse_epoch_seconds
 from fuserank_export.sources.report import InputError
 
 if TYPE_CHECKING:
     from fuserank_export.training.text.candidates import TextData
-    from fuserank_export.training.text.fitting import Advanced, Fit
+    from fuserank_export.training.text.fitting import ProgressCallback, TextFitSettings
     from fuserank_export.training.text.report import TextTrainingReport
 
 app = typer.Typer()
@@ -28,17 +27,17 @@ app = typer.Typer()
 Catalog = Annotated[Path, typer.Option(help="Catalogue: Parquet, CSV or JSONL with item_id and title.")]
 Encoder = Annotated[str, typer.Option(help="Hugging Face id or folder of the encoder to begin with.")]
 Out = Annotated[Path, typer.Option(help="Folder to write; must not exist.")]
-Log = Annotated[Path | None, typer.Option(help="Log; what was taken under a query is right for it.")]
+Log = Annotated[Path | None, typer.Option(help="Log; items that were clicked or bought for a query are right for it.")]
 Queries = Annotated[Path | None, typer.Option(help="Judged queries: query_id<TAB>query.")]
 Judgements = Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")]
 Before = Annotated[str | None, typer.Option(help="Read the log up to this moment only: ISO 8601 or epoch seconds.")]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training pairs.")]
 BatchSize = Annotated[int, typer.Option(min=2, help="Pairs a step, over all processes.")]
 LearningRate = Annotated[float, typer.Option(min=0, help="Peak of the learning rate.")]
-MaxQueries = Annotated[int, typer.Option(min=1, help="How many queries to train on at most: what the training costs.")]
+MaxQueries = Annotated[int, typer.Option(min=1, help="How many queries to train on at most.")]
 TextTemplate = Annotated[str, typer.Option(help="Layout of an item's text, as for `export bundle`.")]
 QueryTemplate = Annotated[str, typer.Option(help="Wraps a query, such as 'query: {query}' for E5.")]
-Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Seed = Annotated[int, typer.Option(help="Seed of weights and draws.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from an interrupted run's last checkpoint.")]
 BadRows = Annotated[float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the training.")]
 
@@ -80,7 +79,7 @@ def text_tower(
         Console(stderr=True).print("--layers 0: no text tower; nothing to train", highlight=False)
         return
 
-    def train(settings: Fit, data: TextData, advanced: Advanced) -> TextTrainingReport:
+    def train(settings: TextFitSettings, data: TextData, advanced: ProgressCallback) -> TextTrainingReport:
         from fuserank_export.training.text.cross_encoder import train_text_tower  # noqa: PLC0415
 
         return train_text_tower(settings, data, advanced)
@@ -124,7 +123,7 @@ def encoder(
 ) -> None:
     """Fine-tune the encoder on (query, right item) pairs; give its folder to `export bundle` as --encoder."""
 
-    def train(settings: Fit, data: TextData, advanced: Advanced) -> TextTrainingReport:
+    def train(settings: TextFitSettings, data: TextData, advanced: ProgressCallback) -> TextTrainingReport:
         from fuserank_export.training.text.bi_encoder import train_encoder  # noqa: PLC0415
 
         return train_encoder(settings, data, query_template, advanced)
@@ -141,34 +140,28 @@ def encoder(
 
 
 def _run(
-    train: Callable[[Fit, TextData, Advanced], TextTrainingReport],
+    train: Callable[[TextFitSettings, TextData, ProgressCallback], TextTrainingReport],
     inputs: dict[str, Any],
     settings: dict[str, Any],
     before: str | None,
 ) -> None:
-    """Reads, trains, and says what came of it; mistakes end in one clear line."""
-    try:
-        # torch and transformers take seconds to import: --help and mistakes are answered without them.
-        end = _moment(before)
-        from fuserank_export.encoder import EncoderError  # noqa: PLC0415
-        from fuserank_export.training.text.candidates import Inputs, text_data  # noqa: PLC0415
-        from fuserank_export.training.text.fitting import Fit, check_place, quieten  # noqa: PLC0415
+    """Reads the files, trains, and prints the result; an input error ends in one line and exit code 2."""
+    with exit_on_error():
+        # torch and transformers take seconds to import; --help and wrong options need neither.
+        end = _parse_before(before)
+        from fuserank_export.training.text.candidates import TextInputFiles, read_text_data  # noqa: PLC0415
+        from fuserank_export.training.text.fitting import TextFitSettings, check_output, silence_libraries  # noqa: PLC0415
         from fuserank_export.training.text.report import CURVE  # noqa: PLC0415
 
-        quieten()
-        # Several processes do the same; one tells.
+        silence_libraries()
+        # Of several processes only the first prints.
         console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
-        fit, files, progress = Fit(**settings), Inputs(**inputs, end=end), Progress(console)
-        check_place(fit)
-        try:
-            data = text_data(files, fit.encoder, fit.checkpoints, fit.seed, progress)
-        except EncoderError as error:
-            raise InputError(str(error)) from None
+        fit, files = TextFitSettings(**settings), TextInputFiles(**inputs, end=end)
+        progress = Progress(console)
+        check_output(fit)
+        data = read_text_data(files, fit.encoder, fit.checkpoints, fit.seed, progress)
         with progress.steps() as advanced:
             report = train(fit, data, lambda done, total: advanced("training", done, total))
-    except (InputError, TemplateError) as error:
-        Console(stderr=True).print(f"error: {error}", style="bold red", markup=False, highlight=False)
-        sys.exit(2)
     ndcg = ", ".join(f"{name} {value:.4f}" for name, value in report.ndcg_at_10.items())
     console.print(
         f"{fit.out}: {report.pairs:,} pairs in {report.seconds:,.0f} s ({report.pairs_per_second:,.0f}/s, "
@@ -179,15 +172,15 @@ def _run(
     )
 
 
-def _moment(value: str | None) -> float:
-    """Epoch seconds, or infinity for none."""
+def _parse_before(value: str | None) -> float:
+    """Returns the option as epoch seconds, infinity where it is not given."""
     if value is None:
         return math.inf
     try:
-        found = epoch_seconds(value)
+        seconds = parse_epoch_seconds(value)
     except CellError as error:
         raise InputError(f"--before: found {value!r}; allowed: ISO 8601 or epoch seconds ({error})") from None
-    return math.inf if found is None else float(found)
+    return math.inf if seconds is None else float(seconds)
 
 
 if __name__ == "__main__":

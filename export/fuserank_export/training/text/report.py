@@ -1,4 +1,4 @@
-"""The report of a text model's training: `training.json`, and the curves of its loss and of what it stopped by."""
+"""The report of a text model's training: `training.json`, and a plot of loss and validation nDCG@10."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 @dataclass(frozen=True)
 class TextTrainingReport:
-    """What a training did.
+    """Settings and results of a training.
 
     Attributes:
         settings: The settings.
-        precision: What the matrix products ran in.
+        precision: Number format of the matrix products.
         processes: How many processes trained together.
-        steps: Optimiser steps in all.
+        steps: Optimiser steps.
         best_step: The step whose weights were kept.
-        stopped_early: Whether the validation figure had ceased to rise.
+        stopped_early: Whether training ended because validation nDCG@10 no longer rose.
         resumed_from: The step that this run went on from; 0 for a run from the start.
-        pairs: Pairs that this run learned from, over all processes.
-        seconds: Of training in this run, evaluations left out.
-        pairs_per_second: Of training, likewise.
-        evaluation_seconds: Of evaluations and checkpoints in this run.
-        ndcg_at_10: On the held-out queries: the model's (`model`), its teacher's where it has one (`teacher`), and
-            retrieval's own order (`fusion`).
+        pairs: Pairs that this run trained on, over all processes.
+        seconds: Time of training in this run, without evaluations.
+        pairs_per_second: Pairs divided by these seconds.
+        evaluation_seconds: Time of evaluations and checkpoints in this run.
+        ndcg_at_10: nDCG@10 on the held-out queries: of the model (`model`), of its teacher if any (`teacher`), and of
+            the order of fusion (`fusion`).
         losses: `[step, loss]` as logged.
         validation: `[step, nDCG@10]` on the validation queries.
-        data: What the training rows were made from.
-        versions: Of the libraries.
+        data: Numbers of queries, labels and rows behind the training rows.
+        versions: Versions of the libraries.
     """
 
     settings: dict[str, Any]
@@ -55,11 +55,11 @@ class TextTrainingReport:
     def save(self, folder: Path) -> None:
         """Writes `training.json` and `loss.png`."""
         (folder / REPORT).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", "utf-8")
-        _draw(self, folder / CURVE)
+        _plot(self, folder / CURVE)
 
 
-def _draw(report: TextTrainingReport, path: Path) -> None:
-    """Loss and validation nDCG@10 over the steps."""
+def _plot(report: TextTrainingReport, path: Path) -> None:
+    """Plots loss and validation nDCG@10 over the steps."""
     from matplotlib.figure import Figure  # noqa: PLC0415  a second to import
 
     figure = Figure(figsize=(7, 4), layout="constrained")

@@ -9,7 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from fuserank import TLS, Client, FuseRankError
+from fuserank.client import Client
+from fuserank.connection import TLS
+from fuserank.errors import FuseRankError
 
 
 def main() -> None:

@@ -3,11 +3,28 @@ the remedy. */}}
 {{- define "fuserank.checks" -}}
 {{- $v := .Values -}}
 {{- $gpus := int $v.gpu.count -}}
-{{- if and (ne $v.profile "cpu") (lt $gpus 1) -}}
-{{- fail (printf "profile: %s runs on a GPU and gpu.count is %d; set gpu.count to 1, or profile to cpu" $v.profile $gpus) -}}
+{{- with get (dict "cpu" "ensemble_cpu" "cuda" "ensemble_cuda" "tensorrt" "ensemble_tensorrt") $v.profile -}}
+{{- fail (printf "profile: %s was renamed to %s; on a CPU, single_process is the default" $v.profile .) -}}
 {{- end -}}
-{{- if and (eq $v.profile "cpu") (gt $gpus 0) -}}
-{{- fail (printf "gpu.count: %d GPUs would lie idle under profile cpu; set profile to cuda or tensorrt, or gpu.count to 0" $gpus) -}}
+{{- $profiles := list "single_process" "ensemble_cpu" "ensemble_cuda" "ensemble_tensorrt" -}}
+{{- if not (has $v.profile $profiles) -}}
+{{- fail (printf "profile: found %q; set it to one of %s" $v.profile (join ", " $profiles)) -}}
+{{- end -}}
+{{- $onGPU := include "fuserank.onGPU" . -}}
+{{- if and $onGPU (lt $gpus 1) -}}
+{{- fail (printf "profile: %s runs on a GPU and gpu.count is %d; set gpu.count to 1, or profile to single_process" $v.profile $gpus) -}}
+{{- end -}}
+{{- if and (not $onGPU) (gt $gpus 0) -}}
+{{- fail (printf "gpu.count: %d GPUs would lie idle under profile %s; set profile to ensemble_cuda or ensemble_tensorrt, or gpu.count to 0" $gpus $v.profile) -}}
+{{- end -}}
+{{- $whole := eq $v.profile "single_process" -}}
+{{- range $v.autoscaling.models -}}
+{{- if and $whole (has . (list "preprocess" "ranker" "finalize")) -}}
+{{- fail (printf "autoscaling.models: %s is no model of its own under profile single_process; requests wait before search" .) -}}
+{{- end -}}
+{{- if and (not $whole) (eq . "search") -}}
+{{- fail (printf "autoscaling.models: search never waits under profile %s; requests wait before its stages, such as retrieve" $v.profile) -}}
+{{- end -}}
 {{- end -}}
 {{- $most := int $v.replicas -}}
 {{- if ne $v.autoscaling.kind "none" -}}
@@ -36,8 +53,8 @@ the remedy. */}}
 {{- end -}}
 {{- $e := $v.engines -}}
 {{- if $e.build -}}
-{{- if ne $v.profile "tensorrt" -}}
-{{- fail (printf "engines.build: true, and profile %s runs no TensorRT engines; set profile to tensorrt, or engines.build to false" $v.profile) -}}
+{{- if ne $v.profile "ensemble_tensorrt" -}}
+{{- fail (printf "engines.build: true, and profile %s runs no TensorRT engines; set profile to ensemble_tensorrt, or engines.build to false" $v.profile) -}}
 {{- end -}}
 {{- if not $e.claimName -}}
 {{- fail "engines.claimName: empty, and engines.build is true; name a PersistentVolumeClaim that keeps what is built" -}}

@@ -28,6 +28,11 @@ app.kubernetes.io/component: server
 {{- end -}}
 {{- end -}}
 
+{{/* Not empty where the profile runs on a GPU. */}}
+{{- define "fuserank.onGPU" -}}
+{{- if not (has .Values.profile (list "single_process" "ensemble_cpu")) -}}true{{- end -}}
+{{- end -}}
+
 {{- define "fuserank.adminSecret" -}}
 {{- default (printf "%s-admin" (include "fuserank.name" .)) .Values.admin.secretName -}}
 {{- end -}}

@@ -2,7 +2,7 @@
 
 {{- define "fuserank.arguments" -}}
 {{- $v := .Values -}}
-- --model-repository=/bundle/model_repository
+- --model-repository=/models
 - --model-config-name={{ $v.profile }}
 - --disable-auto-complete-config
 - --model-control-mode=none
@@ -10,7 +10,7 @@
 - --http-port=8000
 - --grpc-port=8001
 - --metrics-port=8002
-- --allow-gpu-metrics={{ ne $v.profile "cpu" }}
+- --allow-gpu-metrics={{ not (empty (include "fuserank.onGPU" .)) }}
 - --log-format=ISO8601
 {{- if $v.grpc.maxConnectionAgeSeconds }}
 - --grpc-max-connection-age={{ mul $v.grpc.maxConnectionAgeSeconds 1000 }}
@@ -106,7 +106,7 @@ command:
   - engines
   - --bundle=/bundle
   - --out={{ $built }}
-  - --target=tensorrt
+  - --target=ensemble_tensorrt
   - --precision={{ .Values.engines.precision }}
   - --cache=/engines/cache
   - --report=/tmp/parity.json

@@ -1,4 +1,4 @@
-"""What perf_analyzer wrote becomes figures, and what it needs is named."""
+"""Measurements are read from perf_analyzer's output, and errors name what it needs."""
 
 import json
 
@@ -31,7 +31,7 @@ usec + compute output 567 usec)
 """
 
 
-def test_a_point_has_the_clients_and_the_servers_times_in_milliseconds():
+def test_a_point_has_times_of_client_and_server_in_milliseconds():
     (point,) = read_points(TABLE, "")
     assert (point.load, point.throughput) == (2, 54.9146)
     assert (point.p50_ms, point.p99_ms) == (36.013, 80.996)
@@ -48,7 +48,7 @@ def test_composing_models_have_their_queue_compute_and_batch():
     assert (encoder.queue_us, encoder.compute_us, encoder.batch) == (2488, 20 + 8774 + 567, 3.0)
 
 
-def test_a_table_of_request_rates_is_read_too():
+def test_a_table_of_request_rates_is_read():
     (point,) = read_points(TABLE.replace("Concurrency", "Request Rate"), PRINTED.replace("concurrency", "Rate"))
     assert point.load == 2
     assert "encoder" in point.stages
@@ -65,16 +65,16 @@ def test_requests_are_written_as_perf_analyzer_reads_them(tmp_path):
     assert written["data"][0]["USER_ID"]["content"] == [""]
 
 
-def test_shared_memory_and_streaming_are_asked_for_only_where_wanted():
+def test_shared_memory_and_streaming_are_options():
     assert "--shared-memory" not in Sweep([1]).arguments()
     assert {"--shared-memory", "--streaming"} <= set(Sweep([1], shared_memory=True, streaming=True).arguments())
 
 
-def test_another_system_is_told_what_was_looked_for(tmp_path, monkeypatch):
+def test_an_unsupported_system_is_an_error_that_names_it(tmp_path, monkeypatch):
     monkeypatch.setattr(program.shutil, "which", lambda _: None)
     monkeypatch.setattr(program.platform, "system", lambda: "Darwin")
     with pytest.raises(program.PerfAnalyzerError, match=r"not on PATH.*found Darwin.*put perf_analyzer on PATH"):
-        program.find(tmp_path)
+        program.find_perf_analyzer(tmp_path)
 
 
 def test_without_apt_the_error_names_the_package(tmp_path, monkeypatch):
@@ -82,4 +82,4 @@ def test_without_apt_the_error_names_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr(program.platform, "system", lambda: "Linux")
     monkeypatch.setattr(program.platform, "machine", lambda: "x86_64")
     with pytest.raises(program.PerfAnalyzerError, match="libb64-0d"):
-        program.find(tmp_path)
+        program.find_perf_analyzer(tmp_path)

@@ -8,17 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS, Evidence, Featuriser
+from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS, Featuriser
 from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import DAY, History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile
+from fuserank_ensemble.retrieval.evidence import Evidence
 from support.hand_shop import ITEMS, NAN, NOW, POPULARITY, SEEN, features, history
 
 LOG2 = math.log(2)
 HALVED = 2 * 2 ** (-10 / 56)  # the recent events with item a, ten days on
-OF_A_USER = [feature.name for feature in FEATURES if feature.signal in ("personal", "taste")]
+OF_A_USER = [feature.name for feature in FEATURES if feature.signal in ("history", "taste")]
 
 
 def share(part):
@@ -47,11 +48,11 @@ def test_features_are_what_their_descriptions_say():
         "trending_rank": [NAN, 0.0, log(1), NAN],
         "age": [0.0, log(7), NAN, NAN],
         "new_rank": [log(3), NAN, NAN, NAN],
-        "personal_frequency": [log(1), log(3), NAN, NAN],
-        "personal_recency": [0.0, log(10), NAN, NAN],
-        "personal_recent": [log(1), log(HALVED), NAN, NAN],
-        "personal_share": [1 / 5, 3 / 5, NAN, NAN],
-        "personal_rank": [log(1), 0.0, NAN, NAN],
+        "history_frequency": [log(1), log(3), NAN, NAN],
+        "history_recency": [0.0, log(10), NAN, NAN],
+        "history_recent": [log(1), log(HALVED), NAN, NAN],
+        "history_share": [1 / 5, 3 / 5, NAN, NAN],
+        "history_rank": [log(1), 0.0, NAN, NAN],
         "due": [NAN, log(10 / 5), NAN, NAN],
         "share_in_category": [1.0, 3 / 4, NAN, 0.0],
         "recent_in_category": [1.0, HALVED / (HALVED + 2**-0.5), NAN, 0.0],
@@ -89,15 +90,15 @@ def test_signals_are_those_of_the_features_and_the_two_that_have_none():
 
 
 def test_only_what_was_had_last_in_its_category_is_the_latest_there():
-    both = features(said=Evidence(np.asarray([0, 1], np.int32), {}, {}))
+    both = features(other=Evidence(np.asarray([0, 1], np.int32), {}, {}))
     assert both[:, POSITION["latest_in_category"]].tolist() == [1.0, 0.0]
     assert both[1, POSITION["share_in_category"]] == 0.25
 
 
-def test_what_is_not_known_of_a_newcomer_is_missing_and_not_zero():
+def test_unknown_features_of_a_newcomer_are_missing_and_not_zero():
     found = features(History.empty(), has_query=False)
     # The channel of the user's own items found something here, which a newcomer's would not.
-    for name in {*OF_A_USER, "price_gap", "price_gap_in_category"} - {"personal_rank"}:
+    for name in {*OF_A_USER, "price_gap", "price_gap_in_category"} - {"history_rank"}:
         assert np.isnan(found[:, POSITION[name]]).all(), name
     assert (found[:, [POSITION["has_query"], POSITION["has_history"]]] == 0).all()
     assert not np.isnan(found[:, POSITION["popularity"]]).any()
@@ -105,17 +106,17 @@ def test_what_is_not_known_of_a_newcomer_is_missing_and_not_zero():
 
 def test_an_event_after_now_counts_as_today_and_not_as_a_negative_age():
     found = features(history([0], [1], [-9], [1]))
-    assert [found[1, POSITION[name]] for name in ("personal_recency", "category_recency", "due")] == [0, 0, 0]
-    assert found[1, POSITION["personal_recent"]] == pytest.approx(LOG2)
+    assert [found[1, POSITION[name]] for name in ("history_recency", "category_recency", "due")] == [0, 0, 0]
+    assert found[1, POSITION["history_recent"]] == pytest.approx(LOG2)
 
 
 def test_a_catalogue_without_category_brand_and_price_has_features_all_the_same():
     bare = Items(ITEMS.ids, ITEMS.text, Columns(5, {}))
-    found = features(items=bare, has_query=False, said=Evidence(np.asarray([1, 0], np.int32), {}, {}))
+    found = features(items=bare, has_query=False, other=Evidence(np.asarray([1, 0], np.int32), {}, {}))
     of_categories = [name for name in POSITION if "category" in name or name.endswith("_share")]
-    for name in {*of_categories, "brand_share", "price", "price_gap"} - {"personal_share"}:
+    for name in {*of_categories, "brand_share", "price", "price_gap"} - {"history_share"}:
         assert np.isnan(found[:, POSITION[name]]).all(), name
-    assert found[:, POSITION["personal_share"]].tolist() == pytest.approx([0.2, 0.6])
+    assert found[:, POSITION["history_share"]].tolist() == pytest.approx([0.2, 0.6])
     for feature in FEATURES:
         if feature.name.endswith(("_rank", "_score")):
             assert np.isnan(found[:, POSITION[feature.name]]).all(), feature.name
@@ -123,43 +124,45 @@ def test_a_catalogue_without_category_brand_and_price_has_features_all_the_same(
 
 def test_a_category_that_nobody_had_anything_of_has_no_shares_and_no_warning():
     with np.errstate(all="raise"):
-        found = Featuriser(ITEMS, Popularity.none(5))(
-            Evidence(np.asarray([0, 3], np.int32), {}, {}), UserProfile.of(SEEN, ITEMS, NOW), NOW, False
+        found = Featuriser(ITEMS, Popularity.empty(5))(
+            Evidence(np.asarray([0, 3], np.int32), {}, {}), UserProfile.from_history(SEEN, ITEMS, NOW), NOW, None
         )
     for name in ("trend_share", "lately_share", "reach_share", "idle", "due", "age"):
         assert np.isnan(found[:, POSITION[name]]).all(), name
     assert (found[:, POSITION["repeats"]] == 0).all()
 
 
-def test_a_score_below_zero_stays_below_zero_where_it_is_not_damped_and_is_never_the_log_of_nothing():
+def test_a_negative_score_is_kept_as_it_is_and_as_zero_where_its_log_is_taken():
     column = {"lexical": "lexical_score", "trending": "trending_score", "graph": "graph_score"}
-    said = Evidence(np.asarray([0], np.int32), {channel: np.asarray([-5], np.float32) for channel in column}, {})
-    assert [features(said=said)[0, POSITION[name]] for name in column.values()] == [0.0, 0.0, -5.0]
+    evidence = Evidence(np.asarray([0], np.int32), {channel: np.asarray([-5], np.float32) for channel in column}, {})
+    assert [features(other=evidence)[0, POSITION[name]] for name in column.values()] == [0.0, 0.0, -5.0]
 
 
 @pytest.mark.parametrize("seen", [SEEN, History.empty()], ids=["history", "newcomer"])
 def test_no_candidates_have_no_features(seen):
     empty = np.empty(0, np.float32)
     nothing = Evidence(np.empty(0, np.int32), {"dense": empty}, {"dense": empty})
-    assert features(seen, said=nothing).shape == (0, len(FEATURES))
+    assert features(seen, other=nothing).shape == (0, len(FEATURES))
 
 
 def test_the_order_of_candidates_changes_no_candidates_features():
     rows = np.arange(5, dtype=np.int32)
-    there = features(said=Evidence(rows, {}, {}))
-    back = features(said=Evidence(rows[::-1].copy(), {}, {}))
+    there = features(other=Evidence(rows, {}, {}))
+    back = features(other=Evidence(rows[::-1].copy(), {}, {}))
     np.testing.assert_array_equal(there, back[::-1])
 
 
 def test_a_day_later_only_what_has_an_age_has_changed():
-    popularity = replace(POPULARITY, latest=POPULARITY.latest - 99 * DAY, arrived=POPULARITY.arrived - 99 * DAY)
+    popularity = replace(
+        POPULARITY, latest=POPULARITY.latest - 99 * SECONDS_PER_DAY, arrived=POPULARITY.arrived - 99 * SECONDS_PER_DAY
+    )
     at = [
         Featuriser(ITEMS, popularity)(
-            Evidence(np.asarray([0, 1, 2], np.int32), {}, {}), UserProfile.of(SEEN, ITEMS, now), now, False
+            Evidence(np.asarray([0, 1, 2], np.int32), {}, {}), UserProfile.from_history(SEEN, ITEMS, now), now, None
         )
-        for now in (NOW, NOW + DAY)
+        for now in (NOW, NOW + SECONDS_PER_DAY)
     ]
     moved = ~np.isclose(at[0], at[1], rtol=1e-6, equal_nan=True).all(0)
     assert {f.name for f, changed in zip(FEATURES, moved, strict=True) if changed} == {
-        "idle", "age", "personal_recency", "personal_recent", "due", "category_recency",
+        "idle", "age", "history_recency", "history_recent", "due", "category_recency",
     }  # fmt: skip

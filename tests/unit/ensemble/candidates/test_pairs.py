@@ -43,7 +43,7 @@ def made(request, tmp_path):
 
 
 def test_the_layout_is_read_off_the_tokenizer():
-    found = asdict(PairLayout.of(bert()[0]))
+    found = asdict(PairLayout.from_tokenizer(bert()[0]))
     assert found == {
         "before": [(2, 0)],
         "between": [(3, 0)],
@@ -51,16 +51,16 @@ def test_the_layout_is_read_off_the_tokenizer():
         "query_type": 0,
         "item_type": 1,
     }
-    assert PairLayout.of(roberta()[0]).specials == 4  # <s> query </s></s> item </s>
+    assert PairLayout.from_tokenizer(roberta()[0]).specials == 4  # <s> query </s></s> item </s>
 
 
-def test_every_pair_has_the_tokenizers_own_ids_and_types_however_long_or_empty_a_side_is(made):
+def test_every_pair_has_the_tokenizers_own_ids_and_types_at_any_length(made):
     tokenizer, pairs, _ = made
     tokenizer.enable_truncation(BUCKETS[-1], strategy="longest_first")
     rows = np.arange(len(TEXTS), dtype=np.int32)
     cut = 0
     for query in QUERIES:
-        for text, (ids, types) in zip(TEXTS, pairs.joined(query, rows), strict=True):
+        for text, (ids, types) in zip(TEXTS, pairs.join(query, rows), strict=True):
             expected = tokenizer.encode(query, text)
             assert ids == expected.ids, (query, text)
             assert types == expected.type_ids, (query, text)
@@ -70,9 +70,9 @@ def test_every_pair_has_the_tokenizers_own_ids_and_types_however_long_or_empty_a
 
 def test_pairs_are_padded_to_the_smallest_bucket_that_holds_them_all(made):
     _, pairs, pad = made
-    short, long = pairs.joined(QUERIES[1], np.asarray([1], np.int32)), pairs.joined(QUERIES[5], np.asarray([0, 5]))
+    short, long = pairs.join(QUERIES[1], np.asarray([1], np.int32)), pairs.join(QUERIES[5], np.asarray([0, 5]))
     assert (pairs.bucket([]), pairs.bucket(short), pairs.bucket(long)) == (1, 8, 15)
-    ids, types = pairs.padded([short, [], long], 3)
+    ids, types = pairs.pad([short, [], long], 3)
     assert ids.shape == types.shape == (3, 3, 15)
     assert ids.dtype == types.dtype == np.int64
     for i, mine in enumerate((short, [], long)):
@@ -84,7 +84,7 @@ def test_pairs_are_padded_to_the_smallest_bucket_that_holds_them_all(made):
 
 def test_requests_without_pairs_have_tensors_of_one_token(made):
     _, pairs, pad = made
-    ids, types = pairs.padded([[], []], 16)
+    ids, types = pairs.pad([[], []], 16)
     assert ids.shape == (2, 16, 1)
     assert (ids == pad).all()
     assert not types.any()
@@ -92,4 +92,4 @@ def test_requests_without_pairs_have_tensors_of_one_token(made):
 
 def test_a_tokenizer_that_makes_nothing_of_letters_is_refused():
     with pytest.raises(ValueError, match="no tokens of letters"):
-        PairLayout.of(Tokenizer(models.BPE({"w": 0}, [])))
+        PairLayout.from_tokenizer(Tokenizer(models.BPE({"w": 0}, [])))

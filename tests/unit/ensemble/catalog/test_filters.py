@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuserank_ensemble.catalog.filters import Column, Columns, parse
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 
 RECORDS = [
     {"price": 1.0, "sale": True, "brand": "Acme", "tags": ["new", "vegan"], "category": "A > B"},

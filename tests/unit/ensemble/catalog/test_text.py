@@ -57,7 +57,7 @@ def test_full_width_and_control_characters_do_not_make_equal_texts_differ(writte
 
 
 @given(st.text())
-def test_normalising_twice_changes_nothing_and_leaves_no_control_character_or_double_space(text):
+def test_normalising_is_idempotent_and_leaves_no_control_character_or_double_space(text):
     once = normalise(text)
     assert normalise(once) == once
     assert "  " not in once
@@ -87,6 +87,6 @@ def test_a_broken_template_is_refused_with_what_is_allowed(template):
 
 
 @pytest.mark.parametrize("template", ["{price:.2f}", "{}", "{title!x}", "{title:{width}}"])
-def test_a_template_that_cannot_be_laid_out_is_refused_as_a_template_and_not_with_a_traceback(template):
+def test_a_template_that_cannot_be_formatted_is_a_template_error(template):
     with pytest.raises(TemplateError, match="template"):
         render(template, {"title": "x", "price": 2.5, "": "y"})

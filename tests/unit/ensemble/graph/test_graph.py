@@ -12,13 +12,17 @@ import pytest
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.features import FEATURES, SIGNALS
 from fuserank_ensemble.candidates.request import decode_requests
-from fuserank_ensemble.contract.options import HEADS, MAX_QUERY_BYTES, InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.options import HEADS, MAX_QUERY_BYTES
 from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.graph.steps.finalize import Finalize
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
 from fuserank_ensemble.graph.steps.retrieve import Retrieve
+from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.retrieval.channel import ChannelUnavailableError
-from fuserank_ensemble.serving.triton import answered, strings
+from fuserank_ensemble.serving.triton import execute_isolated
+from support.hosts import LoneHost
 from support.tiny_shop import LOG_END
 
 ONE_SEEN = '{"history": ["i01"]}'
@@ -32,7 +36,7 @@ def graph(tiny_bundle):
 
 @pytest.fixture(scope="module")
 def preprocess(tiny_bundle):
-    return Preprocess.open(tiny_bundle, "cpu")
+    return Preprocess.open(tiny_bundle, "cpu", LoneHost())
 
 
 class Answer:
@@ -60,7 +64,7 @@ def ask(graph):
 
 def row(query=b"", user=b"", options=b"{}"):
     raw = [x.encode() if isinstance(x, str) else x for x in (query, user, options)]
-    return {name: strings([[value]]) for name, value in zip(("QUERY", "USER_ID", "OPTIONS"), raw, strict=True)}
+    return {name: string_tensor([[value]]) for name, value in zip(("QUERY", "USER_ID", "OPTIONS"), raw, strict=True)}
 
 
 @pytest.mark.parametrize(("query", "user"), [("goat cheese", ""), ("", "u03"), ("绿茶", "u03"), ("", "nobody")])
@@ -111,7 +115,7 @@ def test_a_history_in_the_request_replaces_the_stored_one_and_counts_what_it_doe
     assert with_user.ids == without.ids
     assert with_user.scores == without.scores
     assert "i07" in without.ids
-    assert without.signals("i07")["personal"]["reason"] == "you had it 2 times, last today"
+    assert without.signals("i07")["history"]["reason"] == "you had it 2 times, last today"
     assert without.status["history_unknown"] == 1
     assert with_user.status["user_known"]
     assert ask(user="u00", history=[]).ids == ask(user="nobody").ids
@@ -119,7 +123,7 @@ def test_a_history_in_the_request_replaces_the_stored_one_and_counts_what_it_doe
 
 def test_seen_items_can_be_left_out(ask):
     all_of_them = ask(user="u02", k=60, explain=True)
-    seen = {item for item in all_of_them.ids if all_of_them.signals(item)["personal"]["value"] is not None}
+    seen = {item for item in all_of_them.ids if all_of_them.signals(item)["history"]["value"] is not None}
     assert 0 < len(seen) < 60
     unseen = ask(user="u02", k=60, exclude_seen=True)
     assert set(unseen.ids) == set(all_of_them.ids) - seen
@@ -215,7 +219,7 @@ def test_time_is_the_end_of_an_old_log_unless_the_request_names_another(ask, tin
     favourite = tiny_shop.favourites["u00"][0]
     later = (LOG_END + timedelta(days=300)).isoformat()
     values = [
-        ask(user="u00", k=60, explain=True, **more).signals(favourite)["personal"]["reason"]
+        ask(user="u00", k=60, explain=True, **more).signals(favourite)["history"]["reason"]
         for more in ({}, {"context": {"timestamp": later}})
     ]
     assert values[0] != values[1]
@@ -234,7 +238,7 @@ def test_the_place_of_the_request_counts_as_far_as_the_log_knows_it(ask, graph):
     assert unknown.scores == plain.scores
     contexts = graph.bundle.popularity.contexts
     assert {name for name in contexts.position if name.startswith("store=")} == {"store=s0", "store=s1"}
-    totals = [contexts.of(f"store={store}")[2] for store in ("s0", "s1")]
+    totals = [contexts.get(f"store={store}")[2] for store in ("s0", "s1")]
     assert sum(totals) == pytest.approx(graph.bundle.popularity.total, rel=1e-4)
     assert there.scores != plain.scores
 
@@ -252,13 +256,13 @@ def test_any_query_is_answered_with_the_whole_catalogue_to_choose_from(ask, quer
 
 @pytest.mark.parametrize("name", ["dense", "lexical", "trending", "graph"])
 def test_a_channel_that_does_not_answer_is_named_in_the_status_and_the_rest_answers(graph, monkeypatch, name):
-    channel = next(each for each in graph._stages["retrieve"]._retriever._channels if each.name == name)
+    channel = next(each for each in graph._steps["retrieve"]._retriever._channels if each.name == name)
 
     def unavailable(questions, depth):
         raise ChannelUnavailableError(f"{name}: does not answer")
 
     monkeypatch.setattr(channel, "search", unavailable)
-    outputs = dict(graph.steps([("goat cheese", "u00", {"k": 5}), ("goat cheese", "", {"k": 5})]))["search"]
+    outputs = dict(graph.trace([("goat cheese", "u00", {"k": 5}), ("goat cheese", "", {"k": 5})]))["search"]
     for row in range(2):
         answer = Answer(outputs, row)
         # The three that have both words; without the dense channel nothing else is near them.
@@ -294,7 +298,7 @@ REFUSED = {
 def test_a_bad_request_is_refused_by_field_and_the_others_of_its_batch_are_answered(preprocess, name):
     bad, text = REFUSED[name]
     good = [row("goat cheese"), row(user="u00")]
-    answers = answered(preprocess, [good[0], bad, good[1]], ["a", "b", "c"])
+    answers = execute_isolated(preprocess, "preprocess", [good[0], bad, good[1]], ["a", "b", "c"])
     assert isinstance(answers[1], InvalidRequestError)
     assert text in str(answers[1])
     for request, answer in zip(good, answers[::2], strict=True):
@@ -321,7 +325,7 @@ def test_a_bad_request_is_refused_by_field_and_the_others_of_its_batch_are_answe
 def test_an_extreme_but_well_formed_request_is_answered_or_refused_and_never_an_internal_error(
     preprocess, graph, options
 ):
-    answer = answered(preprocess, [row("milk", "u00", options)], [""])[0]
+    answer = execute_isolated(preprocess, "preprocess", [row("milk", "u00", options)], [""])[0]
     if isinstance(answer, InvalidRequestError):
         assert str(answer).encode("utf-8")
     else:
@@ -336,7 +340,7 @@ def test_rows_of_one_call_are_answered_as_if_each_came_alone(graph):
         ("绿茶", "u02", {"filter": {"category": "Drinks"}, "k": 60}),
         ("", "u03", {"filter": {"brand": "nobody"}}),
     ]
-    outputs = dict(graph.steps(rows))["search"]
+    outputs = dict(graph.trace(rows))["search"]
     assert outputs["ITEM_ID"].shape == outputs["SCORE"].shape == outputs["ITEM"].shape == (4, 30)
     assert outputs["STATUS"].shape == (4, 1)
     for i, (query, user, options) in enumerate(rows):
@@ -350,9 +354,9 @@ def test_rows_of_one_call_are_answered_as_if_each_came_alone(graph):
 
 
 def test_requests_of_one_batch_are_retrieved_as_if_each_came_alone(tiny_bundle, graph):
-    retrieve = Retrieve.open(tiny_bundle, "cpu")
+    retrieve = Retrieve.open(tiny_bundle, "cpu", LoneHost())
     asked = [[("milk", "", {"k": 200})], [("", "u01", {}), ("milk", "u01", {"exclude_seen": True})]]
-    inputs = [dict(graph.steps(rows))["retrieve"] for rows in asked]
+    inputs = [dict(graph.trace(rows))["retrieve"] for rows in asked]
     together = retrieve.execute(inputs)
     assert [len(each["CANDIDATES"]) for each in together] == [1, 2]
     for mine, answer in zip(inputs, together, strict=True):
@@ -366,8 +370,8 @@ def test_requests_of_one_batch_are_retrieved_as_if_each_came_alone(tiny_bundle, 
 
 def test_every_stage_hands_on_the_tensors_that_the_spec_declares(graph):
     kinds = {"INT64": np.int64, "INT32": np.int32, "FP32": np.float32, "BYTES": np.object_}
-    steps = dict(graph.steps([("milk", "u00", {"k": 5}), ("", "u01", {})]))
-    for stage in graph.bundle.spec.stages():
+    steps = dict(graph.trace([("milk", "u00", {"k": 5}), ("", "u01", {})]))
+    for stage in search_stages(graph.bundle.spec):
         for tensor in stage.inputs:
             array = steps[stage.name][tensor.name]
             assert array.dtype == kinds[tensor.dtype], tensor.name
@@ -378,17 +382,17 @@ def test_every_stage_hands_on_the_tensors_that_the_spec_declares(graph):
 
 def test_what_the_ranker_holds_equal_stays_in_the_order_of_fusion(tiny_bundle, graph):
     """A ranker that has learned nothing about a request must not shuffle it into the order of item ids."""
-    steps = dict(graph.steps([("milk", "u00", {"k": 10})]))
+    steps = dict(graph.trace([("milk", "u00", {"k": 10})]))
     inputs = dict(steps["finalize"])
     inputs["HEADS"] = np.zeros_like(inputs["HEADS"])
-    outputs = Finalize.open(tiny_bundle, "cpu").execute([inputs])[0]
+    outputs = Finalize.open(tiny_bundle, "cpu", LoneHost()).execute([inputs])[0]
     fused = [graph.bundle.items.ids[r].decode() for r in inputs["CANDIDATES"][0, :10]]
     assert fused != sorted(fused)
     assert Answer(outputs).ids == fused
 
 
 def test_the_ranker_gets_as_many_columns_as_it_was_trained_on(graph):
-    steps = dict(graph.steps([("milk", "", {})]))
+    steps = dict(graph.trace([("milk", "", {})]))
     assert steps["ranker"]["FEATURES"].shape[-1] == len(FEATURES)
     assert steps["finalize"]["HEADS"].shape[-1] == len(HEADS)
     assert steps["finalize"]["CONTRIBUTIONS"].shape[-2:] == (len(SIGNALS), len(HEADS))

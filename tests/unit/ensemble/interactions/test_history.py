@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuserank_ensemble.catalog.arrays import find_row
 from fuserank_ensemble.interactions.history import (
-    DAY,
     HABIT_HALF_LIFE_DAYS,
     MAX_ITEMS,
+    SECONDS_PER_DAY,
     History,
     HistorySnapshot,
-    find_row,
 )
 
-NOW = 1_000 * DAY
+NOW = 1_000 * SECONDS_PER_DAY
 USERS = ["", "a", "ab", "z", "北"]
 EVENTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.integers(0, 50)), max_size=40)
 
@@ -26,7 +26,7 @@ EVENTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.integers(0,
 def snapshot(events, users=USERS, places=None):
     ids = np.asarray([user.encode() for user in users], "S")
     user, rows, times = (np.asarray([e[i] for e in events]) for i in range(3))
-    return HistorySnapshot.of_log(ids, user.astype(np.int32), rows.astype(np.int32), times.astype(np.int64), places)
+    return HistorySnapshot.from_log(ids, user.astype(np.int32), rows.astype(np.int32), times.astype(np.int64), places)
 
 
 def as_dict(history):
@@ -53,11 +53,11 @@ def test_the_snapshot_counts_every_event_once_and_keeps_the_newest_time(events):
 
 def test_users_are_found_by_their_whole_id_and_others_are_unknown():
     found = snapshot([(1, 3, 10), (2, 4, 11), (4, 5, 12)])
-    assert as_dict(found.of("a")) == {3: (1.0, 10)}
-    assert as_dict(found.of("北")) == {5: (1.0, 12)}
-    assert as_dict(found.of("z")) == {}
+    assert as_dict(found.get("a")) == {3: (1.0, 10)}
+    assert as_dict(found.get("北")) == {5: (1.0, 12)}
+    assert as_dict(found.get("z")) == {}
     for stranger in ("b", "abc", "A", "北北", "x" * 300):
-        assert found.of(stranger) is None
+        assert found.get(stranger) is None
 
 
 def test_a_shop_on_its_first_day_has_histories_that_know_nobody(tmp_path):
@@ -65,8 +65,8 @@ def test_a_shop_on_its_first_day_has_histories_that_know_nobody(tmp_path):
     empty.save(tmp_path / "history")
     for each in (empty, HistorySnapshot.open(tmp_path / "history")):
         assert len(each) == 0
-        assert each.of("a") is None
-        assert each.of("") is None
+        assert each.get("a") is None
+        assert each.get("") is None
 
 
 @given(EVENTS)
@@ -91,8 +91,8 @@ def test_of_a_huge_history_the_newest_items_are_kept():
 
 
 def test_a_history_that_came_with_the_request_counts_repeats():
-    assert as_dict(History.of_rows([7, 2, 7], 99.9)) == {2: (1.0, 99), 7: (2.0, 99)}
-    assert len(History.of_rows([], 5.0)) == 0
+    assert as_dict(History.from_rows([7, 2, 7], 99.9)) == {2: (1.0, 99), 7: (2.0, 99)}
+    assert len(History.from_rows([], 5.0)) == 0
 
 
 @pytest.mark.parametrize(
@@ -108,24 +108,26 @@ def test_trailing_zero_bytes_do_not_make_another_id_match(wanted):
 
 
 def days_ago(*days):
-    return [int(NOW - day * DAY) for day in days]
+    return [int(NOW - day * SECONDS_PER_DAY) for day in days]
 
 
 def test_weights_of_events_are_halved_for_every_56_days_of_the_age_of_each():
     ages = [(0, 3, 0), (0, 3, 56), (0, 3, 168), (0, 5, 112), (0, 6, -14), (1, 3, 28)]
-    found = snapshot([(user, row, int(NOW - age * DAY)) for user, row, age in ages])
+    found = snapshot([(user, row, int(NOW - age * SECONDS_PER_DAY)) for user, row, age in ages])
     assert found.at(0).rows.tolist() == [3, 5, 6]
     # As of the newest event with each item, and as of now; one that is yet to come counts as of now.
     np.testing.assert_allclose(found.at(0).recent, [1 + 1 / 2 + 1 / 8, 1, 1], rtol=1e-6)
     np.testing.assert_allclose(found.at(0).weights(NOW), [1.625, 0.25, 1], rtol=1e-6)
-    np.testing.assert_allclose(found.at(0).weights(NOW + 56 * DAY), [0.8125, 0.125, 2 ** (-42 / 56)], rtol=1e-6)
+    np.testing.assert_allclose(
+        found.at(0).weights(NOW + 56 * SECONDS_PER_DAY), [0.8125, 0.125, 2 ** (-42 / 56)], rtol=1e-6
+    )
     np.testing.assert_allclose(found.at(1).weights(NOW), [2**-0.5], rtol=1e-6)
     assert found.at(2).weights(NOW).tolist() == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(0, 400)), min_size=1, max_size=30))
 def test_weights_are_the_sum_over_single_events(events):
-    found = snapshot([(user, row, int(NOW - age * DAY)) for user, row, age in events])
+    found = snapshot([(user, row, int(NOW - age * SECONDS_PER_DAY)) for user, row, age in events])
     for user in (0, 1):
         expected = defaultdict(float)
         for _, row, age in (event for event in events if event[0] == user):
@@ -157,7 +159,7 @@ def test_a_history_travels_as_one_string_and_comes_out_as_it_was(rows):
 
 def test_half_a_history_is_no_history():
     with pytest.raises(ValueError, match="multiple"):
-        History.unpack(History.of_rows([1, 2], NOW).pack()[:-1])
+        History.unpack(History.from_rows([1, 2], NOW).pack()[:-1])
 
 
 def test_where_a_user_usually_is_follows_from_how_many_events_were_where_and_when():

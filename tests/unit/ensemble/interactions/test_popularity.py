@@ -16,8 +16,8 @@ from fuserank_ensemble.interactions import popularity as counting
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Contexts, Popularity, context_names, hour_of, weekday_of
 from fuserank_ensemble.retrieval.channel import ChannelQuery
-from fuserank_ensemble.retrieval.channels.new import FEW_EVENTS, OLDEST_DAYS, New
-from fuserank_ensemble.retrieval.channels.trending import PRIORS, Trending
+from fuserank_ensemble.retrieval.channels.new import FEW_EVENTS, OLDEST_DAYS, NewItemsChannel
+from fuserank_ensemble.retrieval.channels.trending import PRIORS, TrendingChannel
 
 DAY = 86_400
 # A Wednesday, 18:30 UTC.
@@ -29,19 +29,19 @@ def counted(events, places=None, created=None, now=NOW, items=ITEMS):
     """Events of one user as (row, seconds before `NOW`)."""
     rows = np.asarray([row for row, _ in events], np.int32)
     times = np.asarray([NOW - age for _, age in events], np.int64)
-    return Popularity.of_log(np.zeros(len(rows), np.int32), rows, times, items, now, created, places)
+    return Popularity.from_log(np.zeros(len(rows), np.int32), rows, times, items, now, created, places)
 
 
 def context(popularity, name):
-    found = popularity.contexts.of(name)
+    found = popularity.contexts.get(name)
     return None if found is None else dict(zip(found[0].tolist(), found[1].tolist(), strict=True))
 
 
-def asked(seen=None, allowed=None, near=None, now=NOW, context=None):
-    rows = None if near is None else np.asarray(near, np.int32)
-    query = "" if near is None else "q"
+def asked(seen=None, allowed=None, pool=None, now=NOW, context=None):
+    rows = None if pool is None else np.asarray(pool, np.int32)
+    query = "" if pool is None else "q"
     return ChannelQuery(
-        query, np.zeros(2, np.float32), seen or History.empty(), float(now), allowed, context=context, near=rows
+        query, np.zeros(2, np.float32), seen or History.empty(), float(now), allowed, context=context, pool=rows
     )
 
 
@@ -65,13 +65,13 @@ def test_each_context_sums_up_its_own_events_by_item():
     assert context(popularity, "hour=18") == context(popularity, "weekday=2") == {2: 2.0, 4: 1.75}
     assert context(popularity, "hour=17") == context(popularity, "weekday=3") == {}
     names = ("store=s0", "store=s1", "store=s2", "hour=18", "hour=17", "weekday=2")
-    assert [popularity.contexts.of(name)[2] for name in names] == [1.5, 1.25, 0, 3.75, 0, 3.75]
+    assert [popularity.contexts.get(name)[2] for name in names] == [1.5, 1.25, 0, 3.75, 0, 3.75]
 
 
 @pytest.mark.parametrize("name", ["store=unknown", "region=s0", "store=", "hour=24", "", "store=s0=1"])
 def test_a_context_that_the_log_does_not_know_is_none(name):
     stores = (np.zeros(1, np.int32), ["s0"])
-    assert counted([(1, 0)], {"store": stores}).contexts.of(name) is None
+    assert counted([(1, 0)], {"store": stores}).contexts.get(name) is None
 
 
 @given(st.integers(0, 4_000_000_000))
@@ -92,7 +92,7 @@ def test_of_a_long_context_the_items_with_the_most_are_kept_in_the_order_of_rows
     events = [(row, 0) for row, count in enumerate((2, 1, 4, 3, 1, 5)) for _ in range(count)]
     popularity = counted(events)
     assert context(popularity, "hour=18") == {2: 4.0, 3: 3.0, 5: 5.0}
-    rows, _, total = popularity.contexts.of("hour=18")
+    rows, _, total = popularity.contexts.get("hour=18")
     assert (np.diff(rows) > 0).all()
     # The total is of what was cut off, too.
     assert total == 16
@@ -109,7 +109,7 @@ def test_an_item_came_when_it_was_created_or_else_with_its_first_event():
 @pytest.mark.parametrize(
     "popularity",
     [
-        Popularity.none(ITEMS),
+        Popularity.empty(ITEMS),
         counted([(4, 0), (2, DAY)], {"store": (np.asarray([0, 1], np.int32), ["a b", "绿=茶\n"])}),
         counted([], {"store": (np.empty(0, np.int32), ["s"])}),
     ],
@@ -124,9 +124,9 @@ def test_what_was_counted_is_saved_and_opened_as_it_was(popularity, tmp_path):
     assert opened.contexts.position == dict(popularity.contexts.position)
     for name in popularity.contexts.position:
         assert context(opened, name) == context(popularity, name)
-    questions = [asked(context={"store": "绿=茶\n"}), asked(near=[2, 3])]
+    queries = [asked(context={"store": "绿=茶\n"}), asked(pool=[2, 3])]
     for before, after in zip(
-        Trending(popularity).search(questions, 9), Trending(opened).search(questions, 9), strict=True
+        TrendingChannel(popularity).search(queries, 9), TrendingChannel(opened).search(queries, 9), strict=True
     ):
         assert before.rows.tolist() == after.rows.tolist()
 
@@ -140,9 +140,9 @@ def test_trends_are_smoothed_by_the_formula_worked_out_by_hand():
         np.asarray([20.0, 40.0]),
     )
     trend = np.asarray([60, 40, 0], np.float32)
-    popularity = replace(Popularity.none(3), counts=trend, trend=trend, contexts=contexts)
+    popularity = replace(Popularity.empty(3), counts=trend, trend=trend, contexts=contexts)
     assert (PRIORS["store"], PRIORS["hour"]) == (5, 20)
-    hits = Trending(popularity).search([asked(context={"store": "s"})], 3)[0]
+    hits = TrendingChannel(popularity).search([asked(context={"store": "s"})], 3)[0]
     by_row = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
     # (observed + prior) / (expected + prior): of the store's 20 events item 0 has 0 of 12 expected, item 1 has 20 of 8;
     # of the hour's 40, which hold 5 of another item, item 0 has 5 of 24, item 1 has 30 of 16.
@@ -151,14 +151,14 @@ def test_trends_are_smoothed_by_the_formula_worked_out_by_hand():
     assert by_row[2] == 0
     for name in context_names(NOW, {"store": "s", "region": "r"}):
         assert name.partition("=")[0] in PRIORS
-    elsewhere = Trending(popularity).search([asked(context={"store": "unknown"}, now=NOW + 4 * 3_600)], 3)[0]
+    elsewhere = TrendingChannel(popularity).search([asked(context={"store": "unknown"}, now=NOW + 4 * 3_600)], 3)[0]
     assert elsewhere.scores.tolist() == [60, 40, 0]
 
 
 def test_what_one_store_has_much_more_often_comes_first_there_and_only_there():
     stores = np.asarray([0] * 4_000 + [1] * 1_000, np.int32)
     events = [(0, 0)] * 4_000 + [(0, 0)] * 100 + [(1, 0)] * 900
-    trending = Trending(counted(events, {"store": (stores, ["big", "corner"])}))
+    trending = TrendingChannel(counted(events, {"store": (stores, ["big", "corner"])}))
     places = ("big", "corner", "elsewhere")
     first = [trending.search([asked(context={"store": place})], 2)[0].rows[0] for place in places]
     assert first == [0, 1, 0]
@@ -166,14 +166,14 @@ def test_what_one_store_has_much_more_often_comes_first_there_and_only_there():
 
 def test_a_context_says_little_of_an_item_that_it_has_seldom_seen():
     stores = np.asarray([0] * 1_000 + [1], np.int32)
-    trending = Trending(counted([(0, 0)] * 1_000 + [(1, 0)], {"store": (stores, ["big", "corner"])}))
+    trending = TrendingChannel(counted([(0, 0)] * 1_000 + [(1, 0)], {"store": (stores, ["big", "corner"])}))
     assert trending.search([asked(context={"store": "corner"})], 2)[0].rows.tolist() == [0, 1]
 
 
-def test_an_item_that_is_popular_in_one_place_alone_is_offered_there_though_it_is_beyond_the_depth_everywhere():
+def test_an_item_popular_in_one_place_alone_is_offered_there_beyond_the_depth():
     events = [(row, 0) for row in range(40) for _ in range(4)] + [(45, 0)] * 3
     stores = np.asarray([0] * 160 + [1] * 3, np.int32)
-    trending = Trending(counted(events, {"store": (stores, ["big", "corner"])}, items=50))
+    trending = TrendingChannel(counted(events, {"store": (stores, ["big", "corner"])}, items=50))
     lists = {
         place: trending.search([asked(context={"store": place}, now=NOW + 4 * 3_600)], 5)[0].rows.tolist()
         for place in ("big", "corner")
@@ -182,9 +182,9 @@ def test_an_item_that_is_popular_in_one_place_alone_is_offered_there_though_it_i
     assert 45 not in lists["big"]
 
 
-def test_what_nobody_had_is_not_called_trending_for_a_query_and_fills_a_list_without_one():
-    nobody = Trending(Popularity.none(ITEMS))
-    assert len(nobody.search([asked(near=[1, 2])], 10)[0]) == 0
+def test_items_without_events_are_not_trending_for_a_query_but_fill_other_lists():
+    nobody = TrendingChannel(Popularity.empty(ITEMS))
+    assert len(nobody.search([asked(pool=[1, 2])], 10)[0]) == 0
     assert nobody.search([asked()], 10)[0].rows.tolist() == list(range(ITEMS))
 
 
@@ -199,14 +199,14 @@ def arrived(*days, counts=None):
     """A popularity of items that came so many days before `NOW`."""
     counts = np.zeros(len(days), np.float32) if counts is None else np.asarray(counts, np.float32)
     came = NOW - np.asarray(days, np.float64) * DAY
-    return replace(Popularity.none(len(days)), counts=counts, trend=counts, arrived=came)
+    return replace(Popularity.empty(len(days)), counts=counts, trend=counts, arrived=came)
 
 
-@pytest.mark.parametrize("near", [None, [0, 1, 2, 3, 4, 5]], ids=["no query", "query"])
-def test_new_is_what_came_in_the_last_ninety_days_with_few_events_newest_first(near):
+@pytest.mark.parametrize("pool", [None, [0, 1, 2, 3, 4, 5]], ids=["no query", "query"])
+def test_new_is_what_came_in_the_last_ninety_days_with_few_events_newest_first(pool):
     # Too old by a day, in the future, unknown, too many events, and two that are new.
     popularity = arrived(OLDEST_DAYS + 1, -1, np.nan, 2, 28, 1, counts=[0, 0, 0, FEW_EVENTS, FEW_EVENTS - 1, 0])
-    hits = New(items_of([0] * 6), popularity).search([asked(near=near)], 9)[0]
+    hits = NewItemsChannel(items_of([0] * 6), popularity).search([asked(pool=pool)], 9)[0]
     assert hits.rows.tolist() == [5, 4]
     np.testing.assert_allclose(hits.scores, [2 ** (-1 / 28), 0.5], rtol=1e-5)
 
@@ -214,14 +214,14 @@ def test_new_is_what_came_in_the_last_ninety_days_with_few_events_newest_first(n
 @pytest.mark.parametrize(
     ("days", "listed"), [(0, True), (OLDEST_DAYS - 1e-3, True), (OLDEST_DAYS + 1e-3, False), (-1e-3, False)]
 )
-@pytest.mark.parametrize("near", [None, [0]])
-def test_the_ends_of_the_ninety_days_are_the_same_with_and_without_a_query(days, listed, near):
-    hits = New(items_of([0]), arrived(days)).search([asked(near=near)], 9)[0]
+@pytest.mark.parametrize("pool", [None, [0]])
+def test_the_ends_of_the_ninety_days_are_the_same_with_and_without_a_query(days, listed, pool):
+    hits = NewItemsChannel(items_of([0]), arrived(days)).search([asked(pool=pool)], 9)[0]
     assert hits.rows.tolist() == ([0] if listed else [])
 
 
 def test_an_item_that_is_new_at_another_time_is_new_then():
-    new = New(items_of([0, 0]), arrived(200, 1))
+    new = NewItemsChannel(items_of([0, 0]), arrived(200, 1))
     assert new.search([asked(now=NOW - 190 * DAY)], 9)[0].rows.tolist() == [0]
     assert new.search([asked(now=NOW + 200 * DAY)], 9)[0].rows.tolist() == []
 
@@ -229,9 +229,9 @@ def test_an_item_that_is_new_at_another_time_is_new_then():
 def test_the_users_own_categories_count_up_to_double():
     # Category 0 has three of the four events, category 1 the fourth; -1 is none, which nobody shares.
     items = items_of([0, 1, 2, -1, 0, 1])
-    seen = History.of_rows([3] * 4 + [4] * 3 + [5], NOW)
+    seen = History.from_rows([3] * 4 + [4] * 3 + [5], NOW)
     popularity = arrived(28, 28, 28, 28, 28, 28)
-    hits = New(items, popularity).search([asked(seen)], 9)[0]
+    hits = NewItemsChannel(items, popularity).search([asked(seen)], 9)[0]
     by_row = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
     assert by_row[0] == pytest.approx(0.5 * (1 + 3 / 8), rel=1e-5)
     assert by_row[1] == pytest.approx(0.5 * (1 + 1 / 8), rel=1e-5)
@@ -240,5 +240,5 @@ def test_the_users_own_categories_count_up_to_double():
 
 def test_a_shop_whose_items_have_no_category_has_new_items_all_the_same():
     bare = Items(np.asarray([b"a", b"b"]), np.arange(2, dtype=np.int32), Columns(2, {}))
-    seen = History.of_rows([0], NOW)
-    assert New(bare, arrived(1, 2)).search([asked(seen)], 9)[0].rows.tolist() == [0, 1]
+    seen = History.from_rows([0], NOW)
+    assert NewItemsChannel(bare, arrived(1, 2)).search([asked(seen)], 9)[0].rows.tolist() == [0, 1]

@@ -19,7 +19,7 @@ NAN = np.nan
 def counted(events, items=4, now=MIDNIGHT):
     """Events as (user, row, seconds before `MIDNIGHT`), in any order."""
     user, row, age = (np.asarray([event[i] for event in events], np.int64) for i in range(3))
-    return Popularity.of_log(user.astype(np.int32), row.astype(np.int32), MIDNIGHT - age, items, now)
+    return Popularity.from_log(user.astype(np.int32), row.astype(np.int32), MIDNIGHT - age, items, now)
 
 
 def test_lately_halves_every_seven_days_and_an_event_to_come_counts_as_of_now():
@@ -55,14 +55,14 @@ def test_a_cycle_is_the_mean_number_of_days_until_the_same_user_has_the_item_aga
     np.testing.assert_allclose(popularity.cycle, [12, NAN, NAN, NAN])
 
 
-def test_days_are_those_of_the_calendar_so_that_late_evening_and_next_morning_are_a_day_apart():
+def test_days_are_calendar_days_so_evening_and_next_morning_are_a_day_apart():
     evenings = [(0, 0, age) for age in (3 * DAY + 60, 3 * DAY - 60, DAY + 60, DAY - 60)]
     # 23:59, 00:01, 23:59 of the next day, 00:01: one, one and one day apart.
     assert counted(evenings).cycle[0] == 1
 
 
 def test_a_shop_without_a_log_knows_none_of_it():
-    for popularity in (Popularity.none(3), counted([], items=3)):
+    for popularity in (Popularity.empty(3), counted([], items=3)):
         assert popularity.lately.tolist() == popularity.reach.tolist() == [0, 0, 0]
         assert np.isnan(popularity.cycle).all()
         assert np.isnan(popularity.latest).all()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuserank_ensemble.ranking.diversity import CATEGORY_LIKENESS, alike, mmr
+from fuserank_ensemble.ranking.diversity import CATEGORY_LIKENESS, mmr, similarity_to
 
 
 def unit(*angles):
@@ -38,16 +38,16 @@ def test_some_diversity_passes_over_a_copy_of_the_best():
     assert mmr(scores, unit(0, 0, 90, 180), NONE, 3, 0.5).tolist()[:2] != [0, 1]
 
 
-def test_items_of_one_category_are_alike_to_the_stated_degree_though_their_texts_differ():
+def test_items_of_one_category_have_the_stated_similarity_though_texts_differ():
     vectors = unit(0, 90, 60, 0)
-    found = alike(vectors, categories(4, 4, 4, 5), 0)
+    found = similarity_to(vectors, categories(4, 4, 4, 5), 0)
     half = CATEGORY_LIKENESS
     assert found.tolist() == pytest.approx([1.0, half, 0.5 + half * 0.5, 1.0], abs=1e-6)
     # What has no category is of no category, and not of one with all others that have none.
-    assert alike(vectors, NONE, 0).tolist() == pytest.approx([1.0, 0.0, 0.5, 1.0], abs=1e-6)
+    assert similarity_to(vectors, NONE, 0).tolist() == pytest.approx([1.0, 0.0, 0.5, 1.0], abs=1e-6)
 
 
-def test_of_equal_texts_the_other_category_comes_first_and_of_equal_categories_the_other_text():
+def test_diversity_prefers_another_category_of_equal_texts_and_another_text():
     scores = np.asarray([1.0, 0.9, 0.9], np.float32)
     assert mmr(scores, unit(0, 60, 60), categories(1, 1, 2), 2, 0.5).tolist() == [0, 2]
     assert mmr(scores, unit(0, 10, 60), categories(1, 1, 1), 2, 0.5).tolist() == [0, 2]

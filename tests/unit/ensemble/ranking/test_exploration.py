@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from fuserank_ensemble.contract.controls import Explore
-from fuserank_ensemble.contract.options import InvalidRequestError
-from fuserank_ensemble.ranking.exploration import chances, check, drawn
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.ranking.exploration import check, draw_exploration, selection_probabilities
 
 SCORES = np.asarray([3.0, 2.5, 2.0, 1.5, 1.0, 0.5, 0.0, -0.5, -1.0, -1.5], np.float32)
 RANKED = np.arange(10)
@@ -24,7 +24,7 @@ DRAWS = 20_000
 
 @pytest.fixture(scope="module")
 def lists():
-    return [drawn(RANKED, PLACES, SCORES, UNCERTAIN, SLOTS, RATE, seed) for seed in range(DRAWS)]
+    return [draw_exploration(RANKED, PLACES, SCORES, UNCERTAIN, SLOTS, RATE, seed) for seed in range(DRAWS)]
 
 
 def test_items_stand_at_their_places_as_often_as_their_propensities_say(lists):
@@ -67,7 +67,7 @@ def test_a_log_weighted_by_propensity_recovers_what_a_place_is_worth(lists):
 
 def test_one_seed_draws_one_list_and_another_seed_another():
     def of(seed):
-        return drawn(RANKED, PLACES, SCORES, UNCERTAIN, SLOTS, 0.5, seed).order.tolist()
+        return draw_exploration(RANKED, PLACES, SCORES, UNCERTAIN, SLOTS, 0.5, seed).order.tolist()
 
     assert of(7) == of(7)
     assert len({tuple(of(seed)) for seed in range(40)}) > 4
@@ -89,7 +89,7 @@ def test_only_uncertain_items_come_in_only_at_slots_and_the_ranking_keeps_its_or
 @settings(max_examples=300)
 def test_a_list_is_whole_and_its_propensities_are_probabilities(count, places, slots, rate, seed, uncertain):
     places = min(places, count)
-    found = drawn(np.arange(count), places, SCORES[:1].repeat(count), np.asarray(uncertain[:count], bool),
+    found = draw_exploration(np.arange(count), places, SCORES[:1].repeat(count), np.asarray(uncertain[:count], bool),
                   sorted(slots), rate, seed)  # fmt: skip
     assert len(set(found.order.tolist())) == places
     assert ((found.propensities > 0) & (found.propensities <= 1)).all()
@@ -97,11 +97,11 @@ def test_a_list_is_whole_and_its_propensities_are_probabilities(count, places, s
 
 
 def test_no_item_of_a_pool_is_shown_less_often_than_half_of_evenly():
-    q = chances(np.asarray([50.0, 0.0, -50.0, -50.0], np.float32))
+    q = selection_probabilities(np.asarray([50.0, 0.0, -50.0, -50.0], np.float32))
     assert q.sum() == pytest.approx(1.0)
     assert q.min() >= 1 / 8
     assert q[0] > 0.4 > q[1] > q[2]
-    assert chances(np.zeros(4, np.float32)).tolist() == [0.25] * 4
+    assert selection_probabilities(np.zeros(4, np.float32)).tolist() == [0.25] * 4
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.controls import MAX_SHIFT, Explore, Rule
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.interactions.history import History
-from fuserank_ensemble.ranking.order import by_score, steered
+from fuserank_ensemble.ranking.order import rank_by_score, rank_steered
 from fuserank_ensemble.ranking.rules import NOT_FOUND, check
 
 COUNT = 12
@@ -51,7 +51,7 @@ def request(**changed):
 
 def ranked(*rules, rows=ROWS, scores=SCORES, **changed):
     check(rules, changed.get("k", 5), ITEMS.columns.kinds)
-    return steered(request(rules=list(rules), **changed), rows, scores, ITEMS, VECTORS, EVENTS)
+    return rank_steered(request(rules=list(rules), **changed), rows, scores, ITEMS, VECTORS, EVENTS)
 
 
 def told(found):
@@ -98,7 +98,7 @@ def test_a_pin_by_filter_takes_the_best_candidate_it_holds_for_and_leaves_its_sc
     assert told(found) == [{"kind": "pin", "matched": 5, "placed": 1}]
 
 
-def test_pinned_ids_stand_in_their_order_from_the_place_on_though_retrieval_did_not_find_them():
+def test_pinned_ids_keep_their_order_though_retrieval_did_not_find_them():
     found = ranked(Rule(pin=2, item_ids=["i10", "i07", "i10"]))
     assert found.rows.tolist() == [0, 10, 7, 1, 2]
     assert found.positions.tolist() == [0, NOT_FOUND, 7, 1, 2]
@@ -108,7 +108,7 @@ def test_pinned_ids_stand_in_their_order_from_the_place_on_though_retrieval_did_
     assert told(found) == [{"kind": "pin", "matched": 2, "placed": 2}]
 
 
-def test_of_two_pins_on_one_place_the_earlier_rule_has_it_and_the_later_takes_the_next():
+def test_of_two_pins_on_one_place_the_earlier_rule_wins_and_the_later_is_next():
     found = ranked(Rule(pin=2, item_ids=["i08"]), Rule(pin=2, item_ids=["i06", "i05"]))
     assert found.rows.tolist() == [0, 8, 6, 5, 1]
     assert told(found) == [
@@ -117,7 +117,7 @@ def test_of_two_pins_on_one_place_the_earlier_rule_has_it_and_the_later_takes_th
     ]
 
 
-def test_an_item_that_two_rules_pin_stands_once_and_a_pin_by_filter_takes_the_next_best():
+def test_an_item_pinned_twice_stands_once_and_a_filter_pin_takes_the_next_best():
     found = ranked(Rule(pin=3, item_ids=["i01"]), Rule(pin=1, item_ids=["i01"]), Rule(pin=1, filter={"brand": "Mill"}))
     assert found.rows.tolist() == [4, 0, 1, 2, 3]
     assert told(found) == [
@@ -139,7 +139,7 @@ def test_a_pin_never_shows_what_the_request_filters_out_or_excludes():
     assert told(found) == [{"kind": "pin", "matched": 1, "placed": 1, "filtered_out": 2, "unknown": 1}]
     pin = Rule(pin=1, item_ids=["i10"])
     resolved = request(rules=[pin], exclude_seen=True, history=History.of_rows([10], 0.0))
-    unseen = steered(resolved, ROWS, SCORES, ITEMS, VECTORS, EVENTS)
+    unseen = rank_steered(resolved, ROWS, SCORES, ITEMS, VECTORS, EVENTS)
     assert unseen.rows.tolist() == [0, 1, 2, 3, 4]
     assert told(unseen) == [{"kind": "pin", "matched": 0, "filtered_out": 1}]
 
@@ -176,7 +176,7 @@ def test_diversity_counts_what_is_pinned_as_seen():
     items = Items(ITEMS.ids, ITEMS.text, Columns(COUNT, {"category": category}))
     place = {}
     for rules in ((), (Rule(pin=1, item_ids=["i11"]),)):
-        found = steered(request(rules=list(rules), k=10, diversity=0.6), ROWS, SCORES, items, texts, EVENTS)
+        found = rank_steered(request(rules=list(rules), k=10, diversity=0.6), ROWS, SCORES, items, texts, EVENTS)
         place[bool(rules)] = [row for row in found.rows.tolist() if row != 11].index(2)
     assert place[True] > place[False]
 
@@ -254,7 +254,7 @@ def test_whatever_is_asked_together_no_item_is_lost_repeated_or_scored_otherwise
             assert outcome.placed + outcome.unplaced == outcome.matched
             assert outcome.matched + outcome.filtered_out + outcome.unknown == len(set(rule.item_ids))
     if not rules and not diversity and explore is None:
-        assert listed == by_score(rows, scores, k).rows.tolist()
+        assert listed == rank_by_score(rows, scores, k).rows.tolist()
 
 
 @pytest.mark.parametrize(

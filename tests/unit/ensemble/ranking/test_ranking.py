@@ -23,11 +23,11 @@ from fuserank_ensemble.candidates.request import (
 )
 from fuserank_ensemble.contract.controls import Explore, Language, Rule
 from fuserank_ensemble.contract.options import HEADS
+from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.reasons import Reader
-from fuserank_ensemble.ranking.wording import SENTENCES, said
-from fuserank_ensemble.serving.triton import strings
+from fuserank_ensemble.ranking.wording import SENTENCES, format_sentence
 from support.hand_shop import NOW, SEEN, features, history
 
 # Without item b: what item a costs is what the user usually pays.
@@ -55,7 +55,7 @@ def explained(row, query, reader=None, seen=HAD, **options):
 
 def test_missing_values_are_null_and_said_in_words():
     newcomer = explained(0, "", seen=History.empty(), has_query=False)
-    assert newcomer["personal"] == (None, "new to you")
+    assert newcomer["history"] == (None, "new to you")
     assert newcomer["taste"] == (None, "no history in its category")
     assert newcomer["price"] == (None, "price unknown")
     assert newcomer["text"][1] == "no query"
@@ -71,7 +71,7 @@ def test_missing_values_are_null_and_said_in_words():
 
 def test_reasons_tell_the_numbers_in_their_own_units():
     told = explained(1, "milk")
-    assert told["personal"][1] == "you had it 3 times, last 10 days ago"
+    assert told["history"][1] == "you had it 3 times, last 10 days ago"
     assert told["popularity"][1] == "9 events of all users"
     assert told["taste"][1] == "75.0% of your events are in its category"
     assert told["price"][1].startswith("costs 1.00")
@@ -81,21 +81,21 @@ def test_reasons_tell_the_numbers_in_their_own_units():
     assert explained(0, "茶")["graph"] == (2.5, "related to what you had or asked for (number 1)")
     assert explained(0, "茶")["lexical"][1] == "has words of “茶”"
     assert explained(0, "茶")["text"] == (0.5, "50% like “茶”")
-    assert explained(0, "茶")["personal"][1] == "you had it 1 time, last today"
+    assert explained(0, "茶")["history"][1] == "you had it 1 time, last today"
 
 
 def test_what_was_only_bought_is_called_bought():
-    assert explained(1, "milk", {"bought": True})["personal"][1] == "you bought it 3 times, last 10 days ago"
-    assert explained(0, "milk", {"bought": True})["personal"][1] == "you bought it 1 time, last today"
+    assert explained(1, "milk", {"bought": True})["history"][1] == "you bought it 3 times, last 10 days ago"
+    assert explained(0, "milk", {"bought": True})["history"][1] == "you bought it 1 time, last today"
 
 
 def test_reasons_are_told_in_chinese_too():
     told = explained(1, "茶", {"language": "zh", "bought": True})
-    assert told["personal"][1] == "您买过 3 次，最近一次在 10 天前"
+    assert told["history"][1] == "您买过 3 次，最近一次在 10 天前"
     assert told["popularity"][1] == "全部用户共有 9 次行为"
     assert told["price"][1] == "价格 1.00，与您平常的花费相当"
     assert told["base"][1] == "本次请求候选商品的平均水平"
-    assert explained(0, "茶", {"language": "zh"})["personal"][1] == "您选过 1 次，最近一次在今天"
+    assert explained(0, "茶", {"language": "zh"})["history"][1] == "您选过 1 次，最近一次在今天"
     assert explained(2, "", {"language": "zh"})["lexical"][1] == "没有搜索词"
 
 
@@ -115,11 +115,11 @@ def test_every_language_has_every_sentence_with_the_same_values():
      ("zh", 1, "上架 1 天"), ("zh", 2_000, "上架 2,000 天")],
 )  # fmt: skip
 def test_counts_have_their_noun_in_the_form_that_they_ask_for(language, days, text):
-    assert said(language, "new", days=days) == text
+    assert format_sentence(language, "new", days=days) == text
 
 
 def test_a_query_that_looks_like_a_template_is_told_as_it_is():
-    assert said("en", "lexical", query="{0.__class__} {days}") == "has words of “{0.__class__} {days}”"
+    assert format_sentence("en", "lexical", query="{0.__class__} {days}") == "has words of “{0.__class__} {days}”"
 
 
 def test_a_price_as_usual_is_not_called_below_or_above_it():
@@ -140,19 +140,21 @@ def test_a_resolved_request_travels_between_stages_unchanged():
     rules = [Rule(boost=1.5, filter={"price": {"lt": 5}}), Rule(pin=2, item_ids=["茶"])]
     asked = {"rules": rules, "explore": Explore(slots=[1, 3], seed=2**53 - 1), "language": "zh", "bought": True}
     sent = [resolved(), resolved(query="", filter=None, seen=b"", **asked)]
-    received = decode_requests(strings([[encode(each)] for each in sent]))
+    received = decode_requests(string_tensor([[encode(each)] for each in sent]))
     assert received == sent
     for name in ("rows", "counts", "last", "recent"):
         assert getattr(received[0].history, name).tolist() == getattr(SEEN, name).tolist()
     assert len(received[1].history) == 0
     trace = RetrievalTrace({"dense": 3, "fused": 3}, ["ranker_depth"], 5, 6)
-    assert decode_traces(strings([[encode(trace)]])) == [trace]
+    assert decode_traces(string_tensor([[encode(trace)]])) == [trace]
 
 
-def test_the_time_left_is_endless_without_a_deadline_and_negative_after_it():
+def test_the_time_left_is_endless_without_a_deadline_and_negative_after_it(monkeypatch):
+    now = 7_000_000_000
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
     assert resolved().milliseconds_left() == math.inf
-    assert resolved(deadline_ns=time.monotonic_ns() - 5_000_000).milliseconds_left() <= -5
-    assert 900 < resolved(deadline_ns=time.monotonic_ns() + 1_000_000_000).milliseconds_left() <= 1_000
+    assert resolved(deadline_ns=now - 5_000_000).milliseconds_left() == -5
+    assert resolved(deadline_ns=now + 1_000_000_000).milliseconds_left() == 1_000
 
 
 WEIGHTS = st.tuples(*[st.floats(0, 1_000)] * len(HEADS)).filter(lambda w: sum(w) > 1e-6)
@@ -167,7 +169,7 @@ def test_head_weights_add_up_to_one_and_keep_their_proportions(given_weights, ha
     assert weights == pytest.approx([w / (sum(used) or 1.0) for w in used])
 
 
-def test_without_a_query_relevance_weighs_nothing_even_where_it_is_all_that_was_learned():
+def test_without_a_query_relevance_weighs_nothing_even_where_it_is_the_only_head():
     assert head_weights((2.0, 0.0, 0.0), has_query=False) == (0.0, 0.0, 0.0)
     assert head_weights((1.0, 1.0, 0.0), has_query=False) == (0.0, 1.0, 0.0)
     assert head_weights((2.0, 0.0, 0.0), has_query=True) == (1.0, 0.0, 0.0)

@@ -52,10 +52,10 @@ def test_what_a_signal_without_features_adds_decides_its_sentence():
 
 
 def test_a_shopper_reads_how_often_and_when_they_bought_it():
-    row = features(personal_frequency=math.log1p(7), personal_recency=math.log1p(9))
-    assert told(row, bought=True)["personal"]["reason"] == "you bought it 7 times, last 9 days ago"
-    assert told(row)["personal"]["reason"] == "you had it 7 times, last 9 days ago"
-    assert told(row, bought=True, language="zh")["personal"]["reason"] == "您买过 7 次，最近一次在 9 天前"
+    row = features(history_frequency=math.log1p(7), history_recency=math.log1p(9))
+    assert told(row, bought=True)["history"]["reason"] == "you bought it 7 times, last 9 days ago"
+    assert told(row)["history"]["reason"] == "you had it 7 times, last 9 days ago"
+    assert told(row, bought=True, language="zh")["history"]["reason"] == "您买过 7 次，最近一次在 9 天前"
 
 
 @pytest.mark.parametrize(("steps", "reason"), [(1.5, "promoted"), (-2.0, "demoted"), (0.0, "no rule of the shop")])

@@ -54,9 +54,7 @@ def test_weights_decide_by_numbers_worked_out_by_hand():
 
 
 @given(LISTS, WEIGHTS, st.integers(1, 40), st.integers(1, 40), ROWS)
-def test_what_must_stay_stays_and_the_others_are_the_best_of_the_rest_in_their_order(
-    lists, weights, depth, limit, also
-):
+def test_required_rows_stay_and_the_others_are_the_best_of_the_rest_in_order(lists, weights, depth, limit, also):
     named = {name: hits(rows) for name, rows in lists.items()}
     fusion = ReciprocalRankFusion(ITEMS, depth)
     whole = fusion.fuse(named, weights, 2 * ITEMS).rows.tolist()
@@ -122,7 +120,7 @@ def test_equal_sums_keep_the_order_in_which_they_were_named():
     assert ReciprocalRankFusion(ITEMS, 10).fuse(lists, EQUAL, 9).rows.tolist() == [5, 9, 2, 7]
 
 
-@pytest.mark.parametrize("lists", [{}, {"dense": RankedItems.none(), "trending": RankedItems.none()}])
+@pytest.mark.parametrize("lists", [{}, {"dense": RankedItems.empty(), "trending": RankedItems.empty()}])
 def test_nothing_found_is_an_empty_list(lists):
     fused = ReciprocalRankFusion(ITEMS, 10).fuse(lists, EQUAL, 9)
     assert len(fused.rows) == 0

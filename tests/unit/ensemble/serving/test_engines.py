@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from fuserank_ensemble.bundle import FORMAT, Bundle, BundleError
-from fuserank_ensemble.candidates.features import FEATURES
+from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.serving import engines
-from fuserank_ensemble.serving.engines import EngineKey, Machine, check_engines, main
+from fuserank_ensemble.serving.engines import EngineKey, Machine, check_engines
 from fuserank_ensemble.spec import GraphSpec
 
 HERE = Machine("9.0", "10.13.2")
@@ -23,7 +21,7 @@ def bundle_of(**keys):
 
 
 def test_engines_of_this_machine_are_served():
-    check_engines(bundle_of(encoder=KEY, ranker=KEY), "tensorrt", HERE)
+    check_engines(bundle_of(encoder=KEY, ranker=KEY), "ensemble_tensorrt", HERE)
 
 
 @pytest.mark.parametrize(
@@ -36,21 +34,24 @@ def test_engines_of_this_machine_are_served():
 )
 def test_engines_of_another_machine_are_refused_with_the_remedy(here, reason):
     with pytest.raises(BundleError) as error:
-        check_engines(bundle_of(ranker=KEY), "tensorrt", here)
+        check_engines(bundle_of(ranker=KEY), "ensemble_tensorrt", here)
     text = str(error.value)
     assert text.startswith("shop/model_repository/ranker/1/model.plan: ")
     assert reason in text
-    assert "build it here with `fuserank export engines --target tensorrt`, or serve with --target cuda" in text
+    assert (
+        "build it here with `fuserank export engines --target ensemble_tensorrt`, or serve with --target ensemble_cuda"
+        in text
+    )
 
 
-@pytest.mark.parametrize("target", ["cpu", "cuda", "ort_tensorrt"])
+@pytest.mark.parametrize("target", ["single_process", "ensemble_cpu", "ensemble_cuda", "ensemble_ort_tensorrt"])
 def test_other_targets_have_no_engines_to_fit(target):
     check_engines(bundle_of(encoder=KEY), target, Machine("", ""))
 
 
 def test_a_bundle_without_engines_falls_back_and_needs_no_gpu():
-    check_engines(bundle_of(), "tensorrt", Machine("", ""))
-    check_engines(Bundle(Path("shop"), {}, GraphSpec()), "tensorrt", Machine("", ""))
+    check_engines(bundle_of(), "ensemble_tensorrt", Machine("", ""))
+    check_engines(Bundle(Path("shop"), {}, GraphSpec()), "ensemble_tensorrt", Machine("", ""))
 
 
 def test_each_part_of_a_key_has_a_folder_of_its_own():
@@ -76,21 +77,3 @@ def test_the_driver_is_asked_for_the_compute_capability(monkeypatch, tmp_path):
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     assert Machine.here().compute_capability == "9.0"
-
-
-def test_the_command_says_in_one_line_why_a_bundle_must_not_be_served(tmp_path, monkeypatch):
-    manifest = {
-        "id": "b-1",
-        "format": FORMAT,
-        "features": [feature.name for feature in FEATURES],
-        "spec": GraphSpec().to_dict(),
-        "files": {},
-        "engines": {"tensorrt": {"keys": {"encoder": KEY.to_dict()}}},
-    }
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: Machine("8.9", "10.13.2")))
-    assert "encoder/1/model.plan: was built for GPU of compute capability 9.0, found 8.9" in main([str(tmp_path)])
-    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: HERE))
-    assert main([str(tmp_path)]) is None
-    assert main([]).startswith("usage: python3 -m fuserank_ensemble.serving.engines BUNDLE")
-    assert main([str(tmp_path / "none")]).startswith("error: ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import itertools
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -12,8 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from fuserank_ensemble.bundle import FORMAT
+from fuserank_ensemble.candidates.features import FEATURES
+from fuserank_ensemble.serving.engines import EngineKey, Machine
 from fuserank_ensemble.serving.lifecycle import drain, probe, verify
 from fuserank_ensemble.serving.lifecycle.drain import Traffic, drained
+from fuserank_ensemble.spec import GraphSpec
 
 METRICS = """
 # TYPE nv_inference_request_success counter
@@ -61,6 +66,35 @@ def test_nobody_there_is_no_sign_of_life():
     assert "no answer within 5 s" in (probe.failure(port, 5) or "")
 
 
+@pytest.mark.parametrize(
+    ("alive", "problem"),
+    [
+        (("search", "search", "retrieve"), None),
+        (("search", "retrieve"), "search: 1 of 2 processes are alive"),
+        (("search", "search"), "retrieve: 0 of 1 processes are alive"),
+    ],
+)
+def test_a_model_that_lacks_one_of_its_processes_is_named(tmp_path: Path, alive: tuple[str, ...], problem: str | None):
+    models, processes = tmp_path / "models", tmp_path / "proc"
+    group = "instance_group {\n  kind: KIND_CPU\n  count: %d\n}\n"
+    configs = {
+        "search/configs/single_process.pbtxt": 'backend: "python"\n' + group % 2,
+        "search/config.pbtxt": 'platform: "ensemble"\n',
+        "retrieve/config.pbtxt": 'backend: "python"\n' + group % 1,  # the default holds for every target
+        "encoder/config.pbtxt": 'backend: "onnxruntime"\n' + group % 1,  # no process of its own in production
+    }
+    for name, text in configs.items():
+        (models / name).parent.mkdir(parents=True, exist_ok=True)
+        (models / name).write_text(text)
+    for number, model in enumerate((*alive, "search")):
+        # The last is another server's.
+        folder = models if number < len(alive) else tmp_path / "other"
+        (processes / str(number)).mkdir(parents=True)
+        words = ["triton_python_backend_stub", str(folder / model / "1" / "model.py"), f"{model}_0_0"]
+        (processes / str(number) / "cmdline").write_text("\0".join(words))
+    assert probe.dead_model(models, "single_process", processes) == problem
+
+
 def test_traffic_counts_callers_requests_and_all_that_wait():
     assert Traffic.parsed(METRICS) == Traffic(requests=10, pending=3)
     with pytest.raises(ValueError, match="nv_inference_request_success: not among"):
@@ -103,17 +137,54 @@ def test_endless_traffic_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPa
     assert ticks == 20
 
 
-def test_a_bundle_as_exported_is_verified(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]):
-    assert verify.main([str(tiny_bundle)]) is None
-    assert "files as exported" in capsys.readouterr().out
+def test_a_bundle_as_exported_is_fit_for_a_target(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]):
+    assert verify.main([str(tiny_bundle), "--target", "ensemble_cpu"]) is None
+    assert capsys.readouterr().out.endswith("files as exported, fit for ensemble_cpu\n")
+
+
+def test_verifying_links_the_models_of_the_target_and_no_other(tiny_bundle: Path, tmp_path: Path):
+    models = tmp_path / "models"
+    # Twice, as where a container starts again beside a volume that is kept.
+    for target in ("ensemble_cpu", "single_process"):
+        assert verify.main([str(tiny_bundle), "--target", target, "--models", str(models)]) is None
+    assert {link.name for link in models.iterdir()} == {"search", "encoder", "retrieve", "similar", "suggest"}
+    for link in models.iterdir():
+        assert link.resolve() == tiny_bundle.resolve() / "model_repository" / link.name
 
 
 def test_a_changed_bundle_is_refused_in_one_line(tiny_bundle: Path, tmp_path: Path):
     copy = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     path = copy / "index" / "vectors.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
-    said = verify.main([str(copy)]) or ""
-    assert said.startswith("error: ")
-    assert "index/vectors.npy" in said
-    assert "\n" not in said
-    assert "found 0 arguments" in (verify.main([]) or "")
+    message = verify.main([str(copy), "--target", "single_process"]) or ""
+    assert message.startswith("error: ")
+    assert "index/vectors.npy" in message
+    assert "\n" not in message
+
+
+def test_engines_of_another_gpu_are_refused_before_triton_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    key = EngineKey("9.0", "10.13.2", "ab" * 32, "cd" * 32)
+    manifest = {
+        "id": "b-1",
+        "format": FORMAT,
+        "features": [feature.name for feature in FEATURES],
+        "spec": GraphSpec().to_dict(),
+        "files": {},
+        "engines": {"tensorrt": {"keys": {"encoder": key.to_dict()}}},
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    command = [str(tmp_path), "--target", "ensemble_tensorrt"]
+    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: Machine("8.9", "10.13.2")))
+    message = verify.main(command) or ""
+    assert "encoder/1/model.plan: was built for GPU of compute capability 9.0, found 8.9" in message
+    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: Machine("9.0", "10.13.2")))
+    assert verify.main(command) is None
+
+
+def test_verifying_wants_a_target_that_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        verify.main([str(tmp_path)])
+    assert "--target" in capsys.readouterr().err
+    assert "target embedded: was renamed to single_process" in (
+        verify.main([str(tmp_path), "--target", "embedded"]) or ""
+    )

@@ -25,7 +25,7 @@ from fuserank_ensemble.serving.observability.search import SearchMetrics, kind_o
 
 MANIFEST = {"id": "b-1", "created": "2026-01-02T00:00:00+00:00", "log_end": 1_700_000_000}
 NOTHING = np.zeros((0, len(FEATURES)), np.float32)
-DOCS = Path(__file__).parents[4] / "docs" / "observability.md"
+DOCS = Path(__file__).parents[4] / "docs" / "operations.md"
 
 
 class Scrape:
@@ -95,8 +95,8 @@ def search(**more):
 def test_a_search_is_counted_by_kind_time_channel_and_shortcoming(scrape):
     registry = Registry(scrape)
     counted = SearchMetrics(registry, MANIFEST)
-    counted.answered(*search(), depth=64, features=NOTHING)
-    counted.answered(*search(seen=b"x", returned=0), depth=64, features=NOTHING)
+    counted.observe(*search(), depth=64, features=NOTHING)
+    counted.observe(*search(seen=b"x", returned=0), depth=64, features=NOTHING)
     registry.flush()
     values = scrape.values
     assert [values["fuserank_requests_total", kind] for kind in ("query", "user", "both")] == [1, 0, 1]
@@ -114,7 +114,7 @@ def test_a_warm_up_is_no_search(scrape, days: int):
     """It was kept by an export, which may have run on a machine that was started earlier or later than this one."""
     registry = Registry(scrape)
     counted = SearchMetrics(registry, MANIFEST)
-    counted.answered(*search(started_ns=time.monotonic_ns() + days * 86_400 * 10**9), depth=64, features=NOTHING)
+    counted.observe(*search(started_ns=time.monotonic_ns() + days * 86_400 * 10**9), depth=64, features=NOTHING)
     registry.flush()
     assert scrape.values["fuserank_requests_total", "query"] == 0
     assert scrape.values["fuserank_stage_seconds_count", "total"] == 0
@@ -139,7 +139,7 @@ def cases(rng, shift=0.0, count=200):
 def reference():
     rng = np.random.default_rng(1)
     kinds = np.asarray(["query"] * 100 + ["both"] * 90 + ["user"] * 10)
-    return drift.Reference.of_cases(kinds, cases(rng), np.ones((200, 16), np.bool_))
+    return drift.FeatureReference.from_cases(kinds, cases(rng), np.ones((200, 16), np.bool_))
 
 
 def watched(scrape, reference, live, kind="query"):
@@ -147,7 +147,7 @@ def watched(scrape, reference, live, kind="query"):
     registry = Registry(scrape)
     watching = drift.FeatureDrift(registry, reference)
     for features in live:
-        watching.seen(kind, features)
+        watching.observe(kind, features)
     registry.flush(force=True)
     return {name: value for (metric, name, *_), value in scrape.values.items() if metric == metrics.DRIFT.name}
 
@@ -190,9 +190,9 @@ def test_the_index_is_that_of_the_formula():
 
 def test_a_reference_survives_its_file_and_an_older_bundle_has_none(reference, tmp_path: Path):
     path = tmp_path / "reference.npz"
-    assert drift.Reference.open(path) is None
+    assert drift.FeatureReference.open(path) is None
     reference.write(path)
-    again = drift.Reference.open(path)
+    again = drift.FeatureReference.open(path)
     np.testing.assert_array_equal(again.edges, reference.edges)
     np.testing.assert_array_equal(again.shares, reference.shares)
 
@@ -235,7 +235,7 @@ def test_an_error_is_logged_with_its_place_and_without_what_was_asked(logged):
         )
     line = json.loads(stream.getvalue())
     assert (line["level"], line["error"], line["stage"], line["request_id"]) == ("error", "KeyError", "retrieve", "r-1")
-    assert any("test_ensemble_observability.py" in frame for frame in line["frames"])
+    assert any(Path(__file__).name in frame for frame in line["frames"])
     assert "900" not in stream.getvalue()
     assert line["time"].endswith("+00:00")
 
@@ -260,13 +260,13 @@ def test_a_span_tells_what_the_reply_says_and_nothing_of_the_items():
     status = (
         b'{"bundle":"b-1","degraded":["x"],"candidates":{"dense":3},"microseconds":{},"returned":2,"user_known":true}'
     )
-    assert tracing.told(status) == {
+    assert tracing.status_attributes(status) == {
         "fuserank.bundle": "b-1",
         "fuserank.degraded": ["x"],
         "fuserank.returned": 2,
         "fuserank.candidates.dense": 3,
     }
-    assert tracing.told(b"not json") == {}
+    assert tracing.status_attributes(b"not json") == {}
 
 
 def test_every_metric_is_documented_with_its_unit_and_meaning():

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fuserank_ensemble.serving import server
-from fuserank_ensemble.serving.server import Endpoints, ServerError, check_prerequisites
+from fuserank_ensemble.serving import prerequisites, server
+from fuserank_ensemble.serving.server import Endpoints, Server, ServerError, check_prerequisites
+from fuserank_ensemble.spec import RENAMED_TARGETS
 
 Version = namedtuple("Version", "major minor micro")
 
@@ -23,7 +24,7 @@ Version = namedtuple("Version", "major minor micro")
 def sound_machine(monkeypatch):
     """Everything is there; each test takes one thing away."""
     monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.39"))
-    monkeypatch.setattr(server, "libpython_folder", Path)
+    monkeypatch.setattr(prerequisites, "libpython_folder", Path)
     monkeypatch.setitem(sys.modules, "pytriton", sys)
     return monkeypatch
 
@@ -42,7 +43,7 @@ def message():
 def test_another_python_is_named_with_those_that_work(sound_machine, version):
     sound_machine.setattr(sys, "version_info", Version(*version, 1))
     sound_machine.setattr(platform, "python_version", lambda: "{}.{}.1".format(*version))
-    assert message() == "Python: found {}.{}.1; allowed: 3.11 or 3.12".format(*version)
+    assert message().startswith("Python: found {}.{}.1; allowed: 3.11 or 3.12".format(*version))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_missing_triton_is_named_with_the_command_that_installs_it(sound_machi
 
 
 def test_a_missing_libpython_is_named_with_the_package_that_has_it(sound_machine):
-    sound_machine.setattr(server, "libpython_folder", lambda: None)
+    sound_machine.setattr(prerequisites, "libpython_folder", lambda: None)
     name = f"libpython3.{sys.version_info.minor}"
     text = message()
     assert text.startswith(f"{name}.so.1.0: not found")
@@ -82,22 +83,22 @@ def test_the_interpreters_own_library_is_preferred_and_reaches_the_servers_envir
     name = f"libpython3.{sys.version_info.minor}.so.1.0"
     (tmp_path / name).touch()
     settings = {"Py_ENABLE_SHARED": 1, "LIBDIR": str(tmp_path)}
-    monkeypatch.setattr(server.sysconfig, "get_config_var", settings.get)
+    monkeypatch.setattr(prerequisites.sysconfig, "get_config_var", settings.get)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/other")
-    assert server.libpython_folder() == tmp_path
+    assert prerequisites.libpython_folder() == tmp_path
     server._prepare_environment()
     server._prepare_environment()
     assert os.environ["LD_LIBRARY_PATH"] == f"{tmp_path}:/opt/other"
 
 
 def test_without_the_interpreters_library_the_systems_loader_is_asked(monkeypatch):
-    monkeypatch.setattr(server.sysconfig, "get_config_var", {}.get)
+    monkeypatch.setattr(prerequisites.sysconfig, "get_config_var", {}.get)
     asked = []
-    monkeypatch.setattr(server.ctypes, "CDLL", asked.append)
-    assert server.libpython_folder() == Path()
+    monkeypatch.setattr(prerequisites.ctypes, "CDLL", asked.append)
+    assert prerequisites.libpython_folder() == Path()
     assert asked == [f"libpython3.{sys.version_info.minor}.so.1.0"]
-    monkeypatch.setattr(server.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError(name)))
-    assert server.libpython_folder() is None
+    monkeypatch.setattr(prerequisites.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError(name)))
+    assert prerequisites.libpython_folder() is None
 
 
 @pytest.fixture
@@ -135,17 +136,17 @@ def test_a_free_port_stays_free(taken_port):
 def test_a_folder_with_spaces_and_equals_signs_stays_one_argument():
     pytest.importorskip("pytriton")
     repository, backends = Path("/data/my shop=new/model_repository"), Path("/tmp/two  spaces")
-    arguments = server._arguments(repository, backends, Endpoints("0.0.0.0", 1, 2, 3), "cuda").to_args_list()
+    arguments = server._arguments(repository, backends, Endpoints("0.0.0.0", 1, 2, 3), "ensemble_cuda").to_args_list()
     assert f"--model-repository={repository}" in arguments
     assert f"--backend-directory={backends}" in arguments
-    assert {"--model-config-name=cuda", "--http-port=1", "--grpc-port=2", "--metrics-port=3"} <= set(arguments)
+    assert {"--model-config-name=ensemble_cuda", "--http-port=1", "--grpc-port=2", "--metrics-port=3"} <= set(arguments)
     assert {"--http-address=0.0.0.0", "--grpc-address=0.0.0.0", "--metrics-address=0.0.0.0"} <= set(arguments)
     assert all(argument.startswith("--") for argument in arguments)
 
 
 def test_models_are_never_loaded_over_the_network():
     pytest.importorskip("pytriton")
-    arguments = server._arguments(Path("/r"), Path("/b"), Endpoints(), "cpu").to_args_list()
+    arguments = server._arguments(Path("/r"), Path("/b"), Endpoints(), "ensemble_cpu").to_args_list()
     assert "--model-control-mode=none" in arguments
     assert "--allow-gpu-metrics=false" in arguments
 
@@ -184,3 +185,18 @@ def test_serving_what_is_no_bundle_ends_with_one_line_and_no_traceback(serve, tm
     assert isinstance(result.exception, SystemExit)
     assert result.output.startswith("error: ")
     assert str(target) in result.output.replace("\n", "")
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_TARGETS.items())
+def test_an_old_targets_name_is_refused_with_the_new_one(serve, tmp_path, old, new):
+    result = serve(tmp_path, "--target", old)
+    assert result.exit_code == 2
+    assert f"target {old}: was renamed to {new}" in " ".join(result.output.replace("│", " ").split())
+    with pytest.raises(ServerError, match=f"target {old}: was renamed to {new}"):
+        Server(tmp_path, target=old)
+
+
+def test_an_unknown_target_is_refused_with_the_nearest_known_one(serve, tmp_path):
+    result = serve(tmp_path, "--target", "single-process")
+    assert result.exit_code == 2
+    assert "did you mean 'single_process'?" in " ".join(result.output.replace("│", " ").split())

@@ -11,10 +11,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from fuserank_ensemble.contract.options import InvalidRequestError
-from fuserank_ensemble.graph import session
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.graph.step import UnavailableError
+from fuserank_ensemble.graph.tensors import string_tensor
+from fuserank_ensemble.serving.backends import onnx as onnx_backend
 from fuserank_ensemble.serving.observability import metrics
-from fuserank_ensemble.serving.triton import UnavailableError, answered, received, registry, stage_model, strings
+from fuserank_ensemble.serving.triton import execute_isolated, input_array, registry, triton_model
 
 
 class Doubling:
@@ -23,7 +25,7 @@ class Doubling:
     name = "doubling"
 
     @classmethod
-    def open(cls, bundle_root, device):
+    def open(cls, bundle_root, device, host):
         stage = cls()
         stage.opened = (bundle_root, device)
         return stage
@@ -54,7 +56,7 @@ def ids(requests):
 
 def test_one_request_that_breaks_a_stage_does_not_disturb_the_others_of_its_batch():
     batch = numbers(1, 0, 3, -4, 0)
-    answers = answered(Doubling(), batch, ids(batch))
+    answers = execute_isolated(Doubling(), "doubling", batch, ids(batch))
     assert answers[0]["Y"] == 2
     assert isinstance(answers[1], ZeroDivisionError)
     assert answers[2]["Y"] == 6
@@ -66,12 +68,12 @@ def test_a_sound_batch_is_run_once_and_whole():
     stage, calls = Doubling(), []
     inner = stage.execute
     stage.execute = lambda requests: calls.append(len(requests)) or inner(requests)
-    assert [float(a["Y"][0, 0]) for a in answered(stage, numbers(1, 2, 3), [""] * 3)] == [2, 4, 6]
+    assert [float(a["Y"][0, 0]) for a in execute_isolated(stage, "doubling", numbers(1, 2, 3), [""] * 3)] == [2, 4, 6]
     assert calls == [3]
 
 
 def test_a_request_that_breaks_a_stage_leaves_its_cause_in_the_log(caplog):
-    answered(Doubling(), numbers(1, 0), ["first", "second"])
+    execute_isolated(Doubling(), "doubling", numbers(1, 0), ["first", "second"])
     (record,) = caplog.records
     assert (record.stage, record.request_id) == ("doubling", "second")
     assert "secret of line 42" in caplog.text
@@ -148,6 +150,7 @@ def arguments(**more):
     config = {"input": [{"name": "X"}], "output": [{"name": "Y"}], **more}
     return {
         "model_config": json.dumps(config),
+        "model_name": "doubling",
         "model_instance_kind": "CPU",
         "model_instance_device_id": "0",
         "model_repository": "/b/my shop/model_repository/doubling",
@@ -156,7 +159,7 @@ def arguments(**more):
 
 
 def test_a_refusal_is_the_callers_fault_and_a_crash_the_servers_without_its_traceback(pb_utils):
-    model = stage_model(Doubling)()
+    model = triton_model(Doubling)()
     model.initialize(arguments())
     good, refused, broken = model.execute(numbers(5, -1, 0))
     registry().flush(force=True)
@@ -175,7 +178,7 @@ def test_who_cannot_be_answered_at_present_may_try_again(pb_utils):
         def execute(self, requests):
             raise UnavailableError("retrieve: Exceeds maximum queue size")
 
-    model = stage_model(Busy)()
+    model = triton_model(Busy)()
     model.initialize(arguments())
     (response,) = model.execute(numbers(5))
     assert (response.error.code, response.error.text) == ("UNAVAILABLE", "retrieve: Exceeds maximum queue size")
@@ -184,15 +187,15 @@ def test_who_cannot_be_answered_at_present_may_try_again(pb_utils):
 def test_what_lies_on_a_gpu_reaches_the_stage_as_it_is_and_the_rest_as_arrays():
     array = np.ones((1, 3), np.float32)
     there = FakeTensor("EMBEDDING", array, on_gpu=True)
-    assert received(there) is there
-    assert received(FakeTensor("EMBEDDING", array)) is array
+    assert input_array(there) is there
+    assert input_array(FakeTensor("EMBEDDING", array)) is array
 
 
 @pytest.mark.parametrize(("kind", "device"), [("CPU", "cpu"), ("GPU", "cuda:3")])
 def test_a_stage_opens_the_bundle_around_its_folder_on_the_device_of_its_instance(pb_utils, kind, device):
-    model = stage_model(Doubling)()
+    model = triton_model(Doubling)()
     model.initialize(arguments() | {"model_instance_kind": kind, "model_instance_device_id": "3"})
-    root, opened_on = model._stage.opened
+    root, opened_on = model._step.opened
     assert (str(root), opened_on) == ("/b/my shop", device)
 
 
@@ -206,7 +209,7 @@ def engine(pb_utils, tmp_path):
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     (tmp_path / "1").mkdir()
     onnx.save(model, str(tmp_path / "1" / "double.onnx"))
-    opened = session.TritonPythonModel()
+    opened = onnx_backend.TritonPythonModel()
     parameters = {"intra_op_thread_count": {"string_value": "1"}}
     more = {"default_model_filename": "double.onnx", "parameters": parameters}
     opened.initialize(arguments(**more) | {"model_repository": str(tmp_path)})
@@ -214,18 +217,18 @@ def engine(pb_utils, tmp_path):
 
 
 def test_an_engine_answers_a_batch_in_one_run_and_gives_every_request_its_own_rows(engine):
-    batch = [{"X": np.full((rows, 2), rows, np.float32)} for rows in (1, 3, 2)]
+    batch = [FakeRequest(X=np.full((rows, 2), rows, np.float32)) for rows in (1, 3, 2)]
     responses = engine.execute(batch)
     assert [r.output_tensors[0].array.tolist() for r in responses] == [[[2.0 * n] * 2] * n for n in (1, 3, 2)]
 
 
 def test_a_broken_engine_answers_every_request_with_an_error_and_no_detail(engine):
-    responses = engine.execute([{"X": np.zeros((1, 5), np.float32)}] * 2)
+    responses = engine.execute([FakeRequest(X=np.zeros((1, 5), np.float32))] * 2)
     assert [r.error.code for r in responses] == ["INTERNAL", "INTERNAL"]
     assert "onnx" not in responses[0].error.text.lower()
 
 
 def test_strings_lie_in_rows_and_columns_and_an_empty_list_has_no_columns():
-    assert strings([[b"a", b""], [b"c", b"d"]]).tolist() == [[b"a", b""], [b"c", b"d"]]
-    assert strings([[], []]).shape == (2, 0)
-    assert strings([]).shape == (0, 0)
+    assert string_tensor([[b"a", b""], [b"c", b"d"]]).tolist() == [[b"a", b""], [b"c", b"d"]]
+    assert string_tensor([[], []]).shape == (2, 0)
+    assert string_tensor([]).shape == (0, 0)

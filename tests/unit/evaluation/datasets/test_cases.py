@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("pandas")
-from fuserank_ensemble.interactions.history import DAY
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_evaluation.datasets.cases import (
     NOBODY,
     last_window,
@@ -48,7 +48,7 @@ def test_recommendations_are_for_known_households_and_answered_by_all_they_bough
 
 
 def test_a_window_has_an_end():
-    assert by_case(recommendation_cases(LOG, CUT, end=12 * DAY)) == {(0, ""): [0, 3], (1, ""): [1]}
+    assert by_case(recommendation_cases(LOG, CUT, end=12 * SECONDS_PER_DAY)) == {(0, ""): [0, 3], (1, ""): [1]}
 
 
 def test_cases_without_items_new_to_the_household_are_left_out():
@@ -79,7 +79,7 @@ def test_cases_without_their_query_keep_history_and_answers():
 
 
 def test_the_last_window_is_28_days_to_the_second_of_the_last_event():
-    assert last_window(LOG) == LOG.timestamp[-1] + 1 - 28 * DAY
+    assert last_window(LOG) == LOG.timestamp[-1] + 1 - 28 * SECONDS_PER_DAY
 
 
 @pytest.mark.parametrize("planted", [(0, 1, 10), (1, 4, 10), (0, 0, 40)])

@@ -54,11 +54,11 @@ def test_judgements_are_of_known_items_once_and_every_query_has_an_answer(catalo
 def test_the_lexical_channel_finds_something_for_every_query(catalog, queries, tmp_path):
     from fuserank_ensemble.interactions.history import History
     from fuserank_ensemble.retrieval.channel import ChannelQuery
-    from fuserank_ensemble.retrieval.channels.lexical import Lexical
+    from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
     from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 
     LexicalIndex.write(tmp_path / "index", catalog, {"title": 3, "category": 1, "brand": 2, "description": 1})
-    channel = Lexical(LexicalIndex.open(tmp_path / "index"), len(catalog))
+    channel = LexicalChannel(LexicalIndex.open(tmp_path / "index"), len(catalog))
     channel_queries = [ChannelQuery(q, np.zeros(1, np.float32), History.empty(), 0.0) for q in queries.values()]
     ranked = dict(zip(queries.values(), channel.search(channel_queries, 100), strict=True))
     assert [query for query, items in ranked.items() if not len(items)] == []

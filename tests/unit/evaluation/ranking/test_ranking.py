@@ -13,7 +13,7 @@ pytest.importorskip("lightgbm")
 pytest.importorskip("torchmetrics")
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_ensemble.interactions.history import DAY
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_evaluation.baselines.channels import Fusion
 from fuserank_evaluation.baselines.lightgbm import LabelledLists, LightGbm
 from fuserank_evaluation.datasets import grocery
@@ -22,8 +22,8 @@ from fuserank_evaluation.metrics.measures import measure_all
 from fuserank_evaluation.ranking.ranker import Ranker
 from fuserank_evaluation.ranking.training import train_methods
 from fuserank_evaluation.retrieval.candidates import CandidateFinder, training_queries
-from fuserank_export.training.cases import Cases
-from fuserank_export.training.fit import FitSettings
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.fitting.settings import FitSettings
 from support import habits, hand_log
 from support.hand_log import CUT, TYPES
 
@@ -182,7 +182,7 @@ def test_events_before_a_moment_keep_user_rows_and_names():
 def test_the_price_of_an_item_without_earlier_sales_is_unknown(tmp_path):
     catalog = habits.case_builder(tmp_path / "index").catalog
     bundle = SimpleNamespace(items=habits.ITEMS, catalog=lambda device: catalog, spec=habits.SPEC)
-    moment = habits.START + 2 * DAY
+    moment = habits.START + 2 * SECONDS_PER_DAY
     prices = grocery.Grocery(bundle, habits.LOG, habits.FROM, habits.embed).case_builder(moment).catalog.items.log_price
     sold = np.isin(np.arange(habits.COUNT), habits.LOG.item[habits.LOG.timestamp < moment])
     assert 0 < sold.sum() < habits.COUNT

@@ -1,4 +1,4 @@
-"""Figures without a value are marked as not measured, on a report's page and in the READMEs."""
+"""Pages quote the committed reports and nothing else; a figure that was not measured is said to be so."""
 
 from __future__ import annotations
 
@@ -8,28 +8,54 @@ from pathlib import Path
 import pytest
 
 from fuserank_evaluation.reports import quote, report
+from fuserank_evaluation.reports.quoted import RESULTS, Comparison
 
-REPORTS = Path(__file__).parents[4] / "docs" / "reports"
+REPOSITORY = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module")
 def figures():
-    reports = [json.loads((REPORTS / f"{name}.json").read_text("utf-8")) for name in quote.QUOTED]
-    return {name: value for figures in reports for name, value in figures.items()}
+    return quote.read_figures(REPOSITORY / "docs" / "reports")
+
+
+@pytest.mark.parametrize(("page", "language"), quote.PAGES.items(), ids=str)
+def test_a_page_holds_the_figures_of_the_committed_reports(figures, page, language):
+    text = (REPOSITORY / page).read_text("utf-8")
+    assert quote.BLOCK.search(text)
+    assert quote.quote_page(text, figures, language) == text
+
+
+def test_every_table_stands_on_a_page():
+    pages = [(REPOSITORY / page).read_text("utf-8") for page in quote.PAGES]
+    quoted = {block[2] for text in pages for block in quote.BLOCK.finditer(text)}
+    assert quoted == {"peers", *RESULTS}
 
 
 @pytest.mark.parametrize(("language", "words"), [(0, "not measured"), (1, "未测量")])
-def test_a_line_marks_a_missing_figure_and_keeps_the_others(figures, language, words):
-    before = quote.figure_table(figures, language)
+def test_a_line_says_which_figure_was_not_measured_and_keeps_the_others(figures, language, words):
+    before = quote.figure_table("peers", figures, language)
     assert words not in before
-    after = quote.figure_table(figures | {"p99_ms_c1": None, "encoder_max_abs_diff_fp32": None}, language)
-    assert after.count(words) == 2
-    assert str(figures["p50_ms_c1"]) in after
+    after = quote.figure_table("peers", figures | {"sbert_0_throughput": None}, language)
+    assert after.count(words) == 1
+    assert f"{figures['sbert_0_p50_ms']:.1f}" in after
     changed = [one for one, other in zip(before.splitlines(), after.splitlines(), strict=True) if one != other]
-    assert len(changed) == 2
+    assert len(changed) == 1
 
 
-def test_a_page_marks_a_missing_figure_and_its_json_holds_null(tmp_path, monkeypatch):
+def test_the_better_figure_is_bold_whichever_side_it_is_on():
+    faster = Comparison("ours", "theirs", ".1f", more_is_better=False)
+    assert faster.cells({"ours": 8.0, "theirs": 6.0}, 0) == ("8.0", "**6.0**", "1.3×")
+    assert faster.cells({"ours": 3.0, "theirs": 6.0}, 0) == ("**3.0**", "6.0", "0.5×")
+    assert faster.cells({"ours": 6.0, "theirs": 6.0}, 0) == ("6.0", "6.0", "1×")
+
+
+def test_a_paired_difference_comes_with_its_interval():
+    ranked = Comparison("ours", "theirs", ".3f", paired="over")
+    measured = {"ours": 0.43, "theirs": 0.42, "over_difference": 0.01, "over_low": -0.002, "over_high": 0.022}
+    assert ranked.cells(measured, 0) == ("**0.430**", "0.420", "+0.010 (-0.002 to +0.022)")
+
+
+def test_a_page_says_so_too_and_its_json_holds_null(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "REPORTS", tmp_path)
     meanings = {"rate": "texts/s", "count": "texts"}
     path = report.write_report("demo", "b", {"rate": None, "count": 12_345}, meanings, {})

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("ir_measures")
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.spec import CHANNELS
+from fuserank_ensemble.retrieval.channels.registry import CHANNELS
 from fuserank_evaluation.datasets.bundle_encoder import BundleEncoder
 from fuserank_evaluation.datasets.cases import search_cases
 from fuserank_evaluation.datasets.chinese import open_chinese_shop

@@ -1,4 +1,4 @@
-"""The Complete Journey becomes a catalogue and a log that the sources accept whole."""
+"""The Complete Journey is converted to a catalogue and a log that are read without a bad row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from fuserank_export.adapters.complete_journey import readable, write_complete_journey
+from fuserank_export.adapters.complete_journey import to_title_case, write_complete_journey
 from fuserank_export.adapters.package_size import spell_out
 from fuserank_export.sources import read_catalog, read_interactions
 
@@ -27,11 +27,11 @@ def test_package_sizes_are_spelled_out(size, words):
     assert spell_out(size) == words
 
 
-def test_names_are_readable():
-    assert readable("BREAD:ITALIAN/FRENCH") == "Bread:Italian/French"
-    assert readable("CHRISTMAS  SEASONAL") == "Christmas Seasonal"
-    assert readable("DRUG GM") == "Drug GM"
-    assert readable("MEN'S 50% OFF") == "Men's 50% Off"
+def test_names_in_capitals_become_title_case():
+    assert to_title_case("BREAD:ITALIAN/FRENCH") == "Bread:Italian/French"
+    assert to_title_case("CHRISTMAS  SEASONAL") == "Christmas Seasonal"
+    assert to_title_case("DRUG GM") == "Drug GM"
+    assert to_title_case("MEN'S 50% OFF") == "Men's 50% Off"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def catalog(written):
     return read_catalog(written.catalog, max_bad_share=0)
 
 
-def test_every_product_and_every_transaction_is_there(written, catalog):
+def test_every_product_and_every_transaction_is_written(written, catalog):
     assert len(catalog) == 92_331
     log = read_interactions(written.interactions, catalog.item_ids, max_bad_share=0)
     assert written.counts == {
@@ -60,7 +60,7 @@ def test_every_product_and_every_transaction_is_there(written, catalog):
     assert (np.diff(log.timestamp) >= 0).all()
 
 
-def test_products_are_readable_and_priced(written, catalog):
+def test_products_have_words_and_prices(written, catalog):
     items = catalog.items.set_index("item_id")
     milk = items.loc["1029743"]
     assert milk["title"] == "Fluid Milk White Only, 1 gallon"

@@ -23,7 +23,7 @@ from fuserank_export.progress import Progress
 from fuserank_export.sources import InputError
 
 
-def run(bundle, out, target="cpu", asked="auto", **more):
+def run(bundle, out, target="ensemble_cpu", asked="auto", **more):
     settings = EngineSettings(bundle, out, target, asked, requests=60, report=out.parent / "parity.json", **more)
     written = io.StringIO()
     return write_engines(settings, Progress(Console(file=written, width=400))), written.getvalue()
@@ -62,7 +62,7 @@ def test_what_does_not_change_is_one_file_under_two_names_and_the_old_bundle_is_
     assert {path: sha256(path) for path in tiny_bundle.rglob("*") if path.is_file()} == before
     for name in ("index/vectors.npy", "index/tokenizer.json", "model_repository/encoder/1/model.onnx"):
         assert (out / name).stat().st_ino == (tiny_bundle / name).stat().st_ino
-    for name in ("model_repository/encoder/config.pbtxt", "model_repository/encoder/configs/cpu.pbtxt"):
+    for name in ("model_repository/encoder/config.pbtxt", "model_repository/encoder/configs/single_process.pbtxt"):
         assert (out / name).stat().st_ino != (tiny_bundle / name).stat().st_ino
 
 
@@ -73,7 +73,7 @@ def test_the_configuration_serves_what_was_chosen_and_the_manifest_says_why(int8
     for stage, file in chosen.items():
         assert config(out, f"{stage}/config.pbtxt").default_model_filename == file
         assert (out / "model_repository" / stage / "1" / file).is_file()
-        assert config(out, f"{stage}/configs/cuda.pbtxt").default_model_filename == "model.fp16.onnx"
+        assert config(out, f"{stage}/configs/ensemble_cuda.pbtxt").default_model_filename == "model.fp16.onnx"
     rows = manifest["engines"]["cpu"]["measured"]
     assert {(row["engine"], row["method"]) for row in rows} >= {
         ("encoder", "dynamic"), ("encoder", "static"), ("ranker", "dynamic"), ("ranker", "static"),
@@ -85,7 +85,7 @@ def test_the_report_has_a_row_for_each_engine_with_the_figures_asked_for(int8):
     out, _, _ = int8
     report = json.loads((out.parent / "parity.json").read_text())
     wanted = {
-        *("engine", "target", "precision", "max_abs_diff", "ndcg_loss_relative", "top10_overlap"),
+        *("engine", "kind", "precision", "max_abs_diff", "ndcg_loss_relative", "top10_overlap"),
         *("speedup_vs_fp32", "bytes"),
     }
     for row in report["engines"]:
@@ -118,12 +118,16 @@ def test_an_engine_swapped_for_another_bundles_is_refused_by_name(int8, tiny_bun
 
 
 def test_half_precision_is_held_to_the_gate_by_rounding_and_serves_every_gpu_target(tower_bundle, tmp_path):
-    manifest, _ = run(tower_bundle, tmp_path / "half", "cuda", "fp16")
+    manifest, _ = run(tower_bundle, tmp_path / "half", "ensemble_cuda", "fp16")
     rows = manifest["engines"]["cuda"]["measured"]
-    assert [row["speedup_vs_fp32"] for row in rows] == [None] * 3
+    assert [row["speedup_vs_fp32"] for row in rows] == [None] * 4
     assert all(0 < row["max_abs_diff"] < 0.1 for row in rows)
-    for target in ("cuda", "ort_tensorrt", "tensorrt"):  # the last falls back: nothing has been built
-        for stage in ("encoder", "ranker"):
+    for target in (
+        "ensemble_cuda",
+        "ensemble_ort_tensorrt",
+        "ensemble_tensorrt",
+    ):  # the last falls back: nothing has been built
+        for stage in ("encoder", "text_tower", "ranker"):
             found = config(tmp_path / "half", f"{stage}/configs/{target}.pbtxt")
             assert (found.backend, found.default_model_filename) == ("onnxruntime", "model.fp16.onnx")
     assert manifest["text_tower_ms"] == Bundle.open(tower_bundle).manifest["text_tower_ms"]  # the CPU's
@@ -178,7 +182,9 @@ def test_where_no_matrix_is_wide_enough_eight_bits_change_nothing_and_it_is_said
     assert manifest["engines"]["cpu"]["chosen"] == {"encoder": "model.onnx", "ranker": "model.onnx"}
 
 
-@pytest.mark.parametrize(("target", "asked"), [("cpu", "fp16"), ("cuda", "int8"), ("tensorrt", "int8")])
+@pytest.mark.parametrize(
+    ("target", "asked"), [("single_process", "fp16"), ("ensemble_cuda", "int8"), ("ensemble_tensorrt", "int8")]
+)
 def test_a_precision_that_a_target_cannot_run_is_refused_with_those_it_can(tiny_bundle, tmp_path, target, asked):
     with pytest.raises(InputError, match=rf"--precision {asked} with --target {target}: .*; allowed: auto, fp32, "):
         run(tiny_bundle, tmp_path / "out", target, asked)
@@ -186,7 +192,7 @@ def test_a_precision_that_a_target_cannot_run_is_refused_with_those_it_can(tiny_
 
 def test_auto_without_the_gpu_that_it_is_for_says_where_to_run_it(tiny_bundle, tmp_path):
     with pytest.raises(EngineError, match="found no GPU to measure on; run it on the machine that will serve"):
-        run(tiny_bundle, tmp_path / "out", "cuda")
+        run(tiny_bundle, tmp_path / "out", "ensemble_cuda")
 
 
 def test_a_place_that_is_taken_is_refused_before_anything_is_measured(tiny_bundle, tmp_path):
@@ -215,7 +221,7 @@ def test_a_bundle_with_weights_that_are_no_numbers_is_refused_before_anything_is
 
 
 def test_tensorrt_in_a_dry_run_says_what_would_be_built_and_writes_nothing(tiny_bundle, tmp_path):
-    _, told = run(tiny_bundle, tmp_path / "out", "tensorrt", "fp16", dry_run=True)
+    _, told = run(tiny_bundle, tmp_path / "out", "ensemble_tensorrt", "fp16", dry_run=True)
     assert "encoder, profile 16: {'INPUT_IDS': (1, 16), 'ATTENTION_MASK': (1, 16)} to" in told
     assert "ranker, profile 256: " in told
     assert not (tmp_path / "out").exists()
@@ -224,5 +230,5 @@ def test_tensorrt_in_a_dry_run_says_what_would_be_built_and_writes_nothing(tiny_
 @pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed here")
 def test_tensorrt_where_it_is_not_installed_says_how_to_get_it(tiny_bundle, tmp_path):
     with pytest.raises(EngineError, match=r"tensorrt: not installed; run: pip install 'fuserank\[tensorrt\]'"):
-        run(tiny_bundle, tmp_path / "out", "tensorrt", "fp16")
+        run(tiny_bundle, tmp_path / "out", "ensemble_tensorrt", "fp16")
     assert not (tmp_path / "out").exists()

@@ -10,6 +10,7 @@ import pytest
 from onnx import helper
 
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.stages import search_stages
 from fuserank_export.engines.precision import write_fp16, write_int8
 from fuserank_export.engines.soundness import EngineError, check_tensorrt, checked
 from fuserank_export.engines.tensorrt import operators
@@ -20,7 +21,7 @@ def engines(tower_bundle):
     bundle = Bundle.open(tower_bundle, verify=())
     return {
         stage.name: (stage, bundle.repository / stage.name / "1" / "model.onnx")
-        for stage in bundle.spec.stages()
+        for stage in search_stages(bundle.spec)
         if stage.kind == "engine"
     }
 

@@ -10,6 +10,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.serving.engines import Machine
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.engines.parity.adversarial import adversarial
@@ -19,10 +20,10 @@ from fuserank_export.engines.precision import write_fp16
 from fuserank_export.engines.soundness import EngineError
 from fuserank_export.engines.tensorrt.build import PlanSession, build, engine_key, polygraphy_profiles, profile_of
 from fuserank_export.engines.tensorrt.profiles import digest, profiles
-from fuserank_export.model_config import config_files
+from fuserank_export.repository.model_config import config_files
 
 SPEC = GraphSpec(text_candidates=16, candidates=128, candidate_buckets=(32, 128), pair_buckets=(1, 48))
-STAGES = [stage for stage in SPEC.stages() if stage.kind == "engine"]
+STAGES = [stage for stage in search_stages(SPEC) if stage.kind == "engine"]
 CONFIGS = {name: text_format.Parse(text, pb.ModelConfig()) for name, text in config_files(SPEC)}
 gpu = pytest.mark.skipif(
     not Machine.here().compute_capability or find_spec("tensorrt") is None, reason="needs an NVIDIA GPU and TensorRT"
@@ -31,7 +32,7 @@ gpu = pytest.mark.skipif(
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_there_is_a_profile_for_each_bucket_and_the_configuration_numbers_them(stage):
-    config = CONFIGS[f"{stage.name}/configs/tensorrt.pbtxt"]
+    config = CONFIGS[f"{stage.name}/configs/ensemble_tensorrt.pbtxt"]
     found = profiles(SPEC, stage)
     assert config.backend == "tensorrt"
     assert list(config.instance_group[0].profile) == [str(i) for i in range(len(found))]
@@ -42,7 +43,7 @@ def test_there_is_a_profile_for_each_bucket_and_the_configuration_numbers_them(s
 def test_each_warm_up_of_the_configuration_lies_in_exactly_one_profile(stage):
     """What Triton sends at start, and no wider, is what the engine is built for."""
     found, seen = profiles(SPEC, stage), set()
-    for sample in CONFIGS[f"{stage.name}/configs/tensorrt.pbtxt"].model_warmup:
+    for sample in CONFIGS[f"{stage.name}/configs/ensemble_tensorrt.pbtxt"].model_warmup:
         feed = {name: np.zeros((sample.batch_size, *value.dims)) for name, value in sample.inputs.items()}
         taking = [i for i, profile in enumerate(found) if profile.takes(feed)]
         assert len(taking) == 1
@@ -79,7 +80,7 @@ def test_polygraphy_gets_the_same_shapes():
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_the_accelerator_inside_onnx_runtime_is_told_every_bucket(stage):
-    config = CONFIGS[f"{stage.name}/configs/ort_tensorrt.pbtxt"]
+    config = CONFIGS[f"{stage.name}/configs/ensemble_ort_tensorrt.pbtxt"]
     assert config.backend == "onnxruntime"
     (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
     assert accelerator.name == "tensorrt"
@@ -110,7 +111,7 @@ def plans(tower_bundle, tmp_path_factory):
     """Half-precision engines of the tiny shop with a text tower: bundle, ONNX and plan by stage."""
     bundle, cache = Bundle.open(tower_bundle, verify=()), tmp_path_factory.mktemp("engines")
     out = {}
-    for stage in bundle.spec.stages():
+    for stage in search_stages(bundle.spec):
         if stage.kind == "engine":
             onnx = cache / f"{stage.name}.onnx"
             write_fp16(bundle.repository / stage.name / "1" / "model.onnx", onnx)

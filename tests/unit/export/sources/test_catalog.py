@@ -1,4 +1,4 @@
-"""A catalogue comes out validated, sorted and the same from every format."""
+"""A catalogue is read validated, sorted and the same from every format."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_text_is_cleaned_and_counted_and_emoji_stay(write_jsonl):
     assert catalog.report.cleaned == 2
 
 
-def test_zero_and_missing_prices_stand(write_csv):
+def test_zero_and_missing_prices_are_kept(write_csv):
     rows = [item("a", price="0"), item("b", price=""), item("c", price="-0.0"), item("d", price=" 2.5 ")]
     prices = read_catalog(write_csv(rows)).items["price"].to_numpy()
     assert prices[[0, 2, 3]].tolist() == [0.0, 0.0, 2.5]
@@ -107,16 +107,16 @@ def test_zero_and_missing_prices_stand(write_csv):
     assert not np.signbit(prices[2])
 
 
-def test_truth_values_in_any_spelling(write_jsonl):
-    found = [True, "FALSE", 1, 0, "Yes", "no", "1", 0.0, None, ""]
-    rows = [item(f"{number}", in_stock=value) for number, value in enumerate(found)]
+def test_truth_values_are_read_in_any_spelling(write_jsonl):
+    values = [True, "FALSE", 1, 0, "Yes", "no", "1", 0.0, None, ""]
+    rows = [item(f"{number}", in_stock=value) for number, value in enumerate(values)]
     stock = read_catalog(write_jsonl(rows)).items["in_stock"]
     assert stock.dtype == "boolean"
     assert stock[:8].tolist() == [True, False, True, False, True, False, True, False]
     assert stock[8:].isna().all()
 
 
-def test_moments_in_every_form_are_the_same_second(write_jsonl):
+def test_timestamps_in_every_form_are_the_same_second(write_jsonl):
     second = 1_483_271_606
     forms = [
         second, str(second), second * 1000, second + 0.7, "2017-01-01T11:53:26Z", "2017-01-01 11:53:26",
@@ -128,7 +128,7 @@ def test_moments_in_every_form_are_the_same_second(write_jsonl):
 
 
 @pytest.mark.parametrize("unit", ["datetime64[s]", "datetime64[ns]"])
-def test_parquet_timestamps_with_and_without_zone(write_parquet, unit):
+def test_parquet_timestamps_are_read_with_and_without_a_time_zone(write_parquet, unit):
     naive = pd.Series(np.array(["2017-01-01T11:53:26", "NaT"], unit))
     for moments in (naive, naive.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")):
         frame = pd.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"], "created_at": moments})
@@ -146,8 +146,8 @@ def test_an_item_from_the_future_is_kept_with_a_warning(write_csv):
 
 
 def test_categories_become_clean_paths(write_jsonl):
-    found = [" Food>  Soup >", ["Food", "", " Dry  Soup"], "Soup > Soup", ">", None, "食品 > 汤"]
-    rows = [item(f"{number}", category=value) for number, value in enumerate(found)]
+    values = [" Food>  Soup >", ["Food", "", " Dry  Soup"], "Soup > Soup", ">", None, "食品 > 汤"]
+    rows = [item(f"{number}", category=value) for number, value in enumerate(values)]
     categories = read_catalog(write_jsonl(rows)).items["category"].tolist()
     assert categories == ["Food > Soup", "Food > Dry Soup", "Soup", None, None, "食品 > 汤"]
 
@@ -246,7 +246,7 @@ JSON_VALUES = st.recursive(
 NAMES = st.sampled_from(["item_id", "title", "price", "category", "in_stock", "created_at", "tags"])
 
 
-def adds_up(report):
+def check_counts(report):
     assert report.read == report.kept + report.bad + report.unknown_item
     assert report.bad == sum(report.reasons.values())
     json.dumps(report.summary()).encode()
@@ -264,7 +264,7 @@ QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthC
 )
 def test_counts_add_up_for_random_csv(write_text, body):
     path = write_text(b"item_id,title,price,category\nsku-ok,Milk,1,\n" + body)
-    adds_up(read_catalog(path, max_bad_share=1).report)
+    check_counts(read_catalog(path, max_bad_share=1).report)
 
 
 @QUICK
@@ -272,5 +272,5 @@ def test_counts_add_up_for_random_csv(write_text, body):
 def test_counts_add_up_for_random_jsonl(write_text, rows, noise):
     lines = [json.dumps(row).encode() for row in [item("sku-ok"), *rows]] + [noise]
     catalog = read_catalog(write_text(b"\n".join(lines), "x.jsonl"), max_bad_share=1, chunk_rows=3)
-    adds_up(catalog.report)
+    check_counts(catalog.report)
     assert catalog.report.read >= 1 + len(rows)

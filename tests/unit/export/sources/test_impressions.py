@@ -1,4 +1,4 @@
-"""What was shown is read apart from what was done: it is in no other array, and every row is accounted for."""
+"""Impressions are read apart from events, and every row is counted."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ def event(**more):
     return {"user_id": "ann", "item_id": "milk", "event": "view", "timestamp": NOW - 1_000} | more
 
 
-def shown(**more):
+def impression(**more):
     return event(event="impression", **more)
 
 
-ACTS = [
+EVENT_ROWS = [
     event(user_id="zoe", event="purchase", timestamp=NOW, value=2.5, query="milk", store="north"),
     event(item_id="9", timestamp=NOW - 50),
 ]
-SHOWN = [
-    shown(user_id="zoe", position=2, session_id="s1", query="tea", timestamp=NOW - 5, store="south"),
-    shown(user_id="eve", position=1, session_id=7, item_id="10", timestamp=NOW - 9),
-    shown(user_id="bob", position="", session_id="s1", timestamp=NOW - 7),
+IMPRESSION_ROWS = [
+    impression(user_id="zoe", position=2, session_id="s1", query="tea", timestamp=NOW - 5, store="south"),
+    impression(user_id="eve", position=1, session_id=7, item_id="10", timestamp=NOW - 9),
+    impression(user_id="bob", position="", session_id="s1", timestamp=NOW - 7),
 ]
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_impressions_are_kept_apart_in_order_of_time(request, kind):
-    rows = [event(position=None, session_id=None), *SHOWN, *ACTS]
+    rows = [event(position=None, session_id=None), *IMPRESSION_ROWS, *EVENT_ROWS]
     for row in rows:
         row["position"] = None if row.get("position") in (None, "") else row["position"]
         row["session_id"] = None if row.get("session_id") is None else str(row["session_id"])
     log = read_interactions(request.getfixturevalue(f"write_{kind}")(rows), CATALOG, now=NOW, chunk_rows=2)
-    told = log.impressions
-    assert log.user_ids == ["ann", "zoe"]  # bob and eve did nothing
-    assert told.user.tolist() == [3, 2, 1]
-    assert told.item.tolist() == [0, 2, 2]
-    assert told.timestamp.tolist() == [NOW - 9, NOW - 7, NOW - 5]
-    assert told.position.tolist() == [1, 0, 2]
-    assert told.queries == ["tea"]
-    assert told.query.tolist() == [-1, -1, 0]
-    assert told.session[1] == told.session[2] != told.session[0]
-    assert (told.session != 0).all()
-    arrays = [each.name for each in fields(Impressions) if each.name != "queries"]
-    assert {name: getattr(told, name).dtype.name for name in arrays} == {
+    impressions = log.impressions
+    assert log.user_ids == ["ann", "zoe"]  # bob and eve have no events
+    assert impressions.user.tolist() == [3, 2, 1]
+    assert impressions.item.tolist() == [0, 2, 2]
+    assert impressions.timestamp.tolist() == [NOW - 9, NOW - 7, NOW - 5]
+    assert impressions.position.tolist() == [1, 0, 2]
+    assert impressions.queries == ["tea"]
+    assert impressions.query.tolist() == [-1, -1, 0]
+    assert impressions.session[1] == impressions.session[2] != impressions.session[0]
+    assert (impressions.session != 0).all()
+    arrays = [field.name for field in fields(Impressions) if field.name != "queries"]
+    assert {name: getattr(impressions, name).dtype.name for name in arrays} == {
         "user": "int32", "item": "int32", "timestamp": "int64", "query": "int32", "position": "int32",
         "session": "uint64",
     }  # fmt: skip
@@ -61,38 +61,40 @@ def test_impressions_are_kept_apart_in_order_of_time(request, kind):
     assert log.report.summary()["impressions"] == 3
 
 
-def test_a_log_without_its_impressions_is_read_the_same(write_jsonl):
-    with_them = read_interactions(write_jsonl([*SHOWN, *ACTS, *SHOWN], "a.jsonl"), CATALOG, now=NOW)
-    without = read_interactions(write_jsonl(ACTS, "b.jsonl"), CATALOG, now=NOW)
-    assert len(with_them.impressions) == 6
+def test_impressions_change_nothing_else_of_a_log(write_jsonl):
+    with_impressions = read_interactions(
+        write_jsonl([*IMPRESSION_ROWS, *EVENT_ROWS, *IMPRESSION_ROWS], "a.jsonl"), CATALOG, now=NOW
+    )
+    without = read_interactions(write_jsonl(EVENT_ROWS, "b.jsonl"), CATALOG, now=NOW)
+    assert len(with_impressions.impressions) == 6
     assert len(without.impressions) == 0
-    for each in fields(Interactions):
-        if each.name in ("report", "impressions", "places"):
+    for field in fields(Interactions):
+        if field.name in ("report", "impressions", "places"):
             continue
-        np.testing.assert_array_equal(getattr(with_them, each.name), getattr(without, each.name), each.name)
-    assert {name: (codes.tolist(), names) for name, (codes, names) in with_them.places.items()} == {
+        np.testing.assert_array_equal(getattr(with_impressions, field.name), getattr(without, field.name), field.name)
+    assert {name: (codes.tolist(), names) for name, (codes, names) in with_impressions.places.items()} == {
         "store": ([-1, 0], ["north"])
     }
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "first", 10_001, True, [1]])
 def test_a_bad_position_is_a_bad_row_with_its_line(write_jsonl, value):
-    rows = [shown(position=1), shown(position=value), event(position=value)]
+    rows = [impression(position=1), impression(position=value), event(position=value)]
     report = read_interactions(write_jsonl(rows), CATALOG, now=NOW, max_bad_share=1).report
-    # Of other events a position says nothing, and is not judged.
+    # The position of another event is not used and not validated.
     assert (report.read, report.kept, report.impressions, report.bad) == (3, 1, 1, 1)
     assert report.examples[0].line == 2
     assert report.examples[0].column == "position"
     assert report.examples[0].file.endswith("rows.jsonl")
 
 
-def test_the_limits_of_a_position_are_said(write_csv):
-    report = read_interactions(write_csv([shown(position="0")]), CATALOG, now=NOW, max_bad_share=1).report
+def test_a_bad_position_is_reported_with_the_allowed_range(write_csv):
+    report = read_interactions(write_csv([impression(position="0")]), CATALOG, now=NOW, max_bad_share=1).report
     assert report.examples[0].reason == "not a place in a list; allowed: whole numbers from 1 to 10,000"
 
 
-def test_impressions_of_unknown_items_or_without_a_user_are_counted_like_any_row(write_csv):
-    rows = [shown(position=1), shown(position=2, item_id="gone"), shown(user_id="", position=3), event()]
+def test_impressions_of_unknown_items_or_without_a_user_are_counted(write_csv):
+    rows = [impression(position=1), impression(position=2, item_id="gone"), impression(user_id="", position=3), event()]
     log = read_interactions(write_csv(rows), CATALOG, now=NOW, max_bad_share=0.5)
     report = log.report
     assert (report.read, report.kept, report.impressions, report.bad, report.unknown_item) == (4, 1, 1, 1, 1)
@@ -100,13 +102,13 @@ def test_impressions_of_unknown_items_or_without_a_user_are_counted_like_any_row
 
 
 def test_a_log_of_impressions_alone_holds_no_events(write_csv):
-    log = read_interactions(write_csv([shown(position=1), shown(position=2, item_id="9")]), CATALOG, now=NOW)
+    log = read_interactions(write_csv([impression(position=1), impression(position=2, item_id="9")]), CATALOG, now=NOW)
     assert (len(log), log.user_ids, log.queries, log.places) == (0, [], [], {})
     assert log.impressions.user.tolist() == [0, 0]
     assert "nothing is left" not in str(log.report)
 
 
 def test_positions_and_sessions_may_be_left_out(write_csv):
-    told = read_interactions(write_csv([shown(), shown(item_id="9")]), CATALOG, now=NOW).impressions
-    assert told.position.tolist() == [0, 0]
-    assert told.session.tolist() == [0, 0]
+    impressions = read_interactions(write_csv([impression(), impression(item_id="9")]), CATALOG, now=NOW).impressions
+    assert impressions.position.tolist() == [0, 0]
+    assert impressions.session.tolist() == [0, 0]

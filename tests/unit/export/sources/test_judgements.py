@@ -1,4 +1,4 @@
-"""Judgements in TREC's format are read row by row: what is wrong is reported, what is unknown is counted."""
+"""Judgements in TREC's format: bad rows are reported, unknown items are counted."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ def read(write_text, judgements, queries=QUERIES, **settings):
     return read_judgements(write_text(queries, "queries.tsv"), write_text(judgements, "qrels.tsv"), ITEMS, **settings)
 
 
-def test_queries_and_grades_are_read_by_the_items_rows(write_text):
-    found = read(write_text, "q1 0 a1 1\nq1 0 c3 0\nq2\t0\tb 2\t3\n")
-    assert dict(found.queries) == {"q1": "green tea", "q2": "绿茶"}
-    assert found.grades == {"q1": {0: 1, 2: 0}, "q2": {1: 3}}
-    assert [report.kept for report in found.reports] == [3, 3]
+def test_queries_and_grades_are_read_by_item_row(write_text):
+    judgements = read(write_text, "q1 0 a1 1\nq1 0 c3 0\nq2\t0\tb 2\t3\n")
+    assert dict(judgements.queries) == {"q1": "green tea", "q2": "绿茶"}
+    assert judgements.grades == {"q1": {0: 1, 2: 0}, "q2": {1: 3}}
+    assert [report.kept for report in judgements.reports] == [3, 3]
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_a_value(write_text):
-    found = read(write_text, "\ufeffq1 0 a1 1\r\n", "\ufeffq1\tgreen tea\r\n")
-    assert dict(found.queries) == {"q1": "green tea"}
-    assert found.grades == {"q1": {0: 1}}
+def test_a_byte_order_mark_and_windows_line_ends_are_not_part_of_a_value(write_text):
+    judgements = read(write_text, "\ufeffq1 0 a1 1\r\n", "\ufeffq1\tgreen tea\r\n")
+    assert dict(judgements.queries) == {"q1": "green tea"}
+    assert judgements.grades == {"q1": {0: 1}}
 
 
-def test_unknown_items_are_counted_and_are_no_bad_rows(write_text):
-    found = read(write_text, "q1 0 a1 1\nq1 0 gone 1\nq1 0 gone-too 0\n")
-    report = found.reports[1]
+def test_unknown_items_are_counted_and_are_not_bad_rows(write_text):
+    judgements = read(write_text, "q1 0 a1 1\nq1 0 gone 1\nq1 0 gone-too 0\n")
+    report = judgements.reports[1]
     assert (report.read, report.kept, report.bad, report.unknown_item) == (3, 1, 0, 2)
     assert report.unknown_item_ids == {"gone", "gone-too"}
 
@@ -52,30 +52,30 @@ def test_judgements_of_unknown_items_alone_are_an_error(write_text):
     ],
 )
 def test_a_bad_row_is_reported_with_its_line_and_reason(write_text, row, reason):
-    found = read(write_text, f"q1 0 c3 1\n{row}\n", max_bad_share=0.5)
-    (example,) = found.reports[1].examples
+    judgements = read(write_text, f"q1 0 c3 1\n{row}\n", max_bad_share=0.5)
+    (example,) = judgements.reports[1].examples
     assert example.line == 2
     assert reason in example.reason
 
 
-def test_too_many_bad_rows_end_the_reading(write_text):
+def test_too_many_bad_judgements_are_an_error(write_text):
     with pytest.raises(InputError, match="1 of 2 rows"):
         read(write_text, "q1 0 a1 1\nq1 0 a1 high\n")
 
 
 def test_a_query_without_text_or_with_a_used_id_is_reported(write_text):
-    found = read(write_text, "q1 0 a1 1\n", "q1\tgreen tea\nq1\tblack tea\nq2\t \nq3\n", max_bad_share=0.9)
-    assert [example.line for example in found.reports[0].examples] == [2, 3, 4]
-    assert dict(found.queries) == {"q1": "green tea"}
+    judgements = read(write_text, "q1 0 a1 1\n", "q1\tgreen tea\nq1\tblack tea\nq2\t \nq3\n", max_bad_share=0.9)
+    assert [example.line for example in judgements.reports[0].examples] == [2, 3, 4]
+    assert dict(judgements.queries) == {"q1": "green tea"}
 
 
-def test_the_last_of_two_judgements_of_an_item_holds_and_is_counted(write_text):
-    found = read(write_text, "q1 0 a1 1\nq1 0 a1 0\n")
-    assert found.grades == {"q1": {0: 0}}
-    assert sum(found.reports[1].warnings.values()) == 1
+def test_the_last_of_two_judgements_of_an_item_holds_with_a_warning(write_text):
+    judgements = read(write_text, "q1 0 a1 1\nq1 0 a1 0\n")
+    assert judgements.grades == {"q1": {0: 0}}
+    assert sum(judgements.reports[1].warnings.values()) == 1
 
 
-def test_a_file_that_is_no_text_or_not_there_is_named(write_text, tmp_path):
+def test_a_file_that_is_missing_or_not_text_is_an_error_that_names_it(write_text, tmp_path):
     with pytest.raises(InputError, match="queries"):
         read_judgements(tmp_path / "queries.tsv", tmp_path / "qrels.tsv", ITEMS)
     with pytest.raises(InputError, match="UTF-8"):

@@ -1,4 +1,4 @@
-"""Reading a log takes memory for the columns that are kept, whatever else the file holds."""
+"""Reading a log takes memory for the columns that are kept, and not for other columns of the file."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from fuserank_export.sources import EVENTS, read_interactions
 
 NOW = 1_700_000_000
 CATALOG = [str(number) for number in range(1_000)]
-# Seven columns of 4 bytes, the time's 8, the event's 1; the order by time, and at most one column twice, make about
-# 60; the column that is not read has over 200.
-BYTES_A_ROW = 100
+# Seven columns of 4 bytes, 8 of the timestamp and 1 of the event, with the order by time and one column twice, are
+# about 60 bytes; the column that is not read has over 200.
+MAX_BYTES_A_ROW = 100
 
 
-def peak(path):
+def read_with_peak(path):
     tracemalloc.start()
     log = read_interactions(path, CATALOG, now=NOW, chunk_rows=5_000)
-    found = tracemalloc.get_traced_memory()[1]
+    peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return len(log), found
+    return len(log), peak_bytes
 
 
 def test_memory_grows_with_kept_columns_only(tmp_path):
     draw = np.random.default_rng(0)
-    measured = []
+    measurements = []
     for rows in (40_000, 160_000):
         frame = pd.DataFrame(
             {
@@ -39,9 +39,9 @@ def test_memory_grows_with_kept_columns_only(tmp_path):
         )
         path = tmp_path / f"{rows}.parquet"
         frame.to_parquet(path, row_group_size=5_000)
-        measured.append(peak(path))
-    (few, small), (many, large) = measured
+        measurements.append(read_with_peak(path))
+    (few, small), (many, large) = measurements
     assert (few, many) == (40_000, 160_000)
-    each = (large - small) / (many - few)
-    print(f"{each:.0f} bytes for each further row")
-    assert 25 < each < BYTES_A_ROW
+    bytes_a_row = (large - small) / (many - few)
+    print(f"{bytes_a_row:.0f} bytes for each further row")
+    assert 25 < bytes_a_row < MAX_BYTES_A_ROW

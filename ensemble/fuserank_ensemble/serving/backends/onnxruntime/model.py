@@ -1,5 +1,5 @@
 """Triton's entry into the Python-based `onnxruntime` backend of the embedded server."""
 
-from fuserank_ensemble.graph.session import TritonPythonModel
+from fuserank_ensemble.serving.backends.onnx import TritonPythonModel
 
 __all__ = ["TritonPythonModel"]

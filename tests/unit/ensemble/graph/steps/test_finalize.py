@@ -17,7 +17,8 @@ from fuserank_ensemble.candidates.request import RetrievalTrace, decode_requests
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.graph.steps.finalize import Finalize
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
-from fuserank_ensemble.serving.triton import strings
+from fuserank_ensemble.graph.tensors import string_tensor
+from support.hosts import LoneHost
 
 PADDED, COUNT = 32, 20
 WEIGHTS = (0.5, 0.2, 0.3)
@@ -26,7 +27,10 @@ BIAS = np.asarray([0.5, -1.0, 0.25], np.float32)
 
 @pytest.fixture(scope="module")
 def stages(tiny_bundle):
-    return SimpleNamespace(preprocess=Preprocess.open(tiny_bundle, "cpu"), finalize=Finalize.open(tiny_bundle, "cpu"))
+    return SimpleNamespace(
+        preprocess=Preprocess.open(tiny_bundle, "cpu", LoneHost()),
+        finalize=Finalize.open(tiny_bundle, "cpu", LoneHost()),
+    )
 
 
 def inputs(stages, asked, seed=0, count=COUNT, has_query=True, spread=1.0):
@@ -38,8 +42,8 @@ def inputs(stages, asked, seed=0, count=COUNT, has_query=True, spread=1.0):
     # The same for all candidates, as the signal of the request itself is.
     contributions[:, :, SIGNALS.index("request")] = contributions[:, :1, SIGNALS.index("request")]
     features = draw.normal(size=(1, PADDED, len(FEATURES))).astype(np.float32)
-    # The rest of an item's personal features are known where its frequency is, and its popularity always is.
-    whole = [POSITION["personal_recency"], POSITION["popularity"]]
+    # The rest of an item's history features are known where its frequency is, and its popularity always is.
+    whole = [POSITION["history_recency"], POSITION["popularity"]]
     missing = draw.random(features.shape) < 0.3
     missing[..., whole] = False
     features[missing] = math.nan
@@ -48,11 +52,11 @@ def inputs(stages, asked, seed=0, count=COUNT, has_query=True, spread=1.0):
         "USER_ID": "nobody",
         "OPTIONS": json.dumps({"fields": ["title"], **asked}),
     }
-    parsed = stages.preprocess.execute([{name: strings([[text.encode()]]) for name, text in raw.items()}])[0]
+    parsed = stages.preprocess.execute([{name: string_tensor([[text.encode()]]) for name, text in raw.items()}])[0]
     resolved = replace(decode_requests(parsed["REQUEST"])[0], weights=WEIGHTS, bought=True)
     return {
-        "REQUEST": strings([[encode(resolved)]]),
-        "RETRIEVAL": strings([[encode(RetrievalTrace({}, [], 0, 0))]]),
+        "REQUEST": string_tensor([[encode(resolved)]]),
+        "RETRIEVAL": string_tensor([[encode(RetrievalTrace({}, [], 0, 0))]]),
         "CANDIDATES": candidates,
         "FEATURES": np.abs(features),
         "HEADS": contributions.sum(2) + BIAS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from dataclasses import dataclass, field, replace
@@ -10,17 +9,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.request import decode_requests
-from fuserank_ensemble.catalog.tokens import Tokens
-from fuserank_ensemble.contract.options import MAX_TEXT_BYTES, InvalidRequestError
+from fuserank_ensemble.catalog.tokens import EncoderTokenizer
+from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.options import MAX_TEXT_BYTES
 from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.graph.step import UnavailableError
 from fuserank_ensemble.graph.steps.similar import Similar
-from fuserank_ensemble.serving.triton import UnavailableError, answered, called, lists, numbers, strings
-from fuserank_export.bundle import BundleSettings, write_bundle
-from fuserank_export.progress import Progress
+from fuserank_ensemble.graph.tensors import pack_floats, pack_strings, string_tensor
+from fuserank_ensemble.serving.triton import TritonHost, execute_isolated
+from support.exporting import export_quickly
 from support.tiny_shop import write_csv
 
 
@@ -73,7 +73,7 @@ def ask(graph):
 
 def row(item_id="", text="", options="{}"):
     raw = [x.encode() if isinstance(x, str) else x for x in (item_id, text, options)]
-    return {name: strings([[value]]) for name, value in zip(("ITEM_ID", "TEXT", "OPTIONS"), raw, strict=True)}
+    return {name: string_tensor([[value]]) for name, value in zip(("ITEM_ID", "TEXT", "OPTIONS"), raw, strict=True)}
 
 
 def stacked(*rows):
@@ -164,8 +164,7 @@ def lonely(tiny_encoder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lonely")
     catalog = write_csv(folder / "items.csv", [{"item_id": "only", "title": "whole milk 🥛"}])
     out = folder / "bundle"
-    write_bundle(BundleSettings(catalog, None, str(tiny_encoder), out), Progress(Console(file=io.StringIO())))
-    return LocalGraph(Bundle.open(out))
+    return LocalGraph(Bundle.open(export_quickly(catalog, tiny_encoder, out)))
 
 
 def test_a_shop_of_one_item_on_its_first_day_answers(lonely):
@@ -209,7 +208,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_bad_request_is_refused_by_field_and_the_others_of_its_batch_are_answered(similar, calls, name):
     bad, text = REFUSED[name]
-    answers = answered(similar, [row("i03"), bad, row(text="goat cheese")], ["", "", ""])
+    answers = execute_isolated(similar, "similar", [row("i03"), bad, row(text="goat cheese")], ["", "", ""])
     assert isinstance(answers[1], InvalidRequestError)
     assert text in str(answers[1])
     assert calls.rows() == [("encoder", 1), ("retrieve", 2)]
@@ -228,7 +227,9 @@ def test_a_queue_that_is_full_elsewhere_is_not_asked_again_for_every_request(gra
         tried.append(model)
         raise UnavailableError(f"{model}: Exceeds maximum queue size")
 
-    answers = answered(Similar(graph.bundle, full), [row("i00"), row("i01"), row("i02")], ["", "", ""])
+    answers = execute_isolated(
+        Similar(graph.bundle, full), "similar", [row("i00"), row("i01"), row("i02")], ["", "", ""]
+    )
     assert [str(each) for each in answers] == ["retrieve: Exceeds maximum queue size"] * 3
     assert tried == ["retrieve"]
 
@@ -286,7 +287,7 @@ def triton(monkeypatch):
 
 
 def test_a_call_names_the_model_and_the_outputs_and_wants_them_on_the_cpu(triton):
-    found = called("retrieve", {"X": np.ones((2, 3), np.float32)[:, ::2]}, ("Y",))
+    found = TritonHost().call("retrieve", {"X": np.ones((2, 3), np.float32)[:, ::2]}, ("Y",))
     assert found["Y"].tolist() == [[2, 2], [2, 2]]
     (sent,) = triton.sent
     assert (sent["model_name"], sent["requested_output_names"]) == ("retrieve", ["Y"])
@@ -306,7 +307,7 @@ def test_a_call_names_the_model_and_the_outputs_and_wants_them_on_the_cpu(triton
 def test_a_call_that_was_not_taken_is_told_from_one_that_failed(triton, error, expected):
     triton.error = error
     with pytest.raises(RuntimeError, match=f"^retrieve: {error.message()}$") as caught:
-        called("retrieve", {"X": np.zeros((1, 1), np.float32)}, ("Y",))
+        TritonHost().call("retrieve", {"X": np.zeros((1, 1), np.float32)}, ("Y",))
     assert caught.type is expected
 
 
@@ -314,19 +315,19 @@ def test_a_call_that_was_not_taken_is_told_from_one_that_failed(triton, error, e
 
 
 def test_rows_of_one_request_have_one_width():
-    assert lists([[b"a"], [], [b"b", b"c"]]).tolist() == [[b"a", b""], [b"", b""], [b"b", b"c"]]
-    assert numbers([[1.5], [], [2.0, 3.0]]).tolist() == [[1.5, 0.0], [0.0, 0.0], [2.0, 3.0]]
-    assert lists([[], []]).shape == numbers([[], []]).shape == (2, 0)
+    assert pack_strings([[b"a"], [], [b"b", b"c"]]).tolist() == [[b"a", b""], [b"", b""], [b"b", b"c"]]
+    assert pack_floats([[1.5], [], [2.0, 3.0]]).tolist() == [[1.5, 0.0], [0.0, 0.0], [2.0, 3.0]]
+    assert pack_strings([[], []]).shape == pack_floats([[], []]).shape == (2, 0)
 
 
 def test_tokens_are_padded_to_the_bucket_of_the_longest_text_and_cut_at_the_last(graph):
     bundle = graph.bundle
-    tokens = Tokens(bundle.tokenizer, (4, 8), pad_token_id=0)
+    tokens = EncoderTokenizer(bundle.tokenizer, (4, 8), pad_token_id=0)
     short, long = tokens.encode(["milk", "milk " * 20])
     assert not short.overflowing
     assert long.overflowing
-    ids, mask = tokens.padded([short, long])
+    ids, mask = tokens.pad([short, long])
     assert ids.shape == mask.shape == (2, 8)
-    assert tokens.padded([short])[0].shape == (1, 4)
+    assert tokens.pad([short])[0].shape == (1, 4)
     assert (ids[0][mask[0] == 0] == 0).all()
     assert mask[1].all()

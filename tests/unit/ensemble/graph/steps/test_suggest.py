@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.bundle import Bundle, BundleError
-from fuserank_ensemble.contract.options import InvalidRequestError
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.steps.suggest import INDEX, Suggest
-from fuserank_ensemble.serving.triton import answered, strings
+from fuserank_ensemble.graph.tensors import string_tensor
+from fuserank_ensemble.serving.triton import execute_isolated
+from support.hosts import LoneHost
 
 
 class Completing:
@@ -38,7 +40,7 @@ def suggest(completing):
 def row(*cells):
     """A request with a row for each prefix and its options."""
     raw = [[x.encode() if isinstance(x, str) else x for x in cell] for cell in cells]
-    return {name: strings([[cell[i]] for cell in raw]) for i, name in enumerate(("PREFIX", "OPTIONS"))}
+    return {name: string_tensor([[cell[i]] for cell in raw]) for i, name in enumerate(("PREFIX", "OPTIONS"))}
 
 
 def texts(outputs, at=0):
@@ -82,8 +84,11 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_bad_request_is_refused_by_field_and_the_others_of_its_batch_are_answered(suggest, name):
     bad, text = REFUSED[name]
-    first, refused, last = answered(
-        suggest, [row(("ab", "{}")), row(("good", "{}"), bad), row(("c", "{}"))], ["", "", ""]
+    first, refused, last = execute_isolated(
+        suggest,
+        "suggest",
+        [row(("ab", "{}")), row(("good", "{}"), bad), row(("c", "{}"))],
+        ["", "", ""],
     )
     assert isinstance(refused, InvalidRequestError)
     assert text in str(refused)
@@ -124,4 +129,4 @@ def test_a_changed_index_is_refused(tiny_bundle, tmp_path):
     path = next(each for each in sorted((copy / INDEX).iterdir()) if each.stat().st_size)
     path.write_bytes(path.read_bytes()[:-1] + b"\xff\xff")
     with pytest.raises(BundleError, match=r"index/suggest/.*export the bundle again"):
-        Suggest.open(copy, "cpu")
+        Suggest.open(copy, "cpu", LoneHost())

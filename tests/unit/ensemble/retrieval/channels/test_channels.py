@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuserank_ensemble.interactions.history import History
-from fuserank_ensemble.retrieval.vectors.search import BLOCK, FaissSearch
+from fuserank_ensemble.retrieval.vectors.cpu import BLOCK, FaissSearch
 from support.channel_shop import CHANNELS, DAY, KINDS, NEWEST, history, make_shop
 
 ITEMS = 1_000
@@ -34,7 +34,7 @@ ODD_QUERIES = [
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
-    # Told at every start of `implicit`; the tests' matrices are tiny.
+    # `implicit` warns at every start; the tests' matrices are tiny.
     pytest.mark.filterwarnings("ignore:OpenBLAS:RuntimeWarning"),
 ]
 
@@ -64,7 +64,7 @@ def channel_of(shop):
 
 def asked_of(shop, asked, allowed=None):
     query, seen = ASKED[asked]
-    return shop.question(query, seen, allowed)
+    return shop.channel_query(query, seen, allowed)
 
 
 def only(rows):
@@ -87,11 +87,11 @@ def checked(hits, depth, items=ITEMS):
 
 @pytest.mark.parametrize(("name", "asked"), ANSWERED)
 def test_a_list_has_no_repeats_no_rising_scores_and_no_more_than_its_depth(channel_of, shop, name, asked):
-    channel, question = channel_of(name), asked_of(shop, asked)
-    everything = checked(channel.search([question], ITEMS)[0], ITEMS)
+    channel, channel_query = channel_of(name), asked_of(shop, asked)
+    everything = checked(channel.search([channel_query], ITEMS)[0], ITEMS)
     assert len(everything) >= 20
     for depth in (1, 10, 256, 5_000):
-        hits = checked(channel.search([question], depth)[0], depth)
+        hits = checked(channel.search([channel_query], depth)[0], depth)
         assert len(hits) == min(depth, len(everything))
         np.testing.assert_allclose(hits.scores, everything.scores[:depth], atol=1e-5)
         # Milvus gives items of one text in any order.
@@ -99,14 +99,12 @@ def test_a_list_has_no_repeats_no_rising_scores_and_no_more_than_its_depth(chann
 
 
 @pytest.mark.parametrize(("name", "asked"), SILENT)
-def test_what_a_channel_cannot_answer_gets_an_empty_list(channel_of, shop, name, asked):
+def test_a_query_that_a_channel_cannot_answer_gets_an_empty_list(channel_of, shop, name, asked):
     assert len(checked(channel_of(name).search([asked_of(shop, asked)], 10)[0], 10)) == 0
 
 
 @pytest.mark.parametrize(("name", "asked"), ANSWERED)
-def test_a_filter_holds_before_the_cut_so_that_the_fifty_last_of_a_thousand_are_all_found(
-    channel_of, shop, name, asked
-):
+def test_a_filter_holds_before_the_cut_so_the_last_fifty_are_all_found(channel_of, shop, name, asked):
     channel = channel_of(name)
     reached = channel.search([asked_of(shop, asked)], ITEMS)[0].rows
     wanted = reached[-min(50, len(reached) // 2) :]
@@ -145,28 +143,32 @@ def test_under_any_filter_what_is_listed_is_allowed_and_as_much_as_can_be_reache
 
 
 @pytest.mark.parametrize("name", CHANNELS)
-def test_a_batch_is_answered_as_if_each_question_were_alone(channel_of, shop, name):
+def test_a_batch_is_answered_as_if_each_query_were_alone(channel_of, shop, name):
     half = np.arange(ITEMS) % 2 == 0
-    questions = [asked_of(shop, asked, mask) for mask in (None, half, only([])) for asked in ASKED]
-    questions += [shop.question("绿茶"), shop.question("soap", history([3])), shop.question("", history([3]))]
-    together = channel_of(name).search(questions, 30)
-    assert len(together) == len(questions)
-    for question, found in zip(questions, together, strict=True):
-        alone = channel_of(name).search([question], 30)[0]
+    queries = [asked_of(shop, asked, mask) for mask in (None, half, only([])) for asked in ASKED]
+    queries += [
+        shop.channel_query("绿茶"),
+        shop.channel_query("soap", history([3])),
+        shop.channel_query("", history([3])),
+    ]
+    together = channel_of(name).search(queries, 30)
+    assert len(together) == len(queries)
+    for channel_query, found in zip(queries, together, strict=True):
+        alone = channel_of(name).search([channel_query], 30)[0]
         assert checked(found, 30).rows.tolist() == alone.rows.tolist()
         np.testing.assert_allclose(found.scores, alone.scores, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", CHANNELS)
-def test_no_question_gets_no_answer(channel_of, name):
+def test_no_queries_get_no_lists(channel_of, name):
     assert channel_of(name).search([], 10) == []
 
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_opened_again_a_channel_answers_the_same(channel_of, shop, name):
-    questions = [asked_of(shop, asked) for asked in ASKED]
+    queries = [asked_of(shop, asked) for asked in ASKED]
     for one_, other in zip(
-        channel_of(name).search(questions, 200), CHANNELS[name](shop).search(questions, 200), strict=True
+        channel_of(name).search(queries, 200), CHANNELS[name](shop).search(queries, 200), strict=True
     ):
         assert one_.rows.tolist() == other.rows.tolist()
         assert one_.scores.tolist() == other.scores.tolist()
@@ -174,15 +176,15 @@ def test_opened_again_a_channel_answers_the_same(channel_of, shop, name):
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_any_query_gets_a_sound_list(channel_of, shop, name):
-    questions = [shop.question(query, seen) for query in ODD_QUERIES for seen in (None, REGULAR)]
-    for hits in channel_of(name).search(questions, 40):
+    queries = [shop.channel_query(query, seen) for query in ODD_QUERIES for seen in (None, REGULAR)]
+    for hits in channel_of(name).search(queries, 40):
         checked(hits, 40)
 
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_a_chinese_query_and_one_with_an_emoji_find_what_they_name(channel_of, shop, name):
     for query in ("绿茶", "🥛 绿茶"):
-        hits = channel_of(name).search([shop.question(query, REGULAR, pool=50)], 10)[0]
+        hits = channel_of(name).search([shop.channel_query(query, REGULAR, pool_size=50)], 10)[0]
         assert len(hits)
         named = np.isin(hits.rows, shop.of_kind("绿茶"))
         assert named.mean() >= 0.7, query
@@ -194,37 +196,37 @@ def test_a_chinese_query_and_one_with_an_emoji_find_what_they_name(channel_of, s
 def test_a_catalogue_of_one_item_is_searched(one, name, had, query):
     channel, seen = CHANNELS[name](one), history([0]) if had else History.empty()
     for allowed in (None, np.ones(1, np.bool_), np.zeros(1, np.bool_)):
-        hits = checked(channel.search([one.question(query, seen, allowed)], 10)[0], 10, items=1)
+        hits = checked(channel.search([one.channel_query(query, seen, allowed)], 10)[0], 10, items=1)
         if allowed is not None and not allowed[0]:
             assert len(hits) == 0
     if NEEDS[name] & {"query" if query == "milk" else "", "seen" if had else ""} and name != "new":
-        assert channel.search([one.question(query, seen)], 10)[0].rows.tolist() == [0]
+        assert channel.search([one.channel_query(query, seen)], 10)[0].rows.tolist() == [0]
 
 
 @pytest.mark.parametrize("name", ["trending", "new"])
 def test_somebody_new_without_a_query_is_offered_what_is_trending_and_new(channel_of, shop, name):
-    hits = checked(channel_of(name).search([shop.question()], 50)[0], 50)
+    hits = checked(channel_of(name).search([shop.channel_query()], 50)[0], 50)
     assert len(hits) == 50
-    counts = shop.learned.popularity.counts[hits.rows]
+    counts = shop.interactions.popularity.counts[hits.rows]
     assert (counts > 0).all() if name == "trending" else (counts < 5).all()
 
 
 @pytest.mark.parametrize("name", ["dense", "dense-torch", "dense-milvus", "lexical", "new", "graph"])
 def test_an_item_that_nobody_had_is_found_for_a_query_that_fits_it(channel_of, shop, name):
-    assert shop.learned.popularity.counts[NEWEST] == 0
+    assert shop.interactions.popularity.counts[NEWEST] == 0
     query = KINDS[shop.kind[NEWEST]]
-    hits = channel_of(name).search([shop.question(query)], 60)[0]
+    hits = channel_of(name).search([shop.channel_query(query)], 60)[0]
     assert NEWEST in hits.rows
 
 
 @pytest.mark.parametrize("name", ["new", "content", "graph"])
 def test_items_that_nobody_had_are_offered_to_whom_they_suit(channel_of, shop, name):
-    cold = np.flatnonzero(shop.learned.popularity.counts == 0)
+    cold = np.flatnonzero(shop.interactions.popularity.counts == 0)
     places = {True: [], False: []}  # of the items of the user's own kind, and of others
     for kind in KINDS:
         own = shop.of_kind(kind)
         seen = history(np.setdiff1d(own, cold)[:6])
-        listed = channel_of(name).search([shop.question("", seen)], ITEMS)[0].rows
+        listed = channel_of(name).search([shop.channel_query("", seen)], ITEMS)[0].rows
         for place, row in enumerate(listed[np.isin(listed, cold)]):
             places[row in own].append(place)
     assert len(places[True]) > 50
@@ -235,67 +237,67 @@ def test_items_that_nobody_had_are_offered_to_whom_they_suit(channel_of, shop, n
 def test_an_event_recorded_a_second_ago_counts(channel_of, shop, name):
     """Nothing that was learned knows of it: the request brings it."""
     channel = channel_of(name)
-    had = shop.learned.popularity.counts > 0
+    had = shop.interactions.popularity.counts > 0
     juice, soap = (np.intersect1d(shop.of_kind(kind), np.flatnonzero(had)) for kind in ("juice", "soap"))
     before = history(juice[:2], ages=90 * DAY)
     after = history([*juice[:2], soap[0]], ages=[90 * DAY, 90 * DAY, 1])
 
     def share(seen):
-        rows = channel.search([shop.question("", seen)], 20)[0].rows
+        rows = channel.search([shop.channel_query("", seen)], 20)[0].rows
         return np.isin(rows, soap).mean()
 
-    assert len(channel.search([shop.question("", History.empty())], 20)[0]) == 0
+    assert len(channel.search([shop.channel_query("", History.empty())], 20)[0]) == 0
     assert share(before) == 0 or name == "collaborative"
     assert share(after) > share(before)
-    rows = channel.search([shop.question("", after)], ITEMS)[0].rows.tolist()
-    earlier = channel.search([shop.question("", before)], ITEMS)[0].rows.tolist()
+    rows = channel.search([shop.channel_query("", after)], ITEMS)[0].rows.tolist()
+    earlier = channel.search([shop.channel_query("", before)], ITEMS)[0].rows.tolist()
     assert soap[0] in rows
     assert soap[0] not in earlier or rows.index(soap[0]) < earlier.index(soap[0])
 
 
 @pytest.mark.parametrize("name", ["history", "content", "collaborative", "graph"])
 def test_an_event_in_the_future_counts_as_one_of_now(channel_of, shop, name):
-    questions = [shop.question("", history([2, 5, 8], ages=age)) for age in (0, -400 * DAY)]
-    now, future = channel_of(name).search(questions, 20)
+    queries = [shop.channel_query("", history([2, 5, 8], ages=age)) for age in (0, -400 * DAY)]
+    now, future = channel_of(name).search(queries, 20)
     assert checked(now, 20).rows.tolist() == future.rows.tolist()
 
 
 @pytest.mark.parametrize("name", ["dense", "dense-torch", "dense-milvus"])
 def test_dense_lists_are_the_exact_cosines(channel_of, shop, name):
-    question = shop.question(QUERY)
-    hits = channel_of(name).search([question], 60)[0]
-    cosines = shop.catalog.vectors[shop.items.text].astype(np.float32) @ question.embedding
+    channel_query = shop.channel_query(QUERY)
+    hits = channel_of(name).search([channel_query], 60)[0]
+    cosines = shop.catalog.vectors[shop.items.text].astype(np.float32) @ channel_query.embedding
     np.testing.assert_allclose(hits.scores, np.sort(cosines)[::-1][:60], atol=1e-5)
     np.testing.assert_allclose(hits.scores, cosines[hits.rows], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["dense", "dense-torch"])
 def test_items_of_one_text_stay_together_the_more_popular_first(channel_of, shop, name):
-    hits = channel_of(name).search([shop.question(QUERY)], 60)[0]
+    hits = channel_of(name).search([shop.channel_query(QUERY)], 60)[0]
     texts = shop.items.text[hits.rows]
     assert len(np.flatnonzero(np.diff(texts))) == len(np.unique(texts)) - 1
     for text in np.unique(texts):
-        assert (np.diff(shop.learned.popularity.place[hits.rows[texts == text]]) > 0).all()
+        assert (np.diff(shop.interactions.popularity.place[hits.rows[texts == text]]) > 0).all()
 
 
 @pytest.mark.parametrize("name", ["history", "trending", "new", "content", "collaborative"])
-def test_with_a_query_only_what_is_near_it_is_listed(channel_of, shop, name):
-    question = shop.question(QUERY, REGULAR, np.arange(ITEMS) < 700, pool=60)
-    hits = channel_of(name).search([question], 100)[0]
+def test_with_a_query_only_the_pool_is_listed(channel_of, shop, name):
+    channel_query = shop.channel_query(QUERY, REGULAR, np.arange(ITEMS) < 700, pool_size=60)
+    hits = channel_of(name).search([channel_query], 100)[0]
     assert 0 < len(hits) <= 60
-    assert set(hits.rows) <= set(question.near)
+    assert set(hits.rows) <= set(channel_query.pool)
 
 
 def test_collaborative_lists_nothing_for_a_history_that_no_other_user_shares(channel_of, shop):
-    assert len(channel_of("collaborative").search([shop.question("", history([NEWEST]))], 10)[0]) == 0
+    assert len(channel_of("collaborative").search([shop.channel_query("", history([NEWEST]))], 10)[0]) == 0
 
 
-def test_remembered_factors_are_those_of_the_same_items_had_as_often(channel_of, shop):
+def test_cached_factors_are_those_of_the_same_items_had_as_often(channel_of, shop):
     channel = channel_of("collaborative")
     juice, soap = (shop.of_kind(kind)[:3] for kind in ("juice", "soap"))
 
     def asked(counts):
-        return channel.search([shop.question("", history([*juice, *soap], counts=counts))], 20)[0]
+        return channel.search([shop.channel_query("", history([*juice, *soap], counts=counts))], 20)[0]
 
     often_juice = asked([9, 9, 9, 1, 1, 1])
     often_soap = asked([1, 1, 1, 9, 9, 9])
@@ -308,12 +310,14 @@ def test_remembered_factors_are_those_of_the_same_items_had_as_often(channel_of,
 def test_content_follows_the_later_of_two_tastes(channel_of, shop):
     old, late = shop.of_kind("juice")[:5], shop.of_kind("soap")[:5]
     seen = history([*old, *late], ages=[90 * DAY] * 5 + [60] * 5)
-    hits = channel_of("content").search([shop.question("", seen)], 20)[0]
+    hits = channel_of("content").search([shop.channel_query("", seen)], 20)[0]
     assert np.isin(hits.rows, shop.of_kind("soap")).mean() > 0.8
 
 
-def test_old_habits_wear_off(channel_of, shop):
-    hits = channel_of("history").search([shop.question("", history([1, 2], ages=[112 * DAY, 0], counts=[3, 1]))], 5)[0]
+def test_old_habits_decay(channel_of, shop):
+    hits = channel_of("history").search(
+        [shop.channel_query("", history([1, 2], ages=[112 * DAY, 0], counts=[3, 1]))], 5
+    )[0]
     assert hits.rows.tolist() == [2, 1]
     np.testing.assert_allclose(hits.scores, [1.0, 0.75])
 
@@ -325,11 +329,11 @@ def test_more_vectors_than_one_block_of_the_index_are_all_searched():
     assert FaissSearch(vectors).search(query, 1, [None])[0][0].tolist() == [len(vectors) - 1]
 
 
-def test_a_remembered_profile_is_that_of_the_same_history_at_any_later_time(channel_of, shop):
+def test_a_cached_profile_is_that_of_the_same_history_at_any_later_time(channel_of, shop):
     channel = channel_of("content")
     juice, soap = (shop.of_kind(kind)[:5] for kind in ("juice", "soap"))
     seen, swapped = (history([*juice, *soap], ages=[90 * DAY] * 5 + [60] * 5), history([*juice, *soap], ages=[60] * 10))
-    now = shop.question("", seen).now
+    now = shop.channel_query("", seen).now
     first = channel.profile(seen, now)
     assert not np.allclose(channel.profile(swapped, now), first)
     for later in (now, now + 5 * DAY, now + 400 * DAY):
@@ -345,10 +349,10 @@ def test_a_remembered_profile_is_that_of_the_same_history_at_any_later_time(chan
     assert not np.allclose(channel.profile(seen, early), first)
 
 
-def test_what_is_remembered_beforehand_changes_no_answer(shop):
+def test_what_is_prepared_ahead_changes_no_list(shop):
     for name in ("content", "collaborative"):
-        questions = [shop.question("", seen) for seen in (None, REGULAR, history([3, 5]))]
+        queries = [shop.channel_query("", seen) for seen in (None, REGULAR, history([3, 5]))]
         asked, told = CHANNELS[name](shop), CHANNELS[name](shop)
-        told.remember(questions)
-        for one, other in zip(asked.search(questions, 50), told.search(questions, 50), strict=True):
+        told.prepare(queries)
+        for one, other in zip(asked.search(queries, 50), told.search(queries, 50), strict=True):
             assert one.rows.tolist() == other.rows.tolist()

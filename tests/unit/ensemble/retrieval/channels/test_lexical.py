@@ -12,7 +12,7 @@ import pytest
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.channels import lexical
-from fuserank_ensemble.retrieval.channels.lexical import VALUE_SCORE, WORDS_SCORE, Lexical
+from fuserank_ensemble.retrieval.channels.lexical import VALUE_SCORE, WORDS_SCORE, LexicalChannel
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 
 FIELDS = {"title": 3.0, "category": 1.0, "brand": 2.0, "description": 1.0, "tags": 0.5}
@@ -42,15 +42,15 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shop(folder):
-    return Lexical(LexicalIndex.open(folder), len(SHOP))
+    return LexicalChannel(LexicalIndex.open(folder), len(SHOP))
 
 
-def question(query, allowed=None):
+def channel_query(query, allowed=None):
     return ChannelQuery(query, np.zeros(2, np.float32), History.empty(), 0.0, allowed)
 
 
 def rows(channel, query, depth=100, allowed=None):
-    return channel.search([question(query, allowed)], depth)[0].rows.tolist()
+    return channel.search([channel_query(query, allowed)], depth)[0].rows.tolist()
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ def test_the_item_meant_comes_first(shop, query, first):
 
 
 def test_scores_stand_in_tiers_of_whole_values_then_all_words_then_the_rest(shop):
-    hits = shop.search([question("chocolate milk")], 100)[0]
+    hits = shop.search([channel_query("chocolate milk")], 100)[0]
     scores = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
     assert WORDS_SCORE < scores[1] < scores[0] < 2 * WORDS_SCORE
     assert 0 < scores[3] < WORDS_SCORE
-    whole = shop.search([question("dairy")], 100)[0]
+    whole = shop.search([channel_query("dairy")], 100)[0]
     assert set(whole.rows.tolist()) == {0, 2, 3}
     assert (whole.scores > VALUE_SCORE + WORDS_SCORE).all()
     assert (np.diff(hits.scores) <= 0).all()
@@ -125,7 +125,7 @@ def test_quoted_text_has_to_occur_as_a_phrase(shop):
     "query", ["", "   ", "!!! --", "\x00", "zzzzqqqq", 'a"b"c', "(", "title:x AND *", "\ud800", "龘"]
 )
 def test_what_cannot_be_found_finds_nothing_or_something_but_never_fails(shop, query):
-    assert len(shop.search([question(query)], 5)[0]) <= 5
+    assert len(shop.search([channel_query(query)], 5)[0]) <= 5
 
 
 def test_a_query_of_100_kb_is_answered(shop):
@@ -133,9 +133,9 @@ def test_a_query_of_100_kb_is_answered(shop):
     assert 6 in rows(shop, "牛奶" * 50_000)
 
 
-def test_a_batch_is_answered_as_its_questions_are_alone(shop):
+def test_a_batch_is_answered_as_its_queries_are_alone(shop):
     queries = ["milk", "", "可乐"]
-    together = shop.search([question(q) for q in queries], 3)
+    together = shop.search([channel_query(q) for q in queries], 3)
     assert [hits.rows.tolist() for hits in together] == [rows(shop, q, 3) for q in queries]
 
 
@@ -143,7 +143,7 @@ def test_equal_scores_are_ordered_by_popularity_even_across_the_cut(tmp_path):
     items = 500
     LexicalIndex.write(tmp_path / "same", [{"title": "milk"}] * items, {"title": 1})
     place = np.random.default_rng(3).permutation(items).astype(np.int64)
-    channel = Lexical(LexicalIndex.open(tmp_path / "same"), items, place)
+    channel = LexicalChannel(LexicalIndex.open(tmp_path / "same"), items, place)
     assert rows(channel, "milk", 10) == np.argsort(place)[:10].tolist()
 
 
@@ -157,7 +157,7 @@ def large(tmp_path_factory):
     ]
     path = tmp_path_factory.mktemp("lexical") / "large"
     LexicalIndex.write(path, records, {"title": 3, "category": 1})
-    return Lexical(LexicalIndex.open(path), len(records), draw.permutation(len(records)).astype(np.int64))
+    return LexicalChannel(LexicalIndex.open(path), len(records), draw.permutation(len(records)).astype(np.int64))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.0005, 0.01, 0.3, 0.5, 1.0])
@@ -165,10 +165,10 @@ def large(tmp_path_factory):
 def test_a_filter_finds_what_searching_everything_and_filtering_finds(large, query, share, monkeypatch):
     monkeypatch.setattr(lexical, "_LOOSE", 10**6)  # everything, also what has few of the words
     allowed = np.random.default_rng(9).random(6_000) < share
-    everything = large.search([question(query)], 6_000)[0]
+    everything = large.search([channel_query(query)], 6_000)[0]
     assert len(everything) > 100
     for depth in (1, 7, 100):
-        hits = large.search([question(query, allowed)], depth)[0]
+        hits = large.search([channel_query(query, allowed)], depth)[0]
         kept = allowed[everything.rows]
         assert hits.rows.tolist() == everything.rows[kept][:depth].tolist()
         np.testing.assert_allclose(hits.scores, everything.scores[kept][:depth], rtol=1e-5)
@@ -176,9 +176,9 @@ def test_a_filter_finds_what_searching_everything_and_filtering_finds(large, que
 
 def test_many_allowed_are_searched_wider_until_enough_are_left(large, monkeypatch):
     allowed = np.random.default_rng(2).random(6_000) < 0.05
-    told = large.search([question("balan kotor", allowed)], 40)[0]
+    told = large.search([channel_query("balan kotor", allowed)], 40)[0]
     monkeypatch.setattr(lexical, "_FEW_ALLOWED", 0)
-    widened = large.search([question("balan kotor", allowed)], 40)[0]
+    widened = large.search([channel_query("balan kotor", allowed)], 40)[0]
     assert widened.rows.tolist() == told.rows.tolist()
     assert len(widened) == 40
 
@@ -189,7 +189,7 @@ def ounces(tmp_path_factory):
     titles = [f"{'tea' if n % 10 == 0 else 'ham'} {'ounce' if n % 30 else 'bag'} {n}x" for n in range(300)]
     path = tmp_path_factory.mktemp("lexical") / "ounces"
     LexicalIndex.write(path, [{"title": title} for title in titles], {"title": 1})
-    return Lexical(LexicalIndex.open(path), len(titles))
+    return LexicalChannel(LexicalIndex.open(path), len(titles))
 
 
 def test_a_word_of_half_the_shop_alone_finds_nothing_where_a_rarer_one_finds_enough(ounces, monkeypatch):
@@ -215,14 +215,14 @@ def test_an_index_opens_from_a_read_only_folder_and_leaves_it_as_it_was(folder, 
     folders = [copy, copy / "items", copy / "vocabulary"]
     for path in folders:
         path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    channel = Lexical(LexicalIndex.open(copy), len(SHOP))
+    channel = LexicalChannel(LexicalIndex.open(copy), len(SHOP))
     assert rows(channel, "yogrut") == [3]
     assert {file: file.read_bytes() for file in copy.rglob("*") if file.is_file()} == before
     for path in folders:
         path.chmod(stat.S_IRWXU)
 
 
-def test_documents_are_in_one_segment_and_an_english_shop_is_known_to_hold_no_chinese(folder, tmp_path):
+def test_documents_are_in_one_segment_and_an_english_index_has_no_chinese(folder, tmp_path):
     index = LexicalIndex.open(folder)
     assert (index.searcher.num_segments, index.vocabulary.num_segments, index.han) == (1, 1, True)
     LexicalIndex.write(tmp_path / "english", SHOP[:3], FIELDS)
@@ -232,7 +232,7 @@ def test_documents_are_in_one_segment_and_an_english_shop_is_known_to_hold_no_ch
 @pytest.mark.parametrize("records", [[], [{}], [{"title": "milk"}]])
 def test_a_shop_of_nothing_or_one_is_a_shop(tmp_path, records):
     LexicalIndex.write(tmp_path / "small", records, {"title": 1})
-    channel = Lexical(LexicalIndex.open(tmp_path / "small"), len(records))
+    channel = LexicalChannel(LexicalIndex.open(tmp_path / "small"), len(records))
     assert rows(channel, "milk") == ([0] if records and records[0] else [])
     assert rows(channel, "mlik") == ([0] if records and records[0] else [])
 
@@ -245,4 +245,4 @@ def test_fields_that_make_no_sense_are_refused(tmp_path, fields):
 
 def test_an_index_of_another_catalogue_is_refused(folder):
     with pytest.raises(ValueError, match="13 items, catalogue of 14"):
-        Lexical(LexicalIndex.open(folder), 14)
+        LexicalChannel(LexicalIndex.open(folder), 14)

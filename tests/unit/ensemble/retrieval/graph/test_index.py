@@ -9,9 +9,10 @@ import pytest
 
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
+from fuserank_ensemble.retrieval.channels.graph import GraphChannel
 from fuserank_ensemble.retrieval.graph.entities import Entities
-from fuserank_ensemble.retrieval.graph.index import Graph, GraphIndex, event_weights
-from fuserank_ensemble.retrieval.vectors.search import FaissSearch
+from fuserank_ensemble.retrieval.graph.index import GraphIndex, event_weights
+from fuserank_ensemble.retrieval.vectors.cpu import FaissSearch
 
 NOW = 1_700_000_000.0
 GROUPS, EACH, DIM = 8, 40, 16
@@ -31,7 +32,7 @@ def neighbourhoods(seed=2):
 
 
 INDEX = neighbourhoods()
-CHANNEL = Graph(INDEX, FaissSearch(INDEX.items))
+CHANNEL = GraphChannel(INDEX, FaissSearch(INDEX.items))
 
 
 def history(rows, ages=None):
@@ -41,12 +42,12 @@ def history(rows, ages=None):
     return History(rows, once, (NOW - ages).astype(np.int64), once)
 
 
-def question(query="", seen=None, **more):
+def channel_query(query="", seen=None, **more):
     return ChannelQuery(query, np.zeros(4, np.float32), seen if seen is not None else History.empty(), NOW, **more)
 
 
 def ask(query="", seen=None, depth=EACH, **more):
-    return CHANNEL.search([question(query, seen, **more)], depth)[0]
+    return CHANNEL.search([channel_query(query, seen, **more)], depth)[0]
 
 
 def groups(hits):
@@ -73,7 +74,7 @@ def test_a_name_in_the_query_puts_its_items_first(query, group):
 
 def test_nothing_known_of_user_and_query_finds_nothing():
     assert len(ask()) == len(ask("unheard of")) == len(ask("🍵" * 25_000)) == 0
-    assert len(ask("unheard of", near=np.arange(9, dtype=np.int32))) == 0
+    assert len(ask("unheard of", pool=np.arange(9, dtype=np.int32))) == 0
     assert CHANNEL.search([], 10) == []
 
 
@@ -85,21 +86,21 @@ def test_items_of_all_names_come_before_items_of_one():
         INDEX, names=entities, entities=INDEX.entities[:2], centroids=INDEX.centroids[:2], offsets=offsets,
         members=members,
     )  # fmt: skip
-    (hits,) = Graph(index, FaissSearch(index.items)).search([question("acme tea")], EACH)
+    (hits,) = GraphChannel(index, FaissSearch(index.items)).search([channel_query("acme tea")], EACH)
     assert set(hits.rows[: EACH // 2].tolist()) == set(range(EACH // 2, EACH))
 
 
 def test_what_text_channels_found_follows_by_taste():
-    near = np.asarray([5 * EACH, 4 * EACH, 4 * EACH + 1], np.int32)
-    hits = ask("milk", history([4 * EACH + 5]), depth=EACH + 3, near=near)
+    pool = np.asarray([5 * EACH, 4 * EACH, 4 * EACH + 1], np.int32)
+    hits = ask("milk", history([4 * EACH + 5]), depth=EACH + 3, pool=pool)
     assert set((hits.rows[:EACH] // EACH).tolist()) == {2}
     assert (hits.rows[EACH:] // EACH).tolist() == [4, 4, 5]
-    only_near = ask("unheard of", history([4 * EACH + 5]), near=near)
+    only_near = ask("unheard of", history([4 * EACH + 5]), pool=pool)
     assert (only_near.rows // EACH).tolist() == [4, 4, 5]
 
 
-def test_a_query_that_found_nothing_anywhere_is_not_answered_with_the_whole_catalogue():
-    assert len(ask("unheard of", history([0]), near=np.empty(0, np.int32))) == 0
+def test_a_query_that_matched_nothing_is_not_answered_with_the_whole_catalogue():
+    assert len(ask("unheard of", history([0]), pool=np.empty(0, np.int32))) == 0
 
 
 @pytest.mark.parametrize("query", ["", "milk", "unheard of"])
@@ -107,20 +108,20 @@ def test_a_query_that_found_nothing_anywhere_is_not_answered_with_the_whole_cata
 def test_a_filter_holds_before_the_cut(query, kept):
     allowed = np.zeros(ITEMS, np.bool_)
     allowed[np.random.default_rng(kept).permutation(ITEMS)[:kept]] = True
-    near = np.arange(ITEMS, dtype=np.int32) if query else None
-    hits = ask(query, history([9]), depth=ITEMS, allowed=allowed, near=near)
+    pool = np.arange(ITEMS, dtype=np.int32) if query else None
+    hits = ask(query, history([9]), depth=ITEMS, allowed=allowed, pool=pool)
     assert sorted(hits.rows.tolist()) == np.flatnonzero(allowed).tolist()
 
 
-def test_a_batch_is_answered_like_its_questions_alone_in_order_and_without_repeats():
-    near = np.arange(0, ITEMS, 3, dtype=np.int32)
+def test_a_batch_is_answered_like_its_queries_alone_in_order_without_repeats():
+    pool = np.arange(0, ITEMS, 3, dtype=np.int32)
     asked = [
-        question(),
-        question(seen=history([1, 2, 200])),
-        question("milk", history([7])),
-        question("tea wine", near=near),
-        question(seen=history([300]), allowed=np.arange(ITEMS) % 2 == 0),
-        question("zzz", history([7]), near=near),
+        channel_query(),
+        channel_query(seen=history([1, 2, 200])),
+        channel_query("milk", history([7])),
+        channel_query("tea wine", pool=pool),
+        channel_query(seen=history([300]), allowed=np.arange(ITEMS) % 2 == 0),
+        channel_query("zzz", history([7]), pool=pool),
     ]
     together = CHANNEL.search(asked, 60)
     for hits, one in zip(together, asked, strict=True):
@@ -134,14 +135,14 @@ def test_a_batch_is_answered_like_its_questions_alone_in_order_and_without_repea
 
 
 def test_a_name_of_more_items_than_say_something_steers_without_listing(monkeypatch):
-    monkeypatch.setattr("fuserank_ensemble.retrieval.graph.index.LARGEST_NAME", EACH - 1)
+    monkeypatch.setattr("fuserank_ensemble.retrieval.channels.graph.LARGEST_NAME", EACH - 1)
     assert groups(ask("milk")) == {2}
-    near = np.asarray([0, 2 * EACH], np.int32)
-    assert ask("milk", near=near).rows.tolist() == [2 * EACH, 0]
+    pool = np.asarray([0, 2 * EACH], np.int32)
+    assert ask("milk", pool=pool).rows.tolist() == [2 * EACH, 0]
 
 
 def test_a_new_item_lies_beside_those_it_shares_entities_with():
-    vector = INDEX.neighbours_vector(INDEX.names.of_record({"title": "Finest 苹果", "kind": "unknown"}))
+    vector = INDEX.neighbours_vector(INDEX.names.link_record({"title": "Finest 苹果", "kind": "unknown"}))
     (found, _), *_ = FaissSearch(INDEX.items).search(vector[None], 20, [None])
     assert set((found // EACH).tolist()) == {3}
     assert not INDEX.neighbours_vector([]).any()
@@ -159,7 +160,7 @@ def test_a_history_of_items_that_came_after_training_is_no_history():
 
 
 def test_what_is_newer_than_the_vectors_is_left_to_other_channels():
-    hits = ask("unheard of", history([0]), near=np.asarray([ITEMS + 1, 5], np.int32))
+    hits = ask("unheard of", history([0]), pool=np.asarray([ITEMS + 1, 5], np.int32))
     assert hits.rows.tolist() == [5]
 
 
@@ -168,7 +169,9 @@ def test_a_catalogue_of_one_item_and_no_entities_answers():
         Entities([], []), np.ones((1, DIM), np.float32), *[np.empty((0, DIM), np.float32)] * 2,
         np.zeros(1, np.int64), np.empty(0, np.int32),
     )  # fmt: skip
-    (hits, none) = Graph(index, FaissSearch(index.items)).search([question(seen=history([0])), question("tea")], 10)
+    (hits, none) = GraphChannel(index, FaissSearch(index.items)).search(
+        [channel_query(seen=history([0])), channel_query("tea")], 10
+    )
     assert hits.rows.tolist() == [0]
     assert len(none) == 0
 
@@ -176,7 +179,7 @@ def test_a_catalogue_of_one_item_and_no_entities_answers():
 def test_the_index_travels_in_a_folder(tmp_path):
     INDEX.save(tmp_path / "graph")
     opened = GraphIndex.open(tmp_path / "graph")
-    asked = [question("green tea", history([5]))]
-    (found,) = Graph(opened, FaissSearch(np.asarray(opened.items))).search(asked, 10)
+    asked = [channel_query("green tea", history([5]))]
+    (found,) = GraphChannel(opened, FaissSearch(np.asarray(opened.items))).search(asked, 10)
     assert np.array_equal(found.rows, CHANNEL.search(asked, 10)[0].rows)
     assert opened.names == INDEX.names

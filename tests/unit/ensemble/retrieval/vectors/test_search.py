@@ -7,14 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuserank_ensemble.retrieval.vectors.search import (
-    CODES_FROM,
-    FLAT_UP_TO,
-    FaissSearch,
-    TorchSearch,
-    build_index,
-    open_search,
-)
+from fuserank_ensemble.retrieval.vectors.build import CODES_FROM, FLAT_UP_TO, build_index
+from fuserank_ensemble.retrieval.vectors.cpu import FaissSearch
+from fuserank_ensemble.retrieval.vectors.gpu import TorchSearch
+from fuserank_ensemble.retrieval.vectors.open import open_search
 
 COUNT, DIM = 12_000, 32  # more than the 8,000 to which a filter is answered without the index
 EXACT = ("flat", "torch-cpu", "torch-cuda")

@@ -15,7 +15,7 @@ from fuserank_evaluation.ranking.films.joining import gap_to_best, logit_feature
 from fuserank_evaluation.ranking.films.orders import FIGURE, JOINED, MEANINGS, evaluate_orders
 from fuserank_evaluation.ranking.films.queries import TOWER_FIT, FilmSettings
 from fuserank_evaluation.ranking.films.run import comparison_rows
-from fuserank_export.training.fit import FitSettings
+from fuserank_export.training.fitting.settings import FitSettings
 from support.film_files import write_film_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -1,14 +1,14 @@
-"""A catalogue as it is indexed, and queries whose right texts are planted."""
+"""An indexed catalogue, and training data whose right items follow a rule."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from fuserank_export.index import index_catalog
+from fuserank_export.index.catalog import index_catalog
 from fuserank_export.sources.catalog import read_catalog
 from fuserank_export.training.text.candidates import TextData
-from fuserank_export.training.text.pairs import Ranked
+from fuserank_export.training.text.pairs import RankedQuery
 
 WORDS = ("milk", "cheese", "yogurt", "butter", "soap", "towels", "spread", "cream", "drink", "bulb")
 CANDIDATES = 6
@@ -21,21 +21,22 @@ def tiny_indexed(tiny_shop):
 
 @pytest.fixture(scope="session")
 def planted_pairs():
-    """Right for a word is the text of the next word; all words' texts are candidates of each."""
+    """For a word, the texts of the next word are right; the texts of all words are candidates."""
     texts = [f"{word} {brand}" for word in WORDS for brand in ("acme", "zenith")]
     rows = list(range(len(texts)))
     ranked = [
-        Ranked(word, rows, [int(row // 2 == (i + 1) % len(WORDS)) for row in rows], []) for i, word in enumerate(WORDS)
+        RankedQuery(word, rows, [int(row // 2 == (i + 1) % len(WORDS)) for row in rows], [])
+        for i, word in enumerate(WORDS)
     ]
     return TextData(texts, ranked * 4, ranked, ranked, {"source": "planted"})
 
 
 @pytest.fixture(scope="session")
 def planted():
-    """Of six texts the one that says zenith is right, whatever is asked, and retrieval has it anywhere."""
+    """Of six candidates the one with zenith is right for any query; its place in the order is random."""
     draw = np.random.default_rng(3)
     texts: list[str] = []
-    parts: list[list[Ranked]] = []
+    parts: list[list[RankedQuery]] = []
     for count in (60, 16, 16):
         part = []
         for _ in range(count):
@@ -45,6 +46,6 @@ def planted():
                 brand = "zenith" if i == right else "acme"
                 texts.append(f"{draw.choice(WORDS)} {brand} {draw.choice(WORDS)}")
             rows = list(range(first, first + CANDIDATES))
-            part.append(Ranked(str(draw.choice(WORDS)), rows, [int(i == right) for i in range(CANDIDATES)], []))
+            part.append(RankedQuery(str(draw.choice(WORDS)), rows, [int(i == right) for i in range(CANDIDATES)], []))
         parts.append(part)
     return TextData(texts, *parts, {"source": "planted"})

@@ -1,4 +1,4 @@
-"""The commands train from a shop's files, say what came of it, and end in one line where they cannot."""
+"""The commands train from a shop's files, print the result, and end in one line on an input error."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_zero_layers_train_nothing(tiny_shop, tiny_encoder, tmp_path):
         (["--text-template", "{tilte}"], "names {tilte}, which the catalogue has not"),
     ],
 )
-def test_a_mistake_ends_in_one_line(tiny_shop, tiny_encoder, tmp_path, changed, message):
+def test_an_input_error_ends_in_one_line(tiny_shop, tiny_encoder, tmp_path, changed, message):
     result = run(
         "text-tower", "--catalog", tiny_shop.catalog, "--encoder", tiny_encoder, "--out", tmp_path / "t", *changed
     )

@@ -1,4 +1,4 @@
-"""A text tower that cannot serve is refused with what is wrong and what to do; a sound one is opened."""
+"""A text tower that cannot serve is refused with the remedy; a valid one is loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fuserank_export.sources import InputError
 torch = pytest.importorskip("torch")
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer  # noqa: E402
 
-from fuserank_export.training.text.tower import open_text_tower  # noqa: E402  they need torch
+from fuserank_export.training.text.tower import load_text_tower  # noqa: E402  they need torch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,20 +38,20 @@ def tower(tiny_encoder, tmp_path):
 
 def refused(folder):
     with pytest.raises(InputError) as error:
-        open_text_tower(str(folder))
+        load_text_tower(str(folder))
     message = str(error.value)
     assert message.startswith(f"--text-tower {str(folder)!r}: ")
     return message
 
 
-def test_a_sound_tower_opens_with_its_pad_token(tower):
-    opened = open_text_tower(str(tower()))
-    assert opened.pad == opened.tokenizer.token_to_id("[PAD]")
-    ids = torch.tensor([[opened.tokenizer.token_to_id("[CLS]"), opened.tokenizer.token_to_id("[SEP]")]])
-    assert np.isfinite(opened.tower(ids[None], torch.zeros_like(ids[None]))[0].detach().numpy()).all()
+def test_a_valid_tower_loads_with_its_pad_token(tower):
+    loaded = load_text_tower(str(tower()))
+    assert loaded.pad_id == loaded.tokenizer.token_to_id("[PAD]")
+    ids = torch.tensor([[loaded.tokenizer.token_to_id("[CLS]"), loaded.tokenizer.token_to_id("[SEP]")]])
+    assert np.isfinite(loaded.tower(ids[None], torch.zeros_like(ids[None]))[0].detach().numpy()).all()
 
 
-def test_a_folder_that_is_not_there_or_holds_no_model_is_refused(tmp_path):
+def test_a_missing_or_empty_folder_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "none", tmp_path / "empty"):
         message = refused(folder)
@@ -59,7 +59,7 @@ def test_a_folder_that_is_not_there_or_holds_no_model_is_refused(tmp_path):
         assert "fuserank export train text-tower" in message
 
 
-def test_a_torn_weight_file_is_refused(tower):
+def test_a_truncated_weight_file_is_refused(tower):
     folder = tower()
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
@@ -71,7 +71,7 @@ def test_a_classifier_of_two_labels_is_refused(tower):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(tower, value):
+def test_weights_with_nan_or_infinity_are_refused(tower, value):
     def spoil(model):
         next(model.parameters()).view(-1)[3] = value
 

@@ -1,4 +1,4 @@
-"""Text models learn what is planted, stop and resume as they should, and are written as other tools read them."""
+"""Text models learn a planted rule, stop early, resume, and are saved in the libraries' formats."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from fuserank_export.sources.report import InputError
 from fuserank_export.training.text import fitting
-from fuserank_export.training.text.bi_encoder import Cosines, open_encoder, train_encoder
-from fuserank_export.training.text.candidates import Inputs, text_data
-from fuserank_export.training.text.cross_encoder import logits, open_tower, train_text_tower
-from fuserank_export.training.text.evaluation import RankingEvaluator, ndcg
-from fuserank_export.training.text.fitting import Fit
-from fuserank_export.training.text.pairs import Ranked
+from fuserank_export.training.text.bi_encoder import CosineScorer, open_encoder, train_encoder
+from fuserank_export.training.text.candidates import TextInputFiles, read_text_data
+from fuserank_export.training.text.cross_encoder import open_tower, score_pairs, train_text_tower
+from fuserank_export.training.text.evaluation import RankingEvaluator, compute_ndcg
+from fuserank_export.training.text.fitting import TextFitSettings
+from fuserank_export.training.text.pairs import RankedQuery
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -24,15 +24,17 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def settings(tiny_encoder, tmp_path):
-    return Fit(str(tiny_encoder), tmp_path / "out", max_length=32, epochs=8, batch_size=48, learning_rate=3e-3)
+    return TextFitSettings(
+        str(tiny_encoder), tmp_path / "out", max_length=32, epochs=8, batch_size=48, learning_rate=3e-3
+    )
 
 
 def weights(folder):
     return AutoModelForSequenceClassification.from_pretrained(folder).state_dict()
 
 
-def killed_at(step):
-    """Ends a run as a killed one ends: between steps, with what was kept by then."""
+def interrupt_at(step):
+    """Returns a callback that interrupts a run after a step."""
 
     def advanced(done, total):
         if done == step:
@@ -47,11 +49,11 @@ def test_a_tower_learns_to_put_the_planted_right_text_first(planted, settings):
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) / 2
     assert report.ndcg_at_10["model"] > 0.95 > report.ndcg_at_10["fusion"]
     tower = open_tower(str(settings.out), None, 32)
-    right, wrong = logits(tower, ["milk", "milk"], ["cream zenith soap", "cream acme soap"])
+    right, wrong = score_pairs(tower, ["milk", "milk"], ["cream zenith soap", "cream acme soap"])
     assert right > 0 > wrong
 
 
-def test_a_tower_opens_as_a_classifier_with_one_logit_and_its_tokenizer(planted, settings):
+def test_a_trained_tower_opens_as_a_classifier_with_its_tokenizer(planted, settings):
     train_text_tower(replace(settings, epochs=1), planted)
     assert (settings.out / "tokenizer.json").exists()
     model = AutoModelForSequenceClassification.from_pretrained(settings.out)
@@ -60,11 +62,11 @@ def test_a_tower_opens_as_a_classifier_with_one_logit_and_its_tokenizer(planted,
     tokens = tokenizer("milk", "whole milk acme", return_tensors="pt")
     with torch.no_grad():
         expected = float(model(**tokens).logits)
-    found = logits(open_tower(str(settings.out), None, 32), ["milk"], ["whole milk acme"])
-    assert found[0] == pytest.approx(expected, abs=0.05)  # bf16 where the CPU has it
+    scores = score_pairs(open_tower(str(settings.out), None, 32), ["milk"], ["whole milk acme"])
+    assert scores[0] == pytest.approx(expected, abs=0.05)  # bf16 where the CPU has it
 
 
-def test_the_report_says_what_the_training_took_and_draws_its_curve(planted, settings):
+def test_the_report_has_pairs_steps_seconds_and_a_plot_of_the_loss(planted, settings):
     train_text_tower(replace(settings, epochs=2, learning_rate=3e-4), planted)
     report = json.loads((settings.out / "training.json").read_text())
     assert report["pairs"] == 2 * 6 * 60
@@ -79,8 +81,8 @@ def test_the_report_says_what_the_training_took_and_draws_its_curve(planted, set
 
 def test_the_same_seed_trains_the_same_tower_and_another_does_not(planted, settings):
     first, again, other = (replace(settings, epochs=1, out=settings.out / name) for name in "abc")
-    for each in (first, again, replace(other, seed=14)):
-        train_text_tower(each, planted)
+    for variant in (first, again, replace(other, seed=14)):
+        train_text_tower(variant, planted)
     same, different = weights(first.out), weights(other.out)
     assert all(torch.equal(same[name], value) for name, value in weights(again.out).items())
     assert any(not torch.equal(same[name], value) for name, value in different.items())
@@ -91,19 +93,19 @@ def test_an_interrupted_run_resumes_to_the_same_steps_and_weights(planted, setti
     whole = replace(settings, out=settings.out.with_name("whole"))
     expected = train_text_tower(whole, planted)
     with pytest.raises(KeyboardInterrupt):
-        train_text_tower(settings, planted, killed_at(14))  # checkpoints are every 4 steps
+        train_text_tower(settings, planted, interrupt_at(14))  # checkpoints are every 4 steps
     assert not settings.out.exists()
     with pytest.raises(InputError, match=r"out.checkpoints: left by an interrupted run; .* --resume"):
         train_text_tower(settings, planted)
     report = train_text_tower(replace(settings, resume=True), planted)
     assert (report.resumed_from, report.steps) == (12, expected.steps)
     assert report.validation == expected.validation
-    found = weights(settings.out)
-    assert all(torch.equal(found[name], value) for name, value in weights(whole.out).items())
+    resumed = weights(settings.out)
+    assert all(torch.equal(resumed[name], value) for name, value in weights(whole.out).items())
     assert not settings.checkpoints.exists()
 
 
-def test_training_stops_early_where_the_validation_queries_gain_nothing_more(planted, settings):
+def test_training_stops_early_when_validation_no_longer_improves(planted, settings):
     report = train_text_tower(replace(settings, learning_rate=0.0), planted)
     assert report.stopped_early
     assert report.best_step == report.validation[0][0]
@@ -112,16 +114,16 @@ def test_training_stops_early_where_the_validation_queries_gain_nothing_more(pla
     assert sum(step > 40 for step in steps) == fitting.PATIENCE
 
 
-def test_few_pairs_are_passed_over_until_the_head_has_begun_to_learn(planted, settings):
-    assert fitting.passes(replace(settings, epochs=None), 60, 6, 300) == 30
-    assert fitting.passes(replace(settings, epochs=None), 6_000, 6, 300) == 1
-    assert fitting.passes(replace(settings, epochs=2), 60, 6, 300) == 2
+def test_few_pairs_are_trained_on_for_the_least_number_of_steps(planted, settings):
+    assert fitting.count_epochs(replace(settings, epochs=None), 60, 6, 300) == 30
+    assert fitting.count_epochs(replace(settings, epochs=None), 6_000, 6, 300) == 1
+    assert fitting.count_epochs(replace(settings, epochs=2), 60, 6, 300) == 2
     report = train_text_tower(replace(settings, epochs=None), planted)
     assert report.settings["epochs"] == 30
-    assert report.steps >= fitting.LEAST_STEPS // 2
+    assert report.steps >= fitting.MIN_STEPS // 2
 
 
-def test_layers_are_the_encoders_first(tiny_encoder, planted, settings):
+def test_a_tower_of_fewer_layers_has_the_encoders_first_ones(tiny_encoder, planted, settings):
     train_text_tower(replace(settings, layers=1, epochs=1), planted)
     model = AutoModelForSequenceClassification.from_pretrained(settings.out)
     assert model.config.num_hidden_layers == 1
@@ -132,12 +134,12 @@ def test_layers_are_the_encoders_first(tiny_encoder, planted, settings):
 
 
 @pytest.mark.parametrize("layers", [0, 3])
-def test_a_number_of_layers_that_the_encoder_has_not_is_an_error(tiny_encoder, layers):
+def test_more_layers_than_the_encoder_has_are_an_error(tiny_encoder, layers):
     with pytest.raises(InputError, match=f"--layers: found {layers}; allowed: 1 to 2"):
         open_tower(str(tiny_encoder), layers, 32)
 
 
-def test_an_encoder_that_is_not_there_is_named(tmp_path):
+def test_a_missing_encoder_is_an_error_that_names_it(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         open_tower(str(tmp_path / "none"), None, 32)
     (tmp_path / "empty").mkdir()
@@ -145,12 +147,12 @@ def test_an_encoder_that_is_not_there_is_named(tmp_path):
         open_encoder(str(tmp_path / "empty"), None, 32)
 
 
-def test_a_pair_is_cut_at_the_positions_that_the_encoder_has(tiny_encoder):
+def test_a_pair_is_cut_at_the_encoders_longest_input(tiny_encoder):
     tower = open_tower(str(tiny_encoder), None, 512)
-    assert np.isfinite(logits(tower, ["milk " * 40], ["cream " * 400])).all()
+    assert np.isfinite(score_pairs(tower, ["milk " * 40], ["cream " * 400])).all()
 
 
-def test_a_taken_place_is_refused(planted, settings):
+def test_an_existing_output_is_refused(planted, settings):
     settings.out.mkdir()
     with pytest.raises(InputError, match="exists already"):
         train_text_tower(settings, planted)
@@ -162,26 +164,28 @@ def test_an_encoder_learns_to_put_the_planted_right_text_nearest(planted_pairs, 
     losses = [loss for _, loss in report.losses]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     encoder = open_encoder(str(settings.out), None, 32)
-    right, wrong = Cosines("{query}")(encoder, ["milk", "milk"], ["cheese acme", "milk acme"])
+    right, wrong = CosineScorer("{query}")(encoder, ["milk", "milk"], ["cheese acme", "milk acme"])
     assert right > wrong
 
 
-def test_a_trained_encoder_is_one_that_a_bundle_can_be_made_with(planted, settings):
-    from fuserank_export.encoder import load_encoder
+def test_a_trained_encoder_can_be_loaded_for_an_export(planted, settings):
+    from fuserank_export.encoder.load import load_encoder
 
     train_encoder(replace(settings, epochs=1), planted, "query: {query}")
     loaded = load_encoder(str(settings.out))
     assert (loaded.dim, loaded.model.pooling) == (32, "mean")
 
 
-def test_missed_right_items_count_against_every_order():
-    evaluator = RankingEvaluator([Ranked("q", [0, 1], [0, 1], [2])], ["a", "b", "c"], lambda *_: np.asarray([0.0, 1.0]))
+def test_missed_right_items_lower_the_ndcg_of_every_order():
+    evaluator = RankingEvaluator(
+        [RankedQuery("q", [0, 1], [0, 1], [2])], ["a", "b", "c"], lambda *_: np.asarray([0.0, 1.0])
+    )
     ideal = 1 + 1 / np.log2(3)
     assert evaluator(None)["ndcg@10"] == pytest.approx(1 / ideal)
-    assert evaluator.fused() == pytest.approx((1 / np.log2(3)) / ideal)
+    assert evaluator.measure_fusion() == pytest.approx((1 / np.log2(3)) / ideal)
 
 
-def test_ndcg_is_that_of_trec():
+def test_ndcg_equals_that_of_ir_measures():
     import ir_measures
 
     draw = np.random.default_rng(1)
@@ -193,18 +197,18 @@ def test_ndcg_is_that_of_trec():
         qrels = {"q": {**{str(i): int(label) for i, label in enumerate(labels)}, **{f"m{i}": 1 for i in range(missed)}}}
         run = {"q": {str(i): float(-i) for i in range(15)}}
         expected = ir_measures.calc_aggregate([ir_measures.nDCG @ 10], qrels, run)[ir_measures.nDCG @ 10]
-        assert ndcg(labels, int(labels.sum()) + missed) == pytest.approx(expected, abs=1e-6)
+        assert compute_ndcg(labels, int(labels.sum()) + missed) == pytest.approx(expected, abs=1e-6)
 
 
-def test_candidates_are_found_once_and_again_where_the_input_changed(tiny_shop, tiny_encoder, tmp_path):
+def test_candidates_are_kept_and_found_again_when_the_input_changes(tiny_shop, tiny_encoder, tmp_path):
     from fuserank_export.progress import Progress
 
-    inputs = Inputs(tiny_shop.catalog, tiny_shop.interactions)
-    first = text_data(inputs, str(tiny_encoder), tmp_path, 1, Progress())
+    inputs = TextInputFiles(tiny_shop.catalog, tiny_shop.interactions)
+    first = read_text_data(inputs, str(tiny_encoder), tmp_path, 1, Progress())
     assert first.report["source"] == "catalog"  # its log has four queries
     (kept,) = tmp_path.glob("candidates-*.json")
     before = kept.stat().st_mtime_ns
-    again = text_data(inputs, str(tiny_encoder), tmp_path, 1, Progress())
+    again = read_text_data(inputs, str(tiny_encoder), tmp_path, 1, Progress())
     assert (again.train, kept.stat().st_mtime_ns) == (first.train, before)
-    text_data(replace(inputs, text_template="{title}"), str(tiny_encoder), tmp_path, 1, Progress())
+    read_text_data(replace(inputs, text_template="{title}"), str(tiny_encoder), tmp_path, 1, Progress())
     assert len(list(tmp_path.glob("candidates-*.json"))) == 2

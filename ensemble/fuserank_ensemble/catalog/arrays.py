@@ -1,0 +1,29 @@
+"""Arrays on disk, mapped into memory: every process of a server shares one copy in the page cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def map_array(path: Path, mode: Literal["r", "c"] = "r") -> NDArray[Any]:
+    """Maps a `.npy` file as a plain array: the `memmap` subclass makes every operation slower.
+
+    Args:
+        path: The file.
+        mode: `r` is read-only; `c` (copy on write) is for libraries that want a writable buffer: what they write stays
+            in this process.
+    """
+    return np.asarray(np.load(path, mmap_mode=mode))
+
+
+def find_row(ids: NDArray[np.bytes_], wanted: str) -> int:
+    """Returns the position of an id in a sorted array of ids, or -1."""
+    key = wanted.encode()
+    if len(key) > ids.dtype.itemsize:
+        return -1
+    row = int(np.searchsorted(ids, key))
+    return row if row < len(ids) and ids[row] == key else -1

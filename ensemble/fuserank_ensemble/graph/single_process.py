@@ -1,0 +1,82 @@
+"""The model `search` where the whole graph runs in one process.
+
+On a CPU, reaching another process costs more than most steps' own work.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import joblib
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.candidates.cost import HEAVY_MS
+from fuserank_ensemble.graph.caches import CacheCounts, EmbeddingCache, PairScoreCache
+from fuserank_ensemble.graph.engine import Engine, OnnxEngine, open_session, trim_tokens
+from fuserank_ensemble.graph.executor import GraphExecutor
+from fuserank_ensemble.graph.stages import Stage, search_stages, single_process_stage
+from fuserank_ensemble.graph.step import Answer, Host, SearchObserver, Step
+from fuserank_ensemble.graph.steps.finalize import Finalize
+from fuserank_ensemble.graph.steps.preprocess import Preprocess
+from fuserank_ensemble.graph.steps.retrieve import Retrieve
+from fuserank_ensemble.graph.tensors import Tensors
+from fuserank_ensemble.graph.text_tower import FlatTextTower, OnnxPairEngine
+
+
+class SingleProcess:
+    """Runs every step of the graph on one copy of the index, with caches around its engines. For one thread."""
+
+    name = "search"
+
+    def __init__(self, bundle: Bundle, observer: SearchObserver | None = None) -> None:
+        """Opens the index, and the engines that the bundle names for a CPU."""
+        stages = search_stages(bundle.spec)
+        retrieve = Retrieve(bundle, "cpu")
+        # A second thread for single requests: another core does what need not wait for this one.
+        pool = ThreadPoolExecutor(1, "beside")
+        self.caches: dict[str, Callable[[], CacheCounts]] = dict(retrieve.caches)
+        opened = {stage.name: _open_engine(bundle, stage) for stage in stages if stage.kind == "engine"}
+        embeddings = EmbeddingCache(opened["encoder"])
+        self.caches["embedding"] = lambda: embeddings.counts
+        engines: dict[str, Engine] = {**opened, "encoder": embeddings}
+        if "text_tower" in opened:
+            pad = bundle.spec.pair_pad_token_id
+            scores = PairScoreCache(OnnxPairEngine(opened["text_tower"], pad, pool, _worth_halving(bundle)))
+            self.caches["pair_score"] = lambda: scores.counts
+            engines["text_tower"] = FlatTextTower(scores, pad)
+        steps: dict[str, Step] = {
+            "preprocess": Preprocess(bundle),
+            "retrieve": retrieve,
+            "finalize": Finalize(bundle, observer),
+        }
+        self._graph = GraphExecutor(stages, steps, engines, pool)
+
+    @classmethod
+    def open(cls, bundle_root: Path, device: str, host: Host) -> SingleProcess:
+        """See `Model`; the graph in one process is always on the CPU."""
+        del device
+        bundle = Bundle.open(bundle_root, verify=("index/", "model_repository/"))
+        return cls(bundle, host.search_observer(bundle))
+
+    def execute(self, requests: Sequence[Tensors]) -> list[Answer]:
+        """See `Step`."""
+        return self._graph.execute(requests)
+
+
+def _open_engine(bundle: Bundle, stage: Stage) -> OnnxEngine:
+    # The instances share the cores: each with all of them would only take turns.
+    cores = joblib.cpu_count() // single_process_stage(bundle.spec).instances[0]
+    threads = max(1, cores) if stage.threads == 0 else stage.threads
+    session = open_session(bundle.engine(stage.name), {"intra_op_thread_count": str(threads)})
+    trim = trim_tokens if stage.name == "encoder" else None
+    return OnnxEngine(session, [tensor.name for tensor in stage.outputs], trim)
+
+
+def _worth_halving(bundle: Bundle) -> range:
+    """How many pairs of one request take long enough that a second thread gains more than it costs to reach."""
+    shortest, full = bundle.spec.pair_buckets[0], bundle.spec.text_candidates
+    milliseconds = bundle.cost.pairs_ms(1, shortest)
+    return range(max(2, math.ceil(HEAVY_MS / milliseconds)), full + 1) if milliseconds else range(0)

@@ -1,0 +1,155 @@
+"""The graph's stages, written down once: their tensors, queues and instances, as a spec and a target ask for them.
+
+`export` turns them into every `config.pbtxt`, the TensorRT profiles and the warm-up requests; `GraphExecutor` runs them
+in one process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fuserank_ensemble.candidates.features import FEATURES, SIGNALS
+from fuserank_ensemble.contract.options import HEADS
+from fuserank_ensemble.interactions.sequence import MOMENT_DIM
+from fuserank_ensemble.spec import GraphSpec, Target
+
+DType = Literal["BYTES", "INT32", "INT64", "FP32"]
+PAIR_TENSORS = ("PAIR_IDS", "PAIR_TYPES")  # the tokens that a text tower reads
+WARMUPS = ("query", "user", "both")  # the kinds of real requests that warm the Python stages of `search`
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output of a stage; `dims` leaves the batch out, -1 is a length that varies by bucket."""
+
+    name: str
+    dtype: DType
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What may wait before a stage. Beyond it requests are refused at once: a long queue is only latency."""
+
+    max_size: int
+    timeout_us: int
+    delay_us: int = 0  # how long to wait for a batch to fill; 0 batches only what has queued up anyway
+    batch: int = 0  # requests that are taken together where more wait; 0 takes as many as a batch may hold
+
+
+# A waiting request is worth at most what one second of work clears; later it is refused, not served late.
+QUEUE = Queue(max_size=256, timeout_us=1_000_000)
+# Where one process answers a request from end to end.
+SINGLE_PROCESS = Queue(max_size=64, timeout_us=QUEUE.timeout_us, batch=16)
+WITH_HEAVY_TOWER = Queue(max_size=16, timeout_us=QUEUE.timeout_us, batch=3)
+WITH_LIGHT_TOWER = Queue(max_size=32, timeout_us=QUEUE.timeout_us, batch=8)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One model of the repository."""
+
+    name: str
+    kind: Literal["python", "engine"]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    queue: Queue
+    instances: tuple[int, int] = (1, 1)  # where all is on the CPU, and where the engines are on a GPU
+    threads: int = 1  # of an engine on a CPU, within one operator; 0 takes every core
+    on_device: bool = False  # one instance on every GPU where the target has GPUs; on the CPU otherwise
+    warmups: tuple[str, ...] = WARMUPS  # of a Python stage: the kinds of real requests that warm it
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether it is an engine with a text tower."""
+        return self.kind == "engine" and any(tensor.name in PAIR_TENSORS for tensor in self.inputs)
+
+
+SEARCH_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("QUERY", "USER_ID", "OPTIONS"))
+SEARCH_OUTPUTS = (
+    Tensor("ITEM_ID", "BYTES", (-1,)),
+    Tensor("SCORE", "FP32", (-1,)),
+    Tensor("ITEM", "BYTES", (-1,)),
+    Tensor("STATUS", "BYTES", (1,)),
+)
+SIMILAR_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("ITEM_ID", "TEXT", "OPTIONS"))
+SUGGEST_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("PREFIX", "OPTIONS"))
+SUGGEST_OUTPUTS = (Tensor("SUGGESTION", "BYTES", (-1,)), Tensor("SCORE", "FP32", (-1,)))
+
+
+def search_stages(spec: GraphSpec) -> tuple[Stage, ...]:
+    """Returns the stages of `search` in the order that data takes: five, and a text tower where the spec has one."""
+    request = Tensor("REQUEST", "BYTES", (1,))
+    tokens = (Tensor("INPUT_IDS", "INT64", (-1,)), Tensor("ATTENTION_MASK", "INT64", (-1,)))
+    embedding = Tensor("EMBEDDING", "FP32", (spec.embedding_dim,))
+    candidates = Tensor("CANDIDATES", "INT32", (-1,))
+    features = Tensor("FEATURES", "FP32", (-1, len(FEATURES)))
+    # What the sequence tower reads: the candidates' text vectors, those of the user's latest items, and when and how
+    # often these were had.
+    vectors = Tensor("VECTORS", "FP32", (-1, spec.embedding_dim))
+    events = Tensor("EVENTS", "FP32", (spec.events, spec.embedding_dim))
+    moments = Tensor("MOMENTS", "FP32", (spec.events, MOMENT_DIM))
+    described = (features, vectors, events, moments)
+    retrieval = Tensor("RETRIEVAL", "BYTES", (1,))
+    heads = Tensor("HEADS", "FP32", (-1, len(HEADS)))
+    contributions = Tensor("CONTRIBUTIONS", "FP32", (-1, len(SIGNALS), len(HEADS)))
+    # One pair for each of the first candidates; a place without a pair is padding, and its score NaN.
+    pairs = tuple(Tensor(name, "INT64", (spec.text_candidates, -1)) for name in PAIR_TENSORS)
+    scores = Tensor("TEXT_SCORES", "FP32", (spec.text_candidates,))
+    # An engine of its own, so that pairs can be cached, left out and shared among cores as a flat list.
+    tower = Stage("text_tower", "engine", pairs, (scores,), QUEUE, threads=0, on_device=True)
+    read = spec.text_candidates > 0
+    return (
+        # Tokenising is short and single-threaded. One process keeps up with engines on a CPU (and its caches warm),
+        # a GPU's engines want several.
+        Stage("preprocess", "python", SEARCH_INPUTS, (*tokens, request), QUEUE, instances=(1, 4)),
+        Stage("encoder", "engine", tokens, (embedding,), QUEUE, threads=0, on_device=True),
+        # The index is held once a device, and the stage batches inside: more instances are more copies.
+        Stage("retrieve", "python", (embedding, request),
+              (candidates, *described, *(pairs if read else ()), retrieval), QUEUE, on_device=True),
+        *((tower,) if read else ()),
+        # Its products are small: a second thread only waits.
+        Stage("ranker", "engine", (*described, *((scores,) if read else ())), (heads, contributions), QUEUE,
+              on_device=True),
+        Stage("finalize", "python", (candidates, features, heads, contributions, request, retrieval),
+              SEARCH_OUTPUTS, QUEUE),
+    )  # fmt: skip
+
+
+def companion_stages() -> tuple[Stage, ...]:
+    """Returns the models of their own beside `search`."""
+    # Who types is on with the next letters by then: a completion that comes later is worth nothing.
+    typing = Queue(max_size=64, timeout_us=500_000)
+    # A request that comes in the moment after an answer, before Triton 2.51 counts the only instance as idle again, is
+    # left lying for up to 500 ms by a queue with limits: the next to type does come in that moment.
+    pair = (2, 2)
+    return (
+        # It calls the encoder and `retrieve`, which Triton lets nobody do before the server is ready: no warm-up.
+        Stage("similar", "python", SIMILAR_INPUTS, SEARCH_OUTPUTS, QUEUE, instances=pair, warmups=()),
+        Stage("suggest", "python", SUGGEST_INPUTS, SUGGEST_OUTPUTS, typing, instances=pair, warmups=("prefix",)),
+    )
+
+
+def single_process_stage(spec: GraphSpec, heavy: bool = True) -> Stage:
+    """Returns the model `search` of the target that runs every stage in one process: an instance is a whole graph.
+
+    There are two, so that one works while the other waits for its next batch; they share the cores. A request waits
+    until its whole batch is answered, and a heavy text tower gains nothing by a large one: what is taken at once, and
+    what may wait, is what two cores answer in a quarter of a second.
+
+    Args:
+        spec: The graph.
+        heavy: Whether a text tower takes its time, see `RankerCost.heavy`.
+    """
+    queue = SINGLE_PROCESS if not spec.text_candidates else WITH_HEAVY_TOWER if heavy else WITH_LIGHT_TOWER
+    return Stage("search", "python", SEARCH_INPUTS, SEARCH_OUTPUTS, queue, instances=(2, 2))
+
+
+def models(spec: GraphSpec, target: Target, heavy: bool = True) -> tuple[Stage, ...]:
+    """Returns every model that a target serves but for the ensemble; `heavy` as `single_process_stage` takes it."""
+    stages = search_stages(spec)
+    if target != "single_process":
+        return (*stages, *companion_stages())
+    called = tuple(stage for stage in stages if stage.name in ("encoder", "retrieve"))  # `similar` calls these two
+    return (single_process_stage(spec, heavy), *called, *companion_stages())

@@ -1,0 +1,113 @@
+"""Items near a user's history and the entities that the query names, in the knowledge graph.
+
+The vector of a request is made from the nodes next to it, so that a user or an event that training never saw counts
+like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.retrieval.channel import (
+    ChannelDeclaration,
+    ChannelQuery,
+    Feature,
+    LocalChannel,
+    RankedItems,
+    ScoreFeature,
+)
+from fuserank_ensemble.retrieval.graph.index import GraphIndex, Vector
+from fuserank_ensemble.retrieval.index import RetrievalIndex
+from fuserank_ensemble.retrieval.vectors.search import VectorSearch
+
+LARGEST_NAME = 2_048  # items of one name; beyond it a name is too general to list its items ("Grocery")
+
+
+class GraphChannel(LocalChannel):
+    """Items that the knowledge graph puts near the user and near what the query names.
+
+    Items of the entities that a query names come first, those of more of its names before those of fewer, then the rest
+    of the pool; within each, the nearest in the graph. Without either, the whole catalogue is searched.
+    """
+
+    declaration = ChannelDeclaration(
+        name="graph",
+        phase="candidate",
+        weights={"query": 0.2, "both": 0.2, "user": 0.3, "similar": 0.5},
+        score=ScoreFeature(
+            "graph_score", "graph", "nearness to the user and the query's entities in the knowledge graph"
+        ),
+        rank=Feature("graph_rank", "graph", "log position by that nearness"),
+    )
+
+    def __init__(self, index: GraphIndex, search: VectorSearch) -> None:
+        """Joins the vectors and the search over them.
+
+        Args:
+            index: Names and vectors.
+            search: Nearest vectors among `index.items`, in the order of its rows.
+        """
+        self._index, self._search = index, search
+
+    @classmethod
+    def open(cls, index: RetrievalIndex) -> Self | None:
+        """See `LocalChannel`; it needs a graph, which a shop whose items share nothing has not."""
+        return None if index.interactions.graph is None else cls(*index.interactions.graph)
+
+    def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
+        """See `Channel`. The whole catalogue is searched in one scan for all requests without names and pool."""
+        results = [RankedItems.empty()] * len(queries)
+        unrestricted: list[tuple[int, Vector]] = []
+        for i, query in enumerate(queries):
+            mentions = self._index.names.mentions(query.query)
+            vector = self._request_vector(query, mentions)
+            if vector is None:
+                continue
+            named = self._items_of_names(mentions)
+            if named or query.pool is not None:
+                results[i] = self._rank(named, vector, query, depth)
+            else:
+                unrestricted.append((i, vector))
+        if unrestricted:
+            vectors = np.stack([vector for _, vector in unrestricted])
+            allowed = [queries[i].allowed for i, _ in unrestricted]
+            nearest = self._search.search(vectors, depth, allowed)
+            for (i, _), (rows, scores) in zip(unrestricted, nearest, strict=True):
+                results[i] = RankedItems(rows.astype(np.int32), scores)
+        return results
+
+    def _request_vector(self, query: ChannelQuery, mentions: Sequence[Sequence[int]]) -> Vector | None:
+        """The user's vector and that of what the query names, added as they were in training; None without either."""
+        user = self._index.history_vector(query.seen, query.now)
+        if not mentions:
+            return user
+        named = self._index.entity_vector(sorted({entity for entities in mentions for entity in entities}))
+        return named if user is None else user + named
+
+    def _items_of_names(self, mentions: Sequence[Sequence[int]]) -> list[NDArray[np.int32]]:
+        """The rows of each name's items, of names that are not too general."""
+        rows = [np.concatenate([self._index.members_of(entity) for entity in entities]) for entities in mentions]
+        return [np.unique(members) for members in rows if 0 < len(members) <= LARGEST_NAME]
+
+    def _rank(self, named: Sequence[NDArray[np.int32]], vector: Vector, query: ChannelQuery, depth: int) -> RankedItems:
+        """Ranks the items of the names and of the pool, by the number of names first."""
+        pool = np.empty(0, np.int32) if query.pool is None else query.pool
+        pool = pool[pool < len(self._index.items)]  # others are newer than these vectors
+        rows, first = np.unique(np.concatenate([*named, pool]), return_index=True)
+        names = np.zeros(len(rows), np.float32)
+        for members in named:
+            names[np.searchsorted(rows, members)] += 1
+        if query.allowed is not None:
+            kept = query.allowed[rows]
+            rows, first, names = rows[kept], first[kept], names[kept]
+        if not len(rows):
+            return RankedItems.empty()
+        # Equal scores keep the order in which the rows came: that of the pool.
+        order = np.argsort(first, kind="stable")
+        rows, names = rows[order], names[order]
+        scores = self._index.items[rows] @ vector
+        return RankedItems.best(rows, scores + names * (np.ptp(scores) + 1), depth)

@@ -1,0 +1,29 @@
+"""The part of a bundle's model repository that a target serves: Triton loads every model that it finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.stages import models
+from fuserank_ensemble.spec import Target
+
+
+def served_models(bundle: Bundle, target: Target) -> set[str]:
+    """Names of the models that a target serves, `search` among them."""
+    return {stage.name for stage in models(bundle.spec, target)} | {"search"}
+
+
+def link_models(bundle: Bundle, target: Target, folder: Path) -> None:
+    """Makes a model repository of links to the models that a target serves.
+
+    Args:
+        bundle: The bundle, at the place where Triton will find it.
+        target: What is to be served.
+        folder: The repository; links that are there already, as after a container's restart, are made anew.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for link in folder.iterdir():
+        link.unlink()
+    for name in served_models(bundle, target):
+        (folder / name).symlink_to(bundle.repository / name, target_is_directory=True)

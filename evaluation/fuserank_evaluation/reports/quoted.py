@@ -1,0 +1,388 @@
+"""The tables of figures that the READMEs and `docs/results.md` quote from the committed reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Texts = tuple[str, str]  # English and Chinese
+SEARCHES: Texts = ("nDCG@10: searches · recommendations", "nDCG@10：搜索 · 推荐")
+RECOMMENDATIONS: Texts = ("nDCG@10: recommendations", "nDCG@10：推荐")
+RATES: Texts = ("requests/s · p50", "每秒请求数 · p50")
+MILLISECONDS: Texts = (" ms", " 毫秒")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One figure of ours beside a peer's, both by their names in the reports.
+
+    Attributes:
+        ours: Name of our figure.
+        theirs: Name of the peer's.
+        form: How both are formatted.
+        unit: Stands behind both.
+        more_is_better: Whether the larger one wins.
+        paired: Prefix of the paired difference with its 95 % interval; without one the ratio is shown.
+    """
+
+    ours: str
+    theirs: str
+    form: str = ".0f"
+    unit: Texts = ("", "")
+    more_is_better: bool = True
+    paired: str = ""
+
+    def cells(self, figures: Mapping[str, Any], language: int) -> tuple[str, str, str]:
+        """Our figure, the peer's, and how far apart they are; the better one is bold.
+
+        Args:
+            figures: What the reports hold; a `NotMeasured` is shown as it is and compared with nothing.
+            language: 0 for English, 1 for Chinese.
+        """
+        ours, theirs = figures[self.ours], figures[self.theirs]
+        shown = [f"{value:{self.form}}{self.unit[language]}" for value in (ours, theirs)]
+        if not all(isinstance(value, int | float) for value in (ours, theirs)):
+            return shown[0], shown[1], "–"
+        if ours != theirs:
+            best = 0 if (ours > theirs) == self.more_is_better else 1
+            shown[best] = f"**{shown[best]}**"
+        return shown[0], shown[1], self._distance(figures, language, ours, theirs)
+
+    def _distance(self, figures: Mapping[str, Any], language: int, ours: float, theirs: float) -> str:
+        if self.form.endswith("3f"):
+            if not self.paired:
+                return f"{ours - theirs:+.3f}"
+            interval = "{low:+.3f} to {high:+.3f}", "{low:+.3f} 至 {high:+.3f}"
+            low, high = (figures[f"{self.paired}_{end}"] for end in ("low", "high"))
+            between = interval[language].format(low=low, high=high)
+            return f"{figures[f'{self.paired}_difference']:+.3f} ({between})"
+        return f"{ours / theirs:.2g}×"
+
+
+@dataclass(frozen=True)
+class PeerRow:
+    """One peer of the READMEs' table."""
+
+    peer: Texts
+    measured: Texts
+    comparisons: tuple[Comparison, ...]
+
+
+def _speed(ours: str, theirs: str) -> tuple[Comparison, ...]:
+    """Requests a second at saturation, and the p50 of one request at a time."""
+    return (
+        Comparison(f"{ours}_throughput", f"{theirs}_throughput"),
+        Comparison(f"{ours}_p50_ms", f"{theirs}_p50_ms", ".1f", MILLISECONDS, more_is_better=False),
+    )
+
+
+def _ranked(case: str, baseline: str, paired: bool = False) -> Comparison:
+    """nDCG@10 of the ranker and of a baseline on the same cases."""
+    name = f"{case}_ndcg_at_10"
+    return Comparison(name, f"{name}_baseline_{baseline}", ".3f", paired=f"{name}_over_{baseline}" if paired else "")
+
+
+PEER_ROWS = (
+    PeerRow(
+        ("Infinity + FAISS behind FastAPI", "Infinity + FAISS（FastAPI 服务）"),
+        (f"{RATES[0]}, a cross-encoder reads 16 pairs", f"{RATES[1]}（交叉编码器重排 16 对文本）"),
+        _speed("tower", "infinity_16"),
+    ),
+    PeerRow(
+        ("the same stages, called one by one over gRPC", "同样的各个阶段，由客户端经 gRPC 逐个调用"),
+        (f"{RATES[0]}, a cross-encoder reads 16 pairs", f"{RATES[1]}（交叉编码器重排 16 对文本）"),
+        _speed("tower", "staged_16"),
+    ),
+    PeerRow(
+        ("sentence-transformers + FAISS, one process", "sentence-transformers + FAISS（单进程）"),
+        (f"{RATES[0]}, no cross-encoder", f"{RATES[1]}（无交叉编码器）"),
+        _speed("plain", "sbert_0"),
+    ),
+    PeerRow(
+        ("LightGBM LambdaMART, the same features", "LightGBM LambdaMART（同样的特征）"),
+        SEARCHES,
+        (_ranked("grocery_search", "lightgbm", paired=True), _ranked("grocery_rec", "lightgbm", paired=True)),
+    ),
+    PeerRow(("TIFU-KNN", "TIFU-KNN"), RECOMMENDATIONS, (_ranked("grocery_rec", "tifu_knn"),)),
+)
+PEER_HEAD = (
+    ("peer", "measured", "FuseRank", "peer", "FuseRank against it"),
+    ("对比对象", "指标", "FuseRank", "对方", "FuseRank 与之相比"),
+)
+
+# Tables of docs/results.md by name. Each line: what is measured, ours, what it is compared with; braces name figures.
+RESULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "speed": (
+        (
+            "No text tower",
+            "{plain_throughput:.0f} requests/s, p50 {plain_p50_ms:.1f} ms, p99 {plain_p99_ms:.1f} ms",
+            "sentence-transformers {sbert_0_throughput:.0f}, {sbert_0_p50_ms:.1f} ms; Infinity "
+            "{infinity_0_throughput:.0f}, {infinity_0_p50_ms:.1f} ms; staged calls {staged_0_throughput:.0f}, "
+            "{staged_0_p50_ms:.1f} ms",
+        ),
+        (
+            "… requests/s over the better peer's",
+            "{search_only_vs_peer:.2f} ({search_only_vs_peer_low:.2f} to {search_only_vs_peer_high:.2f})",
+            "goal 6",
+        ),
+        (
+            "A text tower of three layers reads 16 pairs",
+            "{tower_throughput:.0f} requests/s, p50 {tower_p50_ms:.1f} ms, p99 {tower_p99_ms:.1f} ms",
+            "sentence-transformers {sbert_16_throughput:.0f}, {sbert_16_p50_ms:.1f} ms; Infinity "
+            "{infinity_16_throughput:.0f}, {infinity_16_p50_ms:.1f} ms; staged calls {staged_16_throughput:.0f}, "
+            "{staged_16_p50_ms:.1f} ms",
+        ),
+        (
+            "… requests/s over the better peer's",
+            "{throughput_vs_peer:.2f} ({throughput_vs_peer_low:.2f} to {throughput_vs_peer_high:.2f})",
+            "goal 5",
+        ),
+        (
+            "… p50 over the better peer's",
+            "{p50_vs_peer:.2f} ({p50_vs_peer_low:.2f} to {p50_vs_peer_high:.2f})",
+            "goal 0.25",
+        ),
+        (
+            "The same, queries repeat as in web search logs",
+            "{zipf_tower_throughput:.0f} requests/s, p50 {zipf_tower_p50_ms:.1f} ms",
+            "sentence-transformers {zipf_sbert_16_throughput:.0f}, {zipf_sbert_16_p50_ms:.1f} ms; Infinity "
+            "{zipf_infinity_16_throughput:.0f}, {zipf_infinity_16_p50_ms:.1f} ms; staged calls "
+            "{zipf_staged_16_throughput:.0f}, {zipf_staged_16_p50_ms:.1f} ms",
+        ),
+        (
+            "… requests/s over the better peer's",
+            "{throughput_vs_peer_zipf:.2f} ({throughput_vs_peer_zipf_low:.2f} to {throughput_vs_peer_zipf_high:.2f})",
+            "goal 5",
+        ),
+        (
+            "… p50 over the better peer's",
+            "{p50_vs_peer_zipf:.2f} ({p50_vs_peer_zipf_low:.2f} to {p50_vs_peer_zipf_high:.2f})",
+            "goal 0.25",
+        ),
+        (
+            "A text tower of one layer, taught by that of three",
+            "{shallow_throughput:.0f} requests/s, p50 {shallow_p50_ms:.1f} ms, p99 {shallow_p99_ms:.1f} ms",
+            "the peers as above, with three layers",
+        ),
+        (
+            "… requests/s over the better peer's",
+            "{throughput_vs_peer_shallow:.2f} ({throughput_vs_peer_shallow_low:.2f} to "
+            "{throughput_vs_peer_shallow_high:.2f})",
+            "goal 5",
+        ),
+        (
+            "… p50 over the better peer's",
+            "{p50_vs_peer_shallow:.2f} ({p50_vs_peer_shallow_low:.2f} to {p50_vs_peer_shallow_high:.2f})",
+            "goal 0.25",
+        ),
+    ),
+    "limits": (
+        (
+            "Whole graph at saturation over bare engines, with a text tower",
+            "{ceiling_ratio:.2f} ({ceiling_ratio_low:.2f} to {ceiling_ratio_high:.2f})",
+            "{ceiling_throughput:.0f} requests/s of encoder and ranker bare in ONNX Runtime; goal 0.85",
+        ),
+        (
+            "p50 beyond the engines' own time, with a text tower",
+            "{overhead_ms:.1f} ms ({overhead_ms_low:.1f} to {overhead_ms_high:.1f})",
+            "the engines alone {raw_model_ms:.1f} ms; goal 1.5 ms",
+        ),
+        (
+            "p99 over p50 at 70 % of the peak rate",
+            "{p99_over_p50_at_70:.1f} ({p99_over_p50_at_70_low:.1f} to {p99_over_p50_at_70_high:.1f})",
+            "goal 3",
+        ),
+        (
+            "Answers within 500 ms at twice the peak rate, over the peak",
+            "{goodput_at_2x:.2f} ({goodput_at_2x_low:.2f} to {goodput_at_2x_high:.2f})",
+            "goal 0.9",
+        ),
+        ("… of the rest, refused within 10 ms", "{refused_in_time_at_2x:.3f}", "all of them: 1"),
+        ("Start until ready, with a text tower", "{start_seconds:.1f} s", "goal 6 s"),
+        (
+            "Memory of all processes, shared pages once",
+            "{resident_gb_tower:.2f} GB with a text tower, {resident_gb_plain:.2f} GB without",
+            "goal 1.2 GB",
+        ),
+        (
+            "p50 at a million items over ten thousand, engines in FP32",
+            "{p50_ratio_1m_to_10k:.2f} ({p50_ratio_1m_to_10k_low:.2f} to {p50_ratio_1m_to_10k_high:.2f})",
+            "{items_1m_p50_ms:.1f} ms against {items_10k_p50_ms:.1f} ms; goal 1.5",
+        ),
+        (
+            "A million items: memory, start",
+            "{resident_gb_items_1m:.1f} GB, {start_seconds_items_1m:.0f} s",
+            "ten thousand items: {resident_gb_items_10k:.1f} GB, {start_seconds_items_10k:.0f} s",
+        ),
+    ),
+    "demo": (
+        ("Catalogue", "{items:,} items", "{texts:,} distinct texts"),
+        ("ONNX against torch, FP32, largest difference", "{encoder_max_abs_diff_fp32:.1e}", "torch"),
+        ("Start to first answer", "{start_seconds_demo:.1f} s", "goal 6 s"),
+        (
+            "Query and user, one request at a time",
+            "p50 {p50_ms_c1} ms, p99 {p99_ms_c1} ms",
+            "encoder and ranker alone {raw_model_ms_demo} ms; all the rest {overhead_ms_demo} ms",
+        ),
+        (
+            "Sixteen callers, on the same cores",
+            "{requests_per_second_c16} requests/s",
+            "{batches_formed} requests an execution",
+        ),
+        (
+            "nDCG@10 of later purchases, query and user",
+            "ranker {ranker_ndcg_at_10_both:.3f}",
+            "fusion alone {fusion_ndcg_at_10_both:.3f}",
+        ),
+    ),
+    "retrieval": (
+        (
+            "Groceries, query and user: recall@50",
+            "fused {grocery_recall_at_50_fused:.3f}",
+            "trending {grocery_recall_at_50_trending:.3f}, collaborative {grocery_recall_at_50_collaborative:.3f}, "
+            "graph {grocery_recall_at_50_graph:.3f}, lexical {grocery_recall_at_50_lexical:.3f}, content "
+            "{grocery_recall_at_50_content:.3f}, dense {grocery_recall_at_50_dense:.3f}, history "
+            "{grocery_recall_at_50_history:.3f}, new {grocery_recall_at_50_new:.3f}, each alone",
+        ),
+        (
+            "… recall@200",
+            "fused {grocery_recall_at_200_fused:.3f}",
+            "the best alone: graph {grocery_recall_at_200_graph:.3f}",
+        ),
+        (
+            "… recall@50, the same queries without a user",
+            "fused {grocery_recall_at_50_fused_no_user:.3f}",
+            "with a user {grocery_recall_at_50_fused:.3f}",
+        ),
+        (
+            "Films, human judgements, {movies_queries:,} queries: nDCG@10",
+            "fused {movies_ndcg_at_10_fused:.3f}",
+            "lexical alone {movies_ndcg_at_10_lexical:.3f}, dense alone {movies_ndcg_at_10_dense:.3f}",
+        ),
+        (
+            "… recall@100",
+            "fused {movies_recall_at_100_fused:.3f}",
+            "lexical alone {movies_recall_at_100_lexical:.3f}, dense alone {movies_recall_at_100_dense:.3f}",
+        ),
+        (
+            "Chinese shop, {chinese_queries} queries, English encoder: nDCG@10",
+            "fused {chinese_ndcg_at_10_fused:.3f}",
+            "lexical alone {chinese_ndcg_at_10_lexical:.3f}, dense alone {chinese_ndcg_at_10_dense:.3f}",
+        ),
+    ),
+    "ranking": (
+        (
+            "Groceries, searches of a known household, 3,000 cases",
+            "ranker {grocery_search_ndcg_at_10:.3f}",
+            "LambdaMART {grocery_search_ndcg_at_10_baseline_lightgbm:.3f}, fusion "
+            "{grocery_search_ndcg_at_10_baseline_rrf:.3f}, own frequency "
+            "{grocery_search_ndcg_at_10_baseline_personal_frequency:.3f}, BM25 "
+            "{grocery_search_ndcg_at_10_baseline_bm25:.3f}, dense {grocery_search_ndcg_at_10_baseline_dense:.3f}",
+        ),
+        (
+            "… the same from somebody new",
+            "ranker {new_user_ndcg_at_10:.3f}",
+            "LambdaMART {new_user_ndcg_at_10_baseline_lightgbm:.3f}, fusion {new_user_ndcg_at_10_baseline_rrf:.3f}",
+        ),
+        (
+            "… for items that nobody had had yet",
+            "ranker {new_item_ndcg_at_10:.3f}",
+            "dense alone {new_item_ndcg_at_10_baseline_dense:.3f}, LambdaMART "
+            "{new_item_ndcg_at_10_baseline_lightgbm:.3f}, BM25 {new_item_ndcg_at_10_baseline_bm25:.3f}",
+        ),
+        (
+            "… over dense alone, paired",
+            "{new_item_ndcg_at_10_over_dense_difference:+.3f}",
+            "95 % interval {new_item_ndcg_at_10_over_dense_low:+.3f} to {new_item_ndcg_at_10_over_dense_high:+.3f}",
+        ),
+        (
+            "Recommendations: all that a household then buys",
+            "ranker {grocery_rec_ndcg_at_10:.3f}",
+            "LambdaMART {grocery_rec_ndcg_at_10_baseline_lightgbm:.3f}, TIFU-KNN "
+            "{grocery_rec_ndcg_at_10_baseline_tifu_knn:.3f}, UP-CF {grocery_rec_ndcg_at_10_baseline_up_cf:.3f}, own "
+            "frequency {grocery_rec_ndcg_at_10_baseline_personal_frequency:.3f}",
+        ),
+        (
+            "… only what is new to it",
+            "ranker {grocery_rec_new_ndcg_at_10:.3f}",
+            "LambdaMART {grocery_rec_new_ndcg_at_10_baseline_lightgbm:.3f}, UP-CF "
+            "{grocery_rec_new_ndcg_at_10_baseline_up_cf:.3f}, item-item "
+            "{grocery_rec_new_ndcg_at_10_baseline_item_item:.3f}",
+        ),
+        (
+            "Three windows: searches, mean",
+            "ranker {grocery_search_ndcg_at_10_windows_mean:.3f}",
+            "LambdaMART {grocery_search_ndcg_at_10_baseline_lightgbm_windows_mean:.3f}",
+        ),
+        (
+            "… recommendations",
+            "ranker {grocery_rec_ndcg_at_10_windows_mean:.3f}",
+            "LambdaMART {grocery_rec_ndcg_at_10_baseline_lightgbm_windows_mean:.3f}, TIFU-KNN "
+            "{grocery_rec_ndcg_at_10_baseline_tifu_knn_windows_mean:.3f}",
+        ),
+        (
+            "… recommendations of what is new",
+            "ranker {grocery_rec_new_ndcg_at_10_windows_mean:.3f}",
+            "LambdaMART {grocery_rec_new_ndcg_at_10_baseline_lightgbm_windows_mean:.3f}",
+        ),
+        (
+            "Films, fine-tuned text tower, {movies_held_out_queries:,.0f} held-out queries",
+            "ranker {movies_ndcg_at_10_ranker:.3f}; with the catalogue's numbers {movies_ndcg_at_10:.3f}",
+            "LambdaMART without the tower {movies_ndcg_at_10_baseline_lightgbm:.3f}, tower alone "
+            "{movies_ndcg_at_10_tower_only:.3f}, fusion {movies_ndcg_at_10_baseline_rrf:.3f}",
+        ),
+    ),
+    "vectors": (
+        (
+            "A million vectors: recall@100",
+            "{dense_recall_at_100_1m:.3f}",
+            "exact search: 1, at {exact_qps_1m:.1f} requests/s",
+        ),
+        (
+            "… requests/s, one at a time",
+            "{dense_qps_1m:,.0f}",
+            "{dense_speedup_vs_exact_1m:.0f} times exact search on the same thread",
+        ),
+        (
+            "… bytes an item in memory",
+            "{dense_bytes_per_item_1m:.0f}",
+            "fp16 of 384 dimensions: 768",
+        ),
+        (
+            "100 thousand vectors: recall@100, requests/s",
+            "{dense_recall_at_100_100k:.3f}, {dense_qps_100k:,.0f}",
+            "{dense_speedup_vs_exact_100k:.1f} times exact search",
+        ),
+        (
+            "The retrieve stage at 92,331 items, query and user",
+            "p50 {retrieve_p50_ms_92k} ms alone",
+            "{retrieve_ms_per_request_batch16_92k} ms each in batches of 16",
+        ),
+        (
+            "Words of a million items, 1 to 4 a query",
+            "p50 {lexical_p50_ms_1m} ms",
+            "p99 {lexical_p99_ms_1m} ms",
+        ),
+        ("Completion of a prefix, {suggest_phrases:,} phrases", "p50 {suggest_p50_ms} ms", "p99 {suggest_p99_ms} ms"),
+    ),
+    "replica": (
+        (
+            "Requests/s of one core, 16 callers elsewhere",
+            "{replica_requests_per_second}",
+            "CPU time of a request {replica_cpu_ms} ms",
+        ),
+        (
+            "CPU time a request of `encoder`, `retrieve`, `ranker`",
+            "{replica_cpu_ms_encoder}, {replica_cpu_ms_retrieve}, {replica_cpu_ms_ranker} ms",
+            "the whole {replica_cpu_ms} ms",
+        ),
+        (
+            "… that stays on the CPU by a GPU",
+            "{replica_cpu_ms_without_engines} ms",
+            "the whole {replica_cpu_ms} ms",
+        ),
+        ("Memory of all processes", "{replica_memory_mib} MiB", "the bundle's files: {replica_bundle_mib} MiB"),
+        ("A request and its reply of ten items", "{replica_request_bytes} and {replica_reply_bytes:,} bytes", "–"),
+    ),
+}

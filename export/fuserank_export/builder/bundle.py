@@ -1,0 +1,106 @@
+"""`fuserank export bundle`: a shop's files and an encoder become a complete, deployable bundle.
+
+The steps are read, index, embed, learn, train and seal; each takes what the ones before returned. The bundle is built
+in a folder beside its place and moved there when it is whole: a reader sees all of it or none.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fuserank_export.builder.embed import embed_catalog
+from fuserank_export.builder.index import describe_graph, index_shop, open_models
+from fuserank_export.builder.learn import learn_channels
+from fuserank_export.builder.options import (
+    EncoderOptions,
+    GraphOptions,
+    InputFiles,
+    OutputOptions,
+    RankerOptions,
+    VectorStoreOptions,
+)
+from fuserank_export.builder.read import read_shop
+from fuserank_export.builder.seal import BuiltParts, seal_new
+from fuserank_export.builder.train import TrainingInputs, train_on_index, write_trained
+from fuserank_export.builder.workspace import Workspace, open_workspace
+from fuserank_export.progress import Progress
+
+
+def export_bundle(
+    *,
+    inputs: InputFiles,
+    encoder: EncoderOptions,
+    out: OutputOptions,
+    ranker: RankerOptions | None = None,
+    graph: GraphOptions | None = None,
+    vectors: VectorStoreOptions | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Exports a bundle.
+
+    Args:
+        inputs: The shop's files.
+        encoder: The sentence encoder.
+        out: Where the bundle goes.
+        ranker: How the ranker is trained; by default as the command line does.
+        graph: Settings of the serving graph; by default as the command line's.
+        vectors: Where the vectors lie beside the bundle; nowhere by default.
+        progress: Shows the steps; on standard error by default.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputError: Where the input cannot be used or the output's place is taken.
+        EncoderError: Where the encoder cannot be exported.
+        SpecError: Where there can be no such graph.
+    """
+    with open_workspace(out, progress or Progress()) as work:
+        return _build(
+            work,
+            inputs=inputs,
+            encoder=encoder,
+            ranker=ranker or RankerOptions(),
+            graph=graph or GraphOptions(),
+            vectors=vectors or VectorStoreOptions(),
+        )
+
+
+def _build(
+    work: Workspace,
+    *,
+    inputs: InputFiles,
+    encoder: EncoderOptions,
+    ranker: RankerOptions,
+    graph: GraphOptions,
+    vectors: VectorStoreOptions,
+) -> dict[str, Any]:
+    """Runs the steps; see `export_bundle`."""
+    started, out, progress = time.monotonic(), work.out, work.progress
+    shop = read_shop(inputs, out, has_tower=ranker.text_tower is not None, progress=progress)
+    log = shop.behaviour.log
+    models = open_models(encoder, ranker, progress)
+    spec = describe_graph(models, encoder, graph, log)
+    indexed = index_shop(work, shop, models, spec)
+    embedded = embed_catalog(work, indexed.texts, models.encoder, encoder, spec)
+    search = learn_channels(work.index, indexed, log, embedded.vectors, spec=spec, seed=out.seed, progress=progress)
+    training = TrainingInputs(
+        spec=spec,
+        index=work.index,
+        shop=indexed.shop,
+        behaviour=shop.behaviour,
+        encoder=embedded.encoder,
+        tower=models.tower,
+    )
+    trained = train_on_index(training, ranker, out, progress)
+    parts = BuiltParts(
+        shop=shop,
+        models=models,
+        encoder=encoder,
+        indexed=indexed,
+        embedded=embedded,
+        search={**search, "fusion": trained.tuning},
+        ranker=write_trained(trained, work.folder / "model_repository", work.index, progress),
+    )
+    return seal_new(work, parts, vectors, started)

@@ -1,0 +1,84 @@
+"""The step `embed`: the encoder's engines, and the vectors of the catalogue's texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.builder.options import EncoderOptions
+from fuserank_export.builder.workspace import Workspace
+from fuserank_export.embedding.embed import embed_texts
+from fuserank_export.embedding.encoder_files import EncoderFiles
+from fuserank_export.encoder.engines import VARIANTS, write_engines
+from fuserank_export.encoder.load import Encoder
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.repository.model_config import ENGINE_FILES
+
+PARITY_TEXTS = 256  # that every engine is compared with torch on
+LONGEST_TEXT = 256  # tokens of an item's text, where the encoder allows as many
+
+
+@dataclass(frozen=True)
+class EmbeddedTexts:
+    """The texts' vectors and the engine that made them.
+
+    Attributes:
+        vectors: float16 `[texts, dim]`, L2-normalised.
+        encoder: The engine, which embeds queries as serving does.
+        engine_file: Its file's name, in the encoder's folder.
+        engines_report: Agreement of each precision's engine with torch.
+        embedding_report: What was embedded, and how fast.
+    """
+
+    vectors: NDArray[np.float16]
+    encoder: OnnxEncoder
+    engine_file: str
+    engines_report: dict[str, Any]
+    embedding_report: dict[str, Any]
+
+
+def embed_catalog(
+    work: Workspace, texts: Sequence[str], encoder: Encoder, options: EncoderOptions, spec: GraphSpec
+) -> EmbeddedTexts:
+    """Writes the encoder's engines and `vectors.npy`.
+
+    Args:
+        work: Where to write. Finished blocks of vectors lie beside the bundle and are kept.
+        texts: The catalogue's distinct texts.
+        encoder: The encoder.
+        options: Its precision, and what embeds the texts.
+        spec: The graph, whose buckets say how long a query may be.
+
+    Raises:
+        EncoderError: Where an engine differs from torch.
+        InputError: Where Ray is asked for and not installed.
+    """
+    folder = work.engines("encoder")
+    folder.mkdir(parents=True)
+    with work.progress.step("exporting the encoder in fp32, fp16, int8"):
+        engines_report = write_engines(encoder, folder, _spread(texts, PARITY_TEXTS))
+    engine_file = VARIANTS[options.precision][0] if options.precision in VARIANTS else ENGINE_FILES["cpu"]
+    longest = min(encoder.max_length, max(LONGEST_TEXT, spec.length_buckets[-1]))
+    files = EncoderFiles.create(folder / engine_file, encoder.tokenizer, encoder.pad_id, longest)
+    with work.progress.step("embedding texts", len(texts)) as advanced:
+        vectors, embedding_report = embed_texts(
+            files,
+            texts,
+            checkpoint=work.out.blocks,
+            engine=options.engine,
+            address=options.ray_address,
+            advanced=advanced,
+        )
+    np.save(work.index / "vectors.npy", vectors)
+    return EmbeddedTexts(vectors, files.open(), engine_file, engines_report, embedding_report)
+
+
+def _spread(texts: Sequence[str], count: int) -> list[str]:
+    """Texts from all over the catalogue, the longest among them."""
+    chosen = list(texts[:: max(1, len(texts) // count)])[:count]
+    return [*chosen, max(texts, key=len)]

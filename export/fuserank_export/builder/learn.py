@@ -1,0 +1,62 @@
+"""The step `learn`: what the channels search, from the catalogue's words and vectors and from the log."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases
+from fuserank_ensemble.retrieval.vectors.build import build_index
+from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.index.catalog import Indexed
+from fuserank_export.learning.interactions import learn
+from fuserank_export.progress import Progress
+from fuserank_export.sources import Interactions
+from fuserank_export.training.cases.span import LogSpan
+
+
+def learn_channels(
+    folder: Path,
+    indexed: Indexed,
+    log: Interactions,
+    vectors: NDArray[np.float16],
+    *,
+    spec: GraphSpec,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Writes what the channels search.
+
+    Args:
+        folder: A bundle's `index/`, with the catalogue's arrays.
+        indexed: The catalogue.
+        log: The log; may be empty.
+        vectors: The texts' vectors, float16 `[texts, dim]`.
+        spec: The graph, whose weights of fields the words are indexed with.
+        seed: Of everything random.
+        progress: Shows the steps.
+
+    Returns:
+        A report, the manifest's `search`.
+    """
+    # A few wrong clocks do not make all that happened look old.
+    end = LogSpan.of(log.timestamp).end if len(log) else time.time()
+    with progress.steps() as advanced:
+        interactions, report = learn(
+            folder, log, indexed.shop, end, seed, lambda *step: advanced("learning from the log and the graph", *step)
+        )
+    with progress.step("indexing words and vectors"):
+        report["dense"] = build_index(vectors, folder / "vectors.faiss")
+        words = LexicalIndex.write(folder / "lexical", indexed.records, spec.lexical_fields)
+        report["lexical"] = {"items_with_words": words}
+    with progress.step("indexing completions"):
+        query_counts = Counter(log.queries[code] for code in log.query[log.query >= 0])
+        completions = collect_phrases(indexed.titles, interactions.popularity.counts, query_counts)
+        report["suggest"] = {"phrases": Suggester.write(folder / "suggest", completions)}
+    return report

@@ -1,0 +1,193 @@
+"""What an export is given: typed options that the command line and the library share.
+
+Options are keyword-only and frozen. Each is checked when it is made and raises `OptionError` for a wrong value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.checks import CheckedOptions, check_both
+from fuserank_export.training.fitting.settings import FIT, FitSettings
+
+Precision = Literal["fp32", "int8"]
+PoolingSetting = Literal["auto", "mean", "cls"]
+EmbeddingEngine = Literal["plain", "ray"]
+ClockSetting = Literal["auto", "log", "wall"]
+Quality = Literal["full", "quick"]
+
+DEFAULT_SEED = 13
+LEAST_CASES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class BehaviourFiles(CheckedOptions):
+    """Files that a ranker learns from.
+
+    Attributes:
+        interactions: The log; None has none, as on a shop's first day.
+        queries: Queries whose answers people judged; None has none.
+        judgements: Their judgements.
+        max_bad_rows: Share of bad rows of a file above which reading fails.
+    """
+
+    interactions: Path | None = None
+    queries: Path | None = None
+    judgements: Path | None = None
+    max_bad_rows: Annotated[float, Meta(ge=0, le=1)] = 0.05
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a wrong value, or for queries without judgements."""
+        super().__post_init__()
+        check_both(self.queries, self.judgements)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFiles(BehaviourFiles):
+    """Files that a bundle is made from.
+
+    Attributes:
+        catalog: The catalogue.
+    """
+
+    catalog: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions(CheckedOptions):
+    """The sentence encoder, and how it embeds queries and items.
+
+    Attributes:
+        source: Hugging Face id or folder.
+        precision: What it runs in on a CPU.
+        pooling: How token states become one vector; `auto` reads the model's own setting.
+        text_template: Layout of an item's text.
+        query_template: Wraps a query.
+        engine: What embeds the items: `plain` in this process, `ray` with Ray Data.
+        ray_address: A Ray cluster's address; None starts Ray here.
+    """
+
+    source: str
+    precision: Precision = "fp32"
+    pooling: PoolingSetting = "auto"
+    text_template: str = GraphSpec.text_template
+    query_template: str = GraphSpec.query_template
+    engine: EmbeddingEngine = "plain"
+    ray_address: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainingEffort:
+    """How much a training looks at.
+
+    Attributes:
+        cases: (user, query) pairs of each time window that the ranker learns from.
+        tuning_cases: (user, query) pairs that the weights of fusion are tuned on.
+        fit: How the ranker is fitted to its cases.
+    """
+
+    cases: int
+    tuning_cases: int
+    fit: FitSettings
+
+
+# Measured on Complete Journey, see docs/experiments.md.
+EFFORTS: Mapping[Quality, TrainingEffort] = {
+    "full": TrainingEffort(cases=1_500, tuning_cases=400, fit=FIT),
+    "quick": TrainingEffort(cases=500, tuning_cases=150, fit=replace(FIT, epochs=3)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankerOptions(CheckedOptions):
+    """How the ranker is trained.
+
+    Attributes:
+        text_tower: Folder or Hugging Face id of its text tower. For None an export has none, and a training of a
+            bundle's ranker takes the bundle's own.
+        quality: `full` for a shop; `quick` for a first look, which learns from less.
+        cases: How many (user, query) pairs of each time window it learns from; as `quality` says for None.
+        fit: How it is fitted to them; as `quality` says for None.
+    """
+
+    text_tower: str | None = None
+    quality: Quality = "full"
+    cases: Annotated[int, Meta(ge=LEAST_CASES)] | None = None
+    fit: FitSettings | None = None
+
+    @property
+    def effort(self) -> TrainingEffort:
+        """How much the training looks at."""
+        effort = EFFORTS[self.quality]
+        return replace(effort, cases=self.cases or effort.cases, fit=self.fit or effort.fit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphOptions(CheckedOptions):
+    """Settings of the serving graph that are not measured or learned.
+
+    Attributes:
+        candidates: How many candidates the ranker orders, one of the spec's buckets.
+        text_candidates: How many of the best candidates the text tower reads.
+        clock: What time a request without one has: the log's end or now; `auto` decides by the age of the log.
+    """
+
+    candidates: int = GraphSpec.candidates
+    text_candidates: Annotated[int, Meta(ge=1)] = 16
+    clock: ClockSetting = "auto"
+
+    def __post_init__(self) -> None:
+        """Raises OptionError for a wrong value, or SpecError where there can be no such graph."""
+        super().__post_init__()
+        GraphSpec(candidates=self.candidates, text_candidates=self.text_candidates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorStoreOptions(CheckedOptions):
+    """Where the vectors lie beside the bundle.
+
+    Attributes:
+        milvus: URI of a Milvus that takes them; its token is the environment's FUSERANK_MILVUS_TOKEN. None fills none.
+        milvus_index: Milvus' name of the index, such as GPU_CAGRA; None is Milvus' own choice.
+    """
+
+    milvus: str | None = None
+    milvus_index: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(CheckedOptions):
+    """The bundle to write.
+
+    Attributes:
+        folder: Where it goes; files to go on from after an interruption lie beside it.
+        force: Replace what is there.
+        seed: Of everything random in it.
+    """
+
+    folder: Path
+    force: bool = False
+    seed: int = DEFAULT_SEED
+
+    @property
+    def blocks(self) -> Path:
+        """Folder of embedded blocks, kept: a later export reads the vectors of texts that have not changed."""
+        return self._beside("blocks")
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the ranker's checkpoints: a training that was killed goes on there; removed with the last step."""
+        return self._beside("checkpoints")
+
+    def rejected_rows(self, name: str) -> Path:
+        """File of the rows of an input that were refused; `name` is the input's."""
+        return self._beside(f"rejected-{name}.jsonl")
+
+    def _beside(self, suffix: str) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.{suffix}")

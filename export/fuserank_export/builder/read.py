@@ -1,0 +1,114 @@
+"""The step `read`: a shop's files become a validated catalogue, log and judged queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuserank_export.builder.options import BehaviourFiles, InputFiles, OutputOptions
+from fuserank_export.progress import Progress
+from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
+from fuserank_export.sources.formats.rows import detect_format
+from fuserank_export.training.cases.judged import judged_queries, read_labelled
+from fuserank_export.training.cases.training_query import TrainingQuery
+from fuserank_export.training.text.labels import split_labelled_queries
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a ranker learns from.
+
+    Attributes:
+        log: The log; may be empty.
+        judged: Judged queries; may be none.
+    """
+
+    log: Interactions
+    judged: list[TrainingQuery]
+
+
+@dataclass(frozen=True)
+class ShopData:
+    """What a bundle is made from.
+
+    Attributes:
+        catalog: The catalogue, sorted by id.
+        typed: Whether its file says which extra columns are numbers, see `index_catalog`.
+        behaviour: The log and the judged queries.
+    """
+
+    catalog: Catalog
+    typed: bool
+    behaviour: Behaviour
+
+
+def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progress: Progress) -> ShopData:
+    """Reads a shop's files; rows that are refused are listed beside the bundle.
+
+    Args:
+        files: The files.
+        out: The bundle, beside which the lists lie; its seed splits the judged queries.
+        has_tower: Whether the ranker has a text tower, see `judged_queries`.
+        progress: Shows the steps.
+
+    Raises:
+        InputError: Where a file cannot be used.
+    """
+    with progress.step("reading the catalogue"):
+        catalog = read_catalog(
+            files.catalog, max_bad_share=files.max_bad_rows, bad_rows_path=out.rejected_rows("catalog")
+        )
+    _report(catalog.report, progress)
+    behaviour = read_behaviour(
+        files,
+        catalog.item_ids,
+        seed=out.seed,
+        has_tower=has_tower,
+        progress=progress,
+        rejected_rows=out.rejected_rows("interactions"),
+    )
+    return ShopData(catalog, detect_format(files.catalog)[0] not in ("csv", "tsv"), behaviour)
+
+
+def read_behaviour(
+    files: BehaviourFiles,
+    item_ids: Sequence[str],
+    *,
+    seed: int,
+    has_tower: bool,
+    progress: Progress,
+    rejected_rows: Path | None = None,
+) -> Behaviour:
+    """Reads the log and the judged queries of known items.
+
+    Args:
+        files: The files.
+        item_ids: The catalogue's ids, in the order of their rows.
+        seed: Splits the judged queries as `export train text-tower` does under the same seed.
+        has_tower: Whether the ranker has a text tower, see `judged_queries`.
+        progress: Shows the steps.
+        rejected_rows: File for the rows of the log that are refused; None writes none.
+
+    Raises:
+        InputError: Where a file cannot be used.
+    """
+    judged: list[TrainingQuery] = []
+    if files.queries and files.judgements:
+        labelled = read_labelled(files.queries, files.judgements, item_ids, files.max_bad_rows, progress)
+        judged = judged_queries(split_labelled_queries(labelled.queries, seed), has_tower)
+    if files.interactions is None:
+        return Behaviour(Interactions.empty(), judged)
+    with progress.step("reading the interactions"):
+        log = read_interactions(
+            files.interactions, item_ids, max_bad_share=files.max_bad_rows, bad_rows_path=rejected_rows
+        )
+    _report(log.report, progress)
+    return Behaviour(log, judged)
+
+
+def _report(report: RowReport, progress: Progress) -> None:
+    """Notes what became of a file's rows; an empty list of refused ones is removed."""
+    progress.note(str(report))
+    if not report.bad and report.bad_rows_path:
+        report.bad_rows_path.unlink()

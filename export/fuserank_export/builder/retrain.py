@@ -1,0 +1,155 @@
+"""`fuserank export train ranker`: a bundle's ranker is trained anew, and all else of the bundle stays as it is.
+
+It runs the steps read, train and seal of an export; what index, embed and learn made is the old bundle's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from fuserank_ensemble.bundle import REFERENCE, Bundle
+from fuserank_export.builder.options import BehaviourFiles, OutputOptions, RankerOptions
+from fuserank_export.builder.read import Behaviour, read_behaviour
+from fuserank_export.builder.seal import chosen_engines
+from fuserank_export.builder.train import TrainedRanker, TrainingInputs, train_on_index, write_trained
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.index.shop import Shop
+from fuserank_export.progress import Progress
+from fuserank_export.repository.place import check_place
+from fuserank_export.repository.successor import write_successor
+from fuserank_export.sources import InputError
+from fuserank_export.training.text.tower import load_replacement_tower
+
+ENGINES = ("model_repository/ranker/1/", "model_repository/text_tower/1/")
+
+
+def retrain_ranker(
+    bundle: Path,
+    *,
+    files: BehaviourFiles,
+    out: OutputOptions,
+    ranker: RankerOptions | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any] | None:
+    """Trains a bundle's ranker anew, with the weights of fusion that it orders by.
+
+    The catalogue, its vectors and words, what the channels know of the log, and the encoder's engines stay as they
+    are. Of ranker and text tower only FP32 and FP16 engines are written, as by an export: others were measured for the
+    old one.
+
+    Args:
+        bundle: The bundle; it is not changed.
+        files: What the ranker learns from.
+        out: The bundle to write.
+        ranker: How it is trained; by default as the command line does, with the bundle's own text tower.
+        progress: Shows the steps; on standard error by default.
+
+    Returns:
+        The new bundle's manifest; None in every process but the first that the launcher started.
+
+    Raises:
+        InputError: Where the input cannot be used, the text tower is not the bundle's, or the output's place is taken.
+        BundleError: Where the bundle's parts do not belong together.
+    """
+    ranker, progress = ranker or RankerOptions(), progress or Progress()
+    if files.interactions is None and files.queries is None:
+        raise InputError("found neither --interactions nor --queries: there is nothing to learn from; give one or both")
+    check_place(out.folder, out.force)
+    with progress.step("verifying the bundle"):
+        old = Bundle.open(bundle)
+    own_tower = old.manifest["inputs"]["text_tower"] if old.spec.text_candidates else None
+    tower_source = ranker.text_tower or own_tower
+    tower = load_replacement_tower(old, tower_source) if tower_source else None
+    behaviour = _read(old, files, out.seed, progress)
+    inputs = TrainingInputs(
+        spec=old.spec,
+        index=old.root / "index",
+        shop=_open_shop(old),
+        behaviour=behaviour,
+        encoder=_open_encoder(old),
+        tower=tower,
+    )
+    trained = train_on_index(inputs, ranker, out, progress)
+    if os.environ.get("RANK", "0") != "0":
+        return None
+    read_report = {"interactions": behaviour.log.report.summary()} if files.interactions else {}
+    manifest = _write(_Retrained(old, trained, read_report), out, progress)
+    shutil.rmtree(out.checkpoints, ignore_errors=True)
+    return manifest
+
+
+@dataclass(frozen=True)
+class _Retrained:
+    """A bundle, its new ranker, and what the manifest's `inputs` say of the log that it learned from."""
+
+    bundle: Bundle
+    ranker: TrainedRanker
+    read_report: dict[str, Any]
+
+
+def _write(retrained: _Retrained, out: OutputOptions, progress: Progress) -> dict[str, Any]:
+    """Writes the bundle with the new ranker; returns its manifest."""
+    old, trained = retrained.bundle, retrained.ranker
+    out.folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.folder.parent, prefix=".ranker-") as scratch:
+        folder = Path(scratch)
+        written = write_trained(trained, folder / "model_repository", folder, progress)
+        engines = {str(path.relative_to(folder)): path for path in (folder / "model_repository").rglob("*.onnx*")}
+        inputs = {
+            **old.manifest["inputs"],
+            **retrained.read_report,
+            "text_tower": trained.tower.source if trained.tower else None,
+        }
+        return write_successor(
+            old,
+            out.folder,
+            added={**engines, f"index/{REFERENCE}": folder / REFERENCE},
+            changes={
+                **written,
+                "search": {**old.manifest["search"], "fusion": trained.tuning},
+                "inputs": inputs,
+                "engines": chosen_engines(old.engine("encoder").name, has_tower=trained.tower is not None),
+            },
+            force=out.force,
+            dropped=ENGINES,
+        )
+
+
+def _read(bundle: Bundle, files: BehaviourFiles, seed: int, progress: Progress) -> Behaviour:
+    """Reads the log and the judgements of the bundle's items.
+
+    Raises:
+        InputError: Where a file cannot be used, or none of its events is of an item of the bundle.
+    """
+    item_ids = [item.decode() for item in bundle.items.ids.tolist()]
+    has_tower = bundle.spec.text_candidates > 0
+    behaviour = read_behaviour(files, item_ids, seed=seed, has_tower=has_tower, progress=progress)
+    if files.interactions and not len(behaviour.log) and not behaviour.judged:
+        raise InputError(
+            f"{files.interactions}: none of its events is of an item of {bundle.root}: there is nothing to learn "
+            "from; give the log of this bundle's catalogue, or export the new catalogue with `export bundle`"
+        )
+    return behaviour
+
+
+def _open_shop(bundle: Bundle) -> Shop:
+    """Returns the bundle's catalogue."""
+    records = [json.loads(bundle.records.raw(row)) for row in range(len(bundle.items))]
+    created = np.asarray([record.get("created_at", np.nan) for record in records], np.float64)
+    return Shop(bundle.items, [str(record["title"]) for record in records], created)
+
+
+def _open_encoder(bundle: Bundle) -> OnnxEncoder:
+    """Returns the bundle's encoder as a CPU runs it."""
+    tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
+    spec = bundle.spec
+    return OnnxEncoder(bundle.engine("encoder"), tokenizer, spec.pad_token_id, spec.length_buckets[-1])

@@ -1,0 +1,124 @@
+"""The step `seal`: the manifest of a new bundle, its warm-up requests, and the hashes of its files."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fuserank_ensemble.bundle import FORMAT, Bundle
+from fuserank_ensemble.candidates.features import FEATURES
+from fuserank_export.builder.embed import EmbeddedTexts
+from fuserank_export.builder.index import Models
+from fuserank_export.builder.options import EncoderOptions, VectorStoreOptions
+from fuserank_export.builder.read import ShopData
+from fuserank_export.builder.vector_store import fill_vector_store
+from fuserank_export.builder.workspace import Workspace
+from fuserank_export.index.catalog import Indexed
+from fuserank_export.repository.model_config import ENGINE_FILES
+from fuserank_export.repository.sealing import seal, seal_bundle
+from fuserank_export.repository.warmup import write_warmup
+from fuserank_export.sources.columns.cells import EVENTS
+from fuserank_export.training.cases.span import LogSpan
+
+LIBRARIES = (
+    *("fuserank", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy"),
+    *("faiss-cpu", "tantivy", "jieba", "implicit", "torch-geometric"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltParts:
+    """What the steps before made of a shop.
+
+    Attributes:
+        shop: Step `read`.
+        models: The models that were taken as they are, by `encoder`.
+        encoder: The encoder's options.
+        indexed: Step `index`.
+        embedded: Step `embed`.
+        search: Step `learn`: the manifest's `search`.
+        ranker: Step `train`: see `write_trained`.
+    """
+
+    shop: ShopData
+    models: Models
+    encoder: EncoderOptions
+    indexed: Indexed
+    embedded: EmbeddedTexts
+    search: dict[str, Any]
+    ranker: dict[str, Any]
+
+    def manifest(self) -> dict[str, Any]:
+        """Returns the new bundle's manifest but for its id, its files and what sealing measures."""
+        shop, log, indexed, tower = self.shop, self.shop.behaviour.log, self.indexed, self.models.tower
+        return {
+            "format": FORMAT,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **self.ranker,
+            "features": [feature.name for feature in FEATURES],
+            "fields": sorted({name for record in indexed.records for name in record}),
+            "log_end": int(LogSpan.of(log.timestamp).end) - 1 if len(log) else int(time.time()),
+            "counts": {
+                "items": len(indexed.items),
+                "texts": len(indexed.texts),
+                "users": len(log.user_ids),
+                "events": len(log),
+                "purchases": int((log.event == EVENTS.index("purchase")).sum()),
+            },
+            "inputs": {
+                "catalog": shop.catalog.report.summary(),
+                "interactions": log.report.summary(),
+                "encoder": self.encoder.source,
+                "pooling": self.models.encoder.model.pooling,
+                "precision": self.encoder.precision,
+                "text_tower": tower.source if tower else None,
+            },
+            "engines": chosen_engines(self.embedded.engine_file, has_tower=tower is not None),
+            "encoder": self.embedded.engines_report,
+            "embedding": self.embedded.embedding_report,
+            "search": self.search,
+            "versions": {name: _version(name) for name in LIBRARIES},
+        }
+
+
+def chosen_engines(encoder: str, *, has_tower: bool) -> dict[str, Any]:
+    """Returns the manifest's `engines` of a bundle with a new ranker; `encoder` is the file that a CPU runs.
+
+    Engines of ranker and text tower in other precisions are measured for one ranker: a new one begins in FP32.
+    """
+    stages = ("text_tower", "ranker") if has_tower else ("ranker",)
+    return {"cpu": {"chosen": {"encoder": encoder, **dict.fromkeys(stages, ENGINE_FILES["cpu"])}}}
+
+
+def seal_new(work: Workspace, parts: BuiltParts, vectors: VectorStoreOptions, started: float) -> dict[str, Any]:
+    """Answers the first requests, fills the vector store, and hashes all files.
+
+    Args:
+        work: The bundle, whole but for its configurations, its warm-up requests and its manifest.
+        parts: What the steps before made.
+        vectors: The vector store.
+        started: The export's start on the monotonic clock, seconds.
+
+    Returns:
+        The manifest as written.
+    """
+    manifest = parts.manifest()
+    bundle_id = str(seal_bundle(work.folder, manifest)["id"])
+    user_ids = parts.shop.behaviour.log.user_ids
+    with work.progress.step("answering the first requests"):
+        # Three characters: in any script few enough tokens for the shortest bucket.
+        query = str(parts.shop.catalog.items["title"].iloc[0])[:3]
+        write_warmup(Bundle.open(work.folder, verify=()), query, user_ids[0] if user_ids else "anonymous")
+    manifest |= fill_vector_store(vectors, bundle_id, parts.indexed.items, parts.embedded.vectors, work.progress)
+    manifest["export_seconds"] = round(time.monotonic() - started, 1)
+    return seal(work.folder, manifest)
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

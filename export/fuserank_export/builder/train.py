@@ -1,0 +1,142 @@
+"""The step `train`: fusion is tuned and the ranker learns to order what it finds, then its engines are written."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fuserank_ensemble.bundle import PAIRS, REFERENCE
+from fuserank_ensemble.catalog.text import query_text
+from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
+from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.builder.options import OutputOptions, RankerOptions
+from fuserank_export.builder.read import Behaviour
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.index.shop import Shop
+from fuserank_export.learning.interactions import learn, popularity_before
+from fuserank_export.progress import Progress
+from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.fitting.train import TrainingReport, objective, train_ranker
+from fuserank_export.training.fitting.tune import tuned_weights
+from fuserank_export.training.model.engine import RankerEngine, write_ranker
+from fuserank_export.training.model.ranker import Ranker
+from fuserank_export.training.text.engine import write_text_tower
+from fuserank_export.training.text.tower import LoadedTower, PairScorer
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingInputs:
+    """What a ranker is trained on.
+
+    Attributes:
+        spec: The graph that it is for.
+        index: A bundle's `index/`: vectors, words and pairs are read, what the channels learned from the log is not.
+        shop: The catalogue.
+        behaviour: The log and the judged queries.
+        encoder: Embeds queries.
+        tower: The ranker's text tower; None has none.
+    """
+
+    spec: GraphSpec
+    index: Path
+    shop: Shop
+    behaviour: Behaviour
+    encoder: OnnxEncoder
+    tower: LoadedTower | None
+
+
+@dataclass(frozen=True)
+class TrainedRanker:
+    """A ranker, and the graph that it orders the candidates of.
+
+    Attributes:
+        ranker: The model.
+        tower: Its text tower; None has none.
+        report: How it was trained, and how well it ranks.
+        spec: The inputs' graph, with the tuned weights of fusion and the default weights of the heads.
+        tuning: The tuning's report, the manifest's `search.fusion`.
+    """
+
+    ranker: Ranker
+    tower: LoadedTower | None
+    report: TrainingReport
+    spec: GraphSpec
+    tuning: dict[str, Any]
+
+
+def train_on_index(
+    inputs: TrainingInputs, options: RankerOptions, out: OutputOptions, progress: Progress
+) -> TrainedRanker:
+    """Tunes the fusion and trains the ranker on what it finds.
+
+    Args:
+        inputs: What it is trained on.
+        options: How.
+        out: The bundle that it is for: checkpoints lie beside it, and its seed is that of everything random.
+        progress: Shows the steps.
+    """
+    log, shop, spec, seed = inputs.behaviour.log, inputs.shop, inputs.spec, out.seed
+    builder, effort = _case_builder(inputs), options.effort
+    with tempfile.TemporaryDirectory() as folder, progress.steps() as advanced:
+        earliest: list[InteractionIndex] = []
+
+        def index_before(moment: float) -> InteractionIndex:
+            # Vectors are learned once, before the first window: what a window holds must not reach its features,
+            # and once more for every window would take minutes. Counting is quick, so counts are each window's own.
+            if not earliest:
+                step = partial(advanced, "what the channels knew before")
+                earliest.append(learn(Path(folder), log, shop, moment, seed, step)[0])
+            return replace(earliest[0], popularity=popularity_before(log, shop, moment))
+
+        weights, tuning = tuned_weights(
+            log, shop, builder, index_before, seed=seed, advanced=advanced, cases=effort.tuning_cases
+        )
+        spec = replace(spec, channel_weights={**spec.channel_weights, **weights})
+        ranker, report = train_ranker(
+            log,
+            shop,
+            replace(builder, spec=spec),
+            index_before,
+            judged=inputs.behaviour.judged,
+            cases=effort.cases,
+            settings=replace(effort.fit, checkpoints=out.checkpoints),
+            seed=seed,
+            advanced=advanced,
+        )
+    return TrainedRanker(ranker, inputs.tower, report, replace(spec, objective=objective(report)), tuning)
+
+
+def write_trained(trained: TrainedRanker, engines: Path, index: Path, progress: Progress) -> dict[str, Any]:
+    """Writes the engines of a ranker and of its text tower, and the features that the ranker learned from.
+
+    Args:
+        trained: The ranker.
+        engines: Folder of the stages, each of which gets a folder for its engines.
+        index: Folder of the features' file.
+        progress: Shows the step.
+
+    Returns:
+        Its part of the manifest: `spec`, `ranker`, and what the engines cost.
+    """
+    trained.report.reference.write(index / REFERENCE)
+    cost: dict[str, Any] = {}
+    with progress.step("exporting the ranker"):
+        report, cost["ranker_ms"] = write_ranker(RankerEngine(trained.ranker), engines / "ranker" / "1", trained.spec)
+    if trained.tower:
+        with progress.step("exporting the text tower"):
+            folder = engines / "text_tower" / "1"
+            report["text_tower"], cost["text_tower_ms"] = write_text_tower(trained.tower.tower, folder, trained.spec)
+    return {"spec": trained.spec.to_dict(), "ranker": {**trained.report.to_dict(), **report}, **cost}
+
+
+def _case_builder(inputs: TrainingInputs) -> CaseBuilder:
+    template, index = inputs.spec.query_template, inputs.index
+    return CaseBuilder(
+        CatalogIndex.open(index, inputs.shop.items, "cpu"),
+        inputs.spec,
+        lambda queries: inputs.encoder.embed([query_text(template, query) for query in queries]),
+        PairScorer.open(inputs.tower, index / PAIRS, inputs.spec) if inputs.tower else None,
+    )

@@ -1,0 +1,49 @@
+"""Where a bundle is built, step by step, until it is whole."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuserank_export.builder.options import OutputOptions
+from fuserank_export.progress import Progress
+from fuserank_export.repository.place import partial_bundle
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What every step of an export needs.
+
+    Attributes:
+        folder: The bundle while it is being built.
+        out: Where it goes, and its seed.
+        progress: Shows the steps.
+    """
+
+    folder: Path
+    out: OutputOptions
+    progress: Progress
+
+    @property
+    def index(self) -> Path:
+        """Folder of what is searched while serving."""
+        return self.folder / "index"
+
+    def engines(self, stage: str) -> Path:
+        """Folder of a stage's engines."""
+        return self.folder / "model_repository" / stage / "1"
+
+
+@contextmanager
+def open_workspace(out: OutputOptions, progress: Progress) -> Iterator[Workspace]:
+    """Yields a workspace whose bundle takes its place when the block ends.
+
+    Raises:
+        InputError: Where the place is taken.
+    """
+    with partial_bundle(out.folder, out.force) as folder:
+        yield Workspace(folder, out, progress)
+    shutil.rmtree(out.checkpoints, ignore_errors=True)

@@ -1,0 +1,119 @@
+"""A validated catalogue as the arrays that serving maps."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fuserank_ensemble.catalog.filters import Columns
+from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.catalog.text import render_all, template_fields
+from fuserank_ensemble.contract.errors import nearest
+from fuserank_export.index.columns import is_known, to_column
+from fuserank_export.index.shop import Shop
+from fuserank_export.sources.catalog import Catalog
+from fuserank_export.sources.report import InputError
+
+# Free text, pictures and the id itself are returned, but are no use as a filter.
+_NOT_FILTERED = {"item_id", "title", "description", "image_url"}
+_STANDARD = {"title", "description", "category", "brand", "price", "in_stock", "created_at", "image_url"}
+_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")
+LONGEST_WORD = 200  # characters
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """A catalogue ready to be searched, but for its vectors.
+
+    Attributes:
+        items: The arrays.
+        texts: The distinct texts, in the order of `items.text`.
+        records: Each item's fields without the missing ones.
+        created: When each item was created, epoch seconds, NaN where unknown, float64 `[items]`.
+    """
+
+    items: Items
+    texts: list[str]
+    records: list[dict[str, Any]]
+    created: NDArray[np.float64]
+
+    @property
+    def titles(self) -> list[str]:
+        """Each item's title."""
+        return [str(record["title"]) for record in self.records]
+
+    @property
+    def shop(self) -> Shop:
+        """The part of it that learning needs."""
+        return Shop(self.items, self.titles, self.created)
+
+
+def index_catalog(catalog: Catalog, text_template: str, typed: bool) -> Indexed:
+    """Builds the arrays of a catalogue.
+
+    Args:
+        catalog: The validated catalogue, sorted by id.
+        text_template: How an item's text is laid out, see `fuserank_ensemble.catalog.text.render`.
+        typed: Whether the file said which of its extra columns are numbers. CSV does not: there a column is one
+            if all its values read as plain decimal numbers ("12.5", but not "007", which is an article number).
+
+    Raises:
+        InputError: Where the template names a field that no catalogue of this kind has.
+    """
+    frame = catalog.items if typed else _with_numbers(catalog.items)
+    _check_template(text_template, frame)
+    records = [_record(row) for row in frame.to_dict("records")]
+    rendered = render_all(text_template, records)
+    codes, texts = pd.factorize(np.asarray(rendered, object))
+    columns = {
+        name: to_column(frame[name]) for name in frame.columns if name not in _NOT_FILTERED and _filterable(frame[name])
+    }
+    items = Items(
+        np.asarray([item_id.encode() for item_id in frame["item_id"]], "S"),
+        codes.astype(np.int32),
+        Columns(len(frame), columns),
+    )
+    created = (
+        frame["created_at"].astype("Float64").to_numpy(np.float64, na_value=np.nan)
+        if "created_at" in frame
+        else np.full(len(frame), np.nan)
+    )
+    return Indexed(items, [str(text) for text in texts], records, created)
+
+
+def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    frame = frame.copy()
+    for name in frame.columns.difference([*_STANDARD, "item_id"]):
+        present = frame[name].dropna()
+        if len(present) and present.map(lambda v: isinstance(v, str) and bool(_DECIMAL.fullmatch(v))).all():
+            frame[name] = pd.to_numeric(frame[name])
+    return frame
+
+
+def _filterable(values: pd.Series[Any]) -> bool:
+    """Whether a column may become a filter: free text and nested objects are returned, not filtered on."""
+    return bool(values.map(lambda v: len(v) <= LONGEST_WORD if isinstance(v, str) else not isinstance(v, dict)).all())
+
+
+def _record(row: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in row.items() if is_known(value)}
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows Python's types, not numpy's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _check_template(template: str, frame: pd.DataFrame) -> None:
+    # The catalogue's standard fields may be named even where this shop has none of them.
+    known = set(frame.columns) | _STANDARD
+    for name in template_fields(template):
+        if name not in known:
+            raise InputError(
+                f"--text-template: names {{{name}}}, which the catalogue has not; known: {nearest(name, known)}"
+            )

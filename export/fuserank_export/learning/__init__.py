@@ -1,0 +1,1 @@
+"""What the log teaches the channels: popularity, factors, the knowledge graph, the weights of fusion."""

@@ -1,0 +1,1 @@
+"""Writes a catalogue's vectors and filterable fields to a Milvus collection."""

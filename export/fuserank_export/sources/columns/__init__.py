@@ -1,0 +1,1 @@
+"""Validates the columns of a chunk of rows, and encodes texts as integers."""

@@ -1,0 +1,69 @@
+"""Collects columns chunk by chunk: texts as integer codes, and blocks that are joined at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+@dataclass
+class TextCodes:
+    """Gives each distinct text an integer code, in order of first appearance.
+
+    Attributes:
+        codes: Code of each text so far.
+    """
+
+    codes: dict[str, int] = field(default_factory=dict)
+
+    def encode(self, values: NDArray[np.object_]) -> NDArray[np.int32]:
+        """Returns the code of each text `[rows]`, int32; -1 for None. A new text gets the next code."""
+        places, distinct = pd.factorize(values)
+        codes = [self.codes.setdefault(value, len(self.codes)) for value in distinct]
+        return np.array([*codes, -1], dtype=np.int32)[places]
+
+    def sort(self, codes: NDArray[Any]) -> tuple[NDArray[np.int32], list[str]]:
+        """Renumbers codes so that they follow the order of the texts' UTF-8 bytes.
+
+        Args:
+            codes: What `encode` returned, `[rows]`.
+
+        Returns:
+            The new codes, int32 `[rows]`, and the texts by new code.
+        """
+        names = sorted(self.codes)  # Python compares code points, whose order is that of the UTF-8 bytes
+        ranks = np.full(len(names) + 1, -1, dtype=np.int32)
+        ranks[[self.codes[name] for name in names]] = np.arange(len(names), dtype=np.int32)
+        return ranks[codes], names
+
+
+@dataclass
+class ColumnBlocks:
+    """Parallel columns, each a list of the blocks that were appended.
+
+    Attributes:
+        columns: Blocks by column name.
+    """
+
+    columns: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+
+    def append(self, name: str, values: NDArray[Any]) -> None:
+        """Appends a block to a column."""
+        self.columns.setdefault(name, []).append(values)
+
+    def __bool__(self) -> bool:
+        return bool(self.columns)
+
+    def join(self, by: str) -> dict[str, NDArray[Any]]:
+        """Removes all blocks and returns each column as one array `[rows]`.
+
+        Args:
+            by: The column to sort the rows by; rows with equal values keep their order.
+        """
+        order = np.argsort(np.concatenate(self.columns[by]), kind="stable")
+        # Column by column, so that at most one column is in memory twice.
+        return {name: np.concatenate(self.columns.pop(name))[order] for name in list(self.columns)}

@@ -1,0 +1,135 @@
+"""Applies cell parsers to whole columns, once for each distinct value, and reports the rows that fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from fuserank_export.sources.columns.cells import CellError, has_control_characters, parse_epoch_seconds, require
+from fuserank_export.sources.report import RowReport
+
+NO_TIME = np.iinfo(np.int64).min  # also what numpy's NaT is as an integer
+
+ObjectArray = npt.NDArray[np.object_]
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+
+
+class ColumnParser:
+    """Parses the columns of one chunk; a row counts as bad once, for its first column at fault.
+
+    Attributes:
+        chunk: The chunk; its index is each row's line in the file.
+        report: Gets the bad rows.
+        lines: Line of each row, int64 `[rows]`.
+        ok: Whether each row is valid so far, bool `[rows]`.
+    """
+
+    def __init__(self, chunk: pd.DataFrame, report: RowReport) -> None:
+        self.chunk = chunk
+        self.report = report
+        self.lines: IntArray = chunk.index.to_numpy(dtype=np.int64)
+        self.ok: BoolArray = np.ones(len(chunk), dtype=bool)
+        self._cleaned: IntArray = np.zeros(len(chunk), dtype=np.int64)
+
+    def select(self, rows: BoolArray) -> ColumnParser:
+        """Returns a parser of the rows in a mask `[rows]`; it begins with their `ok` and then keeps its own."""
+        part = ColumnParser(self.chunk[rows], self.report)
+        part.ok = self.ok[rows]
+        return part
+
+    def parse(self, name: str, parser: Callable[[Any], Any], *, cleans: bool = False) -> ObjectArray:
+        """Parses a column; rows with a value that the parser refuses are reported.
+
+        Args:
+            name: The column; a column that the chunk lacks holds missing values.
+            parser: Returns the clean value of a cell; gets None for a missing value.
+            cleans: Whether the parser replaces control characters, which is then counted.
+
+        Returns:
+            The parsed values, `[rows]`; those of bad rows are undefined.
+        """
+        codes, values = self._distinct_values(name)
+        # A missing value has code -1, which in Python is the last place.
+        values.append(None)
+        parsed = np.empty(len(values), dtype=object)
+        errors: dict[int, CellError] = {}
+        for code, value in enumerate(values):
+            try:
+                parsed[code] = parser(value)
+            except CellError as error:
+                errors[code] = error
+        if cleans:
+            self._cleaned += np.fromiter(map(has_control_characters, values), dtype=bool, count=len(values))[codes]
+        if errors:
+            failed = np.zeros(len(values), dtype=bool)
+            failed[list(errors)] = True
+            for row in np.flatnonzero(failed[codes] & self.ok).tolist():
+                code = codes[row] % len(values)
+                self._reject_row(row, name, values[code], errors[code].reason, errors[code].detail)
+        return parsed[codes]
+
+    def parse_epoch(self, name: str, *, required: bool) -> IntArray:
+        """Parses a column of moments to epoch seconds.
+
+        Args:
+            name: The column.
+            required: Whether a missing moment makes the row bad.
+
+        Returns:
+            Whole seconds, int64 `[rows]`; `NO_TIME` where missing.
+        """
+        seconds = self._typed_epoch(name)
+        if seconds is not None:
+            if required:
+                self.reject(seconds == NO_TIME, name, "missing")
+            return seconds
+        parsed = self.parse(name, require(parse_epoch_seconds) if required else parse_epoch_seconds)
+        return np.array([NO_TIME if moment is None else moment for moment in parsed], dtype=np.int64)
+
+    def reject(self, rows: BoolArray, name: str, reason: str, detail: str = "") -> None:
+        """Reports the rows in a mask `[rows]` that are valid so far as bad rows of a column."""
+        column = self.chunk[name] if name in self.chunk.columns else None
+        for row in np.flatnonzero(rows & self.ok).tolist():
+            self._reject_row(row, name, None if column is None else column.iloc[row], reason, detail)
+
+    def count_cleaned(self) -> None:
+        """Adds the cleaned cells of valid rows to the report; to be called when all columns are parsed."""
+        self.report.cleaned += int(self._cleaned[self.ok].sum())
+
+    def _reject_row(self, row: int, name: str, value: Any, reason: str, detail: str) -> None:
+        self.ok[row] = False
+        self.report.reject(int(self.lines[row]), name, "" if value is None else value, reason, detail)
+
+    def _distinct_values(self, name: str) -> tuple[IntArray, list[Any]]:
+        """Returns each row's place among the distinct values of a column (-1: missing), and those values."""
+        rows = len(self.chunk)
+        if name not in self.chunk.columns:
+            return np.full(rows, -1, dtype=np.int64), []
+        column = self.chunk[name]
+        if column.dtype != object or pd.api.types.infer_dtype(column, skipna=True) in {"string", "integer"}:
+            codes, values = pd.factorize(column)
+            return codes.astype(np.int64), list(values.tolist())
+        # True == 1 == 1.0 and lists have no hash: mixed values are taken one by one.
+        missing = column.isna().to_numpy()
+        return np.where(missing, -1, np.arange(rows)), column.mask(missing, None).tolist()
+
+    def _typed_epoch(self, name: str) -> IntArray | None:
+        """Returns the epoch seconds of a column of timestamps or of plain epoch seconds; None of any other column."""
+        if name not in self.chunk.columns:
+            return None
+        column = self.chunk[name]
+        if isinstance(column.dtype, pd.DatetimeTZDtype):
+            column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+        if column.dtype.kind == "M":
+            return column.to_numpy().astype("datetime64[s]").astype(np.int64)
+        if column.dtype.kind == "i":
+            seconds: IntArray = column.to_numpy(dtype=np.int64)
+            # Other numbers (milliseconds, 20170131) need the cell parser.
+            if not seconds.size or (seconds.min() >= 21_001_232 and seconds.max() <= 10**11):
+                return seconds
+        return None

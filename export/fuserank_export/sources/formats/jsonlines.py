@@ -1,0 +1,92 @@
+"""Reads JSONL as chunks of JSON values, each row with its line number."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import pandas as pd
+
+from fuserank_export.sources.report import InputError, RowReport
+
+CHUNK_BYTES = 32 * 1024 * 1024  # long values must not make a chunk of many rows outgrow memory
+MAX_COLUMNS = 2_000
+
+
+def read_jsonlines(
+    stream: BinaryIO, report: RowReport, select: Callable[[list[str]], list[str]], chunk_rows: int
+) -> Iterator[pd.DataFrame]:
+    """Reads one JSON object a line.
+
+    Args:
+        stream: The bytes, decompressed; UTF-8 with or without a byte order mark.
+        report: Counts the rows, and gets those that cannot be read.
+        select: Takes the names of all keys and returns those to keep.
+        chunk_rows: The most rows in a chunk.
+
+    Yields:
+        Chunks whose columns are their objects' keys, in order of appearance; a missing key is None. The index is
+        the line, counted from 1.
+
+    Raises:
+        InputError: The objects have more than `MAX_COLUMNS` different keys.
+    """
+    records: list[dict[str, Any]] = []
+    starts: list[int] = []
+    size = 0
+    for number, raw in enumerate(stream, 1):
+        line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+        if not line.strip():
+            continue
+        report.read += 1
+        record = _parse_record(line, number, report)
+        if record is None:
+            continue
+        records.append(record)
+        starts.append(number)
+        size += len(line)
+        if len(records) >= chunk_rows or size >= CHUNK_BYTES:
+            yield _build_chunk(records, starts, select, report.file)
+            records, starts, size = [], [], 0
+    if records:
+        yield _build_chunk(records, starts, select, report.file)
+
+
+def _parse_record(line: bytes, number: int, report: RowReport) -> dict[str, Any] | None:
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        report.reject(number, "row", line[:1000].decode("utf-8", "backslashreplace"), "not UTF-8 text", str(error))
+        return None
+    try:
+        value = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:
+            # JSON may escape half a surrogate pair, which no UTF-8 file can hold afterwards.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        report.reject(number, "row", text[:1000].strip(), "holds half a surrogate pair")
+        return None
+    except (ValueError, RecursionError) as error:
+        report.reject(number, "row", text[:1000].strip(), "malformed JSON", str(error))
+        return None
+    if not isinstance(value, dict):
+        report.reject(number, "row", text[:1000].strip(), "not a JSON object", "allowed: one {…} a line")
+        return None
+    return value
+
+
+def _build_chunk(
+    records: list[dict[str, Any]], starts: list[int], select: Callable[[list[str]], list[str]], file: str
+) -> pd.DataFrame:
+    names = select(list(dict.fromkeys(key for record in records for key in record)))
+    if len(names) > MAX_COLUMNS:
+        raise InputError(
+            f"{file}: found {len(names):,} different keys; allowed: {MAX_COLUMNS:,}. "
+            "Put free-form attributes into one object under one key."
+        )
+    index = pd.Index(starts, dtype="int64")
+    # Column by column and as objects: pandas would turn integers beside missing values into floats.
+    columns = {name: pd.Series([record.get(name) for record in records], index=index, dtype=object) for name in names}
+    return pd.DataFrame(columns, index=index)

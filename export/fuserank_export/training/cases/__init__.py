@@ -1,0 +1,1 @@
+"""Training cases: requests with candidates, features and labels, from logs and judgements."""

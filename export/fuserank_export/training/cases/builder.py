@@ -1,0 +1,130 @@
+"""Builds training cases with the retriever that serves, on the log as it stood at the query's time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.candidates.retriever import Candidates, Retriever
+from fuserank_ensemble.catalog.filters import Mask
+from fuserank_ensemble.catalog.text import normalise
+from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.retrieval.channel import ChannelQuery
+from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
+from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.cases.training_query import TrainingQuery
+
+# Queries and the text rows of each in; the text tower's logits of each pair out.
+ReadPairs = Callable[[Sequence[str], Sequence[NDArray[np.int32]]], list[NDArray[np.float32]]]
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]  # queries in, `[queries, dim]` out
+BATCH = 64  # queries that are retrieved at once
+
+
+@dataclass(frozen=True)
+class CaseBuilder:
+    """Turns training queries of one moment into cases.
+
+    Attributes:
+        catalog: What the channels know of the catalogue.
+        spec: The graph.
+        embed: Embeds queries.
+        read: Reads pairs with the text tower; None where there is none.
+    """
+
+    catalog: CatalogIndex
+    spec: GraphSpec
+    embed: Embed
+    read: ReadPairs | None = None
+
+    def build(
+        self,
+        training_queries: Sequence[TrainingQuery],
+        interactions: InteractionIndex,
+        advanced: Callable[[int], None] = lambda count: None,
+    ) -> Cases:
+        """Retrieves candidates and computes their features.
+
+        Args:
+            training_queries: Queries of one moment.
+            interactions: What the channels know of the log by then.
+            advanced: Called with the number of queries done, batch by batch.
+        """
+        retriever = self._retriever(interactions)
+        channel_queries = self.channel_queries(training_queries)
+        kinds = [query.kind for query in training_queries]
+        cases = Cases.blank(kinds, self.spec.candidates, self.spec.events)
+        for start in range(0, len(training_queries), BATCH):
+            batch = channel_queries[start : start + BATCH]
+            retrieved = self._candidates(retriever, batch, training_queries[start : start + BATCH])
+            for i, candidates in enumerate(retrieved, start):
+                _fill(cases, i, candidates, training_queries[i])
+            if self.read is not None and self.spec.text_candidates:
+                searches = [i for i, query in enumerate(batch) if query.query]
+                texts = [retrieved[i].texts[: self.spec.text_candidates] for i in searches]
+                for i, logits in zip(searches, self.read([batch[i].query for i in searches], texts), strict=True):
+                    cases.reading[start + i, : len(logits)] = logits
+            advanced(len(batch))
+        return cases
+
+    def channel_queries(self, training_queries: Sequence[TrainingQuery]) -> list[ChannelQuery]:
+        """Returns the queries as channels take them."""
+        texts = sorted({query.query for query in training_queries if query.query})
+        vectors = dict(zip(texts, self.embed(texts), strict=True)) if texts else {}
+        no_query = np.zeros(self.spec.embedding_dim, np.float32)
+        return [
+            ChannelQuery(
+                normalise(query.query),
+                vectors.get(query.query, no_query),
+                query.seen,
+                query.now,
+                allowed=self._not_seen(query.seen) if query.kind == "discover" else None,
+                context=query.places,
+            )
+            for query in training_queries
+        ]
+
+    def _retriever(self, interactions: InteractionIndex) -> Retriever:
+        # What the catalogue says of an item today it may not have said before anybody had it: a price, if it comes
+        # from sales, would tell which items are going to be sold.
+        unsold = interactions.popularity.counts == 0
+        items = self.catalog.items.without_price(unsold) if unsold.any() and not unsold.all() else self.catalog.items
+        return Retriever(replace(self.catalog, items=items), interactions, self.spec)
+
+    def _candidates(
+        self, retriever: Retriever, queries: Sequence[ChannelQuery], training_queries: Sequence[TrainingQuery]
+    ) -> list[Candidates]:
+        """Candidates of each query: what was shown where that is known, else what is retrieved."""
+        shown = {
+            i: query.shown.rows[: self.spec.candidates]
+            for i, query in enumerate(training_queries)
+            if query.shown is not None
+        }
+        others = [i for i in range(len(queries)) if i not in shown]
+        described = retriever.describe([queries[i] for i in shown], list(shown.values())) if shown else []
+        retrieved = retriever.retrieve([queries[i] for i in others], [self.spec.candidates] * len(others))
+        candidates = dict(zip([*shown, *others], [*described, *retrieved], strict=True))
+        return [candidates[i] for i in range(len(queries))]
+
+    def _not_seen(self, seen: History) -> Mask:
+        allowed = np.ones(len(self.catalog.items), np.bool_)
+        allowed[seen.rows] = False
+        return allowed
+
+
+def _fill(cases: Cases, i: int, candidates: Candidates, query: TrainingQuery) -> None:
+    """Fills in case `i`, but for the text tower's logits."""
+    count = len(candidates.rows)
+    cases.rows[i, :count] = candidates.rows
+    cases.features[i, :count] = candidates.features
+    cases.texts[i, :count] = candidates.texts
+    cases.events[i, : len(candidates.events)], cases.moments[i] = candidates.events, candidates.moments
+    for head, right in enumerate((query.relevant, query.clicked, query.purchased)):
+        if right is not None:
+            cases.labels[i, :count, head] = np.isin(candidates.rows, right)
+    if query.shown is not None:
+        positions = dict(zip(query.shown.rows.tolist(), query.shown.positions.tolist(), strict=True))
+        cases.positions[i, :count] = [positions[row] for row in candidates.rows.tolist()]

@@ -1,0 +1,73 @@
+"""Training cases: requests with candidates, their features and their labels, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.candidates.features import FEATURES
+from fuserank_ensemble.contract.options import HEADS
+from fuserank_ensemble.interactions.sequence import MOMENT_DIM
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Requests with their candidates.
+
+    Attributes:
+        kinds: What each request held, `[cases]`.
+        rows: The candidates, -1 where there are fewer, int32 `[cases, K]`.
+        features: float32 `[cases, K, F]`, NaN where missing.
+        texts: Rows of the candidates' text vectors, -1 where there are fewer, int32 `[cases, K]`.
+        events: Rows of the text vectors of the user's latest items, -1 where there are fewer, int32 `[cases, N]`.
+        moments: See `fuserank_ensemble.interactions.sequence.moments`, float32 `[cases, N, 3]`.
+        reading: The text tower's logits, NaN for candidates that it has not read, float32 `[cases, K]`.
+        labels: 1, 0, or NaN where a head has no label, float32 `[cases, K, H]`.
+        positions: Where each candidate was shown, from 1; 0 where unknown, int32 `[cases, K]`.
+    """
+
+    kinds: NDArray[np.str_]
+    rows: NDArray[np.int32]
+    features: NDArray[np.float32]
+    texts: NDArray[np.int32]
+    events: NDArray[np.int32]
+    moments: NDArray[np.float32]
+    reading: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    positions: NDArray[np.int32]
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which candidates are real, bool `[cases, K]`."""
+        return self.rows >= 0
+
+    @classmethod
+    def blank(cls, kinds: Sequence[str], candidates: int, events: int) -> Cases:
+        """Returns cases to be filled in: no candidates, nothing known."""
+        count = len(kinds)
+        return cls(
+            np.asarray(kinds, np.str_),
+            np.full((count, candidates), -1, np.int32),
+            np.full((count, candidates, len(FEATURES)), np.nan, np.float32),
+            np.full((count, candidates), -1, np.int32),
+            np.full((count, events), -1, np.int32),
+            np.zeros((count, events, MOMENT_DIM), np.float32),
+            np.full((count, candidates), np.nan, np.float32),
+            np.full((count, candidates, len(HEADS)), np.nan, np.float32),
+            np.zeros((count, candidates), np.int32),
+        )
+
+    def part(self, selected: slice | NDArray[np.bool_]) -> Cases:
+        """Returns some of the cases."""
+        return Cases(*(getattr(self, field.name)[selected] for field in fields(self)))
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Cases]) -> Cases:
+        """Concatenates cases."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))

@@ -1,0 +1,70 @@
+"""Queries for shops whose log has none: made from the catalogue's categories and titles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
+from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.history import History
+from fuserank_export.training.cases.training_query import TrainingQuery
+
+MAX_CHARACTERS = 100  # of a query
+
+
+class SyntheticQueries:
+    """Queries for logs that have none, and what is relevant to them.
+
+    A query is the name of an item's category or some words of its title, each for half of the items. Relevant to
+    a category's name is the category; to a title's words, the items of that title.
+    """
+
+    def __init__(self, items: Items, titles: Sequence[str], seed: int) -> None:
+        """Draws the words of each item's title; `titles` are in the order of the items' rows."""
+        paths = items.columns.by_name["category"].words if items.categories else []
+        names = np.asarray([path.rsplit(CATEGORY_SEPARATOR, 1)[-1].lower() for path in paths] or [""], object)
+        self._category = np.where(items.category >= 0, names[items.category], "")
+        draw = np.random.default_rng(seed)
+        self._words = np.asarray([_some_words(title, draw) for title in titles], object)
+        rows = np.arange(len(items), dtype=np.int32)
+        self._by_category = pd.Series(rows).groupby(self._category).indices
+        by_title = pd.Series(rows).groupby(np.asarray(titles, object)).indices
+        self._by_words = {words: by_title[title] for words, title in zip(self._words, titles, strict=True)}
+
+    def draw(self, rows: NDArray[np.int32], generator: np.random.Generator) -> NDArray[np.object_]:
+        """Returns a query for each of the item rows, str `[rows]`."""
+        by_category = (self._category[rows] != "") & (generator.random(len(rows)) < 0.5)
+        return np.where(by_category, self._category[rows], self._words[rows])
+
+    def relevant(self, query: str) -> NDArray[np.int32]:
+        """Returns the item rows relevant to one of its queries, int32 `[items]`."""
+        rows = self._by_category.get(query) if query in self._by_category else self._by_words.get(query, ())
+        return np.asarray(rows, np.int32)
+
+
+def catalog_queries(items: Items, synthetic: SyntheticQueries, count: int, seed: int) -> list[TrainingQuery]:
+    """Draws at most `count` queries for a shop without a log: relevance alone is there to be learned."""
+    generator = np.random.default_rng(seed)
+    rows = generator.permutation(len(items))[:count].astype(np.int32)
+    queries = [str(query) for query in synthetic.draw(rows, generator)]
+    return [
+        TrainingQuery("query", query, History.empty(), 0.0, synthetic.relevant(query), None, None)
+        for query in queries
+        if query
+    ]
+
+
+def _some_words(title: str, draw: np.random.Generator) -> str:
+    """Some of a title's words, in their order; of a title without spaces (Chinese) a run of characters."""
+    joint = " " if " " in title else ""
+    words = title.lower().split() if joint else list(title.lower())
+    count = int(draw.integers(1, len(words) + 1))
+    if not joint:
+        start = int(draw.integers(0, len(words) - count + 1))
+        return "".join(words[start : start + count])[:MAX_CHARACTERS]
+    kept = np.sort(draw.permutation(len(words))[:count])
+    return joint.join(words[i] for i in kept)[:MAX_CHARACTERS]

@@ -1,0 +1,131 @@
+"""Training queries from a time window of the log: what its users asked for and recommendations that they would get.
+
+A query knows the log as it stood before the window. Nothing of the window itself reaches a feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fuserank_ensemble.interactions.history import History, HistorySnapshot
+from fuserank_export.sources.columns.cells import EVENTS
+from fuserank_export.sources.interactions import Interactions
+from fuserank_export.training.cases.synthetic import SyntheticQueries
+from fuserank_export.training.cases.training_query import Kind, TrainingQuery
+
+PURCHASE = EVENTS.index("purchase")
+PLAIN_SEARCH_EVERY = 3  # searches with a user for one without
+
+
+def window_queries(
+    log: Interactions, synthetic: SyntheticQueries, start: float, end: float, *, count: int, seed: int
+) -> list[TrainingQuery]:
+    """Draws the queries of one time window: searches with a user, a third as many without, and recommendations.
+
+    Args:
+        log: The whole log; the queries see only what lies before `start`.
+        synthetic: Queries where the log has none.
+        start: First moment of the window, epoch seconds.
+        end: First moment after it.
+        count: How many (user, query) pairs to draw at most; their users each ask twice for a recommendation, once
+            for anything and once for what is new to them.
+        seed: Of the draw.
+    """
+    events = _window_events(log, synthetic, start, end, seed)
+    pairs = events[["user", "query"]].drop_duplicates()
+    pairs = pairs.sample(min(count, len(pairs)), random_state=seed)
+    window = _Window(
+        snapshot_before(log, start),
+        start,
+        {int(str(user)): rows for user, rows in events[events["user"].isin(pairs["user"])].groupby("user")},
+        bool((log.event == PURCHASE).any()),
+    )
+    by_query = events[events["logged"]].groupby("query")["item"].unique()
+    return [*_searches(window, pairs, by_query, synthetic), *_recommendations(window, pairs)]
+
+
+def snapshot_before(log: Interactions, moment: float) -> HistorySnapshot:
+    """Returns every user's history as it was before a moment, epoch seconds."""
+    before = log.timestamp < moment
+    user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
+    places = {kind: (codes[before], names) for kind, (codes, names) in log.places.items()}
+    return HistorySnapshot.from_log(user_ids, log.user[before], log.item[before], log.timestamp[before], places)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A time window as its queries see it.
+
+    Attributes:
+        past: Histories before it.
+        start: Its first moment, epoch seconds.
+        events: What happened in it, by user.
+        has_purchases: Whether the log has any: without, nothing is known of what was bought.
+    """
+
+    past: HistorySnapshot
+    start: float
+    events: dict[int, pd.DataFrame]
+    has_purchases: bool
+
+    def query(
+        self, kind: Kind, text: str, user: int, relevant: NDArray[np.int32] | None, answers: pd.DataFrame
+    ) -> TrainingQuery:
+        """Returns one query, whose user then had the answers."""
+        clicked = answers["item"].to_numpy(np.int32)
+        purchased = answers["item"][answers["bought"]].to_numpy(np.int32) if self.has_purchases else None
+        with_user = kind != "query"
+        seen, places = (self.past.at(user), self.past.places(user)) if with_user else (History.empty(), {})
+        return TrainingQuery(kind, text, seen, self.start, relevant, clicked, purchased, places)
+
+
+def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float, end: float, seed: int) -> pd.DataFrame:
+    """The window's events: `user`, `item`, `bought`, `query`, and whether that was `logged` or made up."""
+    inside = (log.timestamp >= start) & (log.timestamp < end)
+    codes = log.query[inside]
+    logged = codes >= 0
+    events = pd.DataFrame(
+        {
+            "user": log.user[inside],
+            "item": log.item[inside],
+            "bought": log.event[inside] == PURCHASE,
+            "query": synthetic.draw(log.item[inside], np.random.default_rng(seed)),
+            "logged": logged,
+        }
+    )
+    events.loc[logged, "query"] = np.asarray([*log.queries, ""], object)[codes[logged]]
+    return events
+
+
+def _searches(
+    window: _Window, pairs: pd.DataFrame, by_query: pd.Series[Any], synthetic: SyntheticQueries
+) -> Iterator[TrainingQuery]:
+    """Searches of the drawn (user, query) pairs; `by_query` has the items that anybody took under a logged query."""
+    for number, (user, text) in enumerate(pairs.itertuples(index=False)):
+        if not text:
+            continue
+        events, taken = window.events[user], by_query.get(text)
+        if taken is None:
+            # The query was made up: all that the user then had of what it means answers it.
+            relevant = synthetic.relevant(text)
+            answers = events[events["item"].isin(relevant)]
+        else:
+            relevant, answers = np.asarray(taken, np.int32), events[events["query"] == text]
+        yield window.query("both", text, int(user), relevant, answers)
+        if number % PLAIN_SEARCH_EVERY == 0:
+            yield window.query("query", text, int(user), relevant, answers)
+
+
+def _recommendations(window: _Window, pairs: pd.DataFrame) -> Iterator[TrainingQuery]:
+    """Two recommendations for each user of the pairs: of anything, and of what is new to the user."""
+    for user in pairs["user"].unique():
+        events = window.events[user]
+        yield window.query("user", "", int(user), None, events)
+        new = events[~events["item"].isin(window.past.at(int(user)).rows)]
+        yield window.query("discover", "", int(user), None, new)

@@ -1,0 +1,1 @@
+"""Fits the ranker to cases and measures how well it ranks."""

@@ -1,0 +1,249 @@
+"""Fits the ranker to cases with the transformers library's trainer: early stopping, checkpoints, mixed precision."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]  # untyped
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from fuserank_ensemble.candidates.features import SIGNALS
+from fuserank_ensemble.contract.options import HEADS
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.cases.labels import MIN_POSITIVES, learnable
+from fuserank_export.training.fitting.dataset import CaseDataset, ranker_inputs
+from fuserank_export.training.fitting.settings import FitSettings
+from fuserank_export.training.fitting.threads import one_thread
+from fuserank_export.training.model.merged import MergedRanker, MergedWeights, merged_scores
+from fuserank_export.training.model.position import PositionBias
+from fuserank_export.training.model.ranker import PIECES, SEQUENCE, Ranker, columns
+
+CLICK = HEADS.index("click")
+
+
+class _Learner(nn.Module):
+    """The ranker with its loss, as the trainer calls it, and beside it what is learned and not served."""
+
+    def __init__(self, ranker: Ranker, position: PositionBias | None) -> None:
+        super().__init__()
+        self.ranker, self.position = ranker, position
+
+    def forward(
+        self,
+        features: Tensor,
+        vectors: Tensor,
+        events: Tensor,
+        moments: Tensor,
+        reading: Tensor,
+        positions: Tensor,
+        labels: Tensor,
+    ) -> dict[str, Tensor]:
+        weights = MergedWeights.of(self.ranker)
+        logits = merged_scores(self.ranker, weights, features, vectors, events, moments, reading)[0]
+        if self.position is not None:
+            click = torch.eye(len(HEADS), dtype=logits.dtype, device=logits.device)[CLICK]
+            logits = logits + self.position(positions).unsqueeze(-1) * click
+        return {"loss": ranking_loss(logits, labels)}
+
+
+def _keep_batch(batch: Any) -> Any:
+    """Returns a batch as the dataset made it."""
+    return batch
+
+
+class ProgressCallback(TrainerCallback):
+    """Reports every epoch that is done."""
+
+    def __init__(self, advanced: Callable[[int], None]) -> None:
+        self._advanced = advanced
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Passes on how many epochs are done."""
+        self._advanced(round(state.epoch))
+
+
+@one_thread()
+def fit(
+    learned: Cases,
+    held_out: Cases,
+    vectors: NDArray[np.float16],
+    settings: FitSettings,
+    seed: int,
+    advanced: Callable[[int], None],
+    position: PositionBias | None = None,
+) -> tuple[Ranker, list[dict[str, float]]]:
+    """Fits a ranker.
+
+    Args:
+        learned: Cases to learn from.
+        held_out: Later cases, whose loss says when to stop and which epoch was best, and that calibrate it.
+        vectors: Text vectors, fp16 `[texts, dim]`.
+        settings: How.
+        seed: Of weights and order.
+        advanced: Called with the epoch that is done.
+        position: Learned along with the ranker where given, so that the ranker need not explain what the position
+            does; in place.
+
+    Returns:
+        The ranker, calibrated, and the losses by epoch: `epoch`, and `loss` or `eval_loss`.
+    """
+    torch.manual_seed(seed)
+    ranker = Ranker(vectors.shape[1])
+    _standardise(ranker, learned)
+    training = CaseDataset(learned, vectors, max(1, settings.least_steps) * settings.batch)
+    later = CaseDataset(held_out, vectors)
+    cuda = torch.cuda.is_available()
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = settings.checkpoints and settings.checkpoints / _key(learned, held_out, settings, seed)
+        folder = kept or Path(scratch)
+        arguments = TrainingArguments(
+            output_dir=str(folder),
+            num_train_epochs=settings.epochs,
+            per_device_train_batch_size=settings.batch,
+            per_device_eval_batch_size=settings.batch,
+            learning_rate=settings.learning_rate,
+            weight_decay=1e-2,
+            lr_scheduler_type="cosine",
+            warmup_steps=0.1,
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            logging_strategy="epoch",
+            save_total_limit=2,
+            load_best_model_at_end=True,
+            metric_for_best_model="eval_loss",
+            greater_is_better=False,
+            prediction_loss_only=True,
+            remove_unused_columns=False,
+            label_names=["labels"],
+            bf16=settings.bf16,
+            seed=seed,
+            report_to=[],
+            disable_tqdm=True,
+            restore_callback_states_from_checkpoint=True,  # else an interruption renews the patience
+            dataloader_pin_memory=cuda,
+            use_cpu=not cuda,
+            # With several processes (accelerate launch) on a CPU the library asks for a backend by name.
+            ddp_backend="gloo" if not cuda and "LOCAL_RANK" in os.environ else None,
+            ddp_find_unused_parameters=False,
+        )
+        # The first process writes the checkpoints that all of them go by.
+        arguments.output_dir = str(broadcast_object_list([str(folder)])[0])
+        Path(arguments.output_dir).mkdir(parents=True, exist_ok=True)  # whichever process looks there first
+        trainer = Trainer(
+            _Learner(ranker, position),
+            arguments,
+            data_collator=_keep_batch,
+            train_dataset=training,
+            eval_dataset=later,
+            callbacks=[EarlyStoppingCallback(settings.patience), ProgressCallback(advanced)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        resumed = get_last_checkpoint(arguments.output_dir) if kept else None  # type: ignore[no-untyped-call]  # untyped
+        trainer.train(resume_from_checkpoint=resumed)
+        trainer.accelerator.wait_for_everyone()
+    ranker.cpu().eval()
+    # A shown list is what another ranking chose: elsewhere its share of right answers is no guide.
+    retrieved = held_out.part((held_out.positions == 0).all(1))
+    _calibrate(ranker, retrieved if len(retrieved) else held_out, vectors)
+    history: list[dict[str, float]] = [
+        {name: float(entry[name]) for name in ("epoch", "loss", "eval_loss") if name in entry}
+        for entry in trainer.state.log_history
+        if "loss" in entry or "eval_loss" in entry
+    ]
+    return ranker, history
+
+
+def _key(learned: Cases, held_out: Cases, settings: FitSettings, seed: int) -> str:
+    """Names a run by all that it depends on: none goes on from the checkpoints of another."""
+    return str(joblib.hash((replace(settings, checkpoints=None), seed, learned, held_out)))
+
+
+@one_thread()
+def predicted(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16], batch: int = 128) -> NDArray[np.float32]:
+    """Returns the ranker's logits, float32 `[cases, K, heads]`."""
+    merged = MergedRanker(ranker)
+    out = [np.empty((0, cases.rows.shape[1], len(HEADS)), np.float32)]
+    with torch.no_grad():
+        for start in range(0, len(cases), batch):
+            rows = np.arange(start, min(start + batch, len(cases)))
+            out.append(merged(**ranker_inputs(cases, vectors, rows))[0].numpy())
+    return np.concatenate(out)
+
+
+def ranking_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Returns the sum over heads of a pointwise loss, for probabilities, and a listwise one, for the order.
+
+    Pointwise: binary cross-entropy. Listwise: ListNet's top-one cross-entropy (Cao et al., ICML 2007), over the
+    lists that hold a right answer. Candidates without a label take no part.
+    """
+    total = logits.sum() * 0.0
+    for head in range(labels.shape[-1]):
+        target, score = labels[..., head], logits[..., head]
+        known = ~torch.isnan(target)
+        if not known.any():
+            continue
+        total = total + nn.functional.binary_cross_entropy_with_logits(score[known], target[known])
+        right = torch.where(known, target, torch.zeros_like(target))
+        answered = right.sum(1) > 0
+        if answered.any():
+            log_share = score.masked_fill(~known, -1e9)[answered].log_softmax(1)
+            wanted = right[answered] / right[answered].sum(1, keepdim=True)
+            total = total - (wanted * log_share).sum(1).mean()
+    return total
+
+
+def _standardise(ranker: Ranker, cases: Cases) -> None:
+    """Sets the ranker's scales, pieces and active signals by the cases that it learns from."""
+    values = np.concatenate([cases.features, cases.reading[..., None]], -1)[cases.present]
+    seen = ~np.isnan(values)
+    count = np.maximum(seen.sum(0), 1)
+    mean = np.nansum(values, 0, dtype=np.float64) / count
+    spread = np.sqrt(np.nansum(np.square(values - mean), 0) / count)
+    ranker.mean.copy_(torch.from_numpy(mean.astype(np.float32)))
+    ranker.scale.copy_(torch.from_numpy(np.where(spread > 1e-6, spread, 1.0).astype(np.float32)))
+    for column in range(values.shape[1]):
+        _cut(ranker, column, values[seen[:, column], column])
+    for s, signal in enumerate(SIGNALS):
+        # Constant counts as unseen: nothing can be learned from it.
+        varies = bool((cases.events >= 0).any()) if signal == SEQUENCE else bool((spread[columns(signal)] > 1e-6).any())
+        for h in range(len(HEADS)):
+            ranker.active[s, h] = float(learnable(cases.labels[..., h]) and (varies or signal == "request"))
+
+
+def _cut(ranker: Ranker, column: int, values: NDArray[np.float32]) -> None:
+    """Cuts the range of a feature into pieces that hold equally many of its values; fewer where values repeat."""
+    if not len(values):
+        return
+    edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, PIECES + 1)).astype(np.float32))
+    # Two values may be so near that a unit fills more of the piece between them than float32 can say.
+    with np.errstate(over="ignore"):
+        rates = (np.float32(1.0) / np.diff(edges)).astype(np.float32)
+    kept = np.isfinite(rates)
+    count = int(kept.sum())
+    ranker.start[column, :count] = torch.from_numpy(edges[:-1][kept])
+    ranker.rate[column, :count] = torch.from_numpy(rates[kept])
+
+
+def _calibrate(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> None:
+    """Platt scaling (Platt, 1999) of each head on later cases: probabilities that mean what they say."""
+    logits = predicted(ranker, cases, vectors)
+    for h in range(len(HEADS)):
+        known = ~np.isnan(cases.labels[..., h]) & cases.present
+        labels = cases.labels[..., h][known]
+        if not MIN_POSITIVES <= labels.sum() <= len(labels) - MIN_POSITIVES:
+            continue
+        fitted = LogisticRegression(C=1e6).fit(logits[..., h][known][:, None], labels)
+        if fitted.coef_[0, 0] > 0:  # a slope below zero would turn the order round
+            ranker.slope[h], ranker.offset[h] = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])

@@ -1,0 +1,172 @@
+"""Trains the ranker on a time split of the log, and says how well it ranks what came after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import ndcg_score
+
+from fuserank_ensemble.candidates.drift import FeatureReference
+from fuserank_ensemble.candidates.request import head_weights
+from fuserank_ensemble.contract.options import HEADS
+from fuserank_export.index.shop import Shop
+from fuserank_export.sources.interactions import Interactions
+from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.cases.labels import MIN_POSITIVES, learnable
+from fuserank_export.training.cases.split import IndexBefore, StepProgress, split_cases
+from fuserank_export.training.cases.training_query import TrainingQuery
+from fuserank_export.training.fitting.fit import fit, predicted
+from fuserank_export.training.fitting.settings import FIT, FitSettings
+from fuserank_export.training.model.position import PositionBias
+from fuserank_export.training.model.ranker import Ranker
+
+CUT_OFF = 10  # of nDCG
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What the manifest says of the ranker.
+
+    Attributes:
+        source: `log`; where there was none to learn from, `judgements`, and without those `catalog`.
+        cases: How many requests it learned from.
+        validation_cases: How many later requests it was measured on.
+        window_days: Length of each time window.
+        heads: Positive labels in training by head; 0 where there are too few, or too few negative ones: such a
+            head is not trained and weighs nothing.
+        ndcg_at_10: On the validation cases, by kind of request: the ranker's and that of fusion alone.
+        losses: By epoch, on the cases learned from (`loss`) and on the later ones (`eval_loss`).
+        judged_queries: How many judged queries took part.
+        shown_lists: How many lists of impressions took part.
+        position_terms: What each position adds to a click's logit beyond the first; learned, and not served.
+        note: What a reader should know.
+        reference: The features that it learned from, which serving compares its own with; a file of the bundle.
+    """
+
+    source: str
+    cases: int
+    validation_cases: int
+    window_days: float
+    heads: dict[str, int]
+    ndcg_at_10: dict[str, dict[str, Any]]
+    losses: list[dict[str, float]]
+    judged_queries: int
+    shown_lists: int
+    position_terms: dict[int, float]
+    note: str
+    reference: FeatureReference
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; what is a file of its own is left out."""
+        return {name: value for name, value in asdict(self).items() if name != "reference"}
+
+
+def train_ranker(
+    log: Interactions,
+    shop: Shop,
+    builder: CaseBuilder,
+    index_before: IndexBefore,
+    *,
+    judged: Sequence[TrainingQuery] = (),
+    cases: int = 1_500,
+    settings: FitSettings = FIT,
+    seed: int = 13,
+    advanced: StepProgress = lambda step, done, total: None,
+) -> tuple[Ranker, TrainingReport]:
+    """Trains a ranker.
+
+    The log is split by time: all but the last of its last windows are learned from, the last is measured on (and
+    ends the training and calibrates it, so that its figures are a little kind to the ranker).
+    A window is 28 days, or a tenth of a shorter log.
+
+    Args:
+        log: The log; may be empty.
+        shop: The catalogue.
+        builder: Builds cases of training queries.
+        index_before: What the channels know by a moment; called once for each window, the earliest first.
+        judged: Judged queries in any order, see `judged_queries`; the last fifth joins the log's last window.
+        cases: How many (user, query) pairs to draw from each window.
+        settings: How it is fitted.
+        seed: Of draws and weights.
+        advanced: Called with a step's name, what is done and the whole.
+    """
+    split = split_cases(log, shop, builder, index_before, judged=judged, count=cases, seed=seed, advanced=advanced)
+    train, held_out = split.train, split.held_out
+    if split.source == "catalog":
+        settings = replace(settings, least_steps=0)  # made-up queries are soon learned
+    vectors = np.asarray(builder.catalog.vectors)
+    position = PositionBias() if train.positions.any() else None
+    model, losses = fit(
+        train,
+        held_out if len(held_out) else train,
+        vectors,
+        settings,
+        seed,
+        lambda epoch: advanced("training the ranker", epoch, settings.epochs),
+        position,
+    )
+    heads = {
+        head: int(np.nansum(train.labels[..., h])) if learnable(train.labels[..., h]) else 0
+        for h, head in enumerate(HEADS)
+    }
+    # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
+    retrieved = held_out.part((held_out.positions == 0).all(1))
+    report = TrainingReport(
+        source=split.source,
+        cases=len(train),
+        validation_cases=len(held_out),
+        window_days=split.window_days,
+        heads=heads,
+        ndcg_at_10=measure_ndcg(model, retrieved, vectors),
+        losses=losses,
+        judged_queries=len(judged),
+        shown_lists=split.shown_lists,
+        position_terms=position.terms(train.positions, MIN_POSITIVES) if position else {},
+        note=split.note,
+        # A recommendation of what is new to its user is a kind that serving does not tell apart: it takes no part.
+        reference=FeatureReference.from_cases(train.kinds, train.features, train.present),
+    )
+    return model, report
+
+
+def objective(report: TrainingReport) -> dict[str, float]:
+    """Returns the default weights of the heads: all on the last that has learned, a purchase before a click."""
+    learned = [head for head, count in report.heads.items() if count >= MIN_POSITIVES]
+    return {head: float(head == (learned or HEADS[:1])[-1]) for head in HEADS}
+
+
+def measure_ndcg(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> dict[str, dict[str, Any]]:
+    """Returns nDCG@10 over the candidates by kind of request, the ranker's and fusion's.
+
+    Cases without a right answer score 0, none is dropped.
+    """
+    report: dict[str, dict[str, Any]] = {}
+    if not len(cases):
+        return report
+    logits = predicted(model, cases, vectors)
+    for kind in np.unique(cases.kinds):
+        of_kind = cases.kinds == kind
+        labels = cases.labels[of_kind]
+        # The last head that has labels: a purchase says more than a click, a click more than relevance.
+        known = [h for h in range(len(HEADS)) if not np.isnan(labels[..., h]).all()]
+        head = max(known, default=0)
+        weights = np.asarray(head_weights(tuple(float(h in known) for h in range(len(HEADS))), kind != "user"))
+        right = np.nan_to_num(labels[..., head])
+        scores = np.where(cases.present[of_kind], logits[of_kind] @ weights, -1e9)
+        fused = -np.broadcast_to(np.arange(scores.shape[1], dtype=np.float64), scores.shape)
+        report[str(kind)] = {
+            "cases": int(of_kind.sum()),
+            "head": HEADS[head],
+            "ranker": _ndcg(right, scores),
+            "fusion": _ndcg(right, fused),
+        }
+    return report
+
+
+def _ndcg(right: NDArray[Any], scores: NDArray[Any]) -> float:
+    return float(ndcg_score(right, scores, k=CUT_OFF)) if right.shape[1] > 1 else float(right.mean())

@@ -1,0 +1,76 @@
+"""Tunes the weights of fusion on the log's own requests."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.candidates.retriever import Retriever
+from fuserank_export.index.shop import Shop
+from fuserank_export.learning.fusion import recall_objective, tune_weights
+from fuserank_export.sources.interactions import Interactions
+from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.cases.span import LogSpan
+from fuserank_export.training.cases.split import MIN_CASES, WINDOWS, IndexBefore, StepProgress, window_seconds
+from fuserank_export.training.cases.synthetic import SyntheticQueries
+from fuserank_export.training.cases.training_query import TrainingQuery
+from fuserank_export.training.cases.window import window_queries
+
+
+def tuned_weights(
+    log: Interactions,
+    shop: Shop,
+    builder: CaseBuilder,
+    index_before: IndexBefore,
+    *,
+    seed: int,
+    advanced: StepProgress,
+    cases: int = 400,
+) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
+    """Tunes the weights of fusion on the first of the log's last windows, for requests with a user.
+
+    Args:
+        log: The log; may be empty.
+        shop: The catalogue.
+        builder: Its index finds the candidates.
+        index_before: What the channels know by a moment.
+        seed: Of the draws.
+        advanced: Called with a step's name, what is done and the whole.
+        cases: How many (user, query) pairs to draw.
+
+    Returns:
+        Weights by kind of request, and for each the objective before and after; none where the log is too short.
+    """
+    span = LogSpan.of(log.timestamp)
+    length = window_seconds(span)
+    if not length:
+        return {}, {}
+    start = span.end - WINDOWS * length
+    synthetic = SyntheticQueries(shop.items, shop.titles, seed)
+    queries = window_queries(log, synthetic, start, start + length, count=cases, seed=seed)
+    weights: dict[str, dict[str, float]] = {}
+    report: dict[str, Any] = {}
+    for kind in ("both", "user"):
+        of_kind = [query for query in queries if query.kind == kind and len(query.seen)]
+        if len(of_kind) < MIN_CASES:
+            continue
+        weights[kind], before, after = tune_weights(
+            Retriever(builder.catalog, index_before(start), builder.spec),
+            builder.channel_queries(of_kind),
+            kind,
+            builder.spec.channel_weights[kind],
+            recall_objective([_distinct_answers(query) for query in of_kind]),
+            seed=seed,
+            advanced=partial(advanced, f"tuning the fusion of {kind}"),
+        )
+        report[kind] = {"cases": len(of_kind), "before": round(before, 4), "after": round(after, 4)}
+    return weights, report
+
+
+def _distinct_answers(query: TrainingQuery) -> NDArray[np.int32]:
+    """What the user then had, each item once."""
+    rows = query.clicked if query.purchased is None else query.purchased
+    return np.empty(0, np.int32) if rows is None else np.unique(rows)

@@ -1,0 +1,1 @@
+"""The ranker's network, and the engine that it is exported as."""

@@ -1,0 +1,36 @@
+"""Exports a bundle in seconds: a ranker of a few steps, and nothing on the terminal."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from fuserank_export.builder.bundle import export_bundle
+from fuserank_export.builder.options import EncoderOptions, InputFiles, OutputOptions, RankerOptions
+from fuserank_export.progress import Progress
+from fuserank_export.training.fitting.settings import FitSettings
+
+FEW_STEPS = FitSettings()
+
+
+def silent():
+    return Progress(Console(file=io.StringIO()))
+
+
+def export_quickly(
+    catalog, encoder, out, *, interactions=None, max_bad_rows=0.05, force=False, ranker=None, graph=None, vectors=None,
+    **encoder_options: Any,
+):  # fmt: skip
+    """Exports a shop and returns the bundle's folder; a ranker's options are few steps unless given."""
+    export_bundle(
+        inputs=InputFiles(catalog=catalog, interactions=interactions, max_bad_rows=max_bad_rows),
+        encoder=EncoderOptions(source=str(encoder), **encoder_options),
+        ranker=ranker or RankerOptions(fit=FEW_STEPS),
+        graph=graph,
+        vectors=vectors,
+        out=OutputOptions(folder=out, force=force),
+        progress=silent(),
+    )
+    return out

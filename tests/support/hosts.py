@@ -1,0 +1,13 @@
+"""Hosts of a single step: nobody is told of searches, and there is no other model to call."""
+
+from __future__ import annotations
+
+
+class LoneHost:
+    """A `Host` for steps that call nobody."""
+
+    def call(self, model, inputs, outputs):
+        raise RuntimeError(f"{model}: no other model here")
+
+    def search_observer(self, bundle):
+        return None

@@ -1,0 +1,154 @@
+"""A bundle's ranker is trained anew: as an export would have it, with all else of the bundle as it was."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.local import LocalGraph
+
+pytest.importorskip("torch")
+from transformers import AutoTokenizer
+
+from fuserank_export.builder.options import DEFAULT_SEED, BehaviourFiles, OutputOptions, RankerOptions
+from fuserank_export.builder.retrain import retrain_ranker
+from fuserank_export.cli import app
+from fuserank_export.progress import Progress
+from fuserank_export.repository.successor import write_successor
+from fuserank_export.sources import InputError
+from support.exporting import FEW_STEPS
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+RANKER = "model_repository/ranker/1/"
+
+
+def retrain(bundle, out, *, text_tower=None, seed=DEFAULT_SEED, **files):
+    """Trains a bundle's ranker with a few steps; returns the manifest and what the terminal showed."""
+    terminal = io.StringIO()
+    manifest = retrain_ranker(
+        bundle,
+        files=BehaviourFiles(**files),
+        out=OutputOptions(folder=out, seed=seed),
+        ranker=RankerOptions(text_tower=text_tower, fit=FEW_STEPS),
+        progress=Progress(Console(file=terminal)),
+    )
+    return manifest, terminal.getvalue()
+
+
+@pytest.mark.parametrize("name", ["tiny_bundle", "tower_bundle"])
+def test_the_same_log_and_settings_teach_what_the_export_taught(name, request, tiny_shop, tmp_path):
+    old = Bundle.open(request.getfixturevalue(name))
+    manifest, terminal = retrain(old.root, tmp_path / "new", interactions=tiny_shop.interactions)
+    new = Bundle.open(tmp_path / "new")
+    assert manifest["made_from"] == old.id != new.id == manifest["id"]
+    assert new.spec == old.spec
+    assert new.manifest["ranker"]["ndcg_at_10"] == old.manifest["ranker"]["ndcg_at_10"]
+    assert new.manifest["ranker"]["cases"] == old.manifest["ranker"]["cases"]
+    assert new.manifest["search"] == old.manifest["search"]
+    assert "what the channels knew before" in terminal
+    for query_and_user in (("milk", "u01"), ("milk", ""), ("", "u01")):
+        outputs, expected = (LocalGraph(bundle).search(*query_and_user) for bundle in (new, old))
+        assert outputs["ITEM_ID"].tolist() == expected["ITEM_ID"].tolist()
+        np.testing.assert_allclose(outputs["SCORE"], expected["SCORE"], atol=1e-4)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]  # no checkpoints, no scratch
+
+
+def test_another_seed_changes_the_ranker_and_nothing_else(tiny_bundle, tiny_shop, tmp_path):
+    retrain(tiny_bundle, tmp_path / "new", interactions=tiny_shop.interactions, seed=5)
+    before, after = (Bundle.open(root).manifest["files"] for root in (tiny_bundle, tmp_path / "new"))
+    changed = {name for name in before | after if before.get(name) != after.get(name)}
+    assert changed <= {f"{RANKER}model.onnx", f"{RANKER}model.fp16.onnx", "index/reference.npz"}
+    assert f"{RANKER}model.onnx" in changed
+
+
+def test_engines_that_were_measured_for_the_old_ranker_are_left_out(tiny_bundle, tiny_shop, tmp_path):
+    old = Bundle.open(tiny_bundle)
+    files = {name: f"model_repository/{name}/1/model.int8.onnx" for name in ("encoder", "ranker")}
+    quick = write_successor(
+        old,
+        tmp_path / "quick",
+        added={file: old.repository / name / "1" / "model.onnx" for name, file in files.items()},
+        changes={"engines": {"cpu": {"chosen": dict.fromkeys(files, "model.int8.onnx")}, "cuda": {"chosen": {}}}},
+        force=False,
+    )
+    assert set(files.values()) <= set(quick["files"])
+    retrain(tmp_path / "quick", tmp_path / "new", interactions=tiny_shop.interactions)
+    new = Bundle.open(tmp_path / "new")
+    assert files["encoder"] in new.manifest["files"]
+    assert files["ranker"] not in new.manifest["files"]
+    assert (new.engine("encoder").name, new.engine("ranker").name) == ("model.int8.onnx", "model.onnx")
+    assert "model.int8.onnx" not in (new.repository / "ranker" / "config.pbtxt").read_text()
+    assert "cuda" not in new.manifest["engines"]
+
+
+def test_judgements_alone_are_enough(tiny_bundle, tmp_path):
+    items = [item.decode() for item in Bundle.open(tiny_bundle).items.ids.tolist()]
+    (tmp_path / "queries.tsv").write_text("".join(f"{q}\tmilk {q}\n" for q in range(20)))
+    lines = [f"{q} 0 {item} {int(i % 7 == q % 7)}\n" for q in range(20) for i, item in enumerate(items[:30])]
+    (tmp_path / "judgements.tsv").write_text("".join(lines))
+    manifest, _ = retrain(
+        tiny_bundle,
+        tmp_path / "new",
+        queries=tmp_path / "queries.tsv",
+        judgements=tmp_path / "judgements.tsv",
+    )
+    assert manifest["ranker"]["source"] == "judgements"
+    assert manifest["inputs"]["interactions"] == Bundle.open(tiny_bundle).manifest["inputs"]["interactions"]
+
+
+def refusal(bundle, out, **options):
+    """The message that a training is refused with; nothing is written and nothing removed."""
+    before = sorted(out.parent.rglob("*"))
+    with pytest.raises(InputError) as error:
+        retrain(bundle, out, **options)
+    assert sorted(out.parent.rglob("*")) == before
+    return str(error.value)
+
+
+def test_bad_input_is_named_before_anything_is_trained(tiny_bundle, tower_bundle, tiny_tower, tiny_shop, tmp_path):
+    new, log = tmp_path / "new", tiny_shop.interactions
+    assert "nothing to learn from" in refusal(tiny_bundle, new)
+    one = refusal(tiny_bundle, new, interactions=log, queries=tmp_path / "q.tsv")
+    assert "--queries and --judgements: found one" in one
+    needless = refusal(tiny_bundle, new, interactions=log, text_tower=str(tiny_tower))
+    assert "has no text tower whose place it could take" in needless
+    missing = refusal(tower_bundle, new, interactions=log, text_tower=str(tmp_path / "none"))
+    assert "cannot be loaded" in missing
+    assert "none.csv" in refusal(tiny_bundle, new, interactions=tmp_path / "none.csv")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").write_text("")
+    assert "exists" in refusal(tiny_bundle, tmp_path / "taken", interactions=log)
+    strange = tmp_path / "strange.csv"
+    strange.write_text("user_id,item_id,event,timestamp\n" + "u1,not-an-item,purchase,1700000000\n" * 50)
+    assert "strange.csv: none of its events" in refusal(tiny_bundle, new, interactions=strange)
+
+
+def test_a_tower_with_other_tokens_is_refused(tower_bundle, tiny_tower, tiny_shop, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(tiny_tower, other)
+    tokenizer = AutoTokenizer.from_pretrained(str(other))
+    tokenizer.add_tokens(["newword"])
+    tokenizer.save_pretrained(str(other))
+    message = refusal(tower_bundle, tmp_path / "new", interactions=tiny_shop.interactions, text_tower=str(other))
+    assert "reads other tokens than" in message
+
+
+def test_the_command_says_how_well_it_ranks(tiny_bundle, tiny_shop, tmp_path):
+    given = ["train", "ranker", "--bundle", str(tiny_bundle), "--interactions", str(tiny_shop.interactions)]
+    result = CliRunner().invoke(app, [*given, "--epochs", "1", "--out", str(tmp_path / "new")])
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "new" / "manifest.json").read_text())
+    assert f"bundle {manifest['id']}" in result.output
+    assert "nDCG@10 on" in result.output
+    again = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "new")])
+    assert again.exit_code == 2
+    assert "error: " in again.output
+    missing = CliRunner().invoke(app, ["train", "ranker", "--bundle", str(tmp_path / "x"), "--out", "y"])
+    assert missing.exit_code == 2
