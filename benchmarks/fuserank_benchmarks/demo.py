@@ -25,7 +25,7 @@ from rich.progress import track
 from fuserank.aio import AsyncClient
 from fuserank.client import Client
 from fuserank.tables import tabulate_result
-from fuserank_benchmarks.load.questions import Load
+from fuserank_benchmarks.inputs.queries import Load
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.engine import open_session
 from fuserank_ensemble.graph.local import LocalGraph
