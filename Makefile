@@ -31,7 +31,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 demo: $(BUNDLE)/manifest.json ## set up, export a supermarket's year, serve it, ask three questions, measure
-	@$(BIN)/python -m fuserank_benchmarks.demo --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BENCHMARK) demo --bundle $(BUNDLE) --shop $(SHOP)
 
 serve: $(BUNDLE)/manifest.json ## the demo's server, left running on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
 	@$(BIN)/fuserank serve $(BUNDLE)

@@ -33,6 +33,14 @@ BUNDLE, SHOP = Path("build/demo"), Path("build/complete-journey")
 
 
 @app.command()
+def demo(bundle: BundleOption = BUNDLE, shop: ShopOption = SHOP) -> None:
+    """Three questions to a served bundle, then its latency and throughput: report `demo`."""
+    from fuserank_benchmarks.demo import run_demo
+
+    run_demo(bundle, shop)
+
+
+@app.command()
 def speed(
     bundle: Annotated[Path, typer.Option(help="A bundle without a text tower.")] = BUNDLE,
     tower: Annotated[Path, typer.Option(help="A bundle with one; may be missing.")] = Path("build/bench/bundle"),
