@@ -233,7 +233,7 @@ def test_the_place_of_the_request_counts_as_far_as_the_log_knows_it(ask, graph):
 
     _, plain = scores()
     _, there = scores(store="s1")
-    _, unknown = scores(store="北店", region="nowhere", device="phone")
+    _, unknown = scores(store="北店", region="nowhere")
     assert unknown.ids == plain.ids
     assert unknown.scores == plain.scores
     contexts = graph.bundle.popularity.contexts
@@ -256,7 +256,7 @@ def test_any_query_is_answered_with_the_whole_catalogue_to_choose_from(ask, quer
 
 @pytest.mark.parametrize("name", ["dense", "lexical", "trending", "graph"])
 def test_a_channel_that_does_not_answer_is_named_in_the_status_and_the_rest_answers(graph, monkeypatch, name):
-    channel = next(each for each in graph._steps["retrieve"]._retriever._channels if each.name == name)
+    channel = next(each for each in graph._steps["retrieve"]._retriever._channels if each.declaration.name == name)
 
     def unavailable(questions, depth):
         raise ChannelUnavailableError(f"{name}: does not answer")
