@@ -131,7 +131,7 @@ def test_a_channel_that_the_start_asks_is_never_dropped(kind):
 
 
 def test_a_channel_that_found_nothing_keeps_its_weight_for_what_may_come():
-    retriever = Lists([{"dense": ranked([1, 2]), "new": RankedItems.none()}] * CASES)
+    retriever = Lists([{"dense": ranked([1, 2]), "new": RankedItems.empty()}] * CASES)
     weights, _, _ = tuned(retriever, lambda rows: 0.0, {"dense": 2.0, "new": 0.5}, trials=3)
     assert weights == {"dense": 1.0, "new": 0.5}
 

@@ -63,7 +63,7 @@ def test_cases_of_discovery_hold_nothing_seen_and_label_only_what_was_new(cases_
         assert set(query.purchased) == set(whole.purchased) - set(query.seen.rows)
         assert set(rows[labels[:, HEADS.index("click")] == 1]) <= set(query.clicked)
         assert np.isnan(labels[:, HEADS.index("relevance")]).all()
-        assert np.isnan(cases.features[i, :, POSITION["personal_frequency"]]).all()
+        assert np.isnan(cases.features[i, :, POSITION["history_frequency"]]).all()
     assert sum(len(query.clicked) for _, query in discoveries) > 0
     # A recommendation of anything does hold what was seen.
     assert any(np.isin(cases.rows[i], query.seen.rows).any() for i, query in enumerate(queries) if query.kind == "user")
