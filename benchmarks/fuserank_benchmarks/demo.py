@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import socket
@@ -13,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import onnxruntime as ort
 import tritonclient.grpc as triton
+import typer
 from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.progress import track
@@ -198,21 +198,20 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def main() -> None:
-    """Runs the demo."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--shop", type=Path, required=True, help="folder of the catalogue's and log's Parquet files")
-    arguments = parser.parse_args()
+def main(
+    bundle: Annotated[Path, typer.Option(help="The bundle to serve.")],
+    shop: Annotated[Path, typer.Option(help="Folder of the catalogue's and the log's Parquet files.")],
+) -> None:
+    """Serves a bundle, prints three answers, and measures the first path."""
     console = Console(width=max(110, Console().width))
-    manifest = json.loads((arguments.bundle / "manifest.json").read_text("utf-8"))
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
     http, grpc, metrics = free_ports(3)
     url = f"127.0.0.1:{grpc}"
-    with served(arguments.bundle, (http, grpc, metrics), console) as start_seconds:
+    with served(bundle, (http, grpc, metrics), console) as start_seconds:
         with Client(url) as client:
             ask(client, console)
-        load = Load.of_shop(arguments.shop)
-        latency = measure_latency(url, Bundle.open(arguments.bundle, verify=()), load)
+        load = Load.of_shop(shop)
+        latency = measure_latency(url, Bundle.open(bundle, verify=()), load)
         latencies = latency.pop("_latencies")
         both = manifest["ranker"]["ndcg_at_10"]["both"]
         figures = {
@@ -234,4 +233,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
