@@ -17,6 +17,7 @@ TOWER_DATA = --catalog $(SHOP)/catalog.parquet --queries $(TOWER).judged/queries
 	--judgements $(TOWER).judged/judgements.tsv --encoder "$(ENCODER)" --text-template '$(TEMPLATE)'
 PEERS := build/peers
 BENCHMARK := $(BIN)/python -m fuserank_benchmarks
+BENCH_BUNDLES := $(addsuffix /manifest.json,build/demo-engines $(addprefix build/bench/,bundle shallow items-10k items-1m))
 PREREQUISITES := ensemble/fuserank_ensemble/serving/prerequisites.py
 
 # Bytecode of what is used is kept at its first import, which costs less than compiling all that is installed.
@@ -48,7 +49,7 @@ bench-retrieval: $(READY) $(BUNDLE)/manifest.json ## what retrieval costs from 1
 bench-replica: $(READY) $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
 	@$(BENCHMARK) replica --bundle $(BUNDLE) --shop $(SHOP)
 
-bench: $(READY) build/demo-engines/manifest.json build/bench/bundle/manifest.json build/bench/shallow/manifest.json build/bench/items-10k/manifest.json build/bench/items-1m/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
+bench: $(READY) $(BENCH_BUNDLES) ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
 	@$(BENCHMARK) speed --bundle build/demo-engines --shop $(SHOP)
 
 bench-quick: $(READY) build/demo-engines/manifest.json ## what got slower since the last committed report, in 90 s; warns only

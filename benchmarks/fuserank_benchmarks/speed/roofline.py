@@ -132,18 +132,20 @@ def bundle_work(folder: Path, batch: int) -> list[Work]:
         batch: Number of requests.
     """
     spec = json.loads((folder / "manifest.json").read_text("utf-8"))["spec"]
-    sizes = {
-        "encoder": {"length": min(spec["length_buckets"])},
-        "text_tower": {"pairs": spec["text_candidates"], "length": min(spec["pair_buckets"])},
-        "ranker": {"candidates": spec["candidates"]},
-    }
-    engines = {
-        stage: engine_work(stage, onnx.load(folder / "model_repository" / stage / "1" / "model.onnx"), known, batch)
-        for stage, known in sizes.items()
-        if stage != "text_tower" or spec["text_candidates"]
-    }
     vectors = np.load(folder / "index" / "vectors.npy", mmap_mode="r").shape
-    return [*engines.values(), retrieval_work(vectors[0], vectors[1], batch)]
+    tower_sizes = {"pairs": spec["text_candidates"], "length": min(spec["pair_buckets"])}
+    sizes = {"text_tower": tower_sizes} if spec["text_candidates"] else {}
+    sizes["ranker"] = {"candidates": spec["candidates"]}
+
+    def count(stage: str, stage_sizes: Mapping[str, int]) -> Work:
+        engine = onnx.load(folder / "model_repository" / stage / "1" / "model.onnx")
+        return engine_work(stage, engine, stage_sizes, batch)
+
+    return [
+        count("encoder", {"length": min(spec["length_buckets"])}),
+        retrieval_work(vectors[0], vectors[1], batch),
+        *(count(stage, stage_sizes) for stage, stage_sizes in sizes.items()),
+    ]
 
 
 def roofline_table(folder: Path, batches: Sequence[int], measured: Mapping[int, float] | None = None) -> Table:

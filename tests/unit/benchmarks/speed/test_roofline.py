@@ -68,12 +68,12 @@ def test_each_stage_takes_its_longest_time_and_the_stages_add_up():
     assert busy.bottleneck == "c: launches"
 
 
-@pytest.mark.parametrize("which", ["tiny_bundle", "tower_bundle"])
-def test_stages_of_a_bundle_are_counted_with_and_without_a_text_tower(which, request):
+@pytest.mark.parametrize(("bundle", "tower"), [("tiny_bundle", []), ("tower_bundle", ["text_tower"])])
+def test_stages_of_a_bundle_are_counted_in_their_order(bundle, tower, request):
     pytest.importorskip("torch")
-    folder = request.getfixturevalue(which)
+    folder = request.getfixturevalue(bundle)
     one, many = bundle_work(folder, 1), bundle_work(folder, 4)
-    assert [work.stage for work in one] == ["encoder", "retrieve", "ranker"]
+    assert [work.stage for work in one] == ["encoder", "retrieve", *tower, "ranker"]
     for single, batch in zip(one, many, strict=True):
         assert batch.flops == pytest.approx(4 * single.flops)
         assert single.bytes < batch.bytes < 4 * single.bytes
