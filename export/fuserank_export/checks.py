@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from fuserank.tables import format_value
-from fuserank_ensemble.contract.errors import nearest
+from fuserank_ensemble.contract.errors import format_value, nearest
 from fuserank_export.sources.report import InputError
 
 
@@ -43,6 +43,8 @@ def check_both(queries: Path | None, judgements: Path | None) -> None:
 
 def _fits(value: object, annotation: Any) -> bool:
     """Whether a value is what an annotation takes."""
+    if get_origin(annotation) in (Union, UnionType):
+        return any(_fits(value, alternative) for alternative in get_args(annotation))
     if isinstance(annotation, type) and issubclass(annotation, CheckedOptions):
         return isinstance(value, annotation)  # msgspec would take a dict for it
     try:

@@ -12,6 +12,7 @@ from rich.console import Console
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.options import (
     DEFAULT_SEED,
+    EFFORTS,
     LEAST_CASES,
     ClockSetting,
     EmbeddingEngine,
@@ -21,6 +22,7 @@ from fuserank_export.builder.options import (
     OutputOptions,
     PoolingSetting,
     Precision,
+    Quality,
     RankerOptions,
     VectorStoreOptions,
 )
@@ -28,7 +30,6 @@ from fuserank_export.engines.cli import engines
 from fuserank_export.errors import exit_on_error
 from fuserank_export.progress import Progress
 from fuserank_export.training.cli import app as train
-from fuserank_export.training.fitting.settings import FIT
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,10 +87,19 @@ def bundle(
     candidates: Annotated[
         int, typer.Option(help="How many candidates the ranker orders: 32, 64, 128 or 256.")
     ] = GraphOptions.candidates,
+    quality: Annotated[
+        Quality, typer.Option(help="quick learns from less and takes a quarter of the time; full is for a shop.")
+    ] = RankerOptions.quality,
     cases: Annotated[
-        int, typer.Option(min=LEAST_CASES, help="(user, query) pairs of each time window that the ranker learns from.")
-    ] = RankerOptions.cases,
-    epochs: Annotated[int, typer.Option(min=1, help="The ranker's passes over them at most.")] = FIT.epochs,
+        int | None,
+        typer.Option(
+            min=LEAST_CASES,
+            help="(user, query) pairs of each time window that the ranker learns from; --quality decides.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="The ranker's passes over them at most; --quality decides.")
+    ] = None,
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Fit the ranker in bfloat16; weights stay FP32.")
     ] = False,
@@ -119,8 +129,12 @@ def bundle(
             engine=engine,
             ray_address=ray_address,
         )
+        effort = EFFORTS[quality]
         ranker = RankerOptions(
-            text_tower=text_tower, cases=cases, fit=replace(FIT, epochs=epochs, bf16=mixed_precision)
+            text_tower=text_tower,
+            quality=quality,
+            cases=cases,
+            fit=replace(effort.fit, epochs=epochs or effort.fit.epochs, bf16=mixed_precision),
         )
         graph = GraphOptions(candidates=candidates, text_candidates=text_candidates, clock=clock)
         vectors = VectorStoreOptions(milvus=milvus, milvus_index=milvus_index)

@@ -5,7 +5,8 @@ Options are keyword-only and frozen. Each is checked when it is made and raises 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ Precision = Literal["fp32", "int8"]
 PoolingSetting = Literal["auto", "mean", "cls"]
 EmbeddingEngine = Literal["plain", "ray"]
 ClockSetting = Literal["auto", "log", "wall"]
+Quality = Literal["full", "quick"]
 
 DEFAULT_SEED = 13
 LEAST_CASES = 50
@@ -80,6 +82,28 @@ class EncoderOptions(CheckedOptions):
     ray_address: str | None = None
 
 
+@dataclass(frozen=True)
+class TrainingEffort:
+    """How much a training looks at.
+
+    Attributes:
+        cases: (user, query) pairs of each time window that the ranker learns from.
+        tuning_cases: (user, query) pairs that the weights of fusion are tuned on.
+        fit: How the ranker is fitted to its cases.
+    """
+
+    cases: int
+    tuning_cases: int
+    fit: FitSettings
+
+
+# Measured on Complete Journey, see docs/experiments.md.
+EFFORTS: Mapping[Quality, TrainingEffort] = {
+    "full": TrainingEffort(cases=1_500, tuning_cases=400, fit=FIT),
+    "quick": TrainingEffort(cases=500, tuning_cases=150, fit=replace(FIT, epochs=3)),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class RankerOptions(CheckedOptions):
     """How the ranker is trained.
@@ -87,13 +111,21 @@ class RankerOptions(CheckedOptions):
     Attributes:
         text_tower: Folder or Hugging Face id of its text tower. For None an export has none, and a training of a
             bundle's ranker takes the bundle's own.
-        cases: How many (user, query) pairs of each time window it learns from.
-        fit: How it is fitted to them.
+        quality: `full` for a shop; `quick` for a first look, which learns from less.
+        cases: How many (user, query) pairs of each time window it learns from; as `quality` says for None.
+        fit: How it is fitted to them; as `quality` says for None.
     """
 
     text_tower: str | None = None
-    cases: Annotated[int, Meta(ge=LEAST_CASES)] = 1_500
-    fit: FitSettings = FIT
+    quality: Quality = "full"
+    cases: Annotated[int, Meta(ge=LEAST_CASES)] | None = None
+    fit: FitSettings | None = None
+
+    @property
+    def effort(self) -> TrainingEffort:
+        """How much the training looks at."""
+        effort = EFFORTS[self.quality]
+        return replace(effort, cases=self.cases or effort.cases, fit=self.fit or effort.fit)
 
 
 @dataclass(frozen=True, kw_only=True)

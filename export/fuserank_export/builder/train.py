@@ -79,19 +79,21 @@ def train_on_index(
         progress: Shows the steps.
     """
     log, shop, spec, seed = inputs.behaviour.log, inputs.shop, inputs.spec, out.seed
-    builder = _case_builder(inputs)
-    with tempfile.TemporaryDirectory() as earlier, progress.steps() as advanced:
-        learned: list[InteractionIndex] = []
+    builder, effort = _case_builder(inputs), options.effort
+    with tempfile.TemporaryDirectory() as folder, progress.steps() as advanced:
+        earliest: list[InteractionIndex] = []
 
         def index_before(moment: float) -> InteractionIndex:
             # Vectors are learned once, before the first window: what a window holds must not reach its features,
             # and once more for every window would take minutes. Counting is quick, so counts are each window's own.
-            if not learned:
+            if not earliest:
                 step = partial(advanced, "what the channels knew before")
-                learned.append(learn(Path(earlier), log, shop, moment, seed, step)[0])
-            return replace(learned[0], popularity=popularity_before(log, shop, moment))
+                earliest.append(learn(Path(folder), log, shop, moment, seed, step)[0])
+            return replace(earliest[0], popularity=popularity_before(log, shop, moment))
 
-        weights, tuning = tuned_weights(log, shop, builder, index_before, seed=seed, advanced=advanced)
+        weights, tuning = tuned_weights(
+            log, shop, builder, index_before, seed=seed, advanced=advanced, cases=effort.tuning_cases
+        )
         spec = replace(spec, channel_weights={**spec.channel_weights, **weights})
         ranker, report = train_ranker(
             log,
@@ -99,8 +101,8 @@ def train_on_index(
             replace(builder, spec=spec),
             index_before,
             judged=inputs.behaviour.judged,
-            cases=options.cases,
-            settings=replace(options.fit, checkpoints=out.checkpoints),
+            cases=effort.cases,
+            settings=replace(effort.fit, checkpoints=out.checkpoints),
             seed=seed,
             advanced=advanced,
         )

@@ -10,10 +10,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fuserank_export.builder.options import DEFAULT_SEED, LEAST_CASES, BehaviourFiles, OutputOptions, RankerOptions
+from fuserank_export.builder.options import (
+    DEFAULT_SEED,
+    EFFORTS,
+    LEAST_CASES,
+    BehaviourFiles,
+    OutputOptions,
+    Quality,
+    RankerOptions,
+)
 from fuserank_export.errors import exit_on_error
 from fuserank_export.progress import Progress
-from fuserank_export.training.fitting.settings import FIT
 from fuserank_export.training.text.cli import app as text
 
 app = typer.Typer(
@@ -40,10 +47,14 @@ def ranker(
     text_tower: Annotated[
         str | None, typer.Option(help="Its text tower; that which the bundle was exported with by default.")
     ] = None,
+    quality: Annotated[
+        Quality, typer.Option(help="quick learns from less and takes a quarter of the time; full is for a shop.")
+    ] = RankerOptions.quality,
     cases: Annotated[
-        int, typer.Option(min=LEAST_CASES, help="(user, query) pairs of each time window to learn from.")
-    ] = RankerOptions.cases,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over them at most.")] = FIT.epochs,
+        int | None,
+        typer.Option(min=LEAST_CASES, help="(user, query) pairs of each time window to learn from; --quality decides."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over them at most; --quality decides.")] = None,
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Fit in bfloat16; weights stay FP32.")
     ] = False,
@@ -60,8 +71,12 @@ def ranker(
         files = BehaviourFiles(
             interactions=interactions, queries=queries, judgements=judgements, max_bad_rows=max_bad_rows
         )
+        effort = EFFORTS[quality]
         options = RankerOptions(
-            text_tower=text_tower, cases=cases, fit=replace(FIT, epochs=epochs, bf16=mixed_precision)
+            text_tower=text_tower,
+            quality=quality,
+            cases=cases,
+            fit=replace(effort.fit, epochs=epochs or effort.fit.epochs, bf16=mixed_precision),
         )
         output = OutputOptions(folder=out, force=force, seed=seed)
         # torch takes seconds to import: --help and mistakes are answered without it.

@@ -16,7 +16,7 @@ import pytest
 import typer
 
 from fuserank.cli import app
-from fuserank.plugins import EntryPointCommand, loaded
+from fuserank.plugins import EntryPointCommand, load_command
 from fuserank_ensemble.candidates.features import SIGNALS
 from fuserank_ensemble.contract.options import Options
 from fuserank_ensemble.retrieval.channels.registry import CHANNELS
@@ -73,7 +73,7 @@ def resolve(words):
 @cache
 def opened(name):
     """The command behind an entry point; its modules take a while to import."""
-    return loaded(typer.main.get_command(app).get_command(None, name)._entry_point)
+    return load_command(typer.main.get_command(app).get_command(None, name)._entry_point)
 
 
 def options(command):

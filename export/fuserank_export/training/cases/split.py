@@ -35,7 +35,7 @@ class TrainingSplit:
     """Cases apart by what they are for.
 
     Attributes:
-        learned: To learn from.
+        train: To learn from.
         held_out: To stop by, to calibrate by and to measure on: later ones, or other queries.
         source: `log`; where there was none to learn from, `judgements`, and without those `catalog`.
         window_days: Length of each time window; 0 without a log.
@@ -43,7 +43,7 @@ class TrainingSplit:
         note: What a reader should know.
     """
 
-    learned: Cases
+    train: Cases
     held_out: Cases
     source: str
     window_days: float
@@ -90,23 +90,23 @@ def split_cases(
         if queries:
             windows.append(builder.build(queries, index_before(start), done))
     if len(windows) == WINDOWS and sum(map(len, windows[:-1])) >= MIN_CASES and len(windows[-1]):
-        learned, held_out = Cases.joined(windows[:-1]), windows[-1]
+        train, held_out = Cases.joined(windows[:-1]), windows[-1]
         if judged:
             last = span.end - length
             dated = [replace(query, now=last) for query in judged]
-            judged_learned, judged_held_out = _split_fifth(builder, dated, index_before(last), advanced)
-            learned = Cases.joined([learned, judged_learned])
+            judged_train, judged_held_out = _split_fifth(builder, dated, index_before(last), advanced)
+            train = Cases.joined([train, judged_train])
             held_out = Cases.joined([held_out, judged_held_out])
-        note = "; ".join(_notes(log, span, learned))
-        return TrainingSplit(learned, held_out, "log", _days(length), list_count, note)
+        note = "; ".join(_notes(log, span, train))
+        return TrainingSplit(train, held_out, "log", _days(length), list_count, note)
     queries = list(judged) or catalog_queries(shop.items, synthetic, CATALOG_QUERIES, seed)
     no_log = InteractionIndex(Popularity.empty(len(shop.items)))
-    learned, held_out = _split_fifth(builder, queries, no_log, advanced)
+    train, held_out = _split_fifth(builder, queries, no_log, advanced)
     note = (
         f"too little log ({len(log.timestamp):,} events) to learn behaviour from: the ranker knows relevance alone, "
         "and recommendations keep the order of fusion"
     )
-    return TrainingSplit(learned, held_out, "judgements" if judged else "catalog", _days(length), 0, note)
+    return TrainingSplit(train, held_out, "judgements" if judged else "catalog", _days(length), 0, note)
 
 
 def window_seconds(span: LogSpan) -> float:
@@ -139,7 +139,7 @@ def _days(seconds: float) -> float:
     return round(seconds / SECONDS_PER_DAY, 2)
 
 
-def _notes(log: Interactions, span: LogSpan, learned: Cases) -> list[str]:
+def _notes(log: Interactions, span: LogSpan, train: Cases) -> list[str]:
     """What a reader would not expect of a log that was learned from."""
     notes = []
     if span.stray:
@@ -152,9 +152,9 @@ def _notes(log: Interactions, span: LogSpan, learned: Cases) -> list[str]:
     if len(log.user_ids) == 1:
         notes.append("the log is of one user: nothing is learned from others")
     for h, head in enumerate(HEADS):
-        if not learnable(learned.labels[..., h]):
-            right = int(np.nansum(learned.labels[..., h]))
-            wrong = int((learned.labels[..., h] == 0).sum())
+        if not learnable(train.labels[..., h]):
+            right = int(np.nansum(train.labels[..., h]))
+            wrong = int((train.labels[..., h] == 0).sum())
             notes.append(
                 f"the {head} head has {right:,} right and {wrong:,} wrong answers, needs {MIN_POSITIVES} of each, and "
                 "stays silent"

@@ -96,14 +96,14 @@ def train_ranker(
         advanced: Called with a step's name, what is done and the whole.
     """
     split = split_cases(log, shop, builder, index_before, judged=judged, count=cases, seed=seed, advanced=advanced)
-    learned, held_out = split.learned, split.held_out
+    train, held_out = split.train, split.held_out
     if split.source == "catalog":
         settings = replace(settings, least_steps=0)  # made-up queries are soon learned
     vectors = np.asarray(builder.catalog.vectors)
-    position = PositionBias() if learned.positions.any() else None
+    position = PositionBias() if train.positions.any() else None
     model, losses = fit(
-        learned,
-        held_out if len(held_out) else learned,
+        train,
+        held_out if len(held_out) else train,
         vectors,
         settings,
         seed,
@@ -111,14 +111,14 @@ def train_ranker(
         position,
     )
     heads = {
-        head: int(np.nansum(learned.labels[..., h])) if learnable(learned.labels[..., h]) else 0
+        head: int(np.nansum(train.labels[..., h])) if learnable(train.labels[..., h]) else 0
         for h, head in enumerate(HEADS)
     }
     # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
     retrieved = held_out.part((held_out.positions == 0).all(1))
     report = TrainingReport(
         source=split.source,
-        cases=len(learned),
+        cases=len(train),
         validation_cases=len(held_out),
         window_days=split.window_days,
         heads=heads,
@@ -126,10 +126,10 @@ def train_ranker(
         losses=losses,
         judged_queries=len(judged),
         shown_lists=split.shown_lists,
-        position_terms=position.terms(learned.positions, MIN_POSITIVES) if position else {},
+        position_terms=position.terms(train.positions, MIN_POSITIVES) if position else {},
         note=split.note,
         # A recommendation of what is new to its user is a kind that serving does not tell apart: it takes no part.
-        reference=FeatureReference.from_cases(learned.kinds, learned.features, learned.present),
+        reference=FeatureReference.from_cases(train.kinds, train.features, train.present),
     )
     return model, report
 

@@ -11,7 +11,8 @@ import pytest
 
 from fuserank_ensemble.catalog.filters import Columns, parse
 from fuserank_ensemble.catalog.items import Items, Records
-from fuserank_export.index.catalog import column, index_catalog
+from fuserank_export.index.catalog import index_catalog
+from fuserank_export.index.columns import to_column
 from fuserank_export.sources import InputError, read_catalog
 
 ROWS = [
@@ -49,7 +50,7 @@ def test_each_column_is_filtered_by_what_its_values_are(indexed):
 
 
 def test_a_column_that_mixes_single_words_and_lists_is_filtered_on_both():
-    mixed = Columns(3, {"tags": column(pd.Series([["new", "vegan"], "new", None], name="tags", dtype=object))})
+    mixed = Columns(3, {"tags": to_column(pd.Series([["new", "vegan"], "new", None], name="tags", dtype=object))})
     mask = parse({"tags": "new"}, mixed.kinds)(mixed)
     assert mask.tolist() == [True, True, False]
 

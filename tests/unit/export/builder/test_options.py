@@ -1,0 +1,123 @@
+"""Options of an export are checked when they are made; an error names the field, what was found and what is allowed."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+
+import pytest
+
+from fuserank_ensemble.spec import SpecError
+from fuserank_export.builder.options import (
+    BehaviourFiles,
+    EncoderOptions,
+    GraphOptions,
+    InputFiles,
+    OutputOptions,
+    RankerOptions,
+    VectorStoreOptions,
+)
+from fuserank_export.checks import OptionError
+from fuserank_export.cli import app
+from fuserank_export.sources import InputError
+from fuserank_export.training.fitting.settings import FIT, FitSettings
+
+NEEDED = {
+    InputFiles: {"catalog": Path("items.csv")},
+    EncoderOptions: {"source": "some/encoder"},
+    OutputOptions: {"folder": Path("bundle")},
+}
+ALL = (
+    *(BehaviourFiles, InputFiles, EncoderOptions, RankerOptions, GraphOptions, VectorStoreOptions),
+    *(OutputOptions, FitSettings),
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "value", "allowed"),
+    [
+        (InputFiles, "catalog", "items.csv", "Path"),
+        (InputFiles, "interactions", "events.csv", "Path or None"),
+        (InputFiles, "max_bad_rows", 1.5, "float, 0 to 1"),
+        (InputFiles, "max_bad_rows", -0.1, "float, 0 to 1"),
+        (InputFiles, "max_bad_rows", float("nan"), "float, 0 to 1"),
+        (BehaviourFiles, "max_bad_rows", "5%", "float, 0 to 1"),
+        (EncoderOptions, "source", None, "str"),
+        (EncoderOptions, "precision", "int9", "fp32, int8 (did you mean 'int8'?)"),
+        (EncoderOptions, "pooling", "max", "auto, cls, mean"),
+        (EncoderOptions, "engine", "spark", "plain, ray"),
+        (RankerOptions, "cases", 49, "int, 50 or more or None"),
+        (RankerOptions, "cases", 60.5, "int, 50 or more or None"),
+        (RankerOptions, "fit", {"epochs": 3}, "FitSettings or None"),
+        (RankerOptions, "quality", "fast", "full, quick"),
+        (GraphOptions, "text_candidates", 0, "int, 1 or more"),
+        (GraphOptions, "clock", "moon", "auto, log, wall"),
+        (VectorStoreOptions, "milvus", 19530, "str or None"),
+        (OutputOptions, "force", "yes", "bool"),
+        (OutputOptions, "seed", True, "int"),
+        (FitSettings, "epochs", 0, "int, 1 or more"),
+        (FitSettings, "learning_rate", -1.0, "float, 0 or more"),
+    ],
+)
+def test_a_wrong_value_is_an_error_with_its_field_and_what_is_allowed(options, field, value, allowed):
+    with pytest.raises(OptionError, match=re.escape(f"{options.__name__}.{field}: found ")) as error:
+        options(**NEEDED.get(options, {}) | {field: value})
+    assert re.search(rf"allowed: {re.escape(allowed)}", str(error.value)), error.value
+
+
+@pytest.mark.parametrize("options", ALL)
+def test_options_are_named_closed_and_frozen(options):
+    needed = NEEDED.get(options, {})
+    made = options(**needed)
+    name, value = next(iter(needed.items()), (fields(options)[0].name, None))
+    with pytest.raises(TypeError, match="positional argument"):
+        options(value)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'presicion'"):
+        options(**needed, presicion="fp32")
+    with pytest.raises(FrozenInstanceError):
+        setattr(made, name, value)
+
+
+@pytest.mark.parametrize("one", ["queries", "judgements"])
+def test_judged_queries_need_both_files(one):
+    with pytest.raises(InputError, match="--queries and --judgements: found one of them; allowed: both or neither"):
+        BehaviourFiles(**{one: Path("file.tsv")})
+
+
+def test_a_number_of_candidates_that_is_no_bucket_is_an_error_before_anything_is_read():
+    with pytest.raises(SpecError, match=r"candidates.*100.*allowed: one of \(32, 64, 128, 256\)"):
+        GraphOptions(candidates=100)
+
+
+def test_an_int_is_a_float_and_files_beside_a_bundle_carry_its_name():
+    assert InputFiles(catalog=Path("c.csv"), max_bad_rows=1).max_bad_rows == 1
+    out = OutputOptions(folder=Path("builds/shop"))
+    assert (out.blocks, out.checkpoints) == (Path("builds/shop.blocks"), Path("builds/shop.checkpoints"))
+    assert out.rejected_rows("catalog") == Path("builds/shop.rejected-catalog.jsonl")
+
+
+def test_the_command_line_has_the_defaults_of_the_library():
+    """Every flag of `export bundle` but those without a default is a field of the options, with the same default."""
+    command = next(each.callback for each in app.registered_commands if each.callback.__name__ == "bundle")
+    flags = {
+        name: parameter.default
+        for name, parameter in inspect.signature(command).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    made = [options(**NEEDED.get(options, {})) for options in ALL if options is not BehaviourFiles]
+    library = {field.name: getattr(options, field.name) for options in made for field in fields(options)}
+    library |= {"epochs": FIT.epochs, "mixed_precision": FIT.bf16}
+    assert flags == {name: library[name] for name in flags}
+    assert len(flags) == 21
+
+
+def test_quality_decides_what_is_not_said_and_full_is_the_default():
+    full, quick = RankerOptions().effort, RankerOptions(quality="quick").effort
+    assert full == RankerOptions(quality="full").effort
+    assert quick.cases * 3 == full.cases
+    assert quick.fit.epochs < full.fit.epochs
+    assert quick.tuning_cases < full.tuning_cases
+    own = RankerOptions(quality="quick", cases=60, fit=FitSettings(epochs=2)).effort
+    assert (own.cases, own.fit, own.tuning_cases) == (60, FitSettings(epochs=2), quick.tuning_cases)
