@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.lexical.suggest import Suggester, phrases
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.index.catalog import Indexed
@@ -57,6 +57,6 @@ def learn_channels(
         report["lexical"] = {"items_with_words": words}
     with progress.step("indexing completions"):
         query_counts = Counter(log.queries[code] for code in log.query[log.query >= 0])
-        completions = phrases(indexed.titles, interactions.popularity.counts, query_counts)
+        completions = collect_phrases(indexed.titles, interactions.popularity.counts, query_counts)
         report["suggest"] = {"phrases": Suggester.write(folder / "suggest", completions)}
     return report

@@ -23,7 +23,16 @@ from fuserank_ensemble.retrieval.channel import (
 )
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, items_schema, vocabulary_schema
-from fuserank_ensemble.retrieval.lexical.words import Word, characters, clean, content, han_runs, has_han, key, words
+from fuserank_ensemble.retrieval.lexical.words import (
+    Word,
+    clean,
+    content_words,
+    han_runs,
+    has_han,
+    match_key,
+    split_characters,
+    words,
+)
 
 # Tiers of the score. Within a tier BM25 adds less than WORDS_SCORE, so that tiers never mix.
 VALUE_SCORE = 60.0
@@ -141,12 +150,12 @@ class LexicalChannel(LocalChannel):
             query_words: Its words.
             share: What share of the items is allowed.
         """
-        known = list(dict.fromkeys(content(query_words)))
+        known = list(dict.fromkeys(content_words(query_words)))
         sure = [self._meanings(word, word is known[-1]) for word in known]
         limits = self._phrases(text)
         terms = self._terms(sure)
         nearness = [*self._pairs(sure), *self._characters(text)]
-        whole = Query.const_score_query(self._term(key(text), "value"), 0.0)
+        whole = Query.const_score_query(self._term(match_key(text), "value"), 0.0)
         yield VALUE_SCORE + WORDS_SCORE, _boolean([whole, *limits], [*terms, *nearness])
         if len(sure) == 1 and not limits and not nearness:
             yield WORDS_SCORE, _boolean([], terms)
@@ -219,9 +228,9 @@ class LexicalChannel(LocalChannel):
         best = [max(stems, key=lambda stem: stems[stem]) for stems in meanings]
         common = [self._index.searcher.doc_freq("all", stem) > _COMMON for stem in best]
         return [
-            Query.boost_query(self._phrase("all", [best[at], best[at + 1]], slop=1), _PAIR_BOOST)
-            for at in range(len(best) - 1)
-            if not (common[at] and common[at + 1])
+            Query.boost_query(self._phrase("all", [best[i], best[i + 1]], slop=1), _PAIR_BOOST)
+            for i in range(len(best) - 1)
+            if not (common[i] and common[i + 1])
         ]
 
     def _characters(self, text: str) -> list[Query]:
@@ -241,7 +250,7 @@ class LexicalChannel(LocalChannel):
         limits = []
         for quoted in _QUOTED.findall(text):
             # By character, as a word's segmentation depends on its neighbours.
-            spelt = characters(quoted)
+            spelt = split_characters(quoted)
             if len(spelt) == 1:
                 limits.append(self._term(spelt[0], "spelt"))
             elif spelt:

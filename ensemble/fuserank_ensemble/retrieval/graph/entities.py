@@ -1,7 +1,7 @@
-"""Entities of the knowledge graph (brands, categories, attributes) and their linking in free text.
+"""Entities of the knowledge graph (brands, categories, attributes), and entity linking in free text.
 
-Titles at export and queries at serving are linked by the same code. Names are found word by word, the longest
-first; Chinese characters are words of their own, so that names are found in text without spaces too.
+Titles at export and queries at serving are linked by the same code. Names are matched word by word, the longest first;
+Chinese characters are words of their own, so that names are found in text without spaces too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tokenizers import normalizers, pre_tokenizers
 
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
 from fuserank_ensemble.catalog.text import normalise
-from fuserank_ensemble.retrieval.lexical.words import simplified
+from fuserank_ensemble.retrieval.lexical.words import simplify
 
 CATEGORY = "category"
 LONGEST_NAME = 8  # words; a longer value is a sentence and names nothing
@@ -27,20 +27,20 @@ _NORMALIZER = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=T
 _PRE_TOKENIZER = pre_tokenizers.BertPreTokenizer()
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text as names are compared: without case, accents and punctuation, Chinese by character.
+def name_words(text: str) -> list[str]:
+    """Splits a text into words as names are compared: without case, accents and punctuation, Chinese by character.
 
     Traditional characters count as the simplified ones.
     """
-    normal = _NORMALIZER.normalize_str(simplified(normalise(text[:LONGEST_TEXT])))
+    normal = _NORMALIZER.normalize_str(simplify(normalise(text[:LONGEST_TEXT])))
     return [word for word, _ in _PRE_TOKENIZER.pre_tokenize_str(normal) if any(map(str.isalnum, word))]
 
 
-def levels(path: str) -> list[str]:
+def category_levels(path: str) -> list[str]:
     """A category's path and those above it, the top first.
 
     Example:
-        >>> levels("Grocery > Dairy > Milk")
+        >>> category_levels("Grocery > Dairy > Milk")
         ['Grocery', 'Grocery > Dairy', 'Grocery > Dairy > Milk']
     """
     parts = path.split(CATEGORY_SEPARATOR)
@@ -71,9 +71,9 @@ class Entities:
         """The entities of each name; several fields may hold the same."""
         named: dict[tuple[str, ...], list[int]] = {}
         for entity, name in enumerate(self.names):
-            said = name.rsplit(CATEGORY_SEPARATOR, 1)[-1] if self.kinds[entity] == CATEGORY else name
-            words = tuple(words_of(said))
-            if len(words) <= LONGEST_NAME and _says_something(words):
+            text = name.rsplit(CATEGORY_SEPARATOR, 1)[-1] if self.kinds[entity] == CATEGORY else name
+            words = tuple(name_words(text))
+            if len(words) <= LONGEST_NAME and _is_distinctive(words):
                 named.setdefault(words, []).append(entity)
         return named
 
@@ -86,41 +86,41 @@ class Entities:
         return longest
 
     def mentions(self, text: str) -> list[list[int]]:
-        """The names in a text, in its order, each as the entities that have it.
+        """Finds the names in a text, in its order, each as the entities that have it.
 
         Where names overlap, the one that starts first counts, and of those the longest.
         """
-        words, found, at = words_of(text), list[list[int]](), 0
-        while at < len(words):
-            for length in range(min(self._longest.get(words[at], 0), len(words) - at), 0, -1):
-                named = self._by_words.get(tuple(words[at : at + length]))
-                if named:
-                    found.append(named)
-                    at += length
+        words, mentions, start = name_words(text), list[list[int]](), 0
+        while start < len(words):
+            for length in range(min(self._longest.get(words[start], 0), len(words) - start), 0, -1):
+                entities = self._by_words.get(tuple(words[start : start + length]))
+                if entities:
+                    mentions.append(entities)
+                    start += length
                     break
             else:
-                at += 1
-        return found
+                start += 1
+        return mentions
 
     def link(self, text: str) -> list[int]:
         """All entities that a text names, each once, in the order of their first mention."""
-        return list(dict.fromkeys(entity for named in self.mentions(text) for entity in named))
+        return list(dict.fromkeys(entity for entities in self.mentions(text) for entity in entities))
 
-    def of_record(self, record: Mapping[str, Any]) -> list[int]:
-        """The entities that an item's fields hold and its title names; values unknown to the graph are left out.
+    def link_record(self, record: Mapping[str, Any]) -> list[int]:
+        """Finds the entities that an item's fields hold and its title names; values unknown to the graph are left out.
 
         Args:
             record: The item's fields as in the catalogue.
         """
-        found = dict[int, None]()
+        entities = dict[int, None]()
         for kind, value in record.items():
             for name in value if isinstance(value, (list, tuple)) else [value]:
-                for level in levels(str(name)) if kind == CATEGORY else [str(name)]:
+                for level in category_levels(str(name)) if kind == CATEGORY else [str(name)]:
                     entity = self._position.get((kind, level))
                     if entity is not None:
-                        found[entity] = None
-        found.update(dict.fromkeys(self.link(str(record.get("title") or ""))))
-        return list(found)
+                        entities[entity] = None
+        entities.update(dict.fromkeys(self.link(str(record.get("title") or ""))))
+        return list(entities)
 
     def save(self, path: Path) -> None:
         """Writes kinds and names as JSON."""
@@ -132,7 +132,7 @@ class Entities:
         return cls(**json.loads(path.read_text("utf-8")))
 
 
-def _says_something(words: Iterable[str]) -> bool:
-    """Numbers and single letters (sizes, article numbers) occur in any text without naming anything."""
+def _is_distinctive(words: Iterable[str]) -> bool:
+    """Whether words name something: numbers and single letters (sizes, article numbers) occur in any text."""
     joined = "".join(words)
     return any(map(str.isalpha, joined)) and (len(joined) > 1 or not joined.isascii())

@@ -105,7 +105,7 @@ class GraphIndex:
         in the propagation of LightGCN (He et al., SIGIR 2020).
 
         Args:
-            entities: The item's own, see `Entities.of_record`.
+            entities: The item's own, see `Entities.link_record`.
 
         Returns:
             The vector; zeros where no entity has an item.

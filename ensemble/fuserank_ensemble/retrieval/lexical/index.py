@@ -15,7 +15,7 @@ import tantivy
 
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
 from fuserank_ensemble.retrieval.lexical.tantivy_files import finish, index_writer, open_searcher
-from fuserank_ensemble.retrieval.lexical.words import Word, characters, clean, han_runs, key, words
+from fuserank_ensemble.retrieval.lexical.words import Word, clean, han_runs, match_key, split_characters, words
 
 # The catalogue's fields whose words are searched by default, each with what a match in it counts.
 LEXICAL_FIELDS: Mapping[str, float] = {"title": 3.0, "brand": 1.5, "category": 1.5, "description": 1.0}
@@ -127,10 +127,10 @@ class _Value(NamedTuple):
 @lru_cache(maxsize=50_000)
 def _analyse(text: str) -> _Value:
     in_order = tuple(words(text))
-    value_key = key(text) if len(text) <= _VALUE_CHARACTERS else ""
+    value_key = match_key(text) if len(text) <= _VALUE_CHARACTERS else ""
     stems = " ".join(word.stem for word in in_order)
     return _Value(
-        in_order, stems, " ".join(characters(text)), tuple(" ".join(run) for run in han_runs(text)), value_key
+        in_order, stems, " ".join(split_characters(text)), tuple(" ".join(run) for run in han_runs(text)), value_key
     )
 
 

@@ -1,4 +1,4 @@
-"""Completes a query while it is typed: from titles and logged queries, the most popular first."""
+"""Query completion while typing: from titles and logged queries, the most popular first."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tantivy import Occur, Query
 
 from fuserank_ensemble.retrieval.lexical.tantivy_files import finish, index_writer, open_searcher
-from fuserank_ensemble.retrieval.lexical.words import characters, clean, has_han
+from fuserank_ensemble.retrieval.lexical.words import clean, has_han, split_characters
 
-# A phrase longer than this is no query that anybody would want completed to.
+# A longer phrase is not suggested: it is no query that anybody would want.
 MAX_CHARACTERS = 100
 # Prefixes up to this long are terms of their own: what begins so is one posting list, however much it is.
 _START = 12
@@ -24,13 +24,15 @@ _PREFIX_WORDS = 12
 Completion = tuple[str, float]
 
 
-def phrases(titles: Sequence[str], popularity: NDArray[np.float32], queries: Mapping[str, int]) -> list[Completion]:
-    """Gathers what may be suggested.
+def collect_phrases(
+    titles: Sequence[str], popularity: NDArray[np.float32], queries: Mapping[str, int]
+) -> list[Completion]:
+    """Collects the phrases that may be suggested.
 
     Args:
         titles: The items' titles `[items]`.
         popularity: The items' popularity `[items]`; a title's is the sum over its items.
-        queries: How often each query was asked.
+        queries: How often each query was logged.
 
     Returns:
         Phrases with their popularity, the most popular first; equal ones are merged as in `Suggester.write`.
@@ -39,7 +41,7 @@ def phrases(titles: Sequence[str], popularity: NDArray[np.float32], queries: Map
         ValueError: Where `titles` and `popularity` differ in length.
     """
     pairs = [(title, float(weight)) for title, weight in zip(titles, popularity, strict=True)]
-    return _merged([*pairs, *((query, float(count)) for query, count in queries.items())])
+    return _merge([*pairs, *((query, float(count)) for query, count in queries.items())])
 
 
 class Suggester:
@@ -48,7 +50,7 @@ class Suggester:
     def __init__(self, searcher: tantivy.Searcher) -> None:
         self._searcher = searcher
         self._schema = _schema()
-        self._top = self._found(Query.all_query(), min(_TOP, searcher.num_docs), {})
+        self._top = self._extend({}, Query.all_query(), min(_TOP, searcher.num_docs))
 
     @staticmethod
     def write(folder: Path, phrases: Iterable[Completion]) -> int:
@@ -58,7 +60,7 @@ class Suggester:
             How many phrases were written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        merged = _merged(phrases)
+        merged = _merge(phrases)
         writer = index_writer(folder, _schema())
         for place, (text, weight) in enumerate(merged):
             writer.add_document(_document(place, text, weight))
@@ -80,21 +82,21 @@ class Suggester:
             prefix: What is typed so far; empty for the most popular phrases.
             count: How many are wanted.
         """
-        spelt = characters(prefix)[-_PREFIX_WORDS:]
+        spelt = split_characters(prefix)[-_PREFIX_WORDS:]
         if count < 1 or not self._searcher.num_docs:
             return []
-        found: dict[str, float] = {}
         if not spelt:
             if count <= len(self._top):
                 return list(self._top.items())[:count]
-            return list(self._found(Query.all_query(), count, {}).items())
+            return list(self._extend({}, Query.all_query(), count).items())
+        completions: dict[str, float] = {}
         # A space after the last word says that it is whole.
         ended = prefix[-1:].isspace()
         for query in self._queries(spelt, ended):
-            found = self._found(query, count, found)
-            if len(found) >= count:
+            completions = self._extend(completions, query, count)
+            if len(completions) >= count:
                 break
-        return list(found.items())[:count]
+        return list(completions.items())[:count]
 
     def _queries(self, spelt: list[str], ended: bool) -> Iterator[Query]:
         yield self._beginning(" ".join(spelt) + " " * ended)
@@ -134,37 +136,37 @@ class Suggester:
     def _word(self, word: str) -> Query:
         return Query.term_query(self._schema, "word", word, "basic")
 
-    def _found(self, query: Query, count: int, before: Mapping[str, float]) -> dict[str, float]:
-        """The phrases before, followed by the most popular of those that a query finds."""
-        found = dict(before)
-        limit = max(count + len(before), 1)
+    def _extend(self, completions: Mapping[str, float], query: Query, count: int) -> dict[str, float]:
+        """The completions so far, followed by the most popular phrases that a query matches."""
+        extended = dict(completions)
+        limit = max(count + len(completions), 1)
         hits = self._searcher.search(query, limit, count=False, order_by_field="place", order=tantivy.Order.Asc).hits
         for _, address in hits:
             document = self._searcher.doc(address)
-            found.setdefault(str(document.get_first("text")), float(document.get_first("popularity") or 0.0))
-        return found
+            extended.setdefault(str(document.get_first("text")), float(document.get_first("popularity") or 0.0))
+        return extended
 
 
-def _merged(phrases: Iterable[Completion]) -> list[Completion]:
+def _merge(phrases: Iterable[Completion]) -> list[Completion]:
     weights: defaultdict[str, float] = defaultdict(float)
     written: dict[str, tuple[float, str]] = {}
     for text, weight in phrases:
-        shown = clean(text)
-        key = _key(shown)
-        if not key or len(shown) > MAX_CHARACTERS:
+        phrase = clean(text)
+        key = _key(phrase)
+        if not key or len(phrase) > MAX_CHARACTERS:
             continue
         # A log or a popularity may be broken; one broken number must not decide the order of all.
         weights[key] += weight if np.isfinite(weight) and weight > 0 else 0.0
-        written[key] = min(written.get(key, (-weight, shown)), (-weight, shown))
+        written[key] = min(written.get(key, (-weight, phrase)), (-weight, phrase))
     return sorted(((written[k][1], weight) for k, weight in weights.items()), key=lambda p: (-p[1], p[0]))
 
 
 def _key(text: str) -> str:
-    return " ".join(characters(text))
+    return " ".join(split_characters(text))
 
 
 def _document(place: int, text: str, weight: float) -> tantivy.Document:
-    spelt = characters(text)
+    spelt = split_characters(text)
     key = " ".join(spelt)
     document = tantivy.Document()
     document.add_unsigned("place", place)

@@ -1,4 +1,4 @@
-"""Writes and opens the folders of tantivy indexes, which lie in a bundle: nothing in them changes afterwards."""
+"""Writes and opens the folders of tantivy indexes in a bundle, which nobody writes to afterwards."""
 
 from __future__ import annotations
 

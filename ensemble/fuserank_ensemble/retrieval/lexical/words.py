@@ -1,4 +1,4 @@
-"""How text becomes words to search by: documents and queries go through the same functions."""
+"""Splits text into the words that are searched; documents and queries go through the same functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tantivy
 
 from fuserank_ensemble.catalog.text import normalise
 
-# Beyond this a text says nothing that its beginning did not; it bounds the time that one item can cost.
+# Longer texts are cut: it bounds the time that one item can cost.
 MAX_CHARACTERS = 10_000
 # Digits part from letters, so that `500ml`, `500 ml` and `A-1234`, `A1234` are the same words.
 _WORD = r"\p{N}+|[\p{L}\p{M}]+|\p{So}"
@@ -43,38 +43,41 @@ def has_han(text: str) -> bool:
 
 def han_runs(text: str) -> list[str]:
     """The runs of Chinese characters in a text, simplified."""
-    return _HAN.findall(simplified(text))
+    return _HAN.findall(simplify(text))
 
 
-def simplified(text: str) -> str:
+def simplify(text: str) -> str:
     """A text with traditional Chinese characters replaced by simplified ones; both scripts write the same words.
 
-    Which one a character becomes may hang on its neighbours: 乾 is 干 in 乾燥, and stays in 乾隆.
+    Which one a character becomes may depend on its neighbours: 乾 is 干 in 乾燥, and stays in 乾隆.
     """
     return str(_to_simplified().convert(text)) if has_han(text) else text
 
 
 def words(text: str) -> list[Word]:
-    """A text's words in order; Chinese is simplified, then segmented by jieba, longer words beside those in them."""
-    text = _segmented(simplified(clean(text)))
+    """Splits a text into its words in order.
+
+    Chinese is simplified, then segmented by jieba; a longer word stands beside those in it.
+    """
+    text = _segmented(simplify(clean(text)))
     return [Word(*pair) for pair in zip(_analyzer(stem=False).analyze(text), _analyzer().analyze(text), strict=True)]
 
 
-def characters(text: str) -> list[str]:
-    """A text's words as written, where every Chinese character, simplified, counts as one: no segmenting needed."""
-    written: list[str] = _analyzer(stem=False).analyze(_spaced(simplified(clean(text))))
+def split_characters(text: str) -> list[str]:
+    """Splits a text into its words as written, where every Chinese character, simplified, is a word."""
+    written: list[str] = _analyzer(stem=False).analyze(_spaced(simplify(clean(text))))
     return written
 
 
-def key(text: str) -> str:
-    """What is equal for texts that differ only in punctuation, spaces, accents, case, inflection and Chinese script."""
-    return " ".join(_analyzer().analyze(_spaced(simplified(clean(text)))))
+def match_key(text: str) -> str:
+    """Returns a key that ignores punctuation, spaces, accents, case, inflection and Chinese script."""
+    return " ".join(_analyzer().analyze(_spaced(simplify(clean(text)))))
 
 
-def content(found: list[Word]) -> list[Word]:
+def content_words(all_words: list[Word]) -> list[Word]:
     """The words without English stop words; all of them where there are no others."""
-    kept = set(_analyzer(stem=False, stop=True).analyze(" ".join(w.written for w in found)))
-    return [w for w in found if w.written in kept] or found
+    kept = set(_analyzer(stem=False, stop=True).analyze(" ".join(word.written for word in all_words)))
+    return [word for word in all_words if word.written in kept] or all_words
 
 
 def _spaced(text: str) -> str:
@@ -87,7 +90,7 @@ def _segmented(text: str) -> str:
 
 def _cut(run: str) -> Iterator[str]:
     # Without its hidden Markov model an unknown word falls into characters, alike at both ends; with it, a word's
-    # borders would hang on its neighbours.
+    # borders would depend on its neighbours.
     cut: Iterator[str] = _jieba().cut_for_search(run, HMM=False)
     return cut
 

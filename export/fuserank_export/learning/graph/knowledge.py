@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.filters import Column
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.retrieval.graph.entities import CATEGORY, Entities, levels
+from fuserank_ensemble.retrieval.graph.entities import CATEGORY, Entities, category_levels
 from fuserank_ensemble.retrieval.graph.index import event_weights
 
 Node = Literal["item", "entity", "user"]
@@ -96,7 +96,7 @@ def knowledge_graph(
     for kind, column in _entity_columns(items):
         first = len(names)
         if kind == CATEGORY:
-            paths = sorted({level for path in column.words for level in levels(path)})
+            paths = sorted({level for path in column.words for level in category_levels(path)})
             relations += _category_relations(column, paths, first)
         else:
             paths = column.words
@@ -130,7 +130,7 @@ def _category_relations(column: Column, paths: Sequence[str], first: int) -> lis
     position = {path: first + i for i, path in enumerate(paths)}
     owners, codes = _pairs(column)
     entity = np.asarray([position[word] for word in column.words], np.int32)
-    parts = [(position[path], position[levels(path)[-2]]) for path in paths if len(levels(path)) > 1]
+    parts = [(position[path], position[category_levels(path)[-2]]) for path in paths if len(category_levels(path)) > 1]
     below, above = np.asarray(parts, np.int32).reshape(-1, 2).T
     return [
         Relation.plain("in_category", "item", "entity", owners, entity[codes]),

@@ -32,11 +32,11 @@ class Lists:
     def __init__(self, lists):
         self._ranked, self.calls = lists, []
 
-    def lists(self, queries, kinds, everything=False):
+    def search_channels(self, queries, kinds, everything=False):
         self.calls.append((len(queries), list(kinds), everything))
         return self._ranked, []
 
-    def fused(self, lists, weights, limit):
+    def fuse(self, lists, weights, limit):
         every = {name: weights.get(name, 0.0) for name in lists}
         return ReciprocalRankFusion(ITEMS, ITEMS).fuse(lists, every, limit)
 

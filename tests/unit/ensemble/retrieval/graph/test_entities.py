@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuserank_ensemble.retrieval.graph.entities import LONGEST_NAME, LONGEST_TEXT, Entities, levels
+from fuserank_ensemble.retrieval.graph.entities import LONGEST_NAME, LONGEST_TEXT, Entities, category_levels
 
 NAMED = (
     ("brand", "Acme"),
@@ -105,8 +105,8 @@ def test_every_name_that_a_text_is_made_of_is_found(names):
 
 
 def test_levels_are_the_paths_from_the_top():
-    assert levels("A > B > C") == ["A", "A > B", "A > B > C"]
-    assert levels("A") == ["A"]
+    assert category_levels("A > B > C") == ["A", "A > B", "A > B > C"]
+    assert category_levels("A") == ["A"]
 
 
 def test_a_record_names_its_fields_its_category_levels_and_its_title():
@@ -117,13 +117,13 @@ def test_a_record_names_its_fields_its_category_levels_and_its_title():
         "price": 2.5,
         "size": ["M", "XL"],
     }
-    names = {ENTITIES.names[entity] for entity in ENTITIES.of_record(record)}
+    names = {ENTITIES.names[entity] for entity in ENTITIES.link_record(record)}
     assert names == {"Acme", "Drinks > 茶", "M", "Grocery > Cold Cereal", "cold cereal", "北山"}
 
 
 @pytest.mark.parametrize("record", [{}, {"title": None}, {"title": "", "brand": None, "category": "Unknown > Path"}])
 def test_a_record_without_anything_known_has_no_entity(record):
-    assert ENTITIES.of_record(record) == []
+    assert ENTITIES.link_record(record) == []
 
 
 def test_entities_travel_in_a_file(tmp_path):

@@ -142,7 +142,7 @@ def test_a_name_of_more_items_than_say_something_steers_without_listing(monkeypa
 
 
 def test_a_new_item_lies_beside_those_it_shares_entities_with():
-    vector = INDEX.neighbours_vector(INDEX.names.of_record({"title": "Finest 苹果", "kind": "unknown"}))
+    vector = INDEX.neighbours_vector(INDEX.names.link_record({"title": "Finest 苹果", "kind": "unknown"}))
     (found, _), *_ = FaissSearch(INDEX.items).search(vector[None], 20, [None])
     assert set((found // EACH).tolist()) == {3}
     assert not INDEX.neighbours_vector([]).any()

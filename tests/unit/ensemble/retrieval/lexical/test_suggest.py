@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuserank_ensemble.retrieval.lexical.suggest import Suggester, phrases
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases
 
 PHRASES = [
     ("Milk", 50.0),
@@ -107,7 +107,9 @@ def test_no_phrases_at_all_complete_nothing(tmp_path):
 
 
 def test_phrases_are_gathered_from_titles_and_queries():
-    gathered = phrases(["Milk", "milk", "Tea", "!!"], np.array([1.0, 2.0, 2.5, 9.0], np.float32), {"tea": 4, "  ": 8})
+    gathered = collect_phrases(
+        ["Milk", "milk", "Tea", "!!"], np.array([1.0, 2.0, 2.5, 9.0], np.float32), {"tea": 4, "  ": 8}
+    )
     assert gathered == [("tea", 6.5), ("milk", 3.0)]
     with pytest.raises(ValueError, match="zip"):
-        phrases(["Milk"], np.zeros(2, np.float32), {})
+        collect_phrases(["Milk"], np.zeros(2, np.float32), {})

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from fuserank_ensemble.retrieval.lexical.words import (
     MAX_CHARACTERS,
-    characters,
     clean,
-    content,
+    content_words,
     han_runs,
     has_han,
-    key,
-    simplified,
+    match_key,
+    simplify,
+    split_characters,
     words,
 )
 
@@ -47,20 +47,20 @@ def stems(text):
 def test_spellings_of_the_same_thing_are_the_same_words(one, other):
     assert stems(one) == stems(other)
     assert stems(one)
-    assert key(one) == key(other)
+    assert match_key(one) == match_key(other)
 
 
 def test_chinese_is_cut_into_words_and_mixes_with_other_scripts():
     assert stems("Coca-Cola无糖可乐500ml") == ["coca", "cola", "无", "糖", "可乐", "500", "ml"]
     assert {"北海", "北海道", "牛奶"} <= set(stems("北海道牛奶"))
-    assert characters("无糖Coca 可乐") == ["无", "糖", "coca", "可", "乐"]
+    assert split_characters("无糖Coca 可乐") == ["无", "糖", "coca", "可", "乐"]
 
 
 def test_a_character_that_both_scripts_have_is_simplified_by_what_stands_beside_it():
-    assert simplified("皇后 後天") == "皇后 后天"
-    assert characters("乾隆 乾燥") == ["乾", "隆", "干", "燥"]
+    assert simplify("皇后 後天") == "皇后 后天"
+    assert split_characters("乾隆 乾燥") == ["乾", "隆", "干", "燥"]
     assert han_runs("milk 鮮奶") == ["鲜奶"]
-    assert simplified("milk 🍕\x00") == "milk 🍕\x00"
+    assert simplify("milk 🍕\x00") == "milk 🍕\x00"
 
 
 def test_emoji_are_words_and_lone_surrogates_and_nothing_else_are_survived():
@@ -76,9 +76,9 @@ def test_a_text_of_100_kb_is_cut_and_still_has_its_first_words():
 
 
 def test_stop_words_are_left_out_unless_there_are_no_others():
-    assert [w.written for w in content(words("the lord of the rings"))] == ["lord", "rings"]
-    assert [w.written for w in content(words("to be"))] == ["to", "be"]
-    assert content([]) == []
+    assert [w.written for w in content_words(words("the lord of the rings"))] == ["lord", "rings"]
+    assert [w.written for w in content_words(words("to be"))] == ["to", "be"]
+    assert content_words([]) == []
 
 
 def test_the_chinese_dictionary_is_loaded_for_chinese_only_and_writes_nothing(tmp_path):

@@ -186,7 +186,7 @@ def test_a_new_item_lies_nearer_to_its_siblings_than_others_do():
     count = 200
     graph = knowledge_graph(catalogue(count, kind=[f"kind {i % 4}" for i in range(count)]), [""] * count, *NOBODY)
     index = train_graph(graph, dim=16).index
-    new = index.neighbours_vector(index.names.of_record({"title": "", "kind": "kind 2"}))
+    new = index.neighbours_vector(index.names.link_record({"title": "", "kind": "kind 2"}))
     similar = index.items.astype(np.float32) @ new
     assert set(np.argsort(-similar)[:30] % 4) == {2}
 
