@@ -16,6 +16,7 @@ TOWER := build/bench/text-tower
 TOWER_DATA = --catalog $(SHOP)/catalog.parquet --queries $(TOWER).judged/queries.tsv \
 	--judgements $(TOWER).judged/judgements.tsv --encoder "$(ENCODER)" --text-template '$(TEMPLATE)'
 PEERS := build/peers
+BENCHMARK := $(BIN)/python -m fuserank_benchmarks
 PREREQUISITES := ensemble/fuserank_ensemble/serving/prerequisites.py
 
 # Bytecode of what is used is kept at its first import, which costs less than compiling all that is installed.
@@ -30,28 +31,28 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 demo: $(BUNDLE)/manifest.json ## set up, export a supermarket's year, serve it, ask three questions, measure
-	@$(BIN)/python -m fuserank_benchmarks.demo --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BENCHMARK) demo --bundle $(BUNDLE) --shop $(SHOP)
 
 serve: $(BUNDLE)/manifest.json ## the demo's server, left running on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
 	@$(BIN)/fuserank serve $(BUNDLE)
 
-eval: $(READY) build/full/manifest.json ## what retrieval finds and how well it is ranked, on shops with known answers
+eval: $(READY) build/full/manifest.json ## quality of retrieval and of ranking, on shops with known answers
 	@$(BIN)/fuserank evaluate retrieval --bundle build/full --shop $(SHOP)
 	@$(BIN)/fuserank evaluate ranking --bundle build/full --shop $(SHOP)
 	@$(BIN)/fuserank evaluate windows --bundle build/full --shop $(SHOP)
 	@$(BIN)/fuserank evaluate films --bundle build/full
 
-bench-retrieval: $(READY) build/full/manifest.json ## what retrieval costs from 10 thousand to a million items
-	@$(BIN)/python -m fuserank_benchmarks.retrieval --bundle $(BUNDLE) --shop $(SHOP)
+bench-retrieval: $(READY) $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items
+	@$(BENCHMARK) retrieval --bundle $(BUNDLE) --shop $(SHOP)
 
 bench-replica: $(READY) $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
-	@$(BIN)/python -m fuserank_benchmarks.replica --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BENCHMARK) replica --bundle $(BUNDLE) --shop $(SHOP)
 
 bench: $(READY) build/demo-engines/manifest.json build/bench/bundle/manifest.json build/bench/shallow/manifest.json build/bench/items-10k/manifest.json build/bench/items-1m/manifest.json ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
-	@$(BIN)/python -m fuserank_benchmarks.speed --bundle build/demo-engines --shop $(SHOP)
+	@$(BENCHMARK) speed --bundle build/demo-engines --shop $(SHOP)
 
 bench-quick: $(READY) build/demo-engines/manifest.json ## what got slower since the last committed report, in 90 s; warns only
-	@$(BIN)/python -m fuserank_benchmarks.speed --bundle build/demo-engines --shop $(SHOP) --quick
+	@$(BENCHMARK) speed --bundle build/demo-engines --shop $(SHOP) --quick
 
 bench-peers: $(PEERS)/tuning.json ## the stacks that `make bench` compares with: about 2 GB of environments, and their best settings
 
@@ -109,9 +110,9 @@ build/demo-engines/manifest.json: $(BUNDLE)/manifest.json
 	@$(BIN)/fuserank export engines --bundle $(BUNDLE) --out build/demo-engines --force
 
 # Few queries and cases: it is there to measure how long a tower takes, and what a shallow one keeps of it.
-$(TOWER)/training.json: $(SHOP)/interactions.parquet benchmarks/fuserank_benchmarks/load/product_types.py
+$(TOWER)/training.json: $(SHOP)/interactions.parquet benchmarks/fuserank_benchmarks/inputs/product_types.py
 	@mkdir -p $(@D) && rm -rf $(@D)
-	@$(BIN)/python -m fuserank_benchmarks.load.product_types --shop $(SHOP) --out $(TOWER).judged
+	@$(BENCHMARK) prepare judged-types --shop $(SHOP) --out $(TOWER).judged
 	@$(BIN)/fuserank export train text-tower $(TOWER_DATA) --layers 3 --max-queries 800 --out $(@D)
 
 build/bench/bundle/manifest.json: $(TOWER)/training.json $(BUNDLE)/manifest.json
@@ -132,17 +133,17 @@ build/bench/shallow/manifest.json: $(TOWER)-shallow/training.json build/bench/bu
 
 build/bench/items-10k/manifest.json: ITEMS := 10000
 build/bench/items-1m/manifest.json: ITEMS := 1000000
-build/bench/items-%/manifest.json: $(BUNDLE)/manifest.json benchmarks/fuserank_benchmarks/load/sizes.py
+build/bench/items-%/manifest.json: $(BUNDLE)/manifest.json benchmarks/fuserank_benchmarks/inputs/resized_bundle.py
 	@mkdir -p build/bench && rm -rf build/bench/items-$*
-	@$(BIN)/python -m fuserank_benchmarks.load.sizes --bundle $(BUNDLE) --shop $(SHOP) --items $(ITEMS) --out $(@D)
+	@$(BENCHMARK) prepare resized-bundle --bundle $(BUNDLE) --shop $(SHOP) --items $(ITEMS) --out $(@D)
 
 $(PEERS)/inputs/vectors.npy: build/bench/bundle/manifest.json
-	@$(BIN)/python -m fuserank_benchmarks.peers.prepare --bundle build/bench/bundle --encoder "$(ENCODER)" \
+	@$(BENCHMARK) prepare peers --bundle build/bench/bundle --encoder "$(ENCODER)" \
 		--text-tower $(TOWER) --out $(PEERS)/inputs
 	@touch $@
 
 $(PEERS)/tuning.json: $(PEERS)/infinity/.ready $(PEERS)/sbert/.ready $(PEERS)/inputs/vectors.npy
-	@$(BIN)/python -m fuserank_benchmarks.peers.tune --inputs $(PEERS)/inputs --environments $(PEERS) \
+	@$(BENCHMARK) tune-peers --inputs $(PEERS)/inputs --environments $(PEERS) \
 		--shop $(SHOP) --out $@
 
 # Their libraries are older than ours, so each has an environment of its own; it is made anew when its pins change.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import socket
@@ -25,7 +24,7 @@ from rich.progress import track
 from fuserank.aio import AsyncClient
 from fuserank.client import Client
 from fuserank.tables import tabulate_result
-from fuserank_benchmarks.load.questions import Load
+from fuserank_benchmarks.inputs.queries import Load
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.engine import open_session
 from fuserank_ensemble.graph.local import LocalGraph
@@ -198,21 +197,22 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def main() -> None:
-    """Runs the demo."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--shop", type=Path, required=True, help="folder of the catalogue's and log's Parquet files")
-    arguments = parser.parse_args()
+def run_demo(bundle: Path, shop: Path) -> None:
+    """Serves a bundle, asks three questions, and writes the report `demo`.
+
+    Args:
+        bundle: The bundle's folder.
+        shop: Folder of the catalogue's and log's Parquet files.
+    """
     console = Console(width=max(110, Console().width))
-    manifest = json.loads((arguments.bundle / "manifest.json").read_text("utf-8"))
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
     http, grpc, metrics = free_ports(3)
     url = f"127.0.0.1:{grpc}"
-    with served(arguments.bundle, (http, grpc, metrics), console) as start_seconds:
+    with served(bundle, (http, grpc, metrics), console) as start_seconds:
         with Client(url) as client:
             ask(client, console)
-        load = Load.of_shop(arguments.shop)
-        latency = measure_latency(url, Bundle.open(arguments.bundle, verify=()), load)
+        load = Load.of_shop(shop)
+        latency = measure_latency(url, Bundle.open(bundle, verify=()), load)
         latencies = latency.pop("_latencies")
         both = manifest["ranker"]["ndcg_at_10"]["both"]
         figures = {
@@ -231,7 +231,3 @@ def main() -> None:
     shown = ("p50_ms_c1", "raw_model_ms", "overhead_ms", "batches_formed", "requests_per_second_c16")
     console.print(", ".join(f"{name} {figures[name]}" for name in shown), highlight=False)
     console.print(f"report: {path}", highlight=False)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,11 +1,10 @@
-"""What one replica costs, and how many of them a load takes: the figures behind k8s/sizing.md.
+"""CPU time, memory and throughput of one replica, and how many replicas a load takes: the figures of k8s/sizing.md.
 
 The server runs on one core and the callers on the others, so that neither takes the other's time.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import math
@@ -24,15 +23,15 @@ from tritonclient.grpc import service_pb2_grpc
 from fuserank.aio import AsyncClient
 from fuserank.errors import OverloadedError
 from fuserank_benchmarks.demo import STAGES, free_ports, served
-from fuserank_benchmarks.load.open_loop import message
-from fuserank_benchmarks.load.questions import Load
+from fuserank_benchmarks.inputs.queries import Load
+from fuserank_benchmarks.load.open_loop import build_message
 from fuserank_evaluation.reports.report import Table, machine, merge_report
 
 CONCURRENCY, REQUESTS = 16, 1_600
-BUSY = 0.6  # the share of a core that is planned with: the rest is for peaks, and for a replica that is gone
+PLANNED_UTILISATION = 0.6  # of a core; the rest is for peaks, and for a lost replica
 ENGINES = ("encoder", "ranker")
 LOADS = (100, 1_000, 10_000)  # requests a second
-# Of a replica without a GPU. `retrieve` is one process: more cores than all processes' time over its own would wait.
+# Cores of a replica without a GPU; `retrieve` is one process, which limits how many cores can work.
 REPLICA_CORES = 2
 PROCESSES = (*STAGES, "similar", "suggest", "tritonserver")
 
@@ -56,54 +55,54 @@ MEANINGS = {
 
 
 @contextmanager
-def cores(own: set[int]) -> Iterator[None]:
+def pinned_to(cores: set[int]) -> Iterator[None]:
     """Runs the block, and the processes that it starts, on some cores alone."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, own)
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
         os.sched_setaffinity(0, before)
 
 
-def processes(grpc_port: int) -> dict[psutil.Process, str]:
-    """The server's processes by the model that they run, tritonserver's own under its name."""
-    found = {}
+def server_processes(grpc_port: int) -> dict[psutil.Process, str]:
+    """The model that each process of the server runs; tritonserver itself has that name."""
+    models = {}
     for process in psutil.Process().children(recursive=True):
         line = process.cmdline()
         # Triton names an instance <stage>_<group>_<number>.
         names = [word.rsplit("_", 2)[0] for word in line if word.rsplit("_", 2)[0] in PROCESSES]
         if names:
-            found[process] = names[0]
+            models[process] = names[0]
         elif f"--grpc-port={grpc_port}" in line:
-            found[process] = "tritonserver"
-    return found
+            models[process] = "tritonserver"
+    return models
 
 
-def cpu_seconds(running: Mapping[psutil.Process, str]) -> dict[str, float]:
+def cpu_seconds(models: Mapping[psutil.Process, str]) -> dict[str, float]:
     """CPU seconds so far, by model."""
     total = dict.fromkeys(PROCESSES, 0.0)
-    for process, name in running.items():
+    for process, name in models.items():
         times = process.cpu_times()
         total[name] += times.user + times.system
     return total
 
 
-async def ask(url: str, load: Load, requests: int) -> list[float]:
-    """Callers that ask without a pause; returns seconds of each request that was answered."""
+async def send_requests(url: str, load: Load, count: int) -> list[float]:
+    """Sends requests by `CONCURRENCY` callers without a pause; returns the seconds of each answered one."""
     seconds: list[float] = []
-    left = iter(range(requests))
+    numbers = iter(range(count))
 
-    async def caller(client: AsyncClient) -> None:
-        for at in left:
+    async def call_repeatedly(client: AsyncClient) -> None:
+        for at in numbers:
             started = time.perf_counter()
-            # Triton 2.51 may leave a request lying in a stage's queue until its time there is up.
+            # Triton 2.51 may leave a request in a stage's queue until its time there is up.
             with suppress(OverloadedError):
                 await client.search(load.queries[at % 1_000], load.users[at % 1_000])
                 seconds.append(time.perf_counter() - started)
 
     async with AsyncClient(url) as client:
-        await asyncio.gather(*(caller(client) for _ in range(CONCURRENCY)))
+        await asyncio.gather(*(call_repeatedly(client) for _ in range(CONCURRENCY)))
     return seconds
 
 
@@ -113,31 +112,31 @@ def message_bytes(url: str, load: Load, count: int = 100) -> tuple[float, float]
     with grpc.insecure_channel(url) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         for query, user in list(zip(load.queries, load.users, strict=True))[:count]:
-            request = message(query, user, "{}")
+            request = build_message(query, user, "{}")
             request.id = "0" * 32  # as the client sends
             sizes.append((request.ByteSize(), stub.ModelInfer(request, timeout=10).ByteSize()))
     request_mean, reply_mean = np.mean(sizes, axis=0)
     return float(request_mean), float(reply_mean)
 
 
-def measured(bundle: Path, shop: Path, console: Console) -> dict[str, float]:
-    """Serves the bundle on one core and asks it."""
+def measure_served(bundle: Path, shop: Path, console: Console) -> dict[str, float]:
+    """Serves the bundle on one core under load from the others; returns the figures of `MEANINGS`."""
     load = Load.of_shop(shop)
     all_cores = sorted(os.sched_getaffinity(0))
     server, callers = {all_cores[0]}, set(all_cores[1:])
     ports = free_ports(3)
     url = f"127.0.0.1:{ports[1]}"
     with ExitStack() as stack:
-        with cores(server):
+        with pinned_to(server):
             start_seconds = stack.enter_context(served(bundle, (ports[0], ports[1], ports[2]), console, "ensemble_cpu"))
-        with cores(callers):
-            asyncio.run(ask(url, load, REQUESTS // 4))
-            running = processes(ports[1])
-            before, started = cpu_seconds(running), time.perf_counter()
-            seconds = asyncio.run(ask(url, load, REQUESTS))
-            took, after = time.perf_counter() - started, cpu_seconds(running)
+        with pinned_to(callers):
+            asyncio.run(send_requests(url, load, REQUESTS // 4))
+            models = server_processes(ports[1])
+            before, started = cpu_seconds(models), time.perf_counter()
+            seconds = asyncio.run(send_requests(url, load, REQUESTS))
+            took, after = time.perf_counter() - started, cpu_seconds(models)
             request, reply = message_bytes(url, load)
-        memory = sum(process.memory_full_info().pss for process in running)
+        memory = sum(process.memory_full_info().pss for process in models)
     spent = {name: (after[name] - before[name]) / REQUESTS * 1e3 for name in after}
     return {
         "replica_requests_per_second": round(len(seconds) / took, 1),
@@ -155,23 +154,23 @@ def measured(bundle: Path, shop: Path, console: Console) -> dict[str, float]:
     }
 
 
-def plan(figures: Mapping[str, float]) -> dict[str, Table]:
-    """Cores, replicas, memory and network that loads take, with the arithmetic in the head of each column."""
+def size_loads(figures: Mapping[str, float]) -> dict[str, Table]:
+    """A table of cores, replicas, memory and network of `LOADS`, with each column's arithmetic in its head."""
     whole, rest = figures["replica_cpu_ms"], figures["replica_cpu_ms_without_engines"]
     retrieve, memory = figures["replica_cpu_ms_retrieve"], figures["replica_memory_mib"]
     wire = figures["replica_request_bytes"] + figures["replica_reply_bytes"]
     head = [
         "requests/s",
-        f"CPU cores, all on the CPU (rate x {whole} ms / {BUSY})",
+        f"CPU cores, all on the CPU (rate x {whole} ms / {PLANNED_UTILISATION})",
         f"replicas of {REPLICA_CORES} cores, one to spare",
         f"memory of those, GiB ({memory:.0f} MiB each)",
-        f"CPU cores beside GPUs (rate x {rest} ms / {BUSY})",
-        f"GPU replicas at least, one to spare (rate x {retrieve} ms of `retrieve` / {BUSY})",
+        f"CPU cores beside GPUs (rate x {rest} ms / {PLANNED_UTILISATION})",
+        f"GPU replicas at least, one to spare (rate x {retrieve} ms of `retrieve` / {PLANNED_UTILISATION})",
         f"network, Mbit/s (rate x {wire:.0f} bytes)",
     ]
     rows = [head]
     for rate in LOADS:
-        cores_of_all = rate * whole / 1e3 / BUSY
+        cores_of_all = rate * whole / 1e3 / PLANNED_UTILISATION
         replicas = math.ceil(cores_of_all / REPLICA_CORES) + 1
         rows.append(
             [
@@ -179,29 +178,31 @@ def plan(figures: Mapping[str, float]) -> dict[str, Table]:
                 f"{cores_of_all:,.1f}",
                 f"{replicas:,}",
                 f"{replicas * memory / 1024:,.1f}",
-                f"{rate * rest / 1e3 / BUSY:,.1f}",
-                f"{math.ceil(rate * retrieve / 1e3 / BUSY) + 1:,}",
+                f"{rate * rest / 1e3 / PLANNED_UTILISATION:,.1f}",
+                f"{math.ceil(rate * retrieve / 1e3 / PLANNED_UTILISATION) + 1:,}",
                 f"{rate * wire * 8 / 1e6:,.1f}",
             ]
         )
     return {"What a load takes, by arithmetic from the figures above": rows}
 
 
-def main() -> None:
-    """Measures and writes the report `replica`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--shop", type=Path, required=True, help="folder of the catalogue's and log's Parquet files")
-    arguments = parser.parse_args()
+def measure_replica(bundle: Path, shop: Path, console: Console) -> Path:
+    """Measures a replica, and writes the report `replica`.
+
+    Args:
+        bundle: The bundle to serve.
+        shop: Folder of the catalogue's and the log's Parquet files.
+        console: Shows progress and figures.
+
+    Returns:
+        The report's JSON file.
+
+    Raises:
+        SystemExit: The machine has fewer than two cores.
+    """
     if len(os.sched_getaffinity(0)) < 2:
         raise SystemExit(f"cores: found {machine()['cores']}; allowed: 2 or more, one of them for the server")
-    console = Console()
-    manifest = json.loads((arguments.bundle / "manifest.json").read_text("utf-8"))
-    figures = measured(arguments.bundle, arguments.shop, console)
-    path = merge_report("replica", "sizing", manifest["id"], figures, MEANINGS, {}, plan(figures))
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    figures = measure_served(bundle, shop, console)
     console.print_json(data=figures)
-    console.print(f"report: {path}", highlight=False)
-
-
-if __name__ == "__main__":
-    main()
+    return merge_report("replica", "sizing", manifest["id"], figures, MEANINGS, {}, size_loads(figures))

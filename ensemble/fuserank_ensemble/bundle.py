@@ -157,8 +157,8 @@ class Bundle:
         return Popularity.open(self.root / "index" / "popularity")
 
     @cached_property
-    def reference(self) -> FeatureReference | None:
-        """The features that the ranker learned from; None where an older export did not keep them."""
+    def reference(self) -> FeatureReference:
+        """How the features that the ranker learned from are distributed."""
         return FeatureReference.open(self.root / "index" / REFERENCE)
 
     @cached_property

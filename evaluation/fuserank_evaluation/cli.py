@@ -1,4 +1,7 @@
-"""Measure quality on shops with known answers: `fuserank evaluate …`."""
+"""Measure quality on shops with known answers: `fuserank evaluate …`.
+
+Each command imports what it runs, so that `--help` does not wait for torch.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-
-from fuserank_evaluation.ranking.films.run import evaluate_films_ranking
-from fuserank_evaluation.ranking.run import evaluate_ranking
-from fuserank_evaluation.ranking.training import FIT
-from fuserank_evaluation.ranking.windows import evaluate_windows
-from fuserank_evaluation.reports.quote import quote_reports
-from fuserank_evaluation.retrieval.run import evaluate_retrieval
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,6 +29,8 @@ BUNDLE, SHOP, FILMS = Path("build/demo"), Path("build/complete-journey"), Path("
 @app.command()
 def retrieval(bundle: BundleOption = BUNDLE, shop: ShopOption = SHOP, films: FilmsOption = FILMS) -> None:
     """Recall and nDCG of retrieval on groceries, films and a Chinese shop: report `retrieval`."""
+    from fuserank_evaluation.retrieval.run import evaluate_retrieval
+
     _print_report(evaluate_retrieval(bundle, shop, films, Console()))
 
 
@@ -41,10 +39,12 @@ def ranking(
     bundle: BundleOption = BUNDLE,
     shop: ShopOption = SHOP,
     cases: Annotated[int, typer.Option(help="(household, query) pairs of each window that is learned from.")] = 6_000,
-    epochs: Annotated[int, typer.Option(help="The ranker's passes over them at most.")] = FIT.epochs,
+    epochs: Annotated[int | None, typer.Option(help="The ranker's passes over them at most; by default 3.")] = None,
     baselines_only: Annotated[bool, typer.Option(help="Leave out what learns from features.")] = False,
 ) -> None:
     """The ranker against every baseline on groceries: report `relevance`, page relevance-ranking.md."""
+    from fuserank_evaluation.ranking.run import evaluate_ranking
+
     _print_report(evaluate_ranking(bundle, shop, cases, epochs, baselines_only, Console()))
 
 
@@ -58,12 +58,16 @@ def windows(
     ] = 1_500,
 ) -> None:
     """The same over several windows of time: report `relevance`, page relevance-windows.md."""
+    from fuserank_evaluation.ranking.windows import evaluate_windows
+
     _print_report(evaluate_windows(bundle, shop, windows, cases, Console()))
 
 
 @app.command()
 def films(bundle: BundleOption = BUNDLE, films: FilmsOption = FILMS) -> None:
     """Text tower, features and ranker on people's judgements of films: report `relevance`, page relevance-movies.md."""
+    from fuserank_evaluation.ranking.films.run import evaluate_films_ranking
+
     path = evaluate_films_ranking(bundle, films, Console())
     if path:
         _print_report(path)
@@ -72,6 +76,8 @@ def films(bundle: BundleOption = BUNDLE, films: FilmsOption = FILMS) -> None:
 @app.command()
 def quote() -> None:
     """Copy the last reports to docs/reports, and their figures into the READMEs and docs/results.md."""
+    from fuserank_evaluation.reports.quote import quote_reports
+
     quote_reports()
 
 

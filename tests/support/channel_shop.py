@@ -22,7 +22,6 @@ from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.retrieval.vectors.gpu import TorchSearch
 from fuserank_ensemble.retrieval.vectors.items import ItemVectorSearch
 
-DAY = SECONDS_PER_DAY
 NOW = 1_700_000_000
 DIM = 16
 KINDS = (
@@ -129,9 +128,9 @@ def make_shop(folder: Path, items: int = 1_000, texts: int = 400, seed: int = 3)
     }
     created = np.full(items, np.nan)
     new = np.arange(7, items, 10)
-    created[new] = NOW - DAY * draw.integers(4, 130, len(new))
+    created[new] = NOW - SECONDS_PER_DAY * draw.integers(4, 130, len(new))
     if items > NEWEST:
-        created[NEWEST] = NOW - 3 * DAY
+        created[NEWEST] = NOW - 3 * SECONDS_PER_DAY
     ids = np.asarray([b"i%04d" % number for number in range(items)])
     catalogue = Items(ids, text, Columns(items, columns))
 
@@ -163,7 +162,7 @@ def _log(draw: np.random.Generator, kind: NDArray[Any], had: NDArray[np.int64]) 
         own = draw.choice(own, min(12, len(own)), replace=False) if len(own) else had
         user += [number] * EVENTS_EACH
         item += draw.choice(own, EVENTS_EACH).tolist()
-    timestamp = np.sort(NOW - draw.integers(1, 180 * DAY, len(user)))
+    timestamp = np.sort(NOW - draw.integers(1, 180 * SECONDS_PER_DAY, len(user)))
     order = draw.permutation(len(user))
     return replace(
         Interactions.empty(),
@@ -200,9 +199,9 @@ def _milvus(shop: Shop) -> Channel:
 
 def _open(channel: type[LocalChannel]) -> Callable[[Shop], Channel]:
     def opened(shop: Shop) -> Channel:
-        found = channel.open(shop.index)
-        assert found is not None
-        return found
+        opened = channel.open(shop.index)
+        assert opened is not None
+        return opened
 
     return opened
 

@@ -29,8 +29,8 @@ def planted(count: int, seed: int, noise: float = 0.0) -> Cases:
     right = FOLLOWS[cases.events[:, 0]]
     for i in range(count):
         others = np.delete(np.arange(TEXTS), right[i])
-        shown = draw.permutation([right[i], *draw.choice(others, CANDIDATES - 1, replace=False)])
-        cases.rows[i] = cases.texts[i] = shown
+        candidates = draw.permutation([right[i], *draw.choice(others, CANDIDATES - 1, replace=False)])
+        cases.rows[i] = cases.texts[i] = candidates
     days = np.sort(draw.integers(0, 60, (count, EVENTS)), axis=1) + np.arange(EVENTS)
     cases.moments[:] = np.stack([np.log1p(days), np.full(days.shape, np.log(2)), np.ones(days.shape)], -1)
     cases.features[..., POSITION["popularity"]] = draw.normal(size=cases.rows.shape)

@@ -1,1 +1,1 @@
-"""Load on the graph: questions as people ask them, closed and open loops."""
+"""Load on a running server: perf_analyzer's sweeps, open loops, and interleaved rounds."""

@@ -1,22 +1,20 @@
-"""Open-loop load: requests go out when they are due, whether or not earlier ones are answered.
+"""Open-loop load: requests are sent when they are due, whether or not earlier ones are answered.
 
-For what perf_analyzer cannot do, which stops at the first refused request: goodput beyond the peak. A latency counts
-from the moment when its request was due, so that a stalled sender hides nothing (no coordinated omission).
-Runs in a process of its own: `python -m load.open_loop` reads a plan and writes its answers.
+perf_analyzer stops at the first refused request, and so cannot measure goodput beyond the peak. A latency counts from
+the moment when its request was due, so that a stalled sender hides nothing (no coordinated omission). The load is sent
+by a process of its own: `python -m fuserank_benchmarks.load.open_loop` reads a plan and writes the outcome, as JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -25,23 +23,24 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 SEED = 7
-PATIENCE_SECONDS = 10.0  # until a request counts as lost
+TIMEOUT_SECONDS = 10.0  # until a request counts as lost
 REFUSED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is sent.
+    """The requests to send.
 
     Attributes:
         url: Triton's gRPC address.
-        rows: Query, user and options; taken in turn.
-        rate: Requests a second, Poisson.
-        seconds: How long.
+        requests: Query, user and options of each; taken in turn.
+        rate: Requests a second, with Poisson arrivals.
+        seconds: How long to send.
+        seed: Seed of the arrivals.
     """
 
     url: str
-    rows: Sequence[tuple[str, str, str]]
+    requests: Sequence[tuple[str, str, str]]
     rate: float
     seconds: float
     seed: int = SEED
@@ -49,14 +48,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came back; milliseconds from when each request was due.
+    """What became of a plan's requests; times in milliseconds from when each was due.
 
     Attributes:
-        answered: Of answered requests.
-        refused: Of requests that the server refused.
-        failed: How many came back with any other error or not at all.
+        answered: Latencies of answered requests.
+        refused: Times until the server refused a request.
+        failed: How many requests failed in any other way or were lost.
         seconds: How long requests were due.
-        late_ms: By how much the sender itself was late, 99th percentile: where this is large, the rate was not kept.
+        late_ms: 99th percentile of the sender's own delay; where it is large, the rate was not kept.
     """
 
     answered: list[float]
@@ -66,54 +65,54 @@ class Outcome:
     late_ms: float
 
     def percentile(self, q: float) -> float:
-        """Of the answered requests, in milliseconds; NaN where there are none."""
+        """A percentile of the latencies, in milliseconds; NaN where nothing was answered."""
         return float(np.percentile(self.answered, q)) if self.answered else float("nan")
 
     def goodput(self, deadline_ms: float) -> float:
-        """Requests a second answered within their deadline."""
-        return sum(each <= deadline_ms for each in self.answered) / self.seconds
+        """Requests a second answered within a deadline."""
+        return sum(latency <= deadline_ms for latency in self.answered) / self.seconds
 
     def refused_within(self, limit_ms: float) -> float:
-        """Share of the requests without an answer in any time that were refused within a limit; 1 if there are none."""
-        without = len(self.refused) + self.failed
-        return sum(each <= limit_ms for each in self.refused) / without if without else 1.0
+        """Share of the unanswered requests that were refused within a limit; 1 if all were answered."""
+        unanswered = len(self.refused) + self.failed
+        return sum(taken <= limit_ms for taken in self.refused) / unanswered if unanswered else 1.0
 
 
 def arrivals(rate: float, seconds: float, seed: int = SEED) -> NDArray[np.float64]:
-    """Moments at which requests are due, in seconds from the start: a Poisson process, seeded."""
+    """Moments when requests are due, in seconds from the start: a Poisson process of a seed."""
     draw = np.random.default_rng(seed)
     gaps = draw.exponential(1 / rate, int(rate * seconds * 2) + 64)
     moments: NDArray[np.float64] = np.cumsum(gaps)
     return moments[moments < seconds]
 
 
-def message(query: str, user: str, options: str) -> Any:
-    """A request's message, built before the clock runs."""
-    request = service_pb2.ModelInferRequest(model_name="search")
+def build_message(query: str, user: str, options: str) -> Any:
+    """A request's protobuf message."""
+    message = service_pb2.ModelInferRequest(model_name="search")
     for name, value in (("QUERY", query), ("USER_ID", user), ("OPTIONS", options)):
-        request.inputs.add(name=name, datatype="BYTES", shape=[1, 1])
-        request.raw_input_contents.append(struct.pack("<I", len(value.encode())) + value.encode())
-    return request
+        message.inputs.add(name=name, datatype="BYTES", shape=[1, 1])
+        message.raw_input_contents.append(struct.pack("<I", len(value.encode())) + value.encode())
+    return message
 
 
 async def send(plan: Plan) -> Outcome:
-    """Sends a plan's requests and waits for all that are under way."""
-    messages = [message(*row) for row in plan.rows]
+    """Sends a plan's requests and waits for all of them."""
+    messages = [build_message(*request) for request in plan.requests]  # before the clock runs
     moments = arrivals(plan.rate, plan.seconds, plan.seed)
     answered: list[float] = []
     refused: list[float] = []
-    late: list[float] = []
+    delays: list[float] = []
     failed = 0
     async with grpc.aio.insecure_channel(plan.url) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        await stub.ModelInfer(messages[0], timeout=PATIENCE_SECONDS)  # opens the connection
+        await stub.ModelInfer(messages[0], timeout=TIMEOUT_SECONDS)  # opens the connection
         started = time.perf_counter() + 0.05
 
-        async def ask(request: Any, due: float) -> None:
+        async def send_one(message: Any, due: float) -> None:
             nonlocal failed
-            late.append(time.perf_counter() - due)
+            delays.append(time.perf_counter() - due)
             try:
-                await stub.ModelInfer(request, timeout=PATIENCE_SECONDS)
+                await stub.ModelInfer(message, timeout=TIMEOUT_SECONDS)
             except grpc.aio.AioRpcError as error:
                 if error.code() in REFUSED:
                     refused.append((time.perf_counter() - due) * 1e3)
@@ -127,31 +126,33 @@ async def send(plan: Plan) -> Outcome:
                 due = started + float(moment)
                 if (wait := due - time.perf_counter()) > 0:
                     await asyncio.sleep(wait)
-                tasks.create_task(ask(messages[number % len(messages)], due))
-    late_ms = float(np.percentile(late, 99)) * 1e3 if late else 0.0
+                tasks.create_task(send_one(messages[number % len(messages)], due))
+    late_ms = float(np.percentile(delays, 99)) * 1e3 if delays else 0.0
     return Outcome(answered, refused, failed, plan.seconds, round(late_ms, 2))
 
 
-def run(plan: Plan) -> Outcome:
+def send_from_process(plan: Plan) -> Outcome:
     """Sends a plan from a process of its own, so that the measuring process's work does not delay it.
 
     Raises:
-        RuntimeError: Where that process fails, with its last words.
+        RuntimeError: That process fails; the message holds its last line.
     """
-    here = str(Path(__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))}
-    command = [sys.executable, "-m", "load.open_loop"]
-    done = subprocess.run(
-        command, input=json.dumps(asdict(plan)), env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"open loop at {plan.rate:g} requests/s: {done.stderr.strip().splitlines()[-1:]}")
-    return Outcome(**json.loads(done.stdout))
+    command = [sys.executable, "-m", "fuserank_benchmarks.load.open_loop"]
+    finished = subprocess.run(command, input=json.dumps(asdict(plan)), capture_output=True, text=True, check=False)
+    if finished.returncode:
+        last_line = next(iter(finished.stderr.strip().splitlines()[-1:]), "no message")
+        raise RuntimeError(f"open loop at {plan.rate:g} requests/s: {last_line}")
+    return Outcome(**json.loads(finished.stdout))
 
 
 def main() -> None:
     """Reads a plan from stdin and writes the outcome to stdout."""
-    sys.stdout.write(json.dumps(asdict(asyncio.run(send(Plan(**json.load(sys.stdin)))))))
+    plan = Plan(**json.load(sys.stdin))
+    try:
+        outcome = asyncio.run(send(plan))
+    except grpc.aio.AioRpcError as error:
+        sys.exit(f"{plan.url}: {error.code().name}: {error.details()}")
+    sys.stdout.write(json.dumps(asdict(outcome)))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The stacks that people would glue together, served beside ours on the same models and data."""
+"""Stacks that shops put together from other parts, served beside FuseRank on the same models and data."""

@@ -1,7 +1,4 @@
-"""Closed-loop load: so many callers, each asking anew as soon as it has its answer.
-
-For the peers, which answer in Python anyway; our own graph is under perf_analyzer.
-"""
+"""Closed-loop load: a number of callers, each of which sends its next request as soon as the last one is answered."""
 
 from __future__ import annotations
 
@@ -14,19 +11,19 @@ import numpy as np
 
 
 class RefusedError(Exception):
-    """The asked had no room for the question: no answer, and no failure of the measurement."""
+    """The server had no room for a request; the measurement goes on without its answer."""
 
 
-TrainingQuery = Callable[[str, str, int], Awaitable[object]]  # query, user, pairs to rerank
+SendRequest = Callable[[str, str, int], Awaitable[object]]  # query, user, pairs to rerank
 
 
 @dataclass(frozen=True)
-class Loop:
-    """What was measured.
+class ClosedLoop:
+    """What a closed loop measured.
 
     Attributes:
         latencies: Seconds of each answer.
-        seconds: From the first question to the last answer.
+        seconds: From the first request to the last answer.
     """
 
     latencies: list[float]
@@ -39,52 +36,52 @@ class Loop:
 
     @property
     def p50_ms(self) -> float:
-        """Median latency."""
+        """Median latency in milliseconds."""
         return float(np.median(self.latencies)) * 1e3
 
 
-async def closed_loop(
-    ask: TrainingQuery,
-    questions: Sequence[tuple[str, str]],
+async def run_closed_loop(
+    send: SendRequest,
+    requests: Sequence[tuple[str, str]],
     rerank: int,
     concurrency: int,
     seconds: float,
-    warm: int = 8,
-) -> Loop:
-    """Asks for some seconds, then waits for what is under way; what is refused counts as no answer.
+    warm_up: int = 8,
+) -> ClosedLoop:
+    """Sends requests for some seconds, then waits for those under way; refused ones count as unanswered.
 
     Args:
-        ask: Asks one question.
-        questions: Queries and users, taken in order, again from the start where they run out.
+        send: Sends one request.
+        requests: Queries and users, sent in order and then again from the start.
         rerank: Pairs that the cross-encoder reads; 0 only searches.
-        concurrency: Callers.
-        seconds: How long new questions are asked.
-        warm: Questions asked before, which do not count.
+        concurrency: Number of callers.
+        seconds: How long new requests are sent.
+        warm_up: Requests sent before, which are not counted.
 
     Raises:
-        ValueError: Where there are no questions.
+        ValueError: There are no requests.
     """
-    if not questions:
-        raise ValueError("questions: found none; allowed: at least one")
-    for query, user in questions[:warm]:
-        await ask(query, user, rerank)
+    if not requests:
+        raise ValueError("requests: found none; allowed: at least one")
+    for query, user in requests[:warm_up]:
+        await send(query, user, rerank)
     latencies: list[float] = []
     number = 0
     started = time.perf_counter()
 
-    async def caller() -> None:
+    async def call_repeatedly() -> None:
         nonlocal number
         while time.perf_counter() - started < seconds:
-            query, user = questions[number % len(questions)]
+            query, user = requests[number % len(requests)]
             number += 1
-            asked = time.perf_counter()
+            sent = time.perf_counter()
             try:
-                await ask(query, user, rerank)
+                await send(query, user, rerank)
             except RefusedError:
                 continue
-            latencies.append(time.perf_counter() - asked)
+            latencies.append(time.perf_counter() - sent)
 
     async with asyncio.TaskGroup() as callers:
         for _ in range(concurrency):
-            callers.create_task(caller())
-    return Loop(latencies, time.perf_counter() - started)
+            callers.create_task(call_repeatedly())
+    return ClosedLoop(latencies, time.perf_counter() - started)

@@ -1,8 +1,7 @@
-"""Writes what the HTTP peers read, once, from a bundle: plain files that need nothing of FuseRank to open."""
+"""Writes the HTTP peers' inputs from a bundle, as plain files that need nothing of FuseRank to open."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from pathlib import Path
@@ -17,17 +16,17 @@ from fuserank_ensemble.catalog.text import render
 from fuserank_ensemble.interactions.history import HistorySnapshot
 
 OPSET = 17
-POPULAR, HABITS = 1_000, 200  # items of the whole shop, and of one user, that a peer can fuse
+POPULAR, HABITS = 1_000, 200  # most popular items of the shop, and most frequent ones of a user, that a peer fuses
 
 
 def write_catalog(bundle: Path, out: Path) -> None:
-    """Writes what is searched and fused.
+    """Writes the catalogue, what is popular, and every user's habits.
 
     Args:
         bundle: A bundle's folder.
         out: Gets `vectors.npy` fp16 `[texts, dim]`, `text.npy` each item's text `[items]`, `items.json` (`item_id`,
-            `title`, `text` by item), `popular.npy` item rows, `users.json`, and their items, most had first:
-            `habits.npy` with `offsets.npy` `[users + 1]`.
+            `title`, `text` by item), `popular.npy` item rows, `users.json`, and each user's items, most frequent
+            first: `habits.npy` with `offsets.npy` `[users + 1]`.
     """
     index = bundle / "index"
     template = json.loads((bundle / "manifest.json").read_text("utf-8"))["spec"]["text_template"]
@@ -37,7 +36,7 @@ def write_catalog(bundle: Path, out: Path) -> None:
     np.save(out / "text.npy", items.text)
     rows = [json.loads(records.raw(row)) for row in range(len(items))]
     fields = {
-        "item_id": [each.decode() for each in items.ids.tolist()],
+        "item_id": [item_id.decode() for item_id in items.ids.tolist()],
         "title": [row["title"] for row in rows],
         "text": [render(template, row) for row in rows],
     }
@@ -62,11 +61,11 @@ def write_model(source: Path, out: Path, head: bool) -> None:
     """Copies a Hugging Face model's folder and adds `onnx/model.onnx`, so that a peer may choose its engine.
 
     Args:
-        source: The model.
-        out: A folder, written anew.
-        head: Whether it is a cross-encoder with one logit; else the hidden states are what comes out.
+        source: The model's folder.
+        out: Folder to write; what it holds is replaced.
+        head: Whether the model is a cross-encoder with one logit; else the ONNX model returns hidden states.
     """
-    import torch  # noqa: PLC0415  seconds to load, and the catalogue alone does without
+    import torch  # noqa: PLC0415  slow to import, and not needed for the catalogue
     from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer  # noqa: PLC0415
 
     shutil.rmtree(out, ignore_errors=True)
@@ -78,7 +77,7 @@ def write_model(source: Path, out: Path, head: bool) -> None:
     result = "logits" if head else "last_hidden_state"
 
     class Plain(torch.nn.Module):
-        """The exporter hands inputs on by position, which transformers' own order is not."""
+        """Takes the tokenizer's outputs by position, as the exporter passes them."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -102,19 +101,16 @@ def write_model(source: Path, out: Path, head: bool) -> None:
         )
 
 
-def main() -> None:
-    """Writes all of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--encoder", type=Path, required=True, help="folder of the bundle's encoder")
-    parser.add_argument("--text-tower", type=Path, help="folder of a cross-encoder with one logit")
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    write_catalog(given.bundle, given.out)
-    write_model(given.encoder, given.out / "encoder", head=False)
-    if given.text_tower:
-        write_model(given.text_tower, given.out / "tower", head=True)
+def write_inputs(bundle: Path, encoder: Path, text_tower: Path | None, out: Path) -> None:
+    """Writes all inputs of the peers.
 
-
-if __name__ == "__main__":
-    main()
+    Args:
+        bundle: A bundle's folder.
+        encoder: Folder of the bundle's encoder.
+        text_tower: Folder of a cross-encoder with one logit; None for none.
+        out: Folder to write.
+    """
+    write_catalog(bundle, out)
+    write_model(encoder, out / "encoder", head=False)
+    if text_tower:
+        write_model(text_tower, out / "tower", head=True)

@@ -1,4 +1,4 @@
-"""Starts a peer's processes, waits until they answer, and stops what it started."""
+"""Processes of the peers: started, waited for, and stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 
 START_SECONDS = 120.0
-LOG_TAIL = 3_000  # characters of a process's log that an error shows
+LOG_TAIL = 3_000  # characters of a process's log in an error's message
 
 
 class PeerError(RuntimeError):
@@ -26,29 +26,29 @@ class PeerError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Started:
-    """A process and the file that it writes to."""
+class PeerProcess:
+    """A process and the file that it logs to."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
 
 def exit_on_sigterm() -> None:
-    """Makes SIGTERM an exception, so that what was started is stopped."""
+    """Makes SIGTERM raise SystemExit, so that started processes are stopped."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(f"ended by signal {number}"))
 
 
 @contextmanager
-def started(command: list[str], environment: dict[str, str]) -> Iterator[Started]:
-    """Runs a command beside this process.
+def run_process(command: list[str], environment: dict[str, str]) -> Iterator[PeerProcess]:
+    """Runs a command beside this process, and stops it at the end of the block.
 
     Args:
-        command: Its words.
-        environment: Variables beside this process's own.
+        command: Program and arguments.
+        environment: Variables added to those of this process.
     """
     with tempfile.TemporaryDirectory(prefix="fuserank-peer-") as folder:
         log = Path(folder) / "log"
-        # A model folder on this disk is all that is needed: nobody is asked for a newer one.
+        # The model folders are complete: nothing is to be looked up at a hub.
         offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "NO_COLOR": "1"}
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -59,16 +59,16 @@ def started(command: list[str], environment: dict[str, str]) -> Iterator[Started
                 start_new_session=True,  # its workers are stopped with it, by their group
             )
         try:
-            yield Started(process, log)
+            yield PeerProcess(process, log)
         finally:
             _stop(process)
 
 
-async def healthy(peer: Started, url: str) -> None:
+async def wait_until_healthy(peer: PeerProcess, url: str) -> None:
     """Waits until a URL answers with 200.
 
     Raises:
-        PeerError: Where the process ends before, or takes too long.
+        PeerError: The process ends before, or takes too long.
     """
     deadline = time.monotonic() + START_SECONDS
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
@@ -87,7 +87,7 @@ async def healthy(peer: Started, url: str) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,6 +1,6 @@
-"""The peer without an ensemble: our own stages in Triton, but called one after another by the client.
+"""The peer without an ensemble: FuseRank's own stages in Triton, called one after another by the client.
 
-It shows what one call for the whole graph saves: five calls over gRPC, and every tensor between two stages going
+It measures what one call for the whole graph saves: five calls over gRPC, with every tensor between two stages passing
 through the client.
 """
 
@@ -19,21 +19,21 @@ import tritonclient.grpc.aio as triton
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from fuserank_benchmarks.peers.closed_loop import RefusedError
-from fuserank_benchmarks.peers.process import free_port, healthy, started
+from fuserank_benchmarks.peers.process import free_port, run_process, wait_until_healthy
 from fuserank_ensemble.graph.stages import Stage, search_stages
 from fuserank_ensemble.spec import GraphSpec
 
 UNAVAILABLE = "StatusCode.UNAVAILABLE"
-LARGEST_MESSAGE = 64 << 20  # bytes; pairs and vectors of a request travel through the client here
+MAX_MESSAGE_BYTES = 64 << 20  # pairs and vectors of a request pass through the client
 
 
 class StagedPeer:
-    """A running server whose stages the client calls by itself.
+    """A running server whose stages are called one by one.
 
     Args:
         client: Connected to it.
-        stages: In the order that data takes.
-        rerank: Pairs that its text tower reads; the bundle decides that, not the request.
+        stages: In the order of the graph.
+        rerank: Pairs that its text tower reads, which the bundle decides.
         server: The server's process.
     """
 
@@ -45,22 +45,22 @@ class StagedPeer:
         self.rerank = rerank
         self._client, self._stages, self._server = client, stages, server
 
-    async def ask(self, query: str, user: str, rerank: int) -> list[dict[str, Any]]:
+    async def search(self, query: str, user: str, rerank: int) -> list[dict[str, Any]]:
         """The ten best items.
 
         Raises:
-            ValueError: Where the bundle's text tower reads another number of pairs.
-            RefusedError: Where a stage's queue is full, or the question waited there too long.
+            ValueError: The bundle's text tower reads another number of pairs.
+            RefusedError: A stage's queue is full, or the request waited there too long.
         """
         if rerank != self.rerank:
             raise ValueError(f"rerank: found {rerank}; allowed: {self.rerank}, as the bundle was exported")
-        tensors = request(query, user)
+        tensors = stage_inputs(query, user)
         for stage in self._stages:
             tensors |= await self._infer(stage, tensors)
-        return items(tensors)
+        return parse_items(tensors)
 
     def resident_bytes(self) -> int:
-        """Memory that the server's processes hold."""
+        """Resident memory of the server's processes."""
         return sum(each.memory_info().rss for each in (self._server, *self._server.children(recursive=True)))
 
     async def _infer(self, stage: Stage, tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,35 +79,35 @@ class StagedPeer:
         return {output.name: reply.as_numpy(output.name) for output in stage.outputs}
 
 
-def request(query: str, user: str) -> dict[str, Any]:
-    """What the first stage gets, `[1, 1]` each."""
+def stage_inputs(query: str, user: str) -> dict[str, Any]:
+    """Inputs of the first stage, strings `[1, 1]`."""
     strings = {"QUERY": query, "USER_ID": user, "OPTIONS": '{"k": 10}'}
     return {name: np.array([[value.encode()]], np.object_) for name, value in strings.items()}
 
 
-def items(tensors: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The last stage's answer, as the HTTP peers give theirs; an empty id fills up a short list."""
-    answer = zip(tensors["ITEM_ID"][0], tensors["SCORE"][0].tolist(), tensors["ITEM"][0], strict=True)
+def parse_items(tensors: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The last stage's items in the form of the HTTP peers, without the empty ids that pad a short list."""
+    rows = zip(tensors["ITEM_ID"][0], tensors["SCORE"][0].tolist(), tensors["ITEM"][0], strict=True)
     return [
         {"item_id": item_id.decode(), "score": score, "title": json.loads(item)["fields"].get("title", "")}
-        for item_id, score, item in answer
+        for item_id, score, item in rows
         if item_id
     ]
 
 
 @asynccontextmanager
-async def staged(bundle: Path) -> AsyncIterator[StagedPeer]:
-    """Serves a bundle with a process a stage, and connects to it.
+async def run_staged(bundle: Path) -> AsyncIterator[StagedPeer]:
+    """Serves a bundle with a process for each stage until the end of the block, and connects to it.
 
     Raises:
-        PeerError: Where the server stops, or is not ready in time.
+        PeerError: The server stops, or is not ready in time.
     """
     spec = GraphSpec.from_dict(json.loads((bundle / "manifest.json").read_text("utf-8"))["spec"])
     http, grpc, metrics = (free_port() for _ in range(3))
     command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle.resolve()), "--target", "ensemble_cpu"]
     command += ["--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)]
-    with started(command, {}) as server:
-        await healthy(server, f"http://127.0.0.1:{http}/v2/health/ready")
-        options = [("grpc.max_receive_message_length", LARGEST_MESSAGE)]
+    with run_process(command, {}) as server:
+        await wait_until_healthy(server, f"http://127.0.0.1:{http}/v2/health/ready")
+        options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
         async with triton.InferenceServerClient(f"127.0.0.1:{grpc}", channel_args=options) as client:
             yield StagedPeer(client, search_stages(spec), spec.text_candidates, psutil.Process(server.process.pid))

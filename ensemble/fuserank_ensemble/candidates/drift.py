@@ -64,10 +64,8 @@ class FeatureReference:
         np.savez_compressed(path, edges=self.edges, shares=self.shares)
 
     @classmethod
-    def open(cls, path: Path) -> FeatureReference | None:
-        """Reads what `write` wrote; None where there is no such file."""
-        if not path.is_file():
-            return None
+    def open(cls, path: Path) -> FeatureReference:
+        """Reads what `write` wrote."""
         with np.load(path) as arrays:
             return cls(arrays["edges"], arrays["shares"])
 

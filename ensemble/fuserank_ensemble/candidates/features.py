@@ -24,8 +24,8 @@ FloatArray = NDArray[np.float32]
 _TEXT_SCORE = Feature("text_score", "text", "cosine of query and item text; missing without a query")
 _POPULARITY = (
     Feature("popularity", "popularity", "log of all users' events with the item"),
-    Feature("trend", "popularity", "log of the same, halved for every 28 days of age"),
-    Feature("lately", "popularity", "log of the same, halved for every 7 days of age"),
+    Feature("trend", "popularity", "log of those events, halved for every 28 days of age"),
+    Feature("lately", "popularity", "log of those events, halved for every 7 days of age"),
     Feature("reach", "popularity", "log of the users who had it"),
     Feature("repeats", "popularity", "log of events a user who had it"),
     Feature("idle", "popularity", "log of days since anybody had it; missing where nobody did"),
@@ -43,7 +43,7 @@ _OWN_ITEM = (
 _OWN_ITEM_RELATIVE = (
     Feature("due", "history", "log of the days since the last over the item's usual cycle"),
     Feature("share_in_category", "history", "the item's share in the user's events in its category"),
-    Feature("recent_in_category", "history", "the same, late events counting more"),
+    Feature("recent_in_category", "history", "that share with late events counting more"),
     Feature("latest_in_category", "history", "1 for what the user had last in its category, 0 for all else there"),
 )
 _TASTE = (
@@ -57,7 +57,7 @@ _TASTE = (
 _PRICE = (
     Feature("price", "price", "log of the price; missing where unknown"),
     Feature("price_gap", "price", "log price minus the mean log price of what the user had"),
-    Feature("price_gap_in_category", "price", "the same of what the user had in its category"),
+    Feature("price_gap_in_category", "price", "log price minus the mean log price of the user's items of its category"),
 )
 _REQUEST = (
     Feature("has_query", "request", "1 for a search"),

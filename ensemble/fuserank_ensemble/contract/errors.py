@@ -1,4 +1,4 @@
-"""The error of a request that cannot be answered as sent, and the words in which it says so."""
+"""The error of a request that cannot be answered as sent, and how its message is worded."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What users did: histories, popularity, and what a history says of its user."""
+"""What users did: their histories, the popularity of items, and a user's profile and sequence."""

@@ -82,7 +82,7 @@ def explain(
             entries.append((signal, None, contribution, _tower_reason(signal, features, reader, contribution)))
         elif signal != _BASE:
             value = float(features[_LEADING_FEATURE[signal]])
-            reason = _REASONS.get(signal, _channel_reason(signal))(features, reader)
+            reason = _REASONS[signal](features, reader)
             entries.append((signal, None if math.isnan(value) else value, contribution, reason))
     if rule_shift is not None:
         kind = "boost" if rule_shift.steps > 0 else "bury" if rule_shift.steps < 0 else "none"
@@ -188,8 +188,8 @@ def _channel_reason(signal: str) -> Callable[[Features, Reader], str]:
     return reason
 
 
-# A signal that is not here is a channel's, see `_channel_reason`.
 _REASONS: Mapping[str, Callable[[Features, Reader], str]] = {
+    **{signal: _channel_reason(signal) for signal in SIGNALS},
     "text": _text_reason,
     "lexical": _lexical_reason,
     "popularity": _popularity_reason,

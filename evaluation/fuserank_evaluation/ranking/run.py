@@ -82,14 +82,16 @@ def rank_all(
     return results
 
 
-def evaluate_ranking(bundle: Path, shop: Path, cases: int, epochs: int, baselines_only: bool, console: Console) -> Path:
+def evaluate_ranking(
+    bundle: Path, shop: Path, cases: int, epochs: int | None, baselines_only: bool, console: Console
+) -> Path:
     """Measures every method, and writes its part of the report `relevance`.
 
     Args:
         bundle: The demo's bundle.
         shop: Folder of Complete Journey in the input formats.
         cases: (household, query) pairs of each window that is learned from.
-        epochs: The ranker's passes over them at most.
+        epochs: The ranker's passes over them at most; None takes those of `FIT`.
         baselines_only: Leaves out the methods that learn from features.
         console: Shows progress and figures.
 
@@ -105,7 +107,8 @@ def evaluate_ranking(bundle: Path, shop: Path, cases: int, epochs: int, baseline
         simple = [*fit_baselines(grocery.past, finder.fused_rows, on_progress), *search_baselines(finder)]
         learned = Learned()
         if not baselines_only:
-            learned = learn_from_features(grocery, finder, cases, replace(FIT, epochs=epochs), on_progress)
+            settings = FIT if epochs is None else replace(FIT, epochs=epochs)
+            learned = learn_from_features(grocery, finder, cases, settings, on_progress)
         results = rank_all(grocery, simple, learned.methods, on_progress)
     return write_ranking_report(grocery, results, learned, console)
 

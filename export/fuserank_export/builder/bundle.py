@@ -102,5 +102,6 @@ def _build(
         embedded=embedded,
         search={**search, "fusion": trained.tuning},
         ranker=write_trained(trained, work.folder / "model_repository", work.index, progress),
+        quality=ranker.quality,
     )
     return seal_new(work, parts, vectors, started)

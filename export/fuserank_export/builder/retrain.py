@@ -81,7 +81,9 @@ def retrain_ranker(
     trained = train_on_index(inputs, ranker, out, progress)
     if os.environ.get("RANK", "0") != "0":
         return None
-    read_report = {"interactions": behaviour.log.report.summary()} if files.interactions else {}
+    read_report: dict[str, Any] = {"quality": ranker.quality}
+    if files.interactions:
+        read_report["interactions"] = behaviour.log.report.summary()
     manifest = _write(_Retrained(old, trained, read_report), out, progress)
     shutil.rmtree(out.checkpoints, ignore_errors=True)
     return manifest
@@ -89,7 +91,7 @@ def retrain_ranker(
 
 @dataclass(frozen=True)
 class _Retrained:
-    """A bundle, its new ranker, and what the manifest's `inputs` say of the log that it learned from."""
+    """A bundle, its new ranker, and what the manifest's `inputs` say of its training."""
 
     bundle: Bundle
     ranker: TrainedRanker

@@ -12,7 +12,7 @@ from fuserank_ensemble.bundle import FORMAT, Bundle
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_export.builder.embed import EmbeddedTexts
 from fuserank_export.builder.index import Models
-from fuserank_export.builder.options import EncoderOptions, VectorStoreOptions
+from fuserank_export.builder.options import EncoderOptions, Quality, VectorStoreOptions
 from fuserank_export.builder.read import ShopData
 from fuserank_export.builder.vector_store import fill_vector_store
 from fuserank_export.builder.workspace import Workspace
@@ -41,6 +41,7 @@ class BuiltParts:
         embedded: Step `embed`.
         search: Step `learn`: the manifest's `search`.
         ranker: Step `train`: see `write_trained`.
+        quality: How much it looked at.
     """
 
     shop: ShopData
@@ -50,6 +51,7 @@ class BuiltParts:
     embedded: EmbeddedTexts
     search: dict[str, Any]
     ranker: dict[str, Any]
+    quality: Quality
 
     def manifest(self) -> dict[str, Any]:
         """Returns the new bundle's manifest but for its id, its files and what sealing measures."""
@@ -75,6 +77,7 @@ class BuiltParts:
                 "pooling": self.models.encoder.model.pooling,
                 "precision": self.encoder.precision,
                 "text_tower": tower.source if tower else None,
+                "quality": self.quality,
             },
             "engines": chosen_engines(self.embedded.engine_file, has_tower=tower is not None),
             "encoder": self.embedded.engines_report,

@@ -1,8 +1,8 @@
-"""What a load takes follows from the measured figures by the arithmetic that the page states."""
+"""Cores, replicas and network of a load follow from the measured figures by the page's arithmetic."""
 
 from __future__ import annotations
 
-from fuserank_benchmarks import replica as bench_replica
+from fuserank_benchmarks.replica import MEANINGS, size_loads
 
 FIGURES = {
     "replica_cpu_ms": 6.0,
@@ -14,8 +14,8 @@ FIGURES = {
 }
 
 
-def test_cores_replicas_memory_and_network_are_worked_out_by_hand():
-    ((head, *rows),) = bench_replica.plan(FIGURES).values()
+def test_cores_replicas_memory_and_network_are_as_worked_out_by_hand():
+    ((head, *rows),) = size_loads(FIGURES).values()
     by_rate = {row[0]: row[1:] for row in rows}
     # 1,000 a second of 6 ms are 6 busy cores, planned at 60 %: 10. Five replicas of 2 cores hold them, and one more.
     assert by_rate["1,000"] == ["10.0", "6", "6.0", "5.0", "5", "16.0"]
@@ -25,4 +25,4 @@ def test_cores_replicas_memory_and_network_are_worked_out_by_hand():
 
 
 def test_every_figure_is_explained():
-    assert set(FIGURES) <= set(bench_replica.MEANINGS)
+    assert set(FIGURES) <= set(MEANINGS)

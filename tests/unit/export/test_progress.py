@@ -7,9 +7,9 @@ import re
 import time
 
 import pytest
-from export import progress
 from rich.console import Console
 
+from fuserank_export import progress
 from fuserank_export.progress import Progress
 
 

@@ -1,1 +1,1 @@
-"""The HTTP endpoint that both HTTP peers are served through; it runs in the peers' own environments."""
+"""The HTTP endpoint of both peers; its modules import each other and the peers' own libraries, and nothing else."""

@@ -1,7 +1,4 @@
-"""What both HTTP peers answer with: FAISS over distinct texts, a household's habits, what sells, fused by rank.
-
-Needs numpy and FAISS alone: it runs in the peers' own environments.
-"""
+"""Search of both HTTP peers: FAISS over distinct texts, a user's habits and popularity, fused by rank."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ Rows = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Catalog:
-    """The inputs that `prepare` has written.
+    """The inputs that `peers.prepare` has written.
 
     Attributes:
         item_ids: By item row.
@@ -33,9 +30,9 @@ class Catalog:
         texts: What a cross-encoder reads, by item row.
         by_text: Item rows grouped by text.
         text_offsets: Where each text's items begin in `by_text`, `[texts + 1]`.
-        popular: Item rows, best sold first.
-        users: A user's position by id.
-        habits: Item rows of all users, each one's most had first.
+        popular: Item rows, most popular first.
+        users: Row of a user by id.
+        habits: Item rows of all users, each user's most frequent first.
         user_offsets: Where each user's items begin in `habits`, `[users + 1]`.
     """
 
@@ -71,37 +68,43 @@ class Catalog:
     def items_of(self, texts: Sequence[int]) -> Rows:
         """Items of some texts, in the texts' order, `[<= DEPTH]`."""
         parts = [self.by_text[self.text_offsets[text] : self.text_offsets[text + 1]] for text in texts]
-        return np.concatenate([*parts, np.empty(0, np.int32)])[:DEPTH]
+        rows: Rows = np.concatenate([*parts, np.empty(0, np.int32)])
+        return rows[:DEPTH]
 
     def habits_of(self, user: str) -> Rows:
-        """What a user had most, most first; empty for one who is not known."""
+        """A user's items, most frequent first; empty for an unknown user."""
         row = self.users.get(user)
         return self.habits[:0] if row is None else self.habits[self.user_offsets[row] : self.user_offsets[row + 1]]
 
 
-def fuse(found: Rows | None, habits: Rows, popular: Rows) -> list[tuple[int, float]]:
-    """Reciprocal-rank fusion: each list adds 1 / (60 + rank) to the items that it names.
+def fuse(nearest: Rows | None, habits: Rows, popular: Rows) -> list[tuple[int, float]]:
+    """Reciprocal-rank fusion: each list adds 1 / (60 + rank) to its items.
 
     Args:
-        found: Items near the query, nearest first; None where there is no query.
-        habits: The user's items, most had first; empty where there is no user.
-        popular: All items, best sold first.
+        nearest: Items near the query, nearest first; None where there is no query.
+        habits: The user's items, most frequent first; empty where there is no user.
+        popular: All items, most popular first.
 
     Returns:
-        Item rows and scores, best first. With a query only what is near it: habits and sales put that in order.
+        Item rows and scores, best first. With a query only items near it, which habits and popularity put in order.
     """
-    scores: dict[int, float] = {} if found is None else dict.fromkeys(found.tolist(), 0.0)
-    for ranked in (found, habits[:DEPTH], popular[:DEPTH]):
+    scores: dict[int, float] = {} if nearest is None else dict.fromkeys(nearest.tolist(), 0.0)
+    for ranked in (nearest, habits[:DEPTH], popular[:DEPTH]):
         for rank, item in enumerate([] if ranked is None else ranked.tolist(), 1):
-            if found is None or item in scores:
+            if nearest is None or item in scores:
                 scores[item] = scores.get(item, 0.0) + 1 / (RRF_K + rank)
-    return sorted(scores.items(), key=lambda each: (-each[1], each[0]))
+    return sorted(scores.items(), key=lambda scored: (-scored[1], scored[0]))
 
 
 def build_index(folder: Path, kind: str) -> Any:
-    """A FAISS index over the texts' vectors: `flat` scans all, `ivf` the lists nearest to the query."""
+    """Builds a FAISS index over the texts' vectors: `flat` scans all, `ivf` the lists nearest to the query.
+
+    Raises:
+        ValueError: `kind` is another.
+    """
     vectors = np.load(folder / "vectors.npy").astype(np.float32)
     dim = vectors.shape[1]
+    index: Any
     if kind == "flat":
         index = faiss.IndexFlatIP(dim)
     elif kind == "ivf":

@@ -1,6 +1,6 @@
-"""The two ways in which the peers run their models: over HTTP in Infinity, or in the endpoint's own process.
+"""The peers' models: over HTTP in Infinity, or in the endpoint's own process.
 
-Both take what waits together: a batch of queries, or of (query, text) pairs, becomes one run of a model.
+Both batch waiting requests: several queries, or (query, text) pairs, become one run of a model.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class Models(Protocol):
         ...
 
     async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
-        """How well each text answers the query."""
+        """A relevance score of each text."""
         ...
 
 
 class InfinityModels:
-    """Infinity over HTTP, through one pool of connections; it batches by itself.
+    """Infinity over HTTP through one pool of connections; Infinity batches.
 
     Args:
-        url: Where Infinity listens.
+        url: Infinity's address.
     """
 
     def __init__(self, url: str) -> None:
-        import aiohttp  # noqa: PLC0415  each peer imports what it runs with
+        import aiohttp  # noqa: PLC0415  only the Infinity peer has it
 
         self._session = aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0))
 
@@ -62,14 +62,14 @@ class InfinityModels:
 
 
 class LocalModels:
-    """sentence-transformers in this process; one thread runs the models, so that requests do not fight for cores.
+    """sentence-transformers in this process; one thread runs the models, so that requests do not compete for cores.
 
     Args:
         folder: The inputs, with `encoder` and `tower`.
         backend: `torch` or `onnx`.
-        threads: Of one model run.
-        batch: Requests of one run at most; 1 runs each alone.
-        dim: The vectors' width, to be held against the encoder's.
+        threads: Threads of one model run.
+        batch: Requests of one run at most.
+        dim: Width of the catalogue's vectors, which the encoder's must equal.
     """
 
     def __init__(self, folder: Path, backend: str, threads: int, batch: int, dim: int) -> None:
@@ -81,20 +81,20 @@ class LocalModels:
         if backend == "onnx":
             settings["model_kwargs"] = {"provider": "CPUExecutionProvider", "session_options": _options(threads)}
         encoder = SentenceTransformer(str(folder / "encoder"), **settings)
-        if (found := encoder.get_sentence_embedding_dimension()) != dim:
-            raise ValueError(f"{folder / 'encoder'}: makes vectors of {found}, the catalogue has {dim}")
+        if (width := encoder.get_sentence_embedding_dimension()) != dim:
+            raise ValueError(f"{folder / 'encoder'}: makes vectors of {width}, the catalogue has {dim}")
         tower = CrossEncoder(str(folder / "tower"), **settings) if (folder / "tower").is_dir() else None
         pool = ThreadPoolExecutor(1)
 
         def embed(queries: list[str]) -> list[NDArray[np.float32]]:
             return list(encoder.encode(queries, normalize_embeddings=True, show_progress_bar=False))
 
-        def rerank(asked: list[tuple[str, Sequence[str]]]) -> list[list[float]]:
+        def rerank(requests: list[tuple[str, Sequence[str]]]) -> list[list[float]]:
             if tower is None:
                 raise ValueError(f"{folder}: has no tower; prepare it with --text-tower")
-            pairs = [(query, text) for query, texts in asked for text in texts]
+            pairs = [(query, text) for query, texts in requests for text in texts]
             scores = iter(tower.predict(pairs, batch_size=max(32, len(pairs)), show_progress_bar=False).tolist())
-            return [[next(scores) for _ in texts] for _, texts in asked]
+            return [[next(scores) for _ in texts] for _, texts in requests]
 
         self._embed, self._rerank = Batcher(embed, batch, pool), Batcher(rerank, batch, pool)
 
@@ -110,12 +110,12 @@ class LocalModels:
 
 
 class Batcher:
-    """Runs what has queued up while the last run was on, as one run.
+    """Runs all items that were submitted during the last run as one batch.
 
     Args:
-        run: Takes a list and returns as many results.
-        size: Longest list.
-        pool: Where it runs.
+        run: Takes a list of items and returns as many results.
+        size: Largest batch.
+        pool: Runs the batches.
     """
 
     def __init__(self, run: Callable[[list[Any]], list[Any]], size: int, pool: ThreadPoolExecutor) -> None:
@@ -124,7 +124,7 @@ class Batcher:
         self._worker: asyncio.Task[None] | None = None
 
     async def submit(self, item: Any) -> Any:
-        """The item's result."""
+        """Submits an item and returns its result."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._worker is None or self._worker.done():
@@ -133,16 +133,16 @@ class Batcher:
 
     async def _drain(self) -> None:
         while self._waiting:
-            taken, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
+            batch, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
             try:
                 results = await asyncio.get_running_loop().run_in_executor(
-                    self._pool, self._run, [item for item, _ in taken]
+                    self._pool, self._run, [item for item, _ in batch]
                 )
-            except Exception as error:  # whatever breaks a run, its callers get it and the next run goes on
-                results = [error] * len(taken)
-            for (_, future), result in zip(taken, results, strict=True):
+            except Exception as error:  # the batch's callers get the error, and the next batch runs
+                results = [error] * len(batch)
+            for (_, future), result in zip(batch, results, strict=True):
                 if future.done():
-                    continue  # its caller has gone
+                    continue  # its caller was cancelled
                 if isinstance(result, Exception):
                     future.set_exception(result)
                 else:
@@ -154,6 +154,6 @@ def _options(threads: int) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # A thread that spins takes a core from the other processes; our own graph does without as well.
+    # A spinning thread takes a core from the other processes; FuseRank's engines do not spin either.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from cachetools import LRUCache
-from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from fuserank_ensemble.catalog.filters import Mask
@@ -24,6 +22,9 @@ from fuserank_ensemble.retrieval.channel import (
 )
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 # Of the three that `implicit` offers for this, factors reached most on Complete Journey: docs/decisions/012.
 CONFIDENCE = 5.0  # Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, 2008 (alpha)
@@ -51,6 +52,9 @@ class CollaborativeChannel(LocalChannel):
             factors: float32 `[items, factors]`; an item without events has zeros and is never listed.
             search: Nearest vectors among `factors`.
         """
+        # Every process reads the registry; only those that search pay for this import (20 MB).
+        from implicit.cpu.als import AlternatingLeastSquares  # noqa: PLC0415
+
         self._has_factors = np.any(factors != 0, axis=1)
         self._search = search
         with threadpool_limits(1, "blas"):  # the library warns of more while it is made
@@ -107,6 +111,8 @@ class CollaborativeChannel(LocalChannel):
 
 def confidences(seen: History, items: int) -> csr_matrix:
     """A history as the model wants it: log-damped counts times the confidence, float32 `[1, items]`."""
+    from scipy.sparse import csr_matrix  # noqa: PLC0415  comes with implicit
+
     weights = (CONFIDENCE * np.log1p(seen.counts)).astype(np.float32)
     # A copy: implicit wants a writable buffer, and a history that came with a request lies in its message.
     return csr_matrix((weights, seen.rows.copy(), np.asarray([0, len(seen)])), shape=(1, items))

@@ -40,14 +40,14 @@ def test_every_item_is_found_by_the_text_that_is_its_own(inputs: Path) -> None:
         assert row in catalog.items_of([int(text[row])])
 
 
-def test_a_user_s_most_bought_item_leads_the_habits(inputs: Path, tiny_shop: TinyShop) -> None:
+def test_the_most_bought_item_of_a_user_comes_first(inputs: Path, tiny_shop: TinyShop) -> None:
     catalog = fusion.Catalog.open(inputs)
 
     for user, (favourite, *_) in tiny_shop.favourites.items():
         assert catalog.item_ids[catalog.habits_of(user)[0]] == favourite
 
 
-def test_a_user_whom_nobody_knows_has_no_habits(inputs: Path) -> None:
+def test_an_unknown_user_has_no_habits(inputs: Path) -> None:
     assert not len(fusion.Catalog.open(inputs).habits_of("nobody"))
 
 

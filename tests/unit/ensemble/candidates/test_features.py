@@ -11,7 +11,8 @@ import pytest
 from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS, Featuriser
 from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
+from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile
 from fuserank_ensemble.retrieval.evidence import Evidence
@@ -153,14 +154,12 @@ def test_the_order_of_candidates_changes_no_candidates_features():
 
 
 def test_a_day_later_only_what_has_an_age_has_changed():
-    popularity = replace(
-        POPULARITY, latest=POPULARITY.latest - 99 * SECONDS_PER_DAY, arrived=POPULARITY.arrived - 99 * SECONDS_PER_DAY
-    )
+    popularity = replace(POPULARITY, latest=POPULARITY.latest - 99 * DAY, arrived=POPULARITY.arrived - 99 * DAY)
     at = [
         Featuriser(ITEMS, popularity)(
             Evidence(np.asarray([0, 1, 2], np.int32), {}, {}), UserProfile.from_history(SEEN, ITEMS, now), now, None
         )
-        for now in (NOW, NOW + SECONDS_PER_DAY)
+        for now in (NOW, NOW + DAY)
     ]
     moved = ~np.isclose(at[0], at[1], rtol=1e-6, equal_nan=True).all(0)
     assert {f.name for f, changed in zip(FEATURES, moved, strict=True) if changed} == {

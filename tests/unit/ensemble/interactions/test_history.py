@@ -10,15 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuserank_ensemble.catalog.arrays import find_row
-from fuserank_ensemble.interactions.history import (
-    HABIT_HALF_LIFE_DAYS,
-    MAX_ITEMS,
-    SECONDS_PER_DAY,
-    History,
-    HistorySnapshot,
-)
+from fuserank_ensemble.interactions.history import HABIT_HALF_LIFE_DAYS, MAX_ITEMS, History, HistorySnapshot
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
 
-NOW = 1_000 * SECONDS_PER_DAY
+NOW = 1_000 * DAY
 USERS = ["", "a", "ab", "z", "北"]
 EVENTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.integers(0, 50)), max_size=40)
 
@@ -108,26 +103,24 @@ def test_trailing_zero_bytes_do_not_make_another_id_match(wanted):
 
 
 def days_ago(*days):
-    return [int(NOW - day * SECONDS_PER_DAY) for day in days]
+    return [int(NOW - day * DAY) for day in days]
 
 
 def test_weights_of_events_are_halved_for_every_56_days_of_the_age_of_each():
     ages = [(0, 3, 0), (0, 3, 56), (0, 3, 168), (0, 5, 112), (0, 6, -14), (1, 3, 28)]
-    found = snapshot([(user, row, int(NOW - age * SECONDS_PER_DAY)) for user, row, age in ages])
+    found = snapshot([(user, row, int(NOW - age * DAY)) for user, row, age in ages])
     assert found.at(0).rows.tolist() == [3, 5, 6]
     # As of the newest event with each item, and as of now; one that is yet to come counts as of now.
     np.testing.assert_allclose(found.at(0).recent, [1 + 1 / 2 + 1 / 8, 1, 1], rtol=1e-6)
     np.testing.assert_allclose(found.at(0).weights(NOW), [1.625, 0.25, 1], rtol=1e-6)
-    np.testing.assert_allclose(
-        found.at(0).weights(NOW + 56 * SECONDS_PER_DAY), [0.8125, 0.125, 2 ** (-42 / 56)], rtol=1e-6
-    )
+    np.testing.assert_allclose(found.at(0).weights(NOW + 56 * DAY), [0.8125, 0.125, 2 ** (-42 / 56)], rtol=1e-6)
     np.testing.assert_allclose(found.at(1).weights(NOW), [2**-0.5], rtol=1e-6)
     assert found.at(2).weights(NOW).tolist() == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(0, 400)), min_size=1, max_size=30))
 def test_weights_are_the_sum_over_single_events(events):
-    found = snapshot([(user, row, int(NOW - age * SECONDS_PER_DAY)) for user, row, age in events])
+    found = snapshot([(user, row, int(NOW - age * DAY)) for user, row, age in events])
     for user in (0, 1):
         expected = defaultdict(float)
         for _, row, age in (event for event in events if event[0] == user):

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions import popularity as counting
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Contexts, Popularity, context_names, hour_of, weekday_of
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.channels.new import FEW_EVENTS, OLDEST_DAYS, NewItemsChannel
 from fuserank_ensemble.retrieval.channels.trending import PRIORS, TrendingChannel
 
-DAY = 86_400
 # A Wednesday, 18:30 UTC.
 NOW = int(datetime(2024, 5, 15, 18, 30, tzinfo=UTC).timestamp())
 ITEMS = 6
@@ -101,8 +101,15 @@ def test_of_a_long_context_the_items_with_the_most_are_kept_in_the_order_of_rows
 
 def test_an_item_came_when_it_was_created_or_else_with_its_first_event():
     created = np.asarray([NOW - 9 * DAY, np.nan, NOW - DAY, np.nan, np.nan, np.nan])
-    popularity = counted([(0, 5 * DAY), (1, 3 * DAY), (1, 4 * DAY), (2, 7 * DAY)], created=created)
-    assert popularity.arrived[:3].tolist() == [NOW - 9 * DAY, NOW - 4 * DAY, NOW - DAY]
+    popularity = counted(
+        [(0, 5 * DAY), (1, 3 * DAY), (1, 4 * DAY), (2, 7 * DAY)],
+        created=created,
+    )
+    assert popularity.arrived[:3].tolist() == [
+        NOW - 9 * DAY,
+        NOW - 4 * DAY,
+        NOW - DAY,
+    ]
     assert np.isnan(popularity.arrived[3:]).all()
 
 
@@ -142,8 +149,8 @@ def test_trends_are_smoothed_by_the_formula_worked_out_by_hand():
     trend = np.asarray([60, 40, 0], np.float32)
     popularity = replace(Popularity.empty(3), counts=trend, trend=trend, contexts=contexts)
     assert (PRIORS["store"], PRIORS["hour"]) == (5, 20)
-    hits = TrendingChannel(popularity).search([asked(context={"store": "s"})], 3)[0]
-    by_row = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
+    ranked = TrendingChannel(popularity).search([asked(context={"store": "s"})], 3)[0]
+    by_row = dict(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True))
     # (observed + prior) / (expected + prior): of the store's 20 events item 0 has 0 of 12 expected, item 1 has 20 of 8;
     # of the hour's 40, which hold 5 of another item, item 0 has 5 of 24, item 1 has 30 of 16.
     assert by_row[0] == pytest.approx(60 * (0 + 5) / (12 + 5) * (5 + 20) / (24 + 20), rel=1e-5)
@@ -206,9 +213,9 @@ def arrived(*days, counts=None):
 def test_new_is_what_came_in_the_last_ninety_days_with_few_events_newest_first(pool):
     # Too old by a day, in the future, unknown, too many events, and two that are new.
     popularity = arrived(OLDEST_DAYS + 1, -1, np.nan, 2, 28, 1, counts=[0, 0, 0, FEW_EVENTS, FEW_EVENTS - 1, 0])
-    hits = NewItemsChannel(items_of([0] * 6), popularity).search([asked(pool=pool)], 9)[0]
-    assert hits.rows.tolist() == [5, 4]
-    np.testing.assert_allclose(hits.scores, [2 ** (-1 / 28), 0.5], rtol=1e-5)
+    ranked = NewItemsChannel(items_of([0] * 6), popularity).search([asked(pool=pool)], 9)[0]
+    assert ranked.rows.tolist() == [5, 4]
+    np.testing.assert_allclose(ranked.scores, [2 ** (-1 / 28), 0.5], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -216,8 +223,8 @@ def test_new_is_what_came_in_the_last_ninety_days_with_few_events_newest_first(p
 )
 @pytest.mark.parametrize("pool", [None, [0]])
 def test_the_ends_of_the_ninety_days_are_the_same_with_and_without_a_query(days, listed, pool):
-    hits = NewItemsChannel(items_of([0]), arrived(days)).search([asked(pool=pool)], 9)[0]
-    assert hits.rows.tolist() == ([0] if listed else [])
+    ranked = NewItemsChannel(items_of([0]), arrived(days)).search([asked(pool=pool)], 9)[0]
+    assert ranked.rows.tolist() == ([0] if listed else [])
 
 
 def test_an_item_that_is_new_at_another_time_is_new_then():
@@ -231,8 +238,8 @@ def test_the_users_own_categories_count_up_to_double():
     items = items_of([0, 1, 2, -1, 0, 1])
     seen = History.from_rows([3] * 4 + [4] * 3 + [5], NOW)
     popularity = arrived(28, 28, 28, 28, 28, 28)
-    hits = NewItemsChannel(items, popularity).search([asked(seen)], 9)[0]
-    by_row = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
+    ranked = NewItemsChannel(items, popularity).search([asked(seen)], 9)[0]
+    by_row = dict(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True))
     assert by_row[0] == pytest.approx(0.5 * (1 + 3 / 8), rel=1e-5)
     assert by_row[1] == pytest.approx(0.5 * (1 + 1 / 8), rel=1e-5)
     assert by_row[2] == by_row[3] == pytest.approx(0.5, rel=1e-5)

@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
 from fuserank_ensemble.interactions.popularity import LEAST_RETURNS, Popularity
 
-DAY = 86_400
 MIDNIGHT = 20_000 * DAY
 NAN = np.nan
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
+from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.profile import UserProfile, days_since
 from support.hand_shop import ITEMS, NOW, SEEN, history
 
@@ -25,7 +26,7 @@ def test_a_history_is_summed_up_by_what_its_items_are():
     np.testing.assert_allclose(profile.weights, [halved, 2**-0.5, 1], rtol=1e-6)
     assert profile.category.tolist() == [4, 1]
     np.testing.assert_allclose(profile.category_weight, [halved + 2**-0.5, 1], rtol=1e-6)
-    assert profile.category_last.tolist() == [NOW - 10 * SECONDS_PER_DAY, NOW]
+    assert profile.category_last.tolist() == [NOW - 10 * DAY, NOW]
     assert profile.brand.tolist() == [3, 1]
     # Items a and b have prices: once each for the mean of all, event by event for that of their category.
     assert profile.log_price == pytest.approx(1.5 * LOG2)
@@ -60,7 +61,7 @@ def test_own_items_are_found_among_candidates_in_any_order():
 
 
 def test_days_since_a_moment_are_never_negative_and_an_unknown_moment_stays_unknown():
-    found = days_since(np.asarray([NOW - 1.5 * SECONDS_PER_DAY, NOW + SECONDS_PER_DAY, np.nan]), NOW)
+    found = days_since(np.asarray([NOW - 1.5 * DAY, NOW + DAY, np.nan]), NOW)
     np.testing.assert_array_equal(found, [1.5, 0, np.nan])
 
 
@@ -85,7 +86,7 @@ def test_sums_are_those_of_counting_event_by_event(categories, brands, events):
     for code in range(3):
         assert profile.category[code] == sum(categories[row] == code for row, _ in events)
         assert profile.brand[code] == sum(brands[row] == code for row, _ in events)
-        moments = [NOW - days * SECONDS_PER_DAY for row, days in events if categories[row] == code]
+        moments = [NOW - days * DAY for row, days in events if categories[row] == code]
         np.testing.assert_array_equal(profile.category_last[code], max(moments, default=np.nan))
     wanted = np.arange(8, dtype=np.int32)
     for codes in (items.brand, items.text):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_ensemble.interactions.sequence import MOMENT_DIM, latest_positions, moments
 from support.hand_shop import NOW, history
 
@@ -49,7 +49,7 @@ def test_as_many_moments_as_asked_for_of_which_the_first_are_present(days, lengt
 
 @pytest.mark.parametrize("length", [1, 32])
 def test_a_day_that_is_gone_makes_the_sequence_a_day_older(length):
-    now, later = (moments(SEEN, latest_positions(SEEN, length), at, length) for at in (NOW, NOW + 86_400))
+    now, later = (moments(SEEN, latest_positions(SEEN, length), at, length) for at in (NOW, NOW + SECONDS_PER_DAY))
     assert (later[:, 0] >= now[:, 0]).all()
     assert later[0, 0] == now[0, 0] == 0  # the newest lies two days ahead
     np.testing.assert_array_equal(now[:, 1:], later[:, 1:])

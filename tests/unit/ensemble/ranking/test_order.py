@@ -138,7 +138,7 @@ def test_a_pin_never_shows_what_the_request_filters_out_or_excludes():
     assert found.rows.tolist() == [10, 0, 2, 4, 6]
     assert told(found) == [{"kind": "pin", "matched": 1, "placed": 1, "filtered_out": 2, "unknown": 1}]
     pin = Rule(pin=1, item_ids=["i10"])
-    resolved = request(rules=[pin], exclude_seen=True, history=History.of_rows([10], 0.0))
+    resolved = request(rules=[pin], exclude_seen=True, history=History.from_rows([10], 0.0))
     unseen = rank_steered(resolved, ROWS, SCORES, ITEMS, VECTORS, EVENTS)
     assert unseen.rows.tolist() == [0, 1, 2, 3, 4]
     assert told(unseen) == [{"kind": "pin", "matched": 0, "filtered_out": 1}]

@@ -38,19 +38,19 @@ PARTS = st.lists(st.floats(-5, 5, width=32), min_size=len(SIGNALS), max_size=len
 
 @given(st.floats(-9, 9), PARTS)
 def test_contributions_and_base_add_up_to_the_score_and_shares_to_one(score, parts):
-    told = reasons.explain(score, np.asarray(parts, np.float32), features()[0], Reader("milk"))
-    assert sum(signal["contribution"] for signal in told) == pytest.approx(score, abs=1e-9)
-    assert sum(signal["share"] for signal in told) == pytest.approx(1.0) or not any(s["share"] for s in told)
-    assert told[-1]["name"] == "base"
-    assert [s["contribution"] for s in told[:-1]] == sorted((s["contribution"] for s in told[:-1]), reverse=True)
-    assert {s["name"] for s in told} == {*SIGNALS, "base"} - {"request"}
+    signals = reasons.explain(score, np.asarray(parts, np.float32), features()[0], Reader("milk"))
+    assert sum(signal["contribution"] for signal in signals) == pytest.approx(score, abs=1e-9)
+    assert sum(signal["share"] for signal in signals) == pytest.approx(1.0) or not any(s["share"] for s in signals)
+    assert signals[-1]["name"] == "base"
+    assert [s["contribution"] for s in signals[:-1]] == sorted((s["contribution"] for s in signals[:-1]), reverse=True)
+    assert {s["name"] for s in signals} == {*SIGNALS, "base"} - {"request"}
 
 
 def explained(row, query, reader=None, seen=HAD, **options):
-    told = reasons.explain(
+    signals = reasons.explain(
         0.0, np.zeros(len(SIGNALS), np.float32), features(seen, **options)[row], Reader(query, **(reader or {}))
     )
-    return {signal["name"]: (signal["value"], signal["reason"]) for signal in told}
+    return {signal["name"]: (signal["value"], signal["reason"]) for signal in signals}
 
 
 def test_missing_values_are_null_and_said_in_words():
@@ -70,14 +70,14 @@ def test_missing_values_are_null_and_said_in_words():
 
 
 def test_reasons_tell_the_numbers_in_their_own_units():
-    told = explained(1, "milk")
-    assert told["history"][1] == "you had it 3 times, last 10 days ago"
-    assert told["popularity"][1] == "9 events of all users"
-    assert told["taste"][1] == "75.0% of your events are in its category"
-    assert told["price"][1].startswith("costs 1.00")
-    assert told["new"][1] == "here for 7 days"
-    assert told["collaborative"] == (1.25, "chosen by users like you (number 3)")
-    assert told["content"] == (-0.25, "like what you had lately (number 8)")
+    signals = explained(1, "milk")
+    assert signals["history"][1] == "you had it 3 times, last 10 days ago"
+    assert signals["popularity"][1] == "9 events of all users"
+    assert signals["taste"][1] == "75.0% of your events are in its category"
+    assert signals["price"][1].startswith("costs 1.00")
+    assert signals["new"][1] == "here for 7 days"
+    assert signals["collaborative"] == (1.25, "chosen by users like you (number 3)")
+    assert signals["content"] == (-0.25, "like what you had lately (number 8)")
     assert explained(0, "茶")["graph"] == (2.5, "related to what you had or asked for (number 1)")
     assert explained(0, "茶")["lexical"][1] == "has words of “茶”"
     assert explained(0, "茶")["text"] == (0.5, "50% like “茶”")
@@ -90,11 +90,11 @@ def test_what_was_only_bought_is_called_bought():
 
 
 def test_reasons_are_told_in_chinese_too():
-    told = explained(1, "茶", {"language": "zh", "bought": True})
-    assert told["history"][1] == "您买过 3 次，最近一次在 10 天前"
-    assert told["popularity"][1] == "全部用户共有 9 次行为"
-    assert told["price"][1] == "价格 1.00，与您平常的花费相当"
-    assert told["base"][1] == "本次请求候选商品的平均水平"
+    signals = explained(1, "茶", {"language": "zh", "bought": True})
+    assert signals["history"][1] == "您买过 3 次，最近一次在 10 天前"
+    assert signals["popularity"][1] == "全部用户共有 9 次行为"
+    assert signals["price"][1] == "价格 1.00，与您平常的花费相当"
+    assert signals["base"][1] == "本次请求候选商品的平均水平"
     assert explained(0, "茶", {"language": "zh"})["history"][1] == "您选过 1 次，最近一次在今天"
     assert explained(2, "", {"language": "zh"})["lexical"][1] == "没有搜索词"
 

@@ -21,7 +21,7 @@ def features(**known):
     return row
 
 
-def told(row, part=0.5, moved=None, **reader):
+def explained(row, part=0.5, moved=None, **reader):
     parts = np.full(len(SIGNALS), part, np.float32)
     return {signal["name"]: signal for signal in reasons.explain(3.0, parts, row, Reader(**reader), moved)}
 
@@ -31,7 +31,7 @@ def told(row, part=0.5, moved=None, **reader):
 def test_every_signal_has_a_sentence_whether_all_or_nothing_is_known(language, part):
     for row in (features(), features(**dict.fromkeys(POSITION, 0.5)), features(has_history=0.0)):
         for query in ("milk", ""):
-            signals = told(row, part, query=query, language=language)
+            signals = explained(row, part, query=query, language=language)
             assert set(signals) == {*SIGNALS, "base"} - {"request"}
             assert all(signal["reason"] and "{" not in signal["reason"] for signal in signals.values())
 
@@ -53,18 +53,18 @@ def test_what_a_signal_without_features_adds_decides_its_sentence():
 
 def test_a_shopper_reads_how_often_and_when_they_bought_it():
     row = features(history_frequency=math.log1p(7), history_recency=math.log1p(9))
-    assert told(row, bought=True)["history"]["reason"] == "you bought it 7 times, last 9 days ago"
-    assert told(row)["history"]["reason"] == "you had it 7 times, last 9 days ago"
-    assert told(row, bought=True, language="zh")["history"]["reason"] == "您买过 7 次，最近一次在 9 天前"
+    assert explained(row, bought=True)["history"]["reason"] == "you bought it 7 times, last 9 days ago"
+    assert explained(row)["history"]["reason"] == "you had it 7 times, last 9 days ago"
+    assert explained(row, bought=True, language="zh")["history"]["reason"] == "您买过 7 次，最近一次在 9 天前"
 
 
 @pytest.mark.parametrize(("steps", "reason"), [(1.5, "promoted"), (-2.0, "demoted"), (0.0, "no rule of the shop")])
 def test_rules_are_one_signal_more_and_the_sum_stays_the_score(steps, reason):
-    signals = told(features(), moved=RuleShift(steps * 0.75, steps))
+    signals = explained(features(), moved=RuleShift(steps * 0.75, steps))
     assert signals["rules"]["value"] == steps
     assert signals["rules"]["contribution"] == steps * 0.75
     assert signals["rules"]["reason"].startswith(reason)
     assert sum(signal["contribution"] for signal in signals.values()) == pytest.approx(3.0)
-    without = told(features())
+    without = explained(features())
     assert "rules" not in without
     assert without["base"]["contribution"] - signals["base"]["contribution"] == pytest.approx(steps * 0.75)

@@ -18,7 +18,7 @@ WEIGHTS = st.fixed_dictionaries({name: st.sampled_from([0.0, 0.25, 1.0, 3.0]) fo
 EQUAL = dict.fromkeys(NAMES, 1.0)
 
 
-def hits(rows):
+def ranked(rows):
     scores = np.linspace(0.9, 0.1, len(rows)) if rows else np.empty(0)
     return RankedItems(np.asarray(rows, np.int32), scores.astype(np.float32))
 
@@ -36,14 +36,14 @@ def formula(lists, weights, depth):
 def test_the_order_is_by_the_weighted_sum_of_reciprocal_ranks(lists, weights, depth, limit):
     fusion = ReciprocalRankFusion(ITEMS, depth)
     scores = formula(lists, weights, depth)
-    fused = fusion.fuse({name: hits(rows) for name, rows in lists.items()}, weights, limit)
+    fused = fusion.fuse({name: ranked(rows) for name, rows in lists.items()}, weights, limit)
     expected = sorted(scores, key=lambda row: -round(scores[row], 12))
     assert [round(scores[row], 12) for row in fused.rows] == [round(scores[row], 12) for row in expected[:limit]]
     assert len(set(fused.rows.tolist())) == len(fused.rows) == min(limit, len(scores))
 
 
 def test_weights_decide_by_numbers_worked_out_by_hand():
-    lists = {"dense": hits([7, 8, 9]), "history": hits([9, 5])}
+    lists = {"dense": ranked([7, 8, 9]), "history": ranked([9, 5])}
     fusion = ReciprocalRankFusion(ITEMS, 10)
     # 9: 1/63 + 1/61 = 0.0323; 7: 1/61 = 0.0164; 8 and 5: 1/62.
     assert fusion.fuse(lists, {"dense": 1.0, "history": 1.0}, 9).rows.tolist() == [9, 7, 8, 5]
@@ -55,7 +55,7 @@ def test_weights_decide_by_numbers_worked_out_by_hand():
 
 @given(LISTS, WEIGHTS, st.integers(1, 40), st.integers(1, 40), ROWS)
 def test_required_rows_stay_and_the_others_are_the_best_of_the_rest_in_order(lists, weights, depth, limit, also):
-    named = {name: hits(rows) for name, rows in lists.items()}
+    named = {name: ranked(rows) for name, rows in lists.items()}
     fusion = ReciprocalRankFusion(ITEMS, depth)
     whole = fusion.fuse(named, weights, 2 * ITEMS).rows.tolist()
     must = also[:limit]
@@ -73,13 +73,13 @@ def test_required_rows_stay_and_the_others_are_the_best_of_the_rest_in_order(lis
 
 
 def test_what_only_a_channel_of_no_weight_named_comes_last():
-    lists = {"other": hits([1, 2]), "dense": hits([3])}
+    lists = {"other": ranked([1, 2]), "dense": ranked([3])}
     assert ReciprocalRankFusion(ITEMS, 10).fuse(lists, {"other": 0.0, "dense": 0.5}, 9).rows.tolist() == [3, 1, 2]
 
 
 @given(LISTS, WEIGHTS, st.integers(1, 40))
 def test_every_channels_rank_and_score_are_kept(lists, weights, depth):
-    named = {name: hits(rows) for name, rows in lists.items()}
+    named = {name: ranked(rows) for name, rows in lists.items()}
     fused = ReciprocalRankFusion(ITEMS, depth).fuse(named, weights, ITEMS)
     assert fused.ranks.keys() == fused.scores.keys() == lists.keys()
     for name, rows in lists.items():
@@ -95,7 +95,7 @@ def test_every_channels_rank_and_score_are_kept(lists, weights, depth):
 
 
 def test_beyond_its_depth_a_list_names_no_candidate_but_still_says_where_it_has_one():
-    lists = {"dense": hits([1, 2, 3, 4]), "history": hits([4])}
+    lists = {"dense": ranked([1, 2, 3, 4]), "history": ranked([4])}
     fused = ReciprocalRankFusion(ITEMS, 2).fuse(lists, EQUAL, 9)
     assert fused.rows.tolist() == [1, 4, 2]
     assert fused.ranks["dense"].tolist() == [0, 3, 1]
@@ -106,7 +106,7 @@ def test_beyond_its_depth_a_list_names_no_candidate_but_still_says_where_it_has_
 def test_a_request_leaves_no_trace_for_the_next(requests, depth):
     used = ReciprocalRankFusion(ITEMS, depth)
     for lists in requests:
-        named = {name: hits(rows) for name, rows in lists.items()}
+        named = {name: ranked(rows) for name, rows in lists.items()}
         found = used.fuse(named, EQUAL, 20)
         fresh = ReciprocalRankFusion(ITEMS, depth).fuse(named, EQUAL, 20)
         assert found.rows.tolist() == fresh.rows.tolist()
@@ -116,7 +116,7 @@ def test_a_request_leaves_no_trace_for_the_next(requests, depth):
 
 
 def test_equal_sums_keep_the_order_in_which_they_were_named():
-    lists = {"history": hits([5, 2]), "trending": hits([9, 7])}
+    lists = {"history": ranked([5, 2]), "trending": ranked([9, 7])}
     assert ReciprocalRankFusion(ITEMS, 10).fuse(lists, EQUAL, 9).rows.tolist() == [5, 9, 2, 7]
 
 

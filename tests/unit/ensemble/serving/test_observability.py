@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fuserank_ensemble.candidates.drift import FeatureReference
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.serving.observability import drift, metrics, tracing
 from fuserank_ensemble.serving.observability.caches import CacheMetrics
@@ -139,7 +140,7 @@ def cases(rng, shift=0.0, count=200):
 def reference():
     rng = np.random.default_rng(1)
     kinds = np.asarray(["query"] * 100 + ["both"] * 90 + ["user"] * 10)
-    return drift.FeatureReference.from_cases(kinds, cases(rng), np.ones((200, 16), np.bool_))
+    return FeatureReference.from_cases(kinds, cases(rng), np.ones((200, 16), np.bool_))
 
 
 def watched(scrape, reference, live, kind="query"):
@@ -180,21 +181,6 @@ def test_nothing_is_said_before_a_window_is_full_and_then_one_in_eight_is_looked
     later = [*cases(rng, count=drift.WINDOW), *cases(rng, shift=2.0, count=drift.WINDOW * drift.EVERY)]
     assert watched(scrape, reference, later[:-1])[FEATURES[0].name] < 0.1
     assert watched(scrape, reference, later)[FEATURES[0].name] > 0.25
-
-
-def test_the_index_is_that_of_the_formula():
-    expected, counts = np.asarray([[0.5, 0.5, 0.0]]), np.asarray([[25, 75, 0]])
-    # (0.25 - 0.5) ln(0.25 / 0.5) + (0.75 - 0.5) ln(0.75 / 0.5), worked by hand
-    assert drift.stability_index(expected, counts)[0] == pytest.approx(0.274653, abs=1e-6)
-
-
-def test_a_reference_survives_its_file_and_an_older_bundle_has_none(reference, tmp_path: Path):
-    path = tmp_path / "reference.npz"
-    assert drift.FeatureReference.open(path) is None
-    reference.write(path)
-    again = drift.FeatureReference.open(path)
-    np.testing.assert_array_equal(again.edges, reference.edges)
-    np.testing.assert_array_equal(again.shares, reference.shares)
 
 
 def test_a_cache_counts_what_came_since(scrape):

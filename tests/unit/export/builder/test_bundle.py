@@ -87,9 +87,9 @@ def test_the_manifest_says_what_was_put_in_what_came_out_and_how_good_it_is(tiny
 
 def test_every_file_of_a_bundle_stands_in_its_manifest_with_its_hash(tiny_bundle):
     files = json.loads((tiny_bundle / "manifest.json").read_text("utf-8"))["files"]
-    found = {str(path.relative_to(tiny_bundle)): path for path in tiny_bundle.rglob("*") if path.is_file()}
-    assert sorted(files) == sorted(found.keys() - {"manifest.json"})
-    assert all(sha256(found[name]) == digest for name, digest in files.items())
+    paths = {str(path.relative_to(tiny_bundle)): path for path in tiny_bundle.rglob("*") if path.is_file()}
+    assert sorted(files) == sorted(paths.keys() - {"manifest.json"})
+    assert all(sha256(paths[name]) == digest for name, digest in files.items())
 
 
 def test_a_bundle_opens_and_its_index_matches_the_shops_files(tiny_bundle, tiny_shop):
@@ -112,8 +112,8 @@ def test_a_bundle_opens_and_its_index_matches_the_shops_files(tiny_bundle, tiny_
     assert "brand" not in json.loads(bundle.records.raw(bundle.items.row("i07")))
     assert bundle.popularity.counts.sum() == 1_440
     assert {name.split("=")[0] for name in bundle.popularity.contexts.position} == {"store", "hour", "weekday"}
-    learned, catalog = bundle.learned("cpu"), bundle.catalog("cpu")
-    assert len(learned.factors[0]) == len(learned.graph[0].items) == 60
+    interactions, catalog = bundle.learned("cpu"), bundle.catalog("cpu")
+    assert len(interactions.factors[0]) == len(interactions.graph[0].items) == 60
     assert (catalog.lexical.items, catalog.vectors.shape) == (60, (60, 32))
     favourite = bundle.histories.get("u00")
     assert favourite is not None
@@ -156,9 +156,9 @@ def test_a_tiny_catalogue_still_ranks_a_search_by_its_text(export_shop, tmp_path
     rows = [{"item_id": f"x{n}", "title": title} for n, title in enumerate(titles)]
     graph = LocalGraph(Bundle.open(export_shop(write_csv(tmp_path / "few.csv", rows))))
     for n, title in enumerate(titles):
-        found = ids(graph, title)
-        assert sorted(found) == [row["item_id"] for row in rows]
-        assert found[0] == f"x{n}", f"{title!r} finds {titles[int(found[0][1])]!r} first"
+        item_ids = ids(graph, title)
+        assert sorted(item_ids) == [row["item_id"] for row in rows]
+        assert item_ids[0] == f"x{n}", f"{title!r} finds {titles[int(item_ids[0][1])]!r} first"
 
 
 def test_a_catalogue_of_one_item_is_exported_and_served(export_shop, one_item):
@@ -259,11 +259,11 @@ def test_an_interrupted_export_leaves_no_partial_folder_and_the_old_bundle(
 
 
 def test_an_export_that_was_killed_goes_on_with_the_rankers_last_epoch(export_shop, one_item, tmp_path, monkeypatch):
-    found = []
+    checkpoints = []
 
     def last_checkpoint(folder):
-        found.append(get_last_checkpoint(folder))
-        return found[-1]
+        checkpoints.append(get_last_checkpoint(folder))
+        return checkpoints[-1]
 
     monkeypatch.setattr(fuserank_export.training.fitting.fit, "get_last_checkpoint", last_checkpoint)
     with monkeypatch.context() as killed:
@@ -272,16 +272,16 @@ def test_an_export_that_was_killed_goes_on_with_the_rankers_last_epoch(export_sh
         )
         with pytest.raises(KeyboardInterrupt):
             export_shop(one_item)
-    assert found == [None]
+    assert checkpoints == [None]
     assert Bundle.open(export_shop(one_item)).id
-    assert found[1] is not None
+    assert checkpoints[1] is not None
     assert not (tmp_path / "bundle.checkpoints").exists()
 
 
 def index_of(bundle):
     """What every file of the index holds; tantivy draws its segments' names at random."""
     drawn = re.compile(rb"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}")
-    found = {}
+    contents = {}
     for path in sorted(path for path in (bundle.root / "index").rglob("*") if path.is_file()):
         content = path.read_bytes()
         if path.name in (".managed.json", "meta.json"):
@@ -289,9 +289,9 @@ def index_of(bundle):
         if path.name == ".managed.json":
             content = b"\n".join(sorted(json.dumps(name).encode() for name in json.loads(content)))
         name = drawn.sub(b"segment", str(path.relative_to(bundle.root)).encode())
-        assert name not in found
-        found[name] = content
-    return found
+        assert name not in contents
+        contents[name] = content
+    return contents
 
 
 def test_two_exports_of_one_shop_are_two_bundles_with_the_same_index(export_shop, one_item):
@@ -327,9 +327,9 @@ def test_the_command_line_needs_no_log(run, one_item, tiny_encoder, tmp_path):
 
 def test_the_command_line_takes_judged_queries(run, tiny_shop, tiny_encoder, tmp_path):
     queries, judgements = tmp_path / "queries.tsv", tmp_path / "judgements.tsv"
-    asked = sorted({word for row in tiny_shop.items.values() for word in row["title"].split()})
-    queries.write_text("".join(f"q{i}\t{word}\n" for i, word in enumerate(asked)), "utf-8")
-    judged = [(i, item, word in row["title"]) for i, word in enumerate(asked) for item, row in tiny_shop.items.items()]
+    texts = sorted({word for row in tiny_shop.items.values() for word in row["title"].split()})
+    queries.write_text("".join(f"q{i}\t{word}\n" for i, word in enumerate(texts)), "utf-8")
+    judged = [(i, item, word in row["title"]) for i, word in enumerate(texts) for item, row in tiny_shop.items.items()]
     judgements.write_text("".join(f"q{i} 0 {item} {int(right)}\n" for i, item, right in judged), "utf-8")
     out = tmp_path / "judged"
     result = run(
@@ -343,7 +343,7 @@ def test_the_command_line_takes_judged_queries(run, tiny_shop, tiny_encoder, tmp
     ranker = bundle.manifest["ranker"]
     assert ranker["source"] == "judgements"
     # A fifth of the queries is held out, for whoever wants to measure.
-    assert ranker["judged_queries"] == ranker["cases"] + ranker["validation_cases"] == len(asked) * 8 // 10
+    assert ranker["judged_queries"] == ranker["cases"] + ranker["validation_cases"] == len(texts) * 8 // 10
 
 
 BAD_ARGUMENTS = {

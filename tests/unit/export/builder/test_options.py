@@ -86,7 +86,7 @@ def test_judged_queries_need_both_files(one):
         BehaviourFiles(**{one: Path("file.tsv")})
 
 
-def test_a_number_of_candidates_that_is_no_bucket_is_an_error_before_anything_is_read():
+def test_a_number_of_candidates_that_is_no_bucket_is_an_error():
     with pytest.raises(SpecError, match=r"candidates.*100.*allowed: one of \(32, 64, 128, 256\)"):
         GraphOptions(candidates=100)
 
@@ -100,10 +100,10 @@ def test_an_int_is_a_float_and_files_beside_a_bundle_carry_its_name():
 
 def test_the_command_line_has_the_defaults_of_the_library():
     """Every flag of `export bundle` but those without a default is a field of the options, with the same default."""
-    command = next(each.callback for each in app.registered_commands if each.callback.__name__ == "bundle")
+    callback = next(command.callback for command in app.registered_commands if command.callback.__name__ == "bundle")
     flags = {
         name: parameter.default
-        for name, parameter in inspect.signature(command).parameters.items()
+        for name, parameter in inspect.signature(callback).parameters.items()
         if parameter.default is not inspect.Parameter.empty
     }
     made = [options(**NEEDED.get(options, {})) for options in ALL if options is not BehaviourFiles]

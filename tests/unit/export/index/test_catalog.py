@@ -128,12 +128,10 @@ def test_a_template_that_names_an_unknown_field_is_refused_with_the_nearest(cata
         (["x" * 201, "y"], None),
     ],
 )
-def test_a_csv_column_is_a_number_only_where_every_value_reads_as_one_and_free_text_is_no_filter(
-    write_csv, values, kind
-):
+def test_a_csv_column_is_a_number_only_where_every_value_reads_as_one(write_csv, values, kind):
     rows = [{"item_id": f"x{n}", "title": "Milk", "extra": value} for n, value in enumerate(values)]
     indexed = index_catalog(read_catalog(write_csv(rows)), "{title}", typed=False)
     assert indexed.items.columns.kinds.get("extra") == kind
-    told = [record.get("extra") for record in indexed.records]
-    assert told == [float(v) if v and kind == "number" else v or None for v in values]
+    extras = [record.get("extra") for record in indexed.records]
+    assert extras == [float(v) if v and kind == "number" else v or None for v in values]
     json.dumps(indexed.records, allow_nan=False)

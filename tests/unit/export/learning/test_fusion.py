@@ -70,9 +70,9 @@ def test_the_returned_objective_is_that_of_the_weights_returned():
     retriever, right = made_up()
     objective = recall_objective(right)
     weights, before, after = tuned(retriever, objective, trials=5)
-    lists, _ = retriever.lists([], [])
-    assert objective([retriever.fused(channels, START, 200).rows for channels in lists]) == before
-    assert objective([retriever.fused(channels, weights, 200).rows for channels in lists]) == pytest.approx(after)
+    lists, _ = retriever.search_channels([], [])
+    assert objective([retriever.fuse(channels, START, 200).rows for channels in lists]) == before
+    assert objective([retriever.fuse(channels, weights, 200).rows for channels in lists]) == pytest.approx(after)
     assert max(weights.values()) == 1.0
 
 
@@ -123,7 +123,7 @@ def test_a_channel_that_the_start_asks_is_never_dropped(kind):
     # Only one channel finds what is wanted: the less the others say, the better.
     lists = [{name: ranked(range(100, ITEMS)) for name in others} | {wanted: ranked(range(100))}] * CASES
     weights, before, after = tuned(
-        Lists(lists), lambda found: float(np.mean([(rows[:100] < 100).mean() for rows in found])), start, trials=60
+        Lists(lists), lambda fused: float(np.mean([(rows[:100] < 100).mean() for rows in fused])), start, trials=60
     )
     assert after > before
     assert set(weights) == set(start)
@@ -131,7 +131,7 @@ def test_a_channel_that_the_start_asks_is_never_dropped(kind):
 
 
 def test_a_channel_that_found_nothing_keeps_its_weight_for_what_may_come():
-    retriever = Lists([{"dense": ranked([1, 2]), "new": RankedItems.none()}] * CASES)
+    retriever = Lists([{"dense": ranked([1, 2]), "new": RankedItems.empty()}] * CASES)
     weights, _, _ = tuned(retriever, lambda rows: 0.0, {"dense": 2.0, "new": 0.5}, trials=3)
     assert weights == {"dense": 1.0, "new": 0.5}
 
@@ -139,8 +139,8 @@ def test_a_channel_that_found_nothing_keeps_its_weight_for_what_may_come():
 @pytest.mark.parametrize("lists", [[], [{}] * CASES, [{"dense": RankedItems.empty()}] * CASES])
 def test_nothing_found_leaves_nothing_to_tune(lists):
     steps = []
-    found = tuned(Lists(lists), lambda rows: 0.25, trials=3, advanced=lambda *at: steps.append(at))
-    assert found == (START, 0.25, 0.25)
+    result = tuned(Lists(lists), lambda rows: 0.25, trials=3, advanced=lambda *at: steps.append(at))
+    assert result == (START, 0.25, 0.25)
     assert steps == []
 
 

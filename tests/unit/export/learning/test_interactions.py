@@ -87,9 +87,9 @@ def learned(one_thread, tmp_path_factory):
 def test_events_from_the_end_on_are_not_looked_at(learned, tmp_path):
     assert 100 < LATER.sum() < EVENTS - 100
     learn(tmp_path, later_changed(), shop(), END, 3)
-    mine, other = files(learned[1]), files(tmp_path)
-    assert mine.keys() == other.keys()
-    assert [name for name in mine if mine[name] != other[name]] == []
+    before, other = files(learned[1]), files(tmp_path)
+    assert before.keys() == other.keys()
+    assert [name for name in before if before[name] != other[name]] == []
 
 
 def test_neither_is_an_item_created_later_new_before_it_was(learned, tmp_path):
@@ -106,8 +106,8 @@ def test_events_before_the_end_do_count_so_that_the_tests_above_could_fail(learn
     item = LOG.item.copy()
     item[earlier] = (item[earlier] + 1) % COUNT
     learn(tmp_path, replace(LOG, item=item), shop(), END, 3)
-    mine, other = files(learned[1]), files(tmp_path)
-    changed = {name for name in mine if mine[name] != other[name]}
+    before, other = files(learned[1]), files(tmp_path)
+    changed = {name for name in before if before[name] != other[name]}
     assert {"popularity/counts.npy", "collaborative/factors.npy", "graph/items.npy"} <= changed
 
 
@@ -121,10 +121,10 @@ def test_popularity_counts_the_past_as_of_the_end_with_its_places():
     before = ~LATER
     np.testing.assert_array_equal(popularity.counts, np.bincount(LOG.item[before], minlength=COUNT))
     rows, weights, total = popularity.contexts.get("store=s1")
-    mine = before & (LOG.places["store"][0] == 1)
-    assert rows.tolist() == np.unique(LOG.item[mine]).tolist()
-    decay = np.exp2(-(END - LOG.timestamp[mine]) / (28 * SECONDS_PER_DAY))
-    np.testing.assert_allclose(weights, np.bincount(LOG.item[mine], decay, COUNT)[rows], rtol=1e-4)
+    in_store = before & (LOG.places["store"][0] == 1)
+    assert rows.tolist() == np.unique(LOG.item[in_store]).tolist()
+    decay = np.exp2(-(END - LOG.timestamp[in_store]) / (28 * SECONDS_PER_DAY))
+    np.testing.assert_allclose(weights, np.bincount(LOG.item[in_store], decay, COUNT)[rows], rtol=1e-4)
     assert total == pytest.approx(decay.sum(), rel=1e-4)
 
 
@@ -146,8 +146,8 @@ def test_users_of_a_taste_are_offered_that_taste_and_what_nobody_had_has_no_fact
     assert (factors[nobody] == 0).all()
     assert (factors[~nobody] != 0).any(axis=1).all()
     seen = History.from_rows([4, 8], END)
-    hits = CollaborativeChannel(*made.factors).search([ChannelQuery("", np.zeros(2, np.float32), seen, END)], 12)[0]
-    assert (KIND[hits.rows] == 0).all()
+    ranked = CollaborativeChannel(*made.factors).search([ChannelQuery("", np.zeros(2, np.float32), seen, END)], 12)[0]
+    assert (KIND[ranked.rows] == 0).all()
 
 
 @pytest.mark.parametrize(

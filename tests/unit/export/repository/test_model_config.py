@@ -37,11 +37,11 @@ def config_of(stage, target, configs=CONFIGS):
 
 def test_the_checked_in_repository_is_the_specs_output_byte_for_byte():
     written = {name: text.encode() for name, text in (*model_files(), *config_files(SPEC))}
-    found = {
+    checked_in = {
         str(path.relative_to(CHECKED_IN)): path.read_bytes() for path in CHECKED_IN.rglob("*.*") if path.name != ".keep"
     }
-    assert sorted(found) == sorted(written), "run: fuserank export repository --out model_repository"
-    differing = [name for name in written if written[name] != found[name]]
+    assert sorted(checked_in) == sorted(written), "run: fuserank export repository --out model_repository"
+    differing = [name for name in written if written[name] != checked_in[name]]
     assert not differing, "run: fuserank export repository --out model_repository"
 
 
@@ -61,7 +61,7 @@ def test_every_configuration_names_its_folder_and_the_specs_largest_batch(name):
 @pytest.mark.parametrize("stage", [stage.name for stage in search_stages(SPEC)])
 def test_a_configuration_is_written_only_where_it_differs_from_the_default(stage):
     texts = dict(config_files(SPEC))
-    default = next(each for each in models(SPEC, "ensemble_cpu") if each.name == stage)
+    default = next(model for model in models(SPEC, "ensemble_cpu") if model.name == stage)
     assert texts[f"{stage}/config.pbtxt"] == rendered(StageConfig(SPEC, default, "ensemble_cpu").message())
     for target in TARGETS:
         for model in models(SPEC, target):
@@ -87,12 +87,12 @@ def test_every_step_of_the_ensemble_gets_what_an_earlier_one_made_in_the_same_sh
         assert known[tensor.name] == (tensor.data_type, list(tensor.dims))
 
 
-def test_in_one_process_search_has_the_ensembles_interface_and_no_stage_of_its_own_is_loaded_twice():
+def test_in_one_process_search_has_the_ensembles_interface():
     ensemble, whole = CONFIGS["search/config.pbtxt"], CONFIGS["search/configs/single_process.pbtxt"]
     assert (list(whole.input), list(whole.output)) == (list(ensemble.input), list(ensemble.output))
     assert whole.backend == "python"
     assert {sample.name for sample in whole.model_warmup} == set(WARMUPS)
-    assert {each.name for each in models(SPEC, "single_process")} == {
+    assert {model.name for model in models(SPEC, "single_process")} == {
         "search",
         "encoder",
         "retrieve",
@@ -176,14 +176,18 @@ def test_a_bundle_holds_every_warm_up_file_in_the_size_its_configuration_declare
             for sample in text_format.Parse(path.read_text(), pb.ModelConfig()).model_warmup:
                 for name, value in sample.inputs.items():
                     content = tiny_bundle / "model_repository" / stage / "warmup" / value.input_data_file
-                    found = content.stat().st_size
+                    written = content.stat().st_size
                     if value.data_type in size:
-                        assert found == size[value.data_type] * math.prod(value.dims), (stage, sample.name, name)
+                        assert written == size[value.data_type] * math.prod(value.dims), (
+                            stage,
+                            sample.name,
+                            name,
+                        )
                     else:
-                        assert found == 4 + int.from_bytes(content.read_bytes()[:4], "little"), (stage, name)
+                        assert written == 4 + int.from_bytes(content.read_bytes()[:4], "little"), (stage, name)
 
 
-def test_a_text_tower_is_an_engine_between_retrieve_and_ranker_with_a_bucket_a_length():
+def test_a_text_tower_is_an_engine_before_the_ranker_with_a_bucket_a_length():
     spec = replace(SPEC, text_candidates=16, pair_buckets=(24, 48, 96))
     configs = parsed(spec)
     steps = [step.model_name for step in configs["search/config.pbtxt"].ensemble_scheduling.step]

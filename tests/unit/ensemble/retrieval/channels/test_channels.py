@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.vectors.cpu import BLOCK, FaissSearch
-from support.channel_shop import CHANNELS, DAY, KINDS, NEWEST, history, make_shop
+from support.channel_shop import CHANNELS, KINDS, NEWEST, history, make_shop
 
 ITEMS = 1_000
 QUERY = "organic cheese"
@@ -73,16 +74,16 @@ def only(rows):
     return mask
 
 
-def checked(hits, depth, items=ITEMS):
-    assert hits.rows.dtype == np.int32
-    assert hits.scores.dtype == np.float32
-    assert hits.rows.ndim == hits.scores.ndim == 1
-    assert len(hits.rows) == len(hits.scores) == len(hits) <= depth
-    assert len(np.unique(hits.rows)) == len(hits)
-    assert ((hits.rows >= 0) & (hits.rows < items)).all()
-    assert np.isfinite(hits.scores).all()
-    assert (np.diff(hits.scores) <= 0).all()
-    return hits
+def checked(ranked, depth, items=ITEMS):
+    assert ranked.rows.dtype == np.int32
+    assert ranked.scores.dtype == np.float32
+    assert ranked.rows.ndim == ranked.scores.ndim == 1
+    assert len(ranked.rows) == len(ranked.scores) == len(ranked) <= depth
+    assert len(np.unique(ranked.rows)) == len(ranked)
+    assert ((ranked.rows >= 0) & (ranked.rows < items)).all()
+    assert np.isfinite(ranked.scores).all()
+    assert (np.diff(ranked.scores) <= 0).all()
+    return ranked
 
 
 @pytest.mark.parametrize(("name", "asked"), ANSWERED)
@@ -91,11 +92,11 @@ def test_a_list_has_no_repeats_no_rising_scores_and_no_more_than_its_depth(chann
     everything = checked(channel.search([channel_query], ITEMS)[0], ITEMS)
     assert len(everything) >= 20
     for depth in (1, 10, 256, 5_000):
-        hits = checked(channel.search([channel_query], depth)[0], depth)
-        assert len(hits) == min(depth, len(everything))
-        np.testing.assert_allclose(hits.scores, everything.scores[:depth], atol=1e-5)
+        ranked = checked(channel.search([channel_query], depth)[0], depth)
+        assert len(ranked) == min(depth, len(everything))
+        np.testing.assert_allclose(ranked.scores, everything.scores[:depth], atol=1e-5)
         # Milvus gives items of one text in any order.
-        assert name == "dense-milvus" or hits.rows.tolist() == everything.rows[:depth].tolist()
+        assert name == "dense-milvus" or ranked.rows.tolist() == everything.rows[:depth].tolist()
 
 
 @pytest.mark.parametrize(("name", "asked"), SILENT)
@@ -110,8 +111,8 @@ def test_a_filter_holds_before_the_cut_so_the_last_fifty_are_all_found(channel_o
     wanted = reached[-min(50, len(reached) // 2) :]
     # Without the filter they are beyond that depth.
     assert not np.isin(wanted, channel.search([asked_of(shop, asked)], len(wanted))[0].rows).any()
-    hits = checked(channel.search([asked_of(shop, asked, only(wanted))], len(wanted))[0], len(wanted))
-    assert np.sort(hits.rows).tolist() == np.sort(wanted).tolist()
+    ranked = checked(channel.search([asked_of(shop, asked, only(wanted))], len(wanted))[0], len(wanted))
+    assert np.sort(ranked.rows).tolist() == np.sort(wanted).tolist()
 
 
 @pytest.mark.parametrize(("name", "asked"), ANSWERED)
@@ -137,9 +138,9 @@ def test_under_any_filter_what_is_listed_is_allowed_and_as_much_as_can_be_reache
     allowed = np.random.default_rng(seed).random(ITEMS) < share
     channel = channel_of(name)
     reached = channel.search([asked_of(shop, asked)], ITEMS)[0].rows
-    hits = checked(channel.search([asked_of(shop, asked, allowed)], depth)[0], depth)
-    assert allowed[hits.rows].all()
-    assert len(hits) == min(depth, int(allowed[reached].sum()))
+    ranked = checked(channel.search([asked_of(shop, asked, allowed)], depth)[0], depth)
+    assert allowed[ranked.rows].all()
+    assert len(ranked) == min(depth, int(allowed[reached].sum()))
 
 
 @pytest.mark.parametrize("name", CHANNELS)
@@ -177,16 +178,16 @@ def test_opened_again_a_channel_answers_the_same(channel_of, shop, name):
 @pytest.mark.parametrize("name", CHANNELS)
 def test_any_query_gets_a_sound_list(channel_of, shop, name):
     queries = [shop.channel_query(query, seen) for query in ODD_QUERIES for seen in (None, REGULAR)]
-    for hits in channel_of(name).search(queries, 40):
-        checked(hits, 40)
+    for ranked in channel_of(name).search(queries, 40):
+        checked(ranked, 40)
 
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_a_chinese_query_and_one_with_an_emoji_find_what_they_name(channel_of, shop, name):
     for query in ("绿茶", "🥛 绿茶"):
-        hits = channel_of(name).search([shop.channel_query(query, REGULAR, pool_size=50)], 10)[0]
-        assert len(hits)
-        named = np.isin(hits.rows, shop.of_kind("绿茶"))
+        ranked = channel_of(name).search([shop.channel_query(query, REGULAR, pool_size=50)], 10)[0]
+        assert len(ranked)
+        named = np.isin(ranked.rows, shop.of_kind("绿茶"))
         assert named.mean() >= 0.7, query
 
 
@@ -196,18 +197,18 @@ def test_a_chinese_query_and_one_with_an_emoji_find_what_they_name(channel_of, s
 def test_a_catalogue_of_one_item_is_searched(one, name, had, query):
     channel, seen = CHANNELS[name](one), history([0]) if had else History.empty()
     for allowed in (None, np.ones(1, np.bool_), np.zeros(1, np.bool_)):
-        hits = checked(channel.search([one.channel_query(query, seen, allowed)], 10)[0], 10, items=1)
+        ranked = checked(channel.search([one.channel_query(query, seen, allowed)], 10)[0], 10, items=1)
         if allowed is not None and not allowed[0]:
-            assert len(hits) == 0
+            assert len(ranked) == 0
     if NEEDS[name] & {"query" if query == "milk" else "", "seen" if had else ""} and name != "new":
         assert channel.search([one.channel_query(query, seen)], 10)[0].rows.tolist() == [0]
 
 
 @pytest.mark.parametrize("name", ["trending", "new"])
 def test_somebody_new_without_a_query_is_offered_what_is_trending_and_new(channel_of, shop, name):
-    hits = checked(channel_of(name).search([shop.channel_query()], 50)[0], 50)
-    assert len(hits) == 50
-    counts = shop.interactions.popularity.counts[hits.rows]
+    ranked = checked(channel_of(name).search([shop.channel_query()], 50)[0], 50)
+    assert len(ranked) == 50
+    counts = shop.interactions.popularity.counts[ranked.rows]
     assert (counts > 0).all() if name == "trending" else (counts < 5).all()
 
 
@@ -215,8 +216,8 @@ def test_somebody_new_without_a_query_is_offered_what_is_trending_and_new(channe
 def test_an_item_that_nobody_had_is_found_for_a_query_that_fits_it(channel_of, shop, name):
     assert shop.interactions.popularity.counts[NEWEST] == 0
     query = KINDS[shop.kind[NEWEST]]
-    hits = channel_of(name).search([shop.channel_query(query)], 60)[0]
-    assert NEWEST in hits.rows
+    ranked = channel_of(name).search([shop.channel_query(query)], 60)[0]
+    assert NEWEST in ranked.rows
 
 
 @pytest.mark.parametrize("name", ["new", "content", "graph"])
@@ -265,27 +266,27 @@ def test_an_event_in_the_future_counts_as_one_of_now(channel_of, shop, name):
 @pytest.mark.parametrize("name", ["dense", "dense-torch", "dense-milvus"])
 def test_dense_lists_are_the_exact_cosines(channel_of, shop, name):
     channel_query = shop.channel_query(QUERY)
-    hits = channel_of(name).search([channel_query], 60)[0]
+    ranked = channel_of(name).search([channel_query], 60)[0]
     cosines = shop.catalog.vectors[shop.items.text].astype(np.float32) @ channel_query.embedding
-    np.testing.assert_allclose(hits.scores, np.sort(cosines)[::-1][:60], atol=1e-5)
-    np.testing.assert_allclose(hits.scores, cosines[hits.rows], atol=1e-5)
+    np.testing.assert_allclose(ranked.scores, np.sort(cosines)[::-1][:60], atol=1e-5)
+    np.testing.assert_allclose(ranked.scores, cosines[ranked.rows], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["dense", "dense-torch"])
 def test_items_of_one_text_stay_together_the_more_popular_first(channel_of, shop, name):
-    hits = channel_of(name).search([shop.channel_query(QUERY)], 60)[0]
-    texts = shop.items.text[hits.rows]
+    ranked = channel_of(name).search([shop.channel_query(QUERY)], 60)[0]
+    texts = shop.items.text[ranked.rows]
     assert len(np.flatnonzero(np.diff(texts))) == len(np.unique(texts)) - 1
     for text in np.unique(texts):
-        assert (np.diff(shop.interactions.popularity.place[hits.rows[texts == text]]) > 0).all()
+        assert (np.diff(shop.interactions.popularity.place[ranked.rows[texts == text]]) > 0).all()
 
 
 @pytest.mark.parametrize("name", ["history", "trending", "new", "content", "collaborative"])
 def test_with_a_query_only_the_pool_is_listed(channel_of, shop, name):
     channel_query = shop.channel_query(QUERY, REGULAR, np.arange(ITEMS) < 700, pool_size=60)
-    hits = channel_of(name).search([channel_query], 100)[0]
-    assert 0 < len(hits) <= 60
-    assert set(hits.rows) <= set(channel_query.pool)
+    ranked = channel_of(name).search([channel_query], 100)[0]
+    assert 0 < len(ranked) <= 60
+    assert set(ranked.rows) <= set(channel_query.pool)
 
 
 def test_collaborative_lists_nothing_for_a_history_that_no_other_user_shares(channel_of, shop):
@@ -310,16 +311,16 @@ def test_cached_factors_are_those_of_the_same_items_had_as_often(channel_of, sho
 def test_content_follows_the_later_of_two_tastes(channel_of, shop):
     old, late = shop.of_kind("juice")[:5], shop.of_kind("soap")[:5]
     seen = history([*old, *late], ages=[90 * DAY] * 5 + [60] * 5)
-    hits = channel_of("content").search([shop.channel_query("", seen)], 20)[0]
-    assert np.isin(hits.rows, shop.of_kind("soap")).mean() > 0.8
+    ranked = channel_of("content").search([shop.channel_query("", seen)], 20)[0]
+    assert np.isin(ranked.rows, shop.of_kind("soap")).mean() > 0.8
 
 
 def test_old_habits_decay(channel_of, shop):
-    hits = channel_of("history").search(
+    ranked = channel_of("history").search(
         [shop.channel_query("", history([1, 2], ages=[112 * DAY, 0], counts=[3, 1]))], 5
     )[0]
-    assert hits.rows.tolist() == [2, 1]
-    np.testing.assert_allclose(hits.scores, [1.0, 0.75])
+    assert ranked.rows.tolist() == [2, 1]
+    np.testing.assert_allclose(ranked.scores, [1.0, 0.75])
 
 
 def test_more_vectors_than_one_block_of_the_index_are_all_searched():
@@ -332,7 +333,10 @@ def test_more_vectors_than_one_block_of_the_index_are_all_searched():
 def test_a_cached_profile_is_that_of_the_same_history_at_any_later_time(channel_of, shop):
     channel = channel_of("content")
     juice, soap = (shop.of_kind(kind)[:5] for kind in ("juice", "soap"))
-    seen, swapped = (history([*juice, *soap], ages=[90 * DAY] * 5 + [60] * 5), history([*juice, *soap], ages=[60] * 10))
+    seen, swapped = (
+        history([*juice, *soap], ages=[90 * DAY] * 5 + [60] * 5),
+        history([*juice, *soap], ages=[60] * 10),
+    )
     now = shop.channel_query("", seen).now
     first = channel.profile(seen, now)
     assert not np.allclose(channel.profile(swapped, now), first)

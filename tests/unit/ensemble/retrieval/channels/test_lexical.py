@@ -88,16 +88,16 @@ def test_the_item_meant_comes_first(shop, query, first):
 
 
 def test_scores_stand_in_tiers_of_whole_values_then_all_words_then_the_rest(shop):
-    hits = shop.search([channel_query("chocolate milk")], 100)[0]
-    scores = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
+    ranked = shop.search([channel_query("chocolate milk")], 100)[0]
+    scores = dict(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True))
     assert WORDS_SCORE < scores[1] < scores[0] < 2 * WORDS_SCORE
     assert 0 < scores[3] < WORDS_SCORE
     whole = shop.search([channel_query("dairy")], 100)[0]
     assert set(whole.rows.tolist()) == {0, 2, 3}
     assert (whole.scores > VALUE_SCORE + WORDS_SCORE).all()
-    assert (np.diff(hits.scores) <= 0).all()
-    assert hits.rows.dtype == np.int32
-    assert hits.scores.dtype == np.float32
+    assert (np.diff(ranked.scores) <= 0).all()
+    assert ranked.rows.dtype == np.int32
+    assert ranked.scores.dtype == np.float32
 
 
 def test_a_full_word_is_not_hurt_by_longer_ones_that_begin_with_it(shop):
@@ -136,7 +136,7 @@ def test_a_query_of_100_kb_is_answered(shop):
 def test_a_batch_is_answered_as_its_queries_are_alone(shop):
     queries = ["milk", "", "可乐"]
     together = shop.search([channel_query(q) for q in queries], 3)
-    assert [hits.rows.tolist() for hits in together] == [rows(shop, q, 3) for q in queries]
+    assert [ranked.rows.tolist() for ranked in together] == [rows(shop, q, 3) for q in queries]
 
 
 def test_equal_scores_are_ordered_by_popularity_even_across_the_cut(tmp_path):
@@ -168,10 +168,10 @@ def test_a_filter_finds_what_searching_everything_and_filtering_finds(large, que
     everything = large.search([channel_query(query)], 6_000)[0]
     assert len(everything) > 100
     for depth in (1, 7, 100):
-        hits = large.search([channel_query(query, allowed)], depth)[0]
+        ranked = large.search([channel_query(query, allowed)], depth)[0]
         kept = allowed[everything.rows]
-        assert hits.rows.tolist() == everything.rows[kept][:depth].tolist()
-        np.testing.assert_allclose(hits.scores, everything.scores[kept][:depth], rtol=1e-5)
+        assert ranked.rows.tolist() == everything.rows[kept][:depth].tolist()
+        np.testing.assert_allclose(ranked.scores, everything.scores[kept][:depth], rtol=1e-5)
 
 
 def test_many_allowed_are_searched_wider_until_enough_are_left(large, monkeypatch):

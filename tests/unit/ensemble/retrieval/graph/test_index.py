@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.channels.graph import GraphChannel
 from fuserank_ensemble.retrieval.graph.entities import Entities
@@ -50,8 +50,8 @@ def ask(query="", seen=None, depth=EACH, **more):
     return CHANNEL.search([channel_query(query, seen, **more)], depth)[0]
 
 
-def groups(hits):
-    return set((hits.rows // EACH).tolist())
+def groups(ranked):
+    return set((ranked.rows // EACH).tolist())
 
 
 def test_one_event_a_second_ago_sets_the_neighbourhood():
@@ -59,7 +59,7 @@ def test_one_event_a_second_ago_sets_the_neighbourhood():
 
 
 def test_a_late_event_outweighs_an_old_one_and_one_in_the_future_counts_as_now():
-    year = 365 * 86_400
+    year = 365 * SECONDS_PER_DAY
     assert ask(seen=history([0, EACH], [year, 1])).rows[0] // EACH == 1
     weights = event_weights(np.ones(3, np.float32), np.asarray([NOW + 1e6, NOW, NOW - year]).astype(np.int64), NOW)
     assert weights[0] == weights[1] > weights[2] > 0
@@ -86,15 +86,15 @@ def test_items_of_all_names_come_before_items_of_one():
         INDEX, names=entities, entities=INDEX.entities[:2], centroids=INDEX.centroids[:2], offsets=offsets,
         members=members,
     )  # fmt: skip
-    (hits,) = GraphChannel(index, FaissSearch(index.items)).search([channel_query("acme tea")], EACH)
-    assert set(hits.rows[: EACH // 2].tolist()) == set(range(EACH // 2, EACH))
+    (ranked,) = GraphChannel(index, FaissSearch(index.items)).search([channel_query("acme tea")], EACH)
+    assert set(ranked.rows[: EACH // 2].tolist()) == set(range(EACH // 2, EACH))
 
 
 def test_what_text_channels_found_follows_by_taste():
     pool = np.asarray([5 * EACH, 4 * EACH, 4 * EACH + 1], np.int32)
-    hits = ask("milk", history([4 * EACH + 5]), depth=EACH + 3, pool=pool)
-    assert set((hits.rows[:EACH] // EACH).tolist()) == {2}
-    assert (hits.rows[EACH:] // EACH).tolist() == [4, 4, 5]
+    ranked = ask("milk", history([4 * EACH + 5]), depth=EACH + 3, pool=pool)
+    assert set((ranked.rows[:EACH] // EACH).tolist()) == {2}
+    assert (ranked.rows[EACH:] // EACH).tolist() == [4, 4, 5]
     only_near = ask("unheard of", history([4 * EACH + 5]), pool=pool)
     assert (only_near.rows // EACH).tolist() == [4, 4, 5]
 
@@ -109,8 +109,8 @@ def test_a_filter_holds_before_the_cut(query, kept):
     allowed = np.zeros(ITEMS, np.bool_)
     allowed[np.random.default_rng(kept).permutation(ITEMS)[:kept]] = True
     pool = np.arange(ITEMS, dtype=np.int32) if query else None
-    hits = ask(query, history([9]), depth=ITEMS, allowed=allowed, pool=pool)
-    assert sorted(hits.rows.tolist()) == np.flatnonzero(allowed).tolist()
+    ranked = ask(query, history([9]), depth=ITEMS, allowed=allowed, pool=pool)
+    assert sorted(ranked.rows.tolist()) == np.flatnonzero(allowed).tolist()
 
 
 def test_a_batch_is_answered_like_its_queries_alone_in_order_without_repeats():
@@ -124,14 +124,14 @@ def test_a_batch_is_answered_like_its_queries_alone_in_order_without_repeats():
         channel_query("zzz", history([7]), pool=pool),
     ]
     together = CHANNEL.search(asked, 60)
-    for hits, one in zip(together, asked, strict=True):
+    for ranked, one in zip(together, asked, strict=True):
         (alone,) = CHANNEL.search([one], 60)
-        assert np.array_equal(hits.rows, alone.rows)
-        assert np.allclose(hits.scores, alone.scores, atol=1e-3)
-        assert hits.rows.dtype == np.int32
-        assert hits.scores.dtype == np.float32
-        assert len(np.unique(hits.rows)) == len(hits) <= 60
-        assert (np.diff(hits.scores) <= 0).all()
+        assert np.array_equal(ranked.rows, alone.rows)
+        assert np.allclose(ranked.scores, alone.scores, atol=1e-3)
+        assert ranked.rows.dtype == np.int32
+        assert ranked.scores.dtype == np.float32
+        assert len(np.unique(ranked.rows)) == len(ranked) <= 60
+        assert (np.diff(ranked.scores) <= 0).all()
 
 
 def test_a_name_of_more_items_than_say_something_steers_without_listing(monkeypatch):
@@ -160,8 +160,8 @@ def test_a_history_of_items_that_came_after_training_is_no_history():
 
 
 def test_what_is_newer_than_the_vectors_is_left_to_other_channels():
-    hits = ask("unheard of", history([0]), pool=np.asarray([ITEMS + 1, 5], np.int32))
-    assert hits.rows.tolist() == [5]
+    ranked = ask("unheard of", history([0]), pool=np.asarray([ITEMS + 1, 5], np.int32))
+    assert ranked.rows.tolist() == [5]
 
 
 def test_a_catalogue_of_one_item_and_no_entities_answers():
@@ -169,10 +169,10 @@ def test_a_catalogue_of_one_item_and_no_entities_answers():
         Entities([], []), np.ones((1, DIM), np.float32), *[np.empty((0, DIM), np.float32)] * 2,
         np.zeros(1, np.int64), np.empty(0, np.int32),
     )  # fmt: skip
-    (hits, none) = GraphChannel(index, FaissSearch(index.items)).search(
+    (ranked, none) = GraphChannel(index, FaissSearch(index.items)).search(
         [channel_query(seen=history([0])), channel_query("tea")], 10
     )
-    assert hits.rows.tolist() == [0]
+    assert ranked.rows.tolist() == [0]
     assert len(none) == 0
 
 

@@ -97,17 +97,17 @@ conditions = st.recursive(
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(conditions)
 def test_every_filter_keeps_exactly_what_numpy_keeps(dense, condition):
-    hits = dense.search([asked(condition=condition)], ITEMS)[0]
-    assert sorted(hits.rows) == np.flatnonzero(parse(condition, KINDS)(CATALOGUE.columns)).tolist()
+    ranked = dense.search([asked(condition=condition)], ITEMS)[0]
+    assert sorted(ranked.rows) == np.flatnonzero(parse(condition, KINDS)(CATALOGUE.columns)).tolist()
 
 
 def test_the_list_is_the_exact_one_best_first(dense):
-    hits = dense.search([asked(text=5), asked(text=9), asked(query="")], 10)
-    for text, found in zip((5, 9), hits, strict=False):
+    ranked = dense.search([asked(text=5), asked(text=9), asked(query="")], 10)
+    for text, found in zip((5, 9), ranked, strict=False):
         cosines = VECTORS.astype(np.float32)[CATALOGUE.text] @ VECTORS[text].astype(np.float32)
         assert np.allclose(found.scores, np.sort(cosines)[::-1][:10], atol=1e-5)
         assert np.allclose(found.scores, cosines[found.rows], atol=1e-5)
-    assert len(hits[2]) == 0
+    assert len(ranked[2]) == 0
 
 
 @pytest.mark.parametrize("kept", [[], [7], list(range(3, 80)), list(range(80))])

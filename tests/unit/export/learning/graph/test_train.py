@@ -119,12 +119,12 @@ def world():
 
 
 @pytest.fixture(scope="module")
-def learned(world):
+def trained(world):
     return train_graph(world, dim=32, seed=1)
 
 
-def test_items_bought_together_end_up_nearer_than_others(learned):
-    bought = learned.items[: CLUBS * PER_CLUB].astype(np.float32)
+def test_items_bought_together_end_up_nearer_than_others(trained):
+    bought = trained.items[: CLUBS * PER_CLUB].astype(np.float32)
     bought = bought / np.linalg.norm(bought, axis=1, keepdims=True)
     club = np.arange(len(bought)) // PER_CLUB
     similar, same = bought @ bought.T, club[:, None] == club[None]
@@ -134,37 +134,37 @@ def test_items_bought_together_end_up_nearer_than_others(learned):
     assert (club[nearest] == club[:, None]).mean() > 0.8
 
 
-def test_a_user_new_since_training_gets_items_of_their_club_at_once(learned):
-    channel = GraphChannel(learned.index, FaissSearch(learned.items))
+def test_a_user_new_since_training_gets_items_of_their_club_at_once(trained):
+    channel = GraphChannel(trained.index, FaissSearch(trained.items))
     for club in range(CLUBS):
         seen = History.from_rows([club * PER_CLUB], NOW - 1)
-        (hits,) = channel.search([ChannelQuery("", np.zeros(4, np.float32), seen, float(NOW))], 10)
-        assert (hits.rows // PER_CLUB == club).mean() >= 0.8
+        (ranked,) = channel.search([ChannelQuery("", np.zeros(4, np.float32), seen, float(NOW))], 10)
+        assert (ranked.rows // PER_CLUB == club).mean() >= 0.8
 
 
-def test_a_node_without_edges_has_zeros_and_all_are_finite(learned):
-    assert not learned.items[-1].any()
-    assert learned.items[-2].any()
-    for vectors in (learned.items, learned.entities, learned.index.centroids):
+def test_a_node_without_edges_has_zeros_and_all_are_finite(trained):
+    assert not trained.items[-1].any()
+    assert trained.items[-2].any()
+    for vectors in (trained.items, trained.entities, trained.index.centroids):
         assert np.isfinite(vectors.astype(np.float32)).all()
 
 
-def test_shapes_report_and_folder(learned, world, tmp_path):
-    assert learned.items.shape == (CLUBS * PER_CLUB + 2, 32)
-    assert learned.entities.shape == learned.index.centroids.shape == (5, 32)
-    assert learned.items.dtype == learned.entities.dtype == np.float32
-    report = learned.report.to_dict()
+def test_shapes_report_and_folder(trained, world, tmp_path):
+    assert trained.items.shape == (CLUBS * PER_CLUB + 2, 32)
+    assert trained.entities.shape == trained.index.centroids.shape == (5, 32)
+    assert trained.items.dtype == trained.entities.dtype == np.float32
+    report = trained.report.to_dict()
     assert report["edges"] == world.edge_counts()
     assert report["loss"][1] < report["loss"][0]
-    learned.save(tmp_path / "graph")
+    trained.save(tmp_path / "graph")
     opened = GraphIndex.open(tmp_path / "graph")
-    assert np.array_equal(opened.items, learned.items)
+    assert np.array_equal(opened.items, trained.items)
     assert sorted(opened.members_of(1).tolist()) == [*range(1, CLUBS * PER_CLUB, 5), CLUBS * PER_CLUB]
 
 
-def test_the_same_seed_gives_the_same_vectors_and_another_gives_others(world, learned):
-    assert np.array_equal(train_graph(world, dim=32, seed=1).items, learned.items)
-    assert not np.array_equal(train_graph(world, dim=32, seed=2).items, learned.items)
+def test_the_same_seed_gives_the_same_vectors_and_another_gives_others(world, trained):
+    assert np.array_equal(train_graph(world, dim=32, seed=1).items, trained.items)
+    assert not np.array_equal(train_graph(world, dim=32, seed=2).items, trained.items)
 
 
 def test_progress_counts_every_step(world):

@@ -63,7 +63,7 @@ def test_cases_of_discovery_hold_nothing_seen_and_label_only_what_was_new(cases_
         assert set(query.purchased) == set(whole.purchased) - set(query.seen.rows)
         assert set(rows[labels[:, HEADS.index("click")] == 1]) <= set(query.clicked)
         assert np.isnan(labels[:, HEADS.index("relevance")]).all()
-        assert np.isnan(cases.features[i, :, POSITION["personal_frequency"]]).all()
+        assert np.isnan(cases.features[i, :, POSITION["history_frequency"]]).all()
     assert sum(len(query.clicked) for _, query in discoveries) > 0
     # A recommendation of anything does hold what was seen.
     assert any(np.isin(cases.rows[i], query.seen.rows).any() for i, query in enumerate(queries) if query.kind == "user")
@@ -118,10 +118,10 @@ def test_a_log_without_purchases_has_no_purchase_labels_and_not_a_head_full_of_z
 
 
 def test_the_text_tower_reads_the_best_candidates_of_cases_with_a_query_alone(builder):
-    asked = []
+    pairs_read = []
 
     def read(queries, texts):
-        asked.extend(zip(queries, texts, strict=True))
+        pairs_read.extend(zip(queries, texts, strict=True))
         return [text.astype(np.float32) + 0.5 for text in texts]
 
     reading = replace(builder, spec=replace(builder.spec, text_candidates=5), read=read)
@@ -131,7 +131,7 @@ def test_the_text_tower_reads_the_best_candidates_of_cases_with_a_query_alone(bu
         TrainingQuery("both", "soap", History.from_rows([3], FROM), FROM, None, None, None),
     ]
     cases = reading.build(queries, knowing(LOG)(FROM))
-    assert [query for query, _ in asked] == ["tea", "soap"]
+    assert [query for query, _ in pairs_read] == ["tea", "soap"]
     for i in (0, 2):
         np.testing.assert_array_equal(cases.reading[i, :5], cases.texts[i, :5] + 0.5)
         assert np.isnan(cases.reading[i, 5:]).all()

@@ -53,7 +53,7 @@ def placed(log):
     return replace(log, places={"store": (store, ["s0", "s1", "tomorrow's"])})
 
 
-def test_nothing_at_or_after_a_windows_start_reaches_a_candidate_a_feature_or_a_sequence(cases_of):
+def test_nothing_from_a_windows_start_on_reaches_candidates_features_or_sequences(cases_of):
     log = all_logged(LOG)
     inside = log.timestamp >= FROM
     assert (log.timestamp[inside] < FROM + WINDOW).sum() > 100
@@ -106,7 +106,7 @@ def test_the_past_does_reach_the_features_so_that_the_tests_above_could_fail(cas
         assert not np.array_equal(getattr(cases, name), getattr(changed, name)), name
 
 
-def test_an_event_at_the_very_start_of_a_window_belongs_to_it_and_one_a_second_earlier_to_the_past():
+def test_an_event_at_a_windows_start_belongs_to_the_window():
     base = {"user": [0, 1], "item": [5, 6], "event": [VIEW, VIEW], "query": [0, 1]}
     log = log_of({**base, "timestamp": [FROM - 1, FROM]})
     queries = window_queries(log, SYNTHETIC, FROM, FROM + WINDOW, count=9, seed=1)
@@ -175,7 +175,7 @@ def test_the_price_of_what_was_not_yet_sold_tells_nothing(builder):
         assert_same(cases, other)
 
 
-def test_what_was_sold_before_the_window_keeps_its_price_so_that_the_test_above_could_fail(builder):
+def test_what_was_sold_before_the_window_keeps_its_price(builder):
     log = all_logged(LOG)  # in which the last ten items were had before
     queries = window_queries(log, SYNTHETIC, FROM, FROM + WINDOW, count=40, seed=1)
     cases = telling_prices(builder, 1_000.0).build(queries, knowing(log)(FROM))

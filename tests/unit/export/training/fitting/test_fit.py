@@ -41,9 +41,9 @@ def pattern(one_thread):
 def test_what_follows_from_the_latest_item_is_learned(pattern):
     ranker, _ = pattern
     unseen = planted(300, 9)
-    found = share_right(predicted(ranker, unseen, VECTORS), unseen)
-    print(f"right candidate first: {found:.3f} of unseen cases, by chance {1 / 8:.3f}")
-    assert found > 0.8
+    share = share_right(predicted(ranker, unseen, VECTORS), unseen)
+    print(f"right candidate first: {share:.3f} of unseen cases, by chance {1 / 8:.3f}")
+    assert share > 0.8
 
 
 def test_it_is_the_sequence_that_says_so(pattern):
@@ -110,10 +110,10 @@ def test_a_feature_is_read_piece_by_piece_of_its_range_and_a_missing_one_fills_n
         used = ranker.rate[feature] > 0
         starts, stops = ranker.start[feature][used], ends[feature][used]
         assert torch.allclose(starts[1:], stops[:-1], atol=1e-5)  # no gap between two pieces
-        found = cases.features[..., feature]
+        values = cases.features[..., feature]
         if used.any():
-            assert np.nanmin(found) == pytest.approx(float(starts[0]), abs=1e-5)
-            assert np.nanmax(found) == pytest.approx(float(stops[-1]), rel=1e-4, abs=1e-5)
+            assert np.nanmin(values) == pytest.approx(float(starts[0]), abs=1e-5)
+            assert np.nanmax(values) == pytest.approx(float(stops[-1]), rel=1e-4, abs=1e-5)
 
 
 def test_values_as_near_as_float32_can_have_them_leave_the_ranker_with_numbers():
@@ -194,9 +194,9 @@ def test_training_ends_when_later_cases_say_so_and_the_best_epoch_is_kept():
     later = planted(64, 2, noise=1.0)
     logits = torch.from_numpy(predicted(ranker, later, VECTORS))
     plain = (logits - ranker.offset) / ranker.slope
-    found = ranking_loss(plain, torch.from_numpy(later.labels))
+    loss = ranking_loss(plain, torch.from_numpy(later.labels))
     # The trainer's figure is the mean over its batches of 32, this one is over all.
-    assert float(found) == pytest.approx(min(losses), abs=0.02)
+    assert float(loss) == pytest.approx(min(losses), abs=0.02)
 
 
 def test_patience_is_not_renewed_by_an_interruption(tmp_path):
@@ -222,7 +222,7 @@ def test_calibration_lowers_the_log_loss_on_held_out_cases_and_keeps_the_order(p
     for head in ("click", "purchase"):
         h = HEADS.index(head)
         labels = later.labels[..., h].ravel()
-        before, after = (log_loss(labels, 1 / (1 + np.exp(-each[..., h].ravel()))) for each in (plain, logits))
+        before, after = (log_loss(labels, 1 / (1 + np.exp(-scores[..., h].ravel()))) for scores in (plain, logits))
         print(f"{head}: log loss {before:.4f} before, {after:.4f} after calibration")
         assert after < before
         assert ranker.slope[h] > 0
@@ -269,7 +269,7 @@ def test_inputs_are_the_text_vectors_that_cases_name_and_zeros_where_they_name_n
     np.testing.assert_array_equal(made["events"][0, :2], VECTORS[cases.events[1, :2]].astype(np.float32))
     assert (made["vectors"][1, 5:] == 0).all()
     assert (made["events"][0, 2:] == 0).all()
-    assert all(each.dtype == torch.float32 for each in made.values())
+    assert all(tensor.dtype == torch.float32 for tensor in made.values())
 
 
 def test_the_loss_is_the_sum_of_a_pointwise_and_a_listwise_part_worked_out_by_hand():

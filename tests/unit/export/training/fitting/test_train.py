@@ -70,8 +70,8 @@ def test_on_a_log_with_habits_the_ranker_beats_fusion_on_what_came_later(trained
 
 def test_training_again_with_the_same_seed_gives_the_same_ranker(builder):
     one, other = (train(LOG, builder, seed=3, cases=20)[0] for _ in range(2))
-    for mine, again in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
-        torch.testing.assert_close(mine, again)
+    for weights, again in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
+        torch.testing.assert_close(weights, again)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_an_untrained_head_stays_silent(untrained):
 def test_on_its_first_day_a_shops_recommendations_keep_the_order_of_fusion(untrained, builder):
     """The report's note promises it: without a query the ranker has nothing to say."""
     assert "recommendations keep the order of fusion" in untrained[1].note
-    learned = objective(untrained[1])
-    weights = head_weights(tuple(learned[head] for head in HEADS), has_query=False)
+    defaults = objective(untrained[1])
+    weights = head_weights(tuple(defaults[head] for head in HEADS), has_query=False)
     counts = np.arange(COUNT, dtype=np.float32)
     recommendation = TrainingQuery("user", "", History.empty(), float(START), None, None, None)
     popularity = replace(Popularity.empty(COUNT), counts=counts, trend=counts)
@@ -135,14 +135,12 @@ def test_on_its_first_day_a_shops_recommendations_keep_the_order_of_fusion(untra
         ({"relevance": 0, "click": 0, "purchase": 0}, "relevance"),
     ],
 )
-def test_what_says_most_of_what_was_learned_decides_and_a_head_counts_from_twenty_right_answers_on(
-    trained, learned, head
-):
+def test_the_last_head_with_twenty_right_answers_decides(trained, learned, head):
     weights = objective(replace(trained[1], heads=learned))
-    assert weights == {each: float(each == head) for each in HEADS}
+    assert weights == {name: float(name == head) for name in HEADS}
 
 
-def test_what_the_channels_know_is_asked_for_by_the_start_of_each_window_and_never_later(builder):
+def test_channels_know_the_log_up_to_each_windows_start_and_no_later(builder):
     moments = []
 
     def known(moment):

@@ -1,27 +1,11 @@
-"""What rounds measured becomes the figures of the report, against the better peer, none without its interval."""
+"""Measured rounds become the report's figures, compared with the better peer, each with its interval."""
 
-from argparse import Namespace
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
-from rich.console import Console
-
-from fuserank_benchmarks import speed as bench
-from fuserank_benchmarks.load.questions import ShopQuestions
-from fuserank_benchmarks.load.theirs import STACKS
+from fuserank_benchmarks.peers.running import STACKS
 from fuserank_benchmarks.perf_analyzer.sweep import Point
-from fuserank_benchmarks.speed_report import COMPARED, MEANINGS, tables
-
-
-@pytest.fixture
-def run(monkeypatch):
-    shop = ShopQuestions(["milk"], ["fresh"], ["7"])
-    monkeypatch.setattr(bench.ShopQuestions, "read", lambda _: shop)
-    made = bench.Run(Namespace(shop=Path(), quick=False), Console(quiet=True))
-    for name in ("start_seconds", "resident_bytes", "resident_bytes_rss"):
-        made.figures |= {f"{name}_tower": 1, f"{name}_plain": 2}
-    return made
+from fuserank_benchmarks.speed.conclusion import conclude
+from fuserank_benchmarks.speed.report import COMPARED, MEANINGS, make_tables
 
 
 def measured():
@@ -54,9 +38,8 @@ def measured():
     }
 
 
-def test_ratios_are_taken_round_by_round_against_the_better_peer_of_each_figure(run):
-    run._conclude(measured(), "tower")
-    figures = run.figures
+def test_ratios_are_taken_round_by_round_against_the_better_peer():
+    figures = conclude(measured(), "tower")
     assert figures["ceiling_ratio"] == 0.9
     assert figures["overhead_ms"] == 2.0
     assert figures["p99_over_p50_at_70"] == 2.5
@@ -68,29 +51,28 @@ def test_ratios_are_taken_round_by_round_against_the_better_peer_of_each_figure(
     assert (figures["throughput_vs_peer_zipf"], figures["throughput_vs_peer_zipf_peer"]) == (6.667, "staged")
     assert (figures["p50_vs_peer_zipf"], figures["p50_vs_peer_zipf_peer"]) == (0.2, "staged")
     assert figures["zipf_tower_throughput"] == 210.0
-    assert figures["start_seconds"] == 1
     for name in COMPARED:
         assert figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"], name
 
 
-def test_without_peers_and_other_sizes_their_ratios_are_said_not_to_be_measured(run):
+def test_ratios_without_peers_or_other_sizes_are_not_measured():
     alone = {
         name: values
         for name, values in measured().items()
         if not name.startswith((*STACKS, "tower", "zipf", "shallow"))
     }
-    run._conclude(alone, "plain")
+    figures = conclude(alone, "plain")
     for name in ("throughput_vs_peer", "p50_vs_peer_zipf", "search_only_vs_peer", "p50_ratio_1m_to_10k"):
-        assert run.figures[name] is None
-    assert run.figures["ceiling_ratio"] == 3.0
+        assert figures[name] is None
+    assert figures["ceiling_ratio"] == 3.0
 
 
-def test_every_figure_of_the_page_is_in_a_run_and_sweeps_are_tables(run):
-    run.figures |= {"copy_gb_per_s": 10.0, "dense_bytes": None}
-    run._conclude(measured(), "tower")
-    assert set(MEANINGS) <= set(run.figures)
+def test_every_figure_of_the_page_is_measured_and_sweeps_are_tables():
+    figures = conclude(measured(), "tower")
+    of_the_run = {"copy_gb_per_s", "dense_bytes", "start_seconds", "resident_bytes", "resident_bytes_rss"}
+    assert set(MEANINGS) <= set(figures) | of_the_run
     point = Point(8, 90, 80, 90, 95, 99, 1, 70, 2)
-    made = tables(run.figures, {"tower": [point]}, [replace(point, load=60)])
-    shown = ["90.0", "80.0", "90.0", "95.0", "99.0", "1.0", "70.0"]
-    assert ["8.0", *shown] in list(made["Sweep of tower by perf_analyzer over gRPC"])
-    assert ["60.0", *shown] in list(made["Request rates, Poisson, by perf_analyzer over gRPC"])
+    tables = make_tables(figures, {"tower": [point]}, [replace(point, load=60)])
+    cells = ["90.0", "80.0", "90.0", "95.0", "99.0", "1.0", "70.0"]
+    assert ["8.0", *cells] in list(tables["Sweep of tower by perf_analyzer over gRPC"])
+    assert ["60.0", *cells] in list(tables["Request rates, Poisson, by perf_analyzer over gRPC"])

@@ -1,11 +1,19 @@
-"""The roofline's arithmetic, against numbers worked out by hand."""
+"""The roofline model's arithmetic, against numbers worked out by hand."""
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fuserank_benchmarks.roofline import LAUNCH_US, Device, Work, bundle_work, engine_work, expected, retrieval_work
+from fuserank_benchmarks.speed.roofline import (
+    LAUNCH_US,
+    Device,
+    Work,
+    bundle_work,
+    engine_work,
+    estimate,
+    retrieval_work,
+)
 
 
 def small_engine():
@@ -30,7 +38,7 @@ def small_engine():
     return model
 
 
-def test_an_engine_counts_its_products_and_not_the_table_that_it_only_looks_up_in():
+def test_an_engine_counts_its_products_and_not_its_lookup_table():
     work = engine_work("small", small_engine(), {"length": 5}, batch=4)
     assert work.flops == 4 * (2 * 5 * 8 * 3 + 2 * 5 * 3 * 5)
     assert work.bytes == 2 * (8 * 3 + 4 * (5 + 5 * 5))  # the weight once a batch, ids and the result for each request
@@ -48,20 +56,20 @@ def test_retrieval_reads_the_vectors_once_a_batch():
     assert (many.flops, many.bytes) == (1_280_000, 128_000 + 80_000)
 
 
-def test_each_stage_takes_its_longest_roof_and_the_stages_add_up():
+def test_each_stage_takes_its_longest_time_and_the_stages_add_up():
     device = Device("d", flops=1e12, bandwidth=1e9, source="")
     works = [Work("a", flops=5e9, bytes=1e6, kernels=10), Work("b", flops=1e9, bytes=3e6, kernels=10)]
-    found = expected(works, device, batch=4)
-    assert found.milliseconds == pytest.approx(5 + 3)  # a computes 5 ms, b reads 3 ms
-    assert found.requests_per_second == pytest.approx(500)
-    assert found.bottleneck == "a: compute"
-    busy = expected([Work("c", 1.0, 1.0, kernels=1_000)], device, batch=1)
+    estimated = estimate(works, device, batch=4)
+    assert estimated.milliseconds == pytest.approx(5 + 3)  # a computes 5 ms, b reads 3 ms
+    assert estimated.requests_per_second == pytest.approx(500)
+    assert estimated.bottleneck == "a: compute"
+    busy = estimate([Work("c", 1.0, 1.0, kernels=1_000)], device, batch=1)
     assert busy.milliseconds == pytest.approx(LAUNCH_US)
     assert busy.bottleneck == "c: launches"
 
 
 @pytest.mark.parametrize("which", ["tiny_bundle", "tower_bundle"])
-def test_every_stage_of_a_bundle_is_counted_with_and_without_a_text_tower(which, request):
+def test_stages_of_a_bundle_are_counted_with_and_without_a_text_tower(which, request):
     pytest.importorskip("torch")
     folder = request.getfixturevalue(which)
     one, many = bundle_work(folder, 1), bundle_work(folder, 4)

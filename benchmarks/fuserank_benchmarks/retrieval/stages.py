@@ -1,4 +1,4 @@
-"""What the retrieve stage and `suggest` cost on the demo's catalogue, and the lexical channel at a million items."""
+"""Latency of the stages `retrieve` and `suggest` on the demo's catalogue, and of lexical search at a million items."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 SEED = 7
 REQUESTS, BATCH = 480, 16
 MILLION = 1_000_000
-PREFIXES, SLIPS = 3_000, 0.2
+PREFIXES, TYPO_SHARE = 3_000, 0.2
 
 MEANINGS = {
     "retrieve_p50_ms_92k": "ms, a query with a user in one process, all channels, fusion and features: median",
@@ -46,39 +47,39 @@ MEANINGS = {
 }
 
 
-def bench_stage(folder: Path, console: Console) -> tuple[dict[str, float], dict[str, str]]:
+def measure_retrieve(folder: Path, console: Console) -> dict[str, float]:
     """Times the stage's work on real product types and households, one request at a time and in batches."""
     bundle = Bundle.open(folder, verify=())
-    questions = _questions(bundle)
+    channel_queries = _channel_queries(bundle)
     with threadpool_limits(1), console.status("the retrieve stage"):
         retriever = Retriever(bundle.catalog("cpu"), bundle.learned("cpu"), bundle.spec)
         depth = bundle.spec.candidates
-        kinds = {
-            "": questions,
-            "_query": [_without(q, user=True) for q in questions],
-            "_user": [_without(q, query=True) for q in questions],
+        by_kind = {
+            "": channel_queries,
+            "_query": [replace(query, seen=History.empty()) for query in channel_queries],
+            "_user": [replace(query, query="", embedding=np.zeros_like(query.embedding)) for query in channel_queries],
         }
-        retriever.retrieve(questions[:BATCH], [depth] * BATCH)
+        retriever.retrieve(channel_queries[:BATCH], [depth] * BATCH)  # warms up
         figures = {}
-        for name, asked in kinds.items():
-            times = _times(lambda part: retriever.retrieve(part, [depth] * len(part)), ([q] for q in asked))
+        for name, queries in by_kind.items():
+            times = _times(lambda part: retriever.retrieve(part, [depth] * len(part)), ([query] for query in queries))
             figures[f"retrieve_p50_ms_92k{name}"] = round(float(np.median(times)), 3)
             if not name:
                 figures["retrieve_p99_ms_92k"] = round(float(np.percentile(times, 99)), 3)
-        batches = (questions[start : start + BATCH] for start in range(0, len(questions), BATCH))
+        batches = (channel_queries[start : start + BATCH] for start in range(0, len(channel_queries), BATCH))
         times = _times(lambda part: retriever.retrieve(part, [depth] * len(part)), batches)
         figures["retrieve_ms_per_request_batch16_92k"] = round(float(np.median(times)) / BATCH, 3)
-    return figures, {name: MEANINGS[name] for name in figures}
+    return figures
 
 
-def bench_lexical(folder: Path, console: Console) -> tuple[dict[str, float], dict[str, str]]:
+def measure_lexical(folder: Path, console: Console) -> dict[str, float]:
     """Times the lexical channel on a million items, whose titles and categories recombine the catalogue's words."""
     bundle = Bundle.open(folder, verify=())
     records = [json.loads(bundle.records.raw(row)) for row in range(len(bundle.items))]
     titles = [str(record["title"]).split() for record in records]
     draw = np.random.default_rng(SEED)
     first, second, kind = draw.integers(0, len(records), (3, MILLION))
-    made = [
+    items = [
         {
             "title": " ".join([*titles[a][:2], *titles[b][-2:]]),
             "category": records[c].get("category", ""),
@@ -87,62 +88,60 @@ def bench_lexical(folder: Path, console: Console) -> tuple[dict[str, float], dic
         for a, b, c in zip(first.tolist(), second.tolist(), kind.tolist(), strict=True)
     ]
     queries = [
-        " ".join(made[row]["title"].split()[: 1 + n % 4]) for n, row in enumerate(draw.integers(0, MILLION, 500))
+        " ".join(items[row]["title"].split()[: 1 + n % 4]) for n, row in enumerate(draw.integers(0, MILLION, 500))
     ]
-    nothing = np.zeros(bundle.spec.embedding_dim, np.float32)
-    with tempfile.TemporaryDirectory() as place, console.status("the words of a million items"):
+    no_embedding = np.zeros(bundle.spec.embedding_dim, np.float32)
+    with tempfile.TemporaryDirectory() as temporary, console.status("the words of a million items"):
         started = time.perf_counter()
-        LexicalIndex.write(Path(place) / "lexical", made, bundle.spec.lexical_fields)
+        LexicalIndex.write(Path(temporary) / "lexical", items, bundle.spec.lexical_fields)
         seconds = time.perf_counter() - started
-        channel = LexicalChannel(LexicalIndex.open(Path(place) / "lexical"), MILLION)
-        asked = [[ChannelQuery(normalise(query), nothing, History.empty(), 0.0)] for query in queries]
-        depth = 2 * bundle.spec.channel_depth  # as the retriever asks it
-        for part in asked[:20]:
+        channel = LexicalChannel(LexicalIndex.open(Path(temporary) / "lexical"), MILLION)
+        requests = [[ChannelQuery(normalise(query), no_embedding, History.empty(), 0.0)] for query in queries]
+        depth = 2 * bundle.spec.channel_depth  # as the retriever does
+        for part in requests[:20]:  # warms up
             channel.search(part, depth)
-        times = _times(lambda part: channel.search(part, depth), asked)
-    figures = {
+        times = _times(lambda part: channel.search(part, depth), requests)
+    return {
         "lexical_build_seconds_1m": round(seconds, 1),
         "lexical_p50_ms_1m": round(float(np.median(times)), 3),
         "lexical_p99_ms_1m": round(float(np.percentile(times, 99)), 3),
     }
-    return figures, {name: MEANINGS[name] for name in figures}
 
 
-def bench_suggest(folder: Path, console: Console) -> tuple[dict[str, float], dict[str, str]]:
-    """Times the stage `suggest` on what is typed on the way to the bundle's own phrases."""
+def measure_suggest(folder: Path, console: Console) -> dict[str, float]:
+    """Times the stage `suggest` on beginnings of the bundle's own phrases."""
     phrases = [text for text, _ in Suggester.open(folder / INDEX).complete("", MILLION)]
     stage = Suggest(Suggester.open(folder / INDEX))
-    asked = [
+    requests = [
         [{"PREFIX": string_tensor([[prefix.encode()]]), "OPTIONS": string_tensor([[b"{}"]])}]
-        for prefix in typed(phrases, PREFIXES, SEED)
+        for prefix in draw_prefixes(phrases, PREFIXES, SEED)
     ]
     with console.status("suggest"):
-        for part in asked[:BATCH]:
+        for part in requests[:BATCH]:  # warms up
             stage.execute(part)
-        times = _times(stage.execute, asked)
-    figures = {
+        times = _times(stage.execute, requests)
+    return {
         "suggest_phrases": len(phrases),
         "suggest_p50_ms": round(float(np.median(times)), 3),
         "suggest_p99_ms": round(float(np.percentile(times, 99)), 3),
     }
-    return figures, {name: MEANINGS[name] for name in figures}
 
 
-def typed(phrases: Sequence[str], count: int, seed: int) -> list[str]:
-    """Draws beginnings of phrases, of any length; of `SLIPS` of them two neighbouring characters are swapped."""
+def draw_prefixes(phrases: Sequence[str], count: int, seed: int) -> list[str]:
+    """Draws beginnings of phrases, of any length; in `TYPO_SHARE` of them two neighbouring characters are swapped."""
     draw = np.random.default_rng(seed)
     prefixes = []
     for row in draw.integers(0, len(phrases), count):
         prefix = phrases[row][: int(draw.integers(1, len(phrases[row]) + 1))]
-        if draw.random() < SLIPS and len(prefix) > 1:
+        if draw.random() < TYPO_SHARE and len(prefix) > 1:
             at = int(draw.integers(0, len(prefix) - 1))
             prefix = prefix[:at] + prefix[at + 1] + prefix[at] + prefix[at + 2 :]
         prefixes.append(prefix)
     return prefixes
 
 
-def _questions(bundle: Bundle) -> list[ChannelQuery]:
-    """Real product types, asked by real households."""
+def _channel_queries(bundle: Bundle) -> list[ChannelQuery]:
+    """Requests of real households for real product types."""
     column = bundle.items.columns.by_name["product_type"]
     draw = np.random.default_rng(SEED)
     texts = [column.words[code] for code in draw.integers(0, len(column.words), REQUESTS)]
@@ -156,15 +155,6 @@ def _questions(bundle: Bundle) -> list[ChannelQuery]:
         ChannelQuery(normalise(text), vector, bundle.histories.at(int(user)), now)
         for text, vector, user in zip(texts, vectors, users, strict=True)
     ]
-
-
-def _without(question: ChannelQuery, *, query: bool = False, user: bool = False) -> ChannelQuery:
-    return ChannelQuery(
-        "" if query else question.query,
-        np.zeros_like(question.embedding) if query else question.embedding,
-        History.empty() if user else question.seen,
-        question.now,
-    )
 
 
 def _times(call: Callable[[Any], object], parts: Iterable[Any]) -> list[float]:

@@ -1,4 +1,4 @@
-"""What both HTTP peers answer is reciprocal-rank fusion as written down, on the inputs as written down."""
+"""Both HTTP peers answer by reciprocal-rank fusion of their lists."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def test_every_list_adds_the_reciprocal_of_sixty_and_the_rank() -> None:
     assert fused[6] == pytest.approx(1 / 62 + 1 / 61)
 
 
-def test_with_a_query_only_what_is_near_it_is_found() -> None:
+def test_with_a_query_only_items_near_it_are_ranked() -> None:
     assert {row for row, _ in fusion.fuse(rows(1, 2), rows(9), rows(8))} == {1, 2}
 
 
-def test_without_a_query_habits_and_sales_are_the_list() -> None:
+def test_without_a_query_habits_and_popular_items_are_ranked() -> None:
     assert [row for row, _ in fusion.fuse(None, rows(9, 8), rows(8))] == [8, 9]
 
 
@@ -33,7 +33,7 @@ def test_equal_scores_stand_in_the_order_of_their_rows() -> None:
     assert [row for row, _ in fusion.fuse(None, rows(9), rows(4))] == [4, 9]
 
 
-def test_no_list_names_more_than_its_depth() -> None:
+def test_no_list_adds_more_items_than_its_depth() -> None:
     assert len(fusion.fuse(None, np.arange(500, dtype=np.int32), rows())) == fusion.DEPTH
 
 

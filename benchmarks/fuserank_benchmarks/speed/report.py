@@ -1,17 +1,17 @@
-"""The benchmark's page: what its figures mean, its tables and plots, and what got slower since the last report."""
+"""The speed report: meanings of its figures, tables, plots, and what is slower than in the last report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from matplotlib import pyplot as plt
 
-from fuserank_benchmarks.load.theirs import STACKS
+from fuserank_benchmarks.peers.running import STACKS
 from fuserank_benchmarks.perf_analyzer.sweep import Point
 from fuserank_evaluation.reports.report import Table
 
-# Figures that compare within one run, and whether more is better; only these are held against another run's.
+# Figures that compare within one run, and whether more is better; only these are comparable between runs.
 COMPARED: Mapping[str, bool] = {
     "ceiling_ratio": True,
     "overhead_ms": False,
@@ -36,9 +36,9 @@ MEANINGS: Mapping[str, str] = {
     "throughput_vs_peer_shallow": "throughput_vs_peer with a text tower of one layer, taught by that of three",
     "p50_vs_peer_shallow": "p50_vs_peer with that tower",
     "throughput_vs_peer_zipf": "throughput_vs_peer where queries repeat as in web search logs",
-    "p50_vs_peer_zipf": "p50_vs_peer likewise",
-    "zipf_tower_throughput": "requests/s with that rerank where queries repeat so",
-    "zipf_tower_p50_ms": "ms, p50 of one request at a time likewise",
+    "p50_vs_peer_zipf": "p50_vs_peer where queries repeat as in web search logs",
+    "zipf_tower_throughput": "requests/s with that rerank where queries repeat as in web search logs",
+    "zipf_tower_p50_ms": "ms, p50 of one request at a time with that rerank where queries repeat so",
     "p50_ratio_1m_to_10k": "p50 at 1M items over p50 at 10k",
     "raw_model_ms": "ms, encoder and ranker alone, one request at a time: median",
     "ceiling_throughput": "requests/s of the engines bare, best of all settings",
@@ -47,16 +47,8 @@ MEANINGS: Mapping[str, str] = {
 }
 
 
-class Shown(Protocol):
-    """What a page shows of a run."""
-
-    figures: dict[str, Any]
-    sweeps: dict[str, list[Point]]
-    stage_ms: dict[str, float]
-
-
-def slower(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Names the ratios whose intervals lie apart from the last report's, on the worse side."""
+def find_regressions(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """A line for each ratio whose interval is wholly worse than the last report's."""
     lines = []
     for name, more_is_better in COMPARED.items():
         bound, other = ("_high", "_low") if more_is_better else ("_low", "_high")
@@ -66,45 +58,47 @@ def slower(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def tables(
+def make_tables(
     figures: Mapping[str, Any], sweeps: Mapping[str, Sequence[Point]], rates: Sequence[Point]
 ) -> dict[str, Table]:
-    """Intervals of what is compared, each sweep of concurrencies, and that of request rates."""
-    known = [name for name in COMPARED if figures.get(name) is not None]
-    intervals = [[name, *(f"{figures[f'{name}{end}']:,}" for end in ("", "_low", "_high"))] for name in known]
-    made: dict[str, Table] = {
+    """Tables by caption: intervals of the compared ratios, each sweep of concurrencies, and that of request rates."""
+    measured = [name for name in COMPARED if figures.get(name) is not None]
+    intervals = [[name, *(f"{figures[f'{name}{end}']:,}" for end in ("", "_low", "_high"))] for name in measured]
+    tables: dict[str, Table] = {
         "Medians over interleaved rounds, 95 % intervals by bootstrap": [
             ["figure", "median", "low", "high"],
             *intervals,
         ]
     }
     for name, points in sweeps.items():
-        made[f"Sweep of {name} by perf_analyzer over gRPC"] = _sweep("concurrency", points)
+        tables[f"Sweep of {name} by perf_analyzer over gRPC"] = _sweep_table("concurrency", points)
     if rates:
-        made["Request rates, Poisson, by perf_analyzer over gRPC"] = _sweep("sent/s", rates)
-    return made
+        tables["Request rates, Poisson, by perf_analyzer over gRPC"] = _sweep_table("sent/s", rates)
+    return tables
 
 
-def _sweep(load: str, points: Sequence[Point]) -> Table:
+def _sweep_table(load: str, points: Sequence[Point]) -> Table:
     head = [load, "requests/s", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "queue ms", "compute ms"]
-    shown = [(p.load, p.throughput, p.p50_ms, p.p90_ms, p.p95_ms, p.p99_ms, p.queue_ms, p.compute_ms) for p in points]
-    return [head, *([f"{value:,.1f}" for value in row] for row in shown)]
+    rows = [(p.load, p.throughput, p.p50_ms, p.p90_ms, p.p95_ms, p.p99_ms, p.queue_ms, p.compute_ms) for p in points]
+    return [head, *([f"{value:,.1f}" for value in row] for row in rows)]
 
 
-def plots(run: Shown) -> dict[str, Any]:
-    """Throughput against latency for each stack, and the time of each stage."""
+def make_plots(
+    figures: Mapping[str, Any], sweeps: Mapping[str, Sequence[Point]], stage_ms: Mapping[str, float]
+) -> dict[str, Any]:
+    """Plots by caption: throughput against latency of each stack, and the time of each stage."""
     plot, (left, right) = plt.subplots(1, 2, figsize=(11, 3.5))
-    for name, points in run.sweeps.items():
-        left.plot([p.throughput for p in points], [p.p50_ms for p in points], "o-", label=f"ours, {name}")
-    for name, value in run.figures.items():
+    for name, points in sweeps.items():
+        left.plot([p.throughput for p in points], [p.p50_ms for p in points], "o-", label=f"FuseRank, {name}")
+    for name, value in figures.items():
         if name.startswith(STACKS) and name.endswith("_throughput"):
             stack = name.removesuffix("_throughput")
-            left.plot([value], [run.figures[f"{stack}_p50_ms"]], "s", label=f"{stack} (p50 alone, rate at 8)")
+            left.plot([value], [figures[f"{stack}_p50_ms"]], "s", label=f"{stack} (p50 alone, rate at 8)")
     left.set_yscale("log")
     left.set_xlabel("requests/s")
     left.set_ylabel("p50, ms")
     left.legend(fontsize=7)
-    stages = {stage: ms for stage, ms in run.stage_ms.items() if stage != "total"}
+    stages = {stage: ms for stage, ms in stage_ms.items() if stage != "total"}
     right.barh(list(stages)[::-1], list(stages.values())[::-1])
     right.set_xlabel("ms in each stage, one request at a time")
     return {"Throughput against latency, and where the time goes": plot}

@@ -1,8 +1,7 @@
-"""`make bench-retrieval`: what finding the nearest of 10k, 100k and 1M vectors costs, beside exact search.
+"""Cost of dense search over 10k, 100k and 1M vectors, beside exact search.
 
-The vectors are the bundle's own embeddings, each copied with small noise. A copy's cosine to its original is 0.95, so
-that two copies of one text are at about 0.90, which is the median cosine of a real text to its tenth neighbour in the
-demo's catalogue. The queries are the shop's product types as the bundle's encoder embeds them: none is in the index.
+The vectors are copies of the bundle's own embeddings with small noise (see `inputs.vectors`). The queries are the
+shop's product types as the bundle's encoder embeds them; none of them is in the index.
 """
 
 from __future__ import annotations
@@ -10,36 +9,31 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import faiss
 import numpy as np
 import pyarrow.parquet as pq
-import typer
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 
-from fuserank_benchmarks.stages import bench_lexical, bench_stage, bench_suggest
+from fuserank_benchmarks.inputs.queries import SEED
+from fuserank_benchmarks.inputs.vectors import COPY_COSINE, SIZES, noisy_copies
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.retrieval.vectors.open import open_search
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
-from fuserank_evaluation.reports.report import merge_report
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 
-SEED = 7
 DEPTH = 100
 BATCH = 16
 QUERIES = 480  # a multiple of the batch
-EXACT_QUERIES = 48  # exact search is timed on these; all have their exact neighbours found, for recall
-COPY_COSINE = 0.95
-BLOCK = 50_000
-SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000}
+EXACT_QUERIES = 48  # that exact search is timed on; recall needs the exact neighbours of all
 
 FloatArray = NDArray[np.float32]
 
@@ -63,32 +57,10 @@ MEANINGS = {
 RATIO = "p50_ratio_1m_to_10k"
 
 
-def noisy_copies(originals: FloatArray, count: int, cosine: float, seed: int) -> NDArray[np.float16]:
-    """Draws copies of vectors, each with Gaussian noise.
-
-    Args:
-        originals: L2-normalised, float32 `[originals, dim]`.
-        count: How many copies.
-        cosine: What a copy's cosine to its original is on average.
-        seed: Of the draw.
-
-    Returns:
-        L2-normalised, fp16 `[count, dim]`.
-    """
-    draw = np.random.default_rng(seed)
-    spread = np.sqrt((1 / cosine**2 - 1) / originals.shape[1])
-    copies = np.empty((count, originals.shape[1]), np.float16)
-    for start in range(0, count, BLOCK):
-        block = originals[draw.integers(0, len(originals), min(BLOCK, count - start))]
-        block = block + spread * draw.standard_normal(block.shape, np.float32)
-        copies[start : start + BLOCK] = block / np.linalg.norm(block, axis=1, keepdims=True)
-    return copies
-
-
 def real_queries(bundle: Path, shop: Path) -> FloatArray:
-    """Embeds the shop's product types, as shoppers would type them; a seeded draw, float32 `[QUERIES, dim]`."""
+    """Embeddings of product types in lower case, a seeded draw, float32 `[QUERIES, dim]`."""
     types = pq.read_table(shop / "catalog.parquet", columns=["product_type"]).column(0).unique().to_pylist()
-    names = sorted({str(each).lower() for each in types if each})
+    names = sorted({str(name).lower() for name in types if name})
     chosen = np.random.default_rng(SEED).choice(names, QUERIES, replace=len(names) < QUERIES)
     spec = json.loads((bundle / "manifest.json").read_text("utf-8"))["spec"]
     engine = bundle / "model_repository" / "encoder" / "1" / "model.onnx"
@@ -99,7 +71,7 @@ def real_queries(bundle: Path, shop: Path) -> FloatArray:
 
 @dataclass(frozen=True)
 class Exact:
-    """Exact float32 search, in the fastest way that each batch size has here."""
+    """Neighbours by exact float32 search, and its throughput in the fastest way for each batch size."""
 
     neighbours: NDArray[np.int64]  # [queries, DEPTH]
     qps: float
@@ -110,17 +82,17 @@ class Exact:
         """Finds the neighbours and times both ways: FAISS's own scan, and one matrix product by BLAS."""
         index = faiss.IndexFlatIP(vectors.shape[1])
         index.add(vectors)
-        few = queries[:EXACT_QUERIES]
+        timed = queries[:EXACT_QUERIES]
 
-        def product(part: FloatArray) -> Any:
+        def search_by_product(part: FloatArray) -> Any:
             return np.argpartition(part @ vectors.T, -DEPTH, axis=1)[:, -DEPTH:]
 
         rates = {}
         for batch in (1, BATCH):
             rates[batch] = max(
-                _rate(lambda part: index.search(part, DEPTH), few, batch),
-                _rate(product, few, batch),
-                _rate(lambda part: _scan_with_blas(index, part), few, batch),
+                _rate(lambda part: index.search(part, DEPTH), timed, batch),
+                _rate(search_by_product, timed, batch),
+                _rate(lambda part: _scan_with_blas(index, part), timed, batch),
             )
         return cls(_scan_with_blas(index, queries), rates[1], rates[BATCH])
 
@@ -149,33 +121,35 @@ def _rate(search: Callable[[FloatArray], Any], queries: FloatArray, batch: int) 
     return len(queries) / (time.perf_counter() - started)
 
 
-def recall(found: list[Any], exact: NDArray[np.int64]) -> float:
-    """Mean share of the exact neighbours `[queries, depth]` that were found."""
-    shares = [len(np.intersect1d(rows, true)) / len(true) for rows, true in zip(found, exact, strict=True)]
-    return float(np.mean(shares))
+def recall(found: Sequence[NDArray[np.int64]], exact: NDArray[np.int64]) -> float:
+    """Share of the exact neighbours `[queries, depth]` among the rows found for each query, which may be fewer."""
+    padded = np.full_like(exact, -1)
+    for i, rows in enumerate(found):
+        padded[i, : len(rows)] = rows
+    return float(faiss.eval_intersection(padded, exact) / exact.size)
 
 
-def timed(search: VectorSearch, queries: FloatArray, mask: Any = None) -> tuple[list[Any], FloatArray]:
-    """Asks one by one; returns each query's rows, and milliseconds `[queries]`."""
-    search.search(queries[:8], DEPTH, [mask] * len(queries[:8]))
+def time_search(search: VectorSearch, queries: FloatArray, mask: Any = None) -> tuple[list[Any], FloatArray]:
+    """Searches query by query; returns the rows and milliseconds of each, `[queries]`."""
+    search.search(queries[:8], DEPTH, [mask] * len(queries[:8]))  # warms up
     found, times = [], []
     for query in _batches(queries, 1):
         started = time.perf_counter()
         rows, _ = search.search(query, DEPTH, [mask])[0]
         times.append((time.perf_counter() - started) * 1e3)
-        found.append(rows)
+        found.append(np.asarray(rows, np.int64))
     return found, np.asarray(times, np.float32)
 
 
-def filtered(search: VectorSearch, vectors: FloatArray, queries: FloatArray) -> dict[str, float]:
-    """Asks under a filter that keeps 50 vectors and under one that keeps a tenth."""
+def measure_filtered(search: VectorSearch, vectors: FloatArray, queries: FloatArray) -> dict[str, float]:
+    """Figures of a filter that keeps 50 vectors and of one that keeps a tenth."""
     draw = np.random.default_rng(SEED)
     few = np.zeros(len(vectors), np.bool_)
     few[draw.choice(len(vectors), 50, replace=False)] = True
-    found_few, times_few = timed(search, queries, few)
+    found_few, times_few = time_search(search, queries, few)
     tenth = draw.random(len(vectors)) < 0.1
     kept = np.flatnonzero(tenth)
-    found_tenth, times_tenth = timed(search, queries, tenth)
+    found_tenth, times_tenth = time_search(search, queries, tenth)
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors[kept])
     return {
@@ -189,8 +163,18 @@ def filtered(search: VectorSearch, vectors: FloatArray, queries: FloatArray) -> 
 def measure_dense(
     originals: FloatArray, queries: FloatArray, count: int, folder: Path, build_threads: int
 ) -> dict[str, Any]:
-    """Builds the index of `count` vectors as the export does, and searches it as the server does: with one thread."""
-    np.save(folder / "vectors.npy", noisy_copies(originals, count, COPY_COSINE, SEED))
+    """Figures of an index of `count` vectors, built as by the export and searched with one thread as by the server.
+
+    Args:
+        originals: Vectors to copy, `[originals, dim]`.
+        queries: Query vectors `[queries, dim]`.
+        count: Number of vectors of the index.
+        folder: Gets the index's files.
+        build_threads: Threads of building.
+    """
+    draw = np.random.default_rng(SEED)
+    rows = draw.integers(0, len(originals), count)
+    np.save(folder / "vectors.npy", noisy_copies(originals, rows, COPY_COSINE, draw))
     stored = np.load(folder / "vectors.npy", mmap_mode="r")
     faiss.omp_set_num_threads(build_threads)
     report = build_index(np.asarray(stored), folder / "vectors.faiss")
@@ -198,10 +182,10 @@ def measure_dense(
     vectors = np.asarray(stored).astype(np.float32)
     with threadpool_limits(1):
         exact = Exact.over(vectors, queries)
-        found, times = timed(search, queries)
+        found, times = time_search(search, queries)
         qps = 1e3 / float(times.mean())
         qps_batch = _rate(lambda part: search.search(part, DEPTH, [None] * len(part)), queries, BATCH)
-        under_filters = filtered(search, vectors, queries[: 2 * EXACT_QUERIES])
+        under_filters = measure_filtered(search, vectors, queries[: 2 * EXACT_QUERIES])
     return {
         "dense_kind": report["kind"],
         "dense_build_seconds": report["seconds"],
@@ -219,10 +203,10 @@ def measure_dense(
     }
 
 
-def bench_dense(
-    bundle: Path, shop: Path, sizes: list[str], build_threads: int, console: Console
+def measure_sizes(
+    bundle: Path, shop: Path, sizes: Sequence[str], build_threads: int, console: Console
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Measures the dense index at several sizes; returns the figures and what each means."""
+    """Figures of dense search at several of `SIZES`, and the meaning of each."""
     originals = np.load(bundle / "index" / "vectors.npy").astype(np.float32)
     queries = real_queries(bundle, shop)
     figures: dict[str, Any] = {}
@@ -239,7 +223,7 @@ def bench_dense(
     return figures, meanings
 
 
-def plot_dense(figures: dict[str, Any], sizes: list[str]) -> dict[str, Any]:
+def plot_sizes(figures: dict[str, Any], sizes: Sequence[str]) -> dict[str, Any]:
     """Throughput and latency by size."""
     plot, (left, right) = plt.subplots(1, 2, figsize=(10, 3))
     for name, label in (("dense_qps", "index"), ("exact_qps", "exact float32")):
@@ -253,32 +237,3 @@ def plot_dense(figures: dict[str, Any], sizes: list[str]) -> dict[str, Any]:
     right.set_ylabel("ms, one request")
     right.legend()
     return {"Dense search by size of the catalogue, one thread": plot}
-
-
-def main(
-    bundle: Annotated[Path, typer.Option(help="the exported bundle whose embeddings are copied")] = Path("build/demo"),
-    shop: Annotated[Path, typer.Option(help="folder of catalog.parquet")] = Path("build/complete-journey"),
-    size: Annotated[list[str], typer.Option(help=f"which of {', '.join(SIZES)}")] = list(SIZES),  # noqa: B006
-    build_threads: Annotated[int, typer.Option(help="threads of building; searches have one")] = 2,
-) -> None:
-    """Measures retrieval on catalogues of 10k, 100k and 1M items."""
-    for each in size:
-        if each not in SIZES:
-            raise typer.BadParameter(f"--size: found {each!r}; allowed: {', '.join(SIZES)}")
-    console = Console()
-    bundle_id = json.loads((bundle / "manifest.json").read_text("utf-8"))["id"]
-    figures, meanings = bench_dense(bundle, shop, size, build_threads, console)
-    plots = plot_dense(figures, size)
-    for measured, explained in (
-        bench_stage(bundle, console),
-        bench_suggest(bundle, console),
-        bench_lexical(bundle, console),
-    ):
-        figures |= measured
-        meanings |= explained
-    path = merge_report("retrieval", "cost", bundle_id, figures, meanings, plots)
-    console.print(f"report: {path}", highlight=False)
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,0 +1,5 @@
+"""`python -m fuserank_benchmarks`."""
+
+from fuserank_benchmarks.cli import app
+
+app(prog_name="python -m fuserank_benchmarks")

@@ -1,0 +1,169 @@
+"""The command line `python -m fuserank_benchmarks`: what the Makefile's rules `bench…` run.
+
+Each command imports what it runs, so that light ones do not wait for torch.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fuserank_benchmarks.inputs.vectors import SIZES
+from fuserank_benchmarks.peers.kinds import KINDS, Kind
+from fuserank_benchmarks.speed.options import Device, SpeedOptions
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Measure speed; figures go to build/reports.",
+)
+prepare = typer.Typer(no_args_is_help=True, help="Write what the measurements need.")
+app.add_typer(prepare, name="prepare")
+
+BundleOption = Annotated[Path, typer.Option("--bundle", help="The bundle to measure.")]
+ShopOption = Annotated[Path, typer.Option("--shop", help="Folder of the catalogue's and the log's Parquet files.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+BUNDLE, SHOP = Path("build/demo"), Path("build/complete-journey")
+
+
+@app.command()
+def demo(bundle: BundleOption = BUNDLE, shop: ShopOption = SHOP) -> None:
+    """Three questions to a served bundle, then its latency and throughput: report `demo`."""
+    from fuserank_benchmarks.demo import run_demo
+
+    run_demo(bundle, shop)
+
+
+@app.command()
+def speed(
+    bundle: Annotated[Path, typer.Option(help="A bundle without a text tower.")] = BUNDLE,
+    tower: Annotated[Path, typer.Option(help="A bundle with one; may be missing.")] = Path("build/bench/bundle"),
+    shallow: Annotated[
+        Path, typer.Option(help="A bundle with a tower of one layer, taught by the other; may be missing.")
+    ] = Path("build/bench/shallow"),
+    shop: ShopOption = SHOP,
+    peers: Annotated[Path, typer.Option(help="What `make bench-peers` wrote; may be missing.")] = Path("build/peers"),
+    device: Annotated[Device, typer.Option(help="What runs the engines; cuda prints the roofline model, too.")] = "cpu",
+    quick: Annotated[bool, typer.Option("--quick", help="Ratios only, against the last committed report.")] = False,
+) -> None:
+    """The whole graph, the machine's ceiling and the peers in interleaved rounds: report `bench`."""
+    from fuserank_benchmarks.speed.run import measure_speed
+
+    measure_speed(SpeedOptions(bundle, tower, shallow, shop, peers, device, quick))
+
+
+@app.command()
+def ceiling(
+    bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
+    seconds: Annotated[float, typer.Option(help="Seconds of each setting.")] = 1.0,
+) -> None:
+    """Throughput of a bundle's engines alone in ONNX Runtime, and memory bandwidth; prints JSON."""
+    from fuserank_benchmarks.inputs.queries import Load
+    from fuserank_benchmarks.speed.ceiling import BareEngines, copy_gigabytes_per_second, dense_bytes, engine_feeds
+    from fuserank_ensemble.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    engines = BareEngines(opened, engine_feeds(opened, Load.of_shop(shop)))
+    figures = asdict(engines.find_ceiling(seconds))
+    figures |= {"copy_gb_per_s": copy_gigabytes_per_second(), "dense_bytes": dense_bytes(opened)}
+    Console().print_json(json.dumps(figures))
+
+
+@app.command()
+def roofline(
+    bundle: BundleOption = BUNDLE,
+    batch: Annotated[list[int], typer.Option(help="Requests of a batch; may be given several times.")] = [1, 8, 32],  # noqa: B006
+) -> None:
+    """Estimated times of a bundle's stages on GPUs, from their datasheets; prints a table."""
+    from fuserank_benchmarks.speed.roofline import assumptions, roofline_table
+
+    console = Console(width=max(130, Console().width))
+    console.print(roofline_table(bundle, batch))
+    for line in assumptions():
+        console.print(line, highlight=False)
+
+
+@app.command()
+def retrieval(
+    bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
+    size: Annotated[list[str], typer.Option(help=f"Sizes of the catalogue: {', '.join(SIZES)}.")] = list(SIZES),  # noqa: B006
+    build_threads: Annotated[int, typer.Option(help="Threads of building; searches have one.")] = 2,
+) -> None:
+    """Dense search by size of the catalogue, and the stages `retrieve` and `suggest`: report `retrieval`."""
+    from fuserank_benchmarks.retrieval.run import measure_retrieval
+
+    for name in size:
+        if name not in SIZES:
+            raise typer.BadParameter(f"--size: found {name!r}; allowed: {', '.join(SIZES)}")
+    _print_report(measure_retrieval(bundle, shop, size, build_threads, Console()))
+
+
+@app.command()
+def replica(bundle: BundleOption = BUNDLE, shop: ShopOption = SHOP) -> None:
+    """CPU time, memory and throughput of a replica on one core: report `replica`."""
+    from fuserank_benchmarks.replica import measure_replica
+
+    _print_report(measure_replica(bundle, shop, Console()))
+
+
+@app.command()
+def tune_peers(
+    inputs: Annotated[Path, typer.Option(help="What `prepare peers` wrote.")],
+    environments: Annotated[Path, typer.Option(help="Folder of the peers' virtual environments.")],
+    out: Annotated[Path, typer.Option(help="JSON file to write; what it holds of other peers is kept.")],
+    shop: ShopOption = SHOP,
+    peer: Annotated[Kind | None, typer.Option(help="Only this one.")] = None,
+    seconds: Annotated[float, typer.Option(help="Seconds of each trial.")] = 2.0,
+    rounds: Annotated[int, typer.Option(help="Trials of each setting; more where the machine is busy.")] = 1,
+) -> None:
+    """Try the peers' settings with and without reranking, and keep the fastest."""
+    from fuserank_benchmarks.peers.tune import write_tuning
+
+    write_tuning(inputs, environments, shop, out, [peer] if peer else KINDS, seconds, rounds)
+
+
+@prepare.command()
+def peers(
+    encoder: Annotated[Path, typer.Option(help="Folder of the bundle's encoder.")],
+    out: OutOption,
+    bundle: BundleOption = BUNDLE,
+    text_tower: Annotated[Path | None, typer.Option(help="Folder of a cross-encoder with one logit.")] = None,
+) -> None:
+    """The peers' inputs: catalogue, habits and models as plain files."""
+    from fuserank_benchmarks.peers.prepare import write_inputs
+
+    write_inputs(bundle, encoder, text_tower, out)
+
+
+@prepare.command()
+def judged_types(out: OutOption, shop: ShopOption = SHOP) -> None:
+    """Judged queries for text towers: names of product types, answered by their items."""
+    from fuserank_benchmarks.inputs.product_types import write_judged_types
+
+    write_judged_types(shop, out)
+
+
+@prepare.command()
+def resized_bundle(
+    items: Annotated[int, typer.Option(help="Items of the new bundle.")],
+    out: OutOption,
+    bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
+) -> None:
+    """A bundle of another size, with a bundle's engines."""
+    from fuserank_benchmarks.inputs.resized_bundle import write_resized_bundle
+    from fuserank_export.progress import Progress
+
+    write_resized_bundle(bundle, shop, items, out, Progress())
+
+
+def _print_report(path: Path) -> None:
+    Console().print(f"report: {path}", highlight=False)

@@ -1,0 +1,1 @@
+"""Cost of retrieval: dense search by size of the catalogue, and the stages `retrieve` and `suggest`."""

@@ -1,0 +1,1 @@
+"""Speed of the whole graph against the machine's ceiling and against other stacks."""
