@@ -24,7 +24,6 @@ from fuserank_export.training.text.candidates import TextData
 from fuserank_export.training.text.evaluation import METRIC, RankingEvaluator
 from fuserank_export.training.text.fitting import (
     ProgressCallback,
-    TextFitSettings,
     build_arguments,
     check_output,
     count_processes,
@@ -34,6 +33,7 @@ from fuserank_export.training.text.fitting import (
 )
 from fuserank_export.training.text.pairs import build_triples
 from fuserank_export.training.text.report import TextTrainingReport
+from fuserank_export.training.text.settings import TextFitSettings
 
 PER_QUERY = 3  # right items of a query in an epoch
 

@@ -21,7 +21,6 @@ from fuserank_export.training.text.evaluation import METRIC, RankingEvaluator
 from fuserank_export.training.text.fitting import (
     MIN_STEPS,
     ProgressCallback,
-    TextFitSettings,
     autocast,
     build_arguments,
     check_output,
@@ -34,6 +33,7 @@ from fuserank_export.training.text.fitting import (
 from fuserank_export.training.text.listwise import ListwiseLoss
 from fuserank_export.training.text.pairs import build_lists
 from fuserank_export.training.text.report import TextTrainingReport
+from fuserank_export.training.text.settings import TextFitSettings
 
 LIST_SIZE = 8  # pairs of each query: at most half are right items, the rest near misses
 

@@ -14,8 +14,8 @@ from fuserank_export.training.text.cross_encoder import (
     score_pairs,
     train_text_tower,
 )
-from fuserank_export.training.text.fitting import TextFitSettings
 from fuserank_export.training.text.pairs import RankedQuery
+from fuserank_export.training.text.settings import TextFitSettings
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
