@@ -18,7 +18,7 @@ from fuserank_export.sources.columns.cells import CellError, parse_epoch_seconds
 from fuserank_export.sources.report import InputError
 
 if TYPE_CHECKING:
-    from fuserank_export.training.text.candidates import TextData
+    from fuserank_export.training.text.data.candidates import TextData
     from fuserank_export.training.text.fitting import ProgressCallback
     from fuserank_export.training.text.report import TextTrainingReport
     from fuserank_export.training.text.settings import TextFitSettings
@@ -150,7 +150,7 @@ def _run(
     with exit_on_error():
         # torch and transformers take seconds to import; --help and wrong options need neither.
         end = _parse_before(before)
-        from fuserank_export.training.text.candidates import TextInputFiles, read_text_data  # noqa: PLC0415
+        from fuserank_export.training.text.data.candidates import TextInputFiles, read_text_data  # noqa: PLC0415
         from fuserank_export.training.text.fitting import check_output, silence_libraries  # noqa: PLC0415
         from fuserank_export.training.text.report import CURVE  # noqa: PLC0415
         from fuserank_export.training.text.settings import TextFitSettings  # noqa: PLC0415
