@@ -19,7 +19,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from fuserank_ensemble.catalog.text import normalise, render
 from fuserank_evaluation.datasets.bundle_encoder import BundleEncoder
 from fuserank_evaluation.datasets.judged import JudgedQueries, JudgedShop
-from fuserank_export.training.text.labels import LabelledQuery
+from fuserank_export.training.text.data.labels import LabelledQuery
 
 TEXT_TEMPLATE = "{title} ({year}) | {genres} | {leads} | {overview:.200}"
 LEXICAL_FIELDS = {

@@ -12,7 +12,7 @@ from fuserank_export.sources import Catalog, Interactions, RowReport, read_catal
 from fuserank_export.sources.formats.rows import detect_format
 from fuserank_export.training.cases.judged import judged_queries, read_labelled
 from fuserank_export.training.cases.training_query import TrainingQuery
-from fuserank_export.training.text.labels import split_labelled_queries
+from fuserank_export.training.text.data.labels import split_labelled_queries
 
 
 @dataclass(frozen=True)

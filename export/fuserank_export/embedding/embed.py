@@ -1,4 +1,4 @@
-"""Embeds texts in blocks, in this process or on a Ray cluster, and goes on where an interrupted run stopped.
+"""Embeds texts in blocks, in this process or on a Ray cluster, and resumes an interrupted run.
 
 Both engines pass the same blocks to the encoder, so that batches, and with them every byte of the vectors, are the
 same. A finished block is a file.

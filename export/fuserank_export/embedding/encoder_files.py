@@ -1,4 +1,4 @@
-"""What a worker needs to open an encoder."""
+"""The file and settings with which a worker process opens an encoder."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Engines of a bundle in every precision that ranks as FP32 does."""
+"""Makes a bundle's engines in other precisions, and keeps those that rank as FP32 does."""

@@ -1,4 +1,4 @@
-"""The shapes that an engine is asked in: one bucket for each, from the spec, for profiles, warm-up and measuring."""
+"""The input shapes of an engine, from the spec; used for TensorRT's profiles, warm-up and measuring."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Bucket:
     shapes: Mapping[str, tuple[int, ...]]
 
 
-def buckets(spec: GraphSpec, stage: Stage) -> list[Bucket]:
+def list_buckets(spec: GraphSpec, stage: Stage) -> list[Bucket]:
     """Returns the buckets of an engine, the smallest first.
 
     Args:
@@ -37,5 +37,10 @@ def buckets(spec: GraphSpec, stage: Stage) -> list[Bucket]:
 
 
 def warmup_file(tensor: str, dims: tuple[int, ...]) -> str:
-    """Name of the file that warms an engine's input in these dimensions, within the stage's `warmup` folder."""
+    """Returns the name of an input's warm-up file, within the stage's `warmup` folder.
+
+    Args:
+        tensor: Name of the input.
+        dims: Its dimensions.
+    """
     return f"{tensor}.{'x'.join(map(str, dims))}"

@@ -1,4 +1,4 @@
-"""The engines that a precision can mean: written from the FP32 file, and checked before they are measured."""
+"""Writes the engines of a precision from the FP32 file, and checks them before they are measured."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.stages import Stage
 from fuserank_ensemble.spec import EngineKind
 from fuserank_export.engines.parity.adversarial import Feed
-from fuserank_export.engines.parity.gate import LARGEST_ERROR, Precision
-from fuserank_export.engines.parity.layers import disagreements, told
-from fuserank_export.engines.precision import wide_products, write_fp16, write_int8, write_int8_static
-from fuserank_export.engines.soundness import EngineError, check_tensorrt, checked
+from fuserank_export.engines.parity.gate import MAX_ERROR, Precision
+from fuserank_export.engines.parity.layers import compare_layers, describe_layers
+from fuserank_export.engines.precision import find_wide_products, write_fp16, write_int8, write_int8_static
+from fuserank_export.engines.soundness import EngineError, check_tensorrt, load_checked
 
 # What a kind of engine runs fast: a CPU has no half-precision kernels, TensorRT and CUDA no dynamic 8-bit ones.
 PRECISIONS: Mapping[EngineKind, tuple[Precision, ...]] = {
@@ -29,13 +29,13 @@ class Candidate:
     """One engine that may be chosen.
 
     Attributes:
-        stage: What it is the engine of.
-        precision: Of its matrix products.
+        stage: The stage whose engine it is.
+        precision: Precision of its matrix products.
         method: How it was made.
         path: Its file.
         file: The file's name in a bundle.
-        built_from: The ONNX file of an engine that is none itself.
-        taught: Whether it is a text tower that was taught the bundle's own scores.
+        built_from: The ONNX file of an engine that is not ONNX itself.
+        distilled: Whether it is a text tower that was trained on the scores of the bundle's own.
     """
 
     stage: Stage
@@ -44,87 +44,93 @@ class Candidate:
     path: Path
     file: str
     built_from: Path | None = None
-    taught: bool = False
+    distilled: bool = False
 
     @property
-    def largest_error(self) -> float:
-        """How far its tensors may be from FP32's, relative to their norm; of a taught tower only its ranking counts."""
-        return float("inf") if self.taught else LARGEST_ERROR[self.precision]
+    def max_error(self) -> float:
+        """Largest allowed relative error of its outputs; infinite for a distilled tower, whose ranking alone counts."""
+        return float("inf") if self.distilled else MAX_ERROR[self.precision]
 
     @property
     def onnx(self) -> Path:
-        """The graph that says what is computed."""
+        """The ONNX file of the engine, or of what it was built from."""
         return self.built_from or self.path
 
 
-def original(bundle: Bundle, stage: Stage) -> Candidate:
-    """The FP32 engine that everything is made from.
+def open_fp32(bundle: Bundle, stage: Stage) -> Candidate:
+    """Opens a stage's FP32 engine, from which the others are made.
 
     Raises:
-        EngineError: Where it is not sound; see `fuserank_export.engines.soundness.checked`.
+        EngineError: Where its file is not valid; see `fuserank_export.engines.soundness.load_checked`.
     """
     path = bundle.repository / stage.name / "1" / FP32_FILE
-    checked(path, stage)
+    load_checked(path, stage)
     return Candidate(stage, "fp32", "as exported", path, FP32_FILE)
 
 
-def written(
+def write_candidates(
     fp32: Candidate, precision: Precision, kind: EngineKind, folder: Path, real: Sequence[Feed], odd: Mapping[str, Feed]
 ) -> list[Candidate]:
     """Writes the engines of a precision.
 
     Args:
-        fp32: What they are made from.
+        fp32: The FP32 engine they are made from.
         precision: The precision.
-        kind: What they are made for.
+        kind: The kind of engine they are made for.
         folder: Where to write.
-        real: Inputs of real requests, by which ranges of 8 bits are set.
+        real: Inputs of real requests, which set the ranges of static 8-bit activations.
         odd: Inputs that must not overflow, see `fuserank_export.engines.parity.adversarial`.
 
     Returns:
-        The engines; none where there is nothing that the precision could change.
+        The engines; none where the precision changes nothing.
 
     Raises:
         EngineError: Where one overflows, or TensorRT lacks one of its operators.
     """
     stage = fp32.stage
     as_exported = fp32.file == FP32_FILE
-    name, of = f"{stage.name}.{fp32.path.stem}", "" if as_exported else f", {fp32.method}"
+    name, suffix = f"{stage.name}.{fp32.path.stem}", "" if as_exported else f", {fp32.method}"
     if precision == "fp32":
-        found = [fp32]
+        engines = [fp32]
     elif precision == "fp16":
         path = folder / f"{name}.fp16.onnx"
         write_fp16(fp32.path, path)
-        found = [Candidate(stage, "fp16", f"norms and sums in fp32{of}", path, "model.fp16.onnx")]
+        engines = [Candidate(stage, "fp16", f"norms and sums in fp32{suffix}", path, "model.fp16.onnx")]
         check_overflow(fp32.path, path, odd)
-    elif not wide_products(checked(fp32.path, stage).graph):
+    elif not find_wide_products(load_checked(fp32.path, stage).graph):
         return []
     else:
         dynamic, static = folder / f"{name}.int8.onnx", folder / f"{name}.int8.static.onnx"
         write_int8(fp32.path, dynamic)
         write_int8_static(fp32.path, static, real)
-        found = [
-            Candidate(stage, "int8", f"dynamic{of}", dynamic, "model.int8.onnx"),
-            Candidate(stage, "int8", f"static{of}", static, "model.int8.static.onnx"),
+        engines = [
+            Candidate(stage, "int8", f"dynamic{suffix}", dynamic, "model.int8.onnx"),
+            Candidate(stage, "int8", f"static{suffix}", static, "model.int8.static.onnx"),
         ]
-    found = [replace(each, taught=fp32.taught) for each in found]
-    for each in found:
-        checked(each.path, stage)
+    engines = [replace(engine, distilled=fp32.distilled) for engine in engines]
+    for engine in engines:
+        load_checked(engine.path, stage)
         if kind == "tensorrt":
-            check_tensorrt(each.path)
-    return found
+            check_tensorrt(engine.path)
+    return engines
 
 
 def check_overflow(reference: Path, engine: Path, odd: Mapping[str, Feed]) -> None:
-    """Runs inputs at the ends of what is possible through every layer, really rounding.
+    """Runs inputs at the limits of their ranges through every layer, rounding each value to half precision.
+
+    Args:
+        reference: The FP32 file.
+        engine: The FP16 file made from it.
+        odd: Inputs by what is odd about them.
 
     Raises:
-        EngineError: Naming the input and the layers where FP32 has a number and the engine none.
+        EngineError: Where a layer overflows; the message names the input and the layers.
     """
     for name, feed in odd.items():
-        layers = [each for each in disagreements(reference, engine, feed) if each.error == float("inf")]
+        layers = [layer for layer in compare_layers(reference, engine, feed) if layer.error == float("inf")]
         if layers:
             raise EngineError(
-                f"{engine.name}: overflows in half precision on {name}: {told(layers, 0.0)}; keep those operators in "
-                "fp32 (KEPT_IN_FP32 in export/fuserank_export/engines/precision.py), or use --precision fp32"
+                f"{engine.name}: overflows in half precision on {name}: {describe_layers(layers, 0.0)}; keep those "
+                "operators in fp32 (FP32_OPERATORS in export/fuserank_export/engines/precision.py), or use "
+                "--precision fp32"
             )

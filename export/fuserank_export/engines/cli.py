@@ -1,4 +1,4 @@
-"""`fuserank export engines`: engines in other precisions and for other targets, behind a gate on ranking."""
+"""The command `fuserank export engines`: engines in other precisions, where they rank as FP32 does."""
 
 from __future__ import annotations
 

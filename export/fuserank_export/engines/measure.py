@@ -1,4 +1,4 @@
-"""Measures engines of one bundle against FP32: tensors, ranking, speed."""
+"""Compares engines of one bundle with FP32: outputs, ranking and speed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.graph.engine import Session, open_session
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.spec import EngineKind
-from fuserank_export.engines.buckets import buckets
+from fuserank_export.engines.buckets import list_buckets
 from fuserank_export.engines.candidates import Candidate
 from fuserank_export.engines.parity import speed
 from fuserank_export.engines.parity.adversarial import Feed
@@ -21,28 +21,35 @@ from fuserank_export.engines.parity.gate import (
     BATCH,
     OUTPUTS,
     Parity,
-    loss,
-    overlap,
-    reading,
-    record,
-    tensor_agreement,
-    unread,
-    verdict,
+    compare_outputs,
+    find_problems,
+    find_text_problems,
+    mean_overlap,
+    measure_text_effect,
+    relative_loss,
+    trace_requests,
 )
-from fuserank_export.engines.parity.layers import disagreements, told
+from fuserank_export.engines.parity.layers import compare_layers, describe_layers
 from fuserank_export.engines.parity.reference import ReferenceSession
-from fuserank_export.engines.parity.requests import RealRequest, texts
+from fuserank_export.engines.parity.requests import RealRequest, sample_titles
 from fuserank_export.repository.warmup import bucket_feed
 
-COMPARED = 24  # batches of real inputs that tensors are compared on
-ROUNDED = 96  # requests that are ranked where half precision is rounded on a CPU, which takes its time
+COMPARED_BATCHES = 24  # batches of real inputs that outputs are compared on
+ROUNDED_REQUESTS = 96  # requests that are ranked where a CPU rounds to half precision, which is slow
 LONG_TEXTS = 4 * BATCH  # item texts beside the queries, which are short
-LAYER_TOLERANCE = 0.1  # of a layer's norm, where layers are told
+LAYER_TOLERANCE = 0.1  # relative error of a layer, beyond which a message names it
 
 
 @dataclass(frozen=True)
-class Measured:
-    """An engine with what runs it, what was found, and FP32's own times beside its."""
+class ComparedEngine:
+    """An engine and how it compares with FP32.
+
+    Attributes:
+        candidate: The engine.
+        session: What runs it.
+        parity: Its row of the report.
+        fp32_milliseconds: FP32's milliseconds by bucket, measured in turns with it; empty where not measured.
+    """
 
     candidate: Candidate
     session: Session
@@ -50,78 +57,88 @@ class Measured:
     fp32_milliseconds: Mapping[str, float] = field(default_factory=dict)
 
 
-class Measuring:
-    """Holds what every engine of a bundle is compared with."""
+class EngineComparison:
+    """Compares engines of a bundle with FP32 on the same requests.
+
+    Attributes:
+        expected: FP32's ranking of the requests.
+        feeds: Inputs of each engine, batch by batch, by stage.
+    """
 
     def __init__(
         self, bundle: Bundle, requests: Sequence[RealRequest], kind: EngineKind, reference: Session | None
     ) -> None:
-        """Answers the requests in FP32.
+        """Runs the requests in FP32.
 
         Args:
             bundle: The bundle.
             requests: Real requests with judgements.
-            kind: What the engines are made for.
-            reference: Runs the encoder in FP32; None takes the exported file.
+            kind: The kind of engine they are made for.
+            reference: Runs the encoder in FP32; None runs the exported file.
         """
         self._bundle, self._requests, self._kind = bundle, requests, kind
         self._references = {"encoder": reference} if reference else {}
-        self.expected, feeds = record(LocalGraph(bundle, self._references), requests)
-        self.feeds = {name: of_stage[:COMPARED] for name, of_stage in feeds.items()}
-        self.feeds["encoder"] += self._long()
+        self.expected, feeds = trace_requests(LocalGraph(bundle, self._references), requests)
+        self.feeds = {name: of_stage[:COMPARED_BATCHES] for name, of_stage in feeds.items()}
+        self.feeds["encoder"] += self._long_text_feeds()
 
-    def _long(self) -> list[Feed]:
-        """Item texts once to four times over: they reach the longer buckets."""
+    def _long_text_feeds(self) -> list[Feed]:
+        """Returns item texts repeated one to four times, which fill the longer buckets."""
         spec = self._bundle.spec
         tokens = EncoderTokenizer(self._bundle.tokenizer, spec.length_buckets, spec.pad_token_id)
-        items = texts(self._bundle, LONG_TEXTS)
-        found = []
-        for repeats, start in enumerate(range(0, len(items), BATCH), start=1):
-            encoded = tokens.encode([" ".join([text] * repeats) for text in items[start : start + BATCH]])
-            found.append(dict(zip(("INPUT_IDS", "ATTENTION_MASK"), tokens.pad(encoded), strict=True)))
-        return found
+        titles = sample_titles(self._bundle, LONG_TEXTS)
+        feeds = []
+        for repeats, start in enumerate(range(0, len(titles), BATCH), start=1):
+            encoded = tokens.encode([" ".join([title] * repeats) for title in titles[start : start + BATCH]])
+            feeds.append(dict(zip(("INPUT_IDS", "ATTENTION_MASK"), tokens.pad(encoded), strict=True)))
+        return feeds
 
     @cached_property
     def on_gpu(self) -> bool:
-        """Whether the engines are for a GPU and ONNX Runtime can use one here."""
+        """Whether the engines are for a GPU that ONNX Runtime can use on this machine."""
         return self._kind != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers()
 
-    def session(self, candidate: Candidate) -> Session:
-        """Runs an engine as its kind does; half precision without a GPU by really rounding."""
+    def open_session(self, candidate: Candidate) -> Session:
+        """Opens a session of an engine; half precision without a GPU is rounded by the reference implementation."""
         if candidate.precision == "fp16" and not self.on_gpu:
             return ReferenceSession(candidate.path)
         threads = {"intra_op_thread_count": str(candidate.stage.threads)} if self._kind == "cpu" else {}
-        opened: Session = open_session(candidate.path, threads, 0 if self.on_gpu else None)
-        return opened
+        session: Session = open_session(candidate.path, threads, 0 if self.on_gpu else None)
+        return session
 
-    def measured(self, fp32: Candidate, candidate: Candidate, session: Session | None = None) -> Measured:
+    def compare(self, fp32: Candidate, candidate: Candidate, session: Session | None = None) -> ComparedEngine:
         """Compares one engine with FP32.
 
         Args:
             fp32: The FP32 engine of the same stage.
             candidate: The engine.
             session: What runs it, where that is not ONNX Runtime.
+
+        Returns:
+            The engine with its row of the report.
         """
         stage, output = candidate.stage, OUTPUTS[candidate.stage.name]
-        own, original = session or self.session(candidate), self._references.get(stage.name) or self.session(fp32)
-        rounded = isinstance(own, ReferenceSession)
+        engine = session or self.open_session(candidate)
+        reference = self._references.get(stage.name) or self.open_session(fp32)
+        rounded = isinstance(engine, ReferenceSession)
         feeds = self.feeds[stage.name][:: 4 if rounded else 1]
-        wanted = [original.run([output], feed)[0] for feed in feeds]
-        difference, error = tensor_agreement(own, output, feeds, wanted)
-        row = self._ranked({stage.name: own})
-        times = self._times(fp32, candidate, own)
-        problems = verdict(
-            candidate.largest_error,
+        expected = [reference.run([output], feed)[0] for feed in feeds]
+        difference, error = compare_outputs(engine, output, feeds, expected)
+        row = self._measure_ranking({stage.name: engine})
+        times = self._measure_times(fp32, candidate, engine)
+        problems = find_problems(
+            candidate.max_error,
             error,
             row.ndcg_loss_relative,
             row.top10_overlap,
-            lambda: told(disagreements(fp32.path, candidate.onnx, feeds[-1]), LAYER_TOLERANCE),
+            lambda: describe_layers(compare_layers(fp32.path, candidate.onnx, feeds[-1]), LAYER_TOLERANCE),
         )
-        if candidate.taught:
-            problems += unread(reading(own, output, feeds), reading(original, output, feeds))
-        return Measured(
+        if candidate.distilled:
+            effect, expected_effect = (measure_text_effect(run, output, feeds) for run in (engine, reference))
+            problems += find_text_problems(effect, expected_effect)
+        return ComparedEngine(
             candidate,
-            own,
+            engine,
             replace(
                 row,
                 engine=stage.name,
@@ -129,41 +146,41 @@ class Measuring:
                 method=candidate.method,
                 max_abs_diff=difference,
                 error=error,
-                speedup_vs_fp32=speed.speedup(*times.values()) if times else None,
+                speedup_vs_fp32=speed.mean_speedup(*times.values()) if times else None,
                 bytes=candidate.path.stat().st_size,
-                milliseconds=times.get("own", {}),
+                milliseconds=times.get("engine", {}),
                 problems=problems,
             ),
             times.get("fp32", {}),
         )
 
-    def together(self, chosen: Mapping[str, Measured]) -> Parity:
-        """Ranks with all chosen engines at once: what each alone may lose could add up."""
-        row = self._ranked({name: each.session for name, each in chosen.items()})
-        rows = [each.parity for each in chosen.values()]
-        timed = all(each.fp32_milliseconds for each in chosen.values())
-        before = sum(sum(each.fp32_milliseconds.values()) for each in chosen.values())
-        worst = max(rows, key=lambda each: each.error)
-        allowed = max(each.candidate.largest_error for each in chosen.values())
+    def compare_together(self, chosen: Mapping[str, ComparedEngine]) -> Parity:
+        """Returns the row of all chosen engines at once, since the losses of single engines could add up."""
+        row = self._measure_ranking({name: engine.session for name, engine in chosen.items()})
+        rows = [engine.parity for engine in chosen.values()]
+        timed = all(engine.fp32_milliseconds for engine in chosen.values())
+        fp32_total = sum(sum(engine.fp32_milliseconds.values()) for engine in chosen.values())
+        worst = max(rows, key=lambda parity: parity.error)
+        allowed = max(engine.candidate.max_error for engine in chosen.values())
         return replace(
             row,
             engine=" and ".join(chosen),
             precision=worst.precision,
-            method=", ".join(f"{each.engine} {each.precision} {each.method}" for each in rows),
-            max_abs_diff=max(each.max_abs_diff for each in rows),
+            method=", ".join(f"{parity.engine} {parity.precision} {parity.method}" for parity in rows),
+            max_abs_diff=max(parity.max_abs_diff for parity in rows),
             error=worst.error,
-            speedup_vs_fp32=round(before / sum(sum(r.milliseconds.values()) for r in rows), 3) if timed else None,
-            bytes=sum(each.bytes for each in rows),
-            problems=verdict(
+            speedup_vs_fp32=round(fp32_total / sum(sum(r.milliseconds.values()) for r in rows), 3) if timed else None,
+            bytes=sum(parity.bytes for parity in rows),
+            problems=find_problems(
                 allowed, worst.error, row.ndcg_loss_relative, row.top10_overlap, lambda: "all engines together"
             ),
         )
 
-    def _ranked(self, sessions: Mapping[str, Session]) -> Parity:
-        """A row that says how these engines rank; what is not of ranking is still to be filled in."""
+    def _measure_ranking(self, sessions: Mapping[str, Session]) -> Parity:
+        """Returns a row with the figures of ranking; the other attributes are placeholders."""
         rounded = any(isinstance(session, ReferenceSession) for session in sessions.values())
-        count = ROUNDED if rounded else len(self._requests)
-        found, _ = record(LocalGraph(self._bundle, {**self._references, **sessions}), self._requests[:count])
+        count = ROUNDED_REQUESTS if rounded else len(self._requests)
+        ranking, _ = trace_requests(LocalGraph(self._bundle, {**self._references, **sessions}), self._requests[:count])
         return Parity(
             engine="",
             kind=self._kind,
@@ -171,21 +188,23 @@ class Measuring:
             method="",
             max_abs_diff=0.0,
             error=0.0,
-            ndcg_at_10=float(found.ndcg.mean()),
-            ndcg_loss_relative=loss(found.ndcg, self.expected.ndcg[:count]),
-            top10_overlap=overlap(found.ids, self.expected.ids[:count]),
+            ndcg_at_10=float(ranking.ndcg.mean()),
+            ndcg_loss_relative=relative_loss(ranking.ndcg, self.expected.ndcg[:count]),
+            top10_overlap=mean_overlap(ranking.ids, self.expected.ids[:count]),
             speedup_vs_fp32=None,
             bytes=0,
             requests=min(count, len(self._requests)),
         )
 
-    def _times(self, fp32: Candidate, candidate: Candidate, session: Session) -> dict[str, speed.Milliseconds]:
-        """Milliseconds by bucket of FP32 and of the engine; nothing where a GPU is needed and there is none."""
+    def _measure_times(self, fp32: Candidate, candidate: Candidate, session: Session) -> dict[str, speed.Milliseconds]:
+        """Returns milliseconds by bucket of `fp32` and `engine`; empty where a GPU is needed and there is none."""
         if self._kind != "cpu" and not self.on_gpu:
             return {}
         stage = candidate.stage
         feeds = {
             bucket.name: {name: value[None] for name, value in bucket_feed(self.feeds[stage.name][0], bucket).items()}
-            for bucket in buckets(self._bundle.spec, stage)
+            for bucket in list_buckets(self._bundle.spec, stage)
         }
-        return speed.milliseconds({"fp32": self.session(fp32), "own": session}, OUTPUTS[stage.name], feeds)
+        return speed.measure_milliseconds(
+            {"fp32": self.open_session(fp32), "engine": session}, OUTPUTS[stage.name], feeds
+        )

@@ -1,4 +1,4 @@
-"""The table of engines: as JSON for programs, as a page for people."""
+"""Writes the report of engines as JSON and as a Markdown page."""
 
 from __future__ import annotations
 
@@ -10,66 +10,67 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fuserank_export.engines.parity.gate import LARGEST_NDCG_LOSS, SMALLEST_OVERLAP
+from fuserank_export.engines.parity.gate import MAX_NDCG_LOSS, MIN_OVERLAP
 
-KEY = ("engine", "kind", "precision", "method")
-HEAD = (
+KEY_COLUMNS = ("engine", "kind", "precision", "method")
+HEADER = (
     *("engine", "kind", "precision", "method", "max abs diff", "nDCG@10 loss", "top-10 overlap"),
     *("times FP32's speed", "MB", "passes"),
 )
 
 
-def machine() -> dict[str, Any]:
-    """What the speeds hold for."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text("utf-8").splitlines() if info.exists() else []
+def describe_machine() -> dict[str, Any]:
+    """Returns this machine's `cpu`, `cores` and `system`, for which the speeds hold."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
     return {"cpu": model, "cores": os.cpu_count(), "system": platform.platform()}
 
 
 def write_report(path: Path, bundle: str, about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes `parity.json` and, beside it, `parity.md`. Rows of the same bundle that were measured before are kept.
+    """Writes a JSON file and a Markdown page beside it; rows of earlier runs on the same bundle are kept.
 
     Args:
         path: The JSON file.
-        bundle: Id of the bundle whose engines these are.
-        about: What the rows were measured against.
-        rows: One an engine, see `fuserank_export.engines.parity.gate.Parity`.
+        bundle: Id of the bundle.
+        about: What the rows were compared with.
+        rows: A row for each engine, see `fuserank_export.engines.parity.gate.Parity`.
     """
-    before = _rows_of(path, bundle)
-    measured = {tuple(row[name] for name in KEY): row for row in [*before, *rows]}
+    earlier = _read_rows(path, bundle)
+    by_key = {tuple(row[name] for name in KEY_COLUMNS): row for row in [*earlier, *rows]}
     report = {
-        "machine": machine(),
+        "machine": describe_machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "bundle": bundle,
         **about,
-        "engines": list(measured.values()),
+        "engines": list(by_key.values()),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-    path.with_suffix(".md").write_text(_page(report), "utf-8")
+    path.with_suffix(".md").write_text(_format_page(report), "utf-8")
 
 
-def _rows_of(path: Path, bundle: str) -> list[dict[str, Any]]:
+def _read_rows(path: Path, bundle: str) -> list[dict[str, Any]]:
+    """Returns the rows of an earlier report on the same bundle; none where there is no such report."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        report = json.loads(path.read_text("utf-8"))
     except (OSError, json.JSONDecodeError):
         return []
-    return list(found["engines"]) if found.get("bundle") == bundle else []
+    return list(report["engines"]) if report.get("bundle") == bundle else []
 
 
-def _page(report: Mapping[str, Any]) -> str:
+def _format_page(report: Mapping[str, Any]) -> str:
     machine = report["machine"]
     lines = [
         "# Engines",
         "",
         f"Bundle `{report['bundle']}`, {report['date']}, {machine['cpu']}, {machine['cores']} cores. Ranking is "
         f"compared on real requests with {report['reference']}; an engine passes with at most "
-        f"{LARGEST_NDCG_LOSS:.1%} less nDCG@10 and at least {SMALLEST_OVERLAP} of the first ten.",
+        f"{MAX_NDCG_LOSS:.1%} less nDCG@10 and at least {MIN_OVERLAP} of the first ten.",
         "",
-        "| " + " | ".join(HEAD) + " |",
-        "|" + "---|" * len(HEAD),
-        *("| " + " | ".join(_cells(row)) + " |" for row in report["engines"]),
+        "| " + " | ".join(HEADER) + " |",
+        "|" + "---|" * len(HEADER),
+        *("| " + " | ".join(_format_row(row)) + " |" for row in report["engines"]),
         "",
     ]
     for row in report["engines"]:
@@ -88,7 +89,7 @@ def _page(report: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
+def _format_row(row: Mapping[str, Any]) -> list[str]:
     speed = row["speedup_vs_fp32"]
     return [
         *(row["engine"], row["kind"], row["precision"], row["method"]),

@@ -1,4 +1,4 @@
-"""`fuserank export engines`: measures the engines that a target may run, and writes a bundle with those that pass."""
+"""Measures the engines that a target may run, and writes a bundle with the fastest that pass the gate."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.stages import Stage, search_stages
 from fuserank_ensemble.spec import ENGINE_KINDS, EngineKind, Target
 from fuserank_export.checks import check_both
-from fuserank_export.engines.candidates import FP32_FILE, PRECISIONS, Candidate, original, written
-from fuserank_export.engines.measure import Measured, Measuring
-from fuserank_export.engines.parity.adversarial import adversarial
+from fuserank_export.engines.candidates import FP32_FILE, PRECISIONS, Candidate, open_fp32, write_candidates
+from fuserank_export.engines.measure import ComparedEngine, EngineComparison
+from fuserank_export.engines.parity.adversarial import make_adversarial_feeds
 from fuserank_export.engines.parity.gate import Parity, Precision
-from fuserank_export.engines.parity.requests import RealRequest, drawn, judged
+from fuserank_export.engines.parity.requests import RealRequest, draw_requests, read_judged_requests
 from fuserank_export.engines.parity.torch_encoder import open_torch_encoder
-from fuserank_export.engines.report import machine, write_report
+from fuserank_export.engines.report import describe_machine, write_report
 from fuserank_export.engines.soundness import EngineError
-from fuserank_export.engines.tensorrt.build import Built, PlanSession, build, builder
-from fuserank_export.engines.tensorrt.profiles import profiles
+from fuserank_export.engines.tensorrt.build import BuiltEngine, PlanSession, build, require_builder
+from fuserank_export.engines.tensorrt.profiles import make_profiles
 from fuserank_export.progress import Progress
 from fuserank_export.repository.place import check_place
 from fuserank_export.repository.successor import write_successor
@@ -31,29 +31,28 @@ from fuserank_export.sources import InputError
 from fuserank_export.training.text.engine import export_text_tower
 from fuserank_export.training.text.tower import load_replacement_tower
 
-# An engine that is less than this faster than FP32 is not worth its differences.
-WORTH = 1.05
-TAUGHT_FILE = "model.taught.onnx"
+MIN_SPEEDUP = 1.05  # over FP32; an engine that gains less is not taken
+DISTILLED_FILE = "model.distilled.onnx"
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What `fuserank export engines` was asked for.
+    """Settings of `fuserank export engines`.
 
     Attributes:
         bundle: The bundle whose engines are measured; it is not changed.
         out: The bundle to write.
-        target: What is to be served with the engines; targets of one kind share them.
-        precision: Of their matrix products; `auto` takes the fastest that passes.
+        target: The target that will run the engines; targets of one kind share them.
+        precision: Precision of their matrix products; `auto` takes the fastest that passes.
         requests: How many requests are ranked.
-        queries: Judged queries, instead of requests drawn from the bundle.
-        judgements: Their judgements.
-        text_tower: A text tower that was taught the bundle's own, to be measured in its place.
-        report: The table, as JSON; a page is written beside it.
+        queries: File of judged queries, in place of requests drawn from the bundle.
+        judgements: File of their relevance judgements.
+        text_tower: A text tower that was distilled from the bundle's own, to be measured in its place.
+        report: The report's JSON file; a page is written beside it.
         cache: Where TensorRT's engines and timing cache are kept.
-        dry_run: Check and measure, and for TensorRT say what would be built; write the report and no bundle.
-        seed: Of the draw of requests.
-        force: Replace what is at `out`.
+        dry_run: Whether to write the report only, and for TensorRT list what would be built.
+        seed: Seed of the draw of requests.
+        force: Whether to replace what is at `out`.
     """
 
     bundle: Path
@@ -72,103 +71,106 @@ class EngineSettings:
 
     @property
     def kind(self) -> EngineKind:
-        """What the engines are made for."""
+        """The kind of engine that the target runs."""
         return ENGINE_KINDS[self.target]
 
 
 def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any]:
-    """Measures, chooses, reports, and writes the new bundle.
+    """Measures the engines, chooses one for each stage, and writes the report and the new bundle.
 
     Returns:
         The new bundle's manifest; in a dry run the old one's.
 
     Raises:
-        InputError: Where the settings do not go together, or the output's place is taken.
+        InputError: Where settings contradict each other, or the output exists.
         EngineError: Where an engine cannot be made, or none passes the gate.
         BundleError: Where the bundle's parts do not belong together.
     """
-    precisions = _precisions(settings)
+    precisions = _list_precisions(settings)
     if not settings.dry_run:
         check_place(settings.out, settings.force)
         if settings.kind == "tensorrt":
-            builder()  # before minutes of measuring
+            require_builder()  # refuses before minutes of measuring
     with progress.step("verifying the bundle"):
         bundle = Bundle.open(settings.bundle)
     stages = [stage for stage in search_stages(bundle.spec) if stage.kind == "engine"]
-    fp32 = {stage.name: original(bundle, stage) for stage in stages}
-    requests = _requests(bundle, settings)
+    fp32 = {stage.name: open_fp32(bundle, stage) for stage in stages}
+    requests = _read_requests(bundle, settings)
     with progress.step("answering the requests in fp32", None):
         reference = open_torch_encoder(bundle)
-        measuring = Measuring(bundle, requests, settings.kind, reference)
+        comparison = EngineComparison(bundle, requests, settings.kind, reference)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.out.parent, prefix=".engines-") as folder:
         sources = list(fp32.values())
         if settings.text_tower:
-            sources.append(_taught(bundle, settings.text_tower, Path(folder)))
-        table: list[Measured] = []
+            sources.append(_export_distilled_tower(bundle, settings.text_tower, Path(folder)))
+        compared: list[ComparedEngine] = []
         for source in sources:
             name = source.stage.name
             for precision in precisions:
                 with progress.step(f"{name} in {precision}, {source.method}"):
-                    found = _candidates(bundle, source, precision, settings, Path(folder), measuring, progress)
-                    table += [measuring.measured(fp32[name], each) for each in found]
-                if not found and precision != "fp32":
+                    candidates = _write_candidates(
+                        bundle, source, precision, settings, Path(folder), comparison, progress
+                    )
+                    compared += [comparison.compare(fp32[name], candidate) for candidate in candidates]
+                if not candidates and precision != "fp32":
                     progress.note(f"{name}, {source.method}: nothing to gain in {precision}; stays in fp32")
-                    table += [measuring.measured(fp32[name], source)] if len(precisions) == 1 else []
+                    compared += [comparison.compare(fp32[name], source)] if len(precisions) == 1 else []
         about = {
             "reference": "FP32 torch" if reference else "the FP32 ONNX file; the encoder's weights are not here",
             "requests": len(requests),
         }
-        rows = [each.parity for each in table]
+        rows = [engine.parity for engine in compared]
         try:
-            chosen = {stage.name: _chosen(stage, table, settings, measuring) for stage in stages}
-            together = measuring.together(chosen)
+            chosen = {stage.name: _choose(stage, compared, settings, comparison) for stage in stages}
+            together = comparison.compare_together(chosen)
             rows.append(together)
-            _refuse(together)
+            _check_passes(together)
         finally:
             write_report(settings.report, bundle.id, about, [row.to_dict() for row in rows])
-        plans: dict[str, Built] = {}
+        plans: dict[str, BuiltEngine] = {}
         if settings.kind == "tensorrt":
             for stage in stages:
-                for profile in profiles(bundle.spec, stage):
+                for profile in make_profiles(bundle.spec, stage):
                     progress.note(f"{stage.name}, profile {profile.bucket}: {profile.least} to {profile.most}")
         if settings.dry_run:
             return bundle.manifest
         if settings.kind == "tensorrt":
-            plans, built = _built(bundle, settings, chosen, fp32, measuring, progress)
-            rows += built
-        manifest = _written(bundle, settings, chosen, plans, about, rows)
+            plans, plan_rows = _build_plans(bundle, settings, chosen, fp32, comparison, progress)
+            rows += plan_rows
+        manifest = _write_bundle(bundle, settings, chosen, plans, about, rows)
         write_report(settings.report, bundle.id, about, [row.to_dict() for row in rows])
         return manifest
 
 
-def _built(
+def _build_plans(
     bundle: Bundle,
     settings: EngineSettings,
-    chosen: Mapping[str, Measured],
+    chosen: Mapping[str, ComparedEngine],
     fp32: Mapping[str, Candidate],
-    measuring: Measuring,
+    comparison: EngineComparison,
     progress: Progress,
-) -> tuple[dict[str, Built], list[Parity]]:
-    """Builds TensorRT's engines of the chosen files, and holds them to the gate too.
+) -> tuple[dict[str, BuiltEngine], list[Parity]]:
+    """Builds TensorRT engines of the chosen files, and compares them with FP32.
 
     Raises:
         EngineError: Where one cannot be built, or does not pass.
     """
     plans, rows = {}, []
-    for name, each in chosen.items():
-        mine = profiles(bundle.spec, each.candidate.stage)
+    for name, engine in chosen.items():
+        profiles = make_profiles(bundle.spec, engine.candidate.stage)
         with progress.step(f"building {name} with TensorRT"):
-            plans[name] = build(each.candidate.path, mine, settings.cache)
-        session = PlanSession(plans[name].path, mine, bundle.spec.max_batch)
-        onnx, plan = each.candidate, plans[name]
+            plans[name] = build(engine.candidate.path, profiles, settings.cache)
+        session = PlanSession(plans[name].path, profiles, bundle.spec.max_batch)
+        onnx, plan = engine.candidate, plans[name]
         candidate = replace(onnx, method="TensorRT", path=plan.path, file=plan.file, built_from=onnx.path)
-        rows.append(measuring.measured(fp32[name], candidate, session).parity)
-        _refuse(rows[-1])
+        rows.append(comparison.compare(fp32[name], candidate, session).parity)
+        _check_passes(rows[-1])
     return plans, rows
 
 
-def _precisions(settings: EngineSettings) -> Sequence[Precision]:
+def _list_precisions(settings: EngineSettings) -> Sequence[Precision]:
+    """Returns the precisions to measure; refuses one that the target cannot run."""
     allowed = PRECISIONS[settings.kind]
     if settings.precision == "auto":
         return allowed
@@ -180,37 +182,37 @@ def _precisions(settings: EngineSettings) -> Sequence[Precision]:
     return (settings.precision,)
 
 
-def _requests(bundle: Bundle, settings: EngineSettings) -> list[RealRequest]:
+def _read_requests(bundle: Bundle, settings: EngineSettings) -> list[RealRequest]:
     check_both(settings.queries, settings.judgements)
     if settings.queries is not None and settings.judgements is not None:
-        return judged(bundle, settings.queries, settings.judgements)[: settings.requests]
-    return drawn(bundle, settings.requests, settings.seed)
+        return read_judged_requests(bundle, settings.queries, settings.judgements)[: settings.requests]
+    return draw_requests(bundle, settings.requests, settings.seed)
 
 
-def _taught(bundle: Bundle, source: str, folder: Path) -> Candidate:
-    """Returns another text tower in FP32, which was taught the scores of the bundle's own."""
+def _export_distilled_tower(bundle: Bundle, source: str, folder: Path) -> Candidate:
+    """Exports a text tower in FP32 that was distilled from the bundle's own."""
     tower = load_replacement_tower(bundle, source).tower
-    path = folder / TAUGHT_FILE
+    path = folder / DISTILLED_FILE
     export_text_tower(tower, bundle.spec, path)
     count = tower.model.config.num_hidden_layers
     stage = next(stage for stage in search_stages(bundle.spec) if stage.name == "text_tower")
-    return Candidate(stage, "fp32", f"{count} layer{'s' * (count > 1)}", path, TAUGHT_FILE, taught=True)
+    return Candidate(stage, "fp32", f"{count} layer{'s' * (count > 1)}", path, DISTILLED_FILE, distilled=True)
 
 
-def _candidates(
+def _write_candidates(
     bundle: Bundle,
     fp32: Candidate,
     precision: Precision,
     settings: EngineSettings,
     folder: Path,
-    measuring: Measuring,
+    comparison: EngineComparison,
     progress: Progress,
 ) -> list[Candidate]:
-    """The engines of a precision; none, with a note, where `auto` may do without it."""
+    """Writes the engines of a precision; returns none, with a note, where `auto` can do without them."""
     vocabulary = Tokenizer.from_file(str(bundle.tokenizer)).get_vocab_size()
-    odd = adversarial(bundle.spec, fp32.stage, vocabulary, settings.seed)
+    odd = make_adversarial_feeds(bundle.spec, fp32.stage, vocabulary, settings.seed)
     try:
-        return written(fp32, precision, settings.kind, folder, measuring.feeds[fp32.stage.name], odd)
+        return write_candidates(fp32, precision, settings.kind, folder, comparison.feeds[fp32.stage.name], odd)
     except EngineError as error:
         if settings.precision != "auto" or precision == "fp32":
             raise
@@ -218,28 +220,30 @@ def _candidates(
         return []
 
 
-def _chosen(stage: Stage, table: Sequence[Measured], settings: EngineSettings, measuring: Measuring) -> Measured:
-    """The fastest of a stage's engines that passes; of those not measured the most exact but for what was asked.
+def _choose(
+    stage: Stage, compared: Sequence[ComparedEngine], settings: EngineSettings, comparison: EngineComparison
+) -> ComparedEngine:
+    """Returns the fastest of a stage's engines that pass, or FP32 where none is faster by `MIN_SPEEDUP`.
 
     Raises:
         EngineError: Where none passes.
     """
-    mine = [each for each in table if each.candidate.stage.name == stage.name]
-    passing = [each for each in mine if each.parity.passes]
+    of_stage = [engine for engine in compared if engine.candidate.stage.name == stage.name]
+    passing = [engine for engine in of_stage if engine.parity.passes]
     if not passing:
-        for each in mine:
-            _refuse(each.parity)
-    if settings.precision == "auto" and settings.kind != "cpu" and not measuring.on_gpu:
+        for engine in of_stage:
+            _check_passes(engine.parity)
+    if settings.precision == "auto" and settings.kind != "cpu" and not comparison.on_gpu:
         raise EngineError(
             f"--precision auto with --target {settings.target}: found no GPU to measure on; run it on the machine that "
             "will serve, or name a precision"
         )
-    fastest = max(passing, key=lambda each: each.parity.speedup_vs_fp32 or 0.0)
-    exact = next((each for each in passing if each.candidate.precision == "fp32"), fastest)
-    return fastest if (fastest.parity.speedup_vs_fp32 or WORTH) >= WORTH else exact
+    fastest = max(passing, key=lambda engine: engine.parity.speedup_vs_fp32 or 0.0)
+    fp32 = next((engine for engine in passing if engine.candidate.precision == "fp32"), fastest)
+    return fastest if (fastest.parity.speedup_vs_fp32 or MIN_SPEEDUP) >= MIN_SPEEDUP else fp32
 
 
-def _refuse(row: Parity) -> None:
+def _check_passes(row: Parity) -> None:
     """Raises an EngineError for an engine that does not pass the gate."""
     if not row.passes:
         raise EngineError(
@@ -248,38 +252,42 @@ def _refuse(row: Parity) -> None:
         )
 
 
-def _written(
+def _write_bundle(
     bundle: Bundle,
     settings: EngineSettings,
-    chosen: Mapping[str, Measured],
-    plans: Mapping[str, Built],
+    chosen: Mapping[str, ComparedEngine],
+    plans: Mapping[str, BuiltEngine],
     about: Mapping[str, Any],
     rows: Sequence[Parity],
 ) -> dict[str, Any]:
-    """Writes the new bundle: the chosen engines, configurations that name them, and the table in the manifest."""
-    files = {name: plans[name].file if name in plans else each.candidate.file for name, each in chosen.items()}
+    """Writes the new bundle: the chosen engines, configurations that name them, and the rows in the manifest."""
+    files = {name: plans[name].file if name in plans else engine.candidate.file for name, engine in chosen.items()}
     added = {
-        f"model_repository/{name}/1/{each.candidate.file}": each.candidate.path
-        for name, each in chosen.items()
-        if each.candidate.file != FP32_FILE
+        f"model_repository/{name}/1/{engine.candidate.file}": engine.candidate.path
+        for name, engine in chosen.items()
+        if engine.candidate.file != FP32_FILE
     }
     added |= {f"model_repository/{name}/1/{plan.file}": plan.path for name, plan in plans.items()}
-    measured = dict(bundle.manifest.get("engines", {}))
-    measured[settings.kind] = {
+    engines = dict(bundle.manifest.get("engines", {}))
+    engines[settings.kind] = {
         **about,
-        "machine": machine(),
+        "machine": describe_machine(),
         "asked": settings.precision,
         "chosen": files,
         "keys": {name: plan.key.to_dict() for name, plan in plans.items()},
         "measured": [row.to_dict() for row in rows],
     }
-    changes = {"engines": measured, **_costs(bundle, settings.kind, chosen)}
+    changes = {"engines": engines, **_measured_costs(bundle, settings.kind, chosen)}
     return write_successor(bundle, settings.out, added=added, changes=changes, force=settings.force)
 
 
-def _costs(bundle: Bundle, kind: EngineKind, chosen: Mapping[str, Measured]) -> dict[str, Any]:
-    """Returns what ranker and text tower cost on this machine, by which a request with a deadline gets less."""
+def _measured_costs(bundle: Bundle, kind: EngineKind, chosen: Mapping[str, ComparedEngine]) -> dict[str, Any]:
+    """Returns the milliseconds of ranker and text tower by bucket, with which serving keeps deadlines; CPU only."""
     if kind != "cpu":
         return {}
     costs = {"ranker_ms": chosen["ranker"], "text_tower_ms": chosen.get("text_tower")}
-    return {name: dict(each.parity.milliseconds) for name, each in costs.items() if each and each.parity.milliseconds}
+    return {
+        name: dict(engine.parity.milliseconds)
+        for name, engine in costs.items()
+        if engine and engine.parity.milliseconds
+    }

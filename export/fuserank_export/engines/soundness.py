@@ -1,4 +1,4 @@
-"""What is wrong with an ONNX file before anything is built from it or served."""
+"""Checks an ONNX file before an engine is built from it or served."""
 
 from __future__ import annotations
 
@@ -36,16 +36,19 @@ class EngineError(ExportError, RuntimeError):
     """An engine that must not be built or served; the message names the file, what is wrong, and the remedy."""
 
 
-def checked(path: Path, stage: Stage) -> onnx.ModelProto:
-    """Reads an ONNX file and checks it.
+def load_checked(path: Path, stage: Stage) -> onnx.ModelProto:
+    """Loads an ONNX file and checks it.
 
     Args:
         path: The file.
-        stage: What it is the engine of: its inputs and outputs must be the spec's.
+        stage: The stage whose engine it is; the inputs and outputs of both must be the same.
+
+    Returns:
+        The model.
 
     Raises:
-        EngineError: Where it is cut or no ONNX, is of another opset, does not fit together, holds weights that are no
-            numbers, or has other inputs or outputs than the stage.
+        EngineError: Where it is truncated or not ONNX, has another opset, types or shapes that contradict each other,
+            weights with NaN or infinity, or other inputs or outputs than the stage.
     """
     try:
         model = onnx.load(str(path))
@@ -56,7 +59,7 @@ def checked(path: Path, stage: Stage) -> onnx.ModelProto:
             f"{path}: is no sound ONNX file ({reason[0] if reason else type(error).__name__}); "
             "restore the file or export the bundle again"
         ) from None
-    opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
         raise EngineError(
             f"{path}: opset is {opset}; allowed: {OLDEST_OPSET} to {NEWEST_OPSET}. "
@@ -79,38 +82,38 @@ def _check_weights(path: Path, model: onnx.ModelProto) -> None:
 
 
 def _check_interface(path: Path, model: onnx.ModelProto, stage: Stage) -> None:
-    for kind, declared, found in (
+    for kind, declared, values in (
         ("inputs", stage.inputs, model.graph.input),
         ("outputs", stage.outputs, model.graph.output),
     ):
-        wanted = {tensor.name: (_DTYPES[tensor.dtype], len(tensor.dims) + 1) for tensor in declared}
-        held = {each.name: _signature(each) for each in found}
-        if held != wanted:
+        expected = {tensor.name: (_DTYPES[tensor.dtype], len(tensor.dims) + 1) for tensor in declared}
+        actual = {value.name: _type_and_rank(value) for value in values}
+        if actual != expected:
             raise EngineError(
-                f"{path}: its {kind} are {_shown(held)}; the spec's {stage.name} has {_shown(wanted)}; "
-                "export the bundle again"
+                f"{path}: its {kind} are {_format_signature(actual)}; the spec's {stage.name} has "
+                f"{_format_signature(expected)}; export the bundle again"
             )
 
 
-def _signature(value: Any) -> tuple[int, int]:
+def _type_and_rank(value: Any) -> tuple[int, int]:
     tensor = value.type.tensor_type
     return tensor.elem_type, len(tensor.shape.dim)
 
 
-def _shown(signature: Mapping[str, tuple[int, int]]) -> str:
+def _format_signature(signature: Mapping[str, tuple[int, int]]) -> str:
     return ", ".join(f"{name} {_TYPES.get(kind, kind)} of {rank} axes" for name, (kind, rank) in signature.items())
 
 
 def check_tensorrt(path: Path) -> dict[str, int]:
-    """Checks that a strongly typed TensorRT network can be made of an ONNX file, by TensorRT's own list of operators.
+    """Checks by TensorRT's list of operators that a strongly typed network can be made of an ONNX file.
 
-    A strongly typed network takes every tensor's type from the graph: each must be inferable, and one its operator has.
+    A strongly typed network takes every tensor's type from the graph, so each must be inferable and supported.
 
     Returns:
-        How many nodes there are of each operator.
+        Number of nodes by operator.
 
     Raises:
-        EngineError: Naming the operators or types that TensorRT does not take.
+        EngineError: Where TensorRT does not support operators or types; the message names them.
     """
     model = onnx.load(str(path))
     try:
@@ -130,20 +133,20 @@ def check_tensorrt(path: Path) -> dict[str, int]:
             problems[f"operator {node.domain or 'onnx'}.{node.op_type}"] += 1
             continue
         for name in node.output:
-            found = _TYPES.get(types.get(name, 0), "unknown")
-            if name and found not in allowed and found not in _free(node.op_type):
-                problems[f"{node.op_type} that gives {found}"] += 1
+            output_type = _TYPES.get(types.get(name, 0), "unknown")
+            if name and output_type not in allowed and output_type not in _output_types(node.op_type):
+                problems[f"{node.op_type} that gives {output_type}"] += 1
     if problems:
-        told = ", ".join(f"{what} ({count} nodes)" for what, count in problems.items())
+        listed = ", ".join(f"{problem} ({count} nodes)" for problem, count in problems.items())
         raise EngineError(
-            f"{path}: TensorRT's list of operators lacks {told}; serve this engine with --target ensemble_cuda, "
+            f"{path}: TensorRT's list of operators lacks {listed}; serve this engine with --target ensemble_cuda, "
             "or export a model without them"
         )
     return dict(Counter(node.op_type for node in graph.node))
 
 
-def _free(operator: str) -> tuple[str, ...]:
-    """Types of outputs that the list does not speak of, since it is one of inputs."""
+def _output_types(operator: str) -> tuple[str, ...]:
+    """Returns an operator's types of outputs that differ from its inputs'; the list has types of inputs only."""
     if operator in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "IsNaN", "IsInf", "Not"):
         return ("BOOL",)
     return ("INT64",) if operator in ("Shape", "Size", "ArgMax", "ArgMin", "NonZero") else ()

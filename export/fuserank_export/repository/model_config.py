@@ -10,7 +10,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from fuserank_ensemble.graph.stages import SEARCH_INPUTS, SEARCH_OUTPUTS, Stage, Tensor, models, search_stages
 from fuserank_ensemble.spec import ENGINE_KINDS, GPU_TARGETS, TARGETS, EngineKind, GraphSpec, Target
-from fuserank_export.engines.buckets import Bucket, buckets, warmup_file
+from fuserank_export.engines.buckets import Bucket, list_buckets, warmup_file
 
 ENGINE_FILES: Mapping[EngineKind, str] = {
     "cpu": "model.onnx",
@@ -140,7 +140,7 @@ class StageConfig:
 
     @property
     def _buckets(self) -> list[Bucket]:
-        return buckets(self._spec, self._stage)
+        return list_buckets(self._spec, self._stage)
 
 
 def typical_batch(spec: GraphSpec) -> int:

@@ -17,7 +17,7 @@ from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.stages import WARMUPS, companion_stages, search_stages, single_process_stage
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
-from fuserank_export.engines.buckets import Bucket, buckets, warmup_file
+from fuserank_export.engines.buckets import Bucket, list_buckets, warmup_file
 
 _CANDIDATE_TENSORS = ("CANDIDATES", "FEATURES", "HEADS", "CONTRIBUTIONS")
 
@@ -46,7 +46,7 @@ def write_warmup(bundle: Bundle, query: str, user: str) -> None:
             else:
                 engine_inputs[name] = inputs  # in the end those of a search with a user
     for stage in search_stages(bundle.spec):
-        for bucket in buckets(bundle.spec, stage) if stage.kind == "engine" else ():
+        for bucket in list_buckets(bundle.spec, stage) if stage.kind == "engine" else ():
             inputs = _tokens(bundle, query, bucket) if stage.name == "encoder" else engine_inputs[stage.name]
             _write_bucket(bundle, stage.name, bucket, inputs)
     # The first letter, as everyone types it who looks for this.

@@ -17,9 +17,9 @@ from fuserank_evaluation.datasets.films import FilmShop
 from fuserank_evaluation.progress import ProgressCallback
 from fuserank_evaluation.retrieval.judged import open_retriever
 from fuserank_export.training.fitting.settings import FIT, FitSettings
-from fuserank_export.training.text.fitting import TextFitSettings
-from fuserank_export.training.text.labels import LabelledQuery, split_labelled_queries
-from fuserank_export.training.text.pairs import RankedQuery
+from fuserank_export.training.text.data.labels import LabelledQuery, split_labelled_queries
+from fuserank_export.training.text.data.pairs import RankedQuery
+from fuserank_export.training.text.settings import TextFitSettings
 
 RERANKED = 20  # candidates of the fused list that are reordered
 TOWER_DEPTH = 40  # candidates that the tower's near misses are drawn from

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from fuserank_evaluation.datasets.films import FilmShop
 from fuserank_evaluation.progress import ProgressCallback
 from fuserank_evaluation.ranking.films.queries import FilmQueries
-from fuserank_export.training.text.candidates import TextData
 from fuserank_export.training.text.cross_encoder import LIST_SIZE, open_tower, score_pairs, train_text_tower
-from fuserank_export.training.text.fitting import TextFitSettings
+from fuserank_export.training.text.data.candidates import TextData
 from fuserank_export.training.text.report import REPORT
+from fuserank_export.training.text.settings import TextFitSettings
 
 SCORED_PARTS = ("joining", "stopping", "held_out")
 

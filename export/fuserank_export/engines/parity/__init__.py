@@ -1,1 +1,1 @@
-"""Whether an engine says, and ranks, what the FP32 one does."""
+"""Compares an engine with the FP32 one: its outputs, layers, ranking and speed."""

@@ -1,4 +1,4 @@
-"""Real requests with what was right for them: what an engine's ranking is held to."""
+"""Requests with relevant items, on which the ranking of engines is compared."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ QUERY_WORDS = 3  # of a title, in a request made from one
 
 @dataclass(frozen=True)
 class RealRequest:
-    """One request.
+    """One request and its relevant items.
 
     Attributes:
-        query: What is asked for; empty for a recommendation.
-        user: Who asks; empty for a search without a user.
-        relevant: Grade by item id, above 0.
+        query: The query; empty for a recommendation.
+        user: Id of the user; empty for a search without a user.
+        relevant: Grade, above 0, by item id.
     """
 
     query: str
@@ -33,17 +33,17 @@ class RealRequest:
     relevant: Mapping[str, int]
 
 
-def drawn(bundle: Bundle, count: int, seed: int) -> list[RealRequest]:
-    """Draws requests from what a bundle knows: a third each of recommendations, searches by a user, and searches.
+def draw_requests(bundle: Bundle, count: int, seed: int) -> list[RealRequest]:
+    """Draws requests from a bundle: a third recommendations, a third searches by a user, a third other searches.
 
-    Right for a user are the items of the last day that the user came, for a search by one those of the category that
-    is asked for, for other searches the items of the text whose words are asked for. Every engine is measured on the
-    same requests, so that it does not matter that the channels have seen these events.
+    Relevant are: for a user the items of their last day; for a search by a user those of these items that are in the
+    queried category; for other searches the items with the text that the query's words are from. The channels have
+    seen these events, which does not matter, because all engines are measured on the same requests.
 
     Args:
         bundle: The bundle.
-        count: How many; fewer where there are fewer users, and searches alone where there is no log.
-        seed: Of the draw.
+        count: How many; fewer where there are fewer users, and searches only where there is no log.
+        seed: Seed of the draw.
     """
     draw = np.random.default_rng(seed)
     users = draw.permutation(len(bundle.histories))[: count // 3]
@@ -51,40 +51,44 @@ def drawn(bundle: Bundle, count: int, seed: int) -> list[RealRequest]:
     for row in users:
         user, basket = bundle.histories.users[row].decode(), _last_day(bundle.histories.at(int(row)))
         requests.append(RealRequest("", user, _ids(bundle, basket)))
-        # A search for something that the user did take.
+        # A search for an item of the user's.
         item = int(draw.choice(basket))
         category = bundle.items.category[basket]
-        wanted = basket[category == bundle.items.category[item]]
-        requests.append(RealRequest(_category(bundle, item) or _words(bundle, item, draw), user, _ids(bundle, wanted)))
+        in_category = basket[category == bundle.items.category[item]]
+        query = _category(bundle, item) or _draw_words(bundle, item, draw)
+        requests.append(RealRequest(query, user, _ids(bundle, in_category)))
     for item in draw.integers(0, len(bundle.items), count - len(requests)):
         same = np.flatnonzero(bundle.items.text == bundle.items.text[item])
-        requests.append(RealRequest(_words(bundle, int(item), draw), "", _ids(bundle, same)))
-    # Every batch gets a mixture, as a server does.
+        requests.append(RealRequest(_draw_words(bundle, int(item), draw), "", _ids(bundle, same)))
+    # In random order, so that every batch has all kinds.
     return [requests[i] for i in draw.permutation(len(requests)) if requests[i].query or requests[i].user]
 
 
-def judged(bundle: Bundle, queries: Path, judgements: Path) -> list[RealRequest]:
-    """Requests that people have judged; see `fuserank_export.sources.judgements`.
+def read_judged_requests(bundle: Bundle, queries: Path, judgements: Path) -> list[RealRequest]:
+    """Reads judged queries as requests; see `fuserank_export.sources.judgements`.
 
     Raises:
         InputError: Where a file cannot be used.
     """
     ids = [item.decode() for item in bundle.items.ids]
-    read = read_judgements(queries, judgements, ids)
-    graded = {name: {ids[row]: grade for row, grade in mine.items() if grade > 0} for name, mine in read.grades.items()}
-    return [RealRequest(read.queries[name], "", right) for name, right in graded.items() if right]
+    judged = read_judgements(queries, judgements, ids)
+    relevant = {
+        query_id: {ids[row]: grade for row, grade in grades.items() if grade > 0}
+        for query_id, grades in judged.grades.items()
+    }
+    return [RealRequest(judged.queries[query_id], "", grades) for query_id, grades in relevant.items() if grades]
 
 
-def texts(bundle: Bundle, count: int) -> list[str]:
-    """Titles from all over the catalogue, the longest among them."""
+def sample_titles(bundle: Bundle, count: int) -> list[str]:
+    """Returns `count` titles from all over the catalogue, and the longest of these."""
     step = max(1, len(bundle.items) // count)
     titles = [_title(bundle, row) for row in range(0, len(bundle.items), step)][:count]
     return [*titles, max(titles, key=len)]
 
 
 def _last_day(history: History) -> NDArray[np.int32]:
-    late: NDArray[np.int32] = history.rows[history.last >= history.last.max() - SECONDS_PER_DAY]
-    return late
+    rows: NDArray[np.int32] = history.rows[history.last >= history.last.max() - SECONDS_PER_DAY]
+    return rows
 
 
 def _ids(bundle: Bundle, rows: Sequence[int] | NDArray[np.integer[Any]]) -> dict[str, int]:
@@ -95,14 +99,14 @@ def _title(bundle: Bundle, row: int) -> str:
     return str(json.loads(bundle.records.raw(row)).get("title", ""))
 
 
-def _words(bundle: Bundle, row: int, draw: np.random.Generator) -> str:
+def _draw_words(bundle: Bundle, row: int, draw: np.random.Generator) -> str:
     words = _title(bundle, row).split()
     kept = sorted(draw.permutation(len(words))[:QUERY_WORDS])
     return " ".join(words[i] for i in kept)
 
 
 def _category(bundle: Bundle, row: int) -> str:
-    """Name of the last level of an item's category; empty where it has none."""
+    """Returns the last level of an item's category path, in lower case; empty where it has none."""
     code = int(bundle.items.category[row])
     column = bundle.items.columns.by_name.get("category")
     return column.words[code].rsplit(" > ", 1)[-1].lower() if column is not None and code >= 0 else ""

@@ -1,4 +1,4 @@
-"""The encoder as torch itself runs it: the reference that nothing has been exported from yet."""
+"""Runs the encoder in torch, as the reference of the exported engines."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from fuserank_export.encoder.load import EncoderError, SentenceEncoder, load_enc
 
 
 class TorchEncoder:
-    """Runs a sentence encoder; called as an ONNX Runtime session is."""
+    """Runs a sentence encoder; has the `run` of an ONNX Runtime session."""
 
     def __init__(self, model: SentenceEncoder) -> None:
         self._model = model
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """The embedding, whatever it is called."""
+        """Returns the embedding, float32 `[batch, dim]`, for every name in `outputs`."""
         with torch.inference_mode():
             inputs = (torch.from_numpy(feeds[name]) for name in ("INPUT_IDS", "ATTENTION_MASK"))
             return [self._model(*inputs).numpy() for _ in outputs]
 
 
 def open_torch_encoder(bundle: Bundle) -> TorchEncoder | None:
-    """Opens the encoder that a bundle was exported from; None where its weights are no longer there."""
+    """Opens the encoder that a bundle was exported from; returns None where it cannot be loaded any more."""
     inputs = bundle.manifest["inputs"]
     try:
         return TorchEncoder(load_encoder(str(inputs["encoder"]), inputs.get("pooling", "auto")).model)

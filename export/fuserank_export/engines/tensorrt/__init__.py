@@ -1,1 +1,1 @@
-"""TensorRT: what an engine is built from, how, and which machine it fits."""
+"""Builds and runs TensorRT engines."""

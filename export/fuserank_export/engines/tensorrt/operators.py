@@ -1,4 +1,4 @@
-"""Which ONNX operators TensorRT takes, in which types, as its parser's own list says.
+"""The ONNX operators that TensorRT supports and their types, from its parser's list.
 
 Source: onnx-tensorrt, docs/operators.md of release 10.1 (Apache-2.0), opsets 9 to 20. Newer releases take more.
 """
@@ -37,4 +37,4 @@ _BY_TYPES: Mapping[str, str] = {
 }
 TYPES: Mapping[str, frozenset[str]] = {
     operator: frozenset(types.split()) for types, operators in _BY_TYPES.items() for operator in operators.split()
-}  # by operator; one that is not in it is not supported
+}  # by operator; others are not supported

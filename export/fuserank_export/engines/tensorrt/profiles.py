@@ -1,4 +1,4 @@
-"""TensorRT's optimisation profiles: one a bucket, since a wide dynamic range is slow (TensorRT#1166)."""
+"""TensorRT's optimisation profiles, one for each bucket, because a wide dynamic range is slow (TensorRT#1166)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.graph.stages import Stage
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.engines.buckets import buckets
+from fuserank_export.engines.buckets import list_buckets
 from fuserank_export.repository.model_config import typical_batch
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -20,13 +20,13 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Profile:
-    """The shapes that one profile takes: only the batch varies within it.
+    """The shapes of one profile, in which only the batch varies.
 
     Attributes:
         bucket: Name of its bucket.
         least: Shape of each input with one request.
-        typical: The shapes that kernels are chosen for.
-        most: The shapes of a full batch.
+        typical: Shape of each input that kernels are chosen for.
+        most: Shape of each input in a full batch.
     """
 
     bucket: str
@@ -35,7 +35,7 @@ class Profile:
     most: Shapes
 
     def takes(self, feed: Mapping[str, NDArray[Any]]) -> bool:
-        """Whether inputs lie within the profile."""
+        """Returns whether the shapes of inputs are within the profile."""
         return all(
             len(value.shape) == len(self.most[name])
             and all(
@@ -45,8 +45,8 @@ class Profile:
         )
 
 
-def profiles(spec: GraphSpec, stage: Stage) -> list[Profile]:
-    """The profiles of an engine, in the order of its buckets, by which `config.pbtxt` numbers them."""
+def make_profiles(spec: GraphSpec, stage: Stage) -> list[Profile]:
+    """Returns the profiles of an engine, in the order of its buckets, by which `config.pbtxt` numbers them."""
     return [
         Profile(
             bucket.name,
@@ -55,10 +55,10 @@ def profiles(spec: GraphSpec, stage: Stage) -> list[Profile]:
                 for batch in (1, typical_batch(spec), spec.max_batch)
             ),
         )
-        for bucket in buckets(spec, stage)
+        for bucket in list_buckets(spec, stage)
     ]
 
 
-def digest(each: Sequence[Profile]) -> str:
-    """Hex digest of profiles: an engine built with others is another engine."""
-    return hashlib.sha256(json.dumps([asdict(profile) for profile in each], sort_keys=True).encode()).hexdigest()
+def hash_profiles(profiles: Sequence[Profile]) -> str:
+    """Returns the SHA-256 of profiles as hex digits, a part of the key of an engine."""
+    return hashlib.sha256(json.dumps([asdict(profile) for profile in profiles], sort_keys=True).encode()).hexdigest()

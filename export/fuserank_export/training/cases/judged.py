@@ -9,7 +9,7 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_export.progress import Progress
 from fuserank_export.sources.judgements import read_judgements
 from fuserank_export.training.cases.training_query import TrainingQuery
-from fuserank_export.training.text.labels import LabelledQueries, QuerySplit, label_from_judgements
+from fuserank_export.training.text.data.labels import LabelledQueries, QuerySplit, label_from_judgements
 
 UNDATED = 0.0  # the moment of a judged query until the training says which
 

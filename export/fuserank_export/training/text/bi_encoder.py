@@ -20,11 +20,11 @@ from sentence_transformers.base.sampler import BatchSamplers
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from fuserank_ensemble.catalog.text import query_text
-from fuserank_export.training.text.candidates import TextData
+from fuserank_export.training.text.data.candidates import TextData
+from fuserank_export.training.text.data.pairs import build_triples
 from fuserank_export.training.text.evaluation import METRIC, RankingEvaluator
 from fuserank_export.training.text.fitting import (
     ProgressCallback,
-    TextFitSettings,
     build_arguments,
     check_output,
     count_processes,
@@ -32,8 +32,8 @@ from fuserank_export.training.text.fitting import (
     run_training,
     save_model,
 )
-from fuserank_export.training.text.pairs import build_triples
 from fuserank_export.training.text.report import TextTrainingReport
+from fuserank_export.training.text.settings import TextFitSettings
 
 PER_QUERY = 3  # right items of a query in an epoch
 

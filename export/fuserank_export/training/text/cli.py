@@ -18,9 +18,10 @@ from fuserank_export.sources.columns.cells import CellError, parse_epoch_seconds
 from fuserank_export.sources.report import InputError
 
 if TYPE_CHECKING:
-    from fuserank_export.training.text.candidates import TextData
-    from fuserank_export.training.text.fitting import ProgressCallback, TextFitSettings
+    from fuserank_export.training.text.data.candidates import TextData
+    from fuserank_export.training.text.fitting import ProgressCallback
     from fuserank_export.training.text.report import TextTrainingReport
+    from fuserank_export.training.text.settings import TextFitSettings
 
 app = typer.Typer()
 
@@ -149,9 +150,10 @@ def _run(
     with exit_on_error():
         # torch and transformers take seconds to import; --help and wrong options need neither.
         end = _parse_before(before)
-        from fuserank_export.training.text.candidates import TextInputFiles, read_text_data  # noqa: PLC0415
-        from fuserank_export.training.text.fitting import TextFitSettings, check_output, silence_libraries  # noqa: PLC0415
+        from fuserank_export.training.text.data.candidates import TextInputFiles, read_text_data  # noqa: PLC0415
+        from fuserank_export.training.text.fitting import check_output, silence_libraries  # noqa: PLC0415
         from fuserank_export.training.text.report import CURVE  # noqa: PLC0415
+        from fuserank_export.training.text.settings import TextFitSettings  # noqa: PLC0415
 
         silence_libraries()
         # Of several processes only the first prints.

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.cross_encoder.losses import MSELoss
 
-from fuserank_export.training.text.candidates import TextData
+from fuserank_export.training.text.data.candidates import TextData
+from fuserank_export.training.text.data.pairs import build_lists
 from fuserank_export.training.text.evaluation import METRIC, RankingEvaluator
 from fuserank_export.training.text.fitting import (
     MIN_STEPS,
     ProgressCallback,
-    TextFitSettings,
     autocast,
     build_arguments,
     check_output,
@@ -32,8 +32,8 @@ from fuserank_export.training.text.fitting import (
     save_model,
 )
 from fuserank_export.training.text.listwise import ListwiseLoss
-from fuserank_export.training.text.pairs import build_lists
 from fuserank_export.training.text.report import TextTrainingReport
+from fuserank_export.training.text.settings import TextFitSettings
 
 LIST_SIZE = 8  # pairs of each query: at most half are right items, the rest near misses
 

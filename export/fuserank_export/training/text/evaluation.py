@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers.base.evaluation import BaseEvaluator
 
-from fuserank_export.training.text.pairs import RankedQuery
+from fuserank_export.training.text.data.pairs import RankedQuery
 
 CUTOFF = 10
 METRIC = f"ndcg@{CUTOFF}"

@@ -1,4 +1,4 @@
-"""Training of both text models: settings, number format, checkpoints, early stopping and saving."""
+"""Training of both text models: number format, checkpoints, early stopping and saving."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 from fuserank_export.sources import InputError
 from fuserank_export.training.text.evaluation import METRIC
 from fuserank_export.training.text.report import Precision, TextTrainingReport
+from fuserank_export.training.text.settings import TextFitSettings
 
 MIN_STEPS = 300  # of a cross-encoder: in about its first hundred steps a new head gains nothing measurable
 EVALUATIONS = 5  # over the whole training; a checkpoint is written at each
@@ -33,46 +34,6 @@ LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "da
 
 _Model = TypeVar("_Model")
 ProgressCallback = Callable[[int, int], None]  # steps done, steps in all
-
-
-@dataclass(frozen=True)
-class TextFitSettings:
-    """Settings of a text model's training.
-
-    Attributes:
-        encoder: Hugging Face id or folder of the encoder to begin with.
-        out: Folder to write; checkpoints are beside it until it is complete.
-        layers: The encoder's first layers to keep; None keeps all.
-        max_length: Tokens that a pair, or a text, is cut at.
-        epochs: Passes over the training rows; None takes one, or for a text tower as many as make `MIN_STEPS`.
-        batch_size: Pairs of a step, over all processes.
-        learning_rate: Peak of the learning rate.
-        seed: Seed of weights and draws.
-        resume: Whether to go on from the last checkpoint of an interrupted run.
-        teacher: A trained text tower whose logits are the target; the model begins with its first layers. None
-            trains on labels.
-    """
-
-    encoder: str
-    out: Path
-    layers: int | None = None
-    max_length: int = 96
-    epochs: int | None = None
-    batch_size: int = 48
-    learning_rate: float = 1e-4
-    seed: int = 13
-    resume: bool = False
-    teacher: str | None = None
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
-        return self.out.with_name(f"{self.out.name}.checkpoints")
-
-    @property
-    def least_epochs(self) -> int:
-        """`epochs`, or 1 where it is None."""
-        return self.epochs or 1
 
 
 def choose_precision() -> Precision:

@@ -1,4 +1,4 @@
-"""What half precision and eight bits keep, and that a check of half precision really rounds."""
+"""Half precision and 8 bits change only what they may, and checks of half precision round each value."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.engine import open_session
 from fuserank_ensemble.graph.stages import search_stages
 from fuserank_export.engines.candidates import check_overflow
-from fuserank_export.engines.parity.adversarial import adversarial
-from fuserank_export.engines.parity.layers import disagreements, told
+from fuserank_export.engines.parity.adversarial import make_adversarial_feeds
+from fuserank_export.engines.parity.layers import compare_layers, describe_layers
 from fuserank_export.engines.parity.reference import ReferenceSession
 from fuserank_export.engines.precision import (
-    kept_in_fp32,
-    tables,
-    wide_products,
+    find_embedding_tables,
+    find_wide_products,
+    select_fp32_nodes,
     write_fp16,
     write_int8,
     write_int8_static,
@@ -64,7 +64,7 @@ def element_types(path):
 
 
 @pytest.mark.parametrize("name", ["encoder", "text_tower", "ranker"])
-def test_products_are_half_and_norms_softmax_and_sums_are_not(halves, name):
+def test_products_are_half_precision_and_norms_softmax_and_sums_are_fp32(halves, name):
     graph, kinds = element_types(halves / f"{name}.onnx")
     of = {kind: {kinds[n.output[0]] for n in graph.node if n.op_type == kind} for kind in ("MatMul", "Softmax")}
     assert of == {"MatMul": {HALF}, "Softmax": {FLOAT}}
@@ -74,7 +74,7 @@ def test_products_are_half_and_norms_softmax_and_sums_are_not(halves, name):
 
 
 @pytest.mark.parametrize("name", ["encoder", "text_tower", "ranker"])
-def test_no_value_goes_from_fp32_through_half_to_fp32(halves, name):
+def test_no_value_is_cast_from_fp32_to_half_and_back(halves, name):
     """The converter casts between operators that both stay: a mask of -3e38 or an epsilon of 1e-9 would not live."""
     graph, kinds = element_types(halves / f"{name}.onnx")
     casts = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "Cast" and kinds[n.output[0]] == HALF}
@@ -85,7 +85,7 @@ def test_no_value_goes_from_fp32_through_half_to_fp32(halves, name):
     assert through == []
 
 
-def test_raw_features_masks_and_what_follows_the_last_product_stay_fp32():
+def test_raw_features_masks_and_nodes_after_the_last_product_stay_fp32():
     model = graph_of(
         helper.make_node("Div", ["x", "scale"], ["scaled"], name="scale"),
         helper.make_node("Clip", ["scaled", "low", "high"], ["clipped"], name="clamp"),
@@ -98,10 +98,10 @@ def test_raw_features_masks_and_what_follows_the_last_product_stay_fp32():
         helper.make_node("Mul", ["attended", "scale"], ["y"], name="tail"),
         constants=[("scale", 3.0), ("low", -4.0), ("high", 4.0), ("w", np.eye(4)), ("mask", -3e38)],
     )
-    assert kept_in_fp32(model.graph) == {"scale", "clamp", "mask", "softmax", "tail"}
+    assert select_fp32_nodes(model.graph) == {"scale", "clamp", "mask", "softmax", "tail"}
 
 
-def test_the_reference_rounds_and_overflows_where_a_cpu_session_does_not(tmp_path):
+def test_the_reference_rounds_and_overflows_where_onnx_runtime_does_not(tmp_path):
     x = np.array([[1000.0, 1.0, 1.0, 1.0]], np.float32)
     model = graph_of(
         helper.make_node("MatMul", ["x", "big"], ["large"], name="grow"),
@@ -111,19 +111,19 @@ def test_the_reference_rounds_and_overflows_where_a_cpu_session_does_not(tmp_pat
     )
     onnx.save(model, str(tmp_path / "fp32.onnx"))
     write_fp16(tmp_path / "fp32.onnx", tmp_path / "fp16.onnx")
-    values = ReferenceSession(tmp_path / "fp16.onnx").everything({"x": x})
+    values = ReferenceSession(tmp_path / "fp16.onnx").run_all({"x": x})
     assert values["large"].dtype == np.float16
     assert np.isinf(values["large"][0, 0])
-    assert np.isfinite(ReferenceSession(tmp_path / "fp32.onnx").everything({"x": x})["large"]).all()
+    assert np.isfinite(ReferenceSession(tmp_path / "fp32.onnx").run_all({"x": x})["large"]).all()
     with pytest.raises(EngineError, match=r"overflows in half precision on huge: .*first grow|large \(overflows\)"):
         check_overflow(tmp_path / "fp32.onnx", tmp_path / "fp16.onnx", {"huge": {"x": x}})
     check_overflow(tmp_path / "fp32.onnx", tmp_path / "fp16.onnx", {"small": {"x": x / 1000}})
 
 
 @pytest.mark.parametrize("name", ["encoder", "text_tower", "ranker"])
-def test_in_fp32_the_reference_says_what_onnx_runtime_says(engines, name):
+def test_in_fp32_the_reference_equals_onnx_runtime(engines, name):
     spec, stage, path = engines[name]
-    for feed in adversarial(spec, stage, 60, 3).values():
+    for feed in make_adversarial_feeds(spec, stage, 60, 3).values():
         outputs = [tensor.name for tensor in stage.outputs]
         for found, expected in zip(
             ReferenceSession(path).run(outputs, feed), open_session(path, {}).run(outputs, feed), strict=True
@@ -132,9 +132,9 @@ def test_in_fp32_the_reference_says_what_onnx_runtime_says(engines, name):
 
 
 @pytest.mark.parametrize("name", ["encoder", "text_tower", "ranker"])
-def test_odd_inputs_overflow_nowhere_in_half_precision(engines, halves, name):
+def test_extreme_inputs_overflow_nowhere_in_half_precision(engines, halves, name):
     spec, stage, path = engines[name]
-    odd = adversarial(spec, stage, 60, 3)
+    odd = make_adversarial_feeds(spec, stage, 60, 3)
     expected = {"encoder": "very long", "text_tower": "longest pairs", "ranker": "huge features"}
     assert expected[name] in odd
     check_overflow(path, halves / f"{name}.onnx", odd)
@@ -144,7 +144,7 @@ def test_odd_inputs_overflow_nowhere_in_half_precision(engines, halves, name):
         np.testing.assert_allclose(found, expected, atol=0.02 * max(1.0, float(np.abs(expected).max())))
 
 
-def test_layers_that_disagree_are_named_from_the_first_to_the_worst(engines, tmp_path):
+def test_layers_that_disagree_are_named_first_and_worst(engines, tmp_path):
     spec, stage, path = engines["encoder"]
     model = onnx.load(str(path))
     node = next(n for n in model.graph.node if "layer.1/intermediate/dense/MatMul" in n.name)
@@ -152,25 +152,25 @@ def test_layers_that_disagree_are_named_from_the_first_to_the_worst(engines, tmp
     values = onnx.numpy_helper.to_array(weight)
     weight.CopyFrom(onnx.numpy_helper.from_array(-values, weight.name))
     onnx.save(model, str(tmp_path / "wrong.onnx"))
-    feed = adversarial(spec, stage, 60, 3)["very long"]
-    text = told(disagreements(path, tmp_path / "wrong.onnx", feed), 0.1)
+    feed = make_adversarial_feeds(spec, stage, 60, 3)["very long"]
+    text = describe_layers(compare_layers(path, tmp_path / "wrong.onnx", feed), 0.1)
     assert f"first {node.name} (2)" in text
-    assert told(disagreements(path, path, feed), 0.1).startswith("no single layer is beyond 0.1")
+    assert describe_layers(compare_layers(path, path, feed), 0.1).startswith("no single layer is beyond 0.1")
 
 
-def test_eight_bits_are_for_wide_matrices_alone(engines, tmp_path):
+def test_only_wide_products_are_quantised(engines, tmp_path):
     _, _, path = engines["ranker"]  # of the tiny shop: nothing is 64 wide on both sides
-    assert wide_products(onnx.load(str(path)).graph) == []
+    assert find_wide_products(onnx.load(str(path)).graph) == []
     model = graph_of(
         helper.make_node("MatMul", ["x", "wide"], ["h"], name="wide"),
         helper.make_node("MatMul", ["h", "narrow"], ["y"], name="narrow"),
         constants=[("wide", np.ones((96, 64))), ("narrow", np.ones((64, 8)))],
         width=96,
     )
-    assert wide_products(model.graph) == ["wide"]
+    assert find_wide_products(model.graph) == ["wide"]
 
 
-def test_eight_bits_by_channel_keep_a_small_channel_beside_a_large_one(tmp_path):
+def test_quantising_by_channel_keeps_a_small_channel_beside_a_large_one(tmp_path):
     draw = np.random.default_rng(2)
     weights = draw.normal(size=(128, 64)) * np.where(np.arange(64) % 2, 100.0, 0.1)
     model = graph_of(helper.make_node("MatMul", ["x", "w"], ["y"], name="wide"), constants=[("w", weights)], width=128)
@@ -186,7 +186,7 @@ def test_eight_bits_by_channel_keep_a_small_channel_beside_a_large_one(tmp_path)
             assert error < 0.02, (name, channels)
 
 
-def test_a_vocabulary_takes_a_quarter_of_its_memory_in_eight_bits(tmp_path):
+def test_quantised_token_embeddings_take_a_quarter_of_the_memory(tmp_path):
     draw = np.random.default_rng(5)
     model = graph_of(
         helper.make_node("Relu", ["x"], ["known"]),
@@ -202,7 +202,7 @@ def test_a_vocabulary_takes_a_quarter_of_its_memory_in_eight_bits(tmp_path):
         ],
         width=4,
     )
-    assert tables(model.graph) == ["vocabulary"]
+    assert find_embedding_tables(model.graph) == ["vocabulary"]
     onnx.save(model, str(tmp_path / "fp32.onnx"))
     write_int8(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
     assert (tmp_path / "int8.onnx").stat().st_size < 0.35 * (tmp_path / "fp32.onnx").stat().st_size
@@ -211,10 +211,10 @@ def test_a_vocabulary_takes_a_quarter_of_its_memory_in_eight_bits(tmp_path):
     assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
 
 
-def test_odd_inputs_have_the_shapes_that_the_spec_declares(engines):
+def test_extreme_inputs_have_the_shapes_of_the_spec(engines):
     for spec, stage, _ in engines.values():
         for kind in (spec, replace(spec, candidate_buckets=(16, 32), candidates=32)):
-            for name, feed in adversarial(kind, stage, 60, 3).items():
+            for name, feed in make_adversarial_feeds(kind, stage, 60, 3).items():
                 for tensor in stage.inputs:
                     shape = feed[tensor.name].shape[1:]
                     assert [n for n, d in zip(shape, tensor.dims, strict=True) if d >= 0] == [

@@ -1,4 +1,4 @@
-"""`export engines` from a bundle to the next: what is chosen, what is written, what is refused."""
+"""`export engines` chooses engines, writes a bundle with them, and refuses what cannot be served."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def config(root, name):
 def narrow(request):
     """The tiny shop's matrices are 32 wide: for once wide enough."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precision, "NARROWEST_INT8", 24)
+        patch.setattr(precision, "MIN_INT8_WIDTH", 24)
         yield
 
 
@@ -50,14 +50,14 @@ def int8(tiny_bundle, tmp_path_factory):
     return out, manifest, before
 
 
-def test_the_new_bundle_is_whole_and_has_an_id_of_its_own(int8, tiny_bundle):
+def test_the_new_bundle_verifies_and_has_its_own_id(int8, tiny_bundle):
     out, manifest, _ = int8
     bundle = Bundle.open(out)
     assert bundle.id == manifest["id"] != Bundle.open(tiny_bundle).id
     assert manifest["made_from"] == Bundle.open(tiny_bundle).id
 
 
-def test_what_does_not_change_is_one_file_under_two_names_and_the_old_bundle_is_untouched(int8, tiny_bundle):
+def test_unchanged_files_are_hard_links_and_the_old_bundle_is_untouched(int8, tiny_bundle):
     out, _, before = int8
     assert {path: sha256(path) for path in tiny_bundle.rglob("*") if path.is_file()} == before
     for name in ("index/vectors.npy", "index/tokenizer.json", "model_repository/encoder/1/model.onnx"):
@@ -66,7 +66,7 @@ def test_what_does_not_change_is_one_file_under_two_names_and_the_old_bundle_is_
         assert (out / name).stat().st_ino != (tiny_bundle / name).stat().st_ino
 
 
-def test_the_configuration_serves_what_was_chosen_and_the_manifest_says_why(int8):
+def test_the_configuration_names_the_chosen_engine_and_the_manifest_why(int8):
     out, manifest, _ = int8
     chosen = manifest["engines"]["cpu"]["chosen"]
     assert chosen["encoder"] in ("model.int8.onnx", "model.int8.static.onnx", "model.onnx")
@@ -81,7 +81,7 @@ def test_the_configuration_serves_what_was_chosen_and_the_manifest_says_why(int8
     assert set(manifest["ranker_ms"]) == {"32", "64", "128", "256"}
 
 
-def test_the_report_has_a_row_for_each_engine_with_the_figures_asked_for(int8):
+def test_the_report_has_a_row_for_each_engine(int8):
     out, _, _ = int8
     report = json.loads((out.parent / "parity.json").read_text())
     wanted = {
@@ -100,14 +100,14 @@ def test_the_report_has_a_row_for_each_engine_with_the_figures_asked_for(int8):
     assert page.count("| encoder | cpu | int8 |") >= 2
 
 
-def test_the_new_bundle_answers_as_the_old_one_does(int8, tiny_bundle):
+def test_the_new_bundle_ranks_as_the_old_one_does(int8, tiny_bundle):
     old, new = (LocalGraph(Bundle.open(root)) for root in (tiny_bundle, int8[0]))
     found, expected = (graph.search("whole milk", "u03", k=5) for graph in (new, old))
     assert (found["ITEM_ID"] == expected["ITEM_ID"]).all()
 
 
 @pytest.mark.parametrize("name", ["encoder", "ranker"])
-def test_an_engine_swapped_for_another_bundles_is_refused_by_name(int8, tiny_bundle, tmp_path, name):
+def test_an_engine_of_another_bundle_is_refused_by_name(int8, tiny_bundle, tmp_path, name):
     copied = shutil.copytree(int8[0], tmp_path / "copied")
     file = json.loads((copied / "manifest.json").read_text())["engines"]["cpu"]["chosen"][name]
     path = copied / "model_repository" / name / "1" / file
@@ -117,7 +117,7 @@ def test_an_engine_swapped_for_another_bundles_is_refused_by_name(int8, tiny_bun
         Bundle.open(copied)
 
 
-def test_half_precision_is_held_to_the_gate_by_rounding_and_serves_every_gpu_target(tower_bundle, tmp_path):
+def test_half_precision_is_measured_by_rounding_and_serves_every_gpu_target(tower_bundle, tmp_path):
     manifest, _ = run(tower_bundle, tmp_path / "half", "ensemble_cuda", "fp16")
     rows = manifest["engines"]["cuda"]["measured"]
     assert [row["speedup_vs_fp32"] for row in rows] == [None] * 4
@@ -163,7 +163,7 @@ def test_auto_takes_fp32_where_nothing_else_passes(tiny_bundle, tmp_path, monkey
     assert manifest["engines"]["cpu"]["chosen"] == {"encoder": "model.onnx", "ranker": "model.onnx"}
 
 
-def test_auto_does_without_a_precision_that_cannot_be_made_and_says_why(tiny_bundle, tmp_path, monkeypatch):
+def test_auto_skips_a_precision_that_cannot_be_made_and_says_why(tiny_bundle, tmp_path, monkeypatch):
     def unable(source, path):
         raise EngineError("encoder.int8.onnx: overflows")
 
@@ -175,8 +175,8 @@ def test_auto_does_without_a_precision_that_cannot_be_made_and_says_why(tiny_bun
         run(tiny_bundle, tmp_path / "other", asked="int8")
 
 
-def test_where_no_matrix_is_wide_enough_eight_bits_change_nothing_and_it_is_said(tiny_bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr(precision, "NARROWEST_INT8", 64)
+def test_without_wide_products_int8_changes_nothing_and_a_note_says_so(tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "MIN_INT8_WIDTH", 64)
     manifest, told = run(tiny_bundle, tmp_path / "out", asked="int8")
     assert "encoder, as exported: nothing to gain in int8; stays in fp32" in told
     assert manifest["engines"]["cpu"]["chosen"] == {"encoder": "model.onnx", "ranker": "model.onnx"}
@@ -185,28 +185,28 @@ def test_where_no_matrix_is_wide_enough_eight_bits_change_nothing_and_it_is_said
 @pytest.mark.parametrize(
     ("target", "asked"), [("single_process", "fp16"), ("ensemble_cuda", "int8"), ("ensemble_tensorrt", "int8")]
 )
-def test_a_precision_that_a_target_cannot_run_is_refused_with_those_it_can(tiny_bundle, tmp_path, target, asked):
+def test_a_precision_that_a_target_cannot_run_is_refused(tiny_bundle, tmp_path, target, asked):
     with pytest.raises(InputError, match=rf"--precision {asked} with --target {target}: .*; allowed: auto, fp32, "):
         run(tiny_bundle, tmp_path / "out", target, asked)
 
 
-def test_auto_without_the_gpu_that_it_is_for_says_where_to_run_it(tiny_bundle, tmp_path):
+def test_auto_for_a_gpu_target_without_a_gpu_is_refused(tiny_bundle, tmp_path):
     with pytest.raises(EngineError, match="found no GPU to measure on; run it on the machine that will serve"):
         run(tiny_bundle, tmp_path / "out", "ensemble_cuda")
 
 
-def test_a_place_that_is_taken_is_refused_before_anything_is_measured(tiny_bundle, tmp_path):
+def test_an_existing_output_is_refused_before_measuring(tiny_bundle, tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="exists already; choose a new folder, or replace it with --force"):
         run(tiny_bundle, tmp_path / "out")
 
 
-def test_half_of_the_judged_files_is_refused(tiny_bundle, tmp_path):
+def test_queries_without_judgements_are_refused(tiny_bundle, tmp_path):
     with pytest.raises(InputError, match="--queries and --judgements: found one of them; allowed: both or neither"):
         run(tiny_bundle, tmp_path / "out", queries=tmp_path / "q.tsv")
 
 
-def test_a_bundle_with_weights_that_are_no_numbers_is_refused_before_anything_is_measured(tiny_bundle, tmp_path):
+def test_weights_with_nan_are_refused_before_measuring(tiny_bundle, tmp_path):
     copied = shutil.copytree(tiny_bundle, tmp_path / "copied")
     path = copied / "model_repository" / "encoder" / "1" / "model.onnx"
     model = onnx.load(str(path))
@@ -220,7 +220,7 @@ def test_a_bundle_with_weights_that_are_no_numbers_is_refused_before_anything_is
         run(copied, tmp_path / "out")
 
 
-def test_tensorrt_in_a_dry_run_says_what_would_be_built_and_writes_nothing(tiny_bundle, tmp_path):
+def test_a_dry_run_for_tensorrt_lists_profiles_and_writes_no_bundle(tiny_bundle, tmp_path):
     _, told = run(tiny_bundle, tmp_path / "out", "ensemble_tensorrt", "fp16", dry_run=True)
     assert "encoder, profile 16: {'INPUT_IDS': (1, 16), 'ATTENTION_MASK': (1, 16)} to" in told
     assert "ranker, profile 256: " in told
@@ -228,7 +228,7 @@ def test_tensorrt_in_a_dry_run_says_what_would_be_built_and_writes_nothing(tiny_
 
 
 @pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed here")
-def test_tensorrt_where_it_is_not_installed_says_how_to_get_it(tiny_bundle, tmp_path):
+def test_a_missing_tensorrt_is_an_error_that_says_how_to_install_it(tiny_bundle, tmp_path):
     with pytest.raises(EngineError, match=r"tensorrt: not installed; run: pip install 'fuserank\[tensorrt\]'"):
         run(tiny_bundle, tmp_path / "out", "ensemble_tensorrt", "fp16")
     assert not (tmp_path / "out").exists()

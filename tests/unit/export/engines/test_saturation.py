@@ -9,9 +9,9 @@ import pytest
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.stages import search_stages
 from fuserank_export.engines import precision
-from fuserank_export.engines.candidates import original, written
-from fuserank_export.engines.parity.adversarial import adversarial
-from fuserank_export.engines.precision import wide_products
+from fuserank_export.engines.candidates import open_fp32, write_candidates
+from fuserank_export.engines.parity.adversarial import make_adversarial_feeds
+from fuserank_export.engines.precision import find_wide_products
 
 INT16 = np.iinfo(np.int16)
 
@@ -23,13 +23,13 @@ def int8_files(tower_bundle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("int8")
     files = {"exported": bundle.repository / "encoder" / "1" / "model.int8.onnx"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precision, "NARROWEST_INT8", 24)  # the tiny shop's matrices are 32 wide
+        patch.setattr(precision, "MIN_INT8_WIDTH", 24)  # the tiny shop's matrices are 32 wide
         for stage in (stage for stage in search_stages(bundle.spec) if stage.kind == "engine"):
-            fp32 = original(bundle, stage)
-            feeds = list(adversarial(bundle.spec, stage, 60, 3).values())
-            for engine in written(fp32, "int8", "cpu", folder, feeds, {}):
+            fp32 = open_fp32(bundle, stage)
+            feeds = list(make_adversarial_feeds(bundle.spec, stage, 60, 3).values())
+            for engine in write_candidates(fp32, "int8", "cpu", folder, feeds, {}):
                 files[f"{stage.name}, {engine.method}"] = engine.path
-                assert len(product_weights(engine.path)) == len(wide_products(onnx.load(str(fp32.path)).graph))
+                assert len(product_weights(engine.path)) == len(find_wide_products(onnx.load(str(fp32.path)).graph))
     return files
 
 

@@ -1,4 +1,4 @@
-"""An ONNX file that must not be built or served is named, with what is wrong and what to do."""
+"""An ONNX file that must not be built or served is an error that names it and the remedy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnx import helper
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.stages import search_stages
 from fuserank_export.engines.precision import write_fp16, write_int8
-from fuserank_export.engines.soundness import EngineError, check_tensorrt, checked
+from fuserank_export.engines.soundness import EngineError, check_tensorrt, load_checked
 from fuserank_export.engines.tensorrt import operators
 
 
@@ -35,28 +35,28 @@ def copied(engines, tmp_path):
 
 def refused(stage, path):
     with pytest.raises(EngineError) as error:
-        checked(path, stage)
+        load_checked(path, stage)
     assert str(path) in str(error.value)
     return str(error.value)
 
 
-def changed(path, change):
+def change_file(path, change):
     model = onnx.load(str(path))
     change(model)
     onnx.save(model, str(path))
 
 
 @pytest.mark.parametrize("name", ["encoder", "ranker"])
-def test_what_the_export_writes_is_sound_in_fp32_and_half_precision(engines, tmp_path, name):
+def test_exported_engines_are_valid_in_fp32_and_half_precision(engines, tmp_path, name):
     stage, path = engines[name]
     write_fp16(path, tmp_path / "half.onnx")
-    for each in (path, tmp_path / "half.onnx"):
-        checked(each, stage)
-        assert check_tensorrt(each)["MatMul"] > 0
+    for file in (path, tmp_path / "half.onnx"):
+        load_checked(file, stage)
+        assert check_tensorrt(file)["MatMul"] > 0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_a_cut_file_is_refused(copied, share):
+def test_a_truncated_file_is_refused(copied, share):
     stage, path = copied
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
@@ -69,7 +69,7 @@ def test_a_missing_file_is_refused(copied, tmp_path):
 
 
 @pytest.mark.parametrize("opset", [11, 16, 21])
-def test_another_opset_is_refused_with_those_that_are_allowed(copied, opset):
+def test_another_opset_is_refused(copied, opset):
     stage, path = copied
 
     def change(model):
@@ -79,13 +79,13 @@ def test_another_opset_is_refused_with_those_that_are_allowed(copied, opset):
             constant = helper.make_tensor("e", onnx.TensorProto.FLOAT, [1, 32], [0.0] * 32)
             model.graph.node.append(helper.make_node("Constant", [], ["EMBEDDING"], value=constant))
 
-    changed(path, change)
+    change_file(path, change)
     text = refused(stage, path)
     assert f"opset is {opset}; allowed: 17 to 20" in text or "is no sound ONNX file" in text
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_weight_that_is_no_number_is_named(copied, value):
+def test_a_weight_with_nan_or_infinity_is_named(copied, value):
     stage, path = copied
 
     def change(model):
@@ -116,7 +116,7 @@ def test_other_inputs_than_the_specs_are_refused(copied, engines):
     assert "the spec's ranker has FEATURES FP32 of 3 axes" in text
 
 
-def test_operators_that_tensorrt_lacks_are_named_with_a_way_out(engines, tmp_path):
+def test_operators_that_tensorrt_lacks_are_named_with_the_remedy(engines, tmp_path):
     path = tmp_path / "odd.onnx"
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
@@ -130,7 +130,7 @@ def test_operators_that_tensorrt_lacks_are_named_with_a_way_out(engines, tmp_pat
         check_tensorrt(path)
 
 
-def test_dynamic_eight_bits_are_refused_for_tensorrt(tmp_path):
+def test_dynamic_int8_is_refused_for_tensorrt(tmp_path):
     path = tmp_path / "fp32.onnx"
     weights = helper.make_tensor("w", onnx.TensorProto.FLOAT, [64, 64], np.eye(64).ravel())
     value = helper.make_tensor_value_info
@@ -144,7 +144,7 @@ def test_dynamic_eight_bits_are_refused_for_tensorrt(tmp_path):
         check_tensorrt(tmp_path / "int8.onnx")
 
 
-def test_types_that_do_not_fit_together_need_a_cast(engines, tmp_path):
+def test_types_that_contradict_each_other_are_refused(engines, tmp_path):
     """A strongly typed network converts nothing by itself."""
     path = tmp_path / "mixed.onnx"
     value = helper.make_tensor_value_info
@@ -158,7 +158,7 @@ def test_types_that_do_not_fit_together_need_a_cast(engines, tmp_path):
         check_tensorrt(path)
 
 
-def test_the_published_list_is_whole():
+def test_the_list_of_tensorrt_operators_is_complete():
     assert len(operators.TYPES) == 150
     assert operators.TYPES["LayerNormalization"] == {"FP32", "FP16", "BF16"}
     assert "Det" not in operators.TYPES

@@ -8,7 +8,7 @@ import pytest
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_export.sources import InputError
 from fuserank_export.sources.interactions import Interactions
-from fuserank_export.training.text.labels import LabelledQuery, split_labelled_queries
+from fuserank_export.training.text.data.labels import LabelledQuery, split_labelled_queries
 from support.habits import COUNT, ITEMS, LOG, SHOP, case_builder, knowing
 
 pytest.importorskip("torch")

@@ -7,8 +7,8 @@ import pytest
 
 from fuserank_export.index.catalog import index_catalog
 from fuserank_export.sources.catalog import read_catalog
-from fuserank_export.training.text.candidates import TextData
-from fuserank_export.training.text.pairs import RankedQuery
+from fuserank_export.training.text.data.candidates import TextData
+from fuserank_export.training.text.data.pairs import RankedQuery
 
 WORDS = ("milk", "cheese", "yogurt", "butter", "soap", "towels", "spread", "cream", "drink", "bulb")
 CANDIDATES = 6

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fuserank_export.training.text.candidates import TextData
 from fuserank_export.training.text.cross_encoder import (
     build_distillation_rows,
     open_tower,
     score_pairs,
     train_text_tower,
 )
-from fuserank_export.training.text.fitting import TextFitSettings
-from fuserank_export.training.text.pairs import RankedQuery
+from fuserank_export.training.text.data.candidates import TextData
+from fuserank_export.training.text.data.pairs import RankedQuery
+from fuserank_export.training.text.settings import TextFitSettings
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,11 +12,11 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from fuserank_export.sources.report import InputError
 from fuserank_export.training.text import fitting
 from fuserank_export.training.text.bi_encoder import CosineScorer, open_encoder, train_encoder
-from fuserank_export.training.text.candidates import TextInputFiles, read_text_data
 from fuserank_export.training.text.cross_encoder import open_tower, score_pairs, train_text_tower
+from fuserank_export.training.text.data.candidates import TextInputFiles, read_text_data
+from fuserank_export.training.text.data.pairs import RankedQuery
 from fuserank_export.training.text.evaluation import RankingEvaluator, compute_ndcg
-from fuserank_export.training.text.fitting import TextFitSettings
-from fuserank_export.training.text.pairs import RankedQuery
+from fuserank_export.training.text.settings import TextFitSettings
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -1,4 +1,4 @@
-"""Another text tower in the place of a bundle's own: measured in the same table, behind the same gate."""
+"""A distilled text tower in place of a bundle's own is in the same report and behind the same gate."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.engine import open_session
 from fuserank_ensemble.graph.stages import search_stages
-from fuserank_export.engines.parity.adversarial import adversarial
+from fuserank_export.engines.parity.adversarial import make_adversarial_feeds
 from fuserank_export.engines.precision import write_int8
-from fuserank_export.engines.run import TAUGHT_FILE, EngineSettings, write_engines
-from fuserank_export.engines.soundness import check_tensorrt, checked
+from fuserank_export.engines.run import DISTILLED_FILE, EngineSettings, write_engines
+from fuserank_export.engines.soundness import check_tensorrt, load_checked
 from fuserank_export.progress import Progress
 from fuserank_export.sources import InputError
 from fuserank_export.training.text.engine import export_text_tower
@@ -39,22 +39,22 @@ def one_layer(tiny_tower, tmp_path_factory):
     return str(folder)
 
 
-def test_a_tower_of_one_layer_is_a_sound_engine_and_smaller(bundle, one_layer, tmp_path):
+def test_a_tower_of_one_layer_is_a_valid_and_smaller_engine(bundle, one_layer, tmp_path):
     path, own = tmp_path / "one.onnx", bundle.repository / "text_tower" / "1" / "model.onnx"
     export_text_tower(load_replacement_tower(bundle, one_layer).tower, bundle.spec, path)
     stage = next(stage for stage in search_stages(bundle.spec) if stage.name == "text_tower")
-    checked(path, stage)
+    load_checked(path, stage)
     check_tensorrt(path)
     assert path.stat().st_size < own.stat().st_size
     write_int8(path, tmp_path / "int8.onnx")
-    checked(tmp_path / "int8.onnx", stage)
-    feed = adversarial(bundle.spec, stage, 60, 3)["longest pairs"]
-    found, expected = (open_session(each, {}).run(["TEXT_SCORES"], feed)[0] for each in (path, own))
-    assert np.abs(found - expected).max() > 1e-3
+    load_checked(tmp_path / "int8.onnx", stage)
+    feed = make_adversarial_feeds(bundle.spec, stage, 60, 3)["longest pairs"]
+    actual, expected = (open_session(file, {}).run(["TEXT_SCORES"], feed)[0] for file in (path, own))
+    assert np.abs(actual - expected).max() > 1e-3
 
 
-def measured(bundle, tower, folder):
-    """The new bundle's manifest, and the table's row of a shallow tower."""
+def write_with_tower(bundle, tower, folder):
+    """Returns the new bundle's manifest, and the report's row of a shallow tower."""
     settings = EngineSettings(
         bundle, folder / "out", "single_process", "fp32", requests=60, text_tower=tower, report=folder / "parity.json"
     )
@@ -63,29 +63,29 @@ def measured(bundle, tower, folder):
     return manifest, next(row for row in rows if row["method"] == "1 layer")
 
 
-def test_a_tower_that_says_the_same_of_every_text_does_not_pass(tower_bundle, one_layer, tmp_path):
+def test_a_tower_that_scores_all_texts_alike_does_not_pass(tower_bundle, one_layer, tmp_path):
     model = AutoModelForSequenceClassification.from_pretrained(one_layer)
     model.classifier.weight.data.zero_()
     model.save_pretrained(tmp_path / "silent")
     AutoTokenizer.from_pretrained(one_layer).save_pretrained(tmp_path / "silent")
-    manifest, row = measured(tower_bundle, str(tmp_path / "silent"), tmp_path)
+    manifest, row = write_with_tower(tower_bundle, str(tmp_path / "silent"), tmp_path)
     assert any("move its scores 0.00 times as far" in problem for problem in row["problems"])
     assert manifest["engines"]["cpu"]["chosen"]["text_tower"] == "model.onnx"
 
 
-def test_a_shallow_tower_stands_in_the_same_table_and_behind_the_same_gate(tower_bundle, one_layer, tmp_path):
-    manifest, row = measured(tower_bundle, one_layer, tmp_path)
-    assert not any("hardly reads" in problem for problem in row["problems"])
+def test_a_shallow_tower_is_in_the_same_report_behind_the_same_gate(tower_bundle, one_layer, tmp_path):
+    manifest, row = write_with_tower(tower_bundle, one_layer, tmp_path)
+    assert not any("hardly tells texts apart" in problem for problem in row["problems"])
     assert (row["engine"], row["precision"]) == ("text_tower", "fp32")
     assert row["speedup_vs_fp32"] > 0
     assert row["max_abs_diff"] > 0
-    # It was taught nothing here: whether it passes is the gate's to say, and what is served passed.
+    # It was not trained here, so either outcome is possible; what is served has passed.
     chosen = manifest["engines"]["cpu"]["chosen"]["text_tower"]
-    assert chosen in ("model.onnx", TAUGHT_FILE)
+    assert chosen in ("model.onnx", DISTILLED_FILE)
     assert row["passes"] or chosen == "model.onnx"
 
 
-def test_a_tower_that_reads_other_tokens_is_refused(bundle, tiny_tower, tmp_path):
+def test_a_tower_with_another_vocabulary_is_refused(bundle, tiny_tower, tmp_path):
     from tokenizers import Tokenizer
 
     other = shops.write_text_tower(tmp_path / "other", tiny_tower)
@@ -96,6 +96,6 @@ def test_a_tower_that_reads_other_tokens_is_refused(bundle, tiny_tower, tmp_path
         load_replacement_tower(bundle, str(other))
 
 
-def test_a_bundle_without_a_text_tower_has_no_place_for_one(tiny_bundle, one_layer):
+def test_a_bundle_without_a_text_tower_takes_no_other_one(tiny_bundle, one_layer):
     with pytest.raises(InputError, match="the bundle's ranker has no text tower whose place it could take"):
         load_replacement_tower(Bundle.open(tiny_bundle, verify=()), one_layer)

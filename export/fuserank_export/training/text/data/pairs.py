@@ -19,7 +19,7 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_export.sources import InputError
 from fuserank_export.training.cases.builder import Embed
-from fuserank_export.training.text.labels import LabelledQuery
+from fuserank_export.training.text.data.labels import LabelledQuery
 
 Rows = NDArray[np.int32]
 DEPTH = 40  # candidates of each query

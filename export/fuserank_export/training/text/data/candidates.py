@@ -34,7 +34,7 @@ from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
 from fuserank_export.sources.formats.rows import detect_format
 from fuserank_export.training.cases.judged import read_labelled
-from fuserank_export.training.text.labels import (
+from fuserank_export.training.text.data.labels import (
     MIN_QUERIES,
     LabelledQueries,
     LabelledQuery,
@@ -43,7 +43,7 @@ from fuserank_export.training.text.labels import (
     label_from_log,
     split_labelled_queries,
 )
-from fuserank_export.training.text.pairs import RankedQuery, rank_queries
+from fuserank_export.training.text.data.pairs import RankedQuery, rank_queries
 
 MAX_ITEM_TOKENS = 256  # of an item's text, for the vectors of retrieval
 MAX_EVALUATED = 500  # queries of validation, and of the held-out part, that are scored

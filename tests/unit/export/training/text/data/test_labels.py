@@ -11,7 +11,7 @@ from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.sources.judgements import Judgements
 from fuserank_export.sources.report import InputError, RowReport
-from fuserank_export.training.text.labels import (
+from fuserank_export.training.text.data.labels import (
     LabelledQuery,
     label_from_catalog,
     label_from_judgements,

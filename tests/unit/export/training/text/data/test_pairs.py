@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fuserank_export.sources.report import InputError
-from fuserank_export.training.text.pairs import RankedQuery, build_lists, build_triples
+from fuserank_export.training.text.data.pairs import RankedQuery, build_lists, build_triples
 
 TEXTS = [f"text {row}" for row in range(60)]
 
