@@ -57,10 +57,14 @@ def run(command: Sequence[str], environment: dict[str, str] | None = None) -> bo
             print(f"… installing ({time.monotonic() - started:.0f} s)", flush=True)  # noqa: T201  for whoever waits
 
 
+def configured() -> dict[str, str]:
+    """Reads what pip is set to on this machine."""
+    return pip_settings(subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True).stdout)
+
+
 def install(lock: Path) -> bool:
     """Installs everything; says whether it could."""
-    listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True).stdout
-    settings = pip_settings(listed)
+    settings = configured()
     environment = uv_environment(settings)
     locked = ["--no-deps", "--require-hashes", "--requirement", str(lock)]
     torch = ["--requirement", str(REQUIREMENTS / "torch.txt")]

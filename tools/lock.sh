@@ -10,13 +10,17 @@ trap 'rm -rf "$folder"' EXIT
 cat pyproject.toml requirements/resolve.toml >"$folder/pyproject.toml"
 echo uv >"$folder/uv.in"
 
+# What resolve.toml resolves for, which every package would repeat.
+everywhere="python_full_version < '3.13' and implementation_name == 'cpython' and platform_machine == 'x86_64'"
+everywhere="$everywhere and platform_python_implementation == 'CPython' and sys_platform == 'linux'"
+
 # compile <lock> <arguments of uv pip compile>
 compile() {
   local lock=$1
   shift
   (cd "$folder" && venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-annotate --no-header --no-emit-package torch --output-file "$folder/out" "$@")
-  { echo '# Written by `make lock`: versions and hashes of all files.'; cat "$folder/out"; } >"requirements/$lock"
+  { echo '# Written by `make lock`: versions and hashes of all files.'; sed "s/ ; $everywhere//" "$folder/out"; } >"requirements/$lock"
   rm "$folder/out"
 }
 

@@ -32,7 +32,7 @@ from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.spec import Target
 from fuserank_evaluation.reports.report import write_report
 
-BLOCK, BLOCKS = 60, 8  # questions in a block, blocks measured
+BLOCK, BLOCKS = 60, 5  # questions in a block, blocks measured
 CONCURRENCY, PER_WORKER = 16, 50
 STAGES = ("preprocess", "encoder", "retrieve", "ranker", "finalize")
 
@@ -211,6 +211,7 @@ def run_demo(bundle: Path, shop: Path) -> None:
     with served(bundle, (http, grpc, metrics), console) as start_seconds:
         with Client(url) as client:
             ask(client, console)
+        console.print("measuring latency and throughput, about 15 s", style="dim", highlight=False)
         load = Load.of_shop(shop)
         latency = measure_latency(url, Bundle.open(bundle, verify=()), load)
         latencies = latency.pop("_latencies")
