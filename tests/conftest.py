@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import tiny_shop as shops
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from tiny_shop import TinyShop
 
 # The machines are shared: an example that takes long says nothing of the code.
-settings.register_profile("shared", deadline=None)
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
 
