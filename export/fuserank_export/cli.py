@@ -88,7 +88,7 @@ def bundle(
         int, typer.Option(help="How many candidates the ranker orders: 32, 64, 128 or 256.")
     ] = GraphOptions.candidates,
     quality: Annotated[
-        Quality, typer.Option(help="quick learns from less and takes a quarter of the time; full is for a shop.")
+        Quality, typer.Option(help="quick learns from fewer cases, for a first look; full is for a shop.")
     ] = RankerOptions.quality,
     cases: Annotated[
         int | None,

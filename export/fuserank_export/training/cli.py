@@ -48,7 +48,7 @@ def ranker(
         str | None, typer.Option(help="Its text tower; that which the bundle was exported with by default.")
     ] = None,
     quality: Annotated[
-        Quality, typer.Option(help="quick learns from less and takes a quarter of the time; full is for a shop.")
+        Quality, typer.Option(help="quick learns from fewer cases, for a first look; full is for a shop.")
     ] = RankerOptions.quality,
     cases: Annotated[
         int | None,

@@ -177,18 +177,17 @@ def test_items_of_one_text_share_one_vector_and_are_all_found(export_shop, tmp_p
 def test_precision_int8_is_what_the_cpu_serves(export_shop, one_item):
     out = export_shop(one_item, precision="int8")
     repository = out / "model_repository" / "encoder"
-    for name in ("config.pbtxt", "configs/ensemble_cpu.pbtxt"):
-        assert 'default_model_filename: "model.int8.onnx"' in (repository / name).read_text()
+    assert 'default_model_filename: "model.int8.onnx"' in (repository / "config.pbtxt").read_text()
     assert 'default_model_filename: "model.fp16.onnx"' in (repository / "configs" / "ensemble_cuda.pbtxt").read_text()
     assert (repository / "1" / "model.int8.onnx").is_file()
 
 
 def test_every_engine_that_a_configuration_names_for_onnx_runtime_is_there_and_sound(tiny_bundle):
     for stage in ("encoder", "ranker"):
-        for target in ("ensemble_cpu", "ensemble_cuda"):
-            text = (tiny_bundle / "model_repository" / stage / "configs" / f"{target}.pbtxt").read_text()
-            name = text.split('default_model_filename: "')[1].split('"')[0]
-            onnx.checker.check_model(str(tiny_bundle / "model_repository" / stage / "1" / name))
+        model = tiny_bundle / "model_repository" / stage
+        for configuration in (model / "config.pbtxt", model / "configs" / "ensemble_cuda.pbtxt"):
+            name = configuration.read_text().split('default_model_filename: "')[1].split('"')[0]
+            onnx.checker.check_model(str(model / "1" / name))
 
 
 @pytest.fixture
