@@ -109,7 +109,7 @@ def test_an_unknown_user_is_answered_as_a_new_one(ask):
     assert not stranger.status["user_known"]
 
 
-def test_a_history_in_the_request_replaces_the_stored_one_and_counts_what_it_does_not_know(ask, tiny_shop):
+def test_a_history_in_the_request_replaces_the_stored_one(ask, tiny_shop):
     given = ["i07", "i07", "no such item"]
     with_user, without = ask(user="u00", history=given, explain=True), ask(history=given, explain=True)
     assert with_user.ids == without.ids
@@ -322,9 +322,7 @@ def test_a_bad_request_is_refused_by_field_and_the_others_of_its_batch_are_answe
         '{"objective": {"click": 1e-300}}',
     ],
 )
-def test_an_extreme_but_well_formed_request_is_answered_or_refused_and_never_an_internal_error(
-    preprocess, graph, options
-):
+def test_an_extreme_request_is_answered_or_refused_and_never_an_internal_error(preprocess, graph, options):
     answer = execute_isolated(preprocess, "preprocess", [row("milk", "u00", options)], [""])[0]
     if isinstance(answer, InvalidRequestError):
         assert str(answer).encode("utf-8")

@@ -29,7 +29,7 @@ def ask(tiny_bundle):
     return ask
 
 
-def test_a_pinned_item_is_judged_by_the_ranker_though_no_channel_named_it_among_the_best(ask):
+def test_a_pinned_item_is_judged_though_no_channel_named_it_among_the_best(ask):
     everyone, scores, _, _ = ask("milk", "u00", k=60)
     stranger = min(set(everyone) - set(ask("milk", "u00", **SHORT)[0]))
     rules = [{"pin": 3, "item_ids": [stranger, "i00"]}]

@@ -79,7 +79,7 @@ def test_a_missing_libpython_is_named_with_the_package_that_has_it(sound_machine
     assert f"apt-get install {name}" in text
 
 
-def test_the_interpreters_own_library_is_preferred_and_reaches_the_servers_environment(monkeypatch, tmp_path):
+def test_the_interpreters_own_library_reaches_the_servers_environment(monkeypatch, tmp_path):
     name = f"libpython3.{sys.version_info.minor}.so.1.0"
     (tmp_path / name).touch()
     settings = {"Py_ENABLE_SHARED": 1, "LIBDIR": str(tmp_path)}
@@ -151,7 +151,7 @@ def test_models_are_never_loaded_over_the_network():
     assert "--allow-gpu-metrics=false" in arguments
 
 
-def test_the_backend_folder_holds_tritons_python_backend_with_this_pythons_stub_and_ours(tmp_path):
+def test_the_backend_folder_holds_tritons_python_backend_and_ours(tmp_path):
     distribution = pytest.importorskip("pytriton.utils.distribution")
     server.compose_backends(tmp_path)
     stub = tmp_path / "python" / "triton_python_backend_stub"

@@ -158,7 +158,7 @@ def arguments(**more):
     }
 
 
-def test_a_refusal_is_the_callers_fault_and_a_crash_the_servers_without_its_traceback(pb_utils):
+def test_a_refusal_is_the_callers_fault_and_a_crash_the_servers(pb_utils):
     model = triton_model(Doubling)()
     model.initialize(arguments())
     good, refused, broken = model.execute(numbers(5, -1, 0))

@@ -114,7 +114,7 @@ def test_a_text_is_encoded_as_an_items_text_and_not_as_a_query(graph):
     np.testing.assert_allclose(plain.scores, templated.scores, atol=1e-6)
 
 
-def test_an_item_costs_no_call_of_the_encoder_and_goes_to_retrieve_as_a_history_of_one(similar, calls, graph):
+def test_an_item_costs_no_encoder_call_and_is_retrieved_as_a_history_of_one(similar, calls, graph):
     similar.execute([row("i11")])
     assert calls.rows() == [("retrieve", 1)]
     (resolved,) = decode_requests(calls.made[0][1]["REQUEST"])
