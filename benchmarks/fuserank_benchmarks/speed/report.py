@@ -33,7 +33,7 @@ MEANINGS: Mapping[str, str] = {
     "start_seconds": "s from starting the server to ready, median of three starts",
     "resident_bytes": "bytes of all server processes, shared pages counted once (PSS)",
     "resident_bytes_rss": "bytes of the same, shared pages counted in each process (RSS)",
-    "throughput_vs_peer_shallow": "throughput_vs_peer with a text tower of one layer, taught by that of three",
+    "throughput_vs_peer_shallow": "throughput_vs_peer with a text tower of one layer, distilled from that of three",
     "p50_vs_peer_shallow": "p50_vs_peer with that tower",
     "throughput_vs_peer_zipf": "throughput_vs_peer where queries repeat as in web search logs",
     "p50_vs_peer_zipf": "p50_vs_peer where queries repeat as in web search logs",

@@ -161,7 +161,7 @@ RESULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "goal 0.25",
         ),
         (
-            "A text tower of one layer, taught by that of three",
+            "A text tower of one layer, distilled from that of three",
             "{shallow_throughput:.0f} requests/s, p50 {shallow_p50_ms:.1f} ms, p99 {shallow_p99_ms:.1f} ms",
             "the peers as above, with three layers",
         ),
