@@ -100,8 +100,8 @@ def measure_latency(url: str, bundle: Bundle, load: Load) -> dict[str, Any]:
     whole, raw, stages = [], [], []
     for block in track(range(1 + BLOCKS), "measuring latency", transient=True):
         # New questions in each: the server remembers the embeddings of queries.
-        mine = slice(block * BLOCK, (block + 1) * BLOCK)
-        asked = list(zip(load.queries[mine], load.users[mine], strict=True))
+        block_rows = slice(block * BLOCK, (block + 1) * BLOCK)
+        asked = list(zip(load.queries[block_rows], load.users[block_rows], strict=True))
         inputs = [_engine_inputs(graph, query, user) for query, user in asked]
         answers = [_timed(partial(client.search, query, user)) for query, user in asked]
         alone = [_timed(partial(_run_alone, engines, feeds)) for feeds in inputs]
@@ -115,7 +115,7 @@ def measure_latency(url: str, bundle: Bundle, load: Load) -> dict[str, Any]:
         "p99_ms_c1": round(float(np.percentile(whole, 99)), 2),
         "raw_model_ms": round(raw_model, 2),
         "overhead_ms": round(p50 - raw_model, 2),
-        **{f"{stage}_us_p50": int(np.median([each[stage] for each in stages])) for stage in STAGES},
+        **{f"{stage}_us_p50": int(np.median([microseconds[stage] for microseconds in stages])) for stage in STAGES},
         "_latencies": whole,
     }
 
@@ -135,8 +135,8 @@ def _engines(bundle: Bundle) -> dict[str, ort.InferenceSession]:
     """The encoder and the ranker, with as many threads as are worth it to each when nothing else runs."""
     engines = (stage for stage in search_stages(bundle.spec) if stage.kind == "engine")
     return {
-        each.name: open_session(bundle.engine(each.name), {"intra_op_thread_count": str(each.threads)})
-        for each in engines
+        engine.name: open_session(bundle.engine(engine.name), {"intra_op_thread_count": str(engine.threads)})
+        for engine in engines
     }
 
 
@@ -189,12 +189,12 @@ def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in sockets]
     finally:
-        for each in sockets:
-            each.close()
+        for listener in sockets:
+            listener.close()
 
 
 def run_demo(bundle: Path, shop: Path) -> None:
@@ -229,6 +229,6 @@ def run_demo(bundle: Path, shop: Path) -> None:
             "fusion_ndcg_at_10_both": round(both["fusion"], 4),
         }
     path = write_report("demo", manifest["id"], figures, MEANINGS, plot_latency(latencies, figures))
-    shown = ("p50_ms_c1", "raw_model_ms", "overhead_ms", "batches_formed", "requests_per_second_c16")
-    console.print(", ".join(f"{name} {figures[name]}" for name in shown), highlight=False)
+    printed = ("p50_ms_c1", "raw_model_ms", "overhead_ms", "batches_formed", "requests_per_second_c16")
+    console.print(", ".join(f"{name} {figures[name]}" for name in printed), highlight=False)
     console.print(f"report: {path}", highlight=False)

@@ -121,5 +121,5 @@ class FuseRankServer:
 
 def process_memory(process: psutil.Process) -> tuple[int, int]:
     """Bytes of a process and its children: shared pages counted once (PSS), and counted for each process (RSS)."""
-    infos = [each.memory_full_info() for each in (process, *process.children(recursive=True))]
+    infos = [part.memory_full_info() for part in (process, *process.children(recursive=True))]
     return sum(info.pss for info in infos), sum(info.rss for info in infos)

@@ -118,7 +118,7 @@ async def run_peer(tuning: Tuning, inputs: Path, environments: Path) -> AsyncIte
         url = f"http://127.0.0.1:{port}"
         await wait_until_healthy(processes[-1], f"{url}/health")
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            yield HttpPeer(url, tuning, session, [psutil.Process(each.process.pid) for each in processes])
+            yield HttpPeer(url, tuning, session, [psutil.Process(started.process.pid) for started in processes])
 
 
 def _infinity_arguments(tuning: Tuning, inputs: Path, port: int) -> list[str]:

@@ -61,7 +61,7 @@ class StagedPeer:
 
     def resident_bytes(self) -> int:
         """Resident memory of the server's processes."""
-        return sum(each.memory_info().rss for each in (self._server, *self._server.children(recursive=True)))
+        return sum(process.memory_info().rss for process in (self._server, *self._server.children(recursive=True)))
 
     async def _infer(self, stage: Stage, tensors: Mapping[str, Any]) -> dict[str, Any]:
         inputs = []

@@ -104,4 +104,4 @@ class FlatTextTower:
         if places:
             for (request, row, place), score in zip(places, self._tower.score(ids, types), strict=True):
                 scores[request][row, place] = score
-        return [{"TEXT_SCORES": each} for each in scores]
+        return [{"TEXT_SCORES": row} for row in scores]

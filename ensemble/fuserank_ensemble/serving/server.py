@@ -143,7 +143,7 @@ class Server:
 
     def _stage_processes(self) -> dict[int, str]:
         """The stubs of this server, by process id; a stub's command line names its instance and our backends."""
-        found = {}
+        stages = {}
         for process in psutil.Process().children(recursive=True):
             try:
                 line = process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
@@ -152,8 +152,8 @@ class Server:
             # Triton names an instance <stage>_<group>_<number>.
             names = [word.rsplit("_", 2)[0] for word in line if word.rsplit("_", 2)[0] in self._models]
             if names and any(self._backends.name in word for word in line):
-                found[process.pid] = names[0]
-        return found
+                stages[process.pid] = names[0]
+        return stages
 
     def logs(self) -> str:
         """What the server has logged."""
@@ -281,8 +281,8 @@ def serve(
         del frame
         stopping.append(number)
 
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     try:
         server = Server(bundle, Endpoints(host, http_port, grpc_port, metrics_port), target, verbose)
     except (ServerError, BundleError) as error:

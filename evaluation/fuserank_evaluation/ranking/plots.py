@@ -54,7 +54,7 @@ def plot_calibration(by_head: Mapping[str, Reliability]) -> Any:
     plot, panel = plt.subplots(figsize=(5.5, 5))
     for head, diagram in by_head.items():
         panel.plot(diagram.predicted, diagram.observed, marker="o", label=f"{head}, ECE {diagram.error:.4f}")
-    lowest = [float(each.predicted[each.predicted > 0].min(initial=1.0)) for each in by_head.values()]
+    lowest = [float(diagram.predicted[diagram.predicted > 0].min(initial=1.0)) for diagram in by_head.values()]
     line = np.geomspace(min(lowest, default=1e-4), 1, 20)
     panel.plot(line, line, color="grey", linewidth=1, label="as predicted")
     panel.set(xscale="log", yscale="log", xlabel="predicted probability", ylabel="share that came true")
@@ -67,7 +67,7 @@ def plot_losses(losses: Sequence[Mapping[str, float]]) -> Any:
     """The ranker's loss by epoch on training and on later cases; see `TrainingReport.losses`."""
     plot, panel = plt.subplots(figsize=(6, 4))
     for name, label in (("loss", "training cases"), ("eval_loss", "later cases")):
-        points = [(each["epoch"], each[name]) for each in losses if name in each]
+        points = [(epoch["epoch"], epoch[name]) for epoch in losses if name in epoch]
         panel.plot(*zip(*points, strict=True), marker="o", label=label)
     panel.set(xlabel="epoch", ylabel="loss")
     panel.legend()

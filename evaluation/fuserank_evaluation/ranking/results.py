@@ -58,7 +58,7 @@ class Results:
 
     def best_baseline(self, name: str, ranker: str, measure: str = MAIN) -> str | None:
         """The best method on a set beside the ranker; None where there is no other."""
-        others = {method: each.mean(measure) for method, each in self.rankings[name].items() if method != ranker}
+        others = {method: one.mean(measure) for method, one in self.rankings[name].items() if method != ranker}
         return max(others, key=lambda method: others[method]) if others else None
 
 

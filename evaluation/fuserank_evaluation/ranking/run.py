@@ -43,7 +43,7 @@ BARS = ("search", "recommendation", "recommendation_new")
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnedMethods:
     """The methods that learn from features, and what their training reports.
 
     Attributes:
@@ -59,12 +59,12 @@ class Learned:
 
 def learn_from_features(
     grocery: Grocery, finder: CandidateFinder, cases: int, settings: FitSettings, on_progress: ProgressCallback
-) -> Learned:
+) -> LearnedMethods:
     """Trains the ranker and LambdaMART; arguments as for `train_methods`."""
     ranker, boosted, training = train_methods(grocery, finder, cases, settings, on_progress)
     search = grocery.case_sets.search
     reliability = measure_reliability(ranker.probabilities(search), search.relevant)
-    return Learned([ranker, boosted], reliability, training.losses)
+    return LearnedMethods([ranker, boosted], reliability, training.losses)
 
 
 def rank_all(
@@ -105,7 +105,7 @@ def evaluate_ranking(
             grocery.case_builder(grocery.cut), grocery.interaction_index(grocery.cut), on_progress=on_progress
         )
         simple = [*fit_baselines(grocery.past, finder.fused_rows, on_progress), *search_baselines(finder)]
-        learned = Learned()
+        learned = LearnedMethods()
         if not baselines_only:
             settings = FIT if epochs is None else replace(FIT, epochs=epochs)
             learned = learn_from_features(grocery, finder, cases, settings, on_progress)
@@ -113,7 +113,7 @@ def evaluate_ranking(
     return write_ranking_report(grocery, results, learned, console)
 
 
-def write_ranking_report(grocery: Grocery, results: Results, learned: Learned, console: Console) -> Path:
+def write_ranking_report(grocery: Grocery, results: Results, learned: LearnedMethods, console: Console) -> Path:
     """Prints the figures, and writes them with tables and plots; returns the report's JSON file."""
     recommendation = grocery.case_sets.recommendation
     by_method = {

@@ -64,17 +64,21 @@ class CandidateFinder:
 
     def _retrieve(self, cases: RankingCases) -> CaseCandidates:
         channel_queries = self._builder.channel_queries(training_queries(cases))
-        found = CaseCandidates([], [])
+        case_candidates = CaseCandidates([], [])
         for start in range(0, len(channel_queries), _BATCH):
             batch = channel_queries[start : start + _BATCH]
-            found.candidates.extend(self._retriever.retrieve(batch, [self._depth] * len(batch)))
+            case_candidates.candidates.extend(self._retriever.retrieve(batch, [self._depth] * len(batch)))
             if cases.is_search:
                 channel_lists, _ = self._retriever.search_channels(batch, [request_kind(query) for query in batch])
-                found.text_lists.extend({name: ranked[name].rows for name in TEXT_CHANNELS} for ranked in channel_lists)
+                case_candidates.text_lists.extend(
+                    {name: ranked[name].rows for name in TEXT_CHANNELS} for ranked in channel_lists
+                )
             else:
-                found.text_lists.extend({name: np.empty(0, np.int32) for name in TEXT_CHANNELS} for _ in batch)
+                case_candidates.text_lists.extend(
+                    {name: np.empty(0, np.int32) for name in TEXT_CHANNELS} for _ in batch
+                )
             self._on_progress(cases.name, start + len(batch), len(channel_queries))
-        return found
+        return case_candidates
 
 
 def training_queries(cases: RankingCases) -> list[TrainingQuery]:

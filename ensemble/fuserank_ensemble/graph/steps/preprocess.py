@@ -71,9 +71,9 @@ class Preprocess:
             if isinstance(rows, InvalidRequestError):
                 out.append(rows)
                 continue
-            mine = [next(encodings) for _ in rows]
-            ids, mask = self._tokens.pad(mine)
-            for row, encoding in zip(rows, mine, strict=True):
+            encoded = [next(encodings) for _ in rows]
+            ids, mask = self._tokens.pad(encoded)
+            for row, encoding in zip(rows, encoded, strict=True):
                 if encoding.overflowing:
                     row.resolved.degraded.append("query_truncated")
                 row.resolved.finished_ns = time.monotonic_ns()

@@ -204,25 +204,25 @@ class Retrieve:
 
         -1 pads candidates, NaN features, 0 the rest.
         """
-        longest = max(len(found.rows) for found in candidates)
+        longest = max(len(listed.rows) for listed in candidates)
         size = next(bucket for bucket in self._spec.candidate_buckets if bucket >= longest)
         rows = np.full((len(candidates), size), -1, np.int32)
         features = np.full((len(candidates), size, len(FEATURES)), np.nan, np.float32)
         vectors = np.zeros((len(candidates), size, self._spec.embedding_dim), np.float32)
         events = np.zeros((len(candidates), self._spec.events, self._spec.embedding_dim), np.float32)
-        for i, found in enumerate(candidates):
-            count = len(found.rows)
-            rows[i, :count], features[i, :count] = found.rows, found.features
+        for i, listed in enumerate(candidates):
+            count = len(listed.rows)
+            rows[i, :count], features[i, :count] = listed.rows, listed.features
             # Each text once: numpy takes longer to widen fp16 than to copy.
-            texts, text_of = np.unique(np.concatenate([found.texts, found.events]), return_inverse=True)
+            texts, text_of = np.unique(np.concatenate([listed.texts, listed.events]), return_inverse=True)
             widened = self._bundle.vectors[texts].astype(np.float32)
-            vectors[i, :count], events[i, : len(found.events)] = widened[text_of[:count]], widened[text_of[count:]]
+            vectors[i, :count], events[i, : len(listed.events)] = widened[text_of[:count]], widened[text_of[count:]]
         return {
             "CANDIDATES": rows,
             "FEATURES": features,
             "VECTORS": vectors,
             "EVENTS": events,
-            "MOMENTS": np.stack([found.moments for found in candidates]),
+            "MOMENTS": np.stack([listed.moments for listed in candidates]),
         }
 
 

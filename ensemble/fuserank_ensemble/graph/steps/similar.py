@@ -125,10 +125,11 @@ class Similar:
         vectors = self._vectors(anchors)
         now = float(self._bundle.manifest["log_end"]) if self._spec.clock == "log" else time.time()
         resolved = string_tensor([[request.encode(self._resolved(anchor, now, started))] for anchor in anchors])
-        found = self._call("retrieve", {"EMBEDDING": vectors, "REQUEST": resolved}, ("CANDIDATES", "RETRIEVAL"))
-        traces = request.decode_traces(found["RETRIEVAL"])
+        retrieved = self._call("retrieve", {"EMBEDDING": vectors, "REQUEST": resolved}, ("CANDIDATES", "RETRIEVAL"))
+        traces = request.decode_traces(retrieved["RETRIEVAL"])
         return [
-            self._answer(*each, started) for each in zip(anchors, vectors, found["CANDIDATES"], traces, strict=True)
+            self._answer(anchor, vector, rows, trace, started)
+            for anchor, vector, rows, trace in zip(anchors, vectors, retrieved["CANDIDATES"], traces, strict=True)
         ]
 
     def _vectors(self, anchors: Sequence[_Anchor]) -> NDArray[np.float32]:
@@ -144,8 +145,8 @@ class Similar:
                 if encoding.overflowing:
                     anchors[i].degraded.append("text_truncated")
             ids, mask = self._tokens.pad(encodings)
-            found = self._call("encoder", {"INPUT_IDS": ids, "ATTENTION_MASK": mask}, ("EMBEDDING",))
-            vectors[texts] = found["EMBEDDING"]
+            encoded = self._call("encoder", {"INPUT_IDS": ids, "ATTENTION_MASK": mask}, ("EMBEDDING",))
+            vectors[texts] = encoded["EMBEDDING"]
         return vectors
 
     def _resolved(self, anchor: _Anchor, now: float, started: int) -> ResolvedRequest:
