@@ -86,8 +86,8 @@ CACHE = Metric(
     "fuserank_cache_requests_total",
     "counter",
     "look-ups",
-    "look-ups in a cache (`filter`: the items that a request's filter lets through; `embedding`: of queries, and "
-    "`reading`: of pairs that a text tower reads, where the graph runs in one process), by `result`: hit or miss",
+    "look-ups in a cache (`filter`: the items that a request's filter lets through; `embedding`: of queries; "
+    "`pair_score`: of pairs that a text tower reads), by `result`: hit or miss",
     ("cache", "result"),
 )
 BUNDLE = Metric("fuserank_bundle_info", "gauge", "1", "always 1; the label names the served bundle", ("bundle",))
