@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fuserank_ensemble.bundle import FORMAT, Bundle
 from fuserank_ensemble.candidates.features import FEATURES
+from fuserank_ensemble.catalog.items import Items
 from fuserank_export.builder.embed import EmbeddedTexts
 from fuserank_export.builder.index import Models
 from fuserank_export.builder.options import EncoderOptions, Quality, VectorStoreOptions
 from fuserank_export.builder.read import ShopData
-from fuserank_export.builder.vector_store import fill_vector_store
 from fuserank_export.builder.workspace import Workspace
 from fuserank_export.index.catalog import Indexed
+from fuserank_export.progress import Progress
 from fuserank_export.repository.model_config import ENGINE_FILES
 from fuserank_export.repository.sealing import seal, seal_bundle
 from fuserank_export.repository.warmup import write_warmup
+from fuserank_export.sources import InputError
 from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.training.cases.span import LogSpan
 
@@ -115,9 +121,43 @@ def seal_new(work: Workspace, parts: BuiltParts, vectors: VectorStoreOptions, st
         # Three characters: in any script few enough tokens for the shortest bucket.
         query = str(parts.shop.catalog.items["title"].iloc[0])[:3]
         write_warmup(Bundle.open(work.folder, verify=()), query, user_ids[0] if user_ids else "anonymous")
-    manifest |= fill_vector_store(vectors, bundle_id, parts.indexed.items, parts.embedded.vectors, work.progress)
+    manifest |= _fill_vector_store(vectors, bundle_id, parts.indexed.items, parts.embedded.vectors, work.progress)
     manifest["export_seconds"] = round(time.monotonic() - started, 1)
     return seal(work.folder, manifest)
+
+
+def _fill_vector_store(
+    options: VectorStoreOptions, bundle_id: str, items: Items, vectors: NDArray[np.float16], progress: Progress
+) -> dict[str, Any]:
+    """Sends the vectors to Milvus, into a collection named after the bundle.
+
+    Returns:
+        Where they are, the manifest's `milvus`; nothing where no store is asked for.
+
+    Raises:
+        InputError: Where pymilvus is not installed, or Milvus does not take all of them.
+    """
+    uri = options.milvus
+    if not uri:
+        return {}
+    try:
+        from pymilvus.exceptions import MilvusException  # noqa: PLC0415  an extra
+
+        from fuserank_export.milvus.collection import (  # noqa: PLC0415
+            MilvusLoadError,
+            collection_name,
+            fill_collection,
+        )
+    except ImportError:
+        raise InputError("--milvus: pymilvus is not installed. Run: pip install 'fuserank[milvus]'") from None
+    token = os.environ.get("FUSERANK_MILVUS_TOKEN", "")
+    name = collection_name(bundle_id)
+    try:
+        with progress.step("filling Milvus", len(items)) as advanced:
+            filled = fill_collection(uri, token, name, items, vectors, index=options.milvus_index, advanced=advanced)
+    except (MilvusLoadError, MilvusException) as error:
+        raise InputError(f"--milvus {uri}: {error}") from None
+    return {"milvus": {"uri": uri, **filled}}
 
 
 def _version(name: str) -> str:

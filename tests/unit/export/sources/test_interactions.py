@@ -198,7 +198,9 @@ VALUES = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6)
     | st.lists(st.integers(), max_size=2) | st.sampled_from(["milk", "view", NOW, 9, 9.0, "2017-01-01", "gone"])
 )  # fmt: skip
-QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def check_counts(log):

@@ -96,7 +96,9 @@ ASKED = st.fixed_dictionaries(
 
 
 @given(ASKED, st.integers(0, 999), st.integers(0, COUNT), st.floats(0, 20), st.booleans())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_contributions_add_up_to_the_score_from_one_base_whatever_is_asked(
     stages, asked, seed, count, spread, has_query
 ):

@@ -94,7 +94,9 @@ conditions = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(conditions)
 def test_every_filter_keeps_exactly_what_numpy_keeps(dense, condition):
     ranked = dense.search([asked(condition=condition)], ITEMS)[0]
