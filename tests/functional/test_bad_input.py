@@ -15,6 +15,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from fuserank.client import Client
 from fuserank.errors import InvalidRequestError
 from fuserank_ensemble.serving.server import Server
+from support.busy_machine import wait_until
 from support.running import assert_no_traceback, options, raw_inputs, refusal, stub_pids, text_tensor, url
 
 INVALID = "INVALID_ARGUMENT"
@@ -206,9 +207,15 @@ def test_a_stage_that_is_called_past_the_graph_answers_with_an_error(raw: triton
         assert code == "INTERNAL"
         assert "the server's log has the cause" in message
         assert_no_traceback(message)
-    lines = [line for line in server.logs().splitlines() if line.startswith("{")]
-    failed = [line for line in map(json.loads, lines) if line["event"] == "a stage failed on a request"]
-    assert [(line["stage"], line["level"]) for line in failed] == [("retrieve", "error")]
+
+    def failures() -> list[tuple[str, str]]:
+        # The log comes in pieces: its last line may still lack its end.
+        lines = server.logs().rpartition("\n")[0].splitlines()
+        records = [json.loads(line) for line in lines if line.startswith("{")]
+        return [(each["stage"], each["level"]) for each in records if each["event"] == "a stage failed on a request"]
+
+    assert wait_until(lambda: len(failures()) == 2)
+    assert failures() == [("retrieve", "error"), ("encoder", "error")]
 
 
 def test_odd_but_legal_requests_are_answered(client: Client):

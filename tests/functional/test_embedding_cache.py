@@ -5,13 +5,9 @@ from __future__ import annotations
 import itertools
 import urllib.request
 
-import pytest
-
 from fuserank.client import Client
 from fuserank_ensemble.serving.server import Server
 from support.busy_machine import PATIENCE, wait_until
-
-pytestmark = pytest.mark.targets("single_process", reason="an ensemble's encoder is an engine of Triton's own")
 
 
 def lookups(server: Server, cache: str, result: str) -> float:

@@ -15,8 +15,10 @@ import tritonclient.grpc as grpc_client
 import yaml
 
 from fuserank.client import Client
+from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.serving.observability.drift import WINDOW
 from fuserank_ensemble.serving.observability.metrics import METRICS
+from fuserank_ensemble.spec import GraphSpec
 from support.busy_machine import wait_until
 from support.callers import load
 from support.charts import CHART, NAMESPACE, REPOSITORY, only
@@ -74,6 +76,17 @@ def test_every_metric_that_is_named_anywhere_is_scraped(scrape: set[str], source
     named = set(NAME.findall(source.read_text("utf-8"))) - {"fuserank_queue_milliseconds"}
     assert named - own <= scrape
     assert named or source.name == "README.md"
+
+
+def test_every_stage_of_the_graph_is_watched_and_can_be_scaled_on():
+    stages = [stage.name for stage in search_stages(GraphSpec(text_candidates=8))]
+    for file in ("rules.yaml", "dashboard.json"):
+        text = (CHART / "files" / file).read_text("utf-8")
+        watched = set(re.findall(r'model=~\\?"(preprocess\|encoder[a-z_|]*)', text))
+        assert {models.removesuffix("|search") for models in watched} == {"|".join(stages)}, file
+    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+    scalable = schema["properties"]["autoscaling"]["properties"]["models"]["items"]["enum"]
+    assert {*stages, "search"} <= set(scalable)
 
 
 def test_kedas_queries_name_metrics_that_are_scraped(scrape: set[str]):

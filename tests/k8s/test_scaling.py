@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from fuserank_ensemble.graph.stages import models
 from fuserank_ensemble.spec import GraphSpec
 from support.charts import CHART, kinds, only
 
@@ -21,9 +22,9 @@ WAITING = {
 def test_the_hpa_follows_the_queues_of_the_models_that_work(profile: str):
     spec = only("HorizontalPodAutoscaler", HPA, {"profile": profile})["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 5)
-    models = [m["pods"]["metric"]["selector"]["matchLabels"]["model"] for m in spec["metrics"]]
-    assert models == WAITING[profile]
-    assert set(models) <= {model.name for model in GraphSpec().models(profile)}
+    waiting = [m["pods"]["metric"]["selector"]["matchLabels"]["model"] for m in spec["metrics"]]
+    assert waiting == WAITING[profile]
+    assert set(waiting) <= {model.name for model in models(GraphSpec(), profile)}
     assert {m["pods"]["target"]["averageValue"] for m in spec["metrics"]} == {"15"}
 
 

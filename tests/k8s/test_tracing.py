@@ -42,11 +42,11 @@ class Graph:
 
 
 GRAPHS = {
-    "single_process": Graph((), ("search",), frozenset({"search", "retrieve", "similar", "suggest"})),
+    "single_process": Graph((), ("search",), frozenset({"search", "encoder", "retrieve", "similar", "suggest"})),
     "ensemble_cpu": Graph(
         ("preprocess", "encoder", "retrieve", "ranker", "finalize"),
         ("preprocess", "retrieve", "finalize"),
-        frozenset({"preprocess", "retrieve", "finalize", "similar", "suggest"}),
+        frozenset({"preprocess", "encoder", "retrieve", "ranker", "finalize", "similar", "suggest"}),
     ),
 }
 
@@ -153,5 +153,5 @@ def test_stages_log_one_json_object_a_line(traced: Traced):
     opened = [json.loads(line) for line in lines]
     assert {line["stage"] for line in opened} == traced.graph.loaded
     for line in opened:
-        assert (line["level"], line["event"]) == ("info", "a stage has opened its bundle")
+        assert (line["level"], line["event"]) == ("info", "a model has been opened")
         assert line["seconds"] > 0

@@ -19,7 +19,7 @@ the remedy. */}}
 {{- end -}}
 {{- $whole := eq $v.profile "single_process" -}}
 {{- range $v.autoscaling.models -}}
-{{- if and $whole (has . (list "preprocess" "ranker" "finalize")) -}}
+{{- if and $whole (has . (list "preprocess" "text_tower" "ranker" "finalize")) -}}
 {{- fail (printf "autoscaling.models: %s is no model of its own under profile single_process; requests wait before search" .) -}}
 {{- end -}}
 {{- if and (not $whole) (eq . "search") -}}
