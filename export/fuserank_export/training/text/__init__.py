@@ -1,1 +1,1 @@
-"""The text models, fine-tuned: the ranker's text tower, which reads query and item together, and the encoder."""
+"""Trains the text models: the ranker's text tower, a cross-encoder, and the encoder, a bi-encoder."""
