@@ -44,7 +44,7 @@ class SingleProcess:
         engines: dict[str, Engine] = {**opened, "encoder": embeddings}
         if "text_tower" in opened:
             pad = bundle.spec.pair_pad_token_id
-            scores = PairScoreCache(OnnxPairEngine(opened["text_tower"], pad, pool, _worth_halving(bundle)))
+            scores = PairScoreCache(OnnxPairEngine(opened["text_tower"], pad, pool, _worth_sharing(bundle)))
             self.caches["pair_score"] = lambda: scores.counts
             engines["text_tower"] = FlatTextTower(scores, pad)
         steps: dict[str, Step] = {
@@ -75,8 +75,8 @@ def _open_engine(bundle: Bundle, stage: Stage) -> OnnxEngine:
     return OnnxEngine(session, [tensor.name for tensor in stage.outputs], trim)
 
 
-def _worth_halving(bundle: Bundle) -> range:
-    """How many pairs of one request take long enough that a second thread gains more than it costs to reach."""
-    shortest, full = bundle.spec.pair_buckets[0], bundle.spec.text_candidates
-    milliseconds = bundle.cost.pairs_ms(1, shortest)
-    return range(max(2, math.ceil(HEAVY_MS / milliseconds)), full + 1) if milliseconds else range(0)
+def _worth_sharing(bundle: Bundle) -> int:
+    """From how many pairs on a second thread gains more than it costs to reach."""
+    milliseconds = bundle.cost.pairs_ms(1, bundle.spec.pair_buckets[0])
+    # Without a measured cost all pairs of one request are taken to be worth it.
+    return max(2, math.ceil(HEAVY_MS / milliseconds)) if milliseconds else bundle.spec.text_candidates

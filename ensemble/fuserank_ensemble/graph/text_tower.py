@@ -36,7 +36,7 @@ class OnnxPairEngine:
     """Runs a text tower's model over a list of pairs, those of like length together."""
 
     def __init__(
-        self, engine: OnnxEngine, pad: int, pool: ThreadPoolExecutor | None = None, split: range = range(0)
+        self, engine: OnnxEngine, pad: int, pool: ThreadPoolExecutor | None = None, share_from: int = 2
     ) -> None:
         """Takes the model.
 
@@ -44,31 +44,31 @@ class OnnxPairEngine:
             engine: The model, whose session may run in two threads at once.
             pad: Token id that pads a pair.
             pool: A second thread, for half of the pairs: operators of a small tower are too small to be shared.
-            split: How many pairs are worth halving: those of one request that take their time. More come from several
-                requests, which keep the cores busy as they are.
+            share_from: From how many pairs on the second thread gains more than it costs to reach.
         """
-        self._engine, self._pad, self._pool, self._split = engine, pad, pool, split
+        self._engine, self._pad, self._pool, self._share_from = engine, pad, pool, share_from
 
     def score(self, ids: Sequence[NDArray[np.int64]], types: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
         """See `PairEngine`."""
         by_length = np.argsort([len(tokens) for tokens in ids], kind="stable")
-        halved = self._pool is not None and len(ids) in self._split
-        runs = np.array_split(by_length, 2 if halved else -(-len(ids) // MOST_PAIRS))
+        shared = self._pool is not None and len(ids) >= self._share_from
+        runs = np.array_split(by_length, max(2 if shared else 1, -(-len(ids) // MOST_PAIRS)))
         scores = np.empty(len(ids), np.float32)
 
-        def run(pairs: NDArray[np.int64]) -> None:
-            scores[pairs] = self._run([ids[at] for at in pairs], [types[at] for at in pairs])
+        def run(parts: Sequence[NDArray[np.int64]]) -> None:
+            for pairs in parts:
+                scores[pairs] = self._run([ids[at] for at in pairs], [types[at] for at in pairs])
 
-        if self._pool is not None and halved:
-            beside = self._pool.submit(run, runs[1])
-            try:
-                run(runs[0])
-            finally:
-                wait([beside])  # whatever happens: it writes into this call's array
-            beside.result()
+        if self._pool is None or not shared:
+            run(runs)
             return scores
-        for pairs in runs:
-            run(pairs)
+        # Every other one, for long pairs take longer than short ones.
+        beside = self._pool.submit(run, runs[1::2])
+        try:
+            run(runs[::2])
+        finally:
+            wait([beside])  # whatever happens: it writes into this call's array
+        beside.result()
         return scores
 
     def _run(self, ids: Sequence[NDArray[np.int64]], types: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:

@@ -66,12 +66,12 @@ def test_any_number_of_pairs_is_scored_in_its_order_by_runs_of_like_length(count
     assert max(pairs for _, pairs, _ in model.shapes) <= MOST_PAIRS
 
 
-@pytest.mark.parametrize(("count", "runs"), [(3, 1), (4, 2), (16, 2), (17, 1)])
-def test_pairs_of_one_request_that_take_long_are_halved_over_two_threads(count, runs):
+@pytest.mark.parametrize(("count", "runs"), [(3, 1), (4, 2), (17, 2), (2 * MOST_PAIRS, 2), (2 * MOST_PAIRS + 1, 3)])
+def test_pairs_that_take_long_are_shared_by_two_threads(count, runs):
     model = Model()
     with ThreadPoolExecutor(1) as pool:
         ids, types = listed(count)
-        scores = OnnxPairEngine(model, PAD, pool, range(4, 17)).score(ids, types)
+        scores = OnnxPairEngine(model, PAD, pool, share_from=4).score(ids, types)
     assert scores.tolist() == [2 * len(tokens) for tokens in ids]
     assert len(model.shapes) == runs
 
@@ -85,4 +85,4 @@ def test_an_error_in_the_other_thread_is_raised_here():
 
     ids = [np.full(length, 2) for length in (2, 2, 12, 12)]
     with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="a mistake"):
-        OnnxPairEngine(Broken(), PAD, pool, range(2, 17)).score(ids, [np.zeros_like(tokens) for tokens in ids])
+        OnnxPairEngine(Broken(), PAD, pool, share_from=2).score(ids, [np.zeros_like(tokens) for tokens in ids])
