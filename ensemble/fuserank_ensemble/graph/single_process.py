@@ -75,8 +75,7 @@ def _open_engine(bundle: Bundle, stage: Stage) -> OnnxEngine:
     return OnnxEngine(session, [tensor.name for tensor in stage.outputs], trim)
 
 
-def _worth_sharing(bundle: Bundle) -> int:
-    """From how many pairs on a second thread gains more than it costs to reach."""
+def _worth_sharing(bundle: Bundle) -> float:
+    """From how many pairs on a second thread gains more than it costs to reach; infinity where pairs cost nothing."""
     milliseconds = bundle.cost.pairs_ms(1, bundle.spec.pair_buckets[0])
-    # Without a measured cost all pairs of one request are taken to be worth it.
-    return max(2, math.ceil(HEAVY_MS / milliseconds)) if milliseconds else bundle.spec.text_candidates
+    return max(2, math.ceil(HEAVY_MS / milliseconds)) if milliseconds else math.inf

@@ -36,7 +36,7 @@ class OnnxPairEngine:
     """Runs a text tower's model over a list of pairs, those of like length together."""
 
     def __init__(
-        self, engine: OnnxEngine, pad: int, pool: ThreadPoolExecutor | None = None, share_from: int = 2
+        self, engine: OnnxEngine, pad: int, pool: ThreadPoolExecutor | None = None, share_from: float = 2
     ) -> None:
         """Takes the model.
 

@@ -136,7 +136,7 @@ def test_the_first_candidates_have_a_pair_each_and_equal_texts_equal_pairs(bundl
         assert (ids[len(expected) :] == bundle.spec.pair_pad_token_id).all()
 
 
-def test_pairs_of_a_lone_request_are_halved_where_the_tower_takes_long(bundle, graph, monkeypatch):
+def test_pairs_are_shared_by_two_threads_where_the_tower_takes_long(bundle, graph, monkeypatch):
     whole = dict(graph.trace([("milk", "u00", {})]))["search"]
     run = OnnxEngine.run
     for ms, shares in ((0.0, 1), (1e3, 2)):
