@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from rich.console import Console
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.options import (
     DEFAULT_SEED,
-    EFFORTS,
     LEAST_CASES,
     ClockSetting,
     EmbeddingEngine,
@@ -129,12 +127,12 @@ def bundle(
             engine=engine,
             ray_address=ray_address,
         )
-        effort = EFFORTS[quality]
         ranker = RankerOptions(
             text_tower=text_tower,
             quality=quality,
             cases=cases,
-            fit=replace(effort.fit, epochs=epochs or effort.fit.epochs, bf16=mixed_precision),
+            epochs=epochs,
+            mixed_precision=mixed_precision,
         )
         graph = GraphOptions(candidates=candidates, text_candidates=text_candidates, clock=clock)
         vectors = VectorStoreOptions(milvus=milvus, milvus_index=milvus_index)

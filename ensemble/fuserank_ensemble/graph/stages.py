@@ -60,11 +60,6 @@ class Stage:
     on_device: bool = False  # one instance on every GPU where the target has GPUs; on the CPU otherwise
     warmups: tuple[str, ...] = WARMUPS  # of a Python stage: the kinds of real requests that warm it
 
-    @property
-    def reads_pairs(self) -> bool:
-        """Whether it is an engine with a text tower."""
-        return self.kind == "engine" and any(tensor.name in PAIR_TENSORS for tensor in self.inputs)
-
 
 SEARCH_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("QUERY", "USER_ID", "OPTIONS"))
 SEARCH_OUTPUTS = (

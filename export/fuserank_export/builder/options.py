@@ -113,19 +113,25 @@ class RankerOptions(CheckedOptions):
             bundle's ranker takes the bundle's own.
         quality: `full` for a shop; `quick` for a first look, which learns from less.
         cases: How many (user, query) pairs of each time window it learns from; as `quality` says for None.
+        epochs: Passes over them at most; as `fit` says for None.
+        mixed_precision: Whether it is fitted in bfloat16, where `fit` does not say so already.
         fit: How it is fitted to them; as `quality` says for None.
     """
 
     text_tower: str | None = None
     quality: Quality = "full"
     cases: Annotated[int, Meta(ge=LEAST_CASES)] | None = None
+    epochs: Annotated[int, Meta(ge=1)] | None = None
+    mixed_precision: bool = False
     fit: FitSettings | None = None
 
     @property
     def effort(self) -> TrainingEffort:
         """How much the training looks at."""
         effort = EFFORTS[self.quality]
-        return replace(effort, cases=self.cases or effort.cases, fit=self.fit or effort.fit)
+        fit = self.fit or effort.fit
+        fit = replace(fit, epochs=self.epochs or fit.epochs, bf16=self.mixed_precision or fit.bf16)
+        return replace(effort, cases=self.cases or effort.cases, fit=fit)
 
 
 @dataclass(frozen=True, kw_only=True)

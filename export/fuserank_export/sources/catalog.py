@@ -19,7 +19,6 @@ from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, InputError, RowReport, closest
 
 REQUIRED = ("item_id", "title")
-TEXT_COLUMNS = ("title", "description", "category", "brand", "image_url")
 COLUMNS = (
     "item_id",
     "title",

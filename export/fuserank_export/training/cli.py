@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from rich.console import Console
 
 from fuserank_export.builder.options import (
     DEFAULT_SEED,
-    EFFORTS,
     LEAST_CASES,
     BehaviourFiles,
     OutputOptions,
@@ -71,12 +69,12 @@ def ranker(
         files = BehaviourFiles(
             interactions=interactions, queries=queries, judgements=judgements, max_bad_rows=max_bad_rows
         )
-        effort = EFFORTS[quality]
         options = RankerOptions(
             text_tower=text_tower,
             quality=quality,
             cases=cases,
-            fit=replace(effort.fit, epochs=epochs or effort.fit.epochs, bf16=mixed_precision),
+            epochs=epochs,
+            mixed_precision=mixed_precision,
         )
         output = OutputOptions(folder=out, force=force, seed=seed)
         # torch takes seconds to import: --help and mistakes are answered without it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,7 @@ ALL = (
         (EncoderOptions, "engine", "spark", "plain, ray"),
         (RankerOptions, "cases", 49, "int, 50 or more or None"),
         (RankerOptions, "cases", 60.5, "int, 50 or more or None"),
+        (RankerOptions, "epochs", 0, "int, 1 or more or None"),
         (RankerOptions, "fit", {"epochs": 3}, "FitSettings or None"),
         (RankerOptions, "quality", "fast", "full, quick"),
         (GraphOptions, "text_candidates", 0, "int, 1 or more"),
@@ -106,9 +107,8 @@ def test_the_command_line_has_the_defaults_of_the_library():
         for name, parameter in inspect.signature(callback).parameters.items()
         if parameter.default is not inspect.Parameter.empty
     }
-    made = [options(**NEEDED.get(options, {})) for options in ALL if options is not BehaviourFiles]
+    made = [options(**NEEDED.get(options, {})) for options in ALL if options not in (BehaviourFiles, FitSettings)]
     library = {field.name: getattr(options, field.name) for options in made for field in fields(options)}
-    library |= {"epochs": None, "mixed_precision": FIT.bf16}  # --quality says how many epochs
     assert flags == {name: library[name] for name in flags}
     assert len(flags) == 22
 
@@ -119,5 +119,5 @@ def test_quality_decides_what_is_not_said_and_full_is_the_default():
     assert quick.cases * 3 == full.cases
     assert quick.fit.epochs < full.fit.epochs
     assert quick.tuning_cases < full.tuning_cases
-    own = RankerOptions(quality="quick", cases=60, fit=FitSettings(epochs=2)).effort
-    assert (own.cases, own.fit, own.tuning_cases) == (60, FitSettings(epochs=2), quick.tuning_cases)
+    own = RankerOptions(quality="quick", cases=60, epochs=3).effort
+    assert (own.cases, own.fit, own.tuning_cases) == (60, replace(FIT, epochs=3), quick.tuning_cases)
