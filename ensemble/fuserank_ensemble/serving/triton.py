@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -28,9 +29,10 @@ _LOG = logging.getLogger(LOGGER)
 _REFUSALS = ("Exceeds maximum queue size", "Server not ready")
 
 
-class TritonAdapter:
+class TritonAdapter(ABC):
     """A `TritonPythonModel` around a step of the graph; subclasses say how the step is opened."""
 
+    @abstractmethod
     def open_step(self, args: dict[str, str], config: dict[str, Any]) -> Step:
         """Opens what answers.
 
@@ -38,7 +40,6 @@ class TritonAdapter:
             args: What Triton hands to `initialize`.
             config: The model's configuration.
         """
-        raise NotImplementedError
 
     def initialize(self, args: dict[str, str]) -> None:
         """Opens the step, and begins to count."""

@@ -30,22 +30,10 @@ from support.habits import (
     WINDOW,
     all_logged,
     assert_same,
-    case_builder,
     knowing,
-    window_cases,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def builder(tmp_path_factory):
-    return case_builder(tmp_path_factory.mktemp("words"))
-
-
-@pytest.fixture
-def cases_of(builder):
-    return lambda log: window_cases(log, builder)
 
 
 def test_cases_of_discovery_hold_nothing_seen_and_label_only_what_was_new(cases_of):

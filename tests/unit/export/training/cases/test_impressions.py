@@ -25,7 +25,6 @@ from support.habits import (
     WINDOW,
     altered,
     assert_same,
-    case_builder,
     knowing,
     log_of,
 )
@@ -42,11 +41,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 CLICK = HEADS.index("click")
 CLICKED = EVENTS.index("click")
 AT = int(FROM) + 1_000
-
-
-@pytest.fixture(scope="module")
-def builder(tmp_path_factory):
-    return case_builder(tmp_path_factory.mktemp("words"))
 
 
 def showing(log, rows):

@@ -9,7 +9,7 @@ from fuserank_ensemble.contract.options import HEADS
 from fuserank_export.sources import InputError
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.text.data.labels import LabelledQuery, split_labelled_queries
-from support.habits import COUNT, ITEMS, LOG, SHOP, case_builder, knowing
+from support.habits import COUNT, ITEMS, LOG, SHOP, knowing
 
 pytest.importorskip("torch")
 
@@ -28,11 +28,6 @@ QUERIES = [
     LabelledQuery(f"{leaf} {i}", CHEAP, DEAR[:5]) for i in range(50) for leaf in ("milk", "tea", "soap", "milk or tea")
 ]
 PARTS = split_labelled_queries(QUERIES, SEED)
-
-
-@pytest.fixture(scope="module")
-def builder(tmp_path_factory):
-    return case_builder(tmp_path_factory.mktemp("words"))
 
 
 def texts(part):

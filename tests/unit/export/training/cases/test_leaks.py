@@ -28,23 +28,11 @@ from support.habits import (
     all_logged,
     altered,
     assert_same,
-    case_builder,
     knowing,
     log_of,
-    window_cases,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def builder(tmp_path_factory):
-    return case_builder(tmp_path_factory.mktemp("words"))
-
-
-@pytest.fixture
-def cases_of(builder):
-    return lambda log: window_cases(log, builder)
 
 
 def placed(log):

@@ -12,7 +12,7 @@ from fuserank_ensemble.candidates.features import SIGNALS
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.sources import EVENTS, read_interactions
 from fuserank_export.training.cases.window import window_queries
-from support.habits import COUNT, FROM, LOG, PURCHASE, SHOP, SYNTHETIC, VIEW, WINDOW, case_builder, knowing
+from support.habits import COUNT, FROM, LOG, PURCHASE, SHOP, SYNTHETIC, VIEW, WINDOW, knowing
 
 pytest.importorskip("torch")
 
@@ -25,11 +25,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 QUICK = FitSettings(epochs=1)
 YEAR = int(365 * SECONDS_PER_DAY)
-
-
-@pytest.fixture(scope="module")
-def builder(tmp_path_factory):
-    return case_builder(tmp_path_factory.mktemp("words"))
 
 
 def report_of(log, builder):
