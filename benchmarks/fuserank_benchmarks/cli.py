@@ -45,7 +45,7 @@ def speed(
     bundle: Annotated[Path, typer.Option(help="A bundle without a text tower.")] = BUNDLE,
     tower: Annotated[Path, typer.Option(help="A bundle with one; may be missing.")] = Path("build/bench/bundle"),
     shallow: Annotated[
-        Path, typer.Option(help="A bundle with a tower of one layer, taught by the other; may be missing.")
+        Path, typer.Option(help="A bundle with a tower of one layer, distilled from the other; may be missing.")
     ] = Path("build/bench/shallow"),
     shop: ShopOption = SHOP,
     peers: Annotated[Path, typer.Option(help="What `make bench-peers` wrote; may be missing.")] = Path("build/peers"),
@@ -79,7 +79,7 @@ def ceiling(
 @app.command()
 def roofline(
     bundle: BundleOption = BUNDLE,
-    batch: Annotated[list[int], typer.Option(help="Requests of a batch; may be given several times.")] = [1, 8, 32],  # noqa: B006
+    batch: Annotated[list[int], typer.Option(help="Requests of a batch; may be given several times.")] = [1, 8, 32],  # noqa: B006  typer copies it
 ) -> None:
     """Estimated times of a bundle's stages on GPUs, from their datasheets; prints a table."""
     from fuserank_benchmarks.speed.roofline import assumptions, roofline_table
@@ -94,7 +94,7 @@ def roofline(
 def retrieval(
     bundle: BundleOption = BUNDLE,
     shop: ShopOption = SHOP,
-    size: Annotated[list[str], typer.Option(help=f"Sizes of the catalogue: {', '.join(SIZES)}.")] = list(SIZES),  # noqa: B006
+    size: Annotated[list[str], typer.Option(help=f"Sizes of the catalogue: {', '.join(SIZES)}.")] = list(SIZES),  # noqa: B006  typer copies it
     build_threads: Annotated[int, typer.Option(help="Threads of building; searches have one.")] = 2,
 ) -> None:
     """Dense search by size of the catalogue, and the stages `retrieve` and `suggest`: report `retrieval`."""
