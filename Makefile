@@ -101,7 +101,7 @@ $(SHOP)/interactions.parquet: requirements/demo.lock export/fuserank_export/adap
 
 $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
 	@$(BIN)/fuserank export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
-		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' \
+		--synonyms $(SHOP)/complete_journey_synonyms.txt --encoder "$(ENCODER)" --text-template '$(TEMPLATE)' \
 		--quality quick --out $(BUNDLE) --force
 
 # The demo's ranker is made in a hurry; what is judged is one made with care.
@@ -120,6 +120,7 @@ $(TOWER)/training.json: $(SHOP)/interactions.parquet benchmarks/fuserank_benchma
 
 build/bench/bundle/manifest.json: $(TOWER)/training.json $(BUNDLE)/manifest.json
 	@$(BIN)/fuserank export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
+		--synonyms $(SHOP)/complete_journey_synonyms.txt \
 		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --text-tower $(TOWER) --cases 600 \
 		--out build/bench/fp32 --force
 	@$(BIN)/fuserank export engines --bundle build/bench/fp32 --out build/bench/bundle --requests 90 \

@@ -16,14 +16,19 @@ from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.catalog.arrays import map_array
 from fuserank_ensemble.catalog.items import Items, Records
+from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
+from fuserank_ensemble.retrieval.lexical.index import UNITS
 from fuserank_ensemble.spec import GraphSpec, SpecError
+from fuserank_ensemble.understanding.quantities import Quantities
+from fuserank_ensemble.understanding.query import QueryParser
 
-FORMAT = 7
+FORMAT = 8
 MANIFEST = "manifest.json"
 PAIRS = "pairs"  # what the text tower reads, within `index/`
+SYNONYMS = "synonyms.json"  # within `index/`
 REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`
 
 
@@ -35,6 +40,11 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_query_parser(index: Path) -> QueryParser:
+    """Opens what takes queries apart, from a bundle's `index/`."""
+    return QueryParser(Synonyms.open(index / SYNONYMS), Quantities.open(index / "lexical" / UNITS))
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,11 @@ class Bundle:
     def tokenizer(self) -> Path:
         """The encoder's `tokenizer.json`."""
         return self.root / "index" / "tokenizer.json"
+
+    @cached_property
+    def query_parser(self) -> QueryParser:
+        """Takes queries apart."""
+        return open_query_parser(self.root / "index")
 
     @cached_property
     def pairs(self) -> PairTokens | None:

@@ -23,6 +23,8 @@ ShopOption = Annotated[Path, typer.Option("--shop", help="Folder of Complete Jou
 FilmsOption = Annotated[
     Path, typer.Option("--films", help="Folder of the films' corpus and judgements; left out where there is none.")
 ]
+ESCI = Path("../shared/data/esci-us")
+ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 BUNDLE, SHOP, FILMS = Path("build/demo"), Path("build/complete-journey"), Path("../shared/data/elastic-movies-ltr")
 
 
@@ -71,6 +73,18 @@ def films(bundle: BundleOption = BUNDLE, films: FilmsOption = FILMS) -> None:
     path = evaluate_films_ranking(bundle, films, Console())
     if path:
         _print_report(path)
+
+
+@app.command()
+def shoppers(
+    bundle: BundleOption = BUNDLE,
+    esci: Annotated[Path, typer.Option(help="Folder of Amazon's queries; left out where there is none.")] = ESCI,
+    encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of the encoder of their shop.")] = ENCODER,
+) -> None:
+    """Queries in people's own words, on groceries and on Amazon's shop: report `shopper`."""
+    from fuserank_evaluation.shoppers.run import evaluate_shoppers
+
+    _print_report(evaluate_shoppers(bundle, esci, encoder, Console()))
 
 
 @app.command()

@@ -105,6 +105,9 @@ def bundle(
         Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query. The ranker learns from them.")
     ] = None,
     judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")] = None,
+    synonyms: Annotated[
+        Path | None, typer.Option(help="Words that mean the same, in Solr's format: coke, pepsi => soft drinks.")
+    ] = None,
     milvus: Annotated[
         str | None, typer.Option(help="URI of a Milvus that takes the vectors; its token: FUSERANK_MILVUS_TOKEN.")
     ] = None,
@@ -113,6 +116,7 @@ def bundle(
     with exit_on_error():
         inputs = InputFiles(
             catalog=catalog,
+            synonyms=synonyms,
             interactions=interactions,
             queries=queries,
             judgements=judgements,

@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 
 from fuserank_benchmarks.peers.running import STACKS
 from fuserank_benchmarks.perf_analyzer.sweep import Point
+from fuserank_benchmarks.speed.conclusion import PLAIN, WITH_TOWER
 from fuserank_evaluation.reports.report import Table
 
 # Figures that compare within one run, and whether more is better; only these are comparable between runs.
@@ -48,7 +49,13 @@ MEANINGS: Mapping[str, str] = {
 
 
 def find_regressions(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """A line for each ratio whose interval is wholly worse than the last report's."""
+    """A line for each ratio whose interval is wholly worse than the last report's.
+
+    Ratios of a graph with a text tower say nothing of one without: reports of different graphs are not compared.
+    """
+    measured = [WITH_TOWER if f"{WITH_TOWER}_throughput" in figures else PLAIN for figures in (before, now)]
+    if measured[0] != measured[1]:
+        return [f"not compared: the last report is of the graph `{measured[0]}`, this run of `{measured[1]}`"]
     lines = []
     for name, more_is_better in COMPARED.items():
         bound, other = ("_high", "_low") if more_is_better else ("_low", "_high")

@@ -59,6 +59,7 @@ _PRICE = (
     Feature("price_gap", "price", "log price minus the mean log price of what the user had"),
     Feature("price_gap_in_category", "price", "log price minus the mean log price of the user's items of its category"),
 )
+_FIT = (Feature("missed", "fit", "conditions that the query states and the item misses; missing where it states none"),)
 _REQUEST = (
     Feature("has_query", "request", "1 for a search"),
     Feature("has_history", "request", "1 for a user with events"),
@@ -86,7 +87,7 @@ def compose_features(channels: Iterable[ChannelDeclaration]) -> tuple[Feature, .
         *(*_OWN_ITEM, *take("history"), *_OWN_ITEM_RELATIVE),
         *take("collaborative"),
         *(feature for signal in list(declared) for feature in take(signal)),
-        *(*_TASTE, *_PRICE, *_REQUEST),
+        *(*_TASTE, *_PRICE, *_FIT, *_REQUEST),
     )
 
 
@@ -118,7 +119,12 @@ class Featuriser:
         self._by_item_columns = [POSITION[name] for name in by_item]
 
     def __call__(
-        self, evidence: Evidence, profile: UserProfile, now: float, text_scores: FloatArray | None
+        self,
+        evidence: Evidence,
+        profile: UserProfile,
+        now: float,
+        text_scores: FloatArray | None,
+        missed: FloatArray | None = None,
     ) -> FloatArray:
         """Computes the features of one request's candidates.
 
@@ -127,6 +133,8 @@ class Featuriser:
             profile: The user's history, summed up.
             now: The request's time, epoch seconds.
             text_scores: Cosine of the query and each candidate's text, float32 `[candidates]`; None without a query.
+            missed: Conditions of the query that each candidate misses, float32 `[candidates]`; None where it states
+                none.
 
         Returns:
             float32 `[candidates, features]`, in the order of `FEATURES`.
@@ -141,6 +149,8 @@ class Featuriser:
                 out[:, column[channel.score.name]] = np.log1p(np.maximum(scores, 0.0)) if channel.score.log else scores
         if text_scores is not None:
             out[:, column["text_score"]] = text_scores
+        if missed is not None:
+            out[:, column["missed"]] = missed
         out[:, self._by_item_columns] = self._by_item[rows]
         out[:, column["age"]] = np.log1p(days_since(popularity.arrived[rows], now))
         out[:, column["idle"]] = np.log1p(days_since(popularity.latest[rows], now))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.contract.controls import Explore, Language, Rule
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 
 class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
@@ -44,6 +45,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     explore: Explore | None = None
     language: Language = "en"
     bought: bool = False  # all of the history are purchases
+    understood: UnderstoodQuery | None = None  # the query, taken apart; None without one
 
     @property
     def history(self) -> History:
@@ -81,6 +83,7 @@ class Status(msgspec.Struct):
     history_unknown: int
     # What each rule did, see `fuserank_ensemble.ranking.rules`.
     rules: Sequence[msgspec.Struct] | msgspec.UnsetType = msgspec.UNSET
+    understood: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     explore: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
 
 

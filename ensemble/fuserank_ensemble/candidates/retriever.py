@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,19 @@ from fuserank_ensemble.retrieval.channel import (
     RankedItems,
 )
 from fuserank_ensemble.retrieval.channels.registry import open_channels
+from fuserank_ensemble.retrieval.conditions import ConditionCheck
 from fuserank_ensemble.retrieval.evidence import Evidence
 from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, RetrievalIndex
 from fuserank_ensemble.retrieval.pool import select_pool
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 # How deep channels are asked, in depths of fusion: text channels also set what the others choose from.
 DEPTHS: Mapping[Phase, int] = {"text": 2, "candidate": 1}
+# Of the nearest text's cosine: a guess that is no nearer than the first counts nothing, from the second on all.
+AGREEMENT = (0.4, 0.8)
+MISSED_WORTH = 0.5  # of an item's votes, for each condition that it misses
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ class Retriever:
         self._featurise = Featuriser(catalog.items, interactions.popularity)
         self._channels = open_channels(RetrievalIndex(catalog, interactions, spec.dense_texts), dense)
         self._fusion = ReciprocalRankFusion(len(catalog.items), spec.channel_depth)
+        self._conditions = ConditionCheck(catalog.items, catalog.lexical)
 
     def prefetch(self, queries: Sequence[ChannelQuery], kind: str | None = None) -> Prefetch:
         """Does what needs no embeddings; those of the queries are not read.
@@ -134,7 +141,7 @@ class Retriever:
         candidates = []
         for i, (query, limit) in enumerate(zip(queries, limits, strict=True)):
             weights = self._spec.channel_weights[kinds[i]]
-            evidence = self.fuse(lists[i], weights, limit, self._required_rows(query, lists[i], limit))
+            evidence = self.fuse(lists[i], weights, limit, self._required_rows(query, lists[i], limit), query)
             profile = prefetch.profiles[i] if prefetch else None
             candidates.append(self._describe(query, lists[i], evidence, weights, unavailable, profile))
         return candidates
@@ -154,7 +161,7 @@ class Retriever:
         candidates = []
         for query, kind, query_lists, query_rows in zip(queries, kinds, lists, rows, strict=True):
             weights = self._spec.channel_weights[kind]
-            evidence = self.fuse(query_lists, weights, len(query_rows), query_rows)
+            evidence = self.fuse(query_lists, weights, len(query_rows), query_rows, query)
             candidates.append(self._describe(query, query_lists, evidence, weights, unavailable))
         return candidates
 
@@ -180,10 +187,11 @@ class Retriever:
         unavailable: list[str] = []
         self._search_phase("text", queries, kinds, everything, prefetched or {}, lists, unavailable)
         declarations = [channel.declaration for channel in self._channels]
-        restricted = [
-            replace(query, pool=select_pool(query_lists, declarations)) if query.query else query
-            for query, query_lists in zip(queries, lists, strict=True)
-        ]
+        restricted = list(queries)
+        for i, query in enumerate(queries):
+            if query.query:
+                lists[i] = self._weigh_guesses(query, lists[i])
+                restricted[i] = replace(query, pool=select_pool(lists[i], declarations))
         self._search_phase("candidate", restricted, kinds, everything, {}, lists, unavailable)
         return lists, unavailable
 
@@ -221,9 +229,48 @@ class Retriever:
         weights: Mapping[str, float],
         limit: int,
         required: NDArray[np.int32] | None = None,
+        query: ChannelQuery | None = None,
     ) -> Evidence:
-        """Fuses one query's lists, see `ReciprocalRankFusion.fuse`; a channel that has no weight counts 0."""
-        return self._fusion.fuse(lists, {name: weights.get(name, 0.0) for name in lists}, limit, required)
+        """Fuses one query's lists, see `ReciprocalRankFusion.fuse`; a channel that has no weight counts 0.
+
+        With the query, items that miss its conditions count less.
+        """
+        known = {name: weights.get(name, 0.0) for name in lists}
+        understood = None if query is None else query.understood
+        worth = partial(self._worth, understood) if understood is not None and understood.has_conditions else None
+        return self._fusion.fuse(lists, known, limit, required, worth)
+
+    def _worth(self, understood: UnderstoodQuery, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+        """What an item's votes are worth, by the conditions that it misses, float32 `[rows]`."""
+        worth: NDArray[np.float32] = MISSED_WORTH ** self._conditions.count_missed(rows, understood)
+        return worth
+
+    def _weigh_guesses(self, query: ChannelQuery, lists: Mapping[str, RankedItems]) -> dict[str, RankedItems]:
+        """Returns the text channels' lists, with a share of a vote for each item that may be a guess.
+
+        A match in part, or of what an unknown word may mean, counts as far as the encoder finds its text near the
+        query; the yardstick is the nearest text of the same query.
+        """
+        weighed = dict(lists)
+        for channel in self._channels:
+            declared = channel.declaration
+            ranked = lists.get(declared.name)
+            if declared.certain_score is None or ranked is None or not (ranked.scores < declared.certain_score).any():
+                continue
+            guesses = np.flatnonzero(ranked.scores < declared.certain_score)
+            cosines = self._text_scores(query, self.items.text[ranked.rows[guesses]])
+            nearest = max([float(cosines.max()), *(float(lists[name].scores[0]) for name in self._by_meaning(lists))])
+            if nearest > 0:
+                least, most = AGREEMENT
+                shares = np.ones(len(ranked), np.float32)
+                shares[guesses] = np.clip((cosines / nearest - least) / (most - least), 0.0, 1.0)
+                weighed[declared.name] = replace(ranked, shares=shares)
+        return weighed
+
+    def _by_meaning(self, lists: Mapping[str, RankedItems]) -> list[str]:
+        """The channels whose scores are cosines of the query, of those that listed anything."""
+        names = [c.declaration.name for c in self._channels if c.declaration.needs_embedding]
+        return [name for name in names if name in lists and len(lists[name])]
 
     def _positions_for(
         self,
@@ -267,11 +314,15 @@ class Retriever:
         candidate_texts = self.items.text[evidence.rows]
         profile = profile or UserProfile.from_history(query.seen, self.items, query.now)
         text_scores = self._text_scores(query, candidate_texts) if query.query else None
+        understood = query.understood
+        missed = None
+        if understood is not None and understood.has_conditions:
+            missed = self._conditions.count_missed(evidence.rows, understood)
         counts = {name: min(len(ranked), self._spec.channel_depth) for name, ranked in lists.items()}
         latest = latest_positions(query.seen, self._spec.events)
         return Candidates(
             evidence.rows,
-            self._featurise(evidence, profile, query.now, text_scores),
+            self._featurise(evidence, profile, query.now, text_scores, missed),
             candidate_texts,
             self.items.text[query.seen.rows[latest]],
             moments(query.seen, latest, query.now, self._spec.events),

@@ -72,6 +72,7 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     rules: Annotated[list[Rule], msgspec.Meta(max_length=MAX_RULES)] = msgspec.field(default_factory=list)
     explore: Explore | None = None
     language: Language = "en"
+    understand: bool = True
 
 
 class SimilarOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -102,6 +103,7 @@ _ALLOWED = {
     "exclude_seen": "true or false",
     "deadline_ms": f"a number of milliseconds above 0, up to {MAX_DEADLINE_MS:,}",
     "explain": "true or false",
+    "understand": "true or false",
     "fields": "a list of catalogue field names",
     "count": f"an integer from 1 to {MAX_SUGGESTIONS}",
     **ALLOWED,

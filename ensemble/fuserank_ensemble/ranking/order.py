@@ -98,6 +98,7 @@ def rank_steered(
     items: Items,
     vectors: NDArray[np.float16],
     events: NDArray[np.float32],
+    depth: int,
 ) -> Ranked:
     """Returns the list that the request's rules, diversity and exploration make of the candidates.
 
@@ -108,10 +109,11 @@ def rank_steered(
         items: The catalogue.
         vectors: L2-normalised text vectors, fp16 `[texts, dim]`.
         events: All users' events by item, float32 `[items]`.
+        depth: How many candidates are compared first; those beyond follow them.
     """
     mean = float(scores.mean()) if len(scores) else 0.0
     rules = Rules(resolved.rules, rows, items)
-    shifts = rules.shifts(scores)
+    shifts = rules.shifts(scores, depth)
     scores = scores + shifts
     order = np.argsort(-scores, kind="stable")
     pins = rules.pins(order, resolved.k, lambda pinned: _allowed_mask(resolved, items, pinned))
@@ -119,7 +121,7 @@ def rank_steered(
     length = min(resolved.k - len(pins), len(free))
     if resolved.diversity > 0:
         free = _diversify(
-            resolved.diversity, [pin.row for pin in pins.values()], free, length, rows, scores, items, vectors
+            resolved.diversity, [pin.row for pin in pins.values()], free, length, depth, rows, scores, items, vectors
         )
     open_places = [place for place in range(resolved.k) if place not in pins]
     exploration = None
@@ -156,18 +158,23 @@ def _diversify(
     pinned: list[int],
     free: NDArray[np.int64],
     length: int,
+    depth: int,
     rows: NDArray[np.int32],
     scores: NDArray[np.float32],
     items: Items,
     vectors: NDArray[np.float16],
 ) -> NDArray[np.int64]:
-    """The free candidates with those first that marginal relevance picks, beside what is pinned."""
-    every = np.concatenate([np.asarray(pinned, np.int32), rows[free]])
-    values = np.concatenate([np.zeros(len(pinned), np.float32), scores[free]])
+    """The free candidates with those first that marginal relevance picks, beside what is pinned.
+
+    It picks from the first `depth` candidates, so that its picks do not hang on how many are asked for.
+    """
+    compared, beyond = free[free < depth], free[free >= depth]
+    every = np.concatenate([np.asarray(pinned, np.int32), rows[compared]])
+    values = np.concatenate([np.zeros(len(pinned), np.float32), scores[compared]])
     texts = vectors[items.text[every]].astype(np.float32)
     given = np.arange(len(pinned))
     picks = mmr(values, texts, items.category[every], length, diversity, given) - len(pinned)
-    return np.concatenate([free[picks], np.delete(free, picks)])
+    return np.concatenate([compared[picks], np.delete(compared, picks), beyond])
 
 
 def _merge_pins(

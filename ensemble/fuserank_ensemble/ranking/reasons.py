@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 
 # Equal for every candidate of a request, so it explains no order; it goes into the base.
 _BASE = "request"
+_FIT = "fit"  # whose feature orders outside the ranker
 USUAL = 0.05  # a price within 5 % of the usual one is neither above nor below it
 _TOWERS = ("reading", "sequence")  # signals that have towers of their own and no features
 _LEADING_FEATURE = {feature.signal: i for i, feature in reversed(list(enumerate(FEATURES)))}
@@ -61,6 +63,7 @@ def explain(
     features: Features,
     reader: Reader,
     rule_shift: RuleShift | None = None,
+    adjustments: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Splits one item's score into its signals. The contributions, with `base`, add up to the score.
 
@@ -71,6 +74,8 @@ def explain(
         features: The item's features, float32 `[features]`.
         reader: The reader of the reasons.
         rule_shift: What rules added to the score; None where the request has none.
+        adjustments: What else was added to the score, by name, and what was added to the mean candidate's, see
+            `fuserank_ensemble.ranking.adjustments`.
 
     Returns:
         One entry a signal, the largest contribution first: `name`, `value` (its leading feature, in its own unit;
@@ -80,10 +85,13 @@ def explain(
     for signal, contribution in zip(SIGNALS, contributions.tolist(), strict=True):
         if signal in _TOWERS:
             entries.append((signal, None, contribution, _tower_reason(signal, features, reader, contribution)))
-        elif signal != _BASE:
+        elif signal not in (_BASE, _FIT):
             value = float(features[_LEADING_FEATURE[signal]])
             reason = _REASONS[signal](features, reader)
             entries.append((signal, None if math.isnan(value) else value, contribution, reason))
+    for name, (added, mean) in adjustments.items():
+        value = _value(features, "missed") if name == _FIT else None
+        entries.append((name, value, added - mean, _adjustment_reason(name, added, features, reader)))
     if rule_shift is not None:
         kind = "boost" if rule_shift.steps > 0 else "bury" if rule_shift.steps < 0 else "none"
         entries.append(("rules", rule_shift.steps, rule_shift.contribution, reader.sentence(f"rules_{kind}")))
@@ -147,6 +155,13 @@ def _history_reason(features: Features, reader: Reader) -> str:
     days = round(math.expm1(recency))
     sentence = f"history{'_bought' * reader.bought}{'_today' * (not days)}"
     return reader.sentence(sentence, times=round(math.expm1(frequency)), days=days)
+
+
+def _adjustment_reason(name: str, added: float, features: Features, reader: Reader) -> str:
+    """A sentence for what was added to the score beside the ranker."""
+    if name == _FIT:
+        return reader.sentence("fit_missed" if _value(features, "missed") else "fit", query=reader.query)
+    return reader.sentence("depth" if added < 0 else "depth_none")
 
 
 def _tower_reason(signal: str, features: Features, reader: Reader, contribution: float) -> str:

@@ -130,12 +130,12 @@ class Rules:
             outcome.limited = int((mask & beyond).sum()) if rule.pin is None else 0
         np.clip(self.steps, -MAX_SHIFT, MAX_SHIFT, out=self.steps)
 
-    def shifts(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    def shifts(self, scores: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
         """Returns what the rules add to each score, float32 `[candidates]`.
 
-        A step is one standard deviation of the scores; where all are equal, it is 1.
+        A step is one standard deviation of the first `depth` scores; where all are equal, it is 1.
         """
-        spread = float(scores.std()) if len(scores) else 0.0
+        spread = float(scores[:depth].std()) if len(scores) else 0.0
         shifts: NDArray[np.float32] = (self.steps * (spread if spread > LEAST_SPREAD else 1.0)).astype(np.float32)
         return shifts
 

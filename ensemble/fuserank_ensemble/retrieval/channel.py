@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.index import RetrievalIndex
+from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 # What a request holds: a query, a user with a history, or both; `similar` is the model that finds items like an item.
 RequestKind = Literal["query", "both", "user", "similar"]
@@ -35,10 +36,12 @@ class RankedItems:
     Attributes:
         rows: Item rows without repeats, int32 `[listed]`.
         scores: The channel's own score of each, float32 `[listed]`, never increasing.
+        shares: What share of its vote counts for each, float32 `[listed]`; None where all of each counts.
     """
 
     rows: NDArray[np.int32]
     scores: NDArray[np.float32]
+    shares: NDArray[np.float32] | None = None
 
     @classmethod
     def empty(cls) -> RankedItems:
@@ -58,6 +61,14 @@ class RankedItems:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def voting(self) -> RankedItems:
+        """The items that have a share of a vote."""
+        if self.shares is None:
+            return self
+        kept = self.shares > 0
+        return RankedItems(self.rows[kept], self.scores[kept], self.shares[kept])
 
     def top(self, depth: int) -> RankedItems:
         """The first `depth` items."""
@@ -80,6 +91,7 @@ class ChannelQuery:
         pool: Rows that match the query, best first, from which candidate channels choose; None without a query.
         required: Rows that are candidates whatever the channels find, such as pinned ones; None for none.
         newcomers: How many items of the channels for exploration are candidates whatever the others find.
+        understood: The query, taken apart; None where it is taken as it stands.
     """
 
     query: str
@@ -92,6 +104,12 @@ class ChannelQuery:
     pool: NDArray[np.int32] | None = None
     required: NDArray[np.int32] | None = None
     newcomers: int = 0
+    understood: UnderstoodQuery | None = None
+
+    @property
+    def words(self) -> str:
+        """What to search for by words: the query without sizes."""
+        return self.query if self.understood is None else self.understood.words
 
 
 @dataclass(frozen=True)
@@ -140,6 +158,8 @@ class ChannelDeclaration:
         rank: Its rank as a feature.
         score: Its score as a feature; None where the ranker has a better one.
         pool: Of a text channel: the items of its list that candidate channels choose from.
+        certain_score: Of a text channel: the least score of an item that matches for certain. What scores less is a
+            guess, whose vote counts as far as the encoder agrees. None where all is certain.
         needs_embedding: Of a text channel: whether it reads the query's embedding. One that does not is searched while
             the encoder runs.
         for_exploration: Whether requests that explore ask it whatever its weight, and keep `newcomers` of its items.
@@ -151,6 +171,7 @@ class ChannelDeclaration:
     rank: Feature
     score: ScoreFeature | None = None
     pool: Callable[[RankedItems], Pool] | None = None
+    certain_score: float | None = None
     needs_embedding: bool = False
     for_exploration: bool = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class ReciprocalRankFusion:
         weights: Mapping[str, float],
         limit: int,
         required: NDArray[np.int32] | None = None,
+        worth: Callable[[NDArray[np.int32]], NDArray[np.float32]] | None = None,
     ) -> Evidence:
         """Joins the channels' lists.
 
@@ -49,6 +50,7 @@ class ReciprocalRankFusion:
             limit: How many candidates to keep.
             required: Rows without repeats that are kept whatever their sum, at most `limit` of them; no channel need
                 list them.
+            worth: Maps item rows to factors of their sums.
 
         Returns:
             The candidates, best first, with every channel's rank and score of each. Equal sums keep the order in
@@ -57,9 +59,15 @@ class ReciprocalRankFusion:
         required = np.empty(0, np.int32) if required is None else required[:limit]
         voters = {name: ranked.rows[: len(self._ranks)] for name, ranked in lists.items()}
         votes = [reciprocal_rank(weights[name], self._ranks[: len(rows)]) for name, rows in voters.items()]
+        votes = [
+            vote if ranked.shares is None else vote * ranked.shares[: len(vote)]
+            for vote, ranked in zip(votes, lists.values(), strict=True)
+        ]
         rows, positions = self._table.unique(np.concatenate([*voters.values(), required]))
         voted = positions[: len(positions) - len(required)]
         sums = np.bincount(voted, np.concatenate([*votes, np.empty(0)]), minlength=len(rows))
+        if worth is not None:
+            sums = sums * worth(rows)
         order = np.argsort(-sums, kind="stable")
         if len(required):
             is_required = np.isin(order, positions[len(voted) :])

@@ -24,7 +24,7 @@ def select_pool(lists: Mapping[str, RankedItems], declarations: Iterable[Channel
     for declared in declarations:
         if declared.pool is None or declared.name not in lists:
             continue
-        pool = declared.pool(lists[declared.name])
+        pool = declared.pool(lists[declared.name].voting)
         if pool.sufficient:
             return pool.rows
         rows.append(pool.rows)

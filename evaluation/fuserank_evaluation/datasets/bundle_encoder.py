@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.catalog.text import normalise, query_text
+from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.index import CatalogIndex
@@ -20,6 +20,7 @@ from fuserank_export.embedding.embed import embed_texts
 from fuserank_export.embedding.encoder_files import EncoderFiles
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.index.catalog import index_catalog
+from fuserank_export.index.units import unit_table
 from fuserank_export.sources import read_catalog
 
 MAX_TOKENS = 256
@@ -35,6 +36,7 @@ class BundleEncoder:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self._parse = bundle.query_parser.parse
         self.spec = bundle.spec
         self._engine = bundle.repository / "encoder" / "1" / "model.onnx"
         self._tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
@@ -46,10 +48,13 @@ class BundleEncoder:
 
     def channel_queries(self, texts: Sequence[str], seen: Sequence[History], now: float) -> list[ChannelQuery]:
         """Requests as the channels take them: texts `[requests]`, histories `[requests]`, time in epoch seconds."""
-        distinct = sorted(set(texts))
+        understood = {text: self._parse(text) for text in texts}
+        distinct = sorted({parts.text for parts in understood.values()})
         vectors = dict(zip(distinct, self.embed(distinct), strict=True))
         return [
-            ChannelQuery(normalise(text), vectors[text], history, now)
+            ChannelQuery(
+                understood[text].text, vectors[understood[text].text], history, now, understood=understood[text]
+            )
             for text, history in zip(texts, seen, strict=True)
         ]
 
@@ -76,5 +81,5 @@ class BundleEncoder:
         vectors, _ = embed_texts(files, indexed.texts, checkpoint=EMBEDDING_CACHE)
         np.save(folder / "vectors.npy", vectors)
         build_index(np.asarray(vectors), folder / "vectors.faiss")
-        LexicalIndex.write(folder / "lexical", indexed.records, fields)
+        LexicalIndex.write(folder / "lexical", indexed.searched, fields, unit_table())
         return CatalogIndex.open(folder, indexed.items, "cpu"), [id_.decode() for id_ in indexed.items.ids]

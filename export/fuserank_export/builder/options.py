@@ -54,9 +54,11 @@ class InputFiles(BehaviourFiles):
 
     Attributes:
         catalog: The catalogue.
+        synonyms: Words that mean the same, in Solr's format; None has none.
     """
 
     catalog: Path
+    synonyms: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_export.builder.options import BehaviourFiles, InputFiles, OutputOptions
+from fuserank_export.index.catalog import NO_SYNONYMS
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
 from fuserank_export.sources.formats.rows import detect_format
+from fuserank_export.sources.synonyms import read_synonyms
 from fuserank_export.training.cases.judged import judged_queries, read_labelled
 from fuserank_export.training.cases.training_query import TrainingQuery
 from fuserank_export.training.text.data.labels import split_labelled_queries
@@ -35,11 +38,13 @@ class ShopData:
     Attributes:
         catalog: The catalogue, sorted by id.
         typed: Whether its file says which extra columns are numbers, see `index_catalog`.
+        synonyms: Words that mean the same.
         behaviour: The log and the judged queries.
     """
 
     catalog: Catalog
     typed: bool
+    synonyms: Synonyms
     behaviour: Behaviour
 
 
@@ -55,6 +60,7 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
     Raises:
         InputError: Where a file cannot be used.
     """
+    synonyms = read_synonyms(files.synonyms) if files.synonyms else NO_SYNONYMS
     with progress.step("reading the catalogue"):
         catalog = read_catalog(
             files.catalog, max_bad_share=files.max_bad_rows, bad_rows_path=out.rejected_rows("catalog")
@@ -68,7 +74,7 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
         progress=progress,
         rejected_rows=out.rejected_rows("interactions"),
     )
-    return ShopData(catalog, detect_format(files.catalog)[0] not in ("csv", "tsv"), behaviour)
+    return ShopData(catalog, detect_format(files.catalog)[0] not in ("csv", "tsv"), synonyms, behaviour)
 
 
 def read_behaviour(

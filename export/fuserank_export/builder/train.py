@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fuserank_ensemble.bundle import PAIRS, REFERENCE
+from fuserank_ensemble.bundle import PAIRS, REFERENCE, open_query_parser
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
@@ -138,5 +138,6 @@ def _case_builder(inputs: TrainingInputs) -> CaseBuilder:
         CatalogIndex.open(index, inputs.shop.items, "cpu"),
         inputs.spec,
         lambda queries: inputs.encoder.embed([query_text(template, query) for query in queries]),
+        open_query_parser(index).parse,
         PairScorer.open(inputs.tower, index / PAIRS, inputs.spec) if inputs.tower else None,
     )

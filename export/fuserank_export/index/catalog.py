@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.catalog.text import render_all, template_fields
+from fuserank_ensemble.catalog.synonyms import Synonyms
+from fuserank_ensemble.catalog.text import normalise, render_all, template_fields
 from fuserank_ensemble.contract.errors import nearest
 from fuserank_export.index.columns import is_known, to_column
 from fuserank_export.index.shop import Shop
@@ -24,6 +26,7 @@ _NOT_FILTERED = {"item_id", "title", "description", "image_url"}
 _STANDARD = {"title", "description", "category", "brand", "price", "in_stock", "created_at", "image_url"}
 _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")
 LONGEST_WORD = 200  # characters
+NO_SYNONYMS = Synonyms({})
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Indexed:
         items: The arrays.
         texts: The distinct texts, in the order of `items.text`.
         records: Each item's fields without the missing ones.
+        synonyms: Words that are replaced before an item is embedded and searched.
         created: When each item was created, epoch seconds, NaN where unknown, float64 `[items]`.
     """
 
@@ -41,6 +45,12 @@ class Indexed:
     texts: list[str]
     records: list[dict[str, Any]]
     created: NDArray[np.float64]
+    synonyms: Synonyms
+
+    @property
+    def searched(self) -> list[dict[str, Any]]:
+        """The records as they are searched: with synonyms replaced."""
+        return [replace_synonyms(record, self.synonyms) for record in self.records]
 
     @property
     def titles(self) -> list[str]:
@@ -53,7 +63,16 @@ class Indexed:
         return Shop(self.items, self.titles, self.created)
 
 
-def index_catalog(catalog: Catalog, text_template: str, typed: bool) -> Indexed:
+def replace_synonyms(record: Mapping[str, Any], synonyms: Synonyms) -> dict[str, Any]:
+    """Returns a record with the synonyms in its texts replaced."""
+    if not len(synonyms):
+        return dict(record)
+    return {
+        name: synonyms.replace(normalise(value)) if isinstance(value, str) else value for name, value in record.items()
+    }
+
+
+def index_catalog(catalog: Catalog, text_template: str, typed: bool, synonyms: Synonyms = NO_SYNONYMS) -> Indexed:
     """Builds the arrays of a catalogue.
 
     Args:
@@ -61,6 +80,7 @@ def index_catalog(catalog: Catalog, text_template: str, typed: bool) -> Indexed:
         text_template: How an item's text is laid out, see `fuserank_ensemble.catalog.text.render`.
         typed: Whether the file said which of its extra columns are numbers. CSV does not: there a column is one
             if all its values read as plain decimal numbers ("12.5", but not "007", which is an article number).
+        synonyms: What is replaced before items are embedded and searched.
 
     Raises:
         InputError: Where the template names a field that no catalogue of this kind has.
@@ -68,7 +88,7 @@ def index_catalog(catalog: Catalog, text_template: str, typed: bool) -> Indexed:
     frame = catalog.items if typed else _with_numbers(catalog.items)
     _check_template(text_template, frame)
     records = [_record(row) for row in frame.to_dict("records")]
-    rendered = render_all(text_template, records)
+    rendered = render_all(text_template, [replace_synonyms(record, synonyms) for record in records])
     codes, texts = pd.factorize(np.asarray(rendered, object))
     columns = {
         name: to_column(frame[name]) for name in frame.columns if name not in _NOT_FILTERED and _filterable(frame[name])
@@ -83,7 +103,7 @@ def index_catalog(catalog: Catalog, text_template: str, typed: bool) -> Indexed:
         if "created_at" in frame
         else np.full(len(frame), np.nan)
     )
-    return Indexed(items, [str(text) for text in texts], records, created)
+    return Indexed(items, [str(text) for text in texts], records, created, synonyms)
 
 
 def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.ranking import reasons
+from fuserank_ensemble.ranking.adjustments import Adjustments, adjust
 from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift
 from fuserank_ensemble.ranking.rules import NOT_FOUND
@@ -90,8 +91,13 @@ class Finalize:
         weights = np.asarray(resolved.weights, np.float32)
         rows = candidates[candidates >= 0]
         scores = heads[: len(rows)] @ weights
+        depth = self._bundle.spec.candidates
+        adjustments = adjust(scores, features[: len(rows)], depth)
+        scores = adjustments.add_to(scores)
         if resolved.steered:
-            ranked = rank_steered(resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events)
+            ranked = rank_steered(
+                resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events, depth
+            )
         else:
             ranked = rank_by_score(rows, scores, resolved.k)
         items: list[dict[str, Any]] = [{"fields": self._fields(int(row), resolved.fields)} for row in ranked.rows]
@@ -106,7 +112,7 @@ class Finalize:
             # What all candidates share explains no order: a signal counts by how far it sets an item apart.
             parts = contributions[: len(rows)] @ weights
             parts -= parts.mean(0, keepdims=True) if len(rows) else 0.0
-            self._explain(items, resolved, ranked, features, heads, parts)
+            self._explain(items, resolved, ranked, features, heads, parts, adjustments)
         return ranked, [self._encode(item) for item in items]
 
     def _explain(
@@ -117,6 +123,7 @@ class Finalize:
         features: NDArray[np.float32],
         heads: NDArray[np.float32],
         parts: NDArray[np.float32],
+        adjustments: Adjustments,
     ) -> None:
         """Adds to each item its signals and what the heads say of it."""
         language = resolved.language
@@ -124,6 +131,7 @@ class Finalize:
         judged = [(at, head) for at, head in enumerate(HEADS) if resolved.has_query or head != "relevance"]
         chances = _probabilities(heads[ranked.positions])
         reader = Reader(resolved.query, language, resolved.bought)
+        adjusted = adjustments.by_name.items()
         for place, (item, position) in enumerate(zip(items, ranked.positions.tolist(), strict=True)):
             score = float(ranked.scores[place])
             if position == NOT_FOUND:
@@ -132,7 +140,8 @@ class Finalize:
                 moved = None
                 if resolved.rules and ranked.shifts is not None and ranked.steps is not None:
                     moved = RuleShift(float(ranked.shifts[position]), float(ranked.steps[position]))
-                item["signals"] = reasons.explain(score, parts[position], features[position], reader, moved)
+                added = {name: (float(values[position]), float(values.mean())) for name, values in adjusted}
+                item["signals"] = reasons.explain(score, parts[position], features[position], reader, moved, added)
                 item["heads"] = {head: chances[place][at] for at, head in judged}
             if "placed" in item:
                 sentence = "pin_unscored" if position == NOT_FOUND else item["placed"]
@@ -153,6 +162,7 @@ class Finalize:
             "finalize": now - started,
             "total": now - resolved.started_ns,
         }
+        understood = resolved.understood.describe(resolved.query) if resolved.understood else {}
         late = ["deadline_passed"] if resolved.deadline_ns and now > resolved.deadline_ns else []
         return Status(
             bundle=self._bundle.id,
@@ -163,6 +173,7 @@ class Finalize:
             user_known=resolved.user_known,
             history_unknown=resolved.history_unknown,
             rules=ranked.rules if resolved.rules else msgspec.UNSET,
+            understood=understood or msgspec.UNSET,
             explore=ranked.explore if ranked.explore is not None else msgspec.UNSET,
         )
 

@@ -28,6 +28,10 @@ from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.ranking import exploration, rules
+from fuserank_ensemble.understanding.query import UnderstoodQuery
+
+
+_VERIFIED = ("index/tokenizer", "index/items/", "index/history/", "index/synonyms", "index/lexical/units")
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,14 @@ class Preprocess:
         self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
         counts = bundle.manifest["counts"]
         self._only_purchases = counts.get("purchases") == counts["events"]  # an older export did not count them
+        self._parser = bundle.query_parser
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
 
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Preprocess:
         """See `Model`. Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
         del device, host
-        return cls(Bundle.open(bundle_root, verify=("index/tokenizer", "index/items/", "index/history/")))
+        return cls(Bundle.open(bundle_root, verify=_VERIFIED))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -92,7 +97,9 @@ class Preprocess:
         query = decode_bounded("QUERY", raw_query, MAX_QUERY_BYTES)
         user = decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
         options = parse_options(raw_options)
-        text = query_text(self._spec.query_template, query)
+        parse = self._parser.parse if options.understand else UnderstoodQuery.plain
+        understood = parse(query) if query.strip() else None
+        text = query_text(self._spec.query_template, understood.text if understood else "")
         if not text and not user and not options.history:
             raise InvalidRequestError(
                 "QUERY, USER_ID",
@@ -134,6 +141,7 @@ class Preprocess:
                 explore=options.explore,
                 language=options.language,
                 bought=self._only_purchases and options.history is None,
+                understood=understood if text else None,
             ),
         )
 

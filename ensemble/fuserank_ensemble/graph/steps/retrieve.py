@@ -132,7 +132,7 @@ class Retrieve:
             allowed = np.ones(len(self._bundle.items), np.bool_) if allowed is None else allowed.copy()
             allowed[seen.rows] = False
         return ChannelQuery(
-            normalise(resolved.query) if resolved.has_query else "",
+            _search_text(resolved),
             embedding,
             seen,
             resolved.now,
@@ -142,6 +142,7 @@ class Retrieve:
             resolved.context,
             required=self._pinned(resolved, allowed) if resolved.rules else None,
             newcomers=NEWCOMERS if resolved.explore else 0,
+            understood=resolved.understood,
         )
 
     def _pinned(self, resolved: ResolvedRequest, allowed: Mask | None) -> NDArray[np.int32]:
@@ -224,6 +225,13 @@ class Retrieve:
             "EVENTS": events,
             "MOMENTS": np.stack([listed.moments for listed in candidates]),
         }
+
+
+def _search_text(resolved: ResolvedRequest) -> str:
+    """What the channels search for; empty without a query."""
+    if not resolved.has_query:
+        return ""
+    return resolved.understood.text if resolved.understood else normalise(resolved.query)
 
 
 def _milvus(bundle: Bundle) -> Channel | None:

@@ -36,12 +36,14 @@ from fuserank_ensemble.retrieval.lexical.words import (
 
 # Tiers of the score. Within a tier BM25 adds less than WORDS_SCORE, so that tiers never mix.
 VALUE_SCORE = 60.0
-WORDS_SCORE = 30.0
+WORDS_SCORE = 30.0  # also the least score of what is certain: below it an item matches by a guess or in part
+GUESS_SCORE = 15.0
 # Of the best score: what scores more matches the query about as well as the best. It keeps the tiers apart.
 POOL_SHARE = 0.6
 # The BM25 that adds half of WORDS_SCORE.
 _HALF_WAY = 15.0
 _PAIR_BOOST = 0.5
+_AMOUNT_BOOST = 3.0
 # Two words that so many items hold say little by standing together, and finding where they do takes long.
 _COMMON = 10_000
 _HAN_BOOST = 0.3
@@ -74,8 +76,9 @@ def lexical_pool(ranked: RankedItems) -> Pool:
 class LexicalChannel(LocalChannel):
     """Items by their words.
 
-    Scores: 60 where a whole value (a title, a brand, one level of a category) equals the query, 30 where an item has
-    all of its words, and below 30 for BM25.
+    Scores: 90 where a whole value (a title, a brand, one level of a category) equals the query, 30 where an item has
+    all of its words, 15 where it has all of what its unknown words may mean, and less for some of them. Each with what
+    BM25 adds.
 
     One instance serves one thread.
 
@@ -98,6 +101,7 @@ class LexicalChannel(LocalChannel):
         ),
         rank=Feature("lexical_rank", "lexical", "log position by that score"),
         pool=lexical_pool,
+        certain_score=WORDS_SCORE,
     )
 
     def __init__(self, index: LexicalIndex, items: int, place: NDArray[np.int64] | None = None) -> None:
@@ -120,16 +124,17 @@ class LexicalChannel(LocalChannel):
         return [self._search(query, depth) for query in queries]
 
     def _search(self, query: ChannelQuery, depth: int) -> RankedItems:
-        text = clean(query.query)[:_QUERY_CHARACTERS]
+        text = clean(query.words)[:_QUERY_CHARACTERS]
         query_words = words(text)[:_QUERY_WORDS]
+        amounts = query.understood.amounts if query.understood else ()
         allowed = 0 if query.allowed is None else int(np.count_nonzero(query.allowed))
         if not query_words or depth < 1 or not self._index.items or (query.allowed is not None and not allowed):
             return RankedItems.empty()
         rows, scores = np.empty(0, np.int64), np.empty(0, np.float64)
         share = 1.0 if query.allowed is None else allowed / self._index.items
-        for base, tier in self._tiers(text, query_words, share):
+        for base, tier in self._tiers(text, query_words, amounts, share):
             # Some of the words is little evidence: a long list of it would only cost time.
-            room = depth if base else min(depth, max(_LOOSE, len(rows)))
+            room = depth if base >= WORDS_SCORE else min(depth, max(_LOOSE, len(rows)))
             if len(rows) >= room:
                 break
             # A tier also finds what the ones above it found. Leaving that out here lets tantivy skip blocks.
@@ -139,39 +144,56 @@ class LexicalChannel(LocalChannel):
             new = ~self._listed[tier_rows]
             self._listed[rows] = False
             rows = np.concatenate([rows, tier_rows[new]])
-            scores = np.concatenate([scores, base + WORDS_SCORE * bm25[new] / (bm25[new] + _HALF_WAY)])
+            width = WORDS_SCORE if base >= WORDS_SCORE else GUESS_SCORE
+            scores = np.concatenate([scores, base + width * bm25[new] / (bm25[new] + _HALF_WAY)])
         return RankedItems(rows[:depth].astype(np.int32), scores[:depth].astype(np.float32))
 
-    def _tiers(self, text: str, query_words: list[Word], share: float) -> Iterator[tuple[float, Query]]:
+    def _tiers(
+        self, text: str, query_words: list[Word], amounts: Sequence[Sequence[str]], share: float
+    ) -> Iterator[tuple[float, Query]]:
         """Queries, best first, each with the least score of what it adds to the ones before.
 
         Args:
             text: The query.
             query_words: Its words.
+            amounts: The keys of each size that it names.
             share: What share of the items is allowed.
         """
-        known = list(dict.fromkeys(content_words(query_words)))
-        sure = [self._meanings(word, word is known[-1]) for word in known]
+        content = list(dict.fromkeys(content_words(query_words)))
+        known = [self._is_known(word) for word in content]
+        guesses = [
+            {word.stem: 1.0} if is_known else self._guesses(word, word is content[-1])
+            for word, is_known in zip(content, known, strict=True)
+        ]
+        # A word that nothing is known of excludes nothing.
+        meanings = [stems for stems in guesses if stems]
         limits = self._phrases(text)
-        terms = self._terms(sure)
-        nearness = [*self._pairs(sure), *self._characters(text)]
+        terms = [*self._terms(meanings), *self._amounts(amounts)]
+        nearness = [*self._pairs(meanings), *self._characters(text)]
         whole = Query.const_score_query(self._term(match_key(text), "value"), 0.0)
         yield VALUE_SCORE + WORDS_SCORE, _boolean([whole, *limits], [*terms, *nearness])
-        if len(sure) == 1 and not limits and not nearness:
-            yield WORDS_SCORE, _boolean([], terms)
-        else:
-            every = [Query.const_score_query(_boolean([], [self._term(t) for t in stems]), 0.0) for stems in sure]
-            yield WORDS_SCORE, _boolean([*every, *limits], [*terms, *nearness])
-        likely = [*sure[:-1], {**self._completions(known[-1].written), **sure[-1]}]
+        if meanings:
+            every = [Query.const_score_query(_boolean([], [self._term(t) for t in stems]), 0.0) for stems in meanings]
+            yield WORDS_SCORE if all(known) else GUESS_SCORE, _boolean([*every, *limits], [*terms, *nearness])
+        last = {**self._completions(content[-1].written), **guesses[-1]}
+        likely = [stems for stems in (*guesses[:-1], last) if stems]
         rare = likely if limits else self._distinctive(likely, share)
-        terms = [*(terms if rare == sure else self._terms(rare)), *self._characters(text)]
+        terms = [*(terms if rare == meanings else self._terms(rare)), *self._characters(text)]
         yield 0.0, _boolean([_boolean([], terms), *limits] if limits else [], [] if limits else terms)
 
-    def _meanings(self, word: Word, last: bool) -> dict[str, float]:
-        """Stems that a word of the query stands for, with weights: itself or, where unknown, what it may be."""
-        if self._index.searcher.doc_freq("all", word.stem):
-            return {word.stem: 1.0}
-        return (self._completions(word.written) if last else {}) or self._corrections(word) or {word.stem: 1.0}
+    def _is_known(self, word: Word) -> bool:
+        return self._index.searcher.doc_freq("all", word.stem) > 0
+
+    def _guesses(self, word: Word, last: bool) -> dict[str, float]:
+        """Stems that an unknown word of the query may stand for, with weights; none where nothing is like it."""
+        return (self._completions(word.written) if last else {}) or self._corrections(word)
+
+    def _amounts(self, amounts: Sequence[Sequence[str]]) -> list[Query]:
+        """The sizes that the query names, in any unit."""
+        return [
+            Query.boost_query(_boolean([], [self._term(key, "amount") for key in keys]), _AMOUNT_BOOST)
+            for keys in amounts
+        ]
 
     def _distinctive(self, meanings: list[dict[str, float]], share: float) -> list[dict[str, float]]:
         """The words that tell items apart, if one of them alone finds enough among the allowed items; else all.

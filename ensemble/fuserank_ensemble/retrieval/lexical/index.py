@@ -11,15 +11,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import tantivy
 
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
 from fuserank_ensemble.retrieval.lexical.tantivy_files import finish, index_writer, open_searcher
 from fuserank_ensemble.retrieval.lexical.words import Word, clean, han_runs, match_key, split_characters, words
+from fuserank_ensemble.understanding.quantities import Quantities, Units
 
 # The catalogue's fields whose words are searched by default, each with what a match in it counts.
 LEXICAL_FIELDS: Mapping[str, float] = {"title": 3.0, "brand": 1.5, "category": 1.5, "description": 1.0}
+UNITS = "units.json"
 _VALUE_CHARACTERS = 100
+_AMOUNT_CHARACTERS = 300  # of a value that is read for sizes: a longer one is a description, which compares sizes
 _SETTINGS = "lexical.json"
 
 
@@ -42,13 +46,16 @@ class LexicalIndex:
     vocabulary: tantivy.Searcher
 
     @classmethod
-    def write(cls, folder: Path, records: Sequence[Mapping[str, Any]], fields: Mapping[str, float]) -> int:
+    def write(
+        cls, folder: Path, records: Sequence[Mapping[str, Any]], fields: Mapping[str, float], units: Units
+    ) -> int:
         """Writes the index.
 
         Args:
             folder: Where to; it must not exist or be empty.
             records: The items in the order of their rows; values are strings, lists of strings, or missing.
             fields: The fields to index, each with its boost.
+            units: Of the sizes in the fields.
 
         Returns:
             How many documents hold at least one word.
@@ -59,6 +66,8 @@ class LexicalIndex:
         _check_boosts(fields)
         (folder / "items").mkdir(parents=True)
         (folder / "vocabulary").mkdir()
+        (folder / UNITS).write_bytes(msgspec.json.encode(dict(sorted(units.items()))))
+        quantities = Quantities(units)
         occurrences: Counter[Word] = Counter()
         han, filled = False, 0
         writer = index_writer(folder / "items", items_schema(len(fields)))
@@ -68,7 +77,8 @@ class LexicalIndex:
             occurrences.update(distinct)
             filled += bool(distinct)
             han = han or any(value.runs for field in values for value in field)
-            writer.add_document(_document(row, values))
+            amounts = _amounts(quantities, [text for name in fields for text in _values(record.get(name))])
+            writer.add_document(_document(row, values, amounts))
         _analyse.cache_clear()
         finish(writer, folder / "items")
         writer = index_writer(folder / "vocabulary", vocabulary_schema())
@@ -103,6 +113,7 @@ def items_schema(fields: int) -> tantivy.Schema:
         builder = builder.add_text_field(f"field{position}", tokenizer_name="whitespace", index_option="freq")
     for name in ("all", "han", "spelt"):
         builder = builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
+    builder = builder.add_text_field("amount", tokenizer_name="raw", index_option="basic")
     return builder.add_text_field("value", tokenizer_name="raw", index_option="basic").build()
 
 
@@ -134,9 +145,17 @@ def _analyse(text: str) -> _Value:
     )
 
 
-def _document(row: int, values: list[list[_Value]]) -> tantivy.Document:
+def _amounts(quantities: Quantities, texts: Sequence[str]) -> set[str]:
+    """The keys of the sizes in an item's short texts."""
+    short = (text for text in texts if len(text) <= _AMOUNT_CHARACTERS)
+    return {key for text in short for amount in quantities.find(text) for key in amount.keys}
+
+
+def _document(row: int, values: list[list[_Value]], amounts: set[str]) -> tantivy.Document:
     document = tantivy.Document()
     document.add_unsigned("row", row)
+    for key in sorted(amounts):
+        document.add_text("amount", key)
     for position, field in enumerate(values):
         for value in field:
             document.add_text(f"field{position}", value.stems)

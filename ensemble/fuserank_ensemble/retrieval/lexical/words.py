@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tantivy
 
 from fuserank_ensemble.catalog.text import normalise
+from fuserank_ensemble.understanding.fillers import fillers
 
 # Longer texts are cut: it bounds the time that one item can cost.
 MAX_CHARACTERS = 10_000
@@ -75,9 +76,8 @@ def match_key(text: str) -> str:
 
 
 def content_words(all_words: list[Word]) -> list[Word]:
-    """The words without English stop words; all of them where there are no others."""
-    kept = set(_analyzer(stem=False, stop=True).analyze(" ".join(word.written for word in all_words)))
-    return [word for word in all_words if word.written in kept] or all_words
+    """The words that say what is searched for; all of them where none does."""
+    return [word for word in all_words if word.written not in fillers()] or all_words
 
 
 def _spaced(text: str) -> str:
@@ -122,12 +122,10 @@ def _to_simplified() -> Any:
     return opencc.OpenCC("t2s")
 
 
-@lru_cache(maxsize=4)
-def _analyzer(stem: bool = True, stop: bool = False) -> tantivy.TextAnalyzer:
+@lru_cache(maxsize=2)
+def _analyzer(stem: bool = True) -> tantivy.TextAnalyzer:
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORD)).filter(tantivy.Filter.lowercase())
     builder = builder.filter(tantivy.Filter.ascii_fold())
-    if stop:
-        builder = builder.filter(tantivy.Filter.stopword("english"))
     if stem:
         builder = builder.filter(tantivy.Filter.stemmer("english"))
     return builder.build()

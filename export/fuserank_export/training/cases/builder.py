@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.retriever import Candidates, Retriever
 from fuserank_ensemble.catalog.filters import Mask
-from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_ensemble.understanding.query import UnderstoodQuery
 from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.training_query import TrainingQuery
 
@@ -32,12 +32,14 @@ class CaseBuilder:
         catalog: What the channels know of the catalogue.
         spec: The graph.
         embed: Embeds queries.
+        parse: Takes queries apart, as serving does.
         read: Reads pairs with the text tower; None where there is none.
     """
 
     catalog: CatalogIndex
     spec: GraphSpec
     embed: Embed
+    parse: Callable[[str], UnderstoodQuery] = UnderstoodQuery.plain
     read: ReadPairs | None = None
 
     def build(
@@ -72,17 +74,19 @@ class CaseBuilder:
 
     def channel_queries(self, training_queries: Sequence[TrainingQuery]) -> list[ChannelQuery]:
         """Returns the queries as channels take them."""
-        texts = sorted({query.query for query in training_queries if query.query})
+        understood = {query.query: self.parse(query.query) for query in training_queries if query.query}
+        texts = sorted({parts.text for parts in understood.values()})
         vectors = dict(zip(texts, self.embed(texts), strict=True)) if texts else {}
         no_query = np.zeros(self.spec.embedding_dim, np.float32)
         return [
             ChannelQuery(
-                normalise(query.query),
-                vectors.get(query.query, no_query),
+                understood[query.query].text if query.query else "",
+                vectors[understood[query.query].text] if query.query else no_query,
                 query.seen,
                 query.now,
                 allowed=self._not_seen(query.seen) if query.kind == "discover" else None,
                 context=query.places,
+                understood=understood.get(query.query),
             )
             for query in training_queries
         ]

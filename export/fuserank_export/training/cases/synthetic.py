@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import History
+from fuserank_export.training.cases.rewording import reword
 from fuserank_export.training.cases.training_query import TrainingQuery
 
 MAX_CHARACTERS = 100  # of a query
+BY_CATEGORY, BY_LEVEL_ABOVE = 0.5, 0.1  # share of the queries; the second is a part of the first
 
 
 class SyntheticQueries:
     """Queries for logs that have none, and what is relevant to them.
 
-    A query is the name of an item's category or some words of its title, each for half of the items. Relevant to
-    a category's name is the category; to a title's words, the items of that title.
+    A query is the name of an item's category (or, for a part of them, of the level above) or some words of its title,
+    each for half of the items, worded as people do. Relevant to a category's name is the category; to a title's words,
+    the items of that title.
     """
 
     def __init__(self, items: Items, titles: Sequence[str], seed: int) -> None:
@@ -28,22 +31,43 @@ class SyntheticQueries:
         paths = items.columns.by_name["category"].words if items.categories else []
         names = np.asarray([path.rsplit(CATEGORY_SEPARATOR, 1)[-1].lower() for path in paths] or [""], object)
         self._category = np.where(items.category >= 0, names[items.category], "")
+        above = np.asarray([_level_above(path) for path in paths] or [""], object)
+        self._above = np.where(items.category >= 0, above[items.category], "")
         draw = np.random.default_rng(seed)
         self._words = np.asarray([_some_words(title, draw) for title in titles], object)
         rows = np.arange(len(items), dtype=np.int32)
         self._by_category = pd.Series(rows).groupby(self._category).indices
+        self._by_above = pd.Series(rows).groupby(self._above).indices
+        self._meaning: dict[str, str] = {}  # of reworded queries
         by_title = pd.Series(rows).groupby(np.asarray(titles, object)).indices
         self._by_words = {words: by_title[title] for words, title in zip(self._words, titles, strict=True)}
 
     def draw(self, rows: NDArray[np.int32], generator: np.random.Generator) -> NDArray[np.object_]:
         """Returns a query for each of the item rows, str `[rows]`."""
-        by_category = (self._category[rows] != "") & (generator.random(len(rows)) < 0.5)
-        return np.where(by_category, self._category[rows], self._words[rows])
+        chosen = generator.random(len(rows))
+        by_category = (self._category[rows] != "") & (chosen < BY_CATEGORY)
+        by_above = (self._above[rows] != "") & (chosen < BY_LEVEL_ABOVE)
+        queries = np.where(by_category, self._category[rows], self._words[rows])
+        queries = np.where(by_above, self._above[rows], queries)
+        return np.asarray([self._reword(query, generator) for query in queries], object)
 
     def relevant(self, query: str) -> NDArray[np.int32]:
         """Returns the item rows relevant to one of its queries, int32 `[items]`."""
-        rows = self._by_category.get(query) if query in self._by_category else self._by_words.get(query, ())
-        return np.asarray(rows, np.int32)
+        meaning = self._meaning.get(query, query)
+        for indices in (self._by_category, self._by_above, self._by_words):
+            if meaning in indices:
+                return np.asarray(indices[meaning], np.int32)
+        return np.empty(0, np.int32)
+
+    def _reword(self, query: str, generator: np.random.Generator) -> str:
+        """Words a query anew; one that would mean something else by then stays as it is."""
+        worded = reword(query, generator)
+        known = self._meaning.get(worded, worded)
+        taken = any(known in indices for indices in (self._by_category, self._by_above, self._by_words))
+        if worded == query or (taken and known != query):
+            return query
+        self._meaning[worded] = query
+        return worded
 
 
 def catalog_queries(items: Items, synthetic: SyntheticQueries, count: int, seed: int) -> list[TrainingQuery]:
@@ -56,6 +80,12 @@ def catalog_queries(items: Items, synthetic: SyntheticQueries, count: int, seed:
         for query in queries
         if query
     ]
+
+
+def _level_above(path: str) -> str:
+    """The name of the second-lowest level of a path; empty where that is the top, which is too wide to be asked for."""
+    levels = path.split(CATEGORY_SEPARATOR)
+    return levels[-2].lower() if len(levels) > 2 else ""
 
 
 def _some_words(title: str, draw: np.random.Generator) -> str:

@@ -35,3 +35,10 @@ def test_only_ratios_beyond_both_intervals_count_as_slower():
     far = {"ceiling_ratio": 0.6, "ceiling_ratio_low": 0.5, "ceiling_ratio_high": 0.7}
     lines = find_regressions(before, far | {"overhead_ms": 2.0, "overhead_ms_low": 1.9, "overhead_ms_high": 2.1})
     assert [line.split()[1] for line in lines] == ["ceiling_ratio", "overhead_ms"]
+
+
+def test_ratios_of_a_graph_with_a_text_tower_are_not_compared_with_those_of_one_without():
+    before = {"tower_throughput": 100.0, "ceiling_ratio": 0.6, "ceiling_ratio_low": 0.5, "ceiling_ratio_high": 0.7}
+    now = {"plain_throughput": 300.0, "ceiling_ratio": 0.2, "ceiling_ratio_low": 0.1, "ceiling_ratio_high": 0.3}
+    (line,) = find_regressions(before, now)
+    assert "not compared" in line

@@ -30,6 +30,7 @@ from fuserank_export.encoder.load import load_encoder
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.encoder.onnx_export import export_onnx
 from fuserank_export.index.catalog import Indexed, index_catalog
+from fuserank_export.index.units import unit_table
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
 from fuserank_export.sources.formats.rows import detect_format
@@ -171,7 +172,7 @@ def _find_candidates(
         )
         np.save(index / "vectors.npy", vectors)
         build_index(vectors, index / "vectors.faiss")
-        LexicalIndex.write(index / "lexical", indexed.records, spec.lexical_fields)
+        LexicalIndex.write(index / "lexical", indexed.searched, spec.lexical_fields, unit_table())
         retriever = Retriever(
             CatalogIndex.open(index, indexed.items, "cpu"), InteractionIndex(Popularity.empty(len(indexed.items))), spec
         )

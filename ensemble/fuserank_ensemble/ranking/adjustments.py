@@ -1,0 +1,52 @@
+"""What is added to the ranker's score before the list is ordered: for stated conditions, and beyond the graph's depth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.candidates.features import POSITION
+
+FloatArray = NDArray[np.float32]
+MISSED_LOGITS = 2.0  # what an item loses for each condition that it misses
+
+
+@dataclass(frozen=True)
+class Adjustments:
+    """What is added to each candidate's score.
+
+    Attributes:
+        by_name: float32 `[candidates]` of each that applies: `fit` (what it loses for the conditions of the query that
+            it misses), `depth` (what sets the candidates beyond the graph's depth behind all others).
+    """
+
+    by_name: Mapping[str, FloatArray]
+
+    def add_to(self, scores: FloatArray) -> FloatArray:
+        """Returns the scores with all of them, float32 `[candidates]`."""
+        for added in self.by_name.values():
+            scores = scores + added
+        return scores
+
+
+def adjust(scores: FloatArray, features: FloatArray, depth: int) -> Adjustments:
+    """Returns what is added to the scores of one request's candidates.
+
+    Args:
+        scores: The weighted heads, float32 `[candidates]`, best fused first.
+        features: float32 `[candidates, features]`.
+        depth: How many candidates are compared with each other; further ones follow them, so that the first items of a
+            list are the same however many are asked for.
+    """
+    parts: dict[str, FloatArray] = {}
+    missed = np.nan_to_num(features[:, POSITION["missed"]])
+    if missed.any():
+        parts["fit"] = -MISSED_LOGITS * missed
+        scores = scores + parts["fit"]
+    if len(scores) > depth:
+        behind = min(0.0, float(scores[:depth].min()) - float(scores[depth:].max()))
+        parts["depth"] = np.where(np.arange(len(scores)) < depth, 0.0, behind).astype(np.float32)
+    return Adjustments(parts)

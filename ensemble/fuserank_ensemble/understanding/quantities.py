@@ -1,0 +1,138 @@
+"""Sizes and counts in texts, in one spelling: "half gallon", "1/2 GAL" and "64 fl oz" are one amount.
+
+Items and queries go through the same functions. The units come with the bundle; `fuserank_export.index.units` makes
+their table.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+
+class Unit(NamedTuple):
+    """A unit, whichever way it is written.
+
+    Attributes:
+        name: Its name in the singular.
+        measures: The dimensions that it may be of, each with what one unit is in the dimension's base unit.
+    """
+
+    name: str
+    measures: tuple[tuple[str, float], ...]
+
+
+Units = Mapping[str, Unit]  # by every way to write one, in lower case
+NUMBER_WORDS: Mapping[str, float] = {
+    "half": 0.5, "quarter": 0.25, "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6,
+    "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12,
+}  # fmt: skip
+_STEP = math.log(1.02)  # amounts within two per cent are one: 750 ml and 25.4 fl oz
+_MARKS = {'"': "inch", "″": "inch", "”": "inch"}
+_LEAST_LETTERS = 4  # of a unit that counts as one of it without a number: "gallon of milk", but not "l"
+_TOKEN = re.compile(r"\d+[ -]\d+[/⁄]\d+|\d+[/⁄]\d+|\d+(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+|[^\W\d_]+|[\"″”]")
+_NUMERIC = re.compile(r"[\d.]")
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A size or a count in a text.
+
+    Attributes:
+        start: Where it begins in the text.
+        end: Where it ends.
+        keys: Its spelling in the index, one a dimension that it may be of: an ounce may weigh or fill.
+        text: How an encoder reads it, whichever way it was written: "1/2 gallon".
+    """
+
+    start: int
+    end: int
+    keys: tuple[str, ...]
+    text: str
+
+    @property
+    def near_keys(self) -> list[str]:
+        """The keys of all amounts that are as good as equal."""
+        split = [key.rpartition(":") for key in self.keys]
+        return [f"{dimension}:{int(step) + d}" for dimension, _, step in split for d in (-1, 0, 1)]
+
+
+class Quantities:
+    """Finds amounts in texts.
+
+    Args:
+        units: See `Units`; names in lower case, of two words with one space.
+    """
+
+    def __init__(self, units: Units) -> None:
+        self._units = units
+
+    @classmethod
+    def open(cls, path: Path) -> Quantities:
+        """Reads a bundle's table of units."""
+        return cls(msgspec.json.decode(path.read_bytes(), type=dict[str, Unit]))
+
+    def find(self, text: str) -> list[Amount]:
+        """Returns the amounts in a text, in its order."""
+        tokens = list(_TOKEN.finditer(text))
+        found, position = [], 0
+        while position < len(tokens):
+            amount, used = self._amount_at(tokens, position)
+            if amount is not None:
+                found.append(amount)
+            position += max(used, 1)
+        return found
+
+    def _amount_at(self, tokens: Sequence[re.Match[str]], position: int) -> tuple[Amount | None, int]:
+        """Returns the amount that begins at a token, and how many tokens it takes; None and 0 where none does."""
+        first = tokens[position].group().lower()
+        number = _number(first)
+        taken = 0 if number is None else 1
+        if first in ("half", "quarter") and _text(tokens, position + 1) in ("a", "an"):
+            taken = 2
+        for length in (2, 1):
+            words = [_text(tokens, position + taken + i) for i in range(length)]
+            unit = self._units.get(" ".join(_MARKS.get(word, word) for word in words))
+            if unit is None:
+                continue
+            if number is None and (len(words[0]) < _LEAST_LETTERS or words[0] in _MARKS):
+                continue
+            value = 1.0 if number is None else number
+            if value <= 0:
+                return None, 0
+            keys = tuple(f"{name}:{round(math.log(value * one) / _STEP)}" for name, one in unit.measures)
+            end = position + taken + length
+            text = f"{_spell_number(value)} {unit.name}"
+            return Amount(tokens[position].start(), tokens[end - 1].end(), keys, text), taken + length
+        return None, 0
+
+
+def _text(tokens: Sequence[re.Match[str]], position: int) -> str:
+    return tokens[position].group().lower() if position < len(tokens) else ""
+
+
+def _number(token: str) -> float | None:
+    """The value of a number in digits or words: an integer, a decimal, a fraction, or a mixed number."""
+    if not _NUMERIC.match(token):
+        return NUMBER_WORDS.get(token)
+    *whole, last = re.split("[ -]", token.replace("⁄", "/"))
+    if "/" in last:
+        above, below = (float(part) for part in last.split("/"))
+        return float(whole[0] if whole else 0) + above / below if below else None
+    return float(token.replace(",", ""))
+
+
+def _spell_number(value: float) -> str:
+    """A number as labels have it: halves, thirds and quarters as fractions, others in digits."""
+    fraction = Fraction(value).limit_denominator(4)
+    if fraction.denominator > 1 and abs(float(fraction) - value) < 1e-6:
+        whole, rest = divmod(fraction, 1)
+        return f"{whole} {rest}" if whole else str(rest)
+    return f"{value:g}"

@@ -1,0 +1,192 @@
+"""Takes a query apart: what to search for, and the conditions that it states in words.
+
+"beer under $10" searches for beer at a price of at most 10; "binder without rings" for binders, and rings count
+against one; of "half gallon milk" the size is an amount, not two words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from fuserank_ensemble.catalog.synonyms import Synonyms
+from fuserank_ensemble.catalog.text import normalise
+from fuserank_ensemble.understanding.fillers import fillers
+from fuserank_ensemble.understanding.quantities import Amount, Quantities
+
+_MONEY = r"(?:\$|€|£|¥|￥|usd|rmb)?\s*(?P<{0}>\d+(?:\.\d+)?)\s*(?P<{0}_unit>dollars?|bucks?|usd|euros?|yuan|rmb|元|块|\$|€|£)?"
+_FROM = re.compile(
+    rf"\b(?:over|above|more than|at least|from|starting at)\s+{_MONEY.format('low')}(?![\w./])", re.IGNORECASE
+)
+_TO = re.compile(
+    r"(?:\b(?:under|below|less than|lower than|cheaper than|up to|at most|no more than|not over|max(?:imum)?|within)\s+"
+    rf"|<\s*=?\s*){_MONEY.format('high')}(?![\w./])",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(
+    rf"\b(?:between|from)\s+{_MONEY.format('low')}\s*(?:and|to|-|–)\s*{_MONEY.format('high')}(?![\w./])", re.IGNORECASE
+)
+_TO_CHINESE = re.compile(
+    r"(?:(?:低于|不超过|少于)\s*(?P<before>\d+(?:\.\d+)?)\s*(?:元|块|人民币)?|"
+    r"(?P<after>\d+(?:\.\d+)?)\s*(?:元|块)?\s*(?:以下|以内|之内))"
+)
+_CHEAP = re.compile(r"\b(?:cheap(?:est)?|inexpensive|affordable|budget)\b|便宜的?|平价", re.IGNORECASE)
+# What follows is left out of the search: an encoder would look for it.
+_WITHOUT = re.compile(
+    r"\b(?:without|w/o|excluding|except|minus|not|no)\s+(?:any\s+|an?\s+|the\s+|added\s+|with\s+)?"
+    r"(?P<what>[^\W\d_]{2,}(?:\s+(?:or|and|nor)\s+[^\W\d_]{2,})?)|"
+    r"(?:不含|不要|没有|不带)(?P<chinese>[\u4e00-\u9fff]{1,4}?)(?:的|$|(?=\s))",
+    re.IGNORECASE,
+)
+# An attribute that catalogues spell out too; its words stay in the search.
+_FREE = re.compile(r"\b(?P<free>[^\W\d_]{3,})[\s-]free\b|\bnon[\s-](?P<non>[^\W\d_]{3,})", re.IGNORECASE)
+_JOINED = re.compile(r"\s+(?:or|and|nor)\s+", re.IGNORECASE)
+_LOOSE = re.compile(r"^[\s,;:–的-]+|[\s,;:–-]+$")
+
+
+class UnderstoodQuery(msgspec.Struct, array_like=True, frozen=True):
+    """A query, taken apart.
+
+    Attributes:
+        text: What is left to search for; the whole query where nothing else would be left.
+        words: `text` without its amounts, for the search by words; the same where there are none.
+        amounts: The keys of each amount, see `Amount.near_keys`.
+        price_from: Least price; None for any.
+        price_to: Highest price; None for any.
+        cheap: Whether low prices are wanted.
+        ruled_out: Words that an item should not have.
+        sizes: The amounts, spelt as `Amount.text`.
+    """
+
+    text: str
+    words: str
+    amounts: tuple[tuple[str, ...], ...] = ()
+    price_from: float | None = None
+    price_to: float | None = None
+    cheap: bool = False
+    ruled_out: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+
+    @classmethod
+    def plain(cls, query: str) -> UnderstoodQuery:
+        """A query that is taken as it stands."""
+        text = normalise(query)
+        return cls(text, text)
+
+    def describe(self, query: str) -> dict[str, Any]:
+        """Returns what was understood beside the query itself, for replies; empty where that is all.
+
+        Args:
+            query: The query as it was sent.
+        """
+        stated = {
+            "text": self.text if self.text != normalise(query) else None,
+            "price_from": self.price_from,
+            "price_to": self.price_to,
+            "cheap": self.cheap or None,
+            "ruled_out": list(self.ruled_out) or None,
+            "sizes": list(self.sizes) or None,
+        }
+        return {name: value for name, value in stated.items() if value is not None}
+
+    @property
+    def has_price_limit(self) -> bool:
+        """Whether it names a price."""
+        return self.price_from is not None or self.price_to is not None
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether it states anything beside what to search for."""
+        return bool(self.amounts or self.ruled_out or self.cheap or self.has_price_limit)
+
+
+@dataclass(frozen=True)
+class QueryParser:
+    """Takes queries apart; training and serving share it.
+
+    Attributes:
+        synonyms: Replaced in queries as they are in items.
+        quantities: The units that are known.
+    """
+
+    synonyms: Synonyms
+    quantities: Quantities
+
+    def parse(self, query: str) -> UnderstoodQuery:
+        """Returns a query's parts; `query` as it was sent."""
+        text = self.synonyms.replace(normalise(query))
+        low, high, rest = _price_limits(text)
+        cheap = _CHEAP.search(rest) is not None
+        rest = _CHEAP.sub(" ", rest)
+        out = [word for match in _WITHOUT.finditer(rest) for word in _words(match["what"] or match["chinese"])]
+        rest = _WITHOUT.sub(" ", rest)
+        out += [(match["free"] or match["non"]).lower() for match in _FREE.finditer(rest)]
+        rest = _tidy(rest)
+        if not any(map(str.isalnum, rest)):
+            # Nothing to search for would be left: the words are taken as they are.
+            return UnderstoodQuery(text, text)
+        rest = _strip_fillers(rest)
+        amounts = self.quantities.find(rest)
+        words = _strip_fillers(_tidy(_without(rest, amounts)))
+        if not any(map(str.isalpha, words)):
+            # A size alone is what is searched for.
+            return UnderstoodQuery(rest, rest, (), low, high, cheap, tuple(dict.fromkeys(out)))
+        sizes = tuple(amount.text for amount in amounts)
+        near = tuple(tuple(amount.near_keys) for amount in amounts)
+        text = ", ".join((words, *sizes))
+        return UnderstoodQuery(text, words, near, low, high, cheap, tuple(dict.fromkeys(out)), sizes)
+
+
+def _price_limits(text: str) -> tuple[float | None, float | None, str]:
+    """The lowest and the highest price that a query names, and the query without them.
+
+    A number is a price where it has a currency, or where the query ends with it: "under 10 lb" is none.
+    """
+    between = _BETWEEN.search(text)
+    if between and (_is_price(between, "low", text) or _is_price(between, "high", text)):
+        low, high = sorted((float(between["low"]), float(between["high"])))
+        return low, high, text[: between.start()] + " " + text[between.end() :]
+    low_limit, high_limit = None, None
+    if (match := _FROM.search(text)) and _is_price(match, "low", text):
+        low_limit, text = float(match["low"]), text[: match.start()] + " " + text[match.end() :]
+    if (match := _TO.search(text)) and _is_price(match, "high", text):
+        high_limit, text = float(match["high"]), text[: match.start()] + " " + text[match.end() :]
+    elif match := _TO_CHINESE.search(text):
+        high_limit = float(match["before"] or match["after"])
+        text = text[: match.start()] + " " + text[match.end() :]
+    if low_limit is not None and high_limit is not None and low_limit > high_limit:
+        # Limits that contradict each other say nothing.
+        return None, None, text
+    return low_limit, high_limit, text
+
+
+def _is_price(match: re.Match[str], name: str, text: str) -> bool:
+    before = text[match.start() : match.start(name)]
+    return bool(match[f"{name}_unit"] or re.search(r"[$€£¥￥]|usd|rmb", before, re.IGNORECASE)) or not text[
+        match.end() :
+    ].strip()
+
+
+def _words(what: str) -> list[str]:
+    return [word.lower() for word in _JOINED.split(what)]
+
+
+def _without(text: str, amounts: list[Amount]) -> str:
+    for amount in reversed(amounts):
+        end = re.compile(r"\s+(?:of|bag of|can of|box of)\s+", re.IGNORECASE).match(text, amount.end)
+        text = text[: amount.start] + " " + text[end.end() if end else amount.end :]
+    return text
+
+
+def _strip_fillers(text: str) -> str:
+    """A query without the words around it that say nothing of what is searched for; whole where nothing else is."""
+    words = text.split()
+    telling = [i for i, word in enumerate(words) if word.lower().strip(",.!?") not in fillers()]
+    return " ".join(words[telling[0] : telling[-1] + 1]) if telling else text
+
+
+def _tidy(text: str) -> str:
+    return " ".join(_LOOSE.sub("", text).split())

@@ -1,0 +1,111 @@
+"""Groceries asked for in shoppers' own words, with and without a household that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from ir_measures import nDCG
+from numpy.typing import NDArray
+
+from fuserank_evaluation.datasets.cases import SEED
+from fuserank_evaluation.datasets.judged import JudgedQueries
+from fuserank_evaluation.datasets.shoppers import Answers, Half, ShopperAnswers, ShopperQuery
+from fuserank_evaluation.metrics.measures import measure_judged
+from fuserank_evaluation.progress import ProgressCallback, ignore_progress
+from fuserank_evaluation.shoppers.answers import Product, Rows, plain_answers
+
+PLAIN = ("bm25", "dense", "rrf")
+METHODS = (*PLAIN, "product", "product_user")
+HALVES: tuple[Half, ...] = ("tuned", "held")
+MEASURES = {
+    "type_in_10": "share of queries with an item of a right type among the first ten",
+    "type_first": "share whose first item is of a right type",
+    "ndcg_at_10": "nDCG@10 by type, size and price (grades 2 and 1)",
+    "absurd_at_3": "share with an item of a wrong department among the first three",
+}
+DEPTHS = (10, 50, 200)  # of answers whose first ten are compared
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query with its answers.
+
+    Attributes:
+        query: The query.
+        answers: What answers it.
+        lists: Item rows, best first, by method.
+        same_first_ten: Whether the first ten are the same however many are asked.
+    """
+
+    query: ShopperQuery
+    answers: Answers
+    lists: Mapping[str, Rows]
+    same_first_ten: bool
+
+
+def ask(
+    product: Product,
+    queries: Sequence[ShopperQuery],
+    seed: int = SEED,
+    on_progress: ProgressCallback = ignore_progress,
+) -> list[Asked]:
+    """Asks every query by every method; `product_user` is the product asked by a household drawn at random."""
+    answers = ShopperAnswers(pd.DataFrame.from_records(product.records))
+    users = np.random.default_rng(seed).choice(product.users, len(queries))
+    plain = plain_answers(product, [query.text for query in queries])
+    asked = []
+    for i, (query, user, lists) in enumerate(zip(queries, users, plain, strict=True)):
+        own = {k: product.answer(query.text, k=k) for k in DEPTHS}
+        lists |= {"product": own[10], "product_user": product.answer(query.text, str(user), k=10)}
+        same = all(np.array_equal(own[10], rows[:10]) for rows in own.values())
+        asked.append(Asked(query, answers.find(query), lists, same))
+        on_progress("shoppers' words", i + 1, len(queries))
+    return asked
+
+
+def figures(asked: Sequence[Asked]) -> dict[str, float]:
+    """Means of `MEASURES` by half and method over the queries that have an answer, and of the product by kind."""
+    answered = [one for one in asked if one.answers.of_right_type.any()]
+    out: dict[str, float] = {
+        "shopper_same_first_ten": round(float(np.mean([one.same_first_ten for one in asked])), 4)
+    }
+    for half in HALVES:
+        of_half = [one for one in answered if one.query.half == half]
+        out[f"shopper_{half}_queries"] = len(of_half)
+        for method in METHODS:
+            for name, values in measure(of_half, method).items():
+                out[f"shopper_{half}_{name}_{method}"] = round(float(values.mean()), 4)
+    return out
+
+
+def by_kind(asked: Sequence[Asked], half: Half) -> Iterator[list[str]]:
+    """Rows of a table: one kind of query with the product's figures on one half."""
+    yield ["kind", "queries", *MEASURES]
+    answered = [one for one in asked if one.answers.of_right_type.any() and one.query.half == half]
+    for kind in dict.fromkeys(one.query.kind for one in answered):
+        of_kind = [one for one in answered if one.query.kind == kind]
+        values = measure(of_kind, "product")
+        yield [kind, str(len(of_kind)), *(f"{values[name].mean():.3f}" for name in MEASURES)]
+
+
+def measure(asked: Sequence[Asked], method: str) -> dict[str, NDArray[np.float64]]:
+    """Returns `MEASURES` of every query, float64 `[queries]`."""
+    lists = [one.lists[method] for one in asked]
+    right = [one.answers.of_right_type[rows[:10]] for one, rows in zip(asked, lists, strict=True)]
+    absurd = [one.answers.absurd[rows[:3]] for one, rows in zip(asked, lists, strict=True)]
+    names = {str(i): one.query.text for i, one in enumerate(asked)}
+    grades = {
+        str(i): {str(row): int(one.answers.grades[row]) for row in np.flatnonzero(one.answers.grades)}
+        for i, one in enumerate(asked)
+    }
+    listed = [[str(row) for row in rows] for rows in lists]
+    ndcg = measure_judged(JudgedQueries(names, grades), listed, {"ndcg_at_10": nDCG @ 10})
+    return {
+        "type_in_10": np.asarray([found.any() for found in right], np.float64),
+        "type_first": np.asarray([found[:1].any() for found in right], np.float64),
+        "ndcg_at_10": ndcg["ndcg_at_10"],
+        "absurd_at_3": np.asarray([found.any() for found in absurd], np.float64),
+    }
