@@ -19,6 +19,9 @@ from fuserank_ensemble.retrieval.lexical.index import LEXICAL_FIELDS
 Target = Literal["single_process", "ensemble_cpu", "ensemble_cuda", "ensemble_tensorrt", "ensemble_ort_tensorrt"]
 EngineKind = Literal["cpu", "cuda", "tensorrt"]  # what an engine file is made for; several targets may run one kind
 Clock = Literal["log", "wall"]
+# A search without and with a user, a recommendation, and one of what is new to the user.
+RankedKind = Literal["query", "both", "user", "discover"]
+RANKED_KINDS: tuple[RankedKind, ...] = ("query", "both", "user", "discover")
 # `ensemble_ort_tensorrt` is TensorRT inside ONNX Runtime: it builds its own engines from CUDA's ONNX files.
 ENGINE_KINDS: Mapping[Target, EngineKind] = {
     "single_process": "cpu",
@@ -78,6 +81,8 @@ class GraphSpec:
         query_template: Wraps a query for encoders that want a prefix; `{query}` stands for it.
         text_template: Lays out an item's text, see `fuserank_ensemble.catalog.text`.
         objective: Weights of the heads where a request names none.
+        ranked_kinds: The kinds of request that the ranker orders; the others keep the order of fusion, since there it
+            was not shown to be better.
         default_fields: Catalogue fields that are returned where a request names none.
         clock: What time a request without `context.timestamp` has: the end of the log (historical data) or now.
     """
@@ -101,6 +106,7 @@ class GraphSpec:
     query_template: str = "{query}"
     text_template: str = "{title} | {brand} | {category} | {description:.200}"
     objective: Mapping[str, float] = field(default_factory=lambda: {"relevance": 1.0, "click": 1.0, "purchase": 1.0})
+    ranked_kinds: tuple[RankedKind, ...] = RANKED_KINDS
     default_fields: tuple[str, ...] = ("title", "brand", "category", "price")
     clock: Clock = "wall"
 

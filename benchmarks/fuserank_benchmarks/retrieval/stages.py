@@ -26,6 +26,7 @@ from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.index.units import unit_table
 
 SEED = 7
 REQUESTS, BATCH = 480, 16
@@ -93,7 +94,7 @@ def measure_lexical(folder: Path, console: Console) -> dict[str, float]:
     no_embedding = np.zeros(bundle.spec.embedding_dim, np.float32)
     with tempfile.TemporaryDirectory() as temporary, console.status("the words of a million items"):
         started = time.perf_counter()
-        LexicalIndex.write(Path(temporary) / "lexical", items, bundle.spec.lexical_fields)
+        LexicalIndex.write(Path(temporary) / "lexical", items, bundle.spec.lexical_fields, unit_table())
         seconds = time.perf_counter() - started
         channel = LexicalChannel(LexicalIndex.open(Path(temporary) / "lexical"), MILLION)
         requests = [[ChannelQuery(normalise(query), no_embedding, History.empty(), 0.0)] for query in queries]

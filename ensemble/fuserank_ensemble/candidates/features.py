@@ -60,6 +60,7 @@ _PRICE = (
     Feature("price_gap_in_category", "price", "log price minus the mean log price of the user's items of its category"),
 )
 _FIT = (Feature("missed", "fit", "conditions that the query states and the item misses; missing where it states none"),)
+_FUSION = (Feature("votes", "fusion", "sum of the channels' votes, in first places of a channel of weight 1"),)
 _REQUEST = (
     Feature("has_query", "request", "1 for a search"),
     Feature("has_history", "request", "1 for a user with events"),
@@ -87,7 +88,7 @@ def compose_features(channels: Iterable[ChannelDeclaration]) -> tuple[Feature, .
         *(*_OWN_ITEM, *take("history"), *_OWN_ITEM_RELATIVE),
         *take("collaborative"),
         *(feature for signal in list(declared) for feature in take(signal)),
-        *(*_TASTE, *_PRICE, *_FIT, *_REQUEST),
+        *(*_TASTE, *_PRICE, *_FIT, *_FUSION, *_REQUEST),
     )
 
 
@@ -149,6 +150,8 @@ class Featuriser:
                 out[:, column[channel.score.name]] = np.log1p(np.maximum(scores, 0.0)) if channel.score.log else scores
         if text_scores is not None:
             out[:, column["text_score"]] = text_scores
+        if evidence.votes is not None:
+            out[:, column["votes"]] = evidence.votes
         if missed is not None:
             out[:, column["missed"]] = missed
         out[:, self._by_item_columns] = self._by_item[rows]

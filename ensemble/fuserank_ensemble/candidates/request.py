@@ -53,6 +53,13 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
         return History.unpack(self.seen)
 
     @property
+    def ranked_kind(self) -> str:
+        """Which kind of request it is to the ranker, see `GraphSpec.ranked_kinds`."""
+        if not self.has_query:
+            return "discover" if self.exclude_seen else "user"
+        return "both" if len(self.history) else "query"
+
+    @property
     def steered(self) -> bool:
         """Whether anything but the score decides the order."""
         return bool(self.diversity or self.rules or self.explore)

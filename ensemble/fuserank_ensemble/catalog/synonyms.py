@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-
 # A Chinese character is a word of its own here.
 _TOKEN = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
 _LETTERS = re.compile(r"[^\W_\u3400-\u9fff]{2}")

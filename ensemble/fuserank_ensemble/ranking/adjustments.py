@@ -1,4 +1,4 @@
-"""What is added to the ranker's score before the list is ordered: for stated conditions, and beyond the graph's depth."""
+"""What is added to scores before the list is ordered: for stated conditions, and beyond the graph's depth."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Adjustments:
         return scores
 
 
-def adjust(scores: FloatArray, features: FloatArray, depth: int) -> Adjustments:
+def adjust(scores: FloatArray, features: FloatArray, depth: int, ranked: bool) -> Adjustments:
     """Returns what is added to the scores of one request's candidates.
 
     Args:
@@ -40,10 +40,12 @@ def adjust(scores: FloatArray, features: FloatArray, depth: int) -> Adjustments:
         features: float32 `[candidates, features]`.
         depth: How many candidates are compared with each other; further ones follow them, so that the first items of a
             list are the same however many are asked for.
+        ranked: Whether the scores are the ranker's; the votes of fusion are worth less already where conditions are
+            missed.
     """
     parts: dict[str, FloatArray] = {}
     missed = np.nan_to_num(features[:, POSITION["missed"]])
-    if missed.any():
+    if ranked and missed.any():
         parts["fit"] = -MISSED_LOGITS * missed
         scores = scores + parts["fit"]
     if len(scores) > depth:

@@ -18,6 +18,8 @@ from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 
 # Equal for every candidate of a request, so it explains no order; it goes into the base.
 _BASE = "request"
+_FUSION = "fusion"
+_NAMED_CHANNELS = 3
 _FIT = "fit"  # whose feature orders outside the ranker
 USUAL = 0.05  # a price within 5 % of the usual one is neither above nor below it
 _TOWERS = ("reading", "sequence")  # signals that have towers of their own and no features
@@ -90,8 +92,8 @@ def explain(
             reason = _REASONS[signal](features, reader)
             entries.append((signal, None if math.isnan(value) else value, contribution, reason))
     for name, (added, mean) in adjustments.items():
-        value = _value(features, "missed") if name == _FIT else None
-        entries.append((name, value, added - mean, _adjustment_reason(name, added, features, reader)))
+        shown = _value(features, "missed") if name == _FIT else None
+        entries.append((name, shown, added - mean, _adjustment_reason(name, added, features, reader)))
     if rule_shift is not None:
         kind = "boost" if rule_shift.steps > 0 else "bury" if rule_shift.steps < 0 else "none"
         entries.append(("rules", rule_shift.steps, rule_shift.contribution, reader.sentence(f"rules_{kind}")))
@@ -102,6 +104,13 @@ def explain(
         *(_signal(name, value, part, abs(part) / total, reason) for name, value, part, reason in entries),
         _signal("base", None, base, 0.0, reader.sentence("base")),
     ]
+
+
+def fusion_parts(votes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the signals' contributions where fusion orders: all is of the votes, float32 `[items, signals]`."""
+    parts = np.zeros((len(votes), len(SIGNALS)), np.float32)
+    parts[:, SIGNALS.index(_FUSION)] = votes
+    return parts
 
 
 def unscored(score: float, language: Language) -> list[dict[str, Any]]:
@@ -189,6 +198,16 @@ def _price_reason(features: Features, reader: Reader) -> str:
     return reader.sentence(sentence, price=math.expm1(price))
 
 
+def _fusion_reason(features: Features, reader: Reader) -> str:
+    """Names the channels that listed the item, the one where it stands highest first."""
+    ranks = {name: _value(features, declared.rank.name) for name, declared in DECLARATIONS.items()}
+    known = sorted((rank, name) for name, rank in ranks.items() if not math.isnan(rank))
+    if not known:
+        return reader.sentence("fusion_none")
+    channels = ", ".join(f"{name} {round(math.expm1(rank)) + 1:,}" for rank, name in known[:_NAMED_CHANNELS])
+    return reader.sentence("fusion", channels=channels)
+
+
 def _channel_reason(signal: str) -> Callable[[Features, Reader], str]:
     """A sentence for a signal of one channel, which has only its rank to tell; channels may have their own wording."""
     declared = next((channel for channel in DECLARATIONS.values() if channel.rank.signal == signal), None)
@@ -212,4 +231,5 @@ _REASONS: Mapping[str, Callable[[Features, Reader], str]] = {
     "history": _history_reason,
     "taste": _taste_reason,
     "price": _price_reason,
+    _FUSION: _fusion_reason,
 }

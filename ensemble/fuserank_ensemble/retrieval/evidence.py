@@ -22,11 +22,13 @@ class Evidence:
         rows: Item rows, best fused first, int32 `[candidates]`.
         scores: The score in each channel's list, by channel name, float32 `[candidates]`.
         ranks: The position from 0 in each channel's list, by channel name, float32 `[candidates]`.
+        votes: The sum of the channels' votes, float32 `[candidates]`; None where they were not counted.
     """
 
     rows: NDArray[np.int32]
     scores: dict[str, FloatArray]
     ranks: dict[str, FloatArray]
+    votes: FloatArray | None = None
 
 
 class RowTable:
@@ -57,11 +59,14 @@ class RowTable:
         return positions
 
 
-def gather_evidence(rows: NDArray[np.int32], lists: Mapping[str, RankedItems], table: RowTable) -> Evidence:
+def gather_evidence(
+    rows: NDArray[np.int32], votes: FloatArray, lists: Mapping[str, RankedItems], table: RowTable
+) -> Evidence:
     """Looks the candidates up in every channel's whole list, also beyond the depth to which it voted.
 
     Args:
         rows: The candidates, int32 without repeats `[candidates]`.
+        votes: The sum of their votes, float32 `[candidates]`.
         lists: Each channel's list.
         table: Of the catalogue that the rows are from.
     """
@@ -75,4 +80,4 @@ def gather_evidence(rows: NDArray[np.int32], lists: Mapping[str, RankedItems], t
         starts = np.concatenate([[0], ends[:-1]])
         ranks[channel, positions[entries]] = entries - starts[channel]
         scores[channel, positions[entries]] = np.concatenate([ranked.scores for ranked in lists.values()])[entries]
-    return Evidence(rows, dict(zip(lists, scores, strict=True)), dict(zip(lists, ranks, strict=True)))
+    return Evidence(rows, dict(zip(lists, scores, strict=True)), dict(zip(lists, ranks, strict=True)), votes)

@@ -65,11 +65,13 @@ class ReciprocalRankFusion:
         ]
         rows, positions = self._table.unique(np.concatenate([*voters.values(), required]))
         voted = positions[: len(positions) - len(required)]
-        sums = np.bincount(voted, np.concatenate([*votes, np.empty(0)]), minlength=len(rows))
+        sums = np.bincount(voted, np.concatenate([*votes, np.empty(0)]), minlength=len(rows)).astype(np.float64)
         if worth is not None:
-            sums = sums * worth(rows)
+            sums *= worth(rows)
         order = np.argsort(-sums, kind="stable")
         if len(required):
             is_required = np.isin(order, positions[len(voted) :])
             order = order[is_required | (np.cumsum(~is_required) <= limit - len(required))]
-        return gather_evidence(rows[order[:limit]], lists, self._table)
+        kept = order[:limit]
+        # Counted in first places of a channel of weight 1.
+        return gather_evidence(rows[kept], (K_RRF * sums[kept]).astype(np.float32), lists, self._table)

@@ -17,7 +17,8 @@ from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.understanding.fillers import fillers
 from fuserank_ensemble.understanding.quantities import Amount, Quantities
 
-_MONEY = r"(?:\$|€|£|¥|￥|usd|rmb)?\s*(?P<{0}>\d+(?:\.\d+)?)\s*(?P<{0}_unit>dollars?|bucks?|usd|euros?|yuan|rmb|元|块|\$|€|£)?"
+_CURRENCY = r"dollars?|bucks?|usd|euros?|yuan|rmb|元|块|\$|€|£"
+_MONEY = r"(?:\$|€|£|¥|￥|usd|rmb)?\s*(?P<{0}>\d+(?:\.\d+)?)\s*(?P<{0}_unit>" + _CURRENCY + ")?"
 _FROM = re.compile(
     rf"\b(?:over|above|more than|at least|from|starting at)\s+{_MONEY.format('low')}(?![\w./])", re.IGNORECASE
 )
@@ -165,9 +166,10 @@ def _price_limits(text: str) -> tuple[float | None, float | None, str]:
 
 def _is_price(match: re.Match[str], name: str, text: str) -> bool:
     before = text[match.start() : match.start(name)]
-    return bool(match[f"{name}_unit"] or re.search(r"[$€£¥￥]|usd|rmb", before, re.IGNORECASE)) or not text[
-        match.end() :
-    ].strip()
+    return (
+        bool(match[f"{name}_unit"] or re.search(r"[$€£¥￥]|usd|rmb", before, re.IGNORECASE))
+        or not text[match.end() :].strip()
+    )
 
 
 def _words(what: str) -> list[str]:

@@ -5,6 +5,7 @@ None is the name of a product type. See `shopper_queries/README.md`.
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,21 +72,21 @@ class Answers:
 
 def read_shopper_queries() -> list[ShopperQuery]:
     """Reads the queries in the order of the file."""
-    frame = pd.read_csv(QUERIES, sep="\t", dtype=str, keep_default_na=False, quoting=3)
-    return [
-        ShopperQuery(
-            row.kind,
-            row.query,
-            _listed(row.right_types),
-            _listed(row.close_types),
-            _listed(row.categories),
-            row.size_,
-            float(row.price_from or "-inf"),
-            float(row.price_to or "inf"),
-            row.ruled_out,
-        )
-        for row in frame.rename(columns={"size": "size_"}).itertuples(index=False)
-    ]
+    with QUERIES.open(encoding="utf-8", newline="") as file:
+        return [
+            ShopperQuery(
+                row["kind"],
+                row["query"],
+                _listed(row["right_types"]),
+                _listed(row["close_types"]),
+                _listed(row["categories"]),
+                row["size"],
+                float(row["price_from"] or "-inf"),
+                float(row["price_to"] or "inf"),
+                row["ruled_out"],
+            )
+            for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        ]
 
 
 class ShopperAnswers:

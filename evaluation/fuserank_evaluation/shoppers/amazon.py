@@ -61,8 +61,7 @@ def figures(product: Product, queries: EsciQueries, asked: Sequence[Mapping[str,
     out: dict[str, float] = {"esci_queries": len(texts), "esci_negations": 0}
     for method in METHODS:
         listed = {
-            query: [ids[row] for row in lists[method][:DEPTH]]
-            for query, lists in zip(queries.ids, asked, strict=True)
+            query: [ids[row] for row in lists[method][:DEPTH]] for query, lists in zip(queries.ids, asked, strict=True)
         }
         ndcg = measure_judged(JudgedQueries(texts, gains), list(listed.values()), {"ndcg": nDCG @ 10})["ndcg"]
         recall = measure_judged(
@@ -71,7 +70,9 @@ def figures(product: Product, queries: EsciQueries, asked: Sequence[Mapping[str,
             {"recall": R @ DEPTH},
         )["recall"]
         shares = [
-            np.mean([any(holds_ruled_out(product.records[row]["title"], w) for w in words) for row in lists[method][:3]])
+            np.mean(
+                [any(holds_ruled_out(product.records[row]["title"], w) for w in words) for row in lists[method][:3]]
+            )
             for text, lists in zip(queries.texts, asked, strict=True)
             if (words := ruled_out(text))
         ]

@@ -69,9 +69,7 @@ def ask(
 def figures(asked: Sequence[Asked]) -> dict[str, float]:
     """Means of `MEASURES` by half and method over the queries that have an answer, and of the product by kind."""
     answered = [one for one in asked if one.answers.of_right_type.any()]
-    out: dict[str, float] = {
-        "shopper_same_first_ten": round(float(np.mean([one.same_first_ten for one in asked])), 4)
-    }
+    out: dict[str, float] = {"shopper_same_first_ten": round(float(np.mean([one.same_first_ten for one in asked])), 4)}
     for half in HALVES:
         of_half = [one for one in answered if one.query.half == half]
         out[f"shopper_{half}_queries"] = len(of_half)

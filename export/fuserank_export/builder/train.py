@@ -19,7 +19,13 @@ from fuserank_export.index.shop import Shop
 from fuserank_export.learning.interactions import learn, popularity_before
 from fuserank_export.progress import Progress
 from fuserank_export.training.cases.builder import CaseBuilder
-from fuserank_export.training.fitting.train import TrainingReport, objective, train_ranker
+from fuserank_export.training.fitting.train import (
+    TrainingReport,
+    describe_unranked,
+    objective,
+    ranked_kinds,
+    train_ranker,
+)
 from fuserank_export.training.fitting.tune import tuned_weights
 from fuserank_export.training.model.engine import RankerEngine, write_ranker
 from fuserank_export.training.model.ranker import Ranker
@@ -106,7 +112,9 @@ def train_on_index(
             seed=seed,
             advanced=advanced,
         )
-    return TrainedRanker(ranker, inputs.tower, report, replace(spec, objective=objective(report)), tuning)
+    spec = replace(spec, objective=objective(report), ranked_kinds=ranked_kinds(report))
+    note = "; ".join(filter(None, (report.note, describe_unranked(report))))
+    return TrainedRanker(ranker, inputs.tower, replace(report, note=note), spec, tuning)
 
 
 def write_trained(trained: TrainedRanker, engines: Path, index: Path, progress: Progress) -> dict[str, Any]:

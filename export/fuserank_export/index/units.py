@@ -37,7 +37,24 @@ SPELLINGS = {
     "foot": ("feet",),
 }
 COUNTS = {
-    1.0: ("count", "counts", "ct", "cnt", "pack", "packs", "pk", "pks", "pc", "pcs", "piece", "pieces", "片", "包", "个", "罐"),
+    1.0: (
+        "count",
+        "counts",
+        "ct",
+        "cnt",
+        "pack",
+        "packs",
+        "pk",
+        "pks",
+        "pc",
+        "pcs",
+        "piece",
+        "pieces",
+        "片",
+        "包",
+        "个",
+        "罐",
+    ),
     12.0: ("dozen", "dz", "doz", "dozens"),
 }
 COUNTED_AS = {"ounce": ("ounce", "fluid_ounce")}  # a label's "oz" weighs what is dry and fills what is wet
@@ -46,7 +63,7 @@ MISLEADING = ("in", "m", "b", "c")  # "5 in 1", "3M", "vitamin B": more often so
 
 def unit_table() -> Units:
     """Returns each spelling with its unit, see `fuserank_ensemble.understanding.quantities`."""
-    registry = pint.UnitRegistry()
+    registry: pint.UnitRegistry[float] = pint.UnitRegistry()
     table: dict[str, Unit] = {}
     for name in UNITS:
         measures = tuple(_measure(registry, counted) for counted in COUNTED_AS.get(name, (name,)))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
+from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace, Status
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS
@@ -21,7 +22,7 @@ from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, 
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.adjustments import Adjustments, adjust
 from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered
-from fuserank_ensemble.ranking.reasons import Reader, RuleShift
+from fuserank_ensemble.ranking.reasons import Reader, RuleShift, fusion_parts
 from fuserank_ensemble.ranking.rules import NOT_FOUND
 
 
@@ -90,14 +91,14 @@ class Finalize:
         """One ranked list, and its items' JSON."""
         weights = np.asarray(resolved.weights, np.float32)
         rows = candidates[candidates >= 0]
-        scores = heads[: len(rows)] @ weights
         depth = self._bundle.spec.candidates
-        adjustments = adjust(scores, features[: len(rows)], depth)
+        ranked_here = resolved.ranked_kind in self._bundle.spec.ranked_kinds
+        votes = features[: len(rows), POSITION["votes"]]
+        scores = heads[: len(rows)] @ weights if ranked_here else votes
+        adjustments = adjust(scores, features[: len(rows)], depth, ranked_here)
         scores = adjustments.add_to(scores)
         if resolved.steered:
-            ranked = rank_steered(
-                resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events, depth
-            )
+            ranked = rank_steered(resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events, depth)
         else:
             ranked = rank_by_score(rows, scores, resolved.k)
         items: list[dict[str, Any]] = [{"fields": self._fields(int(row), resolved.fields)} for row in ranked.rows]
@@ -110,7 +111,7 @@ class Finalize:
                 item["propensity"] = place.propensity
         if resolved.explain:
             # What all candidates share explains no order: a signal counts by how far it sets an item apart.
-            parts = contributions[: len(rows)] @ weights
+            parts = contributions[: len(rows)] @ weights if ranked_here else fusion_parts(votes)
             parts -= parts.mean(0, keepdims=True) if len(rows) else 0.0
             self._explain(items, resolved, ranked, features, heads, parts, adjustments)
         return ranked, [self._encode(item) for item in items]

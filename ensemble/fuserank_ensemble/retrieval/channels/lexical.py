@@ -44,6 +44,7 @@ POOL_SHARE = 0.6
 _HALF_WAY = 15.0
 _PAIR_BOOST = 0.5
 _AMOUNT_BOOST = 3.0
+_HEAD_BOOST = 4.0
 # Two words that so many items hold say little by standing together, and finding where they do takes long.
 _COMMON = 10_000
 _HAN_BOOST = 0.3
@@ -169,7 +170,7 @@ class LexicalChannel(LocalChannel):
         meanings = [stems for stems in guesses if stems]
         limits = self._phrases(text)
         terms = [*self._terms(meanings), *self._amounts(amounts)]
-        nearness = [*self._pairs(meanings), *self._characters(text)]
+        nearness = [*self._pairs(meanings), *self._heads(meanings), *self._characters(text)]
         whole = Query.const_score_query(self._term(match_key(text), "value"), 0.0)
         yield VALUE_SCORE + WORDS_SCORE, _boolean([whole, *limits], [*terms, *nearness])
         if meanings:
@@ -253,6 +254,14 @@ class LexicalChannel(LocalChannel):
             Query.boost_query(self._phrase("all", [best[i], best[i + 1]], slop=1), _PAIR_BOOST)
             for i in range(len(best) - 1)
             if not (common[i] and common[i + 1])
+        ]
+
+    def _heads(self, meanings: list[dict[str, float]]) -> list[Query]:
+        """The words where an item's title names the thing itself, and not what it goes with."""
+        return [
+            Query.boost_query(self._term(stem, "head"), _HEAD_BOOST * weight)
+            for stems in meanings
+            for stem, weight in stems.items()
         ]
 
     def _characters(self, text: str) -> list[Query]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ UNITS = "units.json"
 _VALUE_CHARACTERS = 100
 _AMOUNT_CHARACTERS = 300  # of a value that is read for sizes: a longer one is a description, which compares sizes
 _SETTINGS = "lexical.json"
+# What stands behind says what a thing goes with, not what it is.
+_ACCESSORY = re.compile(
+    r"(?<=\S)[\s,(-]+(?:for|compatible with|fits|designed for|replacement for|to fit)\s|适用于?|专用|兼容",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,8 @@ class LexicalIndex:
             filled += bool(distinct)
             han = han or any(value.runs for field in values for value in field)
             amounts = _amounts(quantities, [text for name in fields for text in _values(record.get(name))])
-            writer.add_document(_document(row, values, amounts))
+            head = " ".join(word.stem for word in words(title_head(str(record.get("title") or ""))))
+            writer.add_document(_document(row, values, amounts, head))
         _analyse.cache_clear()
         finish(writer, folder / "items")
         writer = index_writer(folder / "vocabulary", vocabulary_schema())
@@ -111,6 +118,7 @@ def items_schema(fields: int) -> tantivy.Schema:
     builder = tantivy.SchemaBuilder().add_unsigned_field("row", indexed=True, fast=True)
     for position in range(fields):
         builder = builder.add_text_field(f"field{position}", tokenizer_name="whitespace", index_option="freq")
+    builder = builder.add_text_field("head", tokenizer_name="whitespace", index_option="freq")
     for name in ("all", "han", "spelt"):
         builder = builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
     builder = builder.add_text_field("amount", tokenizer_name="raw", index_option="basic")
@@ -151,9 +159,15 @@ def _amounts(quantities: Quantities, texts: Sequence[str]) -> set[str]:
     return {key for text in short for amount in quantities.find(text) for key in amount.keys}
 
 
-def _document(row: int, values: list[list[_Value]], amounts: set[str]) -> tantivy.Document:
+def title_head(title: str) -> str:
+    """Returns the part of a title that names the thing itself: of "Case for AirPods 2" it is "Case"."""
+    return _ACCESSORY.split(clean(title), maxsplit=1)[0]
+
+
+def _document(row: int, values: list[list[_Value]], amounts: set[str], head: str) -> tantivy.Document:
     document = tantivy.Document()
     document.add_unsigned("row", row)
+    document.add_text("head", head)
     for key in sorted(amounts):
         document.add_text("amount", key)
     for position, field in enumerate(values):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
@@ -25,6 +28,7 @@ from fuserank_export.training.cases.window import snapshot_before, window_querie
 MIN_CASES = 50  # below this a network learns noise; what is not learned stays silent
 WINDOWS = 4  # of time; all but the last are learned from
 LONGEST_WINDOW_DAYS = 28.0
+WINDOW_SHARE = 0.02  # of the log's events that a window holds at least, however long that takes
 CATALOG_QUERIES = 2_000  # made up where nobody asked any
 StepProgress = Callable[[str, int, int], None]  # a step's name, what is done, the whole
 IndexBefore = Callable[[float], InteractionIndex]  # what the channels know of the log by a moment
@@ -76,29 +80,28 @@ def split_cases(
     """
     synthetic = SyntheticQueries(shop.items, shop.titles, seed)
     span = LogSpan.of(log.timestamp)
-    length = window_seconds(span)
+    bounds = window_bounds(log.timestamp, span)
     windows: list[Cases] = []
     list_count = 0
-    for i in range(WINDOWS, 0, -1) if length else ():
-        start = span.end - i * length
+    for i, (start, end) in zip(range(WINDOWS, 0, -1), pairwise(bounds), strict=False):
         shown = impression_queries(
-            shown_lists(log, start, start + length), snapshot_before(log, start), start, count=count, seed=seed + i
+            shown_lists(log, start, end), snapshot_before(log, start), start, count=count, seed=seed + i
         )
         list_count += len(shown)
-        queries = window_queries(log, synthetic, start, start + length, count=count, seed=seed + i) + shown
+        queries = window_queries(log, synthetic, start, end, count=count, seed=seed + i) + shown
         done = count_up(advanced, f"cases of window {WINDOWS + 1 - i} of {WINDOWS}", len(queries))
         if queries:
             windows.append(builder.build(queries, index_before(start), done))
     if len(windows) == WINDOWS and sum(map(len, windows[:-1])) >= MIN_CASES and len(windows[-1]):
         train, held_out = Cases.joined(windows[:-1]), windows[-1]
         if judged:
-            last = span.end - length
+            last = bounds[-2]
             dated = [replace(query, now=last) for query in judged]
             judged_train, judged_held_out = _split_fifth(builder, dated, index_before(last), advanced)
             train = Cases.joined([train, judged_train])
             held_out = Cases.joined([held_out, judged_held_out])
         note = "; ".join(_notes(log, span, train))
-        return TrainingSplit(train, held_out, "log", _days(length), list_count, note)
+        return TrainingSplit(train, held_out, "log", _days(bounds[-1] - bounds[-2]), list_count, note)
     queries = list(judged) or catalog_queries(shop.items, synthetic, CATALOG_QUERIES, seed)
     no_log = InteractionIndex(Popularity.empty(len(shop.items)))
     train, held_out = _split_fifth(builder, queries, no_log, advanced)
@@ -106,12 +109,31 @@ def split_cases(
         f"too little log ({len(log.timestamp):,} events) to learn behaviour from: the ranker knows relevance alone, "
         "and recommendations keep the order of fusion"
     )
-    return TrainingSplit(train, held_out, "judgements" if judged else "catalog", _days(length), 0, note)
+    return TrainingSplit(train, held_out, "judgements" if judged else "catalog", 0.0, 0, note)
 
 
-def window_seconds(span: LogSpan) -> float:
-    """Returns the length of a time window: 28 days, or a tenth of a shorter log; 0 without a log."""
-    return min(LONGEST_WINDOW_DAYS * SECONDS_PER_DAY, max(span.end - 1 - span.start, 0.0) / 10)
+def window_bounds(timestamps: NDArray[np.int64], span: LogSpan) -> list[float]:
+    """Returns where the log's last windows begin, and the end of the last, in epoch seconds; nothing without a log.
+
+    A window is 28 days, or a tenth of a shorter log, and longer where the log is sparse: it holds `WINDOW_SHARE` of the
+    events at least.
+
+    Args:
+        timestamps: Of the events, sorted, int64 `[events]`.
+        span: The log's span.
+    """
+    length = min(LONGEST_WINDOW_DAYS * SECONDS_PER_DAY, max(span.end - 1 - span.start, 0.0) / 10)
+    if not length:
+        return []
+    inside = timestamps[(timestamps >= span.start) & (timestamps < span.end)]
+    least = math.ceil(WINDOW_SHARE * len(inside))
+    bounds = [span.end]
+    for _ in range(WINDOWS):
+        before = int(np.searchsorted(inside, bounds[0]))
+        # The moment of the event from which on there are enough.
+        enough = float(inside[max(before - least, 0)]) if before else span.start
+        bounds.insert(0, min(bounds[0] - length, enough))
+    return bounds
 
 
 def count_up(advanced: StepProgress, step: str, total: int) -> Callable[[int], None]:

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import ndcg_score
 
 from fuserank_ensemble.candidates.drift import FeatureReference
+from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.candidates.request import head_weights
 from fuserank_ensemble.contract.options import HEADS
+from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
+from fuserank_ensemble.spec import RANKED_KINDS, RankedKind
 from fuserank_export.index.shop import Shop
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.builder import CaseBuilder
@@ -26,6 +29,7 @@ from fuserank_export.training.model.position import PositionBias
 from fuserank_export.training.model.ranker import Ranker
 
 CUT_OFF = 10  # of nDCG
+LEAST_SHOWN = 20  # validation cases of a kind of request; fewer show nothing
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class TrainingReport:
         window_days: Length of each time window.
         heads: Positive labels in training by head; 0 where there are too few, or too few negative ones: such a
             head is not trained and weighs nothing.
-        ndcg_at_10: On the validation cases, by kind of request: the ranker's and that of fusion alone.
+        ndcg_at_10: On the validation cases, by kind of request: the ranker's, that of fusion alone, and that of the
+            best channel alone.
         losses: By epoch, on the cases learned from (`loss`) and on the later ones (`eval_loss`).
         judged_queries: How many judged queries took part.
         shown_lists: How many lists of impressions took part.
@@ -140,8 +145,46 @@ def objective(report: TrainingReport) -> dict[str, float]:
     return {head: float(head == (learned or HEADS[:1])[-1]) for head in HEADS}
 
 
+def ranked_kinds(report: TrainingReport) -> tuple[RankedKind, ...]:
+    """Returns the kinds of request that the ranker was shown to order at least as well as fusion and any channel.
+
+    Where the validation has too few cases nothing is shown, nor by queries that were made up from the catalogue: all
+    of their candidates match, and popularity is all that there is to be learned.
+    """
+    if report.source == "catalog":
+        return ()
+    shown = []
+    for kind in RANKED_KINDS:
+        measured = report.ndcg_at_10.get(kind)
+        if measured is None or measured["cases"] < LEAST_SHOWN:
+            continue
+        if measured["ranker"] >= max(measured["fusion"], measured["best_channel"]["ndcg"]):
+            shown.append(kind)
+    return tuple(shown)
+
+
+def describe_unranked(report: TrainingReport) -> str:
+    """Returns why some kinds of request keep the order of fusion; empty where none does."""
+    if report.source == "catalog":
+        return "made-up queries show nothing of the ranker: every request keeps the order of fusion"
+    reasons = []
+    for kind in RANKED_KINDS:
+        if kind in ranked_kinds(report):
+            continue
+        measured = report.ndcg_at_10.get(kind, {"cases": 0})
+        if measured["cases"] < LEAST_SHOWN:
+            reasons.append(f"{kind} ({measured['cases']} of the {LEAST_SHOWN} cases that it takes to tell)")
+        else:
+            best = measured["best_channel"]
+            reasons.append(
+                f"{kind} (nDCG@10 {measured['ranker']:.3f}; fusion {measured['fusion']:.3f}, "
+                f"{best['name']} {best['ndcg']:.3f})"
+            )
+    return f"the order of fusion stands for {', '.join(reasons)}" if reasons else ""
+
+
 def measure_ndcg(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> dict[str, dict[str, Any]]:
-    """Returns nDCG@10 over the candidates by kind of request, the ranker's and fusion's.
+    """Returns nDCG@10 over the candidates by kind of request: the ranker's, fusion's and the best channel's.
 
     Cases without a right answer score 0, none is dropped.
     """
@@ -164,8 +207,21 @@ def measure_ndcg(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> d
             "head": HEADS[head],
             "ranker": _ndcg(right, scores),
             "fusion": _ndcg(right, fused),
+            "best_channel": _best_channel(right, cases.features[of_kind], cases.present[of_kind]),
         }
     return report
+
+
+def _best_channel(right: NDArray[Any], features: NDArray[np.float32], present: NDArray[np.bool_]) -> dict[str, Any]:
+    """The channel whose own order of the candidates is best, by `name` and `ndcg`; what it does not list comes last."""
+    best: tuple[float, str] = (0.0, "none")
+    for name, declared in DECLARATIONS.items():
+        ranks = features[..., POSITION[declared.rank.name]]
+        if np.isnan(ranks).all():
+            continue
+        value = _ndcg(right, np.where(present & ~np.isnan(ranks), -np.nan_to_num(ranks), -1e6))
+        best = max(best, (value, name))
+    return {"name": best[1], "ndcg": best[0]}
 
 
 def _ndcg(right: NDArray[Any], scores: NDArray[Any]) -> float:

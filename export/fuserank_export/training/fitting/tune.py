@@ -14,7 +14,7 @@ from fuserank_export.learning.fusion import recall_objective, tune_weights
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.builder import CaseBuilder
 from fuserank_export.training.cases.span import LogSpan
-from fuserank_export.training.cases.split import MIN_CASES, WINDOWS, IndexBefore, StepProgress, window_seconds
+from fuserank_export.training.cases.split import MIN_CASES, IndexBefore, StepProgress, window_bounds
 from fuserank_export.training.cases.synthetic import SyntheticQueries
 from fuserank_export.training.cases.training_query import TrainingQuery
 from fuserank_export.training.cases.window import window_queries
@@ -45,12 +45,12 @@ def tuned_weights(
         Weights by kind of request, and for each the objective before and after; none where the log is too short.
     """
     span = LogSpan.of(log.timestamp)
-    length = window_seconds(span)
-    if not length:
+    bounds = window_bounds(log.timestamp, span)
+    if not bounds:
         return {}, {}
-    start = span.end - WINDOWS * length
+    start, end = bounds[:2]
     synthetic = SyntheticQueries(shop.items, shop.titles, seed)
-    queries = window_queries(log, synthetic, start, start + length, count=cases, seed=seed)
+    queries = window_queries(log, synthetic, start, end, count=cases, seed=seed)
     weights: dict[str, dict[str, float]] = {}
     report: dict[str, Any] = {}
     for kind in ("both", "user"):
