@@ -40,15 +40,16 @@ def tiny_encoder(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_shop: TinyShop, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shop's bundle. Tests that change it work on a copy."""
-    from support.exporting import export_quickly
+    from support.exporting import export_quickly, rank_all_kinds
 
-    return export_quickly(
+    bundle = export_quickly(
         tiny_shop.catalog,
         tiny_encoder,
         tmp_path_factory.mktemp("bundles") / "tiny",
         interactions=tiny_shop.interactions,
         text_template="{title} | {category}",
     )
+    return rank_all_kinds(bundle)
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +63,9 @@ def tower_bundle(
 ) -> Path:
     """The shop's bundle with a text tower. Tests that change it work on a copy."""
     from fuserank_export.builder.options import GraphOptions, RankerOptions
-    from support.exporting import FEW_STEPS, export_quickly
+    from support.exporting import FEW_STEPS, export_quickly, rank_all_kinds
 
-    return export_quickly(
+    bundle = export_quickly(
         tiny_shop.catalog,
         tiny_encoder,
         tmp_path_factory.mktemp("bundles") / "tower",
@@ -73,3 +74,4 @@ def tower_bundle(
         graph=GraphOptions(text_candidates=8),
         text_template="{title} | {category}",
     )
+    return rank_all_kinds(bundle)

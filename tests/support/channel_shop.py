@@ -111,6 +111,7 @@ def make_shop(folder: Path, items: int = 1_000, texts: int = 400, seed: int = 3)
     """Builds a shop in a folder; a tenth of its items came in the last three months and had no event."""
     from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
     from fuserank_export.index.shop import Shop as LearnedShop
+    from fuserank_export.index.units import unit_table
     from fuserank_export.learning.interactions import learn
 
     draw = np.random.default_rng(seed)
@@ -145,7 +146,7 @@ def make_shop(folder: Path, items: int = 1_000, texts: int = 400, seed: int = 3)
         else {"item_id": ids[row].decode(), "title": titles[row]}
         for row in range(items)
     ]
-    LexicalIndex.write(folder / "lexical", records, {"title": 3.0, "brand": 1.5})
+    LexicalIndex.write(folder / "lexical", records, {"title": 3.0, "brand": 1.5}, unit_table())
     log = _log(draw, kind, np.flatnonzero(np.isnan(created)))
     interactions, _ = learn(folder, log, LearnedShop(catalogue, titles, created), NOW, seed)
     return Shop(CatalogIndex.open(folder, catalogue, "cpu"), interactions, folder, kind)

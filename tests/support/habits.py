@@ -13,6 +13,7 @@ from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.vectors.cpu import FaissSearch
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_ensemble.understanding.query import UnderstoodQuery
 from fuserank_export.index.shop import Shop
 from fuserank_export.learning.interactions import popularity_before
 from fuserank_export.sources.columns.cells import EVENTS
@@ -63,8 +64,9 @@ SHOP = Shop(ITEMS, TITLES, np.full(COUNT, np.nan))
 
 def case_builder(folder):
     """Makes cases; the index of words is written into the folder."""
-    LexicalIndex.write(folder, [{"title": title} for title in TITLES], {"title": 1.0})
-    return CaseBuilder(CatalogIndex(ITEMS, VECTORS, FaissSearch(VECTORS), LexicalIndex.open(folder)), SPEC, embed)
+    LexicalIndex.write(folder, [{"title": title} for title in TITLES], {"title": 1.0}, {})
+    catalog = CatalogIndex(ITEMS, VECTORS, FaissSearch(VECTORS), LexicalIndex.open(folder))
+    return CaseBuilder(catalog, SPEC, embed, UnderstoodQuery.plain)
 
 
 def knowing(log):

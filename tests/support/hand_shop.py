@@ -53,6 +53,7 @@ CANDIDATES = [2, 0, 3, 4]
 
 
 TEXT_SCORES = np.asarray([0.5, NAN, 0.25, NAN], np.float32)  # of the candidates
+MISSED = np.asarray([1.0, 0.0, 0.5, 0.0], np.float32)  # conditions of the query, by the candidates
 
 
 def evidence():
@@ -73,7 +74,7 @@ def evidence():
         "history": of_candidates(1, 0, NAN, NAN), "collaborative": of_candidates(5, 2, NAN, NAN),
         "content": of_candidates(NAN, 7, 0, NAN), "graph": of_candidates(0, NAN, 4, NAN),
     }  # fmt: skip
-    return Evidence(np.asarray(CANDIDATES, np.int32), scores, ranks)
+    return Evidence(np.asarray(CANDIDATES, np.int32), scores, ranks, of_candidates(1.5, 1.0, 0.25, 0.0))
 
 
 def features(seen=SEEN, has_query=True, items=ITEMS, other=None):
@@ -81,4 +82,5 @@ def features(seen=SEEN, has_query=True, items=ITEMS, other=None):
     candidates = other or evidence()
     text_scores = TEXT_SCORES if other is None else np.full(len(other.rows), NAN, np.float32)
     profile = UserProfile.from_history(seen, items, NOW)
-    return Featuriser(items, POPULARITY)(candidates, profile, NOW, text_scores if has_query else None)
+    missed = MISSED if has_query and other is None else None
+    return Featuriser(items, POPULARITY)(candidates, profile, NOW, text_scores if has_query else None, missed)

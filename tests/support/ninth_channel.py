@@ -72,7 +72,7 @@ def report(folder: Path) -> dict[str, object]:
     from fuserank_ensemble.spec import GraphSpec
 
     items = Items(np.asarray([b"a", b"b", b"c"]), np.arange(3, dtype=np.int32), Columns(3, {}))
-    LexicalIndex.write(folder / "lexical", [{"title": f"item {row}"} for row in range(3)], {"title": 1.0})
+    LexicalIndex.write(folder / "lexical", [{"title": f"item {row}"} for row in range(3)], {"title": 1.0}, {})
     vectors = np.eye(3, 4, dtype=np.float16)
     catalog = CatalogIndex(items, vectors, FaissSearch(vectors), LexicalIndex.open(folder / "lexical"))
     spec = GraphSpec(embedding_dim=4)

@@ -20,7 +20,7 @@ from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 _BASE = "request"
 _FUSION = "fusion"
 _NAMED_CHANNELS = 3
-_FIT = "fit"  # whose feature orders outside the ranker
+_FIT = "fit"  # what is added to the score for it joins what the ranker makes of its feature
 USUAL = 0.05  # a price within 5 % of the usual one is neither above nor below it
 _TOWERS = ("reading", "sequence")  # signals that have towers of their own and no features
 _LEADING_FEATURE = {feature.signal: i for i, feature in reversed(list(enumerate(FEATURES)))}
@@ -91,9 +91,13 @@ def explain(
             value = float(features[_LEADING_FEATURE[signal]])
             reason = _REASONS[signal](features, reader)
             entries.append((signal, None if math.isnan(value) else value, contribution, reason))
+    missed = _value(features, "missed")
+    if not math.isnan(missed):
+        adjustments = {_FIT: (0.0, 0.0), **adjustments}
     for name, (added, mean) in adjustments.items():
-        shown = _value(features, "missed") if name == _FIT else None
-        entries.append((name, shown, added - mean, _adjustment_reason(name, added, features, reader)))
+        value = missed if name == _FIT else None
+        by_ranker = float(contributions[SIGNALS.index(_FIT)]) if name == _FIT else 0.0
+        entries.append((name, value, by_ranker + added - mean, _adjustment_reason(name, added, features, reader)))
     if rule_shift is not None:
         kind = "boost" if rule_shift.steps > 0 else "bury" if rule_shift.steps < 0 else "none"
         entries.append(("rules", rule_shift.steps, rule_shift.contribution, reader.sentence(f"rules_{kind}")))

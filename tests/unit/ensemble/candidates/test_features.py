@@ -75,6 +75,8 @@ def test_features_are_what_their_descriptions_say():
         "price": [NAN, LOG2, 0.0, 3 * LOG2],
         "price_gap": [NAN, (1 - 1.5) * LOG2, -1.5 * LOG2, (3 - 1.5) * LOG2],
         "price_gap_in_category": [NAN, (1 - 5 / 4) * LOG2, NAN, (3 - 5 / 4) * LOG2],
+        "missed": [1.0, 0.0, 0.5, 0.0],
+        "votes": [1.5, 1.0, 0.25, 0.0],
         "has_query": [1, 1, 1, 1],
         "has_history": [1, 1, 1, 1],
     }

@@ -18,6 +18,7 @@ from fuserank_ensemble.retrieval.channel import ChannelQuery, ChannelUnavailable
 from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
 from fuserank_ensemble.retrieval.channels.registry import CHANNELS, DECLARATIONS, open_channels
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, RetrievalIndex
+from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.spec import GraphSpec
 from support.channel_shop import KINDS, NOW, history, make_shop
 
@@ -60,8 +61,16 @@ def channel_query(query="q", seen=None, **more):
     return ChannelQuery(query, embedding, History.empty() if seen is None else seen, float(NOW), **more)
 
 
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    """The words of the items: their rows."""
+    folder = tmp_path_factory.mktemp("words") / "lexical"
+    LexicalIndex.write(folder, [{"title": f"item {row}"} for row in range(ITEMS)], {"title": 1.0}, {})
+    return LexicalIndex.open(folder)
+
+
 @pytest.fixture
-def made(monkeypatch):
+def made(monkeypatch, words):
     """A retriever over channels by hand."""
 
     def make(*channels, weights=None, **settings):
@@ -74,7 +83,7 @@ def made(monkeypatch):
         items = Items(ids, np.arange(ITEMS, dtype=np.int32), Columns(ITEMS, {}))
         vectors = np.zeros((ITEMS, DIM), np.float16)
         vectors[:, 0] = np.linspace(0, 1, ITEMS)
-        return Retriever(CatalogIndex(items, vectors, None, None), InteractionIndex(Popularity.empty(ITEMS)), spec)
+        return Retriever(CatalogIndex(items, vectors, None, words), InteractionIndex(Popularity.empty(ITEMS)), spec)
 
     return make
 

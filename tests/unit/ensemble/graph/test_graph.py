@@ -165,7 +165,7 @@ def test_k_items_come_back_or_the_whole_catalogue(ask, k):
 def test_contributions_with_the_base_add_up_to_the_score(ask, asked):
     answer = ask(**asked, explain=True, k=60)
     for score, item in zip(answer.scores, answer.items, strict=True):
-        assert {s["name"] for s in item["signals"]} == {*SIGNALS, "base"} - {"request"}
+        assert {s["name"] for s in item["signals"]} == {*SIGNALS, "base"} - {"request", "fit"}
         assert sum(s["contribution"] for s in item["signals"]) == pytest.approx(score, abs=1e-5)
         assert sum(s["share"] for s in item["signals"]) == pytest.approx(1.0)
     assert "signals" not in ask(**asked).items[0]

@@ -51,7 +51,7 @@ def request(**changed):
 
 def ranked(*rules, rows=ROWS, scores=SCORES, **changed):
     check(rules, changed.get("k", 5), ITEMS.columns.kinds)
-    return rank_steered(request(rules=list(rules), **changed), rows, scores, ITEMS, VECTORS, EVENTS)
+    return rank_steered(request(rules=list(rules), **changed), rows, scores, ITEMS, VECTORS, EVENTS, COUNT)
 
 
 def told(found):
@@ -139,7 +139,7 @@ def test_a_pin_never_shows_what_the_request_filters_out_or_excludes():
     assert told(found) == [{"kind": "pin", "matched": 1, "placed": 1, "filtered_out": 2, "unknown": 1}]
     pin = Rule(pin=1, item_ids=["i10"])
     resolved = request(rules=[pin], exclude_seen=True, history=History.from_rows([10], 0.0))
-    unseen = rank_steered(resolved, ROWS, SCORES, ITEMS, VECTORS, EVENTS)
+    unseen = rank_steered(resolved, ROWS, SCORES, ITEMS, VECTORS, EVENTS, COUNT)
     assert unseen.rows.tolist() == [0, 1, 2, 3, 4]
     assert told(unseen) == [{"kind": "pin", "matched": 0, "filtered_out": 1}]
 
@@ -176,7 +176,7 @@ def test_diversity_counts_what_is_pinned_as_seen():
     items = Items(ITEMS.ids, ITEMS.text, Columns(COUNT, {"category": category}))
     place = {}
     for rules in ((), (Rule(pin=1, item_ids=["i11"]),)):
-        found = rank_steered(request(rules=list(rules), k=10, diversity=0.6), ROWS, SCORES, items, texts, EVENTS)
+        found = rank_steered(request(rules=list(rules), k=10, diversity=0.6), ROWS, SCORES, items, texts, EVENTS, COUNT)
         place[bool(rules)] = [row for row in found.rows.tolist() if row != 11].index(2)
     assert place[True] > place[False]
 

@@ -79,7 +79,8 @@ def test_reasons_tell_the_numbers_in_their_own_units():
     assert signals["collaborative"] == (1.25, "chosen by users like you (number 3)")
     assert signals["content"] == (-0.25, "like what you had lately (number 8)")
     assert explained(0, "茶")["graph"] == (2.5, "related to what you had or asked for (number 1)")
-    assert explained(0, "茶")["lexical"][1] == "has words of “茶”"
+    assert explained(0, "茶", {"shared_words": ["红茶", "茶", "茶"]})["lexical"][1] == "has “红茶, 茶”"
+    assert explained(0, "茶")["lexical"][1] == "has a word like one of “茶”"
     assert explained(0, "茶")["text"] == (0.5, "50% like “茶”")
     assert explained(0, "茶")["history"][1] == "you had it 1 time, last today"
 
@@ -119,7 +120,7 @@ def test_counts_have_their_noun_in_the_form_that_they_ask_for(language, days, te
 
 
 def test_a_query_that_looks_like_a_template_is_told_as_it_is():
-    assert format_sentence("en", "lexical", query="{0.__class__} {days}") == "has words of “{0.__class__} {days}”"
+    assert format_sentence("en", "text_unlike", query="{0.__class__} {days}") == "unlike “{0.__class__} {days}”"
 
 
 def test_a_price_as_usual_is_not_called_below_or_above_it():

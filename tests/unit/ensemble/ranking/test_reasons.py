@@ -12,6 +12,7 @@ from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS
 from fuserank_ensemble.contract.controls import Language
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift
+from fuserank_ensemble.ranking.wording import format_sentence
 
 
 def features(**known):
@@ -32,7 +33,8 @@ def test_every_signal_has_a_sentence_whether_all_or_nothing_is_known(language, p
     for row in (features(), features(**dict.fromkeys(POSITION, 0.5)), features(has_history=0.0)):
         for query in ("milk", ""):
             signals = explained(row, part, query=query, language=language)
-            assert set(signals) == {*SIGNALS, "base"} - {"request"}
+            unstated = {"fit"} if math.isnan(row[POSITION["missed"]]) else set()
+            assert set(signals) == {*SIGNALS, "base"} - {"request"} - unstated
             assert all(signal["reason"] and "{" not in signal["reason"] for signal in signals.values())
 
 
@@ -68,3 +70,42 @@ def test_rules_are_one_signal_more_and_the_sum_stays_the_score(steps, reason):
     without = explained(features())
     assert "rules" not in without
     assert without["base"]["contribution"] - signals["base"]["contribution"] == pytest.approx(steps * 0.75)
+
+
+def test_what_a_query_states_is_a_signal_of_its_own_and_tells_whether_the_item_meets_it():
+    def explained_fit(missed, adjustments):
+        parts = np.zeros(len(SIGNALS), np.float32)
+        parts[SIGNALS.index("fit")] = 0.25  # what the ranker itself makes of it
+        signals = reasons.explain(
+            3.0, parts, features(missed=missed), Reader("tea under $5"), adjustments=adjustments
+        )
+        assert sum(signal["contribution"] for signal in signals) == pytest.approx(3.0)
+        return next((signal for signal in signals if signal["name"] == "fit"), None)
+
+    fit = explained_fit(1.0, {"fit": (-2.0, -0.5)})
+    assert (fit["value"], fit["contribution"]) == (1.0, pytest.approx(0.25 - 1.5))
+    assert fit["reason"] == "misses a size, a price or what “tea under $5” rules out"
+    assert explained_fit(0.0, {})["reason"] == "meets what “tea under $5” asks for"
+    assert explained_fit(math.nan, {}) is None, "a query that states nothing has no such signal"
+
+
+def test_where_fusion_orders_all_of_the_score_is_its_votes_and_the_channels_are_named():
+    votes = np.asarray([2.0, 0.5], np.float32)
+    parts = reasons.fusion_parts(votes)
+    assert parts.sum(1).tolist() == votes.tolist()
+    row = features(votes=2.0, lexical_rank=math.log1p(4), text_rank=0.0)
+    signals = {signal["name"]: signal for signal in reasons.explain(2.0, parts[0], row, Reader("milk"))}
+    assert (signals["fusion"]["contribution"], signals["base"]["contribution"]) == (2.0, 0.0)
+    assert signals["fusion"]["reason"] == "place by channel: dense 1, lexical 5"
+    assert explained(features())["fusion"]["reason"] == "no channel lists it"
+
+
+def test_what_stands_behind_the_depth_of_comparison_says_so():
+    for language in get_args(Language):
+        signals = reasons.explain(
+            1.0, np.zeros(len(SIGNALS), np.float32), features(), Reader("milk", language),
+            adjustments={"depth": (-4.0, -1.0)},
+        )  # fmt: skip
+        depth = next(signal for signal in signals if signal["name"] == "depth")
+        assert (depth["value"], depth["contribution"]) == (None, -3.0)
+        assert depth["reason"] == format_sentence(language, "depth")

@@ -57,7 +57,7 @@ def test_the_lexical_channel_finds_something_for_every_query(catalog, queries, t
     from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
     from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 
-    LexicalIndex.write(tmp_path / "index", catalog, {"title": 3, "category": 1, "brand": 2, "description": 1})
+    LexicalIndex.write(tmp_path / "index", catalog, {"title": 3, "category": 1, "brand": 2, "description": 1}, {})
     channel = LexicalChannel(LexicalIndex.open(tmp_path / "index"), len(catalog))
     channel_queries = [ChannelQuery(q, np.zeros(1, np.float32), History.empty(), 0.0) for q in queries.values()]
     ranked = dict(zip(queries.values(), channel.search(channel_queries, 100), strict=True))

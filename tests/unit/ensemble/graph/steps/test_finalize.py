@@ -43,7 +43,8 @@ def inputs(stages, asked, seed=0, count=COUNT, has_query=True, spread=1.0):
     contributions[:, :, SIGNALS.index("request")] = contributions[:, :1, SIGNALS.index("request")]
     features = draw.normal(size=(1, PADDED, len(FEATURES))).astype(np.float32)
     # The rest of an item's history features are known where its frequency is, and its popularity always is.
-    whole = [POSITION["history_recency"], POSITION["popularity"]]
+    # What a query asks for and an item misses is known of every item or, where it states nothing, of none.
+    whole = [POSITION["history_recency"], POSITION["popularity"], POSITION["missed"], POSITION["votes"]]
     missing = draw.random(features.shape) < 0.3
     missing[..., whole] = False
     features[missing] = math.nan

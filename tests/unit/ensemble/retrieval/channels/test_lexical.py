@@ -14,6 +14,7 @@ from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.channels import lexical
 from fuserank_ensemble.retrieval.channels.lexical import VALUE_SCORE, WORDS_SCORE, LexicalChannel
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
+from fuserank_export.index.units import unit_table
 
 FIELDS = {"title": 3.0, "category": 1.0, "brand": 2.0, "description": 1.0, "tags": 0.5}
 SHOP = [
@@ -36,7 +37,7 @@ SHOP = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("lexical") / "shop"
-    assert LexicalIndex.write(path, SHOP, FIELDS) == len(SHOP) - 2
+    assert LexicalIndex.write(path, SHOP, FIELDS, unit_table()) == len(SHOP) - 2
     return path
 
 
@@ -141,7 +142,7 @@ def test_a_batch_is_answered_as_its_queries_are_alone(shop):
 
 def test_equal_scores_are_ordered_by_popularity_even_across_the_cut(tmp_path):
     items = 500
-    LexicalIndex.write(tmp_path / "same", [{"title": "milk"}] * items, {"title": 1})
+    LexicalIndex.write(tmp_path / "same", [{"title": "milk"}] * items, {"title": 1}, {})
     place = np.random.default_rng(3).permutation(items).astype(np.int64)
     channel = LexicalChannel(LexicalIndex.open(tmp_path / "same"), items, place)
     assert rows(channel, "milk", 10) == np.argsort(place)[:10].tolist()
@@ -156,7 +157,7 @@ def large(tmp_path_factory):
         for _ in range(6_000)
     ]
     path = tmp_path_factory.mktemp("lexical") / "large"
-    LexicalIndex.write(path, records, {"title": 3, "category": 1})
+    LexicalIndex.write(path, records, {"title": 3, "category": 1}, {})
     return LexicalChannel(LexicalIndex.open(path), len(records), draw.permutation(len(records)).astype(np.int64))
 
 
@@ -188,7 +189,7 @@ def ounces(tmp_path_factory):
     """Every item but ten is measured in ounces; thirty are teas."""
     titles = [f"{'tea' if n % 10 == 0 else 'ham'} {'ounce' if n % 30 else 'bag'} {n}x" for n in range(300)]
     path = tmp_path_factory.mktemp("lexical") / "ounces"
-    LexicalIndex.write(path, [{"title": title} for title in titles], {"title": 1})
+    LexicalIndex.write(path, [{"title": title} for title in titles], {"title": 1}, {})
     return LexicalChannel(LexicalIndex.open(path), len(titles))
 
 
@@ -225,13 +226,13 @@ def test_an_index_opens_from_a_read_only_folder_and_leaves_it_as_it_was(folder, 
 def test_documents_are_in_one_segment_and_an_english_index_has_no_chinese(folder, tmp_path):
     index = LexicalIndex.open(folder)
     assert (index.searcher.num_segments, index.vocabulary.num_segments, index.han) == (1, 1, True)
-    LexicalIndex.write(tmp_path / "english", SHOP[:3], FIELDS)
+    LexicalIndex.write(tmp_path / "english", SHOP[:3], FIELDS, unit_table())
     assert LexicalIndex.open(tmp_path / "english").han is False
 
 
 @pytest.mark.parametrize("records", [[], [{}], [{"title": "milk"}]])
 def test_a_shop_of_nothing_or_one_is_a_shop(tmp_path, records):
-    LexicalIndex.write(tmp_path / "small", records, {"title": 1})
+    LexicalIndex.write(tmp_path / "small", records, {"title": 1}, {})
     channel = LexicalChannel(LexicalIndex.open(tmp_path / "small"), len(records))
     assert rows(channel, "milk") == ([0] if records and records[0] else [])
     assert rows(channel, "mlik") == ([0] if records and records[0] else [])
@@ -240,7 +241,7 @@ def test_a_shop_of_nothing_or_one_is_a_shop(tmp_path, records):
 @pytest.mark.parametrize("fields", [{}, {"title": 0}, {"title": -1}, {"title": float("nan")}])
 def test_fields_that_make_no_sense_are_refused(tmp_path, fields):
     with pytest.raises(ValueError, match="lexical fields"):
-        LexicalIndex.write(tmp_path / "bad", SHOP, fields)
+        LexicalIndex.write(tmp_path / "bad", SHOP, fields, {})
 
 
 def test_an_index_of_another_catalogue_is_refused(folder):
