@@ -42,6 +42,7 @@ eval: $(READY) build/full/manifest.json ## quality of retrieval and of ranking, 
 	@$(BIN)/fuserank evaluate ranking --bundle build/full --shop $(SHOP)
 	@$(BIN)/fuserank evaluate windows --bundle build/full --shop $(SHOP)
 	@$(BIN)/fuserank evaluate films --bundle build/full
+	@$(BIN)/fuserank evaluate shoppers --bundle build/full --encoder "$(ENCODER)"
 
 bench-retrieval: $(READY) $(BUNDLE)/manifest.json ## what retrieval costs from 10 thousand to a million items
 	@$(BENCHMARK) retrieval --bundle $(BUNDLE) --shop $(SHOP)

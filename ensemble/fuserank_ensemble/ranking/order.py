@@ -85,9 +85,42 @@ class Ranked:
     explore: ExploreOutcome | None = None
 
 
+# Of one category on a page of a recommendation: five flavours of one product are no five ideas.
+PAGE, MOST_OF_CATEGORY = 10, 4
+
+
 def rank_by_score(rows: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> Ranked:
     """Returns the k best by score alone. Stable: where the ranker sees no difference, the order of fusion stands."""
     order = np.argsort(-scores, kind="stable")[:k]
+    return Ranked(order, rows[order], scores[order])
+
+
+def rank_varied(
+    rows: NDArray[np.int32], scores: NDArray[np.float32], categories: NDArray[np.int32], k: int, depth: int
+) -> Ranked:
+    """Returns the k best by score, of one category at most `MOST_OF_CATEGORY` on the first page.
+
+    What is one too many there follows the page; where nothing else is left, it stays.
+
+    Args:
+        rows: Candidates, best fused first, int32 `[candidates]`.
+        scores: float32 `[candidates]`.
+        categories: Each candidate's category, -1 for none, int32 `[candidates]`.
+        k: How many are wanted.
+        depth: How many candidates are compared first; those beyond follow them.
+    """
+    order = np.argsort(-scores, kind="stable")
+    counts: dict[int, int] = {}
+    first, later = list[int](), list[int]()
+    for position in order.tolist():
+        category = int(categories[position])
+        full = category >= 0 and counts.get(category, 0) >= MOST_OF_CATEGORY
+        if len(first) < PAGE and position < depth and not full:
+            counts[category] = counts.get(category, 0) + 1
+            first.append(position)
+        else:
+            later.append(position)
+    order = np.asarray([*first, *later], np.int64)[:k]
     return Ranked(order, rows[order], scores[order])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -27,7 +27,7 @@ _LEADING_FEATURE = {feature.signal: i for i, feature in reversed(list(enumerate(
 Features = NDArray[np.float32]  # [features], of one item
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reader:
     """The reader of a reason.
 
@@ -35,11 +35,13 @@ class Reader:
         query: The request's query; empty for a recommendation.
         language: Of the sentences.
         bought: Whether all that the user had was bought, not only looked at.
+        shared_words: Words of the query that the explained item holds.
     """
 
     query: str = ""
     language: Language = "en"
     bought: bool = False
+    shared_words: Sequence[str] = ()
 
     def sentence(self, key: str, **values: float | str) -> str:
         """Returns a sentence in the reader's language, see `format_sentence`."""
@@ -145,8 +147,11 @@ def _text_reason(features: Features, reader: Reader) -> str:
 def _lexical_reason(features: Features, reader: Reader) -> str:
     if not reader.query.strip():
         return reader.sentence("no_query")
-    missing = math.isnan(_value(features, "lexical_score"))
-    return reader.sentence("lexical_none" if missing else "lexical", query=reader.query)
+    if not reader.shared_words:
+        # A word of the query may be spelt otherwise, or be a correction.
+        guessed = not math.isnan(_value(features, "lexical_score"))
+        return reader.sentence("lexical_guess" if guessed else "lexical_none", query=reader.query)
+    return reader.sentence("lexical", words=", ".join(dict.fromkeys(reader.shared_words)))
 
 
 def _popularity_reason(features: Features, reader: Reader) -> str:

@@ -36,7 +36,9 @@ NUMBER_WORDS: Mapping[str, float] = {
 }  # fmt: skip
 _STEP = math.log(1.02)  # amounts within two per cent are one: 750 ml and 25.4 fl oz
 _MARKS = {'"': "inch", "″": "inch", "”": "inch"}
-_LEAST_LETTERS = 4  # of a unit that counts as one of it without a number: "gallon of milk", but not "l"
+_ALONE = ("gallon", "quart", "pint", "liter", "dozen")  # one of it without a number: "gallon milk", no "pound cake"
+_LEAST_LETTERS = 4  # of a unit without a number: "pound of butter", but not "l"
+_LEAST, _MOST = 1e-6, 1e12  # numbers beyond them are no sizes
 _TOKEN = re.compile(r"\d+[ -]\d+[/⁄]\d+|\d+[/⁄]\d+|\d+(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+|[^\W\d_]+|[\"″”]")
 _NUMERIC = re.compile(r"[\d.]")
 
@@ -104,8 +106,10 @@ class Quantities:
                 continue
             if number is None and (len(words[0]) < _LEAST_LETTERS or words[0] in _MARKS):
                 continue
+            if number is None and not _is_one(unit, _text(tokens, position + taken + length)):
+                continue
             value = 1.0 if number is None else number
-            if value <= 0:
+            if not _LEAST <= value <= _MOST:
                 return None, 0
             keys = tuple(f"{name}:{round(math.log(value * one) / _STEP)}" for name, one in unit.measures)
             end = position + taken + length
@@ -116,6 +120,12 @@ class Quantities:
 
 def _text(tokens: Sequence[re.Match[str]], position: int) -> str:
     return tokens[position].group().lower() if position < len(tokens) else ""
+
+
+def _is_one(unit: Unit, following: str) -> bool:
+    """Whether a unit without a number means one of it, and is not part of a name such as "foot cream"."""
+    counts = any(dimension == "count" for dimension, _ in unit.measures)
+    return unit.name in _ALONE or (following == "of" and not counts)
 
 
 def _number(token: str) -> float | None:

@@ -32,7 +32,7 @@ _BETWEEN = re.compile(
 )
 _TO_CHINESE = re.compile(
     r"(?:(?:低于|不超过|少于)\s*(?P<before>\d+(?:\.\d+)?)\s*(?:元|块|人民币)?|"
-    r"(?P<after>\d+(?:\.\d+)?)\s*(?:元|块)?\s*(?:以下|以内|之内))"
+    r"(?<![\d.])(?P<after>\d+(?:\.\d+)?)\s*(?:元|块)?\s*(?:以下|以内|之内))"
 )
 _CHEAP = re.compile(r"\b(?:cheap(?:est)?|inexpensive|affordable|budget)\b|便宜的?|平价", re.IGNORECASE)
 # What follows is left out of the search: an encoder would look for it.
@@ -45,7 +45,7 @@ _WITHOUT = re.compile(
 # An attribute that catalogues spell out too; its words stay in the search.
 _FREE = re.compile(r"\b(?P<free>[^\W\d_]{3,})[\s-]free\b|\bnon[\s-](?P<non>[^\W\d_]{3,})", re.IGNORECASE)
 _JOINED = re.compile(r"\s+(?:or|and|nor)\s+", re.IGNORECASE)
-_LOOSE = re.compile(r"^[\s,;:–的-]+|[\s,;:–-]+$")
+_LOOSE = re.compile(r"^[\s,;:–的-]+|(?<![\s,;:–-])[\s,;:–-]+$")
 
 
 class UnderstoodQuery(msgspec.Struct, array_like=True, frozen=True):

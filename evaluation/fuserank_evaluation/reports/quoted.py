@@ -333,6 +333,49 @@ RESULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "{movies_ndcg_at_10_tower_only:.3f}, fusion {movies_ndcg_at_10_baseline_rrf:.3f}",
         ),
     ),
+    "shoppers": (
+        (
+            "Shoppers' words, held half, {shopper_held_queries} queries: right type among the first ten",
+            "{shopper_held_type_in_10_product:.3f}; asked by a household {shopper_held_type_in_10_product_user:.3f}",
+            "RRF of BM25 and the encoder {shopper_held_type_in_10_rrf:.3f}, the encoder {shopper_held_type_in_10_dense:.3f}, BM25 "
+            "{shopper_held_type_in_10_bm25:.3f}",
+        ),
+        (
+            "… right type first",
+            "{shopper_held_type_first_product:.3f}; asked by a household {shopper_held_type_first_product_user:.3f}",
+            "RRF of BM25 and the encoder {shopper_held_type_first_rrf:.3f}, the encoder {shopper_held_type_first_dense:.3f}, BM25 "
+            "{shopper_held_type_first_bm25:.3f}",
+        ),
+        (
+            "… nDCG@10 by type, size and price",
+            "{shopper_held_ndcg_at_10_product:.3f}; asked by a household {shopper_held_ndcg_at_10_product_user:.3f}",
+            "RRF of BM25 and the encoder {shopper_held_ndcg_at_10_rrf:.3f}, the encoder {shopper_held_ndcg_at_10_dense:.3f}, BM25 "
+            "{shopper_held_ndcg_at_10_bm25:.3f}",
+        ),
+        (
+            "… an item of a wrong department among the first three (less is better)",
+            "{shopper_held_absurd_at_3_product:.3f}; asked by a household {shopper_held_absurd_at_3_product_user:.3f}",
+            "RRF of BM25 and the encoder {shopper_held_absurd_at_3_rrf:.3f}, the encoder {shopper_held_absurd_at_3_dense:.3f}, BM25 "
+            "{shopper_held_absurd_at_3_bm25:.3f}",
+        ),
+        ("First ten alike for 10, 50 and 200 items", "{shopper_same_first_ten:.3f}", "all of them: 1"),
+        (
+            "Amazon's queries, no log, {esci_queries} queries: nDCG@10",
+            "{esci_ndcg_at_10_product:.3f}; with judgements of other queries {esci_ndcg_at_10_trained:.3f}",
+            "RRF {esci_ndcg_at_10_rrf:.3f}, BM25 {esci_ndcg_at_10_bm25:.3f}, the encoder {esci_ndcg_at_10_dense:.3f}",
+        ),
+        (
+            "… recall@100 of exact matches",
+            "{esci_recall_at_100_product:.3f}",
+            "RRF {esci_recall_at_100_rrf:.3f}, BM25 {esci_recall_at_100_bm25:.3f}, the encoder "
+            "{esci_recall_at_100_dense:.3f}",
+        ),
+        (
+            "… {esci_negations} queries that rule something out: share of the first three that have it",
+            "{esci_ruled_out_at_3_product:.3f}",
+            "RRF {esci_ruled_out_at_3_rrf:.3f}, BM25 {esci_ruled_out_at_3_bm25:.3f}",
+        ),
+    ),
     "vectors": (
         (
             "A million vectors: recall@100",

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from ir_measures import R, nDCG
+from rich.console import Console
 
 from fuserank_ensemble.bundle import Bundle
+from fuserank_evaluation.datasets.cases import SEED
 from fuserank_evaluation.datasets.esci import EXACT, GAINS, EsciQueries, holds_ruled_out, ruled_out, unpack_catalog
 from fuserank_evaluation.datasets.judged import JudgedQueries
 from fuserank_evaluation.metrics.measures import measure_judged
 from fuserank_evaluation.shoppers.answers import Product, Rows, plain_answers
 from fuserank_export.builder.bundle import export_bundle
-from fuserank_export.builder.options import EncoderOptions, InputFiles, OutputOptions
+from fuserank_export.builder.options import BehaviourFiles, EncoderOptions, InputFiles, OutputOptions
+from fuserank_export.builder.retrain import retrain_ranker
 from fuserank_export.progress import Progress
 
 METHODS = ("bm25", "dense", "rrf", "product")
-DEPTH = 100
+DEPTH, FOLDS = 100, 5
 MEASURES = {
     "ndcg_at_10": "nDCG@10, gains 1, 0.1, 0.01, 0",
     "recall_at_100": "recall@100 of exact matches",
@@ -49,7 +53,44 @@ def ask(product: Product, queries: EsciQueries) -> list[dict[str, Rows]]:
     ]
 
 
-def figures(product: Product, queries: EsciQueries, asked: Sequence[Mapping[str, Rows]]) -> dict[str, float]:
+def ask_trained(product: Product, queries: EsciQueries, seed: int = SEED) -> list[dict[str, Rows]]:
+    """Returns each query's list by a ranker that learned from four fifths of the judgements, the query's not among them.
+
+    Exact matches are right, all else is wrong.
+    """
+    fold_of = np.random.default_rng(seed).permutation(len(queries.ids)) % FOLDS
+    lists: dict[int, dict[str, Rows]] = {}
+    for fold in range(FOLDS):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            learned = [i for i in range(len(queries.ids)) if fold_of[i] != fold]
+            _write_judgements(folder, queries, learned)
+            retrain_ranker(
+                product.bundle.root,
+                files=BehaviourFiles(queries=folder / "queries.tsv", judgements=folder / "judgements.tsv"),
+                out=OutputOptions(folder=folder / "bundle"),
+                progress=Progress(Console(quiet=True)),
+            )
+            trained = Product.open(Bundle.open(folder / "bundle", verify=()))
+            for i in np.flatnonzero(fold_of == fold).tolist():
+                lists[i] = {"trained": trained.answer(queries.texts[i], k=DEPTH)}
+    return [lists[i] for i in range(len(queries.ids))]
+
+
+def _write_judgements(folder: Path, queries: EsciQueries, learned: Sequence[int]) -> None:
+    """Writes some queries and their judgements as the export reads them."""
+    ids = [queries.ids[i] for i in learned]
+    lines = [f"{queries.ids[i]}\t{queries.texts[i]}" for i in learned]
+    (folder / "queries.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    judged = [
+        f"{query} 0 {item} {int(grade == EXACT)}" for query in ids for item, grade in queries.grades[query].items()
+    ]
+    (folder / "judgements.tsv").write_text("\n".join(judged) + "\n", "utf-8")
+
+
+def figures(
+    product: Product, queries: EsciQueries, asked: Sequence[Mapping[str, Rows]], methods: Sequence[str] = METHODS
+) -> dict[str, float]:
     """Returns nDCG@10, recall@100 of exact matches, and how often the first three have what was ruled out."""
     ids = [record["item_id"] for record in product.records]
     texts = dict(zip(queries.ids, queries.texts, strict=True))
@@ -59,7 +100,7 @@ def figures(product: Product, queries: EsciQueries, asked: Sequence[Mapping[str,
     }
     with_exact = {query: texts[query] for query in queries.ids if exact[query]}
     out: dict[str, float] = {"esci_queries": len(texts), "esci_negations": 0}
-    for method in METHODS:
+    for method in methods:
         listed = {
             query: [ids[row] for row in lists[method][:DEPTH]] for query, lists in zip(queries.ids, asked, strict=True)
         }

@@ -43,10 +43,11 @@ def evaluate_shoppers(bundle: Path, esci: Path, encoder: str, console: Console) 
         queries = EsciQueries.read(esci)
         shop = amazon.open_shop(esci, encoder, progress)
         figures |= amazon.figures(shop, queries, amazon.ask(shop, queries))
+        figures |= amazon.figures(shop, queries, amazon.ask_trained(shop, queries), ("trained",))
         meanings |= {
             f"esci_{name}_{method}": f"{method}: {meaning}"
             for name, meaning in amazon.MEASURES.items()
-            for method in amazon.METHODS
+            for method in (*amazon.METHODS, "trained")
         }
     else:
         console.print(f"Amazon's queries: left out, {esci} is not there")

@@ -15,15 +15,23 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace, Status
+from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.adjustments import Adjustments, adjust
-from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered
+from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered, rank_varied
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift, fusion_parts
 from fuserank_ensemble.ranking.rules import NOT_FOUND
+from fuserank_ensemble.retrieval.lexical.words import content_words, words
+
+
+_VERIFIED = (
+    *("index/items/", "index/vectors", "index/popularity/", "index/reference"),
+    *("index/synonyms", "index/lexical/units"),
+)
 
 
 class Finalize:
@@ -42,7 +50,7 @@ class Finalize:
         """See `Model`. Loads the catalogue's fields; always on the CPU."""
         del device
         bundle = Bundle.open(
-            bundle_root, verify=("index/items/", "index/vectors", "index/popularity/", "index/reference")
+            bundle_root, verify=_VERIFIED
         )
         return cls(bundle, host.search_observer(bundle))
 
@@ -97,7 +105,9 @@ class Finalize:
         scores = heads[: len(rows)] @ weights if ranked_here else votes
         adjustments = adjust(scores, features[: len(rows)], depth, ranked_here)
         scores = adjustments.add_to(scores)
-        if resolved.steered:
+        if not (resolved.steered or resolved.has_query):
+            ranked = rank_varied(rows, scores, self._bundle.items.category[rows], resolved.k, depth)
+        elif resolved.steered:
             ranked = rank_steered(resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events, depth)
         else:
             ranked = rank_by_score(rows, scores, resolved.k)
@@ -142,11 +152,21 @@ class Finalize:
                 if resolved.rules and ranked.shifts is not None and ranked.steps is not None:
                     moved = RuleShift(float(ranked.shifts[position]), float(ranked.steps[position]))
                 added = {name: (float(values[position]), float(values.mean())) for name, values in adjusted}
+                reader.shared_words = self._shared_words(resolved, int(ranked.rows[place]))
                 item["signals"] = reasons.explain(score, parts[position], features[position], reader, moved, added)
                 item["heads"] = {head: chances[place][at] for at, head in judged}
             if "placed" in item:
                 sentence = "pin_unscored" if position == NOT_FOUND else item["placed"]
                 item["signals"].append(reasons.placed(sentence, language))
+
+    def _shared_words(self, resolved: ResolvedRequest, row: int) -> list[str]:
+        """Returns the words of the query that an item's fields hold, as the query has them."""
+        if resolved.understood is None:
+            return []
+        record, synonyms = self._decode(self._bundle.records.raw(row)), self._bundle.query_parser.synonyms
+        texts = (str(record[name]) for name in self._bundle.spec.lexical_fields if name in record)
+        held = {word.stem for text in texts for word in words(synonyms.replace(normalise(text)))}
+        return [word.written for word in content_words(words(resolved.understood.words)) if word.stem in held]
 
     def _fields(self, row: int, names: Sequence[str]) -> dict[str, Any]:
         record = self._decode(self._bundle.records.raw(row))

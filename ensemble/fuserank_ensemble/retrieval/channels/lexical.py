@@ -45,6 +45,8 @@ _HALF_WAY = 15.0
 _PAIR_BOOST = 0.5
 _AMOUNT_BOOST = 3.0
 _HEAD_BOOST = 4.0
+_HEAD_WORD_WEIGHT = 1.5  # of the word that names the thing, where an item has only some of the words
+_PREPOSITIONS = frozenset({"for", "of", "with", "without", "in", "from", "to", "on", "by", "at"})
 # Two words that so many items hold say little by standing together, and finding where they do takes long.
 _COMMON = 10_000
 _HAN_BOOST = 0.3
@@ -177,7 +179,10 @@ class LexicalChannel(LocalChannel):
             every = [Query.const_score_query(_boolean([], [self._term(t) for t in stems]), 0.0) for stems in meanings]
             yield WORDS_SCORE if all(known) else GUESS_SCORE, _boolean([*every, *limits], [*terms, *nearness])
         last = {**self._completions(content[-1].written), **guesses[-1]}
-        likely = [stems for stems in (*guesses[:-1], last) if stems]
+        likely = [*guesses[:-1], last]
+        head = head_position(query_words, content)
+        likely[head] = {stem: _HEAD_WORD_WEIGHT * weight for stem, weight in likely[head].items()}
+        likely = [stems for stems in likely if stems]
         rare = likely if limits else self._distinctive(likely, share)
         terms = [*(terms if rare == meanings else self._terms(rare)), *self._characters(text)]
         yield 0.0, _boolean([_boolean([], terms), *limits] if limits else [], [] if limits else terms)
@@ -319,6 +324,21 @@ class LexicalChannel(LocalChannel):
             limit = tie_rows if straddles else 4 * limit
         order = np.lexsort((self._place[rows], -scores))[:depth]
         return rows[order], scores[order]
+
+
+def head_position(query_words: Sequence[Word], content: Sequence[Word]) -> int:
+    """Returns which of the content words names the thing: the last one before a preposition.
+
+    Of "egg noodles" it is "noodles", of "bag of ice" it is "bag". English and Chinese phrases end with it.
+    """
+    head = len(content) - 1
+    seen = 0
+    for word in query_words:
+        if word.written in _PREPOSITIONS and seen:
+            return seen - 1
+        if word in content and content.index(word) >= seen:
+            seen = content.index(word) + 1
+    return head
 
 
 def _boolean(must: Sequence[Query], should: Sequence[Query]) -> Query:

@@ -29,7 +29,7 @@ from fuserank_export.training.model.position import PositionBias
 from fuserank_export.training.model.ranker import Ranker
 
 CUT_OFF = 10  # of nDCG
-LEAST_SHOWN = 20  # validation cases of a kind of request; fewer show nothing
+LEAST_SHOWN, MANY_CASES = 10, 100  # validation cases of a kind of request: fewer show nothing, or little
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,9 @@ def ranked_kinds(report: TrainingReport) -> tuple[RankedKind, ...]:
         measured = report.ndcg_at_10.get(kind)
         if measured is None or measured["cases"] < LEAST_SHOWN:
             continue
-        if measured["ranker"] >= max(measured["fusion"], measured["best_channel"]["ndcg"]):
+        # Of few cases, a gain within their own scatter shows nothing.
+        margin = measured["standard_error"] if measured["cases"] < MANY_CASES else 0.0
+        if measured["ranker"] - margin >= max(measured["fusion"], measured["best_channel"]["ndcg"]):
             shown.append(kind)
     return tuple(shown)
 
@@ -207,6 +209,7 @@ def measure_ndcg(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> d
             "head": HEADS[head],
             "ranker": _ndcg(right, scores),
             "fusion": _ndcg(right, fused),
+            "standard_error": _standard_error(right, scores, fused),
             "best_channel": _best_channel(right, cases.features[of_kind], cases.present[of_kind]),
         }
     return report
@@ -222,6 +225,13 @@ def _best_channel(right: NDArray[Any], features: NDArray[np.float32], present: N
         value = _ndcg(right, np.where(present & ~np.isnan(ranks), -np.nan_to_num(ranks), -1e6))
         best = max(best, (value, name))
     return {"name": best[1], "ndcg": best[0]}
+
+
+def _standard_error(right: NDArray[Any], scores: NDArray[Any], others: NDArray[Any]) -> float:
+    """Of the mean difference in nDCG of two orders, by the cases."""
+    pairs = zip(right, scores, others, strict=True)
+    gains = [_ndcg(one[None], by[None]) - _ndcg(one[None], other[None]) for one, by, other in pairs]
+    return float(np.std(gains) / max(1, len(gains)) ** 0.5)
 
 
 def _ndcg(right: NDArray[Any], scores: NDArray[Any]) -> float:

@@ -141,6 +141,8 @@ def merged_scores(
     # `[signals, batch * candidates, width]`: a product of stacks is one operator.
     stacked = first.reshape(-1, len(SIGNALS), WIDTH).transpose(0, 1)
     stacked = nn.functional.silu(stacked @ weights.middle + weights.middle_bias) @ weights.last + weights.last_bias
+    applies = 1.0 - (1.0 - gates.reshape(-1, len(GATES))) @ ranker.needs.T
+    stacked = stacked * applies.T.unsqueeze(-1)
     main, meets = stacked[..., : len(HEADS)], stacked[..., len(HEADS) :]
     paired = meets * (meets.sum(0, keepdim=True) - meets) * weights.meeting
     contributions = main + paired.reshape(*main.shape, RANK).sum(-1)

@@ -16,6 +16,9 @@ from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.sequence import MOMENT_DIM
 
 GATES = [POSITION["has_query"], POSITION["has_history"]]
+# Signals that say nothing without a query, or of somebody without a history: there they add nothing to any score.
+OF_QUERY = ("text", "lexical", "reading")
+OF_HISTORY = ("history", "collaborative", "content", "taste", "sequence")
 WIDTH = 32
 RANK = 8  # of the vectors that interact, a head
 PIECES = 16  # of a feature's range
@@ -126,6 +129,7 @@ class Ranker(nn.Module):
         rate: What of a piece a unit fills, `[F + 1, pieces]`; 0 where there are fewer pieces.
         active: 1 where a signal was seen in training for a head, `[signals, heads]`; elsewhere it stays silent
             instead of guessing.
+        needs: 1 where a signal says nothing without what a gate stands for, `[signals, gates]`.
         slope: What a head's sum is multiplied by to be a calibrated logit, `[heads]`.
         offset: What is added then, `[heads]`.
     """
@@ -135,6 +139,7 @@ class Ranker(nn.Module):
     start: Tensor
     rate: Tensor
     active: Tensor
+    needs: Tensor
     slope: Tensor
     offset: Tensor
 
@@ -150,6 +155,8 @@ class Ranker(nn.Module):
         self.register_buffer("start", torch.zeros(len(FEATURES) + 1, PIECES))
         self.register_buffer("rate", torch.zeros(len(FEATURES) + 1, PIECES))
         self.register_buffer("active", torch.ones(len(SIGNALS), len(HEADS)))
+        needs = [[float(signal in OF_QUERY), float(signal in OF_HISTORY)] for signal in SIGNALS]
+        self.register_buffer("needs", torch.tensor(needs))
         self.register_buffer("slope", torch.ones(len(HEADS)))
         self.register_buffer("offset", torch.zeros(len(HEADS)))
 
@@ -181,7 +188,9 @@ class Ranker(nn.Module):
         gates = torch.where(absent[..., GATES], 0.0, features[..., GATES])
         parts = [tower(scaled, pieces, absent, gates) for tower in self.towers]
         parts.append(self.sequence(vectors, events, moments, gates))
-        joined = torch.stack(parts, -3) * self.active.unsqueeze(-1)  # [batch, candidates, signals, heads, 1 + rank]
+        applies = 1.0 - (1.0 - gates) @ self.needs.T  # [batch, candidates, signals]
+        # [batch, candidates, signals, heads, 1 + rank]
+        joined = torch.stack(parts, -3) * self.active.unsqueeze(-1) * applies[..., None, None]
         main, meets = joined[..., 0], joined[..., 1:]
         others = meets.sum(-3, keepdim=True) - meets
         shares = main + 0.5 * (meets * others * self.meeting).sum(-1)
