@@ -12,6 +12,7 @@ from fuserank_ensemble.candidates.features import POSITION
 
 FloatArray = NDArray[np.float32]
 MISSED_LOGITS = 2.0  # what an item loses for each condition that it misses
+ROUNDING = 1e-6  # of a score
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ def adjust(scores: FloatArray, features: FloatArray, depth: int, ranked: bool) -
         parts["fit"] = -MISSED_LOGITS * missed
         scores = scores + parts["fit"]
     if len(scores) > depth:
-        behind = min(0.0, float(scores[:depth].min()) - float(scores[depth:].max()))
+        least, most = float(scores[:depth].min()), float(scores[depth:].max())
+        # A little more than the difference, which float32 rounds.
+        behind = least - most - ROUNDING * (abs(least) + abs(most)) if least < most else 0.0
         parts["depth"] = np.where(np.arange(len(scores)) < depth, 0.0, behind).astype(np.float32)
     return Adjustments(parts)

@@ -76,9 +76,7 @@ def test_what_a_query_states_is_a_signal_of_its_own_and_tells_whether_the_item_m
     def explained_fit(missed, adjustments):
         parts = np.zeros(len(SIGNALS), np.float32)
         parts[SIGNALS.index("fit")] = 0.25  # what the ranker itself makes of it
-        signals = reasons.explain(
-            3.0, parts, features(missed=missed), Reader("tea under $5"), adjustments=adjustments
-        )
+        signals = reasons.explain(3.0, parts, features(missed=missed), Reader("tea under $5"), adjustments=adjustments)
         assert sum(signal["contribution"] for signal in signals) == pytest.approx(3.0)
         return next((signal for signal in signals if signal["name"] == "fit"), None)
 

@@ -1,0 +1,74 @@
+"""What is added to scores: missed conditions cost, and candidates beyond the depth never pass those within it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuserank_ensemble.candidates.features import FEATURES, POSITION
+from fuserank_ensemble.ranking.adjustments import MISSED_LOGITS, adjust
+
+SCORES = st.lists(st.floats(-9, 9, width=32), max_size=30)
+
+
+def features(missed):
+    out = np.full((len(missed), len(FEATURES)), np.nan, np.float32)
+    out[:, POSITION["missed"]] = missed
+    return out
+
+
+def adjusted(scores, missed=None, depth=99, ranked=True):
+    scores = np.asarray(scores, np.float32)
+    adjustments = adjust(scores, features([np.nan] * len(scores) if missed is None else missed), depth, ranked)
+    return adjustments, adjustments.add_to(scores)
+
+
+def test_each_missed_condition_costs_as_many_logits():
+    adjustments, scores = adjusted([3, 2, 1], [1, 0, 0.5])
+    assert set(adjustments.by_name) == {"fit"}
+    assert scores.tolist() == [3 - MISSED_LOGITS, 2, 1 - 0.5 * MISSED_LOGITS]
+
+
+def test_where_fusion_orders_conditions_already_cost_votes_and_cost_nothing_more():
+    adjustments, scores = adjusted([3, 2, 1], [1, 0, 0.5], ranked=False)
+    assert adjustments.by_name == {}
+    assert scores.tolist() == [3, 2, 1]
+
+
+@pytest.mark.parametrize("missed", [None, [0, 0, 0]])
+def test_where_nothing_is_missed_nothing_is_added(missed):
+    adjustments, scores = adjusted([3, 2, 1], missed)
+    assert adjustments.by_name == {}
+    assert scores.tolist() == [3, 2, 1]
+
+
+def test_candidates_beyond_the_depth_follow_all_others_in_their_own_order():
+    adjustments, scores = adjusted([1, 2, 9, 5], depth=2)
+    assert set(adjustments.by_name) == {"depth"}
+    assert np.argsort(-scores, kind="stable").tolist() == [1, 0, 2, 3]
+    assert scores[:2].tolist() == [1, 2]
+    assert scores[2] - scores[3] == pytest.approx(4)
+
+
+def test_candidates_beyond_the_depth_that_are_worse_anyway_keep_their_scores():
+    _, scores = adjusted([4, 3, 2, 1], depth=2)
+    assert scores.tolist() == [4, 3, 2, 1]
+
+
+@given(SCORES, st.integers(1, 30), st.booleans(), st.integers(0, 2**30 - 1))
+def test_the_first_items_are_the_same_however_many_candidates_there_are(values, depth, ranked, seed):
+    draw = np.random.default_rng(seed)
+    missed = draw.choice([0.0, 0.5, 1.0, 2.0], len(values)).astype(np.float32)
+    _, whole = adjusted(values, missed, depth, ranked)
+    _, first = adjusted(values[:depth], missed[:depth], depth, ranked)
+    expected = np.argsort(-first, kind="stable").tolist()
+    assert np.argsort(-whole, kind="stable")[: len(first)].tolist() == expected
+    np.testing.assert_array_equal(whole[: len(first)], first)
+
+
+def test_no_candidates_have_no_adjustments():
+    adjustments, scores = adjusted([], [], depth=3)
+    assert adjustments.by_name == {}
+    assert len(scores) == 0

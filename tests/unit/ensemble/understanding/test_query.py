@@ -1,0 +1,171 @@
+"""A query taken apart: its words, its sizes, its prices and what it rules out; no text at all makes it fail."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuserank_ensemble.catalog.synonyms import Synonyms
+from fuserank_ensemble.catalog.text import normalise
+from fuserank_ensemble.understanding.quantities import Quantities
+from fuserank_ensemble.understanding.query import QueryParser, UnderstoodQuery
+from fuserank_export.index.units import unit_table
+
+PARSER = QueryParser(Synonyms({"coke": "cola", "soda pop": "soft drink"}), Quantities(unit_table()))
+
+
+def parse(query):
+    return PARSER.parse(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "low", "high"),
+    [
+        ("beer under $10", "beer", None, 10),
+        ("beer under 10", "beer", None, 10),
+        ("wine less than 8 dollars", "wine", None, 8),
+        ("tea <5", "tea", None, 5),
+        ("wine over $20", "wine", 20, None),
+        ("at least 5 dollars cheese", "cheese", 5, None),
+        ("chocolate between 1 and 3 dollars", "chocolate", 1, 3),
+        ("chocolate between 3 and 1 dollars", "chocolate", 1, 3),
+        ("toys from $5 to $10", "toys", 5, 10),
+        ("toys over $5 under $10.50", "toys", 5, 10.5),
+        ("10元以下的茶", "茶", None, 10),
+        ("茶 不超过20元", "茶", None, 20),
+    ],
+)
+def test_a_price_is_a_limit_and_no_word_of_the_search(query, text, low, high):
+    understood = parse(query)
+    assert (understood.text, understood.price_from, understood.price_to) == (text, low, high)
+    assert understood.has_price_limit
+    assert understood.has_conditions
+
+
+@pytest.mark.parametrize("query", ["turkey under 10 lb", "over 10 kinds of beer", "7 up", "no 7 serum", "wine $10"])
+def test_a_number_that_is_no_price_limits_nothing(query):
+    assert not parse(query).has_price_limit
+
+
+def test_limits_that_contradict_each_other_say_nothing_and_the_words_are_searched():
+    understood = parse("toys over $10 under $5")
+    assert (understood.price_from, understood.price_to, understood.words) == (None, None, "toys")
+
+
+@pytest.mark.parametrize("query", ["cheap wine", "cheapest wine", "budget wine", "affordable wine"])
+def test_a_wish_for_low_prices_is_told_from_the_words(query):
+    understood = parse(query)
+    assert (understood.text, understood.cheap, understood.has_conditions) == ("wine", True, True)
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "out"),
+    [
+        ("binder without rings", "binder", ("rings",)),
+        ("tea without any sweetener", "tea", ("sweetener",)),
+        ("bread w/o nuts or seeds", "bread", ("nuts", "seeds")),
+        ("no sugar no salt cereal", "cereal", ("sugar", "salt")),
+        ("grapes not red", "grapes", ("red",)),
+        ("不含糖的饮料", "饮料", ("糖",)),
+        # What catalogues spell out too stays in the search.
+        ("sugar free gum", "sugar free gum", ("sugar",)),
+        ("non-dairy cheese", "non-dairy cheese", ("dairy",)),
+    ],
+)
+def test_what_is_ruled_out_counts_against_items_and_is_not_looked_for(query, text, out):
+    understood = parse(query)
+    assert (understood.text, understood.ruled_out) == (text, out)
+
+
+def test_a_size_is_an_amount_and_is_told_in_one_spelling():
+    one, other = parse("1/2 gallon milk"), parse("half gallon milk")
+    assert one == other
+    assert (one.words, one.text, one.sizes) == ("milk", "milk, 1/2 gallon", ("1/2 gallon",))
+    assert len(one.amounts) == 1
+    assert parse("5 lb bag of sugar").words == "sugar"
+
+
+@pytest.mark.parametrize("filler", ["looking for {}", "i need some {} please", "{} for me", "do you have any {}"])
+def test_words_around_a_query_that_say_nothing_leave_it_as_it_is(filler):
+    assert parse(filler.format("whole milk")) == parse("whole milk")
+
+
+def test_fillers_within_a_query_stay_as_an_encoder_reads_them():
+    assert parse("food for dogs").text == "food for dogs"
+
+
+def test_synonyms_are_replaced_before_anything_else():
+    assert parse("Coke under $3").text == "cola"
+    assert parse("no soda pop, juice").ruled_out == ("soft",)
+
+
+@pytest.mark.parametrize(
+    "query", ["please", "something good for me", "想买", "123", "3.5", "12 oz", "cheap", "under $5"]
+)
+def test_where_nothing_else_would_be_left_the_words_are_searched_as_they_are(query):
+    assert parse(query).text == normalise(query)
+
+
+@pytest.mark.parametrize("query", ["without rings", "no milk", "not", "no", "不要糖"])
+def test_a_negation_alone_is_searched_as_it_stands(query):
+    assert parse(query) == UnderstoodQuery.plain(query)
+
+
+def test_a_reply_tells_what_was_understood_and_nothing_of_a_plain_query():
+    assert parse("whole milk").describe("whole milk") == {}
+    assert UnderstoodQuery.plain(" Whole  milk").describe(" Whole  milk") == {}
+    query = "cheap half gallon milk no sugar under $4"
+    assert parse(query).describe(query) == {
+        "text": "milk, 1/2 gallon",
+        "price_to": 4.0,
+        "cheap": True,
+        "ruled_out": ["sugar"],
+        "sizes": ["1/2 gallon"],
+    }
+
+
+HARD = {
+    "one letter four thousand times": "a" * 4_000,
+    "four thousand digits": "9" * 4_000,
+    "a number beyond floats": "9" * 400 + " oz milk",
+    "a price beyond floats": "milk under " + "9" * 400 + " dollars",
+    "dashes": "a" + "-" * 3_998 + "a",
+    "negations": "no " * 1_300,
+    "fractions": "1/" * 2_000,
+    "right to left": "חלב ללא סוכר",
+    "overridden direction": "\u202eklim under $5",
+    "mixed scripts": "молоко 牛奶 milk حليب",
+    "surrogate": "milk \ud800",
+    "nothing": "",
+    "control": "\x00\x01",
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_odd_queries_are_taken_apart_like_any_other(name):
+    understood = parse(HARD[name])
+    assert understood.text == understood.text.strip()
+    assert bool(understood.text) == bool(normalise(HARD[name]))
+
+
+PIECES = st.sampled_from(
+    ["milk", "no", "without", "under", "$", "5", "10", "between", "and", "half", "gallon", "free", "non", "-", "<",
+     "以下", "元", "不含", "糖", "的", "for", "cheap", "1/2", '"', "or", "coke", "9" * 400]
+)  # fmt: skip
+
+
+@given(st.text(max_size=80) | st.lists(PIECES, max_size=12).map(" ".join) | st.lists(PIECES, max_size=12).map("".join))
+def test_any_query_keeps_something_to_search_for_and_travels_unchanged(query):
+    understood = parse(query)
+    assert bool(understood.text) == bool(normalise(query))
+    assert bool(understood.words) == bool(understood.text)
+    assert len(understood.amounts) == len(understood.sizes)
+    limits = [understood.price_from or 0.0, understood.price_to or math.inf]
+    assert limits == sorted(limits)
+    assert understood == parse(query)
+    sent = msgspec.msgpack.encode(understood)
+    assert msgspec.msgpack.decode(sent, type=UnderstoodQuery) == understood
