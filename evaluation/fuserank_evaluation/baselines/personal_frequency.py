@@ -12,7 +12,7 @@ from fuserank_evaluation.datasets.past import PastLog
 class PersonalFrequency:
     """Number of the user's events with an item."""
 
-    name = "history_frequency"
+    name = "personal_frequency"
     needs_history = True
 
     def fit(self, past: PastLog) -> None:

@@ -16,6 +16,7 @@ from fuserank_evaluation.reports.report import REPORTS
 COMMITTED = Path("docs/reports")
 # A figure that two reports name is the later one's; `demo` has names of its own for the two that `bench` has too.
 QUOTED = ("demo", "retrieval", "relevance", "shopper", "replica", "bench")
+COPIED = (*QUOTED, "parity")
 NOT_MEASURED = ("not measured", "未测量")
 ENGLISH, CHINESE = 0, 1
 PAGES: Mapping[Path, int] = {
@@ -83,7 +84,7 @@ def quote_page(text: str, figures: Mapping[str, Any], language: int) -> str:
 def quote_reports() -> None:
     """Copies the last reports to `docs/reports`, and writes their figures between the marks of every page."""
     COMMITTED.mkdir(parents=True, exist_ok=True)
-    for name in QUOTED:
+    for name in COPIED:
         for path in REPORTS.glob(f"{name}*"):
             shutil.copy(path, COMMITTED / path.name)
     figures = read_figures()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from fuserank_evaluation import baselines
 from fuserank_evaluation.reports import quote, report
-from fuserank_evaluation.reports.quoted import RESULTS, Comparison
+from fuserank_evaluation.reports.quoted import PEER_ROWS, RESULTS, Comparison
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -63,3 +65,17 @@ def test_a_page_says_so_too_and_its_json_holds_null(tmp_path, monkeypatch):
     assert "| `rate` | not measured | texts/s |" in page
     assert "| `count` | 12,345 | texts |" in page
     assert json.loads(path.read_text("utf-8"))["rate"] is None
+
+
+def test_the_quoted_tables_name_baselines_as_the_evaluation_does():
+    folder = Path(baselines.__file__).parent
+    named = set(re.findall(r"^ +name(?:: str)? = \"(\w+)\"", _code(folder), re.MULTILINE))
+    named |= set(re.findall(r"TextChannel\(\"(\w+)\"", (folder / "channels.py").read_text())) | {"rrf"}
+    text = str(RESULTS) + str(PEER_ROWS)
+    quoted = {name.removesuffix("_windows_mean") for name in re.findall(r"_baseline_(\w+)", text)}
+    assert quoted - named == set()
+    assert len(quoted) > 5
+
+
+def _code(folder):
+    return "\n".join(path.read_text("utf-8") for path in sorted(folder.glob("*.py")))
