@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.candidates.features import POSITION
-from fuserank_ensemble.candidates.retriever import Retriever, request_kind
+from fuserank_ensemble.candidates.retriever import AGREEMENT, MISSED_WORTH, Retriever, request_kind
 from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import History
@@ -20,6 +20,7 @@ from fuserank_ensemble.retrieval.channels.registry import CHANNELS, DECLARATIONS
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, RetrievalIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_ensemble.understanding.query import UnderstoodQuery
 from support.channel_shop import KINDS, NOW, history, make_shop
 
 ITEMS, DIM = 40, 8
@@ -223,6 +224,53 @@ def test_without_a_query_there_is_no_pool_and_no_text_score(made):
     found = made(popular).retrieve([channel_query("", SEEN)], [9])[0]
     assert popular.asked[0][0].pool is None
     assert np.isnan(found.features[:, POSITION["text_score"]]).all()
+
+
+# The vectors of `made` make the cosine of row r and the query r / 39.
+def test_a_guess_counts_as_far_as_the_encoder_agrees_with_it(made):
+    words = Fake("lexical", [0, 39, 24, 10], [25.0, 24.0, 23.0, 22.0])
+    retriever = made(words, Fake("dense", [39], [1.0]))
+    lists, _ = retriever.search_channels([channel_query()], ["query"])
+    low, high = AGREEMENT
+    expected = np.clip((np.asarray([0, 39, 24, 10]) / 39 - low) / (high - low), 0, 1)
+    np.testing.assert_allclose(lists[0]["lexical"].shares, expected, atol=2e-3)
+    assert lists[0]["lexical"].voting.rows.tolist() == [39, 24]
+    found = retriever.retrieve([channel_query()], [9])[0]
+    assert found.rows[0] == 39, "the channel's own order has 0 before it"
+    assert found.features[found.rows.tolist().index(0), POSITION["votes"]] == 0
+
+
+def test_a_guess_that_the_encoder_disagrees_with_is_in_no_pool(made):
+    trending = Fake("trending", [1])
+    retriever = made(Fake("lexical", [0, 39], [25.0, 24.0]), Fake("dense", [39, 38], [1.0, 0.97]), trending)
+    retriever.retrieve([channel_query()], [9])
+    assert sorted(trending.asked[0][0].pool.tolist()) == [38, 39]
+
+
+def test_what_matches_for_certain_has_its_whole_vote_whatever_the_encoder_says(made):
+    retriever = made(Fake("lexical", [0, 1, 2], [45.0, 31.0, 20.0]), Fake("dense", [39], [1.0]))
+    lists, _ = retriever.search_channels([channel_query()], ["query"])
+    assert lists[0]["lexical"].shares.tolist() == [1.0, 1.0, 0.0]
+    certain = made(Fake("lexical", [0, 1], [45.0, 31.0]), Fake("dense", [39], [1.0]))
+    assert certain.search_channels([channel_query()], ["query"])[0][0]["lexical"].shares is None
+
+
+def test_where_the_encoder_finds_nothing_near_guesses_stand_as_they_are(made):
+    retriever = made(Fake("lexical", [0, 1], [25.0, 24.0]))
+    blind = replace(channel_query(), embedding=np.zeros(DIM, np.float32))
+    assert retriever.search_channels([blind], ["query"])[0][0]["lexical"].shares is None
+
+
+def test_an_item_that_misses_a_condition_has_fewer_votes_and_says_so_in_a_feature(made):
+    retriever = made(Fake("dense", [5, 6], [1.0, 0.9]))
+    stated = UnderstoodQuery("item", "item", ruled_out=("5",))
+    found = retriever.retrieve([channel_query("item", understood=stated)], [9])[0]
+    assert found.rows.tolist() == [6, 5]
+    assert found.features[:, POSITION["missed"]].tolist() == [0.0, 1.0]
+    assert found.features[:, POSITION["votes"]] == pytest.approx([60 / 62, MISSED_WORTH * 60 / 61])
+    plain = retriever.retrieve([channel_query("item", understood=UnderstoodQuery.plain("item"))], [9])[0]
+    assert plain.rows.tolist() == [5, 6]
+    assert np.isnan(plain.features[:, POSITION["missed"]]).all()
 
 
 # From here on the channels are the real ones.

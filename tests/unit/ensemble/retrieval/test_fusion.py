@@ -139,3 +139,26 @@ def test_the_best_of_scored_rows_are_the_first_of_all_in_stable_order(pairs, dep
     assert best.rows.tolist() == expected
     assert best.scores.tolist() == scores[expected].tolist()
     assert (best.rows.dtype, best.scores.dtype) == (np.int32, np.float32)
+
+
+def test_a_share_of_a_vote_counts_that_share_and_votes_are_told_in_first_places():
+    half = RankedItems(
+        np.asarray([4, 5], np.int32), np.asarray([9, 8], np.float32), np.asarray([0.5, 0.0], np.float32)
+    )
+    fused = ReciprocalRankFusion(ITEMS, 10).fuse({"dense": ranked([6]), "history": half}, EQUAL, 9)
+    assert fused.rows.tolist() == [6, 4, 5]
+    assert fused.votes.tolist() == pytest.approx([60 / 61, 0.5 * 60 / 61, 0.0])
+    assert fused.votes.dtype == np.float32
+
+
+def test_what_an_item_is_worth_multiplies_its_votes_and_so_orders():
+    lists = {"dense": ranked([7, 8, 9])}
+
+    def worth(rows):
+        return np.where(rows == 7, 0.5, 1.0).astype(np.float32)
+
+    fused = ReciprocalRankFusion(ITEMS, 10).fuse(lists, EQUAL, 9, worth=worth)
+    assert fused.rows.tolist() == [8, 9, 7]
+    assert fused.votes.tolist() == pytest.approx([60 / 62, 60 / 63, 0.5 * 60 / 61])
+    kept = ReciprocalRankFusion(ITEMS, 10).fuse(lists, EQUAL, 2, np.asarray([7], np.int32), worth)
+    assert kept.rows.tolist() == [8, 7], "what is required stays whatever it is worth"

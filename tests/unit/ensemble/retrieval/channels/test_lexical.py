@@ -5,15 +5,19 @@ from __future__ import annotations
 import itertools
 import shutil
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.channels import lexical
-from fuserank_ensemble.retrieval.channels.lexical import VALUE_SCORE, WORDS_SCORE, LexicalChannel
-from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
+from fuserank_ensemble.retrieval.channels.lexical import GUESS_SCORE, VALUE_SCORE, WORDS_SCORE, LexicalChannel
+from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, title_head
+from fuserank_ensemble.understanding.quantities import Quantities
+from fuserank_ensemble.understanding.query import QueryParser
 from fuserank_export.index.units import unit_table
 
 FIELDS = {"title": 3.0, "category": 1.0, "brand": 2.0, "description": 1.0, "tags": 0.5}
@@ -247,3 +251,71 @@ def test_fields_that_make_no_sense_are_refused(tmp_path, fields):
 def test_an_index_of_another_catalogue_is_refused(folder):
     with pytest.raises(ValueError, match="13 items, catalogue of 14"):
         LexicalChannel(LexicalIndex.open(folder), 14)
+
+
+DRINKS = [
+    {"title": "Ice cream cones"},
+    {"title": "Cola soft drink 12 ct"},
+    {"title": "Case for AirPods"},
+    {"title": "AirPods"},
+    {"title": "Leather case, compatible with AirPods"},
+    {"title": "Whole milk 1/2 gallon"},
+    {"title": "Whole milk gallon"},
+    {"title": "Whole milk", "description": "64 fl oz"},
+    {"title": "Strawberry yogurt"},
+]
+
+
+@pytest.fixture(scope="module")
+def drinks(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lexical") / "drinks"
+    LexicalIndex.write(path, DRINKS, FIELDS, unit_table())
+    return LexicalChannel(LexicalIndex.open(path), len(DRINKS))
+
+
+def scores(channel, query, understood=None):
+    ranked = channel.search([replace(channel_query(query), understood=understood)], 100)[0]
+    return dict(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True))
+
+
+def test_what_an_unknown_word_may_mean_is_a_guess_and_never_certain(drinks):
+    assert {row: score for row, score in scores(drinks, "coke").items() if score >= WORDS_SCORE} == {}
+    guessed = scores(drinks, "con")
+    assert set(guessed) == {0}, "a word's beginning is completed"
+    assert GUESS_SCORE < guessed[0] < WORDS_SCORE
+
+
+def test_a_corrected_query_scores_below_the_same_query_spelt_right(drinks):
+    exact, typo = scores(drinks, "strawberry yogurt"), scores(drinks, "strawbery yogurt")
+    assert set(exact) == set(typo) == {8}
+    assert GUESS_SCORE <= typo[8] < WORDS_SCORE <= LexicalChannel.declaration.certain_score < exact[8]
+
+
+def test_a_word_that_nothing_is_like_excludes_nothing_and_makes_all_a_guess(drinks):
+    found = scores(drinks, "xqzxqz airpods")
+    assert set(found) == {2, 3, 4}
+    assert max(found.values()) < WORDS_SCORE
+
+
+def test_the_thing_itself_comes_before_what_is_for_it(drinks):
+    assert rows(drinks, "airpods")[0] == 3
+    assert rows(drinks, "airpods case")[0] in (2, 4)
+    by_head = scores(drinks, "case")
+    assert by_head[2] > WORDS_SCORE
+    assert title_head("Case for AirPods 2") == "Case"
+    assert title_head("For sale") == "For sale", "what begins a title is the thing itself"
+
+
+@pytest.mark.parametrize("spelt", ["1/2 gallon milk", "half gallon milk", "64 fl oz milk", "milk 1/2 GAL"])
+def test_a_size_finds_the_same_items_in_the_same_order_however_it_is_written(drinks, spelt):
+    parser = QueryParser(Synonyms({}), Quantities(unit_table()))
+    found = scores(drinks, "milk, 1/2 gallon", parser.parse(spelt))
+    assert found == scores(drinks, "milk, 1/2 gallon", parser.parse("half gallon milk"))
+    # Both texts of the size come before the other size.
+    assert set(list(found)[:2]) == {5, 7}
+    assert found[5] > found[6]
+
+
+def test_fillers_do_not_count_as_words_of_the_query(drinks):
+    assert rows(drinks, "looking for something like airpods") == rows(drinks, "airpods")
+    assert rows(drinks, "please") == []
