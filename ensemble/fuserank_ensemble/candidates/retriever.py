@@ -317,7 +317,7 @@ class Retriever:
         understood = query.understood
         missed = None
         if understood is not None and understood.has_conditions:
-            missed = self._conditions.count_missed(evidence.rows, understood)
+            missed = self._conditions.count_missed(evidence.rows, understood, self._spec.candidates)
         counts = {name: min(len(ranked), self._spec.channel_depth) for name, ranked in lists.items()}
         latest = latest_positions(query.seen, self._spec.events)
         return Candidates(

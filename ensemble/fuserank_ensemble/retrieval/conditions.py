@@ -29,7 +29,9 @@ class ConditionCheck:
         self._log_price, self._lexical = items.log_price, lexical
         self._schema = items_schema(len(lexical.boosts))
 
-    def count_missed(self, rows: NDArray[np.int32], query: UnderstoodQuery) -> NDArray[np.float32]:
+    def count_missed(
+        self, rows: NDArray[np.int32], query: UnderstoodQuery, depth: int | None = None
+    ) -> NDArray[np.float32]:
         """Returns how many of a query's conditions each item misses, float32 `[rows]`.
 
         An item whose fields say nothing of a condition misses half of it.
@@ -37,12 +39,13 @@ class ConditionCheck:
         Args:
             rows: Item rows, int32 `[rows]`.
             query: The query, taken apart.
+            depth: How many of the first rows say what is cheap among them; None for all.
         """
         missed = np.zeros(len(rows), np.float32)
         if not len(rows) or not query.has_conditions:
             return missed
         if query.has_price_limit or query.cheap:
-            missed += self._beyond_price(rows, query)
+            missed += self._beyond_price(rows, query, depth)
         for keys in query.amounts:
             any_key = _any([self._term("amount", key) for key in keys])
             missed += ~self._matching(rows, any_key)
@@ -50,13 +53,14 @@ class ConditionCheck:
             missed += self._matching(rows, self._has_word(word))
         return missed
 
-    def _beyond_price(self, rows: NDArray[np.int32], query: UnderstoodQuery) -> NDArray[np.float32]:
+    def _beyond_price(self, rows: NDArray[np.int32], query: UnderstoodQuery, depth: int | None) -> NDArray[np.float32]:
         prices = np.expm1(self._log_price[rows])
         known = ~np.isnan(prices)
         low = -np.inf if query.price_from is None else query.price_from
         high = np.inf if query.price_to is None else query.price_to
-        if query.cheap and known.any():
-            high = min(high, float(np.quantile(prices[known], _CHEAP_SHARE)))
+        compared = prices[:depth][known[:depth]]
+        if query.cheap and len(compared):
+            high = min(high, float(np.quantile(compared, _CHEAP_SHARE)))
         # A price is kept as the log of float32: a cent is within its precision.
         outside = (prices < low - 0.005) | (prices > high + 0.005)
         return np.where(known, outside, UNKNOWN).astype(np.float32)

@@ -25,7 +25,7 @@ _LEAST_SLIP = 4  # letters of a word that a slip leaves recognisable
 
 def reword(query: str, draw: np.random.Generator) -> str:
     """Returns a query as somebody may have typed it, often as it is; Chinese is left as it is."""
-    if not query.isascii() or not query:
+    if not query.isascii() or not query.strip():
         return query
     ways = [*SHARES, "none"]
     way = str(draw.choice(ways, p=[*SHARES.values(), 1.0 - sum(SHARES.values())]))
@@ -72,7 +72,9 @@ def _other_order(query: str, draw: np.random.Generator) -> str:
 def _number(query: str, draw: np.random.Generator) -> str:
     """The last word in the other number."""
     del draw
-    return query[:-1] if query.endswith("s") and not query.endswith("ss") else f"{query}s"
+    last = query.split()[-1]
+    is_plural = len(last) >= _LEAST_SLIP and last.endswith("s") and not last.endswith("ss")
+    return query.rstrip()[:-1] if is_plural else f"{query}s"
 
 
 _WAYS: Mapping[str, Callable[[str, np.random.Generator], str]] = {

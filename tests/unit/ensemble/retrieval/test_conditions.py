@@ -61,6 +61,9 @@ def test_cheap_is_the_cheapest_third_of_the_items_that_are_compared(check):
     assert check.count_missed(ROWS, cheap).tolist() == [0, 1, 1, 0, UNKNOWN, 1]
     assert check.count_missed(ROWS[[1, 2, 5]], cheap).tolist() == [0, 1, 1]
     assert check.count_missed(ROWS[[4]], cheap).tolist() == [UNKNOWN]
+    # The first three say what is cheap, however many follow: the same items miss the same.
+    first = [1, 2, 5]
+    assert check.count_missed(ROWS[[*first, 0, 3, 4]], cheap, depth=3).tolist() == [0, 1, 1, 0, 0, UNKNOWN]
 
 
 def test_items_are_told_apart_whatever_their_order(check):

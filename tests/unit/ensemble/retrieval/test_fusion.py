@@ -142,9 +142,7 @@ def test_the_best_of_scored_rows_are_the_first_of_all_in_stable_order(pairs, dep
 
 
 def test_a_share_of_a_vote_counts_that_share_and_votes_are_told_in_first_places():
-    half = RankedItems(
-        np.asarray([4, 5], np.int32), np.asarray([9, 8], np.float32), np.asarray([0.5, 0.0], np.float32)
-    )
+    half = RankedItems(np.asarray([4, 5], np.int32), np.asarray([9, 8], np.float32), np.asarray([0.5, 0.0], np.float32))
     fused = ReciprocalRankFusion(ITEMS, 10).fuse({"dense": ranked([6]), "history": half}, EQUAL, 9)
     assert fused.rows.tolist() == [6, 4, 5]
     assert fused.votes.tolist() == pytest.approx([60 / 61, 0.5 * 60 / 61, 0.0])
