@@ -57,7 +57,8 @@ class PlainSearch:
         return index
 
     def _bm25(self, query: str) -> Rows:
-        parsed, _ = self._index.parse_query_lenient(query, ["text"])
+        # A colon would name a field, of which there is one.
+        parsed, _ = self._index.parse_query_lenient(query.replace(":", " "), ["text"])
         searcher = self._index.searcher()
         hits = searcher.search(parsed, DEPTH).hits
         return np.asarray([searcher.doc(address).get_first("row") for _, address in hits], np.int32)

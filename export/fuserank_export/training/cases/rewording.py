@@ -72,7 +72,7 @@ def _other_order(query: str, draw: np.random.Generator) -> str:
 def _number(query: str, draw: np.random.Generator) -> str:
     """The last word in the other number."""
     del draw
-    last = query.split()[-1]
+    last = query.rsplit(maxsplit=1)[-1]
     is_plural = len(last) >= _LEAST_SLIP and last.endswith("s") and not last.endswith("ss")
     return query.rstrip()[:-1] if is_plural else f"{query}s"
 

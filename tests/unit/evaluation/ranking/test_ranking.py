@@ -14,6 +14,7 @@ pytest.importorskip("torchmetrics")
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+from fuserank_ensemble.understanding.query import UnderstoodQuery
 from fuserank_evaluation.baselines.channels import Fusion
 from fuserank_evaluation.baselines.lightgbm import LabelledLists, LightGbm
 from fuserank_evaluation.datasets import grocery
@@ -181,7 +182,8 @@ def test_events_before_a_moment_keep_user_rows_and_names():
 
 def test_the_price_of_an_item_without_earlier_sales_is_unknown(tmp_path):
     catalog = habits.case_builder(tmp_path / "index").catalog
-    bundle = SimpleNamespace(items=habits.ITEMS, catalog=lambda device: catalog, spec=habits.SPEC)
+    parser = SimpleNamespace(parse=UnderstoodQuery.plain)
+    bundle = SimpleNamespace(items=habits.ITEMS, catalog=lambda device: catalog, spec=habits.SPEC, query_parser=parser)
     moment = habits.START + 2 * SECONDS_PER_DAY
     prices = grocery.Grocery(bundle, habits.LOG, habits.FROM, habits.embed).case_builder(moment).catalog.items.log_price
     sold = np.isin(np.arange(habits.COUNT), habits.LOG.item[habits.LOG.timestamp < moment])

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("ir_measures")
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.retrieval.channels.registry import CHANNELS
+from fuserank_ensemble.understanding.query import UnderstoodQuery
 from fuserank_evaluation.datasets.bundle_encoder import BundleEncoder
 from fuserank_evaluation.datasets.cases import search_cases
 from fuserank_evaluation.datasets.chinese import open_chinese_shop
@@ -30,7 +31,7 @@ def test_grocery_figures_hold_the_recall_of_every_list(tmp_path):
     cases = search_cases(habits.LOG, types, habits.FROM, 60, seed=1)
     builder = habits.case_builder(tmp_path / "index")
     encoder = BundleEncoder.__new__(BundleEncoder)
-    encoder.spec, encoder.embed = habits.SPEC, habits.embed
+    encoder.spec, encoder.embed, encoder._parse = habits.SPEC, habits.embed, UnderstoodQuery.plain
     grocery = SimpleNamespace(
         case_sets=SimpleNamespace(search=cases),
         bundle=SimpleNamespace(catalog=lambda device: builder.catalog),

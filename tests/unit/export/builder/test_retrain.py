@@ -23,7 +23,7 @@ from fuserank_export.cli import app
 from fuserank_export.progress import Progress
 from fuserank_export.repository.successor import write_successor
 from fuserank_export.sources import InputError
-from support.exporting import FEW_STEPS
+from support.exporting import FEW_STEPS, rank_all_kinds
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RANKER = "model_repository/ranker/1/"
@@ -46,7 +46,7 @@ def retrain(bundle, out, *, text_tower=None, seed=DEFAULT_SEED, **files):
 def test_the_same_log_and_settings_teach_what_the_export_taught(name, request, tiny_shop, tmp_path):
     old = Bundle.open(request.getfixturevalue(name))
     manifest, terminal = retrain(old.root, tmp_path / "new", interactions=tiny_shop.interactions)
-    new = Bundle.open(tmp_path / "new")
+    new = Bundle.open(rank_all_kinds(tmp_path / "new"))
     assert manifest["made_from"] == old.id != new.id == manifest["id"]
     assert new.spec == old.spec
     assert new.manifest["ranker"]["ndcg_at_10"] == old.manifest["ranker"]["ndcg_at_10"]

@@ -135,6 +135,12 @@ def test_sets_of_cases_are_joined_and_taken_apart_again(cases_of):
     assert_same(Cases.joined(parts), cases)
 
 
+@pytest.fixture
+def worded_as_the_shop_does(monkeypatch):
+    monkeypatch.setattr("fuserank_export.training.cases.synthetic.reword", lambda query, _: query)
+
+
+@pytest.mark.usefixtures("worded_as_the_shop_does")
 def test_words_of_titles_find_their_items_even_without_spaces():
     titles = ["有机绿茶", "红豆", "half gallon milk"]
     chinese = Items(ITEMS.ids[:3], ITEMS.text[:3], Columns(3, {}))
@@ -147,6 +153,7 @@ def test_words_of_titles_find_their_items_even_without_spaces():
         assert query.clicked is None
 
 
+@pytest.mark.usefixtures("worded_as_the_shop_does")
 def test_relevant_to_a_category_is_the_category_and_to_a_title_its_items():
     synthetic = SyntheticQueries(ITEMS, TITLES, 1)
     assert synthetic.relevant("tea").tolist() == np.flatnonzero(LEAF == 1).tolist()

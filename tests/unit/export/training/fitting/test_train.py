@@ -13,13 +13,22 @@ from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.sequence import MOMENT_DIM
+from fuserank_ensemble.retrieval.channels.registry import CHANNELS
 from fuserank_ensemble.retrieval.index import InteractionIndex
+from fuserank_ensemble.spec import RANKED_KINDS
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.labels import MIN_POSITIVES
 from fuserank_export.training.cases.training_query import TrainingQuery
 from fuserank_export.training.fitting.fit import predicted
 from fuserank_export.training.fitting.settings import FitSettings
-from fuserank_export.training.fitting.train import objective, train_ranker
+from fuserank_export.training.fitting.train import (
+    LEAST_SHOWN,
+    MANY_CASES,
+    describe_unranked,
+    objective,
+    ranked_kinds,
+    train_ranker,
+)
 from support.habits import (
     COUNT,
     DIM,
@@ -150,3 +159,65 @@ def test_channels_know_the_log_up_to_each_windows_start_and_no_later(builder):
     train_ranker(LOG, SHOP, builder, known, settings=FitSettings(epochs=1), seed=3, cases=20)
     end = float(LOG.timestamp[-1]) + 1
     assert moments == [end - i * WINDOW for i in (4, 3, 2, 1)]
+
+
+def reported(report, source="log", **kinds):
+    """A report whose figures of each kind are cases, the ranker's nDCG, fusion's and the best channel's."""
+    figures = {
+        kind: {
+            "cases": cases, "ranker": ranker, "fusion": fusion, "standard_error": 0.02,
+            "best_channel": {"name": "history", "ndcg": channel},
+        }
+        for kind, (cases, ranker, fusion, channel) in kinds.items()
+    }  # fmt: skip
+    return replace(report, source=source, ndcg_at_10=figures)
+
+
+def test_the_ranker_orders_only_the_kinds_where_it_was_at_least_as_good_as_all_else(trained):
+    _, report = trained
+    many = 10 * MANY_CASES
+    found = reported(
+        report, query=(many, 0.5, 0.4, 0.3), both=(many, 0.4, 0.5, 0.3), user=(many, 0.4, 0.3, 0.5),
+        discover=(many, 0.5, 0.5, 0.5),
+    )  # fmt: skip
+    assert ranked_kinds(found) == ("query", "discover")
+    assert describe_unranked(found) == (
+        "the order of fusion stands for both (nDCG@10 0.400; fusion 0.500, history 0.300), "
+        "user (nDCG@10 0.400; fusion 0.300, history 0.500)"
+    )
+
+
+def test_too_few_cases_show_nothing_and_few_show_only_what_is_beyond_their_scatter(trained):
+    _, report = trained
+    found = reported(
+        report, query=(LEAST_SHOWN - 1, 0.9, 0.1, 0.1), both=(MANY_CASES - 1, 0.51, 0.5, 0.1),
+        user=(MANY_CASES - 1, 0.53, 0.5, 0.1),
+    )  # fmt: skip
+    assert ranked_kinds(found) == ("user",)
+    told = describe_unranked(found)
+    assert f"query ({LEAST_SHOWN - 1} of the {LEAST_SHOWN} cases that it takes to tell)" in told
+    assert "discover (0 of the" in told
+
+
+def test_queries_made_up_from_the_catalogue_show_nothing_and_the_note_says_so(trained):
+    _, report = trained
+    found = reported(report, source="catalog", query=(999, 0.9, 0.1, 0.1))
+    assert ranked_kinds(found) == ()
+    assert "every request keeps the order of fusion" in describe_unranked(found)
+
+
+def test_where_the_ranker_orders_everything_there_is_nothing_to_describe(trained):
+    _, report = trained
+    found = reported(report, **dict.fromkeys(RANKED_KINDS, (999, 0.9, 0.1, 0.1)))
+    assert ranked_kinds(found) == RANKED_KINDS
+    assert describe_unranked(found) == ""
+
+
+def test_the_report_names_the_best_channel_and_how_far_the_cases_scatter(trained):
+    _, report = trained
+    for kind in ("both", "user"):
+        measured = report.ndcg_at_10[kind]
+        assert 0 < measured["best_channel"]["ndcg"] <= 1
+        assert measured["best_channel"]["name"] in CHANNELS
+        assert 0 < measured["standard_error"] < 0.2
+    assert report.ndcg_at_10["user"]["best_channel"]["name"] == "history"
