@@ -97,9 +97,9 @@ def explain(
     if not math.isnan(missed):
         adjustments = {_FIT: (0.0, 0.0), **adjustments}
     for name, (added, mean) in adjustments.items():
-        value = missed if name == _FIT else None
+        shown = missed if name == _FIT else None
         by_ranker = float(contributions[SIGNALS.index(_FIT)]) if name == _FIT else 0.0
-        entries.append((name, value, by_ranker + added - mean, _adjustment_reason(name, added, features, reader)))
+        entries.append((name, shown, by_ranker + added - mean, _adjustment_reason(name, added, features, reader)))
     if rule_shift is not None:
         kind = "boost" if rule_shift.steps > 0 else "bury" if rule_shift.steps < 0 else "none"
         entries.append(("rules", rule_shift.steps, rule_shift.contribution, reader.sentence(f"rules_{kind}")))

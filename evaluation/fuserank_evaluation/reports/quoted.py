@@ -337,26 +337,26 @@ RESULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (
             "Shoppers' words, held half, {shopper_held_queries} queries: right type among the first ten",
             "{shopper_held_type_in_10_product:.3f}; asked by a household {shopper_held_type_in_10_product_user:.3f}",
-            "RRF of BM25 and the encoder {shopper_held_type_in_10_rrf:.3f}, the encoder {shopper_held_type_in_10_dense:.3f}, BM25 "
-            "{shopper_held_type_in_10_bm25:.3f}",
+            "RRF of BM25 and the encoder {shopper_held_type_in_10_rrf:.3f}, "
+            "the encoder {shopper_held_type_in_10_dense:.3f}, BM25 {shopper_held_type_in_10_bm25:.3f}",
         ),
         (
             "… right type first",
             "{shopper_held_type_first_product:.3f}; asked by a household {shopper_held_type_first_product_user:.3f}",
-            "RRF of BM25 and the encoder {shopper_held_type_first_rrf:.3f}, the encoder {shopper_held_type_first_dense:.3f}, BM25 "
-            "{shopper_held_type_first_bm25:.3f}",
+            "RRF of BM25 and the encoder {shopper_held_type_first_rrf:.3f}, "
+            "the encoder {shopper_held_type_first_dense:.3f}, BM25 {shopper_held_type_first_bm25:.3f}",
         ),
         (
             "… nDCG@10 by type, size and price",
             "{shopper_held_ndcg_at_10_product:.3f}; asked by a household {shopper_held_ndcg_at_10_product_user:.3f}",
-            "RRF of BM25 and the encoder {shopper_held_ndcg_at_10_rrf:.3f}, the encoder {shopper_held_ndcg_at_10_dense:.3f}, BM25 "
-            "{shopper_held_ndcg_at_10_bm25:.3f}",
+            "RRF of BM25 and the encoder {shopper_held_ndcg_at_10_rrf:.3f}, "
+            "the encoder {shopper_held_ndcg_at_10_dense:.3f}, BM25 {shopper_held_ndcg_at_10_bm25:.3f}",
         ),
         (
             "… an item of a wrong department among the first three (less is better)",
             "{shopper_held_absurd_at_3_product:.3f}; asked by a household {shopper_held_absurd_at_3_product_user:.3f}",
-            "RRF of BM25 and the encoder {shopper_held_absurd_at_3_rrf:.3f}, the encoder {shopper_held_absurd_at_3_dense:.3f}, BM25 "
-            "{shopper_held_absurd_at_3_bm25:.3f}",
+            "RRF of BM25 and the encoder {shopper_held_absurd_at_3_rrf:.3f}, "
+            "the encoder {shopper_held_absurd_at_3_dense:.3f}, BM25 {shopper_held_absurd_at_3_bm25:.3f}",
         ),
         ("First ten alike for 10, 50 and 200 items", "{shopper_same_first_ten:.3f}", "all of them: 1"),
         (

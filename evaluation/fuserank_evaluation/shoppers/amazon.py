@@ -54,7 +54,7 @@ def ask(product: Product, queries: EsciQueries) -> list[dict[str, Rows]]:
 
 
 def ask_trained(product: Product, queries: EsciQueries, seed: int = SEED) -> list[dict[str, Rows]]:
-    """Returns each query's list by a ranker that learned from four fifths of the judgements, the query's not among them.
+    """Returns each query's list by a ranker that learned from four fifths of the judgements, without the query's own.
 
     Exact matches are right, all else is wrong.
     """

@@ -27,7 +27,6 @@ from fuserank_ensemble.ranking.reasons import Reader, RuleShift, fusion_parts
 from fuserank_ensemble.ranking.rules import NOT_FOUND
 from fuserank_ensemble.retrieval.lexical.words import content_words, words
 
-
 _VERIFIED = (
     *("index/items/", "index/vectors", "index/popularity/", "index/reference"),
     *("index/synonyms", "index/lexical/units"),
@@ -49,9 +48,7 @@ class Finalize:
     def open(cls, bundle_root: Path, device: str, host: Host) -> Finalize:
         """See `Model`. Loads the catalogue's fields; always on the CPU."""
         del device
-        bundle = Bundle.open(
-            bundle_root, verify=_VERIFIED
-        )
+        bundle = Bundle.open(bundle_root, verify=_VERIFIED)
         return cls(bundle, host.search_observer(bundle))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:

@@ -15,7 +15,7 @@ from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.controls import MAX_SHIFT, Explore, Rule
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.interactions.history import History
-from fuserank_ensemble.ranking.order import rank_by_score, rank_steered
+from fuserank_ensemble.ranking.order import rank_by_score, rank_steered, rank_varied
 from fuserank_ensemble.ranking.rules import NOT_FOUND, check
 
 COUNT = 12
@@ -276,3 +276,43 @@ def test_a_rule_that_cannot_be_followed_is_refused_by_number_and_part(rule, said
     with pytest.raises(InvalidRequestError) as error:
         check([Rule(boost=1, filter={}), rule], 5, ITEMS.columns.kinds)
     assert str(error.value).startswith(said)
+
+
+def varied(scores, categories, k=10, depth=99):
+    rows = np.arange(len(scores), dtype=np.int32) + 100
+    return rank_varied(rows, np.asarray(scores, np.float32), np.asarray(categories, np.int32), k, depth)
+
+
+def test_a_recommendation_has_at_most_four_of_a_category_on_its_first_page():
+    found = varied(range(20, 0, -1), [0] * 12 + [1] * 8, k=20)
+    assert found.positions[:10].tolist() == [0, 1, 2, 3, 12, 13, 14, 15, 4, 5], "nothing else is left for two places"
+    assert sorted(found.positions.tolist()) == list(range(20))
+    assert found.rows.tolist() == (found.positions + 100).tolist()
+    assert found.scores.tolist() == [20 - at for at in found.positions]
+
+
+def test_items_without_a_category_are_never_too_many_of_one():
+    assert varied(range(12, 0, -1), [-1] * 12).positions.tolist() == list(range(10))
+
+
+@given(
+    st.lists(st.tuples(st.integers(-9, 9), st.integers(-1, 3)), max_size=30), st.integers(1, 12), st.integers(1, 30)
+)  # fmt: skip
+def test_a_varied_list_begins_alike_however_many_are_asked_for(candidates, k, depth):
+    scores, categories = [score for score, _ in candidates], [category for _, category in candidates]
+    short, whole = varied(scores, categories, k, depth), varied(scores, categories, 99, depth)
+    assert short.positions.tolist() == whole.positions[:k].tolist()
+    assert sorted(whole.positions.tolist()) == list(range(len(candidates)))
+
+
+def test_a_step_of_a_rule_and_diversity_look_at_the_first_candidates_only():
+    rule = [Rule(boost=1, filter={"brand": "Zenith"})]
+    few = rank_steered(request(rules=rule), ROWS[:4], SCORES[:4], ITEMS, VECTORS, EVENTS, 4)
+    more = rank_steered(request(rules=rule), ROWS, SCORES, ITEMS, VECTORS, EVENTS, 4)
+    assert few.shifts.tolist() == more.shifts[:4].tolist()
+    for diversity in (0.3, 1.0):
+        lists = [
+            rank_steered(request(diversity=diversity, k=4), rows, SCORES[: len(rows)], ITEMS, VECTORS, EVENTS, 4)
+            for rows in (ROWS[:4], ROWS)
+        ]
+        assert lists[0].rows.tolist() == lists[1].rows.tolist()
