@@ -68,7 +68,7 @@ def test_a_pool_repeats_nothing_and_holds_the_best_of_each_text_channel(words, m
 
 def test_a_guess_without_a_share_of_a_vote_is_in_no_pool():
     lexical = RankedItems(
-        np.asarray([4, 2, 9], np.int32), np.asarray([20, 19, 18], np.float32), np.asarray([0, 1, 0.25], np.float32)
+        np.asarray([4, 2, 9], np.int32), np.asarray([20, 19, 18], np.float32), np.asarray([0, 1, 0.75], np.float32)
     )
     assert select({"lexical": lexical}).tolist() == [2, 9]
     unknown = RankedItems(lexical.rows, lexical.scores, np.zeros(3, np.float32))
