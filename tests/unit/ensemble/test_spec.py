@@ -22,6 +22,7 @@ from fuserank_ensemble.spec import GraphSpec, SpecError
             objective={"purchase": 2.5},
             default_fields=(),
             clock="log",
+            ranked_kinds=("both", "discover"),
             channel_depth=7,
             channel_weights={"query": {"dense": 2.5, "lexical": 0.0}, "both": {}, "user": {"new": 1}, "similar": {}},
             lexical_fields={"title": 2.0, "名称": 0.5},
@@ -57,7 +58,14 @@ def test_settings_that_cannot_work_are_refused_with_what_they_held(setting, valu
 
 
 @pytest.mark.parametrize(
-    "values", [{"embedding_dim": "wide"}, {"length_buckets": 16}, {"clock": "sun"}, {"objective": {"click": "much"}}]
+    "values",
+    [
+        {"embedding_dim": "wide"},
+        {"length_buckets": 16},
+        {"clock": "sun"},
+        {"objective": {"click": "much"}},
+        {"ranked_kinds": ["everything"]},
+    ],
 )
 def test_a_manifest_with_a_setting_of_the_wrong_type_is_refused_with_its_path(values):
     with pytest.raises(SpecError, match=next(iter(values))):

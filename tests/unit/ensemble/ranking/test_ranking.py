@@ -174,3 +174,17 @@ def test_without_a_query_relevance_weighs_nothing_even_where_it_is_the_only_head
     assert head_weights((2.0, 0.0, 0.0), has_query=False) == (0.0, 0.0, 0.0)
     assert head_weights((1.0, 1.0, 0.0), has_query=False) == (0.0, 1.0, 0.0)
     assert head_weights((2.0, 0.0, 0.0), has_query=True) == (1.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        ({"seen": b""}, "query"),
+        ({}, "both"),
+        ({"has_query": False, "exclude_seen": False}, "user"),
+        ({"has_query": False, "exclude_seen": True}, "discover"),
+        ({"has_query": False, "exclude_seen": False, "seen": b""}, "user"),
+    ],
+)
+def test_the_kind_by_which_the_ranker_is_trusted_follows_from_what_a_request_holds(changed, kind):
+    assert resolved(**changed).ranked_kind == kind

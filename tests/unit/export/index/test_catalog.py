@@ -11,6 +11,7 @@ import pytest
 
 from fuserank_ensemble.catalog.filters import Columns, parse
 from fuserank_ensemble.catalog.items import Items, Records
+from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_export.index.catalog import index_catalog
 from fuserank_export.index.columns import to_column
 from fuserank_export.sources import InputError, read_catalog
@@ -135,3 +136,21 @@ def test_a_csv_column_is_a_number_only_where_every_value_reads_as_one(write_csv,
     extras = [record.get("extra") for record in indexed.records]
     assert extras == [float(v) if v and kind == "number" else v or None for v in values]
     json.dumps(indexed.records, allow_nan=False)
+
+
+def test_synonyms_are_replaced_where_items_are_searched_and_not_where_they_are_shown(write_jsonl):
+    rows = [
+        {"item_id": "a", "title": "Coke Zero", "brand": "COKE", "tags": ["coke"], "price": 1.0},
+        {"item_id": "b", "title": "Cokes", "description": "no coke"},
+    ]
+    catalog = read_catalog(write_jsonl(rows))
+    indexed = index_catalog(catalog, "{title} | {brand}", True, Synonyms({"coke": "cola"}))
+    assert indexed.texts == ["cola Zero. cola", "Cokes"]
+    assert [record["title"] for record in indexed.records] == ["Coke Zero", "Cokes"] == indexed.titles
+    searched = indexed.searched
+    assert [record["title"] for record in searched] == ["cola Zero", "Cokes"]
+    assert (searched[0]["brand"], searched[1]["description"]) == ("cola", "no cola")
+    # A filter asks for what the shop wrote.
+    assert rows_of(indexed.items, {"brand": "COKE"}) == ["a"]
+    plain = index_catalog(catalog, "{title} | {brand}", True)
+    assert plain.searched == plain.records
