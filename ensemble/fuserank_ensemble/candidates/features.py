@@ -59,6 +59,11 @@ _PRICE = (
     Feature("price_gap", "price", "log price minus the mean log price of what the user had"),
     Feature("price_gap_in_category", "price", "log price minus the mean log price of the user's items of its category"),
 )
+_INTENT = Feature(
+    "category_of_query",
+    "text",
+    "log share of the item's category in the demand for what matches the query; missing without a query or a category",
+)
 _FIT = (Feature("missed", "fit", "conditions that the query states and the item misses; missing where it states none"),)
 _FUSION = (Feature("votes", "fusion", "sum of the channels' votes, in first places of a channel of weight 1"),)
 _REQUEST = (
@@ -82,7 +87,7 @@ def compose_features(channels: Iterable[ChannelDeclaration]) -> tuple[Feature, .
         return declared.pop(signal, [])
 
     return (
-        *(_TEXT_SCORE, *take("text"), *take("lexical")),
+        *(_TEXT_SCORE, *take("text"), _INTENT, *take("lexical")),
         *(*_POPULARITY, *take("popularity")),
         *(_AGE, *take("new")),
         *(*_OWN_ITEM, *take("history"), *_OWN_ITEM_RELATIVE),
@@ -126,6 +131,7 @@ class Featuriser:
         now: float,
         text_scores: FloatArray | None,
         missed: FloatArray | None = None,
+        category_shares: FloatArray | None = None,
     ) -> FloatArray:
         """Computes the features of one request's candidates.
 
@@ -136,6 +142,8 @@ class Featuriser:
             text_scores: Cosine of the query and each candidate's text, float32 `[candidates]`; None without a query.
             missed: Conditions of the query that each candidate misses, float32 `[candidates]`; None where it states
                 none.
+            category_shares: Share of each candidate's category in the demand for what matches the query, float32
+                `[candidates]`, NaN where it has none; None without a query.
 
         Returns:
             float32 `[candidates, features]`, in the order of `FEATURES`.
@@ -150,6 +158,8 @@ class Featuriser:
                 out[:, column[channel.score.name]] = np.log1p(np.maximum(scores, 0.0)) if channel.score.log else scores
         if text_scores is not None:
             out[:, column["text_score"]] = text_scores
+        if category_shares is not None:
+            out[:, column["category_of_query"]] = np.log(0.001 + category_shares)
         if evidence.votes is not None:
             out[:, column["votes"]] = evidence.votes
         if missed is not None:

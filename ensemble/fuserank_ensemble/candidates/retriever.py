@@ -24,7 +24,7 @@ from fuserank_ensemble.retrieval.channel import (
 from fuserank_ensemble.retrieval.channels.registry import open_channels
 from fuserank_ensemble.retrieval.conditions import ConditionCheck
 from fuserank_ensemble.retrieval.evidence import Evidence
-from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion
+from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion, reciprocal_rank
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, RetrievalIndex
 from fuserank_ensemble.retrieval.pool import select_pool
 from fuserank_ensemble.spec import GraphSpec
@@ -322,7 +322,14 @@ class Retriever:
         latest = latest_positions(query.seen, self._spec.events)
         return Candidates(
             evidence.rows,
-            self._featurise(evidence, profile, query.now, text_scores, missed),
+            self._featurise(
+                evidence,
+                profile,
+                query.now,
+                text_scores,
+                missed,
+                self._category_shares(lists, evidence.rows) if query.query else None,
+            ),
             candidate_texts,
             self.items.text[query.seen.rows[latest]],
             moments(query.seen, latest, query.now, self._spec.events),
@@ -330,6 +337,33 @@ class Retriever:
             # Another request of the batch may have asked a channel that this one does without.
             [f"channel:{name}" for name in unavailable if weights.get(name, 0.0) > 0],
         )
+
+    def _category_shares(self, lists: Mapping[str, RankedItems], rows: NDArray[np.int32]) -> FloatArray:
+        """Computes which categories are meant: those of what the text channels list, by rank and by demand.
+
+        Many more people who look for milk want white milk than chocolate milk, though both match alike.
+
+        Args:
+            lists: Every channel's list.
+            rows: The candidates, int32 `[candidates]`.
+
+        Returns:
+            The share of each candidate's category, float32 `[candidates]`, NaN without a category.
+        """
+        category, demand = self.items.category, 1.0 + self.popularity.trend
+        sums = np.zeros(self.items.categories + 1)
+        for channel in self._channels:
+            ranked = lists.get(channel.declaration.name)
+            if channel.declaration.phase == "text" and ranked is not None:
+                voters = ranked.top(self._spec.channel_depth)
+                votes = reciprocal_rank(1.0, np.arange(1, len(voters) + 1)) * demand[voters.rows]
+                if ranked.shares is not None:
+                    votes = votes * ranked.shares[: len(voters)]
+                sums += np.bincount(category[voters.rows] + 1, votes, minlength=len(sums))
+        sums[0] = np.nan  # of items without a category
+        total = np.nansum(sums)
+        shares: FloatArray = (sums[category[rows] + 1] / (total or 1.0)).astype(np.float32)
+        return shares
 
     def _text_scores(self, query: ChannelQuery, texts: NDArray[np.int32]) -> FloatArray:
         """Computes the cosine of the query and each candidate's text, whichever channel found it.

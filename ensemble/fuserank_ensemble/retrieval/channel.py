@@ -25,6 +25,9 @@ REQUEST_KINDS: tuple[RequestKind, ...] = ("query", "both", "user", "similar")
 Phase = Literal["text", "candidate"]
 
 
+LEAST_SHARE = 0.5  # of its vote that an item has in the pool
+
+
 class ChannelUnavailableError(RuntimeError):
     """A channel that cannot answer at present; the others do without it, and the reply says so (`degraded`)."""
 
@@ -64,10 +67,10 @@ class RankedItems:
 
     @property
     def voting(self) -> RankedItems:
-        """The items that have a share of a vote."""
+        """The items that have half of their vote at least: what others may choose from."""
         if self.shares is None:
             return self
-        kept = self.shares > 0
+        kept = self.shares >= LEAST_SHARE
         return RankedItems(self.rows[kept], self.scores[kept], self.shares[kept])
 
     def top(self, depth: int) -> RankedItems:

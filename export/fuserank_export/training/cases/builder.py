@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.retriever import Candidates, Retriever
@@ -21,6 +23,8 @@ from fuserank_export.training.cases.training_query import TrainingQuery
 # Queries and the text rows of each in; the text tower's logits of each pair out.
 ReadPairs = Callable[[Sequence[str], Sequence[NDArray[np.int32]]], list[NDArray[np.float32]]]
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]  # queries in, `[queries, dim]` out
+_BLURRED = "\x00"  # tells the text of a blurred query from its own
+_OWN_SHARE = (0.5, 0.9)  # of a blurred query's vector
 BATCH = 64  # queries that are retrieved at once
 
 
@@ -34,6 +38,7 @@ class CaseBuilder:
         embed: Embeds queries.
         parse: Takes queries apart, as serving does.
         read: Reads pairs with the text tower; None where there is none.
+        blurred: Share of the queries that are asked as if in words that no item has, see `_blur`.
     """
 
     catalog: CatalogIndex
@@ -41,6 +46,7 @@ class CaseBuilder:
     embed: Embed
     parse: Callable[[str], UnderstoodQuery] = UnderstoodQuery.plain
     read: ReadPairs | None = None
+    blurred: float = 0.0
 
     def build(
         self,
@@ -78,6 +84,12 @@ class CaseBuilder:
         texts = sorted({parts.text for parts in understood.values()})
         vectors = dict(zip(texts, self.embed(texts), strict=True)) if texts else {}
         no_query = np.zeros(self.spec.embedding_dim, np.float32)
+        for query, parts in understood.items():
+            draw = np.random.default_rng(crc32(query.encode()))
+            if draw.random() < self.blurred:
+                blurred = structs.replace(parts, text=f"{parts.text}{_BLURRED}", words="")
+                understood[query] = blurred
+                vectors[blurred.text] = _blur(vectors[parts.text], vectors[str(draw.choice(texts))], draw)
         return [
             ChannelQuery(
                 understood[query.query].text if query.query else "",
@@ -117,6 +129,17 @@ class CaseBuilder:
         allowed = np.ones(len(self.catalog.items), np.bool_)
         allowed[seen.rows] = False
         return allowed
+
+
+def _blur(vector: NDArray[np.float32], other: NDArray[np.float32], draw: np.random.Generator) -> NDArray[np.float32]:
+    """Returns a query's vector with some of another query's in it, L2-normalised.
+
+    Made-up queries are in the shop's own words. Whoever asks in others is found by meaning alone, and less exactly: so
+    the ranker learns how far nearness tells where no word matches.
+    """
+    own = draw.uniform(*_OWN_SHARE)
+    mixed = own * vector + (1.0 - own) * other
+    return (mixed / max(float(np.linalg.norm(mixed)), 1e-6)).astype(np.float32)
 
 
 def _fill(cases: Cases, i: int, candidates: Candidates, query: TrainingQuery) -> None:

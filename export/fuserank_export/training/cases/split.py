@@ -29,6 +29,7 @@ MIN_CASES = 50  # below this a network learns noise; what is not learned stays s
 WINDOWS = 4  # of time; all but the last are learned from
 LONGEST_WINDOW_DAYS = 28.0
 WINDOW_SHARE = 0.02  # of the log's events that a window holds at least, however long that takes
+BLURRED = 0.2  # share of the queries in words that no item has
 CATALOG_QUERIES = 2_000  # made up where nobody asked any
 StepProgress = Callable[[str, int, int], None]  # a step's name, what is done, the whole
 IndexBefore = Callable[[float], InteractionIndex]  # what the channels know of the log by a moment
@@ -78,6 +79,7 @@ def split_cases(
         seed: Of the draws.
         advanced: Called with a step's name, what is done and the whole.
     """
+    builder = replace(builder, blurred=BLURRED)
     synthetic = SyntheticQueries(shop.items, shop.titles, seed)
     span = LogSpan.of(log.timestamp)
     bounds = window_bounds(log.timestamp, span)
