@@ -23,7 +23,6 @@ from fuserank_ensemble.candidates.features import SIGNALS
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.labels import MIN_POSITIVES, learnable
-from fuserank_export.training.cases.newcomers import hide_behaviour
 from fuserank_export.training.fitting.dataset import CaseDataset, ranker_inputs
 from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.fitting.threads import one_thread
@@ -103,7 +102,7 @@ def fit(
     torch.manual_seed(seed)
     ranker = Ranker(vectors.shape[1])
     _standardise(ranker, learned)
-    training = CaseDataset(hide_behaviour(learned, seed), vectors, max(1, settings.least_steps) * settings.batch)
+    training = CaseDataset(learned, vectors, max(1, settings.least_steps) * settings.batch)
     later = CaseDataset(held_out, vectors)
     cuda = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as scratch:
