@@ -33,6 +33,7 @@ def test_features_are_what_their_descriptions_say():
         # items c, a, d, e
         "text_score": [0.5, NAN, 0.25, NAN],
         "text_rank": [0.0, NAN, log(1), NAN],
+        "category_of_query": [share(0.25), share(0.75), NAN, share(0.75)],
         "lexical_score": [log(31.5), NAN, log(4), NAN],
         "lexical_rank": [0.0, NAN, log(8), NAN],
         "popularity": [0.0, log(9), log(1), log(2)],

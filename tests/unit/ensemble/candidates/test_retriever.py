@@ -322,6 +322,17 @@ def test_requests_of_one_batch_are_answered_as_if_each_were_alone(shop, retrieve
         assert len(np.unique(found.rows)) == len(found.rows) == found.channel_counts["fused"] <= limit
 
 
+def test_the_category_that_is_meant_is_that_of_what_matches_and_is_asked_for(shop, retriever):
+    found = retriever.retrieve([shop.channel_query("cheese")], [128])[0]
+    shares = np.exp(found.features[:, POSITION["category_of_query"]]) - 0.001
+    cheese = np.isin(found.rows, shop.of_kind("cheese"))
+    assert cheese.any()
+    assert shares[cheese] == pytest.approx(shares.max())
+    assert 2 * shares[~cheese].max() < shares.max() <= 1
+    without = retriever.retrieve([shop.channel_query("", REGULAR)], [128])[0]
+    assert np.isnan(without.features[:, POSITION["category_of_query"]]).all()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_query_for_a_kind_finds_that_kind_first(shop, retriever, kind):
     found = retriever.retrieve([shop.channel_query(kind)], [40])[0]
