@@ -38,7 +38,7 @@ _CHEAP = re.compile(r"\b(?:cheap(?:est)?|inexpensive|affordable|budget)\b|便宜
 # What follows is left out of the search: an encoder would look for it.
 _WITHOUT = re.compile(
     r"\b(?:without|w/o|excluding|except|minus|not|no)\s+(?:any\s+|an?\s+|the\s+|added\s+|with\s+)?"
-    r"(?P<what>[^\W\d_]{2,}(?:\s+(?:or|and|nor)\s+[^\W\d_]{2,})?)|"
+    r"(?!more\b|name\b|one\b|longer\b)(?P<what>[^\W\d_]{2,}(?:\s+(?:or|and|nor)\s+[^\W\d_]{2,})?)|"
     r"(?:不含|不要|没有|不带)(?P<chinese>[\u4e00-\u9fff]{1,4}?)(?:的|$|(?=\s))",
     re.IGNORECASE,
 )
@@ -126,7 +126,7 @@ class QueryParser:
         rest = _WITHOUT.sub(" ", rest)
         out += [(match["free"] or match["non"]).lower() for match in _FREE.finditer(rest)]
         rest = _tidy(rest)
-        if not any(map(str.isalnum, rest)):
+        if not any(word.lower() not in fillers() for word in re.findall(r"\w+", rest)):
             # Nothing to search for would be left: the words are taken as they are.
             return UnderstoodQuery(text, text)
         rest = _strip_fillers(rest)

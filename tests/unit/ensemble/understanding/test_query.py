@@ -169,3 +169,13 @@ def test_any_query_keeps_something_to_search_for_and_travels_unchanged(query):
     assert understood == parse(query)
     sent = msgspec.msgpack.encode(understood)
     assert msgspec.msgpack.decode(sent, type=UnderstoodQuery) == understood
+
+
+@pytest.mark.parametrize("query", ["no milk please", "without sugar for me", "no way"])
+def test_a_negation_with_nothing_else_to_search_for_is_words(query):
+    assert parse(query) == UnderstoodQuery.plain(query)
+
+
+@pytest.mark.parametrize("query", ["no more tears shampoo", "no name chips"])
+def test_names_that_begin_with_no_rule_nothing_out(query):
+    assert parse(query).ruled_out == ()
