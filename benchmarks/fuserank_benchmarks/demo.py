@@ -82,9 +82,9 @@ def served(
 def ask(client: Client, console: Console) -> None:
     """Asks the three kinds of question and prints a table of each answer."""
     for title, query, user in (
-        ("A query alone: “half gallon milk”", "half gallon milk", ""),
+        ("A query alone: “something for a headache”", "something for a headache", ""),
         ("A household alone: 900", "", "900"),
-        ("Both: “half gallon milk” for household 900", "half gallon milk", "900"),
+        ("Both: “coke” for household 900", "coke", "900"),
     ):
         console.print(tabulate_result(client.search(query, user, explain=True), title), "")
 

@@ -94,6 +94,7 @@ class Retriever:
         """
         self.items, self.popularity = catalog.items, interactions.popularity
         self._vectors, self._spec = catalog.vectors, spec
+        self._demand = 1.0 + interactions.popularity.trend
         self._featurise = Featuriser(catalog.items, interactions.popularity)
         self._channels = open_channels(RetrievalIndex(catalog, interactions, spec.dense_texts), dense)
         self._fusion = ReciprocalRankFusion(len(catalog.items), spec.channel_depth)
@@ -350,13 +351,13 @@ class Retriever:
         Returns:
             The share of each candidate's category, float32 `[candidates]`, NaN without a category.
         """
-        category, demand = self.items.category, 1.0 + self.popularity.trend
+        category = self.items.category
         sums = np.zeros(self.items.categories + 1)
         for channel in self._channels:
             ranked = lists.get(channel.declaration.name)
             if channel.declaration.phase == "text" and ranked is not None:
                 voters = ranked.top(self._spec.channel_depth)
-                votes = reciprocal_rank(1.0, np.arange(1, len(voters) + 1)) * demand[voters.rows]
+                votes = reciprocal_rank(1.0, np.arange(1, len(voters) + 1)) * self._demand[voters.rows]
                 if ranked.shares is not None:
                     votes = votes * ranked.shares[: len(voters)]
                 sums += np.bincount(category[voters.rows] + 1, votes, minlength=len(sums))
