@@ -63,6 +63,9 @@ class Ranking(Selection):
         str | None, typer.Option(metavar="JSON", help='Show items few know, such as {"rate": 0.1, "slots": [5]}.')
     ] = None
     language: Annotated[str | None, typer.Option(help="Of the reasons: en or zh.")] = None
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Take sizes, prices and negations in the query as words like any other.")
+    ] = False
 
     def to_request(self, query: str, user: str) -> Request:
         """Returns the request of a query, a user or both.
@@ -85,6 +88,7 @@ class Ranking(Selection):
             explore=_parse_json("--explore", self.explore),
             # The server checks which languages there are.
             language=cast("Language | None", self.language),
+            understand=False if self.plain else None,
         )
 
 

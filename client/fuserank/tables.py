@@ -86,6 +86,8 @@ def format_status(status: Status) -> str:
         parts.append(f"rule {number} ({outcome.kind}): {', '.join(nonzero)}")
     if status.explore:
         parts.append(f"explored {status.explore.explored} of {status.explore.pool}, seed {status.explore.seed}")
+    if status.understood:
+        parts.append("understood: " + ", ".join(f"{name} {_spell(value)}" for name, value in status.understood.items()))
     if status.degraded:
         parts.append("degraded: " + ", ".join(status.degraded))
     return " · ".join(parts)
@@ -127,3 +129,7 @@ def _format_signals(signals: Sequence[Signal]) -> list[str]:
     positive = [signal for signal in signals if signal.contribution > 0 and signal.share >= MIN_SHARE]
     positive.sort(key=lambda signal: signal.contribution, reverse=True)
     return placements + [f"{signal.name} {signal.share:.0%}: {signal.reason}" for signal in positive[:MAX_SIGNALS]]
+
+
+def _spell(value: object) -> str:
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)

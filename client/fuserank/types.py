@@ -63,6 +63,7 @@ class SearchOptions(TypedDict, total=False):
     rules: Sequence[Rule] | None
     explore: Explore | None
     language: Language | None
+    understand: bool | None
 
 
 class SimilarOptions(TypedDict, total=False):
@@ -94,6 +95,8 @@ class Request:
         rules: Items to boost, bury and pin, at most 16 rules; `Status.rules` has the outcome of each.
         explore: Where to show items with few events; no exploration where None.
         language: Language of the signals' reasons: `en` or `zh`.
+        understand: Whether sizes, prices, negations and synonyms in the query are taken for what they are, which is
+            the default; False takes its words as they stand.
     """
 
     query: str = ""
@@ -111,6 +114,7 @@ class Request:
     rules: Sequence[Rule] | None = None
     explore: Explore | None = None
     language: Language | None = None
+    understand: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -215,6 +219,7 @@ class Status:
         history_unknown: How many ids of the given history the catalogue does not have.
         rules: The outcome of each rule of the request, in their order.
         explore: The outcome of exploration; None where the request did not ask for it.
+        understood: What the query says beside its words, such as `price_to`; empty where it says nothing else.
     """
 
     bundle: str = ""
@@ -226,6 +231,7 @@ class Status:
     history_unknown: int = 0
     rules: tuple[RuleOutcome, ...] = ()
     explore: ExploreOutcome | None = None
+    understood: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

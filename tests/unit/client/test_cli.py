@@ -44,7 +44,7 @@ def test_every_option_reaches_the_server(fuserank, triton):
         *["--context", '{"store": "7"}', "--objective", '{"click": NaN}', "--diversity", "0.5"],
         *["--exclude-seen", "--deadline-ms", "50", "--explain", "--fields", "title,price"],
         *["--rules", '[{"boost": 1, "filter": {"brand": "Acme"}}, {"pin": 1, "item_ids": ["a"]}]'],
-        *["--explore", '{"rate": 0.2, "slots": [2, 5], "seed": 7}', "--language", "zh"],
+        *["--explore", '{"rate": 0.2, "slots": [2, 5], "seed": 7}', "--language", "zh", "--plain"],
     )
     assert run.exit_code == 0
     (row,) = triton.requests[0]
@@ -63,6 +63,7 @@ def test_every_option_reaches_the_server(fuserank, triton):
         "rules": [{"boost": 1, "filter": {"brand": "Acme"}}, {"pin": 1, "item_ids": ["a"]}],
         "explore": {"rate": 0.2, "slots": [2, 5], "seed": 7},
         "language": "zh",
+        "understand": False,
     }
 
 
@@ -74,11 +75,13 @@ def test_the_table_shows_placements_rule_outcomes_and_exploration(fuserank, trit
         **triton.status,
         "rules": [{"kind": "boost", "matched": 0}, {"kind": "pin", "matched": 2, "placed": 1, "filtered_out": 1}],
         "explore": {"seed": 7, "slots": [2], "pool": 4, "explored": 1},
+        "understood": {"text": "beer", "price_to": 10.0, "ruled_out": ["gluten"]},
     }
     table = " ".join(fuserank("search", "milk", "--explain").stdout.split())
     assert "pinned by the shop" in table
     assert "rule 0 (boost): matched 0 · rule 1 (pin): matched 2, placed 1, filtered_out 1" in table
     assert "explored 1 of 4, seed 7" in table
+    assert "understood: text beer, price_to 10.0, ruled_out gluten" in table
 
 
 def test_options_left_out_are_not_sent(fuserank, triton):
