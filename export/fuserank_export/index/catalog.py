@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ _NOT_FILTERED = {"item_id", "title", "description", "image_url"}
 _STANDARD = {"title", "description", "category", "brand", "price", "in_stock", "created_at", "image_url"}
 _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")
 LONGEST_WORD = 200  # characters
+DISTINCT_VALUES = 100_000  # texts whose synonyms are replaced once: brands, categories and titles repeat
 NO_SYNONYMS = Synonyms({})
 
 
@@ -50,7 +52,7 @@ class Indexed:
     @property
     def searched(self) -> list[dict[str, Any]]:
         """The records as they are searched: with synonyms replaced."""
-        return [replace_synonyms(record, self.synonyms) for record in self.records]
+        return replace_synonyms(self.records, self.synonyms)
 
     @property
     def titles(self) -> list[str]:
@@ -63,13 +65,15 @@ class Indexed:
         return Shop(self.items, self.titles, self.created)
 
 
-def replace_synonyms(record: Mapping[str, Any], synonyms: Synonyms) -> dict[str, Any]:
-    """Returns a record with the synonyms in its texts replaced."""
+def replace_synonyms(records: Sequence[Mapping[str, Any]], synonyms: Synonyms) -> list[dict[str, Any]]:
+    """Returns records with the synonyms in their texts replaced."""
     if not len(synonyms):
-        return dict(record)
-    return {
-        name: synonyms.replace(normalise(value)) if isinstance(value, str) else value for name, value in record.items()
-    }
+        return [dict(record) for record in records]
+    replaced = lru_cache(maxsize=DISTINCT_VALUES)(lambda text: synonyms.replace(normalise(text)))
+    return [
+        {name: replaced(value) if isinstance(value, str) else value for name, value in record.items()}
+        for record in records
+    ]
 
 
 def index_catalog(catalog: Catalog, text_template: str, typed: bool, synonyms: Synonyms = NO_SYNONYMS) -> Indexed:
@@ -88,7 +92,7 @@ def index_catalog(catalog: Catalog, text_template: str, typed: bool, synonyms: S
     frame = catalog.items if typed else _with_numbers(catalog.items)
     _check_template(text_template, frame)
     records = [_record(row) for row in frame.to_dict("records")]
-    rendered = render_all(text_template, [replace_synonyms(record, synonyms) for record in records])
+    rendered = render_all(text_template, replace_synonyms(records, synonyms))
     codes, texts = pd.factorize(np.asarray(rendered, object))
     columns = {
         name: to_column(frame[name]) for name in frame.columns if name not in _NOT_FILTERED and _filterable(frame[name])

@@ -25,6 +25,7 @@ LEXICAL_FIELDS: Mapping[str, float] = {"title": 3.0, "brand": 1.5, "category": 1
 UNITS = "units.json"
 _VALUE_CHARACTERS = 100
 _AMOUNT_CHARACTERS = 300  # of a value that is read for sizes: a longer one is a description, which compares sizes
+_CACHED = 50_000  # texts that are analysed once
 _SETTINGS = "lexical.json"
 # What stands behind says what a thing goes with, not what it is.
 _ACCESSORY = re.compile(
@@ -74,6 +75,9 @@ class LexicalIndex:
         (folder / "vocabulary").mkdir()
         (folder / UNITS).write_bytes(msgspec.json.encode(dict(sorted(units.items()))))
         quantities = Quantities(units)
+        # Titles and levels of categories repeat.
+        amount_keys = lru_cache(_CACHED)(lambda text: [key for found in quantities.find(text) for key in found.keys])
+        head_stems = lru_cache(_CACHED)(lambda title: " ".join(word.stem for word in words(title_head(title))))
         occurrences: Counter[Word] = Counter()
         han, filled = False, 0
         writer = index_writer(folder / "items", items_schema(len(fields)))
@@ -83,8 +87,9 @@ class LexicalIndex:
             occurrences.update(distinct)
             filled += bool(distinct)
             han = han or any(value.runs for field in values for value in field)
-            amounts = _amounts(quantities, [text for name in fields for text in _values(record.get(name))])
-            head = " ".join(word.stem for word in words(title_head(str(record.get("title") or ""))))
+            texts = [text for name in fields for text in _values(record.get(name))]
+            amounts = {key for text in texts if len(text) <= _AMOUNT_CHARACTERS for key in amount_keys(text)}
+            head = head_stems(str(record.get("title") or ""))
             writer.add_document(_document(row, values, amounts, head))
         _analyse.cache_clear()
         finish(writer, folder / "items")
@@ -143,7 +148,7 @@ class _Value(NamedTuple):
 
 
 # Brands, levels of categories and titles repeat.
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=_CACHED)
 def _analyse(text: str) -> _Value:
     in_order = tuple(words(text))
     value_key = match_key(text) if len(text) <= _VALUE_CHARACTERS else ""
@@ -151,12 +156,6 @@ def _analyse(text: str) -> _Value:
     return _Value(
         in_order, stems, " ".join(split_characters(text)), tuple(" ".join(run) for run in han_runs(text)), value_key
     )
-
-
-def _amounts(quantities: Quantities, texts: Sequence[str]) -> set[str]:
-    """The keys of the sizes in an item's short texts."""
-    short = (text for text in texts if len(text) <= _AMOUNT_CHARACTERS)
-    return {key for text in short for amount in quantities.find(text) for key in amount.keys}
 
 
 def title_head(title: str) -> str:
