@@ -20,7 +20,7 @@ from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
-from fuserank_ensemble.retrieval.lexical.index import UNITS
+from fuserank_ensemble.retrieval.lexical.index import UNITS, LexicalIndex
 from fuserank_ensemble.spec import GraphSpec, SpecError
 from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser
@@ -44,7 +44,8 @@ def sha256(path: Path) -> str:
 
 def open_query_parser(index: Path) -> QueryParser:
     """Opens what takes queries apart, from a bundle's `index/`."""
-    return QueryParser(Synonyms.open(index / SYNONYMS), Quantities.open(index / "lexical" / UNITS))
+    words = LexicalIndex.open(index / "lexical")
+    return QueryParser(Synonyms.open(index / SYNONYMS), Quantities.open(index / "lexical" / UNITS), words.is_value)
 
 
 @dataclass(frozen=True)

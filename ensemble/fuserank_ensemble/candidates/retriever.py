@@ -34,6 +34,7 @@ from fuserank_ensemble.understanding.query import UnderstoodQuery
 DEPTHS: Mapping[Phase, int] = {"text": 2, "candidate": 1}
 # Of the nearest text's cosine: a guess that is no nearer than the first counts nothing, from the second on all.
 AGREEMENT = (0.4, 0.8)
+LEAST_GUESS = 0.4  # of its vote that a guess keeps: an encoder does not read every field that words are in
 MISSED_WORTH = 0.5  # of an item's votes, for each condition that it misses
 
 
@@ -264,7 +265,8 @@ class Retriever:
             if nearest > 0:
                 least, most = AGREEMENT
                 shares = np.ones(len(ranked), np.float32)
-                shares[guesses] = np.clip((cosines / nearest - least) / (most - least), 0.0, 1.0)
+                agreed = np.clip((cosines / nearest - least) / (most - least), 0.0, 1.0)
+                shares[guesses] = LEAST_GUESS + (1.0 - LEAST_GUESS) * agreed
                 weighed[declared.name] = replace(ranked, shares=shares)
         return weighed
 

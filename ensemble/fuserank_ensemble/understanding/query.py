@@ -7,6 +7,7 @@ against one; of "half gallon milk" the size is an amount, not two words.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,14 +112,19 @@ class QueryParser:
     Attributes:
         synonyms: Replaced in queries as they are in items.
         quantities: The units that are known.
+        is_value: Whether a text is a whole title, brand or level of a category. Such a query means what is called so,
+            even where it reads like a condition: "No Country for Old Men".
     """
 
     synonyms: Synonyms
     quantities: Quantities
+    is_value: Callable[[str], bool] = lambda text: False
 
     def parse(self, query: str) -> UnderstoodQuery:
         """Returns a query's parts; `query` as it was sent."""
         text = self.synonyms.replace(normalise(query))
+        if self.is_value(text):
+            return UnderstoodQuery(text, text)
         low, high, rest = _price_limits(text)
         cheap = _CHEAP.search(rest) is not None
         rest = _CHEAP.sub(" ", rest)

@@ -16,10 +16,12 @@ from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.index import CatalogIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
+from fuserank_ensemble.understanding.quantities import Quantities
+from fuserank_ensemble.understanding.query import QueryParser
 from fuserank_export.embedding.embed import embed_texts
 from fuserank_export.embedding.encoder_files import EncoderFiles
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
-from fuserank_export.index.catalog import index_catalog
+from fuserank_export.index.catalog import NO_SYNONYMS, index_catalog
 from fuserank_export.index.units import unit_table
 from fuserank_export.sources import read_catalog
 
@@ -36,7 +38,6 @@ class BundleEncoder:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self._parse = bundle.query_parser.parse
         self.spec = bundle.spec
         self._engine = bundle.repository / "encoder" / "1" / "model.onnx"
         self._tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
@@ -46,9 +47,19 @@ class BundleEncoder:
         """L2-normalised embeddings of queries, float32 `[queries, dim]`."""
         return self._encoder.embed([query_text(self.spec.query_template, query) for query in queries])
 
-    def channel_queries(self, texts: Sequence[str], seen: Sequence[History], now: float) -> list[ChannelQuery]:
-        """Requests as the channels take them: texts `[requests]`, histories `[requests]`, time in epoch seconds."""
-        understood = {text: self._parse(text) for text in texts}
+    def channel_queries(
+        self, texts: Sequence[str], seen: Sequence[History], now: float, parser: QueryParser | None = None
+    ) -> list[ChannelQuery]:
+        """Requests as the channels take them.
+
+        Args:
+            texts: Queries `[requests]`.
+            seen: Histories `[requests]`.
+            now: Their time, epoch seconds.
+            parser: Takes the queries apart; by default the bundle's own.
+        """
+        parse = (parser or self.bundle.query_parser).parse
+        understood = {text: parse(text) for text in texts}
         distinct = sorted({parts.text for parts in understood.values()})
         vectors = dict(zip(distinct, self.embed(distinct), strict=True))
         return [
@@ -58,9 +69,10 @@ class BundleEncoder:
             for text, history in zip(texts, seen, strict=True)
         ]
 
-    def anonymous_queries(self, texts: Sequence[str]) -> list[ChannelQuery]:
-        """Requests by new users, without a time."""
-        return self.channel_queries(texts, [History.empty()] * len(texts), 0.0)
+    def anonymous_queries(self, texts: Sequence[str], catalog: CatalogIndex) -> list[ChannelQuery]:
+        """Requests to another shop by new users, without a time; the shop has no synonyms."""
+        parser = QueryParser(NO_SYNONYMS, Quantities(unit_table()), catalog.lexical.is_value)
+        return self.channel_queries(texts, [History.empty()] * len(texts), 0.0, parser)
 
     def index_catalog(
         self, path: Path, template: str, fields: Mapping[str, float], folder: Path

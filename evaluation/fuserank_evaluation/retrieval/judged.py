@@ -36,7 +36,7 @@ def evaluate_films(
     tuned_shop = JudgedShop(films.catalog, films.ids, tuned)
     weights, _, _ = tune_weights(
         retriever,
-        encoder.anonymous_queries(list(tuned.queries.values())),
+        encoder.anonymous_queries(list(tuned.queries.values()), films.catalog),
         "query",
         encoder.spec.channel_weights["query"],
         lambda ranked: measure_lists(tuned_shop, ranked)["ndcg_at_10"],
@@ -59,7 +59,7 @@ def evaluate_lists(
     shop: JudgedShop, retriever: Retriever, encoder: BundleEncoder, weights: Mapping[str, float]
 ) -> dict[str, float]:
     """`MEASURES` of the fused list and of each text channel's, and how many queries have no lexical result."""
-    channel_queries = encoder.anonymous_queries(list(shop.judged.queries.values()))
+    channel_queries = encoder.anonymous_queries(list(shop.judged.queries.values()), shop.catalog)
     channel_lists, _ = retriever.search_channels(channel_queries, ["query"] * len(channel_queries), everything=True)
     ranked = {"fused": [retriever.fuse(by_channel, weights, LIST_DEPTH).rows for by_channel in channel_lists]}
     ranked |= {name: [by_channel[name].rows for by_channel in channel_lists] for name in TEXT_CHANNELS}

@@ -29,7 +29,7 @@ from fuserank_ensemble.retrieval.lexical.words import content_words, words
 
 _VERIFIED = (
     *("index/items/", "index/vectors", "index/popularity/", "index/reference"),
-    *("index/synonyms", "index/lexical/units"),
+    *("index/synonyms", "index/lexical/"),
 )
 
 

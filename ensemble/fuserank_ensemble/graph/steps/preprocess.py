@@ -30,7 +30,7 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.ranking import exploration, rules
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
-_VERIFIED = ("index/tokenizer", "index/items/", "index/history/", "index/synonyms", "index/lexical/units")
+_VERIFIED = ("index/tokenizer", "index/items/", "index/history/", "index/synonyms", "index/lexical/")
 
 
 @dataclass(frozen=True)

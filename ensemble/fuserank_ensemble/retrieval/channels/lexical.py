@@ -45,8 +45,6 @@ _HALF_WAY = 15.0
 _PAIR_BOOST = 0.5
 _AMOUNT_BOOST = 3.0
 _HEAD_BOOST = 4.0
-_HEAD_WORD_WEIGHT = 1.5  # of the word that names the thing, where an item has only some of the words
-_PREPOSITIONS = frozenset({"for", "of", "with", "without", "in", "from", "to", "on", "by", "at"})
 # Two words that so many items hold say little by standing together, and finding where they do takes long.
 _COMMON = 10_000
 _HAN_BOOST = 0.3
@@ -67,6 +65,7 @@ _SPARE = 128
 _LOOSE = 256  # items found until which those with only some of the words are taken
 # A word that more than this share of the items (and more than _COMMON) hold says nothing by itself.
 _COMMON_SHARE = 0.1
+_RARE_SHARE = 0.02  # of the items whose title a filler may be in to add to a score
 _QUOTED = re.compile('["“”„«»]([^"“”„«»]+)["“”„«»]')
 
 
@@ -163,6 +162,8 @@ class LexicalChannel(LocalChannel):
             share: What share of the items is allowed.
         """
         content = list(dict.fromkeys(content_words(query_words)))
+        # A filler that the shop itself uses adds to a score; no item has to have it.
+        fillers = [{w.stem: 1.0} for w in dict.fromkeys(query_words) if w not in content and self._tells(w)]
         known = [self._is_known(word) for word in content]
         guesses = [
             {word.stem: 1.0} if is_known else self._guesses(word, word is content[-1])
@@ -171,7 +172,7 @@ class LexicalChannel(LocalChannel):
         # A word that nothing is known of excludes nothing.
         meanings = [stems for stems in guesses if stems]
         limits = self._phrases(text)
-        terms = [*self._terms(meanings), *self._amounts(amounts)]
+        terms = [*self._terms([*meanings, *fillers]), *self._amounts(amounts)]
         nearness = [*self._pairs(meanings), *self._heads(meanings), *self._characters(text)]
         whole = Query.const_score_query(self._term(match_key(text), "value"), 0.0)
         yield VALUE_SCORE + WORDS_SCORE, _boolean([whole, *limits], [*terms, *nearness])
@@ -179,13 +180,14 @@ class LexicalChannel(LocalChannel):
             every = [Query.const_score_query(_boolean([], [self._term(t) for t in stems]), 0.0) for stems in meanings]
             yield WORDS_SCORE if all(known) else GUESS_SCORE, _boolean([*every, *limits], [*terms, *nearness])
         last = {**self._completions(content[-1].written), **guesses[-1]}
-        likely = [*guesses[:-1], last]
-        head = head_position(query_words, content)
-        likely[head] = {stem: _HEAD_WORD_WEIGHT * weight for stem, weight in likely[head].items()}
-        likely = [stems for stems in likely if stems]
+        likely = [stems for stems in (*guesses[:-1], last) if stems]
         rare = likely if limits else self._distinctive(likely, share)
-        terms = [*(terms if rare == meanings else self._terms(rare)), *self._characters(text)]
+        terms = [*self._terms([*rare, *fillers]), *self._amounts(amounts), *self._characters(text)]
         yield 0.0, _boolean([_boolean([], terms), *limits] if limits else [], [] if limits else terms)
+
+    def _tells(self, word: Word) -> bool:
+        """Whether a filler is in titles, and rare enough there to tell items apart."""
+        return 0 < self._index.searcher.doc_freq("head", word.stem) <= _RARE_SHARE * self._index.items
 
     def _is_known(self, word: Word) -> bool:
         return self._index.searcher.doc_freq("all", word.stem) > 0
@@ -324,21 +326,6 @@ class LexicalChannel(LocalChannel):
             limit = tie_rows if straddles else 4 * limit
         order = np.lexsort((self._place[rows], -scores))[:depth]
         return rows[order], scores[order]
-
-
-def head_position(query_words: Sequence[Word], content: Sequence[Word]) -> int:
-    """Returns which of the content words names the thing: the last one before a preposition.
-
-    Of "egg noodles" it is "noodles", of "bag of ice" it is "bag". English and Chinese phrases end with it.
-    """
-    head = len(content) - 1
-    seen = 0
-    for word in query_words:
-        if word.written in _PREPOSITIONS and seen:
-            return seen - 1
-        if word in content and content.index(word) >= seen:
-            seen = content.index(word) + 1
-    return head
 
 
 def _boolean(must: Sequence[Query], should: Sequence[Query]) -> Query:

@@ -117,6 +117,11 @@ class LexicalIndex:
             open_searcher(folder / "vocabulary"),
         )
 
+    def is_value(self, text: str) -> bool:
+        """Whether a text is a whole value of a field, whatever its case, punctuation and inflection."""
+        key = match_key(text) if len(text) <= _VALUE_CHARACTERS else ""
+        return bool(key) and self.searcher.doc_freq("value", key) > 0
+
 
 def items_schema(fields: int) -> tantivy.Schema:
     """The fields of an item's document."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.retriever import Candidates, Retriever
+from fuserank_ensemble.retrieval.index import CatalogIndex
 from fuserank_evaluation.datasets.bundle_encoder import BundleEncoder
 from fuserank_evaluation.datasets.cases import SEED
 from fuserank_evaluation.datasets.films import FilmShop
@@ -121,7 +122,9 @@ def split_queries(
         def on_batch(done: int, total: int, name: str = name) -> None:
             on_progress(f"films: candidates of {name.replace('_', ' ')} queries", done, total)
 
-        candidates = _retrieve(encoder, retriever, texts, TOWER_DEPTH if name == "tower" else RERANKED, on_batch)
+        candidates = _retrieve(
+            encoder, films.catalog, retriever, texts, TOWER_DEPTH if name == "tower" else RERANKED, on_batch
+        )
         ranked = [
             RankedQuery(
                 text,
@@ -138,13 +141,14 @@ def split_queries(
 
 def _retrieve(
     encoder: BundleEncoder,
+    catalog: CatalogIndex,
     retriever: Retriever,
     texts: Sequence[str],
     depth: int,
     on_batch: Callable[[int, int], None],
 ) -> list[Candidates]:
     """The best of fusion for each query, with the features that the ranker gets, `[queries]`."""
-    channel_queries = encoder.anonymous_queries(texts)
+    channel_queries = encoder.anonymous_queries(texts, catalog)
     candidates: list[Candidates] = []
     for start in range(0, len(channel_queries), _BATCH):
         batch = channel_queries[start : start + _BATCH]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.candidates.features import POSITION
-from fuserank_ensemble.candidates.retriever import AGREEMENT, MISSED_WORTH, Retriever, request_kind
+from fuserank_ensemble.candidates.retriever import AGREEMENT, LEAST_GUESS, MISSED_WORTH, Retriever, request_kind
 from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import History
@@ -232,12 +232,14 @@ def test_a_guess_counts_as_far_as_the_encoder_agrees_with_it(made):
     retriever = made(words, Fake("dense", [39], [1.0]))
     lists, _ = retriever.search_channels([channel_query()], ["query"])
     low, high = AGREEMENT
-    expected = np.clip((np.asarray([0, 39, 24, 10]) / 39 - low) / (high - low), 0, 1)
+    agreed = np.clip((np.asarray([0, 39, 24, 10]) / 39 - low) / (high - low), 0, 1)
+    expected = LEAST_GUESS + (1 - LEAST_GUESS) * agreed
     np.testing.assert_allclose(lists[0]["lexical"].shares, expected, atol=2e-3)
     assert lists[0]["lexical"].voting.rows.tolist() == [39, 24]
     found = retriever.retrieve([channel_query()], [9])[0]
     assert found.rows[0] == 39, "the channel's own order has 0 before it"
-    assert found.features[found.rows.tolist().index(0), POSITION["votes"]] == 0
+    votes = found.features[:, POSITION["votes"]]
+    assert votes[found.rows.tolist().index(0)] < LEAST_GUESS, "the encoder knows nothing like it"
 
 
 def test_a_guess_that_the_encoder_disagrees_with_is_in_no_pool(made):
@@ -250,7 +252,7 @@ def test_a_guess_that_the_encoder_disagrees_with_is_in_no_pool(made):
 def test_what_matches_for_certain_has_its_whole_vote_whatever_the_encoder_says(made):
     retriever = made(Fake("lexical", [0, 1, 2], [45.0, 31.0, 20.0]), Fake("dense", [39], [1.0]))
     lists, _ = retriever.search_channels([channel_query()], ["query"])
-    assert lists[0]["lexical"].shares.tolist() == [1.0, 1.0, 0.0]
+    assert lists[0]["lexical"].shares.tolist() == [1.0, 1.0, pytest.approx(LEAST_GUESS)]
     certain = made(Fake("lexical", [0, 1], [45.0, 31.0]), Fake("dense", [39], [1.0]))
     assert certain.search_channels([channel_query()], ["query"])[0][0]["lexical"].shares is None
 

@@ -103,9 +103,7 @@ def test_synonyms_are_replaced_before_anything_else():
     assert parse("no soda pop, juice").ruled_out == ("soft",)
 
 
-@pytest.mark.parametrize(
-    "query", ["please", "something good for me", "想买", "123", "3.5", "12 oz", "cheap", "under $5"]
-)
+@pytest.mark.parametrize("query", ["please", "something for me", "想买", "123", "3.5", "12 oz", "cheap", "under $5"])
 def test_where_nothing_else_would_be_left_the_words_are_searched_as_they_are(query):
     assert parse(query).text == normalise(query)
 
