@@ -32,8 +32,8 @@ from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.spec import Target
 from fuserank_evaluation.reports.report import write_report
 
-BLOCK, BLOCKS = 60, 5  # questions in a block, blocks measured
-CONCURRENCY, PER_WORKER = 16, 50
+BLOCK, BLOCKS = 60, 4  # questions in a block, blocks measured
+CONCURRENCY, PER_WORKER = 16, 40
 STAGES = ("preprocess", "encoder", "retrieve", "ranker", "finalize")
 
 MEANINGS = {
