@@ -31,7 +31,8 @@ def test_grocery_figures_hold_the_recall_of_every_list(tmp_path):
     cases = search_cases(habits.LOG, types, habits.FROM, 60, seed=1)
     builder = habits.case_builder(tmp_path / "index")
     encoder = BundleEncoder.__new__(BundleEncoder)
-    encoder.spec, encoder.embed, encoder._parse = habits.SPEC, habits.embed, UnderstoodQuery.plain
+    encoder.spec, encoder.embed = habits.SPEC, habits.embed
+    encoder.bundle = SimpleNamespace(query_parser=SimpleNamespace(parse=UnderstoodQuery.plain))
     grocery = SimpleNamespace(
         case_sets=SimpleNamespace(search=cases),
         bundle=SimpleNamespace(catalog=lambda device: builder.catalog),
