@@ -32,7 +32,7 @@ from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 # How deep channels are asked, in depths of fusion: text channels also set what the others choose from.
 DEPTHS: Mapping[Phase, int] = {"text": 2, "candidate": 1}
-# Of the nearest text's cosine: a guess that is no nearer than the first counts nothing, from the second on all.
+# Of the nearest text's cosine: a guess that is no nearer than the first counts least, from the second on all.
 AGREEMENT = (0.4, 0.8)
 LEAST_GUESS = 0.4  # of its vote that a guess keeps: an encoder does not read every field that words are in
 MISSED_WORTH = 0.5  # of an item's votes, for each condition that it misses

@@ -27,7 +27,7 @@ _LEADING_FEATURE = {feature.signal: i for i, feature in reversed(list(enumerate(
 Features = NDArray[np.float32]  # [features], of one item
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reader:
     """The reader of a reason.
 

@@ -46,6 +46,8 @@ _WITHOUT = re.compile(
 # An attribute that catalogues spell out too; its words stay in the search.
 _FREE = re.compile(r"\b(?P<free>[^\W\d_]{3,})[\s-]free\b|\bnon[\s-](?P<non>[^\W\d_]{3,})", re.IGNORECASE)
 _JOINED = re.compile(r"\s+(?:or|and|nor)\s+", re.IGNORECASE)
+# Between a size and what there is of it: "5 lb bag of sugar".
+_OF = re.compile(r"\s+(?:(?:bag|can|box) )?of\s+", re.IGNORECASE)
 _LOOSE = re.compile(r"^[\s,;:–的-]+|(?<![\s,;:–-])[\s,;:–-]+$")
 
 
@@ -184,7 +186,7 @@ def _words(what: str) -> list[str]:
 
 def _without(text: str, amounts: list[Amount]) -> str:
     for amount in reversed(amounts):
-        end = re.compile(r"\s+(?:of|bag of|can of|box of)\s+", re.IGNORECASE).match(text, amount.end)
+        end = _OF.match(text, amount.end)
         text = text[: amount.start] + " " + text[end.end() if end else amount.end :]
     return text
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fuserank_evaluation.reports.quoted import PEER_HEAD, PEER_ROWS, RESULTS
+from fuserank_evaluation.reports.peers import PEER_HEAD, PEER_ROWS
 from fuserank_evaluation.reports.report import REPORTS
+from fuserank_evaluation.reports.results import RESULTS
 
 COMMITTED = Path("docs/reports")
 # A figure that two reports name is the later one's; `demo` has names of its own for the two that `bench` has too.

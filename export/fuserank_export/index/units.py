@@ -75,7 +75,7 @@ def unit_table() -> Units:
 
 def _spellings(registry: pint.UnitRegistry[float], name: str) -> set[str]:
     """Every way to write a unit, in lower case."""
-    defined = registry._units.get(name)
+    defined = registry._units.get(name)  # pint tells a unit's other names nowhere else
     symbols = {name, f"{name}s", str(registry.get_symbol(name)), *SPELLINGS.get(name, ())}
     symbols |= set(defined.aliases) if defined else set()
     spellings = {symbol.replace("_", " ").lower() for symbol in symbols}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,8 @@ class Finalize:
                 if resolved.rules and ranked.shifts is not None and ranked.steps is not None:
                     moved = RuleShift(float(ranked.shifts[position]), float(ranked.steps[position]))
                 added = {name: (float(values[position]), float(values.mean())) for name, values in adjusted}
-                reader.shared_words = self._shared_words(resolved, int(ranked.rows[place]))
-                item["signals"] = reasons.explain(score, parts[position], features[position], reader, moved, added)
+                told = replace(reader, shared_words=self._shared_words(resolved, int(ranked.rows[place])))
+                item["signals"] = reasons.explain(score, parts[position], features[position], told, moved, added)
                 item["heads"] = {head: chances[place][at] for at, head in judged}
             if "placed" in item:
                 sentence = "pin_unscored" if position == NOT_FOUND else item["placed"]

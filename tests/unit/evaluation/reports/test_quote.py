@@ -10,7 +10,8 @@ import pytest
 
 from fuserank_evaluation import baselines
 from fuserank_evaluation.reports import quote, report
-from fuserank_evaluation.reports.quoted import PEER_ROWS, RESULTS, Comparison
+from fuserank_evaluation.reports.peers import PEER_ROWS, Comparison
+from fuserank_evaluation.reports.results import RESULTS
 
 REPOSITORY = Path(__file__).parents[4]
 
