@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from fuserank_export.embedding.blocks import embed_block, read_block, write_atom
 from fuserank_export.embedding.encoder_files import EncoderFiles
 from fuserank_export.sources import InputError
 
+# Seconds that Ray waits for its own control service; its 30 have run out on a busy machine.
+START_WAIT = ("RAY_gcs_server_port_wait_time_s", "120")
 LOCAL_STORE_BYTES = 256 * 2**20  # texts and vectors travel as files; Ray's own store carries only their names
 
 
@@ -88,6 +91,7 @@ def _ray_session(ray: Any, address: str | None) -> Iterator[None]:
     settings: dict[str, Any] = {"address": address or "local", "log_to_driver": False}
     if address is None:
         settings |= {"include_dashboard": False, "object_store_memory": LOCAL_STORE_BYTES}
+        os.environ.setdefault(*START_WAIT)
     ray.init(**settings)
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -12,6 +13,7 @@ import pytest
 from fuserank_export.embedding import embed as embedding
 from fuserank_export.embedding.embed import embed_texts
 from fuserank_export.embedding.encoder_files import EncoderFiles
+from fuserank_export.embedding.ray_workers import START_WAIT
 from fuserank_export.encoder.load import load_encoder
 from fuserank_export.encoder.onnx_export import export_onnx
 from fuserank_export.sources import InputError
@@ -41,6 +43,7 @@ def embed(tiny_encoder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def ray_session():
     ray = pytest.importorskip("ray", reason="ray is an optional extra")
+    os.environ.setdefault(*START_WAIT)
     ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
     yield ray
     ray.shutdown()
