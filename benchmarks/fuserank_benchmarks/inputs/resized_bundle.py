@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from fuserank_benchmarks.inputs.queries import SEED
 from fuserank_benchmarks.inputs.vectors import COPY_COSINE, noisy_copies
-from fuserank_ensemble.bundle import FORMAT, REFERENCE, Bundle
+from fuserank_ensemble.bundle import FORMAT, REFERENCE, SYNONYMS, Bundle
+from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.learn import learn_channels
 from fuserank_export.index.catalog import index_catalog
@@ -113,7 +114,8 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
     draw = np.random.default_rng(SEED)
     catalog = read_catalog(shop / "catalog.parquet")
     log = read_interactions(shop / "interactions.parquet", catalog.item_ids)
-    known = index_catalog(catalog, spec.text_template, typed=True)
+    synonyms = Synonyms.open(bundle / "index" / SYNONYMS)
+    known = index_catalog(catalog, spec.text_template, typed=True, synonyms=synonyms)
     origin, copy = draw_items(len(catalog), wanted, draw)
     with progress.step(f"laying out {wanted:,} items"):
         frame = resized_items(catalog.items, origin, copy, draw)
@@ -121,7 +123,8 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
         rows = np.empty(wanted, np.int64)
         rows[order] = np.arange(wanted)
         log = resized_log(log, origin, copy, rows)
-        indexed = index_catalog(Catalog(frame.reset_index(drop=True), catalog.report), spec.text_template, typed=True)
+        resized = Catalog(frame.reset_index(drop=True), catalog.report)
+        indexed = index_catalog(resized, spec.text_template, typed=True, synonyms=synonyms)
         first = np.unique(indexed.items.text, return_index=True)[1]  # an item of each text
         texts = known.items.text[origin[order[first]]]
         vectors = np.load(bundle / "index" / "vectors.npy")[texts]
@@ -130,7 +133,7 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
         write_index(partial / "index", indexed, log)
         np.save(partial / "index" / "vectors.npy", vectors)
         search = learn_channels(partial / "index", indexed, log, vectors, spec=spec, seed=SEED, progress=progress)
-        for name in ("tokenizer.json", REFERENCE):
+        for name in ("tokenizer.json", REFERENCE, SYNONYMS):
             shutil.copyfile(bundle / "index" / name, partial / "index" / name)
         bytecode = shutil.ignore_patterns("__pycache__")  # it changes while the bundle is served
         shutil.copytree(bundle / "model_repository", partial / "model_repository", ignore=bytecode)

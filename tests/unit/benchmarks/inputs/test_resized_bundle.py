@@ -1,10 +1,22 @@
 """A catalogue of another size has distinct ids and texts, and keeps the households' habits."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
-from fuserank_benchmarks.inputs.resized_bundle import add_noise, draw_items, resized_items, resized_log
+from fuserank_benchmarks.inputs.resized_bundle import (
+    add_noise,
+    draw_items,
+    resized_items,
+    resized_log,
+    write_resized_bundle,
+)
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_export.progress import Progress
 from fuserank_export.sources import Interactions
 from fuserank_export.sources.report import RowReport
 
@@ -57,3 +69,18 @@ def test_only_copies_get_noise_of_the_stated_size():
     changed = changed.astype(np.float32)
     assert np.array_equal(changed[:100], vectors[:100].astype(np.float16).astype(np.float32))
     assert (changed[100:] * vectors[100:]).sum(1).mean() == pytest.approx(0.95, abs=0.01)
+
+
+@pytest.mark.parametrize("wanted", [12, 90])
+def test_a_resized_bundle_answers(wanted, tiny_shop, tiny_bundle, tmp_path):
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    for name, path in {"catalog": tiny_shop.catalog, "interactions": tiny_shop.interactions}.items():
+        pd.read_csv(path, dtype={"item_id": str, "user_id": str}).to_parquet(shop / f"{name}.parquet")
+    quiet = Progress(Console(quiet=True))
+    manifest = write_resized_bundle(tiny_bundle, shop, wanted, tmp_path / "resized", quiet)
+    bundle = Bundle.open(tmp_path / "resized")
+    assert manifest["counts"]["items"] == len(bundle.items) == wanted
+    title = json.loads(bundle.records.raw(0))["title"]
+    listed = LocalGraph(bundle).search(title, k=5)["ITEM_ID"][0]
+    assert bytes(bundle.items.ids[0]) in listed.tolist()
