@@ -54,7 +54,7 @@ CANDIDATES = [2, 0, 3, 4]
 
 TEXT_SCORES = np.asarray([0.5, NAN, 0.25, NAN], np.float32)  # of the candidates
 MISSED = np.asarray([1.0, 0.0, 0.5, 0.0], np.float32)  # conditions of the query, by the candidates
-CATEGORY_SHARES = np.asarray([0.25, 0.75, NAN, 0.75], np.float32)  # of their categories in what is meant
+CATEGORY_OF_QUERY = np.log(0.001 + np.asarray([0.25, 0.75, NAN, 0.75], np.float32))  # shares in what is meant
 
 
 def evidence():
@@ -83,6 +83,6 @@ def features(seen=SEEN, has_query=True, items=ITEMS, other=None):
     candidates = other or evidence()
     text_scores = TEXT_SCORES if other is None else np.full(len(other.rows), NAN, np.float32)
     profile = UserProfile.from_history(seen, items, NOW)
-    missed, shares = (MISSED, CATEGORY_SHARES) if has_query and other is None else (None, None)
+    missed, shares = (MISSED, CATEGORY_OF_QUERY) if has_query and other is None else (None, None)
     featurise = Featuriser(items, POPULARITY)
     return featurise(candidates, profile, NOW, text_scores if has_query else None, missed, shares)

@@ -131,7 +131,7 @@ class Featuriser:
         now: float,
         text_scores: FloatArray | None,
         missed: FloatArray | None = None,
-        category_shares: FloatArray | None = None,
+        category_of_query: FloatArray | None = None,
     ) -> FloatArray:
         """Computes the features of one request's candidates.
 
@@ -142,8 +142,7 @@ class Featuriser:
             text_scores: Cosine of the query and each candidate's text, float32 `[candidates]`; None without a query.
             missed: Conditions of the query that each candidate misses, float32 `[candidates]`; None where it states
                 none.
-            category_shares: Share of each candidate's category in the demand for what matches the query, float32
-                `[candidates]`, NaN where it has none; None without a query.
+            category_of_query: See `CategoryShares.log`, float32 `[candidates]`; None where no category is meant.
 
         Returns:
             float32 `[candidates, features]`, in the order of `FEATURES`.
@@ -158,8 +157,8 @@ class Featuriser:
                 out[:, column[channel.score.name]] = np.log1p(np.maximum(scores, 0.0)) if channel.score.log else scores
         if text_scores is not None:
             out[:, column["text_score"]] = text_scores
-        if category_shares is not None:
-            out[:, column["category_of_query"]] = np.log(0.001 + category_shares)
+        if category_of_query is not None:
+            out[:, column["category_of_query"]] = category_of_query
         if evidence.votes is not None:
             out[:, column["votes"]] = evidence.votes
         if missed is not None:

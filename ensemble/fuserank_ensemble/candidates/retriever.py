@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.categories import CategoryShares, predict_categories
 from fuserank_ensemble.candidates.features import Featuriser, FloatArray
 from fuserank_ensemble.interactions.profile import UserProfile
 from fuserank_ensemble.interactions.sequence import latest_positions, moments
@@ -24,7 +25,7 @@ from fuserank_ensemble.retrieval.channel import (
 from fuserank_ensemble.retrieval.channels.registry import open_channels
 from fuserank_ensemble.retrieval.conditions import ConditionCheck
 from fuserank_ensemble.retrieval.evidence import Evidence
-from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion, reciprocal_rank
+from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, RetrievalIndex
 from fuserank_ensemble.retrieval.pool import select_pool
 from fuserank_ensemble.spec import GraphSpec
@@ -98,6 +99,8 @@ class Retriever:
         self._demand = 1.0 + interactions.popularity.trend
         self._featurise = Featuriser(catalog.items, interactions.popularity)
         self._channels = open_channels(RetrievalIndex(catalog, interactions, spec.dense_texts), dense)
+        declared = [channel.declaration for channel in self._channels]
+        self._text_channels = [channel.name for channel in declared if channel.phase == "text"]
         self._fusion = ReciprocalRankFusion(len(catalog.items), spec.channel_depth)
         self._conditions = ConditionCheck(catalog.items, catalog.lexical)
 
@@ -143,9 +146,9 @@ class Retriever:
         candidates = []
         for i, (query, limit) in enumerate(zip(queries, limits, strict=True)):
             weights = self._spec.channel_weights[kinds[i]]
-            evidence = self.fuse(lists[i], weights, limit, self._required_rows(query, lists[i], limit), query)
+            required = self._required_rows(query, lists[i], limit)
             profile = prefetch.profiles[i] if prefetch else None
-            candidates.append(self._describe(query, lists[i], evidence, weights, unavailable, profile))
+            candidates.append(self._candidates(query, lists[i], weights, limit, required, unavailable, profile))
         return candidates
 
     def describe(self, queries: Sequence[ChannelQuery], rows: Sequence[NDArray[np.int32]]) -> list[Candidates]:
@@ -163,8 +166,8 @@ class Retriever:
         candidates = []
         for query, kind, query_lists, query_rows in zip(queries, kinds, lists, rows, strict=True):
             weights = self._spec.channel_weights[kind]
-            evidence = self.fuse(query_lists, weights, len(query_rows), query_rows, query)
-            candidates.append(self._describe(query, query_lists, evidence, weights, unavailable))
+            limit = len(query_rows)
+            candidates.append(self._candidates(query, query_lists, weights, limit, query_rows, unavailable))
         return candidates
 
     def search_channels(
@@ -232,19 +235,35 @@ class Retriever:
         limit: int,
         required: NDArray[np.int32] | None = None,
         query: ChannelQuery | None = None,
+        categories: CategoryShares | None = None,
     ) -> Evidence:
         """Fuses one query's lists, see `ReciprocalRankFusion.fuse`; a channel that has no weight counts 0.
 
-        With the query, items that miss its conditions count less.
+        With the query, items that miss its conditions count less, and so do those of categories that are hardly meant.
+
+        Args:
+            lists: Each channel's list.
+            weights: The weight of each channel's votes.
+            limit: How many candidates to keep.
+            required: Rows that are kept whatever their votes.
+            query: The query; None for none.
+            categories: The categories that it means; None where they are not known.
         """
         known = {name: weights.get(name, 0.0) for name in lists}
         understood = None if query is None else query.understood
-        worth = partial(self._worth, understood) if understood is not None and understood.has_conditions else None
+        states = understood is not None and understood.has_conditions
+        worth = partial(self._worth, understood if states else None, categories) if states or categories else None
         return self._fusion.fuse(lists, known, limit, required, worth)
 
-    def _worth(self, understood: UnderstoodQuery, rows: NDArray[np.int32]) -> NDArray[np.float32]:
-        """What an item's votes are worth, by the conditions that it misses, float32 `[rows]`."""
-        worth: NDArray[np.float32] = MISSED_WORTH ** self._conditions.count_missed(rows, understood)
+    def _worth(
+        self, understood: UnderstoodQuery | None, categories: CategoryShares | None, rows: NDArray[np.int32]
+    ) -> NDArray[np.float64]:
+        """What an item's votes are worth, by the conditions that it misses and its category, float64 `[rows]`."""
+        worth = np.ones(len(rows))
+        if understood is not None:
+            worth *= MISSED_WORTH ** self._conditions.count_missed(rows, understood)
+        if categories is not None:
+            worth *= categories.worth(self.items.category[rows])
         return worth
 
     def _weigh_guesses(self, query: ChannelQuery, lists: Mapping[str, RankedItems]) -> dict[str, RankedItems]:
@@ -304,16 +323,19 @@ class Retriever:
                 required = np.concatenate([required, newcomers[~np.isin(newcomers, required)]])
         return required if len(required) else None
 
-    def _describe(
+    def _candidates(
         self,
         query: ChannelQuery,
         lists: Mapping[str, RankedItems],
-        evidence: Evidence,
         weights: Mapping[str, float],
+        limit: int,
+        required: NDArray[np.int32] | None,
         unavailable: Sequence[str],
         profile: UserProfile | None = None,
     ) -> Candidates:
-        """Computes what the ranker reads of one query's candidates."""
+        """Fuses one query's lists, and computes what the ranker reads of the candidates."""
+        categories = self.predict_categories(lists) if query.query else None
+        evidence = self.fuse(lists, weights, limit, required, query, categories)
         candidate_texts = self.items.text[evidence.rows]
         profile = profile or UserProfile.from_history(query.seen, self.items, query.now)
         text_scores = self._text_scores(query, candidate_texts) if query.query else None
@@ -331,7 +353,7 @@ class Retriever:
                 query.now,
                 text_scores,
                 missed,
-                self._category_shares(lists, evidence.rows) if query.query else None,
+                categories.log(self.items.category[evidence.rows]) if categories else None,
             ),
             candidate_texts,
             self.items.text[query.seen.rows[latest]],
@@ -341,32 +363,11 @@ class Retriever:
             [f"channel:{name}" for name in unavailable if weights.get(name, 0.0) > 0],
         )
 
-    def _category_shares(self, lists: Mapping[str, RankedItems], rows: NDArray[np.int32]) -> FloatArray:
-        """Computes which categories are meant: those of what the text channels list, by rank and by demand.
-
-        Many more people who look for milk want white milk than chocolate milk, though both match alike.
-
-        Args:
-            lists: Every channel's list.
-            rows: The candidates, int32 `[candidates]`.
-
-        Returns:
-            The share of each candidate's category, float32 `[candidates]`, NaN without a category.
-        """
-        category = self.items.category
-        sums = np.zeros(self.items.categories + 1)
-        for channel in self._channels:
-            ranked = lists.get(channel.declaration.name)
-            if channel.declaration.phase == "text" and ranked is not None:
-                voters = ranked.top(self._spec.channel_depth)
-                votes = reciprocal_rank(1.0, np.arange(1, len(voters) + 1)) * self._demand[voters.rows]
-                if ranked.shares is not None:
-                    votes = votes * ranked.shares[: len(voters)]
-                sums += np.bincount(category[voters.rows] + 1, votes, minlength=len(sums))
-        sums[0] = np.nan  # of items without a category
-        total = np.nansum(sums)
-        shares: FloatArray = (sums[category[rows] + 1] / (total or 1.0)).astype(np.float32)
-        return shares
+    def predict_categories(self, lists: Mapping[str, RankedItems]) -> CategoryShares | None:
+        """Predicts the categories that a query means, by the text channels' lists; None where none is known."""
+        weights = self._spec.channel_weights["query"]  # with or without a user: a user changes nothing of what is meant
+        texts = [(weights.get(name, 0.0), lists[name]) for name in self._text_channels if name in lists]
+        return predict_categories(texts, self.items, self._demand, self._spec.channel_depth)
 
     def _text_scores(self, query: ChannelQuery, texts: NDArray[np.int32]) -> FloatArray:
         """Computes the cosine of the query and each candidate's text, whichever channel found it.

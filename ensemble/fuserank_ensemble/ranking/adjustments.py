@@ -12,6 +12,9 @@ from fuserank_ensemble.candidates.features import POSITION
 
 FloatArray = NDArray[np.float32]
 MISSED_LOGITS = 2.0  # what an item loses for each condition that it misses
+# Logits for each unit of the logarithm of its category's share in what the query means. The ranker has that share as a
+# feature too, and makes too little of it: made-up queries name their category, people's own words do not.
+CATEGORY_LOGITS = 0.25
 ROUNDING = 1e-6  # of a score
 
 
@@ -21,7 +24,8 @@ class Adjustments:
 
     Attributes:
         by_name: float32 `[candidates]` of each that applies: `fit` (what it loses for the conditions of the query that
-            it misses), `depth` (what sets the candidates beyond the graph's depth behind all others).
+            it misses), `category` (for how likely the query means its category), `depth` (what sets the candidates
+            beyond the graph's depth behind all others).
     """
 
     by_name: Mapping[str, FloatArray]
@@ -42,13 +46,19 @@ def adjust(scores: FloatArray, features: FloatArray, depth: int, ranked: bool) -
         depth: How many candidates are compared with each other; further ones follow them, so that the first items of a
             list are the same however many are asked for.
         ranked: Whether the scores are the ranker's; the votes of fusion are worth less already where conditions are
-            missed.
+            missed or a category is hardly meant.
     """
     parts: dict[str, FloatArray] = {}
     missed = np.nan_to_num(features[:, POSITION["missed"]])
     if ranked and missed.any():
         parts["fit"] = -MISSED_LOGITS * missed
         scores = scores + parts["fit"]
+    meant = features[:, POSITION["category_of_query"]]
+    known = meant[:depth][~np.isnan(meant[:depth])]
+    if ranked and len(known):
+        # An item without a category is taken for the mean one.
+        parts["category"] = CATEGORY_LOGITS * np.nan_to_num(meant, nan=float(known.mean()))
+        scores = scores + parts["category"]
     if len(scores) > depth:
         least, most = float(scores[:depth].min()), float(scores[depth:].max())
         # A little more than the difference, which float32 rounds.

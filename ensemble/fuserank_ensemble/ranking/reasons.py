@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.categories import LEAST_SHARE
 from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS
 from fuserank_ensemble.contract.controls import Language
 from fuserank_ensemble.ranking.wording import SENTENCES, format_sentence
@@ -21,6 +22,8 @@ _BASE = "request"
 _FUSION = "fusion"
 _NAMED_CHANNELS = 3
 _FIT = "fit"  # what is added to the score for it joins what the ranker makes of its feature
+_CATEGORY = "category"
+LIKELY = 0.05  # share of a query's meaning from which a category is named as meant
 USUAL = 0.05  # a price within 5 % of the usual one is neither above nor below it
 _TOWERS = ("reading", "sequence")  # signals that have towers of their own and no features
 _LEADING_FEATURE = {feature.signal: i for i, feature in reversed(list(enumerate(FEATURES)))}
@@ -97,7 +100,7 @@ def explain(
     if not math.isnan(missed):
         adjustments = {_FIT: (0.0, 0.0), **adjustments}
     for name, (added, mean) in adjustments.items():
-        shown = missed if name == _FIT else None
+        shown = {_FIT: missed, _CATEGORY: _category_share(features)}.get(name)
         by_ranker = float(contributions[SIGNALS.index(_FIT)]) if name == _FIT else 0.0
         entries.append((name, shown, by_ranker + added - mean, _adjustment_reason(name, added, features, reader)))
     if rule_shift is not None:
@@ -179,7 +182,17 @@ def _adjustment_reason(name: str, added: float, features: Features, reader: Read
     """A sentence for what was added to the score beside the ranker."""
     if name == _FIT:
         return reader.sentence("fit_missed" if _value(features, "missed") else "fit", query=reader.query)
+    if name == _CATEGORY:
+        share = _category_share(features)
+        sentence = "unknown" if share is None else "meant" if share >= LIKELY else "unlikely"
+        return reader.sentence(f"category_{sentence}", query=reader.query)
     return reader.sentence("depth" if added < 0 else "depth_none")
+
+
+def _category_share(features: Features) -> float | None:
+    """The share of an item's category in what the query means; None where it has none."""
+    logarithm = _value(features, "category_of_query")
+    return None if math.isnan(logarithm) else math.exp(logarithm) - LEAST_SHARE
 
 
 def _tower_reason(signal: str, features: Features, reader: Reader, contribution: float) -> str:

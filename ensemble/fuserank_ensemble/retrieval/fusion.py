@@ -40,7 +40,7 @@ class ReciprocalRankFusion:
         weights: Mapping[str, float],
         limit: int,
         required: NDArray[np.int32] | None = None,
-        worth: Callable[[NDArray[np.int32]], NDArray[np.float32]] | None = None,
+        worth: Callable[[NDArray[np.int32]], NDArray[np.float64]] | None = None,
     ) -> Evidence:
         """Joins the channels' lists.
 

@@ -61,7 +61,11 @@ def evaluate_lists(
     """`MEASURES` of the fused list and of each text channel's, and how many queries have no lexical result."""
     channel_queries = encoder.anonymous_queries(list(shop.judged.queries.values()), shop.catalog)
     channel_lists, _ = retriever.search_channels(channel_queries, ["query"] * len(channel_queries), everything=True)
-    ranked = {"fused": [retriever.fuse(by_channel, weights, LIST_DEPTH).rows for by_channel in channel_lists]}
+    fused = [
+        retriever.fuse(lists, weights, LIST_DEPTH, query=query, categories=retriever.predict_categories(lists)).rows
+        for query, lists in zip(channel_queries, channel_lists, strict=True)
+    ]
+    ranked = {"fused": fused}
     ranked |= {name: [by_channel[name].rows for by_channel in channel_lists] for name in TEXT_CHANNELS}
     figures: dict[str, float] = {
         f"{measure_name}_{name}": value

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.candidates.features import FEATURES, SIGNALS
+from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS
 from fuserank_ensemble.candidates.request import decode_requests
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS, MAX_QUERY_BYTES
@@ -164,8 +164,9 @@ def test_k_items_come_back_or_the_whole_catalogue(ask, k):
 @pytest.mark.parametrize("asked", [{"query": "milk"}, {"user": "u01"}, {"query": "milk", "user": "u01"}])
 def test_contributions_with_the_base_add_up_to_the_score(ask, asked):
     answer = ask(**asked, explain=True, k=60)
+    names = {*SIGNALS, "base", *(["category"] if "query" in asked else [])} - {"request", "fit"}
     for score, item in zip(answer.scores, answer.items, strict=True):
-        assert {s["name"] for s in item["signals"]} == {*SIGNALS, "base"} - {"request", "fit"}
+        assert {s["name"] for s in item["signals"]} == names
         assert sum(s["contribution"] for s in item["signals"]) == pytest.approx(score, abs=1e-5)
         assert sum(s["share"] for s in item["signals"]) == pytest.approx(1.0)
     assert "signals" not in ask(**asked).items[0]
@@ -382,7 +383,8 @@ def test_what_the_ranker_holds_equal_stays_in_the_order_of_fusion(tiny_bundle, g
     """A ranker that has learned nothing about a request must not shuffle it into the order of item ids."""
     steps = dict(graph.trace([("milk", "u00", {"k": 10})]))
     inputs = dict(steps["finalize"])
-    inputs["HEADS"] = np.zeros_like(inputs["HEADS"])
+    inputs["HEADS"], inputs["FEATURES"] = np.zeros_like(inputs["HEADS"]), inputs["FEATURES"].copy()
+    inputs["FEATURES"][..., POSITION["category_of_query"]] = np.nan
     outputs = Finalize.open(tiny_bundle, "cpu", LoneHost()).execute([inputs])[0]
     fused = [graph.bundle.items.ids[r].decode() for r in inputs["CANDIDATES"][0, :10]]
     assert fused != sorted(fused)

@@ -1,4 +1,6 @@
-"""What is added to scores: missed conditions cost, and candidates beyond the depth never pass those within it."""
+"""What is added to scores: missed conditions cost, the category that is meant counts, and candidates beyond the depth
+never pass those within it.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuserank_ensemble.candidates.features import FEATURES, POSITION
-from fuserank_ensemble.ranking.adjustments import MISSED_LOGITS, adjust
+from fuserank_ensemble.ranking.adjustments import CATEGORY_LOGITS, MISSED_LOGITS, adjust
 
 SCORES = st.lists(st.floats(-9, 9, width=32), max_size=30)
 
 
-def features(missed):
-    out = np.full((len(missed), len(FEATURES)), np.nan, np.float32)
-    out[:, POSITION["missed"]] = missed
-    return out
-
-
-def adjusted(scores, missed=None, depth=99, ranked=True):
+def adjusted(scores, missed=np.nan, depth=99, ranked=True, meant=np.nan):
     scores = np.asarray(scores, np.float32)
-    adjustments = adjust(scores, features([np.nan] * len(scores) if missed is None else missed), depth, ranked)
+    features = np.full((len(scores), len(FEATURES)), np.nan, np.float32)
+    features[:, POSITION["missed"]], features[:, POSITION["category_of_query"]] = missed, meant
+    adjustments = adjust(scores, features, depth, ranked)
     return adjustments, adjustments.add_to(scores)
 
 
@@ -37,11 +35,26 @@ def test_where_fusion_orders_conditions_already_cost_votes_and_cost_nothing_more
     assert scores.tolist() == [3, 2, 1]
 
 
-@pytest.mark.parametrize("missed", [None, [0, 0, 0]])
+@pytest.mark.parametrize("missed", [np.nan, [0, 0, 0]])
 def test_where_nothing_is_missed_nothing_is_added(missed):
     adjustments, scores = adjusted([3, 2, 1], missed)
     assert adjustments.by_name == {}
     assert scores.tolist() == [3, 2, 1]
+
+
+def test_the_category_that_is_meant_counts_by_the_logarithm_of_its_share():
+    adjustments, scores = adjusted([3, 2, 1], meant=[-4, -2, -1])
+    assert set(adjustments.by_name) == {"category"}
+    assert scores.tolist() == [3 - 4 * CATEGORY_LOGITS, 2 - 2 * CATEGORY_LOGITS, 1 - CATEGORY_LOGITS]
+
+
+def test_an_item_without_a_category_is_taken_for_the_mean_one():
+    _, scores = adjusted([0, 0, 0], meant=[-4, np.nan, -2])
+    assert scores[1] == pytest.approx(scores[[0, 2]].mean())
+
+
+def test_where_fusion_orders_the_category_already_counts_in_the_votes():
+    assert adjusted([3, 2], meant=[-4, -2], ranked=False)[0].by_name == {}
 
 
 def test_candidates_beyond_the_depth_follow_all_others_in_their_own_order():
@@ -61,8 +74,9 @@ def test_candidates_beyond_the_depth_that_are_worse_anyway_keep_their_scores():
 def test_the_first_items_are_the_same_however_many_candidates_there_are(values, depth, ranked, seed):
     draw = np.random.default_rng(seed)
     missed = draw.choice([0.0, 0.5, 1.0, 2.0], len(values)).astype(np.float32)
-    _, whole = adjusted(values, missed, depth, ranked)
-    _, first = adjusted(values[:depth], missed[:depth], depth, ranked)
+    meant = draw.choice([np.nan, -6.0, -2.0, -0.1], len(values)).astype(np.float32)
+    _, whole = adjusted(values, missed, depth, ranked, meant)
+    _, first = adjusted(values[:depth], missed[:depth], depth, ranked, meant[:depth])
     expected = np.argsort(-first, kind="stable").tolist()
     assert np.argsort(-whole, kind="stable")[: len(first)].tolist() == expected
     np.testing.assert_array_equal(whole[: len(first)], first)
