@@ -12,6 +12,8 @@ from scipy.special import expit
 from fuserank_ensemble.candidates.request import head_weights
 from fuserank_ensemble.candidates.retriever import Candidates
 from fuserank_ensemble.contract.options import HEADS
+from fuserank_ensemble.ranking.adjustments import adjust
+from fuserank_ensemble.ranking.order import rank_by_score, rank_varied
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
 from fuserank_evaluation.metrics import calibration
 from fuserank_evaluation.metrics.calibration import Probabilities
@@ -23,11 +25,12 @@ Score = Callable[[Sequence[Candidates]], list[NDArray[np.float32]]]
 
 @dataclass(frozen=True)
 class Ranker:
-    """Orders the candidates that it scores by the weighted heads; the others follow in the order of fusion.
+    """Orders the candidates that it scores as a served graph does; the others follow in the order of fusion.
 
     Attributes:
         finder: Finds the candidates.
         score: The network; it may score only the first candidates of a case.
+        category: Each item's category, -1 for none, int32 `[items]`.
         weights: Weights of the heads, in the order of `HEADS`.
         trained: The heads that had labels to learn from.
         name: Its name in the report.
@@ -35,6 +38,7 @@ class Ranker:
 
     finder: CandidateFinder
     score: Score
+    category: NDArray[np.int32]
     weights: tuple[float, ...]
     trained: tuple[str, ...]
     name: str = "ranker"
@@ -45,8 +49,14 @@ class Ranker:
         weights = np.asarray(head_weights(self.weights, cases.is_search))
         ranked = []
         for one, logits in zip(candidates, self.score(candidates), strict=True):
-            order = np.argsort(-(logits @ weights), kind="stable")
-            ranked.append(np.concatenate([one.rows[order], one.rows[len(order) :]])[:LIST_DEPTH])
+            count, rows = len(logits), one.rows[: len(logits)]
+            scores = logits @ weights
+            scores = adjust(scores, one.features[:count], count, ranked=True).add_to(scores)
+            if cases.is_search:
+                best = rank_by_score(rows, scores, count)
+            else:
+                best = rank_varied(rows, scores, self.category[rows], count, count)
+            ranked.append(np.concatenate([best.rows, one.rows[count:]])[:LIST_DEPTH])
         return ranked
 
     def probabilities(self, cases: RankingCases) -> list[Probabilities]:

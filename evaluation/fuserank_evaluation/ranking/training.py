@@ -129,7 +129,8 @@ def train_methods(
     for done, kind in enumerate(KINDS, start=1):
         boosted.fit(kind, LabelledLists.from_cases(training, kind), LabelledLists.from_cases(validation, kind))
         on_progress("fitting LambdaMART", done, len(KINDS))
-    return Ranker(finder, score, tuple(weights[head] for head in HEADS), heads), boosted, report
+    category = builder.catalog.items.category
+    return Ranker(finder, score, category, tuple(weights[head] for head in HEADS), heads), boosted, report
 
 
 def unlabelled_cases(candidates: Sequence[Candidates], spec: GraphSpec) -> Cases:

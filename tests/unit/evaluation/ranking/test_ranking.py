@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("lightgbm")
 pytest.importorskip("torchmetrics")
-from fuserank_ensemble.candidates.features import FEATURES
+from fuserank_ensemble.candidates.features import FEATURES, POSITION
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.understanding.query import UnderstoodQuery
@@ -49,15 +49,29 @@ def ranker(finder, weights=(1.0, 0.0, 0.0), first=3, trained=("relevance", "purc
         values = [one.features[:first, 3] for one in candidates]
         return [np.stack([value, value * 0, -value], -1).astype(np.float32) for value in values]
 
-    return Ranker(finder, score, weights, trained)
+    return Ranker(finder, score, CATEGORY, weights, trained)
 
 
+CATEGORY = np.asarray([-1] * 10 + [0] * 10, np.int32)  # of items 0 to 19
 CASES = search_cases(hand_log.LOG, TYPES, CUT, 2, seed=1)
 
 
 def test_the_ranker_orders_scored_candidates_and_keeps_the_rest():
     finder = finder_of(candidates([5, 6, 7, 8, 9], [1, 3, 2, 9, 8]), candidates([4]))
     assert [rows.tolist() for rows in ranker(finder).rank(CASES)] == [[6, 7, 5, 8, 9], [4]]
+
+
+def test_it_orders_as_a_served_graph_does():
+    meant = candidates([5, 6, 7], [1, 1.1, 0.5])
+    meant.features[:, POSITION["category_of_query"]] = [-0.1, -4, -0.1]
+    assert ranker(finder_of(meant, candidates([]))).rank(CASES)[0].tolist() == [5, 7, 6]
+    varied = candidates([10, 11, 12, 13, 14, 5], [1, 2, 3, 4, 5, 0.5])
+    no_query = CASES.without_query()
+    listed = ranker(finder_of(varied, candidates([])), weights=(0.0, 0.0, 1.0), first=6).rank(no_query)[0].tolist()
+    assert listed == [5, 10, 11, 12, 13, 14]
+    ahead = candidates([10, 11, 12, 13, 14, 5], [1, 2, 3, 4, 5, 6])
+    listed = ranker(finder_of(ahead, candidates([])), weights=(0.0, 0.0, 1.0), first=6).rank(no_query)[0].tolist()
+    assert listed == [10, 11, 12, 13, 5, 14]  # the fifth of one category gives way
 
 
 def test_relevance_has_no_weight_without_a_query():
