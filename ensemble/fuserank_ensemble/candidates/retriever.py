@@ -35,7 +35,9 @@ from fuserank_ensemble.understanding.query import UnderstoodQuery
 DEPTHS: Mapping[Phase, int] = {"text": 2, "candidate": 1}
 # Of the nearest text's cosine: a guess that is no nearer than the first counts least, from the second on all.
 AGREEMENT = (0.4, 0.8)
-LEAST_GUESS = 0.4  # of its vote that a guess keeps: an encoder does not read every field that words are in
+# Of its vote that a guess keeps: something, as an encoder does not read every field that words are in, and never all, so
+# that it does not pass the certain match before it.
+LEAST_GUESS, MOST_GUESS = 0.4, 0.8
 MISSED_WORTH = 0.5  # of an item's votes, for each condition that it misses
 
 
@@ -285,7 +287,7 @@ class Retriever:
                 least, most = AGREEMENT
                 shares = np.ones(len(ranked), np.float32)
                 agreed = np.clip((cosines / nearest - least) / (most - least), 0.0, 1.0)
-                shares[guesses] = LEAST_GUESS + (1.0 - LEAST_GUESS) * agreed
+                shares[guesses] = LEAST_GUESS + (MOST_GUESS - LEAST_GUESS) * agreed
                 weighed[declared.name] = replace(ranked, shares=shares)
         return weighed
 

@@ -112,7 +112,7 @@ def train_methods(
         return replace(first_index[0], popularity=popularity_before(log, shop, moment))
 
     plain = grocery.case_builder(grocery.cut)
-    builder = RecordingBuilder(plain.catalog, plain.spec, plain.embed)
+    builder = RecordingBuilder(plain.catalog, plain.spec, plain.embed, plain.parse)
     model, report = train_ranker(
         log, shop, builder, interactions_before, cases=cases, settings=settings, seed=SEED, advanced=on_progress
     )

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.candidates.features import POSITION
-from fuserank_ensemble.candidates.retriever import AGREEMENT, LEAST_GUESS, MISSED_WORTH, Retriever, request_kind
+from fuserank_ensemble.candidates.retriever import (
+    AGREEMENT,
+    LEAST_GUESS,
+    MISSED_WORTH,
+    MOST_GUESS,
+    Retriever,
+    request_kind,
+)
 from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import History
@@ -233,7 +240,7 @@ def test_a_guess_counts_as_far_as_the_encoder_agrees_with_it(made):
     lists, _ = retriever.search_channels([channel_query()], ["query"])
     low, high = AGREEMENT
     agreed = np.clip((np.asarray([0, 39, 24, 10]) / 39 - low) / (high - low), 0, 1)
-    expected = LEAST_GUESS + (1 - LEAST_GUESS) * agreed
+    expected = LEAST_GUESS + (MOST_GUESS - LEAST_GUESS) * agreed
     np.testing.assert_allclose(lists[0]["lexical"].shares, expected, atol=2e-3)
     assert lists[0]["lexical"].voting.rows.tolist() == [39, 24]
     found = retriever.retrieve([channel_query()], [9])[0]
