@@ -35,8 +35,8 @@ from fuserank_ensemble.understanding.query import UnderstoodQuery
 DEPTHS: Mapping[Phase, int] = {"text": 2, "candidate": 1}
 # Of the nearest text's cosine: a guess that is no nearer than the first counts least, from the second on all.
 AGREEMENT = (0.4, 0.8)
-# Of its vote that a guess keeps: something, as an encoder does not read every field that words are in, and never all, so
-# that it does not pass the certain match before it.
+# Of its vote that a guess keeps: something, as an encoder does not read every field that words are in, and never all,
+# so that it does not pass the certain match before it.
 LEAST_GUESS, MOST_GUESS = 0.4, 0.8
 MISSED_WORTH = 0.5  # of an item's votes, for each condition that it misses
 
@@ -241,7 +241,8 @@ class Retriever:
     ) -> Evidence:
         """Fuses one query's lists, see `ReciprocalRankFusion.fuse`; a channel that has no weight counts 0.
 
-        With the query, items that miss its conditions count less, and so do those of categories that are hardly meant.
+        With the query, items that miss its conditions count less. Those of categories that are hardly meant stand
+        further back among the first `spec.candidates`, and stay candidates: the ranker may know better.
 
         Args:
             lists: Each channel's list.
@@ -253,19 +254,15 @@ class Retriever:
         """
         known = {name: weights.get(name, 0.0) for name in lists}
         understood = None if query is None else query.understood
-        states = understood is not None and understood.has_conditions
-        worth = partial(self._worth, understood if states else None, categories) if states or categories else None
-        return self._fusion.fuse(lists, known, limit, required, worth)
+        worth = partial(self._worth, understood) if understood is not None and understood.has_conditions else None
+        evidence = self._fusion.fuse(lists, known, limit, required, worth)
+        if categories is not None and evidence.votes is not None:
+            evidence = evidence.reweighed(categories.worth(self.items.category[evidence.rows]), self._spec.candidates)
+        return evidence
 
-    def _worth(
-        self, understood: UnderstoodQuery | None, categories: CategoryShares | None, rows: NDArray[np.int32]
-    ) -> NDArray[np.float64]:
-        """What an item's votes are worth, by the conditions that it misses and its category, float64 `[rows]`."""
-        worth = np.ones(len(rows))
-        if understood is not None:
-            worth *= MISSED_WORTH ** self._conditions.count_missed(rows, understood)
-        if categories is not None:
-            worth *= categories.worth(self.items.category[rows])
+    def _worth(self, understood: UnderstoodQuery, rows: NDArray[np.int32]) -> NDArray[np.float64]:
+        """What an item's votes are worth, by the conditions that it misses, float64 `[rows]`."""
+        worth: NDArray[np.float64] = MISSED_WORTH ** self._conditions.count_missed(rows, understood)
         return worth
 
     def _weigh_guesses(self, query: ChannelQuery, lists: Mapping[str, RankedItems]) -> dict[str, RankedItems]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.arrays import find_row, map_array
-from fuserank_ensemble.catalog.filters import Column, Columns
+from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR, Column, Columns
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,17 @@ class Items:
     def category(self) -> NDArray[np.int32]:
         """Code of the full category path `[items]`, -1 where missing."""
         return self._codes("category")
+
+    @cached_property
+    def department(self) -> NDArray[np.int32]:
+        """Code of the first level of the category path `[items]`, -1 where missing, and where paths have one level."""
+        paths = self.columns.by_name["category"].words if self.categories else []
+        tops = [path.split(CATEGORY_SEPARATOR, 1)[0] for path in paths]
+        codes = {top: code for code, top in enumerate(dict.fromkeys(tops))}
+        if len(codes) == len(paths):
+            return np.full(len(self), -1, np.int32)
+        of_category = np.asarray([*(codes[top] for top in tops), -1], np.int32)
+        return of_category[self.category]
 
     @cached_property
     def brand(self) -> NDArray[np.int32]:

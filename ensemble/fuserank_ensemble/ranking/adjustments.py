@@ -8,13 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.categories import LEAST_SHARE
 from fuserank_ensemble.candidates.features import POSITION
+from fuserank_ensemble.catalog.items import Items
 
 FloatArray = NDArray[np.float32]
 MISSED_LOGITS = 2.0  # what an item loses for each condition that it misses
 # Logits for each unit of the logarithm of its category's share in what the query means. The ranker has that share as a
 # feature too, and makes too little of it: made-up queries name their category, people's own words do not.
-CATEGORY_LOGITS = 0.25
+CATEGORY_LOGITS = 0.4
+# An item of a department that has less of the query's meaning than this share of the likeliest one's loses so many
+# logits, or keeps so much of its votes: whoever asks cannot bring it before what is meant, whatever their habits.
+OUTSIDE_SHARE, OUTSIDE_LOGITS, OUTSIDE_WORTH = 0.2, 4.0, 0.25
 ROUNDING = 1e-6  # of a score
 
 
@@ -24,8 +29,8 @@ class Adjustments:
 
     Attributes:
         by_name: float32 `[candidates]` of each that applies: `fit` (what it loses for the conditions of the query that
-            it misses), `category` (for how likely the query means its category), `depth` (what sets the candidates
-            beyond the graph's depth behind all others).
+            it misses), `category` (for how likely the query means its category and department), `depth` (what sets
+            the candidates beyond the graph's depth behind all others).
     """
 
     by_name: Mapping[str, FloatArray]
@@ -37,12 +42,31 @@ class Adjustments:
         return scores
 
 
-def adjust(scores: FloatArray, features: FloatArray, depth: int, ranked: bool) -> Adjustments:
+@dataclass(frozen=True)
+class CandidatePlaces:
+    """Where in the catalogue the candidates are.
+
+    Attributes:
+        category: Code of each candidate's category, -1 for none, int32 `[candidates]`.
+        department: Code of its department, -1 for none, int32 `[candidates]`, see `Items.department`.
+    """
+
+    category: NDArray[np.int32]
+    department: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, items: Items, rows: NDArray[np.int32]) -> CandidatePlaces:
+        """Looks up the places of items."""
+        return cls(items.category[rows], items.department[rows])
+
+
+def adjust(scores: FloatArray, features: FloatArray, places: CandidatePlaces, depth: int, ranked: bool) -> Adjustments:
     """Returns what is added to the scores of one request's candidates.
 
     Args:
         scores: The weighted heads, float32 `[candidates]`, best fused first.
         features: float32 `[candidates, features]`.
+        places: Where the candidates are in the catalogue.
         depth: How many candidates are compared with each other; further ones follow them, so that the first items of a
             list are the same however many are asked for.
         ranked: Whether the scores are the ranker's; the votes of fusion are worth less already where conditions are
@@ -52,16 +76,34 @@ def adjust(scores: FloatArray, features: FloatArray, depth: int, ranked: bool) -
     missed = np.nan_to_num(features[:, POSITION["missed"]])
     if ranked and missed.any():
         parts["fit"] = -MISSED_LOGITS * missed
-        scores = scores + parts["fit"]
     meant = features[:, POSITION["category_of_query"]]
     known = meant[:depth][~np.isnan(meant[:depth])]
-    if ranked and len(known):
-        # An item without a category is taken for the mean one.
-        parts["category"] = CATEGORY_LOGITS * np.nan_to_num(meant, nan=float(known.mean()))
-        scores = scores + parts["category"]
+    if len(known):
+        outside = _is_outside(meant, places, depth)
+        if ranked:
+            # An item without a category is taken for the mean one.
+            likely = CATEGORY_LOGITS * np.nan_to_num(meant, nan=float(known.mean()))
+            parts["category"] = likely - np.float32(OUTSIDE_LOGITS) * outside
+        elif outside.any():
+            parts["category"] = (OUTSIDE_WORTH - 1.0) * scores * outside
+    for added in parts.values():
+        scores = scores + added
     if len(scores) > depth:
         least, most = float(scores[:depth].min()), float(scores[depth:].max())
         # A little more than the difference, which float32 rounds.
         behind = least - most - ROUNDING * (abs(least) + abs(most)) if least < most else 0.0
         parts["depth"] = np.where(np.arange(len(scores)) < depth, 0.0, behind).astype(np.float32)
     return Adjustments(parts)
+
+
+def _is_outside(meant: FloatArray, places: CandidatePlaces, depth: int) -> NDArray[np.bool_]:
+    """Returns which candidates are of departments that the query hardly means, by the first `depth` of them."""
+    categories, first = np.unique(places.category[:depth], return_index=True)
+    shares = np.exp(meant[first[categories >= 0]]) - LEAST_SHARE
+    departments = places.department[first[categories >= 0]]
+    if not len(departments) or departments.max() < 0:
+        return np.zeros(len(meant), np.bool_)
+    sums = np.bincount(departments + 1, shares, minlength=int(places.department.max()) + 2)
+    sums[0] = sums.max()  # of items without a department nothing is known
+    outside: NDArray[np.bool_] = sums[places.department + 1] < OUTSIDE_SHARE * sums.max()
+    return outside

@@ -30,6 +30,19 @@ class Evidence:
     ranks: dict[str, FloatArray]
     votes: FloatArray | None = None
 
+    def reweighed(self, worth: NDArray[np.float64], depth: int) -> Evidence:
+        """Returns the first `depth` candidates by their votes times their worth, float64 `[candidates]`.
+
+        The others follow as they stood.
+        """
+        assert self.votes is not None
+        votes = (self.votes * worth).astype(np.float32)
+        order = np.argsort(-votes[:depth], kind="stable")
+        order = np.concatenate([order, np.arange(len(order), len(votes))])
+        scores = {name: values[order] for name, values in self.scores.items()}
+        ranks = {name: values[order] for name, values in self.ranks.items()}
+        return Evidence(self.rows[order], scores, ranks, votes[order])
+
 
 class RowTable:
     """Finds rows in short lists by one table over the catalogue, kept from call to call.

@@ -11,8 +11,9 @@ from scipy.special import expit
 
 from fuserank_ensemble.candidates.request import head_weights
 from fuserank_ensemble.candidates.retriever import Candidates
+from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_ensemble.ranking.adjustments import adjust
+from fuserank_ensemble.ranking.adjustments import CandidatePlaces, adjust
 from fuserank_ensemble.ranking.order import rank_by_score, rank_varied
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
 from fuserank_evaluation.metrics import calibration
@@ -30,7 +31,7 @@ class Ranker:
     Attributes:
         finder: Finds the candidates.
         score: The network; it may score only the first candidates of a case.
-        category: Each item's category, -1 for none, int32 `[items]`.
+        items: The catalogue.
         weights: Weights of the heads, in the order of `HEADS`.
         trained: The heads that had labels to learn from.
         name: Its name in the report.
@@ -38,7 +39,7 @@ class Ranker:
 
     finder: CandidateFinder
     score: Score
-    category: NDArray[np.int32]
+    items: Items
     weights: tuple[float, ...]
     trained: tuple[str, ...]
     name: str = "ranker"
@@ -51,11 +52,12 @@ class Ranker:
         for one, logits in zip(candidates, self.score(candidates), strict=True):
             count, rows = len(logits), one.rows[: len(logits)]
             scores = logits @ weights
-            scores = adjust(scores, one.features[:count], count, ranked=True).add_to(scores)
+            places = CandidatePlaces.of(self.items, rows)
+            scores = adjust(scores, one.features[:count], places, count, ranked=True).add_to(scores)
             if cases.is_search:
                 best = rank_by_score(rows, scores, count)
             else:
-                best = rank_varied(rows, scores, self.category[rows], count, count)
+                best = rank_varied(rows, scores, places.category, count, count)
             ranked.append(np.concatenate([best.rows, one.rows[count:]])[:LIST_DEPTH])
         return ranked
 

@@ -129,8 +129,7 @@ def train_methods(
     for done, kind in enumerate(KINDS, start=1):
         boosted.fit(kind, LabelledLists.from_cases(training, kind), LabelledLists.from_cases(validation, kind))
         on_progress("fitting LambdaMART", done, len(KINDS))
-    category = builder.catalog.items.category
-    return Ranker(finder, score, category, tuple(weights[head] for head in HEADS), heads), boosted, report
+    return Ranker(finder, score, builder.catalog.items, tuple(weights[head] for head in HEADS), heads), boosted, report
 
 
 def unlabelled_cases(candidates: Sequence[Candidates], spec: GraphSpec) -> Cases:

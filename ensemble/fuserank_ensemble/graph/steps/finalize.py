@@ -22,7 +22,7 @@ from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.ranking import reasons
-from fuserank_ensemble.ranking.adjustments import Adjustments, adjust
+from fuserank_ensemble.ranking.adjustments import Adjustments, CandidatePlaces, adjust
 from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered, rank_varied
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift, fusion_parts
 from fuserank_ensemble.ranking.rules import NOT_FOUND
@@ -101,10 +101,11 @@ class Finalize:
         ranked_here = resolved.ranked_kind in self._bundle.spec.ranked_kinds
         votes = features[: len(rows), POSITION["votes"]]
         scores = heads[: len(rows)] @ weights if ranked_here else votes
-        adjustments = adjust(scores, features[: len(rows)], depth, ranked_here)
+        places = CandidatePlaces.of(self._bundle.items, rows)
+        adjustments = adjust(scores, features[: len(rows)], places, depth, ranked_here)
         scores = adjustments.add_to(scores)
         if not (resolved.steered or resolved.has_query):
-            ranked = rank_varied(rows, scores, self._bundle.items.category[rows], resolved.k, depth)
+            ranked = rank_varied(rows, scores, places.category, resolved.k, depth)
         elif resolved.steered:
             ranked = rank_steered(resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events, depth)
         else:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fuserank_ensemble.candidates.categories import CategoryShares
 from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.candidates.retriever import (
     AGREEMENT,
@@ -340,6 +341,19 @@ def test_the_category_that_is_meant_is_that_of_what_matches_and_is_asked_for(sho
     assert 2 * shares[~cheese].max() < shares.max() <= 1
     without = retriever.retrieve([shop.channel_query("", REGULAR)], [128])[0]
     assert np.isnan(without.features[:, POSITION["category_of_query"]]).all()
+
+
+def test_fusion_prefers_the_categories_that_are_meant_and_loses_no_candidate(shop, retriever, monkeypatch):
+    query = shop.channel_query("cheese")
+    found = retriever.retrieve([query], [128])[0]
+    monkeypatch.setattr(CategoryShares, "worth", lambda self, codes: np.ones(len(codes)))
+    plain = retriever.retrieve([query], [128])[0]
+    assert sorted(found.rows.tolist()) == sorted(plain.rows.tolist())
+    meant = found.features[:64, POSITION["category_of_query"]]
+    before = plain.features[:64, POSITION["category_of_query"]]
+    assert np.mean(meant[:20]) >= np.mean(before[:20])
+    votes = found.features[:64, POSITION["votes"]]
+    assert (np.diff(votes) <= 0).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

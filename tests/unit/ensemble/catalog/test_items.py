@@ -41,3 +41,13 @@ def test_a_catalogue_without_prices_in_numbers_has_none_to_hide(columns):
     whole = items(**columns)
     assert whole.without_price(np.ones(4, np.bool_)) is whole
     assert np.isnan(whole.log_price).all()
+
+
+def test_a_department_is_the_first_level_of_a_category_path():
+    paths = Column("category", np.asarray([2, 0, 1, -1], np.int32), ["Food > Milk", "Home > Lamps", "Food > Bread"])
+    assert items(category=paths).department.tolist() == [0, 0, 1, -1]
+
+
+def test_paths_of_one_level_have_no_departments():
+    assert items(category=CATEGORY).department.tolist() == [-1] * 4
+    assert items().department.tolist() == [-1] * 4

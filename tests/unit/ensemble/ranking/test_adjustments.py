@@ -10,16 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuserank_ensemble.candidates.features import FEATURES, POSITION
-from fuserank_ensemble.ranking.adjustments import CATEGORY_LOGITS, MISSED_LOGITS, adjust
+from fuserank_ensemble.ranking.adjustments import (
+    CATEGORY_LOGITS,
+    MISSED_LOGITS,
+    OUTSIDE_LOGITS,
+    OUTSIDE_WORTH,
+    CandidatePlaces,
+    adjust,
+)
 
 SCORES = st.lists(st.floats(-9, 9, width=32), max_size=30)
 
 
-def adjusted(scores, missed=np.nan, depth=99, ranked=True, meant=np.nan):
+def adjusted(scores, missed=np.nan, depth=99, ranked=True, meant=np.nan, category=None, department=None):
     scores = np.asarray(scores, np.float32)
+    none = np.full(len(scores), -1, np.int32)
+    places = CandidatePlaces(
+        np.arange(len(scores), dtype=np.int32) if category is None else np.asarray(category, np.int32),
+        none if department is None else np.asarray(department, np.int32),
+    )
     features = np.full((len(scores), len(FEATURES)), np.nan, np.float32)
     features[:, POSITION["missed"]], features[:, POSITION["category_of_query"]] = missed, meant
-    adjustments = adjust(scores, features, depth, ranked)
+    adjustments = adjust(scores, features, places, depth, ranked)
     return adjustments, adjustments.add_to(scores)
 
 
@@ -45,12 +57,50 @@ def test_where_nothing_is_missed_nothing_is_added(missed):
 def test_the_category_that_is_meant_counts_by_the_logarithm_of_its_share():
     adjustments, scores = adjusted([3, 2, 1], meant=[-4, -2, -1])
     assert set(adjustments.by_name) == {"category"}
-    assert scores.tolist() == [3 - 4 * CATEGORY_LOGITS, 2 - 2 * CATEGORY_LOGITS, 1 - CATEGORY_LOGITS]
+    expected = [3 - 4 * CATEGORY_LOGITS, 2 - 2 * CATEGORY_LOGITS, 1 - CATEGORY_LOGITS]
+    assert scores.tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_an_item_without_a_category_is_taken_for_the_mean_one():
     _, scores = adjusted([0, 0, 0], meant=[-4, np.nan, -2])
     assert scores[1] == pytest.approx(scores[[0, 2]].mean())
+
+
+# Two categories of department 0 have most of the meaning together, departments 1 and 2 have little.
+SPREAD = {
+    "meant": np.log([0.45, 0.44, 0.1, 0.011]),
+    "category": [5, 6, 7, 8],
+    "department": [0, 0, 1, 2],
+}
+
+
+def test_an_item_of_a_department_that_is_hardly_meant_loses_more_than_habits_can_give():
+    _, within = adjusted([0, 0, 0, 0], **{**SPREAD, "department": None})
+    _, scores = adjusted([0, 0, 0, 0], **SPREAD)
+    assert (within - scores).tolist() == pytest.approx([0, 0, OUTSIDE_LOGITS, OUTSIDE_LOGITS], abs=1e-6)
+
+
+def test_where_fusion_orders_such_an_item_keeps_a_quarter_of_its_votes():
+    adjustments, scores = adjusted([4, 3, 2, 1], **SPREAD, ranked=False)
+    assert set(adjustments.by_name) == {"category"}
+    assert scores.tolist() == pytest.approx([4, 3, 2 * OUTSIDE_WORTH, OUTSIDE_WORTH])
+
+
+def test_two_departments_that_are_both_meant_lose_nothing():
+    even = {"meant": np.log([0.5, 0.3, 0.2]), "category": [5, 6, 7], "department": [0, 1, 1]}
+    assert adjusted([4, 3, 2], **even, ranked=False)[0].by_name == {}
+
+
+def test_a_category_counts_once_however_many_items_it_has():
+    many = {"meant": np.log([0.3] * 4 + [0.7]), "category": [5] * 4 + [6], "department": [0] * 4 + [1]}
+    assert adjusted([4, 3, 2, 1, 0], **many, ranked=False)[0].by_name == {}
+
+
+def test_of_an_item_without_a_department_nothing_is_held_against_it():
+    unknown = {**SPREAD, "category": [5, 6, 7, -1], "department": [0, 0, 1, -1]}
+    unknown["meant"] = [*np.log([0.45, 0.44, 0.1]), np.nan]
+    _, scores = adjusted([4, 3, 2, 1], **unknown, ranked=False)
+    assert scores.tolist() == pytest.approx([4, 3, 2 * OUTSIDE_WORTH, 1])
 
 
 def test_where_fusion_orders_the_category_already_counts_in_the_votes():
@@ -75,8 +125,12 @@ def test_the_first_items_are_the_same_however_many_candidates_there_are(values, 
     draw = np.random.default_rng(seed)
     missed = draw.choice([0.0, 0.5, 1.0, 2.0], len(values)).astype(np.float32)
     meant = draw.choice([np.nan, -6.0, -2.0, -0.1], len(values)).astype(np.float32)
-    _, whole = adjusted(values, missed, depth, ranked, meant)
-    _, first = adjusted(values[:depth], missed[:depth], depth, ranked, meant[:depth])
+    category = np.where(np.isnan(meant), -1, draw.integers(0, 5, len(values)))
+    department = np.where(category >= 0, category // 2, -1)
+    _, whole = adjusted(values, missed, depth, ranked, meant, category, department)
+    _, first = adjusted(
+        values[:depth], missed[:depth], depth, ranked, meant[:depth], category[:depth], department[:depth]
+    )
     expected = np.argsort(-first, kind="stable").tolist()
     assert np.argsort(-whole, kind="stable")[: len(first)].tolist() == expected
     np.testing.assert_array_equal(whole[: len(first)], first)

@@ -49,10 +49,11 @@ def ranker(finder, weights=(1.0, 0.0, 0.0), first=3, trained=("relevance", "purc
         values = [one.features[:first, 3] for one in candidates]
         return [np.stack([value, value * 0, -value], -1).astype(np.float32) for value in values]
 
-    return Ranker(finder, score, CATEGORY, weights, trained)
+    return Ranker(finder, score, ITEMS, weights, trained)
 
 
-CATEGORY = np.asarray([-1] * 10 + [0] * 10, np.int32)  # of items 0 to 19
+CATEGORY = np.asarray([-1] * 10 + [0] * 10, np.int32)
+ITEMS = SimpleNamespace(category=CATEGORY, department=np.full(20, -1, np.int32))  # items 0 to 19
 CASES = search_cases(hand_log.LOG, TYPES, CUT, 2, seed=1)
 
 
