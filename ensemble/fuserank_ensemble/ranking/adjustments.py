@@ -16,7 +16,7 @@ FloatArray = NDArray[np.float32]
 MISSED_LOGITS = 2.0  # what an item loses for each condition that it misses
 # Logits for each unit of the logarithm of its category's share in what the query means. The ranker has that share as a
 # feature too, and makes too little of it: made-up queries name their category, people's own words do not.
-CATEGORY_LOGITS = 0.4
+CATEGORY_LOGITS = 0.25
 # An item of a department that has less of the query's meaning than this share of the likeliest one's loses so many
 # logits, or keeps so much of its votes: whoever asks cannot bring it before what is meant, whatever their habits.
 OUTSIDE_SHARE, OUTSIDE_LOGITS, OUTSIDE_WORTH = 0.2, 4.0, 0.25
