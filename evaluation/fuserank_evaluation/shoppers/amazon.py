@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from ir_measures import R, nDCG
-from numpy.typing import NDArray
+from ir_measures import R
 from rich.console import Console
 
 from fuserank_ensemble.bundle import Bundle
@@ -16,7 +15,7 @@ from fuserank_evaluation.datasets.cases import SEED
 from fuserank_evaluation.datasets.esci import EXACT, GAINS, EsciQueries, holds_ruled_out, ruled_out, unpack_catalog
 from fuserank_evaluation.datasets.judged import JudgedQueries
 from fuserank_evaluation.metrics.measures import measure_judged
-from fuserank_evaluation.shoppers.answers import Product, Rows, plain_answers
+from fuserank_evaluation.shoppers.answers import Product, Rows, measure_ndcg, plain_answers
 from fuserank_evaluation.shoppers.typos import ERRORS, misspell, relative_loss
 from fuserank_export.builder.bundle import export_bundle
 from fuserank_export.builder.options import BehaviourFiles, EncoderOptions, InputFiles, OutputOptions
@@ -90,18 +89,10 @@ def _write_judgements(folder: Path, queries: EsciQueries, learned: Sequence[int]
     (folder / "judgements.tsv").write_text("\n".join(judged) + "\n", "utf-8")
 
 
-def measure_ndcg(product: Product, queries: EsciQueries, listed: Sequence[Rows]) -> NDArray[np.float64]:
-    """Returns nDCG@10 of every query, float64 `[queries]`.
-
-    Args:
-        product: Their shop.
-        queries: The queries.
-        listed: A list for each, best first.
-    """
+def judged_by_gain(queries: EsciQueries) -> JudgedQueries:
+    """Returns the queries with the gain of each grade."""
     gains = {query: {item: GAINS[grade] for item, grade in graded.items()} for query, graded in queries.grades.items()}
-    judged = JudgedQueries(dict(zip(queries.ids, queries.texts, strict=True)), gains)
-    ids = [[product.records[row]["item_id"] for row in rows[:10]] for rows in listed]
-    return measure_judged(judged, ids, {"ndcg": nDCG @ 10})["ndcg"]
+    return JudgedQueries(dict(zip(queries.ids, queries.texts, strict=True)), gains)
 
 
 def typo_figures(product: Product, queries: EsciQueries, listed: Sequence[Rows]) -> dict[str, float]:
@@ -112,15 +103,15 @@ def typo_figures(product: Product, queries: EsciQueries, listed: Sequence[Rows])
         queries: The queries.
         listed: The product's list for each without an error.
     """
-    misspellings = list(misspell(queries.texts))
-    right = measure_ndcg(product, queries, listed)
+    judged, misspellings = judged_by_gain(queries), list(misspell(queries.texts))
+    right = measure_ndcg(product, judged, listed)
     wrong: list[float] = []
     for error in ERRORS:
         mistyped = list(listed)
         for typed in misspellings:
             if typed.error == error:
                 mistyped[typed.position] = product.answer(typed.text, k=10)
-        values = measure_ndcg(product, queries, mistyped)
+        values = measure_ndcg(product, judged, mistyped)
         wrong += [values[typed.position] for typed in misspellings if typed.error == error]
     before = [right[typed.position] for error in ERRORS for typed in misspellings if typed.error == error]
     return {"esci_typo_loss": round(relative_loss(np.asarray(before), np.asarray(wrong)), 4)}
@@ -131,7 +122,7 @@ def figures(
 ) -> dict[str, float]:
     """Returns nDCG@10, recall@100 of exact matches, and how often the first three have what was ruled out."""
     ids = [record["item_id"] for record in product.records]
-    texts = dict(zip(queries.ids, queries.texts, strict=True))
+    judged, texts = judged_by_gain(queries), dict(zip(queries.ids, queries.texts, strict=True))
     exact = {
         query: {item: 1 for item, grade in graded.items() if grade == EXACT} for query, graded in queries.grades.items()
     }
@@ -141,7 +132,7 @@ def figures(
         listed = {
             query: [ids[row] for row in lists[method][:DEPTH]] for query, lists in zip(queries.ids, asked, strict=True)
         }
-        ndcg = measure_ndcg(product, queries, [lists[method] for lists in asked])
+        ndcg = measure_ndcg(product, judged, [lists[method] for lists in asked])
         recall = measure_judged(
             JudgedQueries(with_exact, {query: exact[query] for query in with_exact}),
             [listed[query] for query in with_exact],

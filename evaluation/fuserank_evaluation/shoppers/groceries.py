@@ -37,12 +37,14 @@ class Asked:
 
     Attributes:
         query: The query.
+        user: The household that asks where one does.
         answers: What answers it.
         lists: Item rows, best first, by method.
         same_first_ten: Whether the first ten are the same however many are asked.
     """
 
     query: ShopperQuery
+    user: str
     answers: Answers
     lists: Mapping[str, Rows]
     same_first_ten: bool
@@ -68,7 +70,7 @@ def ask(
         own = {k: product.answer(query.text, k=k) for k in DEPTHS}
         lists |= {"product": own[10], "product_user": product.answer(query.text, str(user), k=10)}
         same = all(np.array_equal(own[10], rows[:10]) for rows in own.values())
-        asked.append(Asked(query, answers.find(query), lists, same))
+        asked.append(Asked(query, str(user), answers.find(query), lists, same))
         on_progress("shoppers' words", i + 1, len(queries))
     return asked
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fuserank_evaluation.datasets.esci import EsciQueries
-from fuserank_evaluation.shoppers.amazon import measure_ndcg, typo_figures
+from fuserank_evaluation.shoppers.amazon import judged_by_gain, typo_figures
+from fuserank_evaluation.shoppers.answers import measure_ndcg
 from fuserank_evaluation.shoppers.typos import ERRORS
 from support.grocery_shop import WordProduct
 
@@ -20,7 +21,7 @@ def product():
 
 def test_ndcg_follows_the_gains_of_the_grades(product):
     listed = [np.asarray([2, 0], np.int32), np.asarray([1, 0], np.int32)]
-    np.testing.assert_allclose(measure_ndcg(product, QUERIES, listed), [1, 1 / np.log2(3)], atol=1e-6)
+    np.testing.assert_allclose(measure_ndcg(product, judged_by_gain(QUERIES), listed), [1, 1 / np.log2(3)], atol=1e-6)
 
 
 def test_a_typing_error_costs_what_its_lists_lose_and_queries_without_long_words_take_no_part(product):

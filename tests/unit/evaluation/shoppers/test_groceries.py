@@ -18,7 +18,7 @@ def answers(grades):
 
 
 def asked_plainly(product, *queries):
-    return [Asked(one, answers(grades), {"product": product.answer(one.text)}, True) for one, grades in queries]
+    return [Asked(one, "h1", answers(grades), {"product": product.answer(one.text)}, True) for one, grades in queries]
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_the_loss_is_that_of_the_mean_and_its_table_says_which_errors_cost_it(pr
 
 def test_ndcg_counts_better_items_that_the_list_left_out():
     query = shopper_query("milk", ("milk",))
-    many = Asked(query, answers([1] + [0] * 5 + [2] * 30), {"product": np.arange(10, dtype=np.int32)}, True)
+    many = Asked(query, "", answers([1] + [0] * 5 + [2] * 30), {"product": np.arange(10, dtype=np.int32)}, True)
     gains = [1, 0, 0, 0, 0, 0, 2, 2, 2, 2]
     discounts = 1 / np.log2(np.arange(2, 12))
     assert measure([many], "product")["ndcg_at_10"][0] == pytest.approx(gains @ discounts / (2 * discounts.sum()))
