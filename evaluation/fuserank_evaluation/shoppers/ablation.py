@@ -11,9 +11,10 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates import retriever
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS, UnderstoodPart
-from fuserank_ensemble.retrieval.channel import Pool, RankedItems
+from fuserank_ensemble.retrieval.channel import ChannelDeclaration, Pool, RankedItems
 from fuserank_ensemble.retrieval.channels import lexical
 from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel, lexical_pool
 from fuserank_ensemble.retrieval.lexical import words
@@ -36,7 +37,7 @@ class Part:
         name: What it is.
         options: Options of a request that leave it out.
         replaced: Where options cannot, what takes the place of an attribute: its owner, its name and the value.
-        personal: Whether it only acts on requests with a user.
+        personal: Whether it acts on requests with a user alone: then a household asks.
     """
 
     name: str
@@ -66,6 +67,10 @@ def _no_category_shares(_: Retriever, __: Mapping[str, RankedItems], rows: NDArr
     return np.full(len(rows), np.nan, np.float32)
 
 
+def _no_pool(_: Mapping[str, RankedItems], __: Sequence[ChannelDeclaration]) -> None:
+    """Lets a household's habits compete with whatever the query matches."""
+
+
 NOTHING, NOTHING_PERSONAL = Part("nothing"), Part("nothing, a household asks", personal=True)
 PARTS = (
     Part("sizes and units", _all_but("sizes")),
@@ -87,6 +92,7 @@ PARTS = (
     ),
     Part("heads of titles", replaced=[(lexical, "HEAD_BOOST", 0.0)]),
     Part("category prediction", replaced=[(Retriever, "_category_shares", _no_category_shares)]),
+    Part("habits only among matches", replaced=[(retriever, "select_pool", _no_pool)], personal=True),
 )
 
 
@@ -148,4 +154,4 @@ def ablation_rows(figures: Mapping[str, Figures]) -> Iterator[list[str]]:
         whole = figures[NOTHING_PERSONAL.name if name in personal else NOTHING.name]
         is_whole = name in (NOTHING.name, NOTHING_PERSONAL.name)
         cells = [f"{values[c]:.3f}" + ("" if is_whole else f" ({values[c] - whole[c]:+.3f})") for c in columns]
-        yield [name, *cells]
+        yield [f"{name}, a household asks" if name in personal else name, *cells]

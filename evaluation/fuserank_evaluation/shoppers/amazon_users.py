@@ -1,4 +1,4 @@
-"""Amazon's queries on the same shop with made purchases, each asked by somebody who buys other things."""
+"""Amazon's queries on the same shop with made purchases, asked by users who buy other things."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from fuserank_export.builder.options import EncoderOptions, InputFiles, OutputOp
 from fuserank_export.progress import Progress
 
 USERS = MadeUsers(count=500, least=10, most=40, days=365, event="purchase")
+STRANGERS = 5  # who ask each query: there are few queries
 LEAST_GROUP, MOST_GROUP = 20, 200  # items whose title has a word, for it to be somebody's taste
 
 
@@ -59,11 +60,11 @@ def title_groups(titles: Sequence[str]) -> dict[str, NDArray[np.int64]]:
     return {str(word): np.sort(by_word[:, i].indices).astype(np.int64) for i, word in enumerate(words)}
 
 
-def draw_strangers(log: MadeLog, queries: EsciQueries, seed: int = SEED) -> dict[str, str]:
-    """Draws somebody for each query whose taste is no word of it, and who had none of its exact matches.
+def draw_strangers(log: MadeLog, queries: EsciQueries, seed: int = SEED) -> dict[str, list[str]]:
+    """Draws users for each query whose tastes are no words of it, and who had none of its exact matches.
 
     Returns:
-        User ids by query id.
+        Ids of `STRANGERS` different users, by query id.
     """
     draw = np.random.default_rng(seed)
     had = {str(user): set(items) for user, items in log.events.groupby("user_id")["item_id"]}
@@ -72,14 +73,14 @@ def draw_strangers(log: MadeLog, queries: EsciQueries, seed: int = SEED) -> dict
         exact = {item for item, grade in queries.grades[query].items() if grade == EXACT}
         words = set(text.lower().split())
         strangers = [user for user in sorted(had) if not (had[user] & exact or words & set(log.tastes[user]))]
-        users[query] = str(draw.choice(strangers))
+        users[query] = draw.choice(strangers, STRANGERS, replace=False).tolist()
     return users
 
 
 def figures(
     product: Product, log: MadeLog, queries: EsciQueries, on_progress: ProgressCallback = ignore_progress
 ) -> dict[str, float]:
-    """Returns the figures of the queries, each asked by somebody who buys other things."""
+    """Returns the figures of the queries, each asked by some who buy other things."""
     users = draw_strangers(log, queries)
     measured = personal_figures(product, judged_by_gain(queries), users, on_progress)
     return {f"esci_{name}": value for name, value in measured.items()}

@@ -94,6 +94,6 @@ def figures(
     product: Product, judged: JudgedQueries, seed: int = SEED, on_progress: ProgressCallback = ignore_progress
 ) -> dict[str, float]:
     """Returns the figures of the queries, each asked by a user drawn at random."""
-    users = np.random.default_rng(seed).choice(product.users, len(judged.queries)).tolist()
+    users = np.random.default_rng(seed).choice(product.users, (len(judged.queries), 1)).tolist()
     asked_by = dict(zip(judged.queries, users, strict=True))
     return {f"films_{name}": value for name, value in personal_figures(product, judged, asked_by, on_progress).items()}

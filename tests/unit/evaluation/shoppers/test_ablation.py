@@ -25,6 +25,7 @@ EFFECTS = {
     "guesses weighed by the encoder": ("whole mlik", ("votes",)),
     "fillers": ("soap for dish", ("lexical_score",)),
 }
+USER = "u03"
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +33,9 @@ def graph(tiny_bundle):
     return LocalGraph(Bundle.open(tiny_bundle, verify=()))
 
 
-def features(graph, query, **options):
+def features(graph, query, user="", **options):
     """What the ranker reads of a query's candidates, in the order of their rows."""
-    inputs = dict(graph.trace([(query, "", options)]))["finalize"]
+    inputs = dict(graph.trace([(query, user, options)]))["finalize"]
     return inputs["FEATURES"][0][np.argsort(inputs["CANDIDATES"][0], kind="stable")]
 
 
@@ -47,6 +48,18 @@ def test_a_part_without_an_option_is_left_out_for_a_while_and_then_back(graph, n
         without = features(graph, query, **options)
     assert not np.array_equal(before[:, positions], without[:, positions], equal_nan=True)
     np.testing.assert_array_equal(features(graph, query), before)
+
+
+def test_without_the_pool_habits_bring_in_what_the_query_does_not_match(graph):
+    part = BY_NAME["habits only among matches"]
+
+    def habitual(query):
+        return int((~np.isnan(features(graph, query, USER)[:, POSITION["history_rank"]])).sum())
+
+    before = habitual("dish soap")
+    with part.left_out():
+        assert habitual("dish soap") > before
+    assert part.personal
 
 
 def test_parts_of_a_query_are_left_out_by_the_options_of_a_request(graph):
@@ -82,7 +95,8 @@ def test_queries_are_asked_without_each_part_and_figures_stand_beside_their_diff
     figures = ablate(product, queries, shop, EsciQueries(["q"], ["chips"], {"q": {"chips": 3, "milk": 0}}))
     assert list(figures) == [NOTHING.name, NOTHING_PERSONAL.name, *BY_NAME]
     assert {user for _, user, _ in product.asked[4:8]} == {"h2"}
-    assert {user for _, user, _ in product.asked[:4] + product.asked[8:]} == {""}
+    assert {user for _, user, _ in product.asked[:4] + product.asked[8:-4]} == {""}
+    assert {user for _, user, _ in product.asked[-4:]} == {"h2"}, "the last part is one of requests with a user"
     assert figures[NOTHING.name]["tuned_type_first"] == figures[NOTHING.name]["amazon"] == 1
     head, whole, _, first, *_ = ablation_rows(figures)
     assert len(head) == len(whole) == len(first) == 1 + 2 * 4 + 1

@@ -23,17 +23,21 @@ LITTLE = MadeUsers(count=30, least=10, most=20, days=100, event="rating")
 
 
 class DistractedProduct(WordProduct):
-    """With a user, what was found stands second."""
+    """For these users, what was found stands second."""
+
+    def __init__(self, users):
+        super().__init__()
+        self.distracting = users
 
     def answer(self, query, user="", **options):
         rows = super().answer(query, user, **options)
-        return rows[[1, 0, *range(2, len(rows))]] if user else rows
+        return rows[[1, 0, *range(2, len(rows))]] if user in self.distracting else rows
 
 
 def test_what_a_user_costs_is_a_share_of_the_figure_without():
     judged = JudgedQueries({"a": "milk", "b": "towels"}, {"a": {"milk": 1}, "b": {"towels": 1}})
-    product = DistractedProduct()
-    figures = personal_figures(product, judged, {"a": "h1", "b": "h2"})
+    product = DistractedProduct({"h1", "h2"})
+    figures = personal_figures(product, judged, {"a": ["h1"], "b": ["h2"]})
     assert list(figures) == list(MEASURES)
     assert figures["ndcg_at_10_without_user"] == 1
     assert figures["ndcg_at_10_with_user"] == figures["user_over_without"] == pytest.approx(1 / np.log2(3), abs=1e-4)
@@ -87,11 +91,18 @@ def test_a_taste_is_a_word_of_neither_too_few_nor_too_many_titles(monkeypatch):
     assert {word: rows.tolist() for word, rows in groups.items()} == {"red": [0, 2, 4]}
 
 
-def test_whoever_asks_had_nothing_that_answers_the_query_and_does_not_like_its_words():
+def test_each_query_is_asked_by_as_many_users_and_all_count_alike():
+    judged = JudgedQueries({"a": "milk"}, {"a": {"milk": 1}})
+    figures = personal_figures(DistractedProduct({"h2"}), judged, {"a": ["h1", "h2"]})
+    assert figures["user_over_without"] == pytest.approx((1 + 1 / np.log2(3)) / 2, abs=1e-4)
+
+
+def test_whoever_asks_had_nothing_that_answers_the_query_and_does_not_like_its_words(monkeypatch):
+    monkeypatch.setattr(amazon_users, "STRANGERS", 1)
     events = pd.DataFrame(
         [("had", "a"), ("likes", "b"), ("stranger", "b"), ("close", "c")], columns=["user_id", "item_id"]
     )
     log = MadeLog(events, {"had": ("x",), "likes": ("red",), "stranger": ("x", "y"), "close": ("z",)})
     queries = EsciQueries(["q"], ["Red lamp"], {"q": {"a": 3, "c": 2, "b": 0}})
-    asked = {draw_strangers(log, queries, seed)["q"] for seed in range(40)}
-    assert asked == {"stranger", "close"}
+    asked = [draw_strangers(log, queries, seed)["q"] for seed in range(40)]
+    assert {user for (user,) in asked} == {"stranger", "close"}
