@@ -63,7 +63,7 @@ class SearchOptions(TypedDict, total=False):
     rules: Sequence[Rule] | None
     explore: Explore | None
     language: Language | None
-    understand: bool | None
+    understand: bool | Sequence[str] | None
 
 
 class SimilarOptions(TypedDict, total=False):
@@ -95,8 +95,9 @@ class Request:
         rules: Items to boost, bury and pin, at most 16 rules; `Status.rules` has the outcome of each.
         explore: Where to show items with few events; no exploration where None.
         language: Language of the signals' reasons: `en` or `zh`.
-        understand: Whether sizes, prices, negations and synonyms in the query are taken for what they are, which is
-            the default; False takes its words as they stand.
+        understand: Whether sizes, prices, negation, fillers and synonyms in the query are taken for what they are,
+            which is the default; False takes its words as they stand, a list such as `["sizes", "prices"]` all but
+            what it names.
     """
 
     query: str = ""
@@ -114,7 +115,7 @@ class Request:
     rules: Sequence[Rule] | None = None
     explore: Explore | None = None
     language: Language | None = None
-    understand: bool | None = None
+    understand: bool | Sequence[str] | None = None
 
 
 @dataclass(frozen=True)

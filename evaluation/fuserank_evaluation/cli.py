@@ -79,12 +79,13 @@ def films(bundle: BundleOption = BUNDLE, films: FilmsOption = FILMS) -> None:
 def shoppers(
     bundle: BundleOption = BUNDLE,
     esci: Annotated[Path, typer.Option(help="Folder of Amazon's queries; left out where there is none.")] = ESCI,
-    encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of the encoder of their shop.")] = ENCODER,
+    films: FilmsOption = FILMS,
+    encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of the encoder of both shops.")] = ENCODER,
 ) -> None:
-    """Queries in people's own words, on groceries and on Amazon's shop: report `shopper`."""
+    """Queries in people's own words, on groceries, Amazon's shop and films with made users: report `shopper`."""
     from fuserank_evaluation.shoppers.run import evaluate_shoppers
 
-    _print_report(evaluate_shoppers(bundle, esci, encoder, Console()))
+    _print_report(evaluate_shoppers(bundle, esci, films, encoder, Console()))
 
 
 @app.command()

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -32,6 +32,9 @@ DEFAULT_K = 10
 DEFAULT_SUGGESTIONS = 10
 
 HEADS = ("relevance", "click", "purchase")
+# What a query says beside its words; `fuserank_ensemble.understanding` takes it apart.
+UnderstoodPart = Literal["sizes", "prices", "negation", "fillers", "synonyms"]
+UNDERSTOOD_PARTS: tuple[UnderstoodPart, ...] = get_args(UnderstoodPart)
 
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1_000)]
 
@@ -72,7 +75,14 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     rules: Annotated[list[Rule], msgspec.Meta(max_length=MAX_RULES)] = msgspec.field(default_factory=list)
     explore: Explore | None = None
     language: Language = "en"
-    understand: bool = True
+    understand: bool | list[UnderstoodPart] = True
+
+    @property
+    def understood_parts(self) -> tuple[UnderstoodPart, ...]:
+        """Which parts of the query are taken for what they are: all, some or none."""
+        if isinstance(self.understand, bool):
+            return UNDERSTOOD_PARTS if self.understand else ()
+        return tuple(self.understand)
 
 
 class SimilarOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -103,7 +113,7 @@ _ALLOWED = {
     "exclude_seen": "true or false",
     "deadline_ms": f"a number of milliseconds above 0, up to {MAX_DEADLINE_MS:,}",
     "explain": "true or false",
-    "understand": "true or false",
+    "understand": f"true, false, or a list of {', '.join(UNDERSTOOD_PARTS)}",
     "fields": "a list of catalogue field names",
     "count": f"an integer from 1 to {MAX_SUGGESTIONS}",
     **ALLOWED,
@@ -285,4 +295,6 @@ def _request_error(value: dict[str, Any], error: msgspec.ValidationError) -> Inv
     if path in ("history", "rules") and isinstance(held, list):
         held = Description(f"{len(held):,} {'ids' if path == 'history' else path}")
     allowed = _WEIGHT if path.startswith("objective.") else _ALLOWED.get(re.sub(r"\[\d+\]", "", path), str(error))
+    if path.startswith("understand[") and isinstance(held, str):
+        allowed = nearest(held, UNDERSTOOD_PARTS)
     return InvalidRequestError(f"OPTIONS.{path}" if path else "OPTIONS", held, allowed)

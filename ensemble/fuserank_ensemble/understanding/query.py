@@ -7,7 +7,7 @@ against one; of "half gallon milk" the size is an amount, not two words.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.text import normalise
+from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS, UnderstoodPart
 from fuserank_ensemble.understanding.fillers import fillers
 from fuserank_ensemble.understanding.quantities import Amount, Quantities
 
@@ -122,31 +123,40 @@ class QueryParser:
     quantities: Quantities
     is_value: Callable[[str], bool] = lambda text: False
 
-    def parse(self, query: str) -> UnderstoodQuery:
-        """Returns a query's parts; `query` as it was sent."""
-        text = self.synonyms.replace(normalise(query))
+    def parse(self, query: str, parts: Collection[UnderstoodPart] = UNDERSTOOD_PARTS) -> UnderstoodQuery:
+        """Returns a query's parts.
+
+        Args:
+            query: The query as it was sent.
+            parts: What is taken for what it is; all else is words like any other. Without any, the query stands as it
+                is.
+        """
+        if not parts:
+            return UnderstoodQuery.plain(query)
+        text = normalise(query)
+        if "synonyms" in parts:
+            text = self.synonyms.replace(text)
         if self.is_value(text):
             return UnderstoodQuery(text, text)
-        low, high, rest = _price_limits(text)
-        cheap = _CHEAP.search(rest) is not None
-        rest = _CHEAP.sub(" ", rest)
-        out = [word for match in _WITHOUT.finditer(rest) for word in _words(match["what"] or match["chinese"])]
-        rest = _WITHOUT.sub(" ", rest)
-        out += [(match["free"] or match["non"]).lower() for match in _FREE.finditer(rest)]
+        low, high, rest = _price_limits(text) if "prices" in parts else (None, None, text)
+        cheap = "prices" in parts and _CHEAP.search(rest) is not None
+        if cheap:
+            rest = _CHEAP.sub(" ", rest)
+        out, rest = _ruled_out(rest) if "negation" in parts else ((), rest)
         rest = _tidy(rest)
         if not any(word.lower() not in fillers() for word in re.findall(r"\w+", rest)):
             # Nothing to search for would be left: the words are taken as they are.
             return UnderstoodQuery(text, text)
-        rest = _strip_fillers(rest)
-        amounts = self.quantities.find(rest)
-        words = _strip_fillers(_tidy(_without(rest, amounts)))
+        strip = _strip_fillers if "fillers" in parts else str
+        rest = strip(rest)
+        amounts = self.quantities.find(rest) if "sizes" in parts else []
+        words = strip(_tidy(_without(rest, amounts)))
         if not any(map(str.isalpha, words)):
             # A size alone is what is searched for.
-            return UnderstoodQuery(rest, rest, (), low, high, cheap, tuple(dict.fromkeys(out)))
+            return UnderstoodQuery(rest, rest, (), low, high, cheap, out)
         sizes = tuple(amount.text for amount in amounts)
         near = tuple(tuple(amount.near_keys) for amount in amounts)
-        text = ", ".join((words, *sizes))
-        return UnderstoodQuery(text, words, near, low, high, cheap, tuple(dict.fromkeys(out)), sizes)
+        return UnderstoodQuery(", ".join((words, *sizes)), words, near, low, high, cheap, out, sizes)
 
 
 def _price_limits(text: str) -> tuple[float | None, float | None, str]:
@@ -178,6 +188,14 @@ def _is_price(match: re.Match[str], name: str, text: str) -> bool:
         bool(match[f"{name}_unit"] or re.search(r"[$€£¥￥]|usd|rmb", before, re.IGNORECASE))
         or not text[match.end() :].strip()
     )
+
+
+def _ruled_out(text: str) -> tuple[tuple[str, ...], str]:
+    """The words that a query rules out, and the query without those that an encoder would look for."""
+    out = [word for match in _WITHOUT.finditer(text) for word in _words(match["what"] or match["chinese"])]
+    rest = _WITHOUT.sub(" ", text)
+    out += [(match["free"] or match["non"]).lower() for match in _FREE.finditer(rest)]
+    return tuple(dict.fromkeys(out)), rest
 
 
 def _words(what: str) -> list[str]:

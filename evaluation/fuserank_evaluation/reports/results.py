@@ -268,6 +268,21 @@ RESULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "{esci_ruled_out_at_3_product:.3f}",
             "RRF {esci_ruled_out_at_3_rrf:.3f}, BM25 {esci_ruled_out_at_3_bm25:.3f}",
         ),
+        (
+            "One typing error a query: share of nDCG@10 that is lost",
+            "{shopper_held_typo_loss:.3f}; Amazon's queries {esci_typo_loss:.3f}",
+            "goal 0.1; the tuned half {shopper_tuned_typo_loss:.3f}",
+        ),
+        (
+            "Films with made histories, judged searches asked by users drawn at random: nDCG@10",
+            "{films_ndcg_at_10_with_user:.3f}",
+            "without a user {films_ndcg_at_10_without_user:.3f}; the ratio {films_user_over_without:.3f}, goal 0.98",
+        ),
+        (
+            "Amazon's queries with made purchases, asked by buyers of other things: nDCG@10",
+            "{esci_ndcg_at_10_with_user:.3f}",
+            "without a user {esci_ndcg_at_10_without_user:.3f}; the ratio {esci_user_over_without:.3f}, goal 0.98",
+        ),
     ),
     "vectors": (
         (

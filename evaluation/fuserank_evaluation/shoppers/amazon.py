@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from ir_measures import R, nDCG
+from ir_measures import R
 from rich.console import Console
 
 from fuserank_ensemble.bundle import Bundle
@@ -15,7 +15,8 @@ from fuserank_evaluation.datasets.cases import SEED
 from fuserank_evaluation.datasets.esci import EXACT, GAINS, EsciQueries, holds_ruled_out, ruled_out, unpack_catalog
 from fuserank_evaluation.datasets.judged import JudgedQueries
 from fuserank_evaluation.metrics.measures import measure_judged
-from fuserank_evaluation.shoppers.answers import Product, Rows, plain_answers
+from fuserank_evaluation.shoppers.answers import Product, Rows, measure_ndcg, plain_answers
+from fuserank_evaluation.shoppers.typos import ERRORS, misspell, relative_loss
 from fuserank_export.builder.bundle import export_bundle
 from fuserank_export.builder.options import BehaviourFiles, EncoderOptions, InputFiles, OutputOptions
 from fuserank_export.builder.retrain import retrain_ranker
@@ -88,13 +89,40 @@ def _write_judgements(folder: Path, queries: EsciQueries, learned: Sequence[int]
     (folder / "judgements.tsv").write_text("\n".join(judged) + "\n", "utf-8")
 
 
+def judged_by_gain(queries: EsciQueries) -> JudgedQueries:
+    """Returns the queries with the gain of each grade."""
+    gains = {query: {item: GAINS[grade] for item, grade in graded.items()} for query, graded in queries.grades.items()}
+    return JudgedQueries(dict(zip(queries.ids, queries.texts, strict=True)), gains)
+
+
+def typo_figures(product: Product, queries: EsciQueries, listed: Sequence[Rows]) -> dict[str, float]:
+    """Asks every query with one typing error of each kind, and returns the share of nDCG@10 that is lost.
+
+    Args:
+        product: Their shop.
+        queries: The queries.
+        listed: The product's list for each without an error.
+    """
+    judged, misspellings = judged_by_gain(queries), list(misspell(queries.texts))
+    right = measure_ndcg(product, judged, listed)
+    wrong: list[float] = []
+    for error in ERRORS:
+        mistyped = list(listed)
+        for typed in misspellings:
+            if typed.error == error:
+                mistyped[typed.position] = product.answer(typed.text, k=10)
+        values = measure_ndcg(product, judged, mistyped)
+        wrong += [values[typed.position] for typed in misspellings if typed.error == error]
+    before = [right[typed.position] for error in ERRORS for typed in misspellings if typed.error == error]
+    return {"esci_typo_loss": round(relative_loss(np.asarray(before), np.asarray(wrong)), 4)}
+
+
 def figures(
     product: Product, queries: EsciQueries, asked: Sequence[Mapping[str, Rows]], methods: Sequence[str] = METHODS
 ) -> dict[str, float]:
     """Returns nDCG@10, recall@100 of exact matches, and how often the first three have what was ruled out."""
     ids = [record["item_id"] for record in product.records]
-    texts = dict(zip(queries.ids, queries.texts, strict=True))
-    gains = {query: {item: GAINS[grade] for item, grade in graded.items()} for query, graded in queries.grades.items()}
+    judged, texts = judged_by_gain(queries), dict(zip(queries.ids, queries.texts, strict=True))
     exact = {
         query: {item: 1 for item, grade in graded.items() if grade == EXACT} for query, graded in queries.grades.items()
     }
@@ -104,7 +132,7 @@ def figures(
         listed = {
             query: [ids[row] for row in lists[method][:DEPTH]] for query, lists in zip(queries.ids, asked, strict=True)
         }
-        ndcg = measure_judged(JudgedQueries(texts, gains), list(listed.values()), {"ndcg": nDCG @ 10})["ndcg"]
+        ndcg = measure_ndcg(product, judged, [lists[method] for lists in asked])
         recall = measure_judged(
             JudgedQueries(with_exact, {query: exact[query] for query in with_exact}),
             [listed[query] for query in with_exact],

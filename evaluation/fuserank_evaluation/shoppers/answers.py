@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from ir_measures import nDCG
 from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import Bundle
@@ -15,6 +16,8 @@ from fuserank_ensemble.catalog.text import render
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_evaluation.baselines.plain_search import PlainSearch
 from fuserank_evaluation.datasets.bundle_encoder import BundleEncoder
+from fuserank_evaluation.datasets.judged import JudgedQueries
+from fuserank_evaluation.metrics.measures import measure_judged
 
 Rows = NDArray[np.int32]
 
@@ -59,3 +62,15 @@ def plain_answers(product: Product, queries: Sequence[str]) -> Iterator[dict[str
     plain = product.plain_search()
     for query, embedding in zip(queries, BundleEncoder(product.bundle).embed(queries), strict=True):
         yield dict(plain.search(query, embedding))
+
+
+def measure_ndcg(product: Product, judged: JudgedQueries, listed: Sequence[Rows]) -> NDArray[np.float64]:
+    """Returns nDCG@10 of every judged query, float64 `[queries]`.
+
+    Args:
+        product: The shop that was asked.
+        judged: Queries and grades.
+        listed: A list for each query, best first.
+    """
+    ids = [[product.records[row]["item_id"] for row in rows[:10]] for rows in listed]
+    return measure_judged(judged, ids, {"ndcg": nDCG @ 10})["ndcg"]

@@ -28,7 +28,6 @@ from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.ranking import exploration, rules
-from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 _VERIFIED = ("index/tokenizer", "index/items/", "index/history/", "index/synonyms", "index/lexical/")
 
@@ -96,8 +95,7 @@ class Preprocess:
         query = decode_bounded("QUERY", raw_query, MAX_QUERY_BYTES)
         user = decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
         options = parse_options(raw_options)
-        parse = self._parser.parse if options.understand else UnderstoodQuery.plain
-        understood = parse(query) if query.strip() else None
+        understood = self._parser.parse(query, options.understood_parts) if query.strip() else None
         text = query_text(self._spec.query_template, understood.text if understood else "")
         if not text and not user and not options.history:
             raise InvalidRequestError(

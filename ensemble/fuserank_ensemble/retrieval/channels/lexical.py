@@ -44,7 +44,7 @@ POOL_SHARE = 0.6
 _HALF_WAY = 15.0
 _PAIR_BOOST = 0.5
 _AMOUNT_BOOST = 3.0
-_HEAD_BOOST = 4.0
+HEAD_BOOST = 4.0  # of words where a title names the thing itself; 0 for none
 # Two words that so many items hold say little by standing together, and finding where they do takes long.
 _COMMON = 10_000
 _HAN_BOOST = 0.3
@@ -266,7 +266,7 @@ class LexicalChannel(LocalChannel):
     def _heads(self, meanings: list[dict[str, float]]) -> list[Query]:
         """The words where an item's title names the thing itself, and not what it goes with."""
         return [
-            Query.boost_query(self._term(stem, "head"), _HEAD_BOOST * weight)
+            Query.boost_query(self._term(stem, "head"), HEAD_BOOST * weight)
             for stems in meanings
             for stem, weight in stems.items()
         ]

@@ -160,7 +160,9 @@ def ranked_kinds(report: TrainingReport) -> tuple[RankedKind, ...]:
             continue
         # Of few cases, a gain within their own scatter shows nothing.
         margin = measured["standard_error"] if measured["cases"] < MANY_CASES else 0.0
-        if measured["ranker"] - margin >= max(measured["fusion"], measured["best_channel"]["ndcg"]):
+        best = max(measured["fusion"], measured["best_channel"]["ndcg"])
+        # Where nobody finds a right answer, all are equally good and nothing is shown.
+        if measured["ranker"] > 0 and measured["ranker"] - margin >= best:
             shown.append(kind)
     return tuple(shown)
 
@@ -176,6 +178,8 @@ def describe_unranked(report: TrainingReport) -> str:
         measured = report.ndcg_at_10.get(kind, {"cases": 0})
         if measured["cases"] < LEAST_SHOWN:
             reasons.append(f"{kind} ({measured['cases']} of the {LEAST_SHOWN} cases that it takes to tell)")
+        elif not any((measured["ranker"], measured["fusion"], measured["best_channel"]["ndcg"])):
+            reasons.append(f"{kind} ({measured['cases']} cases, none with a right answer among the candidates)")
         else:
             best = measured["best_channel"]
             reasons.append(

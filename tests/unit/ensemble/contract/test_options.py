@@ -14,6 +14,7 @@ from fuserank_ensemble.contract.options import (
     MAX_HISTORY,
     MAX_K,
     MAX_OPTIONS_BYTES,
+    UNDERSTOOD_PARTS,
     Options,
     decode_utf8,
     epoch_seconds,
@@ -102,6 +103,10 @@ def outcome(raw: bytes) -> Options | str:
         ('{"explore": {"max_events": 0}}', "OPTIONS.explore.max_events", "0", "from 1 to 1,000"),
         ('{"explore": {"sed": 1}}', "OPTIONS.explore.sed", "unknown", "did you mean 'seed'?"),
         ('{"language": "fr"}', "OPTIONS.language", '"fr"', "en or zh"),
+        ('{"understand": "sizes"}', "OPTIONS.understand", '"sizes"', "or a list of sizes, prices, negation"),
+        ('{"understand": 1}', "OPTIONS.understand", "1", "true, false, or a list of sizes"),
+        ('{"understand": ["sizes", 1]}', "OPTIONS.understand[1]", "1", "or a list of sizes, prices, negation"),
+        ('{"understand": ["price"]}', "OPTIONS.understand[0]", '"price"', "did you mean 'prices'?"),
         ("{", "OPTIONS", "malformed JSON", "{} for defaults"),
         ('{"k": 1} x', "OPTIONS", "malformed JSON", "{} for defaults"),
         ("[]", "OPTIONS", "[]", "a JSON object"),
@@ -178,6 +183,20 @@ def test_any_json_is_parsed_or_refused_and_raises_nothing_else(value):
         assert options.encode("utf-8")
 
 
+@pytest.mark.parametrize(
+    ("sent", "parts"),
+    [
+        ("{}", UNDERSTOOD_PARTS),
+        ('{"understand": true}', UNDERSTOOD_PARTS),
+        ('{"understand": false}', ()),
+        ('{"understand": []}', ()),
+        ('{"understand": ["prices", "sizes"]}', ("prices", "sizes")),
+    ],
+)
+def test_all_some_or_no_parts_of_a_query_are_understood(sent, parts):
+    assert parse_options(sent.encode()).understood_parts == parts
+
+
 @pytest.mark.parametrize("raw", [b"{}", b""])
 def test_no_options_are_the_defaults(raw):
     assert parse_options(raw) == Options()
@@ -198,6 +217,7 @@ def test_every_option_arrives_as_sent():
         "rules": [{"bury": 0.5, "filter": {}}, {"pin": 3, "item_ids": ["茶"]}],
         "explore": {"slots": [9], "seed": 0},
         "language": "zh",
+        "understand": ["negation"],
     }
     options = parse_options(json.dumps(sent).encode())
     assert options.k == 200
@@ -209,6 +229,7 @@ def test_every_option_arrives_as_sent():
     assert options.rules == [Rule(bury=0.5, filter={}), Rule(pin=3, item_ids=["茶"])]
     assert options.explore == Explore(slots=[9], seed=0, rate=0.1, max_events=5)
     assert options.language == "zh"
+    assert options.understand == ["negation"]
 
 
 @pytest.mark.parametrize(

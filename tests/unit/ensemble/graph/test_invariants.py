@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.spec import RANKED_KINDS
 from support.exporting import rank_all_kinds
@@ -56,7 +57,7 @@ REQUESTS = st.fixed_dictionaries(
         "filter": st.sampled_from([{"category": "Food"}, {"price": {"gte": 2}}, {"in_stock": True}]),
         "diversity": st.sampled_from([0.2, 0.7, 1.0]),
         "exclude_seen": st.just(True),
-        "understand": st.booleans(),
+        "understand": st.booleans() | st.lists(st.sampled_from(UNDERSTOOD_PARTS)),
     },
 )
 
@@ -92,6 +93,8 @@ def test_what_was_understood_is_told_and_can_be_switched_off(graph):
     assert status()["understood"] == {"text": "milk", "price_to": 3.0, "ruled_out": ["goat"]}
     assert "understood" not in status(understand=False)
     assert ids(graph, query, k=20) != ids(graph, query, k=20, understand=False)
+    assert status(understand=["prices"])["understood"] == {"text": "milk without goat", "price_to": 3.0}
+    assert "understood" not in status(understand=["sizes", "synonyms"])
 
 
 ODD = {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.text import normalise
+from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS
 from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser, UnderstoodQuery
 from fuserank_export.index.units import unit_table
@@ -111,6 +112,39 @@ def test_where_nothing_else_would_be_left_the_words_are_searched_as_they_are(que
 @pytest.mark.parametrize("query", ["without rings", "no milk", "not", "no", "不要糖"])
 def test_a_negation_alone_is_searched_as_it_stands(query):
     assert parse(query) == UnderstoodQuery.plain(query)
+
+
+WORDY = "please cheap coke 12 oz no ice under $4"
+
+
+@pytest.mark.parametrize(
+    ("left_out", "changed"),
+    [
+        ("sizes", {"text": "cola 12 oz", "words": "cola 12 oz", "sizes": (), "amounts": ()}),
+        (
+            "prices",
+            {
+                "text": "cheap cola under $4, 12 ounce",
+                "words": "cheap cola under $4",
+                "price_to": None,
+                "cheap": False,
+            },
+        ),
+        ("negation", {"text": "cola no ice, 12 ounce", "words": "cola no ice", "ruled_out": ()}),
+        ("fillers", {"text": "please cola, 12 ounce", "words": "please cola"}),
+        ("synonyms", {"text": "coke, 12 ounce", "words": "coke"}),
+    ],
+)
+def test_a_part_that_is_left_out_is_words_like_any_other_and_the_rest_stays(left_out, changed):
+    whole = PARSER.parse(WORDY)
+    assert (whole.text, whole.words, whole.price_to, whole.cheap) == ("cola, 12 ounce", "cola", 4.0, True)
+    rest = PARSER.parse(WORDY, [part for part in UNDERSTOOD_PARTS if part != left_out])
+    assert rest == msgspec.structs.replace(whole, **changed)
+
+
+@given(st.text(max_size=40))
+def test_without_any_part_a_query_stands_as_it_is(query):
+    assert PARSER.parse(query, ()) == UnderstoodQuery.plain(query)
 
 
 def test_a_reply_tells_what_was_understood_and_nothing_of_a_plain_query():

@@ -199,6 +199,14 @@ def test_too_few_cases_show_nothing_and_few_show_only_what_is_beyond_their_scatt
     assert "discover (0 of the" in told
 
 
+def test_where_no_order_finds_a_right_answer_fusion_orders_however_many_cases_there_are(trained):
+    _, report = trained
+    found = reported(report, query=(10 * MANY_CASES, 0, 0, 0), both=(MANY_CASES - 1, 0, 0, 0), user=(999, 0.1, 0, 0.1))
+    assert ranked_kinds(found) == ("user",)
+    note = describe_unranked(found)
+    assert f"query ({10 * MANY_CASES} cases, none with a right answer among the candidates)" in note
+
+
 def test_queries_made_up_from_the_catalogue_show_nothing_and_the_note_says_so(trained):
     _, report = trained
     found = reported(report, source="catalog", query=(999, 0.9, 0.1, 0.1))
