@@ -8,12 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fuserank_ensemble.candidates import retriever
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS, UnderstoodPart
+from fuserank_ensemble.ranking import adjustments
 from fuserank_ensemble.retrieval.channel import ChannelDeclaration, Pool, RankedItems
 from fuserank_ensemble.retrieval.channels import lexical
 from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel, lexical_pool
@@ -63,8 +61,8 @@ def _match_of_equal_worth(ranked: RankedItems) -> Pool:
     return replace(lexical_pool(ranked), sufficient=len(ranked) > 0)
 
 
-def _no_category_shares(_: Retriever, __: Mapping[str, RankedItems], rows: NDArray[np.int32]) -> NDArray[np.float32]:
-    return np.full(len(rows), np.nan, np.float32)
+def _no_categories(_: Retriever, __: Mapping[str, RankedItems]) -> None:
+    """Lets a query mean no category."""
 
 
 def _no_pool(_: Mapping[str, RankedItems], __: Sequence[ChannelDeclaration]) -> None:
@@ -91,7 +89,12 @@ PARTS = (
         ],
     ),
     Part("heads of titles", replaced=[(lexical, "HEAD_BOOST", 0.0)]),
-    Part("category prediction", replaced=[(Retriever, "_category_shares", _no_category_shares)]),
+    Part("category prediction", replaced=[(Retriever, "predict_categories", _no_categories)]),
+    Part(
+        "departments that are hardly meant stand back",
+        replaced=[(adjustments, "OUTSIDE_SHARE", 0.0)],
+        personal=True,
+    ),
     Part("habits only among matches", replaced=[(retriever, "select_pool", _no_pool)], personal=True),
 )
 
