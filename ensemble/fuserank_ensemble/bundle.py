@@ -17,6 +17,7 @@ from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.catalog.arrays import map_array
 from fuserank_ensemble.catalog.items import Items, Records
 from fuserank_ensemble.catalog.synonyms import Synonyms
+from fuserank_ensemble.catalog.tokens import EncoderVocabulary
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
@@ -24,11 +25,13 @@ from fuserank_ensemble.retrieval.lexical.index import UNITS, LexicalIndex
 from fuserank_ensemble.spec import GraphSpec, SpecError
 from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser
+from fuserank_ensemble.understanding.spelling import Spelling
 
-FORMAT = 8
+FORMAT = 9
 MANIFEST = "manifest.json"
 PAIRS = "pairs"  # what the text tower reads, within `index/`
 SYNONYMS = "synonyms.json"  # within `index/`
+TOKENIZER = "tokenizer.json"  # the encoder's, within `index/`
 REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`
 
 
@@ -44,8 +47,19 @@ def sha256(path: Path) -> str:
 
 def open_query_parser(index: Path) -> QueryParser:
     """Opens what takes queries apart, from a bundle's `index/`."""
-    words = LexicalIndex.open(index / "lexical")
-    return QueryParser(Synonyms.open(index / SYNONYMS), Quantities.open(index / "lexical" / UNITS), words.is_value)
+    words, synonyms = LexicalIndex.open(index / "lexical"), Synonyms.open(index / SYNONYMS)
+    spelling = open_spelling(words, synonyms, index / TOKENIZER)
+    return QueryParser(synonyms, Quantities.open(index / "lexical" / UNITS), spelling, words.is_value)
+
+
+def open_spelling(words: LexicalIndex, synonyms: Synonyms, tokenizer: Path) -> Spelling:
+    """Opens what corrects queries, from a catalogue's words and the encoder's `tokenizer.json`."""
+    vocabulary = EncoderVocabulary(tokenizer)
+    return Spelling(
+        lambda word: words.has_word(word) or word in vocabulary,
+        words.similar_words,
+        synonyms.words,
+    )
 
 
 @dataclass(frozen=True)
@@ -138,7 +152,7 @@ class Bundle:
     @property
     def tokenizer(self) -> Path:
         """The encoder's `tokenizer.json`."""
-        return self.root / "index" / "tokenizer.json"
+        return self.root / "index" / TOKENIZER
 
     @cached_property
     def query_parser(self) -> QueryParser:

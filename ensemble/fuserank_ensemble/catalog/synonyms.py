@@ -56,6 +56,11 @@ class Synonyms:
         return "".join(parts) + text[done:]
 
     @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of all phrases that are replaced, in lower case."""
+        return frozenset(token for phrase in self.replacements for token in _TOKEN.findall(phrase))
+
+    @cached_property
     def _by_first(self) -> dict[str, list[str]]:
         """The phrases by their first word or Chinese character, the longest first."""
         by_first: dict[str, list[str]] = {}

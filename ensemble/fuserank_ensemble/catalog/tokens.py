@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,3 +42,19 @@ class EncoderTokenizer:
             ids[i, : len(encoding.ids)] = encoding.ids
             mask[i, : len(encoding.ids)] = 1
         return ids, mask
+
+
+class EncoderVocabulary:
+    """The words that an encoder knows as a whole. Its tokenizer is read when the first one is asked about."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __contains__(self, word: object) -> bool:
+        """Whether a word, in lower case, is one token."""
+        encoding = self._tokenizer.encode(str(word), add_special_tokens=False)
+        return len(encoding.ids) == 1 and self._tokenizer.decode(encoding.ids) == word
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return Tokenizer.from_file(str(self._path))

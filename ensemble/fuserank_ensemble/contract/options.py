@@ -33,7 +33,7 @@ DEFAULT_SUGGESTIONS = 10
 
 HEADS = ("relevance", "click", "purchase")
 # What a query says beside its words; `fuserank_ensemble.understanding` takes it apart.
-UnderstoodPart = Literal["sizes", "prices", "negation", "fillers", "synonyms"]
+UnderstoodPart = Literal["sizes", "prices", "negation", "fillers", "synonyms", "spelling"]
 UNDERSTOOD_PARTS: tuple[UnderstoodPart, ...] = get_args(UnderstoodPart)
 
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1_000)]

@@ -18,6 +18,7 @@ from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS, UnderstoodPart
 from fuserank_ensemble.understanding.fillers import fillers
 from fuserank_ensemble.understanding.quantities import Amount, Quantities
+from fuserank_ensemble.understanding.spelling import Spelling
 
 _CURRENCY = r"dollars?|bucks?|usd|euros?|yuan|rmb|元|块|\$|€|£"
 _MONEY = r"(?:\$|€|£|¥|￥|usd|rmb)?\s*(?P<{0}>\d+(?:\.\d+)?)\s*(?P<{0}_unit>" + _CURRENCY + ")?"
@@ -64,6 +65,7 @@ class UnderstoodQuery(msgspec.Struct, array_like=True, frozen=True):
         cheap: Whether low prices are wanted.
         ruled_out: Words that an item should not have.
         sizes: The amounts, spelt as `Amount.text`.
+        corrected: Each word that was taken for a typing error, and what it was taken for.
     """
 
     text: str
@@ -74,6 +76,7 @@ class UnderstoodQuery(msgspec.Struct, array_like=True, frozen=True):
     cheap: bool = False
     ruled_out: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
+    corrected: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def plain(cls, query: str) -> UnderstoodQuery:
@@ -94,6 +97,7 @@ class UnderstoodQuery(msgspec.Struct, array_like=True, frozen=True):
             "cheap": self.cheap or None,
             "ruled_out": list(self.ruled_out) or None,
             "sizes": list(self.sizes) or None,
+            "corrected": dict(self.corrected) or None,
         }
         return {name: value for name, value in stated.items() if value is not None}
 
@@ -115,12 +119,14 @@ class QueryParser:
     Attributes:
         synonyms: Replaced in queries as they are in items.
         quantities: The units that are known.
+        spelling: Corrects misspelt words; None leaves them.
         is_value: Whether a text is a whole title, brand or level of a category. Such a query means what is called so,
             even where it reads like a condition: "No Country for Old Men".
     """
 
     synonyms: Synonyms
     quantities: Quantities
+    spelling: Spelling | None = None
     is_value: Callable[[str], bool] = lambda text: False
 
     def parse(self, query: str, parts: Collection[UnderstoodPart] = UNDERSTOOD_PARTS) -> UnderstoodQuery:
@@ -134,10 +140,15 @@ class QueryParser:
         if not parts:
             return UnderstoodQuery.plain(query)
         text = normalise(query)
-        if "synonyms" in parts:
-            text = self.synonyms.replace(text)
+        corrected: tuple[tuple[str, str], ...] = ()
+        replace = self.synonyms.replace if "synonyms" in parts else str
+        if self.is_value(replace(text)):
+            return UnderstoodQuery(replace(text), replace(text))
+        if "spelling" in parts and self.spelling is not None:
+            text, corrected = self.spelling.correct(text)
+        text = replace(text)
         if self.is_value(text):
-            return UnderstoodQuery(text, text)
+            return UnderstoodQuery(text, text, corrected=corrected)
         low, high, rest = _price_limits(text) if "prices" in parts else (None, None, text)
         cheap = "prices" in parts and _CHEAP.search(rest) is not None
         if cheap:
@@ -146,17 +157,17 @@ class QueryParser:
         rest = _tidy(rest)
         if not any(word.lower() not in fillers() for word in re.findall(r"\w+", rest)):
             # Nothing to search for would be left: the words are taken as they are.
-            return UnderstoodQuery(text, text)
+            return UnderstoodQuery(text, text, corrected=corrected)
         strip = _strip_fillers if "fillers" in parts else str
         rest = strip(rest)
         amounts = self.quantities.find(rest) if "sizes" in parts else []
         words = strip(_tidy(_without(rest, amounts)))
         if not any(map(str.isalpha, words)):
             # A size alone is what is searched for.
-            return UnderstoodQuery(rest, rest, (), low, high, cheap, out)
+            return UnderstoodQuery(rest, rest, (), low, high, cheap, out, corrected=corrected)
         sizes = tuple(amount.text for amount in amounts)
         near = tuple(tuple(amount.near_keys) for amount in amounts)
-        return UnderstoodQuery(", ".join((words, *sizes)), words, near, low, high, cheap, out, sizes)
+        return UnderstoodQuery(", ".join((words, *sizes)), words, near, low, high, cheap, out, sizes, corrected)
 
 
 def _price_limits(text: str) -> tuple[float | None, float | None, str]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.bundle import Bundle, open_spelling
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
@@ -71,7 +71,8 @@ class BundleEncoder:
 
     def anonymous_queries(self, texts: Sequence[str], catalog: CatalogIndex) -> list[ChannelQuery]:
         """Requests to another shop by new users, without a time; the shop has no synonyms."""
-        parser = QueryParser(NO_SYNONYMS, Quantities(unit_table()), catalog.lexical.is_value)
+        spelling = open_spelling(catalog.lexical, NO_SYNONYMS, self.bundle.tokenizer)
+        parser = QueryParser(NO_SYNONYMS, Quantities(unit_table()), spelling, catalog.lexical.is_value)
         return self.channel_queries(texts, [History.empty()] * len(texts), 0.0, parser)
 
     def index_catalog(

@@ -128,13 +128,14 @@ class LexicalChannel(LocalChannel):
     def _search(self, query: ChannelQuery, depth: int) -> RankedItems:
         text = clean(query.words)[:_QUERY_CHARACTERS]
         query_words = words(text)[:_QUERY_WORDS]
-        amounts = query.understood.amounts if query.understood else ()
+        understood = query.understood
+        amounts, is_certain = (understood.amounts, not understood.corrected) if understood else ((), True)
         allowed = 0 if query.allowed is None else int(np.count_nonzero(query.allowed))
         if not query_words or depth < 1 or not self._index.items or (query.allowed is not None and not allowed):
             return RankedItems.empty()
         rows, scores = np.empty(0, np.int64), np.empty(0, np.float64)
         share = 1.0 if query.allowed is None else allowed / self._index.items
-        for base, tier in self._tiers(text, query_words, amounts, share):
+        for base, tier in self._tiers(text, query_words, amounts, share, is_certain):
             # Some of the words is little evidence: a long list of it would only cost time.
             room = depth if base >= WORDS_SCORE else min(depth, max(_LOOSE, len(rows)))
             if len(rows) >= room:
@@ -151,7 +152,7 @@ class LexicalChannel(LocalChannel):
         return RankedItems(rows[:depth].astype(np.int32), scores[:depth].astype(np.float32))
 
     def _tiers(
-        self, text: str, query_words: list[Word], amounts: Sequence[Sequence[str]], share: float
+        self, text: str, query_words: list[Word], amounts: Sequence[Sequence[str]], share: float, is_certain: bool
     ) -> Iterator[tuple[float, Query]]:
         """Queries, best first, each with the least score of what it adds to the ones before.
 
@@ -160,6 +161,7 @@ class LexicalChannel(LocalChannel):
             query_words: Its words.
             amounts: The keys of each size that it names.
             share: What share of the items is allowed.
+            is_certain: Whether the words are as they were typed; what matches corrected ones is a guess.
         """
         content = list(dict.fromkeys(content_words(query_words)))
         # A filler that the shop itself uses adds to a score; no item has to have it.
@@ -175,10 +177,12 @@ class LexicalChannel(LocalChannel):
         terms = [*self._terms([*meanings, *fillers]), *self._amounts(amounts)]
         nearness = [*self._pairs(meanings), *self._heads(meanings), *self._characters(text)]
         whole = Query.const_score_query(self._term(match_key(text), "value"), 0.0)
-        yield VALUE_SCORE + WORDS_SCORE, _boolean([whole, *limits], [*terms, *nearness])
+        if is_certain:
+            yield VALUE_SCORE + WORDS_SCORE, _boolean([whole, *limits], [*terms, *nearness])
         if meanings:
             every = [Query.const_score_query(_boolean([], [self._term(t) for t in stems]), 0.0) for stems in meanings]
-            yield WORDS_SCORE if all(known) else GUESS_SCORE, _boolean([*every, *limits], [*terms, *nearness])
+            base = WORDS_SCORE if is_certain and all(known) else GUESS_SCORE
+            yield base, _boolean([*every, *limits], [*terms, *nearness])
         last = {**self._completions(content[-1].written), **guesses[-1]}
         likely = [stems for stems in (*guesses[:-1], last) if stems]
         rare = likely if limits else self._distinctive(likely, share)

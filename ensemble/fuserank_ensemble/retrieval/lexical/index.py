@@ -27,6 +27,7 @@ _VALUE_CHARACTERS = 100
 _AMOUNT_CHARACTERS = 300  # of a value that is read for sizes: a longer one is a description, which compares sizes
 _CACHED = 50_000  # texts that are analysed once
 _SETTINGS = "lexical.json"
+_SIMILAR = 5  # words that a misspelt one is compared with
 # What stands behind says what a thing goes with, not what it is.
 _ACCESSORY = re.compile(
     r"(?<=\S)[\s,(-]+(?:for|compatible with|fits|designed for|replacement for|to fit)\s|适用于?|专用|兼容",
@@ -117,6 +118,16 @@ class LexicalIndex:
             open_searcher(folder / "vocabulary"),
         )
 
+    def has_word(self, written: str) -> bool:
+        """Whether an item has a word, whatever its inflection."""
+        return any(self.searcher.doc_freq("all", word.stem) > 0 for word in words(written))
+
+    def similar_words(self, written: str, errors: int) -> list[str]:
+        """Words as items have them that differ by a number of typing errors at most, the commonest first."""
+        near = tantivy.Query.fuzzy_term_query(vocabulary_schema(), "written", written, errors)
+        hits = self.vocabulary.search(near, _SIMILAR, count=False, order_by_field="count").hits
+        return [str(self.vocabulary.doc(address).get_first("written")) for _, address in hits]
+
     def is_value(self, text: str) -> bool:
         """Whether a text is a whole value of a field, whatever its case, punctuation and inflection."""
         key = match_key(text) if len(text) <= _VALUE_CHARACTERS else ""
@@ -137,7 +148,7 @@ def items_schema(fields: int) -> tantivy.Schema:
 
 def vocabulary_schema() -> tantivy.Schema:
     """The fields of a word's document."""
-    builder = tantivy.SchemaBuilder().add_text_field("written", tokenizer_name="raw", index_option="basic")
+    builder = tantivy.SchemaBuilder().add_text_field("written", True, tokenizer_name="raw", index_option="basic")
     builder = builder.add_text_field("stem", True, tokenizer_name="raw", index_option="basic")
     return builder.add_unsigned_field("count", fast=True).build()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS
 from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser, UnderstoodQuery
+from fuserank_ensemble.understanding.spelling import Spelling
 from fuserank_export.index.units import unit_table
 
 PARSER = QueryParser(Synonyms({"coke": "cola", "soda pop": "soft drink"}), Quantities(unit_table()))
@@ -140,6 +142,22 @@ def test_a_part_that_is_left_out_is_words_like_any_other_and_the_rest_stays(left
     assert (whole.text, whole.words, whole.price_to, whole.cheap) == ("cola, 12 ounce", "cola", 4.0, True)
     rest = PARSER.parse(WORDY, [part for part in UNDERSTOOD_PARTS if part != left_out])
     assert rest == msgspec.structs.replace(whole, **changed)
+
+
+SPELLED = replace(PARSER, spelling=Spelling(lambda word: word in ("milk", "cola"), lambda word, errors: [], {"coke"}))
+
+
+def test_a_misspelt_word_is_corrected_before_synonyms_are_replaced_and_is_said():
+    understood = SPELLED.parse("cooke 12 oz")
+    assert (understood.words, understood.corrected) == ("cola", (("cooke", "coke"),))
+    assert understood.describe("cooke 12 oz")["corrected"] == {"cooke": "coke"}
+    others = [part for part in UNDERSTOOD_PARTS if part != "spelling"]
+    assert SPELLED.parse("cooke 12 oz", others).words == "cooke"
+
+
+def test_a_query_that_is_a_whole_value_is_not_corrected():
+    by_value = replace(SPELLED, is_value=lambda text: text == "cooke")
+    assert by_value.parse("cooke") == UnderstoodQuery("cooke", "cooke")
 
 
 @given(st.text(max_size=40))

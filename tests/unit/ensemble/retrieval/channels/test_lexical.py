@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.interactions.history import History
@@ -17,7 +18,7 @@ from fuserank_ensemble.retrieval.channels import lexical
 from fuserank_ensemble.retrieval.channels.lexical import GUESS_SCORE, VALUE_SCORE, WORDS_SCORE, LexicalChannel
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, title_head
 from fuserank_ensemble.understanding.quantities import Quantities
-from fuserank_ensemble.understanding.query import QueryParser
+from fuserank_ensemble.understanding.query import QueryParser, UnderstoodQuery
 from fuserank_export.index.units import unit_table
 
 FIELDS = {"title": 3.0, "category": 1.0, "brand": 2.0, "description": 1.0, "tags": 0.5}
@@ -314,6 +315,15 @@ def test_a_size_finds_the_same_items_in_the_same_order_however_it_is_written(dri
     # Both texts of the size come before the other size.
     assert set(list(found)[:2]) == {5, 7}
     assert found[5] > found[6]
+
+
+def test_what_matches_a_corrected_word_is_a_guess(drinks):
+    typed = UnderstoodQuery("airpods", "airpods")
+    assert max(scores(drinks, "airpods", typed).values()) > WORDS_SCORE
+    corrected = structs.replace(typed, corrected=(("airpodds", "airpods"),))
+    found = scores(drinks, "airpods", corrected)
+    assert set(found) == set(scores(drinks, "airpods", typed))
+    assert max(found.values()) < WORDS_SCORE
 
 
 def test_fillers_do_not_count_as_words_of_the_query(drinks):

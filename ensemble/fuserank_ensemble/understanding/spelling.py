@@ -1,0 +1,62 @@
+"""Corrects words of a query that nobody knows: neither the shop, nor its synonyms, nor the encoder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from rapidfuzz.distance import OSA
+from rapidfuzz.process import extract
+
+from fuserank_ensemble.understanding.fillers import fillers
+
+_WORD = re.compile(r"[^\W\d_]+")
+LEAST_LETTERS = 3  # of a word that is corrected
+TWO_ERRORS = 8  # letters from which a word may have two errors
+_MOST = 5  # candidates of each source
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """Finds what a misspelt word may stand for.
+
+    A word that the encoder has as one token is a word, though no item has it: "coke" is not a misspelt "cone".
+
+    Attributes:
+        is_known: Whether a word, in lower case, is in an item or a token of the encoder.
+        similar: Words of the items within a number of errors, the commonest first.
+        synonyms: Words of the shop's synonyms, in lower case.
+    """
+
+    is_known: Callable[[str], bool]
+    similar: Callable[[str, int], Sequence[str]]
+    synonyms: Collection[str] = ()
+
+    def correct(self, text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """Returns a normalised text with its misspelt words corrected, and each of them with its correction."""
+        corrected: dict[str, str] = {}
+
+        def replace(match: re.Match[str]) -> str:
+            word = match.group()
+            correction = self._correct(word.lower())
+            if correction is None:
+                return word
+            corrected[word] = correction
+            return correction
+
+        return _WORD.sub(replace, text), tuple(corrected.items())
+
+    def _correct(self, word: str) -> str | None:
+        """The likeliest word that a misspelt one stands for; None where it is none, or nothing is like it."""
+        if len(word) < LEAST_LETTERS or not word.isascii() or word in fillers() or word in self.synonyms:
+            return None
+        if self.is_known(word):
+            return None
+        errors = 2 if len(word) >= TWO_ERRORS else 1
+        known = [str(near) for near, _, _ in extract(word, self.synonyms, scorer=OSA.distance, score_cutoff=errors)]
+        known += self.similar(word, 1)[:_MOST] or self.similar(word, errors)[:_MOST]
+        # A short word is rather a longer one that lacks a letter: with one exchanged it could be anything.
+        likely = [near for near in known if len(word) > LEAST_LETTERS or len(near) > len(word)]
+        # The first letter is rarely wrong; of equals the synonyms' words come first, since they are how people ask.
+        return min(likely, key=lambda near: (OSA.distance(word, near), near[:1] != word[:1]), default=None)

@@ -1,0 +1,80 @@
+"""Words that nobody knows are corrected; words of a language, of the shop and of its synonyms are left alone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rapidfuzz.distance import OSA
+
+from fuserank_ensemble.understanding.spelling import Spelling
+
+SHOP = ["cone", "milk", "toothpaste", "bread", "beef", "bed"]
+ENGLISH = {"coke", "the", "milk"}
+SYNONYMS = {"mascara", "kitchen", "roll", "mayo"}
+
+
+def similar(word, errors):
+    return [known for known in SHOP if OSA.distance(word, known) <= errors]
+
+
+SPELLING = Spelling(lambda word: word in SHOP or word in ENGLISH, similar, SYNONYMS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("mlik", "milk"),
+        ("milkk", "milk"),
+        ("mascra", "mascara"),
+        ("kitchen rlol", "kitchen roll"),
+        ("toothpasst", "toothpaste"),
+        ("tothpastee", "toothpaste"),  # two errors in a long word
+        ("ground bef", "ground beef"),  # a short word that lacks a letter
+        ("fresh Mlik please", "fresh milk please"),
+    ],
+)
+def test_a_misspelt_word_is_corrected_and_said(typed, meant):
+    text, corrected = SPELLING.correct(typed)
+    assert text == meant
+    assert [pair for pair in zip(typed.split(), meant.split(), strict=True) if pair[0] != pair[1]] == list(corrected)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "coke",  # no item has it, but it is a word
+        "milk",
+        "mayo",  # a synonym's word
+        "zzzzzz",
+        "bxd",  # three letters with one exchanged could be anything
+        "mi",
+        "9f8g",
+        "mílk",
+        "牛奶 mi",
+        "",
+        "please",
+    ],
+)
+def test_what_is_a_word_or_like_none_stays(typed):
+    assert SPELLING.correct(typed) == (typed, ())
+
+
+def test_a_word_with_the_same_first_letter_is_likelier():
+    spelling = Spelling(lambda word: False, lambda word, errors: ["bread", "tread"], ())
+    assert spelling.correct("tead")[0] == "tread"
+    assert spelling.correct("bead")[0] == "bread"
+
+
+def test_fewer_errors_are_likelier_than_a_synonym():
+    spelling = Spelling(lambda word: False, lambda word, errors: ["toothpick"], {"toothbrick"})
+    assert spelling.correct("toothpck")[0] == "toothpick"
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_answered_and_only_what_is_said_changes(text):
+    corrected_text, corrected = SPELLING.correct(text)
+    for typed, meant in corrected:
+        assert typed in text
+        assert meant in corrected_text
+    assert corrected or corrected_text == text
