@@ -96,8 +96,8 @@ class Request:
         explore: Where to show items with few events; no exploration where None.
         language: Language of the signals' reasons: `en` or `zh`.
         understand: Whether sizes, prices, negation, fillers, synonyms and misspelt words in the query are taken for
-            what they are, which is the default; False takes its words as they stand, a list such as `["sizes", "prices"]` all but
-            what it names.
+            what they are, which is the default; False takes its words as they stand, a list such as
+            `["sizes", "prices"]` all but what it names.
     """
 
     query: str = ""

@@ -54,12 +54,7 @@ def open_query_parser(index: Path) -> QueryParser:
 
 def open_spelling(words: LexicalIndex, synonyms: Synonyms, tokenizer: Path) -> Spelling:
     """Opens what corrects queries, from a catalogue's words and the encoder's `tokenizer.json`."""
-    vocabulary = EncoderVocabulary(tokenizer)
-    return Spelling(
-        lambda word: words.has_word(word) or word in vocabulary,
-        words.similar_words,
-        synonyms.words,
-    )
+    return Spelling(words.has_word, EncoderVocabulary(tokenizer), words.similar_words, synonyms.words)
 
 
 @dataclass(frozen=True)

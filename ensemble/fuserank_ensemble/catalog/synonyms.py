@@ -56,9 +56,9 @@ class Synonyms:
         return "".join(parts) + text[done:]
 
     @cached_property
-    def words(self) -> frozenset[str]:
-        """The words of all phrases that are replaced, in lower case."""
-        return frozenset(token for phrase in self.replacements for token in _TOKEN.findall(phrase))
+    def words(self) -> tuple[str, ...]:
+        """The words of all phrases that are replaced, in lower case, sorted."""
+        return tuple(sorted({token for phrase in self.replacements for token in _TOKEN.findall(phrase)}))
 
     @cached_property
     def _by_first(self) -> dict[str, list[str]]:

@@ -57,4 +57,6 @@ class EncoderVocabulary:
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        return Tokenizer.from_file(str(self._path))
+        tokenizer = Tokenizer.from_file(str(self._path))
+        tokenizer.no_padding()  # a file may ask for it, and every word would be as long as the longest text
+        return tokenizer

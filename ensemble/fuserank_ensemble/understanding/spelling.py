@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from rapidfuzz.distance import OSA
@@ -24,14 +24,16 @@ class Spelling:
     A word that the encoder has as one token is a word, though no item has it: "coke" is not a misspelt "cone".
 
     Attributes:
-        is_known: Whether a word, in lower case, is in an item or a token of the encoder.
+        has_word: Whether an item has a word, given in lower case.
+        language: The words that are one token of the encoder.
         similar: Words of the items within a number of errors, the commonest first.
-        synonyms: Words of the shop's synonyms, in lower case.
+        synonyms: Words of the shop's synonyms, in lower case, sorted.
     """
 
-    is_known: Callable[[str], bool]
+    has_word: Callable[[str], bool]
+    language: Container[str]
     similar: Callable[[str, int], Sequence[str]]
-    synonyms: Collection[str] = ()
+    synonyms: Sequence[str] = ()
 
     def correct(self, text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
         """Returns a normalised text with its misspelt words corrected, and each of them with its correction."""
@@ -49,14 +51,19 @@ class Spelling:
 
     def _correct(self, word: str) -> str | None:
         """The likeliest word that a misspelt one stands for; None where it is none, or nothing is like it."""
-        if len(word) < LEAST_LETTERS or not word.isascii() or word in fillers() or word in self.synonyms:
+        if len(word) < LEAST_LETTERS or not word.isascii() or word in fillers():
             return None
-        if self.is_known(word):
+        if self.has_word(word) or word in self.language or word in self.synonyms:
             return None
         errors = 2 if len(word) >= TWO_ERRORS else 1
         known = [str(near) for near, _, _ in extract(word, self.synonyms, scorer=OSA.distance, score_cutoff=errors)]
         known += self.similar(word, 1)[:_MOST] or self.similar(word, errors)[:_MOST]
         # A short word is rather a longer one that lacks a letter: with one exchanged it could be anything.
         likely = [near for near in known if len(word) > LEAST_LETTERS or len(near) > len(word)]
-        # The first letter is rarely wrong; of equals the synonyms' words come first, since they are how people ask.
-        return min(likely, key=lambda near: (OSA.distance(word, near), near[:1] != word[:1]), default=None)
+        # The first letter is rarely wrong, and abbreviations of a catalogue are no words that people mean to type. Of
+        # equals the synonyms' words come first, since they are how people ask.
+        return min(
+            likely,
+            key=lambda near: (OSA.distance(word, near), near[:1] != word[:1], near not in self.language),
+            default=None,
+        )

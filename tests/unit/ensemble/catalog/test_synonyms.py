@@ -71,3 +71,7 @@ def test_a_text_without_any_of_the_words_is_never_changed(text):
     strange = Synonyms({"qzqzqz": "x", "qzqzqz wv": "y"})
     if "qzqzqz" not in text.lower():
         assert strange.replace(text) == text
+
+
+def test_the_words_of_all_phrases_are_sorted_and_in_lower_case():
+    assert Synonyms({"Kitchen roll": "paper towels", "mascara": "makeup"}).words == ("kitchen", "mascara", "roll")

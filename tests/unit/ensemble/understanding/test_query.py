@@ -144,7 +144,7 @@ def test_a_part_that_is_left_out_is_words_like_any_other_and_the_rest_stays(left
     assert rest == msgspec.structs.replace(whole, **changed)
 
 
-SPELLED = replace(PARSER, spelling=Spelling(lambda word: word in ("milk", "cola"), lambda word, errors: [], {"coke"}))
+SPELLED = replace(PARSER, spelling=Spelling(("milk", "cola").__contains__, (), lambda word, errors: [], ["coke"]))
 
 
 def test_a_misspelt_word_is_corrected_before_synonyms_are_replaced_and_is_said():

@@ -11,14 +11,14 @@ from fuserank_ensemble.understanding.spelling import Spelling
 
 SHOP = ["cone", "milk", "toothpaste", "bread", "beef", "bed"]
 ENGLISH = {"coke", "the", "milk"}
-SYNONYMS = {"mascara", "kitchen", "roll", "mayo"}
+SYNONYMS = ("kitchen", "mascara", "mayo", "roll")
 
 
 def similar(word, errors):
     return [known for known in SHOP if OSA.distance(word, known) <= errors]
 
 
-SPELLING = Spelling(lambda word: word in SHOP or word in ENGLISH, similar, SYNONYMS)
+SPELLING = Spelling(SHOP.__contains__, ENGLISH, similar, SYNONYMS)
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,19 @@ def test_what_is_a_word_or_like_none_stays(typed):
 
 
 def test_a_word_with_the_same_first_letter_is_likelier():
-    spelling = Spelling(lambda word: False, lambda word, errors: ["bread", "tread"], ())
+    spelling = Spelling(lambda word: False, (), lambda word, errors: ["bread", "tread"])
     assert spelling.correct("tead")[0] == "tread"
     assert spelling.correct("bead")[0] == "bread"
 
 
 def test_fewer_errors_are_likelier_than_a_synonym():
-    spelling = Spelling(lambda word: False, lambda word, errors: ["toothpick"], {"toothbrick"})
+    spelling = Spelling(lambda word: False, (), lambda word, errors: ["toothpick"], ["toothbrick"])
     assert spelling.correct("toothpck")[0] == "toothpick"
+
+
+def test_a_word_of_the_language_is_likelier_than_an_abbreviation_of_the_catalogue():
+    spelling = Spelling(lambda word: False, {"flour"}, lambda word, errors: ["flvr", "flour"])
+    assert spelling.correct("flur")[0] == "flour"
 
 
 @given(st.text(max_size=60))
