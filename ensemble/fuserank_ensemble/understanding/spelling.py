@@ -60,6 +60,8 @@ class Spelling:
         known += self.similar(word, 1)[:_MOST] or self.similar(word, errors)[:_MOST]
         # A short word is rather a longer one that lacks a letter: with one exchanged it could be anything.
         likely = [near for near in known if len(word) > LEAST_LETTERS or len(near) > len(word)]
+        # Two errors, one of them in the first letter, make another word.
+        likely = [near for near in likely if near[:1] == word[:1] or OSA.distance(word, near) < 2]
         # The first letter is rarely wrong, and abbreviations of a catalogue are no words that people mean to type. Of
         # equals the synonyms' words come first, since they are how people ask.
         return min(

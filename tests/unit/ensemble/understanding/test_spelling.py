@@ -49,6 +49,7 @@ def test_a_misspelt_word_is_corrected_and_said(typed, meant):
         "zzzzzz",
         "bxd",  # three letters with one exchanged could be anything
         "mi",
+        "boothpasta",  # two errors, one in the first letter
         "9f8g",
         "mílk",
         "牛奶 mi",
