@@ -83,6 +83,8 @@ class GraphSpec:
         objective: Weights of the heads where a request names none.
         ranked_kinds: The kinds of request that the ranker orders; the others keep the order of fusion, since there it
             was not shown to be better.
+        made_up_queries: Whether the ranker learned from queries that were made up from the catalogue, since there were
+            none of people: its scores get priors, see `ranking.adjustments`.
         default_fields: Catalogue fields that are returned where a request names none.
         clock: What time a request without `context.timestamp` has: the end of the log (historical data) or now.
     """
@@ -107,6 +109,7 @@ class GraphSpec:
     text_template: str = "{title} | {brand} | {category} | {description:.200}"
     objective: Mapping[str, float] = field(default_factory=lambda: {"relevance": 1.0, "click": 1.0, "purchase": 1.0})
     ranked_kinds: tuple[RankedKind, ...] = RANKED_KINDS
+    made_up_queries: bool = False
     default_fields: tuple[str, ...] = ("title", "brand", "category", "price")
     clock: Clock = "wall"
 

@@ -14,9 +14,10 @@ from fuserank_ensemble.catalog.items import Items
 
 FloatArray = NDArray[np.float32]
 MISSED_LOGITS = 2.0  # what an item loses for each condition that it misses
-# Logits for each unit of the logarithm of its category's share in what the query means. The ranker has that share as a
-# feature too, and makes too little of it: made-up queries name their category, people's own words do not.
-CATEGORY_LOGITS = 0.25
+# Priors of a ranker whose training queries were made up from the catalogue. Those name what they mean, people's own
+# words do not, so it makes too little of meaning: logits for each unit of the logarithm of the category's share in what
+# the query means, and of the cosine of query and text.
+CATEGORY_LOGITS, TEXT_LOGITS = 0.25, 2.0
 # An item of a department that has less of the query's meaning than this share of the likeliest one's loses so many
 # logits, or keeps so much of its votes: whoever asks cannot bring it before what is meant, whatever their habits.
 OUTSIDE_SHARE, OUTSIDE_LOGITS, OUTSIDE_WORTH = 0.2, 4.0, 0.25
@@ -29,8 +30,8 @@ class Adjustments:
 
     Attributes:
         by_name: float32 `[candidates]` of each that applies: `fit` (what it loses for the conditions of the query that
-            it misses), `category` (for how likely the query means its category and department), `depth` (what sets
-            the candidates beyond the graph's depth behind all others).
+            it misses), `text` (for how near its text is to the query), `category` (for how likely the query means its
+            category and department), `depth` (what sets the candidates beyond the graph's depth behind all others).
     """
 
     by_name: Mapping[str, FloatArray]
@@ -60,7 +61,9 @@ class CandidatePlaces:
         return cls(items.category[rows], items.department[rows])
 
 
-def adjust(scores: FloatArray, features: FloatArray, places: CandidatePlaces, depth: int, ranked: bool) -> Adjustments:
+def adjust(
+    scores: FloatArray, features: FloatArray, places: CandidatePlaces, depth: int, ranked: bool, priors: bool
+) -> Adjustments:
     """Returns what is added to the scores of one request's candidates.
 
     Args:
@@ -71,21 +74,25 @@ def adjust(scores: FloatArray, features: FloatArray, places: CandidatePlaces, de
             list are the same however many are asked for.
         ranked: Whether the scores are the ranker's; the votes of fusion are worth less already where conditions are
             missed or a category is hardly meant.
+        priors: Whether the ranker learned from made-up queries, see `GraphSpec.made_up_queries`.
     """
     parts: dict[str, FloatArray] = {}
     missed = np.nan_to_num(features[:, POSITION["missed"]])
     if ranked and missed.any():
         parts["fit"] = -MISSED_LOGITS * missed
+    text = features[:, POSITION["text_score"]]
+    if ranked and priors and not np.isnan(text).all():
+        parts["text"] = TEXT_LOGITS * np.nan_to_num(text)
     meant = features[:, POSITION["category_of_query"]]
     known = meant[:depth][~np.isnan(meant[:depth])]
     if len(known):
         outside = _is_outside(meant, places, depth)
-        if ranked:
+        if outside.any():
+            parts["category"] = (-np.float32(OUTSIDE_LOGITS) if ranked else (OUTSIDE_WORTH - 1.0) * scores) * outside
+        if ranked and priors:
             # An item without a category is taken for the mean one.
             likely = CATEGORY_LOGITS * np.nan_to_num(meant, nan=float(known.mean()))
-            parts["category"] = likely - np.float32(OUTSIDE_LOGITS) * outside
-        elif outside.any():
-            parts["category"] = (OUTSIDE_WORTH - 1.0) * scores * outside
+            parts["category"] = parts.get("category", np.float32(0.0)) + likely
     for added in parts.values():
         scores = scores + added
     if len(scores) > depth:

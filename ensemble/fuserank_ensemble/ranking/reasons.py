@@ -21,7 +21,7 @@ from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 _BASE = "request"
 _FUSION = "fusion"
 _NAMED_CHANNELS = 3
-_FIT = "fit"  # what is added to the score for it joins what the ranker makes of its feature
+_FIT = "fit"
 _CATEGORY = "category"
 LIKELY = 0.05  # share of a query's meaning from which a category is named as meant
 USUAL = 0.05  # a price within 5 % of the usual one is neither above nor below it
@@ -89,20 +89,21 @@ def explain(
         null where missing), `contribution`, `share` of all absolute contributions, `reason`; last the `base`.
     """
     entries: list[tuple[str, float | None, float, str]] = []
-    for signal, contribution in zip(SIGNALS, contributions.tolist(), strict=True):
+    for signal, by_ranker in zip(SIGNALS, contributions.tolist(), strict=True):
+        added, mean = adjustments.get(signal, (0.0, 0.0))
+        contribution = by_ranker + added - mean
         if signal in _TOWERS:
             entries.append((signal, None, contribution, _tower_reason(signal, features, reader, contribution)))
         elif signal not in (_BASE, _FIT):
             value = float(features[_LEADING_FEATURE[signal]])
             reason = _REASONS[signal](features, reader)
             entries.append((signal, None if math.isnan(value) else value, contribution, reason))
-    missed = _value(features, "missed")
-    if not math.isnan(missed):
-        adjustments = {_FIT: (0.0, 0.0), **adjustments}
+        elif signal == _FIT and not math.isnan(missed := _value(features, "missed")):
+            entries.append((signal, missed, contribution, _fit_reason(missed, reader)))
     for name, (added, mean) in adjustments.items():
-        shown = {_FIT: missed, _CATEGORY: _category_share(features)}.get(name)
-        by_ranker = float(contributions[SIGNALS.index(_FIT)]) if name == _FIT else 0.0
-        entries.append((name, shown, by_ranker + added - mean, _adjustment_reason(name, added, features, reader)))
+        if name not in SIGNALS:
+            shown = _category_share(features) if name == _CATEGORY else None
+            entries.append((name, shown, added - mean, _adjustment_reason(name, added, features, reader)))
     if rule_shift is not None:
         kind = "boost" if rule_shift.steps > 0 else "bury" if rule_shift.steps < 0 else "none"
         entries.append(("rules", rule_shift.steps, rule_shift.contribution, reader.sentence(f"rules_{kind}")))
@@ -178,10 +179,12 @@ def _history_reason(features: Features, reader: Reader) -> str:
     return reader.sentence(sentence, times=round(math.expm1(frequency)), days=days)
 
 
+def _fit_reason(missed: float, reader: Reader) -> str:
+    return reader.sentence("fit_missed" if missed else "fit", query=reader.query)
+
+
 def _adjustment_reason(name: str, added: float, features: Features, reader: Reader) -> str:
     """A sentence for what was added to the score beside the ranker."""
-    if name == _FIT:
-        return reader.sentence("fit_missed" if _value(features, "missed") else "fit", query=reader.query)
     if name == _CATEGORY:
         share = _category_share(features)
         sentence = "unknown" if share is None else "meant" if share >= LIKELY else "unlikely"

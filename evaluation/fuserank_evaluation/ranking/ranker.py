@@ -32,6 +32,7 @@ class Ranker:
         finder: Finds the candidates.
         score: The network; it may score only the first candidates of a case.
         items: The catalogue.
+        priors: Whether it learned from made-up queries, see `adjust`.
         weights: Weights of the heads, in the order of `HEADS`.
         trained: The heads that had labels to learn from.
         name: Its name in the report.
@@ -40,6 +41,7 @@ class Ranker:
     finder: CandidateFinder
     score: Score
     items: Items
+    priors: bool
     weights: tuple[float, ...]
     trained: tuple[str, ...]
     name: str = "ranker"
@@ -53,7 +55,7 @@ class Ranker:
             count, rows = len(logits), one.rows[: len(logits)]
             scores = logits @ weights
             places = CandidatePlaces.of(self.items, rows)
-            scores = adjust(scores, one.features[:count], places, count, ranked=True).add_to(scores)
+            scores = adjust(scores, one.features[:count], places, count, ranked=True, priors=self.priors).add_to(scores)
             if cases.is_search:
                 best = rank_by_score(rows, scores, count)
             else:

@@ -129,7 +129,9 @@ def train_methods(
     for done, kind in enumerate(KINDS, start=1):
         boosted.fit(kind, LabelledLists.from_cases(training, kind), LabelledLists.from_cases(validation, kind))
         on_progress("fitting LambdaMART", done, len(KINDS))
-    return Ranker(finder, score, builder.catalog.items, tuple(weights[head] for head in HEADS), heads), boosted, report
+    weights_by_head = tuple(weights[head] for head in HEADS)
+    priors = not log.has_queries
+    return Ranker(finder, score, builder.catalog.items, priors, weights_by_head, heads), boosted, report
 
 
 def unlabelled_cases(candidates: Sequence[Candidates], spec: GraphSpec) -> Cases:

@@ -112,7 +112,8 @@ def train_on_index(
             seed=seed,
             advanced=advanced,
         )
-    spec = replace(spec, objective=objective(report), ranked_kinds=ranked_kinds(report))
+    made_up = not inputs.behaviour.judged and not log.has_queries
+    spec = replace(spec, objective=objective(report), ranked_kinds=ranked_kinds(report), made_up_queries=made_up)
     note = "; ".join(filter(None, (report.note, describe_unranked(report))))
     return TrainedRanker(ranker, inputs.tower, replace(report, note=note), spec, tuning)
 

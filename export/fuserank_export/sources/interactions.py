@@ -60,6 +60,11 @@ class Interactions:
     places: dict[str, tuple[npt.NDArray[np.int32], list[str]]] = field(default_factory=dict)
     impressions: Impressions = field(default_factory=Impressions.empty)
 
+    @property
+    def has_queries(self) -> bool:
+        """Whether any event says what was searched for."""
+        return bool((self.query >= 0).any())
+
     def __len__(self) -> int:
         return len(self.timestamp)
 

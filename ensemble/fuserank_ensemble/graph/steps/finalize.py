@@ -102,7 +102,8 @@ class Finalize:
         votes = features[: len(rows), POSITION["votes"]]
         scores = heads[: len(rows)] @ weights if ranked_here else votes
         places = CandidatePlaces.of(self._bundle.items, rows)
-        adjustments = adjust(scores, features[: len(rows)], places, depth, ranked_here)
+        priors = self._bundle.spec.made_up_queries
+        adjustments = adjust(scores, features[: len(rows)], places, depth, ranked_here, priors)
         scores = adjustments.add_to(scores)
         if not (resolved.steered or resolved.has_query):
             ranked = rank_varied(rows, scores, places.category, resolved.k, depth)

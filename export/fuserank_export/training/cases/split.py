@@ -171,7 +171,7 @@ def _notes(log: Interactions, span: LogSpan, train: Cases) -> list[str]:
             f"{span.stray:,} events are over 28 days before or after all others, as by a wrong clock: the windows are "
             "laid without them"
         )
-    if not (log.query >= 0).any():
+    if not log.has_queries:
         notes.append("the log has no queries: they are made from categories and titles")
     if len(log.user_ids) == 1:
         notes.append("the log is of one user: nothing is learned from others")

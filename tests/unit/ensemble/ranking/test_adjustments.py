@@ -15,6 +15,7 @@ from fuserank_ensemble.ranking.adjustments import (
     MISSED_LOGITS,
     OUTSIDE_LOGITS,
     OUTSIDE_WORTH,
+    TEXT_LOGITS,
     CandidatePlaces,
     adjust,
 )
@@ -22,7 +23,9 @@ from fuserank_ensemble.ranking.adjustments import (
 SCORES = st.lists(st.floats(-9, 9, width=32), max_size=30)
 
 
-def adjusted(scores, missed=np.nan, depth=99, ranked=True, meant=np.nan, category=None, department=None):
+def adjusted(
+    scores, missed=np.nan, depth=99, ranked=True, meant=np.nan, category=None, department=None, text=np.nan, priors=True
+):
     scores = np.asarray(scores, np.float32)
     none = np.full(len(scores), -1, np.int32)
     places = CandidatePlaces(
@@ -31,7 +34,8 @@ def adjusted(scores, missed=np.nan, depth=99, ranked=True, meant=np.nan, categor
     )
     features = np.full((len(scores), len(FEATURES)), np.nan, np.float32)
     features[:, POSITION["missed"]], features[:, POSITION["category_of_query"]] = missed, meant
-    adjustments = adjust(scores, features, places, depth, ranked)
+    features[:, POSITION["text_score"]] = text
+    adjustments = adjust(scores, features, places, depth, ranked, priors)
     return adjustments, adjustments.add_to(scores)
 
 
@@ -59,6 +63,19 @@ def test_the_category_that_is_meant_counts_by_the_logarithm_of_its_share():
     assert set(adjustments.by_name) == {"category"}
     expected = [3 - 4 * CATEGORY_LOGITS, 2 - 2 * CATEGORY_LOGITS, 1 - CATEGORY_LOGITS]
     assert scores.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_nearness_in_meaning_counts_by_its_cosine():
+    adjustments, scores = adjusted([3, 2, 1], text=[0.25, 0.5, np.nan])
+    assert set(adjustments.by_name) == {"text"}
+    assert scores.tolist() == [3 + 0.25 * TEXT_LOGITS, 2 + 0.5 * TEXT_LOGITS, 1]
+
+
+def test_a_ranker_that_learned_from_peoples_queries_needs_no_priors():
+    assert adjusted([3, 2], text=[0.2, 0.5], meant=[-4, -2], priors=False)[0].by_name == {}
+    adjustments, scores = adjusted([0, 0, 0, 0], **SPREAD, priors=False)
+    assert set(adjustments.by_name) == {"category"}
+    assert scores.tolist() == [0, 0, -OUTSIDE_LOGITS, -OUTSIDE_LOGITS]
 
 
 def test_an_item_without_a_category_is_taken_for_the_mean_one():

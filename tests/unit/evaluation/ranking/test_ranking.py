@@ -49,7 +49,7 @@ def ranker(finder, weights=(1.0, 0.0, 0.0), first=3, trained=("relevance", "purc
         values = [one.features[:first, 3] for one in candidates]
         return [np.stack([value, value * 0, -value], -1).astype(np.float32) for value in values]
 
-    return Ranker(finder, score, ITEMS, weights, trained)
+    return Ranker(finder, score, ITEMS, True, weights, trained)
 
 
 CATEGORY = np.asarray([-1] * 10 + [0] * 10, np.int32)
