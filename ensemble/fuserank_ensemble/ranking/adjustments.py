@@ -18,6 +18,9 @@ MISSED_LOGITS = 2.0  # what an item loses for each condition that it misses
 # words do not, so it makes too little of meaning: logits for each unit of the logarithm of the category's share in what
 # the query means, and of the cosine of query and text.
 CATEGORY_LOGITS, TEXT_LOGITS = 0.25, 2.0
+# What an item gets in a search that nobody has had yet. In the windows that a ranker learns from, the catalogue holds
+# what came only later and could not be had: it learns that the new is not wanted.
+NEW_LOGITS = 1.0
 # An item of a department that has less of the query's meaning than this share of the likeliest one's loses so many
 # logits, or keeps so much of its votes: whoever asks cannot bring it before what is meant, whatever their habits.
 OUTSIDE_SHARE, OUTSIDE_LOGITS, OUTSIDE_WORTH = 0.2, 4.0, 0.25
@@ -30,8 +33,9 @@ class Adjustments:
 
     Attributes:
         by_name: float32 `[candidates]` of each that applies: `fit` (what it loses for the conditions of the query that
-            it misses), `text` (for how near its text is to the query), `category` (for how likely the query means its
-            category and department), `depth` (what sets the candidates beyond the graph's depth behind all others).
+            it misses), `new` (where nobody has had it yet), `text` (for how near its text is to the query), `category`
+            (for how likely the query means its category and department), `depth` (what sets the candidates beyond the
+            graph's depth behind all others).
     """
 
     by_name: Mapping[str, FloatArray]
@@ -80,6 +84,9 @@ def adjust(
     missed = np.nan_to_num(features[:, POSITION["missed"]])
     if ranked and missed.any():
         parts["fit"] = -MISSED_LOGITS * missed
+    is_new = features[:, POSITION["popularity"]] == 0
+    if ranked and is_new.any() and (features[:, POSITION["has_query"]] > 0).all():
+        parts["new"] = NEW_LOGITS * is_new.astype(np.float32)
     text = features[:, POSITION["text_score"]]
     if ranked and priors and not np.isnan(text).all():
         parts["text"] = TEXT_LOGITS * np.nan_to_num(text)

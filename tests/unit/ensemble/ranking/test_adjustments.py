@@ -13,6 +13,7 @@ from fuserank_ensemble.candidates.features import FEATURES, POSITION
 from fuserank_ensemble.ranking.adjustments import (
     CATEGORY_LOGITS,
     MISSED_LOGITS,
+    NEW_LOGITS,
     OUTSIDE_LOGITS,
     OUTSIDE_WORTH,
     TEXT_LOGITS,
@@ -76,6 +77,17 @@ def test_a_ranker_that_learned_from_peoples_queries_needs_no_priors():
     adjustments, scores = adjusted([0, 0, 0, 0], **SPREAD, priors=False)
     assert set(adjustments.by_name) == {"category"}
     assert scores.tolist() == [0, 0, -OUTSIDE_LOGITS, -OUTSIDE_LOGITS]
+
+
+@pytest.mark.parametrize(
+    ("has_query", "ranked", "expected"), [(1, True, [0, NEW_LOGITS, 0]), (0, True, [0, 0, 0]), (1, False, [0, 0, 0])]
+)
+def test_a_search_gives_a_start_to_what_nobody_has_had_yet(has_query, ranked, expected):
+    features = np.full((3, len(FEATURES)), np.nan, np.float32)
+    features[:, POSITION["popularity"]], features[:, POSITION["has_query"]] = [2.0, 0.0, 0.5], has_query
+    none, scores = np.full(3, -1, np.int32), np.zeros(3, np.float32)
+    adjustments = adjust(scores, features, CandidatePlaces(none, none), 99, ranked, priors=True)
+    assert adjustments.add_to(scores).tolist() == expected
 
 
 def test_an_item_without_a_category_is_taken_for_the_mean_one():
