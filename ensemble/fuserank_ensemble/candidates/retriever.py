@@ -96,7 +96,7 @@ class Retriever:
         self.items, self.popularity = catalog.items, interactions.popularity
         self._vectors, self._spec = catalog.vectors, spec
         self._demand = 1.0 + interactions.popularity.trend
-        self._featurise = Featuriser(catalog.items, interactions.popularity)
+        self._featurise = Featuriser(catalog.items, interactions.popularity, spec.own_features)
         self._channels = open_channels(RetrievalIndex(catalog, interactions, spec.dense_texts), dense)
         self._fusion = ReciprocalRankFusion(len(catalog.items), spec.channel_depth)
         self._conditions = ConditionCheck(catalog.items, catalog.lexical)
@@ -332,6 +332,7 @@ class Retriever:
                 text_scores,
                 missed,
                 self._category_shares(lists, evidence.rows) if query.query else None,
+                query.groups,
             ),
             candidate_texts,
             self.items.text[query.seen.rows[latest]],

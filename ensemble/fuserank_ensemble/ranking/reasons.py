@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS
+from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS, FeatureLayout
 from fuserank_ensemble.contract.controls import Language
+from fuserank_ensemble.ranking.own_reasons import own_reason, own_value
 from fuserank_ensemble.ranking.wording import SENTENCES, format_sentence
 from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 
@@ -23,6 +24,7 @@ _NAMED_CHANNELS = 3
 _FIT = "fit"  # what is added to the score for it joins what the ranker makes of its feature
 USUAL = 0.05  # a price within 5 % of the usual one is neither above nor below it
 _TOWERS = ("reading", "sequence")  # signals that have towers of their own and no features
+EVERY_SHOP = FeatureLayout()
 _LEADING_FEATURE = {feature.signal: i for i, feature in reversed(list(enumerate(FEATURES)))}
 Features = NDArray[np.float32]  # [features], of one item
 
@@ -36,12 +38,16 @@ class Reader:
         language: Of the sentences.
         bought: Whether all that the user had was bought, not only looked at.
         shared_words: Words of the query that the explained item holds.
+        layout: What the features are.
+        groups: The groups that the user is in, by kind.
     """
 
     query: str = ""
     language: Language = "en"
     bought: bool = False
     shared_words: Sequence[str] = ()
+    layout: FeatureLayout = EVERY_SHOP
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def sentence(self, key: str, **values: float | str) -> str:
         """Returns a sentence in the reader's language, see `format_sentence`."""
@@ -73,8 +79,8 @@ def explain(
 
     Args:
         score: The item's score.
-        contributions: What each of `SIGNALS` adds to the score beyond what it adds to the mean candidate, float32
-            `[signals]`.
+        contributions: What each signal of the layout adds to the score beyond what it adds to the mean candidate,
+            float32 `[signals]`.
         features: The item's features, float32 `[features]`.
         reader: The reader of the reasons.
         rule_shift: What rules added to the score; None where the request has none.
@@ -86,8 +92,13 @@ def explain(
         null where missing), `contribution`, `share` of all absolute contributions, `reason`; last the `base`.
     """
     entries: list[tuple[str, float | None, float, str]] = []
-    for signal, contribution in zip(SIGNALS, contributions.tolist(), strict=True):
-        if signal in _TOWERS:
+    signals, own = reader.layout.signals, reader.layout.own_signals
+    for signal, contribution in zip(signals, contributions.tolist(), strict=True):
+        if signal in own:
+            columns, values = reader.layout.of_signal(signal), features[reader.layout.columns(signal)]
+            reason = own_reason(signal, columns, values, reader.groups, reader.language)
+            entries.append((signal, own_value(columns, values), contribution, reason))
+        elif signal in _TOWERS:
             entries.append((signal, None, contribution, _tower_reason(signal, features, reader, contribution)))
         elif signal not in (_BASE, _FIT):
             value = float(features[_LEADING_FEATURE[signal]])
@@ -98,7 +109,7 @@ def explain(
         adjustments = {_FIT: (0.0, 0.0), **adjustments}
     for name, (added, mean) in adjustments.items():
         shown = missed if name == _FIT else None
-        by_ranker = float(contributions[SIGNALS.index(_FIT)]) if name == _FIT else 0.0
+        by_ranker = float(contributions[signals.index(_FIT)]) if name == _FIT else 0.0
         entries.append((name, shown, by_ranker + added - mean, _adjustment_reason(name, added, features, reader)))
     if rule_shift is not None:
         kind = "boost" if rule_shift.steps > 0 else "bury" if rule_shift.steps < 0 else "none"
@@ -112,10 +123,10 @@ def explain(
     ]
 
 
-def fusion_parts(votes: NDArray[np.float32]) -> NDArray[np.float32]:
+def fusion_parts(votes: NDArray[np.float32], layout: FeatureLayout = EVERY_SHOP) -> NDArray[np.float32]:
     """Returns the signals' contributions where fusion orders: all is of the votes, float32 `[items, signals]`."""
-    parts = np.zeros((len(votes), len(SIGNALS)), np.float32)
-    parts[:, SIGNALS.index(_FUSION)] = votes
+    parts = np.zeros((len(votes), len(layout.signals)), np.float32)
+    parts[:, layout.signals.index(_FUSION)] = votes
     return parts
 
 

@@ -44,6 +44,7 @@ class TrainingInputs:
         behaviour: The log and the judged queries.
         encoder: Embeds queries.
         tower: The ranker's text tower; None has none.
+        signals_must_gain: Whether the ranker reads those of the spec's own signals alone that gain, or all.
     """
 
     spec: GraphSpec
@@ -52,6 +53,7 @@ class TrainingInputs:
     behaviour: Behaviour
     encoder: OnnxEncoder
     tower: LoadedTower | None
+    signals_must_gain: bool
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,18 @@ def train_on_index(
             replace(builder, spec=spec),
             index_before,
             judged=inputs.behaviour.judged,
+            signals_must_gain=inputs.signals_must_gain,
             cases=effort.cases,
             settings=replace(effort.fit, checkpoints=out.checkpoints),
             seed=seed,
             advanced=advanced,
         )
-    spec = replace(spec, objective=objective(report), ranked_kinds=ranked_kinds(report))
+    spec = replace(
+        spec,
+        objective=objective(report),
+        ranked_kinds=ranked_kinds(report),
+        own_features=ranker.layout.own,
+    )
     note = "; ".join(filter(None, (report.note, describe_unranked(report))))
     return TrainedRanker(ranker, inputs.tower, replace(report, note=note), spec, tuning)
 
@@ -127,7 +135,7 @@ def write_trained(trained: TrainedRanker, engines: Path, index: Path, progress: 
         progress: Shows the step.
 
     Returns:
-        Its part of the manifest: `spec`, `ranker`, and what the engines cost.
+        Its part of the manifest: `spec`, the names of its `features`, `ranker`, and what the engines cost.
     """
     trained.report.reference.write(index / REFERENCE)
     cost: dict[str, Any] = {}
@@ -137,7 +145,12 @@ def write_trained(trained: TrainedRanker, engines: Path, index: Path, progress: 
         with progress.step("exporting the text tower"):
             folder = engines / "text_tower" / "1"
             report["text_tower"], cost["text_tower_ms"] = write_text_tower(trained.tower.tower, folder, trained.spec)
-    return {"spec": trained.spec.to_dict(), "ranker": {**trained.report.to_dict(), **report}, **cost}
+    return {
+        "spec": trained.spec.to_dict(),
+        "features": [feature.name for feature in trained.ranker.layout.features],
+        "ranker": {**trained.report.to_dict(), **report},
+        **cost,
+    }
 
 
 def _case_builder(inputs: TrainingInputs) -> CaseBuilder:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.cells import EVENTS, IMPRESSION
 from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
@@ -46,6 +47,7 @@ class Interactions:
             # [rows] int32
         report: The counts of rows read, kept and rejected.
         impressions: Items that were shown. They are in none of the other arrays, because they are no events.
+        segments: What the shop says of its users, those without an event included.
     """
 
     user: npt.NDArray[np.int32]
@@ -59,6 +61,7 @@ class Interactions:
     report: RowReport
     places: dict[str, tuple[npt.NDArray[np.int32], list[str]]] = field(default_factory=dict)
     impressions: Impressions = field(default_factory=Impressions.empty)
+    segments: UserSegments = field(default_factory=UserSegments.empty)
 
     def __len__(self) -> int:
         return len(self.timestamp)

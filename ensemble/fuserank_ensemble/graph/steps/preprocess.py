@@ -30,7 +30,7 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.ranking import exploration, rules
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
-_VERIFIED = ("index/tokenizer", "index/items/", "index/history/", "index/synonyms", "index/lexical/")
+_VERIFIED = ("index/tokenizer", "index/items/", "index/history/", "index/users/", "index/synonyms", "index/lexical/")
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,7 @@ class Preprocess:
                 language=options.language,
                 bought=self._only_purchases and options.history is None,
                 understood=understood if text else None,
+                segments=self._bundle.segments.values(user, now) if user else {},
             ),
         )
 

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.history import History, HistorySnapshot
+from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.synthetic import SyntheticQueries
@@ -45,6 +46,7 @@ def window_queries(
         start,
         {int(str(user)): rows for user, rows in events[events["user"].isin(pairs["user"])].groupby("user")},
         bool((log.event == PURCHASE).any()),
+        log.segments,
     )
     by_query = events[events["logged"]].groupby("query")["item"].unique()
     return [*_searches(window, pairs, by_query, synthetic), *_recommendations(window, pairs)]
@@ -67,12 +69,14 @@ class _Window:
         start: Its first moment, epoch seconds.
         events: What happened in it, by user.
         has_purchases: Whether the log has any: without, nothing is known of what was bought.
+        segments: What the shop says of its users.
     """
 
     past: HistorySnapshot
     start: float
     events: dict[int, pd.DataFrame]
     has_purchases: bool
+    segments: UserSegments
 
     def query(
         self, kind: Kind, text: str, user: int, relevant: NDArray[np.int32] | None, answers: pd.DataFrame
@@ -81,8 +85,11 @@ class _Window:
         clicked = answers["item"].to_numpy(np.int32)
         purchased = answers["item"][answers["bought"]].to_numpy(np.int32) if self.has_purchases else None
         with_user = kind != "query"
-        seen, places = (self.past.at(user), self.past.places(user)) if with_user else (History.empty(), {})
-        return TrainingQuery(kind, text, seen, self.start, relevant, clicked, purchased, places)
+        if not with_user:
+            return TrainingQuery(kind, text, History.empty(), self.start, relevant, clicked, purchased)
+        seen, places = self.past.at(user), self.past.places(user)
+        segments = self.segments.values(self.past.users[user].decode(), self.start)
+        return TrainingQuery(kind, text, seen, self.start, relevant, clicked, purchased, places, segments=segments)
 
 
 def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float, end: float, seed: int) -> pd.DataFrame:
