@@ -60,3 +60,52 @@ def write_rated_shop(folder: Path) -> RatedShop:
         write_csv(folder / "noise.csv", [item | {"rating": f"{r}"} for item, r in zip(items, shuffled, strict=True)]),
         write_csv(folder / "events.csv", events),
     )
+
+
+@dataclass(frozen=True)
+class GroupedShop:
+    """A shop's files: a catalogue, a log with devices, users with the tier that decides and ones with another."""
+
+    catalog: Path
+    interactions: Path
+    users: Path
+    noise: Path
+
+
+def write_grouped_shop(folder: Path, users: int = 150, visits: int = 14, of_kind: int = 6) -> GroupedShop:
+    """Writes the files. Of every other kind of thing tiers buy different items, of the rest devices do.
+
+    Everybody comes seldom, so that what a user had before tells little.
+    """
+    draw = random.Random(6)
+    kinds = [(category, kind) for category, names in CATEGORIES.items() for kind in names]
+    items = [
+        {"item_id": f"i{number:03}", "title": f"{kind} {number}", "category": category}
+        for number, (category, kind) in enumerate(pair for pair in kinds for _ in range(of_kind))
+    ]
+    wanted = {group: np.exp([draw.gauss(0.0, 2.0) for _ in items]) for group in ("gold", "silver", "app", "web")}
+    tiers = {f"u{user:03}": ("gold", "silver")[user % 2] for user in range(users)}
+    events = []
+    for user, tier in tiers.items():
+        for _ in range(visits):
+            number, device = draw.randrange(len(kinds)), draw.choice(("app", "web"))
+            choices = range(number * of_kind, (number + 1) * of_kind)
+            weights = wanted[tier if number % 2 else device][choices]
+            events.append(
+                {
+                    "user_id": user,
+                    "item_id": items[draw.choices(choices, weights.tolist())[0]]["item_id"],
+                    "event": "purchase",
+                    "timestamp": (END - timedelta(days=draw.uniform(0, DAYS))).isoformat(),
+                    "query": kinds[number][1],
+                    "device": device,
+                }
+            )
+    shuffled = draw.sample(list(tiers.values()), len(tiers))
+    rows = [{"user_id": user, "tier": tier} for user, tier in tiers.items()]
+    return GroupedShop(
+        write_csv(folder / "items.csv", items),
+        write_csv(folder / "events.csv", events),
+        write_csv(folder / "users.csv", [*rows, {"user_id": "somebody new", "tier": "gold"}]),
+        write_csv(folder / "noise.csv", [{**row, "tier": tier} for row, tier in zip(rows, shuffled, strict=True)]),
+    )

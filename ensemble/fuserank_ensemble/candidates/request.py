@@ -35,7 +35,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     explain: bool
     fields: list[str]
     query: str
-    context: dict[str, str]  # region and store, as far as named
+    context: dict[str, str]  # region, store and device, as far as known
     history_unknown: int
     degraded: list[str]
     started_ns: int
@@ -64,7 +64,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     @property
     def groups(self) -> dict[str, Sequence[str]]:
         """The groups that the user is in, by kind, as `Contexts` names them."""
-        return groups_of(self.segments)
+        return groups_of(self.segments, self.context)
 
     @property
     def steered(self) -> bool:

@@ -20,6 +20,7 @@ Places = tuple[NDArray[np.int32], Sequence[str]]  # the code of each event, -1 w
 Groups = tuple[NDArray[np.int64], NDArray[np.int32], Sequence[str]]
 _ITEM_ARRAYS = ("counts", "trend", "lately", "reach", "cycle", "latest", "arrived")
 _CONTEXT_ARRAYS = ("offsets", "rows", "weights", "totals")
+DEVICE = "device"  # what a request is made on: a kind of context like a store, which the channel `trending` passes over
 LATELY_HALF_LIFE_DAYS = 7.0
 LEAST_RETURNS = 3  # pairs of events that an item's cycle is believed from
 LONGEST_CONTEXT = 4_096  # items kept of one context, most events first: bounds memory and a request's work
@@ -124,7 +125,7 @@ class Popularity:
             items: Size of the catalogue.
             now: The moment that ages are measured from, epoch seconds.
             created: When each item was created, epoch seconds, NaN where unknown, float64 `[items]`.
-            places: For each kind of place (`store`, `region`) its codes by event and its names.
+            places: For each kind of place (`store`, `region`, `device`) its codes by event and its names.
             groups: For each kind of group of users their events.
         """
         age = np.maximum(now - times, 0) / SECONDS_PER_DAY

@@ -16,9 +16,15 @@ USER = "user."  # before a column's name in the name of a context, which no plac
 ALWAYS = np.iinfo(np.int64).min  # since when a row holds that names no moment
 
 
-def groups_of(segments: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """Returns the groups that a user is in, by kind, as `Contexts` names them; `segments` are values by column."""
-    return {f"{USER}{name}": values for name, values in segments.items()}
+def groups_of(segments: Mapping[str, Sequence[str]], context: Mapping[str, str]) -> dict[str, Sequence[str]]:
+    """Returns the groups that a request is of, by kind, as `Contexts` names them.
+
+    Args:
+        segments: What the shop says of the user: values by column.
+        context: Where and on what the request is made, such as a store and a device, by kind.
+    """
+    of_user = {f"{USER}{name}": values for name, values in segments.items()}
+    return of_user | {kind: [name] for kind, name in context.items()}
 
 
 @dataclass(frozen=True)

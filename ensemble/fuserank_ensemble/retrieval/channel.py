@@ -91,7 +91,7 @@ class ChannelQuery:
         allowed: Which items may be returned, `[items]`; None allows all.
         condition: The filter that `allowed` is the answer to, for engines that filter by themselves; None where
             `allowed` cannot be expressed as a filter.
-        context: Where the request is made: `region` and `store`, as far as known.
+        context: Where the request is made, and on what: `region`, `store` and `device`, as far as known.
         pool: Rows that match the query, best first, from which candidate channels choose; None without a query.
         required: Rows that are candidates whatever the channels find, such as pinned ones; None for none.
         newcomers: How many items of the channels for exploration are candidates whatever the others find.
@@ -115,7 +115,7 @@ class ChannelQuery:
     @property
     def groups(self) -> dict[str, Sequence[str]]:
         """The groups that the user is in, by kind, as `Contexts` names them."""
-        return groups_of(self.segments)
+        return groups_of(self.segments, self.context or {})
 
     @property
     def words(self) -> str:

@@ -7,8 +7,8 @@ from typing import Literal
 
 from fuserank_ensemble.retrieval.channel import Feature
 
-OwnSignal = Literal["shop", "segment"]
-OWN_SIGNALS: tuple[OwnSignal, ...] = ("shop", "segment")  # in the order of their columns
+OwnSignal = Literal["shop", "segment", "context"]
+OWN_SIGNALS: tuple[OwnSignal, ...] = ("shop", "segment", "context")  # in the order of their columns
 # number: the value; log: log(1 + value); flag: 1 or 0; value: 1 for items with that value, 0 for others; share: the
 # share of the user's events with items of the item's value. lift: how much more a group has of the item than all have,
 # as a logarithm; category_lift: of the item's category.

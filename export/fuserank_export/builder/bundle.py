@@ -25,7 +25,7 @@ from fuserank_export.builder.read import read_shop
 from fuserank_export.builder.seal import BuiltParts, seal_new
 from fuserank_export.builder.train import TrainingInputs, train_on_index, write_trained
 from fuserank_export.builder.workspace import Workspace, open_workspace
-from fuserank_export.index.own_features import choose_features, segment_features
+from fuserank_export.index.own_features import choose_features, group_features
 from fuserank_export.progress import Progress
 
 
@@ -88,7 +88,7 @@ def _build(
     own = choose_features(indexed.items, log, inputs.features)
     for note in own.notes:
         progress.note(note)
-    spec = replace(spec, own_features=(*own.features, *segment_features(log.segments)))
+    spec = replace(spec, own_features=(*own.features, *group_features(log)))
     embedded = embed_catalog(work, indexed.texts, models.encoder, encoder, spec)
     search = learn_channels(work.index, indexed, log, embedded.vectors, spec=spec, seed=out.seed, progress=progress)
     training = TrainingInputs(

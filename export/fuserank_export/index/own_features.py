@@ -19,7 +19,8 @@ from fuserank_ensemble.candidates.own_features import numbers, read_number
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR, Column
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.errors import nearest
-from fuserank_ensemble.interactions.segments import USER, UserSegments
+from fuserank_ensemble.interactions.popularity import DEVICE
+from fuserank_ensemble.interactions.segments import USER
 from fuserank_ensemble.retrieval.own_features import Form, OwnFeature
 from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.interactions import Interactions
@@ -100,15 +101,21 @@ def choose_features(items: Items, log: Interactions, wanted: Sequence[str] | Non
     return chosen
 
 
-def segment_features(segments: UserSegments) -> list[OwnFeature]:
-    """Returns the features of what a shop says of its users: how much more a user's groups have of an item."""
+def group_features(log: Interactions) -> list[OwnFeature]:
+    """Returns the features of the groups that requests are of: how much more a group has of an item than all have.
+
+    Groups are what the shop says of its users, and the log's devices. What sells at a store or in a region counts in
+    the channel `trending`.
+    """
+    of_users = [("segment", name, f"{USER}{name}") for name in log.segments.columns]
+    of_devices = [("context", DEVICE, DEVICE)] if len(log.places.get(DEVICE, ((), []))[1]) > 1 else []
     features = []
-    for name in segments.columns:
-        of_item = f"log of how much more the users of the same {name} have the item than all have it"
+    for signal, name, kind in (*of_users, *of_devices):
+        of_item = f"log of how much more those of the same {name} have the item than all have it"
         of_category = "log of how much more they have of its category; missing where it has none"
         features += [
-            OwnFeature(f"segment.{name}", "segment", of_item, f"{USER}{name}", "lift"),
-            OwnFeature(f"segment.{name}.category", "segment", of_category, f"{USER}{name}", "category_lift"),
+            OwnFeature(f"{signal}.{name}", signal, of_item, kind, "lift"),
+            OwnFeature(f"{signal}.{name}.category", signal, of_category, kind, "category_lift"),
         ]
     return features
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.cells import EVENTS, IMPRESSION
@@ -23,7 +24,7 @@ from fuserank_export.sources.impressions import ImpressionRows, Impressions
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
 
 REQUIRED = ("user_id", "item_id", "event", "timestamp")
-PLACES = ("store", "region")
+PLACES = ("store", "region", DEVICE)
 COLUMNS = (*REQUIRED, "value", "query", *PLACES, "position", "session_id")
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 

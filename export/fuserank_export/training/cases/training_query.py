@@ -41,7 +41,7 @@ class TrainingQuery:
         relevant: Item rows relevant to the query; None where unknown.
         clicked: Item rows the user then touched; None where unknown.
         purchased: Item rows the user then bought; None where unknown.
-        places: Where the user usually was before, by kind of place.
+        places: Where the user usually was before, and what the request is made on, by kind.
         shown: The candidates, where the log has what was shown; None where they are to be retrieved.
         segments: What the shop said of the user by then: values by column.
     """

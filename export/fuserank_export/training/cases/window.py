@@ -5,7 +5,7 @@ A query knows the log as it stood before the window. Nothing of the window itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.history import History, HistorySnapshot
+from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.interactions import Interactions
@@ -47,6 +48,7 @@ def window_queries(
         {int(str(user)): rows for user, rows in events[events["user"].isin(pairs["user"])].groupby("user")},
         bool((log.event == PURCHASE).any()),
         log.segments,
+        log.places.get(DEVICE, ([], []))[1],
     )
     by_query = events[events["logged"]].groupby("query")["item"].unique()
     return [*_searches(window, pairs, by_query, synthetic), *_recommendations(window, pairs)]
@@ -70,6 +72,7 @@ class _Window:
         events: What happened in it, by user.
         has_purchases: Whether the log has any: without, nothing is known of what was bought.
         segments: What the shop says of its users.
+        devices: Names of the devices.
     """
 
     past: HistorySnapshot
@@ -77,6 +80,7 @@ class _Window:
     events: dict[int, pd.DataFrame]
     has_purchases: bool
     segments: UserSegments
+    devices: Sequence[str]
 
     def query(
         self, kind: Kind, text: str, user: int, relevant: NDArray[np.int32] | None, answers: pd.DataFrame
@@ -85,17 +89,29 @@ class _Window:
         clicked = answers["item"].to_numpy(np.int32)
         purchased = answers["item"][answers["bought"]].to_numpy(np.int32) if self.has_purchases else None
         with_user = kind != "query"
+        device = self._device(self.events[user], text)
         if not with_user:
-            return TrainingQuery(kind, text, History.empty(), self.start, relevant, clicked, purchased)
-        seen, places = self.past.at(user), self.past.places(user)
+            return TrainingQuery(kind, text, History.empty(), self.start, relevant, clicked, purchased, device)
+        seen, places = self.past.at(user), self.past.places(user) | device
         segments = self.segments.values(self.past.users[user].decode(), self.start)
         return TrainingQuery(kind, text, seen, self.start, relevant, clicked, purchased, places, segments=segments)
+
+    def _device(self, events: pd.DataFrame, text: str) -> dict[str, str]:
+        """The device of most of a user's events, of those under the query where it was logged.
+
+        What a request is made on is known with the request. Which items were answers has no say in it.
+        """
+        of_query = events[events["logged"] & (events["query"] == text)]
+        codes = (of_query if len(of_query) else events)["device"].to_numpy()
+        known = codes[codes >= 0]
+        return {DEVICE: self.devices[int(np.bincount(known).argmax())]} if len(known) else {}
 
 
 def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float, end: float, seed: int) -> pd.DataFrame:
     """The window's events: `user`, `item`, `bought`, `query`, and whether that was `logged` or made up."""
     inside = (log.timestamp >= start) & (log.timestamp < end)
     codes = log.query[inside]
+    devices = log.places.get(DEVICE)
     logged = codes >= 0
     events = pd.DataFrame(
         {
@@ -104,6 +120,7 @@ def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float,
             "bought": log.event[inside] == PURCHASE,
             "query": synthetic.draw(log.item[inside], np.random.default_rng(seed)),
             "logged": logged,
+            "device": devices[0][inside] if devices else -1,
         }
     )
     events.loc[logged, "query"] = np.asarray([*log.queries, ""], object)[codes[logged]]

@@ -44,4 +44,9 @@ def test_a_bundle_without_users_knows_none(tmp_path):
 
 
 def test_groups_are_named_apart_from_places_and_hours():
-    assert groups_of({"store": ["x"], "tier": ["gold"]}) == {"user.store": ["x"], "user.tier": ["gold"]}
+    assert groups_of({"store": ["x", "y"]}, {"store": "7", "device": "app"}) == {
+        "user.store": ["x", "y"],
+        "store": ["7"],
+        "device": ["app"],
+    }
+    assert groups_of({}, {}) == {}

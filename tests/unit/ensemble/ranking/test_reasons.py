@@ -153,3 +153,51 @@ def test_where_fusion_orders_the_shops_own_signal_adds_nothing():
     assert parts.shape == (2, len(OWN.signals))
     assert parts.sum(1).tolist() == [2.0, 1.0]
     assert parts[:, OWN.signals.index("shop")].tolist() == [0.0, 0.0]
+
+
+GROUPED = FeatureLayout(
+    (
+        OwnFeature("segment.tier", "segment", "", "user.tier", "lift"),
+        OwnFeature("segment.tags", "segment", "", "user.tags", "lift"),
+        OwnFeature("segment.tags.category", "segment", "", "user.tags", "category_lift"),
+        OwnFeature("context.device", "context", "", "device", "lift"),
+    )
+)
+OF = {"user.tier": ["gold"], "user.tags": ["pets", "garden"], "device": ["app"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "segment", "context"),
+    [
+        ((0.5, -0.2, 0.1, 0.3), "popular in your tier: gold", "popular on your device: app"),
+        ((0.1, -0.4, 0.3, -0.5), "less usual in your tags: pets, garden", "less usual on your device: app"),
+        (
+            (np.nan, 0.1, 0.6, 0.05),
+            "of a category that is popular in your tags: pets, garden",
+            "as usual on your device: app",
+        ),
+        ((0.01, np.nan, np.nan, np.nan), "as usual in your tier: gold", "no device of yours is known"),
+        ((np.nan,) * 4, "no group of yours is known", "no device of yours is known"),
+    ],
+)
+def test_a_group_is_told_by_what_it_has_most_out_of_the_ordinary(values, segment, context):
+    row = np.concatenate([features(), np.asarray(values, np.float32)])
+    signals = {
+        signal["name"]: signal["reason"]
+        for signal in reasons.explain(
+            3.0, np.zeros(len(GROUPED.signals), np.float32), row, Reader("milk", layout=GROUPED, groups=OF)
+        )
+    }
+    assert (signals["segment"], signals["context"]) == (segment, context)
+
+
+def test_groups_are_told_in_chinese():
+    row = np.concatenate([features(), np.asarray([0.5, np.nan, np.nan, -0.5], np.float32)])
+    signals = {
+        signal["name"]: signal["reason"]
+        for signal in reasons.explain(
+            3.0, np.zeros(len(GROUPED.signals), np.float32), row, Reader("牛奶", "zh", layout=GROUPED, groups=OF)
+        )
+    }
+    assert signals["segment"] == "在您的会员等级（gold）中受欢迎"
+    assert signals["context"] == "在您的设备（app）上较少见"

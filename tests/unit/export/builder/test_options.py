@@ -44,7 +44,7 @@ ALL = (
         (InputFiles, "max_bad_rows", -0.1, "float, 0 to 1"),
         (InputFiles, "max_bad_rows", float("nan"), "float, 0 to 1"),
         (BehaviourFiles, "max_bad_rows", "5%", "float, 0 to 1"),
-        (InputFiles, "features", ("rating", 3), "str"),
+        (InputFiles, "features", ("rating", 3), "a tuple of str or None"),
         (EncoderOptions, "source", None, "str"),
         (EncoderOptions, "precision", "int9", "fp32, int8 (did you mean 'int8'?)"),
         (EncoderOptions, "pooling", "max", "auto, cls, mean"),
