@@ -72,7 +72,7 @@ class GroupedShop:
     noise: Path
 
 
-def write_grouped_shop(folder: Path, users: int = 150, visits: int = 14, of_kind: int = 6) -> GroupedShop:
+def write_grouped_shop(folder: Path, users: int = 500, visits: int = 4, of_kind: int = 6) -> GroupedShop:
     """Writes the files. Of every other kind of thing tiers buy different items, of the rest devices do.
 
     Everybody comes seldom, so that what a user had before tells little.

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from fuserank_ensemble.bundle import PAIRS, REFERENCE, open_query_parser
+from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.options import OutputOptions, RankerOptions
 from fuserank_export.builder.read import Behaviour
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.index.shadows import add_shadows
 from fuserank_export.index.shop import Shop
 from fuserank_export.learning.interactions import learn, popularity_before
 from fuserank_export.progress import Progress
@@ -87,7 +89,12 @@ def train_on_index(
         progress: Shows the steps.
     """
     log, shop, spec, seed = inputs.behaviour.log, inputs.shop, inputs.spec, out.seed
-    builder, effort = _case_builder(inputs), options.effort
+    items = shop.items
+    if inputs.signals_must_gain:
+        items, log, own = add_shadows(items, log, spec.own_features, seed)
+        spec = replace(spec, own_features=own)
+    # The graph of entities is made of the catalogue as it is.
+    builder, effort = _case_builder(inputs, items, spec), options.effort
     with tempfile.TemporaryDirectory() as folder, progress.steps() as advanced:
         earliest: list[InteractionIndex] = []
 
@@ -153,11 +160,11 @@ def write_trained(trained: TrainedRanker, engines: Path, index: Path, progress: 
     }
 
 
-def _case_builder(inputs: TrainingInputs) -> CaseBuilder:
-    template, index = inputs.spec.query_template, inputs.index
+def _case_builder(inputs: TrainingInputs, items: Items, spec: GraphSpec) -> CaseBuilder:
+    template, index = spec.query_template, inputs.index
     return CaseBuilder(
-        CatalogIndex.open(index, inputs.shop.items, "cpu"),
-        inputs.spec,
+        CatalogIndex.open(index, items, "cpu"),
+        spec,
         lambda queries: inputs.encoder.embed([query_text(template, query) for query in queries]),
         open_query_parser(index).parse,
         PairScorer.open(inputs.tower, index / PAIRS, inputs.spec) if inputs.tower else None,

@@ -81,7 +81,7 @@ def choose_features(items: Items, log: Interactions, wanted: Sequence[str] | Non
     """
     chosen = ChosenFeatures()
     columns = items.columns.by_name
-    own = [name for name in columns if name not in KNOWN_ELSEWHERE]
+    own = [name for name, column in columns.items() if name not in KNOWN_ELSEWHERE and _has_values(column)]
     if wanted is not None:
         for name in dict.fromkeys(wanted):
             _check_named(name, own)
@@ -183,6 +183,11 @@ def _text_features(name: str, column: Column) -> list[OwnFeature]:
         meaning = f"share of the user's events with items of the same {name}"
         features.append(OwnFeature(f"{SIGNAL}.{name}.share", SIGNAL, meaning, name, "share"))
     return features
+
+
+def _has_values(column: Column) -> bool:
+    known = ~np.isnan(column.values) if column.kind == "number" else column.values >= 0
+    return bool(known.any())
 
 
 def _as_numbers(column: Column) -> NDArray[np.float64] | None:

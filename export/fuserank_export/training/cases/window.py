@@ -5,7 +5,7 @@ A query knows the log as it stood before the window. Nothing of the window itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ def window_queries(
         {int(str(user)): rows for user, rows in events[events["user"].isin(pairs["user"])].groupby("user")},
         bool((log.event == PURCHASE).any()),
         log.segments,
-        log.places.get(DEVICE, ([], []))[1],
+        {kind: names for kind, (_, names) in log.places.items() if kind.startswith(DEVICE)},
     )
     by_query = events[events["logged"]].groupby("query")["item"].unique()
     return [*_searches(window, pairs, by_query, synthetic), *_recommendations(window, pairs)]
@@ -72,7 +72,7 @@ class _Window:
         events: What happened in it, by user.
         has_purchases: Whether the log has any: without, nothing is known of what was bought.
         segments: What the shop says of its users.
-        devices: Names of the devices.
+        devices: Names of the devices, by kind: `device` and its shadow.
     """
 
     past: HistorySnapshot
@@ -80,7 +80,7 @@ class _Window:
     events: dict[int, pd.DataFrame]
     has_purchases: bool
     segments: UserSegments
-    devices: Sequence[str]
+    devices: Mapping[str, Sequence[str]]
 
     def query(
         self, kind: Kind, text: str, user: int, relevant: NDArray[np.int32] | None, answers: pd.DataFrame
@@ -102,16 +102,18 @@ class _Window:
         What a request is made on is known with the request. Which items were answers has no say in it.
         """
         of_query = events[events["logged"] & (events["query"] == text)]
-        codes = (of_query if len(of_query) else events)["device"].to_numpy()
-        known = codes[codes >= 0]
-        return {DEVICE: self.devices[int(np.bincount(known).argmax())]} if len(known) else {}
+        devices = {}
+        for kind, names in self.devices.items():
+            codes = (of_query if len(of_query) else events)[kind].to_numpy()
+            if (codes >= 0).any():
+                devices[kind] = names[int(np.bincount(codes[codes >= 0]).argmax())]
+        return devices
 
 
 def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float, end: float, seed: int) -> pd.DataFrame:
     """The window's events: `user`, `item`, `bought`, `query`, and whether that was `logged` or made up."""
     inside = (log.timestamp >= start) & (log.timestamp < end)
     codes = log.query[inside]
-    devices = log.places.get(DEVICE)
     logged = codes >= 0
     events = pd.DataFrame(
         {
@@ -120,7 +122,7 @@ def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float,
             "bought": log.event[inside] == PURCHASE,
             "query": synthetic.draw(log.item[inside], np.random.default_rng(seed)),
             "logged": logged,
-            "device": devices[0][inside] if devices else -1,
+            **{kind: devices[inside] for kind, (devices, _) in log.places.items() if kind.startswith(DEVICE)},
         }
     )
     events.loc[logged, "query"] = np.asarray([*log.queries, ""], object)[codes[logged]]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import ndcg_score
 
 from fuserank_ensemble.candidates.drift import FeatureReference
-from fuserank_ensemble.candidates.features import POSITION, FeatureLayout
+from fuserank_ensemble.candidates.features import FEATURES, POSITION, FeatureLayout
 from fuserank_ensemble.candidates.request import head_weights
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
@@ -27,7 +27,6 @@ from fuserank_export.training.fitting.fit import fit, predicted
 from fuserank_export.training.fitting.own_signals import (
     Fitted,
     SignalGain,
-    deal_anew,
     describe_gains,
     select_own_signals,
 )
@@ -106,7 +105,7 @@ def train_ranker(
         index_before: What the channels know by a moment; called once for each window, the earliest first.
         judged: Judged queries in any order, see `judged_queries`; the last fifth joins the log's last window.
         signals_must_gain: Whether the ranker reads those of the shop's own signals alone that gain on the last window,
-            or all.
+            see `select_own_signals`, or all.
         cases: How many (user, query) pairs to draw from each window.
         settings: How it is fitted.
         seed: Of draws and weights.
@@ -119,13 +118,12 @@ def train_ranker(
     vectors = np.asarray(builder.catalog.vectors)
     whole = FeatureLayout(builder.spec.own_features)
 
-    def fit_columns(layout: FeatureLayout, dealt: bool = False) -> Fitted:
+    def fit_columns(layout: FeatureLayout) -> Fitted:
         columns, position = whole.positions(layout), PositionBias() if train.positions.any() else None
         step = " with ".join(["training the ranker", *layout.own_signals[-1:]])
-        parts = [cases.with_columns(columns) for cases in (train, held_out if len(held_out) else train)]
-        learned, later = deal_anew(parts, layout, seed) if dealt else parts
+        later = (held_out if len(held_out) else train).with_columns(columns)
         model, losses = fit(
-            learned,
+            train.with_columns(columns),
             later,
             vectors,
             settings,
@@ -144,8 +142,10 @@ def train_ranker(
     elif split.source == "catalog":  # made-up queries show nothing of a signal
         fitted = fit_columns(FeatureLayout())
     else:
+        known = ~np.isnan(train.features[..., len(FEATURES) :]).all((0, 1))
+        tried = FeatureLayout(tuple(feature for feature, k in zip(whole.own, known, strict=True) if k))
         fitted, gains = select_own_signals(
-            whole, fit_columns, lambda fitted: ndcg_by_case(fitted.ranker, fitted.validation, vectors)
+            tried, fit_columns, lambda fitted: ndcg_by_case(fitted.ranker, fitted.validation, vectors)
         )
     model, position = fitted.ranker, fitted.position
     columns = whole.positions(model.layout)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from typer.testing import CliRunner
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_export.cli import app
 from support.exporting import export_quickly, rank_all_kinds
 from support.rated_shop import write_rated_shop
 
@@ -63,3 +66,23 @@ def test_a_reply_says_the_rating_and_its_contributions_add_up(rated):
         assert signals["shop"]["value"] == pytest.approx(ratings[-1])
         assert sum(signal["contribution"] for signal in item["signals"]) == pytest.approx(float(score), abs=1e-4)
     assert sum(ratings) / len(ratings) > 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--feature", "ratng"), "--feature ratng: the catalogue has no such column .*did you mean 'rating'"),
+        (("--feature", "category"), "--feature category: the ranker reads this column already; allowed: rating"),
+        (("--users", "users.csv"), "users.csv: found no such file"),
+    ],
+)
+def test_what_cannot_be_read_ends_the_export_with_a_sentence_and_leaves_nothing(
+    arguments, message, shop, tiny_encoder, tmp_path
+):
+    out = tmp_path / "bundle"
+    files = ("--catalog", shop.rated, "--encoder", tiny_encoder, "--out", out)
+    result = CliRunner().invoke(app, [str(part) for part in ("bundle", *files, *arguments)], env={"COLUMNS": "1000"})
+    assert result.exit_code == 2
+    assert re.search(message, result.output), result.output
+    assert "Traceback" not in result.output
+    assert not out.exists()
