@@ -64,12 +64,11 @@ def write_rated_shop(folder: Path) -> RatedShop:
 
 @dataclass(frozen=True)
 class GroupedShop:
-    """A shop's files: a catalogue, a log with devices, users with the tier that decides and ones with another."""
+    """A shop's files: a catalogue, a log with devices, and users with their tiers."""
 
     catalog: Path
     interactions: Path
     users: Path
-    noise: Path
 
 
 def write_grouped_shop(folder: Path, users: int = 500, visits: int = 4, of_kind: int = 6) -> GroupedShop:
@@ -101,11 +100,9 @@ def write_grouped_shop(folder: Path, users: int = 500, visits: int = 4, of_kind:
                     "device": device,
                 }
             )
-    shuffled = draw.sample(list(tiers.values()), len(tiers))
     rows = [{"user_id": user, "tier": tier} for user, tier in tiers.items()]
     return GroupedShop(
         write_csv(folder / "items.csv", items),
         write_csv(folder / "events.csv", events),
         write_csv(folder / "users.csv", [*rows, {"user_id": "somebody new", "tier": "gold"}]),
-        write_csv(folder / "noise.csv", [{**row, "tier": tier} for row, tier in zip(rows, shuffled, strict=True)]),
     )

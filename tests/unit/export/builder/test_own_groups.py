@@ -93,12 +93,3 @@ def test_a_ranker_that_is_trained_anew_reads_the_same_columns(grouped, shop, tmp
     assert new.spec.own_features == old.spec.own_features != ()
     assert new.manifest["features"] == old.manifest["features"]
     assert new.manifest["ranker"]["ndcg_at_10"] == old.manifest["ranker"]["ndcg_at_10"]
-
-
-def test_a_tier_without_a_say_is_left_out(shop, tiny_encoder, tmp_path):
-    out = export_quickly(shop.catalog, tiny_encoder, tmp_path / "b", interactions=shop.interactions, users=shop.noise)
-    gains = Bundle.open(out).manifest["ranker"]["own_signals"]
-    print(gains)
-    assert not gains["segment"]["kept"]
-    assert gains["context"]["kept"]
-    assert {feature.signal for feature in Bundle.open(out).spec.own_features} == {"context"}
