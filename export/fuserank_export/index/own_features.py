@@ -50,14 +50,14 @@ class ChosenFeatures:
     features: list[OwnFeature] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, name: str, column: Column) -> None:
-        """Adds a column's features.
+    def add(self, name: str, column: Column, named: bool) -> None:
+        """Adds a column's features; `named` by the shop, or found.
 
         Raises:
             InputError: Where it can have none.
         """
-        self.features += _features_of(name, column)
-        if column.kind == "keyword" and _as_numbers(column) is not None:
+        self.features += _features_of(name, column, named)
+        if column.kind == "keyword" and _as_numbers(column, named) is not None:
             bad = np.asarray([np.isnan(read_number(word)) for word in (*column.words, "0")])
             count = int(bad[column.values].sum())
             if count:
@@ -85,7 +85,7 @@ def choose_features(items: Items, log: Interactions, wanted: Sequence[str] | Non
     if wanted is not None:
         for name in dict.fromkeys(wanted):
             _check_named(name, own)
-            chosen.add(name, columns[name])
+            chosen.add(name, columns[name], named=True)
         return chosen
     for name in own:
         if _repeats(columns[name], items):
@@ -97,7 +97,7 @@ def choose_features(items: Items, log: Interactions, wanted: Sequence[str] | Non
             )
             continue
         with suppress(InputError):
-            chosen.add(name, columns[name])
+            chosen.add(name, columns[name], named=False)
     return chosen
 
 
@@ -132,13 +132,13 @@ def _check_named(name: str, own: Sequence[str]) -> None:
         )
 
 
-def _features_of(name: str, column: Column) -> list[OwnFeature]:
+def _features_of(name: str, column: Column, named: bool) -> list[OwnFeature]:
     """Returns a column's features.
 
     Raises:
         InputError: Where it can have none.
     """
-    values = _as_numbers(column)
+    values = _as_numbers(column, named)
     if values is not None:
         return [_number_feature(name, values[~np.isnan(values)])]
     if column.kind == "bool":
@@ -190,14 +190,21 @@ def _has_values(column: Column) -> bool:
     return bool(known.any())
 
 
-def _as_numbers(column: Column) -> NDArray[np.float64] | None:
-    """A column's numbers `[items]`, NaN where missing or none; None of a column that is not of numbers."""
+def _as_numbers(column: Column, named: bool) -> NDArray[np.float64] | None:
+    """A column's numbers `[items]`, NaN where missing or none; None of a column that is not of numbers.
+
+    Texts are numbers where most read as such. Where all do, their file says that they are texts nevertheless, such as
+    the numbers of manufacturers: only the shop can say otherwise, by naming the column.
+    """
     if column.kind == "number":
         return numbers(column)
     if column.kind != "keyword" or not column.words:
         return None
-    values, known = numbers(column), column.values >= 0
-    return values if (~np.isnan(values[known])).mean() >= NUMERIC_SHARE and not _are_codes(column.words) else None
+    values = numbers(column)
+    share = float((~np.isnan(values[column.values >= 0])).mean())
+    if share < NUMERIC_SHARE or (share == 1.0 and not named) or _are_codes(column.words):
+        return None
+    return values
 
 
 def _are_codes(words: Sequence[str]) -> bool:
@@ -224,7 +231,7 @@ def _repeats(column: Column, items: Items) -> bool:
 
 def _counted_from_log(column: Column, log: Interactions, items: int) -> str:
     """What of the whole log a column of numbers follows; empty where it follows nothing."""
-    values = _as_numbers(column)
+    values = _as_numbers(column, named=False)
     if values is None or not len(log):
         return ""
     valued = ~np.isnan(log.value)

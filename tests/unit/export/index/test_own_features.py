@@ -124,6 +124,12 @@ def test_cells_that_are_no_numbers_are_unknown_and_counted():
     assert "number" not in forms(mixed).values()
 
 
+def test_numerals_that_a_file_has_as_texts_are_numbers_by_name_alone():
+    items = shop(manufacturer=texts(*[str(100 + i % 40) for i in range(COUNT)]), aisle=texts(*["1", "2"] * 30))
+    assert set(forms(items)) == {"shop.aisle=1", "shop.aisle=2", "shop.aisle.share"}
+    assert forms(items, ["manufacturer"]) == {"shop.manufacturer": "number"}
+
+
 def test_what_numbers_the_items_or_names_their_category_again_is_taken_by_name_alone():
     category = Column("category", np.asarray([0, 1] * 30, np.int32), ["Food > Tea", "Home"])
     items = shop(
