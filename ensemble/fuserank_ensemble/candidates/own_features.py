@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from fuserank_ensemble.catalog.filters import Column
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import History
-from fuserank_ensemble.retrieval.own_features import OwnFeature
+from fuserank_ensemble.retrieval.own_features import LIFTS, OwnFeature
 
 FloatArray = NDArray[np.float32]
 
 
 class OwnItemFeatures:
-    """A shop's own columns of the ranker's input, from its catalogue's columns."""
+    """A shop's own columns of the ranker's input, from its catalogue's columns; those of groups stay unknown."""
 
     def __init__(self, items: Items, features: Sequence[OwnFeature]) -> None:
         """Takes the catalogue, and which columns; of a column that the catalogue has not, nothing is known."""
@@ -26,7 +26,7 @@ class OwnItemFeatures:
         self._shares: dict[int, NDArray[np.int32]] = {}  # the items' values, by the features that are shares
         for position, feature in enumerate(features):
             column = columns.get(feature.source)
-            if column is None:
+            if column is None or feature.form in LIFTS:  # a catalogue may have a column named as a kind of group
                 continue
             if feature.form == "share":
                 self._shares[position] = column.values

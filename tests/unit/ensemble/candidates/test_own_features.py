@@ -55,6 +55,8 @@ def column(feature, seen=(), rows=range(COUNT)):
         (own("tags", "value", "vegan"), [1, np.nan, 0, np.nan]),
         (own("weight", "number"), [12.5, 3, np.nan, np.nan]),
         (own("gone", "number"), [np.nan] * COUNT),
+        # A group's, though the catalogue has a column of that name.
+        (own("season", "lift"), [np.nan] * COUNT),
     ],
     ids=lambda value: f"{value.source}-{value.form}-{value.value}" if isinstance(value, OwnFeature) else "",
 )
