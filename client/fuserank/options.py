@@ -45,7 +45,7 @@ class Ranking(Selection):
     history: Annotated[
         str | None, typer.Option(metavar="ID,ID,…", help="Items seen, newest last; replaces the stored history.")
     ] = None
-    context: Annotated[str | None, typer.Option(metavar="JSON", help="timestamp, region, store.")] = None
+    context: Annotated[str | None, typer.Option(metavar="JSON", help="timestamp, region, store, device.")] = None
     objective: Annotated[
         str | None, typer.Option(metavar="JSON", help='Weights of the heads, such as {"purchase": 1}.')
     ] = None

@@ -84,7 +84,7 @@ class Request:
         k: How many items to return.
         history: Item ids, newest last. Replaces the history that the server has stored for the user.
         filter: Conditions on catalogue fields, such as `{"brand": "Acme", "price": {"gte": 1, "lt": 5}}`.
-        context: Where and when: `timestamp` (epoch seconds or ISO 8601), `region`, `store`.
+        context: Where and when: `timestamp` (epoch seconds or ISO 8601), `region`, `store`, `device`.
         objective: Weights of the ranker's heads: `relevance`, `click`, `purchase`.
         diversity: From 0 (ranking alone) to 1 (variety alone).
         exclude_seen: Whether to leave out items of the history.

@@ -12,7 +12,7 @@ from typing import Any
 
 from fuserank_ensemble.candidates.cost import RankerCost
 from fuserank_ensemble.candidates.drift import FeatureReference
-from fuserank_ensemble.candidates.features import FEATURES
+from fuserank_ensemble.candidates.features import FeatureLayout
 from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.catalog.arrays import map_array
 from fuserank_ensemble.catalog.items import Items, Records
@@ -20,6 +20,7 @@ from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.tokens import EncoderVocabulary
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.interactions.popularity import Popularity
+from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import UNITS, LexicalIndex
 from fuserank_ensemble.spec import GraphSpec, SpecError
@@ -32,6 +33,7 @@ MANIFEST = "manifest.json"
 PAIRS = "pairs"  # what the text tower reads, within `index/`
 SYNONYMS = "synonyms.json"  # within `index/`
 TOKENIZER = "tokenizer.json"  # the encoder's, within `index/`
+USERS = "users"  # what the shop says of its users, within `index/`; not there where it says nothing
 REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`
 
 
@@ -95,12 +97,6 @@ class Bundle:
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             found = manifest.get("format") if isinstance(manifest, dict) else manifest
             raise BundleError(f"{path}: format is {found!r}, this version reads {FORMAT}; export the bundle again")
-        features = [feature.name for feature in FEATURES]
-        if manifest.get("features") != features:
-            raise BundleError(
-                f"{path}: the ranker was trained on features {manifest.get('features')}, "
-                f"this version computes {features}; export the bundle again"
-            )
         try:
             bundle = cls(root, manifest, GraphSpec.from_dict(manifest["spec"]))
             hashes = dict(manifest["files"])
@@ -108,6 +104,12 @@ class Bundle:
             raise BundleError(f"{path}: has no {error}; export the bundle again") from None
         except (SpecError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(f"{path}: {error}; export the bundle again") from None
+        features = [feature.name for feature in bundle.layout.features]
+        if manifest.get("features") != features:
+            raise BundleError(
+                f"{path}: the ranker was trained on features {manifest.get('features')}, "
+                f"this version computes {features}; export the bundle again"
+            )
         bundle.verify(hashes, tuple(verify))
         return bundle
 
@@ -134,6 +136,11 @@ class Bundle:
     def id(self) -> str:
         """The bundle's id, which every reply names."""
         return str(self.manifest["id"])
+
+    @cached_property
+    def layout(self) -> FeatureLayout:
+        """The columns that the ranker reads, and its signals."""
+        return FeatureLayout(self.spec.own_features)
 
     @property
     def repository(self) -> Path:
@@ -198,6 +205,11 @@ class Bundle:
     def learned(self, device: str) -> InteractionIndex:
         """What the log taught, as of the export."""
         return InteractionIndex.open(self.root / "index", device)
+
+    @cached_property
+    def segments(self) -> UserSegments:
+        """What the shop says of its users."""
+        return UserSegments.open(self.root / "index" / USERS)
 
     @cached_property
     def histories(self) -> HistorySnapshot:

@@ -14,6 +14,7 @@ import msgspec
 from fuserank_ensemble.contract.errors import nearest
 from fuserank_ensemble.retrieval.channels.registry import CHANNEL_WEIGHTS, CHANNELS
 from fuserank_ensemble.retrieval.lexical.index import LEXICAL_FIELDS
+from fuserank_ensemble.retrieval.own_features import OWN_SIGNALS, OwnFeature
 
 # `single_process` runs the whole graph in one process of a CPU, the others a process a stage.
 Target = Literal["single_process", "ensemble_cpu", "ensemble_cuda", "ensemble_tensorrt", "ensemble_ort_tensorrt"]
@@ -85,6 +86,7 @@ class GraphSpec:
             was not shown to be better.
         made_up_queries: Whether the ranker learned from queries that were made up from the catalogue, since there were
             none of people: its scores get priors, see `ranking.adjustments`.
+        own_features: Columns of the ranker's input that this shop has beside those of every shop, by signal.
         default_fields: Catalogue fields that are returned where a request names none.
         clock: What time a request without `context.timestamp` has: the end of the log (historical data) or now.
     """
@@ -110,6 +112,7 @@ class GraphSpec:
     objective: Mapping[str, float] = field(default_factory=lambda: {"relevance": 1.0, "click": 1.0, "purchase": 1.0})
     ranked_kinds: tuple[RankedKind, ...] = RANKED_KINDS
     made_up_queries: bool = False
+    own_features: tuple[OwnFeature, ...] = ()
     default_fields: tuple[str, ...] = ("title", "brand", "category", "price")
     clock: Clock = "wall"
 
@@ -140,6 +143,15 @@ class GraphSpec:
             raise SpecError(f"spec.events: found {self.events}; allowed: 1 to 1,024")
         if "{query}" not in self.query_template:
             raise SpecError(f"spec.query_template: found {self.query_template!r}; allowed: a text with {{query}} in it")
+        self._check_own_features()
+
+    def _check_own_features(self) -> None:
+        signals = [feature.signal for feature in self.own_features]
+        if signals != [signal for signal in OWN_SIGNALS for _ in range(signals.count(signal))]:
+            raise SpecError(f"spec.own_features: found signals {signals}; allowed: {OWN_SIGNALS}, in this order")
+        names = [feature.name for feature in self.own_features]
+        if len(set(names)) < len(names):
+            raise SpecError(f"spec.own_features: found {names}; allowed: each name once")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GraphSpec:

@@ -68,5 +68,6 @@ def _allowed(annotation: Any, value: object) -> str:
             return f"{_allowed(arguments[0], value)}, {limits.ge} or more"
         return f"{_allowed(arguments[0], value)}, {limits.ge} to {limits.le}"
     if arguments:
-        return " or ".join(_allowed(argument, value) for argument in arguments)
+        allowed = [_allowed(argument, value) for argument in arguments if argument is not ...]
+        return f"a tuple of {allowed[0]}" if origin is tuple else " or ".join(allowed)
     return str(annotation.__name__)

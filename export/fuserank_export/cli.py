@@ -108,6 +108,17 @@ def bundle(
     synonyms: Annotated[
         Path | None, typer.Option(help="Words that mean the same, in Solr's format: coke, pepsi => soft drinks.")
     ] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feature",
+            help="A column of the catalogue that the ranker reads as a signal of its own where it gains, such as "
+            "rating; once for each. By default all that can be one; none takes none.",
+        ),
+    ] = None,
+    users: Annotated[
+        Path | None, typer.Option(help="What the shop says of its users: user_id and columns such as segment or tier.")
+    ] = None,
     milvus: Annotated[
         str | None, typer.Option(help="URI of a Milvus that takes the vectors; its token: FUSERANK_MILVUS_TOKEN.")
     ] = None,
@@ -117,10 +128,12 @@ def bundle(
         inputs = InputFiles(
             catalog=catalog,
             synonyms=synonyms,
+            users=users,
             interactions=interactions,
             queries=queries,
             judgements=judgements,
             max_bad_rows=max_bad_rows,
+            features=() if features == ["none"] else tuple(features) if features else None,
         )
         encoder_options = EncoderOptions(
             source=encoder,

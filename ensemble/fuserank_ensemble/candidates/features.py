@@ -6,18 +6,24 @@ log(1 + x), since their effect is one of proportion. The channels' ranks and sco
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.group_lifts import GroupLifts
+from fuserank_ensemble.candidates.own_features import OwnItemFeatures
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile, days_since
 from fuserank_ensemble.retrieval.channel import ChannelDeclaration, Feature
 from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 from fuserank_ensemble.retrieval.evidence import Evidence
+from fuserank_ensemble.retrieval.own_features import OwnFeature
 
 FloatArray = NDArray[np.float32]
 
@@ -97,19 +103,65 @@ def compose_features(channels: Iterable[ChannelDeclaration]) -> tuple[Feature, .
     )
 
 
-FEATURES = compose_features(DECLARATIONS.values())
-# Signals that have features, then those that have a tower of their own: the text tower's reading of query and item
-# together, and what follows from the sequence of the user's items.
-SIGNALS: tuple[str, ...] = (*dict.fromkeys(feature.signal for feature in FEATURES), "reading", "sequence")
+FEATURES = compose_features(DECLARATIONS.values())  # of every shop
 POSITION = {feature.name: i for i, feature in enumerate(FEATURES)}
+READING, SEQUENCE = "reading", "sequence"
+
+
+@dataclass(frozen=True)
+class FeatureLayout:
+    """The columns of a ranker's input, and its signals.
+
+    Attributes:
+        own: The columns that only this shop has; they stand behind `FEATURES`, by signal.
+    """
+
+    own: tuple[OwnFeature, ...] = ()
+
+    @cached_property
+    def features(self) -> tuple[Feature, ...]:
+        """All columns."""
+        return (*FEATURES, *self.own)
+
+    @cached_property
+    def signals(self) -> tuple[str, ...]:
+        """The signals that have columns, in their order, then those that have a tower of their own.
+
+        These are the text tower's reading of query and item together, and what follows from the sequence of the user's
+        items.
+        """
+        return (*dict.fromkeys(feature.signal for feature in self.features), READING, SEQUENCE)
+
+    @cached_property
+    def own_signals(self) -> tuple[str, ...]:
+        """The signals that only this shop has."""
+        return tuple(dict.fromkeys(feature.signal for feature in self.own))
+
+    def columns(self, signal: str) -> list[int]:
+        """Returns a signal's columns; the text tower's reading stands behind all, the sequence has none."""
+        if signal == READING:
+            return [len(self.features)]
+        return [i for i, feature in enumerate(self.features) if feature.signal == signal]
+
+    def positions(self, part: FeatureLayout) -> list[int]:
+        """Returns where the columns of a layout stand that has some of this one's own signals."""
+        return [i for i, feature in enumerate(self.features) if i < len(FEATURES) or feature in part.own]
+
+    def of_signal(self, signal: str) -> tuple[OwnFeature, ...]:
+        """Returns the columns of one of the shop's own signals."""
+        return tuple(feature for feature in self.own if feature.signal == signal)
+
+
+SIGNALS = FeatureLayout().signals  # of every shop
 
 
 class Featuriser:
     """Computes features of candidates; what does not depend on the request is computed once."""
 
-    def __init__(self, items: Items, popularity: Popularity) -> None:
-        """Takes the catalogue, and all users' events by item."""
+    def __init__(self, items: Items, popularity: Popularity, own: tuple[OwnFeature, ...] = ()) -> None:
+        """Takes the catalogue, all users' events by item, and the columns that only this shop has."""
         self._items, self._popularity = items, popularity
+        self._own, self._lifts = OwnItemFeatures(items, own), GroupLifts(items, popularity, own)
         by_item = {
             "popularity": np.log1p(popularity.counts),
             "trend": np.log1p(popularity.trend),
@@ -132,6 +184,7 @@ class Featuriser:
         text_scores: FloatArray | None,
         missed: FloatArray | None = None,
         category_of_query: FloatArray | None = None,
+        groups: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> FloatArray:
         """Computes the features of one request's candidates.
 
@@ -143,12 +196,13 @@ class Featuriser:
             missed: Conditions of the query that each candidate misses, float32 `[candidates]`; None where it states
                 none.
             category_of_query: See `CategoryShares.log`, float32 `[candidates]`; None where no category is meant.
+            groups: The groups that the user is in, by kind, see `GroupLifts`.
 
         Returns:
-            float32 `[candidates, features]`, in the order of `FEATURES`.
+            float32 `[candidates, features]`, in the order of `FeatureLayout.features`.
         """
         rows, popularity, column = evidence.rows, self._popularity, POSITION
-        out = np.full((len(rows), len(FEATURES)), np.nan, np.float32)
+        out = np.full((len(rows), len(FEATURES) + len(self._own)), np.nan, np.float32)
         for name, channel in DECLARATIONS.items():
             if name in evidence.ranks:
                 out[:, column[channel.rank.name]] = np.log1p(evidence.ranks[name])
@@ -168,6 +222,10 @@ class Featuriser:
         out[:, column["idle"]] = np.log1p(days_since(popularity.latest[rows], now))
         out[:, column["has_query"]] = text_scores is not None
         out[:, column["has_history"]] = profile.total > 0
+        if len(self._own):
+            own = out[:, len(FEATURES) :]
+            own[...] = self._own(rows, profile.seen)
+            self._lifts.fill(own, rows, groups)
         if profile.total and len(rows):
             self._add_own_items(out, rows, profile, now)
             self._add_similar_items(out, rows, profile, now)

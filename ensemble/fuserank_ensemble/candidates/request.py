@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.contract.controls import Explore, Language, Rule
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.interactions.segments import groups_of
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 
@@ -34,7 +35,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     explain: bool
     fields: list[str]
     query: str
-    context: dict[str, str]  # region and store, as far as named
+    context: dict[str, str]  # region, store and device, as far as known
     history_unknown: int
     degraded: list[str]
     started_ns: int
@@ -46,6 +47,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     language: Language = "en"
     bought: bool = False  # all of the history are purchases
     understood: UnderstoodQuery | None = None  # the query, taken apart; None without one
+    segments: dict[str, list[str]] = {}  # what the shop says of the user: values by column
 
     @property
     def history(self) -> History:
@@ -58,6 +60,11 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
         if not self.has_query:
             return "discover" if self.exclude_seen else "user"
         return "both" if len(self.history) else "query"
+
+    @property
+    def groups(self) -> dict[str, Sequence[str]]:
+        """The groups that the user is in, by kind, as `Contexts` names them."""
+        return groups_of(self.segments, self.context)
 
     @property
     def steered(self) -> bool:

@@ -99,7 +99,7 @@ class Retriever:
         self.items, self.popularity = catalog.items, interactions.popularity
         self._vectors, self._spec = catalog.vectors, spec
         self._demand = 1.0 + interactions.popularity.trend
-        self._featurise = Featuriser(catalog.items, interactions.popularity)
+        self._featurise = Featuriser(catalog.items, interactions.popularity, spec.own_features)
         self._channels = open_channels(RetrievalIndex(catalog, interactions, spec.dense_texts), dense)
         declared = [channel.declaration for channel in self._channels]
         self._text_channels = [channel.name for channel in declared if channel.phase == "text"]
@@ -353,6 +353,7 @@ class Retriever:
                 text_scores,
                 missed,
                 categories.log(self.items.category[evidence.rows]) if categories else None,
+                query.groups,
             ),
             candidate_texts,
             self.items.text[query.seen.rows[latest]],

@@ -15,7 +15,7 @@ import bisect
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -49,6 +49,14 @@ class Column:
     values: NDArray[Any]
     words: list[str] = field(default_factory=list)
     owners: NDArray[np.int32] | None = None
+
+    def without(self, rows: NDArray[np.bool_]) -> Column:
+        """The same field, the values of some items unknown; `rows` is bool `[items]`."""
+        if self.owners is not None:
+            kept = ~rows[self.owners]
+            return replace(self, values=self.values[kept], owners=self.owners[kept])
+        unknown = np.nan if self.kind == "number" else -1
+        return replace(self, values=np.where(rows, unknown, self.values).astype(self.values.dtype))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -46,13 +46,19 @@ class Items:
         prices: NDArray[np.float32] = np.log1p(column.values).astype(np.float32)
         return prices
 
-    def without_price(self, rows: NDArray[np.bool_]) -> Items:
-        """The same catalogue, the price of some items unknown; `rows` is bool `[items]`."""
-        column = self.columns.by_name.get("price")
-        if column is None or column.kind != "number":
+    def without_values(self, names: Iterable[str], rows: NDArray[np.bool_]) -> Items:
+        """The same catalogue, some columns of some items unknown; `rows` is bool `[items]`.
+
+        Columns that the catalogue has not are passed over, and so is a price that is no number.
+        """
+        hidden = {
+            name: self.columns.by_name[name].without(rows)
+            for name in names
+            if name in self.columns.by_name and (name != "price" or self.columns.by_name[name].kind == "number")
+        }
+        if not hidden:
             return self
-        prices = replace(column, values=np.where(rows, np.nan, column.values))
-        return replace(self, columns=Columns(len(self), {**self.columns.by_name, "price": prices}))
+        return replace(self, columns=Columns(len(self), {**self.columns.by_name, **hidden}))
 
     @cached_property
     def category(self) -> NDArray[np.int32]:

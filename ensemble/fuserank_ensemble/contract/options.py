@@ -52,11 +52,12 @@ class Objective(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Context(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """When and where the request is made: what is trending differs by time and place."""
+    """When, where and on what the request is made: what people take differs by it."""
 
     timestamp: float | str | None = None
     region: str | None = None
     store: str | None = None
+    device: str | None = None
 
 
 class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -104,10 +105,11 @@ _ALLOWED = {
     "k": f"an integer from 1 to {MAX_K}",
     "history": f"a list of at most {MAX_HISTORY:,} item ids (strings), newest last",
     "filter": 'an object such as {"brand": "Acme", "price": {"gte": 1, "lt": 5}}',
-    "context": "an object with timestamp, region, store",
+    "context": "an object with timestamp, region, store, device",
     "context.timestamp": "seconds since 1970-01-01 UTC, or an ISO 8601 string",
     "context.region": "a string",
     "context.store": "a string",
+    "context.device": "a string",
     "objective": f"an object of weights for {', '.join(HEADS)}",
     "diversity": "a number from 0 (ranking alone) to 1 (variety alone)",
     "exclude_seen": "true or false",

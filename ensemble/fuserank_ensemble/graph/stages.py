@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fuserank_ensemble.candidates.features import FEATURES, SIGNALS
+from fuserank_ensemble.candidates.features import FeatureLayout
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.sequence import MOMENT_DIM
 from fuserank_ensemble.spec import GraphSpec, Target
@@ -75,11 +75,12 @@ SUGGEST_OUTPUTS = (Tensor("SUGGESTION", "BYTES", (-1,)), Tensor("SCORE", "FP32",
 
 def search_stages(spec: GraphSpec) -> tuple[Stage, ...]:
     """Returns the stages of `search` in the order that data takes: five, and a text tower where the spec has one."""
+    layout = FeatureLayout(spec.own_features)
     request = Tensor("REQUEST", "BYTES", (1,))
     tokens = (Tensor("INPUT_IDS", "INT64", (-1,)), Tensor("ATTENTION_MASK", "INT64", (-1,)))
     embedding = Tensor("EMBEDDING", "FP32", (spec.embedding_dim,))
     candidates = Tensor("CANDIDATES", "INT32", (-1,))
-    features = Tensor("FEATURES", "FP32", (-1, len(FEATURES)))
+    features = Tensor("FEATURES", "FP32", (-1, len(layout.features)))
     # What the sequence tower reads: the candidates' text vectors, those of the user's latest items, and when and how
     # often these were had.
     vectors = Tensor("VECTORS", "FP32", (-1, spec.embedding_dim))
@@ -88,7 +89,7 @@ def search_stages(spec: GraphSpec) -> tuple[Stage, ...]:
     described = (features, vectors, events, moments)
     retrieval = Tensor("RETRIEVAL", "BYTES", (1,))
     heads = Tensor("HEADS", "FP32", (-1, len(HEADS)))
-    contributions = Tensor("CONTRIBUTIONS", "FP32", (-1, len(SIGNALS), len(HEADS)))
+    contributions = Tensor("CONTRIBUTIONS", "FP32", (-1, len(layout.signals), len(HEADS)))
     # One pair for each of the first candidates; a place without a pair is padding, and its score NaN.
     pairs = tuple(Tensor(name, "INT64", (spec.text_candidates, -1)) for name in PAIR_TENSORS)
     scores = Tensor("TEXT_SCORES", "FP32", (spec.text_candidates,))

@@ -101,8 +101,8 @@ class HistorySnapshot:
             counts: Events of each pair, float32 `[pairs]`.
             last: Epoch seconds of each pair's newest event, int64 `[pairs]`.
             recent: Events of each pair, late ones counting more, float32 `[pairs]`.
-            places: For each kind of place (`store`, `region`) the code of the one where each user has had most events
-                lately, int32 `[users]`, -1 where unknown, and the codes' names.
+            places: For each kind of place (`store`, `region`, `device`) the code of the one where each user has had
+                most events lately, int32 `[users]`, -1 where unknown, and the codes' names.
         """
         self.users = users
         self._offsets, self._rows, self._counts, self._last, self._recent = offsets, rows, counts, last, recent

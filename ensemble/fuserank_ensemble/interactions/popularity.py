@@ -16,8 +16,11 @@ from fuserank_ensemble.catalog.arrays import map_array
 from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY
 
 Places = tuple[NDArray[np.int32], Sequence[str]]  # the code of each event, -1 where unknown, and the codes' names
+# Positions of events, the code of each of these, and the codes' names: an event may have several codes, or none.
+Groups = tuple[NDArray[np.int64], NDArray[np.int32], Sequence[str]]
 _ITEM_ARRAYS = ("counts", "trend", "lately", "reach", "cycle", "latest", "arrived")
 _CONTEXT_ARRAYS = ("offsets", "rows", "weights", "totals")
+DEVICE = "device"  # what a request is made on: a kind of context like a store, which the channel `trending` passes over
 LATELY_HALF_LIFE_DAYS = 7.0
 LEAST_RETURNS = 3  # pairs of events that an item's cycle is believed from
 LONGEST_CONTEXT = 4_096  # items kept of one context, most events first: bounds memory and a request's work
@@ -64,7 +67,7 @@ class Popularity:
         latest: The newest event, epoch seconds, NaN where there is none, float64 `[items]`.
         arrived: When the item came, epoch seconds: its `created_at`, else its first event; NaN where neither is
             known, float64 `[items]`.
-        contexts: Events by item within each place, hour and weekday.
+        contexts: Events by item within each place, hour, weekday and group of users.
     """
 
     counts: NDArray[np.float32]
@@ -111,6 +114,7 @@ class Popularity:
         now: float,
         created: NDArray[np.float64] | None = None,
         places: Mapping[str, Places] | None = None,
+        groups: Mapping[str, Groups] | None = None,
     ) -> Popularity:
         """Counts a log.
 
@@ -121,7 +125,8 @@ class Popularity:
             items: Size of the catalogue.
             now: The moment that ages are measured from, epoch seconds.
             created: When each item was created, epoch seconds, NaN where unknown, float64 `[items]`.
-            places: For each kind of place (`store`, `region`) its codes by event and its names.
+            places: For each kind of place (`store`, `region`, `device`) its codes by event and its names.
+            groups: For each kind of group of users their events.
         """
         age = np.maximum(now - times, 0) / SECONDS_PER_DAY
         decay = np.exp2(-age / HALF_LIFE_DAYS).astype(np.float32)
@@ -140,7 +145,7 @@ class Popularity:
             *_by_user(user, rows, times, items),
             latest,
             arrived,
-            _contexts(rows, decay, items, all_places),
+            _contexts(rows, decay, items, {**_events_with_place(all_places), **(groups or {})}),
         )
 
     def save(self, folder: Path) -> None:
@@ -200,16 +205,21 @@ def context_names(now: float, context: Mapping[str, str] | None) -> list[str]:
     return [*named, f"hour={moment.hour}", f"weekday={moment.weekday()}"]
 
 
+def _events_with_place(places: Mapping[str, Places]) -> dict[str, Groups]:
+    """The events of each kind of place that have one."""
+    events = {kind: np.flatnonzero(codes >= 0) for kind, (codes, _) in places.items()}
+    return {kind: (events[kind], codes[events[kind]], names) for kind, (codes, names) in places.items()}
+
+
 def _contexts(
-    rows: NDArray[np.int32], weights: NDArray[np.float32], items: int, places: Mapping[str, Places]
+    rows: NDArray[np.int32], weights: NDArray[np.float32], items: int, groups: Mapping[str, Groups]
 ) -> Contexts:
     """Sums up by (context, item), and keeps of each context the items with the most."""
     position: dict[str, int] = {}
     offsets, kept_rows, kept_weights, totals = [0], [], [], []
-    for kind, (codes, names) in places.items():
-        known = np.flatnonzero(codes >= 0)
-        pairs, where = np.unique(codes[known].astype(np.int64) * items + rows[known], return_inverse=True)
-        sums = np.bincount(where, weights=weights[known]).astype(np.float32)
+    for kind, (events, codes, names) in groups.items():
+        pairs, where = np.unique(codes.astype(np.int64) * items + rows[events], return_inverse=True)
+        sums = np.bincount(where, weights=weights[events], minlength=len(pairs)).astype(np.float32)
         starts = np.searchsorted(pairs, np.arange(len(names) + 1, dtype=np.int64) * items)
         for code, name in enumerate(names):
             part = slice(starts[code], starts[code + 1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.categories import LEAST_SHARE
-from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS
+from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS, FeatureLayout
 from fuserank_ensemble.contract.controls import Language
+from fuserank_ensemble.ranking.own_reasons import own_reason, own_value
 from fuserank_ensemble.ranking.wording import SENTENCES, format_sentence
 from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 
@@ -26,6 +27,7 @@ _CATEGORY = "category"
 LIKELY = 0.05  # share of a query's meaning from which a category is named as meant
 USUAL = 0.05  # a price within 5 % of the usual one is neither above nor below it
 _TOWERS = ("reading", "sequence")  # signals that have towers of their own and no features
+EVERY_SHOP = FeatureLayout()
 _LEADING_FEATURE = {feature.signal: i for i, feature in reversed(list(enumerate(FEATURES)))}
 Features = NDArray[np.float32]  # [features], of one item
 
@@ -39,12 +41,16 @@ class Reader:
         language: Of the sentences.
         bought: Whether all that the user had was bought, not only looked at.
         shared_words: Words of the query that the explained item holds.
+        layout: What the features are.
+        groups: The groups that the user is in, by kind.
     """
 
     query: str = ""
     language: Language = "en"
     bought: bool = False
     shared_words: Sequence[str] = ()
+    layout: FeatureLayout = EVERY_SHOP
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def sentence(self, key: str, **values: float | str) -> str:
         """Returns a sentence in the reader's language, see `format_sentence`."""
@@ -76,8 +82,8 @@ def explain(
 
     Args:
         score: The item's score.
-        contributions: What each of `SIGNALS` adds to the score beyond what it adds to the mean candidate, float32
-            `[signals]`.
+        contributions: What each signal of the layout adds to the score beyond what it adds to the mean candidate,
+            float32 `[signals]`.
         features: The item's features, float32 `[features]`.
         reader: The reader of the reasons.
         rule_shift: What rules added to the score; None where the request has none.
@@ -89,10 +95,15 @@ def explain(
         null where missing), `contribution`, `share` of all absolute contributions, `reason`; last the `base`.
     """
     entries: list[tuple[str, float | None, float, str]] = []
-    for signal, by_ranker in zip(SIGNALS, contributions.tolist(), strict=True):
+    signals, own = reader.layout.signals, reader.layout.own_signals
+    for signal, by_ranker in zip(signals, contributions.tolist(), strict=True):
         added, mean = adjustments.get(signal, (0.0, 0.0))
         contribution = by_ranker + added - mean
-        if signal in _TOWERS:
+        if signal in own:
+            columns, values = reader.layout.of_signal(signal), features[reader.layout.columns(signal)]
+            reason = own_reason(signal, columns, values, reader.groups, reader.language)
+            entries.append((signal, own_value(columns, values), contribution, reason))
+        elif signal in _TOWERS:
             entries.append((signal, None, contribution, _tower_reason(signal, features, reader, contribution)))
         elif signal not in (_BASE, _FIT):
             value = float(features[_LEADING_FEATURE[signal]])
@@ -101,7 +112,7 @@ def explain(
         elif signal == _FIT and not math.isnan(missed := _value(features, "missed")):
             entries.append((signal, missed, contribution, _fit_reason(missed, reader)))
     for name, (added, mean) in adjustments.items():
-        if name not in SIGNALS:
+        if name not in signals:
             shown = _category_share(features) if name == _CATEGORY else None
             entries.append((name, shown, added - mean, _adjustment_reason(name, added, features, reader)))
     if rule_shift is not None:
@@ -116,10 +127,10 @@ def explain(
     ]
 
 
-def fusion_parts(votes: NDArray[np.float32]) -> NDArray[np.float32]:
+def fusion_parts(votes: NDArray[np.float32], layout: FeatureLayout = EVERY_SHOP) -> NDArray[np.float32]:
     """Returns the signals' contributions where fusion orders: all is of the votes, float32 `[items, signals]`."""
-    parts = np.zeros((len(votes), len(SIGNALS)), np.float32)
-    parts[:, SIGNALS.index(_FUSION)] = votes
+    parts = np.zeros((len(votes), len(layout.signals)), np.float32)
+    parts[:, layout.signals.index(_FUSION)] = votes
     return parts
 
 

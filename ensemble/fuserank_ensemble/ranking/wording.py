@@ -50,6 +50,25 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
         "price_above": "costs {price:,.2f}, above what you usually pay",
         "price_below": "costs {price:,.2f}, below what you usually pay",
         "price_unknown": "price unknown",
+        "shop": "{facts}",
+        "shop_none": "the shop says nothing more of it",
+        "segment": "popular in your {label}: {group}",
+        "segment_less": "less usual in your {label}: {group}",
+        "segment_usual": "as usual in your {label}: {group}",
+        "segment_category": "of a category that is popular in your {label}: {group}",
+        "segment_category_less": "of a category that is less usual in your {label}: {group}",
+        "segment_category_usual": "of a category that is as usual in your {label}: {group}",
+        "segment_none": "no group of yours is known",
+        "context": "popular on your {label}: {group}",
+        "context_less": "less usual on your {label}: {group}",
+        "context_usual": "as usual on your {label}: {group}",
+        "context_category": "of a category that is popular on your {label}: {group}",
+        "context_category_less": "of a category that is less usual on your {label}: {group}",
+        "context_category_usual": "of a category that is as usual on your {label}: {group}",
+        "context_none": "no device of yours is known",
+        "yes": "{label}: yes",
+        "no": "{label}: no",
+        "fact": "{label} {fact}",
         "fusion": "place by channel: {channels}",
         "fusion_none": "no channel lists it",
         "fit": "meets what “{query}” asks for",
@@ -104,6 +123,25 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
         "price_above": "价格 {price:,.2f}，高于您平常的花费",
         "price_below": "价格 {price:,.2f}，低于您平常的花费",
         "price_unknown": "价格未知",
+        "shop": "{facts}",
+        "shop_none": "店铺没有更多信息",
+        "segment": "在您的{label}（{group}）中受欢迎",
+        "segment_less": "在您的{label}（{group}）中较少见",
+        "segment_usual": "在您的{label}（{group}）中与平常无异",
+        "segment_category": "所属类目在您的{label}（{group}）中受欢迎",
+        "segment_category_less": "所属类目在您的{label}（{group}）中较少见",
+        "segment_category_usual": "所属类目在您的{label}（{group}）中与平常无异",
+        "segment_none": "不了解您所属的群体",
+        "context": "在您的{label}（{group}）上受欢迎",
+        "context_less": "在您的{label}（{group}）上较少见",
+        "context_usual": "在您的{label}（{group}）上与平常无异",
+        "context_category": "所属类目在您的{label}（{group}）上受欢迎",
+        "context_category_less": "所属类目在您的{label}（{group}）上较少见",
+        "context_category_usual": "所属类目在您的{label}（{group}）上与平常无异",
+        "context_none": "不了解您的设备",
+        "yes": "{label}：是",
+        "no": "{label}：否",
+        "fact": "{label} {fact}",
         "fusion": "各召回通道中的名次：{channels}",
         "fusion_none": "没有召回通道列出它",
         "fit": "满足“{query}”的要求",
@@ -122,6 +160,32 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
         "base": "本次请求候选商品的平均水平",
     },
 }
+
+# What common columns are called; another column's label is its own name.
+_LABELS: Mapping[Language, Mapping[str, str]] = {
+    "en": {"in_stock": "in stock"},
+    "zh": {
+        "rating": "评分",
+        "reviews": "评价数",
+        "margin": "毛利",
+        "stock": "库存",
+        "in_stock": "有货",
+        "season": "季节",
+        "discount": "折扣",
+        "color": "颜色",
+        "size": "尺寸",
+        "segment": "客群",
+        "tier": "会员等级",
+        "tags": "标签",
+        "device": "设备",
+    },
+}
+SEPARATOR: Mapping[Language, str] = {"en": ", ", "zh": "，"}
+
+
+def label(language: Language, column: str) -> str:
+    """Returns what a shop's column is called in a sentence."""
+    return _LABELS[language].get(column.lower(), column.replace("_", " "))
 
 
 def format_sentence(language: Language, sentence: str, **values: float | str) -> str:

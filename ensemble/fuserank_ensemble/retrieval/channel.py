@@ -7,7 +7,7 @@ lists the class. Fusion's weights, the ranker's features and the metrics follow 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.interactions.segments import groups_of
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
@@ -90,11 +91,12 @@ class ChannelQuery:
         allowed: Which items may be returned, `[items]`; None allows all.
         condition: The filter that `allowed` is the answer to, for engines that filter by themselves; None where
             `allowed` cannot be expressed as a filter.
-        context: Where the request is made: `region` and `store`, as far as known.
+        context: Where the request is made, and on what: `region`, `store` and `device`, as far as known.
         pool: Rows that match the query, best first, from which candidate channels choose; None without a query.
         required: Rows that are candidates whatever the channels find, such as pinned ones; None for none.
         newcomers: How many items of the channels for exploration are candidates whatever the others find.
         understood: The query, taken apart; None where it is taken as it stands.
+        segments: What the shop says of the user: values by column.
     """
 
     query: str
@@ -108,6 +110,12 @@ class ChannelQuery:
     required: NDArray[np.int32] | None = None
     newcomers: int = 0
     understood: UnderstoodQuery | None = None
+    segments: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> dict[str, Sequence[str]]:
+        """The groups that the user is in, by kind, as `Contexts` names them."""
+        return groups_of(self.segments, self.context or {})
 
     @property
     def words(self) -> str:

@@ -143,7 +143,7 @@ class Grocery:
         bought it yet is an item that will be bought.
         """
         sold = np.bincount(self.log.item[self.log.timestamp < moment], minlength=len(self.bundle.items))
-        return self.bundle.items.without_price(sold == 0)
+        return self.bundle.items.without_values(["price"], sold == 0)
 
     @cached_property
     def _records(self) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.features import FeatureLayout
 from fuserank_ensemble.candidates.retriever import Candidates
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.retrieval.index import InteractionIndex
@@ -119,7 +120,8 @@ def train_methods(
     vectors = np.asarray(builder.catalog.vectors)
 
     def score(candidates: Sequence[Candidates]) -> list[NDArray[np.float32]]:
-        logits = predicted(model, unlabelled_cases(candidates, builder.spec), vectors)
+        columns = FeatureLayout(builder.spec.own_features).positions(model.layout)
+        logits = predicted(model, unlabelled_cases(candidates, builder.spec).with_columns(columns), vectors)
         return [of_case[: len(one.rows)] for of_case, one in zip(logits, candidates, strict=True)]
 
     weights = objective(report)
@@ -136,7 +138,8 @@ def train_methods(
 
 def unlabelled_cases(candidates: Sequence[Candidates], spec: GraphSpec) -> Cases:
     """The first candidates of each case as the ranker takes them, as many as in serving, without labels."""
-    cases = Cases.blank(["" for _ in candidates], spec.candidates, spec.events)
+    width = len(FeatureLayout(spec.own_features).features)
+    cases = Cases.blank(["" for _ in candidates], spec.candidates, spec.events, width)
     for i, one in enumerate(candidates):
         count = min(len(one.rows), spec.candidates)
         cases.rows[i, :count], cases.features[i, :count] = one.rows[:count], one.features[:count]

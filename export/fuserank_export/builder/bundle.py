@@ -7,6 +7,7 @@ in a folder beside its place and moved there when it is whole: a reader sees all
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from fuserank_export.builder.embed import embed_catalog
@@ -24,6 +25,7 @@ from fuserank_export.builder.read import read_shop
 from fuserank_export.builder.seal import BuiltParts, seal_new
 from fuserank_export.builder.train import TrainingInputs, train_on_index, write_trained
 from fuserank_export.builder.workspace import Workspace, open_workspace
+from fuserank_export.index.own_features import choose_features, group_features
 from fuserank_export.progress import Progress
 
 
@@ -83,6 +85,10 @@ def _build(
     models = open_models(encoder, ranker, progress)
     spec = describe_graph(models, encoder, graph, log)
     indexed = index_shop(work, shop, models, spec)
+    own = choose_features(indexed.items, log, inputs.features)
+    for note in own.notes:
+        progress.note(note)
+    spec = replace(spec, own_features=(*own.features, *group_features(log)))
     embedded = embed_catalog(work, indexed.texts, models.encoder, encoder, spec)
     search = learn_channels(work.index, indexed, log, embedded.vectors, spec=spec, seed=out.seed, progress=progress)
     training = TrainingInputs(
@@ -92,6 +98,7 @@ def _build(
         behaviour=shop.behaviour,
         encoder=embedded.encoder,
         tower=models.tower,
+        signals_must_gain=True,
     )
     trained = train_on_index(training, ranker, out, progress)
     parts = BuiltParts(

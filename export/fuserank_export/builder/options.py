@@ -55,10 +55,15 @@ class InputFiles(BehaviourFiles):
     Attributes:
         catalog: The catalogue.
         synonyms: Words that mean the same, in Solr's format; None has none.
+        users: What the shop says of its users, such as a segment or a tier; None says nothing.
+        features: Columns of the catalogue that the ranker reads as a signal of their own where they gain; None finds
+            them.
     """
 
     catalog: Path
     synonyms: Path | None = None
+    users: Path | None = None
+    features: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

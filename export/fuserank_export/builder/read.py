@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fuserank_ensemble.catalog.synonyms import Synonyms
@@ -13,6 +13,7 @@ from fuserank_export.progress import Progress
 from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
 from fuserank_export.sources.formats.rows import detect_format
 from fuserank_export.sources.synonyms import read_synonyms
+from fuserank_export.sources.users import read_users
 from fuserank_export.training.cases.judged import judged_queries, read_labelled
 from fuserank_export.training.cases.training_query import TrainingQuery
 from fuserank_export.training.text.data.labels import split_labelled_queries
@@ -40,12 +41,14 @@ class ShopData:
         typed: Whether its file says which extra columns are numbers, see `index_catalog`.
         synonyms: Words that mean the same.
         behaviour: The log and the judged queries.
+        users_report: What became of the rows of the users' file; None without one.
     """
 
     catalog: Catalog
     typed: bool
     synonyms: Synonyms
     behaviour: Behaviour
+    users_report: RowReport | None = None
 
 
 def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progress: Progress) -> ShopData:
@@ -74,7 +77,15 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
         progress=progress,
         rejected_rows=out.rejected_rows("interactions"),
     )
-    return ShopData(catalog, detect_format(files.catalog)[0] not in ("csv", "tsv"), synonyms, behaviour)
+    users_report = None
+    if files.users:
+        with progress.step("reading the users"):
+            segments, users_report = read_users(
+                files.users, max_bad_share=files.max_bad_rows, bad_rows_path=out.rejected_rows("users")
+            )
+        _report(users_report, progress)
+        behaviour = replace(behaviour, log=replace(behaviour.log, segments=segments))
+    return ShopData(catalog, detect_format(files.catalog)[0] not in ("csv", "tsv"), synonyms, behaviour, users_report)
 
 
 def read_behaviour(

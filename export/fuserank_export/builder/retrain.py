@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ def retrain_ranker(
     tower_source = ranker.text_tower or own_tower
     tower = load_replacement_tower(old, tower_source) if tower_source else None
     behaviour = _read(old, files, out.seed, progress)
+    behaviour = replace(behaviour, log=replace(behaviour.log, segments=old.segments))
     inputs = TrainingInputs(
         spec=old.spec,
         index=old.root / "index",
@@ -77,6 +78,7 @@ def retrain_ranker(
         behaviour=behaviour,
         encoder=_open_encoder(old),
         tower=tower,
+        signals_must_gain=False,  # another input of the ranker would need other configurations and warm-up requests
     )
     trained = train_on_index(inputs, ranker, out, progress)
     if os.environ.get("RANK", "0") != "0":

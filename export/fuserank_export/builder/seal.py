@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import FORMAT, Bundle
-from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.catalog.items import Items
 from fuserank_export.builder.embed import EmbeddedTexts
 from fuserank_export.builder.index import Models
@@ -66,7 +65,6 @@ class BuiltParts:
             "format": FORMAT,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             **self.ranker,
-            "features": [feature.name for feature in FEATURES],
             "fields": sorted({name for record in indexed.records for name in record}),
             "log_end": int(LogSpan.of(log.timestamp).end) - 1 if len(log) else int(time.time()),
             "counts": {
@@ -79,6 +77,7 @@ class BuiltParts:
             "inputs": {
                 "catalog": shop.catalog.report.summary(),
                 "interactions": log.report.summary(),
+                "users": shop.users_report.summary() if shop.users_report else None,
                 "encoder": self.encoder.source,
                 "pooling": self.models.encoder.model.pooling,
                 "precision": self.encoder.precision,

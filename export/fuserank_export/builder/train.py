@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from fuserank_ensemble.bundle import PAIRS, REFERENCE, open_query_parser
+from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.options import OutputOptions, RankerOptions
 from fuserank_export.builder.read import Behaviour
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.index.shadows import add_shadows
 from fuserank_export.index.shop import Shop
 from fuserank_export.learning.interactions import learn, popularity_before
 from fuserank_export.progress import Progress
@@ -44,6 +46,7 @@ class TrainingInputs:
         behaviour: The log and the judged queries.
         encoder: Embeds queries.
         tower: The ranker's text tower; None has none.
+        signals_must_gain: Whether the ranker reads those of the spec's own signals alone that gain, or all.
     """
 
     spec: GraphSpec
@@ -52,6 +55,7 @@ class TrainingInputs:
     behaviour: Behaviour
     encoder: OnnxEncoder
     tower: LoadedTower | None
+    signals_must_gain: bool
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,12 @@ def train_on_index(
         progress: Shows the steps.
     """
     log, shop, spec, seed = inputs.behaviour.log, inputs.shop, inputs.spec, out.seed
-    builder, effort = _case_builder(inputs), options.effort
+    items = shop.items
+    if inputs.signals_must_gain:
+        items, log, own = add_shadows(items, log, spec.own_features, seed)
+        spec = replace(spec, own_features=own)
+    # The graph of entities is made of the catalogue as it is.
+    builder, effort = _case_builder(inputs, items, spec), options.effort
     with tempfile.TemporaryDirectory() as folder, progress.steps() as advanced:
         earliest: list[InteractionIndex] = []
 
@@ -107,13 +116,19 @@ def train_on_index(
             replace(builder, spec=spec),
             index_before,
             judged=inputs.behaviour.judged,
+            signals_must_gain=inputs.signals_must_gain,
             cases=effort.cases,
             settings=replace(effort.fit, checkpoints=out.checkpoints),
             seed=seed,
             advanced=advanced,
         )
-    made_up = not inputs.behaviour.judged and not log.has_queries
-    spec = replace(spec, objective=objective(report), ranked_kinds=ranked_kinds(report), made_up_queries=made_up)
+    spec = replace(
+        spec,
+        objective=objective(report),
+        ranked_kinds=ranked_kinds(report),
+        made_up_queries=not inputs.behaviour.judged and not log.has_queries,
+        own_features=ranker.layout.own,
+    )
     note = "; ".join(filter(None, (report.note, describe_unranked(report))))
     return TrainedRanker(ranker, inputs.tower, replace(report, note=note), spec, tuning)
 
@@ -128,7 +143,7 @@ def write_trained(trained: TrainedRanker, engines: Path, index: Path, progress: 
         progress: Shows the step.
 
     Returns:
-        Its part of the manifest: `spec`, `ranker`, and what the engines cost.
+        Its part of the manifest: `spec`, the names of its `features`, `ranker`, and what the engines cost.
     """
     trained.report.reference.write(index / REFERENCE)
     cost: dict[str, Any] = {}
@@ -138,14 +153,19 @@ def write_trained(trained: TrainedRanker, engines: Path, index: Path, progress: 
         with progress.step("exporting the text tower"):
             folder = engines / "text_tower" / "1"
             report["text_tower"], cost["text_tower_ms"] = write_text_tower(trained.tower.tower, folder, trained.spec)
-    return {"spec": trained.spec.to_dict(), "ranker": {**trained.report.to_dict(), **report}, **cost}
+    return {
+        "spec": trained.spec.to_dict(),
+        "features": [feature.name for feature in trained.ranker.layout.features],
+        "ranker": {**trained.report.to_dict(), **report},
+        **cost,
+    }
 
 
-def _case_builder(inputs: TrainingInputs) -> CaseBuilder:
-    template, index = inputs.spec.query_template, inputs.index
+def _case_builder(inputs: TrainingInputs, items: Items, spec: GraphSpec) -> CaseBuilder:
+    template, index = spec.query_template, inputs.index
     return CaseBuilder(
-        CatalogIndex.open(index, inputs.shop.items, "cpu"),
-        inputs.spec,
+        CatalogIndex.open(index, items, "cpu"),
+        spec,
         lambda queries: inputs.encoder.embed([query_text(template, query) for query in queries]),
         open_query_parser(index).parse,
         PairScorer.open(inputs.tower, index / PAIRS, inputs.spec) if inputs.tower else None,

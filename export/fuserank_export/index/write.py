@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fuserank_ensemble.bundle import USERS
 from fuserank_ensemble.catalog.items import Records
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_export.index.catalog import Indexed
@@ -17,4 +18,6 @@ def write_index(folder: Path, indexed: Indexed, log: Interactions) -> None:
     indexed.items.save(folder / "items")
     Records.save(folder / "items", indexed.records)
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
+    if log.segments.columns:
+        log.segments.save(folder / USERS)
     HistorySnapshot.from_log(user_ids, log.user, log.item, log.timestamp, log.places).save(folder / "history")

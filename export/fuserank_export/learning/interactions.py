@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from fuserank_ensemble.interactions.popularity import Popularity
+from fuserank_ensemble.interactions.popularity import Groups, Popularity
+from fuserank_ensemble.interactions.segments import USER
 from fuserank_ensemble.retrieval.channels.collaborative import CONFIDENCE, REGULARIZATION
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
@@ -43,7 +44,26 @@ def popularity_before(log: Interactions, shop: Shop, end: float) -> Popularity:
         end,
         np.where(shop.created <= end, shop.created, np.nan),  # what was not there yet is not known
         places,
+        _events_of_groups(log, before, end),
     )
+
+
+def _events_of_groups(log: Interactions, before: NDArray[np.bool_], end: float) -> dict[str, Groups]:
+    """The events `before` a moment of each group that the shop had its users in by then."""
+    segments = log.segments
+    if not segments.columns:
+        return {}
+    rows = np.asarray([segments.row(user) for user in log.user_ids], np.int64)  # [users], -1 where nothing is said
+    known = (rows >= 0) & (segments.since[rows] <= end)
+    user = log.user[before]
+    groups: dict[str, Groups] = {}
+    for name, column in segments.columns.items():
+        starts = column.offsets[rows]
+        counts = np.where(known, column.offsets[rows + 1] - starts, 0)[user]  # [events]
+        events = np.repeat(np.arange(len(user)), counts)
+        within = np.arange(len(events)) - np.repeat(np.cumsum(counts) - counts, counts)
+        groups[f"{USER}{name}"] = (events, column.codes[starts[user][events] + within], column.words)
+    return groups
 
 
 def learn(

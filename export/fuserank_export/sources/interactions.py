@@ -13,6 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+from fuserank_ensemble.interactions.popularity import DEVICE
+from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.cells import EVENTS, IMPRESSION
 from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
@@ -22,7 +24,7 @@ from fuserank_export.sources.impressions import ImpressionRows, Impressions
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
 
 REQUIRED = ("user_id", "item_id", "event", "timestamp")
-PLACES = ("store", "region")
+PLACES = ("store", "region", DEVICE)
 COLUMNS = (*REQUIRED, "value", "query", *PLACES, "position", "session_id")
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -46,6 +48,7 @@ class Interactions:
             # [rows] int32
         report: The counts of rows read, kept and rejected.
         impressions: Items that were shown. They are in none of the other arrays, because they are no events.
+        segments: What the shop says of its users, those without an event included.
     """
 
     user: npt.NDArray[np.int32]
@@ -59,6 +62,7 @@ class Interactions:
     report: RowReport
     places: dict[str, tuple[npt.NDArray[np.int32], list[str]]] = field(default_factory=dict)
     impressions: Impressions = field(default_factory=Impressions.empty)
+    segments: UserSegments = field(default_factory=UserSegments.empty)
 
     @property
     def has_queries(self) -> bool:

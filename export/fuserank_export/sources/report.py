@@ -88,6 +88,7 @@ class RowReport:
         warnings: Number of kept rows by warning.
         unknown_item_ids: The distinct item ids behind `unknown_item`.
         dropped_columns: Extra columns without a single value.
+        notes: What else a reader should know of the file's columns.
     """
 
     file: str
@@ -103,6 +104,7 @@ class RowReport:
     warnings: Counter[str] = field(default_factory=Counter)
     unknown_item_ids: set[str] = field(default_factory=set)
     dropped_columns: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _sink: TextIO | None = field(default=None, repr=False)
 
     def __enter__(self) -> Self:
@@ -181,6 +183,7 @@ class RowReport:
             "cleaned": self.cleaned,
             "warnings": dict(self.warnings.most_common()),
             "dropped_columns": list(self.dropped_columns),
+            "notes": list(self.notes),
             "examples": [asdict(row) for row in self.examples],
         }
 
@@ -201,4 +204,5 @@ class RowReport:
         lines += [f"  note: {count:,} × {warning}" for warning, count in self.warnings.most_common()]
         if self.dropped_columns:
             lines.append(f"  columns without a value, left out: {', '.join(self.dropped_columns)}")
+        lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)

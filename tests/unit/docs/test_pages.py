@@ -20,6 +20,7 @@ from fuserank.plugins import EntryPointCommand, load_command
 from fuserank_ensemble.candidates.features import SIGNALS
 from fuserank_ensemble.contract.options import Options
 from fuserank_ensemble.retrieval.channels.registry import CHANNELS
+from fuserank_ensemble.retrieval.own_features import OWN_SIGNALS
 from fuserank_ensemble.spec import TARGETS
 from support.pages import REPOSITORY, Page, anchor, pages
 
@@ -222,8 +223,9 @@ def test_the_contract_names_every_option_of_a_search():
 
 def test_the_contract_names_every_signal_of_an_explanation():
     rows = Page(REPOSITORY / "docs" / "contract.md").table("signal")
-    # What is equal for all candidates of a request is in the base.
-    assert [signal.strip("`") for signal, *_ in rows] == [signal for signal in SIGNALS if signal != "request"]
+    # What is equal for all candidates of a request is in the base. A shop's own signals stand before those of towers.
+    of_every_shop = [signal for signal in SIGNALS if signal != "request"]
+    assert [signal.strip("`") for signal, *_ in rows] == [*of_every_shop[:-2], *OWN_SIGNALS, *of_every_shop[-2:]]
 
 
 def test_concepts_names_every_channel_and_every_target():

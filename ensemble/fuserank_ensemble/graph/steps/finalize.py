@@ -121,7 +121,7 @@ class Finalize:
                 item["propensity"] = place.propensity
         if resolved.explain:
             # What all candidates share explains no order: a signal counts by how far it sets an item apart.
-            parts = contributions[: len(rows)] @ weights if ranked_here else fusion_parts(votes)
+            parts = contributions[: len(rows)] @ weights if ranked_here else fusion_parts(votes, self._bundle.layout)
             parts -= parts.mean(0, keepdims=True) if len(rows) else 0.0
             self._explain(items, resolved, ranked, features, heads, parts, adjustments)
         return ranked, [self._encode(item) for item in items]
@@ -141,7 +141,7 @@ class Finalize:
         # Without a query there is nothing to be relevant to.
         judged = [(at, head) for at, head in enumerate(HEADS) if resolved.has_query or head != "relevance"]
         chances = _probabilities(heads[ranked.positions])
-        reader = Reader(resolved.query, language, resolved.bought)
+        reader = Reader(resolved.query, language, resolved.bought, layout=self._bundle.layout, groups=resolved.groups)
         adjusted = adjustments.by_name.items()
         for place, (item, position) in enumerate(zip(items, ranked.positions.tolist(), strict=True)):
             score = float(ranked.scores[place])

@@ -27,9 +27,10 @@ from fuserank_ensemble.contract.options import (
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.ranking import exploration, rules
 
-_VERIFIED = ("index/tokenizer", "index/items/", "index/history/", "index/synonyms", "index/lexical/")
+_VERIFIED = ("index/tokenizer", "index/items/", "index/history/", "index/users/", "index/synonyms", "index/lexical/")
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ class Preprocess:
                 language=options.language,
                 bought=self._only_purchases and options.history is None,
                 understood=understood if text else None,
+                segments=self._bundle.segments.values(user, now) if user else {},
             ),
         )
 
@@ -151,12 +153,14 @@ class Preprocess:
         return History.from_rows(known, now), len(rows) - len(known)
 
     def _places(self, user: int, options: Options) -> dict[str, str]:
-        """Where the question is asked; where the request names no place, where this user usually is."""
+        """Where and on what device the question is asked; what the request does not name, as this user usually does."""
         given = {"region": options.context.region, "store": options.context.store}
         named = {kind: place for kind, place in given.items() if place}
         # A history that came with the request stands for the whole user: nothing stored takes part beside it.
-        stored = user >= 0 and options.history is None
-        return named or (self._bundle.histories.places(user) if stored else {})
+        usual = self._bundle.histories.places(user) if user >= 0 and options.history is None else {}
+        usual_device = usual.pop(DEVICE, None)
+        device = options.context.device or usual_device
+        return (named or usual) | ({DEVICE: device} if device else {})
 
     def _weights(self, options: Options) -> tuple[float, ...]:
         return options.objective.weights() if options.objective else self._default_weights

@@ -17,7 +17,6 @@ from threadpoolctl import threadpool_limits
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
-from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.candidates.retriever import Candidates, Prefetch, Retriever
 from fuserank_ensemble.catalog import filters
@@ -55,6 +54,7 @@ class Retrieve:
 
     def __init__(self, bundle: Bundle, device: str) -> None:
         self._bundle, self._spec = bundle, bundle.spec
+        self._width = len(bundle.layout.features)
         # For good: requests are answered one batch after the other, and the engines want the other cores.
         threadpool_limits(1, "blas")
         self._retriever = Retriever(bundle.catalog(device), bundle.learned(device), bundle.spec, _milvus(bundle))
@@ -143,6 +143,7 @@ class Retrieve:
             required=self._pinned(resolved, allowed) if resolved.rules else None,
             newcomers=NEWCOMERS if resolved.explore else 0,
             understood=resolved.understood,
+            segments=resolved.segments,
         )
 
     def _pinned(self, resolved: ResolvedRequest, allowed: Mask | None) -> NDArray[np.int32]:
@@ -208,7 +209,7 @@ class Retrieve:
         longest = max(len(listed.rows) for listed in candidates)
         size = next(bucket for bucket in self._spec.candidate_buckets if bucket >= longest)
         rows = np.full((len(candidates), size), -1, np.int32)
-        features = np.full((len(candidates), size, len(FEATURES)), np.nan, np.float32)
+        features = np.full((len(candidates), size, self._width), np.nan, np.float32)
         vectors = np.zeros((len(candidates), size, self._spec.embedding_dim), np.float32)
         events = np.zeros((len(candidates), self._spec.events, self._spec.embedding_dim), np.float32)
         for i, listed in enumerate(candidates):

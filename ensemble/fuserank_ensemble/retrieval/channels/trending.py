@@ -65,9 +65,9 @@ class TrendingChannel(LocalChannel):
         popularity = self._popularity
         contexts = []
         for name in context_names(query.now, query.context):
-            context = popularity.contexts.get(name)
-            if context is not None:
-                contexts.append((PRIORS[name.partition("=")[0]], *context))
+            prior, context = PRIORS.get(name.partition("=")[0]), popularity.contexts.get(name)
+            if prior is not None and context is not None:
+                contexts.append((prior, *context))
         rows = self._candidates(query, depth, [members for _, members, _, _ in contexts])
         scores = popularity.trend[rows].astype(np.float32)
         share = popularity.trend[rows] / max(popularity.total, 1e-9)

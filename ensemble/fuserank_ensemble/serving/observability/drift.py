@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.drift import KINDS, FeatureReference, count_bins, stability_index
-from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.serving.observability import metrics
 from fuserank_ensemble.serving.observability.metrics import Registry
 
@@ -17,10 +17,16 @@ EVERY = 8  # of the searches after the first window, one in so many is looked at
 
 
 class FeatureDrift:
-    """Watches live features, by kind of request."""
+    """Watches live features, by kind of request.
 
-    def __init__(self, registry: Registry, reference: FeatureReference) -> None:
-        self._registry, self._reference = registry, reference
+    Args:
+        registry: Where it reports.
+        reference: The features that the ranker learned from.
+        names: Their names.
+    """
+
+    def __init__(self, registry: Registry, reference: FeatureReference, names: Sequence[str]) -> None:
+        self._registry, self._reference, self._names = registry, reference, names
         self._searches: Counter[str] = Counter()
         self._windows: dict[str, tuple[int, NDArray[np.int64]]] = {}
 
@@ -44,5 +50,5 @@ class FeatureDrift:
             self._windows[kind] = (searches + 1, counts)
             return
         del self._windows[kind]
-        for feature, index in zip(FEATURES, stability_index(expected, counts), strict=True):
-            self._registry.set(metrics.DRIFT, float(index), feature=feature.name, kind=kind)
+        for name, index in zip(self._names, stability_index(expected, counts), strict=True):
+            self._registry.set(metrics.DRIFT, float(index), feature=name, kind=kind)

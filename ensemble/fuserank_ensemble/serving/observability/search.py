@@ -34,7 +34,7 @@ class SearchMetrics:
         self, registry: Registry, manifest: Mapping[str, Any], reference: FeatureReference | None = None
     ) -> None:
         self._registry, self._opened_ns = registry, time.monotonic_ns()
-        self._drift = FeatureDrift(registry, reference) if reference else None
+        self._drift = FeatureDrift(registry, reference, manifest["features"]) if reference else None
         for kind in ("query", "user", "both"):
             registry.add(metrics.REQUESTS, 0.0, kind=kind)
         for channel in (*CHANNELS, "fused"):

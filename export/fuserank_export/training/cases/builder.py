@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.features import FeatureLayout
 from fuserank_ensemble.candidates.retriever import Candidates, Retriever
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.interactions.history import History
@@ -64,7 +65,8 @@ class CaseBuilder:
         retriever = self._retriever(interactions)
         channel_queries = self.channel_queries(training_queries)
         kinds = [query.kind for query in training_queries]
-        cases = Cases.blank(kinds, self.spec.candidates, self.spec.events)
+        width = len(FeatureLayout(self.spec.own_features).features)
+        cases = Cases.blank(kinds, self.spec.candidates, self.spec.events, width)
         for start in range(0, len(training_queries), BATCH):
             batch = channel_queries[start : start + BATCH]
             retrieved = self._candidates(retriever, batch, training_queries[start : start + BATCH])
@@ -99,15 +101,17 @@ class CaseBuilder:
                 allowed=self._not_seen(query.seen) if query.kind == "discover" else None,
                 context=query.places,
                 understood=understood.get(query.query),
+                segments=query.segments,
             )
             for query in training_queries
         ]
 
     def _retriever(self, interactions: InteractionIndex) -> Retriever:
         # What the catalogue says of an item today it may not have said before anybody had it: a price, if it comes
-        # from sales, would tell which items are going to be sold.
-        unsold = interactions.popularity.counts == 0
-        items = self.catalog.items.without_price(unsold) if unsold.any() and not unsold.all() else self.catalog.items
+        # from sales, or a rating would tell which items are going to be sold.
+        unsold, items = interactions.popularity.counts == 0, self.catalog.items
+        if unsold.any() and not unsold.all():
+            items = items.without_values(["price", *(feature.source for feature in self.spec.own_features)], unsold)
         return Retriever(replace(self.catalog, items=items), interactions, self.spec)
 
     def _candidates(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +45,13 @@ class Cases:
         return self.rows >= 0
 
     @classmethod
-    def blank(cls, kinds: Sequence[str], candidates: int, events: int) -> Cases:
+    def blank(cls, kinds: Sequence[str], candidates: int, events: int, features: int = len(FEATURES)) -> Cases:
         """Returns cases to be filled in: no candidates, nothing known."""
         count = len(kinds)
         return cls(
             np.asarray(kinds, np.str_),
             np.full((count, candidates), -1, np.int32),
-            np.full((count, candidates, len(FEATURES)), np.nan, np.float32),
+            np.full((count, candidates, features), np.nan, np.float32),
             np.full((count, candidates), -1, np.int32),
             np.full((count, events), -1, np.int32),
             np.zeros((count, events, MOMENT_DIM), np.float32),
@@ -63,6 +63,12 @@ class Cases:
     def part(self, selected: slice | NDArray[np.bool_]) -> Cases:
         """Returns some of the cases."""
         return Cases(*(getattr(self, field.name)[selected] for field in fields(self)))
+
+    def with_columns(self, columns: Sequence[int]) -> Cases:
+        """Returns the cases with some columns of their features alone."""
+        if list(columns) == list(range(self.features.shape[-1])):
+            return self
+        return replace(self, features=self.features[..., list(columns)])
 
     def __len__(self) -> int:
         return len(self.kinds)

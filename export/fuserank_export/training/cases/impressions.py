@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.history import History, HistorySnapshot
+from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_export.sources import Impressions
 from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.interactions import Interactions
@@ -115,7 +116,13 @@ def _taken(log: Interactions, frame: pd.DataFrame, start: float) -> NDArray[np.b
 
 
 def impression_queries(
-    lists: Sequence[ShownList], past: HistorySnapshot, start: float, *, count: int, seed: int
+    lists: Sequence[ShownList],
+    past: HistorySnapshot,
+    start: float,
+    *,
+    count: int,
+    seed: int,
+    segments: UserSegments | None = None,
 ) -> list[TrainingQuery]:
     """Draws training queries from shown lists, as they would have been asked at the start of their window.
 
@@ -127,14 +134,18 @@ def impression_queries(
         start: First moment of the window, epoch seconds.
         count: How many lists to draw at most.
         seed: Of the draw.
+        segments: What the shop says of its users; None says nothing.
     """
-    draw = np.random.default_rng(seed)
+    draw, segments = np.random.default_rng(seed), segments or UserSegments.empty()
     kept = np.sort(draw.permutation(len(lists))[:count])
     queries = []
     for shown_list in (lists[i] for i in kept):
         user, text = shown_list.user, shown_list.query
         known = user < len(past)
         seen, places = (past.at(user), past.places(user)) if known else (History.empty(), {})
+        groups = segments.values(past.users[user].decode(), start) if known else {}
         kind: Kind = "user" if not text else "both" if len(seen) else "query"
-        queries.append(TrainingQuery(kind, text, seen, start, None, shown_list.taken, None, places, shown_list.shown))
+        queries.append(
+            TrainingQuery(kind, text, seen, start, None, shown_list.taken, None, places, shown_list.shown, groups)
+        )
     return queries

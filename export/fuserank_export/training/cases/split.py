@@ -87,7 +87,12 @@ def split_cases(
     list_count = 0
     for i, (start, end) in zip(range(WINDOWS, 0, -1), pairwise(bounds), strict=False):
         shown = impression_queries(
-            shown_lists(log, start, end), snapshot_before(log, start), start, count=count, seed=seed + i
+            shown_lists(log, start, end),
+            snapshot_before(log, start),
+            start,
+            count=count,
+            seed=seed + i,
+            segments=log.segments,
         )
         list_count += len(shown)
         queries = window_queries(log, synthetic, start, end, count=count, seed=seed + i) + shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -41,8 +41,9 @@ class TrainingQuery:
         relevant: Item rows relevant to the query; None where unknown.
         clicked: Item rows the user then touched; None where unknown.
         purchased: Item rows the user then bought; None where unknown.
-        places: Where the user usually was before, by kind of place.
+        places: Where the user usually was before, and what the request is made on, by kind.
         shown: The candidates, where the log has what was shown; None where they are to be retrieved.
+        segments: What the shop said of the user by then: values by column.
     """
 
     kind: Kind
@@ -54,3 +55,4 @@ class TrainingQuery:
     purchased: NDArray[np.int32] | None
     places: Mapping[str, str] = field(default_factory=dict)
     shown: Shown | None = None
+    segments: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -5,7 +5,7 @@ A query knows the log as it stood before the window. Nothing of the window itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.history import History, HistorySnapshot
+from fuserank_ensemble.interactions.popularity import DEVICE
+from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.synthetic import SyntheticQueries
@@ -45,6 +47,8 @@ def window_queries(
         start,
         {int(str(user)): rows for user, rows in events[events["user"].isin(pairs["user"])].groupby("user")},
         bool((log.event == PURCHASE).any()),
+        log.segments,
+        {kind: names for kind, (_, names) in log.places.items() if kind.startswith(DEVICE)},
     )
     by_query = events[events["logged"]].groupby("query")["item"].unique()
     return [*_searches(window, pairs, by_query, synthetic), *_recommendations(window, pairs)]
@@ -67,12 +71,16 @@ class _Window:
         start: Its first moment, epoch seconds.
         events: What happened in it, by user.
         has_purchases: Whether the log has any: without, nothing is known of what was bought.
+        segments: What the shop says of its users.
+        devices: Names of the devices, by kind: `device` and its shadow.
     """
 
     past: HistorySnapshot
     start: float
     events: dict[int, pd.DataFrame]
     has_purchases: bool
+    segments: UserSegments
+    devices: Mapping[str, Sequence[str]]
 
     def query(
         self, kind: Kind, text: str, user: int, relevant: NDArray[np.int32] | None, answers: pd.DataFrame
@@ -81,8 +89,25 @@ class _Window:
         clicked = answers["item"].to_numpy(np.int32)
         purchased = answers["item"][answers["bought"]].to_numpy(np.int32) if self.has_purchases else None
         with_user = kind != "query"
-        seen, places = (self.past.at(user), self.past.places(user)) if with_user else (History.empty(), {})
-        return TrainingQuery(kind, text, seen, self.start, relevant, clicked, purchased, places)
+        device = self._device(self.events[user], text)
+        if not with_user:
+            return TrainingQuery(kind, text, History.empty(), self.start, relevant, clicked, purchased, device)
+        seen, places = self.past.at(user), self.past.places(user) | device
+        segments = self.segments.values(self.past.users[user].decode(), self.start)
+        return TrainingQuery(kind, text, seen, self.start, relevant, clicked, purchased, places, segments=segments)
+
+    def _device(self, events: pd.DataFrame, text: str) -> dict[str, str]:
+        """The device of most of a user's events, of those under the query where it was logged.
+
+        What a request is made on is known with the request. Which items were answers has no say in it.
+        """
+        of_query = events[events["logged"] & (events["query"] == text)]
+        devices = {}
+        for kind, names in self.devices.items():
+            codes = (of_query if len(of_query) else events)[kind].to_numpy()
+            if (codes >= 0).any():
+                devices[kind] = names[int(np.bincount(codes[codes >= 0]).argmax())]
+        return devices
 
 
 def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float, end: float, seed: int) -> pd.DataFrame:
@@ -97,6 +122,7 @@ def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float,
             "bought": log.event[inside] == PURCHASE,
             "query": synthetic.draw(log.item[inside], np.random.default_rng(seed)),
             "logged": logged,
+            **{kind: devices[inside] for kind, (devices, _) in log.places.items() if kind.startswith(DEVICE)},
         }
     )
     events.loc[logged, "query"] = np.asarray([*log.queries, ""], object)[codes[logged]]

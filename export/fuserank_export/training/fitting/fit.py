@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from fuserank_ensemble.candidates.features import SIGNALS
+from fuserank_ensemble.candidates.features import SEQUENCE, FeatureLayout
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.labels import MIN_POSITIVES, learnable
@@ -28,7 +28,7 @@ from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.fitting.threads import one_thread
 from fuserank_export.training.model.merged import MergedRanker, MergedWeights, merged_scores
 from fuserank_export.training.model.position import PositionBias
-from fuserank_export.training.model.ranker import PIECES, SEQUENCE, Ranker, columns
+from fuserank_export.training.model.ranker import EVERY_SHOP, PIECES, Ranker
 
 CLICK = HEADS.index("click")
 
@@ -83,6 +83,7 @@ def fit(
     seed: int,
     advanced: Callable[[int], None],
     position: PositionBias | None = None,
+    layout: FeatureLayout = EVERY_SHOP,
 ) -> tuple[Ranker, list[dict[str, float]]]:
     """Fits a ranker.
 
@@ -95,12 +96,13 @@ def fit(
         advanced: Called with the epoch that is done.
         position: Learned along with the ranker where given, so that the ranker need not explain what the position
             does; in place.
+        layout: The columns of the cases' features.
 
     Returns:
         The ranker, calibrated, and the losses by epoch: `epoch`, and `loss` or `eval_loss`.
     """
     torch.manual_seed(seed)
-    ranker = Ranker(vectors.shape[1])
+    ranker = Ranker(vectors.shape[1], layout)
     _standardise(ranker, learned)
     training = CaseDataset(learned, vectors, max(1, settings.least_steps) * settings.batch)
     later = CaseDataset(held_out, vectors)
@@ -215,9 +217,10 @@ def _standardise(ranker: Ranker, cases: Cases) -> None:
     ranker.scale.copy_(torch.from_numpy(np.where(spread > 1e-6, spread, 1.0).astype(np.float32)))
     for column in range(values.shape[1]):
         _cut(ranker, column, values[seen[:, column], column])
-    for s, signal in enumerate(SIGNALS):
+    for s, signal in enumerate(ranker.layout.signals):
         # Constant counts as unseen: nothing can be learned from it.
-        varies = bool((cases.events >= 0).any()) if signal == SEQUENCE else bool((spread[columns(signal)] > 1e-6).any())
+        of_signal = ranker.layout.columns(signal)
+        varies = bool((cases.events >= 0).any()) if signal == SEQUENCE else bool((spread[of_signal] > 1e-6).any())
         for h in range(len(HEADS)):
             ranker.active[s, h] = float(learnable(cases.labels[..., h]) and (varies or signal == "request"))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import ndcg_score
 
 from fuserank_ensemble.candidates.drift import FeatureReference
-from fuserank_ensemble.candidates.features import POSITION
+from fuserank_ensemble.candidates.features import FEATURES, POSITION, FeatureLayout
 from fuserank_ensemble.candidates.request import head_weights
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
@@ -24,6 +24,12 @@ from fuserank_export.training.cases.labels import MIN_POSITIVES, learnable
 from fuserank_export.training.cases.split import IndexBefore, StepProgress, split_cases
 from fuserank_export.training.cases.training_query import TrainingQuery
 from fuserank_export.training.fitting.fit import fit, predicted
+from fuserank_export.training.fitting.own_signals import (
+    Fitted,
+    SignalGain,
+    describe_gains,
+    select_own_signals,
+)
 from fuserank_export.training.fitting.settings import FIT, FitSettings
 from fuserank_export.training.model.position import PositionBias
 from fuserank_export.training.model.ranker import Ranker
@@ -49,6 +55,7 @@ class TrainingReport:
         judged_queries: How many judged queries took part.
         shown_lists: How many lists of impressions took part.
         position_terms: What each position adds to a click's logit beyond the first; learned, and not served.
+        own_signals: What each of the shop's own signals brought, and whether the ranker reads it.
         note: What a reader should know.
         reference: The features that it learned from, which serving compares its own with; a file of the bundle.
     """
@@ -63,6 +70,7 @@ class TrainingReport:
     judged_queries: int
     shown_lists: int
     position_terms: dict[int, float]
+    own_signals: dict[str, SignalGain]
     note: str
     reference: FeatureReference
 
@@ -78,6 +86,7 @@ def train_ranker(
     index_before: IndexBefore,
     *,
     judged: Sequence[TrainingQuery] = (),
+    signals_must_gain: bool = True,
     cases: int = 1_500,
     settings: FitSettings = FIT,
     seed: int = 13,
@@ -95,6 +104,8 @@ def train_ranker(
         builder: Builds cases of training queries.
         index_before: What the channels know by a moment; called once for each window, the earliest first.
         judged: Judged queries in any order, see `judged_queries`; the last fifth joins the log's last window.
+        signals_must_gain: Whether the ranker reads those of the shop's own signals alone that gain on the last window,
+            see `select_own_signals`, or all.
         cases: How many (user, query) pairs to draw from each window.
         settings: How it is fitted.
         seed: Of draws and weights.
@@ -105,36 +116,58 @@ def train_ranker(
     if split.source == "catalog":
         settings = replace(settings, least_steps=0)  # made-up queries are soon learned
     vectors = np.asarray(builder.catalog.vectors)
-    position = PositionBias() if train.positions.any() else None
-    model, losses = fit(
-        train,
-        held_out if len(held_out) else train,
-        vectors,
-        settings,
-        seed,
-        lambda epoch: advanced("training the ranker", epoch, settings.epochs),
-        position,
-    )
+    whole = FeatureLayout(builder.spec.own_features)
+
+    def fit_columns(layout: FeatureLayout) -> Fitted:
+        columns, position = whole.positions(layout), PositionBias() if train.positions.any() else None
+        step = " with ".join(["training the ranker", *layout.own_signals[-1:]])
+        later = (held_out if len(held_out) else train).with_columns(columns)
+        model, losses = fit(
+            train.with_columns(columns),
+            later,
+            vectors,
+            settings,
+            seed,
+            lambda epoch: advanced(step, epoch, settings.epochs),
+            position,
+            layout,
+        )
+        # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
+        retrieved = later.part((later.positions == 0).all(1)) if len(held_out) else held_out
+        return Fitted(model, losses, position, retrieved)
+
+    gains: dict[str, SignalGain] = {}
+    if not signals_must_gain:
+        fitted = fit_columns(whole)
+    elif split.source == "catalog":  # made-up queries show nothing of a signal
+        fitted = fit_columns(FeatureLayout())
+    else:
+        known = ~np.isnan(train.features[..., len(FEATURES) :]).all((0, 1))
+        tried = FeatureLayout(tuple(feature for feature, k in zip(whole.own, known, strict=True) if k))
+        fitted, gains = select_own_signals(
+            tried, fit_columns, lambda fitted: ndcg_by_case(fitted.ranker, fitted.validation, vectors)
+        )
+    model, position = fitted.ranker, fitted.position
+    columns = whole.positions(model.layout)
     heads = {
         head: int(np.nansum(train.labels[..., h])) if learnable(train.labels[..., h]) else 0
         for h, head in enumerate(HEADS)
     }
-    # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
-    retrieved = held_out.part((held_out.positions == 0).all(1))
     report = TrainingReport(
         source=split.source,
         cases=len(train),
         validation_cases=len(held_out),
         window_days=split.window_days,
         heads=heads,
-        ndcg_at_10=measure_ndcg(model, retrieved, vectors),
-        losses=losses,
+        ndcg_at_10=measure_ndcg(model, fitted.validation, vectors),
+        losses=fitted.losses,
         judged_queries=len(judged),
         shown_lists=split.shown_lists,
         position_terms=position.terms(train.positions, MIN_POSITIVES) if position else {},
-        note=split.note,
+        own_signals=gains,
+        note="; ".join(filter(None, (split.note, describe_gains(gains)))),
         # A recommendation of what is new to its user is a kind that serving does not tell apart: it takes no part.
-        reference=FeatureReference.from_cases(train.kinds, train.features, train.present),
+        reference=FeatureReference.from_cases(train.kinds, train.with_columns(columns).features, train.present),
     )
     return model, report
 
@@ -200,13 +233,7 @@ def measure_ndcg(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> d
     logits = predicted(model, cases, vectors)
     for kind in np.unique(cases.kinds):
         of_kind = cases.kinds == kind
-        labels = cases.labels[of_kind]
-        # The last head that has labels: a purchase says more than a click, a click more than relevance.
-        known = [h for h in range(len(HEADS)) if not np.isnan(labels[..., h]).all()]
-        head = max(known, default=0)
-        weights = np.asarray(head_weights(tuple(float(h in known) for h in range(len(HEADS))), kind != "user"))
-        right = np.nan_to_num(labels[..., head])
-        scores = np.where(cases.present[of_kind], logits[of_kind] @ weights, -1e9)
+        head, right, scores = _scores_of_kind(cases, logits, str(kind))
         fused = -np.broadcast_to(np.arange(scores.shape[1], dtype=np.float64), scores.shape)
         report[str(kind)] = {
             "cases": int(of_kind.sum()),
@@ -217,6 +244,31 @@ def measure_ndcg(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> d
             "best_channel": _best_channel(right, cases.features[of_kind], cases.present[of_kind]),
         }
     return report
+
+
+def ndcg_by_case(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> NDArray[np.float64]:
+    """Returns the ranker's nDCG@10 over the candidates of each case, float64 `[cases]`."""
+    out = np.zeros(len(cases))
+    logits = predicted(model, cases, vectors)
+    for kind in np.unique(cases.kinds):
+        _, right, scores = _scores_of_kind(cases, logits, str(kind))
+        pairs = zip(right, scores, strict=True)
+        out[cases.kinds == kind] = [_ndcg(labels[None], of_case[None]) for labels, of_case in pairs]
+    return out
+
+
+def _scores_of_kind(
+    cases: Cases, logits: NDArray[np.float32], kind: str
+) -> tuple[int, NDArray[np.float32], NDArray[np.float64]]:
+    """The head that a kind of request is measured by, its labels and the ranker's scores, `[cases of the kind, K]`."""
+    of_kind = cases.kinds == kind
+    labels = cases.labels[of_kind]
+    # The last head that has labels: a purchase says more than a click, a click more than relevance.
+    known = [h for h in range(len(HEADS)) if not np.isnan(labels[..., h]).all()]
+    head = max(known, default=0)
+    weights = np.asarray(head_weights(tuple(float(h in known) for h in range(len(HEADS))), kind != "user"))
+    right = np.nan_to_num(labels[..., head])
+    return head, right, np.where(cases.present[of_kind], logits[of_kind] @ weights, -1e9)
 
 
 def _best_channel(right: NDArray[Any], features: NDArray[np.float32], present: NDArray[np.bool_]) -> dict[str, Any]:

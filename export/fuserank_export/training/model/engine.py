@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.graph.engine import Session, open_session
 from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.interactions.sequence import MOMENT_DIM
@@ -63,7 +62,7 @@ def export_engine(engine: RankerEngine, spec: GraphSpec, path: Path) -> None:
     """Writes the engine as ONNX, see `MergedRanker`, with dynamic batch and candidates."""
     ranker = engine.ranker if isinstance(engine.ranker, MergedRanker) else MergedRanker(engine.ranker)
     examples = [
-        torch.randn(2, spec.candidate_buckets[0], len(FEATURES)),
+        torch.randn(2, spec.candidate_buckets[0], len(ranker.ranker.layout.features)),
         torch.randn(2, spec.candidate_buckets[0], spec.embedding_dim),
         torch.randn(2, spec.events, spec.embedding_dim),
         torch.ones(2, spec.events, MOMENT_DIM),

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from fuserank_ensemble.candidates.features import SIGNALS
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_export.training.model.ranker import GATES, PIECES, RANK, WIDTH, Ranker
 
@@ -129,6 +128,7 @@ def merged_scores(
     products of stacks, a tower each.
     """
     sequence: Any = ranker.sequence
+    signals = len(ranker.layout.signals)
     values = torch.cat([features, reading.unsqueeze(-1)], -1)
     absent = torch.isnan(values)
     gates = torch.where(absent[..., GATES], 0.0, features[..., GATES])
@@ -139,9 +139,9 @@ def merged_scores(
     behaviour = entered + (gates @ weights.gate + weights.bias)
     first = nn.functional.silu(torch.cat([behaviour, met], -1))
     # `[signals, batch * candidates, width]`: a product of stacks is one operator.
-    stacked = first.reshape(-1, len(SIGNALS), WIDTH).transpose(0, 1)
+    stacked = first.reshape(-1, signals, WIDTH).transpose(0, 1)
     stacked = nn.functional.silu(stacked @ weights.middle + weights.middle_bias) @ weights.last + weights.last_bias
-    applies = 1.0 - (1.0 - gates.reshape(-1, len(GATES))) @ ranker.needs.T
+    applies = ranker.applies(gates.reshape(-1, len(GATES)), absent.flatten(0, 1))
     stacked = stacked * applies.T.unsqueeze(-1)
     main, meets = stacked[..., : len(HEADS)], stacked[..., len(HEADS) :]
     paired = meets * (meets.sum(0, keepdim=True) - meets) * weights.meeting
@@ -150,7 +150,7 @@ def merged_scores(
     shape = features.shape[:2]
     return (
         logits.reshape(*shape, len(HEADS)),
-        contributions.transpose(0, 1).reshape(*shape, len(SIGNALS), len(HEADS)),
+        contributions.transpose(0, 1).reshape(*shape, signals, len(HEADS)),
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS
+from fuserank_ensemble.candidates.features import POSITION, SEQUENCE, FeatureLayout
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.sequence import MOMENT_DIM
 
@@ -19,10 +19,10 @@ GATES = [POSITION["has_query"], POSITION["has_history"]]
 # Signals that say nothing without a query, or of somebody without a history: there they add nothing to any score.
 OF_QUERY = ("text", "lexical", "reading")
 OF_HISTORY = ("history", "collaborative", "content", "taste", "sequence")
+EVERY_SHOP = FeatureLayout()
 WIDTH = 32
 RANK = 8  # of the vectors that interact, a head
 PIECES = 16  # of a feature's range
-READING, SEQUENCE = "reading", "sequence"
 
 
 class Part(nn.Module):
@@ -123,6 +123,7 @@ class Ranker(nn.Module):
     """Maps features, a text tower's logits and a sequence to a logit per head, and to what each signal adds to it.
 
     Attributes:
+        layout: The columns that it reads, and its signals.
         mean: Mean of each feature and of the reading where present, `[F + 1]`.
         scale: Standard deviation of each, `[F + 1]`.
         start: Where each piece of a feature's range begins, `[F + 1, pieces]`; pieces hold equally many values.
@@ -143,19 +144,21 @@ class Ranker(nn.Module):
     slope: Tensor
     offset: Tensor
 
-    def __init__(self, dim: int) -> None:
-        """Makes a ranker over text vectors of `dim` numbers."""
+    def __init__(self, dim: int, layout: FeatureLayout = EVERY_SHOP) -> None:
+        """Makes a ranker over text vectors of `dim` numbers and the columns of a layout."""
         super().__init__()
-        self.towers = nn.ModuleList(BehaviourTower(columns(signal)) for signal in SIGNALS if signal != SEQUENCE)
+        self.layout = layout
+        signals, values = layout.signals, len(layout.features) + 1
+        self.towers = nn.ModuleList(BehaviourTower(layout.columns(s)) for s in signals if s != SEQUENCE)
         self.sequence = SequenceTower(dim)
         self.bias = nn.Parameter(torch.zeros(len(HEADS)))
         self.meeting = nn.Parameter(torch.full((len(HEADS), RANK), 1.0 / RANK))  # what each dimension of a pair counts
-        self.register_buffer("mean", torch.zeros(len(FEATURES) + 1))
-        self.register_buffer("scale", torch.ones(len(FEATURES) + 1))
-        self.register_buffer("start", torch.zeros(len(FEATURES) + 1, PIECES))
-        self.register_buffer("rate", torch.zeros(len(FEATURES) + 1, PIECES))
-        self.register_buffer("active", torch.ones(len(SIGNALS), len(HEADS)))
-        needs = [[float(signal in OF_QUERY), float(signal in OF_HISTORY)] for signal in SIGNALS]
+        self.register_buffer("mean", torch.zeros(values))
+        self.register_buffer("scale", torch.ones(values))
+        self.register_buffer("start", torch.zeros(values, PIECES))
+        self.register_buffer("rate", torch.zeros(values, PIECES))
+        self.register_buffer("active", torch.ones(len(signals), len(HEADS)))
+        needs = [[float(signal in OF_QUERY), float(signal in OF_HISTORY)] for signal in signals]
         self.register_buffer("needs", torch.tensor(needs))
         self.register_buffer("slope", torch.ones(len(HEADS)))
         self.register_buffer("offset", torch.zeros(len(HEADS)))
@@ -188,7 +191,7 @@ class Ranker(nn.Module):
         gates = torch.where(absent[..., GATES], 0.0, features[..., GATES])
         parts = [tower(scaled, pieces, absent, gates) for tower in self.towers]
         parts.append(self.sequence(vectors, events, moments, gates))
-        applies = 1.0 - (1.0 - gates) @ self.needs.T  # [batch, candidates, signals]
+        applies = self.applies(gates, absent)
         # [batch, candidates, signals, heads, 1 + rank]
         joined = torch.stack(parts, -3) * self.active.unsqueeze(-1) * applies[..., None, None]
         main, meets = joined[..., 0], joined[..., 1:]
@@ -197,8 +200,21 @@ class Ranker(nn.Module):
         contributions = shares * self.slope
         return contributions.sum(-2) + self.bias * self.slope + self.offset, contributions
 
+    def applies(self, gates: Tensor, absent: Tensor) -> Tensor:
+        """Returns which signals can say anything, 1 or 0, `[…, signals]`.
 
-def columns(signal: str) -> list[int]:
-    """Returns a signal's columns among the features and, behind them, the text tower's logit; none for the sequence."""
-    own = [i for i, feature in enumerate(FEATURES) if feature.signal == signal]
-    return [len(FEATURES)] if signal == READING else own
+        Args:
+            gates: What kind of request it is, `[…, gates]`.
+            absent: Which features are missing, `[…, F + 1]`.
+        """
+        by_request = 1.0 - (1.0 - gates) @ self.needs.T
+        if not self.layout.own:
+            return by_request
+        # A shop's own signal says nothing of an item of which it knows nothing.
+        known = [
+            (~absent[..., self.layout.columns(signal)]).any(-1)
+            if signal in self.layout.own_signals
+            else torch.ones_like(absent[..., 0])
+            for signal in self.layout.signals
+        ]
+        return by_request * torch.stack(known, -1).to(by_request.dtype)

@@ -19,7 +19,7 @@ def items(**columns):
 def test_the_prices_named_are_unknown_and_all_else_is_as_it_was():
     whole = items(price=Column("number", PRICES), category=CATEGORY)
     before = whole.log_price.copy()
-    hidden = whole.without_price(np.asarray([True, False, True, False]))
+    hidden = whole.without_values(["price"], np.asarray([True, False, True, False]))
     np.testing.assert_allclose(hidden.log_price, [np.nan, np.log(4), np.nan, 0])
     assert hidden.ids is whole.ids
     assert hidden.category.tolist() == whole.category.tolist()
@@ -30,7 +30,7 @@ def test_the_prices_named_are_unknown_and_all_else_is_as_it_was():
 
 
 def test_a_filter_on_the_price_finds_none_that_is_hidden():
-    hidden = items(price=Column("number", PRICES)).without_price(np.asarray([False, True, False, False]))
+    hidden = items(price=Column("number", PRICES)).without_values(["price"], np.asarray([False, True, False, False]))
     assert parse({"price": {"gte": 0}}, hidden.columns.kinds)(hidden.columns).tolist() == [True, False, False, True]
 
 
@@ -39,7 +39,7 @@ def test_a_filter_on_the_price_finds_none_that_is_hidden():
 )
 def test_a_catalogue_without_prices_in_numbers_has_none_to_hide(columns):
     whole = items(**columns)
-    assert whole.without_price(np.ones(4, np.bool_)) is whole
+    assert whole.without_values(["price", "rating"], np.ones(4, np.bool_)) is whole
     assert np.isnan(whole.log_price).all()
 
 
@@ -51,3 +51,17 @@ def test_a_department_is_the_first_level_of_a_category_path():
 def test_paths_of_one_level_have_no_departments():
     assert items(category=CATEGORY).department.tolist() == [-1] * 4
     assert items().department.tolist() == [-1] * 4
+
+
+def test_any_column_can_be_unknown_for_some_items_and_keeps_its_type():
+    season = Column("keyword", np.asarray([0, 1, 1, -1], np.int32), ["summer", "winter"])
+    organic = Column("bool", np.asarray([1, 0, 1, -1], np.int32))
+    tags = Column("keywords", np.asarray([0, 1, 0], np.int32), ["new", "vegan"], np.asarray([0, 0, 2], np.int32))
+    whole = items(season=season, organic=organic, tags=tags)
+    hidden = whole.without_values(["season", "organic", "tags"], np.asarray([True, False, False, False]))
+    columns = hidden.columns.by_name
+    assert columns["season"].values.tolist() == [-1, 1, 1, -1]
+    assert columns["organic"].values.tolist() == [-1, 0, 1, -1]
+    assert (columns["tags"].values.tolist(), columns["tags"].owners.tolist()) == ([0], [2])
+    assert {column.values.dtype for column in columns.values()} == {np.dtype(np.int32)}
+    assert parse({"tags": "new"}, hidden.columns.kinds)(hidden.columns).tolist() == [False, False, True, False]

@@ -207,7 +207,7 @@ def test_every_option_arrives_as_sent():
         "k": 200,
         "history": ["a", "茶"],
         "filter": {"brand": "Acme"},
-        "context": {"timestamp": "2024-02-29T12:00:00+02:00", "region": "north", "store": "7"},
+        "context": {"timestamp": "2024-02-29T12:00:00+02:00", "region": "north", "store": "7", "device": "app"},
         "objective": {"relevance": 0.5, "purchase": 1000},
         "diversity": 1,
         "exclude_seen": True,
@@ -226,6 +226,7 @@ def test_every_option_arrives_as_sent():
     assert options.objective.weights() == (0.5, 0.0, 1000.0)
     assert (options.diversity, options.exclude_seen, options.deadline_ms) == (1.0, True, 60_000.0)
     assert (options.explain, options.fields, options.context.store) == (True, [], "7")
+    assert options.context.device == "app"
     assert options.rules == [Rule(bury=0.5, filter={}), Rule(pin=3, item_ids=["茶"])]
     assert options.explore == Explore(slots=[9], seed=0, rate=0.1, max_events=5)
     assert options.language == "zh"

@@ -237,6 +237,9 @@ def test_the_place_of_the_request_counts_as_far_as_the_log_knows_it(ask, graph):
     _, unknown = scores(store="北店", region="nowhere")
     assert unknown.ids == plain.ids
     assert unknown.scores == plain.scores
+    # A device is no place: where the log has none, it says nothing.
+    _, device = scores(device="app")
+    assert device.scores == plain.scores
     contexts = graph.bundle.popularity.contexts
     assert {name for name in contexts.position if name.startswith("store=")} == {"store=s0", "store=s1"}
     totals = [contexts.get(f"store={store}")[2] for store in ("s0", "s1")]

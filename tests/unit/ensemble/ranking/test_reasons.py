@@ -8,11 +8,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS
+from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS, FeatureLayout
 from fuserank_ensemble.contract.controls import Language
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift
 from fuserank_ensemble.ranking.wording import format_sentence
+from fuserank_ensemble.retrieval.own_features import OwnFeature
 
 
 def features(**known):
@@ -107,3 +108,96 @@ def test_what_stands_behind_the_depth_of_comparison_says_so():
         depth = next(signal for signal in signals if signal["name"] == "depth")
         assert (depth["value"], depth["contribution"]) == (None, -3.0)
         assert depth["reason"] == format_sentence(language, "depth")
+
+
+OWN = FeatureLayout(
+    (
+        OwnFeature("shop.rating", "shop", "rating", "rating", "number"),
+        OwnFeature("shop.reviews", "shop", "reviews", "reviews", "log"),
+        OwnFeature("shop.in_stock", "shop", "in stock", "in_stock", "flag"),
+        OwnFeature("shop.season=winter", "shop", "season", "season", "value", "winter {x}"),
+        OwnFeature("shop.season.share", "shop", "share", "season", "share"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "english", "chinese", "leading"),
+    [
+        ((4.8, np.nan, np.nan, np.nan, np.nan), "rating 4.8", "评分 4.8", 4.8),
+        (
+            (4, math.log1p(12_345), 1, 1, 1),
+            "rating 4, reviews 12,345, in stock: yes",
+            "评分 4，评价数 12,345，有货：是",
+            4,
+        ),
+        ((np.nan, np.nan, 0, 0, 0.5), "in stock: no", "有货：否", 0),
+        ((np.nan, 0.0, np.nan, 1, np.nan), "reviews 0, season winter {x}", "评价数 0，季节 winter {x}", 0),
+        ((np.nan,) * 5, "the shop says nothing more of it", "店铺没有更多信息", None),
+        ((0.004, np.nan, np.nan, np.nan, np.nan), "rating 0.004", "评分 0.004", 0.004),
+    ],
+)  # fmt: skip
+def test_the_shops_own_columns_are_told_in_their_own_unit(values, english, chinese, leading):
+    row = np.concatenate([features(), np.asarray(values, np.float32)])
+    parts = np.where(np.asarray(OWN.signals) == "shop", np.float32(0.7), np.float32(0.1))
+    for language, expected in (("en", english), ("zh", chinese)):
+        signals = reasons.explain(3.0, parts, row, Reader("milk", language, layout=OWN))
+        assert math.isclose(sum(signal["contribution"] for signal in signals), 3.0, rel_tol=1e-6)
+        told = next(signal for signal in signals if signal["name"] == "shop")
+        assert (told["reason"], told["value"]) == (expected, leading)
+        assert told["contribution"] == pytest.approx(0.7)
+
+
+def test_where_fusion_orders_the_shops_own_signal_adds_nothing():
+    parts = reasons.fusion_parts(np.asarray([2.0, 1.0], np.float32), OWN)
+    assert parts.shape == (2, len(OWN.signals))
+    assert parts.sum(1).tolist() == [2.0, 1.0]
+    assert parts[:, OWN.signals.index("shop")].tolist() == [0.0, 0.0]
+
+
+GROUPED = FeatureLayout(
+    (
+        OwnFeature("segment.tier", "segment", "", "user.tier", "lift"),
+        OwnFeature("segment.tags", "segment", "", "user.tags", "lift"),
+        OwnFeature("segment.tags.category", "segment", "", "user.tags", "category_lift"),
+        OwnFeature("context.device", "context", "", "device", "lift"),
+    )
+)
+OF = {"user.tier": ["gold"], "user.tags": ["pets", "garden"], "device": ["app"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "segment", "context"),
+    [
+        ((0.5, -0.2, 0.1, 0.3), "popular in your tier: gold", "popular on your device: app"),
+        ((0.1, -0.4, 0.3, -0.5), "less usual in your tags: pets, garden", "less usual on your device: app"),
+        (
+            (np.nan, 0.1, 0.6, 0.05),
+            "of a category that is popular in your tags: pets, garden",
+            "as usual on your device: app",
+        ),
+        ((0.01, np.nan, np.nan, np.nan), "as usual in your tier: gold", "no device of yours is known"),
+        ((np.nan,) * 4, "no group of yours is known", "no device of yours is known"),
+    ],
+)
+def test_a_group_is_told_by_what_it_has_most_out_of_the_ordinary(values, segment, context):
+    row = np.concatenate([features(), np.asarray(values, np.float32)])
+    signals = {
+        signal["name"]: signal["reason"]
+        for signal in reasons.explain(
+            3.0, np.zeros(len(GROUPED.signals), np.float32), row, Reader("milk", layout=GROUPED, groups=OF)
+        )
+    }
+    assert (signals["segment"], signals["context"]) == (segment, context)
+
+
+def test_groups_are_told_in_chinese():
+    row = np.concatenate([features(), np.asarray([0.5, np.nan, np.nan, -0.5], np.float32)])
+    signals = {
+        signal["name"]: signal["reason"]
+        for signal in reasons.explain(
+            3.0, np.zeros(len(GROUPED.signals), np.float32), row, Reader("牛奶", "zh", layout=GROUPED, groups=OF)
+        )
+    }
+    assert signals["segment"] == "在您的会员等级（gold）中受欢迎"
+    assert signals["context"] == "在您的设备（app）上较少见"

@@ -146,7 +146,7 @@ def reference():
 def watched(scrape, reference, live, kind="query"):
     """The index of each feature after live searches."""
     registry = Registry(scrape)
-    watching = drift.FeatureDrift(registry, reference)
+    watching = drift.FeatureDrift(registry, reference, [feature.name for feature in FEATURES])
     for features in live:
         watching.observe(kind, features)
     registry.flush(force=True)

@@ -44,6 +44,7 @@ ALL = (
         (InputFiles, "max_bad_rows", -0.1, "float, 0 to 1"),
         (InputFiles, "max_bad_rows", float("nan"), "float, 0 to 1"),
         (BehaviourFiles, "max_bad_rows", "5%", "float, 0 to 1"),
+        (InputFiles, "features", ("rating", 3), "a tuple of str or None"),
         (EncoderOptions, "source", None, "str"),
         (EncoderOptions, "precision", "int9", "fp32, int8 (did you mean 'int8'?)"),
         (EncoderOptions, "pooling", "max", "auto, cls, mean"),
@@ -110,7 +111,7 @@ def test_the_command_line_has_the_defaults_of_the_library():
     made = [options(**NEEDED.get(options, {})) for options in ALL if options not in (BehaviourFiles, FitSettings)]
     library = {field.name: getattr(options, field.name) for options in made for field in fields(options)}
     assert flags == {name: library[name] for name in flags}
-    assert len(flags) == 23
+    assert len(flags) == 25
 
 
 def test_quality_decides_what_is_not_said_and_full_is_the_default():
