@@ -14,6 +14,7 @@ from fuserank_ensemble.understanding.fillers import fillers
 _WORD = re.compile(r"[^\W\d_]+")
 LEAST_LETTERS = 3  # of a word that is corrected
 TWO_ERRORS = 8  # letters from which a word may have two errors
+LEAST_PART = 3  # letters of each of two words that were written as one
 _MOST = 5  # candidates of each source
 
 
@@ -50,11 +51,15 @@ class Spelling:
         return _WORD.sub(replace, text), tuple(corrected.items())
 
     def _correct(self, word: str) -> str | None:
-        """The likeliest word that a misspelt one stands for; None where it is none, or nothing is like it."""
+        """What a misspelt word stands for: two words or the likeliest one; None where it is none or like none."""
         if len(word) < LEAST_LETTERS or not word.isascii() or word in fillers():
             return None
         if self.has_word(word) or word in self.language or word in self.synonyms:
             return None
+        parts = [(word[:at], word[at:]) for at in range(LEAST_PART, len(word) - LEAST_PART + 1)]
+        both = next((" ".join(part) for part in parts if all(map(self.has_word, part))), None)
+        if both is not None:
+            return both
         errors = 2 if len(word) >= TWO_ERRORS else 1
         known = [str(near) for near, _, _ in extract(word, self.synonyms, scorer=OSA.distance, score_cutoff=errors)]
         known += self.similar(word, 1)[:_MOST] or self.similar(word, errors)[:_MOST]

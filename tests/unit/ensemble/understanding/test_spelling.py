@@ -67,6 +67,11 @@ def test_a_word_with_the_same_first_letter_is_likelier():
     assert spelling.correct("bead")[0] == "bread"
 
 
+def test_two_words_of_the_shop_that_were_written_as_one_are_parted():
+    assert SPELLING.correct("beefbread please") == ("beef bread please", (("beefbread", "beef bread"),))
+    assert SPELLING.correct("beefbr")[0] == "beefbr", "a part has three letters at least"
+
+
 def test_fewer_errors_are_likelier_than_a_synonym():
     spelling = Spelling(lambda word: False, (), lambda word, errors: ["toothpick"], ["toothbrick"])
     assert spelling.correct("toothpck")[0] == "toothpick"
