@@ -77,6 +77,7 @@ PARTS = (
     # Words of asking are left out of the search by words even where they stand within a query.
     Part("fillers", _all_but("fillers"), [(words, "fillers", frozenset)]),
     Part("synonyms, in queries", _all_but("synonyms")),
+    Part("spelling", _all_but("spelling")),
     Part("all understanding", {"understand": False}),
     Part(
         "guesses weighed by the encoder",

@@ -95,8 +95,8 @@ def test_queries_are_asked_without_each_part_and_figures_stand_beside_their_diff
     figures = ablate(product, queries, shop, EsciQueries(["q"], ["chips"], {"q": {"chips": 3, "milk": 0}}))
     assert list(figures) == [NOTHING.name, NOTHING_PERSONAL.name, *BY_NAME]
     assert {user for _, user, _ in product.asked[4:8]} == {"h2"}
-    assert {user for _, user, _ in product.asked[:4] + product.asked[8:-4]} == {""}
-    assert {user for _, user, _ in product.asked[-4:]} == {"h2"}, "the last part is one of requests with a user"
+    assert {user for _, user, _ in product.asked[:4] + product.asked[8:-8]} == {""}
+    assert {user for _, user, _ in product.asked[-8:]} == {"h2"}, "the last two parts are of requests with a user"
     assert figures[NOTHING.name]["tuned_type_first"] == figures[NOTHING.name]["amazon"] == 1
     head, whole, _, first, *_ = ablation_rows(figures)
     assert len(head) == len(whole) == len(first) == 1 + 2 * 4 + 1
