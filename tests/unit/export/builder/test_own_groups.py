@@ -10,9 +10,11 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_export.builder.options import BehaviourFiles, OutputOptions, RankerOptions
 from fuserank_export.builder.retrain import retrain_ranker
-from support.exporting import FEW_STEPS, export_quickly, rank_all_kinds, silent
+from fuserank_export.training.fitting.settings import FitSettings
+from support.exporting import export_quickly, rank_all_kinds, silent
 from support.rated_shop import write_grouped_shop
 
+FEWER = FitSettings(epochs=3, learning_rate=8e-3)  # five rankers are fitted to tell which signals gain
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -25,7 +27,14 @@ def shop(tmp_path_factory):
 def grouped(shop, tiny_encoder, tmp_path_factory):
     """The bundle of the shop whose users' tiers are known."""
     out = tmp_path_factory.mktemp("grouped") / "bundle"
-    export_quickly(shop.catalog, tiny_encoder, out, interactions=shop.interactions, users=shop.users)
+    export_quickly(
+        shop.catalog,
+        tiny_encoder,
+        out,
+        interactions=shop.interactions,
+        users=shop.users,
+        ranker=RankerOptions(fit=FEWER),
+    )
     return rank_all_kinds(out)
 
 
@@ -86,7 +95,7 @@ def test_a_ranker_that_is_trained_anew_reads_the_same_columns(grouped, shop, tmp
         grouped,
         files=BehaviourFiles(interactions=shop.interactions),
         out=OutputOptions(folder=tmp_path / "new"),
-        ranker=RankerOptions(fit=FEW_STEPS),
+        ranker=RankerOptions(fit=FEWER),
         progress=silent(),
     )
     new = Bundle.open(tmp_path / "new")
