@@ -1,4 +1,4 @@
-"""What is added to scores before the list is ordered: for stated conditions, and beyond the graph's depth."""
+"""What is added to scores before the list is ordered: for conditions, meaning and novelty, and beyond the depth."""
 
 from __future__ import annotations
 

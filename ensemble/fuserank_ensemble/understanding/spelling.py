@@ -12,7 +12,8 @@ from rapidfuzz.process import extract
 from fuserank_ensemble.understanding.fillers import fillers
 
 _WORD = re.compile(r"[^\W\d_]+")
-LEAST_LETTERS = 3  # of a word that is corrected
+LEAST_LETTERS, MOST_LETTERS = 3, 24  # of a word that is corrected: looking for words like a longer one takes long
+MOST_WORDS = 32  # of a query that are looked at, as many as are searched for
 TWO_ERRORS = 8  # letters from which a word may have two errors
 LEAST_PART = 3  # letters of each of two words that were written as one
 _MOST = 5  # candidates of each source
@@ -37,7 +38,10 @@ class Spelling:
     synonyms: Sequence[str] = ()
 
     def correct(self, text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-        """Returns a normalised text with its misspelt words corrected, and each of them with its correction."""
+        """Returns a normalised text with its misspelt words corrected, and each of them with its correction.
+
+        Only the first `MOST_WORDS` words are looked at: nobody types more, and no query may take long.
+        """
         corrected: dict[str, str] = {}
 
         def replace(match: re.Match[str]) -> str:
@@ -48,11 +52,11 @@ class Spelling:
             corrected[word] = correction
             return correction
 
-        return _WORD.sub(replace, text), tuple(corrected.items())
+        return _WORD.sub(replace, text, count=MOST_WORDS), tuple(corrected.items())
 
     def _correct(self, word: str) -> str | None:
         """What a misspelt word stands for: two words or the likeliest one; None where it is none or like none."""
-        if len(word) < LEAST_LETTERS or not word.isascii() or word in fillers():
+        if not LEAST_LETTERS <= len(word) <= MOST_LETTERS or not word.isascii() or word in fillers():
             return None
         if self.has_word(word) or word in self.language or word in self.synonyms:
             return None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS
+from fuserank_ensemble.candidates.features import FEATURES, SIGNALS
 from fuserank_ensemble.candidates.request import decode_requests
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS, MAX_QUERY_BYTES
@@ -386,8 +386,7 @@ def test_what_the_ranker_holds_equal_stays_in_the_order_of_fusion(tiny_bundle, g
     """A ranker that has learned nothing about a request must not shuffle it into the order of item ids."""
     steps = dict(graph.trace([("milk", "u00", {"k": 10})]))
     inputs = dict(steps["finalize"])
-    inputs["HEADS"], inputs["FEATURES"] = np.zeros_like(inputs["HEADS"]), inputs["FEATURES"].copy()
-    inputs["FEATURES"][..., POSITION["category_of_query"]] = np.nan
+    inputs["HEADS"] = np.zeros_like(inputs["HEADS"])
     outputs = Finalize.open(tiny_bundle, "cpu", LoneHost()).execute([inputs])[0]
     fused = [graph.bundle.items.ids[r].decode() for r in inputs["CANDIDATES"][0, :10]]
     assert fused != sorted(fused)

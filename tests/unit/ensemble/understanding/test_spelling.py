@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import OSA
 
-from fuserank_ensemble.understanding.spelling import Spelling
+from fuserank_ensemble.understanding.spelling import MOST_WORDS, Spelling
 
 SHOP = ["cone", "milk", "toothpaste", "bread", "beef", "bed"]
 ENGLISH = {"coke", "the", "milk"}
@@ -80,6 +80,21 @@ def test_fewer_errors_are_likelier_than_a_synonym():
 def test_a_word_of_the_language_is_likelier_than_an_abbreviation_of_the_catalogue():
     spelling = Spelling(lambda word: False, {"flour"}, lambda word, errors: ["flvr", "flour"])
     assert spelling.correct("flur")[0] == "flour"
+
+
+def test_neither_a_word_without_end_nor_a_query_without_end_is_looked_up():
+    looked_up = []
+
+    def like_none(word, errors):
+        looked_up.append(word)
+        return []
+
+    spelling = Spelling(lambda word: False, (), like_none, ["toothbrush"])
+    for text in ("x" * 4_000, "ab" * 2_000):
+        assert spelling.correct(text) == (text, ())
+    assert looked_up == []
+    spelling.correct(" ".join(["zqzqzq"] * 500))
+    assert 0 < len(looked_up) <= 2 * MOST_WORDS
 
 
 @given(st.text(max_size=60))
