@@ -152,8 +152,8 @@ class Finalize:
                 if resolved.rules and ranked.shifts is not None and ranked.steps is not None:
                     moved = RuleShift(float(ranked.shifts[position]), float(ranked.steps[position]))
                 added = {name: (float(values[position]), float(values.mean())) for name, values in adjusted}
-                told = replace(reader, shared_words=self._shared_words(resolved, int(ranked.rows[place])))
-                item["signals"] = reasons.explain(score, parts[position], features[position], told, moved, added)
+                item_reader = replace(reader, shared_words=self._shared_words(resolved, int(ranked.rows[place])))
+                item["signals"] = reasons.explain(score, parts[position], features[position], item_reader, moved, added)
                 item["heads"] = {head: chances[place][at] for at, head in judged}
             if "placed" in item:
                 sentence = "pin_unscored" if position == NOT_FOUND else item["placed"]
