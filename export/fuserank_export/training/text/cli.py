@@ -14,7 +14,8 @@ from rich.console import Console
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.errors import exit_on_error
 from fuserank_export.progress import Progress
-from fuserank_export.sources.columns.cells import CellError, parse_epoch_seconds
+from fuserank_export.sources.columns.cells import CellError
+from fuserank_export.sources.columns.times import parse_epoch_seconds
 from fuserank_export.sources.report import InputError
 
 if TYPE_CHECKING:

@@ -33,7 +33,6 @@ from fuserank_export.index.catalog import Indexed, index_catalog
 from fuserank_export.index.units import unit_table
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
-from fuserank_export.sources.formats.rows import detect_format
 from fuserank_export.training.cases.judged import read_labelled
 from fuserank_export.training.text.data.labels import (
     MIN_QUERIES,
@@ -111,8 +110,7 @@ def read_text_data(inputs: TextInputFiles, encoder: str, folder: Path, seed: int
     """
     with progress.step("reading the catalogue"):
         catalog = read_catalog(inputs.catalog, max_bad_share=inputs.max_bad_rows)
-        typed = detect_format(inputs.catalog)[0] not in ("csv", "tsv")
-        indexed = index_catalog(catalog, inputs.text_template, typed)
+        indexed = index_catalog(catalog, inputs.text_template)
     progress.note(str(catalog.report))
     labelled = _label_queries(inputs, indexed, catalog.item_ids, seed, progress)
     parts = split_labelled_queries(labelled.queries, seed)
