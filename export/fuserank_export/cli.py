@@ -123,6 +123,10 @@ def bundle(
     max_unknown_items: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the log's rows of unknown items that fails the export.")
     ] = InputFiles.max_unknown_items,
+    disliked_below: Annotated[
+        float | None,
+        typer.Option(help="Ratings below it are dislikes; by default 3 of 5, 5 of 10, 50 of 100, 0.5 of 1."),
+    ] = None,
     types: Annotated[
         list[str] | None,
         typer.Option(
@@ -165,6 +169,7 @@ def bundle(
             judgements=judgements,
             max_bad_rows=max_bad_rows,
             max_unknown_items=max_unknown_items,
+            disliked_below=disliked_below,
             reading=parse_reading(
                 types=types or (),
                 decimals=decimal or (),

@@ -39,6 +39,7 @@ class BehaviourFiles(CheckedOptions):
         max_bad_rows: Share of bad rows of a file above which reading fails.
         max_unknown_items: Share of the log's rows of items that the catalogue has not, above which reading fails.
         reading: What the shop declares of its cells.
+        disliked_below: Ratings below it say what a user dislikes; None finds it from the scale.
     """
 
     interactions: Path | None = None
@@ -47,6 +48,7 @@ class BehaviourFiles(CheckedOptions):
     max_bad_rows: Annotated[float, Meta(ge=0, le=1)] = 0.05
     max_unknown_items: Annotated[float, Meta(ge=0, le=1)] = DEFAULT_MAX_UNKNOWN_SHARE
     reading: Reading = DEFAULT_READING
+    disliked_below: float | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError for a wrong value, or for queries without judgements."""

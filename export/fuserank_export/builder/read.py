@@ -126,6 +126,7 @@ def read_behaviour(
             max_bad_share=files.max_bad_rows,
             bad_rows_path=rejected_rows,
             max_unknown_share=files.max_unknown_items,
+            disliked_below=files.disliked_below,
             reading=files.reading,
         )
     _report(log.report, progress)

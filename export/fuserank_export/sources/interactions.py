@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from fuserank_export.sources.identity import (
     rename_float_ids,
 )
 from fuserank_export.sources.impressions import ImpressionRows, Impressions
+from fuserank_export.sources.ratings import Dislikes, find_least_liked, keep_users
 from fuserank_export.sources.reading import DEFAULT_READING, Reading
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
 
@@ -59,6 +60,7 @@ class Interactions:
         report: The counts of rows read, kept and rejected.
         impressions: Items that were shown. They are in none of the other arrays, because they are no events.
         segments: What the shop says of its users, those without an event included.
+        dislikes: Ratings of what users disliked. They are in none of the other arrays.
     """
 
     user: npt.NDArray[np.int32]
@@ -73,6 +75,7 @@ class Interactions:
     places: dict[str, tuple[npt.NDArray[np.int32], list[str]]] = field(default_factory=dict)
     impressions: Impressions = field(default_factory=Impressions.empty)
     segments: UserSegments = field(default_factory=UserSegments.empty)
+    dislikes: Dislikes = field(default_factory=Dislikes.empty)
 
     @property
     def has_queries(self) -> bool:
@@ -106,6 +109,7 @@ class _EventRows:
         items: Ids of the catalogue.
         latest: Epoch seconds; later events are bad rows.
         reading: What the shop declares of its cells.
+        disliked_below: The least rating that does not say that an item was disliked; None finds it.
         users: Codes of the user ids.
         queries: Codes of the queries.
         places: Codes of the names of each of `PLACES`.
@@ -116,6 +120,7 @@ class _EventRows:
     items: ItemIds
     latest: int
     reading: Reading = DEFAULT_READING
+    disliked_below: float | None = None
     users: TextCodes = field(default_factory=TextCodes)
     queries: TextCodes = field(default_factory=TextCodes)
     places: dict[str, TextCodes] = field(default_factory=lambda: {name: TextCodes() for name in PLACES})
@@ -188,6 +193,14 @@ class _EventRows:
         self.items.note_matches(report)
         columns = self.blocks.join("timestamp")
         user, user_ids = self.users.sort(columns["user"])
+        disliked = self._disliked(columns, report)
+        dislikes = Dislikes.empty()
+        if disliked.any():
+            of_disliked, disliking_ids = keep_users(user[disliked], user_ids)
+            item, timestamp = columns["item"][disliked], columns["timestamp"][disliked]
+            dislikes = Dislikes(of_disliked, item.astype(np.int32), timestamp.astype(np.int64), disliking_ids)
+            columns = {name: column[~disliked] for name, column in columns.items()}
+            user, user_ids = keep_users(user[~disliked], user_ids)
         query, queries = self.queries.sort(columns["query"])
         return Interactions(
             user=user,
@@ -201,7 +214,21 @@ class _EventRows:
             report=report,
             places={name: codes.sort(columns[name]) for name, codes in self.places.items() if codes.codes},
             impressions=self.impressions.finish(user_ids),
+            dislikes=dislikes,
         )
+
+    def _disliked(self, columns: dict[str, npt.NDArray[Any]], report: RowReport) -> npt.NDArray[np.bool_]:
+        """Returns which events are ratings of what was disliked, bool `[rows]`, and notes their count."""
+        ratings = columns["event"] == EVENTS.index("rating")
+        value = columns["value"]
+        least = find_least_liked(value[ratings]) if self.disliked_below is None else self.disliked_below
+        disliked: npt.NDArray[np.bool_] = ratings & (value < (-np.inf if least is None else least))
+        if count := int(disliked.sum()):
+            report.notes.append(
+                f"{count:,} of {int(ratings.sum()):,} ratings are below {least:g} and say what a user dislikes: they "
+                "are no events, and such items are not recommended; --disliked-below says otherwise"
+            )
+        return disliked
 
 
 def read_interactions(
@@ -212,6 +239,7 @@ def read_interactions(
     bad_rows_path: str | Path | None = None,
     max_unknown_share: float = DEFAULT_MAX_UNKNOWN_SHARE,
     reading: Reading = DEFAULT_READING,
+    disliked_below: float | None = None,
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
 ) -> Interactions:
@@ -230,6 +258,7 @@ def read_interactions(
         bad_rows_path: A JSONL file for all bad rows.
         max_unknown_share: The largest accepted share of valid rows whose item the catalogue lacks.
         reading: What the shop declares of its cells.
+        disliked_below: Ratings below it say what a user dislikes; None finds it, see `find_least_liked`.
         now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
 
@@ -241,7 +270,7 @@ def read_interactions(
     """
     latest = int(time.time() if now is None else now) + SECONDS_PER_DAY
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
-    rows = _EventRows(ItemIds(pd.Index(list(catalog_ids), dtype=object)), latest, reading)
+    rows = _EventRows(ItemIds(pd.Index(list(catalog_ids), dtype=object)), latest, reading, disliked_below)
     with report:
         for chunk in read_rows(path, report, required=REQUIRED, columns=COLUMNS, chunk_rows=chunk_rows):
             rows.add(chunk, report)
