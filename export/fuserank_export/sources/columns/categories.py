@@ -155,26 +155,30 @@ def _split_levels(text: str, marks: Sequence[str], *, certain: bool) -> Path:
 
 
 def _find_list_separator(texts: Sequence[str]) -> str | None:
-    whole = {CATEGORY_SEPARATOR.join(_clean_path(_ARROW.split(text))) for text in texts}
-    roots = Counter(_ARROW.split(text)[0] for text in texts)
+    whole = {_clean_path(_ARROW.split(text)) for text in texts}
     for mark in _LISTS:
-        marked = [[_ARROW.split(part) for part in _split(text, mark)] for text in texts if mark in text]
-        marked = [parts for parts in marked if len(parts) > 1]
-        if any(_lists_categories(parts, whole, roots, mark) for parts in marked):
+        split = [[_clean_path(_ARROW.split(part)) for part in _split(text, mark)] for text in texts]
+        marked = [parts for parts in split if len(parts) > 1]
+        roots = {parts[0][0] for parts in split if parts and parts[0]}
+        # Names hold commas, but neither | nor ;
+        if any(len(part) > 1 and (part[0] in roots or mark != ",") for parts in marked for part in parts[1:]):
             return mark
         plain = [[part[0] for part in parts] for parts in marked if all(len(part) == 1 for part in parts)]
         # Levels keep their depth; categories of one item stand in any order.
         if {parts[0] for parts in plain} & {name for parts in plain for name in parts[1:]}:
             return mark
+        if mark != "|" and _stands_alone(marked, whole):
+            return mark
     return None
 
 
-def _lists_categories(parts: Sequence[list[str]], whole: set[str], roots: Counter[str], mark: str) -> bool:
-    """Whether the parts of a cell are categories of their own: paths that begin where others do, or cells elsewhere."""
-    deep = [part for part in parts if len(part) > 1]
-    if len(deep) > 1 and (mark != "," or any(roots[part[0]] for part in parts[1:] if len(part) > 1)):
-        return True
-    return mark != "|" and all(CATEGORY_SEPARATOR.join(_clean_path(part)) in whole for part in parts)
+def _stands_alone(marked: Sequence[list[Path]], whole: set[Path]) -> bool:
+    """Whether what stands behind a mark is a category: a cell of its own, or behind different names in other cells."""
+    before: dict[Path, set[str]] = {}
+    for parts in marked:
+        for part in parts[1:]:
+            before.setdefault(part, set()).add(parts[0][-1] if parts[0] else "")
+    return any(part in whole or len(names) > 1 for part, names in before.items())
 
 
 def _separates_levels(parts: Sequence[str], mark: str) -> bool:
