@@ -33,6 +33,7 @@ MANIFEST = "manifest.json"
 PAIRS = "pairs"  # what the text tower reads, within `index/`
 SYNONYMS = "synonyms.json"  # within `index/`
 TOKENIZER = "tokenizer.json"  # the encoder's, within `index/`
+DISLIKES = "dislikes"  # what users rated badly, within `index/`; not there where nobody did
 USERS = "users"  # what the shop says of its users, within `index/`; not there where it says nothing
 REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`
 
@@ -210,6 +211,12 @@ class Bundle:
     def segments(self) -> UserSegments:
         """What the shop says of its users."""
         return UserSegments.open(self.root / "index" / USERS)
+
+    @cached_property
+    def dislikes(self) -> HistorySnapshot | None:
+        """What users rated badly as of the export; None where nobody did."""
+        folder = self.root / "index" / DISLIKES
+        return HistorySnapshot.open(folder) if folder.exists() else None
 
     @cached_property
     def histories(self) -> HistorySnapshot:

@@ -27,6 +27,7 @@ from fuserank_export.builder.options import (
 from fuserank_export.engines.cli import engines
 from fuserank_export.errors import exit_on_error
 from fuserank_export.progress import Progress
+from fuserank_export.sources.reading import parse_reading
 from fuserank_export.training.cli import app as train
 
 app = typer.Typer(
@@ -119,6 +120,40 @@ def bundle(
     users: Annotated[
         Path | None, typer.Option(help="What the shop says of its users: user_id and columns such as segment or tier.")
     ] = None,
+    max_unknown_items: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the log's rows of unknown items that fails the export.")
+    ] = InputFiles.max_unknown_items,
+    disliked_below: Annotated[
+        float | None,
+        typer.Option(help="Ratings below it are dislikes; by default 3 of 5, 5 of 10, 50 of 100, 0.5 of 1."),
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Types of the catalogue's own columns, such as part_no=text,weight=number; the export prints "
+            "them. text, number, integer, flag, time or list."
+        ),
+    ] = None,
+    decimal: Annotated[
+        list[str] | None,
+        typer.Option(help="comma or point: read numbers with thousands and currencies; weight=comma for one column."),
+    ] = None,
+    null_marker: Annotated[
+        list[str] | None,
+        typer.Option(help="A text that means a missing value, beside NULL, nan, N/A, - and the like."),
+    ] = None,
+    keep_null_markers: Annotated[
+        list[str] | None, typer.Option(help="A column in which these texts are values; all for every column.")
+    ] = None,
+    keep_html: Annotated[
+        bool, typer.Option("--keep-html", help="Keep the raw HTML of a column beside its text, as <column>_html.")
+    ] = False,
+    category_levels: Annotated[
+        str | None, typer.Option(help="What separates a category's levels: > / | . and so on. Found by default.")
+    ] = None,
+    category_list: Annotated[
+        str | None, typer.Option(help="What separates several categories of a cell: | ; , or none. Found by default.")
+    ] = None,
     milvus: Annotated[
         str | None, typer.Option(help="URI of a Milvus that takes the vectors; its token: FUSERANK_MILVUS_TOKEN.")
     ] = None,
@@ -133,6 +168,17 @@ def bundle(
             queries=queries,
             judgements=judgements,
             max_bad_rows=max_bad_rows,
+            max_unknown_items=max_unknown_items,
+            disliked_below=disliked_below,
+            reading=parse_reading(
+                types=types or (),
+                decimals=decimal or (),
+                null_markers=null_marker or (),
+                kept_markers=keep_null_markers or (),
+                keep_html=keep_html,
+                category_levels=category_levels,
+                category_list=category_list,
+            ),
             features=() if features == ["none"] else tuple(features) if features else None,
         )
         encoder_options = EncoderOptions(

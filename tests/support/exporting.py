@@ -25,7 +25,7 @@ def silent():
 
 def export_quickly(
     catalog, encoder, out, *, interactions=None, max_bad_rows=0.05, features=(), users=None, force=False, ranker=None,
-    graph=None, vectors=None, **encoder_options: Any,
+    graph=None, vectors=None, max_unknown_items=0.5, **encoder_options: Any,
 ):  # fmt: skip
     """Exports a shop and returns the bundle's folder; a ranker's options are few steps unless given.
 
@@ -33,7 +33,12 @@ def export_quickly(
     """
     export_bundle(
         inputs=InputFiles(
-            catalog=catalog, interactions=interactions, max_bad_rows=max_bad_rows, features=features, users=users
+            catalog=catalog,
+            interactions=interactions,
+            max_bad_rows=max_bad_rows,
+            features=features,
+            users=users,
+            max_unknown_items=max_unknown_items,
         ),
         encoder=EncoderOptions(source=str(encoder), **encoder_options),
         ranker=ranker or RankerOptions(fit=FEW_STEPS),

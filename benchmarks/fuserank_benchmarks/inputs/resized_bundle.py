@@ -115,7 +115,7 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
     catalog = read_catalog(shop / "catalog.parquet")
     log = read_interactions(shop / "interactions.parquet", catalog.item_ids)
     synonyms = Synonyms.open(bundle / "index" / SYNONYMS)
-    known = index_catalog(catalog, spec.text_template, typed=True, synonyms=synonyms)
+    known = index_catalog(catalog, spec.text_template, synonyms=synonyms)
     origin, copy = draw_items(len(catalog), wanted, draw)
     with progress.step(f"laying out {wanted:,} items"):
         frame = resized_items(catalog.items, origin, copy, draw)
@@ -124,7 +124,7 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
         rows[order] = np.arange(wanted)
         log = resized_log(log, origin, copy, rows)
         resized = Catalog(frame.reset_index(drop=True), catalog.report)
-        indexed = index_catalog(resized, spec.text_template, typed=True, synonyms=synonyms)
+        indexed = index_catalog(resized, spec.text_template, synonyms=synonyms)
         first = np.unique(indexed.items.text, return_index=True)[1]  # an item of each text
         texts = known.items.text[origin[order[first]]]
         vectors = np.load(bundle / "index" / "vectors.npy")[texts]

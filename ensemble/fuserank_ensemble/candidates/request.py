@@ -47,6 +47,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     language: Language = "en"
     bought: bool = False  # all of the history are purchases
     understood: UnderstoodQuery | None = None  # the query, taken apart; None without one
+    disliked: bytes = b""  # rows of the items that the user rated badly, int32
     segments: dict[str, list[str]] = {}  # what the shop says of the user: values by column
 
     @property

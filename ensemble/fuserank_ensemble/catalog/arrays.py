@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.contract.identity import clean_identity
+
 
 def map_array(path: Path, mode: Literal["r", "c"] = "r") -> NDArray[Any]:
     """Maps a `.npy` file as a plain array: the `memmap` subclass makes every operation slower.
@@ -21,8 +23,8 @@ def map_array(path: Path, mode: Literal["r", "c"] = "r") -> NDArray[Any]:
 
 
 def find_row(ids: NDArray[np.bytes_], wanted: str) -> int:
-    """Returns the position of an id in a sorted array of ids, or -1."""
-    key = wanted.encode()
+    """Returns the position of an id, as `clean_identity` spells it, in a sorted array of ids, or -1."""
+    key = clean_identity(wanted).encode()
     if len(key) > ids.dtype.itemsize:
         return -1
     row = int(np.searchsorted(ids, key))

@@ -5,7 +5,7 @@ A filter is a JSON object; all its conditions must hold:
     {"brand": "Acme"}                         equals
     {"brand": ["Acme", "Zenith"]}             is one of
     {"price": {"gte": 1, "lt": 5}}            lies in a range (gt, gte, lt, lte)
-    {"category": "Grocery > Dairy"}           lies in that category or below it
+    {"category": "Grocery > Dairy"}           lies in that category or below it, or in one of its `categories`
     {"and": [..]}, {"or": [..]}, {"not": {}}  combinations
 """
 
@@ -22,12 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError, nearest
+from fuserank_ensemble.contract.identity import clean_identity
 
 Kind = Literal["number", "bool", "keyword", "keywords", "category"]
 Mask = NDArray[np.bool_]
 Predicate = Callable[["Columns"], Mask]
 
 CATEGORY_SEPARATOR = " > "
+CATEGORIES = "categories"  # all categories of items that have several, `category` among them
 _RANGE = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 _COMBINE = ("and", "or", "not")
 _MAX_DEPTH = 8
@@ -212,10 +214,17 @@ def _category(name: str, wanted: Any, path: str) -> Predicate:
 
     def predicate(columns: Columns) -> Mask:
         column = columns.by_name[name]
-        below = [i for i, word in enumerate(column.words) if _under(word, prefixes)]
-        return np.isin(column.values, below)
+        mask: Mask = np.isin(column.values, _below(column, prefixes))
+        listed = columns.by_name.get(CATEGORIES)
+        if listed is not None and listed.owners is not None:
+            mask[listed.owners[np.isin(listed.values, _below(listed, prefixes))]] = True
+        return mask
 
     return predicate
+
+
+def _below(column: Column, prefixes: Sequence[str]) -> list[int]:
+    return [i for i, word in enumerate(column.words) if _under(word, prefixes)]
 
 
 def _under(category: str, prefixes: Sequence[str]) -> bool:
@@ -226,7 +235,7 @@ def _words(wanted: Any, path: str) -> list[str]:
     words = wanted if isinstance(wanted, list) else [wanted]
     if not words or not all(isinstance(word, str) for word in words):
         raise InvalidRequestError(path, wanted, "a string or a non-empty list of strings")
-    return words
+    return [clean_identity(word) for word in words]
 
 
 def _codes(column: Column, words: Sequence[str]) -> list[int]:

@@ -89,7 +89,7 @@ class BundleEncoder:
         Returns:
             The index, and the item id of each row.
         """
-        indexed = index_catalog(read_catalog(path), template, typed=True)
+        indexed = index_catalog(read_catalog(path), template)
         files = EncoderFiles.create(self._engine, self._tokenizer, self.spec.pad_token_id, MAX_TOKENS)
         vectors, _ = embed_texts(files, indexed.texts, checkpoint=EMBEDDING_CACHE)
         np.save(folder / "vectors.npy", vectors)

@@ -76,7 +76,7 @@ def index_shop(work: Workspace, shop: ShopData, models: Models, spec: GraphSpec)
         InputError: Where the text template names a field that the catalogue has not.
     """
     with work.progress.step("laying out texts"):
-        indexed = index_catalog(shop.catalog, spec.text_template, shop.typed, shop.synonyms)
+        indexed = index_catalog(shop.catalog, spec.text_template, shop.synonyms)
     write_index(work.index, indexed, shop.behaviour.log)
     models.encoder.tokenizer.save(str(work.index / "tokenizer.json"))
     if models.tower:

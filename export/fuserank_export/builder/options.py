@@ -14,6 +14,8 @@ from msgspec import Meta
 
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.checks import CheckedOptions, check_both
+from fuserank_export.sources.identity import DEFAULT_MAX_UNKNOWN_SHARE
+from fuserank_export.sources.reading import DEFAULT_READING, Reading
 from fuserank_export.training.fitting.settings import FIT, FitSettings
 
 Precision = Literal["fp32", "int8"]
@@ -35,12 +37,18 @@ class BehaviourFiles(CheckedOptions):
         queries: Queries whose answers people judged; None has none.
         judgements: Their judgements.
         max_bad_rows: Share of bad rows of a file above which reading fails.
+        max_unknown_items: Share of the log's rows of items that the catalogue has not, above which reading fails.
+        reading: What the shop declares of its cells.
+        disliked_below: Ratings below it say what a user dislikes; None finds it from the scale.
     """
 
     interactions: Path | None = None
     queries: Path | None = None
     judgements: Path | None = None
     max_bad_rows: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    max_unknown_items: Annotated[float, Meta(ge=0, le=1)] = DEFAULT_MAX_UNKNOWN_SHARE
+    reading: Reading = DEFAULT_READING
+    disliked_below: float | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError for a wrong value, or for queries without judgements."""

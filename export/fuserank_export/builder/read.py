@@ -11,7 +11,6 @@ from fuserank_export.builder.options import BehaviourFiles, InputFiles, OutputOp
 from fuserank_export.index.catalog import NO_SYNONYMS
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
-from fuserank_export.sources.formats.rows import detect_format
 from fuserank_export.sources.synonyms import read_synonyms
 from fuserank_export.sources.users import read_users
 from fuserank_export.training.cases.judged import judged_queries, read_labelled
@@ -38,14 +37,12 @@ class ShopData:
 
     Attributes:
         catalog: The catalogue, sorted by id.
-        typed: Whether its file says which extra columns are numbers, see `index_catalog`.
         synonyms: Words that mean the same.
         behaviour: The log and the judged queries.
         users_report: What became of the rows of the users' file; None without one.
     """
 
     catalog: Catalog
-    typed: bool
     synonyms: Synonyms
     behaviour: Behaviour
     users_report: RowReport | None = None
@@ -66,7 +63,10 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
     synonyms = read_synonyms(files.synonyms) if files.synonyms else NO_SYNONYMS
     with progress.step("reading the catalogue"):
         catalog = read_catalog(
-            files.catalog, max_bad_share=files.max_bad_rows, bad_rows_path=out.rejected_rows("catalog")
+            files.catalog,
+            max_bad_share=files.max_bad_rows,
+            bad_rows_path=out.rejected_rows("catalog"),
+            reading=files.reading,
         )
     _report(catalog.report, progress)
     behaviour = read_behaviour(
@@ -81,11 +81,14 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
     if files.users:
         with progress.step("reading the users"):
             segments, users_report = read_users(
-                files.users, max_bad_share=files.max_bad_rows, bad_rows_path=out.rejected_rows("users")
+                files.users,
+                max_bad_share=files.max_bad_rows,
+                bad_rows_path=out.rejected_rows("users"),
+                reading=files.reading,
             )
         _report(users_report, progress)
         behaviour = replace(behaviour, log=replace(behaviour.log, segments=segments))
-    return ShopData(catalog, detect_format(files.catalog)[0] not in ("csv", "tsv"), synonyms, behaviour, users_report)
+    return ShopData(catalog, synonyms, behaviour, users_report)
 
 
 def read_behaviour(
@@ -118,7 +121,13 @@ def read_behaviour(
         return Behaviour(Interactions.empty(), judged)
     with progress.step("reading the interactions"):
         log = read_interactions(
-            files.interactions, item_ids, max_bad_share=files.max_bad_rows, bad_rows_path=rejected_rows
+            files.interactions,
+            item_ids,
+            max_bad_share=files.max_bad_rows,
+            bad_rows_path=rejected_rows,
+            max_unknown_share=files.max_unknown_items,
+            disliked_below=files.disliked_below,
+            reading=files.reading,
         )
     _report(log.report, progress)
     return Behaviour(log, judged)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +24,6 @@ from fuserank_export.sources.report import InputError
 # Free text, pictures and the id itself are returned, but are no use as a filter.
 _NOT_FILTERED = {"item_id", "title", "description", "image_url"}
 _STANDARD = {"title", "description", "category", "brand", "price", "in_stock", "created_at", "image_url"}
-_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")
 LONGEST_WORD = 200  # characters
 DISTINCT_VALUES = 100_000  # texts whose synonyms are replaced once: brands, categories and titles repeat
 NO_SYNONYMS = Synonyms({})
@@ -76,20 +74,18 @@ def replace_synonyms(records: Sequence[Mapping[str, Any]], synonyms: Synonyms) -
     ]
 
 
-def index_catalog(catalog: Catalog, text_template: str, typed: bool, synonyms: Synonyms = NO_SYNONYMS) -> Indexed:
+def index_catalog(catalog: Catalog, text_template: str, synonyms: Synonyms = NO_SYNONYMS) -> Indexed:
     """Builds the arrays of a catalogue.
 
     Args:
         catalog: The validated catalogue, sorted by id.
         text_template: How an item's text is laid out, see `fuserank_ensemble.catalog.text.render`.
-        typed: Whether the file said which of its extra columns are numbers. CSV does not: there a column is one
-            if all its values read as plain decimal numbers ("12.5", but not "007", which is an article number).
         synonyms: What is replaced before items are embedded and searched.
 
     Raises:
         InputError: Where the template names a field that no catalogue of this kind has.
     """
-    frame = catalog.items if typed else _with_numbers(catalog.items)
+    frame = catalog.items
     _check_template(text_template, frame)
     records = [_record(row) for row in frame.to_dict("records")]
     rendered = render_all(text_template, replace_synonyms(records, synonyms))
@@ -108,15 +104,6 @@ def index_catalog(catalog: Catalog, text_template: str, typed: bool, synonyms: S
         else np.full(len(frame), np.nan)
     )
     return Indexed(items, [str(text) for text in texts], records, created, synonyms)
-
-
-def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
-    frame = frame.copy()
-    for name in frame.columns.difference([*_STANDARD, "item_id"]):
-        present = frame[name].dropna()
-        if len(present) and present.map(lambda v: isinstance(v, str) and bool(_DECIMAL.fullmatch(v))).all():
-            frame[name] = pd.to_numeric(frame[name])
-    return frame
 
 
 def _filterable(values: pd.Series[Any]) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import skew, spearmanr
 
 from fuserank_ensemble.candidates.own_features import numbers, read_number
-from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR, Column
+from fuserank_ensemble.catalog.filters import CATEGORIES, CATEGORY_SEPARATOR, Column
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.errors import nearest
 from fuserank_ensemble.interactions.popularity import DEVICE
@@ -28,7 +28,9 @@ from fuserank_export.sources.report import InputError, shorten
 
 SIGNAL = "shop"
 PURCHASE = EVENTS.index("purchase")
-KNOWN_ELSEWHERE = ("item_id", "title", "description", "category", "brand", "price", "created_at", "image_url")
+KNOWN_ELSEWHERE = (
+    *("item_id", "title", "description", "category", CATEGORIES, "brand", "price", "created_at", "image_url"),
+)
 MOST_VALUES = 32  # distinct texts of a column
 NAMED_VALUES = 8  # of these, the most frequent, have a column of their own
 LEAST_ITEMS = 5  # with a value, for it to count

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fuserank_ensemble.bundle import USERS
+from fuserank_ensemble.bundle import DISLIKES, USERS
 from fuserank_ensemble.catalog.items import Records
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_export.index.catalog import Indexed
@@ -20,4 +20,8 @@ def write_index(folder: Path, indexed: Indexed, log: Interactions) -> None:
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
     if log.segments.columns:
         log.segments.save(folder / USERS)
+    if len(log.dislikes):
+        disliking = np.asarray([user.encode() for user in log.dislikes.user_ids], "S")
+        snapshot = HistorySnapshot.from_log(disliking, log.dislikes.user, log.dislikes.item, log.dislikes.timestamp)
+        snapshot.save(folder / DISLIKES)
     HistorySnapshot.from_log(user_ids, log.user, log.item, log.timestamp, log.places).save(folder / "history")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,13 @@ import pandas as pd
 
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.sources.columns import cells
+from fuserank_export.sources.columns.categories import parse_category, read_categories
+from fuserank_export.sources.columns.numbers import parse_number, parse_price
 from fuserank_export.sources.columns.parser import NO_TIME, ColumnParser, ObjectArray
-from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
+from fuserank_export.sources.columns.times import parse_epoch_seconds
+from fuserank_export.sources.columns.types import name_type, prove_type, restore_integers, split_list
+from fuserank_export.sources.formats.rows import CHUNK_ROWS, detect_format, read_rows
+from fuserank_export.sources.reading import DEFAULT_READING, ColumnType, Reading
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, InputError, RowReport, closest
 
 REQUIRED = ("item_id", "title")
@@ -30,6 +36,7 @@ COLUMNS = (
     "created_at",
     "image_url",
 )
+RAW_SUFFIX = "_html"  # of the column that keeps a text column's raw HTML
 
 
 @dataclass(frozen=True)
@@ -67,21 +74,22 @@ def read_catalog(
     *,
     max_bad_share: float = DEFAULT_MAX_BAD_SHARE,
     bad_rows_path: str | Path | None = None,
-    numeric: Collection[str] = (),
+    reading: Reading = DEFAULT_READING,
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
 ) -> Catalog:
     """Reads and validates a catalogue.
 
     Extra columns keep their type: numbers, truth values, text, lists and objects stay what they are in Parquet
-    and JSONL. In CSV everything is text and stays text ("007" is not 7), unless `numeric` names the column.
-    An extra column without a single value is left out and named in the report.
+    and JSONL. In CSV everything is text; a column becomes one of numbers only where every value is written as the
+    number itself is ("007" and "10.10" are not), or where `reading` says so. An extra column without a single value is
+    left out and named in the report, which also names the types.
 
     Args:
         path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
-        numeric: Extra columns that must hold numbers; other values there make a row bad.
+        reading: What the shop declares of its cells.
         now: Epoch seconds; `created_at` more than a day later counts as future. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
 
@@ -98,25 +106,27 @@ def read_catalog(
     with report:
         for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows):
             if not blocks:
-                _check_numeric(report.file, chunk, numeric)
-            blocks.append(_parse_chunk(chunk, report, first_lines, frozenset(numeric), latest))
+                _check_declared(report.file, chunk, reading)
+            blocks.append(_parse_chunk(chunk, report, first_lines, reading, latest))
     report.check(max_bad_share)
     if not report.kept:
         raise InputError(
             f"{path}: found no valid item in {report.read:,} rows; allowed: one item or more. "
             "Add rows with item_id and title."
         )
-    items = _assemble(blocks, report)
+    untyped = detect_format(Path(path))[0] in ("csv", "tsv")
+    items = _assemble(blocks, report, reading, untyped)
     return Catalog(items.sort_values("item_id", kind="stable", ignore_index=True), report)
 
 
-def _check_numeric(file: str, chunk: pd.DataFrame, numeric: Collection[str]) -> None:
+def _check_declared(file: str, chunk: pd.DataFrame, reading: Reading) -> None:
+    """Refuses a declared type of a column that the file has not, or that has a type of its own."""
     extras = [str(name) for name in chunk.columns if name not in COLUMNS]
-    for name in numeric:
+    for name in reading.types:
         if name not in extras:
             near = closest(name, extras)
             raise InputError(
-                f"{file}: numeric names {name!r}; allowed: the extra columns {', '.join(extras) or '(none)'}."
+                f"{file}: --types names {name!r}; allowed: the extra columns {', '.join(extras) or '(none)'}."
                 + (f" Did you mean {near!r}?" if near else "")
             )
 
@@ -125,19 +135,19 @@ def _parse_chunk(
     chunk: pd.DataFrame,
     report: RowReport,
     first_lines: dict[str, int],
-    numeric: Collection[str],
+    reading: Reading,
     latest: int,
 ) -> dict[str, ObjectArray]:
     """Returns the valid rows of a chunk as columns, each `[rows]`, and counts them in the report."""
-    parser = ColumnParser(chunk, report)
+    parser = ColumnParser(chunk, report, reading)
     item_ids = parser.parse("item_id", cells.parse_identifier)
     columns: dict[str, ObjectArray] = {
         "item_id": item_ids,
-        "title": parser.parse("title", cells.require(cells.parse_text), cleans=True),
-        "description": parser.parse("description", cells.parse_text, cleans=True),
-        "category": parser.parse("category", cells.parse_category_path, cleans=True),
-        "brand": parser.parse("brand", cells.parse_text, cleans=True),
-        "price": parser.parse("price", cells.parse_price),
+        "title": parser.parse("title", cells.require(cells.parse_text), cleans=True, markup=True),
+        "description": parser.parse("description", cells.parse_text, cleans=True, markup=True),
+        "category": parser.parse("category", parse_category, cleans=True, markup=True),
+        "brand": parser.parse("brand", cells.parse_text, cleans=True, markup=True),
+        "price": parser.parse("price", lambda value: parse_price(value, reading.decimal("price"))),
         "in_stock": parser.parse("in_stock", cells.parse_flag),
         "image_url": parser.parse("image_url", cells.parse_text, cleans=True),
     }
@@ -145,10 +155,15 @@ def _parse_chunk(
     columns["created_at"] = created.astype(object)
     columns["created_at"][created == NO_TIME] = None
     for name in map(str, chunk.columns):
-        if name in numeric:
-            columns[name] = parser.parse(name, cells.parse_number)
-        elif name not in COLUMNS:
-            columns[name] = parser.parse(name, cells.parse_attribute, cleans=True)
+        if name not in COLUMNS:
+            declared = reading.type_of(name)
+            parse = _parser_of(declared, name, reading)
+            columns[name] = parser.parse(name, parse, cleans=True, markup=declared in (None, "text", "list"))
+    if reading.keep_html:
+        for name, rows in parser.marked_up.items():
+            if rows.any() and (raw := f"{name}{RAW_SUFFIX}") not in chunk.columns:
+                columns[raw] = np.full(len(chunk), None, dtype=object)
+                columns[raw][rows] = chunk[name].to_numpy(dtype=object)[rows]
     # Last, so that the first *valid* row of an id is kept.
     for row in np.flatnonzero(parser.ok).tolist():
         line = int(parser.lines[row])
@@ -164,8 +179,41 @@ def _parse_chunk(
     return {name: values[parser.ok] for name, values in columns.items()}
 
 
-def _assemble(blocks: list[dict[str, ObjectArray]], report: RowReport) -> pd.DataFrame:
-    """Joins the blocks of all chunks, with a type for each column; extra columns without a value are left out."""
+def _parser_of(declared: ColumnType | None, name: str, reading: Reading) -> Callable[[Any], Any]:
+    """Returns the parser of an extra column's cells; each returns None for a missing value."""
+    mark = reading.decimal(name)
+
+    def parse_declared_number(value: Any) -> float | int | None:
+        number = parse_number(value, mark)
+        if math.isnan(number):
+            return None
+        if declared == "number":
+            return number
+        if not number.is_integer():
+            raise cells.CellError("not an integer", f"allowed: whole numbers; --types {name}=number")
+        return int(number)
+
+    def parse_list(value: Any) -> list[Any] | None:
+        parsed = cells.parse_attribute(value)
+        return split_list(parsed) or None if isinstance(parsed, str) else parsed
+
+    parsers: Mapping[ColumnType | None, Callable[[Any], Any]] = {
+        None: cells.parse_attribute,
+        "text": cells.parse_text,
+        "number": parse_declared_number,
+        "integer": parse_declared_number,
+        "flag": cells.parse_flag,
+        "time": parse_epoch_seconds,
+        "list": parse_list,
+    }
+    return parsers[declared]
+
+
+def _assemble(blocks: list[dict[str, ObjectArray]], report: RowReport, reading: Reading, untyped: bool) -> pd.DataFrame:
+    """Joins the blocks of all chunks, with a type for each column; extra columns without a value are left out.
+
+    `untyped` says that the file holds nothing but text.
+    """
     sizes = [len(block["item_id"]) for block in blocks]
     parts_by_name: dict[str, list[ObjectArray]] = defaultdict(list)
     for name in dict.fromkeys([*COLUMNS, *(name for block in blocks for name in block)]):
@@ -180,15 +228,54 @@ def _assemble(blocks: list[dict[str, ObjectArray]], report: RowReport) -> pd.Dat
             columns[name] = pd.Series(values, dtype="boolean")
         elif name == "created_at":
             columns[name] = pd.Series(values, dtype="Int64")
+        elif name == "category":
+            columns |= _category_columns(values, report, reading, may_list="categories" not in parts_by_name)
         elif name in COLUMNS:
             columns[name] = pd.Series(values, dtype=object)
         else:
-            column = _narrow_type(values)
-            if column is None:
-                report.dropped_columns.append(name)
-            else:
-                columns[name] = column
+            _add_extra(columns, name, values, report, reading, untyped)
     return pd.DataFrame(columns)
+
+
+def _category_columns(
+    values: ObjectArray, report: RowReport, reading: Reading, *, may_list: bool
+) -> dict[str, pd.Series[Any]]:
+    """Returns each item's category, its first one, and where any item has several the list of all, `[rows]`.
+
+    `may_list` says that the file has no column `categories` of its own.
+    """
+    distinct = [cell for cell in dict.fromkeys(values) if cell is not None]
+    found = read_categories(distinct, reading.category_levels, reading.category_list)
+    report.notes += found.notes
+    paths = [found.paths[cell] if cell is not None else [] for cell in values]
+    columns = {"category": pd.Series([of_item[0] if of_item else None for of_item in paths], dtype=object)}
+    if may_list and any(len(of_item) > 1 for of_item in paths):
+        columns["categories"] = pd.Series([of_item or None for of_item in paths], dtype=object)
+    return columns
+
+
+def _add_extra(
+    columns: dict[str, pd.Series[Any]],
+    name: str,
+    values: ObjectArray,
+    report: RowReport,
+    reading: Reading,
+    untyped: bool,
+) -> None:
+    """Adds an extra column in its declared or proven type, and names that type in the report."""
+    column, remark = _narrow_type(values), ""
+    if column is None:
+        report.dropped_columns.append(name)
+        return
+    declared = reading.type_of(name)
+    if untyped and declared is None and column.dtype == object and all(isinstance(v, str) for v in column.dropna()):
+        column, remark = prove_type(name, values, reading.decimal(name))
+    elif column.dtype.kind == "f" and declared is None:
+        column = restore_integers(column)
+    columns[name] = column
+    report.types[name] = declared or name_type(column)
+    if remark:
+        report.notes.append(f"{name} is text: {remark}")
 
 
 def _narrow_type(values: ObjectArray) -> pd.Series[Any] | None:

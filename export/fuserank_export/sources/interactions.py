@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,20 @@ from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.cells import EVENTS, IMPRESSION
 from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
+from fuserank_export.sources.columns.numbers import parse_number
 from fuserank_export.sources.columns.parser import ColumnParser
+from fuserank_export.sources.columns.times import EPOCH_FORMS
 from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
+from fuserank_export.sources.identity import (
+    DEFAULT_MAX_UNKNOWN_SHARE,
+    ItemIds,
+    check_unknown,
+    note_renamed,
+    rename_float_ids,
+)
 from fuserank_export.sources.impressions import ImpressionRows, Impressions
+from fuserank_export.sources.ratings import Dislikes, find_least_liked, keep_users
+from fuserank_export.sources.reading import DEFAULT_READING, Reading
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
 
 REQUIRED = ("user_id", "item_id", "event", "timestamp")
@@ -49,6 +60,7 @@ class Interactions:
         report: The counts of rows read, kept and rejected.
         impressions: Items that were shown. They are in none of the other arrays, because they are no events.
         segments: What the shop says of its users, those without an event included.
+        dislikes: Ratings of what users disliked. They are in none of the other arrays.
     """
 
     user: npt.NDArray[np.int32]
@@ -63,6 +75,7 @@ class Interactions:
     places: dict[str, tuple[npt.NDArray[np.int32], list[str]]] = field(default_factory=dict)
     impressions: Impressions = field(default_factory=Impressions.empty)
     segments: UserSegments = field(default_factory=UserSegments.empty)
+    dislikes: Dislikes = field(default_factory=Dislikes.empty)
 
     @property
     def has_queries(self) -> bool:
@@ -93,8 +106,10 @@ class _EventRows:
     """Collects the kept rows of all chunks.
 
     Attributes:
-        items: Ids of the catalogue by row number.
+        items: Ids of the catalogue.
         latest: Epoch seconds; later events are bad rows.
+        reading: What the shop declares of its cells.
+        disliked_below: The least rating that does not say that an item was disliked; None finds it.
         users: Codes of the user ids.
         queries: Codes of the queries.
         places: Codes of the names of each of `PLACES`.
@@ -102,8 +117,10 @@ class _EventRows:
         impressions: The kept impressions.
     """
 
-    items: pd.Index[str]
+    items: ItemIds
     latest: int
+    reading: Reading = DEFAULT_READING
+    disliked_below: float | None = None
     users: TextCodes = field(default_factory=TextCodes)
     queries: TextCodes = field(default_factory=TextCodes)
     places: dict[str, TextCodes] = field(default_factory=lambda: {name: TextCodes() for name in PLACES})
@@ -112,14 +129,15 @@ class _EventRows:
 
     def add(self, chunk: pd.DataFrame, report: RowReport) -> None:
         """Validates a chunk, keeps its valid rows and counts all of them in the report."""
-        parser = ColumnParser(chunk, report)
+        parser = ColumnParser(chunk, report, self.reading)
         user_ids = parser.parse("user_id", cells.parse_identifier)
         item_ids = parser.parse("item_id", cells.parse_identifier)
         event = parser.parse("event", cells.parse_event)
         timestamp = parser.parse_epoch("timestamp", required=True)
         parser.reject(timestamp > self.latest, "timestamp", "in the future", "allowed: up to a day from now")
-        parser.reject(timestamp < 0, "timestamp", "before 1970", f"allowed: {cells.EPOCH_FORMS}")
-        value = parser.parse("value", cells.parse_number).astype(np.float64)
+        parser.reject(timestamp < 0, "timestamp", "before 1970", f"allowed: {EPOCH_FORMS}")
+        mark = self.reading.decimal("value")
+        value = parser.parse("value", lambda cell: parse_number(cell, mark)).astype(np.float64)
         parser.reject(np.abs(value) > FLOAT32_MAX, "value", "too large", f"allowed: up to {FLOAT32_MAX:.0e}")
         query = parser.parse("query", cells.parse_text, cleans=True)
         places = {name: parser.parse(name, cells.parse_text, cleans=True) for name in PLACES}
@@ -137,7 +155,7 @@ class _EventRows:
         valid = np.flatnonzero(parser.ok)
         # Distinct ids first: looking up each row's text in the catalogue would cost ten times as much.
         codes, distinct = pd.factorize(item_ids[valid])
-        item_rows = self.items.get_indexer(pd.Index(distinct, dtype=object)).astype(np.int32)
+        item_rows = self.items.find(distinct)
         item = item_rows[codes]
         unknown = item < 0
         report.unknown_item += int(unknown.sum())
@@ -168,8 +186,21 @@ class _EventRows:
 
     def finish(self, report: RowReport) -> Interactions:
         """Returns all kept rows in order of time."""
+        renamed = rename_float_ids([*self.users.codes, *self.impressions.users.codes])
+        self.users.rename(renamed)
+        self.impressions.users.rename(renamed)
+        note_renamed(report, "user_id", renamed)
+        self.items.note_matches(report)
         columns = self.blocks.join("timestamp")
         user, user_ids = self.users.sort(columns["user"])
+        disliked = self._disliked(columns, report)
+        dislikes = Dislikes.empty()
+        if disliked.any():
+            of_disliked, disliking_ids = keep_users(user[disliked], user_ids)
+            item, timestamp = columns["item"][disliked], columns["timestamp"][disliked]
+            dislikes = Dislikes(of_disliked, item.astype(np.int32), timestamp.astype(np.int64), disliking_ids)
+            columns = {name: column[~disliked] for name, column in columns.items()}
+            user, user_ids = keep_users(user[~disliked], user_ids)
         query, queries = self.queries.sort(columns["query"])
         return Interactions(
             user=user,
@@ -183,7 +214,21 @@ class _EventRows:
             report=report,
             places={name: codes.sort(columns[name]) for name, codes in self.places.items() if codes.codes},
             impressions=self.impressions.finish(user_ids),
+            dislikes=dislikes,
         )
+
+    def _disliked(self, columns: dict[str, npt.NDArray[Any]], report: RowReport) -> npt.NDArray[np.bool_]:
+        """Returns which events are ratings of what was disliked, bool `[rows]`, and notes their count."""
+        ratings = columns["event"] == EVENTS.index("rating")
+        value = columns["value"]
+        least = find_least_liked(value[ratings]) if self.disliked_below is None else self.disliked_below
+        disliked: npt.NDArray[np.bool_] = ratings & (value < (-np.inf if least is None else least))
+        if count := int(disliked.sum()):
+            report.notes.append(
+                f"{count:,} of {int(ratings.sum()):,} ratings are below {least:g} and say what a user dislikes: they "
+                "are no events, and such items are not recommended; --disliked-below says otherwise"
+            )
+        return disliked
 
 
 def read_interactions(
@@ -192,6 +237,9 @@ def read_interactions(
     *,
     max_bad_share: float = DEFAULT_MAX_BAD_SHARE,
     bad_rows_path: str | Path | None = None,
+    max_unknown_share: float = DEFAULT_MAX_UNKNOWN_SHARE,
+    reading: Reading = DEFAULT_READING,
+    disliked_below: float | None = None,
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
 ) -> Interactions:
@@ -200,13 +248,17 @@ def read_interactions(
     Impressions are validated like any row and kept apart, as `Interactions.impressions`.
 
     A valid row of an item that the catalogue lacks is not a bad row, because shops delete items. Such rows are left
-    out and counted as `report.unknown_item`. A log without a single kept row is empty, and not an error.
+    out and counted as `report.unknown_item`; above a share they are an error, because the log is of another catalogue
+    or writes ids otherwise. Ids such as 100.0 meet item 100. A log without a row is empty, and not an error.
 
     Args:
         path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
         catalog_ids: The catalogue's ids by row number, each once.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
+        max_unknown_share: The largest accepted share of valid rows whose item the catalogue lacks.
+        reading: What the shop declares of its cells.
+        disliked_below: Ratings below it say what a user dislikes; None finds it, see `find_least_liked`.
         now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
 
@@ -214,15 +266,16 @@ def read_interactions(
         The kept rows.
 
     Raises:
-        InputError: The file cannot be used, or too many rows are bad.
+        InputError: The file cannot be used, or too many rows are bad or of unknown items.
     """
     latest = int(time.time() if now is None else now) + SECONDS_PER_DAY
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
-    rows = _EventRows(pd.Index(list(catalog_ids), dtype=object), latest)
+    rows = _EventRows(ItemIds(pd.Index(list(catalog_ids), dtype=object)), latest, reading, disliked_below)
     with report:
         for chunk in read_rows(path, report, required=REQUIRED, columns=COLUMNS, chunk_rows=chunk_rows):
             rows.add(chunk, report)
     report.check(max_bad_share)
+    check_unknown(report, catalog_ids, max_unknown_share)
     if not rows.blocks:
         rows.add(pd.DataFrame(columns=pd.Index(COLUMNS), dtype=object), report)
     return rows.finish(report)

@@ -18,6 +18,7 @@ from fuserank_export.errors import ExportError
 
 MAX_EXAMPLES = 20  # bad rows kept in memory; `bad_rows_path` gets them all
 MAX_VALUE_CHARACTERS = 200
+MAX_TYPES = 40  # columns whose type is printed; the manifest has them all
 DEFAULT_MAX_BAD_SHARE = 0.05
 
 
@@ -85,6 +86,10 @@ class RowReport:
         reasons: Bad rows by "column: reason".
         examples: The first `MAX_EXAMPLES` bad rows.
         cleaned: Cells of kept rows in which control characters became spaces.
+        marked_up: Cells of kept rows out of which HTML was taken, by column.
+        missing: Cells that hold a null marker, by column and marker.
+        zero_dates: Cells that hold a zero date, by column.
+        types: Types of a catalogue's extra columns.
         warnings: Number of kept rows by warning.
         unknown_item_ids: The distinct item ids behind `unknown_item`.
         dropped_columns: Extra columns without a single value.
@@ -101,6 +106,10 @@ class RowReport:
     reasons: Counter[str] = field(default_factory=Counter)
     examples: list[BadRow] = field(default_factory=list)
     cleaned: int = 0
+    marked_up: Counter[str] = field(default_factory=Counter)
+    missing: Counter[tuple[str, str]] = field(default_factory=Counter)
+    zero_dates: Counter[str] = field(default_factory=Counter)
+    types: dict[str, str] = field(default_factory=dict)
     warnings: Counter[str] = field(default_factory=Counter)
     unknown_item_ids: set[str] = field(default_factory=set)
     dropped_columns: list[str] = field(default_factory=list)
@@ -125,6 +134,14 @@ class RowReport:
     def bad_share(self) -> float:
         """Bad rows divided by rows read; 0 for a file without rows."""
         return self.bad / self.read if self.read else 0.0
+
+    @property
+    def missing_by_column(self) -> dict[str, dict[str, int]]:
+        """Counts of null markers by column, the most frequent first."""
+        columns: dict[str, dict[str, int]] = {}
+        for (name, marker), count in self.missing.most_common():
+            columns.setdefault(name, {})[marker] = count
+        return columns
 
     def reject(self, line: int, column: str, value: object, reason: str, detail: str = "") -> None:
         """Counts one bad row.
@@ -181,6 +198,10 @@ class RowReport:
             "unknown_item_distinct": len(self.unknown_item_ids),
             "unknown_item_examples": sorted(self.unknown_item_ids)[:5],
             "cleaned": self.cleaned,
+            "marked_up": dict(self.marked_up),
+            "missing": self.missing_by_column,
+            "zero_dates": dict(self.zero_dates),
+            "types": dict(self.types),
             "warnings": dict(self.warnings.most_common()),
             "dropped_columns": list(self.dropped_columns),
             "notes": list(self.notes),
@@ -201,6 +222,17 @@ class RowReport:
         lines += [f"  e.g. {row}" for row in self.examples[:3]]
         if self.cleaned:
             lines.append(f"  {self.cleaned:,} cells had control characters, now spaces")
+        if self.marked_up:
+            counts = ", ".join(f"{name} {count:,}" for name, count in self.marked_up.items())
+            lines.append(f"  HTML was taken out of cells: {counts}; --keep-html keeps the raw text beside it")
+        for name, markers in list(self.missing_by_column.items())[:MAX_EXAMPLES]:
+            counts = ", ".join(f"{shorten(marker, 40)} {count:,}" for marker, count in markers.items())
+            lines.append(f"  {name}: null markers are missing values ({counts}); --keep-null-markers {name} keeps them")
+        lines += [f"  {name}: {count:,} zero dates are missing" for name, count in self.zero_dates.items()]
+        if self.types:
+            named = [f"{shorten(name, 40)} {kind}" for name, kind in self.types.items()]
+            more = f" and {len(named) - MAX_TYPES:,} more" if len(named) > MAX_TYPES else ""
+            lines.append(f"  types: {', '.join(named[:MAX_TYPES])}{more}; --types COLUMN=TYPE says otherwise")
         lines += [f"  note: {count:,} × {warning}" for warning, count in self.warnings.most_common()]
         if self.dropped_columns:
             lines.append(f"  columns without a value, left out: {', '.join(self.dropped_columns)}")

@@ -14,6 +14,8 @@ from fuserank_ensemble.interactions.segments import ALWAYS, SegmentColumn, UserS
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.parser import NO_TIME, ColumnParser, ObjectArray
 from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
+from fuserank_export.sources.identity import note_renamed, rename_float_ids
+from fuserank_export.sources.reading import DEFAULT_READING, Reading
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, InputError, RowReport, shorten
 
 REQUIRED = ("user_id",)
@@ -32,16 +34,18 @@ class _UserRows:
         since: Since when each row is known, `ALWAYS` where it names no moment.
         values: By column, of each row that has any: its number among the kept ones, and its values.
         lines: The line where each user was first, kept or not.
+        reading: What the shop declares of its cells.
     """
 
     user_ids: list[str] = field(default_factory=list)
     since: list[int] = field(default_factory=list)
     values: dict[str, list[tuple[int, list[str]]]] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
+    reading: Reading = DEFAULT_READING
 
     def add(self, chunk: pd.DataFrame, report: RowReport) -> None:
         """Validates a chunk, keeps its valid rows and counts all of them in the report."""
-        parser = ColumnParser(chunk, report)
+        parser = ColumnParser(chunk, report, self.reading)
         user_ids = parser.parse("user_id", cells.parse_identifier)
         since = parser.parse_epoch(SINCE, required=False)
         names = [name for name in map(str, chunk.columns) if name not in (*REQUIRED, SINCE)]
@@ -66,7 +70,11 @@ class _UserRows:
 
     def finish(self, report: RowReport) -> UserSegments:
         """Returns all kept rows, sorted by id; a column that makes no groups is left out and noted in the report."""
-        users = np.asarray([user.encode() for user in self.user_ids], "S")
+        renamed = rename_float_ids(self.user_ids)
+        if len({renamed.get(user, user) for user in self.user_ids}) < len(self.user_ids):
+            renamed = {}  # 7 and 7.0 are two users here
+        note_renamed(report, "user_id", renamed)
+        users = np.asarray([renamed.get(user, user).encode() for user in self.user_ids], "S")
         order = np.argsort(users, kind="stable")
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
@@ -90,6 +98,7 @@ def read_users(
     *,
     max_bad_share: float = DEFAULT_MAX_BAD_SHARE,
     bad_rows_path: str | Path | None = None,
+    reading: Reading = DEFAULT_READING,
     chunk_rows: int = CHUNK_ROWS,
 ) -> tuple[UserSegments, RowReport]:
     """Reads and validates what a shop says of its users, a row a user.
@@ -101,6 +110,7 @@ def read_users(
         path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
+        reading: What the shop declares of its cells.
         chunk_rows: The most rows that are held unparsed.
 
     Returns:
@@ -110,7 +120,7 @@ def read_users(
         InputError: The file cannot be used, too many rows are bad, or no column says anything.
     """
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
-    rows = _UserRows()
+    rows = _UserRows(reading=reading)
     with report:
         for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows):
             rows.add(chunk, report)

@@ -59,6 +59,9 @@ def ranker(
     max_bad_rows: Annotated[
         float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the training.")
     ] = BehaviourFiles.max_bad_rows,
+    max_unknown_items: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the log's rows of unknown items that fails the training.")
+    ] = BehaviourFiles.max_unknown_items,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
 ) -> None:
@@ -67,7 +70,11 @@ def ranker(
     console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
     with exit_on_error():
         files = BehaviourFiles(
-            interactions=interactions, queries=queries, judgements=judgements, max_bad_rows=max_bad_rows
+            interactions=interactions,
+            queries=queries,
+            judgements=judgements,
+            max_bad_rows=max_bad_rows,
+            max_unknown_items=max_unknown_items,
         )
         options = RankerOptions(
             text_tower=text_tower,

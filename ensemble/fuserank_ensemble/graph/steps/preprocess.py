@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, head_weights
@@ -26,6 +29,7 @@ from fuserank_ensemble.contract.options import (
 )
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
+from fuserank_ensemble.interactions.dislikes import disliked_rows
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.ranking import exploration, rules
@@ -114,11 +118,12 @@ class Preprocess:
         now = self._default_time() if timestamp is None else epoch_seconds(timestamp)
         row = self._bundle.histories.row(user) if user else -1
         history, unknown = self._history(row, options, now)
+        disliked = self._disliked(user, options, history)
         return _Row(
             text,
             ResolvedRequest(
                 has_query=bool(text),
-                user_known=row >= 0,
+                user_known=row >= 0 or disliked is not None,
                 k=options.k,
                 now=now,
                 seen=history.pack(),
@@ -140,6 +145,7 @@ class Preprocess:
                 language=options.language,
                 bought=self._only_purchases and options.history is None,
                 understood=understood if text else None,
+                disliked=b"" if disliked is None else disliked.tobytes(),
                 segments=self._bundle.segments.values(user, now) if user else {},
             ),
         )
@@ -151,6 +157,14 @@ class Preprocess:
         rows = [self._bundle.items.row(item_id) for item_id in options.history]
         known = [row for row in rows if row >= 0]
         return History.from_rows(known, now), len(rows) - len(known)
+
+    def _disliked(self, user: str, options: Options, history: History) -> NDArray[np.int32] | None:
+        """Rows of the items that the user rated badly, int32 `[items]`; None for one who did not."""
+        # A history that came with the request stands for the whole user.
+        if self._bundle.dislikes is None or not user or options.history is not None:
+            return None
+        disliked = self._bundle.dislikes.get(user)
+        return None if disliked is None else disliked_rows(disliked, history)
 
     def _places(self, user: int, options: Options) -> dict[str, str]:
         """Where and on what device the question is asked; what the request does not name, as this user usually does."""

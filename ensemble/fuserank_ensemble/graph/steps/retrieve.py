@@ -25,6 +25,7 @@ from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
+from fuserank_ensemble.interactions.dislikes import mask_disliked
 from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery
 
 NEWCOMERS = 16  # candidates that an exploring request has of the channel `new`, whatever the others find
@@ -131,14 +132,19 @@ class Retrieve:
         if resolved.exclude_seen and len(seen.rows):
             allowed = np.ones(len(self._bundle.items), np.bool_) if allowed is None else allowed.copy()
             allowed[seen.rows] = False
+        hides = bool(resolved.disliked) and not resolved.has_query
+        if hides:
+            disliked = np.frombuffer(resolved.disliked, np.int32)
+            liking = mask_disliked(self._bundle.items, disliked, seen.rows, resolved.k, allowed)
+            allowed = liking if allowed is None else allowed & liking
         return ChannelQuery(
             _search_text(resolved),
             embedding,
             seen,
             resolved.now,
             allowed,
-            # What was had is no condition on fields.
-            None if resolved.exclude_seen else resolved.filter,
+            # What was had or disliked is no condition on fields.
+            None if resolved.exclude_seen or hides else resolved.filter,
             resolved.context,
             required=self._pinned(resolved, allowed) if resolved.rules else None,
             newcomers=NEWCOMERS if resolved.explore else 0,

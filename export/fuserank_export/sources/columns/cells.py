@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from fuserank_ensemble.contract.identity import clean_identity
 from fuserank_export.sources.report import closest
 
 MAX_ID_BYTES = 256
@@ -21,9 +22,7 @@ EVENTS = ("view", "click", "cart", "purchase", "rating")
 IMPRESSION = len(EVENTS)  # code of an impression: an item that was shown, which is no event of a user
 EVENT_NAMES = (*EVENTS, "impression")
 MAX_POSITION = 10_000  # in a list of impressions
-EPOCH_FORMS = "ISO 8601 (2017-01-01T11:53:26Z) or epoch seconds"
 
-_NUMERIC = re.compile(r"[+-]?\d{1,30}(\.\d*)?([eE][+-]?\d{1,3})?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _EXACT_FLOAT = 2.0**53  # beyond it not every integer is a float, so a float id may be another one
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -72,10 +71,12 @@ def require(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def parse_identifier(value: Any) -> str:
-    """Returns an item or user id as text; 123 and 123.0 are "123", so that a log and a catalogue agree."""
+    """Returns an item or user id as text, see `clean_identity`; the numbers 123 and 123.0 are "123"."""
     if is_missing(value):
         raise CellError("missing")
-    identifier = _scalar_to_text(value, "an id")
+    identifier = clean_identity(_scalar_to_text(value, "an id"))
+    if not identifier:
+        raise CellError("missing")
     if _CONTROL.search(identifier):
         raise CellError("holds control characters", "allowed: printable text")
     size = len(identifier.encode("utf-8"))
@@ -85,35 +86,10 @@ def parse_identifier(value: Any) -> str:
 
 
 def parse_text(value: Any) -> str | None:
-    """Returns text with spaces for control characters and without white space at its ends; None for an empty cell."""
+    """Returns text, see `clean_identity`, with spaces for control characters; None for an empty cell."""
     if is_missing(value):
         return None
-    return _CONTROL.sub(" ", _scalar_to_text(value, "text")).strip() or None
-
-
-def parse_number(value: Any) -> float:
-    """Returns a finite number; NaN for an empty cell."""
-    if is_missing(value):
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        raise CellError("not a number")
-    if isinstance(value, str) and "_" in value:  # Python reads 1_000, no shop writes it
-        raise CellError("not a number")
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        raise CellError("not a number") from None
-    if not math.isfinite(number):
-        raise CellError("not finite")
-    return number
-
-
-def parse_price(value: Any) -> float:
-    """Returns a finite number of 0 or more; NaN for an empty cell."""
-    price = parse_number(value)
-    if price < 0:
-        raise CellError("negative", "allowed: 0 and above")
-    return abs(price)  # -0.0 would be shown as a negative price
+    return clean_identity(_CONTROL.sub(" ", _scalar_to_text(value, "text"))) or None
 
 
 def parse_flag(value: Any) -> bool | None:
@@ -142,57 +118,15 @@ def parse_event(value: Any) -> int:
 
 def parse_position(value: Any) -> int:
     """Returns a place in a list, counted from 1; 0 for an empty cell."""
-    position = parse_number(value)
-    if math.isnan(position):
+    if is_missing(value):
         return 0
+    try:
+        position = -1.0 if isinstance(value, bool) or "_" in str(value) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise CellError("not a number") from None
     if not position.is_integer() or not 1 <= position <= MAX_POSITION:
         raise CellError("not a place in a list", f"allowed: whole numbers from 1 to {MAX_POSITION:,}")
     return int(position)
-
-
-def parse_epoch_seconds(value: Any) -> int | None:
-    """Returns a moment as whole epoch seconds; None for an empty cell. Without an offset it is taken as UTC.
-
-    Numbers beyond 1e11 are milliseconds (beyond 1e14 micro-, 1e17 nanoseconds): read as seconds they would lie
-    3,000 years ahead. A number that reads as a calendar date (20170131) is refused as ambiguous.
-    """
-    if is_missing(value):
-        return None
-    try:
-        if isinstance(value, str):
-            stripped = value.strip()
-            value = Decimal(stripped) if _NUMERIC.fullmatch(stripped) else datetime.fromisoformat(stripped)
-        if isinstance(value, datetime):
-            moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-            return math.floor(moment.timestamp())
-        if isinstance(value, date):
-            return parse_epoch_seconds(datetime(value.year, value.month, value.day))
-        if not isinstance(value, bool) and isinstance(value, int | float | Decimal):
-            return _to_seconds(value)
-    except CellError:
-        raise
-    except (ValueError, OverflowError):
-        pass
-    raise CellError("unreadable timestamp", f"allowed: {EPOCH_FORMS}")
-
-
-def parse_category_path(value: Any) -> str | None:
-    """Returns a path with ' > ' between its levels, from such a text or from a list of levels; None for an empty cell.
-
-    Empty levels are left out, and a level repeated at once ("Soup > Soup") counts once. A level that comes back further
-    down ("Food > Soup > Food") is refused, because a category cannot lie below itself. Across items no cycle can arise,
-    because a category is its whole path.
-    """
-    if is_missing(value):
-        return None
-    levels: list[str] = []
-    for part in value if isinstance(value, list) else [value]:
-        for level in str(parse_text(part) or "").split(">"):
-            if (name := " ".join(level.split())) and name not in levels[-1:]:
-                levels.append(name)
-    if len(set(levels)) < len(levels):
-        raise CellError("category cycle", "allowed: each level once in a path")
-    return " > ".join(levels) or None
 
 
 def parse_attribute(value: Any, depth: int = 0) -> Any:
@@ -233,23 +167,3 @@ def _scalar_to_text(value: Any, kind: str) -> str:
         if kind == "text":
             return str(value)
     raise CellError(f"not {kind}", f"found a {type(value).__name__}; allowed: text or a whole number")
-
-
-def _to_seconds(value: int | float | Decimal) -> int:
-    whole = math.floor(value)
-    if 19_000_101 <= whole <= 21_001_231 and _is_calendar_date(whole):
-        raise CellError("ambiguous timestamp", "reads as YYYYMMDD; write YYYY-MM-DD, or epoch seconds after 1970")
-    size = abs(whole)
-    divisor = 1 if size <= 10**11 else 10**3 if size <= 10**14 else 10**6 if size <= 10**17 else 10**9
-    seconds = whole // divisor
-    if abs(seconds) > 10**11:
-        raise ValueError(value)
-    return seconds
-
-
-def _is_calendar_date(digits: int) -> bool:
-    try:
-        date(digits // 10_000, digits // 100 % 100, digits % 100)
-    except ValueError:
-        return False
-    return True

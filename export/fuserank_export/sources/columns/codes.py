@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,15 +17,21 @@ class TextCodes:
 
     Attributes:
         codes: Code of each text so far.
+        names: What texts are called instead, see `rename`.
     """
 
     codes: dict[str, int] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     def encode(self, values: NDArray[np.object_]) -> NDArray[np.int32]:
         """Returns the code of each text `[rows]`, int32; -1 for None. A new text gets the next code."""
         places, distinct = pd.factorize(values)
         codes = [self.codes.setdefault(value, len(self.codes)) for value in distinct]
         return np.array([*codes, -1], dtype=np.int32)[places]
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Gives texts other names; one that another text has already shares its code from then on."""
+        self.names = dict(names)
 
     def sort(self, codes: NDArray[Any]) -> tuple[NDArray[np.int32], list[str]]:
         """Renumbers codes so that they follow the order of the texts' UTF-8 bytes.
@@ -35,9 +42,11 @@ class TextCodes:
         Returns:
             The new codes, int32 `[rows]`, and the texts by new code.
         """
-        names = sorted(self.codes)  # Python compares code points, whose order is that of the UTF-8 bytes
-        ranks = np.full(len(names) + 1, -1, dtype=np.int32)
-        ranks[[self.codes[name] for name in names]] = np.arange(len(names), dtype=np.int32)
+        renamed = [self.names.get(name, name) for name in self.codes]
+        names = sorted(set(renamed))  # Python compares code points, whose order is that of the UTF-8 bytes
+        rank = {name: position for position, name in enumerate(names)}
+        ranks = np.full(len(self.codes) + 1, -1, dtype=np.int32)
+        ranks[list(self.codes.values())] = [rank[name] for name in renamed]
         return ranks[codes], names
 
 

@@ -9,10 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fuserank_export.sources.columns.cells import CellError, has_control_characters, parse_epoch_seconds, require
+from fuserank_export.sources.columns.cells import CellError, has_control_characters, require
+from fuserank_export.sources.columns.markup import strip_cell
+from fuserank_export.sources.columns.times import is_zero_date, parse_epoch_seconds
+from fuserank_export.sources.reading import DEFAULT_READING, Reading
 from fuserank_export.sources.report import RowReport
 
 NO_TIME = np.iinfo(np.int64).min  # also what numpy's NaT is as an integer
+FIRST_DATE = -62_104_060_800  # the year 2: programs write the year 1 for no date
+
+TIMES = frozenset({"timestamp", "created_at", "since"})
 
 ObjectArray = npt.NDArray[np.object_]
 BoolArray = npt.NDArray[np.bool_]
@@ -26,36 +32,46 @@ class ColumnParser:
         chunk: The chunk; its index is each row's line in the file.
         report: Gets the bad rows.
         lines: Line of each row, int64 `[rows]`.
+        reading: What the shop declares of its cells.
         ok: Whether each row is valid so far, bool `[rows]`.
+        marked_up: By column, the rows in whose cell markup was taken out, bool `[rows]`.
     """
 
-    def __init__(self, chunk: pd.DataFrame, report: RowReport) -> None:
+    def __init__(self, chunk: pd.DataFrame, report: RowReport, reading: Reading = DEFAULT_READING) -> None:
         self.chunk = chunk
         self.report = report
+        self.reading = reading
         self.lines: IntArray = chunk.index.to_numpy(dtype=np.int64)
         self.ok: BoolArray = np.ones(len(chunk), dtype=bool)
+        self.marked_up: dict[str, BoolArray] = {}
         self._cleaned: IntArray = np.zeros(len(chunk), dtype=np.int64)
 
     def select(self, rows: BoolArray) -> ColumnParser:
         """Returns a parser of the rows in a mask `[rows]`; it begins with their `ok` and then keeps its own."""
-        part = ColumnParser(self.chunk[rows], self.report)
+        part = ColumnParser(self.chunk[rows], self.report, self.reading)
         part.ok = self.ok[rows]
         return part
 
-    def parse(self, name: str, parser: Callable[[Any], Any], *, cleans: bool = False) -> ObjectArray:
+    def parse(
+        self, name: str, parser: Callable[[Any], Any], *, cleans: bool = False, markup: bool = False
+    ) -> ObjectArray:
         """Parses a column; rows with a value that the parser refuses are reported.
 
         Args:
             name: The column; a column that the chunk lacks holds missing values.
             parser: Returns the clean value of a cell; gets None for a missing value.
             cleans: Whether the parser replaces control characters, which is then counted.
+            markup: Whether HTML is taken out of the cell first, which is then counted.
 
         Returns:
             The parsed values, `[rows]`; those of bad rows are undefined.
         """
         codes, values = self._distinct_values(name)
+        codes = self._drop_markers(name, codes, values)
         # A missing value has code -1, which in Python is the last place.
         values.append(None)
+        if markup:
+            values = self._strip_markup(name, codes, values)
         parsed = np.empty(len(values), dtype=object)
         errors: dict[int, CellError] = {}
         for code, value in enumerate(values):
@@ -100,10 +116,38 @@ class ColumnParser:
     def count_cleaned(self) -> None:
         """Adds the cleaned cells of valid rows to the report; to be called when all columns are parsed."""
         self.report.cleaned += int(self._cleaned[self.ok].sum())
+        for name, rows in self.marked_up.items():
+            if count := int((rows & self.ok).sum()):
+                self.report.marked_up[name] += count
 
     def _reject_row(self, row: int, name: str, value: Any, reason: str, detail: str) -> None:
         self.ok[row] = False
         self.report.reject(int(self.lines[row]), name, "" if value is None else value, reason, detail)
+
+    def _drop_markers(self, name: str, codes: IntArray, values: list[Any]) -> IntArray:
+        """Returns the codes with -1 for null markers and zero dates, and counts these in the report."""
+        markers = self.reading.nulls(name)
+        dropped = [
+            code
+            for code, value in enumerate(values)
+            if isinstance(value, str) and (value in markers or value.strip() in markers)
+        ]
+        zero = [code for code, value in enumerate(values) if is_zero_date(value)] if name in TIMES else []
+        if not dropped and not zero:
+            return codes
+        counts = np.bincount(codes[codes >= 0], minlength=len(values))
+        for code in dropped:
+            self.report.missing[name, values[code].strip()] += int(counts[code])
+        if zero:
+            self.report.zero_dates[name] += int(counts[zero].sum())
+            dropped += zero
+        return np.where(np.isin(codes, dropped), -1, codes)
+
+    def _strip_markup(self, name: str, codes: IntArray, values: list[Any]) -> list[Any]:
+        stripped = [strip_cell(value) for value in values]
+        changed = np.asarray([new is not old and new != old for new, old in zip(stripped, values, strict=True)])
+        self.marked_up[name] = changed[codes]
+        return stripped
 
     def _distinct_values(self, name: str) -> tuple[IntArray, list[Any]]:
         """Returns each row's place among the distinct values of a column (-1: missing), and those values."""
@@ -126,7 +170,10 @@ class ColumnParser:
         if isinstance(column.dtype, pd.DatetimeTZDtype):
             column = column.dt.tz_convert("UTC").dt.tz_localize(None)
         if column.dtype.kind == "M":
-            return column.to_numpy().astype("datetime64[s]").astype(np.int64)
+            moments = column.to_numpy().astype("datetime64[s]").astype(np.int64)
+            if (zero := (moments != NO_TIME) & (moments < FIRST_DATE)).any():
+                self.report.zero_dates[name] += int(zero.sum())
+            return np.where(zero, NO_TIME, moments)
         if column.dtype.kind == "i":
             seconds: IntArray = column.to_numpy(dtype=np.int64)
             # Other numbers (milliseconds, 20170131) need the cell parser.

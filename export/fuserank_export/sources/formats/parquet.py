@@ -83,6 +83,7 @@ def _convert(column: Any) -> tuple[Any, list[int]]:
         column = column.dictionary_decode()
     if pa.types.is_string_view(column.type):
         column = column.cast(pa.large_string())
+    column = _as_shortest_decimals(column)
     kind = column.type
     if pa.types.is_nested(kind):
         return _convert_nested(column)
@@ -96,6 +97,27 @@ def _convert(column: Any) -> tuple[Any, list[int]]:
         return _decode_cells(column.to_pylist())
     # The bare array: the series' own index starts at 0 and would be matched against the row numbers.
     return column.to_pandas(integer_object_nulls=True).array, []
+
+
+def _as_shortest_decimals(column: Any) -> Any:
+    """Returns a column whose float32 (also inside lists and structs) are the float64 of their shortest decimal.
+
+    19.99 as float32 is 19.989999771118164 as float64, which no filter on 19.99 finds. Maps stay as they are.
+    """
+    texts, decimals = (_replace_floats(column.type, kind) for kind in (pa.string(), pa.float64()))
+    return column if decimals.equals(column.type) else column.cast(texts).cast(decimals)
+
+
+def _replace_floats(kind: Any, by: Any) -> Any:
+    """Returns an Arrow type with another type in the place of float16 and float32."""
+    if pa.types.is_float32(kind) or pa.types.is_float16(kind):
+        return by
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_replace_floats(kind.value_type, by)))
+    if pa.types.is_struct(kind):
+        return pa.struct([inner.with_type(_replace_floats(inner.type, by)) for inner in kind])
+    return kind
 
 
 def _convert_nested(column: Any) -> tuple[Any, list[int]]:

@@ -14,7 +14,9 @@ from rich.console import Console
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.errors import exit_on_error
 from fuserank_export.progress import Progress
-from fuserank_export.sources.columns.cells import CellError, parse_epoch_seconds
+from fuserank_export.sources.columns.cells import CellError
+from fuserank_export.sources.columns.times import parse_epoch_seconds
+from fuserank_export.sources.identity import DEFAULT_MAX_UNKNOWN_SHARE
 from fuserank_export.sources.report import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ TextTemplate = Annotated[str, typer.Option(help="Layout of an item's text, as fo
 QueryTemplate = Annotated[str, typer.Option(help="Wraps a query, such as 'query: {query}' for E5.")]
 Seed = Annotated[int, typer.Option(help="Seed of weights and draws.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from an interrupted run's last checkpoint.")]
+UnknownItems = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of the log's rows of unknown items that fails the training.")
+]
 BadRows = Annotated[float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the training.")]
 
 
@@ -74,6 +79,7 @@ def text_tower(
     seed: Seed = 13,
     resume: Resume = False,
     max_bad_rows: BadRows = 0.05,
+    max_unknown_items: UnknownItems = DEFAULT_MAX_UNKNOWN_SHARE,
 ) -> None:
     """Train the ranker's text tower: a cross-encoder that reads query and item text together."""
     if layers == 0:
@@ -89,7 +95,7 @@ def text_tower(
         train,
         {"catalog": catalog, "interactions": interactions, "queries": queries, "judgements": judgements,
          "text_template": text_template, "query_template": query_template, "max_queries": max_queries,
-         "max_bad_rows": max_bad_rows},
+         "max_bad_rows": max_bad_rows, "max_unknown_items": max_unknown_items},
         {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
          "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume, "teacher": teacher},
         before,
@@ -121,6 +127,7 @@ def encoder(
     seed: Seed = 13,
     resume: Resume = False,
     max_bad_rows: BadRows = 0.05,
+    max_unknown_items: UnknownItems = DEFAULT_MAX_UNKNOWN_SHARE,
 ) -> None:
     """Fine-tune the encoder on (query, right item) pairs; give its folder to `export bundle` as --encoder."""
 
@@ -133,7 +140,7 @@ def encoder(
         train,
         {"catalog": catalog, "interactions": interactions, "queries": queries, "judgements": judgements,
          "text_template": text_template, "query_template": query_template, "max_queries": max_queries,
-         "max_bad_rows": max_bad_rows},
+         "max_bad_rows": max_bad_rows, "max_unknown_items": max_unknown_items},
         {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
          "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume},
         before,

@@ -187,7 +187,7 @@ LATER = [event(age=-400 * SECONDS_PER_DAY), event(age=-2 * SECONDS_PER_DAY)]
     ids=["of unknown items", "in the future"],
 )  # fmt: skip
 def test_a_log_of_which_nothing_is_left_is_counted_and_the_shop_opens_without_one(export_shop, events, counts):
-    bundle = Bundle.open(export_shop(sound(), events, max_bad_rows=1.0))
+    bundle = Bundle.open(export_shop(sound(), events, max_bad_rows=1.0, max_unknown_items=1.0))
     summary = bundle.manifest["inputs"]["interactions"]
     assert {name: summary[name] for name in counts} == counts
     assert_adds_up(summary)

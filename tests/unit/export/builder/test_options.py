@@ -22,6 +22,7 @@ from fuserank_export.builder.options import (
 from fuserank_export.checks import OptionError
 from fuserank_export.cli import app
 from fuserank_export.sources import InputError
+from fuserank_export.sources.reading import parse_reading
 from fuserank_export.training.fitting.settings import FIT, FitSettings
 
 NEEDED = {
@@ -100,6 +101,12 @@ def test_an_int_is_a_float_and_files_beside_a_bundle_carry_its_name():
     assert out.rejected_rows("catalog") == Path("builds/shop.rejected-catalog.jsonl")
 
 
+DECLARED = (
+    *("types", "decimal", "null_marker", "keep_null_markers", "keep_html"),
+    *("category_levels", "category_list"),
+)
+
+
 def test_the_command_line_has_the_defaults_of_the_library():
     """Every flag of `export bundle` but those without a default is a field of the options, with the same default."""
     callback = next(command.callback for command in app.registered_commands if command.callback.__name__ == "bundle")
@@ -110,8 +117,12 @@ def test_the_command_line_has_the_defaults_of_the_library():
     }
     made = [options(**NEEDED.get(options, {})) for options in ALL if options not in (BehaviourFiles, FitSettings)]
     library = {field.name: getattr(options, field.name) for options in made for field in fields(options)}
+    # What a shop declares of its cells is one object, made of flags that are empty by default.
+    declared = {name: flags.pop(name) for name in DECLARED}
+    assert not any(declared.values())
+    assert parse_reading() == library["reading"]
     assert flags == {name: library[name] for name in flags}
-    assert len(flags) == 25
+    assert len(flags) == 27
 
 
 def test_quality_decides_what_is_not_said_and_full_is_the_default():

@@ -30,7 +30,7 @@ def catalog(write_jsonl):
 
 @pytest.fixture
 def indexed(catalog):
-    return index_catalog(catalog, "{title} | {brand}", typed=True)
+    return index_catalog(catalog, "{title} | {brand}")
 
 
 def rows_of(items, condition):
@@ -95,16 +95,14 @@ def test_moments_of_creation_and_titles_stand_in_the_order_of_rows(request, kind
         {"item_id": "c", "title": "茶", "created_at": "1970-01-01"},
     ]
     catalog = read_catalog(request.getfixturevalue(f"write_{kind}")(rows))
-    indexed = index_catalog(catalog, "{title}", typed=kind != "csv")
+    indexed = index_catalog(catalog, "{title}")
     assert indexed.titles == ["Milk", "Tea", "茶"]
     assert indexed.created.dtype == np.float64
     np.testing.assert_array_equal(indexed.created, [np.nan, 1_714_564_800, 0])
 
 
 def test_a_shop_with_titles_alone_has_an_index(write_csv):
-    indexed = index_catalog(
-        read_catalog(write_csv([{"item_id": "x", "title": "Milk"}])), "{title} | {brand} | {price}", typed=False
-    )
+    indexed = index_catalog(read_catalog(write_csv([{"item_id": "x", "title": "Milk"}])), "{title} | {brand} | {price}")
     assert indexed.texts == ["Milk"]
     assert math.isnan(indexed.items.log_price[0])
     assert indexed.items.category.tolist() == indexed.items.brand.tolist() == [-1]
@@ -113,7 +111,7 @@ def test_a_shop_with_titles_alone_has_an_index(write_csv):
 
 def test_a_template_that_names_an_unknown_field_is_refused_with_the_nearest(catalog):
     with pytest.raises(InputError, match=r"names \{waight\}.*did you mean 'weight'\?"):
-        index_catalog(catalog, "{title} {waight}", typed=True)
+        index_catalog(catalog, "{title} {waight}")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +120,10 @@ def test_a_template_that_names_an_unknown_field_is_refused_with_the_nearest(cata
         (["12.5", "-3", "0"], "number"),
         (["12", ""], "number"),
         (["007", "12"], "keyword"),
-        (["12", "n/a"], "keyword"),
+        (["12", "n/a"], "number"),
+        (["12", "12.50"], "keyword"),
+        (["1.0", "2.5"], "number"),
+        (["1", "1.0"], "keyword"),
         (["1e5", "2"], "keyword"),
         (["1,5", "2"], "keyword"),
         (["12345678901234567890", "1"], "keyword"),
@@ -131,10 +132,11 @@ def test_a_template_that_names_an_unknown_field_is_refused_with_the_nearest(cata
 )
 def test_a_csv_column_is_a_number_only_where_every_value_reads_as_one(write_csv, values, kind):
     rows = [{"item_id": f"x{n}", "title": "Milk", "extra": value} for n, value in enumerate(values)]
-    indexed = index_catalog(read_catalog(write_csv(rows)), "{title}", typed=False)
+    indexed = index_catalog(read_catalog(write_csv(rows)), "{title}")
     assert indexed.items.columns.kinds.get("extra") == kind
     extras = [record.get("extra") for record in indexed.records]
-    assert extras == [float(v) if v and kind == "number" else v or None for v in values]
+    present = ["" if value == "n/a" else value for value in values]
+    assert extras == [float(v) if v and kind == "number" else v or None for v in present]
     json.dumps(indexed.records, allow_nan=False)
 
 
@@ -144,7 +146,7 @@ def test_synonyms_are_replaced_where_items_are_searched_and_not_where_they_are_s
         {"item_id": "b", "title": "Cokes", "description": "no coke"},
     ]
     catalog = read_catalog(write_jsonl(rows))
-    indexed = index_catalog(catalog, "{title} | {brand}", True, Synonyms({"coke": "cola"}))
+    indexed = index_catalog(catalog, "{title} | {brand}", Synonyms({"coke": "cola"}))
     assert indexed.texts == ["cola Zero. cola", "Cokes"]
     assert [record["title"] for record in indexed.records] == ["Coke Zero", "Cokes"] == indexed.titles
     searched = indexed.searched
@@ -152,5 +154,5 @@ def test_synonyms_are_replaced_where_items_are_searched_and_not_where_they_are_s
     assert (searched[0]["brand"], searched[1]["description"]) == ("cola", "no cola")
     # A filter asks for what the shop wrote.
     assert rows_of(indexed.items, {"brand": "COKE"}) == ["a"]
-    plain = index_catalog(catalog, "{title} | {brand}", True)
+    plain = index_catalog(catalog, "{title} | {brand}")
     assert plain.searched == plain.records

@@ -69,7 +69,7 @@ def test_impressions_change_nothing_else_of_a_log(write_jsonl):
     assert len(with_impressions.impressions) == 6
     assert len(without.impressions) == 0
     for field in fields(Interactions):
-        if field.name in ("report", "impressions", "places", "segments"):
+        if field.name in ("report", "impressions", "places", "segments", "dislikes"):
             continue
         np.testing.assert_array_equal(getattr(with_impressions, field.name), getattr(without, field.name), field.name)
     assert {name: (codes.tolist(), names) for name, (codes, names) in with_impressions.places.items()} == {

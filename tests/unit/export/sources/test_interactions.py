@@ -80,7 +80,7 @@ def test_an_unknown_event_names_the_most_similar_one(write_csv):
 
 def test_unknown_items_are_counted_and_their_users_left_out(write_csv):
     rows = [event(), event(item_id="gone", user_id="bob"), event(item_id="gone"), event(item_id="11"), event(event="?")]
-    log = read_interactions(write_csv(rows), CATALOG, now=NOW, max_bad_share=0.2)
+    log = read_interactions(write_csv(rows), CATALOG, now=NOW, max_bad_share=0.2, max_unknown_share=0.75)
     report = log.report
     assert (report.read, report.kept, report.bad, report.unknown_item) == (5, 1, 1, 3)
     assert report.unknown_item_ids == {"gone", "11"}
@@ -183,7 +183,8 @@ def test_a_million_parquet_rows_take_seconds_of_cpu(tmp_path):
     )
     frame.to_parquet(tmp_path / "log.parquet", index=False)
     started = time.process_time()  # of all threads, whatever else the machine does
-    log = read_interactions(tmp_path / "log.parquet", [str(number) for number in range(90_000)], now=NOW)
+    catalog = [str(number) for number in range(90_000)]
+    log = read_interactions(tmp_path / "log.parquet", catalog, now=NOW, disliked_below=0)
     seconds = time.process_time() - started
     print(f"{rows / seconds:,.0f} rows a second of CPU time")
     order = frame["timestamp"].to_numpy().argsort(kind="stable")
@@ -219,7 +220,11 @@ def check_counts(log):
 def test_counts_add_up_for_random_jsonl(write_text, rows, noise):
     full = [event(), *(event() | row for row in rows), *rows]
     lines = [json.dumps(row).encode() for row in full] + [noise]
-    check_counts(read_interactions(write_text(b"\n".join(lines), "x.jsonl"), CATALOG, max_bad_share=1, chunk_rows=3))
+    check_counts(
+        read_interactions(
+            write_text(b"\n".join(lines), "x.jsonl"), CATALOG, max_bad_share=1, max_unknown_share=1, chunk_rows=3
+        )
+    )
 
 
 @QUICK
@@ -227,4 +232,4 @@ def test_counts_add_up_for_random_jsonl(write_text, rows, noise):
 def test_counts_add_up_for_random_csv(write_text, rows, noise):
     body = "\n".join(",".join(row) for row in rows).encode("utf-8", "ignore")
     content = b"user_id,item_id,event,timestamp,value\n" + body + b"\n" + noise
-    check_counts(read_interactions(write_text(content), CATALOG, max_bad_share=1, chunk_rows=3))
+    check_counts(read_interactions(write_text(content), CATALOG, max_bad_share=1, max_unknown_share=1, chunk_rows=3))

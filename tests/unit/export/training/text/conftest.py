@@ -16,7 +16,7 @@ CANDIDATES = 6
 
 @pytest.fixture(scope="session")
 def tiny_indexed(tiny_shop):
-    return index_catalog(read_catalog(tiny_shop.catalog), "{title} | {category} | {brand}", typed=False)
+    return index_catalog(read_catalog(tiny_shop.catalog), "{title} | {category} | {brand}")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,96 @@
+"""Reads numbers: plain ones, and where a decimal mark is declared also thousands and currencies."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from decimal import Decimal
+from typing import Any, Literal, get_args
+
+from fuserank_export.sources.columns.cells import CellError, is_missing
+
+DecimalMark = Literal["comma", "point"]
+DECIMAL_MARKS: tuple[DecimalMark, ...] = get_args(DecimalMark)
+
+_SPACES = " \u00a0\u2009\u202f"
+_GROUPED = {
+    mark: re.compile(
+        rf"[+-]?(?:\d{{1,3}}(?P<group>[{groups}'’{_SPACES}])\d{{3}}(?:(?P=group)\d{{3}})*|\d+)(?:{re.escape(decimal)}\d+)?"
+    )
+    for mark, decimal, groups in (("comma", ",", "."), ("point", ".", ","))
+}
+_WITH_CURRENCY = re.compile(r"(?P<before>[^\d+\-]*)(?P<number>[+-]?\d(?:.*\d)?)(?P<after>\D*)")
+# Currencies whose sign is letters; others are a sign of Unicode's category Sc, or ISO 4217's three capitals.
+_CURRENCY_WORDS = {"kr", "zł", "kč", "ft", "lei", "fr", "sfr", "rs", "r$", "us$", "лв", "руб", "р", "tl", "rm"}
+_EXAMPLES = {"comma": "1.234,50 €", "point": "$1,234.50"}
+
+
+def parse_number(value: Any, mark: DecimalMark | None = None) -> float:
+    """Returns a finite number; NaN for an empty cell.
+
+    Args:
+        value: The cell.
+        mark: The decimal mark of numbers as people write them (1.234,50 €); None reads plain numbers alone.
+    """
+    if is_missing(value):
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise CellError("not a number")
+    if isinstance(value, str) and mark is not None:
+        return _parse_written(value, mark)
+    if isinstance(value, str) and "_" in value:  # Python reads 1_000, no shop writes it
+        raise CellError("not a number")
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        raise CellError("not a number", _suggest_mark(str(value))) from None
+    if not math.isfinite(number):
+        raise CellError("not finite")
+    return number
+
+
+def parse_price(value: Any, mark: DecimalMark | None = None) -> float:
+    """Returns a finite number of 0 or more; NaN for an empty cell. See `parse_number`."""
+    price = parse_number(value, mark)
+    if price < 0:
+        raise CellError("negative", "allowed: 0 and above")
+    return abs(price)  # -0.0 would be shown as a negative price
+
+
+def is_written_number(value: str, mark: DecimalMark) -> bool:
+    """Returns whether a text is a number with this decimal mark."""
+    return _GROUPED[mark].fullmatch(value.strip()) is not None
+
+
+def _parse_written(value: str, mark: DecimalMark) -> float:
+    text = value.strip().replace("\u2212", "-")
+    parts = _WITH_CURRENCY.fullmatch(text)
+    number = parts["number"] if parts else ""
+    known = parts is not None and _is_currency(parts["before"]) and _is_currency(parts["after"])
+    if not known or not _GROUPED[mark].fullmatch(number):
+        other = "point" if mark == "comma" else "comma"
+        raise CellError(
+            "not a number",
+            f"allowed by --decimal {mark}: {_EXAMPLES[mark]}; --decimal COLUMN={other} reads {_EXAMPLES[other]}",
+        )
+    group, decimal = (".", ",") if mark == "comma" else (",", ".")
+    digits = re.sub(rf"[{_SPACES}'’{group}]", "", number).replace(decimal, ".")
+    return float(digits)
+
+
+def _suggest_mark(value: str) -> str:
+    marks = "; ".join(f"--decimal {mark} reads {example}" for mark, example in _EXAMPLES.items())
+    plain = "allowed: a plain number such as 1234.5"
+    return f"{plain}; {marks}" if any(character.isdigit() for character in value) else plain
+
+
+def _is_currency(text: str) -> bool:
+    """Returns whether what stands beside a number is a currency, or nothing; kg and % are none."""
+    words = text.replace(".", " ").split()
+    return len(words) <= 2 and all(
+        word.casefold() in _CURRENCY_WORDS
+        or re.fullmatch("[A-Z]{3}", word) is not None
+        or all(unicodedata.category(character) == "Sc" for character in word)
+        for word in words
+    )
