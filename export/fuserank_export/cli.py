@@ -42,7 +42,10 @@ app = typer.Typer(
     "--encoder sentence-transformers/all-MiniLM-L6-v2 --out build/my-shop"
 )
 def bundle(
-    catalog: Annotated[Path, typer.Option(help="Catalogue: Parquet, CSV or JSONL with item_id and title.")],
+    catalog: Annotated[
+        Path,
+        typer.Option(help="Catalogue with item_id and title: Parquet, CSV, JSONL or .sql; a file, folder or pattern."),
+    ],
     encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of a sentence encoder.")],
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist, unless --force.")],
     interactions: Annotated[
@@ -65,6 +68,9 @@ def bundle(
     max_bad_rows: Annotated[
         float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the export.")
     ] = InputFiles.max_bad_rows,
+    encoding: Annotated[
+        str | None, typer.Option(help="What text files are written in that are not UTF-8; guessed by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
     engine: Annotated[
@@ -104,7 +110,7 @@ def bundle(
     queries: Annotated[
         Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query. The ranker learns from them.")
     ] = None,
-    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")] = None,
+    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id, item_id and grade.")] = None,
     synonyms: Annotated[
         Path | None, typer.Option(help="Words that mean the same, in Solr's format: coke, pepsi => soft drinks.")
     ] = None,
@@ -133,6 +139,7 @@ def bundle(
             queries=queries,
             judgements=judgements,
             max_bad_rows=max_bad_rows,
+            encoding=encoding,
             features=() if features == ["none"] else tuple(features) if features else None,
         )
         encoder_options = EncoderOptions(

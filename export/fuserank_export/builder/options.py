@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.checks import CheckedOptions, check_both
+from fuserank_export.sources.formats.encoding import check_encoding
 from fuserank_export.training.fitting.settings import FIT, FitSettings
 
 Precision = Literal["fp32", "int8"]
@@ -35,17 +36,21 @@ class BehaviourFiles(CheckedOptions):
         queries: Queries whose answers people judged; None has none.
         judgements: Their judgements.
         max_bad_rows: Share of bad rows of a file above which reading fails.
+        encoding: What text files are written in that are not UTF-8; None guesses.
     """
 
     interactions: Path | None = None
     queries: Path | None = None
     judgements: Path | None = None
     max_bad_rows: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    encoding: str | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError for a wrong value, or for queries without judgements."""
         super().__post_init__()
         check_both(self.queries, self.judgements)
+        if self.encoding is not None:
+            check_encoding(self.encoding)
 
 
 @dataclass(frozen=True, kw_only=True)

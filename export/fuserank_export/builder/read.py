@@ -11,7 +11,7 @@ from fuserank_export.builder.options import BehaviourFiles, InputFiles, OutputOp
 from fuserank_export.index.catalog import NO_SYNONYMS
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
-from fuserank_export.sources.formats.rows import detect_format
+from fuserank_export.sources.formats.parts import find_parts
 from fuserank_export.sources.synonyms import read_synonyms
 from fuserank_export.sources.users import read_users
 from fuserank_export.training.cases.judged import judged_queries, read_labelled
@@ -66,7 +66,10 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
     synonyms = read_synonyms(files.synonyms) if files.synonyms else NO_SYNONYMS
     with progress.step("reading the catalogue"):
         catalog = read_catalog(
-            files.catalog, max_bad_share=files.max_bad_rows, bad_rows_path=out.rejected_rows("catalog")
+            files.catalog,
+            max_bad_share=files.max_bad_rows,
+            bad_rows_path=out.rejected_rows("catalog"),
+            encoding=files.encoding,
         )
     _report(catalog.report, progress)
     behaviour = read_behaviour(
@@ -81,11 +84,14 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
     if files.users:
         with progress.step("reading the users"):
             segments, users_report = read_users(
-                files.users, max_bad_share=files.max_bad_rows, bad_rows_path=out.rejected_rows("users")
+                files.users,
+                max_bad_share=files.max_bad_rows,
+                bad_rows_path=out.rejected_rows("users"),
+                encoding=files.encoding,
             )
         _report(users_report, progress)
         behaviour = replace(behaviour, log=replace(behaviour.log, segments=segments))
-    return ShopData(catalog, detect_format(files.catalog)[0] not in ("csv", "tsv"), synonyms, behaviour, users_report)
+    return ShopData(catalog, find_parts(files.catalog).typed, synonyms, behaviour, users_report)
 
 
 def read_behaviour(
@@ -112,13 +118,19 @@ def read_behaviour(
     """
     judged: list[TrainingQuery] = []
     if files.queries and files.judgements:
-        labelled = read_labelled(files.queries, files.judgements, item_ids, files.max_bad_rows, progress)
+        labelled = read_labelled(
+            files.queries, files.judgements, item_ids, files.max_bad_rows, progress, files.encoding
+        )
         judged = judged_queries(split_labelled_queries(labelled.queries, seed), has_tower)
     if files.interactions is None:
         return Behaviour(Interactions.empty(), judged)
     with progress.step("reading the interactions"):
         log = read_interactions(
-            files.interactions, item_ids, max_bad_share=files.max_bad_rows, bad_rows_path=rejected_rows
+            files.interactions,
+            item_ids,
+            max_bad_share=files.max_bad_rows,
+            bad_rows_path=rejected_rows,
+            encoding=files.encoding,
         )
     _report(log.report, progress)
     return Behaviour(log, judged)

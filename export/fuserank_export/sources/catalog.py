@@ -70,6 +70,7 @@ def read_catalog(
     numeric: Collection[str] = (),
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
+    encoding: str | None = None,
 ) -> Catalog:
     """Reads and validates a catalogue.
 
@@ -78,12 +79,13 @@ def read_catalog(
     An extra column without a single value is left out and named in the report.
 
     Args:
-        path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
+        path: A file, a folder, a pattern or a query; see `rows.read_rows`.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         numeric: Extra columns that must hold numbers; other values there make a row bad.
         now: Epoch seconds; `created_at` more than a day later counts as future. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
+        encoding: What text files are written in that are not UTF-8; None guesses.
 
     Returns:
         The valid items.
@@ -96,7 +98,7 @@ def read_catalog(
     blocks: list[dict[str, ObjectArray]] = []
     first_lines: dict[str, int] = {}
     with report:
-        for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows):
+        for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows, encoding=encoding):
             if not blocks:
                 _check_numeric(report.file, chunk, numeric)
             blocks.append(_parse_chunk(chunk, report, first_lines, frozenset(numeric), latest))
@@ -155,7 +157,7 @@ def _parse_chunk(
         first = first_lines.setdefault(item_ids[row], line)
         if first != line:
             parser.ok[row] = False
-            report.reject(line, "item_id", item_ids[row], "duplicate", f"first in line {first}")
+            report.reject(line, "item_id", item_ids[row], "duplicate", f"first in {report.describe_line(first)}")
     parser.count_cleaned()
     future = int((created[parser.ok] > latest).sum())
     if future:

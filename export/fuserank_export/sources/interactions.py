@@ -194,6 +194,7 @@ def read_interactions(
     bad_rows_path: str | Path | None = None,
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
+    encoding: str | None = None,
 ) -> Interactions:
     """Reads and validates a log, chunk by chunk.
 
@@ -203,12 +204,13 @@ def read_interactions(
     out and counted as `report.unknown_item`. A log without a single kept row is empty, and not an error.
 
     Args:
-        path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
+        path: A file, a folder, a pattern or a query; see `rows.read_rows`.
         catalog_ids: The catalogue's ids by row number, each once.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
+        encoding: What text files are written in that are not UTF-8; None guesses.
 
     Returns:
         The kept rows.
@@ -220,7 +222,9 @@ def read_interactions(
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     rows = _EventRows(pd.Index(list(catalog_ids), dtype=object), latest)
     with report:
-        for chunk in read_rows(path, report, required=REQUIRED, columns=COLUMNS, chunk_rows=chunk_rows):
+        for chunk in read_rows(
+            path, report, required=REQUIRED, columns=COLUMNS, chunk_rows=chunk_rows, encoding=encoding
+        ):
             rows.add(chunk, report)
     report.check(max_bad_share)
     if not rows.blocks:

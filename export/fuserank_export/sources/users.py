@@ -52,7 +52,7 @@ class _UserRows:
             first = self.lines.setdefault(user_ids[row], line)
             if first != line:
                 parser.ok[row] = False
-                report.reject(line, "user_id", user_ids[row], "duplicate", f"first in line {first}")
+                report.reject(line, "user_id", user_ids[row], "duplicate", f"first in {report.describe_line(first)}")
         parser.count_cleaned()
         kept = np.flatnonzero(parser.ok).tolist()
         report.kept += len(kept)
@@ -91,6 +91,7 @@ def read_users(
     max_bad_share: float = DEFAULT_MAX_BAD_SHARE,
     bad_rows_path: str | Path | None = None,
     chunk_rows: int = CHUNK_ROWS,
+    encoding: str | None = None,
 ) -> tuple[UserSegments, RowReport]:
     """Reads and validates what a shop says of its users, a row a user.
 
@@ -98,10 +99,11 @@ def read_users(
     two or more than 32 distinct values is left out, and noted in the report.
 
     Args:
-        path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
+        path: A file, a folder, a pattern or a query; see `rows.read_rows`.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         chunk_rows: The most rows that are held unparsed.
+        encoding: What text files are written in that are not UTF-8; None guesses.
 
     Returns:
         The users, and the counts of rows read, kept and rejected.
@@ -112,7 +114,7 @@ def read_users(
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     rows = _UserRows()
     with report:
-        for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows):
+        for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows, encoding=encoding):
             rows.add(chunk, report)
     report.check(max_bad_share)
     if not rows.values:

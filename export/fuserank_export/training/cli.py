@@ -41,7 +41,7 @@ def ranker(
         Path | None, typer.Option(help="Log with user_id, item_id, event, timestamp, of the bundle's items.")
     ] = None,
     queries: Annotated[Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query.")] = None,
-    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")] = None,
+    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id, item_id and grade.")] = None,
     text_tower: Annotated[
         str | None, typer.Option(help="Its text tower; that which the bundle was exported with by default.")
     ] = None,
@@ -59,6 +59,9 @@ def ranker(
     max_bad_rows: Annotated[
         float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the training.")
     ] = BehaviourFiles.max_bad_rows,
+    encoding: Annotated[
+        str | None, typer.Option(help="What text files are written in that are not UTF-8; guessed by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
 ) -> None:
@@ -67,7 +70,11 @@ def ranker(
     console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
     with exit_on_error():
         files = BehaviourFiles(
-            interactions=interactions, queries=queries, judgements=judgements, max_bad_rows=max_bad_rows
+            interactions=interactions,
+            queries=queries,
+            judgements=judgements,
+            max_bad_rows=max_bad_rows,
+            encoding=encoding,
         )
         options = RankerOptions(
             text_tower=text_tower,

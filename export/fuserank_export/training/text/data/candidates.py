@@ -33,7 +33,7 @@ from fuserank_export.index.catalog import Indexed, index_catalog
 from fuserank_export.index.units import unit_table
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
-from fuserank_export.sources.formats.rows import detect_format
+from fuserank_export.sources.formats.parts import find_parts
 from fuserank_export.training.cases.judged import read_labelled
 from fuserank_export.training.text.data.labels import (
     MIN_QUERIES,
@@ -64,6 +64,7 @@ class TextInputFiles:
         max_queries: How many queries to train on at most.
         end: Epoch seconds; later events of the log are left out.
         max_bad_rows: Share of bad rows above which a file is refused.
+        encoding: What text files are written in that are not UTF-8; None guesses.
     """
 
     catalog: Path
@@ -75,6 +76,7 @@ class TextInputFiles:
     max_queries: int = 20_000
     end: float = np.inf
     max_bad_rows: float = 0.05
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ def read_text_data(inputs: TextInputFiles, encoder: str, folder: Path, seed: int
         InputError: Where the files cannot be used, or have too few labelled queries.
     """
     with progress.step("reading the catalogue"):
-        catalog = read_catalog(inputs.catalog, max_bad_share=inputs.max_bad_rows)
-        typed = detect_format(inputs.catalog)[0] not in ("csv", "tsv")
+        catalog = read_catalog(inputs.catalog, max_bad_share=inputs.max_bad_rows, encoding=inputs.encoding)
+        typed = find_parts(inputs.catalog).typed
         indexed = index_catalog(catalog, inputs.text_template, typed)
     progress.note(str(catalog.report))
     labelled = _label_queries(inputs, indexed, catalog.item_ids, seed, progress)
@@ -142,10 +144,14 @@ def _label_queries(
     """Labels queries from judgements if there are any, else from the log, else from the catalogue."""
     check_both(inputs.queries, inputs.judgements)
     if inputs.queries is not None and inputs.judgements is not None:
-        return read_labelled(inputs.queries, inputs.judgements, item_ids, inputs.max_bad_rows, progress)
+        return read_labelled(
+            inputs.queries, inputs.judgements, item_ids, inputs.max_bad_rows, progress, inputs.encoding
+        )
     if inputs.interactions is not None:
         with progress.step("reading the interactions"):
-            log = read_interactions(inputs.interactions, item_ids, max_bad_share=inputs.max_bad_rows)
+            log = read_interactions(
+                inputs.interactions, item_ids, max_bad_share=inputs.max_bad_rows, encoding=inputs.encoding
+            )
         progress.note(str(log.report))
         labelled = label_from_log(log, 2 * inputs.max_queries, seed, inputs.end)
         if len(labelled.queries) >= MIN_QUERIES:
