@@ -258,11 +258,11 @@ def _read_lines(path: Path, report: RowReport, parse_line: ParseLine, encoding: 
             note_guess(detected, report)
         with open_text(path, detected, newline="\n") as text:
             for number, marked in enumerate(text, 1):
-                line = marked.lstrip(BYTE_ORDER_MARK).rstrip("\r\n")
+                line = detected.repair(marked).lstrip(BYTE_ORDER_MARK).rstrip("\r\n")
                 if not line.strip():
                     continue
                 if detected.undecodable(line):
-                    report.reject(number, "row", line[:80], detected.problem)
+                    report.reject(number, "row", line[:80], detected.problem, detected.remedy)
                     kept: bool | None = False
                 else:
                     kept = parse_line(number, line)

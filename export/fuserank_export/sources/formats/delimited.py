@@ -24,6 +24,7 @@ SHORT = "fewer cells than the header: those at the end are taken as empty"
 LONG = "empty cells beyond the header: left out"
 REPEATED_HEADER = "the header again, as in files that were joined: no row"
 QUOTE_INSIDE = "a quote inside a cell: read as it is written"
+BACKSLASH = "quotes inside a cell that a backslash marks: read without it"
 _QUOTE_INSIDE = re.compile(r'[^"]"[^"]')
 
 
@@ -36,8 +37,8 @@ class _Lines:
         ended: Whether the reader asked for a line beyond the last one.
     """
 
-    def __init__(self, text: Iterator[str], number: int) -> None:
-        self._text = text
+    def __init__(self, text: Iterator[str], encoding: TextEncoding, number: int) -> None:
+        self._text, self._repair = text, encoding.repair if encoding.otherwise else None
         self._pending: deque[str] = deque()
         self.number = number
         self.record: list[str] = []
@@ -58,6 +59,8 @@ class _Lines:
                 raise
             if line.startswith(BYTE_ORDER_MARK):  # also inside a file that was joined of several
                 line = line.lstrip(BYTE_ORDER_MARK)
+            if self._repair:
+                line = self._repair(line)
         self.number += 1
         self.record.append(line)
         return line
@@ -78,17 +81,14 @@ class _Header:
         names: Of all columns.
         positions: Of the columns to keep.
         least: How many cells a row has at least, so that none of the required ones is missing.
+        lead: The cell that a repeated header is known by: that of the last column a row must have.
     """
 
     cells: list[str]
     names: list[str]
     positions: list[int]
     least: int
-
-    @property
-    def lead(self) -> str:
-        """The cell that a repeated header is known by: that of the last column a row must have."""
-        return self.cells[self.least - 1]
+    lead: str
 
 
 class _Records:
@@ -132,10 +132,12 @@ class _Records:
                 if self._is_header(cells):
                     report.warn(start, REPEATED_HEADER)
                     continue
-                problem = self._text_problem()
+                problem, detail = self._text_problem()
             if not problem:
                 cells = self._with_quotes_as_written(start, cells)
                 problem, detail = self._fit(start, cells)
+                if problem and self._put_back_header():
+                    continue
             report.read += 1
             if not problem:
                 yield start, cells
@@ -175,7 +177,7 @@ class _Records:
             )
         positions = [names.index(name) for name in self._select(names)]
         least = 1 + max((names.index(name) for name in self._required if name in names), default=0)
-        return _Header(list(cells), names, positions, least)
+        return _Header(list(cells), names, positions, least, cells[least - 1])
 
     def _is_header(self, cells: Sequence[str]) -> bool:
         """Returns whether a row names the columns again; takes its order of them if so."""
@@ -203,32 +205,36 @@ class _Records:
                 return True
         return False
 
-    def _text_problem(self) -> str:
-        """Returns why the lines of a record are not text, or hold two rows joined by stray quotes; else nothing.
+    def _text_problem(self) -> tuple[str, str]:
+        """Returns why a record is no text, or two rows that stray quotes join, and more about it; else nothing.
 
         On one line a quote inside a cell (6" nail) is harmless, and many programs write it so. Across lines, accepting
         it would hide a row inside its neighbour's cell.
         """
         for line in self._lines.record:
             if "\0" in line:
-                return "holds a NUL byte"
+                return "holds a NUL byte", ""
             if self._encoding.undecodable(line):
-                return self._encoding.problem
+                return self._encoding.problem, self._encoding.remedy
         if len(self._lines.record) > 1:
             try:
-                next(csv.reader(self._lines.record, delimiter=self._dialect.delimiter, strict=True))
+                next(self._dialect.reader(iter(self._lines.record), strict=True))
             except csv.Error as error:
-                return f"a stray quote ({error})"
-        return ""
+                return f"a stray quote ({error})", ""
+        return "", ""
 
     def _with_quotes_as_written(self, start: int, cells: list[str]) -> list[str]:
         """Returns a row's cells with the quotes that enclose only a part of a cell, which the csv module leaves out."""
         record = self._lines.record
-        if len(record) != 1 or not self._dialect.quoted or not _QUOTE_INSIDE.search(record[0]):
+        if '"' not in record[0] or len(record) != 1 or not self._dialect.quoted or not _QUOTE_INSIDE.search(record[0]):
             return cells
         try:
-            next(csv.reader(record, delimiter=self._dialect.delimiter, strict=True))
+            next(self._dialect.reader(iter(record), strict=True))
         except csv.Error:
+            unmarked = self._dialect.split_as_written(record[0].replace('\\"', '""'))
+            if '\\"' in record[0] and len(unmarked) == len(self.header.names):
+                self._report.warn(start, BACKSLASH)
+                return unmarked
             self._report.warn(start, QUOTE_INSIDE)
             return self._dialect.split_as_written(record[0])
         return cells
@@ -250,6 +256,14 @@ class _Records:
         if found > width:
             detail += f"; a cell that holds {self._dialect.delimiter!r} stands in quotes"
         return "wrong number of cells", detail
+
+    def _put_back_header(self) -> bool:
+        """Puts back a row and the header behind it, which files have on one line whose last line has no end."""
+        line = self._lines.record[0]
+        place = line.find(self._dialect.join(self.header.cells)) if len(self._lines.record) == 1 else -1
+        if place > 0:
+            self._lines.put_back([line[:place].rstrip(BYTE_ORDER_MARK) + "\n", line[place:]])
+        return place > 0
 
     def _put_back_rows(self) -> None:
         """Puts back a malformed record's lines from the second on, if one of them reads as a row.
@@ -291,7 +305,7 @@ def read_delimited(
     Raises:
         InputError: The header is missing, not text, or names a column twice.
     """
-    lines = _Lines(iter(text), before)
+    lines = _Lines(iter(text), encoding, before)
     records = _Records(lines, encoding, dialect, report, select, required)
     header = records.header
 

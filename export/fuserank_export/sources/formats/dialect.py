@@ -46,10 +46,17 @@ class Dialect:
         whole = re.compile(r'"(?:[^"]|"")*"')
         return [cell[1:-1].replace('""', '"') if whole.fullmatch(cell) else cell for cell in cells]
 
-    def reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
-        """Returns a reader of the records of lines."""
+    def join(self, cells: Sequence[str]) -> str:
+        """Returns cells as a line that has no quotes."""
+        return self.delimiter.join(cells)
+
+    def reader(self, lines: Iterator[str], *, strict: bool = False) -> Iterator[list[str]]:
+        """Returns a reader of the records of lines; a strict one raises `csv.Error` where quotes break the rules."""
         csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL_CHARACTERS))
-        return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE)
+        if not self.quoted:
+            return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
+        # Some programs write a space behind the delimiter, and then the quote that encloses the cell.
+        return csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True, strict=strict)
 
 
 def separator_line(line: str) -> str | None:

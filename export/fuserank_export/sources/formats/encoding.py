@@ -43,10 +43,12 @@ class TextEncoding:
     Attributes:
         name: Python's name of the encoding.
         example: A word of the file as it is read, where the encoding was guessed.
+        otherwise: What lines of a UTF-8 file are written in that are not UTF-8; empty where nobody said.
     """
 
     name: str
     example: str = ""
+    otherwise: str = ""
 
     @property
     def errors(self) -> str:
@@ -65,10 +67,21 @@ class TextEncoding:
             return True
         return False
 
+    def repair(self, line: str) -> str:
+        """Returns a line, decoded anew where it is not UTF-8 and `otherwise` says what it is."""
+        if self.otherwise and self.name == "utf-8" and self.undecodable(line):
+            return line.encode("utf-8", "surrogateescape").decode(self.otherwise, "replace")
+        return line
+
     @property
     def problem(self) -> str:
         """What is wrong with a line that is not text."""
         return f"not {self.name.upper()} text"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about such a line."""
+        return "" if self.otherwise else "save all rows in one encoding, or name that of these rows with --encoding"
 
 
 def check_encoding(name: str) -> None:
@@ -94,7 +107,7 @@ def detect_encoding(path: Path, otherwise: str | None = None) -> TextEncoding:
 
     Args:
         path: The file, compressed or not.
-        otherwise: What a file without a mark that is not UTF-8 is written in; None guesses.
+        otherwise: What a file without a mark, or some of its lines, is written in that is not UTF-8; None guesses.
 
     Raises:
         InputError: The file cannot be read.
@@ -111,7 +124,7 @@ def detect_encoding(path: Path, otherwise: str | None = None) -> TextEncoding:
         while rest and len(sample.foreign) < _SAMPLE_BYTES:
             rest = sample.add(rest, stream.read(_CHUNK_BYTES))
     if not sample.other or sample.utf8 >= _UTF8_SHARE * (sample.utf8 + sample.other):
-        return TextEncoding("utf-8")
+        return TextEncoding("utf-8", otherwise=otherwise or "")
     if otherwise:
         return TextEncoding(otherwise)
     name = _guess(bytes(sample.foreign))

@@ -45,7 +45,7 @@ def read_jsonlines(
     starts: list[int] = []
     size = 0
     for number, marked in enumerate(text, before + 1):
-        line = marked.lstrip(BYTE_ORDER_MARK)  # also inside a file that was joined of several
+        line = encoding.repair(marked).lstrip(BYTE_ORDER_MARK)  # also inside a file that was joined of several
         if not line.strip():
             continue
         report.read += 1
@@ -64,7 +64,7 @@ def read_jsonlines(
 
 def _parse_record(text: str, encoding: TextEncoding, number: int, report: RowReport) -> dict[str, Any] | None:
     if encoding.undecodable(text):
-        report.reject(number, "row", text[:1000].strip(), encoding.problem)
+        report.reject(number, "row", text[:1000].strip(), encoding.problem, encoding.remedy)
         return None
     try:
         value = json.loads(text)

@@ -16,6 +16,8 @@ FORMATS = {
     ".pq": "parquet",
     ".csv": "csv",
     ".tsv": "tsv",
+    ".tab": "tsv",
+    ".txt": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".sql": "sql",
@@ -29,6 +31,7 @@ _REMEDIES = {
     ".xlsx": "Save the sheet as CSV UTF-8.",
     ".xls": "Save the sheet as CSV UTF-8.",
     ".zip": "Unpack it.",
+    ".dat": "Rename it to .csv, with one character between cells.",
     ".json": "Write one object a line, as .jsonl.",
 }
 

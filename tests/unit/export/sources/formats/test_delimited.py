@@ -8,7 +8,7 @@ import io
 import pandas as pd
 import pytest
 
-from fuserank_export.sources.formats.delimited import LONG, QUOTE_INSIDE, REPEATED_HEADER, SHORT
+from fuserank_export.sources.formats.delimited import BACKSLASH, LONG, QUOTE_INSIDE, REPEATED_HEADER, SHORT
 from fuserank_export.sources.formats.rows import read_rows
 from fuserank_export.sources.report import InputError, RowReport
 
@@ -131,12 +131,13 @@ def test_long_rows_lose_empty_cells_and_are_bad_with_others(write_text):
     assert "a cell that holds ',' stands in quotes" in report.examples[0].reason
 
 
+def test_spaces_behind_the_delimiter_do_not_hide_a_quoted_cell(write_text):
+    assert titles(write_text('item_id, title\n1, "Mug, red"\n2, Jug\n')) == ["Mug, red", "Jug"]
+
+
 def test_a_line_of_delimiters_is_no_row(write_text):
     _, report = read(write_text("item_id,title\n,\n1,Mug\n,,,\n"))
     assert (report.read, report.bad) == (1, 0)
-
-
-SECOND = "\ufeffitem_id,title,color\n3,Jar,green\n"
 
 
 @pytest.mark.parametrize(
@@ -155,6 +156,20 @@ def test_a_second_header_is_no_row_and_its_order_of_columns_holds_from_there_on(
     assert rows.where(rows.notna(), None).to_numpy().tolist()[-1] == expected
     assert (report.read, report.bad, len(frame)) == (3, 0, 3)
     assert REPEATED_HEADER in report.warnings
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_header_behind_a_row_without_a_line_end_is_found(write_text, mark):
+    frame, report = read(write_text(f"item_id,title,color\n1,Mug,red{mark}item_id,title,color\n2,Jug,blue\n3,Jar"))
+    assert frame.to_numpy().tolist() == [["1", "Mug", "red"], ["2", "Jug", "blue"], ["3", "Jar", ""]]
+    assert frame.index.tolist()[1:] == [3, 4]
+    assert (report.read, report.bad) == (3, 0)
+
+
+def test_quotes_with_a_backslash_before_them_do_not_end_a_cell(write_text):
+    frame, report = read(write_text('item_id,title,note\n1,"12\\" blade, steel",x\n2,a \\ b,y\n'))
+    assert frame["title"].tolist() == ['12" blade, steel', "a \\ b"]
+    assert dict(report.warnings) == {BACKSLASH: 1}
 
 
 def test_a_byte_order_mark_in_the_middle_is_no_part_of_an_id(write_text):

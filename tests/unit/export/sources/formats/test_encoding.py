@@ -76,6 +76,18 @@ def test_a_few_damaged_rows_of_a_utf_8_file_are_bad_rows(write_text):
     frame, report = read(write_text(f"item_id,title\n{rows}".encode() + b"x,Caf\xe9\n"))
     assert len(frame) == 50
     assert dict(report.reasons) == {"row: not UTF-8 text": 1}
+    assert "--encoding" in report.examples[0].reason
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
+def test_the_option_says_what_the_rows_of_another_encoding_are(write_text, name):
+    form = '{{"item_id": "{}", "title": "{}"}}\n' if "jsonl" in name else "{},{}\n"
+    header = "" if "jsonl" in name else "item_id,title\n"
+    unicode = header + "".join(form.format(number, "für") for number in range(9))
+    path = write_text(unicode.encode() + form.format("x", "Café").encode("windows-1252"), name)
+    frame, report = read(path, encoding="windows-1252")
+    assert frame["title"].tolist() == ["für"] * 9 + ["Café"]
+    assert not report.bad
 
 
 def test_what_the_named_encoding_cannot_hold_is_a_bad_row(write_text):
