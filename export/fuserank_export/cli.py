@@ -79,6 +79,10 @@ def bundle(
     ray_address: Annotated[
         str | None, typer.Option(help="A Ray cluster for --engine ray; none starts Ray here.")
     ] = None,
+    vector_cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps vectors of texts for later exports; by default none are kept."),
+    ] = None,
     milvus_index: Annotated[
         str | None, typer.Option(help="Index in Milvus, such as GPU_CAGRA; its own choice.")
     ] = None,
@@ -160,7 +164,7 @@ def bundle(
         )
         graph = GraphOptions(candidates=candidates, text_candidates=text_candidates, clock=clock)
         vectors = VectorStoreOptions(milvus=milvus, milvus_index=milvus_index)
-        output = OutputOptions(folder=out, force=force, seed=seed)
+        output = OutputOptions(folder=out, force=force, seed=seed, vector_cache=vector_cache)
         # torch and transformers take seconds to import: --help and mistakes are answered without them.
         from fuserank_export.builder.bundle import export_bundle  # noqa: PLC0415
         from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415

@@ -48,7 +48,7 @@ def open_shop(data: Path, encoder: str, progress: Progress, users: MadeUsers = U
         inputs=InputFiles(catalog=catalog, interactions=interactions),
         encoder=EncoderOptions(source=encoder),
         ranker=RankerOptions(quality="quick"),
-        out=OutputOptions(folder=SHOP / "bundle", force=True),
+        out=OutputOptions(folder=SHOP / "bundle", force=True, vector_cache=SHOP / "vectors"),
         progress=progress,
     )
     return Product.open(Bundle.open(SHOP / "bundle", verify=()))

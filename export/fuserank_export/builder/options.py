@@ -184,28 +184,33 @@ class OutputOptions(CheckedOptions):
     """The bundle to write.
 
     Attributes:
-        folder: Where it goes; files to go on from after an interruption lie beside it.
+        folder: Where it goes.
         force: Replace what is there.
         seed: Of everything random in it.
+        vector_cache: Folder of embedded blocks that is kept and may be shared: a later export reads the vectors of
+            texts that have not changed. None keeps none.
     """
 
     folder: Path
     force: bool = False
     seed: int = DEFAULT_SEED
+    vector_cache: Path | None = None
+
+    @property
+    def resume(self) -> Path:
+        """Hidden folder beside the bundle that an export which was killed goes on from; removed with the last step."""
+        return self.folder.with_name(f".{self.folder.name}.resume")
 
     @property
     def blocks(self) -> Path:
-        """Folder of embedded blocks, kept: a later export reads the vectors of texts that have not changed."""
-        return self._beside("blocks")
+        """Folder of embedded blocks of texts."""
+        return self.vector_cache or self.resume / "blocks"
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the ranker's checkpoints: a training that was killed goes on there; removed with the last step."""
-        return self._beside("checkpoints")
+        """Folder of the ranker's checkpoints."""
+        return self.resume / "checkpoints"
 
     def rejected_rows(self, name: str) -> Path:
         """File of the rows of an input that were refused; `name` is the input's."""
-        return self._beside(f"rejected-{name}.jsonl")
-
-    def _beside(self, suffix: str) -> Path:
-        return self.folder.with_name(f"{self.folder.name}.{suffix}")
+        return self.folder.with_name(f"{self.folder.name}.rejected-{name}.jsonl")
