@@ -7,7 +7,6 @@ the header, headers inside the file, and the limit of a stray quote's damage to 
 from __future__ import annotations
 
 import csv
-import re
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ LONG = "empty cells beyond the header: left out"
 REPEATED_HEADER = "the header again, as in files that were joined: no row"
 QUOTE_INSIDE = "a quote inside a cell: read as it is written"
 BACKSLASH = "quotes inside a cell that a backslash marks: read without it"
-_QUOTE_INSIDE = re.compile(r'[^"]"[^"]')
 
 
 class _Lines:
@@ -124,6 +122,10 @@ class _Records:
                 return
             except csv.Error as error:
                 problem, detail = "not readable as CSV", str(error)
+            if not problem and self._is_plain(cells):
+                report.read += 1
+                yield start, cells
+                continue
             if lines.ended and not problem:
                 problem = "a quote that is never closed"
             if not problem:
@@ -144,6 +146,14 @@ class _Records:
                 continue
             report.reject(start, "row", "".join(lines.record)[:1000].rstrip("\r\n"), problem, detail)
             self._put_back_rows()
+
+    def _is_plain(self, cells: Sequence[str]) -> bool:
+        """Returns whether a row needs no further look, as nearly all rows of a log do."""
+        header, record = self.header, self._lines.record
+        if len(cells) != len(header.names) or not cells[0] or header.lead in cells or len(record) != 1:
+            return False
+        line = record[0]
+        return line.isascii() and '"' not in line and "\0" not in line
 
     def _read_header(self) -> _Header:
         lines, file = self._lines, self._report.source
@@ -226,7 +236,7 @@ class _Records:
     def _with_quotes_as_written(self, start: int, cells: list[str]) -> list[str]:
         """Returns a row's cells with the quotes that enclose only a part of a cell, which the csv module leaves out."""
         record = self._lines.record
-        if '"' not in record[0] or len(record) != 1 or not self._dialect.quoted or not _QUOTE_INSIDE.search(record[0]):
+        if len(record) != 1 or not self._dialect.has_quote_inside(record[0]):
             return cells
         try:
             next(self._dialect.reader(iter(record), strict=True))

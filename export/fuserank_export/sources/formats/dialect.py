@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import TextIO
 
@@ -38,6 +39,16 @@ class Dialect:
             return next(self.reader(iter([line])), [])
         except csv.Error:
             return []
+
+    @cached_property
+    def _quote_inside(self) -> re.Pattern[str]:
+        mark = re.escape(self.delimiter)
+        # The quote comes first, so that the search jumps from one to the next.
+        return re.compile(rf'"(?<=[^"{mark}]")(?=[^"{mark}\r\n])')
+
+    def has_quote_inside(self, line: str) -> bool:
+        """Returns whether a line may have a quote that neither opens nor closes a cell."""
+        return self.quoted and '"' in line and self._quote_inside.search(line) is not None
 
     def split_as_written(self, line: str) -> list[str]:
         """Returns the cells of one line, with all quotes of a cell that they do not enclose as a whole."""
