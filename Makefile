@@ -103,7 +103,7 @@ $(SHOP)/interactions.parquet: requirements/demo.lock export/fuserank_export/adap
 $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
 	@$(BIN)/fuserank export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
 		--synonyms $(SHOP)/complete_journey_synonyms.txt --encoder "$(ENCODER)" --text-template '$(TEMPLATE)' \
-		--quality quick --out $(BUNDLE) --force
+		--quality quick --vector-cache build/vectors --out $(BUNDLE) --force
 
 # The demo's ranker is made in a hurry; what is judged is one made with care.
 build/full/manifest.json: $(BUNDLE)/manifest.json

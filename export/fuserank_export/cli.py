@@ -43,7 +43,10 @@ app = typer.Typer(
     "--encoder sentence-transformers/all-MiniLM-L6-v2 --out build/my-shop"
 )
 def bundle(
-    catalog: Annotated[Path, typer.Option(help="Catalogue: Parquet, CSV or JSONL with item_id and title.")],
+    catalog: Annotated[
+        Path,
+        typer.Option(help="Catalogue with item_id and title: Parquet, CSV, JSONL or .sql; a file, folder or pattern."),
+    ],
     encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of a sentence encoder.")],
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist, unless --force.")],
     interactions: Annotated[
@@ -66,6 +69,9 @@ def bundle(
     max_bad_rows: Annotated[
         float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the export.")
     ] = InputFiles.max_bad_rows,
+    encoding: Annotated[
+        str | None, typer.Option(help="What text files are written in that are not UTF-8; guessed by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
     engine: Annotated[
@@ -73,6 +79,10 @@ def bundle(
     ] = EncoderOptions.engine,
     ray_address: Annotated[
         str | None, typer.Option(help="A Ray cluster for --engine ray; none starts Ray here.")
+    ] = None,
+    vector_cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps vectors of texts for later exports; by default none are kept."),
     ] = None,
     milvus_index: Annotated[
         str | None, typer.Option(help="Index in Milvus, such as GPU_CAGRA; its own choice.")
@@ -105,7 +115,7 @@ def bundle(
     queries: Annotated[
         Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query. The ranker learns from them.")
     ] = None,
-    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")] = None,
+    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id, item_id and grade.")] = None,
     synonyms: Annotated[
         Path | None, typer.Option(help="Words that mean the same, in Solr's format: coke, pepsi => soft drinks.")
     ] = None,
@@ -179,6 +189,7 @@ def bundle(
                 category_levels=category_levels,
                 category_list=category_list,
             ),
+            encoding=encoding,
             features=() if features == ["none"] else tuple(features) if features else None,
         )
         encoder_options = EncoderOptions(
@@ -199,7 +210,7 @@ def bundle(
         )
         graph = GraphOptions(candidates=candidates, text_candidates=text_candidates, clock=clock)
         vectors = VectorStoreOptions(milvus=milvus, milvus_index=milvus_index)
-        output = OutputOptions(folder=out, force=force, seed=seed)
+        output = OutputOptions(folder=out, force=force, seed=seed, vector_cache=vector_cache)
         # torch and transformers take seconds to import: --help and mistakes are answered without them.
         from fuserank_export.builder.bundle import export_bundle  # noqa: PLC0415
         from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415

@@ -47,7 +47,8 @@ class Progress:
                 bars.update(tasks[name], completed=done, total=total)
 
             yield advanced
-        self._done(", ".join(tasks), started, "")
+        if tasks:  # of no step there is nothing to tell
+            self._done(", ".join(tasks), started, "")
 
     def _bars(self) -> Bars:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

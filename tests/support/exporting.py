@@ -25,7 +25,7 @@ def silent():
 
 def export_quickly(
     catalog, encoder, out, *, interactions=None, max_bad_rows=0.05, features=(), users=None, force=False, ranker=None,
-    graph=None, vectors=None, max_unknown_items=0.5, **encoder_options: Any,
+    graph=None, vectors=None, max_unknown_items=0.5, vector_cache=None, **encoder_options: Any,
 ):  # fmt: skip
     """Exports a shop and returns the bundle's folder; a ranker's options are few steps unless given.
 
@@ -44,7 +44,7 @@ def export_quickly(
         ranker=ranker or RankerOptions(fit=FEW_STEPS),
         graph=graph,
         vectors=vectors,
-        out=OutputOptions(folder=out, force=force),
+        out=OutputOptions(folder=out, force=force, vector_cache=vector_cache),
         progress=silent(),
     )
     return out

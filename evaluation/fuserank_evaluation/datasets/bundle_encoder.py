@@ -91,8 +91,7 @@ class BundleEncoder:
         """
         indexed = index_catalog(read_catalog(path), template)
         files = EncoderFiles.create(self._engine, self._tokenizer, self.spec.pad_token_id, MAX_TOKENS)
-        vectors, _ = embed_texts(files, indexed.texts, checkpoint=EMBEDDING_CACHE)
-        np.save(folder / "vectors.npy", vectors)
+        vectors, _ = embed_texts(files, indexed.texts, checkpoint=EMBEDDING_CACHE, joined=folder / "vectors.npy")
         build_index(np.asarray(vectors), folder / "vectors.faiss")
         LexicalIndex.write(folder / "lexical", indexed.searched, fields, unit_table())
         return CatalogIndex.open(folder, indexed.items, "cpu"), [id_.decode() for id_ in indexed.items.ids]

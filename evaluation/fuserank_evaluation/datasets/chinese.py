@@ -18,5 +18,7 @@ def open_chinese_shop(encoder: BundleEncoder, folder: Path) -> JudgedShop:
         FOLDER / "catalog.jsonl", GraphSpec.text_template, GraphSpec().lexical_fields, folder
     )
     judgements = read_judgements(FOLDER / "queries.tsv", FOLDER / "judgements.tsv", ids)
-    grades = {query: {ids[row]: grade for row, grade in by_row.items()} for query, by_row in judgements.grades.items()}
+    grades = {
+        query: {ids[row]: int(grade) for row, grade in by_row.items()} for query, by_row in judgements.grades.items()
+    }
     return JudgedShop(catalog, ids, JudgedQueries(judgements.queries, grades))

@@ -40,7 +40,7 @@ def open_shop(data: Path, encoder: str, progress: Progress) -> Product:
     export_bundle(
         inputs=InputFiles(catalog=catalog),
         encoder=EncoderOptions(source=encoder),
-        out=OutputOptions(folder=SHOP / "bundle", force=True),
+        out=OutputOptions(folder=SHOP / "bundle", force=True, vector_cache=SHOP / "vectors"),
         progress=progress,
     )
     return Product.open(Bundle.open(SHOP / "bundle", verify=()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,13 +34,12 @@ def open_shop(encoder: str, progress: Progress, users: MadeUsers = USERS) -> tup
     item_ids = np.asarray([record["item_id"] for record in records], object)
     log = make_log(item_ids, title_groups([record["title"] for record in records]), np.ones(len(records)), users)
     log.write(interactions)
-    # The texts are those of the shop without a log: they need not be embedded again.
-    shutil.copytree(SHOP / "bundle.blocks", SHOP / "users.blocks", dirs_exist_ok=True)
     export_bundle(
         inputs=InputFiles(catalog=catalog, interactions=interactions),
         encoder=EncoderOptions(source=encoder),
         ranker=RankerOptions(quality="quick"),
-        out=OutputOptions(folder=SHOP / "users", force=True),
+        # The texts are those of the shop without a log: they need not be embedded again.
+        out=OutputOptions(folder=SHOP / "users", force=True, vector_cache=SHOP / "vectors"),
         progress=progress,
     )
     return Product.open(Bundle.open(SHOP / "users", verify=())), log

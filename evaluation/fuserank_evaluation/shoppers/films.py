@@ -52,7 +52,7 @@ def open_shop(
         inputs=InputFiles(catalog=catalog, interactions=interactions),
         encoder=EncoderOptions(source=encoder),
         ranker=ranker,
-        out=OutputOptions(folder=SHOP / "bundle", force=True),
+        out=OutputOptions(folder=SHOP / "bundle", force=True, vector_cache=SHOP / "vectors"),
         progress=progress,
     )
     return Product.open(Bundle.open(SHOP / "bundle", verify=()))

@@ -98,6 +98,7 @@ def _build(
         behaviour=shop.behaviour,
         encoder=embedded.encoder,
         tower=models.tower,
+        encoder_id=embedded.digest,
         signals_must_gain=True,
     )
     trained = train_on_index(training, ranker, out, progress)

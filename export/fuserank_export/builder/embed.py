@@ -30,6 +30,7 @@ class EmbeddedTexts:
     Attributes:
         vectors: float16 `[texts, dim]`, L2-normalised.
         encoder: The engine, which embeds queries as serving does.
+        digest: Of all that decides a text's vector.
         engine_file: Its file's name, in the encoder's folder.
         engines_report: Agreement of each precision's engine with torch.
         embedding_report: What was embedded, and how fast.
@@ -37,6 +38,7 @@ class EmbeddedTexts:
 
     vectors: NDArray[np.float16]
     encoder: OnnxEncoder
+    digest: str
     engine_file: str
     engines_report: dict[str, Any]
     embedding_report: dict[str, Any]
@@ -48,7 +50,7 @@ def embed_catalog(
     """Writes the encoder's engines and `vectors.npy`.
 
     Args:
-        work: Where to write. Finished blocks of vectors lie beside the bundle and are kept.
+        work: Where to write. Finished blocks of vectors lie in `out.blocks`.
         texts: The catalogue's distinct texts.
         encoder: The encoder.
         options: Its precision, and what embeds the texts.
@@ -70,12 +72,12 @@ def embed_catalog(
             files,
             texts,
             checkpoint=work.out.blocks,
+            joined=work.index / "vectors.npy",
             engine=options.engine,
             address=options.ray_address,
             advanced=advanced,
         )
-    np.save(work.index / "vectors.npy", vectors)
-    return EmbeddedTexts(vectors, files.open(), engine_file, engines_report, embedding_report)
+    return EmbeddedTexts(vectors, files.open(), files.digest(), engine_file, engines_report, embedding_report)
 
 
 def _spread(texts: Sequence[str], count: int) -> list[str]:

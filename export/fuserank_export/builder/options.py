@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.checks import CheckedOptions, check_both
+from fuserank_export.sources.formats.encoding import check_encoding
 from fuserank_export.sources.identity import DEFAULT_MAX_UNKNOWN_SHARE
 from fuserank_export.sources.reading import DEFAULT_READING, Reading
 from fuserank_export.training.fitting.settings import FIT, FitSettings
@@ -40,6 +41,7 @@ class BehaviourFiles(CheckedOptions):
         max_unknown_items: Share of the log's rows of items that the catalogue has not, above which reading fails.
         reading: What the shop declares of its cells.
         disliked_below: Ratings below it say what a user dislikes; None finds it from the scale.
+        encoding: What text files are written in that are not UTF-8; None guesses.
     """
 
     interactions: Path | None = None
@@ -49,11 +51,14 @@ class BehaviourFiles(CheckedOptions):
     max_unknown_items: Annotated[float, Meta(ge=0, le=1)] = DEFAULT_MAX_UNKNOWN_SHARE
     reading: Reading = DEFAULT_READING
     disliked_below: float | None = None
+    encoding: str | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError for a wrong value, or for queries without judgements."""
         super().__post_init__()
         check_both(self.queries, self.judgements)
+        if self.encoding is not None:
+            check_encoding(self.encoding)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,28 +192,33 @@ class OutputOptions(CheckedOptions):
     """The bundle to write.
 
     Attributes:
-        folder: Where it goes; files to go on from after an interruption lie beside it.
+        folder: Where it goes.
         force: Replace what is there.
         seed: Of everything random in it.
+        vector_cache: Folder of embedded blocks that is kept and may be shared: a later export reads the vectors of
+            texts that have not changed. None keeps none.
     """
 
     folder: Path
     force: bool = False
     seed: int = DEFAULT_SEED
+    vector_cache: Path | None = None
+
+    @property
+    def resume(self) -> Path:
+        """Hidden folder beside the bundle that an export which was killed goes on from; removed with the last step."""
+        return self.folder.with_name(f".{self.folder.name}.resume")
 
     @property
     def blocks(self) -> Path:
-        """Folder of embedded blocks, kept: a later export reads the vectors of texts that have not changed."""
-        return self._beside("blocks")
+        """Folder of embedded blocks of texts."""
+        return self.vector_cache or self.resume / "blocks"
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the ranker's checkpoints: a training that was killed goes on there; removed with the last step."""
-        return self._beside("checkpoints")
+        """Folder of the ranker's checkpoints."""
+        return self.resume / "checkpoints"
 
     def rejected_rows(self, name: str) -> Path:
         """File of the rows of an input that were refused; `name` is the input's."""
-        return self._beside(f"rejected-{name}.jsonl")
-
-    def _beside(self, suffix: str) -> Path:
-        return self.folder.with_name(f"{self.folder.name}.{suffix}")
+        return self.folder.with_name(f"{self.folder.name}.rejected-{name}.jsonl")

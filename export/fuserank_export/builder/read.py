@@ -67,6 +67,7 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
             max_bad_share=files.max_bad_rows,
             bad_rows_path=out.rejected_rows("catalog"),
             reading=files.reading,
+            encoding=files.encoding,
         )
     _report(catalog.report, progress)
     behaviour = read_behaviour(
@@ -85,6 +86,7 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
                 max_bad_share=files.max_bad_rows,
                 bad_rows_path=out.rejected_rows("users"),
                 reading=files.reading,
+                encoding=files.encoding,
             )
         _report(users_report, progress)
         behaviour = replace(behaviour, log=replace(behaviour.log, segments=segments))
@@ -115,7 +117,9 @@ def read_behaviour(
     """
     judged: list[TrainingQuery] = []
     if files.queries and files.judgements:
-        labelled = read_labelled(files.queries, files.judgements, item_ids, files.max_bad_rows, progress)
+        labelled = read_labelled(
+            files.queries, files.judgements, item_ids, files.max_bad_rows, progress, files.encoding
+        )
         judged = judged_queries(split_labelled_queries(labelled.queries, seed), has_tower)
     if files.interactions is None:
         return Behaviour(Interactions.empty(), judged)
@@ -128,6 +132,7 @@ def read_behaviour(
             max_unknown_share=files.max_unknown_items,
             disliked_below=files.disliked_below,
             reading=files.reading,
+            encoding=files.encoding,
         )
     _report(log.report, progress)
     return Behaviour(log, judged)

@@ -78,6 +78,7 @@ def retrain_ranker(
         behaviour=behaviour,
         encoder=_open_encoder(old),
         tower=tower,
+        encoder_id=old.id,
         signals_must_gain=False,  # another input of the ranker would need other configurations and warm-up requests
     )
     trained = train_on_index(inputs, ranker, out, progress)
@@ -87,7 +88,7 @@ def retrain_ranker(
     if files.interactions:
         read_report["interactions"] = behaviour.log.report.summary()
     manifest = _write(_Retrained(old, trained, read_report), out, progress)
-    shutil.rmtree(out.checkpoints, ignore_errors=True)
+    shutil.rmtree(out.resume, ignore_errors=True)
     return manifest
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fuserank_ensemble.bundle import PAIRS, REFERENCE, open_query_parser
+import joblib
+
+from fuserank_ensemble.bundle import PAIRS, REFERENCE, open_query_parser, sha256
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
@@ -46,6 +51,7 @@ class TrainingInputs:
         behaviour: The log and the judged queries.
         encoder: Embeds queries.
         tower: The ranker's text tower; None has none.
+        encoder_id: Tells the encoder from others: a hash of it, or the id of the bundle that it is of.
         signals_must_gain: Whether the ranker reads those of the spec's own signals alone that gain, or all.
     """
 
@@ -55,6 +61,7 @@ class TrainingInputs:
     behaviour: Behaviour
     encoder: OnnxEncoder
     tower: LoadedTower | None
+    encoder_id: str
     signals_must_gain: bool
 
 
@@ -118,7 +125,7 @@ def train_on_index(
             judged=inputs.behaviour.judged,
             signals_must_gain=inputs.signals_must_gain,
             cases=effort.cases,
-            settings=replace(effort.fit, checkpoints=out.checkpoints),
+            settings=replace(effort.fit, checkpoints=out.checkpoints / training_key(inputs, options, seed)),
             seed=seed,
             advanced=advanced,
         )
@@ -131,6 +138,25 @@ def train_on_index(
     )
     note = "; ".join(filter(None, (report.note, describe_unranked(report))))
     return TrainedRanker(ranker, inputs.tower, replace(report, note=note), spec, tuning)
+
+
+def training_key(inputs: TrainingInputs, options: RankerOptions, seed: int) -> str:
+    """Names a training by what it is given, not by what it computes: the last bits of that depend on the threads.
+
+    Args:
+        inputs: What it is trained on.
+        options: How.
+        seed: Of everything random in it.
+    """
+    log = inputs.behaviour.log
+    texts = hashlib.sha256()
+    for part in ([version("fuserank"), inputs.encoder_id, asdict(options)], log.user_ids, log.queries):
+        texts.update(json.dumps(part, default=str).encode())
+    for path in sorted(path for path in (inputs.index / "items").rglob("*") if path.is_file()):
+        texts.update(sha256(path).encode())
+    arrays = (log.user, log.item, log.event, log.timestamp, log.value, log.query)
+    rest = (log.places, log.impressions, log.segments, inputs.behaviour.judged, inputs.spec.to_dict(), seed)
+    return str(joblib.hash((texts.hexdigest(), arrays, rest)))
 
 
 def write_trained(trained: TrainedRanker, engines: Path, index: Path, progress: Progress) -> dict[str, Any]:

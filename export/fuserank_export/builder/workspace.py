@@ -46,4 +46,4 @@ def open_workspace(out: OutputOptions, progress: Progress) -> Iterator[Workspace
     """
     with partial_bundle(out.folder, out.force) as folder:
         yield Workspace(folder, out, progress)
-    shutil.rmtree(out.checkpoints, ignore_errors=True)
+    shutil.rmtree(out.resume, ignore_errors=True)

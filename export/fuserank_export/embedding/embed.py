@@ -27,6 +27,7 @@ def embed_texts(
     texts: Sequence[str],
     *,
     checkpoint: Path,
+    joined: Path,
     engine: EmbeddingEngine = "plain",
     block: int = 2_048,
     address: str | None = None,
@@ -38,13 +39,14 @@ def embed_texts(
         files: The encoder.
         texts: Any number of texts.
         checkpoint: Folder of finished blocks; with a Ray cluster on storage that all its machines see.
+        joined: The file to write, `.npy`.
         engine: `plain` in this process, or `ray`.
         block: Texts in a block: more need more memory a worker, fewer pad more.
         address: A Ray cluster's address; None starts Ray on this machine, or uses what this process has started.
         advanced: Called with the number of texts done after every block.
 
     Returns:
-        fp16 `[texts, dim]`, L2-normalised, mapped from a file in the checkpoint; and a report: `engine`, `texts`,
+        fp16 `[texts, dim]`, L2-normalised, mapped from `joined`; and a report: `engine`, `texts`,
         `computed` (texts not taken from the checkpoint), `seconds`, `texts_per_second` (of those computed; None
         where all were in the checkpoint).
 
@@ -73,9 +75,10 @@ def embed_texts(
     elif missing:
         embed_with_ray(files, missing, address, advanced)
     if paths:
-        vectors = join_blocks(checkpoint / "vectors.npy", paths, len(texts))
+        vectors = join_blocks(joined, paths, len(texts))
     else:
         vectors = np.empty((0, files.open().embed([""]).shape[1]), np.float16)
+        np.save(joined, vectors)
     seconds = time.monotonic() - started
     computed = sum(map(len, missing.values()))
     return vectors, {

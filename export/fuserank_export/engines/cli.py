@@ -26,7 +26,7 @@ def engines(
     queries: Annotated[
         Path | None, typer.Option(help="Judged queries (query_id<TAB>query), instead of requests from the bundle.")
     ] = None,
-    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")] = None,
+    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id, item_id and grade.")] = None,
     text_tower: Annotated[
         str | None,
         typer.Option(

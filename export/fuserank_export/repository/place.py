@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,14 +35,40 @@ def partial_bundle(out: Path, force: bool) -> Iterator[Path]:
         InputError: Where the place is taken.
     """
     check_place(out, force)
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     out.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(out)
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     partial.mkdir()
     try:
-        yield partial
-        move_into_place(partial, out)
+        with _locked(partial):
+            yield partial
+            move_into_place(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_abandoned(out: Path) -> None:
+    """Removes what runs that were killed left beside the place: unlike a run that goes on, they hold no lock."""
+    for partial in out.parent.glob(f".{glob.escape(out.name)}.partial-*"):
+        try:
+            with _locked(partial):
+                shutil.rmtree(partial, ignore_errors=True)
+        except OSError:  # locked, or gone meanwhile
+            continue
+    if out.exists():
+        for replaced in out.parent.glob(f".{glob.escape(out.name)}.replaced-*"):
+            shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds a folder's lock, which the system lets go of with the process; raises OSError where another has it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def move_into_place(partial: Path, out: Path) -> None:

@@ -20,7 +20,8 @@ from fuserank_export.sources.columns.numbers import parse_number, parse_price
 from fuserank_export.sources.columns.parser import NO_TIME, ColumnParser, ObjectArray
 from fuserank_export.sources.columns.times import parse_epoch_seconds
 from fuserank_export.sources.columns.types import name_type, prove_type, restore_integers, split_list
-from fuserank_export.sources.formats.rows import CHUNK_ROWS, detect_format, read_rows
+from fuserank_export.sources.formats.parts import find_parts
+from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
 from fuserank_export.sources.reading import DEFAULT_READING, ColumnType, Reading
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, InputError, RowReport, closest
 
@@ -77,6 +78,7 @@ def read_catalog(
     reading: Reading = DEFAULT_READING,
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
+    encoding: str | None = None,
 ) -> Catalog:
     """Reads and validates a catalogue.
 
@@ -86,12 +88,13 @@ def read_catalog(
     left out and named in the report, which also names the types.
 
     Args:
-        path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
+        path: A file, a folder, a pattern or a query; see `rows.read_rows`.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         reading: What the shop declares of its cells.
         now: Epoch seconds; `created_at` more than a day later counts as future. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
+        encoding: What text files are written in that are not UTF-8; None guesses.
 
     Returns:
         The valid items.
@@ -104,7 +107,7 @@ def read_catalog(
     blocks: list[dict[str, ObjectArray]] = []
     first_lines: dict[str, int] = {}
     with report:
-        for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows):
+        for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows, encoding=encoding):
             if not blocks:
                 _check_declared(report.file, chunk, reading)
             blocks.append(_parse_chunk(chunk, report, first_lines, reading, latest))
@@ -114,7 +117,7 @@ def read_catalog(
             f"{path}: found no valid item in {report.read:,} rows; allowed: one item or more. "
             "Add rows with item_id and title."
         )
-    untyped = detect_format(Path(path))[0] in ("csv", "tsv")
+    untyped = not find_parts(Path(path)).typed
     items = _assemble(blocks, report, reading, untyped)
     return Catalog(items.sort_values("item_id", kind="stable", ignore_index=True), report)
 
@@ -170,7 +173,7 @@ def _parse_chunk(
         first = first_lines.setdefault(item_ids[row], line)
         if first != line:
             parser.ok[row] = False
-            report.reject(line, "item_id", item_ids[row], "duplicate", f"first in line {first}")
+            report.reject(line, "item_id", item_ids[row], "duplicate", f"first in {report.describe_line(first)}")
     parser.count_cleaned()
     future = int((created[parser.ok] > latest).sum())
     if future:

@@ -242,6 +242,7 @@ def read_interactions(
     disliked_below: float | None = None,
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
+    encoding: str | None = None,
 ) -> Interactions:
     """Reads and validates a log, chunk by chunk.
 
@@ -252,7 +253,7 @@ def read_interactions(
     or writes ids otherwise. Ids such as 100.0 meet item 100. A log without a row is empty, and not an error.
 
     Args:
-        path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
+        path: A file, a folder, a pattern or a query; see `rows.read_rows`.
         catalog_ids: The catalogue's ids by row number, each once.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
@@ -261,6 +262,7 @@ def read_interactions(
         disliked_below: Ratings below it say what a user dislikes; None finds it, see `find_least_liked`.
         now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
+        encoding: What text files are written in that are not UTF-8; None guesses.
 
     Returns:
         The kept rows.
@@ -272,7 +274,9 @@ def read_interactions(
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     rows = _EventRows(ItemIds(pd.Index(list(catalog_ids), dtype=object)), latest, reading, disliked_below)
     with report:
-        for chunk in read_rows(path, report, required=REQUIRED, columns=COLUMNS, chunk_rows=chunk_rows):
+        for chunk in read_rows(
+            path, report, required=REQUIRED, columns=COLUMNS, chunk_rows=chunk_rows, encoding=encoding
+        ):
             rows.add(chunk, report)
     report.check(max_bad_share)
     check_unknown(report, catalog_ids, max_unknown_share)

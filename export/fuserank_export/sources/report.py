@@ -17,6 +17,7 @@ from typing import Any, Self, TextIO
 from fuserank_export.errors import ExportError
 
 MAX_EXAMPLES = 20  # bad rows kept in memory; `bad_rows_path` gets them all
+PART_LINES = 1 << 40  # more than a file has, so that a line tells the part file of an input that has several
 MAX_VALUE_CHARACTERS = 200
 MAX_TYPES = 40  # columns whose type is printed; the manifest has them all
 DEFAULT_MAX_BAD_SHARE = 0.05
@@ -91,6 +92,8 @@ class RowReport:
         zero_dates: Cells that hold a zero date, by column.
         types: Types of a catalogue's extra columns.
         warnings: Number of kept rows by warning.
+        first_warned: Where each warning was first, as text.
+        parts: Names of the part files, of an input that has several, in the order of reading.
         unknown_item_ids: The distinct item ids behind `unknown_item`.
         dropped_columns: Extra columns without a single value.
         notes: What else a reader should know of the file's columns.
@@ -111,6 +114,8 @@ class RowReport:
     zero_dates: Counter[str] = field(default_factory=Counter)
     types: dict[str, str] = field(default_factory=dict)
     warnings: Counter[str] = field(default_factory=Counter)
+    first_warned: dict[str, str] = field(default_factory=dict)
+    parts: list[str] = field(default_factory=list)
     unknown_item_ids: set[str] = field(default_factory=set)
     dropped_columns: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -143,11 +148,42 @@ class RowReport:
             columns.setdefault(name, {})[marker] = count
         return columns
 
+    @property
+    def source(self) -> str:
+        """The file that is being read: the latest part, or the file itself."""
+        return self.parts[-1] if self.parts else self.file
+
+    def begin_part(self, name: str) -> int:
+        """Registers the next part file; returns how far its lines are counted from those of the first part."""
+        self.parts.append(name)
+        return (len(self.parts) - 1) * PART_LINES
+
+    def locate(self, line: int) -> tuple[str, int]:
+        """Returns the file of a line and the line's number there, from 1."""
+        part, number = divmod(int(line), PART_LINES)
+        return (self.parts[part] if self.parts else self.file), number
+
+    def describe_line(self, line: int) -> str:
+        """Returns a line as a person looks it up; names the file where there are several."""
+        file, number = self.locate(line)
+        return f"line {number} of {file}" if len(self.parts) > 1 else f"line {number}"
+
+    def warn(self, line: int, warning: str) -> None:
+        """Counts one row that is kept although something about it is odd, and remembers the first such line."""
+        if warning not in self.warnings:
+            self.first_warned[warning] = self.describe_line(line)
+        self.warnings[warning] += 1
+
+    def note(self, text: str) -> None:
+        """Adds a note, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def reject(self, line: int, column: str, value: object, reason: str, detail: str = "") -> None:
         """Counts one bad row.
 
         Args:
-            line: Its line, counted from 1.
+            line: Its line, counted from 1; of part files, see `begin_part`.
             column: The column at fault.
             value: The cell's value.
             reason: What is wrong; rows with the same reason are counted together.
@@ -157,7 +193,7 @@ class RowReport:
         self.reasons[f"{column}: {reason}"] += 1
         if len(self.examples) >= MAX_EXAMPLES and self._sink is None:
             return
-        row = BadRow(self.file, int(line), column, shorten(value), f"{reason}; {detail}" if detail else reason)
+        row = BadRow(*self.locate(line), column, shorten(value), f"{reason}; {detail}" if detail else reason)
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(row)
         if self._sink is not None:
@@ -188,6 +224,7 @@ class RowReport:
         """Returns the counts as JSON values, for a bundle's manifest."""
         return {
             "file": self.file,
+            "parts": len(self.parts) or 1,
             "read": self.read,
             "kept": self.kept,
             "impressions": self.impressions,
@@ -209,7 +246,8 @@ class RowReport:
         }
 
     def __str__(self) -> str:
-        lines = [f"{self.file}: {self.read:,} rows read, {self.kept:,} kept, {self.bad:,} bad"]
+        of_parts = f" ({len(self.parts):,} files)" if len(self.parts) > 1 else ""
+        lines = [f"{self.file}{of_parts}: {self.read:,} rows read, {self.kept:,} kept, {self.bad:,} bad"]
         if self.impressions:
             lines[0] += f", {self.impressions:,} impressions"
         if self.unknown_item:
@@ -233,7 +271,9 @@ class RowReport:
             named = [f"{shorten(name, 40)} {kind}" for name, kind in self.types.items()]
             more = f" and {len(named) - MAX_TYPES:,} more" if len(named) > MAX_TYPES else ""
             lines.append(f"  types: {', '.join(named[:MAX_TYPES])}{more}; --types COLUMN=TYPE says otherwise")
-        lines += [f"  note: {count:,} × {warning}" for warning, count in self.warnings.most_common()]
+        for warning, count in self.warnings.most_common():
+            first = f", first in {self.first_warned[warning]}" if warning in self.first_warned else ""
+            lines.append(f"  note: {count:,} × {warning}{first}")
         if self.dropped_columns:
             lines.append(f"  columns without a value, left out: {', '.join(self.dropped_columns)}")
         lines += [f"  {note}" for note in self.notes]

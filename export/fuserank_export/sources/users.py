@@ -56,7 +56,7 @@ class _UserRows:
             first = self.lines.setdefault(user_ids[row], line)
             if first != line:
                 parser.ok[row] = False
-                report.reject(line, "user_id", user_ids[row], "duplicate", f"first in line {first}")
+                report.reject(line, "user_id", user_ids[row], "duplicate", f"first in {report.describe_line(first)}")
         parser.count_cleaned()
         kept = np.flatnonzero(parser.ok).tolist()
         report.kept += len(kept)
@@ -100,6 +100,7 @@ def read_users(
     bad_rows_path: str | Path | None = None,
     reading: Reading = DEFAULT_READING,
     chunk_rows: int = CHUNK_ROWS,
+    encoding: str | None = None,
 ) -> tuple[UserSegments, RowReport]:
     """Reads and validates what a shop says of its users, a row a user.
 
@@ -107,11 +108,12 @@ def read_users(
     two or more than 32 distinct values is left out, and noted in the report.
 
     Args:
-        path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
+        path: A file, a folder, a pattern or a query; see `rows.read_rows`.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         reading: What the shop declares of its cells.
         chunk_rows: The most rows that are held unparsed.
+        encoding: What text files are written in that are not UTF-8; None guesses.
 
     Returns:
         The users, and the counts of rows read, kept and rejected.
@@ -122,7 +124,7 @@ def read_users(
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     rows = _UserRows(reading=reading)
     with report:
-        for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows):
+        for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows, encoding=encoding):
             rows.add(chunk, report)
     report.check(max_bad_share)
     if not rows.values:

@@ -41,7 +41,7 @@ def ranker(
         Path | None, typer.Option(help="Log with user_id, item_id, event, timestamp, of the bundle's items.")
     ] = None,
     queries: Annotated[Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query.")] = None,
-    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")] = None,
+    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id, item_id and grade.")] = None,
     text_tower: Annotated[
         str | None, typer.Option(help="Its text tower; that which the bundle was exported with by default.")
     ] = None,
@@ -62,6 +62,9 @@ def ranker(
     max_unknown_items: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the log's rows of unknown items that fails the training.")
     ] = BehaviourFiles.max_unknown_items,
+    encoding: Annotated[
+        str | None, typer.Option(help="What text files are written in that are not UTF-8; guessed by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
 ) -> None:
@@ -75,6 +78,7 @@ def ranker(
             judgements=judgements,
             max_bad_rows=max_bad_rows,
             max_unknown_items=max_unknown_items,
+            encoding=encoding,
         )
         options = RankerOptions(
             text_tower=text_tower,

@@ -43,6 +43,12 @@ def test_of_several_steps_the_latest_is_named(log):
         assert appears(r"^… training: 1 of 6 \(\d+ s\)$", log)
 
 
+def test_where_there_was_no_step_there_is_no_line(log):
+    with Progress(Console(file=log, width=200)).steps():
+        pass
+    assert log.getvalue() == ""
+
+
 def test_a_step_of_unknown_length_names_its_seconds_alone(log):
     with Progress(Console(file=log, width=200)).step("loading"):
         assert appears(r"^… loading \(\d+ s\)$", log)

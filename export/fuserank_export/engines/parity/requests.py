@@ -16,6 +16,7 @@ from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_export.sources.judgements import read_judgements
 
 QUERY_WORDS = 3  # of a title, in a request made from one
+DECIMAL_GRADES = 1_000  # what decimal grades are multiplied by to be whole
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,11 @@ def read_judged_requests(bundle: Bundle, queries: Path, judgements: Path) -> lis
     """
     ids = [item.decode() for item in bundle.items.ids]
     judged = read_judgements(queries, judgements, ids)
+    # TREC's measures take whole grades; nDCG is the same for grades times a constant.
+    whole = all(float(grade).is_integer() for grades in judged.grades.values() for grade in grades.values())
+    scale = 1 if whole else DECIMAL_GRADES
     relevant = {
-        query_id: {ids[row]: grade for row, grade in grades.items() if grade > 0}
+        query_id: {ids[row]: max(1, round(grade * scale)) for row, grade in grades.items() if grade > 0}
         for query_id, grades in judged.grades.items()
     }
     return [RealRequest(judged.queries[query_id], "", grades) for query_id, grades in relevant.items() if grades]

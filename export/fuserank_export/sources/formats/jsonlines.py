@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, TextIO
 
 import pandas as pd
 
+from fuserank_export.sources.formats.encoding import BYTE_ORDER_MARK, TextEncoding
 from fuserank_export.sources.report import InputError, RowReport
 
-CHUNK_BYTES = 32 * 1024 * 1024  # long values must not make a chunk of many rows outgrow memory
+CHUNK_CHARACTERS = 32 * 1024 * 1024  # long values must not make a chunk of many rows outgrow memory
 MAX_COLUMNS = 2_000
 
 
 def read_jsonlines(
-    stream: BinaryIO, report: RowReport, select: Callable[[list[str]], list[str]], chunk_rows: int
+    text: TextIO,
+    encoding: TextEncoding,
+    report: RowReport,
+    select: Callable[[list[str]], list[str]],
+    *,
+    chunk_rows: int,
+    before: int = 0,
 ) -> Iterator[pd.DataFrame]:
     """Reads one JSON object a line.
 
     Args:
-        stream: The bytes, decompressed; UTF-8 with or without a byte order mark.
+        text: The file's text; lines end with a line feed.
+        encoding: What it was decoded with.
         report: Counts the rows, and gets those that cannot be read.
         select: Takes the names of all keys and returns those to keep.
         chunk_rows: The most rows in a chunk.
+        before: The number of the line before the first, see `RowReport.begin_part`.
 
     Yields:
         Chunks whose columns are their objects' keys, in order of appearance; a missing key is None. The index is
@@ -36,29 +44,27 @@ def read_jsonlines(
     records: list[dict[str, Any]] = []
     starts: list[int] = []
     size = 0
-    for number, raw in enumerate(stream, 1):
-        line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+    for number, marked in enumerate(text, before + 1):
+        line = encoding.repair(marked).lstrip(BYTE_ORDER_MARK)  # also inside a file that was joined of several
         if not line.strip():
             continue
         report.read += 1
-        record = _parse_record(line, number, report)
+        record = _parse_record(line, encoding, number, report)
         if record is None:
             continue
         records.append(record)
         starts.append(number)
         size += len(line)
-        if len(records) >= chunk_rows or size >= CHUNK_BYTES:
-            yield _build_chunk(records, starts, select, report.file)
+        if len(records) >= chunk_rows or size >= CHUNK_CHARACTERS:
+            yield _build_chunk(records, starts, select, report.source)
             records, starts, size = [], [], 0
     if records:
-        yield _build_chunk(records, starts, select, report.file)
+        yield _build_chunk(records, starts, select, report.source)
 
 
-def _parse_record(line: bytes, number: int, report: RowReport) -> dict[str, Any] | None:
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        report.reject(number, "row", line[:1000].decode("utf-8", "backslashreplace"), "not UTF-8 text", str(error))
+def _parse_record(text: str, encoding: TextEncoding, number: int, report: RowReport) -> dict[str, Any] | None:
+    if encoding.undecodable(text):
+        report.reject(number, "row", text[:1000].strip(), encoding.problem, encoding.remedy)
         return None
     try:
         value = json.loads(text)

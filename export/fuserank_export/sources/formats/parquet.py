@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,7 +19,12 @@ _SAVED_INDEX = re.compile(r"__index_level_\d+__")
 
 
 def read_parquet(
-    stream: BinaryIO, report: RowReport, select: Callable[[list[str]], list[str]], chunk_rows: int
+    stream: BinaryIO,
+    report: RowReport,
+    select: Callable[[list[str]], list[str]],
+    *,
+    chunk_rows: int,
+    before: int = 0,
 ) -> Iterator[pd.DataFrame]:
     """Reads a Parquet file batch by batch.
 
@@ -28,6 +33,7 @@ def read_parquet(
         report: Counts the rows, and gets those that cannot be read.
         select: Takes the names of all columns and returns those to keep.
         chunk_rows: The most rows in a chunk.
+        before: The number of the row before the first, see `RowReport.begin_part`.
 
     Yields:
         Chunks in the file's own types; integers beside missing values stay integers, nested values are lists
@@ -40,27 +46,43 @@ def read_parquet(
         file = pq.ParquetFile(stream)
     except pa.ArrowInvalid as error:
         raise InputError(
-            f"{report.file}: found no readable Parquet ({error}); allowed: Parquet under this extension"
+            f"{report.source}: found no readable Parquet ({error}); allowed: Parquet under this extension"
         ) from None
-    names = list(file.schema_arrow.names)
-    duplicates = [name for name, count in Counter(names).items() if count > 1]
-    if duplicates:
-        raise InputError(
-            f"{report.file}: {', '.join(map(repr, duplicates))} is there more than once; allowed: each column once"
-        )
-    columns = select([name for name in names if not _SAVED_INDEX.fullmatch(name)])
-    row = 1
+    columns = select_columns(file.schema_arrow.names, report.source, select)
+    row = before + 1
     try:
         for batch in file.iter_batches(batch_size=chunk_rows, columns=columns):
-            yield _build_chunk(batch, row, report)
+            yield build_chunk(batch, row, report)
             row += batch.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{report.file}: unreadable after row {row - 1:,} ({error}); write the file anew") from None
-    if row == 1:
+        last = row - 1 - before
+        raise InputError(f"{report.source}: unreadable after row {last:,} ({error}); write the file anew") from None
+    if row == before + 1:
         yield pd.DataFrame(columns=pd.Index(columns), dtype=object)
 
 
-def _build_chunk(batch: Any, first_row: int, report: RowReport) -> pd.DataFrame:
+def select_columns(names: Sequence[str], source: str, select: Callable[[list[str]], list[str]]) -> list[str]:
+    """Returns the names of the columns to keep, without a saved index of pandas.
+
+    Raises:
+        InputError: A column is there twice.
+    """
+    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    if duplicates:
+        raise InputError(
+            f"{source}: {', '.join(map(repr, duplicates))} is there more than once; allowed: each column once"
+        )
+    return select([name for name in names if not _SAVED_INDEX.fullmatch(name)])
+
+
+def build_chunk(batch: Any, first_row: int, report: RowReport) -> pd.DataFrame:
+    """Returns a batch's rows that are readable; counts all of them in the report.
+
+    Args:
+        batch: Arrow's record batch.
+        first_row: The number of its first row.
+        report: Gets the rows that cannot be read.
+    """
     rows = batch.num_rows
     index = pd.RangeIndex(first_row, first_row + rows)
     unreadable = np.zeros(rows, dtype=bool)

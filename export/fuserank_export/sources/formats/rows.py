@@ -1,34 +1,26 @@
-"""Opens an input file of any supported format and reads its rows in chunks."""
+"""Reads the rows of an input in chunks: of one file of any supported format, of part files, or of a query."""
 
 from __future__ import annotations
 
-import gzip
-import shutil
-import tempfile
-import zlib
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
 
+import numpy as np
 import pandas as pd
 
 from fuserank_export.sources.formats.delimited import read_delimited
+from fuserank_export.sources.formats.dialect import detect_dialect
+from fuserank_export.sources.formats.encoding import TextEncoding, detect_encoding, open_text
 from fuserank_export.sources.formats.jsonlines import read_jsonlines
 from fuserank_export.sources.formats.parquet import read_parquet
+from fuserank_export.sources.formats.parts import Part, Parts, find_parts
+from fuserank_export.sources.formats.sql import read_sql
+from fuserank_export.sources.formats.stream import open_stream
 from fuserank_export.sources.report import InputError, RowReport, closest
 
 SelectColumns = Callable[[list[str]], list[str]]  # names of all columns -> names of those to read
 
 CHUNK_ROWS = 100_000
-FORMATS = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
 
 
 def read_rows(
@@ -38,106 +30,109 @@ def read_rows(
     required: Collection[str],
     columns: Collection[str] | None = None,
     chunk_rows: int = CHUNK_ROWS,
+    encoding: str | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Reads the rows of a file in chunks of bounded size.
+    """Reads the rows of an input in chunks of bounded size.
 
     Args:
-        path: Parquet (.parquet, .pq), CSV (.csv), TSV (.tsv) or JSONL (.jsonl, .ndjson), each also with .gz.
+        path: Parquet (.parquet, .pq), CSV (.csv), TSV (.tsv) or JSONL (.jsonl, .ndjson), plain, gzip or zstd; a DuckDB
+            query (.sql); or a folder or pattern of such files, see `find_parts`.
         report: Counts the rows as `read`, and gets those that cannot be read.
-        required: Columns that the file must have.
+        required: Columns that each file must have.
         columns: The columns to read; None reads all.
         chunk_rows: The most rows in a chunk.
+        encoding: What text files are written in that are not UTF-8; None guesses, and says so in the report.
 
     Yields:
-        Chunks whose index is the line, counted from 1 (CSV: where the row begins; Parquet: the row number). Cells
-        are text (CSV), JSON values (JSONL), or of the file's own types (Parquet).
+        Chunks whose index is the line, counted from 1 (CSV: where the row begins; Parquet and SQL: the row number; of
+        part files, see `RowReport.begin_part`). Cells are text (CSV), JSON values (JSONL), or of the file's own types.
 
     Raises:
-        InputError: The file is missing, empty, of an unknown kind, broken, or lacks a required column.
+        InputError: A file is missing, empty, of an unknown kind, broken, or lacks a required column.
     """
-    path = Path(path)
-    kind, gzipped = detect_format(path)
-    select = _make_selection(path, required, columns)
-    try:
-        with _open_stream(path, kind, gzipped) as stream:
-            yield from _read_chunks(kind, stream, report, select, chunk_rows)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: found a broken gzip file ({error}); write or copy it anew") from None
+    parts = find_parts(Path(path))
+    _note_left_out(parts, report)
+    guessed: set[str] = set()
+    for part in parts.files:
+        before = 0 if parts.single else report.begin_part(str(part.path))
+        constants: list[str] = []
+        select = _make_selection(part, required, columns, constants)
+        for chunk in _read_part(part, report, select, required, chunk_rows, before, encoding, guessed):
+            given = {name: part.constants[name] for name in constants if name not in chunk.columns}
+            yield chunk.assign(**{name: np.full(len(chunk), value, object) for name, value in given.items()})
 
 
-def detect_format(path: Path) -> tuple[str, bool]:
-    """Returns a file's format by its extension (parquet, csv, tsv or jsonl), and whether it is gzipped.
-
-    Raises:
-        InputError: The extension is unknown or the file is not there.
-    """
-    name = path.name.lower()
-    gzipped = name.endswith(".gz")
-    suffix = Path(name.removesuffix(".gz")).suffix
-    known = ", ".join(FORMATS)
-    if suffix not in FORMATS:
-        near = closest(suffix, FORMATS) if suffix else None
-        hint = f" Did you mean {near}?" if near else ""
-        raise InputError(
-            f"{path}: found the extension {suffix or 'none'!r}; allowed: {known}, each also with .gz.{hint}"
-        )
-    if path.is_dir():
-        raise InputError(f"{path}: found a folder; allowed: one file ({known})")
-    if not path.is_file():
-        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = closest(path.name, beside)
-        hint = f" Did you mean {path.parent / near}?" if near else " Check the path."
-        raise InputError(f"{path}: found no such file; allowed: an existing file ({known}).{hint}")
-    return FORMATS[suffix], gzipped
-
-
-@contextmanager
-def _open_stream(path: Path, kind: str, gzipped: bool) -> Iterator[BinaryIO]:
-    """Yields the decompressed bytes; refuses an empty file and UTF-16."""
-    with path.open("rb") as stream:
-        head = stream.read(4)
-        stream.seek(0)
-        if not head:
-            raise InputError(f"{path}: found an empty file; allowed: a file with columns and rows")
-        if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise InputError(f"{path}: found UTF-16 text; allowed: UTF-8. Save the file as UTF-8.")
-        if not gzipped:
-            yield stream
-            return
-        with gzip.open(stream) as unzipped:
-            if kind != "parquet":
-                yield cast(BinaryIO, unzipped)
-                return
-            # Parquet is read from its end, which a gzip stream cannot offer.
-            with tempfile.TemporaryFile() as copy:
-                shutil.copyfileobj(unzipped, copy)
-                copy.seek(0)
-                yield cast(BinaryIO, copy)
-
-
-def _read_chunks(
-    kind: str, stream: BinaryIO, report: RowReport, select: SelectColumns, chunk_rows: int
+def _read_part(
+    part: Part,
+    report: RowReport,
+    select: SelectColumns,
+    required: Collection[str],
+    chunk_rows: int,
+    before: int,
+    encoding: str | None,
+    guessed: set[str],
 ) -> Iterator[pd.DataFrame]:
-    if kind == "parquet":
-        return read_parquet(stream, report, select, chunk_rows)
-    if kind == "jsonl":
-        return read_jsonlines(stream, report, select, chunk_rows)
-    return read_delimited(stream, report, select, chunk_rows, delimiter="\t" if kind == "tsv" else None)
+    """Reads one file; see `read_rows`. Names of guessed encodings that the report has are in `guessed`."""
+    if part.kind == "sql":
+        yield from read_sql(part.path, report, select, chunk_rows=chunk_rows, before=before)
+        return
+    if part.kind == "parquet":
+        with open_stream(part.path, seekable=True) as stream:
+            yield from read_parquet(stream, report, select, chunk_rows=chunk_rows, before=before)
+        return
+    detected = detect_encoding(part.path, encoding)
+    if detected.example and detected.name not in guessed:
+        guessed.add(detected.name)
+        note_guess(detected, report)
+    if part.kind == "jsonl":
+        with open_text(part.path, detected, newline="\n") as text:
+            yield from read_jsonlines(text, detected, report, select, chunk_rows=chunk_rows, before=before)
+        return
+    with open_text(part.path, detected) as text:
+        dialect = detect_dialect(text, required, "\t" if part.kind == "tsv" else ",")
+    if not dialect.quoted:
+        report.note("quotes do not enclose cells here: they are read as part of the text")
+    with open_text(part.path, detected) as text:
+        yield from read_delimited(
+            text, detected, dialect, report, select, required=required, chunk_rows=chunk_rows, before=before
+        )
 
 
-def _make_selection(path: Path, required: Collection[str], columns: Collection[str] | None) -> SelectColumns:
+def note_guess(encoding: TextEncoding, report: RowReport) -> None:
+    """Notes a guessed encoding with an example, so that a wrong guess is seen."""
+    report.note(
+        f"{report.source} is not UTF-8 and was read as {encoding.name}, with words such as {encoding.example!r}; "
+        "where that is wrong, name its encoding with --encoding"
+    )
+
+
+def _note_left_out(parts: Parts, report: RowReport) -> None:
+    if parts.left_out:
+        more = ", …" if len(parts.left_out) > 5 else ""
+        report.note(
+            f"left out, since of no format that is read: {len(parts.left_out):,} files in the folder "
+            f"({', '.join(parts.left_out[:5])}{more})"
+        )
+
+
+def _make_selection(
+    part: Part, required: Collection[str], columns: Collection[str] | None, constants: list[str]
+) -> SelectColumns:
     """Returns the function that takes a file's column names and returns those to read.
 
-    It raises `InputError` where a required column is missing.
+    It adds the columns that the names of the file's folders give to `constants`, and raises `InputError` where a
+    required column is missing.
     """
     checked = False
 
     def select(names: list[str]) -> list[str]:
         nonlocal checked
+        given = [name for name in part.constants if name not in names]
         if not checked:
             # Only once: in JSONL a later chunk may lack a key, which makes its rows bad and not the file.
-            _check_columns(path, names, required)
+            _check_columns(part.path, [*names, *given], required)
             checked = True
+        constants[:] = [name for name in given if columns is None or name in columns]
         return names if columns is None else [name for name in names if name in columns]
 
     return select

@@ -15,7 +15,12 @@ UNDATED = 0.0  # the moment of a judged query until the training says which
 
 
 def read_labelled(
-    queries: Path, judgements: Path, item_ids: Sequence[str], max_bad_share: float, progress: Progress
+    queries: Path,
+    judgements: Path,
+    item_ids: Sequence[str],
+    max_bad_share: float,
+    progress: Progress,
+    encoding: str | None = None,
 ) -> LabelledQueries:
     """Reads a shop's judgements, and notes what became of their rows.
 
@@ -23,7 +28,7 @@ def read_labelled(
         InputError: Where a file cannot be used, or all judgements say the same.
     """
     with progress.step("reading the judgements"):
-        judged = read_judgements(queries, judgements, item_ids, max_bad_share=max_bad_share)
+        judged = read_judgements(queries, judgements, item_ids, max_bad_share=max_bad_share, encoding=encoding)
     for report in judged.reports:
         progress.note(str(report))
     return label_from_judgements(judged)

@@ -108,7 +108,7 @@ def fit(
     later = CaseDataset(held_out, vectors)
     cuda = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as scratch:
-        kept = settings.checkpoints and settings.checkpoints / _key(learned, held_out, settings, seed)
+        kept = settings.checkpoints and settings.checkpoints / _key(settings, seed, layout)
         folder = kept or Path(scratch)
         arguments = TrainingArguments(
             output_dir=str(folder),
@@ -167,9 +167,12 @@ def fit(
     return ranker, history
 
 
-def _key(learned: Cases, held_out: Cases, settings: FitSettings, seed: int) -> str:
-    """Names a run by all that it depends on: none goes on from the checkpoints of another."""
-    return str(joblib.hash((replace(settings, checkpoints=None), seed, learned, held_out)))
+def _key(settings: FitSettings, seed: int, layout: FeatureLayout) -> str:
+    """Names a run among those on the same data: none goes on from the checkpoints of another.
+
+    The cases do not name it: their features differ in the last bits where another number of threads computed them.
+    """
+    return str(joblib.hash((replace(settings, checkpoints=None), seed, layout)))
 
 
 @one_thread()

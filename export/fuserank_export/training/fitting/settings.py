@@ -22,8 +22,8 @@ class FitSettings(CheckedOptions):
         learning_rate: At its highest, of AdamW.
         patience: Epochs without a lower loss on later cases before training ends.
         bf16: Mixed precision.
-        checkpoints: Folder that an interrupted run goes on from, where it is one of the same cases, settings and seed;
-            None keeps nothing.
+        checkpoints: Folder of the runs on the same data, that one which was interrupted goes on from where it is of the
+            same settings, seed and columns; None keeps nothing.
     """
 
     epochs: Annotated[int, Meta(ge=1)] = 6

@@ -32,7 +32,7 @@ Encoder = Annotated[str, typer.Option(help="Hugging Face id or folder of the enc
 Out = Annotated[Path, typer.Option(help="Folder to write; must not exist.")]
 Log = Annotated[Path | None, typer.Option(help="Log; items that were clicked or bought for a query are right for it.")]
 Queries = Annotated[Path | None, typer.Option(help="Judged queries: query_id<TAB>query.")]
-Judgements = Annotated[Path | None, typer.Option(help="Their judgements: query_id 0 item_id grade.")]
+Judgements = Annotated[Path | None, typer.Option(help="Their judgements: query_id, item_id and grade.")]
 Before = Annotated[str | None, typer.Option(help="Read the log up to this moment only: ISO 8601 or epoch seconds.")]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training pairs.")]
 BatchSize = Annotated[int, typer.Option(min=2, help="Pairs a step, over all processes.")]
@@ -44,6 +44,9 @@ Seed = Annotated[int, typer.Option(help="Seed of weights and draws.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from an interrupted run's last checkpoint.")]
 UnknownItems = Annotated[
     float, typer.Option(min=0, max=1, help="Share of the log's rows of unknown items that fails the training.")
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="What text files are written in that are not UTF-8; guessed by default.")
 ]
 BadRows = Annotated[float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the training.")]
 
@@ -80,6 +83,7 @@ def text_tower(
     resume: Resume = False,
     max_bad_rows: BadRows = 0.05,
     max_unknown_items: UnknownItems = DEFAULT_MAX_UNKNOWN_SHARE,
+    encoding: Encoding = None,
 ) -> None:
     """Train the ranker's text tower: a cross-encoder that reads query and item text together."""
     if layers == 0:
@@ -95,7 +99,7 @@ def text_tower(
         train,
         {"catalog": catalog, "interactions": interactions, "queries": queries, "judgements": judgements,
          "text_template": text_template, "query_template": query_template, "max_queries": max_queries,
-         "max_bad_rows": max_bad_rows, "max_unknown_items": max_unknown_items},
+         "max_bad_rows": max_bad_rows, "max_unknown_items": max_unknown_items, "encoding": encoding},
         {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
          "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume, "teacher": teacher},
         before,
@@ -128,6 +132,7 @@ def encoder(
     resume: Resume = False,
     max_bad_rows: BadRows = 0.05,
     max_unknown_items: UnknownItems = DEFAULT_MAX_UNKNOWN_SHARE,
+    encoding: Encoding = None,
 ) -> None:
     """Fine-tune the encoder on (query, right item) pairs; give its folder to `export bundle` as --encoder."""
 
@@ -140,7 +145,7 @@ def encoder(
         train,
         {"catalog": catalog, "interactions": interactions, "queries": queries, "judgements": judgements,
          "text_template": text_template, "query_template": query_template, "max_queries": max_queries,
-         "max_bad_rows": max_bad_rows, "max_unknown_items": max_unknown_items},
+         "max_bad_rows": max_bad_rows, "max_unknown_items": max_unknown_items, "encoding": encoding},
         {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
          "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume},
         before,

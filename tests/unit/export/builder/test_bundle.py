@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ from fuserank_ensemble.retrieval.channels.registry import CHANNEL_WEIGHTS
 from fuserank_export.builder.seal import LIBRARIES
 from fuserank_export.cli import app
 from fuserank_export.encoder.engines import TOLERANCE_FP32
+from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.repository.place import partial_bundle
 from fuserank_export.sources import InputError
 from support.exporting import export_quickly
 from support.tiny_shop import write_csv
@@ -234,15 +238,15 @@ def test_force_replaces_what_is_at_out_and_leaves_nothing_of_it(quick, export_sh
 
 
 @pytest.mark.parametrize(
-    ("step", "error"),
+    ("step", "error", "left"),
     [
-        ("builder.read.read_catalog", KeyboardInterrupt),
-        ("builder.embed.write_engines", KeyboardInterrupt),
-        ("repository.place.move_into_place", RuntimeError),
+        ("builder.read.read_catalog", KeyboardInterrupt, []),
+        ("builder.embed.write_engines", KeyboardInterrupt, []),
+        ("repository.place.move_into_place", RuntimeError, [".bundle.resume"]),
     ],
 )
-def test_an_interrupted_export_leaves_no_partial_folder_and_the_old_bundle(
-    export_shop, one_item, tmp_path, monkeypatch, step, error
+def test_an_interrupted_export_leaves_the_old_bundle_and_what_another_goes_on_from(
+    export_shop, one_item, tmp_path, monkeypatch, step, error, left
 ):
     old = tmp_path / "bundle"
     place(old, "folder")
@@ -254,10 +258,25 @@ def test_an_interrupted_export_leaves_no_partial_folder_and_the_old_bundle(
     with pytest.raises(error, match="stopped"):
         export_shop(one_item, force=True)
     assert (old / "deep" / "old").read_text() == "old"
-    assert left_over(tmp_path) == []
+    assert left_over(tmp_path) == left
 
 
-def test_an_export_that_was_killed_goes_on_with_the_rankers_last_epoch(export_shop, one_item, tmp_path, monkeypatch):
+def test_what_a_killed_export_left_is_removed_and_what_another_writes_stays(quick, export_shop, one_item, tmp_path):
+    for name in (".bundle.partial-1", f".bundle.partial-{os.getpid()}", ".other.partial-1"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+    with partial_bundle(tmp_path / "bundle", force=False) as running:
+        assert left_over(tmp_path) == [running.name, ".other.partial-1"]
+        moved = running.rename(tmp_path / ".bundle.partial-1")  # as if another process wrote it
+        export_shop(one_item)
+        assert moved.is_dir()
+        moved.rename(running)
+        shutil.rmtree(tmp_path / "bundle")
+    assert left_over(tmp_path) == [".other.partial-1"]
+
+
+@pytest.fixture
+def killed(export_shop, one_item, monkeypatch):
+    """Kills an export of `one_item` after its training; returns the checkpoints that trainings then go on from."""
     checkpoints = []
 
     def last_checkpoint(folder):
@@ -265,16 +284,43 @@ def test_an_export_that_was_killed_goes_on_with_the_rankers_last_epoch(export_sh
         return checkpoints[-1]
 
     monkeypatch.setattr(fuserank_export.training.fitting.fit, "get_last_checkpoint", last_checkpoint)
-    with monkeypatch.context() as killed:
-        killed.setattr(
-            fuserank_export.builder.train, "write_ranker", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
+    with monkeypatch.context() as kill:
+        kill.setattr(fuserank_export.builder.train, "write_ranker", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             export_shop(one_item)
     assert checkpoints == [None]
+    checkpoints.clear()
+    return checkpoints
+
+
+def test_an_export_that_was_killed_goes_on_with_the_rankers_last_epoch(
+    killed, export_shop, one_item, tmp_path, monkeypatch
+):
+    embed = OnnxEncoder.embed
+    # Another number of threads adds in another order.
+    monkeypatch.setattr(
+        OnnxEncoder, "embed", lambda *args, **options: np.nextafter(embed(*args, **options), np.float32(1))
+    )
     assert Bundle.open(export_shop(one_item)).id
-    assert checkpoints[1] is not None
-    assert not (tmp_path / "bundle.checkpoints").exists()
+    assert killed[0] is not None
+    assert left_over(tmp_path) == []
+
+
+def test_an_export_does_not_go_on_with_what_was_learned_of_another_catalogue(killed, export_shop, tmp_path):
+    other = write_csv(tmp_path / "other.csv", [{"item_id": "only", "title": "手工 wooden table"}])
+    assert Bundle.open(export_shop(other)).id
+    assert killed == [None]
+    assert left_over(tmp_path) == []
+
+
+def test_kept_vectors_are_read_by_an_export_to_another_place(export_shop, one_item, tmp_path):
+    computed = []
+    for name in ("first", "second"):
+        bundle = Bundle.open(export_shop(one_item, name, vector_cache=tmp_path / "kept"))
+        computed.append(bundle.manifest["embedding"]["computed"])
+    assert computed == [1, 0]
+    assert [path.suffix for path in (tmp_path / "kept").iterdir()] == [".vectors"]
+    assert left_over(tmp_path) == []
 
 
 def index_of(bundle):

@@ -97,7 +97,9 @@ def test_a_number_of_candidates_that_is_no_bucket_is_an_error():
 def test_an_int_is_a_float_and_files_beside_a_bundle_carry_its_name():
     assert InputFiles(catalog=Path("c.csv"), max_bad_rows=1).max_bad_rows == 1
     out = OutputOptions(folder=Path("builds/shop"))
-    assert (out.blocks, out.checkpoints) == (Path("builds/shop.blocks"), Path("builds/shop.checkpoints"))
+    assert out.blocks == Path("builds/.shop.resume/blocks")
+    assert out.checkpoints == Path("builds/.shop.resume/checkpoints")
+    assert OutputOptions(folder=Path("builds/shop"), vector_cache=Path("kept")).blocks == Path("kept")
     assert out.rejected_rows("catalog") == Path("builds/shop.rejected-catalog.jsonl")
 
 

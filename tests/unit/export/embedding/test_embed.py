@@ -36,7 +36,8 @@ def embed(tiny_encoder, tmp_path_factory):
     files = EncoderFiles.create(path, encoder.tokenizer, encoder.pad_id, encoder.max_length)
 
     def run(engine, texts, checkpoint, **more):
-        return embed_texts(files, texts, checkpoint=checkpoint, engine=engine, **more)
+        joined = checkpoint.with_name(f"{checkpoint.name}.npy")
+        return embed_texts(files, texts, checkpoint=checkpoint, joined=joined, engine=engine, **more)
 
     return run
 

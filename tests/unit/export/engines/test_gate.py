@@ -105,6 +105,13 @@ def test_judged_queries_are_read_as_requests(bundle, tmp_path):
     ]
 
 
+def test_decimal_grades_become_whole_ones_in_the_same_proportion(bundle, tmp_path):
+    (tmp_path / "q.tsv").write_text("1\twhole milk\n")
+    (tmp_path / "j.tsv").write_text("1\ti00\t1.5\n1\ti01\t0.5\n1\ti17\t0\n")
+    (request,) = read_judged_requests(bundle, tmp_path / "q.tsv", tmp_path / "j.tsv")
+    assert request.relevant == {"i00": 1_500, "i01": 500}
+
+
 def test_sampled_titles_end_with_the_longest(bundle):
     titles = sample_titles(bundle, 8)
     assert len(titles) == 9

@@ -65,6 +65,7 @@ class TextInputFiles:
         end: Epoch seconds; later events of the log are left out.
         max_bad_rows: Share of bad rows above which a file is refused.
         max_unknown_items: Share of the log's rows of items that the catalogue has not, above which it is refused.
+        encoding: What text files are written in that are not UTF-8; None guesses.
     """
 
     catalog: Path
@@ -77,6 +78,7 @@ class TextInputFiles:
     end: float = np.inf
     max_bad_rows: float = 0.05
     max_unknown_items: float = DEFAULT_MAX_UNKNOWN_SHARE
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def read_text_data(inputs: TextInputFiles, encoder: str, folder: Path, seed: int
         InputError: Where the files cannot be used, or have too few labelled queries.
     """
     with progress.step("reading the catalogue"):
-        catalog = read_catalog(inputs.catalog, max_bad_share=inputs.max_bad_rows)
+        catalog = read_catalog(inputs.catalog, max_bad_share=inputs.max_bad_rows, encoding=inputs.encoding)
         indexed = index_catalog(catalog, inputs.text_template)
     progress.note(str(catalog.report))
     labelled = _label_queries(inputs, indexed, catalog.item_ids, seed, progress)
@@ -143,7 +145,9 @@ def _label_queries(
     """Labels queries from judgements if there are any, else from the log, else from the catalogue."""
     check_both(inputs.queries, inputs.judgements)
     if inputs.queries is not None and inputs.judgements is not None:
-        return read_labelled(inputs.queries, inputs.judgements, item_ids, inputs.max_bad_rows, progress)
+        return read_labelled(
+            inputs.queries, inputs.judgements, item_ids, inputs.max_bad_rows, progress, inputs.encoding
+        )
     if inputs.interactions is not None:
         with progress.step("reading the interactions"):
             log = read_interactions(
@@ -151,6 +155,7 @@ def _label_queries(
                 item_ids,
                 max_bad_share=inputs.max_bad_rows,
                 max_unknown_share=inputs.max_unknown_items,
+                encoding=inputs.encoding,
             )
         progress.note(str(log.report))
         labelled = label_from_log(log, 2 * inputs.max_queries, seed, inputs.end)

@@ -1,4 +1,4 @@
-"""Rows are read with their line, and a file that cannot be used is an error that message why."""
+"""Rows are read with their line, and a file that cannot be used is an error that says why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read(path, required=("a",), **kwargs):
 
 
 def test_quoted_newlines_keep_line_numbers_right(write_text):
-    frame, report = read(write_text('a,b\n1,"two\nlines"\n3,4\n\n5\n6,7\n'))
+    frame, report = read(write_text('a,b\n1,"two\nlines"\n3,4\n\n5\n6,7\n'), required=("a", "b"))
     assert frame.index.tolist() == [2, 4, 7]
     assert frame["b"].tolist() == ["two\nlines", "4", "7"]
     assert (report.read, report.bad) == (4, 1)
@@ -44,8 +44,8 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column_name(write_text):
 
 
 def test_unreadable_csv_rows_are_bad_rows_with_counts(write_text):
-    content = b"a,b\n1,2\n\xff\xfe,3\nx\0y,4\nonly\n1,2,3\n7,8\n"
-    frame, report = read(write_text(content))
+    content = "a,b\n1,é\n".encode() + b"\xff\xfe,3\nx\0y,4\nonly\n1,2,3\n7,8\n"
+    frame, report = read(write_text(content), required=("a", "b"))
     assert frame["a"].tolist() == ["1", "7"]
     assert report.read == 6
     assert dict(report.reasons) == {
@@ -66,10 +66,12 @@ def test_a_stray_quote_costs_one_row_and_not_the_rest_of_the_file(write_text):
 
 
 def test_stray_quotes_in_pairs_do_not_hide_a_row_in_its_neighbours_cell(write_text):
-    frame, report = read(write_text('a,b\n1,"x\n2,"y\n3,6" nail\n4,"two\nlines ""quoted"""\n5,"Best" milk\n'))
+    frame, report = read(
+        write_text('a,b\n1,"x\n2,"y\n3,6" nail\n4,"two\nlines ""quoted"""\n5,"Best" milk\n'), required=("a", "b")
+    )
     assert (report.read, report.bad) == (5, 2)
     assert [row.line for row in report.examples] == [2, 3]
-    assert frame["b"].tolist() == ['6" nail', 'two\nlines "quoted"', "Best milk"]
+    assert frame["b"].tolist() == ['6" nail', 'two\nlines "quoted"', '"Best" milk']
 
 
 def test_an_unclosed_quote_in_the_last_row_is_reported(write_text):
@@ -91,15 +93,16 @@ def test_unreadable_json_lines_are_bad_rows_with_counts(write_text):
         b'"text"',
         b"",
         b'{"a": "\xff"}',
+        b'{"a": "\xc3\xa9"}',
         b'{"a": "x\0y"}',
         b'{"a": "\\ud800"}',
         b'{"a": "\\ud83d\\ude00"}',
         b"[" * 100_000,
     ]
     frame, report = read(write_text(b"\n".join(lines), "x.jsonl"))
-    assert frame["a"].tolist() == [1, "😀"]
-    assert frame.index.tolist() == [1, 9]
-    assert report.read == 9
+    assert frame["a"].tolist() == [1, "é", "😀"]
+    assert frame.index.tolist() == [1, 7, 10]
+    assert report.read == 10
     assert dict(report.reasons) == {
         "row: malformed JSON": 3,
         "row: not a JSON object": 2,
@@ -171,11 +174,11 @@ def test_chunks_hold_no_more_rows_than_asked(write_text):
         ("x.csv", b"\n\n", "found no header"),
         ("x.csv", b"A_,b\n1,2\n", "required column 'a' is missing; found: A_, b"),
         ("x.csv", b"a,b,a\n1,2,3\n", "names 'a' more than once"),
-        ("x.csv", b"\xff\xfea\x00,\x00b\x00", "UTF-16"),
-        ("x.csv", b"a\xe9,b\n1,2\n", "the header is not UTF-8"),
+        ("x.csv", "a\xff,b\n".encode("latin-1") + "é,1\nè,2\n".encode(), "the header is not UTF-8"),
         ("x.jsonl", b'{"b": 1}\n', "required column 'a' is missing"),
         ("x.parquet", b"PAR1 nonsense", "no readable Parquet"),
-        ("x.csv.gz", b"plain text", "broken gzip"),
+        ("x.csv.gz", b"\x1f\x8bplain text", "broken gzip"),
+        ("x.csv", b"PK\x03\x04", "an Excel workbook"),
         ("x.csv.gz", gzip.compress(b"a\n" + b"1\n" * 999, mtime=0)[:-20], "broken gzip"),
     ],
 )
@@ -192,7 +195,7 @@ def test_a_missing_file_names_the_most_similar_one(write_text, tmp_path):
     with pytest.raises(InputError, match=r"no such file.*Did you mean .*items\.csv"):
         read(tmp_path / "itmes.csv")
     (tmp_path / "folder.parquet").mkdir()
-    with pytest.raises(InputError, match="found a folder"):
+    with pytest.raises(InputError, match="found a folder without a file to read"):
         read(tmp_path / "folder.parquet")
 
 
