@@ -6,7 +6,7 @@ Options are keyword-only and frozen. Each is checked when it is made and raises 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.checks import CheckedOptions, check_both
+from fuserank_export.layouts.config import Mappings
 from fuserank_export.training.fitting.settings import FIT, FitSettings
 
 Precision = Literal["fp32", "int8"]
@@ -41,6 +42,7 @@ class BehaviourFiles(CheckedOptions):
     queries: Path | None = None
     judgements: Path | None = None
     max_bad_rows: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    mappings: Mappings = field(default_factory=Mappings)
 
     def __post_init__(self) -> None:
         """Raises InputError for a wrong value, or for queries without judgements."""

@@ -66,7 +66,10 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
     synonyms = read_synonyms(files.synonyms) if files.synonyms else NO_SYNONYMS
     with progress.step("reading the catalogue"):
         catalog = read_catalog(
-            files.catalog, max_bad_share=files.max_bad_rows, bad_rows_path=out.rejected_rows("catalog")
+            files.catalog,
+            mapping=files.mappings.catalog,
+            max_bad_share=files.max_bad_rows,
+            bad_rows_path=out.rejected_rows("catalog"),
         )
     _report(catalog.report, progress)
     behaviour = read_behaviour(
@@ -81,7 +84,10 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
     if files.users:
         with progress.step("reading the users"):
             segments, users_report = read_users(
-                files.users, max_bad_share=files.max_bad_rows, bad_rows_path=out.rejected_rows("users")
+                files.users,
+                mapping=files.mappings.users,
+                max_bad_share=files.max_bad_rows,
+                bad_rows_path=out.rejected_rows("users"),
             )
         _report(users_report, progress)
         behaviour = replace(behaviour, log=replace(behaviour.log, segments=segments))
@@ -118,7 +124,11 @@ def read_behaviour(
         return Behaviour(Interactions.empty(), judged)
     with progress.step("reading the interactions"):
         log = read_interactions(
-            files.interactions, item_ids, max_bad_share=files.max_bad_rows, bad_rows_path=rejected_rows
+            files.interactions,
+            item_ids,
+            mapping=files.mappings.interactions,
+            max_bad_share=files.max_bad_rows,
+            bad_rows_path=rejected_rows,
         )
     _report(log.report, progress)
     return Behaviour(log, judged)

@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+from fuserank_export.layouts.mapping import FileMapping
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.parser import NO_TIME, ColumnParser, ObjectArray
-from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
+from fuserank_export.sources.formats.rows import CHUNK_ROWS
+from fuserank_export.sources.mapped_rows import read_mapped_rows
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, InputError, RowReport, closest
 
 REQUIRED = ("item_id", "title")
@@ -65,6 +67,7 @@ class Catalog:
 def read_catalog(
     path: str | Path,
     *,
+    mapping: FileMapping | None = None,
     max_bad_share: float = DEFAULT_MAX_BAD_SHARE,
     bad_rows_path: str | Path | None = None,
     numeric: Collection[str] = (),
@@ -79,6 +82,7 @@ def read_catalog(
 
     Args:
         path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
+        mapping: What its columns become; None leaves them as they are.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         numeric: Extra columns that must hold numbers; other values there make a row bad.
@@ -96,7 +100,7 @@ def read_catalog(
     blocks: list[dict[str, ObjectArray]] = []
     first_lines: dict[str, int] = {}
     with report:
-        for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows):
+        for chunk in read_mapped_rows(path, report, mapping or FileMapping(), required=REQUIRED, chunk_rows=chunk_rows):
             if not blocks:
                 _check_numeric(report.file, chunk, numeric)
             blocks.append(_parse_chunk(chunk, report, first_lines, frozenset(numeric), latest))

@@ -15,12 +15,15 @@ import pandas as pd
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.interactions.segments import UserSegments
+from fuserank_export.layouts.mapping import LogMapping
+from fuserank_export.layouts.recognise import offer_events
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.cells import EVENTS, IMPRESSION
 from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
 from fuserank_export.sources.columns.parser import ColumnParser
-from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
+from fuserank_export.sources.formats.rows import CHUNK_ROWS
 from fuserank_export.sources.impressions import ImpressionRows, Impressions
+from fuserank_export.sources.mapped_rows import read_mapped_rows
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
 
 REQUIRED = ("user_id", "item_id", "event", "timestamp")
@@ -190,6 +193,7 @@ def read_interactions(
     path: str | Path,
     catalog_ids: Sequence[str],
     *,
+    mapping: LogMapping | None = None,
     max_bad_share: float = DEFAULT_MAX_BAD_SHARE,
     bad_rows_path: str | Path | None = None,
     now: float | None = None,
@@ -205,6 +209,7 @@ def read_interactions(
     Args:
         path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
         catalog_ids: The catalogue's ids by row number, each once.
+        mapping: What its columns and events become; None leaves them as they are.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
@@ -220,8 +225,13 @@ def read_interactions(
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     rows = _EventRows(pd.Index(list(catalog_ids), dtype=object), latest)
     with report:
-        for chunk in read_rows(path, report, required=REQUIRED, columns=COLUMNS, chunk_rows=chunk_rows):
+        for chunk in read_mapped_rows(
+            path, report, mapping or LogMapping(), required=REQUIRED, columns=COLUMNS, chunk_rows=chunk_rows
+        ):
             rows.add(chunk, report)
+    unknown_events = [row.value for row in report.examples if row.reason.startswith(cells.UNKNOWN_EVENT)]
+    if unknown_events:
+        report.remedy = f"{report.remedy}{offer_events(str(path), unknown_events)}"
     report.check(max_bad_share)
     if not rows.blocks:
         rows.add(pd.DataFrame(columns=pd.Index(COLUMNS), dtype=object), report)

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from fuserank_ensemble.interactions.segments import ALWAYS, SegmentColumn, UserSegments
+from fuserank_export.layouts.mapping import FileMapping
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.parser import NO_TIME, ColumnParser, ObjectArray
-from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
+from fuserank_export.sources.formats.rows import CHUNK_ROWS
+from fuserank_export.sources.mapped_rows import read_mapped_rows
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, InputError, RowReport, shorten
 
 REQUIRED = ("user_id",)
@@ -88,6 +90,7 @@ class _UserRows:
 def read_users(
     path: str | Path,
     *,
+    mapping: FileMapping | None = None,
     max_bad_share: float = DEFAULT_MAX_BAD_SHARE,
     bad_rows_path: str | Path | None = None,
     chunk_rows: int = CHUNK_ROWS,
@@ -99,6 +102,7 @@ def read_users(
 
     Args:
         path: Parquet, CSV, TSV or JSONL; see `rows.read_rows`.
+        mapping: What its columns become; None leaves them as they are.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         chunk_rows: The most rows that are held unparsed.
@@ -112,7 +116,7 @@ def read_users(
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     rows = _UserRows()
     with report:
-        for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows):
+        for chunk in read_mapped_rows(path, report, mapping or FileMapping(), required=REQUIRED, chunk_rows=chunk_rows):
             rows.add(chunk, report)
     report.check(max_bad_share)
     if not rows.values:

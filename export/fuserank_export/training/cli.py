@@ -18,6 +18,7 @@ from fuserank_export.builder.options import (
     RankerOptions,
 )
 from fuserank_export.errors import exit_on_error
+from fuserank_export.layouts.config import InputsConfigFile, read_mappings
 from fuserank_export.progress import Progress
 from fuserank_export.training.text.cli import app as text
 
@@ -61,13 +62,18 @@ def ranker(
     ] = BehaviourFiles.max_bad_rows,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    config: InputsConfigFile = None,
 ) -> None:
     """Train a bundle's ranker anew; the result is a bundle with all else as it is."""
     # Several processes do the same; one tells.
     console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
     with exit_on_error():
         files = BehaviourFiles(
-            interactions=interactions, queries=queries, judgements=judgements, max_bad_rows=max_bad_rows
+            interactions=interactions,
+            queries=queries,
+            judgements=judgements,
+            max_bad_rows=max_bad_rows,
+            mappings=read_mappings(config),
         )
         options = RankerOptions(
             text_tower=text_tower,

@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 
 import pandas as pd
 
+from fuserank_export.layouts.recognise import offer_mapping
 from fuserank_export.sources.formats.delimited import read_delimited
 from fuserank_export.sources.formats.jsonlines import read_jsonlines
 from fuserank_export.sources.formats.parquet import read_parquet
@@ -153,4 +154,5 @@ def _check_columns(path: Path, names: list[str], required: Collection[str]) -> N
     raise InputError(
         f"{path}: the required column {', '.join(map(repr, missing))} is missing; "
         f"found: {listed or 'none'}; required: {', '.join(required)}.{''.join(hints)}"
+        f"{offer_mapping(str(path), names, required)}"
     )

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.errors import exit_on_error
+from fuserank_export.layouts.config import InputsConfigFile, read_mappings
 from fuserank_export.progress import Progress
 from fuserank_export.sources.columns.cells import CellError, parse_epoch_seconds
 from fuserank_export.sources.report import InputError
@@ -74,6 +75,7 @@ def text_tower(
     seed: Seed = 13,
     resume: Resume = False,
     max_bad_rows: BadRows = 0.05,
+    config: InputsConfigFile = None,
 ) -> None:
     """Train the ranker's text tower: a cross-encoder that reads query and item text together."""
     if layers == 0:
@@ -93,6 +95,7 @@ def text_tower(
         {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
          "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume, "teacher": teacher},
         before,
+        config,
     )  # fmt: skip
 
 
@@ -121,6 +124,7 @@ def encoder(
     seed: Seed = 13,
     resume: Resume = False,
     max_bad_rows: BadRows = 0.05,
+    config: InputsConfigFile = None,
 ) -> None:
     """Fine-tune the encoder on (query, right item) pairs; give its folder to `export bundle` as --encoder."""
 
@@ -137,6 +141,7 @@ def encoder(
         {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
          "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume},
         before,
+        config,
     )  # fmt: skip
 
 
@@ -145,6 +150,7 @@ def _run(
     inputs: dict[str, Any],
     settings: dict[str, Any],
     before: str | None,
+    config: Path | None,
 ) -> None:
     """Reads the files, trains, and prints the result; an input error ends in one line and exit code 2."""
     with exit_on_error():
@@ -158,7 +164,7 @@ def _run(
         silence_libraries()
         # Of several processes only the first prints.
         console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
-        fit, files = TextFitSettings(**settings), TextInputFiles(**inputs, end=end)
+        fit, files = TextFitSettings(**settings), TextInputFiles(**inputs, end=end, mappings=read_mappings(config))
         progress = Progress(console)
         check_output(fit)
         data = read_text_data(files, fit.encoder, fit.checkpoints, fit.seed, progress)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.encoder.onnx_export import export_onnx
 from fuserank_export.index.catalog import Indexed, index_catalog
 from fuserank_export.index.units import unit_table
+from fuserank_export.layouts.config import Mappings
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
 from fuserank_export.sources.formats.rows import detect_format
@@ -64,6 +65,7 @@ class TextInputFiles:
         max_queries: How many queries to train on at most.
         end: Epoch seconds; later events of the log are left out.
         max_bad_rows: Share of bad rows above which a file is refused.
+        mappings: What the columns of the files become.
     """
 
     catalog: Path
@@ -75,6 +77,7 @@ class TextInputFiles:
     max_queries: int = 20_000
     end: float = np.inf
     max_bad_rows: float = 0.05
+    mappings: Mappings = field(default_factory=Mappings)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def read_text_data(inputs: TextInputFiles, encoder: str, folder: Path, seed: int
         InputError: Where the files cannot be used, or have too few labelled queries.
     """
     with progress.step("reading the catalogue"):
-        catalog = read_catalog(inputs.catalog, max_bad_share=inputs.max_bad_rows)
+        catalog = read_catalog(inputs.catalog, mapping=inputs.mappings.catalog, max_bad_share=inputs.max_bad_rows)
         typed = detect_format(inputs.catalog)[0] not in ("csv", "tsv")
         indexed = index_catalog(catalog, inputs.text_template, typed)
     progress.note(str(catalog.report))
@@ -145,7 +148,12 @@ def _label_queries(
         return read_labelled(inputs.queries, inputs.judgements, item_ids, inputs.max_bad_rows, progress)
     if inputs.interactions is not None:
         with progress.step("reading the interactions"):
-            log = read_interactions(inputs.interactions, item_ids, max_bad_share=inputs.max_bad_rows)
+            log = read_interactions(
+                inputs.interactions,
+                item_ids,
+                mapping=inputs.mappings.interactions,
+                max_bad_share=inputs.max_bad_rows,
+            )
         progress.note(str(log.report))
         labelled = label_from_log(log, 2 * inputs.max_queries, seed, inputs.end)
         if len(labelled.queries) >= MIN_QUERIES:
