@@ -102,7 +102,10 @@ def read_options(path: Path, parameters: Iterable[Any], *, all_options: bool) ->
 
 
 def _to_argument(place: str, value: Any, parameter: Any, folder: Path) -> Any:
-    """Returns a value as a command line would give it: texts, which the option parses and checks, or a flag."""
+    """Returns a value as a command line would give it: texts, which the option parses and checks, or a flag.
+
+    A table, of an option that may be repeated, is `name=value` for each of its keys.
+    """
     if getattr(parameter, "is_flag", False):
         if not isinstance(value, bool):
             raise ExportError(f"{place}: found {value!r}; allowed: true, false")
@@ -110,9 +113,10 @@ def _to_argument(place: str, value: Any, parameter: Any, folder: Path) -> Any:
     if isinstance(value, dict) and parameter.multiple:
         return [f"{key}={entry}" for key, entry in value.items()]
     if parameter.multiple:
-        if not isinstance(value, list):
-            raise ExportError(f"{place}: found {value!r}; allowed: a list")
-        return [str(entry) for entry in value]
+        entries = value if isinstance(value, list) else [value]
+        if any(isinstance(entry, list | dict | bool) for entry in entries):
+            raise ExportError(f"{place}: found {value!r}; allowed: a list of texts or numbers")
+        return [str(entry) for entry in entries]
     if isinstance(value, bool | list | dict):
         raise ExportError(f"{place}: found {value!r}; allowed: one text or number")
     is_path = isinstance(value, str) and getattr(parameter.type, "name", "") in ("path", "file", "directory")

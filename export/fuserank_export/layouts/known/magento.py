@@ -65,7 +65,7 @@ def _join(rows: Sequence[Mapping[str, Any]], rules: Mapping[str, Any]) -> dict[s
     if sku_column is not None:
         joined = {sku_column: product[sku_column], **joined}
         if isinstance(skus, list) and len(skus) > 1:
-            joined["skus"] = skus
+            joined["variant_sku"] = skus
     for name, value in _attributes(str(cell(product, "additional_attributes") or "")):
         column = option_column(name, [known for known in joined if known not in dict(options)])
         joined.setdefault(column, value.split("|") if "|" in value else value)

@@ -129,7 +129,7 @@ def test_magento_variations_become_part_of_their_configurable_product(write_file
     assert tee["color"] == ["Red"]
     assert tee["climate"] == ["Hot", "Mild"]
     assert tee["pattern"] == "Plain, with seams"
-    assert tee["skus"] == ["WS1", "WS1-S", "WS1-M"]
+    assert tee["variant_sku"] == ["WS1", "WS1-S", "WS1-M"]
     assert tee["created_at"] == 1698066960
     assert shop.items["MUG"]["created_at"] == 1698066960
     assert shop.items["MUG"]["description"] == "Short"
