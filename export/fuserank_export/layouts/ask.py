@@ -20,12 +20,19 @@ def ask_missing(draft: Draft) -> Draft:
     missing = list(draft.missing)
     if missing:
         typer.echo(f"{draft.path} has the columns {', '.join(draft.columns)}", err=True)
+    event = None
     for ours in draft.missing:
         name = _ask_column(ours, draft.columns)
-        if name is not None:
+        if name is None:
+            continue
+        missing.remove(ours)
+        if name in draft.columns:
             columns[ours] = name
-            missing.remove(ours)
+        else:
+            event = name
     mapping = msgspec.structs.replace(draft.mapping, columns=columns)
+    if event is not None and isinstance(mapping, LogMapping):
+        mapping = msgspec.structs.replace(mapping, event=event)
     unknown = dict(draft.unknown_events)
     # Where other events are left out anyhow, those of unknown meaning are many and not asked for.
     if isinstance(mapping, LogMapping) and mapping.other_events == "reject":
@@ -40,6 +47,7 @@ def ask_missing(draft: Draft) -> Draft:
 
 
 def _ask_column(ours: str, columns: list[str]) -> str | None:
+    """Returns the column that was named; for the event also one of ours, which then is that of every row."""
     while True:
         answer = typer.prompt(
             f"Which column is {ours}? (empty: leave it open)", default="", show_default=False, err=True
@@ -47,6 +55,8 @@ def _ask_column(ours: str, columns: list[str]) -> str | None:
         if not answer.strip():
             return None
         name = find_name(columns, answer.strip())
+        if name is None and ours == "event":
+            name = find_name(EVENT_NAMES, answer.strip())
         if name is not None:
             return name
         typer.echo(f"the file has no column {answer!r}", err=True)

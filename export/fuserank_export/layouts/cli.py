@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from fuserank_export.errors import exit_on_error
+from fuserank_export.layouts.mapping import LogMapping
 
 if TYPE_CHECKING:
     from fuserank_export.layouts.draft import Draft
@@ -84,5 +85,7 @@ def _describe(draft: Draft) -> list[str]:
         lines.append(f"  not found: {ours}, which is required. It is a commented line of [{draft.kind}.columns]{where}")
     if draft.unknown_events:
         names = ", ".join(list(draft.unknown_events)[:5]) + (", …" if len(draft.unknown_events) > 5 else "")
-        lines.append(f"  events of unknown meaning, commented lines of [{draft.kind}.events]: {names}")
+        ignored = isinstance(draft.mapping, LogMapping) and draft.mapping.other_events == "ignore"
+        what = "other events, which are left out" if ignored else "events of unknown meaning, which are bad rows"
+        lines.append(f"  {what} unless the commented lines of [{draft.kind}.events] name them: {names}")
     return lines

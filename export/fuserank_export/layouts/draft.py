@@ -135,10 +135,13 @@ def _draft_by_layout(path: Path, layout: Layout, sample: pd.DataFrame) -> Draft:
     prepared = _prepare_sample(layout, sample)
     columns = [str(name) for name in sample.columns]
     mapped: dict[str, str | list[str]] = {}
+    # Objects of JSON leave out what they have not: the first rows do not say which fields the others have.
+    complete = layout.mapping.rows is None
     for ours in layout.mapping.columns:
-        if ours in layout.comments and ours == "position":
-            continue  # written as a comment: only the shop knows
-        paths = [_spell(prepared, name) for name in layout.mapping.names(ours) if _has(prepared, name)]
+        if ours in layout.left_open:
+            continue
+        names = [name for name in layout.mapping.names(ours) if not complete or take_column(prepared, name) is not None]
+        paths = [_spell(prepared, name) for name in names]
         if paths:
             mapped[ours] = paths[0] if len(paths) == 1 else paths
     lacking = [name for name in REQUIRED[layout.kind] if name not in mapped and find_name(columns, name) is None]
@@ -173,17 +176,13 @@ def _unfold(mapping: FileMapping, sample: pd.DataFrame) -> pd.DataFrame:
     return sample if mapping.rows is None else unfold_rows(sample, mapping.rows)[0]
 
 
-def _has(sample: pd.DataFrame, path: str) -> bool:
-    return take_column(sample, path) is not None
-
-
 def _spell(sample: pd.DataFrame, path: str) -> str:
     """Returns a path with its column as the file spells it."""
     name = find_name(map(str, sample.columns), path)
     if name is not None:
         return name
-    root = root_column(sample, path) or ""
-    return root + path[len(root) :]
+    root = root_column(sample, path)
+    return path if root is None else root + path[len(root) :]
 
 
 def _draft_by_names(path: Path, kind: Kind, columns: list[str]) -> Draft:

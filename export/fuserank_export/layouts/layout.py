@@ -28,6 +28,8 @@ class Layout:
             apart. A row that is joined to another disappears. None leaves them as they are.
         explained: What the reader prepares, in words, for the TOML file.
         comments: What to know of a column, by our name, for the TOML file.
+        left_open: Columns that only the shop can confirm, by our name, and what it has to see to. They are commented
+            lines of the TOML file.
         unknown: Columns that no such file has, by our name, and where a shop finds them.
     """
 
@@ -39,6 +41,7 @@ class Layout:
     prepare: Prepare | None = None
     explained: str = ""
     comments: Mapping[str, str] = field(default_factory=dict)
+    left_open: Mapping[str, str] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
 
     def signature(self, columns: Collection[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -61,6 +62,7 @@ class LogMapping(FileMapping, frozen=True, kw_only=True, forbid_unknown_fields=T
     other_events: Literal["reject", "ignore"] = "reject"
 
 
+@lru_cache(maxsize=1 << 16)
 def fold(text: str) -> str:
     """Returns a name without case, spaces, underscores and hyphens: by this, names of columns and events are equal."""
     return "".join(character for character in text.casefold() if not character.isspace() and character not in "_-")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -43,9 +44,14 @@ def take_lowest(values: list[Any]) -> Any:
 
 def cell(row: Mapping[str, Any], name: str) -> Any:
     """Returns a row's value of a column in any spelling; None where it is blank or missing."""
-    found = find_name(row, name)
+    found = name if name in row else _spelling(tuple(row), name)
     value = row[found] if found is not None else None
     return None if is_blank(value) else value
+
+
+@lru_cache(maxsize=4096)
+def _spelling(columns: tuple[str, ...], name: str) -> str | None:
+    return find_name(columns, name)
 
 
 def join_products(

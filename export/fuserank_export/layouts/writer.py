@@ -108,12 +108,14 @@ def _columns(draft: Draft) -> Table:
         table.add(ours, value)
     for ours in draft.missing:
         where = f", {layout.unknown[ours]}" if layout and ours in layout.unknown else ""
+        where += ', or write event = "view" above, where all rows are one event' if ours == "event" else ""
         listed = ", ".join(draft.columns[:30]) + (", …" if len(draft.columns) > 30 else "")
         table.add(tomlkit.comment(f'{ours} = "…"  # required: say which column it is{where}. Found: {listed}'))
-    if layout and "position" in layout.comments and "position" in layout.mapping.columns:
-        name = layout.mapping.names("position")[0]
-        table.add(tomlkit.comment(f'position = "{name}"  # {layout.comments["position"]}'))
-    taken = {*draft.mapping.columns, *draft.missing, *draft.prepared, "position", "event"}
+    left_open = layout.left_open if layout else {}
+    for ours, reason in left_open.items():
+        name = layout.mapping.names(ours)[0] if layout else ours
+        table.add(tomlkit.comment(f'{ours} = "{name}"  # {reason}'))
+    taken = {*draft.mapping.columns, *draft.missing, *draft.prepared, *left_open, "position", "event"}
     unknown = [name for name in OURS[draft.kind] if name not in taken]
     if unknown:
         table.add(tomlkit.comment(f"Not found, and not required: {', '.join(unknown)}"))

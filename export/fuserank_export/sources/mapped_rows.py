@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from fuserank_export.layouts.known import find_layout
+from fuserank_export.layouts.layout import Prepare
 from fuserank_export.layouts.mapping import IGNORE, FileMapping, LogMapping, find_name, fold
 from fuserank_export.layouts.nested import join_pairs, root_column, take_column, unfold_rows
+from fuserank_export.layouts.recognise import offer_mapping
 from fuserank_export.sources.columns.cells import EVENT_NAMES, is_missing
 from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
 from fuserank_export.sources.report import InputError, RowReport, closest, shorten
@@ -55,14 +57,14 @@ def read_mapped_rows(
     for number, chunk in enumerate(chunks):
         rows, has_no_entry = _unfold_rows(chunk, mapping, report)
         if number == 0:
-            _check_columns(report, rows, mapping, required)
+            _check_columns(report, rows, mapping, required, has_entries=not has_no_entry.all())
         mapped = _name_columns(rows, mapping, required, columns)
         if isinstance(mapping, LogMapping):
             mapped = _name_events(mapped, mapping, has_no_entry, report)
         yield _keep_only(mapped, mapping, report)
 
 
-def _count_joined(prepare: Any, chunks: Iterator[pd.DataFrame], report: RowReport) -> Iterator[pd.DataFrame]:
+def _count_joined(prepare: Prepare, chunks: Iterator[pd.DataFrame], report: RowReport) -> Iterator[pd.DataFrame]:
     """Yields prepared chunks, and counts the rows that are none of their own any more."""
     read, prepared = 0, 0
 
@@ -95,8 +97,13 @@ def _unfold_rows(
     return rows, ~came_from_list.to_numpy(dtype=bool)
 
 
-def _check_columns(report: RowReport, chunk: pd.DataFrame, mapping: FileMapping, required: Collection[str]) -> None:
-    """Raises InputError where a required column is not there; notes the others that are not."""
+def _check_columns(
+    report: RowReport, chunk: pd.DataFrame, mapping: FileMapping, required: Collection[str], *, has_entries: bool
+) -> None:
+    """Raises InputError where a required column is not there; notes the others that are not.
+
+    A field of nested values may be in later rows, where those of this chunk are empty (`has_entries` is false).
+    """
     table = "interactions" if isinstance(mapping, LogMapping) else "catalog" if "title" in required else "users"
     names = [str(name) for name in chunk.columns]
     constant = {"event"} if isinstance(mapping, LogMapping) and mapping.event is not None else set()
@@ -105,13 +112,17 @@ def _check_columns(report: RowReport, chunk: pd.DataFrame, mapping: FileMapping,
         if ours in constant or any(take_column(chunk, path) is not None for path in paths):
             continue
         near = closest(paths[0], names)
+        where = "its first rows have no such field" if "." in paths[0] else "the file has no such column"
         message = (
-            f"[{table}.columns] {ours} = {', '.join(map(repr, paths))}: the file has no such column"
+            f"[{table}.columns] {ours} = {', '.join(map(repr, paths))}: {where}"
             + (f"; did you mean {near!r}?" if near else "")
         )  # fmt: skip
-        if ours in required:
+        later = not has_entries and any("." in path and root_column(chunk, path) is not None for path in paths)
+        if ours in required and not later:
             listed = ", ".join(names[:30]) + (", …" if len(names) > 30 else "")
-            raise InputError(f"{report.file}: {message} Found: {listed or 'none'}.")
+            raise InputError(
+                f"{report.file}: {message} Found: {listed or 'none'}.{offer_mapping(report.file, names, required)}"
+            )
         report.notes.append(message)
 
 

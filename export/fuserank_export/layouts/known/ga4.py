@@ -69,7 +69,7 @@ LAYOUTS = (
             other_events="ignore",
         ),
         explained="each of an event's items is a row; events without items, such as page_view, are left out",
-        comments={"position": POSITION},
+        left_open={"position": POSITION},
     ),
     Layout(
         name="ga4-flat",
@@ -93,6 +93,6 @@ LAYOUTS = (
         ),
         prepare=_prepare_flat,
         explained="events without an item of the catalogue, such as page_view, are left out",
-        comments={"position": POSITION},
+        left_open={"position": POSITION},
     ),
 )

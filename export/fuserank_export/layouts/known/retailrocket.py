@@ -9,7 +9,7 @@ import pandas as pd
 
 from fuserank_export.layouts.layout import Layout
 from fuserank_export.layouts.mapping import FileMapping, LogMapping, find_name
-from fuserank_export.layouts.variants import cell, to_frame
+from fuserank_export.layouts.variants import to_frame
 
 EVENTS = {"view": "view", "addtocart": "cart", "transaction": "purchase"}
 
@@ -35,8 +35,8 @@ def _prepare(chunks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
 
 def _number(moment: Any) -> float:
     try:
-        return float(cell({"moment": moment}, "moment") or 0)
-    except ValueError:
+        return float(moment)
+    except (TypeError, ValueError):
         return 0.0
 
 

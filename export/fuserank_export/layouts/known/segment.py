@@ -48,7 +48,8 @@ LAYOUTS = (
             other_events="ignore",
         ),
         explained="each of a call's products is a row; calls without products, such as page and identify, are left out",
-        comments={"item_id": "whichever of the two names the catalogue's items", "position": POSITION},
+        comments={"item_id": "whichever of them names the catalogue's items"},
+        left_open={"position": POSITION},
     ),
     Layout(
         name="segment-flat",
@@ -73,6 +74,6 @@ LAYOUTS = (
             other_events="ignore",
         ),
         explained="events of no product are left out",
-        comments={"position": POSITION},
+        left_open={"position": POSITION},
     ),
 )

@@ -7,6 +7,7 @@ export's earlier and present form.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -47,6 +48,7 @@ def _prepare(chunks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     yield to_frame(joined, lines, [name for name in map(str, file.columns) if not _is_option(name)])
 
 
+@cache
 def _is_option(name: str) -> bool:
     return any(
         find_name([f"Option{n} Name", f"Option{n} Value", f"Option{n} Linked To"], name) is not None for n in OPTIONS

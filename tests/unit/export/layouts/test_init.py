@@ -37,11 +37,13 @@ def test_columns_of_an_unknown_layout_are_taken_by_common_names_and_said_so(writ
     assert shop.events == [("ann", "007", "cart")]
 
 
-def test_events_of_unknown_meaning_are_commented_lines(write_file, read_shop, run_init):
+def test_events_of_unknown_meaning_are_commented_lines(write_file, run_init, tmp_path):
     items = write_file("items.csv", "item_id,title\n1,Lamp")
     rows = "\n".join(["user_id,item_id,event,timestamp", *["a,1,peek,1700000000"] * 3, "a,1,view,1700000000"])
     done = run_init(items, "--events", write_file("log.csv", rows), "--force")
-    assert "events of unknown meaning, commented lines of [interactions.events]: peek" in done.output
+    assert "events of unknown meaning, which are bad rows unless the commented lines of " in done.output
+    toml = (tmp_path / "shop.toml").read_text()
+    assert '# peek = "…"  # 3 of the first 4 rows, bad rows until it has a name' in toml
 
 
 def test_what_is_not_known_is_asked_at_a_terminal(write_file, run_init, tmp_path, monkeypatch):

@@ -7,6 +7,10 @@ import json
 import pandas as pd
 import pytest
 
+from fuserank_export.layouts.config import read_mappings
+from fuserank_export.layouts.mapping import LogMapping
+from fuserank_export.sources import InputError, read_interactions
+
 ITEMS = "item_id,title\n10,Lamp\n11,Chair\n12,Rug"
 MICROSECONDS = 1_700_000_000_000_000
 
@@ -199,3 +203,26 @@ def test_our_columns_with_events_of_ga4_get_names_for_the_events_alone(write_fil
     assert len(shop.log.impressions) == 1
     assert shop.config["interactions"]["events"]["view_item"] == "view"
     assert shop.config["interactions"].get("columns", {}) == {}
+
+
+def test_a_first_chunk_without_items_is_no_missing_column(write_file, write_lines, read_shop, tmp_path):
+    rows = [*[ga4("session_start", n, []) for n in range(5)], ga4("purchase", 9, ["10"])]
+    shop = read_shop(write_file("items.csv", ITEMS), write_lines("events.jsonl", rows))
+    mapping = read_mappings(tmp_path / "shop.toml").interactions
+    log = read_interactions(tmp_path / "events.jsonl", shop.catalog.item_ids, mapping=mapping, chunk_rows=2)
+    assert len(log) == len(shop.log) == 1
+    assert log.report.left_out == {"event session_start": 5}
+
+
+def test_a_field_that_no_item_has_is_an_error(write_lines, tmp_path):
+    path = tmp_path / write_lines("events.jsonl", [ga4("purchase", 9, ["10"])])
+    columns = {
+        "user_id": "user_pseudo_id",
+        "item_id": "items.sku",
+        "event": "event_name",
+        "timestamp": "event_timestamp",
+    }
+    with pytest.raises(
+        InputError, match=r"\[interactions.columns\] item_id = 'items.sku': its first rows have no such field"
+    ):
+        read_interactions(path, ["10"], mapping=LogMapping(rows="items", columns=columns))
