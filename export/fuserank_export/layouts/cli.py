@@ -46,7 +46,7 @@ def init(
         drafts = [draft_mapping(catalog, "catalog")]
         if events is not None:
             drafts.append(draft_mapping(events, "interactions"))
-        if sys.stdin.isatty():
+        if _at_terminal():
             drafts = [ask_missing(draft) for draft in drafts]
         files: dict[str, str] = {draft.kind: _relative(draft.path, out.parent) for draft in drafts}
         options = {
@@ -66,6 +66,10 @@ def init(
         f"{out}: written; {then if complete else f'say in it what is missing, {then}'}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import typer
@@ -18,7 +19,7 @@ from fuserank_export.layouts.mapping import FileMapping, LogMapping
 
 INPUTS = "inputs"
 MAPPINGS: Mapping[str, type[FileMapping]] = {"catalog": FileMapping, "interactions": LogMapping, "users": FileMapping}
-FOLDERS = ("encoder", "text_tower")  # a folder beside the TOML file, or the name of a model elsewhere
+FOLDERS = ("encoder", "text_tower", "teacher")  # a folder beside the TOML file, or the name of a model elsewhere
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _convert(path: Path, table: str, content: Any, kind: type[FileMapping]) -> A
     return mapping
 
 
-def read_options(path: Path, parameters: Iterable[Any], *, all_options: bool) -> dict[str, Any]:
+def read_options(path: Path, command: Any, *, all_options: bool) -> dict[str, Any]:
     """Returns the values that a TOML file has for the options of a command, by the parameters' names.
 
     Options stand at the top of the file or under `[inputs]`, by their names on the command line. Paths are relative to
@@ -72,7 +73,7 @@ def read_options(path: Path, parameters: Iterable[Any], *, all_options: bool) ->
 
     Args:
         path: The file.
-        parameters: The command's parameters.
+        command: The command, as Typer makes it.
         all_options: Whether the file was written for this command: then its options at the top are taken, and one that
             the command has not is an error. Another command takes those it has of `[inputs]`.
 
@@ -80,7 +81,8 @@ def read_options(path: Path, parameters: Iterable[Any], *, all_options: bool) ->
         ExportError: The file cannot be read, or has a key or value that is not allowed.
     """
     content = _read_toml(path)
-    by_option = {name.removeprefix("--"): parameter for parameter in parameters for name in parameter.opts}
+    kinds = get_type_hints(command.callback)
+    by_option = {name.removeprefix("--"): parameter.name for parameter in command.params for name in parameter.opts}
     by_option = {name: parameter for name, parameter in by_option.items() if name not in ("config", "help")}
     inputs = content.get(INPUTS, {})
     if not isinstance(inputs, dict):
@@ -95,35 +97,34 @@ def read_options(path: Path, parameters: Iterable[Any], *, all_options: bool) ->
                     continue
                 known = [*by_option, *([INPUTS, *MAPPINGS] if not place else [])]
                 raise ExportError(f"{path}: {place}{key}: no such key; allowed: {nearest(key, known)}")
-            if parameter.name in values:
+            if parameter in values:
                 raise ExportError(f"{path}: {key}: found twice; allowed: at the top or under [{INPUTS}]")
-            values[parameter.name] = _to_argument(f"{path}: {place}{key}", value, parameter, path.parent)
+            is_model = parameter in FOLDERS
+            values[parameter] = _to_argument(f"{path}: {place}{key}", value, kinds[parameter], path.parent, is_model)
     return values
 
 
-def _to_argument(place: str, value: Any, parameter: Any, folder: Path) -> Any:
+def _to_argument(place: str, value: Any, kind: Any, folder: Path, is_model: bool) -> Any:
     """Returns a value as a command line would give it: texts, which the option parses and checks, or a flag.
 
     A table, of an option that may be repeated, is `name=value` for each of its keys.
     """
-    if getattr(parameter, "is_flag", False):
+    kinds = {get_origin(option) or option for option in (get_args(kind) if isinstance(kind, UnionType) else (kind,))}
+    if bool in kinds:
         if not isinstance(value, bool):
             raise ExportError(f"{place}: found {value!r}; allowed: true, false")
         return value
-    if isinstance(value, dict) and parameter.multiple:
+    if list in kinds and isinstance(value, dict):
         return [f"{key}={entry}" for key, entry in value.items()]
-    if parameter.multiple:
+    if list in kinds:
         entries = value if isinstance(value, list) else [value]
         if any(isinstance(entry, list | dict | bool) for entry in entries):
             raise ExportError(f"{place}: found {value!r}; allowed: a list of texts or numbers")
         return [str(entry) for entry in entries]
     if isinstance(value, bool | list | dict):
         raise ExportError(f"{place}: found {value!r}; allowed: one text or number")
-    is_path = isinstance(value, str) and getattr(parameter.type, "name", "") in ("path", "file", "directory")
     beside = folder / str(value)
-    if is_path or (parameter.name in FOLDERS and beside.is_dir()):
-        return str(beside)
-    return str(value)
+    return str(beside) if Path in kinds or (is_model and beside.is_dir()) else str(value)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def _take(context: typer.Context, path: Path | None, *, all_options: bool) -> Pa
     """Makes a TOML file's values the defaults of a command's options, so that the command line wins over them."""
     if path is not None and not context.resilient_parsing:
         with exit_on_error():
-            context.default_map = read_options(path, context.command.params, all_options=all_options)
+            context.default_map = read_options(path, context.command, all_options=all_options)
     return path
 
 

@@ -60,13 +60,15 @@ def offer_mapping(file: str, columns: Collection[str], required: Collection[str]
 
 def offer_events(file: str, events: Iterable[str]) -> str:
     """Returns the end of a message about events of other names: whose they are, and the command that maps them."""
-    by_layout = {
-        layout.title: sum(fold(event) in {fold(name) for name in layout.mapping.events} for event in set(events))
-        for layout in LAYOUTS
-        if isinstance(layout.mapping, LogMapping)
-    }
-    title = max(by_layout, key=lambda name: by_layout[name])
-    named = f" The events are named as in {title}:" if by_layout[title] else " Where they have other names:"
+    distinct = set(events)
+    shared: dict[str, tuple[int, int]] = {}  # how many of the events each layout has, as written and otherwise
+    for layout in LAYOUTS:
+        if isinstance(layout.mapping, LogMapping):
+            names = layout.mapping.events
+            folded = {fold(name) for name in names}
+            shared[layout.title] = (len(distinct & set(names)), sum(fold(event) in folded for event in distinct))
+    title = max(shared, key=lambda name: shared[name])
+    named = f" The events are named as in {title}:" if any(shared[title]) else " Where they have other names:"
     return f"{named} `{init_command(file, 'interactions')}` writes a file that maps them, for `export bundle --config`."
 
 

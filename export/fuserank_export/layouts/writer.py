@@ -81,7 +81,8 @@ def _describe(table: Table, draft: Draft) -> None:
     what = draft.layout.title if draft.layout else "our own names" if draft.has_own_names else "no known layout"
     table.add(tomlkit.comment(f"{draft.path.name}: {what}"))
     if draft.layout and draft.layout.explained:
-        _add_comment(table, "", f"{draft.layout.explained}.".split())
+        explained = draft.layout.explained
+        _add_comment(table, "", f"{explained[0].upper()}{explained[1:]}.".split())
     if draft.kind == "catalog":
         _add_comment(table, "Kept under their own names: ", draft.kept, ",")
     else:
