@@ -61,7 +61,7 @@ LAYOUTS = (
             pairs=["event_params", "user_properties"],
             columns={
                 **COLUMNS,
-                "item_id": "items.item_id",
+                "item_id": ["items.item_id", "event_params.item_id"],
                 "value": "items.item_revenue",
                 "position": "items.item_list_index",
             },

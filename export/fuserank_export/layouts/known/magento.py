@@ -124,7 +124,6 @@ LAYOUTS = (
         kind="catalog",
         signatures=(
             ("sku", "attribute_set_code", "product_type", "name"),
-            ("sku", "_attribute_set", "_type", "name"),
             ("sku", "name", "additional_attributes", "categories"),
         ),
         mapping=FileMapping(
