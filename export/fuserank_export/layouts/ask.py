@@ -48,10 +48,10 @@ def ask_missing(draft: Draft) -> Draft:
 
 def _ask_column(ours: str, columns: list[str]) -> str | None:
     """Returns the column that was named; for the event also one of ours, which then is that of every row."""
+    more = f", or which of {', '.join(EVENT_NAMES)} is every row" if ours == "event" else ""
+    question = f"Which column is {ours}{more}? (empty: leave it open)"
     while True:
-        answer = typer.prompt(
-            f"Which column is {ours}? (empty: leave it open)", default="", show_default=False, err=True
-        )
+        answer = typer.prompt(question, default="", show_default=False, err=True)
         if not answer.strip():
             return None
         name = find_name(columns, answer.strip())

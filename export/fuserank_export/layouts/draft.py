@@ -86,7 +86,7 @@ class Draft:
     @property
     def has_own_names(self) -> bool:
         """Whether the file has our names for all that is required."""
-        return self.layout is None and not self.guessed and not self.missing
+        return self.layout is None and not self.mapping.columns and not self.missing
 
     @property
     def kept(self) -> list[str]:

@@ -47,7 +47,7 @@ def test_events_of_unknown_meaning_are_commented_lines(write_file, run_init, tmp
 
 def test_what_is_not_known_is_asked_at_a_terminal(write_file, run_init, tmp_path, monkeypatch):
     monkeypatch.setattr("fuserank_export.layouts.cli._at_terminal", lambda: True)
-    answers = iter(["nonsense", "Artikel Nr", "bezeichnung", "", "click"])
+    answers = iter(["nonsense", "Artikel Nr", "bezeichnung", "", "click"])  # the fourth leaves user_id open
     monkeypatch.setattr("fuserank_export.layouts.ask.typer.prompt", lambda *_, **__: next(answers))
     log = write_file("log.csv", "wer,item_id,event,timestamp\na,1,peek,1700000000")
     done = run_init(write_file("artikel.csv", ODD), "--events", log, "--force")
@@ -56,6 +56,14 @@ def test_what_is_not_known_is_asked_at_a_terminal(write_file, run_init, tmp_path
     assert config["catalog"]["columns"] == {"item_id": "artikel_nr", "title": "bezeichnung"}
     assert config["interactions"]["events"] == {"peek": "click"}
     assert "not found: user_id" in done.output  # the empty answer leaves it open
+
+
+def test_the_event_of_every_row_is_an_answer_too(write_file, run_init, tmp_path, monkeypatch):
+    monkeypatch.setattr("fuserank_export.layouts.cli._at_terminal", lambda: True)
+    monkeypatch.setattr("fuserank_export.layouts.ask.typer.prompt", lambda *_, **__: "Purchase")
+    log = write_file("log.csv", "user_id,item_id,timestamp\na,1,1700000000")
+    assert run_init(write_file("items.csv", "item_id,title\n1,Lamp"), "--events", log).exit_code == 0
+    assert tomllib.loads((tmp_path / "shop.toml").read_text())["interactions"]["event"] == "purchase"
 
 
 def test_an_existing_file_is_not_replaced_without_force(write_file, run_init, tmp_path):
