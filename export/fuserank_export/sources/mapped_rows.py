@@ -19,7 +19,6 @@ from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
 from fuserank_export.sources.report import InputError, RowReport, closest, shorten
 
 JOINED = "joined to the product of another row"
-HEADER = "a repeated header"
 WITHOUT_ITEM = "event without an item"
 
 
@@ -52,7 +51,7 @@ def read_mapped_rows(
         yield from read_rows(path, report, required=required, columns=columns, chunk_rows=chunk_rows)
         return
     layout = find_layout(mapping.layout) if mapping.layout is not None else None
-    chunks = _drop_headers(read_rows(path, report, required=(), chunk_rows=chunk_rows), report)
+    chunks = read_rows(path, report, required=(), chunk_rows=chunk_rows)
     if layout is not None and layout.prepare is not None:
         chunks = _count_joined(layout.prepare, chunks, report)
     for number, chunk in enumerate(chunks):
@@ -63,23 +62,6 @@ def read_mapped_rows(
         if isinstance(mapping, LogMapping):
             mapped = _name_events(mapped, mapping, has_no_entry, report)
         yield _keep_only(mapped, mapping, report)
-
-
-def _drop_headers(chunks: Iterator[pd.DataFrame], report: RowReport) -> Iterator[pd.DataFrame]:
-    """Yields chunks without rows that repeat the header, as files that were joined have them; such rows are counted."""
-    for chunk in chunks:
-        names = [str(name) for name in chunk.columns]
-        rows = (
-            np.flatnonzero([cell == names[0] for cell in map(_bare, chunk.iloc[:, 0])]) if names else np.empty(0, int)
-        )
-        headers = [row for row in rows.tolist() if [_bare(cell) for cell in chunk.iloc[row]] == names]
-        if headers:
-            report.left_out[HEADER] += len(headers)
-        yield chunk.drop(index=chunk.index[headers]) if headers else chunk
-
-
-def _bare(cell: Any) -> Any:
-    return cell.strip("\ufeff \t") if isinstance(cell, str) else cell
 
 
 def _count_joined(prepare: Prepare, chunks: Iterator[pd.DataFrame], report: RowReport) -> Iterator[pd.DataFrame]:

@@ -241,11 +241,3 @@ def test_movielens_films_have_a_list_of_genres(write_file, read_shop):
     assert "genre" not in shop.items["2"]
     assert shop.events == [("7", "1", "rating"), ("8", "2", "rating")]
     assert shop.log.value.tolist() == [4.5, 4.0]
-
-
-def test_a_repeated_header_of_joined_exports_is_no_product(write_file, read_shop):
-    header, *rows = SHOPIFY.strip().splitlines()
-    more = "vase,Vase,,Lux,,Vases,,TRUE,Title,Default Title,,,V-1,1,,0,deny,5.00,,,,,active"
-    shop = read_shop(write_file("products_export.csv", "\n".join([header, *rows, "\ufeff" + header, more])))
-    assert set(shop.items) == {"lamp", "chair", "gift", "vase"}
-    assert shop.catalog.report.left_out["a repeated header"] == 1
