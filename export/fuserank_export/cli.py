@@ -26,6 +26,8 @@ from fuserank_export.builder.options import (
 )
 from fuserank_export.engines.cli import engines
 from fuserank_export.errors import exit_on_error
+from fuserank_export.layouts.cli import init
+from fuserank_export.layouts.config import ConfigFile, read_mappings
 from fuserank_export.progress import Progress
 from fuserank_export.sources.reading import parse_reading
 from fuserank_export.training.cli import app as train
@@ -167,10 +169,12 @@ def bundle(
     milvus: Annotated[
         str | None, typer.Option(help="URI of a Milvus that takes the vectors; its token: FUSERANK_MILVUS_TOKEN.")
     ] = None,
+    config: ConfigFile = None,
 ) -> None:
     """Export a catalogue with an encoder into a new bundle."""
     with exit_on_error():
         inputs = InputFiles(
+            mappings=read_mappings(config),
             catalog=catalog,
             synonyms=synonyms,
             users=users,
@@ -254,6 +258,7 @@ def repository(
     write_repository(out, GraphSpec())
 
 
+app.command(epilog="Example: fuserank export init products_export.csv --events events.jsonl --out shop.toml")(init)
 app.command(epilog="Example: fuserank export engines --bundle build/demo --out build/demo-int8 --precision auto")(
     engines
 )

@@ -6,7 +6,7 @@ Options are keyword-only and frozen. Each is checked when it is made and raises 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.checks import CheckedOptions, check_both
+from fuserank_export.layouts.config import Mappings
 from fuserank_export.sources.formats.encoding import check_encoding
 from fuserank_export.sources.identity import DEFAULT_MAX_UNKNOWN_SHARE
 from fuserank_export.sources.reading import DEFAULT_READING, Reading
@@ -52,6 +53,7 @@ class BehaviourFiles(CheckedOptions):
     reading: Reading = DEFAULT_READING
     disliked_below: float | None = None
     encoding: str | None = None
+    mappings: Mappings = field(default_factory=Mappings)
 
     def __post_init__(self) -> None:
         """Raises InputError for a wrong value, or for queries without judgements."""

@@ -68,6 +68,7 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
             bad_rows_path=out.rejected_rows("catalog"),
             reading=files.reading,
             encoding=files.encoding,
+            mapping=files.mappings.catalog,
         )
     _report(catalog.report, progress)
     behaviour = read_behaviour(
@@ -87,6 +88,7 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
                 bad_rows_path=out.rejected_rows("users"),
                 reading=files.reading,
                 encoding=files.encoding,
+                mapping=files.mappings.users,
             )
         _report(users_report, progress)
         behaviour = replace(behaviour, log=replace(behaviour.log, segments=segments))
@@ -133,6 +135,7 @@ def read_behaviour(
             disliked_below=files.disliked_below,
             reading=files.reading,
             encoding=files.encoding,
+            mapping=files.mappings.interactions,
         )
     _report(log.report, progress)
     return Behaviour(log, judged)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+from fuserank_export.layouts.mapping import FileMapping
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.categories import parse_category, read_categories
 from fuserank_export.sources.columns.numbers import parse_number, parse_price
@@ -21,7 +22,8 @@ from fuserank_export.sources.columns.parser import NO_TIME, ColumnParser, Object
 from fuserank_export.sources.columns.times import parse_epoch_seconds
 from fuserank_export.sources.columns.types import name_type, prove_type, restore_integers, split_list
 from fuserank_export.sources.formats.parts import find_parts
-from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
+from fuserank_export.sources.formats.rows import CHUNK_ROWS
+from fuserank_export.sources.mapped_rows import read_mapped_rows
 from fuserank_export.sources.reading import DEFAULT_READING, ColumnType, Reading
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, InputError, RowReport, closest
 
@@ -73,6 +75,7 @@ class Catalog:
 def read_catalog(
     path: str | Path,
     *,
+    mapping: FileMapping | None = None,
     max_bad_share: float = DEFAULT_MAX_BAD_SHARE,
     bad_rows_path: str | Path | None = None,
     reading: Reading = DEFAULT_READING,
@@ -89,6 +92,7 @@ def read_catalog(
 
     Args:
         path: A file, a folder, a pattern or a query; see `rows.read_rows`.
+        mapping: What its columns become; None leaves them as they are.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         reading: What the shop declares of its cells.
@@ -107,7 +111,9 @@ def read_catalog(
     blocks: list[dict[str, ObjectArray]] = []
     first_lines: dict[str, int] = {}
     with report:
-        for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows, encoding=encoding):
+        for chunk in read_mapped_rows(
+            path, report, mapping or FileMapping(), required=REQUIRED, chunk_rows=chunk_rows, encoding=encoding
+        ):
             if not blocks:
                 _check_declared(report.file, chunk, reading)
             blocks.append(_parse_chunk(chunk, report, first_lines, reading, latest))

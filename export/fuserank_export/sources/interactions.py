@@ -15,13 +15,15 @@ import pandas as pd
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.interactions.segments import UserSegments
+from fuserank_export.layouts.mapping import LogMapping
+from fuserank_export.layouts.recognise import offer_events
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.cells import EVENTS, IMPRESSION
 from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
 from fuserank_export.sources.columns.numbers import parse_number
 from fuserank_export.sources.columns.parser import ColumnParser
 from fuserank_export.sources.columns.times import EPOCH_FORMS
-from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
+from fuserank_export.sources.formats.rows import CHUNK_ROWS
 from fuserank_export.sources.identity import (
     DEFAULT_MAX_UNKNOWN_SHARE,
     ItemIds,
@@ -30,6 +32,7 @@ from fuserank_export.sources.identity import (
     rename_float_ids,
 )
 from fuserank_export.sources.impressions import ImpressionRows, Impressions
+from fuserank_export.sources.mapped_rows import read_mapped_rows
 from fuserank_export.sources.ratings import Dislikes, find_least_liked, keep_users
 from fuserank_export.sources.reading import DEFAULT_READING, Reading
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
@@ -235,6 +238,7 @@ def read_interactions(
     path: str | Path,
     catalog_ids: Sequence[str],
     *,
+    mapping: LogMapping | None = None,
     max_bad_share: float = DEFAULT_MAX_BAD_SHARE,
     bad_rows_path: str | Path | None = None,
     max_unknown_share: float = DEFAULT_MAX_UNKNOWN_SHARE,
@@ -255,6 +259,7 @@ def read_interactions(
     Args:
         path: A file, a folder, a pattern or a query; see `rows.read_rows`.
         catalog_ids: The catalogue's ids by row number, each once.
+        mapping: What its columns and events become; None leaves them as they are.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         max_unknown_share: The largest accepted share of valid rows whose item the catalogue lacks.
@@ -274,10 +279,19 @@ def read_interactions(
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     rows = _EventRows(ItemIds(pd.Index(list(catalog_ids), dtype=object)), latest, reading, disliked_below)
     with report:
-        for chunk in read_rows(
-            path, report, required=REQUIRED, columns=COLUMNS, chunk_rows=chunk_rows, encoding=encoding
+        for chunk in read_mapped_rows(
+            path,
+            report,
+            mapping or LogMapping(),
+            required=REQUIRED,
+            columns=COLUMNS,
+            chunk_rows=chunk_rows,
+            encoding=encoding,
         ):
             rows.add(chunk, report)
+    unknown_events = [row.value for row in report.examples if row.reason.startswith(cells.UNKNOWN_EVENT)]
+    if unknown_events:
+        report.remedy = f"{report.remedy}{offer_events(str(path), unknown_events)}"
     report.check(max_bad_share)
     check_unknown(report, catalog_ids, max_unknown_share)
     if not rows.blocks:

@@ -1,6 +1,7 @@
 """Counts the rows of an input file: read, kept and rejected, with the reasons.
 
-No row is dropped silently: after a file is read, `read == kept + impressions + bad + unknown_item`.
+No row is dropped silently: after a file is read, `rows == kept + impressions + bad + unknown_item`, and those of
+`left_out`.
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ class RowReport:
         impressions: Valid rows of a log that are impressions.
         bad: Rows rejected because something in them is wrong.
         unknown_item: Valid rows of a log whose item is not in the catalogue.
+        unfolded: Rows beyond those read, since each entry of a list became one.
+        left_out: Rows that the mapping of the columns leaves out, by what they are.
         reasons: Bad rows by "column: reason".
         examples: The first `MAX_EXAMPLES` bad rows.
         cleaned: Cells of kept rows in which control characters became spaces.
@@ -97,6 +100,7 @@ class RowReport:
         unknown_item_ids: The distinct item ids behind `unknown_item`.
         dropped_columns: Extra columns without a single value.
         notes: What else a reader should know of the file's columns.
+        remedy: What to do where too many rows are bad.
     """
 
     file: str
@@ -106,6 +110,8 @@ class RowReport:
     impressions: int = 0
     bad: int = 0
     unknown_item: int = 0
+    unfolded: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     examples: list[BadRow] = field(default_factory=list)
     cleaned: int = 0
@@ -119,6 +125,7 @@ class RowReport:
     unknown_item_ids: set[str] = field(default_factory=set)
     dropped_columns: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    remedy: str = "Correct the rows, or allow a larger share of bad rows."
     _sink: TextIO | None = field(default=None, repr=False)
 
     def __enter__(self) -> Self:
@@ -136,9 +143,14 @@ class RowReport:
             self._sink = None
 
     @property
+    def rows(self) -> int:
+        """Rows read, and those that became of lists in them."""
+        return self.read + self.unfolded
+
+    @property
     def bad_share(self) -> float:
-        """Bad rows divided by rows read; 0 for a file without rows."""
-        return self.bad / self.read if self.read else 0.0
+        """Bad rows divided by all rows; 0 for a file without rows."""
+        return self.bad / self.rows if self.rows else 0.0
 
     @property
     def missing_by_column(self) -> dict[str, dict[str, int]]:
@@ -215,9 +227,9 @@ class RowReport:
         examples = "\n".join(f"  {row}" for row in self.examples[:5])
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in self.reasons.most_common(5))
         raise InputError(
-            f"{self.file}: {self.bad:,} of {self.read:,} rows ({self.bad_share:.1%}) are bad; "
+            f"{self.file}: {self.bad:,} of {self.rows:,} rows ({self.bad_share:.1%}) are bad; "
             f"allowed: {max_bad_share:.1%}. Reasons: {reasons}.\n{examples}\n"
-            "Correct the rows, or allow a larger share of bad rows."
+            f"{self.remedy}"
         )
 
     def summary(self) -> dict[str, Any]:
@@ -228,6 +240,8 @@ class RowReport:
             "read": self.read,
             "kept": self.kept,
             "impressions": self.impressions,
+            "unfolded": self.unfolded,
+            "left_out": dict(self.left_out.most_common()),
             "bad": self.bad,
             "bad_share": round(self.bad_share, 6),
             "reasons": dict(self.reasons.most_common()),
@@ -254,6 +268,11 @@ class RowReport:
             examples = ", ".join(shorten(item_id, 40) for item_id in sorted(self.unknown_item_ids)[:3])
             lines[0] += f", {self.unknown_item:,} of unknown items"
             lines.append(f"  {len(self.unknown_item_ids):,} items are not in the catalogue, such as {examples}")
+        if self.unfolded:
+            lines.append(f"  {self.unfolded:,} rows more, since each entry of a list is one")
+        lines += [f"  left out: {count:,} × {what}" for what, count in self.left_out.most_common(8)]
+        if len(self.left_out) > 8:
+            lines.append(f"  left out: {len(self.left_out) - 8:,} more kinds of rows, see the manifest")
         if not self.kept and not self.impressions:
             lines.append("  nothing is left after validation")
         lines += [f"  {count:,} × {reason}" for reason, count in self.reasons.most_common(5)]

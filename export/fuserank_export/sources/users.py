@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from fuserank_ensemble.interactions.segments import ALWAYS, SegmentColumn, UserSegments
+from fuserank_export.layouts.mapping import FileMapping
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.parser import NO_TIME, ColumnParser, ObjectArray
-from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
+from fuserank_export.sources.formats.rows import CHUNK_ROWS
 from fuserank_export.sources.identity import note_renamed, rename_float_ids
+from fuserank_export.sources.mapped_rows import read_mapped_rows
 from fuserank_export.sources.reading import DEFAULT_READING, Reading
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, InputError, RowReport, shorten
 
@@ -96,6 +98,7 @@ class _UserRows:
 def read_users(
     path: str | Path,
     *,
+    mapping: FileMapping | None = None,
     max_bad_share: float = DEFAULT_MAX_BAD_SHARE,
     bad_rows_path: str | Path | None = None,
     reading: Reading = DEFAULT_READING,
@@ -109,6 +112,7 @@ def read_users(
 
     Args:
         path: A file, a folder, a pattern or a query; see `rows.read_rows`.
+        mapping: What its columns become; None leaves them as they are.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         reading: What the shop declares of its cells.
@@ -124,7 +128,9 @@ def read_users(
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     rows = _UserRows(reading=reading)
     with report:
-        for chunk in read_rows(path, report, required=REQUIRED, chunk_rows=chunk_rows, encoding=encoding):
+        for chunk in read_mapped_rows(
+            path, report, mapping or FileMapping(), required=REQUIRED, chunk_rows=chunk_rows, encoding=encoding
+        ):
             rows.add(chunk, report)
     report.check(max_bad_share)
     if not rows.values:

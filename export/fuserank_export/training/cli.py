@@ -18,6 +18,7 @@ from fuserank_export.builder.options import (
     RankerOptions,
 )
 from fuserank_export.errors import exit_on_error
+from fuserank_export.layouts.config import InputsConfigFile, read_mappings
 from fuserank_export.progress import Progress
 from fuserank_export.training.text.cli import app as text
 
@@ -67,6 +68,7 @@ def ranker(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    config: InputsConfigFile = None,
 ) -> None:
     """Train a bundle's ranker anew; the result is a bundle with all else as it is."""
     # Several processes do the same; one tells.
@@ -79,6 +81,7 @@ def ranker(
             max_bad_rows=max_bad_rows,
             max_unknown_items=max_unknown_items,
             encoding=encoding,
+            mappings=read_mappings(config),
         )
         options = RankerOptions(
             text_tower=text_tower,

@@ -21,6 +21,7 @@ MAX_DEPTH = 32  # of a nested attribute
 EVENTS = ("view", "click", "cart", "purchase", "rating")
 IMPRESSION = len(EVENTS)  # code of an impression: an item that was shown, which is no event of a user
 EVENT_NAMES = (*EVENTS, "impression")
+UNKNOWN_EVENT = "unknown event"
 MAX_POSITION = 10_000  # in a list of impressions
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -113,7 +114,7 @@ def parse_event(value: Any) -> int:
         return EVENT_NAMES.index(name)
     near = closest(name[:50], EVENT_NAMES)
     hint = f"; did you mean {near!r}?" if near else ""
-    raise CellError("unknown event", f"allowed: {', '.join(EVENT_NAMES)}{hint}")
+    raise CellError(UNKNOWN_EVENT, f"allowed: {', '.join(EVENT_NAMES)}{hint}")
 
 
 def parse_position(value: Any) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fuserank_export.layouts.recognise import offer_mapping
 from fuserank_export.sources.formats.delimited import read_delimited
 from fuserank_export.sources.formats.dialect import detect_dialect
 from fuserank_export.sources.formats.encoding import TextEncoding, detect_encoding, open_text
@@ -148,4 +149,5 @@ def _check_columns(path: Path, names: list[str], required: Collection[str]) -> N
     raise InputError(
         f"{path}: the required column {', '.join(map(repr, missing))} is missing; "
         f"found: {listed or 'none'}; required: {', '.join(required)}.{''.join(hints)}"
+        f"{offer_mapping(str(path), names, required)}"
     )

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.errors import exit_on_error
+from fuserank_export.layouts.config import InputsConfigFile, read_mappings
 from fuserank_export.progress import Progress
 from fuserank_export.sources.columns.cells import CellError
 from fuserank_export.sources.columns.times import parse_epoch_seconds
@@ -84,6 +85,7 @@ def text_tower(
     max_bad_rows: BadRows = 0.05,
     max_unknown_items: UnknownItems = DEFAULT_MAX_UNKNOWN_SHARE,
     encoding: Encoding = None,
+    config: InputsConfigFile = None,
 ) -> None:
     """Train the ranker's text tower: a cross-encoder that reads query and item text together."""
     if layers == 0:
@@ -103,6 +105,7 @@ def text_tower(
         {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
          "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume, "teacher": teacher},
         before,
+        config,
     )  # fmt: skip
 
 
@@ -133,6 +136,7 @@ def encoder(
     max_bad_rows: BadRows = 0.05,
     max_unknown_items: UnknownItems = DEFAULT_MAX_UNKNOWN_SHARE,
     encoding: Encoding = None,
+    config: InputsConfigFile = None,
 ) -> None:
     """Fine-tune the encoder on (query, right item) pairs; give its folder to `export bundle` as --encoder."""
 
@@ -149,6 +153,7 @@ def encoder(
         {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
          "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume},
         before,
+        config,
     )  # fmt: skip
 
 
@@ -157,6 +162,7 @@ def _run(
     inputs: dict[str, Any],
     settings: dict[str, Any],
     before: str | None,
+    config: Path | None,
 ) -> None:
     """Reads the files, trains, and prints the result; an input error ends in one line and exit code 2."""
     with exit_on_error():
@@ -170,7 +176,7 @@ def _run(
         silence_libraries()
         # Of several processes only the first prints.
         console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
-        fit, files = TextFitSettings(**settings), TextInputFiles(**inputs, end=end)
+        fit, files = TextFitSettings(**settings), TextInputFiles(**inputs, end=end, mappings=read_mappings(config))
         progress = Progress(console)
         check_output(fit)
         data = read_text_data(files, fit.encoder, fit.checkpoints, fit.seed, progress)

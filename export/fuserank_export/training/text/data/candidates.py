@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.encoder.onnx_export import export_onnx
 from fuserank_export.index.catalog import Indexed, index_catalog
 from fuserank_export.index.units import unit_table
+from fuserank_export.layouts.config import Mappings
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
 from fuserank_export.sources.identity import DEFAULT_MAX_UNKNOWN_SHARE
@@ -66,6 +67,7 @@ class TextInputFiles:
         max_bad_rows: Share of bad rows above which a file is refused.
         max_unknown_items: Share of the log's rows of items that the catalogue has not, above which it is refused.
         encoding: What text files are written in that are not UTF-8; None guesses.
+        mappings: What the columns of the files become.
     """
 
     catalog: Path
@@ -79,6 +81,7 @@ class TextInputFiles:
     max_bad_rows: float = 0.05
     max_unknown_items: float = DEFAULT_MAX_UNKNOWN_SHARE
     encoding: str | None = None
+    mappings: Mappings = field(default_factory=Mappings)
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,12 @@ def read_text_data(inputs: TextInputFiles, encoder: str, folder: Path, seed: int
         InputError: Where the files cannot be used, or have too few labelled queries.
     """
     with progress.step("reading the catalogue"):
-        catalog = read_catalog(inputs.catalog, max_bad_share=inputs.max_bad_rows, encoding=inputs.encoding)
+        catalog = read_catalog(
+            inputs.catalog,
+            mapping=inputs.mappings.catalog,
+            max_bad_share=inputs.max_bad_rows,
+            encoding=inputs.encoding,
+        )
         indexed = index_catalog(catalog, inputs.text_template)
     progress.note(str(catalog.report))
     labelled = _label_queries(inputs, indexed, catalog.item_ids, seed, progress)
@@ -156,6 +164,7 @@ def _label_queries(
                 max_bad_share=inputs.max_bad_rows,
                 max_unknown_share=inputs.max_unknown_items,
                 encoding=inputs.encoding,
+                mapping=inputs.mappings.interactions,
             )
         progress.note(str(log.report))
         labelled = label_from_log(log, 2 * inputs.max_queries, seed, inputs.end)

@@ -1,0 +1,230 @@
+"""Drafts the mapping of a file: what its layout knows, what its columns' names say, and what is left to be asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import pandas as pd
+
+from fuserank_export.layouts.layout import Kind, Layout
+from fuserank_export.layouts.mapping import FileMapping, LogMapping, find_name, fold
+from fuserank_export.layouts.nested import join_pairs, root_column, take_column, unfold_rows
+from fuserank_export.layouts.recognise import known_events, recognise
+from fuserank_export.sources import catalog, interactions
+from fuserank_export.sources.columns.cells import EVENT_NAMES, is_missing
+from fuserank_export.sources.formats.rows import read_rows
+from fuserank_export.sources.report import InputError, RowReport
+
+SAMPLE_ROWS = 20_000
+REQUIRED: Mapping[Kind, Sequence[str]] = {"catalog": catalog.REQUIRED, "interactions": interactions.REQUIRED}
+OURS: Mapping[Kind, Sequence[str]] = {"catalog": catalog.COLUMNS, "interactions": interactions.COLUMNS}
+
+# Names that a column has in files of no known layout; the first that a file has is taken.
+COMMON_NAMES: Mapping[Kind, Mapping[str, Sequence[str]]] = {
+    "catalog": {
+        "item_id": ("item id", "product id", "article id", "id", "sku", "product sku", "article number", "item number",
+                    "part number", "asin", "handle", "item", "article", "product code", "code", "gtin", "ean"),
+        "title": ("title", "product title", "item title", "product name", "item name", "article name", "name", "label"),
+        "description": ("description", "long description", "product description", "item description", "desc", "body",
+                        "short description"),
+        "category": ("category", "category path", "category name", "categories", "product category", "product type",
+                     "category code", "department"),
+        "brand": ("brand", "brand name", "manufacturer", "vendor", "maker"),
+        "price": ("price", "unit price", "current price", "regular price", "list price"),
+        "in_stock": ("in stock", "available", "is in stock"),
+        "created_at": ("created at", "created", "created on", "date added", "published at"),
+        "image_url": ("image url", "image link", "image", "img", "picture", "picture url", "image src"),
+    },
+    "interactions": {
+        "user_id": ("user id", "customer id", "visitor id", "member id", "shopper id", "client id", "user", "customer",
+                    "visitor"),
+        "item_id": ("item id", "product id", "article id", "sku", "product sku", "asin", "item", "product", "article"),
+        "event": ("event", "event type", "event name", "action", "behavior", "behaviour", "behavior type",
+                  "interaction", "interaction type", "type"),
+        "timestamp": ("timestamp", "event time", "event timestamp", "time", "datetime", "occurred at", "created at",
+                      "date", "unix time", "ts"),
+        "value": ("value", "rating", "amount", "score"),
+        "query": ("query", "search term", "search query", "keyword"),
+        "session_id": ("session id", "user session", "visit id", "session"),
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What is known of a file.
+
+    Attributes:
+        path: The file.
+        kind: Catalogue or log.
+        layout: The known layout; None of another.
+        columns: The file's columns.
+        prepared: Its columns as the layout's reader makes them.
+        mapping: What the columns become, as far as it is known.
+        guessed: Our columns that were taken by the name of the file's column alone.
+        missing: Our columns that are required and not known.
+        unknown_events: Events of the log that no layout knows, and how often they are in the rows that were read.
+        sampled: How many rows were read.
+    """
+
+    path: Path
+    kind: Kind
+    layout: Layout | None
+    columns: list[str]
+    prepared: list[str]
+    mapping: FileMapping
+    guessed: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unknown_events: dict[str, int] = field(default_factory=dict)
+    sampled: int = 0
+
+    @property
+    def has_own_names(self) -> bool:
+        """Whether the file has our names for all that is required."""
+        return self.layout is None and not self.mapping.columns and not self.missing
+
+    @property
+    def kept(self) -> list[str]:
+        """The columns, those that the layout's reader makes included, that no other is made of and that are kept."""
+        names = [name for ours in self.mapping.columns for name in self.mapping.names(ours)]
+        used = {find_name(self.prepared, name.partition(".")[0]) for name in names}
+        return [
+            name for name in self.prepared if name not in used and name not in names and not self.mapping.ignores(name)
+        ]
+
+
+def draft_mapping(path: Path, kind: Kind) -> Draft:
+    """Returns what is known of a file from its columns and first rows.
+
+    Raises:
+        InputError: The file cannot be read, or is of the other kind.
+    """
+    sample = _read_sample(path)
+    columns = [str(name) for name in sample.columns]
+    layout = recognise(columns, kind)
+    other = recognise(columns)
+    own = all(name in columns for name in REQUIRED[kind])
+    if layout is None and other is not None and not own:
+        remedy = "name it with --events, and the catalogue first" if kind == "catalog" else "name it first, as CATALOG"
+        raise InputError(f"{path}: found {other.title}, which is no {_NAMES[kind]}; {remedy}")
+    if own:
+        layout = None
+    draft = _draft_by_names(path, kind, columns) if layout is None else _draft_by_layout(path, layout, sample)
+    return _draft_events(draft, sample) if kind == "interactions" else draft
+
+
+_NAMES: Mapping[Kind, str] = {"catalog": "catalogue", "interactions": "log"}
+
+
+def _read_sample(path: Path) -> pd.DataFrame:
+    """Returns the first rows of a file, all of its columns."""
+    report = RowReport(str(path))
+    chunks = list(islice(read_rows(path, report, required=(), chunk_rows=SAMPLE_ROWS), 1))
+    if not chunks:
+        raise InputError(f"{path}: found no row that can be read; allowed: a file with columns and rows")
+    return chunks[0]
+
+
+def _draft_by_layout(path: Path, layout: Layout, sample: pd.DataFrame) -> Draft:
+    """Returns a layout's mapping without what the file has not, in the file's own spelling."""
+    prepared = _prepare_sample(layout, sample)
+    columns = [str(name) for name in sample.columns]
+    mapped: dict[str, str | list[str]] = {}
+    # Objects of JSON leave out what they have not: the first rows do not say which fields the others have.
+    complete = layout.mapping.rows is None
+    for ours in layout.mapping.columns:
+        if ours in layout.left_open:
+            continue
+        names = [name for name in layout.mapping.names(ours) if not complete or take_column(prepared, name) is not None]
+        paths = [_spell(prepared, name) for name in names]
+        if paths:
+            mapped[ours] = paths[0] if len(paths) == 1 else paths
+    lacking = [name for name in REQUIRED[layout.kind] if name not in mapped and find_name(columns, name) is None]
+    if isinstance(layout.mapping, LogMapping) and layout.mapping.event is not None:
+        lacking = [name for name in lacking if name != "event"]
+    mapping = msgspec.structs.replace(
+        layout.mapping,
+        layout=layout.name if layout.prepare is not None else None,
+        columns=mapped,
+        pairs=[name for name in layout.mapping.pairs if root_column(sample, name) is not None],
+        values={name: values for name, values in layout.mapping.values.items() if name in mapped},
+        split={name: separator for name, separator in layout.mapping.split.items() if name in mapped},
+        only={name: values for name, values in layout.mapping.only.items() if name in mapped},
+        ignore=[name for name in columns if layout.mapping.ignores(name)],
+    )
+    made = [str(name) for name in prepared.columns]
+    return Draft(path, layout.kind, layout, columns, made, mapping, missing=lacking, sampled=len(sample))
+
+
+def _prepare_sample(layout: Layout, sample: pd.DataFrame) -> pd.DataFrame:
+    """Returns the first rows as the mapping takes them: prepared, and with lists as rows."""
+    if layout.prepare is not None:
+        sample = next(layout.prepare(iter([sample])))
+    return _unfold(layout.mapping, sample)
+
+
+def _unfold(mapping: FileMapping, sample: pd.DataFrame) -> pd.DataFrame:
+    sample = sample.copy()
+    for name in mapping.pairs:
+        if (root := root_column(sample, name)) is not None:
+            sample[root] = join_pairs(sample[root])
+    return sample if mapping.rows is None else unfold_rows(sample, mapping.rows)[0]
+
+
+def _spell(sample: pd.DataFrame, path: str) -> str:
+    """Returns a path with its column as the file spells it."""
+    name = find_name(map(str, sample.columns), path)
+    if name is not None:
+        return name
+    root = root_column(sample, path)
+    return path if root is None else root + path[len(root) :]
+
+
+def _draft_by_names(path: Path, kind: Kind, columns: list[str]) -> Draft:
+    """Returns the mapping of a file of no known layout: columns whose names say what they are."""
+    own = [name for name in OURS[kind] if name in columns]
+    mapped: dict[str, str | list[str]] = {}
+    free = [name for name in columns if name not in own]
+    for ours, names in COMMON_NAMES[kind].items():
+        found = next((name for wanted in names if (name := find_name(free, wanted)) is not None), None)
+        if ours not in own and found is not None:
+            mapped[ours] = found
+            free.remove(found)
+    has_event = "event" in own or "event" in mapped
+    event = "rating" if not has_event and fold(str(mapped.get("value"))) == "rating" else None
+    lacking = [name for name in REQUIRED[kind] if name not in own and name not in mapped]
+    if kind == "catalog":
+        mapping = FileMapping(columns=mapped)
+    else:
+        mapping = LogMapping(columns=mapped, event=event)
+        lacking = [name for name in lacking if name != "event" or event is None]
+    return Draft(path, kind, None, columns, columns, mapping, guessed=list(mapped), missing=lacking)
+
+
+def _draft_events(draft: Draft, sample: pd.DataFrame) -> Draft:
+    """Returns a log's draft with the events that its first rows name: those that are known, and the others."""
+    mapping = draft.mapping
+    assert isinstance(mapping, LogMapping)
+    names = mapping.names("event")
+    column = next((found for name in names if (found := take_column(sample, name)) is not None), None)
+    if column is None:
+        return draft
+    counts = Counter(str(value).strip() for value in column if not is_missing(value))
+    known = known_events(draft.layout)
+    own = {fold(name) for name in EVENT_NAMES}
+    mapped = dict(mapping.events)
+    unknown: dict[str, int] = {}
+    for name, count in counts.most_common():
+        if fold(name) in own or fold(name) in {fold(event) for event in mapped}:
+            continue
+        if draft.layout is None and fold(name) in known:
+            mapped[name] = known[fold(name)]
+        else:
+            unknown[name] = count
+    mapping = msgspec.structs.replace(mapping, events=mapped)
+    return replace(draft, mapping=mapping, unknown_events=unknown, sampled=len(sample))

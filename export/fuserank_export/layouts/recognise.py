@@ -1,0 +1,78 @@
+"""Recognises the layout of a file by its columns, and the words in which a message offers to map them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterable
+
+from fuserank_export.layouts.known import LAYOUTS
+from fuserank_export.layouts.layout import Kind, Layout
+from fuserank_export.layouts.mapping import LogMapping, fold
+
+# Names of events in logs of no known layout; those of the known layouts are joined to them.
+COMMON_EVENTS = {
+    "product_view": "view", "viewed": "view", "view_product": "view", "detail": "view", "pv": "view",
+    "clicked": "click", "clicks": "click", "product_click": "click", "fav": "click", "favorite": "click",
+    "wishlist": "click", "add_to_basket": "cart", "added_to_cart": "cart", "basket": "cart", "add": "cart",
+    "buy": "purchase", "bought": "purchase", "purchased": "purchase", "order": "purchase", "checkout": "purchase",
+    "sale": "purchase", "rate": "rating", "rated": "rating", "review": "rating", "impressions": "impression",
+    "shown": "impression",
+}  # fmt: skip
+
+
+def recognise(columns: Collection[str], kind: Kind | None = None) -> Layout | None:
+    """Returns the known layout of a file; of several, the one that knows most of its columns.
+
+    Args:
+        columns: The names of the file's columns.
+        kind: Look among catalogues or among logs only; None looks among all.
+    """
+    held = [
+        layout for layout in LAYOUTS if (kind is None or layout.kind == kind) and layout.signature(columns)
+    ]  # fmt: skip
+    return max(
+        held, key=lambda layout: (len(layout.signature(columns)), layout.count_known(columns)), default=None
+    )  # fmt: skip
+
+
+def known_events(first: Layout | None = None) -> dict[str, str]:
+    """Returns our name of each event that a known layout or a common log has, by its folded name.
+
+    Args:
+        first: The layout whose names count before those of others.
+    """
+    names = {fold(name): ours for name, ours in COMMON_EVENTS.items()}
+    for layout in (*LAYOUTS, *([first] if first else [])):
+        if isinstance(layout.mapping, LogMapping):
+            names |= {fold(name): ours for name, ours in layout.mapping.events.items()}
+    return names
+
+
+def offer_mapping(file: str, columns: Collection[str], required: Collection[str]) -> str:
+    """Returns the end of a message about missing columns: the command that maps those that there are."""
+    layout = recognise(columns)
+    looks = f"It looks like {layout.title}" if layout else "Or leave the file as it is"
+    if layout is None and "timestamp" not in required and "title" not in required:
+        return f" {looks}: [users.columns] in the TOML file of `fuserank export init` names its columns."
+    kind: Kind = layout.kind if layout else "interactions" if "timestamp" in required else "catalog"
+    return f" {looks}: `{init_command(file, kind)}` writes a file that maps its columns, for `export bundle --config`."
+
+
+def offer_events(file: str, events: Iterable[str]) -> str:
+    """Returns the end of a message about events of other names: whose they are, and the command that maps them."""
+    distinct = set(events)
+    shared: dict[str, tuple[int, int]] = {}  # how many of the events each layout has, as written and otherwise
+    for layout in LAYOUTS:
+        if isinstance(layout.mapping, LogMapping):
+            names = layout.mapping.events
+            folded = {fold(name) for name in names}
+            shared[layout.title] = (len(distinct & set(names)), sum(fold(event) in folded for event in distinct))
+    title = max(shared, key=lambda name: shared[name])
+    named = f" The events are named as in {title}:" if any(shared[title]) else " Where they have other names:"
+    return f"{named} `{init_command(file, 'interactions')}` writes a file that maps them, for `export bundle --config`."
+
+
+def init_command(file: str, kind: Kind) -> str:
+    """Returns the command that writes a TOML file for a file."""
+    quoted = shlex.quote(file)
+    return f"fuserank export init {quoted}" if kind == "catalog" else f"fuserank export init CATALOG --events {quoted}"
