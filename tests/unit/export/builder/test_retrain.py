@@ -127,7 +127,7 @@ def test_bad_input_is_named_before_anything_is_trained(tiny_bundle, tower_bundle
     assert "exists" in refusal(tiny_bundle, tmp_path / "taken", interactions=log)
     strange = tmp_path / "strange.csv"
     strange.write_text("user_id,item_id,event,timestamp\n" + "u1,not-an-item,purchase,1700000000\n" * 50)
-    assert "strange.csv: none of its events" in refusal(tiny_bundle, new, interactions=strange)
+    assert "50 of 50 rows (100.0%) name items" in refusal(tiny_bundle, new, interactions=strange)
 
 
 def test_a_tower_with_other_tokens_is_refused(tower_bundle, tiny_tower, tiny_shop, tmp_path):

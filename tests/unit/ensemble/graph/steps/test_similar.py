@@ -189,7 +189,7 @@ REFUSED = {
     "a text of spaces and controls": (row(text=" \t\x00\u3000"), "ITEM_ID, TEXT: found both empty"),
     "both": (row("i00", "milk"), "ITEM_ID, TEXT: found an item and a text"),
     "an unknown item": (row("i99"), 'ITEM_ID: found "i99"; allowed: an item of the catalogue; for one that is not'),
-    "an item with a space": (row("i00 "), "ITEM_ID: found"),
+    "an item with a space inside": (row("i 00"), "ITEM_ID: found"),
     "an item of emoji": (row("🥛"), "ITEM_ID: found"),
     "an item of 100 kB": (row("i" * 100_000), "ITEM_ID: found 100,000 bytes; allowed: at most 1,024 bytes"),
     "a text of 100 kB": (row(text="x" * 100_000), f"TEXT: found 100,000 bytes; allowed: at most {MAX_TEXT_BYTES:,}"),
