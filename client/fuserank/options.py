@@ -50,7 +50,7 @@ class Ranking(Selection):
         str | None, typer.Option(metavar="JSON", help='Weights of the heads, such as {"purchase": 1}.')
     ] = None
     diversity: Annotated[float | None, typer.Option(help="From 0 (ranking alone) to 1 (variety alone).")] = None
-    exclude_seen: Annotated[bool, typer.Option("--exclude-seen", help="Leave out items of the history.")] = False
+    exclude_seen: Annotated[bool, typer.Option("--exclude-seen", help="Leave out products of the history.")] = False
     deadline_ms: Annotated[float | None, typer.Option(help="Milliseconds that the server may spend.")] = None
     explain: Annotated[bool, typer.Option("--explain", "-e", help="Show the signals behind each score.")] = False
     rules: Annotated[

@@ -87,7 +87,7 @@ class Request:
         context: Where and when: `timestamp` (epoch seconds or ISO 8601), `region`, `store`, `device`.
         objective: Weights of the ranker's heads: `relevance`, `click`, `purchase`.
         diversity: From 0 (ranking alone) to 1 (variety alone).
-        exclude_seen: Whether to leave out items of the history.
+        exclude_seen: Whether to leave out items of the history, and other packages of the same products.
         deadline_ms: Milliseconds that the server may spend. It cuts work short rather than failing, and lists what
             it cut in `Status.degraded`; the client's `timeout` is the hard limit.
         explain: Whether to return the signals behind each score.

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from fuserank_ensemble.catalog.filters import Columns
+from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.interactions import Interactions
@@ -41,6 +43,12 @@ def make_log(events):
         user_ids=["a", "b", "c", "d"],
         queries=[],
     )
+
+
+def make_items(products=(0, 1, 2, 3, 4)):
+    """The catalogue, each item of the given product."""
+    ids = np.asarray([b"%d" % row for row in range(CATALOG)])
+    return Items(ids, np.arange(CATALOG, dtype=np.int32), Columns(CATALOG, {}), np.asarray(products, np.int32))
 
 
 LOG = make_log(EVENTS_BY_HAND)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.categories import CategoryShares, predict_categories
+from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
 from fuserank_ensemble.candidates.features import Featuriser, FloatArray
+from fuserank_ensemble.candidates.filler import Filler
 from fuserank_ensemble.interactions.profile import UserProfile
 from fuserank_ensemble.interactions.sequence import latest_positions, moments
 from fuserank_ensemble.retrieval.channel import (
     Channel,
-    ChannelDeclaration,
     ChannelQuery,
-    ChannelUnavailableError,
-    Phase,
     RankedItems,
 )
 from fuserank_ensemble.retrieval.channels.registry import open_channels
@@ -27,17 +25,10 @@ from fuserank_ensemble.retrieval.conditions import ConditionCheck
 from fuserank_ensemble.retrieval.evidence import Evidence
 from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, RetrievalIndex
-from fuserank_ensemble.retrieval.pool import select_pool
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
-# How deep channels are asked, in depths of fusion: text channels also set what the others choose from.
-DEPTHS: Mapping[Phase, int] = {"text": 2, "candidate": 1}
-# Of the nearest text's cosine: a guess that is no nearer than the first counts least, from the second on all.
-AGREEMENT = (0.4, 0.8)
-# Of its vote that a guess keeps: something, as an encoder does not read every field that words are in, and never all,
-# so that it does not pass the certain match before it.
-LEAST_GUESS, MOST_GUESS = 0.4, 0.8
+SIMILAR = "similar"
 MISSED_WORTH = 0.5  # of an item's votes, for each condition that it misses
 
 
@@ -97,14 +88,22 @@ class Retriever:
             dense: Takes the place of the local dense channel.
         """
         self.items, self.popularity = catalog.items, interactions.popularity
-        self._vectors, self._spec = catalog.vectors, spec
+        self._spec = spec
         self._demand = 1.0 + interactions.popularity.trend
         self._featurise = Featuriser(catalog.items, interactions.popularity, spec.own_features)
-        self._channels = open_channels(RetrievalIndex(catalog, interactions, spec.dense_texts), dense)
-        declared = [channel.declaration for channel in self._channels]
-        self._text_channels = [channel.name for channel in declared if channel.phase == "text"]
-        self._fusion = ReciprocalRankFusion(len(catalog.items), spec.channel_depth)
+        channels = open_channels(RetrievalIndex(catalog, interactions, spec.dense_texts), dense)
+        self._declared = [channel.declaration for channel in channels]
+        events = float(interactions.popularity.counts.sum())
+        self._search = ChannelSearch(channels, catalog.items, catalog.vectors, spec.channel_depth, events)
+        self._fusion = ReciprocalRankFusion(
+            len(catalog.items),
+            spec.channel_depth,
+            {channel.declaration.name: channel.knowledge for channel in channels},
+            interactions.popularity,
+            [declared.name for declared in self._declared if declared.ties_by_popularity],
+        )
         self._conditions = ConditionCheck(catalog.items, catalog.lexical)
+        self._filler = Filler(interactions.popularity.arrived)
 
     def prefetch(self, queries: Sequence[ChannelQuery], kind: str | None = None) -> Prefetch:
         """Does what needs no embeddings; those of the queries are not read.
@@ -115,17 +114,7 @@ class Retriever:
             queries: The requests.
             kind: As for `retrieve`.
         """
-        kinds = [kind or request_kind(query) for query in queries]
-        lists: dict[str, dict[int, RankedItems]] = {}
-        for channel in self._channels:
-            declared = channel.declaration
-            positions = self._positions_for(declared, queries, kinds)
-            selected = [queries[i] for i in positions]
-            channel.prepare(selected)
-            if declared.phase == "text" and not declared.needs_embedding:
-                with suppress(ChannelUnavailableError):
-                    ranked = channel.search(selected, self._depth(declared))
-                    lists[declared.name] = dict(zip(positions, ranked, strict=True))
+        lists = self._search.prefetch(queries, self._weights([kind or request_kind(query) for query in queries]))
         return Prefetch(lists, [UserProfile.from_history(query.seen, self.items, query.now) for query in queries])
 
     def retrieve(
@@ -144,11 +133,14 @@ class Retriever:
             prefetch: What `prefetch` returned for these queries, if it was called.
         """
         kinds = [kind or request_kind(query) for query in queries]
-        lists, unavailable = self.search_channels(queries, kinds, prefetched=prefetch.lists if prefetch else None)
+        asked = [replace(query, related_only=True) for query in queries] if kind == SIMILAR else queries
+        lists, unavailable = self.search_channels(asked, kinds, prefetched=prefetch.lists if prefetch else None)
         candidates = []
-        for i, (query, limit) in enumerate(zip(queries, limits, strict=True)):
+        for i, (query, limit) in enumerate(zip(asked, limits, strict=True)):
             weights = self._spec.channel_weights[kinds[i]]
             required = self._required_rows(query, lists[i], limit)
+            if kinds[i] == "user":
+                required = self._filler.add_rows(required, lists[i], limit, query.allowed)
             profile = prefetch.profiles[i] if prefetch else None
             candidates.append(self._candidates(query, lists[i], weights, limit, required, unavailable, profile))
         return candidates
@@ -190,45 +182,10 @@ class Retriever:
         Returns:
             For each query the channels' lists by channel name, and the names of the channels that did not answer.
         """
-        lists: list[dict[str, RankedItems]] = [{} for _ in queries]
-        unavailable: list[str] = []
-        self._search_phase("text", queries, kinds, everything, prefetched or {}, lists, unavailable)
-        declarations = [channel.declaration for channel in self._channels]
-        restricted = list(queries)
-        for i, query in enumerate(queries):
-            if query.query:
-                lists[i] = self._weigh_guesses(query, lists[i])
-                restricted[i] = replace(query, pool=select_pool(lists[i], declarations))
-        self._search_phase("candidate", restricted, kinds, everything, {}, lists, unavailable)
-        return lists, unavailable
+        return self._search.search(queries, self._weights(kinds), everything, prefetched)
 
-    def _search_phase(
-        self,
-        phase: Phase,
-        queries: Sequence[ChannelQuery],
-        kinds: Sequence[str],
-        everything: bool,
-        prefetched: Mapping[str, Mapping[int, RankedItems]],
-        lists: list[dict[str, RankedItems]],
-        unavailable: list[str],
-    ) -> None:
-        """Adds the lists of the phase's channels to `lists`, and those that do not answer to `unavailable`."""
-        for channel in self._channels:
-            declared = channel.declaration
-            positions = self._positions_for(declared, queries, kinds, everything)
-            if declared.phase != phase or not positions:
-                continue
-            known = prefetched.get(declared.name)
-            try:
-                if known is not None:
-                    ranked = [known[i] for i in positions]
-                else:
-                    ranked = channel.search([queries[i] for i in positions], self._depth(declared))
-            except ChannelUnavailableError:
-                unavailable.append(declared.name)
-                continue
-            for i, query_ranked in zip(positions, ranked, strict=True):
-                lists[i][declared.name] = query_ranked
+    def _weights(self, kinds: Sequence[str]) -> list[Weights]:
+        return [self._spec.channel_weights[kind] for kind in kinds]
 
     def fuse(
         self,
@@ -256,69 +213,35 @@ class Retriever:
         understood = None if query is None else query.understood
         worth = partial(self._worth, understood) if understood is not None and understood.has_conditions else None
         evidence = self._fusion.fuse(lists, known, limit, required, worth)
+        if query is not None and query.related_only:
+            return self._nearest_first(evidence, lists, known)
         if categories is not None and evidence.votes is not None:
             evidence = evidence.reweighed(categories.worth(self.items.category[evidence.rows]), self._spec.candidates)
         return evidence
+
+    def _nearest_first(
+        self, evidence: Evidence, lists: Mapping[str, RankedItems], weights: Mapping[str, float]
+    ) -> Evidence:
+        """The candidates of `similar`: nothing stands before what is nearer in meaning but for a relation."""
+        listed = [name for name in ("content", "dense") if len(lists.get(name, ())) and weights[name] > 0]
+        if not listed:
+            return evidence
+        related = [declared.name for declared in self._declared if declared.relates and weights.get(declared.name)]
+        return evidence.bounded_by_nearness(listed[0], related)
 
     def _worth(self, understood: UnderstoodQuery, rows: NDArray[np.int32]) -> NDArray[np.float64]:
         """What an item's votes are worth, by the conditions that it misses, float64 `[rows]`."""
         worth: NDArray[np.float64] = MISSED_WORTH ** self._conditions.count_missed(rows, understood)
         return worth
 
-    def _weigh_guesses(self, query: ChannelQuery, lists: Mapping[str, RankedItems]) -> dict[str, RankedItems]:
-        """Returns the text channels' lists, with a share of a vote for each item that may be a guess.
-
-        A match in part, or of what an unknown word may mean, counts as far as the encoder finds its text near the
-        query; the yardstick is the nearest text of the same query.
-        """
-        weighed = dict(lists)
-        for channel in self._channels:
-            declared = channel.declaration
-            ranked = lists.get(declared.name)
-            if declared.certain_score is None or ranked is None or not (ranked.scores < declared.certain_score).any():
-                continue
-            guesses = np.flatnonzero(ranked.scores < declared.certain_score)
-            cosines = self._text_scores(query, self.items.text[ranked.rows[guesses]])
-            nearest = max([float(cosines.max()), *(float(lists[name].scores[0]) for name in self._by_meaning(lists))])
-            if nearest > 0:
-                least, most = AGREEMENT
-                shares = np.ones(len(ranked), np.float32)
-                agreed = np.clip((cosines / nearest - least) / (most - least), 0.0, 1.0)
-                shares[guesses] = LEAST_GUESS + (MOST_GUESS - LEAST_GUESS) * agreed
-                weighed[declared.name] = replace(ranked, shares=shares)
-        return weighed
-
-    def _by_meaning(self, lists: Mapping[str, RankedItems]) -> list[str]:
-        """The channels whose scores are cosines of the query, of those that listed anything."""
-        names = [c.declaration.name for c in self._channels if c.declaration.needs_embedding]
-        return [name for name in names if name in lists and len(lists[name])]
-
-    def _positions_for(
-        self,
-        declared: ChannelDeclaration,
-        queries: Sequence[ChannelQuery],
-        kinds: Sequence[str],
-        everything: bool = False,
-    ) -> list[int]:
-        """Positions of the queries that a channel is asked."""
-        weights = self._spec.channel_weights
-        return [
-            i
-            for i, (query, kind) in enumerate(zip(queries, kinds, strict=True))
-            if everything or weights[kind].get(declared.name, 0.0) > 0 or (declared.for_exploration and query.newcomers)
-        ]
-
-    def _depth(self, declared: ChannelDeclaration) -> int:
-        return self._spec.channel_depth * DEPTHS[declared.phase]
-
     def _required_rows(
         self, query: ChannelQuery, lists: Mapping[str, RankedItems], limit: int
     ) -> NDArray[np.int32] | None:
         """The rows that stay candidates whatever their fused score; of newcomers, at most a quarter of all."""
         required = np.empty(0, np.int32) if query.required is None else query.required
-        for channel in self._channels:
-            if channel.declaration.for_exploration and channel.declaration.name in lists:
-                newcomers = lists[channel.declaration.name].rows[: min(query.newcomers, limit // 4)]
+        for declared in self._declared:
+            if declared.for_exploration and declared.name in lists:
+                newcomers = lists[declared.name].rows[: min(query.newcomers, limit // 4)]
                 required = np.concatenate([required, newcomers[~np.isin(newcomers, required)]])
         return required if len(required) else None
 
@@ -337,7 +260,7 @@ class Retriever:
         evidence = self.fuse(lists, weights, limit, required, query, categories)
         candidate_texts = self.items.text[evidence.rows]
         profile = profile or UserProfile.from_history(query.seen, self.items, query.now)
-        text_scores = self._text_scores(query, candidate_texts) if query.query else None
+        text_scores = self._search.text_scores(query, candidate_texts) if query.query else None
         understood = query.understood
         missed = None
         if understood is not None and understood.has_conditions:
@@ -366,22 +289,9 @@ class Retriever:
     def predict_categories(self, lists: Mapping[str, RankedItems]) -> CategoryShares | None:
         """Predicts the categories that a query means, by the text channels' lists; None where none is known."""
         weights = self._spec.channel_weights["query"]  # with or without a user: a user changes nothing of what is meant
-        texts = [(weights.get(name, 0.0), lists[name]) for name in self._text_channels if name in lists]
+        names = [declared.name for declared in self._declared if declared.phase == "text" and declared.name in lists]
+        texts = [(weights.get(name, 0.0), lists[name]) for name in names]
         return predict_categories(texts, self.items, self._demand, self._spec.channel_depth)
-
-    def _text_scores(self, query: ChannelQuery, texts: NDArray[np.int32]) -> FloatArray:
-        """Computes the cosine of the query and each candidate's text, whichever channel found it.
-
-        Args:
-            query: The request.
-            texts: Rows of the candidates' text vectors, int32 `[candidates]`.
-
-        Returns:
-            float32 `[candidates]`.
-        """
-        distinct, text_of_candidate = np.unique(texts, return_inverse=True)
-        scores: FloatArray = (self._vectors[distinct].astype(np.float32) @ query.embedding)[text_of_candidate]
-        return scores
 
 
 def request_kind(query: ChannelQuery) -> str:

@@ -24,11 +24,14 @@ class Items:
         ids: Sorted ids, bytes `[items]`.
         text: Row of the item's text vector, int32 `[items]`: items with equal texts share one.
         columns: The filterable fields.
+        product: Code of the item's product, int32 `[items]`: packages and sizes of one product share it. None where
+            every item is a product of its own.
     """
 
     ids: NDArray[np.bytes_]
     text: NDArray[np.int32]
     columns: Columns
+    product: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -108,11 +111,31 @@ class Items:
         texts = int(self.text.max(initial=-1)) + 1
         return np.searchsorted(self.text[order], np.arange(texts + 1)).astype(np.int64), order
 
+    def of_same_products(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Returns the rows of all items of some items' products, those items among them, without repeats."""
+        if self.product is None or not len(rows):
+            return rows
+        offsets, members = self._by_product
+        products = np.unique(self.product[rows])
+        start, counts = offsets[products], offsets[products + 1] - offsets[products]
+        positions = np.repeat(start - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+        return members[positions]
+
+    @cached_property
+    def _by_product(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Items grouped by product: offsets `[products + 1]` and item rows `[items]`."""
+        assert self.product is not None
+        order = np.argsort(self.product, kind="stable").astype(np.int32)
+        products = int(self.product.max(initial=-1)) + 1
+        return np.searchsorted(self.product[order], np.arange(products + 1)).astype(np.int64), order
+
     def save(self, folder: Path) -> None:
         """Writes the catalogue's arrays."""
         (folder / "columns").mkdir(parents=True)
         np.save(folder / "ids.npy", self.ids)
         np.save(folder / "text.npy", self.text)
+        product = np.arange(len(self), dtype=np.int32) if self.product is None else self.product
+        np.save(folder / "product.npy", product)
         schema = {}
         for position, (name, column) in enumerate(self.columns.by_name.items()):
             # Files are numbered: a field's name may hold anything, a file's name may not.
@@ -135,7 +158,8 @@ class Items:
                 entry["words"],
                 map_array(owners) if owners.exists() else None,
             )
-        return cls(ids, map_array(folder / "text.npy"), Columns(len(ids), columns))
+        text, product = (map_array(folder / f"{name}.npy") for name in ("text", "product"))
+        return cls(ids, text, Columns(len(ids), columns), product)
 
 
 class Records:

@@ -93,6 +93,14 @@ class Popularity:
         return place
 
     @cached_property
+    def level(self) -> NDArray[np.int32]:
+        """Each item's position among the distinct values of `order`; equally popular ones share it, int32 `[items]`."""
+        trend, counts = self.trend[self.order], self.counts[self.order]
+        level = np.empty(len(self.order), np.int32)
+        level[self.order] = np.cumsum((np.diff(trend, prepend=0) != 0) | (np.diff(counts, prepend=0) != 0))
+        return level
+
+    @cached_property
     def total(self) -> float:
         """The sum of all items' trend."""
         return float(self.trend.sum(dtype=np.float64))

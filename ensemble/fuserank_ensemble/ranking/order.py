@@ -236,5 +236,5 @@ def _allowed_mask(resolved: ResolvedRequest, items: Items, rows: NDArray[np.int3
     columns = items.columns.take(rows)
     allowed = filters.parse(resolved.filter or {}, items.columns.kinds)(columns)
     if resolved.exclude_seen:
-        allowed = allowed & ~np.isin(rows, resolved.history.rows)
+        allowed = allowed & ~np.isin(rows, items.of_same_products(resolved.history.rows))
     return allowed

@@ -27,6 +27,8 @@ Phase = Literal["text", "candidate"]
 
 
 LEAST_SHARE = 0.5  # of its vote that an item has in the pool
+ROUNDING = 1e-6  # of a score: what differs by less is equal
+HALF_TRUSTED = 200.0  # events of a log from which what was learned of it counts half
 
 
 class ChannelUnavailableError(RuntimeError):
@@ -78,6 +80,52 @@ class RankedItems:
         """The first `depth` items."""
         return RankedItems(self.rows[:depth], self.scores[:depth])
 
+    @property
+    def distinguishing(self) -> RankedItems:
+        """The list; an empty one where all of several items have one score, which tells nothing apart."""
+        if len(self) > 1 and not bool(starts_of_ties(self.scores)[1:].any()):
+            return RankedItems.empty()
+        return self
+
+    def without_split_ties(self, depth: int) -> RankedItems:
+        """The list, without a vote for those that tie with its last item where it was cut at `depth`.
+
+        Which of them are listed is chance.
+        """
+        if len(self) < max(depth, 2):
+            return self
+        first = int(np.flatnonzero(starts_of_ties(self.scores))[-1])
+        if first == len(self) - 1:
+            return self
+        shares = np.ones(len(self), np.float32) if self.shares is None else self.shares.copy()
+        shares[first:] = 0.0
+        return RankedItems(self.rows, self.scores, shares)
+
+
+def starts_of_ties(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Returns which scores of a falling list are below the one before them by more than rounding, bool `[listed]`."""
+    starts = np.ones(len(scores), np.bool_)
+    starts[1:] = scores[:-1] - scores[1:] > ROUNDING * np.abs(scores[:-1])
+    return starts
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What a channel can know, on which the weight of its votes depends.
+
+    Attributes:
+        items: Items that it can know something of, bool `[items]`; None for all.
+        trust: The share of its weight that counts, 0 to 1, by how much it was learned from.
+    """
+
+    items: NDArray[np.bool_] | None = None
+    trust: float = 1.0
+
+
+def trust_in_log(events: float) -> float:
+    """Returns how far what was learned from so many events counts, 0 to 1: a handful of them is chance."""
+    return events**2 / (events**2 + HALF_TRUSTED**2)
+
 
 @dataclass(frozen=True)
 class ChannelQuery:
@@ -97,6 +145,7 @@ class ChannelQuery:
         newcomers: How many items of the channels for exploration are candidates whatever the others find.
         understood: The query, taken apart; None where it is taken as it stands.
         segments: What the shop says of the user: values by column.
+        related_only: Whether an item needs a relation to the history that can be named, such as a brand in common.
     """
 
     query: str
@@ -111,6 +160,7 @@ class ChannelQuery:
     newcomers: int = 0
     understood: UnderstoodQuery | None = None
     segments: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    related_only: bool = False
 
     @property
     def groups(self) -> dict[str, Sequence[str]]:
@@ -174,6 +224,10 @@ class ChannelDeclaration:
         needs_embedding: Of a text channel: whether it reads the query's embedding. One that does not is searched while
             the encoder runs.
         for_exploration: Whether requests that explore ask it whatever its weight, and keep `newcomers` of its items.
+        ties_by_popularity: Whether the more popular of equal scores comes first: then only what is as popular, too,
+            shares a rank.
+        relates: Whether an item in its list has a relation to what was asked that can be named: a word, a brand or
+            users in common.
     """
 
     name: str
@@ -185,6 +239,8 @@ class ChannelDeclaration:
     certain_score: float | None = None
     needs_embedding: bool = False
     for_exploration: bool = False
+    ties_by_popularity: bool = False
+    relates: bool = False
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -197,8 +253,15 @@ class Channel(Protocol):
 
     declaration: ClassVar[ChannelDeclaration]
 
+    @property
+    def knowledge(self) -> Knowledge:
+        """What it can know: by default something of every item, in full trust."""
+        return Knowledge()
+
     def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
         """Finds at most `depth` items for each query; an empty list for a query that it has no answer to.
+
+        What it knows nothing of is not listed, and equal scores mean that it knows no difference.
 
         Raises:
             ChannelUnavailableError: Where what it depends on does not answer.

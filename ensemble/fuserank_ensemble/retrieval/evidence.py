@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.retrieval.channel import RankedItems
+from fuserank_ensemble.retrieval.channel import RankedItems, starts_of_ties
 
 FloatArray = NDArray[np.float32]
 
@@ -21,7 +21,8 @@ class Evidence:
     Attributes:
         rows: Item rows, best fused first, int32 `[candidates]`.
         scores: The score in each channel's list, by channel name, float32 `[candidates]`.
-        ranks: The position from 0 in each channel's list, by channel name, float32 `[candidates]`.
+        ranks: The rank from 0 in each channel's list, which equal scores share, by channel name, float32
+            `[candidates]`.
         votes: The sum of the channels' votes, float32 `[candidates]`; None where they were not counted.
     """
 
@@ -38,7 +39,29 @@ class Evidence:
         assert self.votes is not None
         votes = (self.votes * worth).astype(np.float32)
         order = np.argsort(-votes[:depth], kind="stable")
-        order = np.concatenate([order, np.arange(len(order), len(votes))])
+        return self._reordered(np.concatenate([order, np.arange(len(order), len(votes))]), votes)
+
+    def bounded_by_nearness(self, channel: str, related: Collection[str]) -> Evidence:
+        """Returns the candidates so that a less near one stands before a nearer one for a relation alone.
+
+        Args:
+            channel: The channel whose scores are the nearness.
+            related: The channels whose lists hold what is related.
+        """
+        assert self.votes is not None
+        nearness = np.nan_to_num(self.scores[channel], nan=-np.inf)
+        is_related = np.zeros(len(self.rows), np.bool_)
+        for name in related:
+            is_related |= ~np.isnan(self.ranks[name])
+        by_nearness = np.lexsort((np.arange(len(self.rows)), -nearness))
+        votes, least = self.votes.copy(), np.inf  # `least`: of the votes of all nearer candidates
+        for position in by_nearness.tolist():
+            if not is_related[position]:
+                votes[position] = min(votes[position], least)
+            least = min(least, votes[position])
+        return self._reordered(np.lexsort((-nearness, -votes)), votes)
+
+    def _reordered(self, order: NDArray[np.int64], votes: FloatArray) -> Evidence:
         scores = {name: values[order] for name, values in self.scores.items()}
         ranks = {name: values[order] for name, values in self.ranks.items()}
         return Evidence(self.rows[order], scores, ranks, votes[order])
@@ -72,25 +95,81 @@ class RowTable:
         return positions
 
 
-def gather_evidence(
-    rows: NDArray[np.int32], votes: FloatArray, lists: Mapping[str, RankedItems], table: RowTable
-) -> Evidence:
-    """Looks the candidates up in every channel's whole list, also beyond the depth to which it voted.
+@dataclass(frozen=True)
+class JoinedLists:
+    """The channels' lists one behind the other.
 
-    Args:
-        rows: The candidates, int32 without repeats `[candidates]`.
-        votes: The sum of their votes, float32 `[candidates]`.
-        lists: Each channel's list.
-        table: Of the catalogue that the rows are from.
+    Attributes:
+        names: The channels' names, in the order of their lists.
+        channels: Position in `names` of each entry's channel, int64 `[entries]`.
+        rows: Item rows, int32 `[entries]`.
+        scores: The channels' scores, float32 `[entries]`.
+        positions: Each entry's place in its list, from 0, int64 `[entries]`.
+        ranks: The mean place of the entries that are equal, from 0, float64 `[entries]`: ties share a rank.
+        shares: What share of its vote counts for each entry, float32 `[entries]`.
     """
-    ranks = np.full((len(lists), len(rows)), np.nan, np.float32)
-    scores = np.full((len(lists), len(rows)), np.nan, np.float32)
-    if lists:
-        positions = table.locate(np.concatenate([ranked.rows for ranked in lists.values()]), rows)
-        entries = np.flatnonzero(positions >= 0)
-        ends = np.cumsum([len(ranked) for ranked in lists.values()])
-        channel = np.searchsorted(ends, entries, side="right")
-        starts = np.concatenate([[0], ends[:-1]])
-        ranks[channel, positions[entries]] = entries - starts[channel]
-        scores[channel, positions[entries]] = np.concatenate([ranked.scores for ranked in lists.values()])[entries]
-    return Evidence(rows, dict(zip(lists, scores, strict=True)), dict(zip(lists, ranks, strict=True)), votes)
+
+    names: tuple[str, ...]
+    channels: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    scores: FloatArray
+    positions: NDArray[np.int64]
+    ranks: NDArray[np.float64]
+    shares: FloatArray
+
+    @classmethod
+    def of(
+        cls, lists: Mapping[str, RankedItems], level: NDArray[np.int32] | None = None, by_level: Collection[str] = ()
+    ) -> JoinedLists:
+        """Joins lists by channel name.
+
+        Args:
+            lists: Each channel's list.
+            level: How popular each item is: what is as popular has the same, int32 `[items]`.
+            by_level: Channels whose equal scores stand by popularity, and are equal only where that is too.
+        """
+        lengths = np.asarray([len(ranked) for ranked in lists.values()], np.int64)
+        starts = np.cumsum(lengths) - lengths
+        scores = np.concatenate([np.empty(0, np.float32), *(ranked.scores for ranked in lists.values())])
+        rows = np.concatenate([np.empty(0, np.int32), *(ranked.rows for ranked in lists.values())])
+        is_first = starts_of_ties(scores)
+        is_first[starts[lengths > 0]] = True
+        if level is not None:
+            for name, start, length in zip(lists, starts.tolist(), lengths.tolist(), strict=True):
+                if name in by_level:
+                    levels = level[rows[start : start + length]]
+                    is_first[start + 1 : start + length] |= levels[1:] != levels[:-1]
+        positions = np.arange(len(scores)) - np.repeat(starts, lengths)
+        first = np.flatnonzero(is_first)
+        tied = np.diff(first, append=len(scores))
+        shares = np.ones(len(scores), np.float32)
+        for start, ranked in zip(starts.tolist(), lists.values(), strict=True):
+            if ranked.shares is not None:
+                shares[start : start + len(ranked)] = ranked.shares
+        return cls(
+            tuple(lists),
+            np.repeat(np.arange(len(lists)), lengths),
+            rows,
+            scores,
+            positions,
+            np.repeat(positions[first] + (tied - 1) / 2, tied),
+            shares,
+        )
+
+    def describe(self, rows: NDArray[np.int32], votes: FloatArray, table: RowTable) -> Evidence:
+        """Looks candidates up in every channel's whole list, also beyond the depth to which it voted.
+
+        Args:
+            rows: The candidates, int32 without repeats `[candidates]`.
+            votes: The sum of their votes, float32 `[candidates]`.
+            table: Of the catalogue that the rows are from.
+        """
+        ranks = np.full((len(self.names), len(rows)), np.nan, np.float32)
+        scores = np.full((len(self.names), len(rows)), np.nan, np.float32)
+        candidates = table.locate(self.rows, rows)
+        entries = np.flatnonzero(candidates >= 0)
+        at = self.channels[entries], candidates[entries]
+        ranks[at], scores[at] = self.ranks[entries], self.scores[entries]
+        return Evidence(
+            rows, dict(zip(self.names, scores, strict=True)), dict(zip(self.names, ranks, strict=True)), votes
+        )

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.retrieval.channel import RankedItems
-from fuserank_ensemble.retrieval.evidence import Evidence, RowTable, gather_evidence
+from fuserank_ensemble.interactions.popularity import Popularity
+from fuserank_ensemble.retrieval.channel import Knowledge, RankedItems
+from fuserank_ensemble.retrieval.evidence import Evidence, JoinedLists, RowTable
 
 K_RRF = 60.0
+MOST_FILLED = 2.0
 
 
-def reciprocal_rank(weight: float, rank: NDArray[np.int64]) -> NDArray[np.float64]:
+def reciprocal_rank(weight: float | NDArray[np.float64], rank: NDArray[Any]) -> NDArray[np.float64]:
     """A channel's votes for the items at some ranks, counted from 1: weight / (60 + rank).
+
+    The weight is the channel's, or one a rank. A rank that ties share may lie between two places.
 
     Cormack, Clarke, Buettcher: Reciprocal Rank Fusion outperforms Condorcet and individual rank learning methods,
     SIGIR 2009.
@@ -25,14 +31,32 @@ def reciprocal_rank(weight: float, rank: NDArray[np.int64]) -> NDArray[np.float6
 class ReciprocalRankFusion:
     """Orders items by the sum of the votes that the channels give them. One instance serves one thread.
 
+    Equal scores share their mean rank: where a channel knows no difference, the order of its list tells nothing. What a
+    channel can know nothing of is judged by the others: their votes count more, at most `MOST_FILLED` times.
+
     Args:
         items: Size of the catalogue.
         depth: How many items of each list have a vote.
+        knowledge: What each channel can know, by name; one left out knows all.
+        popularity: Orders equal sums; None for the order in which the channels list them.
+        by_popularity: Channels whose equal scores stand by popularity, and are equal only where that is too.
     """
 
-    def __init__(self, items: int, depth: int) -> None:
-        self._table = RowTable(items)
-        self._ranks = np.arange(1, depth + 1)
+    def __init__(
+        self,
+        items: int,
+        depth: int,
+        knowledge: Mapping[str, Knowledge] = MappingProxyType({}),
+        popularity: Popularity | None = None,
+        by_popularity: Collection[str] = (),
+    ) -> None:
+        self._table, self._depth, self._by_popularity = RowTable(items), depth, by_popularity
+        self._place = None if popularity is None else popularity.place
+        self._level = None if popularity is None else popularity.level
+        self._trust = {name: known.trust for name, known in knowledge.items()}
+        self._known = {
+            name: known.items for name, known in knowledge.items() if known.items is not None and not known.items.all()
+        }
 
     def fuse(
         self,
@@ -53,25 +77,39 @@ class ReciprocalRankFusion:
             worth: Maps item rows to factors of their sums.
 
         Returns:
-            The candidates, best first, with every channel's rank and score of each. Equal sums keep the order in
-            which the channels listed them.
+            The candidates, best first, with every channel's rank and score of each.
         """
         required = np.empty(0, np.int32) if required is None else required[:limit]
-        voters = {name: ranked.rows[: len(self._ranks)] for name, ranked in lists.items()}
-        votes = [reciprocal_rank(weights[name], self._ranks[: len(rows)]) for name, rows in voters.items()]
-        votes = [
-            vote if ranked.shares is None else vote * ranked.shares[: len(vote)]
-            for vote, ranked in zip(votes, lists.values(), strict=True)
-        ]
-        rows, positions = self._table.unique(np.concatenate([*voters.values(), required]))
-        voted = positions[: len(positions) - len(required)]
-        sums = np.bincount(voted, np.concatenate([*votes, np.empty(0)]), minlength=len(rows)).astype(np.float64)
+        counted = {name: weights[name] * self._trust.get(name, 1.0) for name in lists}
+        joined = JoinedLists.of(lists, self._level, self._by_popularity)
+        voting = np.flatnonzero(joined.positions < self._depth)
+        weight = np.asarray([*counted.values(), 0.0])[joined.channels[voting]]
+        votes = reciprocal_rank(weight, joined.ranks[voting] + 1) * joined.shares[voting]
+        rows, positions = self._table.unique(np.concatenate([joined.rows[voting], required]))
+        voted = positions[: len(voting)]
+        sums = np.bincount(voted, votes, minlength=len(rows)).astype(np.float64)
+        sums *= self._filled(rows, {name: counted[name] for name, ranked in lists.items() if len(ranked)})
         if worth is not None:
             sums *= worth(rows)
-        order = np.argsort(-sums, kind="stable")
+        order = np.lexsort((self._tie_order(rows, sums), -sums))
         if len(required):
             is_required = np.isin(order, positions[len(voted) :])
             order = order[is_required | (np.cumsum(~is_required) <= limit - len(required))]
         kept = order[:limit]
         # Counted in first places of a channel of weight 1.
-        return gather_evidence(rows[kept], (K_RRF * sums[kept]).astype(np.float32), lists, self._table)
+        return joined.describe(rows[kept], (K_RRF * sums[kept]).astype(np.float32), self._table)
+
+    def _tie_order(self, rows: NDArray[np.int32], sums: NDArray[np.float64]) -> NDArray[np.int64]:
+        """What orders equal sums: popularity, and among what nobody votes for the order in which it was required."""
+        listed = np.arange(len(rows))
+        return listed if self._place is None else np.where(sums > 0, self._place[rows], listed)
+
+    def _filled(self, rows: NDArray[np.int32], weights: Mapping[str, float]) -> NDArray[np.float64]:
+        """What an item's votes are multiplied by, for the weight of the channels that can know nothing of it."""
+        missing = np.zeros(len(rows))
+        for name, known in self._known.items():
+            if weights.get(name, 0.0) > 0:
+                missing += weights[name] * ~known[rows]
+        total = sum(weights.values())
+        filled: NDArray[np.float64] = total / np.maximum(total - missing, total / MOST_FILLED) if total else missing + 1
+        return filled

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.training_query import Kind
@@ -40,7 +41,7 @@ class RankingCases:
         places: Where each user usually was before, by kind of place, `[cases]`.
         relevant: Relevant item rows, distinct and at least one, `[cases]`.
         now: Time of the requests, epoch seconds.
-        exclude_seen: Whether items of the user's history are left out of the answers.
+        excluded: Item rows that are left out of each case's answers, all packages of what the user had; None for none.
     """
 
     name: str
@@ -50,7 +51,7 @@ class RankingCases:
     places: Sequence[Mapping[str, str]]
     relevant: list[Rows]
     now: float
-    exclude_seen: bool = False
+    excluded: Sequence[Rows] | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -64,7 +65,7 @@ class RankingCases:
     def kind(self) -> Kind:
         """The kind of request that the set is evaluated as; see `fuserank_export.training.cases.Kind`."""
         if not self.is_search:
-            return "discover" if self.exclude_seen else "user"
+            return "user" if self.excluded is None else "discover"
         return "both" if any(len(history) for history in self.seen) else "query"
 
     def kind_of(self, case: int) -> Kind:
@@ -86,9 +87,13 @@ class RankingCases:
         """The same users with the same answers, but no queries."""
         return replace(self, name=f"{self.name}_user_only", queries=[""] * len(self))
 
-    def new_to_user(self) -> RankingCases:
-        """The cases with only those answers that are new to their user; cases without any are left out."""
-        relevant = [np.setdiff1d(rows, seen.rows) for rows, seen in zip(self.relevant, self.seen, strict=True)]
+    def new_to_user(self, items: Items) -> RankingCases:
+        """The cases with only those answers whose product is new to their user; cases without any are left out.
+
+        Another package of what the user had is no new product, as for the option `exclude_seen`.
+        """
+        excluded = [items.of_same_products(seen.rows) for seen in self.seen]
+        relevant = [np.setdiff1d(rows, had) for rows, had in zip(self.relevant, excluded, strict=True)]
         kept = [i for i, rows in enumerate(relevant) if len(rows)]
         return RankingCases(
             f"{self.name}_new",
@@ -98,7 +103,7 @@ class RankingCases:
             [self.places[i] for i in kept],
             [relevant[i] for i in kept],
             self.now,
-            exclude_seen=True,
+            [excluded[i] for i in kept],
         )
 
 

@@ -44,7 +44,7 @@ class CaseSets:
         new_user: The same without the household's history: the query alone.
         user_only: The same without the query.
         recommendation: Every household that came again, answered by all that it bought.
-        recommendation_new: The same, answered by what the household had never bought before.
+        recommendation_new: The same, answered by products of which the household had never bought any package.
         new_item: Searches answered by items that nobody had bought before.
     """
 
@@ -104,7 +104,7 @@ class Grocery:
             search.without_history(),
             search.without_query(),
             recommendation,
-            recommendation.new_to_user(),
+            recommendation.new_to_user(self.bundle.items),
             new_item_cases(self.log, self.product_types, self.cut, NEW_ITEM_CASES, SEED),
         )
 

@@ -31,7 +31,7 @@ class RankingMethod(Protocol):
         """Ranks items for each case.
 
         Args:
-            cases: The requests; `relevant` must not be read. `exclude_seen` leaves out the user's own items.
+            cases: The requests; `relevant` must not be read, and `excluded` is left out.
 
         Returns:
             For each case distinct item rows, best first, int32, at most `LIST_DEPTH`; None for a set of cases that
@@ -70,8 +70,8 @@ class ScoringMethod:
             for i in range(scores.shape[0]):
                 of_items = _user_scores(scores, i)
                 rows = candidates[start + i]
-                if cases.exclude_seen:
-                    rows = rows[~np.isin(rows, cases.seen[start + i].rows)]
+                if cases.excluded is not None:
+                    rows = rows[~np.isin(rows, cases.excluded[start + i])]
                 ranked.append(RankedItems.best(rows, of_items[rows], LIST_DEPTH).rows)
         return ranked
 

@@ -16,8 +16,11 @@ from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.text import normalise, render_all, template_fields
 from fuserank_ensemble.contract.errors import nearest
+from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_export.index.columns import is_known, to_column
+from fuserank_export.index.products import product_codes
 from fuserank_export.index.shop import Shop
+from fuserank_export.index.units import unit_table
 from fuserank_export.sources.catalog import Catalog
 from fuserank_export.sources.report import InputError
 
@@ -97,6 +100,7 @@ def index_catalog(catalog: Catalog, text_template: str, synonyms: Synonyms = NO_
         np.asarray([item_id.encode() for item_id in frame["item_id"]], "S"),
         codes.astype(np.int32),
         Columns(len(frame), columns),
+        product_codes(records, Quantities(unit_table())),
     )
     created = (
         frame["created_at"].astype("Float64").to_numpy(np.float64, na_value=np.nan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pint
 
 from fuserank_ensemble.understanding.quantities import Unit, Units
@@ -61,6 +63,7 @@ COUNTED_AS = {"ounce": ("ounce", "fluid_ounce")}  # a label's "oz" weighs what i
 MISLEADING = ("in", "m", "b", "c")  # "5 in 1", "3M", "vitamin B": more often something else
 
 
+@cache
 def unit_table() -> Units:
     """Returns each spelling with its unit, see `fuserank_ensemble.understanding.quantities`."""
     registry: pint.UnitRegistry[float] = pint.UnitRegistry()

@@ -131,7 +131,9 @@ class Retrieve:
             allowed = self._mask(json.dumps(resolved.filter, sort_keys=True))
         if resolved.exclude_seen and len(seen.rows):
             allowed = np.ones(len(self._bundle.items), np.bool_) if allowed is None else allowed.copy()
-            allowed[seen.rows] = False
+            # What is new to a user is a new product. What is similar to an item may be another size of it.
+            excluded = seen.rows if resolved.kind else self._bundle.items.of_same_products(seen.rows)
+            allowed[excluded] = False
         hides = bool(resolved.disliked) and not resolved.has_query
         if hides:
             disliked = np.frombuffer(resolved.disliked, np.int32)

@@ -16,9 +16,11 @@ from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
     ChannelQuery,
     Feature,
+    Knowledge,
     LocalChannel,
     RankedItems,
     ScoreFeature,
+    trust_in_log,
 )
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 # Of the three that `implicit` offers for this, factors reached most on Complete Journey: docs/decisions/012.
 CONFIDENCE = 5.0  # Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, 2008 (alpha)
 REGULARIZATION = 0.1
+LEAST_RELATED = 0.25  # of the score of what was had itself: what has less is not had by the same users
 
 
 class CollaborativeChannel(LocalChannel):
@@ -43,20 +46,22 @@ class CollaborativeChannel(LocalChannel):
         weights={"both": 0.3, "user": 0.5, "similar": 0.5},
         score=ScoreFeature("collaborative_score", "collaborative", "dot product of the item's factors and the user's"),
         rank=Feature("collaborative_rank", "collaborative", "log position by that score"),
+        relates=True,
     )
 
-    def __init__(self, factors: NDArray[np.float32], search: VectorSearch) -> None:
+    def __init__(self, factors: NDArray[np.float32], search: VectorSearch, events: float) -> None:
         """Joins the items' factors and the index over them.
 
         Args:
             factors: float32 `[items, factors]`; an item without events has zeros and is never listed.
             search: Nearest vectors among `factors`.
+            events: How many events they were learned from.
         """
         # Every process reads the registry; only those that search pay for this import (20 MB).
         from implicit.cpu.als import AlternatingLeastSquares  # noqa: PLC0415
 
         self._has_factors = np.any(factors != 0, axis=1)
-        self._search = search
+        self._search, self._events = search, events
         with threadpool_limits(1, "blas"):  # the library warns of more while it is made
             self._model = AlternatingLeastSquares(factors.shape[1], regularization=REGULARIZATION, num_threads=1)
         self._users: LRUCache[bytes, NDArray[np.float32]] = LRUCache(CACHED_USERS)
@@ -66,7 +71,13 @@ class CollaborativeChannel(LocalChannel):
     @classmethod
     def open(cls, index: RetrievalIndex) -> Self | None:
         """See `LocalChannel`; it needs a log."""
-        return None if index.interactions.factors is None else cls(*index.interactions.factors)
+        learned = index.interactions
+        return None if learned.factors is None else cls(*learned.factors, float(learned.popularity.counts.sum()))
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """See `Channel`. Of an item that nobody had it knows nothing."""
+        return Knowledge(self._has_factors, trust_in_log(self._events))
 
     def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
         """See `Channel`. The whole catalogue is searched in one scan for all requests without a pool."""
@@ -86,8 +97,15 @@ class CollaborativeChannel(LocalChannel):
             nearest = self._search.search(np.stack(list(unrestricted.values())), depth, masks)
             for i, (rows, scores) in zip(unrestricted, nearest, strict=True):
                 kept = self._has_factors[rows]
+                if queries[i].related_only:
+                    kept &= scores > self._least_related(queries[i].seen, unrestricted[i])
                 results[i] = RankedItems(rows[kept].astype(np.int32), scores[kept])
-        return results
+        return [ranked.distinguishing for ranked in results]
+
+    def _least_related(self, seen: History, user: NDArray[np.float32]) -> float:
+        """The score from which an item counts as had by users of what was had."""
+        own = self._model.item_factors[seen.rows] @ user
+        return LEAST_RELATED * max(float(own.max()), 0.0)
 
     def prepare(self, queries: Sequence[ChannelQuery]) -> None:
         """Solves the factors of the queries' users, which are cached."""

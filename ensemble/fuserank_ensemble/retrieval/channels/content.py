@@ -34,6 +34,7 @@ class ContentChannel(LocalChannel):
         weights={"both": 0.1, "user": 0.1, "similar": 1.0},
         score=ScoreFeature("content_score", "content", "cosine of the item's text and what the user had lately"),
         rank=Feature("content_rank", "content", "log position by that cosine"),
+        ties_by_popularity=True,
     )
 
     def __init__(self, search: ItemVectorSearch, items: Items, vectors: NDArray[Any]) -> None:
@@ -68,7 +69,7 @@ class ContentChannel(LocalChannel):
                 texts, text_of_row = np.unique(self._items.text[pool], return_inverse=True)
                 cosines = self._vectors[texts].astype(np.float32) @ profile
                 results[i] = RankedItems.best(pool, cosines[text_of_row], depth)
-        return results
+        return [ranked.distinguishing for ranked in results]
 
     def prepare(self, queries: Sequence[ChannelQuery]) -> None:
         """Computes the profiles of the queries' users, which are cached."""

@@ -39,6 +39,7 @@ class DenseChannel(LocalChannel):
         rank=Feature("text_rank", "text", "log position by text score"),
         pool=dense_pool,
         needs_embedding=True,
+        ties_by_popularity=True,
     )
 
     def __init__(self, items: ItemVectorSearch) -> None:

@@ -7,6 +7,7 @@ like any other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -16,15 +17,19 @@ from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
     ChannelQuery,
     Feature,
+    Knowledge,
     LocalChannel,
     RankedItems,
     ScoreFeature,
+    trust_in_log,
 )
 from fuserank_ensemble.retrieval.graph.index import GraphIndex, Vector
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 
 LARGEST_NAME = 2_048  # items of one name; beyond it a name is too general to list its items ("Grocery")
+LARGEST_SHARE = 0.5  # of the items with any: an entity of more of them relates none to another
+LEAST_TRUST = 0.5  # in a log, from which on users link items
 
 
 class GraphChannel(LocalChannel):
@@ -42,21 +47,33 @@ class GraphChannel(LocalChannel):
             "graph_score", "graph", "nearness to the user and the query's entities in the knowledge graph"
         ),
         rank=Feature("graph_rank", "graph", "log position by that nearness"),
+        relates=True,
     )
 
-    def __init__(self, index: GraphIndex, search: VectorSearch) -> None:
+    def __init__(self, index: GraphIndex, search: VectorSearch, events: float) -> None:
         """Joins the vectors and the search over them.
 
         Args:
             index: Names and vectors.
             search: Nearest vectors among `index.items`, in the order of its rows.
+            events: How many events the log had that they were learned from.
         """
         self._index, self._search = index, search
+        # An item without an edge has zeros, of which nothing follows; a handful of users links none either.
+        self._linked = np.any(index.items != 0, axis=1)
+        if trust_in_log(events) < LEAST_TRUST:
+            self._linked &= np.isin(np.arange(len(index.items)), index.members)
 
     @classmethod
     def open(cls, index: RetrievalIndex) -> Self | None:
         """See `LocalChannel`; it needs a graph, which a shop whose items share nothing has not."""
-        return None if index.interactions.graph is None else cls(*index.interactions.graph)
+        learned = index.interactions
+        return None if learned.graph is None else cls(*learned.graph, float(learned.popularity.counts.sum()))
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """See `Channel`. Of an item without an edge it knows nothing."""
+        return Knowledge(self._linked)
 
     def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
         """See `Channel`. The whole catalogue is searched in one scan for all requests without names and pool."""
@@ -65,20 +82,37 @@ class GraphChannel(LocalChannel):
         for i, query in enumerate(queries):
             mentions = self._index.names.mentions(query.query)
             vector = self._request_vector(query, mentions)
-            if vector is None:
-                continue
             named = self._items_of_names(mentions)
-            if named or query.pool is not None:
+            if vector is None or not (named or vector.any()):
+                continue
+            if query.related_only and not query.query:
+                results[i] = self._rank([], vector, replace(query, pool=self._related_items(query.seen.rows)), depth)
+            elif named or query.pool is not None:
                 results[i] = self._rank(named, vector, query, depth)
             else:
                 unrestricted.append((i, vector))
         if unrestricted:
             vectors = np.stack([vector for _, vector in unrestricted])
-            allowed = [queries[i].allowed for i, _ in unrestricted]
+            masks = [queries[i].allowed for i, _ in unrestricted]
+            allowed = [None if mask is None else mask & self._linked for mask in masks]
             nearest = self._search.search(vectors, depth, allowed)
             for (i, _), (rows, scores) in zip(unrestricted, nearest, strict=True):
-                results[i] = RankedItems(rows.astype(np.int32), scores)
-        return results
+                kept = self._linked[rows]
+                results[i] = RankedItems(rows[kept].astype(np.int32), scores[kept])
+        return [ranked.distinguishing for ranked in results]
+
+    def _related_items(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The rows of the items that share an entity with some items, of categories the deepest level, increasing."""
+        largest = min(LARGEST_NAME, LARGEST_SHARE * float(self._linked.sum()))
+        names = self._index.names
+        shared = [
+            self._index.members_of(entity)
+            for row in rows
+            for entity in names.without_upper_levels(self._index.entities_of(int(row)).tolist())
+        ]
+        kept = [members for members in shared if len(members) <= largest]
+        related: NDArray[np.int32] = np.unique(np.concatenate([np.empty(0, np.int32), *kept]))
+        return related
 
     def _request_vector(self, query: ChannelQuery, mentions: Sequence[Sequence[int]]) -> Vector | None:
         """The user's vector and that of what the query names, added as they were in training; None without either."""
@@ -101,9 +135,10 @@ class GraphChannel(LocalChannel):
         names = np.zeros(len(rows), np.float32)
         for members in named:
             names[np.searchsorted(rows, members)] += 1
+        kept = self._linked[rows] | (names > 0)
         if query.allowed is not None:
-            kept = query.allowed[rows]
-            rows, first, names = rows[kept], first[kept], names[kept]
+            kept &= query.allowed[rows]
+        rows, first, names = rows[kept], first[kept], names[kept]
         if not len(rows):
             return RankedItems.empty()
         # Equal scores keep the order in which the rows came: that of the pool.

@@ -104,6 +104,8 @@ class LexicalChannel(LocalChannel):
         rank=Feature("lexical_rank", "lexical", "log position by that score"),
         pool=lexical_pool,
         certain_score=WORDS_SCORE,
+        ties_by_popularity=True,
+        relates=True,
     )
 
     def __init__(self, index: LexicalIndex, items: int, place: NDArray[np.int64] | None = None) -> None:

@@ -10,7 +10,15 @@ import numpy as np
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import Popularity
-from fuserank_ensemble.retrieval.channel import ChannelDeclaration, ChannelQuery, Feature, LocalChannel, RankedItems
+from fuserank_ensemble.retrieval.channel import (
+    ChannelDeclaration,
+    ChannelQuery,
+    Feature,
+    Knowledge,
+    LocalChannel,
+    RankedItems,
+    trust_in_log,
+)
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 
 FEW_EVENTS = 5
@@ -38,6 +46,11 @@ class NewItemsChannel(LocalChannel):
     def open(cls, index: RetrievalIndex) -> Self:
         """See `LocalChannel`."""
         return cls(index.catalog.items, index.interactions.popularity)
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """See `Channel`. That an item has few events says something only where others have many."""
+        return Knowledge(trust=trust_in_log(float(self._popularity.counts.sum())))
 
     def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
         """See `Channel`."""

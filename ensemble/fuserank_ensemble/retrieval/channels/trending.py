@@ -13,9 +13,11 @@ from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
     ChannelQuery,
     Feature,
+    Knowledge,
     LocalChannel,
     RankedItems,
     ScoreFeature,
+    trust_in_log,
 )
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 
@@ -51,14 +53,20 @@ class TrendingChannel(LocalChannel):
         self._popularity = popularity
         # A table of rows: faster than searching a context's thousands of items for each of as many rows.
         self._observed = np.zeros(len(popularity.trend), np.float32)
+        self._had = popularity.order[: int(np.count_nonzero(popularity.trend > 0))]  # most popular first
 
     @classmethod
     def open(cls, index: RetrievalIndex) -> Self:
         """See `LocalChannel`."""
         return cls(index.interactions.popularity)
 
+    @property
+    def knowledge(self) -> Knowledge:
+        """See `Channel`."""
+        return Knowledge(trust=trust_in_log(float(self._popularity.counts.sum())))
+
     def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
-        """See `Channel`. With a query an item that nobody had is not listed; without, it may still fill the list."""
+        """See `Channel`. An item that nobody had is not listed."""
         return [self._rank(query, depth) for query in queries]
 
     def _rank(self, query: ChannelQuery, depth: int) -> RankedItems:
@@ -88,7 +96,7 @@ class TrendingChannel(LocalChannel):
         if query.pool is not None:
             return query.pool[popularity.trend[query.pool] > 0]
         # An item is among the best because it is popular everywhere, or because it is here.
-        everywhere = popularity.order
+        everywhere = self._had
         if query.allowed is not None:
             everywhere = everywhere[query.allowed[everywhere]]
         rows: NDArray[np.int32] = np.unique(np.concatenate([everywhere[:depth], *local]))

@@ -106,6 +106,13 @@ class Entities:
         """All entities that a text names, each once, in the order of their first mention."""
         return list(dict.fromkeys(entity for entities in self.mentions(text) for entity in entities))
 
+    def without_upper_levels(self, entities: Iterable[int]) -> list[int]:
+        """Leaves out categories that one of the others is part of: of "Grocery" and "Grocery > Dairy" the first."""
+        kept = list(entities)
+        paths = [self.names[entity] for entity in kept if self.kinds[entity] == CATEGORY]
+        above = {level for path in paths for level in category_levels(path)[:-1]}
+        return [entity for entity in kept if self.kinds[entity] != CATEGORY or self.names[entity] not in above]
+
     def link_record(self, record: Mapping[str, Any]) -> list[int]:
         """Finds the entities that an item's fields hold and its title names; values unknown to the graph are left out.
 

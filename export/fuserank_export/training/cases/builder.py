@@ -131,7 +131,7 @@ class CaseBuilder:
 
     def _not_seen(self, seen: History) -> Mask:
         allowed = np.ones(len(self.catalog.items), np.bool_)
-        allowed[seen.rows] = False
+        allowed[self.catalog.items.of_same_products(seen.rows)] = False
         return allowed
 
 

@@ -8,21 +8,22 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.candidates.categories import CategoryShares
+from fuserank_ensemble.candidates.channel_search import AGREEMENT, LEAST_GUESS, MOST_GUESS
 from fuserank_ensemble.candidates.features import POSITION
-from fuserank_ensemble.candidates.retriever import (
-    AGREEMENT,
-    LEAST_GUESS,
-    MISSED_WORTH,
-    MOST_GUESS,
-    Retriever,
-    request_kind,
-)
+from fuserank_ensemble.candidates.filler import Filler
+from fuserank_ensemble.candidates.retriever import MISSED_WORTH, Retriever, request_kind
 from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile
-from fuserank_ensemble.retrieval.channel import ChannelQuery, ChannelUnavailableError, RankedItems
+from fuserank_ensemble.retrieval.channel import (
+    ChannelQuery,
+    ChannelUnavailableError,
+    Knowledge,
+    RankedItems,
+    trust_in_log,
+)
 from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
 from fuserank_ensemble.retrieval.channels.registry import CHANNELS, DECLARATIONS, open_channels
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, RetrievalIndex
@@ -53,6 +54,8 @@ class Fake:
         self.declaration = DECLARATIONS[name]
         self._ranked, self._broken = ranked(list(rows), scores), broken
         self.asked, self.depths = [], []
+
+    knowledge = Knowledge()
 
     def prepare(self, queries):
         """Nothing to compute ahead."""
@@ -120,7 +123,9 @@ def test_a_channel_is_asked_only_for_the_kinds_it_weighs_something_for(made):
         {"dense", "trending", "fused"},
         {"trending", "fused"},
     ]
-    assert [sorted(each.rows.tolist()) for each in found] == [[1], [1, 2], [2]]
+    # A recommendation is filled up behind what has votes.
+    assert [sorted(each.rows.tolist()) for each in found[:2]] == [[1], [1, 2]]
+    assert (found[2].rows[0], len(found[2].rows)) == (2, 9)
 
 
 def test_everything_can_be_asked_nevertheless_as_tuning_does(made):
@@ -150,7 +155,7 @@ def test_a_channel_that_does_not_answer_is_named_and_the_others_answer(made):
     for each in found:
         assert each.degraded == ["channel:dense"]
         assert "dense" not in each.channel_counts
-        assert sorted(each.rows.tolist()) == [4, 6, 8]
+        assert sorted(each.rows[:3].tolist()) == [4, 6, 8]
     # What the text channels that answer found is what the others choose from.
     assert popular.asked[0][0].pool.tolist() == [4, 6]
     score = found[0].features[:, POSITION["text_score"]]
@@ -395,3 +400,81 @@ def test_what_is_prefetched_is_computed_once_and_changes_no_candidate(shop, retr
         assert found.rows.tolist() == known.rows.tolist()
         np.testing.assert_array_equal(found.features, known.features)
         assert found.channel_counts == known.channel_counts
+
+
+def test_a_recommendation_that_no_channel_answers_is_filled_with_the_newest_first(made):
+    retriever = made(Fake("content"))
+    arrived = np.full(ITEMS, np.nan)
+    arrived[[30, 7]] = [NOW, NOW - 100]
+    retriever._filler = Filler(arrived)
+    found = retriever.retrieve([channel_query("", SEEN), channel_query("")], [9, 9])
+    for each in found:
+        assert each.rows[:2].tolist() == [30, 7]
+        assert len(each.rows) == 9
+        assert np.abs(np.diff(each.rows[2:])).tolist() != [1] * 6
+        assert each.channel_counts == {"content": 0, "fused": 9}
+        assert (each.features[:, POSITION["votes"]] == 0).all()
+    allowed = np.zeros(ITEMS, np.bool_)
+    allowed[[3, 7]] = True
+    assert retriever.retrieve([channel_query("", SEEN, allowed=allowed)], [9])[0].rows.tolist() == [7, 3]
+    assert len(retriever.retrieve([channel_query()], [9])[0].rows) == 0, "a search is never filled"
+
+
+def test_a_list_that_was_cut_within_ties_does_not_vote_for_them(made):
+    tied, clear = Fake("trending", [5, 6, 7, 8], [3, 1, 1, 1]), Fake("history", [7, 9])
+    retriever = made(tied, clear, channel_depth=3)
+    votes = dict(zip(*_votes(retriever), strict=True))
+    assert votes[5] == pytest.approx(60 / 61)
+    assert votes[7] == pytest.approx(60 / 61), "only `history` votes: which of the ties are listed is chance"
+    assert votes[6] == 0
+
+
+def _votes(retriever):
+    found = retriever.retrieve([channel_query("", SEEN)], [9])[0]
+    return found.rows.tolist(), found.features[:, POSITION["votes"]].tolist()
+
+
+def test_what_a_channel_can_know_nothing_of_is_judged_by_the_others(made):
+    knows, sees_all = Fake("collaborative", [2, 1]), Fake("content", [1, 2, 3])
+    known = np.ones(ITEMS, np.bool_)
+    known[3] = False
+    knows.knowledge = Knowledge(known)
+    votes = dict(zip(*_votes(made(knows, sees_all)), strict=True))
+    assert votes[3] == pytest.approx(2 * 60 / 63)
+    assert votes[1] == pytest.approx(60 / 61 + 60 / 62)
+    # Little is not made to count much: at most twice what the others give.
+    votes = dict(zip(*_votes(made(knows, sees_all, weights={"collaborative": 9.0, "content": 1.0})), strict=True))
+    assert votes[3] == pytest.approx(2 * 60 / 63)
+
+
+def test_a_channel_that_learned_from_little_has_a_small_part_of_its_vote(made):
+    popular = Fake("trending", [4])
+    popular.knowledge = Knowledge(trust=trust_in_log(20))
+    votes = dict(zip(*_votes(made(popular, Fake("history", [5]))), strict=True))
+    assert votes[4] == pytest.approx(60 / 61 / 101)
+    assert trust_in_log(0) == 0
+    assert trust_in_log(50_000) > 0.99
+
+
+def test_similar_puts_a_less_near_item_first_for_a_relation_alone(made):
+    cosines = [0.9, 0.8, 0.7, 0.6]
+    content, graph = Fake("content", [1, 2, 3, 4], cosines), Fake("graph", [3])
+    known = np.zeros(ITEMS, np.bool_)
+    known[[1, 3]] = True
+    graph.knowledge = Knowledge(known)
+    retriever = made(content, graph)
+    similar = retriever.retrieve([channel_query("", SEEN)], [9], "similar")[0].rows.tolist()
+    # Item 3 has a relation; item 2, of which the graph can know nothing, stays behind the nearer item 1.
+    assert similar == [3, 1, 2, 4]
+    assert made(content).retrieve([channel_query("", SEEN)], [9], "similar")[0].rows.tolist() == [1, 2, 3, 4]
+
+
+def test_without_a_log_a_relation_counts_as_far_as_the_texts_agree(made):
+    content, graph = Fake("content", [1, 2, 3, 4], [0.9, 0.8, 0.7, 0.1]), Fake("graph", [4, 2, 9])
+    retriever = made(content, graph)
+    votes = dict(zip(*_votes(retriever), strict=True))
+    trust = trust_in_log(0)
+    agreed = (0.8 - 0.1) / (0.9 - 0.1)
+    assert votes[2] == pytest.approx(60 / 62 + (trust + (1 - trust) * agreed) * 60 / 62)
+    assert votes[4] == pytest.approx(60 / 64 + trust * 60 / 61)
+    assert votes[9] == pytest.approx(trust * 60 / 63)

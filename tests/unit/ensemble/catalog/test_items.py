@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,3 +67,16 @@ def test_any_column_can_be_unknown_for_some_items_and_keeps_its_type():
     assert (columns["tags"].values.tolist(), columns["tags"].owners.tolist()) == ([0], [2])
     assert {column.values.dtype for column in columns.values()} == {np.dtype(np.int32)}
     assert parse({"tags": "new"}, hidden.columns.kinds)(hidden.columns).tolist() == [False, False, True, False]
+
+
+def test_items_of_a_product_are_all_of_its_packages_and_without_codes_each_is_its_own(tmp_path):
+    packed = replace(items(), product=np.asarray([0, 1, 0, 2], np.int32))
+    for catalogue in (packed, packed.without_values(["price"], np.ones(4, np.bool_))):
+        assert sorted(catalogue.of_same_products(np.asarray([2, 3], np.int32)).tolist()) == [0, 2, 3]
+        assert catalogue.of_same_products(np.asarray([0, 2], np.int32)).tolist() == [0, 2], "each once"
+        assert len(catalogue.of_same_products(np.empty(0, np.int32))) == 0
+    assert items().of_same_products(np.asarray([2, 0], np.int32)).tolist() == [2, 0]
+    packed.save(tmp_path / "packed")
+    assert Items.open(tmp_path / "packed").product.tolist() == [0, 1, 0, 2]
+    items().save(tmp_path / "plain")
+    assert Items.open(tmp_path / "plain").product.tolist() == [0, 1, 2, 3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import msgspec
@@ -142,6 +143,12 @@ def test_a_pin_never_shows_what_the_request_filters_out_or_excludes():
     unseen = rank_steered(resolved, ROWS, SCORES, ITEMS, VECTORS, EVENTS, COUNT)
     assert unseen.rows.tolist() == [0, 1, 2, 3, 4]
     assert told(unseen) == [{"kind": "pin", "matched": 0, "filtered_out": 1}]
+
+
+def test_a_pin_never_shows_another_package_of_what_the_request_excludes():
+    packed = replace(ITEMS, product=np.asarray([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10], np.int32))
+    resolved = request(rules=[Rule(pin=1, item_ids=["i11"])], exclude_seen=True, history=History.from_rows([10], 0.0))
+    assert rank_steered(resolved, ROWS, SCORES, packed, VECTORS, EVENTS, COUNT).rows.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_what_has_no_place_within_k_is_counted_and_a_short_list_moves_pins_up():

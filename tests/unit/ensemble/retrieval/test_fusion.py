@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuserank_ensemble.retrieval.channel import RankedItems
+from fuserank_ensemble.interactions.popularity import Popularity
+from fuserank_ensemble.retrieval.channel import RankedItems, starts_of_ties
 from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion
 
 ITEMS = 30
@@ -160,3 +163,42 @@ def test_what_an_item_is_worth_multiplies_its_votes_and_so_orders():
     assert fused.votes.tolist() == pytest.approx([60 / 62, 60 / 63, 0.5 * 60 / 61])
     kept = ReciprocalRankFusion(ITEMS, 10).fuse(lists, EQUAL, 2, np.asarray([7], np.int32), worth)
     assert kept.rows.tolist() == [8, 7], "what is required stays whatever it is worth"
+
+
+def test_equal_scores_share_the_mean_of_their_places():
+    tied = RankedItems(np.asarray([4, 5, 6, 7], np.int32), np.asarray([9, 2, 2, 1], np.float32))
+    fused = ReciprocalRankFusion(ITEMS, 10).fuse({"dense": tied}, EQUAL, 9)
+    assert fused.rows.tolist() == [4, 5, 6, 7]
+    assert fused.ranks["dense"].tolist() == [0, 1.5, 1.5, 3]
+    assert fused.votes.tolist() == pytest.approx([60 / 61, 60 / 62.5, 60 / 62.5, 60 / 64])
+
+
+@given(st.permutations(range(12)), st.lists(st.sampled_from([0.1, 0.5, 0.9]), min_size=12, max_size=12))
+def test_the_order_in_which_ties_are_listed_changes_no_vote(order, values):
+    values = np.sort(np.asarray(values, np.float32))[::-1]
+    groups = [np.flatnonzero(values == value) for value in np.unique(values)[::-1]]
+    other = np.concatenate([sorted(group, key=lambda row: order[row]) for group in groups]).astype(np.int32)
+    both = [
+        ReciprocalRankFusion(ITEMS, 20).fuse({"dense": RankedItems(rows, values)}, EQUAL, 12)
+        for rows in (np.arange(12, dtype=np.int32), other)
+    ]
+    votes = [dict(zip(fused.rows.tolist(), fused.votes.tolist(), strict=True)) for fused in both]
+    assert votes[0] == votes[1]
+
+
+def test_what_is_equal_and_stands_by_popularity_is_told_apart_by_it_alone():
+    counts = np.zeros(ITEMS, np.float32)
+    counts[[3, 5]] = [8, 2]
+    popularity = replace(Popularity.empty(ITEMS), counts=counts, trend=counts)
+    tied = RankedItems(np.asarray([3, 5, 1, 2], np.int32), np.full(4, 0.5, np.float32))
+    lists = {"dense": tied, "other": tied}
+    fused = ReciprocalRankFusion(ITEMS, 10, popularity=popularity, by_popularity=["dense"]).fuse(lists, EQUAL, 9)
+    assert fused.rows.tolist() == [3, 5, 1, 2]
+    assert fused.ranks["dense"].tolist() == [0, 1, 2.5, 2.5]
+    assert fused.ranks["other"].tolist() == [1.5] * 4
+
+
+def test_what_rounding_alone_tells_apart_is_equal():
+    scores = np.asarray([0.3, 0.3 * (1 - 1e-7), 0.2], np.float32)
+    assert starts_of_ties(scores).tolist() == [True, False, True]
+    assert starts_of_ties(np.asarray([0.0, 0.0, -1.0], np.float32)).tolist() == [True, False, True]

@@ -20,7 +20,7 @@ from fuserank_evaluation.baselines.up_cf import UpCf
 from fuserank_evaluation.datasets.cases import NOBODY, recommendation_cases, search_cases
 from fuserank_evaluation.datasets.past import Baskets, PastLog
 from fuserank_evaluation.ranking.method import ScoringMethod
-from support.hand_log import CATALOG, CUT, LOG
+from support.hand_log import CATALOG, CUT, LOG, make_items
 
 PAST = PastLog.before(LOG, CUT, CATALOG)
 
@@ -122,7 +122,7 @@ def test_a_recommendation_ranks_all_items_with_events_ties_by_popularity():
 
 
 def test_seen_items_are_left_out_where_the_cases_exclude_them():
-    ranked = scoring_method(Popularity()).rank(recommendation_cases(LOG, CUT).new_to_user())
+    ranked = scoring_method(Popularity()).rank(recommendation_cases(LOG, CUT).new_to_user(make_items()))
     assert [rows.tolist() for rows in ranked] == [[3], [1, 2]]
 
 

@@ -15,7 +15,7 @@ from fuserank_evaluation.datasets.cases import (
     search_cases,
 )
 from fuserank_evaluation.datasets.past import PastLog
-from support.hand_log import CATALOG, CUT, EVENTS_BY_HAND, LOG, TYPES, make_log
+from support.hand_log import CATALOG, CUT, EVENTS_BY_HAND, LOG, TYPES, make_items, make_log
 
 
 def by_case(cases):
@@ -53,9 +53,16 @@ def test_a_window_has_an_end():
 
 def test_cases_without_items_new_to_the_household_are_left_out():
     cases = recommendation_cases(make_log([e for e in EVENTS_BY_HAND if e != (1, 1, 11)] + [(1, 3, 11)]), CUT)
-    new = cases.new_to_user()
+    new = cases.new_to_user(make_items([0, 1, 2, 3, 4]))
     assert by_case(new) == {(0, ""): [3, 4]}
-    assert new.exclude_seen
+    assert [rows.tolist() for rows in new.excluded] == [[0, 1, 2]]
+
+
+def test_another_package_of_what_the_household_had_is_not_new_to_it():
+    cases = recommendation_cases(LOG, CUT)
+    new = cases.new_to_user(make_items([0, 1, 2, 2, 4]))
+    assert by_case(new) == {(0, ""): [4], (1, ""): [1]}
+    assert [rows.tolist() for rows in new.excluded] == [[0, 1, 2, 3], [0, 2, 3]]
 
 
 def test_new_items_are_those_that_nobody_had_before_the_cut():

@@ -17,7 +17,7 @@ from fuserank_evaluation.ranking import plots
 from fuserank_evaluation.ranking.figures import beyond_accuracy, figures, measure_tables, number_table, significance
 from fuserank_evaluation.ranking.results import Results
 from fuserank_evaluation.reports import report
-from support.hand_log import CATALOG, CUT, LOG, TYPES
+from support.hand_log import CATALOG, CUT, LOG, TYPES, make_items
 
 SEARCH = search_cases(LOG, TYPES, CUT, 100, seed=1)
 
@@ -37,7 +37,8 @@ def results():
     results = Results()
     methods = [Fixed("ranker", 0, 1, 2, 3), Fixed("rrf", 4, 3), Fixed("lightgbm", 2, 0)]
     recommendation = recommendation_cases(LOG, CUT)
-    sets = (SEARCH, recommendation, recommendation.new_to_user(), SEARCH.without_history(), SEARCH.without_query())
+    new = recommendation.new_to_user(make_items())
+    sets = (SEARCH, recommendation, new, SEARCH.without_history(), SEARCH.without_query())
     for cases in sets:
         results.add(cases, methods)
     return results

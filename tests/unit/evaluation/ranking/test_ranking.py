@@ -135,7 +135,7 @@ def test_lambdamart_learns_the_informative_feature():
 
 def test_each_set_of_cases_is_of_one_kind():
     recommendation = recommendation_cases(hand_log.LOG, CUT)
-    sets = (CASES, CASES.without_history(), recommendation, recommendation.new_to_user())
+    sets = (CASES, CASES.without_history(), recommendation, recommendation.new_to_user(habits.ITEMS))
     assert [cases.kind for cases in sets] == ["both", "query", "user", "discover"]
     for cases in sets[1:]:
         assert {query.kind for query in training_queries(cases)} == {cases.kind}
@@ -160,7 +160,7 @@ def test_events_after_the_cut_change_no_candidate_and_no_feature(retrieve, kind)
         if kind == "search":
             return search_cases(log, LEAVES, habits.FROM, 10_000, seed=1)
         cases = recommendation_cases(log, habits.FROM)
-        return cases if kind == "recommendation" else replace(cases, exclude_seen=True)
+        return cases if kind == "recommendation" else replace(cases, excluded=[seen.rows for seen in cases.seen])
 
     planted = habits.altered(habits.LOG, FUTURE)
     original, leaky = drawn(habits.LOG), drawn(planted)
@@ -179,7 +179,8 @@ def test_events_after_the_cut_change_no_candidate_and_no_feature(retrieve, kind)
 def test_seen_items_are_no_candidates_where_the_cases_exclude_them(retrieve):
     cases = recommendation_cases(habits.LOG, habits.FROM)
     assert any(_has_seen_items(retrieve, cases))
-    assert not any(_has_seen_items(retrieve, replace(cases, exclude_seen=True)))
+    excluding = replace(cases, excluded=[seen.rows for seen in cases.seen])
+    assert not any(_has_seen_items(retrieve, excluding))
 
 
 def _has_seen_items(retrieve, cases):

@@ -131,3 +131,15 @@ def test_entities_travel_in_a_file(tmp_path):
     opened = Entities.open(tmp_path / "entities.json")
     assert opened == ENTITIES
     assert opened.link("北山 acme") == ENTITIES.link("北山 acme")
+
+
+def test_of_a_categorys_levels_the_deepest_is_left():
+    all_of_them = range(len(NAMED))
+    left = [ENTITIES.names[entity] for entity in ENTITIES.without_upper_levels(all_of_them)]
+    assert [name for name in left if name.startswith(("Grocery", "Drinks"))] == [
+        "Grocery > Cold Cereal",
+        "Drinks > Green Tea",
+        "Drinks > 茶 > 茉莉花茶",
+    ]
+    assert len(left) == len(NAMED) - 2
+    assert ENTITIES.without_upper_levels([1]) == [1]

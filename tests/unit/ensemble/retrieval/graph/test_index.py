@@ -32,7 +32,7 @@ def neighbourhoods(seed=2):
 
 
 INDEX = neighbourhoods()
-CHANNEL = GraphChannel(INDEX, FaissSearch(INDEX.items))
+CHANNEL = GraphChannel(INDEX, FaissSearch(INDEX.items), 1_000)
 
 
 def history(rows, ages=None):
@@ -86,7 +86,7 @@ def test_items_of_all_names_come_before_items_of_one():
         INDEX, names=entities, entities=INDEX.entities[:2], centroids=INDEX.centroids[:2], offsets=offsets,
         members=members,
     )  # fmt: skip
-    (ranked,) = GraphChannel(index, FaissSearch(index.items)).search([channel_query("acme tea")], EACH)
+    (ranked,) = GraphChannel(index, FaissSearch(index.items), 1_000).search([channel_query("acme tea")], EACH)
     assert set(ranked.rows[: EACH // 2].tolist()) == set(range(EACH // 2, EACH))
 
 
@@ -169,7 +169,7 @@ def test_a_catalogue_of_one_item_and_no_entities_answers():
         Entities([], []), np.ones((1, DIM), np.float32), *[np.empty((0, DIM), np.float32)] * 2,
         np.zeros(1, np.int64), np.empty(0, np.int32),
     )  # fmt: skip
-    (ranked, none) = GraphChannel(index, FaissSearch(index.items)).search(
+    (ranked, none) = GraphChannel(index, FaissSearch(index.items), 1_000).search(
         [channel_query(seen=history([0])), channel_query("tea")], 10
     )
     assert ranked.rows.tolist() == [0]
@@ -180,6 +180,6 @@ def test_the_index_travels_in_a_folder(tmp_path):
     INDEX.save(tmp_path / "graph")
     opened = GraphIndex.open(tmp_path / "graph")
     asked = [channel_query("green tea", history([5]))]
-    (found,) = GraphChannel(opened, FaissSearch(np.asarray(opened.items))).search(asked, 10)
+    (found,) = GraphChannel(opened, FaissSearch(np.asarray(opened.items)), 1_000).search(asked, 10)
     assert np.array_equal(found.rows, CHANNEL.search(asked, 10)[0].rows)
     assert opened.names == INDEX.names

@@ -135,7 +135,7 @@ def test_items_bought_together_end_up_nearer_than_others(trained):
 
 
 def test_a_user_new_since_training_gets_items_of_their_club_at_once(trained):
-    channel = GraphChannel(trained.index, FaissSearch(trained.items))
+    channel = GraphChannel(trained.index, FaissSearch(trained.items), 1_000)
     for club in range(CLUBS):
         seen = History.from_rows([club * PER_CLUB], NOW - 1)
         (ranked,) = channel.search([ChannelQuery("", np.zeros(4, np.float32), seen, float(NOW))], 10)
