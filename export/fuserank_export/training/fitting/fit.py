@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -27,10 +28,12 @@ from fuserank_export.training.fitting.dataset import CaseDataset, ranker_inputs
 from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.fitting.threads import one_thread
 from fuserank_export.training.model.merged import MergedRanker, MergedWeights, merged_scores
+from fuserank_export.training.model.monotonic import MonotonicHint
 from fuserank_export.training.model.position import PositionBias
 from fuserank_export.training.model.ranker import EVERY_SHOP, PIECES, Ranker
 
 CLICK = HEADS.index("click")
+HINTED_SHARE, HINT_WEIGHT = 0.25, 1.0  # of a batch's cases; of the hint's loss, see `MonotonicHint`
 
 
 class _Learner(nn.Module):
@@ -39,6 +42,7 @@ class _Learner(nn.Module):
     def __init__(self, ranker: Ranker, position: PositionBias | None) -> None:
         super().__init__()
         self.ranker, self.position = ranker, position
+        self._hint = MonotonicHint(ranker.layout, ranker.scale)
 
     def forward(
         self,
@@ -52,10 +56,22 @@ class _Learner(nn.Module):
     ) -> dict[str, Tensor]:
         weights = MergedWeights.of(self.ranker)
         logits = merged_scores(self.ranker, weights, features, vectors, events, moments, reading)[0]
+        behaviour = logits
         if self.position is not None:
             click = torch.eye(len(HEADS), dtype=logits.dtype, device=logits.device)[CLICK]
             logits = logits + self.position(positions).unsqueeze(-1) * click
-        return {"loss": ranking_loss(logits, labels)}
+        loss = ranking_loss(logits, labels)
+        if self.training:
+            # A part of the cases is enough of a hint, and costs a part of the time.
+            few = slice(0, math.ceil(HINTED_SHARE * len(features)))
+
+            def score(features: Tensor, reading: Tensor) -> Tensor:
+                return merged_scores(self.ranker, weights, features, vectors[few], events[few], moments[few], reading)[
+                    0
+                ]
+
+            loss = loss + HINT_WEIGHT * self._hint(score, features[few], reading[few], behaviour[few])
+        return {"loss": loss}
 
 
 def _keep_batch(batch: Any) -> Any:
