@@ -77,6 +77,7 @@ class GraphSpec:
         channel_depth: How many items of each channel take part in fusion.
         channel_weights: The weight of each channel's votes in fusion, by kind of request; one left out is not asked.
         lexical_fields: Which catalogue fields' words are searched, and what a match in each counts.
+        code_fields: Which catalogue fields hold codes, which find their item exactly and by their beginning.
         max_batch: Largest batch of any stage.
         pad_token_id: Token id that pads a query.
         query_template: Wraps a query for encoders that want a prefix; `{query}` stands for it.
@@ -105,6 +106,7 @@ class GraphSpec:
         default_factory=lambda: {kind: dict(weights) for kind, weights in CHANNEL_WEIGHTS.items()}
     )
     lexical_fields: Mapping[str, float] = field(default_factory=lambda: dict(LEXICAL_FIELDS))
+    code_fields: tuple[str, ...] = ("item_id",)
     max_batch: int = 32
     pad_token_id: int = 0
     query_template: str = "{query}"

@@ -26,6 +26,7 @@ from fuserank_export.builder.options import (
 )
 from fuserank_export.engines.cli import engines
 from fuserank_export.errors import exit_on_error
+from fuserank_export.index.word_fields import parse_lexical_fields
 from fuserank_export.progress import Progress
 from fuserank_export.training.cli import app as train
 
@@ -116,6 +117,21 @@ def bundle(
             "rating; once for each. By default all that can be one; none takes none.",
         ),
     ] = None,
+    lexical_fields: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns whose words are searched, with what a match counts, such as title=3,brand=1.5,material=1; "
+            "title, brand, category and description by default."
+        ),
+    ] = None,
+    codes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--code",
+            help="A column of codes that find their item exactly and by their beginning, such as part_no; once for "
+            "each. By default those called sku, barcode, gtin, mpn and the like; none takes the item's id alone.",
+        ),
+    ] = None,
     users: Annotated[
         Path | None, typer.Option(help="What the shop says of its users: user_id and columns such as segment or tier.")
     ] = None,
@@ -134,6 +150,8 @@ def bundle(
             judgements=judgements,
             max_bad_rows=max_bad_rows,
             features=() if features == ["none"] else tuple(features) if features else None,
+            lexical_fields=None if lexical_fields is None else parse_lexical_fields(lexical_fields),
+            codes=() if codes == ["none"] else tuple(codes) if codes else None,
         )
         encoder_options = EncoderOptions(
             source=encoder,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from rapidfuzz.distance import OSA
 from rapidfuzz.process import extract
@@ -12,6 +13,7 @@ from rapidfuzz.process import extract
 from fuserank_ensemble.understanding.fillers import fillers
 
 _WORD = re.compile(r"[^\W\d_]+")
+_WITH_DIGITS = re.compile(r"[^\s\d]*\d\S*")
 LEAST_LETTERS, MOST_LETTERS = 3, 24  # of a word that is corrected: looking for words like a longer one takes long
 MOST_WORDS = 32  # of a query that are looked at, as many as are searched for
 TWO_ERRORS = 8  # letters from which a word may have two errors
@@ -30,22 +32,31 @@ class Spelling:
         language: The words that are one token of the encoder.
         similar: Words of the items within a number of errors, the commonest first.
         synonyms: Words of the shop's synonyms, in lower case, sorted.
+        is_code: Whether a text with a digit is an item's code or begins one, whose letters are no word.
     """
 
     has_word: Callable[[str], bool]
     language: Container[str]
     similar: Callable[[str, int], Sequence[str]]
     synonyms: Sequence[str] = ()
+    is_code: Callable[[str], bool] = lambda text: False
 
     def correct(self, text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
         """Returns a normalised text with its misspelt words corrected, and each of them with its correction.
 
         Only the first `MOST_WORDS` words are looked at: nobody types more, and no query may take long.
         """
+        if _WITH_DIGITS.search(text) and self.is_code(text):
+            return text, ()
         corrected: dict[str, str] = {}
+        codes = [
+            token.span() for token in islice(_WITH_DIGITS.finditer(text), MOST_WORDS) if self.is_code(token.group())
+        ]
 
         def replace(match: re.Match[str]) -> str:
             word = match.group()
+            if any(start <= match.start() < end for start, end in codes):
+                return word
             correction = self._correct(word.lower())
             if correction is None:
                 return word

@@ -26,6 +26,7 @@ from fuserank_export.builder.seal import BuiltParts, seal_new
 from fuserank_export.builder.train import TrainingInputs, train_on_index, write_trained
 from fuserank_export.builder.workspace import Workspace, open_workspace
 from fuserank_export.index.own_features import choose_features, group_features
+from fuserank_export.index.word_fields import choose_codes, choose_lexical_fields
 from fuserank_export.progress import Progress
 
 
@@ -83,7 +84,11 @@ def _build(
     shop = read_shop(inputs, out, has_tower=ranker.text_tower is not None, progress=progress)
     log = shop.behaviour.log
     models = open_models(encoder, ranker, progress)
-    spec = describe_graph(models, encoder, graph, log)
+    spec = replace(
+        describe_graph(models, encoder, graph, log),
+        lexical_fields=choose_lexical_fields(shop.catalog.items.columns, inputs.lexical_fields),
+        code_fields=choose_codes(shop.catalog.items.columns, inputs.codes),
+    )
     indexed = index_shop(work, shop, models, spec)
     own = choose_features(indexed.items, log, inputs.features)
     for note in own.notes:

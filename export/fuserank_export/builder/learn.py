@@ -54,7 +54,9 @@ def learn_channels(
         )
     with progress.step("indexing words and vectors"):
         report["dense"] = build_index(vectors, folder / "vectors.faiss")
-        words = LexicalIndex.write(folder / "lexical", indexed.searched, spec.lexical_fields, unit_table())
+        words = LexicalIndex.write(
+            folder / "lexical", indexed.searched, spec.lexical_fields, unit_table(), spec.code_fields
+        )
         report["lexical"] = {"items_with_words": words}
     with progress.step("indexing completions"):
         query_counts = Counter(log.queries[code] for code in log.query[log.query >= 0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from typing import Self
 
@@ -22,6 +21,7 @@ from fuserank_ensemble.retrieval.channel import (
     ScoreFeature,
 )
 from fuserank_ensemble.retrieval.index import RetrievalIndex
+from fuserank_ensemble.retrieval.lexical.codes import code_key, tells_apart
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, items_schema, vocabulary_schema
 from fuserank_ensemble.retrieval.lexical.words import (
     Word,
@@ -30,11 +30,14 @@ from fuserank_ensemble.retrieval.lexical.words import (
     han_runs,
     has_han,
     match_key,
+    spellings,
     split_characters,
     words,
 )
+from fuserank_ensemble.understanding.phrases import find_phrases
 
 # Tiers of the score. Within a tier BM25 adds less than WORDS_SCORE, so that tiers never mix.
+CODE_SCORE = 180.0  # what scores as much is the item that the whole query names
 VALUE_SCORE = 60.0
 WORDS_SCORE = 30.0  # also the least score of what is certain: below it an item matches by a guess or in part
 GUESS_SCORE = 15.0
@@ -44,6 +47,7 @@ POOL_SHARE = 0.6
 _HALF_WAY = 15.0
 _PAIR_BOOST = 0.5
 _AMOUNT_BOOST = 3.0
+_SPELLING_BOOST = 2.0  # of a word with the query's accents, where items have it with and without
 HEAD_BOOST = 4.0  # of words where a title names the thing itself; 0 for none
 # Two words that so many items hold say little by standing together, and finding where they do takes long.
 _COMMON = 10_000
@@ -66,7 +70,6 @@ _LOOSE = 256  # items found until which those with only some of the words are ta
 # A word that more than this share of the items (and more than _COMMON) hold says nothing by itself.
 _COMMON_SHARE = 0.1
 _RARE_SHARE = 0.02  # of the items whose title a filler may be in to add to a score
-_QUOTED = re.compile('["“”„«»]([^"“”„«»]+)["“”„«»]')
 
 
 def lexical_pool(ranked: RankedItems) -> Pool:
@@ -78,9 +81,10 @@ def lexical_pool(ranked: RankedItems) -> Pool:
 class LexicalChannel(LocalChannel):
     """Items by their words.
 
-    Scores: 90 where a whole value (a title, a brand, one level of a category) equals the query, 30 where an item has
-    all of its words, 15 where it has all of what its unknown words may mean, and less for some of them. Each with what
-    BM25 adds.
+    Scores: 180 where the query is an item's code, or begins one and is not words that an item has, 90 where a whole
+    value (a title, a brand, one level of a category) equals the query or a code stands in it, 30 where an item has all
+    of its words, 15 where it has all of what its unknown words may mean, and less for some of them. Each with what BM25
+    adds.
 
     One instance serves one thread.
 
@@ -175,19 +179,58 @@ class LexicalChannel(LocalChannel):
         meanings = [stems for stems in guesses if stems]
         limits = self._phrases(text)
         terms = [*self._terms([*meanings, *fillers]), *self._amounts(amounts)]
-        nearness = [*self._pairs(meanings), *self._heads(meanings), *self._characters(text)]
+        nearness = [
+            *self._pairs(meanings),
+            *self._heads(meanings),
+            *self._characters(text),
+            *self._spellings(text, content),
+        ]
+        every = [Query.const_score_query(_boolean([], [self._term(t) for t in stems]), 0.0) for stems in meanings]
+        # Words that all items with them have to have.
+        of_words = _boolean([*every, *limits], [*terms, *nearness])
+        begun = self._index.begun_codes(text)
+        answers = begun is not None and all(known) and self._matches(of_words)
+        yield from self._codes(text)
+        if begun is not None and not answers:
+            yield CODE_SCORE, Query.const_score_query(begun, 0.0)
         whole = Query.const_score_query(self._term(match_key(text), "value"), 0.0)
         if is_certain:
             yield VALUE_SCORE + WORDS_SCORE, _boolean([whole, *limits], [*terms, *nearness])
         if meanings:
-            every = [Query.const_score_query(_boolean([], [self._term(t) for t in stems]), 0.0) for stems in meanings]
-            base = WORDS_SCORE if is_certain and all(known) else GUESS_SCORE
-            yield base, _boolean([*every, *limits], [*terms, *nearness])
+            yield WORDS_SCORE if is_certain and all(known) else GUESS_SCORE, of_words
+        if begun is not None and answers:
+            yield GUESS_SCORE, Query.const_score_query(begun, 0.0)
         last = {**self._completions(content[-1].written), **guesses[-1]}
         likely = [stems for stems in (*guesses[:-1], last) if stems]
         rare = likely if limits else self._distinctive(likely, share)
         terms = [*self._terms([*rare, *fillers]), *self._amounts(amounts), *self._characters(text)]
         yield 0.0, _boolean([_boolean([], terms), *limits] if limits else [], [] if limits else terms)
+
+    def _codes(self, text: str) -> Iterator[tuple[float, Query]]:
+        """The codes that are the whole query, or stand in it: each with the least score of the items that have it."""
+        whole = self._known_code(text)
+        if whole is not None:
+            # Where a title or a brand is called the same, both are meant: films are called by numbers too.
+            yield VALUE_SCORE + WORDS_SCORE if self._index.is_value(text) else CODE_SCORE, whole
+            return
+        parts = text.split()
+        keys = [part for part in parts if any(map(str.isdigit, part)) and tells_apart(code_key(part))]
+        codes = [code for part in dict.fromkeys(keys) if (code := self._known_code(part)) is not None]
+        if codes:
+            yield CODE_SCORE if len(codes) == len(parts) else VALUE_SCORE + WORDS_SCORE, _boolean([], codes)
+
+    def _known_code(self, text: str) -> Query | None:
+        return Query.const_score_query(self._term(code_key(text), "code"), 0.0) if self._index.is_code(text) else None
+
+    def _matches(self, query: Query) -> bool:
+        return bool(self._index.searcher.search(query, 1, count=False).hits)
+
+    def _spellings(self, text: str, content: Sequence[Word]) -> list[Query]:
+        """The words as they are accented, where items have them with and without accents."""
+        written = {word.written for word in content}
+        spelt = dict.fromkeys(spelling for word, spelling in spellings(text) if word in written)
+        known = [spelling for spelling in spelt if self._index.searcher.doc_freq("spelling", spelling)]
+        return [Query.boost_query(self._term(spelling, "spelling"), _SPELLING_BOOST) for spelling in known]
 
     def _tells(self, word: Word) -> bool:
         """Whether a filler is in titles, and rare enough there to tell items apart."""
@@ -290,9 +333,9 @@ class LexicalChannel(LocalChannel):
     def _phrases(self, text: str) -> list[Query]:
         """What every hit has to hold: the phrases in quotation marks."""
         limits = []
-        for quoted in _QUOTED.findall(text):
+        for phrase in find_phrases(text):
             # By character, as a word's segmentation depends on its neighbours.
-            spelt = split_characters(quoted)
+            spelt = split_characters(text[phrase.start : phrase.end])
             if len(spelt) == 1:
                 limits.append(self._term(spelt[0], "spelt"))
             elif spelt:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +16,17 @@ import msgspec
 import tantivy
 
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
+from fuserank_ensemble.retrieval.lexical.codes import code_key, code_keys, tells_apart
 from fuserank_ensemble.retrieval.lexical.tantivy_files import finish, index_writer, open_searcher
-from fuserank_ensemble.retrieval.lexical.words import Word, clean, han_runs, match_key, split_characters, words
+from fuserank_ensemble.retrieval.lexical.words import (
+    Word,
+    clean,
+    han_runs,
+    match_key,
+    spellings,
+    split_characters,
+    words,
+)
 from fuserank_ensemble.understanding.quantities import Quantities, Units
 
 # The catalogue's fields whose words are searched by default, each with what a match in it counts.
@@ -55,7 +64,12 @@ class LexicalIndex:
 
     @classmethod
     def write(
-        cls, folder: Path, records: Sequence[Mapping[str, Any]], fields: Mapping[str, float], units: Units
+        cls,
+        folder: Path,
+        records: Sequence[Mapping[str, Any]],
+        fields: Mapping[str, float],
+        units: Units,
+        codes: Sequence[str] = (),
     ) -> int:
         """Writes the index.
 
@@ -64,6 +78,7 @@ class LexicalIndex:
             records: The items in the order of their rows; values are strings, lists of strings, or missing.
             fields: The fields to index, each with its boost.
             units: Of the sizes in the fields.
+            codes: The fields that hold codes, such as a part number.
 
         Returns:
             How many documents hold at least one word.
@@ -81,6 +96,7 @@ class LexicalIndex:
         head_stems = lru_cache(_CACHED)(lambda title: " ".join(word.stem for word in words(title_head(title))))
         occurrences: Counter[Word] = Counter()
         han, filled = False, 0
+        accented = _accented(text for record in records for name in fields for text in _values(record.get(name)))
         writer = index_writer(folder / "items", items_schema(len(fields)))
         for row, record in enumerate(records):
             values = [[_analyse(text) for text in _values(record.get(name))] for name in fields]
@@ -91,7 +107,14 @@ class LexicalIndex:
             texts = [text for name in fields for text in _values(record.get(name))]
             amounts = {key for text in texts if len(text) <= _AMOUNT_CHARACTERS for key in amount_keys(text)}
             head = head_stems(str(record.get("title") or ""))
-            writer.add_document(_document(row, values, amounts, head))
+            document = _document(row, values, amounts, head)
+            for text in texts if accented else ():
+                for written, spelling in spellings(text):
+                    if written in accented:
+                        document.add_text("spelling", spelling)
+            for key in dict.fromkeys(key for name in codes for key in code_keys(record.get(name))):
+                document.add_text("code", key)
+            writer.add_document(document)
         _analyse.cache_clear()
         finish(writer, folder / "items")
         writer = index_writer(folder / "vocabulary", vocabulary_schema())
@@ -128,6 +151,19 @@ class LexicalIndex:
         hits = self.vocabulary.search(near, _SIMILAR, count=False, order_by_field="count").hits
         return [str(self.vocabulary.doc(address).get_first("written")) for _, address in hits]
 
+    def is_code(self, text: str) -> bool:
+        """Whether a text is a code of an item, whatever its separators."""
+        key = code_key(text)
+        return bool(key) and self.searcher.doc_freq("code", key) > 0
+
+    def begun_codes(self, text: str) -> tantivy.Query | None:
+        """The items with a code that begins with a text; None where there are none, or the text says too little."""
+        key = code_key(text)
+        if not tells_apart(key):
+            return None
+        begun = tantivy.Query.fuzzy_term_query(items_schema(len(self.boosts)), "code", key, distance=0, prefix=True)
+        return begun if self.searcher.search(begun, 1, count=False).hits else None
+
     def is_value(self, text: str) -> bool:
         """Whether a text is a whole value of a field, whatever its case, punctuation and inflection."""
         key = match_key(text) if len(text) <= _VALUE_CHARACTERS else ""
@@ -143,6 +179,8 @@ def items_schema(fields: int) -> tantivy.Schema:
     for name in ("all", "han", "spelt"):
         builder = builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
     builder = builder.add_text_field("amount", tokenizer_name="raw", index_option="basic")
+    for name in ("spelling", "code"):
+        builder = builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     return builder.add_text_field("value", tokenizer_name="raw", index_option="basic").build()
 
 
@@ -172,6 +210,11 @@ def _analyse(text: str) -> _Value:
     return _Value(
         in_order, stems, " ".join(split_characters(text)), tuple(" ".join(run) for run in han_runs(text)), value_key
     )
+
+
+def _accented(texts: Iterable[str]) -> set[str]:
+    """The words, without their accents, that some of the texts write with accents."""
+    return {word for text in texts if not text.isascii() for word, spelling in spellings(text) if word != spelling}
 
 
 def title_head(title: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tantivy
 
 from fuserank_ensemble.catalog.text import normalise
+from fuserank_ensemble.retrieval.lexical.plurals import IRREGULAR_PLURALS
 from fuserank_ensemble.understanding.fillers import fillers
 
 # Longer texts are cut: it bounds the time that one item can cost.
@@ -22,6 +23,7 @@ _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufe0e\ufe0f\ufeff]")
 _APOSTROPHE = re.compile(r"(?<=[^\W\d_])['’](?=[^\W\d_])")
 _JIEBA_LOCK = threading.Lock()
+_STEMS = 200_000  # words whose stems are kept
 
 
 class Word(NamedTuple):
@@ -60,19 +62,31 @@ def words(text: str) -> list[Word]:
 
     Chinese is simplified, then segmented by jieba; a longer word stands beside those in it.
     """
-    text = _segmented(simplify(clean(text)))
-    return [Word(*pair) for pair in zip(_analyzer(stem=False).analyze(text), _analyzer().analyze(text), strict=True)]
+    return [Word(written, stem(written)) for written in _analyzer().analyze(_segmented(simplify(clean(text))))]
 
 
 def split_characters(text: str) -> list[str]:
     """Splits a text into its words as written, where every Chinese character, simplified, is a word."""
-    written: list[str] = _analyzer(stem=False).analyze(_spaced(simplify(clean(text))))
+    written: list[str] = _analyzer().analyze(_spaced(simplify(clean(text))))
     return written
 
 
 def match_key(text: str) -> str:
     """Returns a key that ignores punctuation, spaces, accents, case, inflection and Chinese script."""
-    return " ".join(_analyzer().analyze(_spaced(simplify(clean(text)))))
+    return " ".join(map(stem, split_characters(text)))
+
+
+def spellings(text: str) -> list[tuple[str, str]]:
+    """The words of a text as `Word.written` has them, each with its spelling in lower case with accents."""
+    plain = clean(text)
+    written = _analyzer().analyze(plain)
+    return list(zip(written, written if plain.isascii() else _analyzer(fold=False).analyze(plain), strict=True))
+
+
+@lru_cache(maxsize=_STEMS)
+def stem(written: str) -> str:
+    """The stem of a word as `Word.written` has it; an irregular plural has that of its singular."""
+    return str(_stemmer().analyze(IRREGULAR_PLURALS.get(written, written))[0])
 
 
 def content_words(all_words: list[Word]) -> list[Word]:
@@ -123,9 +137,11 @@ def _to_simplified() -> Any:
 
 
 @lru_cache(maxsize=2)
-def _analyzer(stem: bool = True) -> tantivy.TextAnalyzer:
+def _analyzer(fold: bool = True) -> tantivy.TextAnalyzer:
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORD)).filter(tantivy.Filter.lowercase())
-    builder = builder.filter(tantivy.Filter.ascii_fold())
-    if stem:
-        builder = builder.filter(tantivy.Filter.stemmer("english"))
-    return builder.build()
+    return (builder.filter(tantivy.Filter.ascii_fold()) if fold else builder).build()
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> tantivy.TextAnalyzer:
+    return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(tantivy.Filter.stemmer("english")).build()

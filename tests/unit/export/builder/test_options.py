@@ -111,7 +111,7 @@ def test_the_command_line_has_the_defaults_of_the_library():
     made = [options(**NEEDED.get(options, {})) for options in ALL if options not in (BehaviourFiles, FitSettings)]
     library = {field.name: getattr(options, field.name) for options in made for field in fields(options)}
     assert flags == {name: library[name] for name in flags}
-    assert len(flags) == 25
+    assert len(flags) == 27
 
 
 def test_quality_decides_what_is_not_said_and_full_is_the_default():
