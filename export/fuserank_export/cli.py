@@ -181,10 +181,13 @@ def bundle(
             inputs=inputs, encoder=encoder_options, ranker=ranker, graph=graph, vectors=vectors, out=output
         )
     counts = manifest["counts"]
-    Console(stderr=True).print(
+    made = (
         f"bundle {manifest['id']} at {out}: {counts['items']:,} items, {counts['texts']:,} texts, "
-        f"{counts['users']:,} users, {counts['events']:,} events, {manifest['export_seconds']} s\n"
-        f"{manifest['ranker']['note']}".rstrip(),
+        f"{counts['users']:,} users, {counts['events']:,} events, {manifest['export_seconds']} s"
+    )
+    warnings = [f"warning: {warning}" for warning in manifest["embedding"]["warnings"]]
+    Console(stderr=True).print(
+        "\n".join(filter(None, (made, manifest["ranker"]["note"], *warnings))),
         markup=False,
         highlight=False,
     )

@@ -337,7 +337,7 @@ class Retriever:
         evidence = self.fuse(lists, weights, limit, required, query, categories)
         candidate_texts = self.items.text[evidence.rows]
         profile = profile or UserProfile.from_history(query.seen, self.items, query.now)
-        text_scores = self._text_scores(query, candidate_texts) if query.query else None
+        text_scores = self._text_scores(query, candidate_texts) if query.is_embedded else None
         understood = query.understood
         missed = None
         if understood is not None and understood.has_conditions:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.candidates.categories import LEAST_SHARE
 from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.retrieval.channels.lexical import CODE_SCORE
+from fuserank_ensemble.retrieval.lexical.tiers import CODE_SCORE
 
 FloatArray = NDArray[np.float32]
 MISSED_LOGITS = 2.0  # what an item loses for each condition that it misses

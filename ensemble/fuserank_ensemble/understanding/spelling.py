@@ -46,24 +46,23 @@ class Spelling:
 
         Only the first `MOST_WORDS` words are looked at: nobody types more, and no query may take long.
         """
-        if _WITH_DIGITS.search(text) and self.is_code(text):
-            return text, ()
         corrected: dict[str, str] = {}
-        codes = [
-            token.span() for token in islice(_WITH_DIGITS.finditer(text), MOST_WORDS) if self.is_code(token.group())
-        ]
 
         def replace(match: re.Match[str]) -> str:
             word = match.group()
-            if any(start <= match.start() < end for start, end in codes):
-                return word
             correction = self._correct(word.lower())
-            if correction is None:
+            if correction is None or self._is_of_code(text, match.start()):
                 return word
             corrected[word] = correction
             return correction
 
         return _WORD.sub(replace, text, count=MOST_WORDS), tuple(corrected.items())
+
+    def _is_of_code(self, text: str, at: int) -> bool:
+        """Whether a word is part of a code: of the whole text, or of what stands around it without a space."""
+        tokens = list(islice(_WITH_DIGITS.finditer(text), MOST_WORDS))
+        around = [token.group() for token in tokens if token.start() <= at < token.end()]
+        return bool(tokens) and any(map(self.is_code, (text, *around)))
 
     def _correct(self, word: str) -> str | None:
         """What a misspelt word stands for: two words or the likeliest one; None where it is none or like none."""

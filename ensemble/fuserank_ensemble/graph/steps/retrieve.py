@@ -21,6 +21,7 @@ from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.candidates.retriever import Candidates, Prefetch, Retriever
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Mask
+from fuserank_ensemble.catalog.scripts import blank_unread
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.step import Host
@@ -91,7 +92,9 @@ class Retrieve:
         ahead = prefetched or self.prefetch(requests)
         resolved, sizes = ahead.resolved, [len(tensors["REQUEST"]) for tensors in requests]
         embeddings = np.concatenate([tensors["EMBEDDING"] for tensors in requests])
-        queries = [replace(query, embedding=v) for query, v in zip(ahead.queries, embeddings, strict=True)]
+        texts = [query.query for query in ahead.queries]
+        readable = blank_unread(embeddings, texts, self._spec.unread_scripts)
+        queries = [replace(query, embedding=v) for query, v in zip(ahead.queries, readable, strict=True)]
         depths = [self._depth(row) for row in resolved]
         candidates = self._candidates(queries, [depth for depth, _ in depths], ahead)
         cuts = [["ranker_depth"] if cut else [] for _, cut in depths]

@@ -6,9 +6,9 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +52,7 @@ class LexicalIndex:
         items: Documents.
         boosts: Boost of each field.
         han: Whether any text holds Chinese.
+        accented: Whether any text has a word with accents.
         searcher: The documents.
         vocabulary: The words as written, with their stems.
     """
@@ -59,6 +60,7 @@ class LexicalIndex:
     items: int
     boosts: Mapping[str, float]
     han: bool
+    accented: bool
     searcher: tantivy.Searcher
     vocabulary: tantivy.Searcher
 
@@ -108,10 +110,8 @@ class LexicalIndex:
             amounts = {key for text in texts if len(text) <= _AMOUNT_CHARACTERS for key in amount_keys(text)}
             head = head_stems(str(record.get("title") or ""))
             document = _document(row, values, amounts, head)
-            for text in texts if accented else ():
-                for written, spelling in spellings(text):
-                    if written in accented:
-                        document.add_text("spelling", spelling)
+            for spelling in _spell(texts, accented) if accented else ():
+                document.add_text("spelling", spelling)
             for key in dict.fromkeys(key for name in codes for key in code_keys(record.get(name))):
                 document.add_text("code", key)
             writer.add_document(document)
@@ -125,7 +125,7 @@ class LexicalIndex:
             document.add_unsigned("count", count)
             writer.add_document(document)
         finish(writer, folder / "vocabulary")
-        settings = {"items": len(records), "fields": dict(fields), "han": han}
+        settings = {"items": len(records), "fields": dict(fields), "han": han, "accented": bool(accented)}
         (folder / _SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), "utf-8")
         return filled
 
@@ -137,9 +137,14 @@ class LexicalIndex:
             settings["items"],
             settings["fields"],
             settings["han"],
+            settings["accented"],
             open_searcher(folder / "items"),
             open_searcher(folder / "vocabulary"),
         )
+
+    @cached_property
+    def _schema(self) -> tantivy.Schema:
+        return items_schema(len(self.boosts))
 
     def has_word(self, written: str) -> bool:
         """Whether an item has a word, whatever its inflection."""
@@ -161,7 +166,7 @@ class LexicalIndex:
         key = code_key(text)
         if not tells_apart(key):
             return None
-        begun = tantivy.Query.fuzzy_term_query(items_schema(len(self.boosts)), "code", key, distance=0, prefix=True)
+        begun = tantivy.Query.fuzzy_term_query(self._schema, "code", key, distance=0, prefix=True)
         return begun if self.searcher.search(begun, 1, count=False).hits else None
 
     def is_value(self, text: str) -> bool:
@@ -215,6 +220,15 @@ def _analyse(text: str) -> _Value:
 def _accented(texts: Iterable[str]) -> set[str]:
     """The words, without their accents, that some of the texts write with accents."""
     return {word for text in texts if not text.isascii() for word, spelling in spellings(text) if word != spelling}
+
+
+def _spell(texts: Sequence[str], accented: Collection[str]) -> Iterator[str]:
+    """Yields the words of an item's texts that some item writes with accents, as this one writes them."""
+    for text in texts:
+        if text.isascii():
+            yield from (word.written for word in _analyse(text).words if word.written in accented)
+        else:
+            yield from (spelling for word, spelling in spellings(text) if word in accented)
 
 
 def title_head(title: str) -> str:

@@ -15,14 +15,10 @@ from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.channels import lexical
-from fuserank_ensemble.retrieval.channels.lexical import (
-    CODE_SCORE,
-    GUESS_SCORE,
-    VALUE_SCORE,
-    WORDS_SCORE,
-    LexicalChannel,
-)
+from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
+from fuserank_ensemble.retrieval.lexical import tiers
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, title_head
+from fuserank_ensemble.retrieval.lexical.tiers import CODE_SCORE, GUESS_SCORE, VALUE_SCORE, WORDS_SCORE
 from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser, UnderstoodQuery
 from fuserank_export.index.units import unit_table
@@ -175,7 +171,7 @@ def large(tmp_path_factory):
 @pytest.mark.parametrize("share", [0.0, 0.0005, 0.01, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("query", ["balan", "balan kotor", "mivex ruzim selan", "balann kotr", "sel"])
 def test_a_filter_finds_what_searching_everything_and_filtering_finds(large, query, share, monkeypatch):
-    monkeypatch.setattr(lexical, "_LOOSE", 10**6)  # everything, also what has few of the words
+    monkeypatch.setattr(tiers, "LOOSE", 10**6)  # everything, also what has few of the words
     allowed = np.random.default_rng(9).random(6_000) < share
     everything = large.search([channel_query(query)], 6_000)[0]
     assert len(everything) > 100
@@ -207,8 +203,8 @@ def ounces(tmp_path_factory):
 def test_a_word_of_half_the_shop_alone_finds_nothing_where_a_rarer_one_finds_enough(ounces, monkeypatch):
     teas = set(range(0, 300, 10))
     assert set(rows(ounces, "tea ounce")) > teas, "in a small shop every word counts"
-    monkeypatch.setattr(lexical, "_COMMON", 40)
-    monkeypatch.setattr(lexical, "_LOOSE", 30)
+    monkeypatch.setattr(tiers, "_COMMON", 40)
+    monkeypatch.setattr(tiers, "LOOSE", 30)
     found = rows(ounces, "tea ounce")
     assert set(found) == teas
     assert set(found[:20]) == {row for row in teas if row % 30}, "those with both words stay before the others"
