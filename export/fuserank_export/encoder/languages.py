@@ -7,7 +7,6 @@ with all-MiniLM-L6-v2 unlike phrases of the sample have a mean cosine of 0.10 in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ MOST_PIECES = 2.5  # tokens a word of a Latin script: 1.3 in English shops, 3.5 
 _TEXTS = 500  # that are read
 _WORDS = 2_000  # that are counted
 _LATIN, _LEAST_LETTERS = "latin", 4
+_LEAST_WORDS = 20  # distinct ones, which tell of a language
 # Unlike things of a shop, in the scripts of the world: a lamp, shoes, milk, a hose, headphones, a knife, a book, a
 # drill, tea, a wallet, sand for cats, a jacket. How alike the shop's own texts are says nothing: it may sell lamps.
 PHRASES = {
@@ -48,8 +48,6 @@ PHRASES = {
     "ナイフ|えほん|ドリル|みどりのちゃ|さいふ|ねこすな|ジャケット",
     "han": "台灯|跑步鞋|牛奶|花园水管|耳机|菜刀|图画书|电钻|绿茶|真皮钱包|猫砂|冬季外套",
 }
-_WHOLE_WORD = re.compile(rf"(?<!\w)[^\W\d_]{{{_LEAST_LETTERS},}}(?!\w)")
-
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
@@ -62,7 +60,7 @@ class ScriptKnowledge:
         share: The share of the shop's letters that are of it.
         unknown: The share of unknown tokens in the shop's words.
         alike: Mean cosine of unlike phrases, beyond that of unlike English ones; None where there is no sample.
-        pieces: Tokens a word, of a script with spaces and words of four letters or more; None elsewhere.
+        pieces: Tokens a word, of Latin words of four letters or more; None elsewhere, and for few words.
     """
 
     script: str
@@ -102,6 +100,8 @@ def measure_scripts(texts: Sequence[str], tokenizer: Tokenizer, embed: Embed) ->
         tokenizer: The encoder's.
         embed: Returns the L2-normalised vectors of texts, float32 `[texts, dim]`.
     """
+    plain = Tokenizer.from_str(tokenizer.to_str())
+    plain.no_padding()  # a file may ask for it, and every word would be as long as the longest text
     words: dict[str, list[str]] = {}
     for text in texts[:: max(1, len(texts) // _TEXTS)]:
         for script, run in script_runs(text):
@@ -114,12 +114,12 @@ def measure_scripts(texts: Sequence[str], tokenizer: Tokenizer, embed: Embed) ->
             continue
         alike, pieces = None, None
         if script == _LATIN:
-            whole = [word for word in words[script] if _WHOLE_WORD.fullmatch(word)]
-            pieces = _count_tokens(whole[:_WORDS], tokenizer)[0] / len(whole[:_WORDS]) if whole else None
+            whole = [word for word in dict.fromkeys(words[script]) if len(word) >= _LEAST_LETTERS][:_WORDS]
+            pieces = _count_tokens(whole, plain)[0] / len(whole) if len(whole) >= _LEAST_WORDS else None
         elif script in PHRASES:
             english = _likeness(PHRASES[_LATIN].split("|"), embed) if english is None else english
             alike = _likeness(PHRASES[script].split("|"), embed) - english
-        tokens, unknown = _count_tokens(words[script][:_WORDS], tokenizer)
+        tokens, unknown = _count_tokens(words[script][:_WORDS], plain)
         share = letters[script] / total
         measured.append(ScriptKnowledge(script, share, unknown / max(tokens, 1), alike, pieces))
     return measured

@@ -10,6 +10,7 @@ from fuserank_export.encoder.languages import KNOWN_ENCODER, PHRASES, measure_sc
 
 CHINESE = ["不锈钢保温杯", "儿童雨靴", "露营帐篷"]
 ENGLISH = ["steel bottle", "rain boots", "camping tent"]
+FOREIGN = ("kuchen", "mus", "saft", "torte", "suppe")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -55,8 +56,9 @@ def test_a_multilingual_encoder_is_not_warned_of():
 
 
 def test_a_language_that_is_read_letter_by_letter_is_warned_of_but_searched_by_meaning():
-    (latin,) = measure_scripts(["zwiebelkuchen apfelmus"], make_tokenizer(KNOWN), distinct)
-    assert latin.pieces == pytest.approx((13 + 8) / 2)
+    german = [f"{taste}{dish}" for taste in ("apfel", "birnen", "kirsch", "zwiebel") for dish in FOREIGN]
+    (latin,) = measure_scripts([" ".join(german)], make_tokenizer(KNOWN), distinct)
+    assert latin.pieces == pytest.approx(sum(map(len, german)) / len(german))
     assert latin.is_read
     assert "hardly knows the catalogue's language" in latin.warning
 
@@ -66,6 +68,18 @@ def test_a_script_of_a_few_letters_of_a_shop_is_not_measured():
         "latin"
     ]
     assert measure_scripts(["12", ""], make_tokenizer(KNOWN), distinct) == []
+
+
+def test_few_words_tell_nothing_of_a_language():
+    assert measure_scripts(["zwiebelkuchen"], make_tokenizer(KNOWN), distinct)[0].pieces is None
+
+
+def test_a_tokenizer_that_pads_is_measured_without_its_padding():
+    padded = make_tokenizer(KNOWN)
+    padded.enable_padding(length=64)
+    assert measure_scripts([*ENGLISH, *CHINESE], padded, distinct) == measure_scripts(
+        [*ENGLISH, *CHINESE], make_tokenizer(KNOWN), distinct
+    )
 
 
 def test_the_unknown_token_is_found_in_every_kind_of_tokenizer():
