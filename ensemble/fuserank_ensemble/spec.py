@@ -82,7 +82,7 @@ class GraphSpec:
         max_batch: Largest batch of any stage.
         pad_token_id: Token id that pads a query.
         unread_scripts: Scripts that the encoder does not know, see `fuserank_ensemble.catalog.scripts`: a query in
-            one of them is searched by its words alone.
+            one of them is ordered by its words alone.
         query_template: Wraps a query for encoders that want a prefix; `{query}` stands for it.
         text_template: Lays out an item's text, see `fuserank_ensemble.catalog.text`.
         objective: Weights of the heads where a request names none.

@@ -17,6 +17,7 @@ _TRADE_MARKS = re.compile("[™℠®©℗]|ᵀᴹ|ˢᴹ")
 _PRIMES = str.maketrans({"′": "'", "´": "'", "″": '"', "‴": "\"'"})
 _FRACTIONS = "¼-¾⅐-⅟↉"
 _RAISED_DIGITS, _RAISED_LETTERS = "²³¹⁰⁴-⁻", "ⁱⁿʰ-ʸˠ-ˤᴬ-ᵡᶛ-ᶿ"
+_MARKED = re.compile(f"[™℠®©℗′´″‴{_FRACTIONS}{_RAISED_DIGITS}{_RAISED_LETTERS}]")  # what the rest is for
 _GLUED = re.compile(
     rf"(?<=\d)(?=[{_FRACTIONS}])|(?<=[{_FRACTIONS}])(?=\d)"
     rf"|(?<=[0-9])(?=[{_RAISED_DIGITS}])|(?<=[^\W\d_{_RAISED_LETTERS}])(?=[{_RAISED_LETTERS}])"
@@ -34,8 +35,9 @@ def normalise(text: str) -> str:
     their ordinary forms. Fractions and raised characters stay apart from what they follow: `3½` becomes `3 1/2`.
     """
     if not text.isascii():
-        parted = _GLUED.sub(" ", _TRADE_MARKS.sub(" ", text).translate(_PRIMES))
-        text = unicodedata.normalize("NFKC", parted).replace("⁄", "/")
+        if _MARKED.search(text):
+            text = _GLUED.sub(" ", _TRADE_MARKS.sub(" ", text).translate(_PRIMES))
+        text = unicodedata.normalize("NFKC", text).replace("⁄", "/")
     return collapse(text)
 
 

@@ -82,7 +82,7 @@ class ScriptKnowledge:
         if not self.is_read:
             return (
                 f"the encoder does not know {self.script} script, {self.share:.0%} of the catalogue's letters "
-                f"({self.unknown:.0%} unknown tokens{alike}): such queries are searched by their words alone; {take}"
+                f"({self.unknown:.0%} unknown tokens{alike}): such queries are ordered by their words alone; {take}"
             )
         if self.pieces is not None and self.pieces > MOST_PIECES:
             return (

@@ -22,6 +22,7 @@ from fuserank_ensemble.retrieval.lexical.words import (
     Word,
     clean,
     han_runs,
+    has_accents,
     match_key,
     spellings,
     split_characters,
@@ -219,16 +220,16 @@ def _analyse(text: str) -> _Value:
 
 def _accented(texts: Iterable[str]) -> set[str]:
     """The words, without their accents, that some of the texts write with accents."""
-    return {word for text in texts if not text.isascii() for word, spelling in spellings(text) if word != spelling}
+    return {word for text in texts if has_accents(text) for word, spelling in spellings(text) if word != spelling}
 
 
 def _spell(texts: Sequence[str], accented: Collection[str]) -> Iterator[str]:
     """Yields the words of an item's texts that some item writes with accents, as this one writes them."""
     for text in texts:
-        if text.isascii():
-            yield from (word.written for word in _analyse(text).words if word.written in accented)
-        else:
+        if has_accents(text):
             yield from (spelling for word, spelling in spellings(text) if word in accented)
+        else:
+            yield from (word.written for word in _analyse(text).words if word.written in accented)
 
 
 def title_head(title: str) -> str:

@@ -22,6 +22,7 @@ _WORD = r"\p{N}+|[\p{L}\p{M}]+|\p{So}"
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufe0e\ufe0f\ufeff]")
 _APOSTROPHE = re.compile(r"(?<=[^\W\d_])['’](?=[^\W\d_])")
+_ACCENT = re.compile("[\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff]")
 _JIEBA_LOCK = threading.Lock()
 _STEMS = 200_000  # words whose stems are kept
 
@@ -76,17 +77,24 @@ def match_key(text: str) -> str:
     return " ".join(map(stem, split_characters(text)))
 
 
+def has_accents(text: str) -> bool:
+    """Whether a text may hold a Latin letter with an accent."""
+    return not text.isascii() and _ACCENT.search(text) is not None
+
+
 def spellings(text: str) -> list[tuple[str, str]]:
     """The words of a text as `Word.written` has them, each with its spelling in lower case with accents."""
     plain = clean(text)
     written = _analyzer().analyze(plain)
-    return list(zip(written, written if plain.isascii() else _analyzer(fold=False).analyze(plain), strict=True))
+    return list(zip(written, _analyzer(fold=False).analyze(plain) if has_accents(plain) else written, strict=True))
 
 
 @lru_cache(maxsize=_STEMS)
 def stem(written: str) -> str:
     """The stem of a word as `Word.written` has it; an irregular plural has that of its singular."""
-    return str(_stemmer().analyze(IRREGULAR_PLURALS.get(written, written))[0])
+    # `clean` leaves no apostrophe: the genitive of "women" is "womens".
+    plural = written if written in IRREGULAR_PLURALS else written.removesuffix("s")
+    return str(_stemmer().analyze(IRREGULAR_PLURALS.get(plural, written))[0])
 
 
 def content_words(all_words: list[Word]) -> list[Word]:

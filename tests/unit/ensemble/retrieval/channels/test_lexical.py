@@ -400,6 +400,7 @@ KITCHEN = [
     {"title": "Bookshelf with leaves, ® Tarn"},
     {"title": "Shelves"},
     {"title": "Mouse trap for mice"},
+    {"title": "Women's apron"},
 ]
 
 
@@ -419,6 +420,9 @@ def kitchen(tmp_path_factory):
         ("shelf", {5}),
         ("mice", {6}),
         ("mouse", {6}),
+        ("apron for women", {7}),
+        ("womens apron", {7}),
+        ("woman apron", {7}),
         ("vorelo", {0}),
         ("vorelo™ knife", {0}),
         ("vorelotm", set()),
