@@ -16,7 +16,7 @@ from fuserank_export.builder.options import EncoderOptions, InputFiles, OutputOp
 from fuserank_export.progress import Progress
 from fuserank_export.training.fitting.settings import FitSettings
 
-FEW_STEPS = FitSettings()
+FEW_STEPS = FitSettings(epochs=3)
 
 
 def silent():

@@ -82,7 +82,7 @@ def write_grouped_shop(folder: Path, users: int = 500, visits: int = 4, of_kind:
         {"item_id": f"i{number:03}", "title": f"{kind} {number}", "category": category}
         for number, (category, kind) in enumerate(pair for pair in kinds for _ in range(of_kind))
     ]
-    wanted = {group: np.exp([draw.gauss(0.0, 2.0) for _ in items]) for group in ("gold", "silver", "app", "web")}
+    wanted = {group: np.exp([draw.gauss(0.0, 3.0) for _ in items]) for group in ("gold", "silver", "app", "web")}
     tiers = {f"u{user:03}": ("gold", "silver")[user % 2] for user in range(users)}
     events = []
     for user, tier in tiers.items():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 SEED = 7
 REQUESTS = 1_000
+MAX_REQUESTS = 6_000  # of one measurement; after them the first ones come again
 # In web search logs the n-th most frequent query comes 1/n^exponent as often as the first (Baeza-Yates et al. 2007).
 ZIPF_EXPONENT = 0.8
 Kind = Literal["query", "user", "both"]
@@ -86,6 +87,22 @@ class ShopVocabulary:
             added = draw.choice(self.title_words, count)
             queries = [f"{name} {words}" for name, words in zip(queries, added, strict=True)]
         return Load(queries, users)
+
+
+class FreshLoad:
+    """Draws other requests for every measurement, since servers cache queries: ours and those of its stages alike.
+
+    Args:
+        shop: What requests are drawn from.
+    """
+
+    def __init__(self, shop: ShopVocabulary) -> None:
+        self._shop, self._draws = shop, 0
+
+    def draw(self, count: int = MAX_REQUESTS, repeats: Repeats = "none") -> Load:
+        """Draws requests that no earlier measurement sent."""
+        self._draws += 1
+        return self._shop.draw(count, repeats, SEED + self._draws)
 
 
 def zipf_weights(count: int, draw: np.random.Generator) -> NDArray[np.float64]:

@@ -133,7 +133,7 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
         write_index(partial / "index", indexed, log)
         np.save(partial / "index" / "vectors.npy", vectors)
         search = learn_channels(partial / "index", indexed, log, vectors, spec=spec, seed=SEED, progress=progress)
-        for name in ("tokenizer.json", REFERENCE, SYNONYMS):
+        for name in ("tokenizer.json", REFERENCE):
             shutil.copyfile(bundle / "index" / name, partial / "index" / name)
         bytecode = shutil.ignore_patterns("__pycache__")  # it changes while the bundle is served
         shutil.copytree(bundle / "model_repository", partial / "model_repository", ignore=bytecode)

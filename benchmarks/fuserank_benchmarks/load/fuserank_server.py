@@ -11,12 +11,11 @@ from typing import Any
 import psutil
 
 from fuserank.client import Client
-from fuserank_benchmarks.inputs.queries import SEED, Load, Repeats, ShopVocabulary
+from fuserank_benchmarks.inputs.queries import FreshLoad, Repeats, ShopVocabulary
 from fuserank_benchmarks.load.open_loop import Plan, send_from_process
 from fuserank_benchmarks.perf_analyzer.program import PerfAnalyzerError, Program
 from fuserank_benchmarks.perf_analyzer.sweep import Point, Sweep, measure, write_inputs
 
-MAX_REQUESTS = 6_000  # of one measurement; after them the first ones come again
 DEADLINE_MS = 500
 REFUSED_WITHIN_MS = 10.0
 OVERLOAD, SHARE_OF_PEAK = 2.0, 0.7
@@ -34,20 +33,14 @@ class FuseRankServer:
     """
 
     def __init__(self, name: str, url: str, shop: ShopVocabulary, program: Program, seconds: float) -> None:
-        self.name, self._url, self._shop, self._program, self._seconds = name, url, shop, program, seconds
-        self._draws = 0
-
-    def draw_load(self, count: int = MAX_REQUESTS, repeats: Repeats = "none") -> Load:
-        """Draws requests that no earlier measurement sent."""
-        self._draws += 1
-        return self._shop.draw(count, repeats, SEED + self._draws)
+        self.name, self._url, self._load, self._program, self._seconds = name, url, FreshLoad(shop), program, seconds
 
     def sweep(self, loads: Sequence[float], repeats: Repeats = "none", **settings: Any) -> list[Point]:
         """Throughput and latency at each load; `settings` as `Sweep` takes them."""
         points = []
         with tempfile.TemporaryDirectory(prefix="fuserank-load-") as folder:
             for load in loads:
-                inputs = write_inputs(Path(folder) / "requests.json", self.draw_load(repeats=repeats).requests())
+                inputs = write_inputs(Path(folder) / "requests.json", self._load.draw(repeats=repeats).requests())
                 points += measure(self._program, self._url, inputs, Sweep([load], seconds=self._seconds, **settings))
         return points
 
@@ -95,13 +88,13 @@ class FuseRankServer:
 
     def below_peak(self, peak: float) -> Mapping[str, float]:
         """Latency at 70 % of the peak rate, with Poisson arrivals."""
-        plan = Plan(self._url, self.draw_load().requests(), peak * SHARE_OF_PEAK, 4 * self._seconds)
+        plan = Plan(self._url, self._load.draw().requests(), peak * SHARE_OF_PEAK, 4 * self._seconds)
         outcome = send_from_process(plan)
         return {"steady_p50_ms": outcome.percentile(50), "steady_p99_ms": outcome.percentile(99)}
 
     def overloaded(self, peak: float) -> Mapping[str, float]:
         """Goodput at twice the peak rate as a share of the peak, and how soon the others are refused."""
-        requests = self.draw_load().requests(options=f'{{"deadline_ms":{DEADLINE_MS}}}')
+        requests = self._load.draw().requests(options=f'{{"deadline_ms":{DEADLINE_MS}}}')
         outcome = send_from_process(Plan(self._url, requests, peak * OVERLOAD, 4 * self._seconds))
         return {
             "goodput_at_2x": outcome.goodput(DEADLINE_MS) / peak,
@@ -113,7 +106,7 @@ class FuseRankServer:
         """Mean milliseconds of each stage as the replies report them, one request at a time."""
         total: dict[str, float] = {}
         with Client(self._url) as client:
-            for query, user, _ in self.draw_load(count).requests():
+            for query, user, _ in self._load.draw(count).requests():
                 for stage, microseconds in client.search(query, user).status.microseconds.items():
                     total[stage] = total.get(stage, 0.0) + microseconds / 1e3 / count
         return {stage: round(ms, 3) for stage, ms in total.items()}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fuserank_benchmarks.peers.closed_loop import run_closed_loop
+from fuserank_benchmarks.inputs.queries import MAX_REQUESTS, FreshLoad, Repeats, ShopVocabulary
+from fuserank_benchmarks.peers.closed_loop import ClosedLoop, run_closed_loop
 from fuserank_benchmarks.peers.kinds import KINDS, Kind
 from fuserank_benchmarks.peers.peer import HttpPeer, Tuning, run_peer
 from fuserank_benchmarks.peers.staged import StagedPeer, run_staged
@@ -59,19 +60,12 @@ class RunningPeers:
 
     Args:
         folder: Inputs, environments and settings.
-        requests: Queries and users, hardly any query twice.
-        repeating: Queries and users with queries that repeat as in search logs.
+        shop: What requests are drawn from.
         seconds: Length of one measurement.
     """
 
-    def __init__(
-        self,
-        folder: PeersFolder,
-        requests: Sequence[tuple[str, str]],
-        repeating: Sequence[tuple[str, str]],
-        seconds: float,
-    ) -> None:
-        self._folder, self._requests, self._repeating, self._seconds = folder, requests, repeating, seconds
+    def __init__(self, folder: PeersFolder, shop: ShopVocabulary, seconds: float) -> None:
+        self._folder, self._load, self._seconds = folder, FreshLoad(shop), seconds
         self._runner, self._open = asyncio.Runner(), AsyncExitStack()
         self._peers: dict[Tuning, HttpPeer] = {}
         self.contestants: dict[str, Contestant] = {}
@@ -87,12 +81,12 @@ class RunningPeers:
         self.contestants[f"staged_{peer.rerank}"] = Contestant(peer, peer, peer.rerank)
 
     def measure(self, name: str) -> Mapping[str, float]:
-        """Throughput at concurrency 8 and median latency at 1."""
-        return self._measure(name, name, self._requests)
+        """Throughput at concurrency 8 and median latency at 1, hardly any query twice."""
+        return self._measure(name, name, "none")
 
     def measure_repeating(self, name: str) -> Mapping[str, float]:
-        """The same with queries that repeat; the figures' names begin with `zipf_`."""
-        return self._measure(f"zipf_{name}", name, self._repeating)
+        """The same with queries that repeat as in search logs; the figures' names begin with `zipf_`."""
+        return self._measure(f"zipf_{name}", name, "zipf")
 
     def _start(self, tuning: Tuning) -> HttpPeer:
         if tuning not in self._peers:
@@ -100,11 +94,16 @@ class RunningPeers:
             self._peers[tuning] = self._runner.run(self._open.enter_async_context(peer))
         return self._peers[tuning]
 
-    def _measure(self, prefix: str, name: str, requests: Sequence[tuple[str, str]]) -> Mapping[str, float]:
+    def _measure(self, prefix: str, name: str, repeats: Repeats) -> Mapping[str, float]:
         peer = self.contestants[name]
-        busy = self._runner.run(run_closed_loop(peer.busy.search, requests, peer.rerank, CONCURRENCY, self._seconds))
-        alone = self._runner.run(run_closed_loop(peer.alone.search, requests, peer.rerank, 1, self._seconds))
+        busy = self._run(peer.busy, peer.rerank, repeats, CONCURRENCY)
+        alone = self._run(peer.alone, peer.rerank, repeats, 1)
         return {f"{prefix}_throughput": busy.per_second, f"{prefix}_p50_ms": alone.p50_ms}
+
+    def _run(self, peer: HttpPeer | StagedPeer, rerank: int, repeats: Repeats, concurrency: int) -> ClosedLoop:
+        load = self._load.draw(MAX_REQUESTS, repeats)
+        requests = list(zip(load.queries, load.users, strict=True))
+        return self._runner.run(run_closed_loop(peer.search, requests, rerank, concurrency, self._seconds))
 
     def __enter__(self) -> Self:
         return self

@@ -185,9 +185,7 @@ class SpeedRun:
         if not folder.ready or self._options.quick:
             self._console.print("no peers in this run" + ("" if folder.ready else ": run make bench-peers"))
             return {}
-        loads = (self._load, self._shop.draw(repeats="zipf"))
-        requests, repeating = (list(zip(load.queries, load.users, strict=True)) for load in loads)
-        peers = self._open.enter_context(RunningPeers(folder, requests, repeating, 3 * self._seconds))
+        peers = self._open.enter_context(RunningPeers(folder, self._shop, 3 * self._seconds))
         for kind in KINDS:
             for rerank in (0, RERANK) if WITH_TOWER in bundles else (0,):
                 peers.start(kind, rerank)

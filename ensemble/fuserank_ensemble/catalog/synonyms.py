@@ -58,7 +58,7 @@ class Synonyms:
     @cached_property
     def words(self) -> tuple[str, ...]:
         """The words of all phrases that are replaced, in lower case, sorted."""
-        return tuple(sorted({token for phrase in self.replacements for token in _TOKEN.findall(phrase)}))
+        return tuple(sorted({token for phrase in self.replacements for token in split_tokens(phrase)}))
 
     @cached_property
     def _by_first(self) -> dict[str, list[str]]:
@@ -69,6 +69,11 @@ class Synonyms:
             if first is not None and first.start() == 0:
                 by_first.setdefault(first.group(), []).append(phrase)
         return by_first
+
+
+def split_tokens(text: str) -> list[str]:
+    """Returns a text's words and Chinese characters, as `Synonyms.replace` tells them apart."""
+    return _TOKEN.findall(text)
 
 
 def _inside_word(text: str, end: int) -> bool:

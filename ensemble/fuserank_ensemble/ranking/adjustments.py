@@ -18,8 +18,9 @@ FloatArray = NDArray[np.float32]
 MISSED_LOGITS = 2.0  # what an item loses for each condition that it misses
 # Priors of a ranker whose training queries were made up from the catalogue. Those name what they mean, people's own
 # words do not, so it makes too little of meaning: logits for each unit of the logarithm of the category's share in what
-# the query means, and of the cosine of query and text.
-CATEGORY_LOGITS, TEXT_LOGITS = 0.25, 2.0
+# the query means, and of the cosine of query and text. Cosines of so much of the nearest text's count alike: among what
+# is near, the rest of a text, such as a size, moves them more than meaning does.
+CATEGORY_LOGITS, TEXT_LOGITS, NEAR_SHARE = 0.25, 8.0, 0.9
 # What an item gets in a search that nobody has had yet. In the windows that a ranker learns from, the catalogue holds
 # what came only later and could not be had: it learns that the new is not wanted.
 NEW_LOGITS = 1.0
@@ -84,25 +85,11 @@ def adjust(
         priors: Whether the ranker learned from made-up queries, see `GraphSpec.made_up_queries`.
     """
     parts: dict[str, FloatArray] = {}
-    missed = np.nan_to_num(features[:, POSITION["missed"]])
-    if ranked and missed.any():
-        parts["fit"] = -MISSED_LOGITS * missed
-    is_new = features[:, POSITION["popularity"]] == 0
-    if ranked and is_new.any() and (features[:, POSITION["has_query"]] > 0).all():
-        parts["new"] = NEW_LOGITS * is_new.astype(np.float32)
-    text = features[:, POSITION["text_score"]]
-    if ranked and priors and not np.isnan(text).all():
-        parts["text"] = TEXT_LOGITS * np.nan_to_num(text)
-    meant = features[:, POSITION["category_of_query"]]
-    known = meant[:depth][~np.isnan(meant[:depth])]
-    if len(known):
-        outside = _is_outside(meant, places, depth)
-        if outside.any():
-            parts["category"] = (-np.float32(OUTSIDE_LOGITS) if ranked else (OUTSIDE_WORTH - 1.0) * scores) * outside
-        if ranked and priors:
-            # An item without a category is taken for the mean one.
-            likely = CATEGORY_LOGITS * np.nan_to_num(meant, nan=float(known.mean()))
-            parts["category"] = parts.get("category", np.float32(0.0)) + likely
+    if ranked:
+        parts |= _missed_conditions(features) | _novelty(features)
+        if priors:
+            parts |= _text_prior(features, depth)
+    parts |= _category(scores, features, places, depth, ranked=ranked, prior=ranked and priors)
     for added in parts.values():
         scores = scores + added
     is_named = features[:, POSITION["lexical_score"]] >= CODE_LOG_SCORE
@@ -121,6 +108,46 @@ def _lift(scores: FloatArray, above: NDArray[np.bool_]) -> FloatArray:
     """Returns what sets some candidates above all others, as far as a standard deviation, float32 `[candidates]`."""
     behind = float(scores[~above].max()) - float(scores[above].min())
     return np.where(above, max(behind, 0.0) + max(float(scores.std()), ROUNDING), 0.0).astype(np.float32)
+
+
+def _missed_conditions(features: FloatArray) -> dict[str, FloatArray]:
+    """Returns `fit`, where a candidate misses a condition of the query."""
+    missed = np.nan_to_num(features[:, POSITION["missed"]])
+    return {"fit": -MISSED_LOGITS * missed} if missed.any() else {}
+
+
+def _novelty(features: FloatArray) -> dict[str, FloatArray]:
+    """Returns `new`, in a search that finds what nobody has had."""
+    is_new = features[:, POSITION["popularity"]] == 0
+    is_search = (features[:, POSITION["has_query"]] > 0).all()
+    return {"new": NEW_LOGITS * is_new.astype(np.float32)} if is_search and is_new.any() else {}
+
+
+def _text_prior(features: FloatArray, depth: int) -> dict[str, FloatArray]:
+    """Returns `text`, where the request has a query; the nearest text is that of the first `depth` candidates."""
+    text = features[:, POSITION["text_score"]]
+    if np.isnan(text).all():
+        return {}
+    cosines = np.nan_to_num(text)
+    return {"text": TEXT_LOGITS * np.minimum(cosines, NEAR_SHARE * max(cosines[:depth].max(), 0.0))}
+
+
+def _category(
+    scores: FloatArray, features: FloatArray, places: CandidatePlaces, depth: int, *, ranked: bool, prior: bool
+) -> dict[str, FloatArray]:
+    """Returns `category`, where it is known which categories the query means; see `adjust`."""
+    meant = features[:, POSITION["category_of_query"]]
+    known = meant[:depth][~np.isnan(meant[:depth])]
+    if not len(known):
+        return {}
+    added = np.zeros(len(scores), np.float32)
+    outside = _is_outside(meant, places, depth)
+    if outside.any():
+        added += (-np.float32(OUTSIDE_LOGITS) if ranked else (OUTSIDE_WORTH - 1.0) * scores) * outside
+    if prior:
+        # An item without a category is taken for the mean one.
+        added += CATEGORY_LOGITS * np.nan_to_num(meant, nan=float(known.mean()))
+    return {"category": added} if prior or outside.any() else {}
 
 
 def _is_outside(meant: FloatArray, places: CandidatePlaces, depth: int) -> NDArray[np.bool_]:

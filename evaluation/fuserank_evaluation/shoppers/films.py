@@ -24,18 +24,22 @@ from fuserank_export.progress import Progress
 
 SHOP = Path("build/eval/films-shop")
 USERS = MadeUsers(count=1_000, least=20, most=60, days=730, event="rating")
+RANKER = RankerOptions(quality="quick")
 QUERIES = 500
 LEAST_GROUP = 100  # films of a genre or a decade that somebody may like
 
 
-def open_shop(data: Path, encoder: str, progress: Progress, users: MadeUsers = USERS) -> Product:
-    """Writes the films as a shop would, with a made log, exports them with the default settings and opens the bundle.
+def open_shop(
+    data: Path, encoder: str, progress: Progress, users: MadeUsers = USERS, ranker: RankerOptions = RANKER
+) -> Product:
+    """Writes the films as a shop would, with a made log, exports them and opens the bundle.
 
     Args:
         data: Folder of the films' corpus.
         encoder: Hugging Face id or folder of the encoder.
         progress: Shows the steps.
         users: How the log's users are drawn.
+        ranker: How the ranker is trained.
     """
     SHOP.mkdir(parents=True, exist_ok=True)
     films = read_films(data / "movies-corpus.jsonl.gz")
@@ -47,7 +51,7 @@ def open_shop(data: Path, encoder: str, progress: Progress, users: MadeUsers = U
     export_bundle(
         inputs=InputFiles(catalog=catalog, interactions=interactions),
         encoder=EncoderOptions(source=encoder),
-        ranker=RankerOptions(quality="quick"),
+        ranker=ranker,
         out=OutputOptions(folder=SHOP / "bundle", force=True),
         progress=progress,
     )

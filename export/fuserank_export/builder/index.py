@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fuserank_ensemble.bundle import PAIRS, SYNONYMS
+from fuserank_ensemble.bundle import PAIRS
 from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.spec import Clock, GraphSpec
@@ -78,7 +78,6 @@ def index_shop(work: Workspace, shop: ShopData, models: Models, spec: GraphSpec)
     with work.progress.step("laying out texts"):
         indexed = index_catalog(shop.catalog, spec.text_template, shop.typed, shop.synonyms)
     write_index(work.index, indexed, shop.behaviour.log)
-    shop.synonyms.save(work.index / SYNONYMS)
     models.encoder.tokenizer.save(str(work.index / "tokenizer.json"))
     if models.tower:
         with work.progress.step("tokenising texts for the text tower"):

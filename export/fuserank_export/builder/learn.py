@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.bundle import SYNONYMS
+from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases
 from fuserank_ensemble.retrieval.vectors.build import build_index
@@ -17,9 +20,11 @@ from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.index.catalog import Indexed
 from fuserank_export.index.units import unit_table
 from fuserank_export.learning.interactions import learn
+from fuserank_export.learning.query_synonyms import learn_synonyms
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Interactions
 from fuserank_export.training.cases.span import LogSpan
+from fuserank_export.training.cases.split import window_bounds
 
 
 def learn_channels(
@@ -54,12 +59,35 @@ def learn_channels(
         )
     with progress.step("indexing words and vectors"):
         report["dense"] = build_index(vectors, folder / "vectors.faiss")
-        words = LexicalIndex.write(
-            folder / "lexical", indexed.searched, spec.lexical_fields, unit_table(), spec.code_fields
-        )
+        searched = indexed.searched
+        words = LexicalIndex.write(folder / "lexical", searched, spec.lexical_fields, unit_table(), spec.code_fields)
         report["lexical"] = {"items_with_words": words}
+    report["synonyms"] = _learn_synonyms(folder, searched, indexed.synonyms, log, progress)
     with progress.step("indexing completions"):
         query_counts = Counter(log.queries[code] for code in log.query[log.query >= 0])
         completions = collect_phrases(indexed.titles, interactions.popularity.counts, query_counts)
         report["suggest"] = {"phrases": Suggester.write(folder / "suggest", completions)}
     return report
+
+
+def _learn_synonyms(
+    folder: Path, records: Sequence[dict[str, Any]], given: Synonyms, log: Interactions, progress: Progress
+) -> dict[str, Any]:
+    """Writes the shop's synonyms with those that its log teaches, and returns a report.
+
+    The last of the windows that the ranker is trained on teaches none: it is what the ranker is measured on.
+    """
+    learned: dict[str, str] = {}
+    if log.has_queries:
+        with progress.step("learning synonyms from queries"):
+            before = window_bounds(log.timestamp, LogSpan.of(log.timestamp))[-2]
+            has_word = LexicalIndex.open(folder / "lexical").has_word
+            learned = learn_synonyms(log, records, given, has_word, before)
+    if learned:
+        examples = "; ".join(f"{word} → {meant}" for word, meant in list(learned.items())[:3])
+        progress.note(
+            f"{len(learned):,} words of queries that no item has were learned from the log: {examples}. The bundle's "
+            "manifest lists them; a line `word => word` in --synonyms leaves one as it is"
+        )
+    Synonyms({**learned, **given.replacements}).save(folder / SYNONYMS)
+    return {"given": len(given), "learned": learned}

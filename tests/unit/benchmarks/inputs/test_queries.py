@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fuserank_benchmarks.inputs.queries import Load, ShopVocabulary, zipf_weights
+from fuserank_benchmarks.inputs.queries import FreshLoad, Load, ShopVocabulary, zipf_weights
 
 
 def test_each_kind_of_request_leaves_out_query_or_user():
@@ -30,3 +30,12 @@ def test_queries_repeat_as_wanted():
     top = [max(load.queries.count(query) for query in set(load.queries)) for load in (even, zipf)]
     assert top[1] > 2 * top[0]
     assert set(distinct.users) == {"7", "8"}
+
+
+def test_every_measurement_sends_other_requests_and_a_second_run_the_same():
+    shop = ShopVocabulary([f"type {i}" for i in range(50)], [f"word {i}" for i in range(50)], ["1", "2"])
+    load = FreshLoad(shop)
+    first, second = load.draw(20), load.draw(20)
+    assert not set(first.queries) & set(second.queries)
+    assert FreshLoad(shop).draw(20) == first
+    assert len(set(load.draw(20, "zipf").queries)) < 20

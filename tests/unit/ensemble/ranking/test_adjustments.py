@@ -14,6 +14,7 @@ from fuserank_ensemble.ranking.adjustments import (
     CATEGORY_LOGITS,
     CODE_LOG_SCORE,
     MISSED_LOGITS,
+    NEAR_SHARE,
     NEW_LOGITS,
     OUTSIDE_LOGITS,
     OUTSIDE_WORTH,
@@ -76,10 +77,22 @@ def test_the_category_that_is_meant_counts_by_the_logarithm_of_its_share():
     assert scores.tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_nearness_in_meaning_counts_by_its_cosine():
-    adjustments, scores = adjusted([3, 2, 1], text=[0.25, 0.5, np.nan])
+def test_nearness_in_meaning_counts_by_its_cosine_and_what_is_near_counts_alike():
+    adjustments, scores = adjusted([3, 2, 1, 0], text=[0.25, 0.5, np.nan, 0.48])
     assert set(adjustments.by_name) == {"text"}
-    assert scores.tolist() == [3 + 0.25 * TEXT_LOGITS, 2 + 0.5 * TEXT_LOGITS, 1]
+    near = NEAR_SHARE * 0.5 * TEXT_LOGITS
+    assert scores.tolist() == pytest.approx([3 + 0.25 * TEXT_LOGITS, 2 + near, 1, near])
+
+
+def test_the_nearest_text_is_one_of_those_that_are_compared():
+    for far in ([], [0.9, 0.9]):
+        _, scores = adjusted([3, 2, *(0 for _ in far)], text=[0.25, 0.5, *far], depth=2)
+        assert scores[:2].tolist() == pytest.approx([3 + 0.25 * TEXT_LOGITS, 2 + NEAR_SHARE * 0.5 * TEXT_LOGITS])
+
+
+def test_where_no_text_is_near_nearness_adds_nothing():
+    _, scores = adjusted([3, 2], text=[-0.25, 0.0])
+    assert scores.tolist() == [3 - 0.25 * TEXT_LOGITS, 2]
 
 
 def test_a_ranker_that_learned_from_peoples_queries_needs_no_priors():

@@ -11,10 +11,17 @@ from typer.testing import CliRunner
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_export.builder.options import GraphOptions, RankerOptions
 from fuserank_export.cli import app
+from fuserank_export.training.fitting.settings import FitSettings
 from support.exporting import export_quickly, rank_all_kinds
 from support.rated_shop import write_rated_shop
 
+# Three rankers are fitted to tell whether the rating gains.
+FEWER = {
+    "ranker": RankerOptions(cases=300, fit=FitSettings(epochs=3, learning_rate=8e-3)),
+    "graph": GraphOptions(candidates=32),
+}
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -27,7 +34,8 @@ def shop(tmp_path_factory):
 def rated(shop, tiny_encoder, tmp_path_factory):
     """The bundle of the shop whose rating decides."""
     out = tmp_path_factory.mktemp("rated") / "bundle"
-    return rank_all_kinds(export_quickly(shop.rated, tiny_encoder, out, interactions=shop.interactions, features=None))
+    export_quickly(shop.rated, tiny_encoder, out, interactions=shop.interactions, features=None, **FEWER)
+    return rank_all_kinds(out)
 
 
 def test_a_rating_that_decides_purchases_is_read_and_orders_clearly_better(rated):
@@ -42,7 +50,8 @@ def test_a_rating_that_decides_purchases_is_read_and_orders_clearly_better(rated
 
 
 def test_a_rating_without_a_say_is_left_out_and_the_bundle_is_that_of_a_shop_without_it(shop, tiny_encoder, tmp_path):
-    out = export_quickly(shop.noise, tiny_encoder, tmp_path / "bundle", interactions=shop.interactions, features=None)
+    out = tmp_path / "bundle"
+    export_quickly(shop.noise, tiny_encoder, out, interactions=shop.interactions, features=None, **FEWER)
     bundle = Bundle.open(out)
     gain = bundle.manifest["ranker"]["own_signals"]["shop"]
     print(gain)

@@ -8,13 +8,14 @@ import pytest
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_export.builder.options import BehaviourFiles, OutputOptions, RankerOptions
+from fuserank_export.builder.options import BehaviourFiles, GraphOptions, OutputOptions, RankerOptions
 from fuserank_export.builder.retrain import retrain_ranker
 from fuserank_export.training.fitting.settings import FitSettings
 from support.exporting import export_quickly, rank_all_kinds, silent
 from support.rated_shop import write_grouped_shop
 
-FEWER = FitSettings(epochs=3, learning_rate=8e-3)  # five rankers are fitted to tell which signals gain
+# Five rankers are fitted to tell which signals gain.
+FEWER = RankerOptions(cases=200, fit=FitSettings(epochs=3, learning_rate=8e-3))
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -33,7 +34,8 @@ def grouped(shop, tiny_encoder, tmp_path_factory):
         out,
         interactions=shop.interactions,
         users=shop.users,
-        ranker=RankerOptions(fit=FEWER),
+        ranker=FEWER,
+        graph=GraphOptions(candidates=32),
     )
     return rank_all_kinds(out)
 
@@ -95,7 +97,7 @@ def test_a_ranker_that_is_trained_anew_reads_the_same_columns(grouped, shop, tmp
         grouped,
         files=BehaviourFiles(interactions=shop.interactions),
         out=OutputOptions(folder=tmp_path / "new"),
-        ranker=RankerOptions(fit=FEWER),
+        ranker=FEWER,
         progress=silent(),
     )
     new = Bundle.open(tmp_path / "new")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import psutil
@@ -122,10 +123,11 @@ def test_ray_gives_the_same_bytes_though_a_worker_is_killed(embed, tmp_path, ray
         while not killed and time.monotonic() < end:
             if len(list(folder.glob("*.vectors"))) >= 3:
                 for process in psutil.Process().children(recursive=True):
-                    if any("MapWorker" in part for part in process.cmdline()):
-                        killed.append((process.pid, len(list(folder.glob("*.vectors")))))
-                        process.kill()
-                        break
+                    with suppress(psutil.Error):  # it may end while it is asked
+                        if any("MapWorker" in part for part in process.cmdline()):
+                            process.kill()
+                            killed.append((process.pid, len(list(folder.glob("*.vectors")))))
+                            break
             time.sleep(0.005)
 
     thread = threading.Thread(target=kill_one)

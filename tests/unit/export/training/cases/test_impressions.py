@@ -206,7 +206,7 @@ def test_an_item_that_always_stood_first_is_not_taken_for_the_best(builder):
     cases = replace(cases, **{name: getattr(cases, name)[:, :6] for name in of_candidates})  # the rest is absent
     assert len(cases) > 2_000
     cut = len(cases) * 4 // 5
-    settings = FitSettings(epochs=8, batch=32, patience=8)
+    settings = FitSettings(epochs=4, batch=32, learning_rate=8e-3, patience=4)
     wanted = attractive(cases.rows)
     favoured, others = cases.rows == FAVOURED, cases.present & (cases.rows != FAVOURED)
     middle = others & (wanted == 0.4)
@@ -230,9 +230,9 @@ def test_an_item_that_always_stood_first_is_not_taken_for_the_best(builder):
 
 
 def test_the_training_takes_shown_lists_of_all_windows_and_tells_what_positions_did(builder):
-    count = 1_200
+    count = 800
     log = biased_log(count, int(FROM - 2 * WINDOW), int(4 * WINDOW / count) - 1)
-    settings = FitSettings(epochs=4, batch=32, patience=4)
+    settings = FitSettings(epochs=3, batch=32, patience=3)
     _, report = train_ranker(log, SHOP, builder, knowing(log), cases=2_000, settings=settings, seed=3)
     print(report.shown_lists, report.position_terms)
     assert count * 0.98 < report.shown_lists <= count
