@@ -387,16 +387,3 @@ def test_the_repository_command_writes_what_is_checked_in(run, tmp_path):
     checked_in = Path(__file__).parents[4] / "model_repository"
     for path in tmp_path.rglob("*.pbtxt"):
         assert path.read_bytes() == (checked_in / path.relative_to(tmp_path)).read_bytes()
-
-
-def test_a_query_that_the_encoder_cannot_read_is_ordered_by_its_words(export_shop, tmp_path):
-    titles = ["不锈钢保温杯", "儿童雨靴", "露营帐篷", "儿童图画书", "steel bottle"]
-    rows = [{"item_id": f"x{n}", "title": title} for n, title in enumerate(titles)]
-    bundle = Bundle.open(export_shop(write_csv(tmp_path / "chinese.csv", rows)))
-    assert bundle.spec.unread_scripts == ("han",)
-    assert any("does not know han script" in warning for warning in bundle.manifest["embedding"]["warnings"])
-    graph = LocalGraph(bundle)
-    assert [ids(graph, title)[0] for title in ("帐篷", "雨靴", "保温杯", "图画书")] == ["x2", "x1", "x0", "x3"]
-    assert len(ids(graph, "帐篷")) == len(rows)
-    reply = graph.search("帐篷", "", k=5)
-    assert json.loads(reply["STATUS"][0][0])["candidates"]["dense"] == 0
