@@ -72,9 +72,13 @@ def evaluate_lists(
     readable = blank_unread(embeddings, [query.query for query in channel_queries], encoder.unread_scripts(texts))
     served = [replace(query, embedding=vector) for query, vector in zip(channel_queries, readable, strict=True)]
     served_lists, _ = retriever.search_channels(served, kinds, everything=True)
-    fused = [
-        retriever.fuse(lists, weights, LIST_DEPTH, query=query, categories=retriever.predict_categories(lists)).rows
+    meant = [
+        retriever.predict_categories(lists) if query.is_embedded else None
         for query, lists in zip(served, served_lists, strict=True)
+    ]
+    fused = [
+        retriever.fuse(lists, weights, LIST_DEPTH, query=query, categories=categories).rows
+        for query, lists, categories in zip(served, served_lists, meant, strict=True)
     ]
     ranked = {"fused": fused}
     ranked |= {name: [by_channel[name].rows for by_channel in channel_lists] for name in TEXT_CHANNELS}

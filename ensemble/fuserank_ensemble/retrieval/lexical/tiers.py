@@ -29,7 +29,8 @@ LOOSE = 256  # items found until which those with only some of the words are tak
 HEAD_BOOST = 4.0  # of words where a title names the thing itself; 0 for none
 _PAIR_BOOST = 0.5
 _AMOUNT_BOOST = 3.0
-_SPELLING_BOOST = 2.0  # of a word with the query's accents, where items have it with and without
+_SPELLING_BOOST = 2.0  # of a word without accents, where items have it with and without
+_ACCENTS_SCORE = 12.0  # of a word with the query's accents, where they have
 # Two words that so many items hold say little by standing together, and finding where they do takes long.
 _COMMON = 10_000
 _HAN_BOOST = 0.3
@@ -134,9 +135,16 @@ class TierBuilder:
         if not self._index.accented:
             return []
         written = {word.written for word in content}
-        spelt = dict.fromkeys(spelling for word, spelling in spellings(text) if word in written)
+        spelt = {spelling: word for word, spelling in spellings(text) if word in written}
         known = [spelling for spelling in spelt if self._index.searcher.doc_freq("spelling", spelling)]
-        return [Query.boost_query(self._term(spelling, "spelling"), _SPELLING_BOOST) for spelling in known]
+        terms = {spelling: self._term(spelling, "spelling") for spelling in known}
+        # Who types accents means them; who does not may be in a hurry.
+        return [
+            Query.boost_query(term, _SPELLING_BOOST)
+            if spelling == spelt[spelling]
+            else Query.const_score_query(term, _ACCENTS_SCORE)
+            for spelling, term in terms.items()
+        ]
 
     def _tells(self, word: Word) -> bool:
         """Whether a filler is in titles, and rare enough there to tell items apart."""

@@ -396,7 +396,7 @@ KITCHEN = [
     {"title": "Chef's knife Vorelo™ 8\""},
     {"title": "Set of 6 knives"},
     {"title": 'Pate mould 3½" deep'},
-    {"title": 'Pâté mould 3½" deep'},
+    {"title": 'Pâté mould 3½" deep, stoneware with a lid'},
     {"title": "Bookshelf with leaves, ® Tarn"},
     {"title": "Shelves"},
     {"title": "Mouse trap for mice"},
