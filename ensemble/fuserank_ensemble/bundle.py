@@ -52,12 +52,19 @@ def open_query_parser(index: Path) -> QueryParser:
     """Opens what takes queries apart, from a bundle's `index/`."""
     words, synonyms = LexicalIndex.open(index / "lexical"), Synonyms.open(index / SYNONYMS)
     spelling = open_spelling(words, synonyms, index / TOKENIZER)
-    return QueryParser(synonyms, Quantities.open(index / "lexical" / UNITS), spelling, words.is_value)
+    quantities = Quantities.open(index / "lexical" / UNITS)
+    return QueryParser(synonyms, quantities, spelling, lambda text: words.is_code(text) or words.is_value(text))
 
 
 def open_spelling(words: LexicalIndex, synonyms: Synonyms, tokenizer: Path) -> Spelling:
     """Opens what corrects queries, from a catalogue's words and the encoder's `tokenizer.json`."""
-    return Spelling(words.has_word, EncoderVocabulary(tokenizer), words.similar_words, synonyms.words)
+    return Spelling(
+        words.has_word,
+        EncoderVocabulary(tokenizer),
+        words.similar_words,
+        synonyms.words,
+        lambda text: words.is_code(text) or words.begun_codes(text) is not None,
+    )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from fuserank_ensemble.catalog.scripts import SCRIPTS
 from fuserank_ensemble.contract.errors import nearest
 from fuserank_ensemble.retrieval.channels.registry import CHANNEL_WEIGHTS, CHANNELS
 from fuserank_ensemble.retrieval.lexical.index import LEXICAL_FIELDS
@@ -77,8 +78,11 @@ class GraphSpec:
         channel_depth: How many items of each channel take part in fusion.
         channel_weights: The weight of each channel's votes in fusion, by kind of request; one left out is not asked.
         lexical_fields: Which catalogue fields' words are searched, and what a match in each counts.
+        code_fields: Which catalogue fields hold codes, which find their item exactly and by their beginning.
         max_batch: Largest batch of any stage.
         pad_token_id: Token id that pads a query.
+        unread_scripts: Scripts that the encoder does not know, see `fuserank_ensemble.catalog.scripts`: a query in
+            one of them is ordered by its words alone.
         query_template: Wraps a query for encoders that want a prefix; `{query}` stands for it.
         text_template: Lays out an item's text, see `fuserank_ensemble.catalog.text`.
         objective: Weights of the heads where a request names none.
@@ -105,8 +109,10 @@ class GraphSpec:
         default_factory=lambda: {kind: dict(weights) for kind, weights in CHANNEL_WEIGHTS.items()}
     )
     lexical_fields: Mapping[str, float] = field(default_factory=lambda: dict(LEXICAL_FIELDS))
+    code_fields: tuple[str, ...] = ("item_id",)
     max_batch: int = 32
     pad_token_id: int = 0
+    unread_scripts: tuple[str, ...] = ()
     query_template: str = "{query}"
     text_template: str = "{title} | {brand} | {category} | {description:.200}"
     objective: Mapping[str, float] = field(default_factory=lambda: {"relevance": 1.0, "click": 1.0, "purchase": 1.0})
@@ -143,9 +149,12 @@ class GraphSpec:
             raise SpecError(f"spec.events: found {self.events}; allowed: 1 to 1,024")
         if "{query}" not in self.query_template:
             raise SpecError(f"spec.query_template: found {self.query_template!r}; allowed: a text with {{query}} in it")
-        self._check_own_features()
+        self._check_shop()
 
-    def _check_own_features(self) -> None:
+    def _check_shop(self) -> None:
+        for script in self.unread_scripts:
+            if script not in SCRIPTS:
+                raise SpecError(f"spec.unread_scripts: found {script}; known: {nearest(script, SCRIPTS)}")
         signals = [feature.signal for feature in self.own_features]
         if signals != [signal for signal in OWN_SIGNALS for _ in range(signals.count(signal))]:
             raise SpecError(f"spec.own_features: found signals {signals}; allowed: {OWN_SIGNALS}, in this order")

@@ -26,6 +26,7 @@ from fuserank_export.builder.options import (
 )
 from fuserank_export.engines.cli import engines
 from fuserank_export.errors import exit_on_error
+from fuserank_export.index.word_fields import parse_lexical_fields
 from fuserank_export.layouts.cli import init
 from fuserank_export.layouts.config import ConfigFile, read_mappings
 from fuserank_export.progress import Progress
@@ -129,6 +130,21 @@ def bundle(
             "rating; once for each. By default all that can be one; none takes none.",
         ),
     ] = None,
+    lexical_fields: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns whose words are searched, with what a match counts, such as title=3,brand=1.5,material=1; "
+            "title, brand, category and description by default."
+        ),
+    ] = None,
+    codes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--code",
+            help="A column of codes that find their item exactly and by their beginning, such as part_no; once for "
+            "each. By default those called sku, barcode, gtin, mpn and the like; none takes the item's id alone.",
+        ),
+    ] = None,
     users: Annotated[
         Path | None, typer.Option(help="What the shop says of its users: user_id and columns such as segment or tier.")
     ] = None,
@@ -195,6 +211,8 @@ def bundle(
             ),
             encoding=encoding,
             features=() if features == ["none"] else tuple(features) if features else None,
+            lexical_fields=None if lexical_fields is None else parse_lexical_fields(lexical_fields),
+            codes=() if codes == ["none"] else tuple(codes) if codes else None,
         )
         encoder_options = EncoderOptions(
             source=encoder,
@@ -224,10 +242,13 @@ def bundle(
             inputs=inputs, encoder=encoder_options, ranker=ranker, graph=graph, vectors=vectors, out=output
         )
     counts = manifest["counts"]
-    Console(stderr=True).print(
+    made = (
         f"bundle {manifest['id']} at {out}: {counts['items']:,} items, {counts['texts']:,} texts, "
-        f"{counts['users']:,} users, {counts['events']:,} events, {manifest['export_seconds']} s\n"
-        f"{manifest['ranker']['note']}".rstrip(),
+        f"{counts['users']:,} users, {counts['events']:,} events, {manifest['export_seconds']} s"
+    )
+    warnings = [f"warning: {warning}" for warning in manifest["embedding"]["warnings"]]
+    Console(stderr=True).print(
+        "\n".join(filter(None, (made, manifest["ranker"]["note"], *warnings))),
         markup=False,
         highlight=False,
     )

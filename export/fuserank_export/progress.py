@@ -24,6 +24,10 @@ class Progress:
         """Says something between steps."""
         self._console.print(text, style="dim", markup=False, highlight=False)
 
+    def warn(self, text: str) -> None:
+        """Says between steps what is likely to be wrong."""
+        self._console.print(f"warning: {text}", style="yellow", markup=False, highlight=False)
+
     @contextmanager
     def step(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
         """Shows one step; yields a function to call with how much more is done."""

@@ -256,11 +256,12 @@ class Retriever:
         profile: UserProfile | None = None,
     ) -> Candidates:
         """Fuses one query's lists, and computes what the ranker reads of the candidates."""
-        categories = self.predict_categories(lists) if query.query else None
+        # What the encoder cannot read may be matched by single characters, which tell nothing of a category.
+        categories = self.predict_categories(lists) if query.is_embedded else None
         evidence = self.fuse(lists, weights, limit, required, query, categories)
         candidate_texts = self.items.text[evidence.rows]
         profile = profile or UserProfile.from_history(query.seen, self.items, query.now)
-        text_scores = self._search.text_scores(query, candidate_texts) if query.query else None
+        text_scores = self._search.text_scores(query, candidate_texts) if query.is_embedded else None
         understood = query.understood
         missed = None
         if understood is not None and understood.has_conditions:

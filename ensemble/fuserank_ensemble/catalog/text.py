@@ -11,6 +11,17 @@ from typing import Any
 
 _FORMATTER = string.Formatter()
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc, which no version adds to
+# NFKC writes what follows in plain characters beside their neighbours: a trade mark would become two letters of the
+# name, and a half a digit of the number before it.
+_TRADE_MARKS = re.compile("[™℠®©℗]|ᵀᴹ|ˢᴹ")
+_PRIMES = str.maketrans({"′": "'", "´": "'", "″": '"', "‴": "\"'"})
+_FRACTIONS = "¼-¾⅐-⅟↉"
+_RAISED_DIGITS, _RAISED_LETTERS = "²³¹⁰⁴-⁻", "ⁱⁿʰ-ʸˠ-ˤᴬ-ᵡᶛ-ᶿ"
+_MARKED = re.compile(f"[™℠®©℗′´″‴{_FRACTIONS}{_RAISED_DIGITS}{_RAISED_LETTERS}]")  # what the rest is for
+_GLUED = re.compile(
+    rf"(?<=\d)(?=[{_FRACTIONS}])|(?<=[{_FRACTIONS}])(?=\d)"
+    rf"|(?<=[0-9])(?=[{_RAISED_DIGITS}])|(?<=[^\W\d_{_RAISED_LETTERS}])(?=[{_RAISED_LETTERS}])"
+)
 
 
 class TemplateError(ValueError):
@@ -18,12 +29,21 @@ class TemplateError(ValueError):
 
 
 def normalise(text: str) -> str:
-    """NFKC-normalises, turns control characters into spaces and collapses white space.
+    """NFKC-normalises, turns control characters and trade marks into spaces and collapses white space.
 
     NFKC (Unicode Standard Annex 15) makes full-width letters and digits, common in Chinese catalogues, equal to
-    their ordinary forms.
+    their ordinary forms. Fractions and raised characters stay apart from what they follow: `3½` becomes `3 1/2`.
     """
-    return " ".join(_CONTROL.sub(" ", unicodedata.normalize("NFKC", text)).split())
+    if not text.isascii():
+        if _MARKED.search(text):
+            text = _GLUED.sub(" ", _TRADE_MARKS.sub(" ", text).translate(_PRIMES))
+        text = unicodedata.normalize("NFKC", text).replace("⁄", "/")
+    return collapse(text)
+
+
+def collapse(text: str) -> str:
+    """Turns control characters into spaces and collapses white space; all else stays as it is written."""
+    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def template_fields(template: str) -> set[str]:

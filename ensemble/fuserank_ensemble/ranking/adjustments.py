@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.candidates.categories import LEAST_SHARE
 from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.retrieval.lexical.tiers import CODE_SCORE
 
 FloatArray = NDArray[np.float32]
 MISSED_LOGITS = 2.0  # what an item loses for each condition that it misses
@@ -26,6 +28,7 @@ NEW_LOGITS = 1.0
 # logits, or keeps so much of its votes: whoever asks cannot bring it before what is meant, whatever their habits.
 OUTSIDE_SHARE, OUTSIDE_LOGITS, OUTSIDE_WORTH = 0.2, 4.0, 0.25
 ROUNDING = 1e-6  # of a score
+CODE_LOG_SCORE = math.log1p(CODE_SCORE - 1.0)  # the feature of an item that the whole query names
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Adjustments:
         by_name: float32 `[candidates]` of each that applies: `fit` (what it loses for the conditions of the query that
             it misses), `new` (where nobody has had it yet), `text` (for how near its text is to the query), `category`
             (for how likely the query means its category and department), `depth` (what sets the candidates beyond the
-            graph's depth behind all others).
+            graph's depth behind all others), `lexical` (what sets the items whose code the query is before all others).
     """
 
     by_name: Mapping[str, FloatArray]
@@ -89,12 +92,22 @@ def adjust(
     parts |= _category(scores, features, places, depth, ranked=ranked, prior=ranked and priors)
     for added in parts.values():
         scores = scores + added
+    is_named = features[:, POSITION["lexical_score"]] >= CODE_LOG_SCORE
+    if is_named.any() and not is_named.all():
+        parts["lexical"] = _lift(scores, is_named)
+        scores = scores + parts["lexical"]
     if len(scores) > depth:
         least, most = float(scores[:depth].min()), float(scores[depth:].max())
         # A little more than the difference, which float32 rounds.
         behind = least - most - ROUNDING * (abs(least) + abs(most)) if least < most else 0.0
         parts["depth"] = np.where(np.arange(len(scores)) < depth, 0.0, behind).astype(np.float32)
     return Adjustments(parts)
+
+
+def _lift(scores: FloatArray, above: NDArray[np.bool_]) -> FloatArray:
+    """Returns what sets some candidates above all others, as far as a standard deviation, float32 `[candidates]`."""
+    behind = float(scores[~above].max()) - float(scores[above].min())
+    return np.where(above, max(behind, 0.0) + max(float(scores.std()), ROUNDING), 0.0).astype(np.float32)
 
 
 def _missed_conditions(features: FloatArray) -> dict[str, FloatArray]:

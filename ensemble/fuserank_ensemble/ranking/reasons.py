@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.candidates.categories import LEAST_SHARE
 from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS, FeatureLayout
 from fuserank_ensemble.contract.controls import Language
+from fuserank_ensemble.ranking.adjustments import CODE_LOG_SCORE
 from fuserank_ensemble.ranking.own_reasons import own_reason, own_value
 from fuserank_ensemble.ranking.wording import SENTENCES, format_sentence
 from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
@@ -162,6 +163,8 @@ def _text_reason(features: Features, reader: Reader) -> str:
 def _lexical_reason(features: Features, reader: Reader) -> str:
     if not reader.query.strip():
         return reader.sentence("no_query")
+    if _value(features, "lexical_score") >= CODE_LOG_SCORE:
+        return reader.sentence("lexical_code", query=reader.query)
     if not reader.shared_words:
         # A word of the query may be spelt otherwise, or be a correction.
         guessed = not math.isnan(_value(features, "lexical_score"))

@@ -133,7 +133,8 @@ class ChannelQuery:
 
     Attributes:
         query: The normalised query; empty for none.
-        embedding: The query's L2-normalised embedding, float32 `[dim]`; zeros without a query.
+        embedding: The query's L2-normalised embedding, float32 `[dim]`; zeros without a query, or for one that the
+            encoder cannot read.
         seen: The user's history.
         now: The request's time, epoch seconds.
         allowed: Which items may be returned, `[items]`; None allows all.
@@ -166,6 +167,11 @@ class ChannelQuery:
     def groups(self) -> dict[str, Sequence[str]]:
         """The groups that the user is in, by kind, as `Contexts` names them."""
         return groups_of(self.segments, self.context or {})
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether its embedding says what the query means."""
+        return bool(self.query) and bool(self.embedding.any())
 
     @property
     def words(self) -> str:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from fuserank_ensemble.understanding.phrases import find_phrases
+
 
 class Unit(NamedTuple):
     """A unit, whichever way it is written.
@@ -35,11 +37,17 @@ NUMBER_WORDS: Mapping[str, float] = {
     "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12,
 }  # fmt: skip
 _STEP = math.log(1.02)  # amounts within two per cent are one: 750 ml and 25.4 fl oz
-_MARKS = {'"': "inch", "″": "inch", "”": "inch"}
+_MARKS = {'"': "inch", "”": "inch", "''": "inch", "'": "foot", "’": "foot"}
 _ALONE = ("gallon", "quart", "pint", "liter", "dozen")  # one of it without a number: "gallon milk", no "pound cake"
 _LEAST_LETTERS = 4  # of a unit without a number: "pound of butter", but not "l"
 _LEAST, _MOST = 1e-6, 1e12  # numbers beyond them are no sizes
-_TOKEN = re.compile(r"\d+[ -]\d+[/⁄]\d+|\d+[/⁄]\d+|\d+(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+|[^\W\d_]+|[\"″”]")
+_TOKEN = re.compile(
+    r"\d+[ -]\d+[/⁄]\d+|\d+[/⁄]\d+|\d+(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+|[^\W\d_]+"
+    # Marks of inches and feet stand right behind the number: `12" x 14"`, `5'10"`, but not `90's`.
+    r"|(?<=\d)(?:''|[\"”]|['’](?=[\W\d_]|x\s?\d|$))"
+)
+_LONGEST_QUOTED = 100  # characters within single quotation marks
+_OPENED = re.compile(r"(?:^|[\s(])['‘](?=\w)[^'’]*$")  # a single quotation mark that is not closed yet
 _NUMERIC = re.compile(r"[\d.]")
 
 
@@ -83,7 +91,8 @@ class Quantities:
 
     def find(self, text: str) -> list[Amount]:
         """Returns the amounts in a text, in its order."""
-        tokens = list(_TOKEN.finditer(text))
+        quoted = {phrase.end for phrase in find_phrases(text)}
+        tokens = [t for t in _TOKEN.finditer(text) if t.start() not in quoted and not _closes_single_quotes(t)]
         found, position = [], 0
         while position < len(tokens):
             amount, used = self._amount_at(tokens, position)
@@ -116,6 +125,12 @@ class Quantities:
             text = f"{_spell_number(value)} {unit.name}"
             return Amount(tokens[position].start(), tokens[end - 1].end(), keys, text), taken + length
         return None, 0
+
+
+def _closes_single_quotes(token: re.Match[str]) -> bool:
+    """Whether a token is a single quotation mark that closes what another one opened, not one of feet."""
+    before = token.string[max(0, token.start() - _LONGEST_QUOTED) : token.start()]
+    return token.group() in ("'", "’") and _OPENED.search(before) is not None
 
 
 def _text(tokens: Sequence[re.Match[str]], position: int) -> str:

@@ -17,6 +17,7 @@ from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS, UnderstoodPart
 from fuserank_ensemble.understanding.fillers import fillers
+from fuserank_ensemble.understanding.phrases import find_phrases
 from fuserank_ensemble.understanding.quantities import Amount, Quantities
 from fuserank_ensemble.understanding.spelling import Spelling
 
@@ -120,8 +121,8 @@ class QueryParser:
         synonyms: Replaced in queries as they are in items.
         quantities: The units that are known.
         spelling: Corrects misspelt words; None leaves them.
-        is_value: Whether a text is a whole title, brand or level of a category. Such a query means what is called so,
-            even where it reads like a condition: "No Country for Old Men".
+        is_value: Whether a text is a whole title, brand, level of a category or code. Such a query means what is called
+            so, even where it reads like a condition: "No Country for Old Men".
     """
 
     synonyms: Synonyms
@@ -161,6 +162,9 @@ class QueryParser:
         strip = _strip_fillers if "fillers" in parts else str
         rest = strip(rest)
         amounts = self.quantities.find(rest) if "sizes" in parts else []
+        phrases = find_phrases(rest) if amounts else []
+        # What is quoted is wanted as it stands.
+        amounts = [a for a in amounts if not any(p.start <= a.start < p.end for p in phrases)]
         words = strip(_tidy(_without(rest, amounts)))
         if not any(map(str.isalpha, words)):
             # A size alone is what is searched for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from rapidfuzz.distance import OSA
 from rapidfuzz.process import extract
@@ -12,6 +13,7 @@ from rapidfuzz.process import extract
 from fuserank_ensemble.understanding.fillers import fillers
 
 _WORD = re.compile(r"[^\W\d_]+")
+_WITH_DIGITS = re.compile(r"[^\s\d]*\d\S*")
 LEAST_LETTERS, MOST_LETTERS = 3, 24  # of a word that is corrected: looking for words like a longer one takes long
 MOST_WORDS = 32  # of a query that are looked at, as many as are searched for
 TWO_ERRORS = 8  # letters from which a word may have two errors
@@ -30,12 +32,14 @@ class Spelling:
         language: The words that are one token of the encoder.
         similar: Words of the items within a number of errors, the commonest first.
         synonyms: Words of the shop's synonyms, in lower case, sorted.
+        is_code: Whether a text with a digit is an item's code or begins one, whose letters are no word.
     """
 
     has_word: Callable[[str], bool]
     language: Container[str]
     similar: Callable[[str, int], Sequence[str]]
     synonyms: Sequence[str] = ()
+    is_code: Callable[[str], bool] = lambda text: False
 
     def correct(self, text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
         """Returns a normalised text with its misspelt words corrected, and each of them with its correction.
@@ -47,12 +51,18 @@ class Spelling:
         def replace(match: re.Match[str]) -> str:
             word = match.group()
             correction = self._correct(word.lower())
-            if correction is None:
+            if correction is None or self._is_of_code(text, match.start()):
                 return word
             corrected[word] = correction
             return correction
 
         return _WORD.sub(replace, text, count=MOST_WORDS), tuple(corrected.items())
+
+    def _is_of_code(self, text: str, at: int) -> bool:
+        """Whether a word is part of a code: of the whole text, or of what stands around it without a space."""
+        tokens = list(islice(_WITH_DIGITS.finditer(text), MOST_WORDS))
+        around = [token.group() for token in tokens if token.start() <= at < token.end()]
+        return bool(tokens) and any(map(self.is_code, (text, *around)))
 
     def _correct(self, word: str) -> str | None:
         """What a misspelt word stands for: two words or the likeliest one; None where it is none or like none."""

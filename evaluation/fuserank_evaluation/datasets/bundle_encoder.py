@@ -20,6 +20,7 @@ from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser
 from fuserank_export.embedding.embed import embed_texts
 from fuserank_export.embedding.encoder_files import EncoderFiles
+from fuserank_export.encoder.languages import measure_scripts, unread_scripts
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.index.catalog import NO_SYNONYMS, index_catalog
 from fuserank_export.index.units import unit_table
@@ -46,6 +47,10 @@ class BundleEncoder:
     def embed(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """L2-normalised embeddings of queries, float32 `[queries, dim]`."""
         return self._encoder.embed([query_text(self.spec.query_template, query) for query in queries])
+
+    def unread_scripts(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """The scripts of some texts that the encoder does not know, as an export measures it."""
+        return unread_scripts(measure_scripts(texts, self._tokenizer, self._encoder.embed))
 
     def channel_queries(
         self, texts: Sequence[str], seen: Sequence[History], now: float, parser: QueryParser | None = None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
 from ir_measures import R, nDCG
 
 from fuserank_ensemble.candidates.retriever import Retriever
+from fuserank_ensemble.catalog.scripts import blank_unread
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
@@ -58,12 +61,24 @@ def evaluate_chinese(shop: JudgedShop, encoder: BundleEncoder) -> dict[str, floa
 def evaluate_lists(
     shop: JudgedShop, retriever: Retriever, encoder: BundleEncoder, weights: Mapping[str, float]
 ) -> dict[str, float]:
-    """`MEASURES` of the fused list and of each text channel's, and how many queries have no lexical result."""
-    channel_queries = encoder.anonymous_queries(list(shop.judged.queries.values()), shop.catalog)
-    channel_lists, _ = retriever.search_channels(channel_queries, ["query"] * len(channel_queries), everything=True)
+    """`MEASURES` of the fused list and of each text channel's, and how many queries have no lexical result.
+
+    The channels alone are asked for every query, fusion as serving asks: without what the encoder cannot read.
+    """
+    texts = list(shop.judged.queries.values())
+    channel_queries, kinds = encoder.anonymous_queries(texts, shop.catalog), ["query"] * len(texts)
+    channel_lists, _ = retriever.search_channels(channel_queries, kinds, everything=True)
+    embeddings = np.stack([query.embedding for query in channel_queries])
+    readable = blank_unread(embeddings, [query.query for query in channel_queries], encoder.unread_scripts(texts))
+    served = [replace(query, embedding=vector) for query, vector in zip(channel_queries, readable, strict=True)]
+    served_lists, _ = retriever.search_channels(served, kinds, everything=True)
+    meant = [
+        retriever.predict_categories(lists) if query.is_embedded else None
+        for query, lists in zip(served, served_lists, strict=True)
+    ]
     fused = [
-        retriever.fuse(lists, weights, LIST_DEPTH, query=query, categories=retriever.predict_categories(lists)).rows
-        for query, lists in zip(channel_queries, channel_lists, strict=True)
+        retriever.fuse(lists, weights, LIST_DEPTH, query=query, categories=categories).rows
+        for query, lists, categories in zip(served, served_lists, meant, strict=True)
     ]
     ranked = {"fused": fused}
     ranked |= {name: [by_channel[name].rows for by_channel in channel_lists] for name in TEXT_CHANNELS}

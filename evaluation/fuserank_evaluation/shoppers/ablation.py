@@ -13,9 +13,8 @@ from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS, UnderstoodPart
 from fuserank_ensemble.ranking import adjustments
 from fuserank_ensemble.retrieval.channel import ChannelDeclaration, Pool, RankedItems
-from fuserank_ensemble.retrieval.channels import lexical
 from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel, lexical_pool
-from fuserank_ensemble.retrieval.lexical import words
+from fuserank_ensemble.retrieval.lexical import tiers, words
 from fuserank_evaluation.datasets.esci import EsciQueries
 from fuserank_evaluation.progress import ProgressCallback, ignore_progress
 from fuserank_evaluation.shoppers.amazon import judged_by_gain
@@ -89,7 +88,7 @@ PARTS = (
             )
         ],
     ),
-    Part("heads of titles", replaced=[(lexical, "HEAD_BOOST", 0.0)]),
+    Part("heads of titles", replaced=[(tiers, "HEAD_BOOST", 0.0)]),
     Part("category prediction", replaced=[(Retriever, "predict_categories", _no_categories)]),
     Part(
         "departments that are hardly meant stand back",

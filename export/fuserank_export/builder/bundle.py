@@ -25,7 +25,10 @@ from fuserank_export.builder.read import read_shop
 from fuserank_export.builder.seal import BuiltParts, seal_new
 from fuserank_export.builder.train import TrainingInputs, train_on_index, write_trained
 from fuserank_export.builder.workspace import Workspace, open_workspace
+from fuserank_export.encoder.languages import unread_scripts
+from fuserank_export.encoder.prompts import choose_templates
 from fuserank_export.index.own_features import choose_features, group_features
+from fuserank_export.index.word_fields import choose_codes, choose_lexical_fields
 from fuserank_export.progress import Progress
 
 
@@ -83,13 +86,22 @@ def _build(
     shop = read_shop(inputs, out, has_tower=ranker.text_tower is not None, progress=progress)
     log = shop.behaviour.log
     models = open_models(encoder, ranker, progress)
-    spec = describe_graph(models, encoder, graph, log)
+    templates = choose_templates(models.encoder.prompts, encoder.query_template, encoder.text_template)
+    for note in templates.notes:
+        progress.note(note)
+    encoder = replace(encoder, query_template=templates.query, text_template=templates.text)
+    spec = replace(
+        describe_graph(models, encoder, graph, log),
+        lexical_fields=choose_lexical_fields(shop.catalog.items.columns, inputs.lexical_fields),
+        code_fields=choose_codes(shop.catalog.items.columns, inputs.codes),
+    )
     indexed = index_shop(work, shop, models, spec)
     own = choose_features(indexed.items, log, inputs.features)
     for note in own.notes:
         progress.note(note)
     spec = replace(spec, own_features=(*own.features, *group_features(log)))
     embedded = embed_catalog(work, indexed.texts, models.encoder, encoder, spec)
+    spec = replace(spec, unread_scripts=unread_scripts(embedded.scripts))
     search = learn_channels(work.index, indexed, log, embedded.vectors, spec=spec, seed=out.seed, progress=progress)
     training = TrainingInputs(
         spec=spec,

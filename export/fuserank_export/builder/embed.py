@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from fuserank_export.builder.workspace import Workspace
 from fuserank_export.embedding.embed import embed_texts
 from fuserank_export.embedding.encoder_files import EncoderFiles
 from fuserank_export.encoder.engines import VARIANTS, write_engines
+from fuserank_export.encoder.languages import ScriptKnowledge, measure_scripts
 from fuserank_export.encoder.load import Encoder
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.repository.model_config import ENGINE_FILES
@@ -34,6 +35,7 @@ class EmbeddedTexts:
         engine_file: Its file's name, in the encoder's folder.
         engines_report: Agreement of each precision's engine with torch.
         embedding_report: What was embedded, and how fast.
+        scripts: What the encoder knows of the catalogue's scripts.
     """
 
     vectors: NDArray[np.float16]
@@ -42,6 +44,7 @@ class EmbeddedTexts:
     engine_file: str
     engines_report: dict[str, Any]
     embedding_report: dict[str, Any]
+    scripts: list[ScriptKnowledge]
 
 
 def embed_catalog(
@@ -77,7 +80,13 @@ def embed_catalog(
             address=options.ray_address,
             advanced=advanced,
         )
-    return EmbeddedTexts(vectors, files.open(), files.digest(), engine_file, engines_report, embedding_report)
+    opened = files.open()
+    scripts = measure_scripts(texts, encoder.tokenizer, opened.embed)
+    warnings = [script.warning for script in scripts if script.warning]
+    for warning in warnings:
+        work.progress.warn(warning)
+    report = {**embedding_report, "scripts": [asdict(script) for script in scripts], "warnings": warnings}
+    return EmbeddedTexts(vectors, opened, files.digest(), engine_file, engines_report, report, scripts)
 
 
 def _spread(texts: Sequence[str], count: int) -> list[str]:

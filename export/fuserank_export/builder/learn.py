@@ -60,7 +60,7 @@ def learn_channels(
     with progress.step("indexing words and vectors"):
         report["dense"] = build_index(vectors, folder / "vectors.faiss")
         searched = indexed.searched
-        words = LexicalIndex.write(folder / "lexical", searched, spec.lexical_fields, unit_table())
+        words = LexicalIndex.write(folder / "lexical", searched, spec.lexical_fields, unit_table(), spec.code_fields)
         report["lexical"] = {"items_with_words": words}
     report["synonyms"] = _learn_synonyms(folder, searched, indexed.synonyms, log, progress)
     with progress.step("indexing completions"):

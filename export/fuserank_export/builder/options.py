@@ -73,12 +73,17 @@ class InputFiles(BehaviourFiles):
         users: What the shop says of its users, such as a segment or a tier; None says nothing.
         features: Columns of the catalogue that the ranker reads as a signal of their own where they gain; None finds
             them.
+        lexical_fields: Columns whose words are searched, with what a match in each counts; None takes title, brand,
+            category and description.
+        codes: Columns of codes beside the item's id; None takes those that are called so, such as sku or barcode.
     """
 
     catalog: Path
     synonyms: Path | None = None
     users: Path | None = None
     features: tuple[str, ...] | None = None
+    lexical_fields: Mapping[str, float] | None = None
+    codes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils.hub import cached_file
 
 from fuserank_export.encoder.first_token import replace_last_layer
+from fuserank_export.encoder.prompts import Prompts
 from fuserank_export.errors import ExportError
 
 Pooling = Literal["mean", "cls"]
@@ -62,6 +63,7 @@ class Encoder:
         dim: Width of the embedding.
         max_length: Longest input in tokens.
         pad_id: Token id that pads.
+        prompts: What it wants before queries and items.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Encoder:
     dim: int
     max_length: int
     pad_id: int
+    prompts: Prompts = field(default_factory=Prompts)
 
 
 def load_encoder(source: str, pooling: PoolingSetting = "auto") -> Encoder:
@@ -120,6 +123,7 @@ def load_encoder(source: str, pooling: PoolingSetting = "auto") -> Encoder:
         # RoBERTa-like models start positions behind the pad id, so two are never usable.
         min(int(length) for length in max_lengths if length) - (2 if "roberta" in config.model_type else 0),
         int(tokenizer.pad_token_id),
+        _read_prompts(source),
     )
 
 
@@ -152,6 +156,15 @@ def _read_pooling(path: Path) -> Pooling:
     if mode in ("cls_token", "cls"):
         return "cls"
     raise EncoderError(f"{path}: found pooling {mode}; allowed: mean or cls")
+
+
+def _read_prompts(source: str) -> Prompts:
+    path = _find_file(source, "config_sentence_transformers.json")
+    settings = json.loads(path.read_text("utf-8")) if path else {}
+    by_name = {str(name): str(prompt) for name, prompt in (settings.get("prompts") or {}).items() if prompt}
+    pooling = _find_file(source, "1_Pooling/config.json") if by_name else None
+    is_pooled = json.loads(pooling.read_text("utf-8")).get("include_prompt", True) if pooling else True
+    return Prompts(by_name, str(settings.get("default_prompt_name") or ""), bool(is_pooled))
 
 
 def _read_max_seq_length(source: str) -> int | None:

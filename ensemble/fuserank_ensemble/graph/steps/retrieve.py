@@ -21,6 +21,7 @@ from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.candidates.retriever import Candidates, Prefetch, Retriever
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Mask
+from fuserank_ensemble.catalog.scripts import is_written_in
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.step import Host
@@ -122,6 +123,12 @@ class Retrieve:
                 [queries[i] for i in members], [limits[i] for i in members], kind or None, prefetch
             )
             candidates |= zip(members, group, strict=True)
+        unread = [i for i, query in enumerate(queries) if is_written_in(query.query, self._spec.unread_scripts)]
+        if unread:
+            # What meaning found fills the list up, behind what the words found.
+            by_words = [replace(queries[i], embedding=np.zeros_like(queries[i].embedding)) for i in unread]
+            described = self._retriever.describe(by_words, [candidates[i].rows for i in unread])
+            candidates |= zip(unread, described, strict=True)
         return [candidates[i] for i in range(len(queries))]
 
     def _channel_query(self, resolved: ResolvedRequest, embedding: NDArray[np.float32]) -> ChannelQuery:

@@ -51,9 +51,9 @@ class DenseChannel(LocalChannel):
         return cls(index.item_vectors)
 
     def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
-        """See `Channel`. All requests with a query are searched in one scan."""
+        """See `Channel`. All requests whose query is embedded are searched in one scan."""
         results = [RankedItems.empty()] * len(queries)
-        positions = [i for i, query in enumerate(queries) if query.query]
+        positions = [i for i, query in enumerate(queries) if query.is_embedded]
         if positions:
             embeddings = np.stack([queries[i].embedding for i in positions])
             nearest = self._items.search(embeddings, depth, [queries[i].allowed for i in positions])

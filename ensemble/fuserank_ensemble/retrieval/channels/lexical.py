@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -22,37 +21,15 @@ from fuserank_ensemble.retrieval.channel import (
     ScoreFeature,
 )
 from fuserank_ensemble.retrieval.index import RetrievalIndex
-from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, items_schema, vocabulary_schema
-from fuserank_ensemble.retrieval.lexical.words import (
-    Word,
-    clean,
-    content_words,
-    han_runs,
-    has_han,
-    match_key,
-    split_characters,
-    words,
-)
+from fuserank_ensemble.retrieval.lexical import tiers
+from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, items_schema
+from fuserank_ensemble.retrieval.lexical.tiers import GUESS_SCORE, WORDS_SCORE, TierBuilder
+from fuserank_ensemble.retrieval.lexical.words import clean, words
 
-# Tiers of the score. Within a tier BM25 adds less than WORDS_SCORE, so that tiers never mix.
-VALUE_SCORE = 60.0
-WORDS_SCORE = 30.0  # also the least score of what is certain: below it an item matches by a guess or in part
-GUESS_SCORE = 15.0
 # Of the best score: what scores more matches the query about as well as the best. It keeps the tiers apart.
 POOL_SHARE = 0.6
 # The BM25 that adds half of WORDS_SCORE.
 _HALF_WAY = 15.0
-_PAIR_BOOST = 0.5
-_AMOUNT_BOOST = 3.0
-HEAD_BOOST = 4.0  # of words where a title names the thing itself; 0 for none
-# Two words that so many items hold say little by standing together, and finding where they do takes long.
-_COMMON = 10_000
-_HAN_BOOST = 0.3
-_HAN_PHRASE_BOOST = 1.0
-_CORRECTED_WEIGHT = 0.6
-_CORRECTIONS = 3
-_COMPLETIONS = 8
-_COMPLETED_WEIGHT = 0.4
 # A longer query is cut: a text's beginning says what is wanted.
 _QUERY_WORDS = 32
 _QUERY_CHARACTERS = 300
@@ -62,11 +39,6 @@ _FEW_ALLOWED = 2_000
 _TIE_ROWS, _LOOSE_TIE_ROWS = 4_096, 1_024
 # Rows asked for beyond those wanted: most ties with the last one end within them, and asking again costs more.
 _SPARE = 128
-_LOOSE = 256  # items found until which those with only some of the words are taken
-# A word that more than this share of the items (and more than _COMMON) hold says nothing by itself.
-_COMMON_SHARE = 0.1
-_RARE_SHARE = 0.02  # of the items whose title a filler may be in to add to a score
-_QUOTED = re.compile('["“”„«»]([^"“”„«»]+)["“”„«»]')
 
 
 def lexical_pool(ranked: RankedItems) -> Pool:
@@ -78,9 +50,7 @@ def lexical_pool(ranked: RankedItems) -> Pool:
 class LexicalChannel(LocalChannel):
     """Items by their words.
 
-    Scores: 90 where a whole value (a title, a brand, one level of a category) equals the query, 30 where an item has
-    all of its words, 15 where it has all of what its unknown words may mean, and less for some of them. Each with what
-    BM25 adds.
+    Scores are those of the tiers that `TierBuilder` makes, each with what BM25 adds.
 
     One instance serves one thread.
 
@@ -114,7 +84,7 @@ class LexicalChannel(LocalChannel):
         self._index = index
         self._place = np.arange(items, dtype=np.int64) if place is None else place
         self._schema = items_schema(len(index.boosts))
-        self._vocabulary_schema = vocabulary_schema()
+        self._tiers = TierBuilder(index)
         # A table of rows, cleaned after each use: faster than sorting two lists to compare them.
         self._listed = np.zeros(items, np.bool_)
 
@@ -137,9 +107,9 @@ class LexicalChannel(LocalChannel):
             return RankedItems.empty()
         rows, scores = np.empty(0, np.int64), np.empty(0, np.float64)
         share = 1.0 if query.allowed is None else allowed / self._index.items
-        for base, tier in self._tiers(text, query_words, amounts, share, is_certain):
+        for base, tier in self._tiers.build(text, query_words, amounts, share, is_certain):
             # Some of the words is little evidence: a long list of it would only cost time.
-            room = depth if base >= WORDS_SCORE else min(depth, max(_LOOSE, len(rows)))
+            room = depth if base >= WORDS_SCORE else min(depth, max(tiers.LOOSE, len(rows)))
             if len(rows) >= room:
                 break
             # A tier also finds what the ones above it found. Leaving that out here lets tantivy skip blocks.
@@ -152,157 +122,6 @@ class LexicalChannel(LocalChannel):
             width = WORDS_SCORE if base >= WORDS_SCORE else GUESS_SCORE
             scores = np.concatenate([scores, base + width * bm25[new] / (bm25[new] + _HALF_WAY)])
         return RankedItems(rows[:depth].astype(np.int32), scores[:depth].astype(np.float32))
-
-    def _tiers(
-        self, text: str, query_words: list[Word], amounts: Sequence[Sequence[str]], share: float, is_certain: bool
-    ) -> Iterator[tuple[float, Query]]:
-        """Queries, best first, each with the least score of what it adds to the ones before.
-
-        Args:
-            text: The query.
-            query_words: Its words.
-            amounts: The keys of each size that it names.
-            share: What share of the items is allowed.
-            is_certain: Whether the words are as they were typed; what matches corrected ones is a guess.
-        """
-        content = list(dict.fromkeys(content_words(query_words)))
-        # A filler that the shop itself uses adds to a score; no item has to have it.
-        fillers = [{w.stem: 1.0} for w in dict.fromkeys(query_words) if w not in content and self._tells(w)]
-        known = [self._is_known(word) for word in content]
-        guesses = [
-            {word.stem: 1.0} if is_known else self._guesses(word, word is content[-1])
-            for word, is_known in zip(content, known, strict=True)
-        ]
-        # A word that nothing is known of excludes nothing.
-        meanings = [stems for stems in guesses if stems]
-        limits = self._phrases(text)
-        terms = [*self._terms([*meanings, *fillers]), *self._amounts(amounts)]
-        nearness = [*self._pairs(meanings), *self._heads(meanings), *self._characters(text)]
-        whole = Query.const_score_query(self._term(match_key(text), "value"), 0.0)
-        if is_certain:
-            yield VALUE_SCORE + WORDS_SCORE, _boolean([whole, *limits], [*terms, *nearness])
-        if meanings:
-            every = [Query.const_score_query(_boolean([], [self._term(t) for t in stems]), 0.0) for stems in meanings]
-            base = WORDS_SCORE if is_certain and all(known) else GUESS_SCORE
-            yield base, _boolean([*every, *limits], [*terms, *nearness])
-        last = {**self._completions(content[-1].written), **guesses[-1]}
-        likely = [stems for stems in (*guesses[:-1], last) if stems]
-        rare = likely if limits else self._distinctive(likely, share)
-        terms = [*self._terms([*rare, *fillers]), *self._amounts(amounts), *self._characters(text)]
-        yield 0.0, _boolean([_boolean([], terms), *limits] if limits else [], [] if limits else terms)
-
-    def _tells(self, word: Word) -> bool:
-        """Whether a filler is in titles, and rare enough there to tell items apart."""
-        return 0 < self._index.searcher.doc_freq("head", word.stem) <= _RARE_SHARE * self._index.items
-
-    def _is_known(self, word: Word) -> bool:
-        return self._index.searcher.doc_freq("all", word.stem) > 0
-
-    def _guesses(self, word: Word, last: bool) -> dict[str, float]:
-        """Stems that an unknown word of the query may stand for, with weights; none where nothing is like it."""
-        return (self._completions(word.written) if last else {}) or self._corrections(word)
-
-    def _amounts(self, amounts: Sequence[Sequence[str]]) -> list[Query]:
-        """The sizes that the query names, in any unit."""
-        return [
-            Query.boost_query(_boolean([], [self._term(key, "amount") for key in keys]), _AMOUNT_BOOST)
-            for keys in amounts
-        ]
-
-    def _distinctive(self, meanings: list[dict[str, float]], share: float) -> list[dict[str, float]]:
-        """The words that tell items apart, if one of them alone finds enough among the allowed items; else all.
-
-        A word such as "ounce" is in half of a shop's items: it adds next to nothing to a score, and reading where it
-        occurs takes longer than all the rest.
-        """
-        common = max(_COMMON, _COMMON_SHARE * self._index.items)
-        counts = [max(self._index.searcher.doc_freq("all", stem) for stem in stems) for stems in meanings]
-        kept = [stems for stems, count in zip(meanings, counts, strict=True) if count <= common]
-        enough = any(share * count >= _LOOSE for count in counts if count <= common)
-        return kept if enough else meanings
-
-    def _completions(self, written: str) -> dict[str, float]:
-        if len(written) < 2 or not written[0].isalpha() or has_han(written):
-            return {}
-        query = Query.fuzzy_term_query(self._vocabulary_schema, "written", written, distance=0, prefix=True)
-        return self._vocabulary(query, _COMPLETIONS, _COMPLETED_WEIGHT)
-
-    def _corrections(self, word: Word) -> dict[str, float]:
-        if not word.written.isalpha() or has_han(word.written):
-            return {}
-        for distance, least in ((1, 4), (2, 8)):
-            if len(word.written) >= least:
-                # By the stem too: one wrong letter may keep the stemmer from what it would have cut off.
-                near = [
-                    Query.fuzzy_term_query(self._vocabulary_schema, field, text, distance)
-                    for field, text in zip(("written", "stem"), word, strict=True)
-                ]
-                stems = self._vocabulary(_boolean([], near), _CORRECTIONS, _CORRECTED_WEIGHT / distance)
-                if stems:
-                    return stems
-        return {}
-
-    def _vocabulary(self, query: Query, limit: int, weight: float) -> dict[str, float]:
-        """Stems of the words found, the commonest first with the full weight."""
-        searcher = self._index.vocabulary
-        hits = searcher.search(query, limit, count=False, order_by_field="count").hits
-        stems: list[str] = [str(searcher.doc(address).get_first("stem")) for _, address in hits]
-        most = max((float(count) for count, _ in hits), default=1.0)
-        weights = [weight * math.log1p(float(count)) / math.log1p(most) for count, _ in hits]
-        return dict(reversed(list(zip(stems, weights, strict=True))))
-
-    def _terms(self, meanings: list[dict[str, float]]) -> list[Query]:
-        return [
-            Query.boost_query(self._term(stem, f"field{position}"), boost * weight)
-            for stems in meanings
-            for stem, weight in stems.items()
-            for position, boost in enumerate(self._index.boosts.values())
-        ]
-
-    def _pairs(self, meanings: list[dict[str, float]]) -> list[Query]:
-        """Neighbours in the query that are neighbours in the item."""
-        best = [max(stems, key=lambda stem: stems[stem]) for stems in meanings]
-        common = [self._index.searcher.doc_freq("all", stem) > _COMMON for stem in best]
-        return [
-            Query.boost_query(self._phrase("all", [best[i], best[i + 1]], slop=1), _PAIR_BOOST)
-            for i in range(len(best) - 1)
-            if not (common[i] and common[i + 1])
-        ]
-
-    def _heads(self, meanings: list[dict[str, float]]) -> list[Query]:
-        """The words where an item's title names the thing itself, and not what it goes with."""
-        return [
-            Query.boost_query(self._term(stem, "head"), HEAD_BOOST * weight)
-            for stems in meanings
-            for stem, weight in stems.items()
-        ]
-
-    def _characters(self, text: str) -> list[Query]:
-        """The Chinese characters: they match where the dictionary's words do not occur or have other borders."""
-        queries: list[Query] = []
-        for run in han_runs(text) if self._index.han else ():
-            queries += [Query.boost_query(self._term(c, "han"), _HAN_BOOST) for c in dict.fromkeys(run)]
-            if len(run) > 1:
-                queries.append(Query.boost_query(self._phrase("han", list(run)), _HAN_PHRASE_BOOST))
-        return queries
-
-    def _phrase(self, field: str, terms: list[str], slop: int = 0) -> Query:
-        return Query.phrase_query(self._schema, field, [*terms], slop)
-
-    def _phrases(self, text: str) -> list[Query]:
-        """What every hit has to hold: the phrases in quotation marks."""
-        limits = []
-        for quoted in _QUOTED.findall(text):
-            # By character, as a word's segmentation depends on its neighbours.
-            spelt = split_characters(quoted)
-            if len(spelt) == 1:
-                limits.append(self._term(spelt[0], "spelt"))
-            elif spelt:
-                limits.append(self._phrase("spelt", spelt))
-        return [Query.const_score_query(limit, 0.0) for limit in limits]
-
-    def _term(self, stem: str, field: str = "all") -> Query:
-        return Query.term_query(self._schema, field, stem, "freq")
 
     def _collect(
         self, query: Query, depth: int, allowed: Mask | None, count: int, tie_rows: int
@@ -332,7 +151,3 @@ class LexicalChannel(LocalChannel):
             limit = tie_rows if straddles else 4 * limit
         order = np.lexsort((self._place[rows], -scores))[:depth]
         return rows[order], scores[order]
-
-
-def _boolean(must: Sequence[Query], should: Sequence[Query]) -> Query:
-    return Query.boolean_query([*((Occur.Must, query) for query in must), *((Occur.Should, query) for query in should)])

@@ -6,9 +6,9 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,18 @@ import msgspec
 import tantivy
 
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
+from fuserank_ensemble.retrieval.lexical.codes import code_key, code_keys, tells_apart
 from fuserank_ensemble.retrieval.lexical.tantivy_files import finish, index_writer, open_searcher
-from fuserank_ensemble.retrieval.lexical.words import Word, clean, han_runs, match_key, split_characters, words
+from fuserank_ensemble.retrieval.lexical.words import (
+    Word,
+    clean,
+    han_runs,
+    has_accents,
+    match_key,
+    spellings,
+    split_characters,
+    words,
+)
 from fuserank_ensemble.understanding.quantities import Quantities, Units
 
 # The catalogue's fields whose words are searched by default, each with what a match in it counts.
@@ -43,6 +53,7 @@ class LexicalIndex:
         items: Documents.
         boosts: Boost of each field.
         han: Whether any text holds Chinese.
+        accented: Whether any text has a word with accents.
         searcher: The documents.
         vocabulary: The words as written, with their stems.
     """
@@ -50,12 +61,18 @@ class LexicalIndex:
     items: int
     boosts: Mapping[str, float]
     han: bool
+    accented: bool
     searcher: tantivy.Searcher
     vocabulary: tantivy.Searcher
 
     @classmethod
     def write(
-        cls, folder: Path, records: Sequence[Mapping[str, Any]], fields: Mapping[str, float], units: Units
+        cls,
+        folder: Path,
+        records: Sequence[Mapping[str, Any]],
+        fields: Mapping[str, float],
+        units: Units,
+        codes: Sequence[str] = (),
     ) -> int:
         """Writes the index.
 
@@ -64,6 +81,7 @@ class LexicalIndex:
             records: The items in the order of their rows; values are strings, lists of strings, or missing.
             fields: The fields to index, each with its boost.
             units: Of the sizes in the fields.
+            codes: The fields that hold codes, such as a part number.
 
         Returns:
             How many documents hold at least one word.
@@ -81,6 +99,7 @@ class LexicalIndex:
         head_stems = lru_cache(_CACHED)(lambda title: " ".join(word.stem for word in words(title_head(title))))
         occurrences: Counter[Word] = Counter()
         han, filled = False, 0
+        accented = _accented(text for record in records for name in fields for text in _values(record.get(name)))
         writer = index_writer(folder / "items", items_schema(len(fields)))
         for row, record in enumerate(records):
             values = [[_analyse(text) for text in _values(record.get(name))] for name in fields]
@@ -91,7 +110,12 @@ class LexicalIndex:
             texts = [text for name in fields for text in _values(record.get(name))]
             amounts = {key for text in texts if len(text) <= _AMOUNT_CHARACTERS for key in amount_keys(text)}
             head = head_stems(str(record.get("title") or ""))
-            writer.add_document(_document(row, values, amounts, head))
+            document = _document(row, values, amounts, head)
+            for spelling in _spell(texts, accented) if accented else ():
+                document.add_text("spelling", spelling)
+            for key in dict.fromkeys(key for name in codes for key in code_keys(record.get(name))):
+                document.add_text("code", key)
+            writer.add_document(document)
         _analyse.cache_clear()
         finish(writer, folder / "items")
         writer = index_writer(folder / "vocabulary", vocabulary_schema())
@@ -102,7 +126,7 @@ class LexicalIndex:
             document.add_unsigned("count", count)
             writer.add_document(document)
         finish(writer, folder / "vocabulary")
-        settings = {"items": len(records), "fields": dict(fields), "han": han}
+        settings = {"items": len(records), "fields": dict(fields), "han": han, "accented": bool(accented)}
         (folder / _SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), "utf-8")
         return filled
 
@@ -114,9 +138,14 @@ class LexicalIndex:
             settings["items"],
             settings["fields"],
             settings["han"],
+            settings["accented"],
             open_searcher(folder / "items"),
             open_searcher(folder / "vocabulary"),
         )
+
+    @cached_property
+    def _schema(self) -> tantivy.Schema:
+        return items_schema(len(self.boosts))
 
     def has_word(self, written: str) -> bool:
         """Whether an item has a word, whatever its inflection."""
@@ -127,6 +156,19 @@ class LexicalIndex:
         near = tantivy.Query.fuzzy_term_query(vocabulary_schema(), "written", written, errors)
         hits = self.vocabulary.search(near, _SIMILAR, count=False, order_by_field="count").hits
         return [str(self.vocabulary.doc(address).get_first("written")) for _, address in hits]
+
+    def is_code(self, text: str) -> bool:
+        """Whether a text is a code of an item, whatever its separators."""
+        key = code_key(text)
+        return bool(key) and self.searcher.doc_freq("code", key) > 0
+
+    def begun_codes(self, text: str) -> tantivy.Query | None:
+        """The items with a code that begins with a text; None where there are none, or the text says too little."""
+        key = code_key(text)
+        if not tells_apart(key):
+            return None
+        begun = tantivy.Query.fuzzy_term_query(self._schema, "code", key, distance=0, prefix=True)
+        return begun if self.searcher.search(begun, 1, count=False).hits else None
 
     def is_value(self, text: str) -> bool:
         """Whether a text is a whole value of a field, whatever its case, punctuation and inflection."""
@@ -143,6 +185,8 @@ def items_schema(fields: int) -> tantivy.Schema:
     for name in ("all", "han", "spelt"):
         builder = builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
     builder = builder.add_text_field("amount", tokenizer_name="raw", index_option="basic")
+    for name in ("spelling", "code"):
+        builder = builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     return builder.add_text_field("value", tokenizer_name="raw", index_option="basic").build()
 
 
@@ -172,6 +216,20 @@ def _analyse(text: str) -> _Value:
     return _Value(
         in_order, stems, " ".join(split_characters(text)), tuple(" ".join(run) for run in han_runs(text)), value_key
     )
+
+
+def _accented(texts: Iterable[str]) -> set[str]:
+    """The words, without their accents, that some of the texts write with accents."""
+    return {word for text in texts if has_accents(text) for word, spelling in spellings(text) if word != spelling}
+
+
+def _spell(texts: Sequence[str], accented: Collection[str]) -> Iterator[str]:
+    """Yields the words of an item's texts that some item writes with accents, as this one writes them."""
+    for text in texts:
+        if has_accents(text):
+            yield from (spelling for word, spelling in spellings(text) if word in accented)
+        else:
+            yield from (word.written for word in _analyse(text).words if word.written in accented)
 
 
 def title_head(title: str) -> str:

@@ -11,11 +11,13 @@ import tantivy
 from numpy.typing import NDArray
 from tantivy import Occur, Query
 
+from fuserank_ensemble.catalog.text import collapse
+from fuserank_ensemble.retrieval.lexical.cuts import LONGEST_SHOWN, cut_middle, cut_phrase
 from fuserank_ensemble.retrieval.lexical.tantivy_files import finish, index_writer, open_searcher
-from fuserank_ensemble.retrieval.lexical.words import clean, has_han, split_characters
+from fuserank_ensemble.retrieval.lexical.words import MAX_CHARACTERS, has_han, split_characters
 
-# A longer phrase is not suggested: it is no query that anybody would want.
-MAX_CHARACTERS = 100
+LONGEST_QUERY = 100  # characters of a logged query that is suggested; nobody would want a longer one
+_LONGEST_KEY = 1_000  # characters of a phrase that a prefix is compared with
 # Prefixes up to this long are terms of their own: what begins so is one posting list, however much it is.
 _START = 12
 _TOP = 100
@@ -41,7 +43,8 @@ def collect_phrases(
         ValueError: Where `titles` and `popularity` differ in length.
     """
     pairs = [(title, float(weight)) for title, weight in zip(titles, popularity, strict=True)]
-    return _merge([*pairs, *((query, float(count)) for query, count in queries.items())])
+    asked = [(query, float(count)) for query, count in queries.items() if len(query) <= LONGEST_QUERY]
+    return _merge([*pairs, *asked])
 
 
 class Suggester:
@@ -73,10 +76,11 @@ class Suggester:
         return cls(open_searcher(folder))
 
     def complete(self, prefix: str, count: int) -> list[Completion]:
-        """Phrases that a prefix may become, each with its popularity.
+        """Phrases that a prefix may become, as they are written, each with its popularity.
 
         First those that begin with the prefix, then those that hold its words in any order (the last one as a
-        beginning), then, from four characters on, those within one wrong character of it, or two from eight.
+        beginning), then, from four characters on, those within one wrong character of it, or two from eight. A long
+        phrase is cut, and an ellipsis says where.
 
         Args:
             prefix: What is typed so far; empty for the most popular phrases.
@@ -87,8 +91,8 @@ class Suggester:
             return []
         if not spelt:
             if count <= len(self._top):
-                return list(self._top.items())[:count]
-            return list(self._extend({}, Query.all_query(), count).items())
+                return _cut(list(self._top.items())[:count], spelt)
+            return _cut(list(self._extend({}, Query.all_query(), count).items()), spelt)
         completions: dict[str, float] = {}
         # A space after the last word says that it is whole.
         ended = prefix[-1:].isspace()
@@ -96,7 +100,7 @@ class Suggester:
             completions = self._extend(completions, query, count)
             if len(completions) >= count:
                 break
-        return list(completions.items())[:count]
+        return _cut(list(completions.items())[:count], spelt)
 
     def _queries(self, spelt: list[str], ended: bool) -> Iterator[Query]:
         yield self._beginning(" ".join(spelt) + " " * ended)
@@ -147,13 +151,25 @@ class Suggester:
         return extended
 
 
+def _cut(completions: Sequence[Completion], typed: Sequence[str]) -> list[Completion]:
+    """The phrases as they are shown, without repeats: of long ones that begin alike the ends are shown too."""
+    shown: dict[str, float] = {}
+    for text, popularity in completions:
+        cut = cut_phrase(text, typed)
+        if cut in shown and len(text) > LONGEST_SHOWN:
+            cut = cut_middle(text)
+        shown.setdefault(cut, popularity)
+    return list(shown.items())
+
+
 def _merge(phrases: Iterable[Completion]) -> list[Completion]:
     weights: defaultdict[str, float] = defaultdict(float)
     written: dict[str, tuple[float, str]] = {}
     for text, weight in phrases:
-        phrase = clean(text)
+        # As it is written: what search makes of it is compared, never shown.
+        phrase = collapse(text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8"))
         key = _key(phrase)
-        if not key or len(phrase) > MAX_CHARACTERS:
+        if not key:
             continue
         # A log or a popularity may be broken; one broken number must not decide the order of all.
         weights[key] += weight if np.isfinite(weight) and weight > 0 else 0.0
@@ -162,12 +178,12 @@ def _merge(phrases: Iterable[Completion]) -> list[Completion]:
 
 
 def _key(text: str) -> str:
-    return " ".join(split_characters(text))
+    return " ".join(split_characters(text))[:_LONGEST_KEY]
 
 
 def _document(place: int, text: str, weight: float) -> tantivy.Document:
     spelt = split_characters(text)
-    key = " ".join(spelt)
+    key = _key(text)
     document = tantivy.Document()
     document.add_unsigned("place", place)
     document.add_text("text", text)

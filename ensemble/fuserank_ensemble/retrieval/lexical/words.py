@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tantivy
 
 from fuserank_ensemble.catalog.text import normalise
+from fuserank_ensemble.retrieval.lexical.plurals import IRREGULAR_PLURALS
 from fuserank_ensemble.understanding.fillers import fillers
 
 # Longer texts are cut: it bounds the time that one item can cost.
@@ -21,7 +22,9 @@ _WORD = r"\p{N}+|[\p{L}\p{M}]+|\p{So}"
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufe0e\ufe0f\ufeff]")
 _APOSTROPHE = re.compile(r"(?<=[^\W\d_])['’](?=[^\W\d_])")
+_ACCENT = re.compile("[\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff]")
 _JIEBA_LOCK = threading.Lock()
+_STEMS = 200_000  # words whose stems are kept
 
 
 class Word(NamedTuple):
@@ -60,19 +63,38 @@ def words(text: str) -> list[Word]:
 
     Chinese is simplified, then segmented by jieba; a longer word stands beside those in it.
     """
-    text = _segmented(simplify(clean(text)))
-    return [Word(*pair) for pair in zip(_analyzer(stem=False).analyze(text), _analyzer().analyze(text), strict=True)]
+    return [Word(written, stem(written)) for written in _analyzer().analyze(_segmented(simplify(clean(text))))]
 
 
 def split_characters(text: str) -> list[str]:
     """Splits a text into its words as written, where every Chinese character, simplified, is a word."""
-    written: list[str] = _analyzer(stem=False).analyze(_spaced(simplify(clean(text))))
+    written: list[str] = _analyzer().analyze(_spaced(simplify(clean(text))))
     return written
 
 
 def match_key(text: str) -> str:
     """Returns a key that ignores punctuation, spaces, accents, case, inflection and Chinese script."""
-    return " ".join(_analyzer().analyze(_spaced(simplify(clean(text)))))
+    return " ".join(map(stem, split_characters(text)))
+
+
+def has_accents(text: str) -> bool:
+    """Whether a text may hold a Latin letter with an accent."""
+    return not text.isascii() and _ACCENT.search(text) is not None
+
+
+def spellings(text: str) -> list[tuple[str, str]]:
+    """The words of a text as `Word.written` has them, each with its spelling in lower case with accents."""
+    plain = clean(text)
+    written = _analyzer().analyze(plain)
+    return list(zip(written, _analyzer(fold=False).analyze(plain) if has_accents(plain) else written, strict=True))
+
+
+@lru_cache(maxsize=_STEMS)
+def stem(written: str) -> str:
+    """The stem of a word as `Word.written` has it; an irregular plural has that of its singular."""
+    # `clean` leaves no apostrophe: the genitive of "women" is "womens".
+    plural = written if written in IRREGULAR_PLURALS else written.removesuffix("s")
+    return str(_stemmer().analyze(IRREGULAR_PLURALS.get(plural, written))[0])
 
 
 def content_words(all_words: list[Word]) -> list[Word]:
@@ -123,9 +145,11 @@ def _to_simplified() -> Any:
 
 
 @lru_cache(maxsize=2)
-def _analyzer(stem: bool = True) -> tantivy.TextAnalyzer:
+def _analyzer(fold: bool = True) -> tantivy.TextAnalyzer:
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORD)).filter(tantivy.Filter.lowercase())
-    builder = builder.filter(tantivy.Filter.ascii_fold())
-    if stem:
-        builder = builder.filter(tantivy.Filter.stemmer("english"))
-    return builder.build()
+    return (builder.filter(tantivy.Filter.ascii_fold()) if fold else builder).build()
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> tantivy.TextAnalyzer:
+    return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(tantivy.Filter.stemmer("english")).build()

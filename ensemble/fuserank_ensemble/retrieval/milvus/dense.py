@@ -111,7 +111,7 @@ class MilvusDenseChannel(Channel):
         results = [RankedItems.empty()] * len(queries)
         groups: dict[tuple[str, bool], list[int]] = {}
         for i, query in enumerate(queries):
-            if query.query and (query.allowed is None or query.allowed.any()):
+            if query.is_embedded and (query.allowed is None or query.allowed.any()):
                 groups.setdefault(self._filter(query), []).append(i)
         for (filter_, masked), positions in groups.items():
             limit = MAX_LIMIT if masked else min(depth, MAX_LIMIT)

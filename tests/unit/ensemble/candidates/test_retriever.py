@@ -276,6 +276,14 @@ def test_where_the_encoder_finds_nothing_near_guesses_stand_as_they_are(made):
     assert retriever.search_channels([blind], ["query"])[0][0]["lexical"].shares is None
 
 
+def test_a_query_that_the_encoder_cannot_read_has_no_text_score(made):
+    retriever = made(Fake("lexical", [3, 4], [40.0, 39.0]))
+    unread = replace(channel_query("抹茶"), embedding=np.zeros(DIM, np.float32))
+    for found, is_known in zip(retriever.retrieve([channel_query(), unread], [9, 9]), (True, False), strict=True):
+        assert found.rows.tolist() == [3, 4]
+        assert (~np.isnan(found.features[:, POSITION["text_score"]]) == is_known).all()
+
+
 def test_an_item_that_misses_a_condition_has_fewer_votes_and_says_so_in_a_feature(made):
     retriever = made(Fake("dense", [5, 6], [1.0, 0.9]))
     stated = UnderstoodQuery("item", "item", ruled_out=("5",))

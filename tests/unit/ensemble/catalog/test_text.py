@@ -50,6 +50,12 @@ def test_every_record_gets_its_text_in_order():
         (" a\t\tb\r\nc\x00d ", "a b c d"),
         ("\x01\x02", ""),
         ("①kg ﬁne", "1kg fine"),
+        ("Tarn™ Vorelo® Quell℠", "Tarn Vorelo Quell"),
+        ("Tarnᵀᴹ", "Tarn"),
+        ("2½ l, 1⅜″, ¾", '2 1/2 l, 1 3/8", 3/4'),
+        ("10² 5×10⁻³ m² Tarnᴮ", "10 2 5×10 −3 m2 Tarn B"),
+        ("H₂O Nº 5", "H2O No 5"),
+        ("6′ 2″", "6' 2\""),
     ],
 )
 def test_full_width_and_control_characters_do_not_make_equal_texts_differ(written, text):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fuserank_ensemble.candidates.features import FEATURES, POSITION
 from fuserank_ensemble.ranking.adjustments import (
     CATEGORY_LOGITS,
+    CODE_LOG_SCORE,
     MISSED_LOGITS,
     NEAR_SHARE,
     NEW_LOGITS,
@@ -26,7 +27,16 @@ SCORES = st.lists(st.floats(-9, 9, width=32), max_size=30)
 
 
 def adjusted(
-    scores, missed=np.nan, depth=99, ranked=True, meant=np.nan, category=None, department=None, text=np.nan, priors=True
+    scores,
+    missed=np.nan,
+    depth=99,
+    ranked=True,
+    meant=np.nan,
+    category=None,
+    department=None,
+    text=np.nan,
+    priors=True,
+    lexical=np.nan,
 ):
     scores = np.asarray(scores, np.float32)
     none = np.full(len(scores), -1, np.int32)
@@ -36,7 +46,7 @@ def adjusted(
     )
     features = np.full((len(scores), len(FEATURES)), np.nan, np.float32)
     features[:, POSITION["missed"]], features[:, POSITION["category_of_query"]] = missed, meant
-    features[:, POSITION["text_score"]] = text
+    features[:, POSITION["text_score"]], features[:, POSITION["lexical_score"]] = text, lexical
     adjustments = adjust(scores, features, places, depth, ranked, priors)
     return adjustments, adjustments.add_to(scores)
 
@@ -182,3 +192,14 @@ def test_no_candidates_have_no_adjustments():
     adjustments, scores = adjusted([], [], depth=3)
     assert adjustments.by_name == {}
     assert len(scores) == 0
+
+
+@given(SCORES, st.data())
+def test_what_the_query_names_by_its_code_stands_above_all_else_and_keeps_its_order(scores, data):
+    named = np.array(data.draw(st.lists(st.booleans(), min_size=len(scores), max_size=len(scores))), bool)
+    ranked = data.draw(st.booleans())
+    adjustments, after = adjusted(scores, ranked=ranked, lexical=np.where(named, CODE_LOG_SCORE + 0.1, 3.0))
+    assert ("lexical" in adjustments.by_name) == (0 < named.sum() < len(named))
+    if 0 < named.sum() < len(named):
+        assert after[named].min() > after[~named].max()
+        assert (np.diff(after[named][np.argsort(np.float32(scores)[named])]) >= 0).all()

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuserank_ensemble.retrieval.channel import RankedItems
-from fuserank_ensemble.retrieval.channels.lexical import WORDS_SCORE
 from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
+from fuserank_ensemble.retrieval.lexical.tiers import WORDS_SCORE
 from fuserank_ensemble.retrieval.pool import select_pool
 
 

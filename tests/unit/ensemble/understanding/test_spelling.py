@@ -40,6 +40,13 @@ def test_a_misspelt_word_is_corrected_and_said(typed, meant):
     assert [pair for pair in zip(typed.split(), meant.split(), strict=True) if pair[0] != pair[1]] == list(corrected)
 
 
+@pytest.mark.parametrize("typed", ["mlik-20", "MLIK 20", "bread mlik-20", "mlik20/9"])
+def test_the_letters_of_a_code_are_no_misspelt_word(typed):
+    codes = {"mlik-20", "MLIK 20", "mlik20/9"}
+    assert Spelling(SHOP.__contains__, ENGLISH, similar, SYNONYMS, codes.__contains__).correct(typed) == (typed, ())
+    assert SPELLING.correct(typed)[0] != typed
+
+
 @pytest.mark.parametrize(
     "typed",
     [

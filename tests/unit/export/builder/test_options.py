@@ -124,7 +124,7 @@ def test_the_command_line_has_the_defaults_of_the_library():
     assert not any(declared.values())
     assert parse_reading() == library["reading"]
     assert flags == {name: library[name] for name in flags}
-    assert len(flags) == 29
+    assert len(flags) == 31
 
 
 def test_quality_decides_what_is_not_said_and_full_is_the_default():

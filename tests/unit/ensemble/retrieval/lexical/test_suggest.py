@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuserank_ensemble.retrieval.lexical.cuts import cut_phrase
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases
 
 PHRASES = [
@@ -32,7 +33,7 @@ PHRASES = [
 @pytest.fixture(scope="module")
 def suggester(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suggest") / "phrases"
-    assert Suggester.write(folder, PHRASES) == 12
+    assert Suggester.write(folder, PHRASES) == 13
     for file in folder.iterdir():
         file.chmod(0o400)
     folder.chmod(0o500)
@@ -70,8 +71,8 @@ def texts(suggester, prefix, count=10):
         ("🍕", ["pizza 🍕"]),
         ("mlk", []),
         ("zzzz", []),
-        (".*", ["whole milk"]),
-        ("(", ["whole milk"]),
+        (".*", ["x" * 99 + "…", "whole milk"]),
+        ("(", ["x" * 99 + "…", "whole milk"]),
     ],
 )
 def test_a_prefix_is_completed(suggester, prefix, expected):
@@ -83,15 +84,17 @@ def test_equal_phrases_are_merged_and_shown_as_their_most_popular_spelling(sugge
 
 
 def test_an_empty_prefix_gives_the_most_popular_and_counts_are_kept(suggester):
-    assert suggester.complete("", 3) == [("whole milk", 80.0), ("Milk", 55.0), ("无糖可乐", 40.0)]
-    assert suggester.complete("  ", 1) == [("whole milk", 80.0)]
-    assert len(texts(suggester, "", 1000)) == 12
+    assert suggester.complete("", 3)[1:] == [("whole milk", 80.0), ("Milk", 55.0)]
+    assert suggester.complete("  ", 2)[1:] == [("whole milk", 80.0)]
+    assert len(texts(suggester, "", 1000)) == 13
     assert suggester.complete("milk", 0) == []
 
 
 def test_a_prefix_of_100_kb_is_answered(suggester):
     assert texts(suggester, "milk " * 20_000)[0] == "whole milk"
-    assert texts(suggester, "x" * 100_000) == []
+    assert texts(suggester, "x" * 50) == ["x" * 99 + "…"]
+    assert len(texts(suggester, "x" * 100_000)) <= 1
+    assert texts(suggester, "xy" * 50_000) == []
 
 
 @given(st.text(max_size=30), st.integers(0, 5))
@@ -113,3 +116,57 @@ def test_phrases_are_gathered_from_titles_and_queries():
     assert gathered == [("tea", 6.5), ("milk", 3.0)]
     with pytest.raises(ValueError, match="zip"):
         collect_phrases(["Milk"], np.zeros(2, np.float32), {})
+
+
+ENDS = ("Vorelo™", "Tarnø®", "Quell 2½ l")
+LONG = [
+    f"Extra mild washing-up liquid for glasses, plates, pots, pans and all other dishes, with balm, bottle by {end}"
+    for end in ENDS
+]
+
+
+@pytest.fixture(scope="module")
+def long_titles(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("suggest") / "long"
+    titles = [*LONG, "Full-width ＡＢＣ ２５０ｍｌ", "Rack 3½″, 2×"]
+    Suggester.write(folder, collect_phrases(titles, np.ones(len(titles), np.float32), {"q " * 60: 5, "mild soap": 1}))
+    return Suggester.open(folder)
+
+
+def test_a_title_of_any_length_is_completed_and_a_cut_is_said(long_titles):
+    assert min(map(len, LONG)) > 100
+    found = texts(long_titles, "extra mi")
+    assert len(found) == len(LONG)
+    assert found[0].endswith("…")
+    assert found[0].removesuffix("…") in LONG[0]
+    assert all("…" in text and len(text) <= 100 and text.startswith("Extra mild") for text in found)
+
+
+@pytest.mark.parametrize(("typed", "end"), zip(("vorelo", "tarno", "mild quell 2"), ENDS, strict=True))
+def test_a_cut_leaves_in_what_was_typed(long_titles, typed, end):
+    (found,) = texts(long_titles, typed)
+    assert found.startswith("Extra mild washing-up liquid")
+    assert " … " in found
+    assert found.endswith(end)
+    assert len(found) <= 100
+
+
+def test_a_title_is_shown_as_it_is_written_never_as_it_is_compared(long_titles):
+    assert texts(long_titles, "full width abc 250") == ["Full-width ＡＢＣ ２５０ｍｌ"]
+    assert texts(long_titles, "rack") == ["Rack 3½″, 2×"]
+
+
+def test_a_long_query_of_the_log_is_not_suggested(long_titles):
+    assert texts(long_titles, "q q") == []
+    assert texts(long_titles, "mild s") == ["mild soap"]
+
+
+@given(
+    st.text(alphabet="ab 中文,", min_size=101, max_size=300), st.lists(st.sampled_from(["a", "b", "文"]), max_size=3)
+)
+def test_a_cut_phrase_is_short_and_made_of_the_phrase(text, typed):
+    text = " ".join(text.split())
+    shown = cut_phrase(text, typed)
+    assert len(shown) <= 100
+    assert shown == text if len(text) <= 100 else "…" in shown
+    assert all(part in text for part in shown.replace(" … ", "…").split("…"))
