@@ -105,10 +105,9 @@ class ReciprocalRankFusion:
         if limit and len(rows) > limit:
             # Sorting is for the few that stay.
             best = np.flatnonzero(sums >= np.partition(sums, len(sums) - limit)[len(sums) - limit])
-        if self._place is None:
-            return best[np.argsort(-sums[best], kind="stable")]
-        ties = np.where(sums[best] > 0, self._place[rows[best]], best)
-        return best[np.lexsort((ties, -sums[best]))]
+        ties = best if self._place is None else np.where(sums[best] > 0, self._place[rows[best]], best)
+        order: NDArray[np.int64] = best[np.lexsort((ties, -sums[best]))]
+        return order
 
     def _filled(self, rows: NDArray[np.int32], weights: Mapping[str, float]) -> NDArray[np.float64]:
         """What an item's votes are multiplied by, for the weight of the channels that can know nothing of it."""
