@@ -188,7 +188,9 @@ class ChannelSearch:
         weighed = dict(lists)
         by_row = np.argsort(content.rows)
         lowest, highest = float(content.scores[-1]), float(content.scores[0])
-        agreement = (content.scores - lowest) / max(highest - lowest, 1e-6)
+        least, most = AGREEMENT
+        nearness = (content.scores - lowest) / max(highest - lowest, 1e-6)
+        agreement = np.clip((nearness - least) / (most - least), 0.0, 1.0)
         for name, ranked in lists.items():
             if not len(ranked) or name in OWN_EVIDENCE:
                 continue

@@ -91,7 +91,7 @@ class ReciprocalRankFusion:
         sums *= self._filled(rows, {name: counted[name] for name, ranked in lists.items() if len(ranked)})
         if worth is not None:
             sums *= worth(rows)
-        order = np.lexsort((self._tie_order(rows, sums), -sums))
+        order = self._order(rows, sums, None if len(required) else limit)
         if len(required):
             is_required = np.isin(order, positions[len(voted) :])
             order = order[is_required | (np.cumsum(~is_required) <= limit - len(required))]
@@ -99,10 +99,15 @@ class ReciprocalRankFusion:
         # Counted in first places of a channel of weight 1.
         return joined.describe(rows[kept], (K_RRF * sums[kept]).astype(np.float32), self._table)
 
-    def _tie_order(self, rows: NDArray[np.int32], sums: NDArray[np.float64]) -> NDArray[np.int64]:
-        """What orders equal sums: popularity, and among what nobody votes for the order in which it was required."""
-        listed = np.arange(len(rows))
-        return listed if self._place is None else np.where(sums > 0, self._place[rows], listed)
+    def _order(self, rows: NDArray[np.int32], sums: NDArray[np.float64], limit: int | None) -> NDArray[np.int64]:
+        """Positions of the best sums, all or at least `limit`: equal ones by popularity, those of 0 as they stand."""
+        best = np.arange(len(rows))
+        if limit and len(rows) > limit:
+            # Sorting is for the few that stay.
+            best = np.flatnonzero(sums >= np.partition(sums, len(sums) - limit)[len(sums) - limit])
+        ties = best if self._place is None else np.where(sums[best] > 0, self._place[rows[best]], best)
+        order: NDArray[np.int64] = best[np.lexsort((ties, -sums[best]))]
+        return order
 
     def _filled(self, rows: NDArray[np.int32], weights: Mapping[str, float]) -> NDArray[np.float64]:
         """What an item's votes are multiplied by, for the weight of the channels that can know nothing of it."""

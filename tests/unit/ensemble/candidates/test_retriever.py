@@ -465,7 +465,7 @@ def test_a_channel_that_learned_from_little_has_a_small_part_of_its_vote(made):
 
 
 def test_similar_puts_a_less_near_item_first_for_a_relation_alone(made):
-    cosines = [0.9, 0.8, 0.7, 0.6]
+    cosines = [0.9, 0.88, 0.86, 0.1]
     content, graph = Fake("content", [1, 2, 3, 4], cosines), Fake("graph", [3])
     known = np.zeros(ITEMS, np.bool_)
     known[[1, 3]] = True
@@ -478,11 +478,12 @@ def test_similar_puts_a_less_near_item_first_for_a_relation_alone(made):
 
 
 def test_without_a_log_a_relation_counts_as_far_as_the_texts_agree(made):
-    content, graph = Fake("content", [1, 2, 3, 4], [0.9, 0.8, 0.7, 0.1]), Fake("graph", [4, 2, 9])
+    content, graph = Fake("content", [1, 2, 3, 4], [0.9, 0.58, 0.5, 0.1]), Fake("graph", [4, 2, 9])
     retriever = made(content, graph)
     votes = dict(zip(*_votes(retriever), strict=True))
     trust = trust_in_log(0)
-    agreed = (0.8 - 0.1) / (0.9 - 0.1)
+    least, most = AGREEMENT
+    agreed = ((0.58 - 0.1) / (0.9 - 0.1) - least) / (most - least)
     assert votes[2] == pytest.approx(60 / 62 + (trust + (1 - trust) * agreed) * 60 / 62)
     assert votes[4] == pytest.approx(60 / 64 + trust * 60 / 61)
     assert votes[9] == pytest.approx(trust * 60 / 63)
