@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
-from fuserank_ensemble.candidates import retriever
+from fuserank_ensemble.candidates import channel_search
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS, UnderstoodPart
 from fuserank_ensemble.ranking import adjustments
@@ -95,7 +95,7 @@ PARTS = (
         replaced=[(adjustments, "OUTSIDE_SHARE", 0.0)],
         personal=True,
     ),
-    Part("habits only among matches", replaced=[(retriever, "select_pool", _no_pool)], personal=True),
+    Part("habits only among matches", replaced=[(channel_search, "select_pool", _no_pool)], personal=True),
 )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import REFERENCE, Bundle
+from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.options import BehaviourFiles, OutputOptions, RankerOptions
 from fuserank_export.builder.read import Behaviour, read_behaviour
 from fuserank_export.builder.seal import chosen_engines
@@ -72,7 +73,8 @@ def retrain_ranker(
     behaviour = _read(old, files, out.seed, progress)
     behaviour = replace(behaviour, log=replace(behaviour.log, segments=old.segments))
     inputs = TrainingInputs(
-        spec=old.spec,
+        # What a log says of the channels is tuned as an export tunes it, from the same beginning.
+        spec=replace(old.spec, channel_weights=GraphSpec().channel_weights) if len(behaviour.log) else old.spec,
         index=old.root / "index",
         shop=_open_shop(old),
         behaviour=behaviour,

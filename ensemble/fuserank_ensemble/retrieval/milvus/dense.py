@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from fuserank_ensemble.catalog.filters import Kind
+from fuserank_ensemble.catalog.filters import CATEGORIES, Kind
 from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery, ChannelUnavailableError, RankedItems
 from fuserank_ensemble.retrieval.channels.dense import DenseChannel
 from fuserank_ensemble.retrieval.milvus.filters import ROW, expression, rows_expression
@@ -128,7 +128,8 @@ class MilvusDenseChannel(Channel):
         """The filter's expression, and whether the mask has to be applied to what comes back."""
         if query.allowed is None and query.condition is None:
             return "", False
-        if query.condition is not None:
+        # An item of several categories lies in each: their levels are no condition in Milvus' language.
+        if query.condition is not None and (query.allowed is None or CATEGORIES not in self._kinds):
             return expression(query.condition, self._kinds), False
         assert query.allowed is not None
         by_rows = rows_expression(query.allowed)

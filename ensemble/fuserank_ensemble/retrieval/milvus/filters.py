@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR, Kind, Mask, parse
+from fuserank_ensemble.contract.identity import clean_identity
 
 ROW = "row"
 MAX_ROWS_IN_FILTER = 65_536  # half a megabyte of numbers
@@ -86,7 +87,7 @@ def _keywords(field: str, wanted: Any) -> str:
 
 def _category(field: str, wanted: Any) -> str:
     words = wanted if isinstance(wanted, list) else [wanted]
-    paths = [CATEGORY_SEPARATOR.join(part.strip() for part in word.split(">")) for word in words]
+    paths = [CATEGORY_SEPARATOR.join(part.strip() for part in clean_identity(word).split(">")) for word in words]
     return " or ".join(f"{field} == {_quoted(path)} or ({_below(field, path)})" for path in paths)
 
 
@@ -97,7 +98,7 @@ def _below(field: str, path: str) -> str:
 
 
 def _quoted_all(wanted: Any) -> str:
-    return f"[{','.join(map(_quoted, wanted if isinstance(wanted, list) else [wanted]))}]"
+    return f"[{','.join(_quoted(clean_identity(word)) for word in (wanted if isinstance(wanted, list) else [wanted]))}]"
 
 
 def _quoted(word: str) -> str:

@@ -70,7 +70,7 @@ def test_it_orders_as_a_served_graph_does():
     no_query = CASES.without_query()
     listed = ranker(finder_of(varied, candidates([])), weights=(0.0, 0.0, 1.0), first=6).rank(no_query)[0].tolist()
     assert listed == [5, 10, 11, 12, 13, 14]
-    ahead = candidates([10, 11, 12, 13, 14, 5], [1, 2, 3, 4, 5, 6])
+    ahead = candidates([10, 11, 12, 13, 14, 5], [1, 2, 3, 4, 5, 5.1])
     listed = ranker(finder_of(ahead, candidates([])), weights=(0.0, 0.0, 1.0), first=6).rank(no_query)[0].tolist()
     assert listed == [10, 11, 12, 13, 5, 14]  # the fifth of one category gives way
 
