@@ -67,7 +67,9 @@ def test_a_shop_of_one_item_answers(tmp_path: Path):
 def test_a_shop_whose_files_hold_bad_rows_counts_every_one_and_serves_the_rest(tmp_path: Path):
     """No text, duplicates, 100 kB, control characters, emoji, prices below zero, cycles, unknown items, the future."""
     shop = small_shops.bad_rows(tmp_path)
-    root = export_bundle(tmp_path / "bundle", shop.catalog, shop.interactions, "--max-bad-rows", "0.3")
+    root = export_bundle(
+        tmp_path / "bundle", shop.catalog, shop.interactions, "--max-bad-rows", "0.3", "--max-unknown-items", "0.7"
+    )
     inputs = Bundle.open(root).manifest["inputs"]
     assert inputs["catalog"]["reasons"] == {
         "title: missing": 1,
