@@ -95,10 +95,10 @@ def _unknown_phrases(queries: Sequence[str], known: Synonyms, has_word: Callable
     A query with other words beside tells less: what people took for "comfy sofa" is no meaning of "comfy". Chinese is
     left out: which characters are a word is the segmenter's guess.
     """
-    passed_over = fillers()
+    passed_over, with_meaning = fillers(), frozenset(known.words)
 
     def is_unknown(word: str) -> bool:
-        return word.isalpha() and not has_han(word) and word not in known.words and not has_word(word)
+        return word.isalpha() and not has_han(word) and word not in with_meaning and not has_word(word)
 
     phrases = []
     for query in queries:
