@@ -18,10 +18,9 @@ from fuserank_ensemble.retrieval.channel import (
     ChannelUnavailableError,
     Phase,
     RankedItems,
+    nearness_channels,
     trust_in_log,
 )
-from fuserank_ensemble.retrieval.channels.content import ContentChannel
-from fuserank_ensemble.retrieval.channels.history import HistoryChannel
 from fuserank_ensemble.retrieval.pool import select_pool
 
 FloatArray = NDArray[np.float32]
@@ -34,7 +33,6 @@ AGREEMENT = (0.4, 0.8)
 # Of its vote that a guess keeps: something, as an encoder does not read every field that words are in, and never all,
 # so that it does not pass the certain match before it.
 LEAST_GUESS, MOST_GUESS = 0.4, 0.8
-OWN_EVIDENCE = (ContentChannel.declaration.name, HistoryChannel.declaration.name)  # of what the user had
 WHOLE_TRUST = 0.99  # in a log: from then on what was learned of it counts by itself
 
 
@@ -53,6 +51,10 @@ class ChannelSearch:
         self, channels: Sequence[Channel], items: Items, vectors: NDArray[Any], depth: int, events: float
     ) -> None:
         self._channels, self._items, self._vectors, self._depth = channels, items, vectors, depth
+        declarations = [channel.declaration for channel in channels]
+        self._near_query = nearness_channels(declarations, "text")
+        self._near_history = nearness_channels(declarations, "candidate")
+        self._history = [declared.name for declared in declarations if declared.lists_history]
         self._trust = trust_in_log(events)
 
     def prefetch(
@@ -167,7 +169,8 @@ class ChannelSearch:
                 continue
             guesses = np.flatnonzero(ranked.scores < declared.certain_score)
             cosines = self.text_scores(query, self._items.text[ranked.rows[guesses]])
-            nearest = max([float(cosines.max()), *(float(lists[name].scores[0]) for name in self._by_meaning(lists))])
+            by_meaning = [lists[name] for name in self._near_query if len(lists.get(name, ()))]
+            nearest = max([float(cosines.max()), *(float(near.scores[0]) for near in by_meaning)])
             if nearest > 0:
                 least, most = AGREEMENT
                 shares = np.ones(len(ranked), np.float32)
@@ -180,30 +183,25 @@ class ChannelSearch:
         """Returns the lists, with a share of a vote for what a short log or an attribute brings beside a history.
 
         A brand in common, or one user, says little: it counts as far as the texts agree, from the last item that the
-        channel `content` lists up to the first.
+        channel of nearness lists up to the first.
         """
-        content = lists.get(ContentChannel.declaration.name)
-        if content is None or not len(content):
+        nearest = next((lists[name] for name in self._near_history if len(lists.get(name, ()))), None)
+        if nearest is None:
             return dict(lists)
         weighed = dict(lists)
-        by_row = np.argsort(content.rows)
-        lowest, highest = float(content.scores[-1]), float(content.scores[0])
+        by_row = np.argsort(nearest.rows)
+        lowest, highest = float(nearest.scores[-1]), float(nearest.scores[0])
         least, most = AGREEMENT
-        nearness = (content.scores - lowest) / max(highest - lowest, 1e-6)
+        nearness = (nearest.scores - lowest) / max(highest - lowest, 1e-6)
         agreement = np.clip((nearness - least) / (most - least), 0.0, 1.0)
         for name, ranked in lists.items():
-            if not len(ranked) or name in OWN_EVIDENCE:
+            if not len(ranked) or name in self._near_history or name in self._history:
                 continue
-            at = by_row[np.searchsorted(content.rows, ranked.rows, sorter=by_row).clip(max=len(content) - 1)]
-            agreed = np.where(content.rows[at] == ranked.rows, agreement[at], 0.0)
+            at = by_row[np.searchsorted(nearest.rows, ranked.rows, sorter=by_row).clip(max=len(nearest) - 1)]
+            agreed = np.where(nearest.rows[at] == ranked.rows, agreement[at], 0.0)
             shares = (self._trust + (1.0 - self._trust) * agreed).astype(np.float32)
             weighed[name] = replace(ranked, shares=shares if ranked.shares is None else shares * ranked.shares)
         return weighed
-
-    def _by_meaning(self, lists: Mapping[str, RankedItems]) -> list[str]:
-        """The channels whose scores are cosines of the query, of those that listed anything."""
-        names = [c.declaration.name for c in self._channels if c.declaration.needs_embedding]
-        return [name for name in names if name in lists and len(lists[name])]
 
 
 def positions_for(

@@ -19,6 +19,7 @@ from fuserank_ensemble.retrieval.channel import (
     Channel,
     ChannelQuery,
     RankedItems,
+    nearness_channels,
 )
 from fuserank_ensemble.retrieval.channels.registry import open_channels
 from fuserank_ensemble.retrieval.conditions import ConditionCheck
@@ -223,7 +224,7 @@ class Retriever:
         self, evidence: Evidence, lists: Mapping[str, RankedItems], weights: Mapping[str, float]
     ) -> Evidence:
         """The candidates of `similar`: nothing stands before what is nearer in meaning but for a relation."""
-        listed = [name for name in ("content", "dense") if len(lists.get(name, ())) and weights[name] > 0]
+        listed = [name for name in nearness_channels(self._declared) if len(lists.get(name, ())) and weights[name] > 0]
         if not listed:
             return evidence
         related = [declared.name for declared in self._declared if declared.relates and weights.get(declared.name)]

@@ -234,6 +234,8 @@ class ChannelDeclaration:
             shares a rank.
         relates: Whether an item in its list has a relation to what was asked that can be named: a word, a brand or
             users in common.
+        scores_cosine: Whether its score is the cosine of an item's text and what was asked: how near it is in meaning.
+        lists_history: Whether its list is what the user had, which needs nothing else to be believed.
     """
 
     name: str
@@ -247,11 +249,26 @@ class ChannelDeclaration:
     for_exploration: bool = False
     ties_by_popularity: bool = False
     relates: bool = False
+    scores_cosine: bool = False
+    lists_history: bool = False
 
     @property
     def features(self) -> tuple[Feature, ...]:
         """Its columns of the ranker's input."""
         return (self.rank,) if self.score is None else (self.score, self.rank)
+
+
+def nearness_channels(declarations: Sequence[ChannelDeclaration], phase: Phase | None = None) -> list[str]:
+    """Returns the names of channels whose scores are cosines; what is near to an item comes before near to words.
+
+    Args:
+        declarations: The channels.
+        phase: Only those of this phase; None for all.
+    """
+    phases: tuple[Phase, ...] = (phase,) if phase else ("candidate", "text")
+    return [
+        declared.name for of in phases for declared in declarations if declared.phase == of and declared.scores_cosine
+    ]
 
 
 class Channel(Protocol):

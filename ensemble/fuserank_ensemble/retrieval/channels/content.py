@@ -35,6 +35,7 @@ class ContentChannel(LocalChannel):
         score=ScoreFeature("content_score", "content", "cosine of the item's text and what the user had lately"),
         rank=Feature("content_rank", "content", "log position by that cosine"),
         ties_by_popularity=True,
+        scores_cosine=True,
     )
 
     def __init__(self, search: ItemVectorSearch, items: Items, vectors: NDArray[Any]) -> None:

@@ -40,6 +40,7 @@ class DenseChannel(LocalChannel):
         pool=dense_pool,
         needs_embedding=True,
         ties_by_popularity=True,
+        scores_cosine=True,
     )
 
     def __init__(self, items: ItemVectorSearch) -> None:

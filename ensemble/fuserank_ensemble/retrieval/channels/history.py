@@ -19,6 +19,7 @@ class HistoryChannel(LocalChannel):
         phase="candidate",
         weights={"both": 1.0, "user": 1.0},
         rank=Feature("history_rank", "history", "log position among the user's own items"),
+        lists_history=True,
     )
 
     @classmethod
