@@ -63,10 +63,10 @@ engines: build/demo-engines/manifest.json ## the demo's engines in every precisi
 gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; docs/engines-and-gpu.md says what each step prints
 	@tools/gpu-check.sh $(BIN) $(BUNDLE) build
 
-# A file's tests share what they made, so a file stays in one process; servers would wait for each other's cores.
-test: $(READY) ## unit tests, functional tests against a real Triton, then the chart and what it would run
-	$(BIN)/python -m pytest tests/unit --numprocesses auto --maxprocesses 4 --dist loadfile
-	$(BIN)/python -m pytest tests/functional tests/k8s
+# Tests that start servers mostly wait, so there is a process more than cores; those that take longest come first.
+TEST_PROCESSES = $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 5 )))
+test: $(READY) ## functional tests against a real Triton, the chart and what it would run, unit tests
+	$(BIN)/python -m pytest tests --numprocesses $(TEST_PROCESSES) --no-loadscope-reorder
 
 lint: $(READY) ## ruff, mypy --strict, and who may import whom
 	$(BIN)/ruff check .

@@ -1,24 +1,43 @@
-"""A tiny shop, its encoder and its bundle, made once a session for whoever asks."""
+"""A tiny shop, its encoder and its bundles, made once for all processes of a run, and what runs in which process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from support import tiny_shop as shops
+from support.once import made_once
 from support.tiny_shop import TinyShop
 
 # The machines are shared: an example that takes long says nothing of the code.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
+# The tests that lie in such a folder share servers, so they run in one process.
+SHARE_SERVERS = ("tests/functional", "tests/k8s")
+
+
+class SharedServersScheduling(LoadScopeScheduling):
+    """Hands a process whole files, or whole folders where these share servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = PurePosixPath(nodeid.split("::", maxsplit=1)[0])
+        folder = file.parent.as_posix()
+        return folder if folder in SHARE_SERVERS else file.as_posix()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return SharedServersScheduling(config, log)
+
 
 @pytest.fixture(scope="session")
 def tiny_shop(tmp_path_factory: pytest.TempPathFactory) -> TinyShop:
-    return shops.write_shop(tmp_path_factory.mktemp("tiny-shop"))
+    return shops.make_shop(made_once(tmp_path_factory, "tiny-shop", shops.write_shop))[0]
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +53,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_encoder(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shops.write_encoder(tmp_path_factory.mktemp("tiny-encoder"))
+    return made_once(tmp_path_factory, "tiny-encoder", shops.write_encoder)
 
 
 @pytest.fixture(scope="session")
@@ -42,19 +61,22 @@ def tiny_bundle(tiny_shop: TinyShop, tiny_encoder: Path, tmp_path_factory: pytes
     """The shop's bundle. Tests that change it work on a copy."""
     from support.exporting import export_quickly, rank_all_kinds
 
-    bundle = export_quickly(
-        tiny_shop.catalog,
-        tiny_encoder,
-        tmp_path_factory.mktemp("bundles") / "tiny",
-        interactions=tiny_shop.interactions,
-        text_template="{title} | {category}",
-    )
-    return rank_all_kinds(bundle)
+    def export(folder: Path) -> None:
+        bundle = export_quickly(
+            tiny_shop.catalog,
+            tiny_encoder,
+            folder / "tiny",
+            interactions=tiny_shop.interactions,
+            text_template="{title} | {category}",
+        )
+        rank_all_kinds(bundle)
+
+    return made_once(tmp_path_factory, "tiny-bundle", export) / "tiny"
 
 
 @pytest.fixture(scope="session")
 def tiny_tower(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shops.write_text_tower(tmp_path_factory.mktemp("tiny-tower"), tiny_encoder)
+    return made_once(tmp_path_factory, "tiny-tower", lambda folder: shops.write_text_tower(folder, tiny_encoder))
 
 
 @pytest.fixture(scope="session")
@@ -65,13 +87,16 @@ def tower_bundle(
     from fuserank_export.builder.options import GraphOptions, RankerOptions
     from support.exporting import FEW_STEPS, export_quickly, rank_all_kinds
 
-    bundle = export_quickly(
-        tiny_shop.catalog,
-        tiny_encoder,
-        tmp_path_factory.mktemp("bundles") / "tower",
-        interactions=tiny_shop.interactions,
-        ranker=RankerOptions(text_tower=str(tiny_tower), fit=FEW_STEPS),
-        graph=GraphOptions(text_candidates=8),
-        text_template="{title} | {category}",
-    )
-    return rank_all_kinds(bundle)
+    def export(folder: Path) -> None:
+        bundle = export_quickly(
+            tiny_shop.catalog,
+            tiny_encoder,
+            folder / "tower",
+            interactions=tiny_shop.interactions,
+            ranker=RankerOptions(text_tower=str(tiny_tower), fit=FEW_STEPS),
+            graph=GraphOptions(text_candidates=8),
+            text_template="{title} | {category}",
+        )
+        rank_all_kinds(bundle)
+
+    return made_once(tmp_path_factory, "tower-bundle", export) / "tower"

@@ -15,6 +15,7 @@ from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.spec import ENGINE_KINDS, Target, target_named
 from support import small_shops
 from support.busy_machine import lengthen_queues
+from support.once import made_once
 from support.running import endpoints, export_bundle, url
 from support.small_shops import Shop
 
@@ -30,11 +31,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 @pytest.fixture(scope="session")
 def bundle_root(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def export(folder: Path) -> None:
+        out = export_bundle(folder / "my shop", shop.catalog, shop.interactions, "--text-template", TEMPLATE)
+        lengthen_queues(out)
+
     # A space in the path: pytriton splits its arguments at spaces unless it is kept from doing so.
-    out = tmp_path_factory.mktemp("bundles") / "my shop"
-    export_bundle(out, shop.catalog, shop.interactions, "--text-template", TEMPLATE)
-    lengthen_queues(out)
-    return out
+    return made_once(tmp_path_factory, "grocery-bundle", export) / "my shop"
 
 
 @pytest.fixture(scope="session")
@@ -44,8 +46,10 @@ def bundle(bundle_root: Path) -> Bundle:
 
 @pytest.fixture(scope="session")
 def first_day_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("first-day")
-    return export_bundle(folder / "bundle", small_shops.first_day(folder).catalog)
+    def export(folder: Path) -> None:
+        export_bundle(folder / "bundle", small_shops.first_day(folder).catalog)
+
+    return made_once(tmp_path_factory, "first-day-bundle", export) / "bundle"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

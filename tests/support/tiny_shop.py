@@ -73,7 +73,15 @@ def catalog_rows() -> list[dict[str, Any]]:
 
 
 def write_shop(folder: Path) -> TinyShop:
-    """Writes the shop's catalogue and log; every user has habits, so that there is something to learn."""
+    """Writes the shop's catalogue and log."""
+    shop, events = make_shop(folder)
+    write_csv(shop.catalog, list(shop.items.values()))
+    write_csv(shop.interactions, events)
+    return shop
+
+
+def make_shop(folder: Path) -> tuple[TinyShop, list[dict[str, Any]]]:
+    """The shop whose files are in `folder`, and its log; every user has habits, so that there is something to learn."""
     draw = random.Random(7)
     items = {row["item_id"]: row for row in catalog_rows()}
     favourites = {f"u{user:02}": draw.sample(sorted(items), 4) for user in range(USERS)}
@@ -94,8 +102,7 @@ def write_shop(folder: Path) -> TinyShop:
                         "store": f"s{int(user[1:]) % 2}",
                     }
                 )
-    catalog = write_csv(folder / "items.csv", list(items.values()))
-    return TinyShop(catalog, write_csv(folder / "events.csv", events), items, favourites)
+    return TinyShop(folder / "items.csv", folder / "events.csv", items, favourites), events
 
 
 def write_encoder(folder: Path, max_length: int = 64) -> Path:

@@ -80,10 +80,13 @@ class RankedItems:
         """The first `depth` items."""
         return RankedItems(self.rows[:depth], self.scores[:depth])
 
-    @property
-    def distinguishing(self) -> RankedItems:
-        """The list; an empty one where all of several items have one score, which tells nothing apart."""
-        if len(self) > 1 and not bool(starts_of_ties(self.scores)[1:].any()):
+    def distinguishing(self, depth: int) -> RankedItems:
+        """The list; an empty one where several items have one score and none scores less, which tells nothing apart.
+
+        Args:
+            depth: Where the list was cut: behind it may be what scores less.
+        """
+        if 1 < len(self) < depth and not bool(starts_of_ties(self.scores)[1:].any()):
             return RankedItems.empty()
         return self
 

@@ -100,7 +100,7 @@ class CollaborativeChannel(LocalChannel):
                 if queries[i].related_only:
                     kept &= scores > self._least_related(queries[i].seen, unrestricted[i])
                 results[i] = RankedItems(rows[kept].astype(np.int32), scores[kept])
-        return [ranked.distinguishing for ranked in results]
+        return [ranked.distinguishing(depth) for ranked in results]
 
     def _least_related(self, seen: History, user: NDArray[np.float32]) -> float:
         """The score from which an item counts as had by users of what was had."""

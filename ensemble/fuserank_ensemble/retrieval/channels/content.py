@@ -70,7 +70,7 @@ class ContentChannel(LocalChannel):
                 texts, text_of_row = np.unique(self._items.text[pool], return_inverse=True)
                 cosines = self._vectors[texts].astype(np.float32) @ profile
                 results[i] = RankedItems.best(pool, cosines[text_of_row], depth)
-        return [ranked.distinguishing for ranked in results]
+        return [ranked.distinguishing(depth) for ranked in results]
 
     def prepare(self, queries: Sequence[ChannelQuery]) -> None:
         """Computes the profiles of the queries' users, which are cached."""

@@ -99,7 +99,7 @@ class GraphChannel(LocalChannel):
             for (i, _), (rows, scores) in zip(unrestricted, nearest, strict=True):
                 kept = self._linked[rows]
                 results[i] = RankedItems(rows[kept].astype(np.int32), scores[kept])
-        return [ranked.distinguishing for ranked in results]
+        return [ranked.distinguishing(depth) for ranked in results]
 
     def _related_items(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
         """The rows of the items that share an entity with some items, of categories the deepest level, increasing."""

@@ -14,7 +14,7 @@ import torch
 from fuserank_ensemble.bundle import Bundle
 from support.tiny_shop import TinyShop
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[2]
 SECONDS = 120
 
 
@@ -28,7 +28,7 @@ def launched(*command: str) -> subprocess.CompletedProcess[str]:
     """Runs a command in two processes."""
     # `accelerate launch --cpu` starts one process however many are asked for; --multi_gpu is torch's launcher, which
     # takes a CPU where there is no GPU.
-    paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [
             sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
@@ -45,7 +45,7 @@ def launched(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_two_processes_fit_one_ranker(tmp_path: Path) -> None:
-    launched(str(HERE.parent / "support" / "fit_planted.py"), str(tmp_path))
+    launched(str(TESTS / "support" / "fit_planted.py"), str(tmp_path))
     one, other = (torch.load(tmp_path / f"weights.{rank}.pt", weights_only=True) for rank in (0, 1))
     assert one.keys() == other.keys()
     for name, value in one.items():
