@@ -18,6 +18,7 @@ from fuserank_ensemble.catalog.arrays import map_array
 from fuserank_ensemble.catalog.items import Items, Records
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.tokens import EncoderVocabulary
+from fuserank_ensemble.interactions.events import EventTable
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.segments import UserSegments
@@ -28,12 +29,13 @@ from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser
 from fuserank_ensemble.understanding.spelling import Spelling
 
-FORMAT = 10
+FORMAT = 11
 MANIFEST = "manifest.json"
 PAIRS = "pairs"  # what the text tower reads, within `index/`
 SYNONYMS = "synonyms.json"  # within `index/`
 TOKENIZER = "tokenizer.json"  # the encoder's, within `index/`
-DISLIKES = "dislikes"  # what users rated badly, within `index/`; not there where nobody did
+DISLIKES = "dislikes"  # what users returned, disliked or rated low, within `index/`; not there where nobody did
+HIDDEN = "hidden"  # what users want never to see again, within `index/`; not there where nobody does
 USERS = "users"  # what the shop says of its users, within `index/`; not there where it says nothing
 REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`
 
@@ -221,8 +223,21 @@ class Bundle:
 
     @cached_property
     def dislikes(self) -> HistorySnapshot | None:
-        """What users rated badly as of the export; None where nobody did."""
-        folder = self.root / "index" / DISLIKES
+        """What users returned, disliked or rated low as of the export, and how strongly; None where nobody did."""
+        return self._open_snapshot(DISLIKES)
+
+    @cached_property
+    def hidden(self) -> HistorySnapshot | None:
+        """What users want never to see again, as of the export; None where nobody does."""
+        return self._open_snapshot(HIDDEN)
+
+    @cached_property
+    def event_table(self) -> EventTable:
+        """What each kind of event counts."""
+        return EventTable.from_dict(self.manifest["events"])
+
+    def _open_snapshot(self, name: str) -> HistorySnapshot | None:
+        folder = self.root / "index" / name
         return HistorySnapshot.open(folder) if folder.exists() else None
 
     @cached_property

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fuserank_ensemble.interactions.events import EventTable
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.options import (
     DEFAULT_SEED,
@@ -235,6 +236,7 @@ def bundle(
         output = OutputOptions(folder=out, force=force, seed=seed, vector_cache=vector_cache)
         # torch and transformers take seconds to import: --help and mistakes are answered without them.
         from fuserank_export.builder.bundle import export_bundle  # noqa: PLC0415
+        from fuserank_export.learning.event_strengths import describe_table  # noqa: PLC0415
         from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
 
         silence_libraries()
@@ -247,8 +249,9 @@ def bundle(
         f"{counts['users']:,} users, {counts['events']:,} events, {manifest['export_seconds']} s"
     )
     warnings = [f"warning: {warning}" for warning in manifest["embedding"]["warnings"]]
+    strengths = describe_table(EventTable.from_dict(manifest["events"]))
     Console(stderr=True).print(
-        "\n".join(filter(None, (made, manifest["ranker"]["note"], *warnings))),
+        "\n".join(filter(None, (made, strengths, manifest["ranker"]["note"], *warnings))),
         markup=False,
         highlight=False,
     )

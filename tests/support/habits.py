@@ -8,6 +8,7 @@ import numpy as np
 
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
@@ -16,7 +17,6 @@ from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 from fuserank_export.index.shop import Shop
 from fuserank_export.learning.interactions import popularity_before
-from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.builder import CaseBuilder
 from fuserank_export.training.cases.cases import Cases

@@ -8,8 +8,8 @@ import numpy as np
 
 from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
-from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.interactions import Interactions
 
 CUT = 10.0 * SECONDS_PER_DAY

@@ -30,6 +30,7 @@ ITEMS = Items(
 )
 POPULARITY = Popularity(
     counts=np.asarray([9, 4, 0, 1, 2], np.float32),
+    events=np.asarray([9, 4, 0, 1, 2], np.float32),
     trend=np.asarray([2, 3, 0, 0.5, 5], np.float32),
     lately=np.asarray([1, 2, 0, 0.25, 5], np.float32),
     reach=np.asarray([3, 4, 0, 1, 1], np.float32),

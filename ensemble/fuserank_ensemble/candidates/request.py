@@ -47,13 +47,24 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     language: Language = "en"
     bought: bool = False  # all of the history are purchases
     understood: UnderstoodQuery | None = None  # the query, taken apart; None without one
-    disliked: bytes = b""  # rows of the items that the user rated badly, int32
+    disliked: bytes = b""  # what the user returned, disliked or rated low, see `History.pack`; counts are strengths
+    hidden: bytes = b""  # rows of the items that the user never wants to see, int32
     segments: dict[str, list[str]] = {}  # what the shop says of the user: values by column
 
     @property
     def history(self) -> History:
         """What the user had before."""
         return History.unpack(self.seen)
+
+    @property
+    def disliked_items(self) -> History:
+        """What the user does not like, and how strongly."""
+        return History.unpack(self.disliked)
+
+    @property
+    def hidden_rows(self) -> NDArray[np.int32]:
+        """Rows of the items that the user never wants to see, int32 `[items]`."""
+        return np.frombuffer(self.hidden, np.int32)
 
     @property
     def ranked_kind(self) -> str:

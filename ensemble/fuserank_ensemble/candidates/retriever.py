@@ -94,7 +94,7 @@ class Retriever:
         self._featurise = Featuriser(catalog.items, interactions.popularity, spec.own_features)
         channels = open_channels(RetrievalIndex(catalog, interactions, spec.dense_texts), dense)
         self._declared = [channel.declaration for channel in channels]
-        events = float(interactions.popularity.counts.sum())
+        events = float(interactions.popularity.events.sum())
         self._search = ChannelSearch(channels, catalog.items, catalog.vectors, spec.channel_depth, events)
         self._fusion = ReciprocalRankFusion(
             len(catalog.items),

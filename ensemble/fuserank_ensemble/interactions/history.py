@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.arrays import find_row, map_array
+from fuserank_ensemble.interactions.events import NegativeEvents
 
 MAX_ITEMS = 2_048  # of one user, latest kept: bounds what a request carries between stages (40 kB)
 # Of an event's weight among all users', where fashions change, and in one user's own history, where habits last: 56
@@ -22,18 +23,19 @@ HABIT_HALF_LIFE_DAYS = 56.0
 # Users whose profile or factors a channel caches, until their history changes: people look at many pages.
 CACHED_USERS = 8_192
 SECONDS_PER_DAY = 86_400
+ROUNDING = 1e-5  # of a sum of strengths: what is left is nothing
 _PACKED = np.dtype([("rows", np.int32), ("counts", np.float32), ("last", np.int64), ("recent", np.float32)])
 
 
 @dataclass(frozen=True)
 class History:
-    """What one user had before, summed up by item. Every event counts once, whatever its kind.
+    """What one user had before, summed up by item. An event counts as much as its strength, see `EventTable`.
 
     Attributes:
         rows: Distinct item rows, increasing, int32 `[items]`.
-        counts: Events with each, float32 `[items]`.
+        counts: Strengths of the events with each, less those of returns and the like, above 0, float32 `[items]`.
         last: Epoch seconds of the newest event with each, int64 `[items]`.
-        recent: Events with each, halved for every 56 days that they came before the newest, float32 `[items]`.
+        recent: The same, each halved for every 56 days that it came before the newest, float32 `[items]`.
     """
 
     rows: NDArray[np.int32]
@@ -60,7 +62,7 @@ class History:
         return table.tobytes()
 
     def weights(self, now: float) -> NDArray[np.float32]:
-        """Events with each item, halved for every 56 days of their age, float32 `[items]`."""
+        """Strengths of the events with each item, halved for every 56 days of their age, float32 `[items]`."""
         days = np.maximum(now - self.last, 0) / SECONDS_PER_DAY
         weights: NDArray[np.float32] = (self.recent * np.exp2(-days / HABIT_HALF_LIFE_DAYS)).astype(np.float32)
         return weights
@@ -98,9 +100,9 @@ class HistorySnapshot:
             users: Sorted ids, bytes `[users]`.
             offsets: Where each user's slice begins, int64 `[users + 1]`.
             rows: Item row of each (user, item) pair, see `History`, int32 `[pairs]`.
-            counts: Events of each pair, float32 `[pairs]`.
+            counts: Strengths of each pair's events, float32 `[pairs]`.
             last: Epoch seconds of each pair's newest event, int64 `[pairs]`.
-            recent: Events of each pair, late ones counting more, float32 `[pairs]`.
+            recent: Strengths of each pair's events, late ones counting more, float32 `[pairs]`.
             places: For each kind of place (`store`, `region`, `device`) the code of the one where each user has had
                 most events lately, int32 `[users]`, -1 where unknown, and the codes' names.
         """
@@ -116,8 +118,10 @@ class HistorySnapshot:
         rows: NDArray[np.int32],
         times: NDArray[np.int64],
         places: Mapping[str, tuple[NDArray[np.int32], Sequence[str]]] | None = None,
+        weights: NDArray[np.float32] | None = None,
+        negatives: NegativeEvents | None = None,
     ) -> HistorySnapshot:
-        """Sums a log up by user and item.
+        """Sums a log up by user and item. An item that was returned or disliked as much as it was had is left out.
 
         Args:
             user_ids: Sorted ids `[users]`.
@@ -125,22 +129,39 @@ class HistorySnapshot:
             rows: Item row of each event `[events]`.
             times: Epoch seconds of each event `[events]`.
             places: For each kind of place its codes by event `[events]`, -1 where unknown, and their names.
+            weights: Strength of each event, float32 `[events]`; None counts each as 1.
+            negatives: Events that take strength away; those of users who are not in `user_ids` are left out.
         """
+        strengths = np.ones(len(user), np.float32) if weights is None else weights
         usual = {
             kind: (_usual_places(user, codes, times, len(user_ids), len(names)), names)
             for kind, (codes, names) in (places or {}).items()
         }
+        if negatives is not None and len(negatives):
+            known = negatives.part(negatives.user < len(user_ids))
+            user, rows = np.concatenate([user, known.user]), np.concatenate([rows, known.item])
+            times, strengths = np.concatenate([times, known.timestamp]), np.concatenate([strengths, -known.weight])
         order = np.lexsort((times, rows, user))
-        user, rows, times = user[order], rows[order], times[order]
-        # The last event of each (user, item) pair is its newest.
-        ends = np.flatnonzero(np.diff(user, append=-1).astype(bool) | np.diff(rows, append=-1).astype(bool))
-        counts = np.diff(ends, prepend=-1).astype(np.float32)
-        offsets = np.searchsorted(user[ends], np.arange(len(user_ids) + 1)).astype(np.int64)
-        pair = np.repeat(np.arange(len(ends)), counts.astype(np.int64))
-        decay = np.exp2((times - times[ends][pair]) / (HABIT_HALF_LIFE_DAYS * SECONDS_PER_DAY))
-        recent = np.bincount(pair, weights=decay, minlength=len(ends)).astype(np.float32)
-        last = times[ends].astype(np.int64)
-        return cls(user_ids, offsets, rows[ends].astype(np.int32), counts, last, recent, usual)
+        user, rows, times, strengths = user[order], rows[order], times[order], strengths[order]
+        starts = np.flatnonzero(np.diff(user, prepend=-1).astype(bool) | np.diff(rows, prepend=-1).astype(bool))
+        pair = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(user)))
+        # The newest of those that say that the item was wanted.
+        wanted = np.where(strengths > 0, times, -1)
+        last = np.maximum.reduceat(wanted, starts) if len(starts) else np.empty(0, np.int64)
+        age = np.maximum(last[pair] - times, 0) / (HABIT_HALF_LIFE_DAYS * SECONDS_PER_DAY)
+        counts = np.bincount(pair, weights=strengths, minlength=len(starts)).astype(np.float32)
+        recent = np.bincount(pair, weights=strengths * np.exp2(-age), minlength=len(starts)).astype(np.float32)
+        kept = counts > ROUNDING
+        offsets = np.searchsorted(user[starts][kept], np.arange(len(user_ids) + 1)).astype(np.int64)
+        return cls(
+            user_ids,
+            offsets,
+            rows[starts][kept].astype(np.int32),
+            counts[kept],
+            last[kept].astype(np.int64),
+            np.maximum(recent[kept], 0.0),
+            usual,
+        )
 
     @classmethod
     def open(cls, folder: Path) -> HistorySnapshot:
@@ -165,6 +186,12 @@ class HistorySnapshot:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    @property
+    def pairs(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
+        """Each pair's position of the user, item row, strengths and newest event, by user and item; `[pairs]` each."""
+        users = np.repeat(np.arange(len(self.users), dtype=np.int32), np.diff(self._offsets))
+        return users, self._rows, self._counts, self._last
 
     def row(self, user_id: str) -> int:
         """Position of a user, or -1 for one the log does not know."""

@@ -1,4 +1,4 @@
-"""All users' events by item as of one moment: how many, how lately, where and when."""
+"""All users' events by item as of one moment: how many and how strong, how lately, where and when."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.arrays import map_array
+from fuserank_ensemble.interactions.events import NegativeEvents
 from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY
 
 Places = tuple[NDArray[np.int32], Sequence[str]]  # the code of each event, -1 where unknown, and the codes' names
 # Positions of events, the code of each of these, and the codes' names: an event may have several codes, or none.
 Groups = tuple[NDArray[np.int64], NDArray[np.int32], Sequence[str]]
-_ITEM_ARRAYS = ("counts", "trend", "lately", "reach", "cycle", "latest", "arrived")
+_ITEM_ARRAYS = ("counts", "events", "trend", "lately", "reach", "cycle", "latest", "arrived")
 _CONTEXT_ARRAYS = ("offsets", "rows", "weights", "totals")
 DEVICE = "device"  # what a request is made on: a kind of context like a store, which the channel `trending` passes over
 LATELY_HALF_LIFE_DAYS = 7.0
@@ -34,7 +36,7 @@ class Contexts:
         position: Each context's place in `offsets`.
         offsets: Where each context's items begin, int64 `[contexts + 1]`.
         rows: Item rows, increasing within a context, int32 `[pairs]`.
-        weights: Events there, each halved for every 28 days of age, float32 `[pairs]`.
+        weights: Strengths of the events there, each halved for every 28 days of age, float32 `[pairs]`.
         totals: The sum of these weights over all items, float64 `[contexts]`.
     """
 
@@ -55,13 +57,15 @@ class Contexts:
 
 @dataclass(frozen=True)
 class Popularity:
-    """The log's events, counted by item.
+    """The log's events, summed up by item. An event counts as much as its strength, see `EventTable`.
 
     Attributes:
-        counts: Events, float32 `[items]`.
-        trend: Events, each halved for every 28 days of its age, float32 `[items]`.
-        lately: Events, each halved for every 7 days of its age, float32 `[items]`.
-        reach: Distinct users, float32 `[items]`.
+        counts: Strengths of the events, less those of returns and the like, float32 `[items]`.
+        events: How many events say that it was wanted, whatever their strength: how much is known of it, float32
+            `[items]`.
+        trend: Strengths as in `counts`, each halved for every 28 days of its age, float32 `[items]`.
+        lately: Strengths as in `counts`, each halved for every 7 days of its age, float32 `[items]`.
+        reach: Distinct users, each counted as much as their strongest event with it, float32 `[items]`.
         cycle: Mean days between two events of one user with the item on different days, NaN where fewer than
             three such pairs are known, float32 `[items]`.
         latest: The newest event, epoch seconds, NaN where there is none, float64 `[items]`.
@@ -71,6 +75,7 @@ class Popularity:
     """
 
     counts: NDArray[np.float32]
+    events: NDArray[np.float32]
     trend: NDArray[np.float32]
     lately: NDArray[np.float32]
     reach: NDArray[np.float32]
@@ -110,7 +115,7 @@ class Popularity:
         """The popularity in a shop without a log: no events, nothing known."""
         zeros = np.zeros(items, np.float32)
         unknown = np.full(items, np.nan)
-        return cls(zeros, zeros, zeros, zeros, unknown.astype(np.float32), unknown, unknown)
+        return cls(zeros, zeros, zeros, zeros, zeros, unknown.astype(np.float32), unknown, unknown)
 
     @classmethod
     def from_log(
@@ -123,8 +128,10 @@ class Popularity:
         created: NDArray[np.float64] | None = None,
         places: Mapping[str, Places] | None = None,
         groups: Mapping[str, Groups] | None = None,
+        weights: NDArray[np.float32] | None = None,
+        negatives: NegativeEvents | None = None,
     ) -> Popularity:
-        """Counts a log.
+        """Sums a log up.
 
         Args:
             user: Number of each event's user `[events]`.
@@ -135,7 +142,11 @@ class Popularity:
             created: When each item was created, epoch seconds, NaN where unknown, float64 `[items]`.
             places: For each kind of place (`store`, `region`, `device`) its codes by event and its names.
             groups: For each kind of group of users their events.
+            weights: Strength of each event, float32 `[events]`; None counts each as 1.
+            negatives: Events that take strength away from their items.
         """
+        strengths = np.ones(len(rows), np.float32) if weights is None else weights
+        lowered = NegativeEvents.empty() if negatives is None else negatives
         age = np.maximum(now - times, 0) / SECONDS_PER_DAY
         decay = np.exp2(-age / HALF_LIFE_DAYS).astype(np.float32)
         first, latest = np.full(items, np.nan), np.full(items, np.nan)
@@ -146,14 +157,30 @@ class Popularity:
         if len(rows):
             all_places["hour"] = (hour_of(times).astype(np.int32), [str(hour) for hour in range(24)])
             all_places["weekday"] = (weekday_of(times).astype(np.int32), [str(day) for day in range(7)])
+
+        def sum_up(decays: NDArray[Any], half_life: float) -> NDArray[np.float64]:
+            """What events and the negative ones leave of each item, float64 `[items]`."""
+            raised: NDArray[np.float64] = np.bincount(rows, weights=strengths * decays, minlength=items).astype(float)
+            if not len(lowered):
+                return raised
+            lost = np.exp2(-np.maximum(now - lowered.timestamp, 0) / (half_life * SECONDS_PER_DAY)) * lowered.weight
+            net: NDArray[np.float64] = np.maximum(raised - np.bincount(lowered.item, lost, minlength=items), 0.0)
+            return net
+
+        trend = sum_up(decay, HALF_LIFE_DAYS)
+        decayed = strengths * decay
+        if len(lowered):  # what an item lost it lost in every context
+            raised = np.bincount(rows, weights=decayed, minlength=items)
+            decayed = (decayed * (trend / np.where(raised > 0, raised, 1.0))[rows]).astype(np.float32)
         return cls(
+            sum_up(np.ones(len(rows), np.float32), np.inf).astype(np.float32),
             np.bincount(rows, minlength=items).astype(np.float32),
-            np.bincount(rows, weights=decay, minlength=items).astype(np.float32),
-            np.bincount(rows, weights=np.exp2(-age / LATELY_HALF_LIFE_DAYS), minlength=items).astype(np.float32),
-            *_by_user(user, rows, times, items),
+            trend.astype(np.float32),
+            sum_up(np.exp2(-age / LATELY_HALF_LIFE_DAYS), LATELY_HALF_LIFE_DAYS).astype(np.float32),
+            *_by_user(user, rows, times, strengths, items),
             latest,
             arrived,
-            _contexts(rows, decay, items, {**_events_with_place(all_places), **(groups or {})}),
+            _contexts(rows, decayed, items, {**_events_with_place(all_places), **(groups or {})}),
         )
 
     def save(self, folder: Path) -> None:
@@ -177,19 +204,29 @@ class Popularity:
 
 
 def _by_user(
-    user: NDArray[np.int32], rows: NDArray[np.int32], times: NDArray[np.int64], items: int
+    user: NDArray[np.int32],
+    rows: NDArray[np.int32],
+    times: NDArray[np.int64],
+    strengths: NDArray[np.float32],
+    items: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Distinct users of each item, and the mean days until one of them has it again; float32 `[items]` both."""
+    """Distinct users of each item by their strongest event, and the mean days until one of them has it again.
+
+    Returns:
+        Both float32 `[items]`.
+    """
     day = times // SECONDS_PER_DAY
     order = np.lexsort((day, rows, user))
-    user, rows, day = user[order], rows[order], day[order]
+    user, rows, day, strengths = user[order], rows[order], day[order], strengths[order]
     again = (user[1:] == user[:-1]) & (rows[1:] == rows[:-1])
     first = np.concatenate([np.ones(min(len(user), 1), np.bool_), ~again])
-    reach = np.bincount(rows[first], minlength=items).astype(np.float32)
+    strongest = np.maximum.reduceat(strengths, np.flatnonzero(first)) if len(first) else strengths
+    reach = np.bincount(rows[first], weights=strongest, minlength=items).astype(np.float32)
     gaps = day[1:] - day[:-1]
     returns = again & (gaps > 0)
-    count = np.bincount(rows[1:][returns], minlength=items)
-    total = np.bincount(rows[1:][returns], weights=gaps[returns], minlength=items)
+    later, weights = rows[1:][returns], strengths[1:][returns]
+    count = np.bincount(later, weights=weights, minlength=items)
+    total = np.bincount(later, weights=weights * gaps[returns], minlength=items)
     cycle = np.where(count >= LEAST_RETURNS, total / np.maximum(count, 1), np.nan)
     return reach, cycle.astype(np.float32)
 

@@ -27,6 +27,8 @@ NEW_LOGITS = 1.0
 # An item of a department that has less of the query's meaning than this share of the likeliest one's loses so many
 # logits, or keeps so much of its votes: whoever asks cannot bring it before what is meant, whatever their habits.
 OUTSIDE_SHARE, OUTSIDE_LOGITS, OUTSIDE_WORTH = 0.2, 4.0, 0.25
+# What an item loses, or keeps of its votes, that the user returned, disliked or rated far below their mean.
+DISLIKED_LOGITS, DISLIKED_WORTH = 2.0, 0.25
 ROUNDING = 1e-6  # of a score
 CODE_LOG_SCORE = math.log1p(CODE_SCORE - 1.0)  # the feature of an item that the whole query names
 
@@ -38,7 +40,8 @@ class Adjustments:
     Attributes:
         by_name: float32 `[candidates]` of each that applies: `fit` (what it loses for the conditions of the query that
             it misses), `new` (where nobody has had it yet), `text` (for how near its text is to the query), `category`
-            (for how likely the query means its category and department), `depth` (what sets the candidates beyond the
+            (for how likely the query means its category and department), `disliked` (what it loses where the user
+            returned or disliked it), `depth` (what sets the candidates beyond the
             graph's depth behind all others), `lexical` (what sets the items whose code the query is before all others).
     """
 
@@ -70,7 +73,13 @@ class CandidatePlaces:
 
 
 def adjust(
-    scores: FloatArray, features: FloatArray, places: CandidatePlaces, depth: int, ranked: bool, priors: bool
+    scores: FloatArray,
+    features: FloatArray,
+    places: CandidatePlaces,
+    disliked: FloatArray,
+    depth: int,
+    ranked: bool,
+    priors: bool,
 ) -> Adjustments:
     """Returns what is added to the scores of one request's candidates.
 
@@ -78,6 +87,7 @@ def adjust(
         scores: The weighted heads, float32 `[candidates]`, best fused first.
         features: float32 `[candidates, features]`.
         places: Where the candidates are in the catalogue.
+        disliked: How much the user dislikes each, 0 to 1, float32 `[candidates]`.
         depth: How many candidates are compared with each other; further ones follow them, so that the first items of a
             list are the same however many are asked for.
         ranked: Whether the scores are the ranker's; the votes of fusion are worth less already where conditions are
@@ -90,6 +100,8 @@ def adjust(
         if priors:
             parts |= _text_prior(features, depth)
     parts |= _category(scores, features, places, depth, ranked=ranked, prior=ranked and priors)
+    if disliked.any():
+        parts["disliked"] = -disliked * (DISLIKED_LOGITS if ranked else (1.0 - DISLIKED_WORTH) * scores)
     for added in parts.values():
         scores = scores + added
     is_named = features[:, POSITION["lexical_score"]] >= CODE_LOG_SCORE
@@ -118,7 +130,7 @@ def _missed_conditions(features: FloatArray) -> dict[str, FloatArray]:
 
 def _novelty(features: FloatArray) -> dict[str, FloatArray]:
     """Returns `new`, in a search that finds what nobody has had."""
-    is_new = features[:, POSITION["popularity"]] == 0
+    is_new = features[:, POSITION["reach"]] == 0
     is_search = (features[:, POSITION["has_query"]] > 0).all()
     return {"new": NEW_LOGITS * is_new.astype(np.float32)} if is_search and is_new.any() else {}
 

@@ -174,6 +174,8 @@ def _lexical_reason(features: Features, reader: Reader) -> str:
 
 def _popularity_reason(features: Features, reader: Reader) -> str:
     count = round(math.expm1(_value(features, "popularity")))
+    if not count and _value(features, "reach") > 0:
+        return reader.sentence("popularity_weak")
     return reader.sentence("popularity" if count else "popularity_none", count=count)
 
 
@@ -189,8 +191,10 @@ def _history_reason(features: Features, reader: Reader) -> str:
     if math.isnan(frequency):
         return reader.sentence("history_none")
     days = round(math.expm1(recency))
-    sentence = f"history{'_bought' * reader.bought}{'_today' * (not days)}"
-    return reader.sentence(sentence, times=round(math.expm1(frequency)), days=days)
+    # Strengths below 1 are of looks and the like, which do not make a time that it was had.
+    times = round(math.expm1(frequency))
+    kind = "_bought" if reader.bought else "" if times else "_looked"
+    return reader.sentence(f"history{kind}{'_today' * (not days)}", times=times, days=days)
 
 
 def _fit_reason(missed: float, reader: Reader) -> str:
@@ -203,6 +207,8 @@ def _adjustment_reason(name: str, added: float, features: Features, reader: Read
         share = _category_share(features)
         sentence = "unknown" if share is None else "meant" if share >= LIKELY else "unlikely"
         return reader.sentence(f"category_{sentence}", query=reader.query)
+    if name == "disliked":
+        return reader.sentence("disliked" if added < 0 else "disliked_none")
     return reader.sentence("depth" if added < 0 else "depth_none")
 
 

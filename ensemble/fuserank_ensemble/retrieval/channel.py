@@ -150,6 +150,7 @@ class ChannelQuery:
         understood: The query, taken apart; None where it is taken as it stands.
         segments: What the shop says of the user: values by column.
         related_only: Whether an item needs a relation to the history that can be named, such as a brand in common.
+        disliked: What the user returned, disliked or rated low; its counts say how strongly.
     """
 
     query: str
@@ -165,6 +166,7 @@ class ChannelQuery:
     understood: UnderstoodQuery | None = None
     segments: Mapping[str, Sequence[str]] = field(default_factory=dict)
     related_only: bool = False
+    disliked: History = field(default_factory=History.empty)
 
     @property
     def groups(self) -> dict[str, Sequence[str]]:
@@ -218,6 +220,19 @@ class ScoreFeature(Feature):
 
 
 @dataclass(frozen=True)
+class EventsRead:
+    """What a channel or a head of the ranker takes from a log.
+
+    Attributes:
+        kinds: Names of the kinds of events that it reads, of `EVENTS`.
+        how: What one event does, in words.
+    """
+
+    kinds: tuple[str, ...]
+    how: str
+
+
+@dataclass(frozen=True)
 class ChannelDeclaration:
     """What the rest of the system needs to know of a channel.
 
@@ -239,6 +254,8 @@ class ChannelDeclaration:
             users in common.
         scores_cosine: Whether its score is the cosine of an item's text and what was asked: how near it is in meaning.
         lists_history: Whether its list is what the user had, which needs nothing else to be believed.
+        reads: Which kinds of events it knows of, and how they count; a channel that reads none knows the catalogue
+            alone.
     """
 
     name: str
@@ -254,6 +271,7 @@ class ChannelDeclaration:
     relates: bool = False
     scores_cosine: bool = False
     lists_history: bool = False
+    reads: EventsRead = field(default_factory=lambda: EventsRead((), ""))
 
     @property
     def features(self) -> tuple[Feature, ...]:

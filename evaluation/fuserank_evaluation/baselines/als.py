@@ -7,7 +7,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from fuserank_ensemble.retrieval.channels.collaborative import CONFIDENCE, REGULARIZATION
+from fuserank_ensemble.retrieval.channels.collaborative import REGULARIZATION, confidence
 from fuserank_evaluation.datasets.past import PastLog
 from fuserank_export.learning.interactions import item_factors
 
@@ -23,12 +23,12 @@ class Als:
 
     def fit(self, past: PastLog) -> None:
         """See `Baseline`."""
-        factors = item_factors(past.user, past.item, past.users, past.catalog, self._seed)
+        factors = item_factors(past.counts, self._seed)
         with threadpool_limits(1, "blas"):  # the library warns of more while it is made
             self._model = AlternatingLeastSquares(factors.shape[1], regularization=REGULARIZATION, num_threads=1)
         self._model.item_factors = factors
         self._confidences = past.counts.copy()
-        self._confidences.data = CONFIDENCE * np.log1p(self._confidences.data)
+        self._confidences.data = confidence(self._confidences.data)
 
     def scores(self, users: NDArray[np.int32]) -> NDArray[np.float32]:
         """See `Baseline`; a user's factors are solved from their history, as in serving."""

@@ -55,7 +55,9 @@ class Ranker:
             count, rows = len(logits), one.rows[: len(logits)]
             scores = logits @ weights
             places = CandidatePlaces.of(self.items, rows)
-            scores = adjust(scores, one.features[:count], places, count, ranked=True, priors=self.priors).add_to(scores)
+            liked = np.zeros(count, np.float32)  # the cases' users disliked nothing
+            adjustments = adjust(scores, one.features[:count], places, liked, count, ranked=True, priors=self.priors)
+            scores = adjustments.add_to(scores)
             if cases.is_search:
                 best = rank_by_score(rows, scores, count)
             else:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fuserank_ensemble.catalog.synonyms import Synonyms
+from fuserank_ensemble.interactions.events import EventTable
 from fuserank_export.builder.options import BehaviourFiles, InputFiles, OutputOptions
 from fuserank_export.index.catalog import NO_SYNONYMS
+from fuserank_export.learning.event_strengths import weigh_log
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
 from fuserank_export.sources.synonyms import read_synonyms
@@ -103,6 +105,7 @@ def read_behaviour(
     has_tower: bool,
     progress: Progress,
     rejected_rows: Path | None = None,
+    table: EventTable | None = None,
 ) -> Behaviour:
     """Reads the log and the judged queries of known items.
 
@@ -113,6 +116,7 @@ def read_behaviour(
         has_tower: Whether the ranker has a text tower, see `judged_queries`.
         progress: Shows the steps.
         rejected_rows: File for the rows of the log that are refused; None writes none.
+        table: What each kind of event counts; None learns it from the log.
 
     Raises:
         InputError: Where a file cannot be used.
@@ -138,7 +142,7 @@ def read_behaviour(
             mapping=files.mappings.interactions,
         )
     _report(log.report, progress)
-    return Behaviour(log, judged)
+    return Behaviour(weigh_log(log, table), judged)
 
 
 def _report(report: RowReport, progress: Progress) -> None:

@@ -139,7 +139,10 @@ def _read(bundle: Bundle, files: BehaviourFiles, seed: int, progress: Progress) 
     """
     item_ids = [item.decode() for item in bundle.items.ids.tolist()]
     has_tower = bundle.spec.text_candidates > 0
-    behaviour = read_behaviour(files, item_ids, seed=seed, has_tower=has_tower, progress=progress)
+    # Histories stay the old bundle's, in which events count as much as they did.
+    behaviour = read_behaviour(
+        files, item_ids, seed=seed, has_tower=has_tower, progress=progress, table=bundle.event_table
+    )
     if files.interactions and not len(behaviour.log) and not behaviour.judged:
         raise InputError(
             f"{files.interactions}: none of its events is of an item of {bundle.root}: there is nothing to learn "

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import FORMAT, Bundle
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_export.builder.embed import EmbeddedTexts
 from fuserank_export.builder.index import Models
 from fuserank_export.builder.options import EncoderOptions, Quality, VectorStoreOptions
@@ -25,7 +26,6 @@ from fuserank_export.repository.model_config import ENGINE_FILES
 from fuserank_export.repository.sealing import seal, seal_bundle
 from fuserank_export.repository.warmup import write_warmup
 from fuserank_export.sources import InputError
-from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.training.cases.span import LogSpan
 
 LIBRARIES = (
@@ -66,6 +66,7 @@ class BuiltParts:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             **self.ranker,
             "fields": sorted({name for record in indexed.records for name in record}),
+            "events": log.table.to_dict(),
             "log_end": int(LogSpan.of(log.timestamp).end) - 1 if len(log) else int(time.time()),
             "counts": {
                 "items": len(indexed.items),

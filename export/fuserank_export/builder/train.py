@@ -158,8 +158,16 @@ def training_key(inputs: TrainingInputs, options: RankerOptions, seed: int) -> s
         texts.update(json.dumps(part, default=str).encode())
     for path in sorted(path for path in (inputs.index / "items").rglob("*") if path.is_file()):
         texts.update(sha256(path).encode())
-    arrays = (log.user, log.item, log.event, log.timestamp, log.value, log.query)
-    rest = (log.places, log.impressions, log.segments, inputs.behaviour.judged, inputs.spec.to_dict(), seed)
+    arrays = (log.user, log.item, log.event, log.timestamp, log.value, log.query, log.weights)
+    rest = (
+        log.places,
+        log.impressions,
+        log.segments,
+        log.negatives,
+        inputs.behaviour.judged,
+        inputs.spec.to_dict(),
+        seed,
+    )
     return str(joblib.hash((texts.hexdigest(), arrays, rest)))
 
 

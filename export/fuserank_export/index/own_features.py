@@ -19,10 +19,10 @@ from fuserank_ensemble.candidates.own_features import numbers, read_number
 from fuserank_ensemble.catalog.filters import CATEGORIES, CATEGORY_SEPARATOR, Column
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.errors import nearest
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.interactions.segments import USER
 from fuserank_ensemble.retrieval.own_features import Form, OwnFeature
-from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.sources.report import InputError, shorten
 

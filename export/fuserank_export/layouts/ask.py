@@ -7,9 +7,9 @@ from dataclasses import replace
 import msgspec
 import typer
 
+from fuserank_ensemble.interactions.events import EVENT_NAMES
 from fuserank_export.layouts.draft import Draft
 from fuserank_export.layouts.mapping import IGNORE, LogMapping, find_name
-from fuserank_export.sources.columns.cells import EVENT_NAMES
 
 MOST_ASKED = 20  # events; the rest stay commented lines
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
+from fuserank_ensemble.interactions.events import EVENT_NAMES
 from fuserank_export.layouts.layout import Kind, Layout
 from fuserank_export.layouts.mapping import FileMapping, LogMapping, find_name, fold
 from fuserank_export.layouts.nested import join_pairs, root_column, take_column, unfold_rows
 from fuserank_export.layouts.recognise import known_events, recognise
 from fuserank_export.sources import catalog, interactions
-from fuserank_export.sources.columns.cells import EVENT_NAMES, is_missing
+from fuserank_export.sources.columns.cells import is_missing
 from fuserank_export.sources.formats.rows import read_rows
 from fuserank_export.sources.report import InputError, RowReport
 

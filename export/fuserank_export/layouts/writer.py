@@ -8,9 +8,9 @@ from typing import Any
 import tomlkit
 from tomlkit.items import InlineTable, Item, Table
 
+from fuserank_ensemble.interactions.events import EVENT_NAMES
 from fuserank_export.layouts.draft import OURS, Draft
 from fuserank_export.layouts.mapping import LogMapping
-from fuserank_export.sources.columns.cells import EVENT_NAMES
 
 COMMENT_CHARACTERS = 110
 MOST_EVENTS = 30  # unknown events that are written, the most frequent first

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from fuserank_ensemble.interactions.events import NegativeEvents
+from fuserank_ensemble.interactions.history import ROUNDING
 from fuserank_ensemble.interactions.popularity import Groups, Popularity
 from fuserank_ensemble.interactions.segments import USER
-from fuserank_ensemble.retrieval.channels.collaborative import CONFIDENCE, REGULARIZATION
+from fuserank_ensemble.retrieval.channels.collaborative import REGULARIZATION, confidence
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_export.index.shop import Shop
@@ -45,6 +47,8 @@ def popularity_before(log: Interactions, shop: Shop, end: float) -> Popularity:
         np.where(shop.created <= end, shop.created, np.nan),  # what was not there yet is not known
         places,
         _events_of_groups(log, before, end),
+        weights=log.weights[before],
+        negatives=log.negatives.before(end),
     )
 
 
@@ -89,15 +93,19 @@ def learn(
     """
     before = log.timestamp < end
     user, item, times = log.user[before], log.item[before], log.timestamp[before]
+    weights, negatives = log.weights[before], log.negatives.before(end)
     popularity_before(log, shop, end).save(folder / "popularity")
     report: dict[str, Any] = {"events": len(item)}
     if len(item):
         (folder / "collaborative").mkdir()
-        factors = item_factors(user, item, len(log.user_ids), len(shop.items), seed)
+        net = sum_by_pair(user, item, weights, negatives, (len(log.user_ids), len(shop.items)))
+        factors = item_factors(net, seed)
         np.save(folder / "collaborative" / "factors.npy", factors)
         build_index(factors, folder / "collaborative" / "factors.faiss")
     graph = train_graph(
-        knowledge_graph(shop.items, shop.titles, user, item, times, len(log.user_ids), end),
+        knowledge_graph(
+            shop.items, shop.titles, user, item, times, len(log.user_ids), end, weights=weights, negatives=negatives
+        ),
         seed=seed,
         advanced=advanced,
     )
@@ -107,13 +115,41 @@ def learn(
     return InteractionIndex.open(folder, "cpu"), report
 
 
-def item_factors(
-    user: NDArray[np.int32], item: NDArray[np.int32], users: int, items: int, seed: int
-) -> NDArray[np.float32]:
-    """Factorises the log: float32 `[items, factors]`, zeros for an item without events."""
-    counts = csr_matrix((np.ones(len(user), np.float32), (user, item)), shape=(users, items))
-    counts.sum_duplicates()
-    counts.data = CONFIDENCE * np.log1p(counts.data)
+def sum_by_pair(
+    user: NDArray[np.int32],
+    item: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    negatives: NegativeEvents,
+    shape: tuple[int, int],
+) -> csr_matrix:
+    """Returns what each user's events say of each item, below 0 where it is not wanted, float32 `[users, items]`.
+
+    Args:
+        user: Number of each event's user, int32 `[events]`.
+        item: Item row of each event, int32 `[events]`.
+        weights: What each event counts, float32 `[events]`.
+        negatives: Events that take away; those of users without others are left out.
+        shape: How many users and items there are.
+    """
+    known = negatives.part(negatives.user < shape[0])
+    pairs = np.concatenate([user, known.user]), np.concatenate([item, known.item])
+    net = csr_matrix((np.concatenate([weights, -known.weight]), pairs), shape=shape)
+    net.sum_duplicates()
+    net.data[np.abs(net.data) < ROUNDING] = 0.0
+    net.eliminate_zeros()
+    return net
+
+
+def item_factors(net: csr_matrix, seed: int) -> NDArray[np.float32]:
+    """Factorises what users' events say of items: float32 `[items, factors]`, zeros for one that nobody wanted.
+
+    Args:
+        net: See `sum_by_pair`, float32 `[users, items]`.
+        seed: Of the first factors.
+    """
+    users, items = net.shape
+    confident = net.copy()
+    confident.data = confidence(net.data)
     with threadpool_limits(1, "blas"):  # many small products: threads would only wait for each other
         model = AlternatingLeastSquares(
             min(FACTORS, max(2, min(users, items))),
@@ -122,7 +158,8 @@ def item_factors(
             num_threads=1,
             random_state=seed,
         )
-        model.fit(counts, show_progress=False)
+        model.fit(confident, show_progress=False)
     factors = np.asarray(model.item_factors, np.float32)
-    factors[np.bincount(item, minlength=items) == 0] = 0.0
+    wanted = np.bincount(net.indices[net.data > 0], minlength=items)
+    factors[wanted == 0] = 0.0
     return factors

@@ -1,14 +1,12 @@
 """Reads and validates a shop's input files: catalogue, log of interactions, queries and judgements."""
 
 from fuserank_export.sources.catalog import Catalog, read_catalog
-from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.formats.rows import read_rows
 from fuserank_export.sources.impressions import Impressions
 from fuserank_export.sources.interactions import Interactions, read_interactions
 from fuserank_export.sources.report import BadRow, InputError, RowReport
 
 __all__ = [
-    "EVENTS",
     "BadRow",
     "Catalog",
     "Impressions",

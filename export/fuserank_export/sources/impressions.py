@@ -23,7 +23,10 @@ class Impressions:
         query: Position in `queries`, -1 for none.  # [rows] int32
         position: Place in the list that was shown, from 1; 0 where unknown.  # [rows] int32
         session: Hash of the session's id, to be compared for equality only; 0 for none.  # [rows] uint64
+        propensity: The probability with which the item was shown there; NaN where unknown.  # [rows] float32
+        bundle: Position in `bundles` of what answered, -1 for none.  # [rows] int32
         queries: Distinct queries for which items were shown, sorted by their UTF-8 bytes.
+        bundles: Ids of the bundles that answered, sorted by their UTF-8 bytes.
     """
 
     user: NDArray[np.int32]
@@ -32,7 +35,10 @@ class Impressions:
     query: NDArray[np.int32]
     position: NDArray[np.int32]
     session: NDArray[np.uint64]
+    propensity: NDArray[np.float32]
+    bundle: NDArray[np.int32]
     queries: list[str]
+    bundles: list[str]
 
     def __len__(self) -> int:
         return len(self.timestamp)
@@ -47,7 +53,10 @@ class Impressions:
             query=np.empty(0, np.int32),
             position=np.empty(0, np.int32),
             session=np.empty(0, np.uint64),
+            propensity=np.empty(0, np.float32),
+            bundle=np.empty(0, np.int32),
             queries=[],
+            bundles=[],
         )
 
 
@@ -58,11 +67,13 @@ class ImpressionRows:
     Attributes:
         users: Codes of the user ids.
         queries: Codes of the queries.
+        bundles: Codes of the bundles that answered.
         blocks: The kept impressions.
     """
 
     users: TextCodes = field(default_factory=TextCodes)
     queries: TextCodes = field(default_factory=TextCodes)
+    bundles: TextCodes = field(default_factory=TextCodes)
     blocks: ColumnBlocks = field(default_factory=ColumnBlocks)
 
     def add(
@@ -73,8 +84,10 @@ class ImpressionRows:
         query: NDArray[np.object_],
         position: NDArray[np.int32],
         session: NDArray[np.object_],
+        propensity: NDArray[np.float32],
+        bundle: NDArray[np.object_],
     ) -> None:
-        """Keeps valid rows, each argument `[rows]`; texts are None where missing, a position is 0."""
+        """Keeps valid rows, each argument `[rows]`; what is missing is None, a position 0, a propensity NaN."""
         if not len(item):
             return
         self.blocks.append("user", self.users.encode(user_ids))
@@ -87,6 +100,8 @@ class ImpressionRows:
         hashed = np.zeros(len(session), np.uint64)
         hashed[present] = pd.util.hash_array(session[present], categorize=True)
         self.blocks.append("session", hashed)
+        self.blocks.append("propensity", propensity)
+        self.blocks.append("bundle", self.bundles.encode(bundle))
 
     def finish(self, user_ids: list[str]) -> Impressions:
         """Returns all kept impressions in order of time; `user_ids` are the users with an event."""
@@ -98,6 +113,7 @@ class ImpressionRows:
         without_events = users < 0
         users[without_events] = len(user_ids) + np.arange(int(without_events.sum()), dtype=np.int32)
         query, queries = self.queries.sort(columns["query"])
+        bundle, bundles = self.bundles.sort(columns["bundle"])
         return Impressions(
             user=users[codes],
             item=columns["item"].astype(np.int32, copy=False),
@@ -105,5 +121,8 @@ class ImpressionRows:
             query=query,
             position=columns["position"].astype(np.int32, copy=False),
             session=columns["session"].astype(np.uint64, copy=False),
+            propensity=columns["propensity"].astype(np.float32, copy=False),
+            bundle=bundle,
             queries=queries,
+            bundles=bundles,
         )

@@ -6,19 +6,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fuserank_ensemble.interactions.events import IMPRESSION, EventTable, NegativeEvents
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_export.layouts.mapping import LogMapping
 from fuserank_export.layouts.recognise import offer_events
 from fuserank_export.sources.columns import cells
-from fuserank_export.sources.columns.cells import EVENTS, IMPRESSION
 from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
 from fuserank_export.sources.columns.numbers import parse_number
 from fuserank_export.sources.columns.parser import ColumnParser
@@ -33,16 +33,16 @@ from fuserank_export.sources.identity import (
 )
 from fuserank_export.sources.impressions import ImpressionRows, Impressions
 from fuserank_export.sources.mapped_rows import read_mapped_rows
-from fuserank_export.sources.ratings import Dislikes, find_least_liked, keep_users
 from fuserank_export.sources.reading import DEFAULT_READING, Reading
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
+from fuserank_export.sources.signs import split_by_sign
 
 REQUIRED = ("user_id", "item_id", "event", "timestamp")
 PLACES = ("store", "region", DEVICE)
-COLUMNS = (*REQUIRED, "value", "query", *PLACES, "position", "session_id")
+COLUMNS = (*REQUIRED, "value", "query", *PLACES, "position", "session_id", "propensity", "bundle")
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
-__all__ = ["COLUMNS", "EVENTS", "REQUIRED", "Impressions", "Interactions", "read_interactions"]
+__all__ = ["COLUMNS", "REQUIRED", "Impressions", "Interactions", "read_interactions"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ class Interactions:
         report: The counts of rows read, kept and rejected.
         impressions: Items that were shown. They are in none of the other arrays, because they are no events.
         segments: What the shop says of its users, those without an event included.
-        dislikes: Ratings of what users disliked. They are in none of the other arrays.
+        weight: What each event counts, see `EventTable`; None counts each as 1.  # [rows] float32
+        negatives: Events that say that an item is not wanted. They are in none of the other arrays.
+        table: What each kind of event counts: the priors, until `weigh_log` has learned it.
     """
 
     user: npt.NDArray[np.int32]
@@ -78,7 +80,14 @@ class Interactions:
     places: dict[str, tuple[npt.NDArray[np.int32], list[str]]] = field(default_factory=dict)
     impressions: Impressions = field(default_factory=Impressions.empty)
     segments: UserSegments = field(default_factory=UserSegments.empty)
-    dislikes: Dislikes = field(default_factory=Dislikes.empty)
+    weight: npt.NDArray[np.float32] | None = None
+    negatives: NegativeEvents = field(default_factory=NegativeEvents.empty)
+    table: EventTable = field(default_factory=EventTable)
+
+    @property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """What each event counts, float32 `[rows]`."""
+        return np.ones(len(self), np.float32) if self.weight is None else self.weight
 
     @property
     def has_queries(self) -> bool:
@@ -112,7 +121,7 @@ class _EventRows:
         items: Ids of the catalogue.
         latest: Epoch seconds; later events are bad rows.
         reading: What the shop declares of its cells.
-        disliked_below: The least rating that does not say that an item was disliked; None finds it.
+        disliked_below: The least rating that may say that an item was liked; None finds it.
         users: Codes of the user ids.
         queries: Codes of the queries.
         places: Codes of the names of each of `PLACES`.
@@ -145,14 +154,17 @@ class _EventRows:
         query = parser.parse("query", cells.parse_text, cleans=True)
         places = {name: parser.parse(name, cells.parse_text, cleans=True) for name in PLACES}
         is_impression = event == IMPRESSION
-        position, session = np.zeros(len(chunk), np.int32), np.full(len(chunk), None, object)
+        position, propensity = np.zeros(len(chunk), np.int32), np.full(len(chunk), np.nan, np.float32)
+        session, bundle = np.full(len(chunk), None, object), np.full(len(chunk), None, object)
         if is_impression.any():
-            # Position and session of other events are not used, so they are not validated.
+            # What says how an item was shown is not used of other events, so it is not validated there.
             impressions = parser.select(is_impression)
             position[is_impression] = np.nan_to_num(
                 impressions.parse("position", cells.parse_position).astype(np.float64)
             )
+            propensity[is_impression] = impressions.parse("propensity", cells.parse_propensity).astype(np.float64)
             session[is_impression] = impressions.parse("session_id", cells.parse_text)
+            bundle[is_impression] = impressions.parse("bundle", cells.parse_text)
             parser.ok[is_impression] = impressions.ok
 
         valid = np.flatnonzero(parser.ok)
@@ -174,6 +186,7 @@ class _EventRows:
         self.impressions.add(
             *(user_ids[shown_rows], item[shown], timestamp[shown_rows]),
             *(query[shown_rows], position[shown_rows], session[shown_rows]),
+            *(propensity[shown_rows], bundle[shown_rows]),
         )
         kept, item = rows[~shown], item[~shown]
         report.kept += len(kept)
@@ -196,17 +209,11 @@ class _EventRows:
         self.items.note_matches(report)
         columns = self.blocks.join("timestamp")
         user, user_ids = self.users.sort(columns["user"])
-        disliked = self._disliked(columns, report)
-        dislikes = Dislikes.empty()
-        if disliked.any():
-            of_disliked, disliking_ids = keep_users(user[disliked], user_ids)
-            item, timestamp = columns["item"][disliked], columns["timestamp"][disliked]
-            dislikes = Dislikes(of_disliked, item.astype(np.int32), timestamp.astype(np.int64), disliking_ids)
-            columns = {name: column[~disliked] for name, column in columns.items()}
-            user, user_ids = keep_users(user[~disliked], user_ids)
+        signed = split_by_sign(columns, user, user_ids, self.disliked_below, report)
+        columns, user_ids = signed.columns, signed.user_ids
         query, queries = self.queries.sort(columns["query"])
         return Interactions(
-            user=user,
+            user=signed.user,
             item=columns["item"].astype(np.int32, copy=False),
             event=columns["event"].astype(np.uint8, copy=False),
             timestamp=columns["timestamp"].astype(np.int64, copy=False),
@@ -217,21 +224,10 @@ class _EventRows:
             report=report,
             places={name: codes.sort(columns[name]) for name, codes in self.places.items() if codes.codes},
             impressions=self.impressions.finish(user_ids),
-            dislikes=dislikes,
+            weight=signed.grades if (signed.grades != 1).any() else None,
+            negatives=signed.negatives,
+            table=EventTable(ratings=signed.scale),
         )
-
-    def _disliked(self, columns: dict[str, npt.NDArray[Any]], report: RowReport) -> npt.NDArray[np.bool_]:
-        """Returns which events are ratings of what was disliked, bool `[rows]`, and notes their count."""
-        ratings = columns["event"] == EVENTS.index("rating")
-        value = columns["value"]
-        least = find_least_liked(value[ratings]) if self.disliked_below is None else self.disliked_below
-        disliked: npt.NDArray[np.bool_] = ratings & (value < (-np.inf if least is None else least))
-        if count := int(disliked.sum()):
-            report.notes.append(
-                f"{count:,} of {int(ratings.sum()):,} ratings are below {least:g} and say what a user dislikes: they "
-                "are no events, and such items are not recommended; --disliked-below says otherwise"
-            )
-        return disliked
 
 
 def read_interactions(

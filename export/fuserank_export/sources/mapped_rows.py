@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fuserank_ensemble.interactions.events import EVENT_NAMES
 from fuserank_export.layouts.known import find_layout
 from fuserank_export.layouts.layout import Prepare
 from fuserank_export.layouts.mapping import IGNORE, FileMapping, LogMapping, find_name, fold
 from fuserank_export.layouts.nested import join_pairs, root_column, take_column, unfold_rows
 from fuserank_export.layouts.recognise import offer_mapping
-from fuserank_export.sources.columns.cells import EVENT_NAMES, is_missing
+from fuserank_export.sources.columns.cells import is_missing
 from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
 from fuserank_export.sources.report import InputError, RowReport, closest, shorten
 

@@ -21,6 +21,7 @@ from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
+from fuserank_ensemble.interactions.dislikes import strengths_of
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.adjustments import Adjustments, CandidatePlaces, adjust
 from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered, rank_varied
@@ -42,7 +43,7 @@ class Finalize:
     def __init__(self, bundle: Bundle, observer: SearchObserver | None = None) -> None:
         self._bundle, self._observer = bundle, observer
         self._ids = bundle.items.ids
-        self._events = bundle.popularity.counts
+        self._events = bundle.popularity.events
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 
     @classmethod
@@ -103,7 +104,8 @@ class Finalize:
         scores = heads[: len(rows)] @ weights if ranked_here else votes
         places = CandidatePlaces.of(self._bundle.items, rows)
         priors = self._bundle.spec.made_up_queries
-        adjustments = adjust(scores, features[: len(rows)], places, depth, ranked_here, priors)
+        disliked = strengths_of(resolved.disliked_items, rows)
+        adjustments = adjust(scores, features[: len(rows)], places, disliked, depth, ranked_here, priors)
         scores = adjustments.add_to(scores)
         if not (resolved.steered or resolved.has_query):
             ranked = rank_varied(rows, scores, places.category, resolved.k, depth)

@@ -29,12 +29,15 @@ from fuserank_ensemble.contract.options import (
 )
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
-from fuserank_ensemble.interactions.dislikes import disliked_rows
+from fuserank_ensemble.interactions.dislikes import still_disliked
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.ranking import exploration, rules
 
-_VERIFIED = ("index/tokenizer", "index/items/", "index/history/", "index/users/", "index/synonyms", "index/lexical/")
+_VERIFIED = (
+    *("index/tokenizer", "index/items/", "index/history/", "index/dislikes/", "index/hidden/", "index/users/"),
+    *("index/synonyms", "index/lexical/"),
+)
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,12 @@ class Preprocess:
         now = self._default_time() if timestamp is None else epoch_seconds(timestamp)
         row = self._bundle.histories.row(user) if user else -1
         history, unknown = self._history(row, options, now)
-        disliked = self._disliked(user, options, history)
+        disliked, hidden = self._disliked(user, options, history), self._hidden(user)
         return _Row(
             text,
             ResolvedRequest(
                 has_query=bool(text),
-                user_known=row >= 0 or disliked is not None,
+                user_known=row >= 0 or disliked is not None or hidden is not None,
                 k=options.k,
                 now=now,
                 seen=history.pack(),
@@ -145,7 +148,8 @@ class Preprocess:
                 language=options.language,
                 bought=self._only_purchases and options.history is None,
                 understood=understood if text else None,
-                disliked=b"" if disliked is None else disliked.tobytes(),
+                disliked=b"" if disliked is None else disliked.pack(),
+                hidden=b"" if hidden is None else hidden.tobytes(),
                 segments=self._bundle.segments.values(user, now) if user else {},
             ),
         )
@@ -158,13 +162,18 @@ class Preprocess:
         known = [row for row in rows if row >= 0]
         return History.from_rows(known, now), len(rows) - len(known)
 
-    def _disliked(self, user: str, options: Options, history: History) -> NDArray[np.int32] | None:
-        """Rows of the items that the user rated badly, int32 `[items]`; None for one who did not."""
+    def _disliked(self, user: str, options: Options, history: History) -> History | None:
+        """What the user returned, disliked or rated low, and has not had since; None for one who did not."""
         # A history that came with the request stands for the whole user.
         if self._bundle.dislikes is None or not user or options.history is not None:
             return None
         disliked = self._bundle.dislikes.get(user)
-        return None if disliked is None else disliked_rows(disliked, history)
+        return None if disliked is None else still_disliked(disliked, history)
+
+    def _hidden(self, user: str) -> NDArray[np.int32] | None:
+        """Rows of the items that the user never wants to see, whatever the history; None for one who hid none."""
+        hidden = self._bundle.hidden.get(user) if self._bundle.hidden is not None and user else None
+        return None if hidden is None else hidden.rows
 
     def _places(self, user: int, options: Options) -> dict[str, str]:
         """Where and on what device the question is asked; what the request does not name, as this user usually does."""

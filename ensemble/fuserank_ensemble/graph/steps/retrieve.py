@@ -26,7 +26,7 @@ from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
-from fuserank_ensemble.interactions.dislikes import mask_disliked
+from fuserank_ensemble.interactions.dislikes import clearly_disliked, mask_disliked
 from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery
 
 NEWCOMERS = 16  # candidates that an exploring request has of the channel `new`, whatever the others find
@@ -136,15 +136,18 @@ class Retrieve:
         allowed: Mask | None = None
         if resolved.filter:
             allowed = self._mask(json.dumps(resolved.filter, sort_keys=True))
-        if resolved.exclude_seen and len(seen.rows):
-            allowed = np.ones(len(self._bundle.items), np.bool_) if allowed is None else allowed.copy()
+        disliked, excluded = resolved.disliked_items, [resolved.hidden_rows]
+        if resolved.exclude_seen:
             # What is new to a user is a new product. What is similar to an item may be another size of it.
-            excluded = seen.rows if resolved.kind else self._bundle.items.of_same_products(seen.rows)
-            allowed[excluded] = False
-        hides = bool(resolved.disliked) and not resolved.has_query
-        if hides:
-            disliked = np.frombuffer(resolved.disliked, np.int32)
-            liking = mask_disliked(self._bundle.items, disliked, seen.rows, resolved.k, allowed)
+            had = np.concatenate([seen.rows, disliked.rows])
+            excluded.append(seen.rows if resolved.kind else self._bundle.items.of_same_products(had))
+        if any(len(rows) for rows in excluded):
+            allowed = np.ones(len(self._bundle.items), np.bool_) if allowed is None else allowed.copy()
+            allowed[np.concatenate(excluded)] = False
+        bad = clearly_disliked(disliked)
+        spares = len(bad) > 0 and not resolved.has_query
+        if spares:
+            liking = mask_disliked(self._bundle.items, bad, seen.rows, resolved.k, allowed)
             allowed = liking if allowed is None else allowed & liking
         return ChannelQuery(
             _search_text(resolved),
@@ -152,13 +155,14 @@ class Retrieve:
             seen,
             resolved.now,
             allowed,
-            # What was had or disliked is no condition on fields.
-            None if resolved.exclude_seen or hides else resolved.filter,
+            # What was had, disliked or hidden is no condition on fields.
+            None if resolved.exclude_seen or spares or len(resolved.hidden_rows) else resolved.filter,
             resolved.context,
             required=self._pinned(resolved, allowed) if resolved.rules else None,
             newcomers=NEWCOMERS if resolved.explore else 0,
             understood=resolved.understood,
             segments=resolved.segments,
+            disliked=disliked,
         )
 
     def _pinned(self, resolved: ResolvedRequest, allowed: Mask | None) -> NDArray[np.int32]:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fuserank_ensemble.catalog.filters import Mask
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.history import CACHED_USERS, History, digest
 from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
     ChannelQuery,
+    EventsRead,
     Feature,
     Knowledge,
     LocalChannel,
@@ -47,6 +49,7 @@ class CollaborativeChannel(LocalChannel):
         score=ScoreFeature("collaborative_score", "collaborative", "dot product of the item's factors and the user's"),
         rank=Feature("collaborative_rank", "collaborative", "log position by that score"),
         relates=True,
+        reads=EventsRead(EVENTS, "certainty by strength; what is not wanted is held against the user's other items"),
     )
 
     def __init__(self, factors: NDArray[np.float32], search: VectorSearch, events: float) -> None:
@@ -72,7 +75,7 @@ class CollaborativeChannel(LocalChannel):
     def open(cls, index: RetrievalIndex) -> Self | None:
         """See `LocalChannel`; it needs a log."""
         learned = index.interactions
-        return None if learned.factors is None else cls(*learned.factors, float(learned.popularity.counts.sum()))
+        return None if learned.factors is None else cls(*learned.factors, float(learned.popularity.events.sum()))
 
     @property
     def knowledge(self) -> Knowledge:
@@ -84,7 +87,7 @@ class CollaborativeChannel(LocalChannel):
         results = [RankedItems.empty()] * len(queries)
         unrestricted: dict[int, NDArray[np.float32]] = {}
         for i, query in enumerate(queries):
-            user = self._user_factors(query.seen)
+            user = self._user_factors(query.seen, query.disliked)
             if user is None:
                 continue
             if query.pool is None:
@@ -110,16 +113,18 @@ class CollaborativeChannel(LocalChannel):
     def prepare(self, queries: Sequence[ChannelQuery]) -> None:
         """Solves the factors of the queries' users, which are cached."""
         for query in queries:
-            self._user_factors(query.seen)
+            self._user_factors(query.seen, query.disliked)
 
-    def _user_factors(self, seen: History) -> NDArray[np.float32] | None:
+    def _user_factors(self, seen: History, disliked: History) -> NDArray[np.float32] | None:
         """The user's factors, float32 `[factors]`; None where no item of the history has any."""
         if not len(seen) or not self._has_factors[seen.rows].any():
             return None
-        key = digest(seen.rows, seen.counts)
+        key = digest(seen.rows, seen.counts, disliked.rows, disliked.counts)
         user = self._users.get(key)
         if user is None:
-            user = self._model.recalculate_user(0, confidences(seen, len(self._has_factors))).astype(np.float32)
+            user = self._model.recalculate_user(0, confidences(seen, disliked, len(self._has_factors))).astype(
+                np.float32
+            )
             self._users[key] = user
         return user
 
@@ -127,10 +132,22 @@ class CollaborativeChannel(LocalChannel):
         return None if allowed is None else allowed & self._has_factors
 
 
-def confidences(seen: History, items: int) -> csr_matrix:
-    """A history as the model wants it: log-damped counts times the confidence, float32 `[1, items]`."""
+def confidence(strengths: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns how certain the model is of pairs of user and item, below 0 of what is not wanted; float32 `[pairs]`.
+
+    Strengths are damped by the logarithm. A weak event is no less certain than none, of which the certainty is 1.
+    """
+    certain = np.maximum(CONFIDENCE * np.log1p(np.abs(strengths)), 1.0)
+    signed: NDArray[np.float32] = np.copysign(certain, strengths).astype(np.float32)
+    return signed
+
+
+def confidences(seen: History, disliked: History, items: int) -> csr_matrix:
+    """A history and what is disliked as the model wants them, see `confidence`, float32 `[1, items]`."""
     from scipy.sparse import csr_matrix  # noqa: PLC0415  comes with implicit
 
-    weights = (CONFIDENCE * np.log1p(seen.counts)).astype(np.float32)
+    against = ~np.isin(disliked.rows, seen.rows)
+    strengths = np.concatenate([seen.counts, -disliked.counts[against]])
     # A copy: implicit wants a writable buffer, and a history that came with a request lies in its message.
-    return csr_matrix((weights, seen.rows.copy(), np.asarray([0, len(seen)])), shape=(1, items))
+    rows = np.concatenate([seen.rows, disliked.rows[against]])
+    return csr_matrix((confidence(strengths), rows, np.asarray([0, len(rows)])), shape=(1, items))

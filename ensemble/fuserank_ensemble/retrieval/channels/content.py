@@ -10,10 +10,12 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.history import CACHED_USERS, History, digest
 from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
     ChannelQuery,
+    EventsRead,
     Feature,
     LocalChannel,
     RankedItems,
@@ -36,6 +38,7 @@ class ContentChannel(LocalChannel):
         rank=Feature("content_rank", "content", "log position by that cosine"),
         ties_by_popularity=True,
         scores_cosine=True,
+        reads=EventsRead(EVENTS, "the texts' weights in the mean are the history's sums of strengths"),
     )
 
     def __init__(self, search: ItemVectorSearch, items: Items, vectors: NDArray[Any]) -> None:

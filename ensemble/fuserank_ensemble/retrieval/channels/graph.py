@@ -13,9 +13,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
     ChannelQuery,
+    EventsRead,
     Feature,
     Knowledge,
     LocalChannel,
@@ -48,6 +50,7 @@ class GraphChannel(LocalChannel):
         ),
         rank=Feature("graph_rank", "graph", "log position by that nearness"),
         relates=True,
+        reads=EventsRead(EVENTS, "the weight of an edge is the history's sum of strengths, damped"),
     )
 
     def __init__(self, index: GraphIndex, search: VectorSearch, events: float) -> None:
@@ -68,7 +71,7 @@ class GraphChannel(LocalChannel):
     def open(cls, index: RetrievalIndex) -> Self | None:
         """See `LocalChannel`; it needs a graph, which a shop whose items share nothing has not."""
         learned = index.interactions
-        return None if learned.graph is None else cls(*learned.graph, float(learned.popularity.counts.sum()))
+        return None if learned.graph is None else cls(*learned.graph, float(learned.popularity.events.sum()))
 
     @property
     def knowledge(self) -> Knowledge:

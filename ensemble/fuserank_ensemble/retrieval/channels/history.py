@@ -7,7 +7,15 @@ from typing import Self
 
 import numpy as np
 
-from fuserank_ensemble.retrieval.channel import ChannelDeclaration, ChannelQuery, Feature, LocalChannel, RankedItems
+from fuserank_ensemble.interactions.events import EVENTS
+from fuserank_ensemble.retrieval.channel import (
+    ChannelDeclaration,
+    ChannelQuery,
+    EventsRead,
+    Feature,
+    LocalChannel,
+    RankedItems,
+)
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 
 
@@ -20,6 +28,7 @@ class HistoryChannel(LocalChannel):
         weights={"both": 1.0, "user": 1.0},
         rank=Feature("history_rank", "history", "log position among the user's own items"),
         lists_history=True,
+        reads=EventsRead(EVENTS, "sum of strengths; what is not wanted takes away, and is not listed at 0"),
     )
 
     @classmethod

@@ -8,11 +8,13 @@ from typing import Self
 import numpy as np
 
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.events import POSITIVE
 from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
     ChannelQuery,
+    EventsRead,
     Feature,
     Knowledge,
     LocalChannel,
@@ -34,11 +36,12 @@ class NewItemsChannel(LocalChannel):
         weights={"query": 0.1, "both": 0.1, "user": 0.1},
         rank=Feature("new_rank", "new", "log position among new items"),
         for_exploration=True,
+        reads=EventsRead(POSITIVE, "counted one by one: how much is known of an item"),
     )
 
     def __init__(self, items: Items, popularity: Popularity) -> None:
         self._items, self._popularity = items, popularity
-        few = np.flatnonzero((popularity.counts < FEW_EVENTS) & ~np.isnan(popularity.arrived)).astype(np.int32)
+        few = np.flatnonzero((popularity.events < FEW_EVENTS) & ~np.isnan(popularity.arrived)).astype(np.int32)
         self._rows = few[np.argsort(popularity.arrived[few], kind="stable")]
         self._arrived = popularity.arrived[self._rows]
 
@@ -50,7 +53,7 @@ class NewItemsChannel(LocalChannel):
     @property
     def knowledge(self) -> Knowledge:
         """See `Channel`. That an item has few events says something only where others have many."""
-        return Knowledge(trust=trust_in_log(float(self._popularity.counts.sum())))
+        return Knowledge(trust=trust_in_log(float(self._popularity.events.sum())))
 
     def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
         """See `Channel`."""
@@ -60,7 +63,7 @@ class NewItemsChannel(LocalChannel):
         oldest = OLDEST_DAYS * SECONDS_PER_DAY
         if query.pool is not None:
             age = query.now - self._popularity.arrived[query.pool]
-            rows = query.pool[(self._popularity.counts[query.pool] < FEW_EVENTS) & (age >= 0) & (age < oldest)]
+            rows = query.pool[(self._popularity.events[query.pool] < FEW_EVENTS) & (age >= 0) & (age < oldest)]
         else:
             start, end = np.searchsorted(self._arrived, [query.now - oldest, query.now], side="right")
             rows = self._rows[start:end]
@@ -73,5 +76,5 @@ class NewItemsChannel(LocalChannel):
                 categories[query.seen.rows] + 1, weights=query.seen.counts, minlength=self._items.categories + 1
             )
             events[0] = 0.0  # of items without a category, which share none
-            scores *= 1.0 + events[categories[rows] + 1] / max(float(query.seen.counts.sum()), 1.0)
+            scores *= 1.0 + events[categories[rows] + 1] / float(query.seen.counts.sum())
         return RankedItems.best(rows, scores.astype(np.float32), depth)

@@ -8,10 +8,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.popularity import LONGEST_CONTEXT, Popularity, context_names
 from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
     ChannelQuery,
+    EventsRead,
     Feature,
     Knowledge,
     LocalChannel,
@@ -47,6 +49,7 @@ class TrendingChannel(LocalChannel):
             log=True,
         ),
         rank=Feature("trending_rank", "popularity", "log position by that score among what matches the query"),
+        reads=EventsRead(EVENTS, "sum of strengths, late ones counting more; what is not wanted takes away"),
     )
 
     def __init__(self, popularity: Popularity) -> None:
@@ -63,7 +66,7 @@ class TrendingChannel(LocalChannel):
     @property
     def knowledge(self) -> Knowledge:
         """See `Channel`."""
-        return Knowledge(trust=trust_in_log(float(self._popularity.counts.sum())))
+        return Knowledge(trust=trust_in_log(float(self._popularity.events.sum())))
 
     def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
         """See `Channel`. An item that nobody had is not listed."""

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.filters import Column
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.events import NegativeEvents
+from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.retrieval.graph.entities import CATEGORY, Entities, category_levels
 from fuserank_ensemble.retrieval.graph.index import event_weights
 
@@ -78,6 +80,9 @@ def knowledge_graph(
     log_timestamp: NDArray[np.int64],
     users: int,
     now: float,
+    *,
+    weights: NDArray[np.float32] | None = None,
+    negatives: NegativeEvents | None = None,
 ) -> KnowledgeGraph:
     """Builds the graph of a catalogue and its log.
 
@@ -89,6 +94,8 @@ def knowledge_graph(
         log_timestamp: Epoch seconds of each event `[events]`.
         users: Number of users.
         now: The moment that ages are measured from, epoch seconds.
+        weights: What each event counts, float32 `[events]`; None counts each as 1.
+        negatives: Events that take away.
     """
     kinds: list[str] = []
     names: list[str] = []
@@ -106,7 +113,12 @@ def knowledge_graph(
         names += paths
     entities = Entities(kinds, names)
     relations.append(_mentions(entities, titles, relations))
-    relations.append(_interacted(log_user, log_item, log_timestamp, len(items), now))
+    # As serving sums up a history: an item that was returned as often as it was had is no neighbour.
+    every_user = np.empty(users, "S1")
+    histories = HistorySnapshot.from_log(
+        every_user, log_user, log_item, log_timestamp, weights=weights, negatives=negatives
+    )
+    relations.append(_interacted(histories, now))
     return KnowledgeGraph(len(items), users, entities, tuple(relations))
 
 
@@ -150,19 +162,14 @@ def _mentions(entities: Entities, titles: Sequence[str], relations: Sequence[Rel
     return Relation.plain("mentions", "item", "entity", *_distinct(rows[new], named[new], size))
 
 
-def _interacted(user: Ints, item: Ints, timestamp: NDArray[np.int64], items: int, now: float) -> Relation:
+def _interacted(histories: HistorySnapshot, now: float) -> Relation:
     """Distinct (user, item) pairs, weighted as serving weighs a history."""
-    pair, pair_of_event, counts = np.unique(
-        user.astype(np.int64) * max(1, items) + item, return_inverse=True, return_counts=True
-    )
-    last = np.full(len(pair), np.iinfo(np.int64).min)
-    np.maximum.at(last, pair_of_event, timestamp)
-    weights = event_weights(counts.astype(np.float32), last, now)
-    if len(pair) > MAX_PAIRS:
+    users, rows, counts, last = histories.pairs
+    weights = event_weights(counts, last, now)
+    if len(rows) > MAX_PAIRS:
         kept = np.sort(np.argpartition(-weights, MAX_PAIRS)[:MAX_PAIRS])
-        pair, weights = pair[kept], weights[kept]
-    users, rows = np.divmod(pair, max(1, items))
-    return Relation("interacted", "user", "item", users.astype(np.int32), rows.astype(np.int32), weights)
+        users, rows, weights = users[kept], rows[kept], weights[kept]
+    return Relation("interacted", "user", "item", users, rows, weights)
 
 
 def _distinct(owners: Ints, values: Ints, size: int) -> tuple[Ints, Ints]:

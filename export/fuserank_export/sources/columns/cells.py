@@ -14,13 +14,11 @@ from decimal import Decimal
 from typing import Any
 
 from fuserank_ensemble.contract.identity import clean_identity
+from fuserank_ensemble.interactions.events import EVENT_NAMES
 from fuserank_export.sources.report import closest
 
 MAX_ID_BYTES = 256
 MAX_DEPTH = 32  # of a nested attribute
-EVENTS = ("view", "click", "cart", "purchase", "rating")
-IMPRESSION = len(EVENTS)  # code of an impression: an item that was shown, which is no event of a user
-EVENT_NAMES = (*EVENTS, "impression")
 UNKNOWN_EVENT = "unknown event"
 MAX_POSITION = 10_000  # in a list of impressions
 
@@ -128,6 +126,19 @@ def parse_position(value: Any) -> int:
     if not position.is_integer() or not 1 <= position <= MAX_POSITION:
         raise CellError("not a place in a list", f"allowed: whole numbers from 1 to {MAX_POSITION:,}")
     return int(position)
+
+
+def parse_propensity(value: Any) -> float:
+    """Returns the probability with which an item was shown, above 0 and up to 1; NaN for an empty cell."""
+    if is_missing(value):
+        return math.nan
+    try:
+        propensity = math.nan if isinstance(value, bool) or "_" in str(value) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise CellError("not a number") from None
+    if not 0.0 < propensity <= 1.0:
+        raise CellError("not a probability", "allowed: above 0, up to 1")
+    return propensity
 
 
 def parse_attribute(value: Any, depth: int = 0) -> Any:

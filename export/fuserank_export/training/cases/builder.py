@@ -109,7 +109,7 @@ class CaseBuilder:
     def _retriever(self, interactions: InteractionIndex) -> Retriever:
         # What the catalogue says of an item today it may not have said before anybody had it: a price, if it comes
         # from sales, or a rating would tell which items are going to be sold.
-        unsold, items = interactions.popularity.counts == 0, self.catalog.items
+        unsold, items = interactions.popularity.events == 0, self.catalog.items
         if unsold.any() and not unsold.all():
             items = items.without_values(["price", *(feature.source for feature in self.spec.own_features)], unsold)
         return Retriever(replace(self.catalog, items=items), interactions, self.spec)
@@ -157,5 +157,7 @@ def _fill(cases: Cases, i: int, candidates: Candidates, query: TrainingQuery) ->
         if right is not None:
             cases.labels[i, :count, head] = np.isin(candidates.rows, right)
     if query.shown is not None:
-        positions = dict(zip(query.shown.rows.tolist(), query.shown.positions.tolist(), strict=True))
-        cases.positions[i, :count] = [positions[row] for row in candidates.rows.tolist()]
+        order = np.argsort(query.shown.rows)
+        at = order[np.searchsorted(query.shown.rows, candidates.rows, sorter=order)]
+        cases.positions[i, :count] = query.shown.positions[at]
+        cases.propensities[i, :count] = query.shown.propensities[at]

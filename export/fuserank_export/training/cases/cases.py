@@ -27,6 +27,7 @@ class Cases:
         reading: The text tower's logits, NaN for candidates that it has not read, float32 `[cases, K]`.
         labels: 1, 0, or NaN where a head has no label, float32 `[cases, K, H]`.
         positions: Where each candidate was shown, from 1; 0 where unknown, int32 `[cases, K]`.
+        propensities: The probability with which it was shown there; NaN where unknown, float32 `[cases, K]`.
     """
 
     kinds: NDArray[np.str_]
@@ -38,6 +39,7 @@ class Cases:
     reading: NDArray[np.float32]
     labels: NDArray[np.float32]
     positions: NDArray[np.int32]
+    propensities: NDArray[np.float32]
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -58,6 +60,7 @@ class Cases:
             np.full((count, candidates), np.nan, np.float32),
             np.full((count, candidates, len(HEADS)), np.nan, np.float32),
             np.zeros((count, candidates), np.int32),
+            np.full((count, candidates), np.nan, np.float32),
         )
 
     def part(self, selected: slice | NDArray[np.bool_]) -> Cases:

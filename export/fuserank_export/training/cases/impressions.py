@@ -2,6 +2,8 @@
 
 A click says that an item was seen and wanted; no click may mean that nobody looked so far down. The position is
 therefore learned along with the ranker and left out when it serves, see `fuserank_export.training.model.position`.
+Where lists explore, each item's propensity is known: what was seldom shown stands for what was not, see
+`fuserank_export.training.fitting.propensity`.
 """
 
 from __future__ import annotations
@@ -13,15 +15,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fuserank_ensemble.interactions.events import CODES
 from fuserank_ensemble.interactions.history import History, HistorySnapshot
 from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_export.sources import Impressions
-from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.training_query import Kind, Shown, TrainingQuery
 
 ANSWER_SECONDS = 30 * 60  # within which what a user does with a shown item answers the list
-ANSWERS = tuple(EVENTS.index(name) for name in ("click", "cart", "purchase"))
+ANSWERS = tuple(CODES[name] for name in ("click", "cart", "purchase", "favourite", "share"))
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class ShownList:
         query: Text; empty for a recommendation.
         moment: When its first item was shown, epoch seconds.
         shown: Its items and their positions.
-        taken: Of its items, what the user clicked, put into the cart or bought in time, int32 `[taken]`.
+        taken: Of its items, what the user clicked or took otherwise in time, see `ANSWERS`, int32 `[taken]`.
     """
 
     user: int
@@ -63,7 +65,9 @@ def shown_lists(log: Interactions, start: float, end: float) -> list[ShownList]:
     frame["taken"] = _taken(log, frame, start)
     frame = frame.sort_values(["list", "position", "time"], kind="stable")
     starts = np.flatnonzero(np.diff(frame["list"].to_numpy(), prepend=-1))
-    items, positions, taken = (frame[name].to_numpy() for name in ("item", "position", "taken"))
+    items, positions, taken, propensities = (
+        frame[name].to_numpy() for name in ("item", "position", "taken", "propensity")
+    )
     users, codes = frame["user"].to_numpy()[starts], frame["query"].to_numpy()[starts]
     times = frame.groupby("list")["time"]
     first, last = times.min().to_numpy(), times.max().to_numpy()
@@ -71,7 +75,9 @@ def shown_lists(log: Interactions, start: float, end: float) -> list[ShownList]:
     for i, rows in enumerate(np.split(np.arange(len(frame)), starts[1:])):
         if last[i] + ANSWER_SECONDS >= end:
             continue
-        shown = Shown(items[rows].astype(np.int32), positions[rows].astype(np.int32))
+        shown = Shown(
+            items[rows].astype(np.int32), positions[rows].astype(np.int32), propensities[rows].astype(np.float32)
+        )
         query = impressions.queries[codes[i]] if codes[i] >= 0 else ""
         lists.append(ShownList(int(users[i]), query, int(first[i]), shown, shown.rows[taken[rows]]))
     return lists
@@ -88,6 +94,7 @@ def _impression_rows(impressions: Impressions, inside: NDArray[np.int64]) -> pd.
             "second": np.where(sessions == 0, times, 0),
             "item": impressions.item[inside],
             "position": impressions.position[inside],
+            "propensity": impressions.propensity[inside],
             "time": times,
         }
     )

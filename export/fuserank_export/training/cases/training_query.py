@@ -23,10 +23,12 @@ class Shown:
     Attributes:
         rows: Item rows without repeats, int32 `[shown]`.
         positions: Where each was, from 1; 0 where unknown, int32 `[shown]`.
+        propensities: The probability with which each was shown there; NaN where unknown, float32 `[shown]`.
     """
 
     rows: NDArray[np.int32]
     positions: NDArray[np.int32]
+    propensities: NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fuserank_ensemble.interactions.events import CODES, POSITIVE
 from fuserank_ensemble.interactions.history import History, HistorySnapshot
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.interactions.segments import UserSegments
-from fuserank_export.sources.columns.cells import EVENTS
+from fuserank_ensemble.retrieval.channel import EventsRead
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.synthetic import SyntheticQueries
 from fuserank_export.training.cases.training_query import Kind, TrainingQuery
 
-PURCHASE = EVENTS.index("purchase")
+PURCHASE, RETURN = CODES["purchase"], CODES["return"]
+# What the ranker's heads learn from a log; `relevance` is learned from all that anybody took for a query.
+HEADS_READ = {
+    "click": EventsRead(POSITIVE, "right answers: any event; shown lists: clicks and what is stronger, ratings aside"),
+    "purchase": EventsRead(
+        ("purchase", "return"), "right answers: what was bought, and not returned in the same window"
+    ),
+}
 PLAIN_SEARCH_EVERY = 3  # searches with a user for one without
 
 
@@ -59,7 +67,15 @@ def snapshot_before(log: Interactions, moment: float) -> HistorySnapshot:
     before = log.timestamp < moment
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
     places = {kind: (codes[before], names) for kind, (codes, names) in log.places.items()}
-    return HistorySnapshot.from_log(user_ids, log.user[before], log.item[before], log.timestamp[before], places)
+    return HistorySnapshot.from_log(
+        user_ids,
+        log.user[before],
+        log.item[before],
+        log.timestamp[before],
+        places,
+        weights=log.weights[before],
+        negatives=log.negatives.before(moment),
+    )
 
 
 @dataclass(frozen=True)
@@ -119,7 +135,7 @@ def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float,
         {
             "user": log.user[inside],
             "item": log.item[inside],
-            "bought": log.event[inside] == PURCHASE,
+            "bought": (log.event[inside] == PURCHASE) & ~_returned(log, inside, start, end),
             "query": synthetic.draw(log.item[inside], np.random.default_rng(seed)),
             "logged": logged,
             **{kind: devices[inside] for kind, (devices, _) in log.places.items() if kind.startswith(DEVICE)},
@@ -127,6 +143,17 @@ def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float,
     )
     events.loc[logged, "query"] = np.asarray([*log.queries, ""], object)[codes[logged]]
     return events
+
+
+def _returned(log: Interactions, inside: NDArray[np.bool_], start: float, end: float) -> NDArray[np.bool_]:
+    """Which of a window's events are of what the user returned in it, bool `[events of the window]`."""
+    negatives = log.negatives
+    in_window = (negatives.event == RETURN) & (negatives.timestamp >= start) & (negatives.timestamp < end)
+    if not in_window.any():
+        return np.zeros(int(inside.sum()), np.bool_)
+    items = max(int(log.item.max(initial=0)), int(negatives.item.max(initial=0))) + 1
+    returned = negatives.user[in_window].astype(np.int64) * items + negatives.item[in_window]
+    return np.isin(log.user[inside].astype(np.int64) * items + log.item[inside], returned)
 
 
 def _searches(

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.fitting.propensity import propensity_weights
 
 MOST_TIMES = 3  # that a recommendation comes in an epoch
 
@@ -26,6 +27,7 @@ class CaseDataset(Dataset[dict[str, Tensor]]):
         than searches, come more often, too.
         """
         self._cases, self._vectors = cases, vectors
+        self._weights = propensity_weights(cases.propensities)
         rows = np.arange(len(cases))
         if least:
             recommended = np.isin(cases.kinds, ("user", "discover"))
@@ -43,6 +45,7 @@ class CaseDataset(Dataset[dict[str, Tensor]]):
         return ranker_inputs(self._cases, self._vectors, rows) | {
             "positions": torch.from_numpy(self._cases.positions[rows]),
             "labels": torch.from_numpy(self._cases.labels[rows]),
+            "weights": torch.from_numpy(self._weights[rows]),
         }
 
 

@@ -53,22 +53,22 @@ class _Learner(nn.Module):
         reading: Tensor,
         positions: Tensor,
         labels: Tensor,
+        weights: Tensor,
     ) -> dict[str, Tensor]:
-        weights = MergedWeights.of(self.ranker)
-        logits = merged_scores(self.ranker, weights, features, vectors, events, moments, reading)[0]
+        parameters = MergedWeights.of(self.ranker)
+        logits = merged_scores(self.ranker, parameters, features, vectors, events, moments, reading)[0]
         behaviour = logits
         if self.position is not None:
             click = torch.eye(len(HEADS), dtype=logits.dtype, device=logits.device)[CLICK]
             logits = logits + self.position(positions).unsqueeze(-1) * click
-        loss = ranking_loss(logits, labels)
+        loss = ranking_loss(logits, labels, weights)
         if self.training:
             # A part of the cases is enough of a hint, and costs a part of the time.
             few = slice(0, math.ceil(HINTED_SHARE * len(features)))
 
             def score(features: Tensor, reading: Tensor) -> Tensor:
-                return merged_scores(self.ranker, weights, features, vectors[few], events[few], moments[few], reading)[
-                    0
-                ]
+                sequence = vectors[few], events[few], moments[few]
+                return merged_scores(self.ranker, parameters, features, *sequence, reading)[0]
 
             loss = loss + HINT_WEIGHT * self._hint(score, features[few], reading[few], behaviour[few])
         return {"loss": loss}
@@ -203,20 +203,34 @@ def predicted(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16], batch:
     return np.concatenate(out)
 
 
-def ranking_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def ranking_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Returns the sum over heads of a pointwise loss, for probabilities, and a listwise one, for the order.
 
     Pointwise: binary cross-entropy. Listwise: ListNet's top-one cross-entropy (Cao et al., ICML 2007), over the
     lists that hold a right answer. Candidates without a label take no part.
+
+    Args:
+        logits: float32 `[cases, K, heads]`.
+        labels: 1, 0, or NaN where there is none, float32 `[cases, K, heads]`.
+        weights: What each candidate counts, above 0, float32 `[cases, K]`; None counts each as 1.
     """
+    if weights is not None and bool((weights == 1).all()):
+        weights = None
     total = logits.sum() * 0.0
     for head in range(labels.shape[-1]):
         target, score = labels[..., head], logits[..., head]
         known = ~torch.isnan(target)
         if not known.any():
             continue
-        total = total + nn.functional.binary_cross_entropy_with_logits(score[known], target[known])
+        pointwise = nn.functional.binary_cross_entropy_with_logits
         right = torch.where(known, target, torch.zeros_like(target))
+        if weights is None:
+            total = total + pointwise(score[known], target[known])
+        else:
+            total = (
+                total + pointwise(score[known], target[known], weights[known], reduction="sum") / weights[known].sum()
+            )
+            right = right * weights
         answered = right.sum(1) > 0
         if answered.any():
             log_share = score.masked_fill(~known, -1e9)[answered].log_softmax(1)

@@ -7,7 +7,7 @@ import pytest
 
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.dislikes import disliked_rows, mask_disliked
+from fuserank_ensemble.interactions.dislikes import clearly_disliked, mask_disliked, still_disliked, strengths_of
 from fuserank_ensemble.interactions.history import History
 
 CATEGORY = [0, 0, 0, 0, 0, 1, 1, 1, 1, -1]
@@ -52,6 +52,14 @@ def test_a_category_is_hidden_only_where_what_the_request_allows_still_fills_the
 
 def test_what_was_had_after_it_was_disliked_is_liked_again():
     disliked = history({1: 100, 4: 100, 7: 100})
-    assert disliked_rows(disliked, history({1: 200, 4: 50, 9: 300})).tolist() == [4, 7]
-    assert disliked_rows(disliked, History.empty()).tolist() == [1, 4, 7]
-    assert disliked_rows(history({9: 5}), history({1: 9})).tolist() == [9]
+    assert still_disliked(disliked, history({1: 200, 4: 50, 9: 300})).rows.tolist() == [4, 7]
+    assert still_disliked(disliked, History.empty()).rows.tolist() == [1, 4, 7]
+    assert still_disliked(history({9: 5}), history({1: 9})).rows.tolist() == [9]
+
+
+def test_a_little_dislike_lowers_and_does_not_hide():
+    disliked = history({1: 100, 4: 100})
+    disliked = History(disliked.rows, np.asarray([0.2, 3.0], np.float32), disliked.last, disliked.recent)
+    assert clearly_disliked(disliked).tolist() == [4]
+    np.testing.assert_allclose(strengths_of(disliked, rows(4, 0, 1, 9)), [1, 0, 0.2, 0])
+    assert strengths_of(History.empty(), rows(4, 0)).tolist() == [0, 0]

@@ -147,7 +147,7 @@ def test_trends_are_smoothed_by_the_formula_worked_out_by_hand():
         np.asarray([20.0, 40.0]),
     )
     trend = np.asarray([60, 40, 0], np.float32)
-    popularity = replace(Popularity.empty(3), counts=trend, trend=trend, contexts=contexts)
+    popularity = replace(Popularity.empty(3), counts=trend, events=trend, trend=trend, contexts=contexts)
     assert (PRIORS["store"], PRIORS["hour"]) == (5, 20)
     ranked = TrendingChannel(popularity).search([asked(context={"store": "s"})], 3)[0]
     by_row = dict(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True))
@@ -206,7 +206,7 @@ def arrived(*days, counts=None):
     """A popularity of items that came so many days before `NOW`."""
     counts = np.zeros(len(days), np.float32) if counts is None else np.asarray(counts, np.float32)
     came = NOW - np.asarray(days, np.float64) * DAY
-    return replace(Popularity.empty(len(days)), counts=counts, trend=counts, arrived=came)
+    return replace(Popularity.empty(len(days)), counts=counts, events=counts, trend=counts, arrived=came)
 
 
 @pytest.mark.parametrize("pool", [None, [0, 1, 2, 3, 4, 5]], ids=["no query", "query"])

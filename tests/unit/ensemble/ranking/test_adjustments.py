@@ -13,6 +13,8 @@ from fuserank_ensemble.candidates.features import FEATURES, POSITION
 from fuserank_ensemble.ranking.adjustments import (
     CATEGORY_LOGITS,
     CODE_LOG_SCORE,
+    DISLIKED_LOGITS,
+    DISLIKED_WORTH,
     MISSED_LOGITS,
     NEAR_SHARE,
     NEW_LOGITS,
@@ -37,6 +39,7 @@ def adjusted(
     text=np.nan,
     priors=True,
     lexical=np.nan,
+    disliked=0.0,
 ):
     scores = np.asarray(scores, np.float32)
     none = np.full(len(scores), -1, np.int32)
@@ -47,7 +50,8 @@ def adjusted(
     features = np.full((len(scores), len(FEATURES)), np.nan, np.float32)
     features[:, POSITION["missed"]], features[:, POSITION["category_of_query"]] = missed, meant
     features[:, POSITION["text_score"]], features[:, POSITION["lexical_score"]] = text, lexical
-    adjustments = adjust(scores, features, places, depth, ranked, priors)
+    lowered = np.broadcast_to(np.asarray(disliked, np.float32), len(scores))
+    adjustments = adjust(scores, features, places, lowered, depth, ranked, priors)
     return adjustments, adjustments.add_to(scores)
 
 
@@ -55,6 +59,19 @@ def test_each_missed_condition_costs_as_many_logits():
     adjustments, scores = adjusted([3, 2, 1], [1, 0, 0.5])
     assert set(adjustments.by_name) == {"fit"}
     assert scores.tolist() == [3 - MISSED_LOGITS, 2, 1 - 0.5 * MISSED_LOGITS]
+
+
+@pytest.mark.parametrize(
+    ("ranked", "expected"),
+    [
+        (True, [4, 3 - DISLIKED_LOGITS, 1 - DISLIKED_LOGITS / 2]),
+        (False, [4, 3 * DISLIKED_WORTH, (1 + DISLIKED_WORTH) / 2]),
+    ],
+)
+def test_what_the_user_disliked_loses_and_stays(ranked, expected):
+    adjustments, scores = adjusted([4, 3, 1], ranked=ranked, disliked=[0, 1, 0.5], priors=False)
+    assert set(adjustments.by_name) == {"disliked"}
+    assert scores.tolist() == pytest.approx(expected)
 
 
 def test_where_fusion_orders_conditions_already_cost_votes_and_cost_nothing_more():
@@ -107,9 +124,11 @@ def test_a_ranker_that_learned_from_peoples_queries_needs_no_priors():
 )
 def test_a_search_gives_a_start_to_what_nobody_has_had_yet(has_query, ranked, expected):
     features = np.full((3, len(FEATURES)), np.nan, np.float32)
-    features[:, POSITION["popularity"]], features[:, POSITION["has_query"]] = [2.0, 0.0, 0.5], has_query
+    features[:, POSITION["reach"]], features[:, POSITION["has_query"]] = [2.0, 0.0, 0.5], has_query
     none, scores = np.full(3, -1, np.int32), np.zeros(3, np.float32)
-    adjustments = adjust(scores, features, CandidatePlaces(none, none), 99, ranked, priors=True)
+    adjustments = adjust(
+        scores, features, CandidatePlaces(none, none), np.zeros(3, np.float32), 99, ranked, priors=True
+    )
     assert adjustments.add_to(scores).tolist() == expected
 
 

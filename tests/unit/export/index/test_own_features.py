@@ -9,8 +9,8 @@ import pytest
 
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_export.index.own_features import LEAST_ITEMS, MOST_VALUES, NAMED_VALUES, choose_features
-from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.sources.report import InputError
 

@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_export.cli import app
 from fuserank_export.layouts.config import read_mappings
-from fuserank_export.sources import EVENTS, Catalog, Interactions, read_catalog, read_interactions
+from fuserank_export.sources import Catalog, Interactions, read_catalog, read_interactions
 
 
 @dataclass

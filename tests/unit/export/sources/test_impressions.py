@@ -50,10 +50,10 @@ def test_impressions_are_kept_apart_in_order_of_time(request, kind):
     assert impressions.query.tolist() == [-1, -1, 0]
     assert impressions.session[1] == impressions.session[2] != impressions.session[0]
     assert (impressions.session != 0).all()
-    arrays = [field.name for field in fields(Impressions) if field.name != "queries"]
+    arrays = [field.name for field in fields(Impressions) if field.name not in ("queries", "bundles")]
     assert {name: getattr(impressions, name).dtype.name for name in arrays} == {
         "user": "int32", "item": "int32", "timestamp": "int64", "query": "int32", "position": "int32",
-        "session": "uint64",
+        "session": "uint64", "propensity": "float32", "bundle": "int32",
     }  # fmt: skip
     assert (log.report.read, log.report.kept, log.report.impressions, log.report.bad) == (6, 3, 3, 0)
     assert log.report.warnings == {"impression without a position": 1}
@@ -69,12 +69,32 @@ def test_impressions_change_nothing_else_of_a_log(write_jsonl):
     assert len(with_impressions.impressions) == 6
     assert len(without.impressions) == 0
     for field in fields(Interactions):
-        if field.name in ("report", "impressions", "places", "segments", "dislikes"):
+        if field.name in ("report", "impressions", "places", "segments", "negatives"):
             continue
         np.testing.assert_array_equal(getattr(with_impressions, field.name), getattr(without, field.name), field.name)
     assert {name: (codes.tolist(), names) for name, (codes, names) in with_impressions.places.items()} == {
         "store": ([-1, 0], ["north"])
     }
+
+
+def test_what_a_reply_says_of_how_an_item_was_shown_is_kept(write_jsonl):
+    rows = [
+        impression(position=1, propensity=0.25, bundle="b2"), impression(position=2, propensity="1", bundle="b1"),
+        impression(position=3), event(propensity=7, bundle="b9"),
+    ]  # fmt: skip
+    log = read_interactions(write_jsonl(rows), CATALOG, now=NOW)
+    shown = log.impressions
+    np.testing.assert_array_equal(shown.propensity, np.asarray([0.25, 1, np.nan], np.float32))
+    assert [shown.bundles[code] if code >= 0 else None for code in shown.bundle] == ["b2", "b1", None]
+    assert (len(log), log.report.bad) == (1, 0)
+
+
+@pytest.mark.parametrize("value", [0, -0.1, 1.01, "likely", True, [1], "1_0", "inf"])
+def test_a_propensity_that_is_no_probability_is_a_bad_row_with_its_line(write_jsonl, value):
+    rows = [impression(position=1, propensity=0.5), impression(position=2, propensity=value)]
+    report = read_interactions(write_jsonl(rows), CATALOG, now=NOW, max_bad_share=1).report
+    assert (report.impressions, report.bad) == (1, 1)
+    assert (report.examples[0].line, report.examples[0].column) == (2, "propensity")
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "first", 10_001, True, [1]])

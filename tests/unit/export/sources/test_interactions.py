@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fuserank_export.sources import EVENTS, InputError, Interactions, read_interactions
+from fuserank_ensemble.interactions.events import EVENTS, NEGATIVE, POSITIVE
+from fuserank_export.sources import InputError, Interactions, read_interactions
 
 NOW = 1_700_000_000
 CATALOG = ["10", "9", "milk"]
@@ -74,8 +75,16 @@ def test_each_bad_value_makes_one_bad_row_with_its_line(request, kind, column, v
 
 def test_an_unknown_event_names_the_most_similar_one(write_csv):
     report = read_interactions(write_csv([event(event="purchse")]), CATALOG, now=NOW, max_bad_share=1).report
-    allowed = "allowed: view, click, cart, purchase, rating, impression; did you mean 'purchase'?"
+    allowed = f"allowed: {', '.join(EVENTS)}, impression; did you mean 'purchase'?"
     assert report.examples[0].reason.endswith(allowed)
+
+
+def test_every_kind_of_event_is_read_and_those_against_an_item_are_kept_apart(write_csv):
+    log = read_interactions(write_csv([event(event=name.upper()) for name in EVENTS]), CATALOG, now=NOW)
+    assert [EVENTS[code] for code in log.event] == list(POSITIVE)
+    assert [EVENTS[code] for code in log.negatives.event] == list(NEGATIVE) == ["return", "dislike", "hide"]
+    assert (log.report.kept, log.report.bad, log.user_ids) == (len(EVENTS), 0, ["ann"])
+    assert log.weight is None
 
 
 def test_unknown_items_are_counted_and_their_users_left_out(write_csv):
@@ -176,7 +185,7 @@ def test_a_million_parquet_rows_take_seconds_of_cpu(tmp_path):
         {
             "user_id": rng.integers(0, 50_000, rows),
             "item_id": rng.integers(0, 90_000, rows).astype(str),
-            "event": np.array(EVENTS)[rng.integers(0, 5, rows)],
+            "event": np.array(POSITIVE)[rng.integers(0, 4, rows)],
             "timestamp": NOW - rng.integers(0, 10**7, rows),
             "value": rng.random(rows).round(2),
         }
@@ -184,7 +193,7 @@ def test_a_million_parquet_rows_take_seconds_of_cpu(tmp_path):
     frame.to_parquet(tmp_path / "log.parquet", index=False)
     started = time.process_time()  # of all threads, whatever else the machine does
     catalog = [str(number) for number in range(90_000)]
-    log = read_interactions(tmp_path / "log.parquet", catalog, now=NOW, disliked_below=0)
+    log = read_interactions(tmp_path / "log.parquet", catalog, now=NOW)
     seconds = time.process_time() - started
     print(f"{rows / seconds:,.0f} rows a second of CPU time")
     order = frame["timestamp"].to_numpy().argsort(kind="stable")

@@ -7,7 +7,8 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 
-from fuserank_export.sources import EVENTS, read_interactions
+from fuserank_ensemble.interactions.events import EVENTS
+from fuserank_export.sources import read_interactions
 
 NOW = 1_700_000_000
 CATALOG = [str(number) for number in range(1_000)]

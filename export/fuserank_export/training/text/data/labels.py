@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_export.sources import InputError, Interactions
-from fuserank_export.sources.columns.cells import EVENTS
 from fuserank_export.sources.judgements import Judgements
 from fuserank_export.training.cases.synthetic import SyntheticQueries
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_export.sources.columns.cells import EVENTS
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_export.sources.impressions import Impressions
 from fuserank_export.training.cases.impressions import ANSWER_SECONDS, impression_queries, shown_lists
 from fuserank_export.training.cases.window import snapshot_before
@@ -43,6 +43,11 @@ CLICKED = EVENTS.index("click")
 AT = int(FROM) + 1_000
 
 
+def propensity_of(positions):
+    """Known of the first five places: the further down, the less likely."""
+    return np.where(np.isin(positions, range(1, 6)), 1.0 / np.maximum(positions, 1), np.nan).astype(np.float32)
+
+
 def showing(log, rows):
     """The log with impressions: user, item, time, query, position, session of each."""
     user, item, time, query, position, session = (np.asarray(column) for column in zip(*rows, strict=True))
@@ -50,7 +55,10 @@ def showing(log, rows):
     impressions = Impressions(
         *(user[order].astype(np.int32), item[order].astype(np.int32), time[order].astype(np.int64)),
         *(query[order].astype(np.int32), position[order].astype(np.int32), session[order].astype(np.uint64)),
-        QUERIES,
+        propensity=propensity_of(position[order]),
+        bundle=np.full(len(order), -1, np.int32),
+        queries=QUERIES,
+        bundles=[],
     )
     return replace(log, impressions=impressions)
 
@@ -159,6 +167,7 @@ def test_a_case_holds_what_was_shown_and_labels_clicks_alone(builder):
     assert np.isnan(cases.labels[..., [h for h in range(len(HEADS)) if h != CLICK]]).all()
     assert np.isnan(cases.labels[~cases.present]).all()
     assert (cases.positions[~cases.present] == 0).all()
+    np.testing.assert_array_equal(cases.propensities, propensity_of(cases.positions))
 
 
 def test_nothing_from_a_windows_start_on_reaches_what_is_said_of_its_lists(builder):
@@ -202,7 +211,7 @@ def test_an_item_that_always_stood_first_is_not_taken_for_the_best(builder):
     """Examination 1/position, in the manner of PAL's simulation: without the term position passes for merit."""
     log = biased_log()
     cases = shown_cases(log, builder, count=5_000)
-    of_candidates = ("rows", "features", "texts", "reading", "labels", "positions")
+    of_candidates = ("rows", "features", "texts", "reading", "labels", "positions", "propensities")
     cases = replace(cases, **{name: getattr(cases, name)[:, :6] for name in of_candidates})  # the rest is absent
     assert len(cases) > 2_000
     cut = len(cases) * 4 // 5

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from fuserank_ensemble.candidates.features import SIGNALS
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
-from fuserank_export.sources import EVENTS, read_interactions
+from fuserank_export.sources import read_interactions
 from fuserank_export.training.cases.window import window_queries
 from support.habits import COUNT, FROM, LOG, PURCHASE, SHOP, SYNTHETIC, VIEW, WINDOW, knowing
 

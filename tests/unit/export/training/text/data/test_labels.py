@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fuserank_export.sources.columns.cells import EVENTS
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.sources.judgements import Judgements
 from fuserank_export.sources.report import InputError, RowReport
