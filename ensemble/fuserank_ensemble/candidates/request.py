@@ -48,6 +48,9 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     bought: bool = False  # all of the history are purchases
     understood: UnderstoodQuery | None = None  # the query, taken apart; None without one
     disliked: bytes = b""  # rows of the items that the user rated badly, int32
+    hidden: bytes = b""  # rows of the items that the user wants never to see again, int32
+    position: int | None = None  # up to where the log of events counts; None where none is kept
+    opted_out: bool = False  # the user wants no personal answers
     segments: dict[str, list[str]] = {}  # what the shop says of the user: values by column
 
     @property
@@ -100,6 +103,8 @@ class Status(msgspec.Struct):
     rules: Sequence[msgspec.Struct] | msgspec.UnsetType = msgspec.UNSET
     understood: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     explore: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
+    position: int | msgspec.UnsetType = msgspec.UNSET
+    opted_out: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 _REQUEST = msgspec.msgpack.Decoder(ResolvedRequest)

@@ -109,12 +109,26 @@ class Personalise(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="pe
 Entry = Interaction | Forget | Merge | Personalise
 
 
+class Unreadable(_Entry, frozen=True, kw_only=True, tag="unreadable"):
+    """Stands for an entry that this version cannot read: a newer one wrote it."""
+
+
 class Logged(NamedTuple):
     """An entry with its place in the log."""
 
     position: int
-    entry: Entry
+    entry: Entry | Unreadable
 
 
 encode_entry = msgspec.msgpack.Encoder().encode
-decode_entry = msgspec.msgpack.Decoder(Entry).decode
+_DECODER = msgspec.msgpack.Decoder(Entry)
+_UNREADABLE = Unreadable(event_id="")
+
+
+def decode_entry(encoded: bytes) -> Entry | Unreadable:
+    """Reads what `encode_entry` wrote; what it cannot read is `Unreadable`, so that the entries behind it are read."""
+    try:
+        entry: Entry = _DECODER.decode(encoded)
+    except msgspec.DecodeError:
+        return _UNREADABLE
+    return entry

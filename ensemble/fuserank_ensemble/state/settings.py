@@ -34,6 +34,12 @@ class StateSettings:
         if not self.place.startswith((SQLITE, *REDIS)):
             raise StateError(f"state: found {self.place!r}; allowed: sqlite:/path/of/a/file or redis://host:port/0")
 
+    @property
+    def address(self) -> str:
+        """The place as it may be shown: without a password."""
+        scheme, separator, rest = self.place.partition("://")
+        return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else self.place
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> StateSettings | None:
         """Returns the settings of this process, or None where no state is kept.

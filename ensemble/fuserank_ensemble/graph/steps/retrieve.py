@@ -146,14 +146,17 @@ class Retrieve:
             disliked = np.frombuffer(resolved.disliked, np.int32)
             liking = mask_disliked(self._bundle.items, disliked, seen.rows, resolved.k, allowed)
             allowed = liking if allowed is None else allowed & liking
+        if resolved.hidden:
+            allowed = np.ones(len(self._bundle.items), np.bool_) if allowed is None else allowed.copy()
+            allowed[np.frombuffer(resolved.hidden, np.int32)] = False
         return ChannelQuery(
             _search_text(resolved),
             embedding,
             seen,
             resolved.now,
             allowed,
-            # What was had or disliked is no condition on fields.
-            None if resolved.exclude_seen or hides else resolved.filter,
+            # What was had, disliked or hidden is no condition on fields.
+            None if resolved.exclude_seen or hides or resolved.hidden else resolved.filter,
             resolved.context,
             required=self._pinned(resolved, allowed) if resolved.rules else None,
             newcomers=NEWCOMERS if resolved.explore else 0,
