@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ServerError,
         ServerUnavailableError,
     )
+    from fuserank.events import Event, EventOutcome, FieldError, Profile, ProfileChange, RecordResult
     from fuserank.types import (
         Explore,
         ExploreOutcome,
@@ -52,14 +53,20 @@ __all__ = [
     "ClientClosedError",
     "ConfigurationError",
     "DeadlineExceededError",
+    "Event",
+    "EventOutcome",
     "Explore",
     "ExploreOutcome",
+    "FieldError",
     "FuseRankError",
     "IncompatibleServerError",
     "InvalidRequestError",
     "Item",
     "ModelStatus",
     "OverloadedError",
+    "Profile",
+    "ProfileChange",
+    "RecordResult",
     "Request",
     "Rule",
     "RuleOutcome",
@@ -74,7 +81,7 @@ __all__ = [
     "Suggestion",
 ]
 
-_MODULES = ("types", "errors", "connection", "client", "aio")  # each module after those that it imports
+_MODULES = ("types", "events", "errors", "connection", "client", "aio")  # each module after those that it imports
 
 
 def __getattr__(name: str) -> Any:

@@ -9,9 +9,10 @@ from typing import Any, Self, Unpack
 
 from tritonclient.grpc.aio import InferenceServerClient
 
-from fuserank import wire
+from fuserank import wire, wire_events
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
 from fuserank.errors import ClientClosedError, FuseRankError, translate_errors
+from fuserank.events import Event, Profile, ProfileChange, RecordResult
 from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus, SimilarOptions, Suggestion
 
 
@@ -63,6 +64,31 @@ class AsyncClient:
         """Completes a query while it is typed; see `Client.suggest`."""
         return wire.decode_suggestions(await self._call("infer", **wire.encode_suggest(prefix, count)))
 
+    async def record(self, events: Sequence[Event]) -> RecordResult:
+        """Records what shoppers did; see `Client.record`."""
+        return wire_events.decode_record(await self._call("infer", **wire_events.encode_record(events)))
+
+    async def profile(self, user: str) -> Profile:
+        """Returns what the server knows of a user; see `Client.profile`."""
+        return wire_events.decode_profile(await self._call("infer", **wire_events.encode_profile(user, "get")))
+
+    async def forget(self, user: str) -> ProfileChange:
+        """Erases what the log holds of a user, who counts as new from then on; see `Client.forget`."""
+        return await self._change(user, "forget")
+
+    async def merge(self, user: str, *, from_session: str = "", from_user: str = "") -> ProfileChange:
+        """Makes what an anonymous visitor did so far a user's; one of the two is given; see `Client.merge`."""
+        sources = {"from_session": from_session, "from_user": from_user}
+        return await self._change(user, "merge", {name: value for name, value in sources.items() if value})
+
+    async def opt_out(self, user: str) -> ProfileChange:
+        """Lets a user be answered without anything personal; see `Client.opt_out`."""
+        return await self._change(user, "opt_out")
+
+    async def opt_in(self, user: str) -> ProfileChange:
+        """Lets a user be answered personally again; see `Client.opt_in`."""
+        return await self._change(user, "opt_in")
+
     async def status(self) -> ServerStatus:
         """Returns the state of the server; see `Client.status`."""
         replies: dict[str, Any] = {}
@@ -76,6 +102,9 @@ class AsyncClient:
         self._closed = True
         if self._triton is not None:
             await self._triton.close()
+
+    async def _change(self, user: str, action: str, options: Mapping[str, str] | None = None) -> ProfileChange:
+        return wire_events.decode_change(await self._call("infer", **wire_events.encode_profile(user, action, options)))
 
     async def _call(self, method: str, **arguments: Any) -> Any:
         if self._closed:

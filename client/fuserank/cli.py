@@ -6,13 +6,8 @@ Answers go to stdout; an error is one line on stderr.
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 try:
     import typer
@@ -23,9 +18,10 @@ except ModuleNotFoundError as missing:
 # Set before gRPC is imported: its core would log failed handshakes to stderr, beside our one line.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from fuserank.errors import FuseRankError, InvalidRequestError
+from fuserank.event_commands import add_event_commands
 from fuserank.options import Connection, Ranking, Selection, expand_groups
 from fuserank.plugins import CommandGroup
+from fuserank.reporting import print_json, report_errors
 from fuserank.tables import tabulate_result, tabulate_server, tabulate_suggestions
 from fuserank.types import Request, SearchResult
 
@@ -63,10 +59,10 @@ def recommend(*, user: UserArgument, ranking: Ranking, connection: Connection) -
 @expand_groups
 def similar(*, item_id: ItemId = "", text: Text = "", selection: Selection, connection: Connection) -> None:
     """Find items like an item, or like a text."""
-    with _report_errors(), connection.open_client() as client:
+    with report_errors(), connection.open_client() as client:
         result = client.similar(item_id, text=text, **selection.to_arguments())
         if connection.as_json:
-            _print_json(result)
+            print_json(result)
         else:
             Console().print(tabulate_result(result, f"like {item_id}" if item_id else f'like "{text}"', explain=False))
 
@@ -75,10 +71,10 @@ def similar(*, item_id: ItemId = "", text: Text = "", selection: Selection, conn
 @expand_groups
 def suggest(*, prefix: Prefix, count: Count = None, connection: Connection) -> None:
     """Complete a query while it is typed."""
-    with _report_errors(), connection.open_client() as client:
+    with report_errors(), connection.open_client() as client:
         completions = client.suggest(prefix, count)
         if connection.as_json:
-            _print_json(completions)
+            print_json(completions)
         else:
             Console().print(tabulate_suggestions(completions))
 
@@ -87,13 +83,16 @@ def suggest(*, prefix: Prefix, count: Count = None, connection: Connection) -> N
 @expand_groups
 def status(*, connection: Connection) -> None:
     """Say whether a server is ready, what it serves, and from which bundle. Exits 1 where it is not ready."""
-    with _report_errors(), connection.open_client() as client:
+    with report_errors(), connection.open_client() as client:
         server = client.status()
         if connection.as_json:
-            _print_json(server)
+            print_json(server)
         else:
             Console().print(tabulate_server(server))
         raise typer.Exit(0 if server.ready and server.model_ready else 1)
+
+
+add_event_commands(app)
 
 
 def main() -> None:
@@ -101,33 +100,19 @@ def main() -> None:
     app()
 
 
-@contextmanager
-def _report_errors() -> Iterator[None]:
-    try:
-        yield
-    except FuseRankError as error:
-        typer.echo(f"fuserank: {' '.join(error.message.split())}", err=True)
-        raise typer.Exit(2 if isinstance(error, InvalidRequestError) else 1) from None
-
-
 def _rank(query: str, user: str, ranking: Ranking, connection: Connection) -> None:
-    with _report_errors(), connection.open_client() as client:
+    with report_errors(), connection.open_client() as client:
         request = ranking.to_request(query, user)
         _print_result(client.search_batch([request])[0], request, connection.as_json)
 
 
 def _print_result(result: SearchResult, request: Request, as_json: bool) -> None:
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
     parts = [f'"{request.query}"' if request.query else "", f"for {request.user}" if request.user else ""]
     title = " ".join(part for part in parts if part) or "for anyone"
     Console().print(tabulate_result(result, title, explain=bool(request.explain)))
-
-
-def _print_json(value: Any) -> None:
-    json.dump([asdict(entry) for entry in value] if isinstance(value, list) else asdict(value), sys.stdout)
-    sys.stdout.write("\n")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from typing import Any, Self, Unpack
 
 from tritonclient.grpc import InferenceServerClient
 
-from fuserank import wire
+from fuserank import wire, wire_events
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
 from fuserank.errors import FuseRankError, translate_errors
+from fuserank.events import Event, Profile, ProfileChange, RecordResult
 from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus, SimilarOptions, Suggestion
 
 
@@ -30,7 +31,7 @@ class Client:
         tls: Certificates for an encrypted connection; not encrypted where `None`.
         headers: Sent with every call, such as `{"authorization": "Bearer …"}`.
         retries: How often gRPC repeats a call that found the server unavailable, with growing pauses; 0 to 4.
-            Searches change nothing on the server, so that repeating one is safe.
+            Searches change nothing on the server, and an event that is sent again counts once: repeating is safe.
 
     Raises:
         ConfigurationError: Where a setting is unusable. The server itself is first met at the first call.
@@ -118,6 +119,43 @@ class Client:
         """
         return wire.decode_suggestions(self._call("infer", **wire.encode_suggest(prefix, count)))
 
+    def record(self, events: Sequence[Event]) -> RecordResult:
+        """Records what shoppers did; when it returns, the events survive the end of any process.
+
+        Args:
+            events: At most 1,000. One that is not valid is not taken, and the others are.
+
+        Returns:
+            The outcome of each event, and the position that `search` takes as `min_position`.
+
+        Raises:
+            InvalidRequestError: Where they are no list of events, or too many.
+            IncompatibleServerError: Where the server keeps no state.
+            FuseRankError: Another class of `fuserank.errors`; calling again with the same `event_id`s is safe.
+        """
+        return wire_events.decode_record(self._call("infer", **wire_events.encode_record(events)))
+
+    def profile(self, user: str) -> Profile:
+        """Returns what the server knows of a user; errors as for `record`."""
+        return wire_events.decode_profile(self._call("infer", **wire_events.encode_profile(user, "get")))
+
+    def forget(self, user: str) -> ProfileChange:
+        """Erases what the log holds of a user, who counts as new from then on; errors as for `record`."""
+        return self._change(user, "forget")
+
+    def merge(self, user: str, *, from_session: str = "", from_user: str = "") -> ProfileChange:
+        """Makes what an anonymous visitor did so far a user's; one of the two is given. Errors as for `record`."""
+        sources = {"from_session": from_session, "from_user": from_user}
+        return self._change(user, "merge", {name: value for name, value in sources.items() if value})
+
+    def opt_out(self, user: str) -> ProfileChange:
+        """Lets a user be answered without anything personal; errors as for `record`."""
+        return self._change(user, "opt_out")
+
+    def opt_in(self, user: str) -> ProfileChange:
+        """Lets a user be answered personally again; errors as for `record`."""
+        return self._change(user, "opt_in")
+
     def status(self) -> ServerStatus:
         """Returns the state of the server, asked for with six small calls; the last is a search for one item.
 
@@ -134,6 +172,9 @@ class Client:
     def close(self) -> None:
         """Closes the channel; further calls raise `ClientClosedError`. May be called twice."""
         self._triton.close()
+
+    def _change(self, user: str, action: str, options: Mapping[str, str] | None = None) -> ProfileChange:
+        return wire_events.decode_change(self._call("infer", **wire_events.encode_profile(user, action, options)))
 
     def _call(self, method: str, **arguments: Any) -> Any:
         with translate_errors(self._connection.timeout):

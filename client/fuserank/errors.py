@@ -84,6 +84,7 @@ _WRAPPING = re.compile(
 
 _QUEUE = re.compile(r"maximum queue size|queue is full|request timeout expired", re.IGNORECASE)
 _TLS = re.compile(r"handshake failed|certificate|verification", re.IGNORECASE)
+_NO_STATE = re.compile(r"unknown model: '(record|profile)'")
 _MESSAGE_SIZE = re.compile(r"message larger than max", re.IGNORECASE)
 
 _BY_CODE: dict[str, type[FuseRankError]] = {
@@ -122,6 +123,8 @@ def from_triton(error: InferenceServerException, timeout: float | None = None) -
         kind = InvalidRequestError
     elif kind is ServerUnavailableError and _QUEUE.search(message):
         kind = OverloadedError
+    elif kind is IncompatibleServerError and _NO_STATE.search(message):
+        message = f"{message}: the server keeps no state, it has to be started with one (fuserank serve --state)"
     elif kind is ServerUnavailableError and _TLS.search(message):
         kind = AuthenticationError
     elif kind is DeadlineExceededError and timeout is not None:

@@ -67,6 +67,11 @@ class Ranking(Selection):
         bool, typer.Option("--plain", help="Take sizes, prices and negations in the query as words like any other.")
     ] = False
 
+    session: Annotated[str | None, typer.Option("--session", help="Session of who asks; its events count.")] = None
+    min_position: Annotated[
+        int | None, typer.Option(help="What the answer must know of the log, as `fuserank record` printed it.")
+    ] = None
+
     def to_request(self, query: str, user: str) -> Request:
         """Returns the request of a query, a user or both.
 
@@ -89,6 +94,8 @@ class Ranking(Selection):
             # The server checks which languages there are.
             language=cast("Language | None", self.language),
             understand=False if self.plain else None,
+            session_id=self.session,
+            min_position=self.min_position,
         )
 
 

@@ -64,6 +64,8 @@ class SearchOptions(TypedDict, total=False):
     explore: Explore | None
     language: Language | None
     understand: bool | Sequence[str] | None
+    session_id: str | None
+    min_position: int | None
 
 
 class SimilarOptions(TypedDict, total=False):
@@ -98,6 +100,9 @@ class Request:
         understand: Whether sizes, prices, negation, fillers, synonyms and misspelt words in the query are taken for
             what they are, which is the default; False takes its words as they stand, a list such as
             `["sizes", "prices"]` all but what it names.
+        session_id: The session of who asks: its events count for somebody who is not logged in, and add to a user's.
+        min_position: What the answer must know of the log, as `RecordResult.position` says; `Status.degraded` holds
+            `stale` where it does not in time.
     """
 
     query: str = ""
@@ -116,6 +121,8 @@ class Request:
     explore: Explore | None = None
     language: Language | None = None
     understand: bool | Sequence[str] | None = None
+    session_id: str | None = None
+    min_position: int | None = None
 
 
 @dataclass(frozen=True)
@@ -221,6 +228,8 @@ class Status:
         rules: The outcome of each rule of the request, in their order.
         explore: The outcome of exploration; None where the request did not ask for it.
         understood: What the query says beside its words, such as `price_to`; empty where it says nothing else.
+        position: Up to where the log of events counts in the answer; None where the server keeps none.
+        opted_out: Whether the user wants no personal answers.
     """
 
     bundle: str = ""
@@ -233,6 +242,8 @@ class Status:
     rules: tuple[RuleOutcome, ...] = ()
     explore: ExploreOutcome | None = None
     understood: Mapping[str, Any] = field(default_factory=dict)
+    position: int | None = None
+    opted_out: bool = False
 
 
 @dataclass(frozen=True)

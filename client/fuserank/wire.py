@@ -70,7 +70,7 @@ def encode_requests(requests: Sequence[Request]) -> dict[str, NDArray[np.object_
             cannot hold. The server checks all else.
     """
     rows = [
-        (_encode_text("QUERY", r.query), _encode_text("USER_ID", r.user), _encode_options(_options_of(r)))
+        (encode_text("QUERY", r.query), encode_text("USER_ID", r.user), _encode_options(_options_of(r)))
         for r in requests
     ]
     table = np.array(rows, dtype=np.object_).reshape(len(rows), len(INPUTS))
@@ -83,7 +83,7 @@ def encode_search(requests: Sequence[Request]) -> dict[str, Any]:
     Raises:
         InvalidRequestError: Where a value cannot be encoded; see `encode_requests`.
     """
-    return _infer_arguments(MODEL, encode_requests(requests), OUTPUTS)
+    return infer_arguments(MODEL, encode_requests(requests), OUTPUTS)
 
 
 def encode_similar(item_id: str, text: str, options: SimilarOptions) -> dict[str, Any]:
@@ -93,11 +93,11 @@ def encode_similar(item_id: str, text: str, options: SimilarOptions) -> dict[str
         InvalidRequestError: Where a value cannot be encoded; see `encode_requests`.
     """
     row = {
-        "ITEM_ID": _encode_text("ITEM_ID", item_id),
-        "TEXT": _encode_text("TEXT", text),
+        "ITEM_ID": encode_text("ITEM_ID", item_id),
+        "TEXT": encode_text("TEXT", text),
         "OPTIONS": _encode_options(options),
     }
-    return _infer_arguments("similar", _one_row(row), OUTPUTS)
+    return infer_arguments("similar", one_row(row), OUTPUTS)
 
 
 def encode_suggest(prefix: str, count: int | None) -> dict[str, Any]:
@@ -106,11 +106,12 @@ def encode_suggest(prefix: str, count: int | None) -> dict[str, Any]:
     Raises:
         InvalidRequestError: Where a value cannot be encoded; see `encode_requests`.
     """
-    row = {"PREFIX": _encode_text("PREFIX", prefix), "OPTIONS": _encode_options({"count": count})}
-    return _infer_arguments("suggest", _one_row(row), SUGGEST_OUTPUTS)
+    row = {"PREFIX": encode_text("PREFIX", prefix), "OPTIONS": _encode_options({"count": count})}
+    return infer_arguments("suggest", one_row(row), SUGGEST_OUTPUTS)
 
 
-def _infer_arguments(model: str, values: Mapping[str, NDArray[np.object_]], outputs: Sequence[str]) -> dict[str, Any]:
+def infer_arguments(model: str, values: Mapping[str, NDArray[np.object_]], outputs: Sequence[str]) -> dict[str, Any]:
+    """Returns the arguments of tritonclient's `infer` for inputs of BYTES and the outputs that are wanted."""
     return {
         "model_name": model,
         # In the server's traces and log, and sent back with the response.
@@ -121,7 +122,8 @@ def _infer_arguments(model: str, values: Mapping[str, NDArray[np.object_]], outp
     }
 
 
-def _one_row(values: Mapping[str, bytes]) -> dict[str, NDArray[np.object_]]:
+def one_row(values: Mapping[str, bytes]) -> dict[str, NDArray[np.object_]]:
+    """Returns inputs `[1, 1]`."""
     return {name: np.array([[value]], np.object_) for name, value in values.items()}
 
 
@@ -133,19 +135,25 @@ def _encode_options(options: Mapping[str, Any]) -> bytes:
     given = {name: value for name, value in options.items() if value is not None}
     try:
         # NaN passes as it is: the server's error names the option that holds it.
-        text = json.dumps(given, ensure_ascii=False, separators=(",", ":"), default=_numpy_to_json)
+        text = json.dumps(given, ensure_ascii=False, separators=(",", ":"), default=numpy_to_json)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"OPTIONS: found a value without a JSON form ({error})") from None
-    return _encode_text("OPTIONS", text)
+    return encode_text("OPTIONS", text)
 
 
-def _numpy_to_json(value: object) -> Any:
+def numpy_to_json(value: object) -> Any:
+    """Returns numpy's values as JSON's own, as `json.dumps` takes it for `default`."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"{value!r} is of type {type(value).__name__}")
 
 
-def _encode_text(name: str, text: str) -> bytes:
+def encode_text(name: str, text: str) -> bytes:
+    """Returns an input's bytes.
+
+    Raises:
+        InvalidRequestError: Where it is no string.
+    """
     if not isinstance(text, str):
         raise InvalidRequestError(f"{name}: found {text!r}, of type {type(text).__name__}; allowed: a string")
     # A lone surrogate has no UTF-8 form. It is sent as it is, and the server's error says where it stands.
@@ -168,7 +176,7 @@ def decode_results(response: Response, rows: int) -> list[SearchResult]:
     Raises:
         IncompatibleServerError: Where an output is missing, misshapen or not JSON.
     """
-    ids, scores, items, statuses = (_output(response, name, rows) for name in OUTPUTS)
+    ids, scores, items, statuses = (output(response, name, rows) for name in OUTPUTS)
     if not ids.shape == scores.shape == items.shape:
         raise IncompatibleServerError(
             f"ITEM_ID, SCORE and ITEM differ in shape: {ids.shape}, {scores.shape}, {items.shape}"
@@ -189,7 +197,7 @@ def decode_suggestions(response: Response) -> list[Suggestion]:
     Raises:
         IncompatibleServerError: Where an output is missing or misshapen.
     """
-    texts, scores = (_output(response, name, rows=1) for name in SUGGEST_OUTPUTS)
+    texts, scores = (output(response, name, rows=1) for name in SUGGEST_OUTPUTS)
     if texts.shape != scores.shape:
         raise IncompatibleServerError(f"SUGGESTION and SCORE differ in shape: {texts.shape}, {scores.shape}")
     return [
@@ -199,7 +207,12 @@ def decode_suggestions(response: Response) -> list[Suggestion]:
     ]
 
 
-def _output(response: Response, name: str, rows: int) -> NDArray[Any]:
+def output(response: Response, name: str, rows: int) -> NDArray[Any]:
+    """Returns an output `[rows, …]`.
+
+    Raises:
+        IncompatibleServerError: Where it is missing or misshapen.
+    """
     values = response.as_numpy(name)
     if values is None:
         raise IncompatibleServerError(f"the response lacks {name}")

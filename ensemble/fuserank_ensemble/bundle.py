@@ -25,6 +25,7 @@ from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import UNITS, LexicalIndex
 from fuserank_ensemble.spec import GraphSpec, SpecError
+from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser
 from fuserank_ensemble.understanding.spelling import Spelling
@@ -151,6 +152,11 @@ class Bundle:
     def layout(self) -> FeatureLayout:
         """The columns that the ranker reads, and its signals."""
         return FeatureLayout(self.spec.own_features)
+
+    @property
+    def snapshot_position(self) -> SnapshotPosition:
+        """What the bundle holds of the log of live events."""
+        return SnapshotPosition.from_manifest(self.manifest)
 
     @property
     def repository(self) -> Path:

@@ -11,3 +11,6 @@ class LoneHost:
 
     def search_observer(self, bundle):
         return None
+
+    def state(self):
+        return None

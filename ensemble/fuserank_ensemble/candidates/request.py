@@ -49,6 +49,8 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     understood: UnderstoodQuery | None = None  # the query, taken apart; None without one
     disliked: bytes = b""  # what the user returned, disliked or rated low, see `History.pack`; counts are strengths
     hidden: bytes = b""  # rows of the items that the user never wants to see, int32
+    position: int | None = None  # up to where the log of events counts; None where none is kept
+    opted_out: bool = False  # the user wants no personal answers
     segments: dict[str, list[str]] = {}  # what the shop says of the user: values by column
 
     @property
@@ -111,6 +113,8 @@ class Status(msgspec.Struct):
     rules: Sequence[msgspec.Struct] | msgspec.UnsetType = msgspec.UNSET
     understood: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     explore: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
+    position: int | msgspec.UnsetType = msgspec.UNSET
+    opted_out: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 _REQUEST = msgspec.msgpack.Decoder(ResolvedRequest)

@@ -21,6 +21,8 @@ from fuserank_ensemble.contract.errors import Description, InvalidRequestError, 
 MAX_K = 200
 MAX_QUERY_BYTES = 4_096
 MAX_USER_ID_BYTES = 256
+MAX_SESSION_ID_BYTES = 256
+MAX_POSITION = 2**53 - 1  # the largest integer that every JSON reader keeps
 MAX_OPTIONS_BYTES = 65_536
 MAX_HISTORY = 1_000
 MAX_DEADLINE_MS = 60_000
@@ -77,6 +79,8 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     explore: Explore | None = None
     language: Language = "en"
     understand: bool | list[UnderstoodPart] = True
+    session_id: str = ""
+    min_position: Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)] = 0
 
     @property
     def understood_parts(self) -> tuple[UnderstoodPart, ...]:
@@ -117,6 +121,8 @@ _ALLOWED = {
     "explain": "true or false",
     "understand": f"true, false, or a list of {', '.join(UNDERSTOOD_PARTS)}",
     "fields": "a list of catalogue field names",
+    "session_id": f"a string of at most {MAX_SESSION_ID_BYTES} bytes",
+    "min_position": f"an integer from 0 to {MAX_POSITION}, such as `record` answered with",
     "count": f"an integer from 1 to {MAX_SUGGESTIONS}",
     **ALLOWED,
 }
@@ -141,6 +147,8 @@ def parse_options(raw: bytes) -> Options:
     """
     options = _parse(raw, Options, _INNER)
     _check_numbers(options)
+    if (size := len(options.session_id.encode())) > MAX_SESSION_ID_BYTES:
+        raise InvalidRequestError("OPTIONS.session_id", Description(f"{size:,} bytes"), _ALLOWED["session_id"])
     return options
 
 

@@ -13,6 +13,7 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.engine import OnnxEngine, Session, open_session
 from fuserank_ensemble.graph.executor import GraphExecutor
+from fuserank_ensemble.graph.live import LiveState
 from fuserank_ensemble.graph.stages import SEARCH_OUTPUTS, search_stages
 from fuserank_ensemble.graph.step import SearchObserver, Step
 from fuserank_ensemble.graph.steps.finalize import Finalize
@@ -21,6 +22,7 @@ from fuserank_ensemble.graph.steps.retrieve import Retrieve
 from fuserank_ensemble.graph.steps.similar import Similar
 from fuserank_ensemble.graph.steps.suggest import Suggest
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
+from fuserank_ensemble.state.settings import StateSettings
 
 FP32_FILE = "model.onnx"
 
@@ -31,14 +33,21 @@ class LocalGraph:
     It is the `Host` of its own steps.
     """
 
-    def __init__(self, bundle: Bundle, engines: Mapping[str, Session] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        engines: Mapping[str, Session] = MappingProxyType({}),
+        state: StateSettings | None = None,
+    ) -> None:
         """Opens a bundle.
 
         Args:
             bundle: The bundle.
             engines: What runs an engine, by stage; FP32 in ONNX Runtime where it is not named.
+            state: Where events are kept; None keeps none.
         """
-        self.bundle = bundle
+        self.bundle, self._state = bundle, state
+        self.live = LiveState.open(bundle, state) if state else None
         stages = search_stages(bundle.spec)
         opened = {
             stage.name: OnnxEngine(
@@ -49,7 +58,7 @@ class LocalGraph:
             if stage.kind == "engine"
         }
         steps: dict[str, Step] = {
-            "preprocess": Preprocess(bundle),
+            "preprocess": Preprocess(bundle, self.live),
             "retrieve": Retrieve(bundle, "cpu"),
             "finalize": Finalize(bundle),
         }
@@ -109,6 +118,10 @@ class LocalGraph:
         """See `Host`; nobody is told."""
         del bundle
         return None
+
+    def state(self) -> StateSettings | None:
+        """See `Host`."""
+        return self._state
 
     @cached_property
     def _similar(self) -> Similar:

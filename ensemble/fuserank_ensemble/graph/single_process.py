@@ -17,6 +17,7 @@ from fuserank_ensemble.candidates.cost import HEAVY_MS
 from fuserank_ensemble.graph.caches import CacheCounts, EmbeddingCache, PairScoreCache
 from fuserank_ensemble.graph.engine import Engine, OnnxEngine, open_session, trim_tokens
 from fuserank_ensemble.graph.executor import GraphExecutor
+from fuserank_ensemble.graph.live import LiveState, open_live
 from fuserank_ensemble.graph.stages import Stage, search_stages, single_process_stage
 from fuserank_ensemble.graph.step import Answer, Host, SearchObserver, Step
 from fuserank_ensemble.graph.steps.finalize import Finalize
@@ -31,8 +32,8 @@ class SingleProcess:
 
     name = "search"
 
-    def __init__(self, bundle: Bundle, observer: SearchObserver | None = None) -> None:
-        """Opens the index, and the engines that the bundle names for a CPU."""
+    def __init__(self, bundle: Bundle, observer: SearchObserver | None = None, live: LiveState | None = None) -> None:
+        """Opens the index, and the engines that the bundle names for a CPU; `live` as `Preprocess` takes it."""
         stages = search_stages(bundle.spec)
         retrieve = Retrieve(bundle, "cpu")
         # A second thread for single requests: another core does what need not wait for this one.
@@ -48,7 +49,7 @@ class SingleProcess:
             self.caches["pair_score"] = lambda: scores.counts
             engines["text_tower"] = FlatTextTower(scores, pad)
         steps: dict[str, Step] = {
-            "preprocess": Preprocess(bundle),
+            "preprocess": Preprocess(bundle, live),
             "retrieve": retrieve,
             "finalize": Finalize(bundle, observer),
         }
@@ -59,7 +60,7 @@ class SingleProcess:
         """See `Model`; the graph in one process is always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=("index/", "model_repository/"))
-        return cls(bundle, host.search_observer(bundle))
+        return cls(bundle, host.search_observer(bundle), open_live(bundle, host))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Answer]:
         """See `Step`."""

@@ -70,6 +70,10 @@ SEARCH_OUTPUTS = (
 )
 SIMILAR_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("ITEM_ID", "TEXT", "OPTIONS"))
 SUGGEST_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("PREFIX", "OPTIONS"))
+RECORD_INPUTS = (Tensor("EVENTS", "BYTES", (1,)),)
+RECORD_OUTPUTS = (Tensor("RESULT", "BYTES", (1,)), Tensor("STATUS", "BYTES", (1,)))
+PROFILE_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("USER_ID", "ACTION", "OPTIONS"))
+PROFILE_OUTPUTS = (Tensor("PROFILE", "BYTES", (1,)),)
 SUGGEST_OUTPUTS = (Tensor("SUGGESTION", "BYTES", (-1,)), Tensor("SCORE", "FP32", (-1,)))
 
 
@@ -127,6 +131,15 @@ def companion_stages() -> tuple[Stage, ...]:
     )
 
 
+def state_stages() -> tuple[Stage, ...]:
+    """Returns the models that change the state; served only where a state is kept."""
+    return (
+        # Two, for the same reason as `companion_stages` has; SQLite lets them write by turns.
+        Stage("record", "python", RECORD_INPUTS, RECORD_OUTPUTS, QUEUE, instances=(2, 2), warmups=()),
+        Stage("profile", "python", PROFILE_INPUTS, PROFILE_OUTPUTS, QUEUE, warmups=()),
+    )
+
+
 def single_process_stage(spec: GraphSpec, heavy: bool = True) -> Stage:
     """Returns the model `search` of the target that runs every stage in one process: an instance is a whole graph.
 
@@ -143,9 +156,10 @@ def single_process_stage(spec: GraphSpec, heavy: bool = True) -> Stage:
 
 
 def models(spec: GraphSpec, target: Target, heavy: bool = True) -> tuple[Stage, ...]:
-    """Returns every model that a target serves but for the ensemble; `heavy` as `single_process_stage` takes it."""
+    """Returns every model of a target but for the ensemble; `heavy` as `single_process_stage` takes it."""
     stages = search_stages(spec)
+    beside = (*companion_stages(), *state_stages())
     if target != "single_process":
-        return (*stages, *companion_stages())
+        return (*stages, *beside)
     called = tuple(stage for stage in stages if stage.name in ("encoder", "retrieve"))  # `similar` calls these two
-    return (single_process_stage(spec, heavy), *called, *companion_stages())
+    return (single_process_stage(spec, heavy), *called, *beside)

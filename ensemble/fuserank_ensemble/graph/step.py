@@ -13,12 +13,17 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.request import ResolvedRequest, Status
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.tensors import Tensors
+from fuserank_ensemble.state.settings import StateSettings
 
 Answer = Tensors | InvalidRequestError
 
 
 class UnavailableError(RuntimeError):
     """Another model of this server takes no calls at present, such as one whose queue is full."""
+
+
+class UnsupportedError(RuntimeError):
+    """This server was started without what the request needs; the message says how to start it with that."""
 
 
 class SearchObserver(Protocol):
@@ -50,6 +55,10 @@ class Host(Protocol):
 
     def search_observer(self, bundle: Bundle) -> SearchObserver | None:
         """Returns who is told of every search, if anybody is."""
+        ...
+
+    def state(self) -> StateSettings | None:
+        """Returns where events are kept; None where no state is."""
         ...
 
 

@@ -74,6 +74,62 @@ class History:
         events = counts.astype(np.float32)
         return cls(distinct, events, np.full(len(distinct), int(now), np.int64), events)
 
+    @classmethod
+    def from_events(cls, rows: NDArray[np.int32], times: NDArray[np.int64], strengths: NDArray[np.float32]) -> History:
+        """Sums events up by item: item rows, epoch seconds and what each counts, `[events]` each, in any order."""
+        return cls._summed(rows, strengths, times, strengths)
+
+    def joined(self, later: History) -> History:
+        """Returns this history and another one of the same user: the items had last, where there are too many."""
+        if not len(later):
+            return self
+        return self._summed(
+            np.concatenate([self.rows, later.rows]),
+            np.concatenate([self.counts, later.counts]),
+            np.concatenate([self.last, later.last]),
+            np.concatenate([self.recent, later.recent]),
+        ).latest(MAX_ITEMS)
+
+    def less(self, taken_away: History) -> History:
+        """Returns this history without what was returned or disliked as much as it was had, and with less of the rest.
+
+        Args:
+            taken_away: The items, and the strengths to take from them.
+        """
+        if not len(self):
+            return self
+        places = np.minimum(np.searchsorted(taken_away.rows, self.rows), len(taken_away) - 1)
+        known = taken_away.rows[places] == self.rows
+        counts = self.counts - np.where(known, taken_away.counts[places], 0.0)
+        recent = np.maximum(self.recent - np.where(known, taken_away.recent[places], 0.0), 0.0)
+        kept = counts > ROUNDING
+        return History(
+            self.rows[kept], counts[kept].astype(np.float32), self.last[kept], recent[kept].astype(np.float32)
+        )
+
+    @classmethod
+    def _summed(
+        cls,
+        rows: NDArray[np.int32],
+        counts: NDArray[np.float32],
+        last: NDArray[np.int64],
+        recent: NDArray[np.float32],
+    ) -> History:
+        """Sums up by item what may name one several times; see the attributes, `[rows]` each."""
+        distinct, item = np.unique(rows, return_inverse=True)
+        newest = np.full(len(distinct), np.iinfo(np.int64).min, np.int64)
+        np.maximum.at(newest, item, last)
+        decay = np.exp2((last - newest[item]) / (HABIT_HALF_LIFE_DAYS * SECONDS_PER_DAY))
+        sums = (np.bincount(item, weights=w, minlength=len(distinct)) for w in (counts, recent * decay))
+        return cls(distinct.astype(np.int32), next(sums).astype(np.float32), newest, next(sums).astype(np.float32))
+
+    def latest(self, size: int) -> History:
+        """Returns the items that were had last, `size` at most."""
+        if len(self) <= size:
+            return self
+        kept = np.sort(np.argsort(-self.last, kind="stable")[:size])
+        return History(self.rows[kept], self.counts[kept], self.last[kept], self.recent[kept])
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -205,11 +261,7 @@ class HistorySnapshot:
     def at(self, row: int) -> History:
         """The history of the user at `row`: the items had last, where there are more than a request carries."""
         part = slice(int(self._offsets[row]), int(self._offsets[row + 1]))
-        history = History(self._rows[part], self._counts[part], self._last[part], self._recent[part])
-        if len(history) <= MAX_ITEMS:
-            return history
-        kept = np.sort(np.argsort(-history.last, kind="stable")[:MAX_ITEMS])
-        return History(history.rows[kept], history.counts[kept], history.last[kept], history.recent[kept])
+        return History(self._rows[part], self._counts[part], self._last[part], self._recent[part]).latest(MAX_ITEMS)
 
     def places(self, row: int) -> dict[str, str]:
         """Where the user at `row` usually is: a name by kind of place, as far as the log knows."""

@@ -5,25 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.graph.stages import models
+from fuserank_ensemble.graph.stages import models, state_stages
 from fuserank_ensemble.spec import Target
 
 
-def served_models(bundle: Bundle, target: Target) -> set[str]:
-    """Names of the models that a target serves, `search` among them."""
-    return {stage.name for stage in models(bundle.spec, target)} | {"search"}
+def served_models(bundle: Bundle, target: Target, *, has_state: bool) -> set[str]:
+    """Names of the models that a target serves, `search` among them; where no state is kept, none that changes it."""
+    names = {stage.name for stage in models(bundle.spec, target)} | {"search"}
+    return names if has_state else names - {stage.name for stage in state_stages()}
 
 
-def link_models(bundle: Bundle, target: Target, folder: Path) -> None:
+def link_models(bundle: Bundle, target: Target, folder: Path, *, has_state: bool) -> None:
     """Makes a model repository of links to the models that a target serves.
 
     Args:
         bundle: The bundle, at the place where Triton will find it.
         target: What is to be served.
         folder: The repository; links that are there already, as after a container's restart, are made anew.
+        has_state: Whether a state is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for link in folder.iterdir():
         link.unlink()
-    for name in served_models(bundle, target):
+    for name in served_models(bundle, target, has_state=has_state):
         (folder / name).symlink_to(bundle.repository / name, target_is_directory=True)

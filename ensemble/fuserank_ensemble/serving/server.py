@@ -21,12 +21,15 @@ import psutil
 import typer
 
 from fuserank_ensemble.bundle import Bundle, BundleError
-from fuserank_ensemble.graph.stages import companion_stages
+from fuserank_ensemble.graph.stages import companion_stages, state_stages
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.models import link_models, served_models
 from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_machine, libpython_folder
+from fuserank_ensemble.serving.state import StateKeyOption, StateOption, check_state, choose_state, state_environment
 from fuserank_ensemble.serving.target_option import TargetOption
 from fuserank_ensemble.spec import GPU_TARGETS, SpecError, Target, target_named
+from fuserank_ensemble.state.log import StateError
+from fuserank_ensemble.state.settings import StateSettings
 
 EXIT_TIMEOUT_SECONDS = 30
 START_TIMEOUT_SECONDS = 120.0
@@ -55,9 +58,11 @@ class Server:
         endpoints: Where to listen.
         target: Which configurations to use, see `fuserank_ensemble.spec.TARGETS`.
         verbose: Print Triton's log as it comes.
+        state: Where events are kept; None keeps none, and serves no model that changes the state.
 
     Raises:
-        ServerError: Where there is no such target, or something that the server needs is missing on this machine.
+        ServerError: Where there is no such target, the state cannot be used, or something that the server needs is
+            missing on this machine.
         BundleError: Where the bundle's parts do not belong together.
     """
 
@@ -67,6 +72,7 @@ class Server:
         endpoints: Endpoints | None = None,
         target: Target = "single_process",
         verbose: bool = False,
+        state: StateSettings | None = None,
     ) -> None:
         check_prerequisites()
         from pytriton.server.triton_server import TritonServer  # noqa: PLC0415  checked for above
@@ -78,14 +84,19 @@ class Server:
             raise ServerError(str(error)) from None
         self.bundle = Bundle.open(bundle.resolve())
         check_engines(self.bundle, target)
+        self.state = state
+        try:
+            check_state(state)
+        except StateError as error:
+            raise ServerError(str(error)) from None
         for port in (self.endpoints.http, self.endpoints.grpc, self.endpoints.metrics):
             _check_free(self.endpoints.host, port)
         self._backends = tempfile.TemporaryDirectory(prefix="fuserank-backends-")
         compose_backends(Path(self._backends.name))
-        self._models = served_models(self.bundle, target)
+        self._models = served_models(self.bundle, target, has_state=state is not None)
         # Triton starts its stubs through a command line split at spaces: this path has none.
         repository = Path(self._backends.name) / "model_repository"
-        link_models(self.bundle, target, repository)
+        link_models(self.bundle, target, repository, has_state=state is not None)
         from pytriton.utils import distribution  # noqa: PLC0415
 
         # pytriton splits the command at spaces, which the environment's folder may hold.
@@ -104,7 +115,8 @@ class Server:
         Raises:
             ServerError: With the log's last errors, where it does not become ready.
         """
-        self._triton.start()
+        with state_environment(self.state):
+            self._triton.start()
         deadline = time.monotonic() + timeout
         while not self.is_ready():
             if not self._triton.is_alive():
@@ -121,8 +133,8 @@ class Server:
 
     def is_ready(self) -> bool:
         """Whether all models are loaded. They stay so when a stage's process dies: see `dead_stages`."""
-        companions = (model.name for model in companion_stages())
-        return all(self._answers(f"models/{name}/ready") for name in ("search", *companions))
+        beside = (*companion_stages(), *(state_stages() if self.state else ()))
+        return all(self._answers(f"models/{name}/ready") for name in ("search", *(model.name for model in beside)))
 
     def _answers(self, path: str) -> bool:
         url = f"http://{self.endpoints.host}:{self.endpoints.http}/v2/{path}"
@@ -269,6 +281,8 @@ def serve(
     metrics_port: Annotated[int, typer.Option(help="Prometheus metrics.")] = 8002,
     target: TargetOption = "single_process",
     verbose: Annotated[bool, typer.Option(help="Show Triton's log.")] = False,
+    state: StateOption = None,
+    state_key_file: StateKeyOption = None,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.
 
@@ -284,8 +298,9 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        server = Server(bundle, Endpoints(host, http_port, grpc_port, metrics_port), target, verbose)
-    except (ServerError, BundleError) as error:
+        settings = choose_state(bundle, state, state_key_file)
+        server = Server(bundle, Endpoints(host, http_port, grpc_port, metrics_port), target, verbose, settings)
+    except (ServerError, BundleError, StateError) as error:
         _fail(error)
     try:
         server.start()
@@ -293,6 +308,7 @@ def serve(
             f"bundle {server.bundle.id} ready after {time.monotonic() - started:.1f} s: "
             f"gRPC {host}:{grpc_port}, HTTP {host}:{http_port}, metrics {host}:{metrics_port}/metrics"
         )
+        typer.echo(f"events are kept in {settings.address}" if settings else "no events are kept: see --state")
         _wait(server, lambda: bool(stopping))
     except ServerError as error:
         _fail(error)

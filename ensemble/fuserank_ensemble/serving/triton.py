@@ -16,13 +16,14 @@ import numpy as np
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.step import Model, SearchObserver, Step, UnavailableError
+from fuserank_ensemble.graph.step import Model, SearchObserver, Step, UnavailableError, UnsupportedError
 from fuserank_ensemble.graph.tensors import Tensors
 from fuserank_ensemble.serving.observability import metrics, tracing
 from fuserank_ensemble.serving.observability.caches import CacheMetrics
 from fuserank_ensemble.serving.observability.logs import LOGGER, log_as_json
 from fuserank_ensemble.serving.observability.metrics import Labels, Registry
 from fuserank_ensemble.serving.observability.search import SearchMetrics
+from fuserank_ensemble.state.settings import StateSettings
 
 _LOG = logging.getLogger(LOGGER)
 # A call that is refused before it is queued keeps Triton's words, but the Python backend calls it INTERNAL.
@@ -90,6 +91,8 @@ class TritonAdapter(ABC):
             registry().add(metrics.INVALID, model=self._name)
         elif isinstance(answer, UnavailableError):
             code = pb_utils.TritonError.UNAVAILABLE
+        elif isinstance(answer, UnsupportedError):
+            code = pb_utils.TritonError.UNSUPPORTED
         else:
             text = f"internal error in stage {self._name}; the server's log has the cause"
             registry().add(metrics.ERRORS, model=self._name)
@@ -151,7 +154,7 @@ def execute_isolated(step: Step, name: str, requests: list[Tensors], ids: Sequen
     """
     try:
         return list(step.execute(requests))
-    except UnavailableError as error:
+    except (UnavailableError, UnsupportedError) as error:
         # One by one they would only add to the load that is the cause.
         return [error] * len(requests)
     except Exception as error:  # the boundary: whatever a request does, the others and the process live on
@@ -200,6 +203,10 @@ class TritonHost:
     def search_observer(self, bundle: Bundle) -> SearchObserver:
         """See `Host`."""
         return SearchMetrics(registry(), bundle.manifest, bundle.reference)
+
+    def state(self) -> StateSettings | None:
+        """See `Host`."""
+        return StateSettings.from_environment()
 
     def call(self, model: str, inputs: Tensors, outputs: Sequence[str]) -> Tensors:
         """See `Host`; it must be used from within `execute`, and waits for the answer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import FORMAT, Bundle
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.events import EVENTS
+from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.builder.embed import EmbeddedTexts
 from fuserank_export.builder.index import Models
 from fuserank_export.builder.options import EncoderOptions, Quality, VectorStoreOptions
@@ -68,6 +69,8 @@ class BuiltParts:
             "fields": sorted({name for record in indexed.records for name in record}),
             "events": log.table.to_dict(),
             "log_end": int(LogSpan.of(log.timestamp).end) - 1 if len(log) else int(time.time()),
+            # The log of live events, of which a bundle made from files alone holds nothing.
+            "live_log": asdict(SnapshotPosition()),
             "counts": {
                 "items": len(indexed.items),
                 "texts": len(indexed.texts),

@@ -17,6 +17,8 @@ PYTHON_MODELS = {
     "search": ("single_process", "SingleProcess"),
     "similar": ("steps.similar", "Similar"),
     "suggest": ("steps.suggest", "Suggest"),
+    "record": ("steps.record", "Record"),
+    "profile": ("steps.profile", "Profile"),
 }
 MODEL_PY = '''"""Triton's entry into the model `{name}`."""
 

@@ -198,6 +198,8 @@ class Finalize:
             rules=ranked.rules if resolved.rules else msgspec.UNSET,
             understood=understood or msgspec.UNSET,
             explore=ranked.explore if ranked.explore is not None else msgspec.UNSET,
+            position=resolved.position if resolved.position is not None else msgspec.UNSET,
+            opted_out=resolved.opted_out or msgspec.UNSET,
         )
 
 

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, head_weights
@@ -27,13 +24,18 @@ from fuserank_ensemble.contract.options import (
     epoch_seconds,
     parse_options,
 )
+from fuserank_ensemble.graph.live import LiveState, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import still_disliked
 from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.interactions.live.users import KnownUser, Users
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.ranking import exploration, rules
 
+MAX_WAIT_SECONDS = 0.25  # for `min_position`: what is acknowledged is known far sooner, unless the log is away
+STALE = "stale"  # events that were asked for, or the latest, do not count yet
+INCOMPLETE = "events_missing"  # events between the bundle and the log are lost
 _VERIFIED = (
     *("index/tokenizer", "index/items/", "index/history/", "index/dislikes/", "index/hidden/", "index/users/"),
     *("index/synonyms", "index/lexical/"),
@@ -53,8 +55,12 @@ class Preprocess:
 
     name = "preprocess"
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, live: LiveState | None = None) -> None:
+        """Opens the step; `live` is what happened since the bundle, None where no state is kept."""
+        self._bundle, self._live = bundle, live
+        self._users = Users(
+            bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, live.overlay if live else None
+        )
         self._spec = bundle.spec
         self._kinds = bundle.items.columns.kinds
         self._fields = set(bundle.manifest["fields"])
@@ -68,8 +74,9 @@ class Preprocess:
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Preprocess:
         """See `Model`. Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
-        del device, host
-        return cls(Bundle.open(bundle_root, verify=_VERIFIED))
+        del device
+        bundle = Bundle.open(bundle_root, verify=_VERIFIED)
+        return cls(bundle, open_live(bundle, host))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -105,7 +112,7 @@ class Preprocess:
         options = parse_options(raw_options)
         understood = self._parser.parse(query, options.understood_parts) if query.strip() else None
         text = query_text(self._spec.query_template, understood.text if understood else "")
-        if not text and not user and not options.history:
+        if not text and not user and not options.history and not options.session_id:
             raise InvalidRequestError(
                 "QUERY, USER_ID",
                 Description("both empty, and no OPTIONS.history"),
@@ -119,14 +126,15 @@ class Preprocess:
             exploration.check(options.explore, options.k)
         timestamp = options.context.timestamp
         now = self._default_time() if timestamp is None else epoch_seconds(timestamp)
-        row = self._bundle.histories.row(user) if user else -1
-        history, unknown = self._history(row, options, now)
-        disliked, hidden = self._disliked(user, options, history), self._hidden(user)
+        degraded = self._wait_for_log(options, started) if self._live else []
+        known = self._users.find(user, options.session_id)
+        history, unknown = self._history(known, options, now)
+        disliked = self._disliked(known, options, history)
         return _Row(
             text,
             ResolvedRequest(
                 has_query=bool(text),
-                user_known=row >= 0 or disliked is not None or hidden is not None,
+                user_known=known.row >= 0 or known.live or disliked is not None or len(known.hidden) > 0,
                 k=options.k,
                 now=now,
                 seen=history.pack(),
@@ -137,9 +145,9 @@ class Preprocess:
                 explain=options.explain,
                 fields=self._default_fields if options.fields is None else options.fields,
                 query=query,
-                context=self._places(row, options),
+                context=self._places(known, options),
                 history_unknown=unknown,
-                degraded=[],
+                degraded=degraded if known.complete or degraded else [STALE],
                 started_ns=started,
                 finished_ns=0,
                 deadline_ns=started + int(options.deadline_ms * 1e6) if options.deadline_ms else 0,
@@ -149,38 +157,48 @@ class Preprocess:
                 bought=self._only_purchases and options.history is None,
                 understood=understood if text else None,
                 disliked=b"" if disliked is None else disliked.pack(),
-                hidden=b"" if hidden is None else hidden.tobytes(),
-                segments=self._bundle.segments.values(user, now) if user else {},
+                segments=self._bundle.segments.values(user, now) if user and known.personalised else {},
+                hidden=known.hidden.tobytes(),
+                position=self._live.tail.position if self._live else None,
+                opted_out=not known.personalised,
             ),
         )
 
-    def _history(self, user: int, options: Options, now: float) -> tuple[History, int]:
-        """The history to answer with, and how many given item ids are not known; `user` is -1 for somebody new."""
-        if options.history is None:
-            return self._bundle.histories.at(user) if user >= 0 else History.empty(), 0
+    def _wait_for_log(self, options: Options, started: int) -> list[str]:
+        """Waits until the log is known as far as a request asks, in half of its deadline at most.
+
+        Returns:
+            What of the log does not count yet, as `STATUS.degraded` names it.
+        """
+        assert self._live is not None
+        seconds = MAX_WAIT_SECONDS if options.deadline_ms is None else min(MAX_WAIT_SECONDS, options.deadline_ms / 2e3)
+        # The requests of a batch wait together.
+        left = max(seconds - (time.monotonic_ns() - started) / 1e9, 0.0)
+        there = self._live.tail.wait_for(options.min_position, left)
+        stale = [STALE] if not there or self._live.tail.failing else []
+        return [*stale, *([INCOMPLETE] if self._live.tail.incomplete else [])]
+
+    def _history(self, user: KnownUser, options: Options, now: float) -> tuple[History, int]:
+        """The history to answer with, and how many given item ids are not known."""
+        if options.history is None or not user.personalised:
+            return user.seen, 0
         rows = [self._bundle.items.row(item_id) for item_id in options.history]
         known = [row for row in rows if row >= 0]
         return History.from_rows(known, now), len(rows) - len(known)
 
-    def _disliked(self, user: str, options: Options, history: History) -> History | None:
+    def _disliked(self, user: KnownUser, options: Options, history: History) -> History | None:
         """What the user returned, disliked or rated low, and has not had since; None for one who did not."""
         # A history that came with the request stands for the whole user.
-        if self._bundle.dislikes is None or not user or options.history is not None:
+        if user.disliked is None or options.history is not None:
             return None
-        disliked = self._bundle.dislikes.get(user)
-        return None if disliked is None else still_disliked(disliked, history)
+        return still_disliked(user.disliked, history)
 
-    def _hidden(self, user: str) -> NDArray[np.int32] | None:
-        """Rows of the items that the user never wants to see, whatever the history; None for one who hid none."""
-        hidden = self._bundle.hidden.get(user) if self._bundle.hidden is not None and user else None
-        return None if hidden is None else hidden.rows
-
-    def _places(self, user: int, options: Options) -> dict[str, str]:
+    def _places(self, user: KnownUser, options: Options) -> dict[str, str]:
         """Where and on what device the question is asked; what the request does not name, as this user usually does."""
         given = {"region": options.context.region, "store": options.context.store}
         named = {kind: place for kind, place in given.items() if place}
         # A history that came with the request stands for the whole user: nothing stored takes part beside it.
-        usual = self._bundle.histories.places(user) if user >= 0 and options.history is None else {}
+        usual = self._bundle.histories.places(user.row) if user.row >= 0 and options.history is None else {}
         usual_device = usual.pop(DEVICE, None)
         device = options.context.device or usual_device
         return (named or usual) | ({DEVICE: device} if device else {})

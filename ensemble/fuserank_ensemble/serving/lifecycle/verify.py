@@ -11,6 +11,8 @@ from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.models import link_models
 from fuserank_ensemble.spec import SpecError, target_named
+from fuserank_ensemble.state.log import StateError
+from fuserank_ensemble.state.settings import StateSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> str | None:
@@ -31,10 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
         target = target_named(options.target)
         bundle = Bundle.open(options.bundle)
         check_engines(bundle, target)
-    except (SpecError, BundleError) as error:
+        has_state = StateSettings.from_environment() is not None
+    except (SpecError, BundleError, StateError) as error:
         return f"error: {error}"
     if options.models:
-        link_models(bundle, target, options.models)
+        link_models(bundle, target, options.models, has_state=has_state)
     sys.stdout.write(f"bundle {bundle.id}: {len(bundle.manifest['files'])} files as exported, fit for {target}\n")
     return None
 

@@ -44,7 +44,7 @@ STEP = float(SCORES.std())
 def request(**changed):
     """What ordering reads of a resolved request."""
     values = {
-        "k": 5, "rules": [], "explore": None, "diversity": 0.0, "filter": None, "exclude_seen": False,
+        "k": 5, "rules": [], "explore": None, "diversity": 0.0, "filter": None, "exclude_seen": False, "hidden": b"",
         "history": History.empty(),
     }  # fmt: skip
     return SimpleNamespace(**values | changed)
@@ -143,6 +143,12 @@ def test_a_pin_never_shows_what_the_request_filters_out_or_excludes():
     unseen = rank_steered(resolved, ROWS, SCORES, ITEMS, VECTORS, EVENTS, COUNT)
     assert unseen.rows.tolist() == [0, 1, 2, 3, 4]
     assert told(unseen) == [{"kind": "pin", "matched": 0, "filtered_out": 1}]
+
+
+def test_a_pin_never_shows_what_the_user_has_hidden():
+    found = ranked(Rule(pin=1, item_ids=["i11", "i10"]), hidden=np.asarray([11], np.int32).tobytes())
+    assert found.rows.tolist() == [10, 0, 1, 2, 3]
+    assert told(found) == [{"kind": "pin", "matched": 1, "placed": 1, "filtered_out": 1}]
 
 
 def test_a_pin_never_shows_another_package_of_what_the_request_excludes():

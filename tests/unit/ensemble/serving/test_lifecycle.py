@@ -152,6 +152,15 @@ def test_verifying_links_the_models_of_the_target_and_no_other(tiny_bundle: Path
         assert link.resolve() == tiny_bundle.resolve() / "model_repository" / link.name
 
 
+def test_where_a_state_is_kept_the_models_that_change_it_are_linked_too(tiny_bundle: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("FUSERANK_STATE", f"sqlite:{tmp_path / 'log.sqlite'}")
+    models = tmp_path / "models"
+    assert verify.main([str(tiny_bundle), "--target", "single_process", "--models", str(models)]) is None
+    assert {link.name for link in models.iterdir()} >= {"search", "record", "profile"}
+    monkeypatch.setenv("FUSERANK_STATE", "nowhere")
+    assert "error: state: found 'nowhere'" in str(verify.main([str(tiny_bundle), "--target", "single_process"]))
+
+
 def test_a_changed_bundle_is_refused_in_one_line(tiny_bundle: Path, tmp_path: Path):
     copy = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     path = copy / "index" / "vectors.npy"

@@ -1,0 +1,1 @@
+"""What users did since the bundle was made, as the log tells it."""

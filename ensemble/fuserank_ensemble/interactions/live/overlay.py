@@ -1,0 +1,106 @@
+"""All users' and sessions' events since the bundle, in memory: one thread writes, readers need no lock."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.live.person import LivePerson, apply_entry
+from fuserank_ensemble.state.entries import Forget, Interaction, Logged
+from fuserank_ensemble.state.identity import IdentityKey, Subject
+from fuserank_ensemble.state.log import EventLog, StateUnavailableError
+from fuserank_ensemble.state.settings import State
+
+MAX_PEOPLE = 100_000  # users and sessions in memory; beyond it the longest idle are read from the log when they ask
+
+NOBODY = LivePerson()
+
+
+def read_person(log: EventLog, items: Items, subject: Subject, upto: int | None = None) -> LivePerson:
+    """Returns a user or a session as the log has it, up to a position."""
+    person = NOBODY
+    for logged in log.read_subject(subject, upto):
+        person = apply_entry(
+            person, subject, logged, items.row, lambda source, before: read_person(log, items, source, before - 1)
+        )
+    return person
+
+
+class LiveOverlay:
+    """A `Consumer` of the log that knows every user's events since the bundle."""
+
+    def __init__(self, items: Items, max_people: int = MAX_PEOPLE) -> None:
+        """Takes the catalogue, and how many users and sessions to hold in memory."""
+        self._items, self._max_people = items, max_people
+        self._state: State | None = None
+        self._people: dict[Subject, LivePerson] = {}
+        self._idle: OrderedDict[Subject, None] = OrderedDict()  # longest idle first; the writer's alone
+        self._identified: set[Subject] = set()  # sessions in memory with events of users, which may be forgotten
+        self._evicted = False
+
+    def attach(self, state: State) -> None:
+        """See `Consumer`."""
+        self._state = state
+
+    @property
+    def key(self) -> IdentityKey | None:
+        """The key of the log's users; None as long as the state has never answered."""
+        return self._state.key if self._state else None
+
+    def person(self, subject: Subject) -> LivePerson:
+        """Returns a user or a session; any thread may ask.
+
+        Raises:
+            StateUnavailableError: Where it has to be read from a log that does not answer.
+        """
+        person = self._people.get(subject)
+        if person is None and self._evicted and self._state:
+            return read_person(self._state.log, self._items, subject)
+        return person or NOBODY
+
+    def apply(self, batch: Sequence[Logged]) -> None:
+        """See `Consumer`."""
+        for logged in batch:
+            for subject in logged.entry.subjects:
+                self._update(subject, logged)
+            if isinstance(logged.entry, Forget):
+                self._drop_sessions()
+        while len(self._idle) > self._max_people:
+            self._evict(next(iter(self._idle)))
+
+    def _update(self, subject: Subject, logged: Logged) -> None:
+        entry = logged.entry
+        try:
+            person = self.person(subject)
+            after = apply_entry(person, subject, logged, self._items.row, self._before)
+        except StateUnavailableError:
+            # Whoever asks for this one reads the log, which has the entry.
+            self._evict(subject)
+            return
+        for source in set(person.sources) - set(after.sources):
+            self._evict(source)
+        self._people[subject] = after
+        self._idle[subject] = None
+        self._idle.move_to_end(subject)
+        if isinstance(entry, Interaction) and entry.user and subject != entry.user:
+            self._identified.add(subject)
+
+    def _before(self, subject: Subject, position: int) -> LivePerson:
+        """A user or a session as before the entry that is being applied."""
+        person = self._people.get(subject)
+        if person is None and self._evicted and self._state:
+            return read_person(self._state.log, self._items, subject, position - 1)
+        return person or NOBODY
+
+    def _drop_sessions(self) -> None:
+        """Lets the sessions that users' events are in be read anew: the log erases those of who is forgotten."""
+        for session in list(self._identified):
+            self._evict(session)
+
+    def _evict(self, subject: Subject) -> None:
+        # First the mark: who finds nobody then knows to look in the log.
+        self._evicted = True
+        self._people.pop(subject, None)
+        self._idle.pop(subject, None)
+        self._identified.discard(subject)

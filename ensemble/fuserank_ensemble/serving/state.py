@@ -1,0 +1,77 @@
+"""Where `fuserank serve` keeps the state, and how the server's processes learn of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fuserank_ensemble.state.log import StateUnavailableError
+from fuserank_ensemble.state.settings import KEY_FILE, PLACE, SQLITE, State, StateSettings
+
+NONE = "none"
+StateOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Where events are kept: sqlite:/path, redis://host:port/0, or none. "
+        "Default: <bundle>.state/log.sqlite, where it can be written."
+    ),
+]
+StateKeyOption = Annotated[
+    Path | None,
+    typer.Option(help="A file with the key of users in the state, 64 hexadecimal digits; by default it is kept there."),
+]
+
+
+def check_state(settings: StateSettings | None) -> None:
+    """Opens the state once, so that what is wrong with it is said before anything starts.
+
+    Raises:
+        StateError: Where it cannot be used. One that does not answer at present is no error: the server starts, and
+            searches are marked as degraded.
+    """
+    if settings is not None:
+        with suppress(StateUnavailableError):
+            State.open(settings).log.close()
+
+
+@contextmanager
+def state_environment(settings: StateSettings | None) -> Iterator[None]:
+    """Tells the processes that are started in the block where the state is; this one's own settings are not theirs."""
+    variables = settings.to_environment() if settings else {}
+    before = {name: os.environ.pop(name) for name in (PLACE, KEY_FILE) if name in os.environ}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update(before)
+
+
+def choose_state(bundle: Path, place: str | None, key_file: Path | None) -> StateSettings | None:
+    """Returns where `fuserank serve` keeps events.
+
+    Args:
+        bundle: The bundle's folder.
+        place: What `--state` names; None keeps them in `<bundle>.state/log.sqlite` where that can be written, "none"
+            nowhere.
+        key_file: What `--state-key-file` names.
+
+    Raises:
+        StateError: Where the place cannot be used.
+    """
+    if place == NONE:
+        return None
+    if place is not None:
+        return StateSettings(place, key_file)
+    folder = bundle.resolve().with_name(f"{bundle.resolve().name}.state")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return StateSettings(f"{SQLITE}{folder / 'log.sqlite'}", key_file) if os.access(folder, os.W_OK) else None

@@ -1,0 +1,134 @@
+"""The entries of the log: what a shopper did, and what was asked for a person.
+
+An entry is one of a tagged union of structs; another kind is one more struct in `Entry`, with a tag of its own.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Literal, NamedTuple, get_args
+
+import msgspec
+
+from fuserank_ensemble.state.identity import Subject
+
+EventKind = Literal[
+    "view", "click", "cart", "purchase", "rating", "impression", "favourite", "share", "return", "dislike", "hide"
+]
+EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """What all entries have.
+
+    Attributes:
+        event_id: Names the entry: the same one is kept once, however often it is sent.
+    """
+
+    event_id: str
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """The users and sessions whose entry it is, under each of which it can be read again."""
+        return ()
+
+    @property
+    def digest(self) -> bytes:
+        """The event's id as the log compares it, 16 bytes."""
+        return blake2b(self.event_id.encode(), digest_size=16).digest()
+
+
+class Interaction(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="interaction"):
+    """Something that a shopper did with an item, or was shown.
+
+    Attributes:
+        item_id: The item, which need not be in the catalogue yet.
+        event: What was done.
+        timestamp: When, epoch seconds.
+        user: Who, see `IdentityKey.user`; empty where nobody was logged in.
+        session: In which session, see `IdentityKey.session`; empty where none is known.
+        value: Of a rating; of other events whatever the shop counts.
+        query: What had been asked.
+        position: At which place of the list the item stood, from 1.
+        propensity: With what probability it stood there, as the reply gave it.
+        bundle: Which bundle had answered.
+    """
+
+    item_id: str
+    event: EventKind
+    timestamp: float
+    user: Subject = b""
+    session: Subject = b""
+    value: float | None = None
+    query: str = ""
+    position: int | None = None
+    propensity: float | None = None
+    bundle: str = ""
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """See `_Entry`."""
+        return tuple(subject for subject in (self.user, self.session) if subject)
+
+
+class Forget(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="forget"):
+    """A person asked to be forgotten: what came before counts no more, in the log or in a bundle."""
+
+    user: Subject
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """See `_Entry`."""
+        return (self.user,)
+
+
+class Merge(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="merge"):
+    """An anonymous visitor logged in: what `source`, a session or a user, did so far is also the user's."""
+
+    user: Subject
+    source: Subject
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """See `_Entry`."""
+        return (self.user,)
+
+
+class Personalise(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="personalise"):
+    """A user chose whether answers may be personal."""
+
+    user: Subject
+    allowed: bool
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """See `_Entry`."""
+        return (self.user,)
+
+
+Entry = Interaction | Forget | Merge | Personalise
+
+
+class Unreadable(_Entry, frozen=True, kw_only=True, tag="unreadable"):
+    """Stands for an entry that this version cannot read: a newer one wrote it."""
+
+
+class Logged(NamedTuple):
+    """An entry with its place in the log."""
+
+    position: int
+    entry: Entry | Unreadable
+
+
+encode_entry = msgspec.msgpack.Encoder().encode
+_DECODER = msgspec.msgpack.Decoder(Entry)
+_UNREADABLE = Unreadable(event_id="")
+
+
+def decode_entry(encoded: bytes) -> Entry | Unreadable:
+    """Reads what `encode_entry` wrote; what it cannot read is `Unreadable`, so that the entries behind it are read."""
+    try:
+        entry: Entry = _DECODER.decode(encoded)
+    except msgspec.DecodeError:
+        return _UNREADABLE
+    return entry

@@ -1,0 +1,93 @@
+"""What a log of events promises, whatever keeps it; `tests/unit/ensemble/state` holds every implementation to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from fuserank_ensemble.state.entries import Entry, Logged
+from fuserank_ensemble.state.identity import Subject
+
+# How long an event that is sent again is recognised at least: trimming keeps entries so long.
+KEEP_SECONDS = 86_400.0
+
+
+class StateError(RuntimeError):
+    """The state cannot be used as it is configured; the message says why and what to do."""
+
+
+class StateUnavailableError(StateError):
+    """The state does not answer at present, or has no room left; nothing of the call was kept."""
+
+
+class Appended(NamedTuple):
+    """Where an entry is: its position, and whether it had been there before."""
+
+    position: int
+    duplicate: bool
+
+
+class EventLog(Protocol):
+    """An ordered log. Positions are positive integers that grow; gaps are allowed.
+
+    Every method but `close` raises `StateUnavailableError` where the state does not answer.
+    """
+
+    @property
+    def id(self) -> str:
+        """Names this log among all: positions of another mean nothing here."""
+        ...
+
+    def append(self, entries: Sequence[Entry]) -> list[Appended]:
+        """Adds entries, all or none, and returns when they survive the end of any process.
+
+        An entry whose `event_id` is in the log already is not added again.
+        """
+        ...
+
+    def read(self, after: int, limit: int, wait: float = 0.0) -> list[Logged]:
+        """Returns the first entries behind a position, in order.
+
+        Args:
+            after: The position; 0 begins at the oldest.
+            limit: How many to return at most.
+            wait: Seconds to wait for the first, where there is none.
+        """
+        ...
+
+    def read_subject(self, subject: Subject, upto: int | None = None) -> list[Logged]:
+        """Returns the entries of a user or a session in order, up to a position."""
+        ...
+
+    def last_position(self) -> int:
+        """Position of the newest entry that was ever added, 0 of an empty log."""
+        ...
+
+    def trimmed_position(self) -> int:
+        """Up to where entries were trimmed, 0 where none were."""
+        ...
+
+    def trim(self, position: int, keep_seconds: float = KEEP_SECONDS) -> int:
+        """Removes entries up to a position, which a snapshot holds; returns how many.
+
+        Args:
+            position: The last to remove.
+            keep_seconds: Entries that were added later than so long ago stay: their ids are still recognised.
+        """
+        ...
+
+    def erase(self, subject: Subject, before: int) -> int:
+        """Removes a user's or a session's entries before a position; returns how many."""
+        ...
+
+    def advance(self, position: int) -> None:
+        """Makes every later entry's position larger than this one, as a log restored from a backup needs."""
+        ...
+
+    def setting(self, name: str, default: str) -> str:
+        """Returns a setting that is kept with the log; the first who asks for it sets it."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of connections and files."""
+        ...

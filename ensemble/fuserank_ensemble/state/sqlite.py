@@ -1,0 +1,228 @@
+"""The log in one SQLite file: several processes of one machine append to it and read it.
+
+In WAL mode readers never wait for the writer. With `synchronous=FULL` a commit is on the disk before `append` returns.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fuserank_ensemble.state.entries import Entry, Logged, decode_entry, encode_entry
+from fuserank_ensemble.state.identity import Subject
+from fuserank_ensemble.state.log import KEEP_SECONDS, Appended, StateError, StateUnavailableError
+
+POLL_SECONDS = 0.01  # how often a waiting reader looks for a commit of another process; a look takes microseconds
+BUSY_SECONDS = 5.0  # how long a writer waits for another
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS
+  entries(position INTEGER PRIMARY KEY AUTOINCREMENT, added REAL NOT NULL, entry BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS event_ids(digest BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS subjects(subject BLOB, position INTEGER, PRIMARY KEY(subject, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'entries'"
+
+
+class SqliteLog:
+    """An `EventLog` in a file. Threads may share one: each has a connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file, or makes it.
+
+        Raises:
+            StateError: Where it cannot be made, or is no log.
+        """
+        self._path = path
+        self._threads = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._translated():
+                connection = self._connection()
+                connection.executescript(_SCHEMA)
+        except (OSError, StateUnavailableError) as error:
+            raise StateError(f"state sqlite:{path}: {error}; choose a file in a folder that can be written") from None
+        self.id = self.setting("id", uuid.uuid4().hex)
+
+    def append(self, entries: Sequence[Entry]) -> list[Appended]:
+        """See `EventLog`."""
+        encoded = [(entry.digest, encode_entry(entry), entry.subjects) for entry in entries]
+        with self._writing() as connection:
+            last, now = self._last(connection), time.time()
+            positions: dict[bytes, int] = {}
+            answers: list[Appended] = []
+            added: list[tuple[int, float, bytes]] = []
+            subjects: list[tuple[Subject, int]] = []
+            for digest, entry, of_subjects in encoded:
+                known = positions.get(digest)
+                if known is None:
+                    found = connection.execute("SELECT position FROM event_ids WHERE digest = ?", (digest,)).fetchone()
+                    known = None if found is None else int(found[0])
+                if known is not None:
+                    answers.append(Appended(known, True))
+                    continue
+                last += 1
+                positions[digest] = last
+                answers.append(Appended(last, False))
+                added.append((last, now, entry))
+                subjects += [(subject, last) for subject in of_subjects]
+            connection.executemany("INSERT INTO entries(position, added, entry) VALUES (?, ?, ?)", added)
+            connection.executemany("INSERT INTO event_ids VALUES (?, ?)", positions.items())
+            connection.executemany("INSERT INTO subjects VALUES (?, ?)", subjects)
+        return answers
+
+    def read(self, after: int, limit: int, wait: float = 0.0) -> list[Logged]:
+        """See `EventLog`."""
+        with self._translated():
+            connection = self._connection()
+            deadline = time.monotonic() + wait
+            while True:
+                version = _version(connection)
+                logged = _decoded(
+                    connection.execute(
+                        "SELECT position, entry FROM entries WHERE position > ? ORDER BY position LIMIT ?",
+                        (after, limit),
+                    )
+                )
+                if logged or not wait:
+                    return logged
+                while _version(connection) == version:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        return []
+                    time.sleep(min(POLL_SECONDS, left))
+
+    def read_subject(self, subject: Subject, upto: int | None = None) -> list[Logged]:
+        """See `EventLog`."""
+        with self._translated():
+            return _decoded(
+                self._connection().execute(
+                    "SELECT position, entry FROM subjects JOIN entries USING (position) "
+                    "WHERE subject = ? AND position <= ? ORDER BY position",
+                    (subject, 2**62 if upto is None else upto),
+                )
+            )
+
+    def last_position(self) -> int:
+        """See `EventLog`."""
+        with self._translated():
+            return self._last(self._connection())
+
+    def trimmed_position(self) -> int:
+        """See `EventLog`."""
+        with self._translated():
+            found = self._connection().execute("SELECT value FROM settings WHERE name = 'trimmed'").fetchone()
+            return int(found[0]) if found else 0
+
+    def trim(self, position: int, keep_seconds: float = KEEP_SECONDS) -> int:
+        """See `EventLog`."""
+        with self._writing() as connection:
+            old = "SELECT max(position) FROM entries WHERE position <= ? AND added <= ?"
+            (cut,) = connection.execute(old, (position, time.time() - keep_seconds)).fetchone()
+            if cut is None:
+                return 0
+            removed = connection.execute("DELETE FROM entries WHERE position <= ?", (cut,)).rowcount
+            connection.execute("DELETE FROM event_ids WHERE position <= ?", (cut,))
+            connection.execute("DELETE FROM subjects WHERE position <= ?", (cut,))
+            connection.execute("INSERT OR REPLACE INTO settings VALUES ('trimmed', ?)", (str(cut),))
+        return removed
+
+    def erase(self, subject: Subject, before: int) -> int:
+        """See `EventLog`. The bytes are overwritten in the file, too."""
+        with self._writing() as connection:
+            of_subject = "SELECT position FROM subjects WHERE subject = ? AND position < ?"
+            positions = connection.execute(of_subject, (subject, before)).fetchall()
+            held = connection.execute(
+                "SELECT entry FROM subjects JOIN entries USING (position) WHERE subject = ? AND position < ?",
+                (subject, before),
+            ).fetchall()
+            others = {other for (entry,) in held for other in decode_entry(entry).subjects}
+            connection.executemany("DELETE FROM entries WHERE position = ?", positions)
+            keys = [(other, position) for other in others for (position,) in positions]
+            connection.executemany("DELETE FROM subjects WHERE subject = ? AND position = ?", keys)
+        with self._translated():
+            # What was erased also lies in the write-ahead log until that begins anew.
+            self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return len(positions)
+
+    def advance(self, position: int) -> None:
+        """See `EventLog`."""
+        with self._writing() as connection:
+            if self._last(connection) < position:
+                connection.execute("DELETE FROM sqlite_sequence WHERE name = 'entries'")
+                connection.execute("INSERT INTO sqlite_sequence VALUES ('entries', ?)", (position,))
+
+    def setting(self, name: str, default: str) -> str:
+        """See `EventLog`."""
+        find = "SELECT value FROM settings WHERE name = ?"
+        with self._translated():
+            found = self._connection().execute(find, (name,)).fetchone()
+        if found is None:
+            with self._writing() as connection:
+                connection.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, default))
+                found = connection.execute(find, (name,)).fetchone()
+        return str(found[0])
+
+    def close(self) -> None:
+        """See `EventLog`."""
+        with self._lock:
+            while self._connections:
+                self._connections.pop().close()
+        self._threads = threading.local()
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")
+            self._threads.connection = connection
+            with self._lock:
+                self._connections.append(connection)
+        return connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that holds the only writer's place; a failure leaves nothing of it."""
+        with self._translated():
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StateUnavailableError(f"the event log {self._path} cannot be used: {error}") from error
+
+    @staticmethod
+    def _last(connection: sqlite3.Connection) -> int:
+        found = connection.execute(_LAST).fetchone()
+        return int(found[0]) if found else 0
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """A number that changes when another connection has committed."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _decoded(rows: sqlite3.Cursor) -> list[Logged]:
+    return [Logged(position, decode_entry(entry)) for position, entry in rows]
