@@ -28,7 +28,7 @@ from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser
 from fuserank_ensemble.understanding.spelling import Spelling
 
-FORMAT = 10
+FORMAT = 11
 MANIFEST = "manifest.json"
 PAIRS = "pairs"  # what the text tower reads, within `index/`
 SYNONYMS = "synonyms.json"  # within `index/`

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from fuserank_ensemble.bundle import FORMAT, Bundle
 from fuserank_ensemble.catalog.items import Items
 from fuserank_export.builder.embed import EmbeddedTexts
 from fuserank_export.builder.index import Models
-from fuserank_export.builder.options import EncoderOptions, Quality, VectorStoreOptions
+from fuserank_export.builder.options import EncoderOptions, FileReading, Quality, VectorStoreOptions
 from fuserank_export.builder.read import ShopData
 from fuserank_export.builder.workspace import Workspace
 from fuserank_export.index.catalog import Indexed
@@ -47,6 +47,7 @@ class BuiltParts:
         search: Step `learn`: the manifest's `search`.
         ranker: Step `train`: see `write_trained`.
         quality: How much it looked at.
+        reading: How the files were read.
     """
 
     shop: ShopData
@@ -57,6 +58,7 @@ class BuiltParts:
     search: dict[str, Any]
     ranker: dict[str, Any]
     quality: Quality
+    reading: FileReading
 
     def manifest(self) -> dict[str, Any]:
         """Returns the new bundle's manifest but for its id, its files and what sealing measures."""
@@ -79,10 +81,12 @@ class BuiltParts:
                 "interactions": log.report.summary(),
                 "users": shop.users_report.summary() if shop.users_report else None,
                 "encoder": self.encoder.source,
+                "prompts": asdict(self.models.encoder.prompts),
                 "pooling": self.models.encoder.model.pooling,
                 "precision": self.encoder.precision,
                 "text_tower": tower.source if tower else None,
                 "quality": self.quality,
+                "reading": self.reading.to_manifest(),
             },
             "engines": chosen_engines(self.embedded.engine_file, has_tower=tower is not None),
             "encoder": self.embedded.engines_report,
