@@ -64,7 +64,8 @@ def similar(*, item_id: ItemId = "", text: Text = "", selection: Selection, conn
         if connection.as_json:
             print_json(result)
         else:
-            Console().print(tabulate_result(result, f"like {item_id}" if item_id else f'like "{text}"', explain=False))
+            title = f"like {item_id}" if item_id else f'like "{text}"'
+            Console().print(tabulate_result(result, title, explain=selection.explain))
 
 
 @app.command(epilog="Example: fuserank suggest 'mlik' --count 5")

@@ -23,11 +23,13 @@ _JSON_FORMS = {"--rules": "a JSON list of objects"}  # the other options in JSON
 
 @dataclass(frozen=True)
 class Selection:
-    """Options of how many items to return, which ones, and which of their fields."""
+    """Options of how many items to return, which ones, which of their fields, and whether with reasons."""
 
     k: Annotated[int | None, typer.Option("-k", help="How many items.")] = None
     filter: Annotated[str | None, typer.Option(metavar="JSON", help='Such as {"price": {"lt": 5}}.')] = None
     fields: Annotated[str | None, typer.Option(metavar="NAME,NAME,…", help="Catalogue fields to show.")] = None
+    explain: Annotated[bool, typer.Option("--explain", "-e", help="Show the signals behind each score.")] = False
+    language: Annotated[str | None, typer.Option(help="Of the reasons: en or zh.")] = None
 
     def to_arguments(self) -> dict[str, Any]:
         """Returns the options as keyword arguments of the client.
@@ -35,7 +37,14 @@ class Selection:
         Raises:
             InvalidRequestError: On malformed JSON.
         """
-        return {"k": self.k, "filter": _parse_json("--filter", self.filter), "fields": _split_list(self.fields)}
+        return {
+            "k": self.k,
+            "filter": _parse_json("--filter", self.filter),
+            "fields": _split_list(self.fields),
+            "explain": self.explain or None,
+            # The server checks which languages there are.
+            "language": cast("Language | None", self.language),
+        }
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,6 @@ class Ranking(Selection):
     diversity: Annotated[float | None, typer.Option(help="From 0 (ranking alone) to 1 (variety alone).")] = None
     exclude_seen: Annotated[bool, typer.Option("--exclude-seen", help="Leave out products of the history.")] = False
     deadline_ms: Annotated[float | None, typer.Option(help="Milliseconds that the server may spend.")] = None
-    explain: Annotated[bool, typer.Option("--explain", "-e", help="Show the signals behind each score.")] = False
     rules: Annotated[
         str | None,
         typer.Option(
@@ -62,7 +70,6 @@ class Ranking(Selection):
     explore: Annotated[
         str | None, typer.Option(metavar="JSON", help='Show items few know, such as {"rate": 0.1, "slots": [5]}.')
     ] = None
-    language: Annotated[str | None, typer.Option(help="Of the reasons: en or zh.")] = None
     plain: Annotated[
         bool, typer.Option("--plain", help="Take sizes, prices and negations in the query as words like any other.")
     ] = False
@@ -88,11 +95,8 @@ class Ranking(Selection):
             diversity=self.diversity,
             exclude_seen=self.exclude_seen or None,
             deadline_ms=self.deadline_ms,
-            explain=self.explain or None,
             rules=_parse_json("--rules", self.rules),
             explore=_parse_json("--explore", self.explore),
-            # The server checks which languages there are.
-            language=cast("Language | None", self.language),
             understand=False if self.plain else None,
             session_id=self.session,
             min_position=self.min_position,

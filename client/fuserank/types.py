@@ -74,6 +74,8 @@ class SimilarOptions(TypedDict, total=False):
     k: int | None
     filter: Mapping[str, Any] | None
     fields: Sequence[str] | None
+    explain: bool | None
+    language: Language | None
 
 
 @dataclass(frozen=True)

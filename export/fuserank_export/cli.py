@@ -27,11 +27,10 @@ from fuserank_export.builder.options import (
 )
 from fuserank_export.engines.cli import engines
 from fuserank_export.errors import exit_on_error
-from fuserank_export.index.word_fields import parse_lexical_fields
 from fuserank_export.layouts.cli import init
-from fuserank_export.layouts.config import ConfigFile, read_mappings
+from fuserank_export.layouts.config import ConfigFile
 from fuserank_export.progress import Progress
-from fuserank_export.sources.reading import parse_reading
+from fuserank_export.reading_options import ReadingOptions, WordOptions, expand_groups, named_columns
 from fuserank_export.training.cli import app as train
 
 app = typer.Typer(
@@ -46,7 +45,9 @@ app = typer.Typer(
     epilog="Example: fuserank export bundle --catalog items.csv --interactions events.parquet "
     "--encoder sentence-transformers/all-MiniLM-L6-v2 --out build/my-shop"
 )
+@expand_groups
 def bundle(
+    *,
     catalog: Annotated[
         Path,
         typer.Option(help="Catalogue with item_id and title: Parquet, CSV, JSONL or .sql; a file, folder or pattern."),
@@ -70,12 +71,6 @@ def bundle(
         ClockSetting,
         typer.Option(help="What time a request without a timestamp has: the log's end or now. auto: log if it is old."),
     ] = GraphOptions.clock,
-    max_bad_rows: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the export.")
-    ] = InputFiles.max_bad_rows,
-    encoding: Annotated[
-        str | None, typer.Option(help="What text files are written in that are not UTF-8; guessed by default.")
-    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
     engine: Annotated[
@@ -120,9 +115,6 @@ def bundle(
         Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query. The ranker learns from them.")
     ] = None,
     judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id, item_id and grade.")] = None,
-    synonyms: Annotated[
-        Path | None, typer.Option(help="Words that mean the same, in Solr's format: coke, pepsi => soft drinks.")
-    ] = None,
     features: Annotated[
         list[str] | None,
         typer.Option(
@@ -131,89 +123,27 @@ def bundle(
             "rating; once for each. By default all that can be one; none takes none.",
         ),
     ] = None,
-    lexical_fields: Annotated[
-        str | None,
-        typer.Option(
-            help="Columns whose words are searched, with what a match counts, such as title=3,brand=1.5,material=1; "
-            "title, brand, category and description by default."
-        ),
-    ] = None,
-    codes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--code",
-            help="A column of codes that find their item exactly and by their beginning, such as part_no; once for "
-            "each. By default those called sku, barcode, gtin, mpn and the like; none takes the item's id alone.",
-        ),
-    ] = None,
     users: Annotated[
         Path | None, typer.Option(help="What the shop says of its users: user_id and columns such as segment or tier.")
-    ] = None,
-    max_unknown_items: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the log's rows of unknown items that fails the export.")
-    ] = InputFiles.max_unknown_items,
-    disliked_below: Annotated[
-        float | None,
-        typer.Option(help="Ratings below it are dislikes; by default 3 of 5, 5 of 10, 50 of 100, 0.5 of 1."),
-    ] = None,
-    types: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Types of the catalogue's own columns, such as part_no=text,weight=number; the export prints "
-            "them. text, number, integer, flag, time or list."
-        ),
-    ] = None,
-    decimal: Annotated[
-        list[str] | None,
-        typer.Option(help="comma or point: read numbers with thousands and currencies; weight=comma for one column."),
-    ] = None,
-    null_marker: Annotated[
-        list[str] | None,
-        typer.Option(help="A text that means a missing value, beside NULL, nan, N/A, - and the like."),
-    ] = None,
-    keep_null_markers: Annotated[
-        list[str] | None, typer.Option(help="A column in which these texts are values; all for every column.")
-    ] = None,
-    keep_html: Annotated[
-        bool, typer.Option("--keep-html", help="Keep the raw HTML of a column beside its text, as <column>_html.")
-    ] = False,
-    category_levels: Annotated[
-        str | None, typer.Option(help="What separates a category's levels: > / | . and so on. Found by default.")
-    ] = None,
-    category_list: Annotated[
-        str | None, typer.Option(help="What separates several categories of a cell: | ; , or none. Found by default.")
     ] = None,
     milvus: Annotated[
         str | None, typer.Option(help="URI of a Milvus that takes the vectors; its token: FUSERANK_MILVUS_TOKEN.")
     ] = None,
     config: ConfigFile = None,
+    words: WordOptions,
+    reading: ReadingOptions,
 ) -> None:
     """Export a catalogue with an encoder into a new bundle."""
     with exit_on_error():
         inputs = InputFiles(
-            mappings=read_mappings(config),
             catalog=catalog,
-            synonyms=synonyms,
             users=users,
             interactions=interactions,
             queries=queries,
             judgements=judgements,
-            max_bad_rows=max_bad_rows,
-            max_unknown_items=max_unknown_items,
-            disliked_below=disliked_below,
-            reading=parse_reading(
-                types=types or (),
-                decimals=decimal or (),
-                null_markers=null_marker or (),
-                kept_markers=keep_null_markers or (),
-                keep_html=keep_html,
-                category_levels=category_levels,
-                category_list=category_list,
-            ),
-            encoding=encoding,
-            features=() if features == ["none"] else tuple(features) if features else None,
-            lexical_fields=None if lexical_fields is None else parse_lexical_fields(lexical_fields),
-            codes=() if codes == ["none"] else tuple(codes) if codes else None,
+            features=named_columns(features),
+            **words.to_arguments(),
+            **reading.to_arguments(config),
         )
         encoder_options = EncoderOptions(
             source=encoder,

@@ -25,11 +25,12 @@ def silent():
 
 def export_quickly(
     catalog, encoder, out, *, interactions=None, max_bad_rows=0.05, features=(), users=None, force=False, ranker=None,
-    graph=None, vectors=None, max_unknown_items=0.5, vector_cache=None, **encoder_options: Any,
+    graph=None, vectors=None, max_unknown_items=0.5, vector_cache=None, files=None, **encoder_options: Any,
 ):  # fmt: skip
     """Exports a shop and returns the bundle's folder; a ranker's options are few steps unless given.
 
-    Columns of the shop's own are no features unless `features` says so: to find out whether they gain takes its time.
+    `files` are more of the input files' options. Columns of the shop's own are no features unless `features` says so:
+    to find out whether they gain takes its time.
     """
     export_bundle(
         inputs=InputFiles(
@@ -39,6 +40,7 @@ def export_quickly(
             features=features,
             users=users,
             max_unknown_items=max_unknown_items,
+            **(files or {}),
         ),
         encoder=EncoderOptions(source=str(encoder), **encoder_options),
         ranker=ranker or RankerOptions(fit=FEW_STEPS),

@@ -20,8 +20,8 @@ from fuserank_ensemble.spec import GraphSpec
 
 NOW = 1_700_000_000
 DIM = 12
-KINDS = ("kettle", "ladder", "pillow", "violin", "rucksack")
-BRANDS = ("Orla", "Vento", "Kisu")
+KINDS = ("kettle", "ladder", "pillow", "rucksack", "violin")  # sorted, as a column's words are
+BRANDS = ("Kisu", "Orla", "Vento")
 LOYALTY = 0.8  # of a user's events that are with one kind
 
 

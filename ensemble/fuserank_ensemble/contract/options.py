@@ -96,6 +96,8 @@ class SimilarOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     k: Annotated[int, msgspec.Meta(ge=1, le=MAX_K)] = DEFAULT_K
     filter: dict[str, Any] | None = None
     fields: list[str] | None = None
+    explain: bool = False
+    language: Language = "en"
 
 
 class SuggestOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -6,10 +6,18 @@ from collections.abc import Mapping
 
 from fuserank_ensemble.contract.controls import Language
 
-# A count named `times` or `days` comes with its noun, in the form that it asks for; `count` and `rank` are bare.
+# A count named `times`, `days` or `users` comes with its noun in the form that it asks for; others are bare.
 _NOUNS: Mapping[Language, Mapping[str, tuple[str, str]]] = {
-    "en": {"times": ("{:,} time", "{:,} times"), "days": ("{:,} day", "{:,} days")},
-    "zh": {"times": ("{:,} 次", "{:,} 次"), "days": ("{:,} 天", "{:,} 天")},
+    "en": {
+        "times": ("{:,} time", "{:,} times"),
+        "days": ("{:,} day", "{:,} days"),
+        "users": ("{:,} user", "{:,} users"),
+    },
+    "zh": {
+        "times": ("{:,} 次", "{:,} 次"),
+        "days": ("{:,} 天", "{:,} 天"),
+        "users": ("{:,} 位用户", "{:,} 位用户"),
+    },
 }
 
 SENTENCES: Mapping[Language, Mapping[str, str]] = {
@@ -91,6 +99,13 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
         "pin_unscored": "pinned by the shop; not among the candidates, so the ranker has not judged it",
         "explore": "shown here to learn how it is liked",
         "base": "the mean candidate of this request",
+        "same_entity": "same {label}: {name}",
+        "named_entity": "both name the {label} {name}",
+        "same_users_had": "had by the same {users}",
+        "same_users_bought": "bought by the same {users}",
+        "like_users_had": "had by users of a similar history",
+        "like_users_bought": "bought by users of a similar history",
+        "related": "before nearer items: {relations}",
     },
     "zh": {
         "no_query": "没有搜索词",
@@ -170,6 +185,13 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
         "pin_unscored": "店铺置顶；不在候选之列，排序模型没有评分",
         "explore": "在此展示，以了解大家是否喜欢",
         "base": "本次请求候选商品的平均水平",
+        "same_entity": "{label}相同：{name}",
+        "named_entity": "都提到{label}“{name}”",
+        "same_users_had": "有 {users}两者都选过",
+        "same_users_bought": "有 {users}两者都买过",
+        "like_users_had": "历史相似的用户选过",
+        "like_users_bought": "历史相似的用户买过",
+        "related": "排在更相似的商品之前：{relations}",
     },
 }
 
@@ -177,6 +199,9 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
 _LABELS: Mapping[Language, Mapping[str, str]] = {
     "en": {"in_stock": "in stock"},
     "zh": {
+        "brand": "品牌",
+        "category": "类目",
+        "material": "材质",
         "rating": "评分",
         "reviews": "评价数",
         "margin": "毛利",
@@ -206,7 +231,7 @@ def format_sentence(language: Language, sentence: str, **values: float | str) ->
     Args:
         language: Of the reader.
         sentence: A key of `SENTENCES`.
-        **values: The values that it names; `times` and `days` are whole counts.
+        **values: The values that it names; `times`, `days` and `users` are whole counts.
     """
     for name, forms in _NOUNS[language].items():
         if name in values:

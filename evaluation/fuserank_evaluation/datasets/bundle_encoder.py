@@ -22,8 +22,10 @@ from fuserank_export.embedding.embed import embed_texts
 from fuserank_export.embedding.encoder_files import EncoderFiles
 from fuserank_export.encoder.languages import measure_scripts, unread_scripts
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.encoder.prompts import Prompts, choose_templates
 from fuserank_export.index.catalog import NO_SYNONYMS, index_catalog
 from fuserank_export.index.units import unit_table
+from fuserank_export.index.word_fields import choose_codes
 from fuserank_export.sources import read_catalog
 
 MAX_TOKENS = 256
@@ -42,6 +44,7 @@ class BundleEncoder:
         self.spec = bundle.spec
         self._engine = bundle.repository / "encoder" / "1" / "model.onnx"
         self._tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
+        self._prompts = Prompts(**bundle.manifest["inputs"]["prompts"])
         self._encoder = OnnxEncoder(self._engine, self._tokenizer, self.spec.pad_token_id, MAX_TOKENS)
 
     def embed(self, queries: Sequence[str]) -> NDArray[np.float32]:
@@ -94,9 +97,13 @@ class BundleEncoder:
         Returns:
             The index, and the item id of each row.
         """
-        indexed = index_catalog(read_catalog(path), template)
+        catalog = read_catalog(path)
+        # Items are laid out as this shop wants, and with the prompt that the bundle's encoder takes before them.
+        templates = choose_templates(self._prompts, self.spec.query_template, template)
+        indexed = index_catalog(catalog, templates.text)
         files = EncoderFiles.create(self._engine, self._tokenizer, self.spec.pad_token_id, MAX_TOKENS)
         vectors, _ = embed_texts(files, indexed.texts, checkpoint=EMBEDDING_CACHE, joined=folder / "vectors.npy")
         build_index(np.asarray(vectors), folder / "vectors.faiss")
-        LexicalIndex.write(folder / "lexical", indexed.searched, fields, unit_table())
+        codes = choose_codes(catalog.items.columns, None)
+        LexicalIndex.write(folder / "lexical", indexed.searched, fields, unit_table(), codes)
         return CatalogIndex.open(folder, indexed.items, "cpu"), [id_.decode() for id_ in indexed.items.ids]

@@ -123,5 +123,6 @@ def _build(
         search={**search, "fusion": trained.tuning},
         ranker=write_trained(trained, work.folder / "model_repository", work.index, progress),
         quality=ranker.quality,
+        reading=inputs,
     )
     return seal_new(work, parts, vectors, started)

@@ -6,16 +6,16 @@ Options are keyword-only and frozen. Each is checked when it is made and raises 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.checks import CheckedOptions, check_both
 from fuserank_export.layouts.config import Mappings
-from fuserank_export.sources.formats.encoding import check_encoding
 from fuserank_export.sources.identity import DEFAULT_MAX_UNKNOWN_SHARE
 from fuserank_export.sources.reading import DEFAULT_READING, Reading
 from fuserank_export.training.fitting.settings import FIT, FitSettings
@@ -31,36 +31,53 @@ LEAST_CASES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class BehaviourFiles(CheckedOptions):
+class FileReading(CheckedOptions):
+    """How a shop's files are read. A bundle remembers it, so that its ranker is trained anew from the same files.
+
+    Attributes:
+        max_bad_rows: Share of bad rows of a file above which reading fails.
+        max_unknown_items: Share of the log's rows of items that the catalogue has not, above which reading fails.
+        reading: What the shop declares of its files and cells.
+        disliked_below: Ratings below it say what a user dislikes; None finds it from the scale.
+        mappings: What the columns of the files become.
+    """
+
+    max_bad_rows: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    max_unknown_items: Annotated[float, Meta(ge=0, le=1)] = DEFAULT_MAX_UNKNOWN_SHARE
+    reading: Reading = DEFAULT_READING
+    disliked_below: float | None = None
+    mappings: Mappings = field(default_factory=Mappings)
+
+    def to_manifest(self) -> dict[str, Any]:
+        """Returns it as JSON holds it; `from_manifest` reads that."""
+        own = {of.name: getattr(self, of.name) for of in fields(FileReading)}
+        remembered: dict[str, Any] = msgspec.to_builtins(own, order="sorted")
+        return remembered
+
+    @classmethod
+    def from_manifest(cls, remembered: Mapping[str, Any]) -> FileReading:
+        """Returns what `to_manifest` wrote."""
+        return msgspec.convert(remembered, FileReading)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BehaviourFiles(FileReading):
     """Files that a ranker learns from.
 
     Attributes:
         interactions: The log; None has none, as on a shop's first day.
         queries: Queries whose answers people judged; None has none.
         judgements: Their judgements.
-        max_bad_rows: Share of bad rows of a file above which reading fails.
-        max_unknown_items: Share of the log's rows of items that the catalogue has not, above which reading fails.
-        reading: What the shop declares of its cells.
-        disliked_below: Ratings below it say what a user dislikes; None finds it from the scale.
-        encoding: What text files are written in that are not UTF-8; None guesses.
     """
 
     interactions: Path | None = None
     queries: Path | None = None
     judgements: Path | None = None
-    max_bad_rows: Annotated[float, Meta(ge=0, le=1)] = 0.05
-    max_unknown_items: Annotated[float, Meta(ge=0, le=1)] = DEFAULT_MAX_UNKNOWN_SHARE
-    reading: Reading = DEFAULT_READING
-    disliked_below: float | None = None
-    encoding: str | None = None
-    mappings: Mappings = field(default_factory=Mappings)
 
     def __post_init__(self) -> None:
         """Raises InputError for a wrong value, or for queries without judgements."""
         super().__post_init__()
         check_both(self.queries, self.judgements)
-        if self.encoding is not None:
-            check_encoding(self.encoding)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,6 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
             max_bad_share=files.max_bad_rows,
             bad_rows_path=out.rejected_rows("catalog"),
             reading=files.reading,
-            encoding=files.encoding,
             mapping=files.mappings.catalog,
         )
     _report(catalog.report, progress)
@@ -89,7 +88,6 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
                 max_bad_share=files.max_bad_rows,
                 bad_rows_path=out.rejected_rows("users"),
                 reading=files.reading,
-                encoding=files.encoding,
                 mapping=files.mappings.users,
             )
         _report(users_report, progress)
@@ -124,7 +122,7 @@ def read_behaviour(
     judged: list[TrainingQuery] = []
     if files.queries and files.judgements:
         labelled = read_labelled(
-            files.queries, files.judgements, item_ids, files.max_bad_rows, progress, files.encoding
+            files.queries, files.judgements, item_ids, files.max_bad_rows, progress, files.reading.encoding
         )
         judged = judged_queries(split_labelled_queries(labelled.queries, seed), has_tower)
     if files.interactions is None:
@@ -138,7 +136,6 @@ def read_behaviour(
             max_unknown_share=files.max_unknown_items,
             disliked_below=files.disliked_below,
             reading=files.reading,
-            encoding=files.encoding,
             mapping=files.mappings.interactions,
         )
     _report(log.report, progress)

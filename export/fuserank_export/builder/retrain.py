@@ -86,7 +86,7 @@ def retrain_ranker(
     trained = train_on_index(inputs, ranker, out, progress)
     if os.environ.get("RANK", "0") != "0":
         return None
-    read_report: dict[str, Any] = {"quality": ranker.quality}
+    read_report: dict[str, Any] = {"quality": ranker.quality, "reading": files.to_manifest()}
     if files.interactions:
         read_report["interactions"] = behaviour.log.report.summary()
     manifest = _write(_Retrained(old, trained, read_report), out, progress)

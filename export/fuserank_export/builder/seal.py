@@ -18,7 +18,7 @@ from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.builder.embed import EmbeddedTexts
 from fuserank_export.builder.index import Models
-from fuserank_export.builder.options import EncoderOptions, Quality, VectorStoreOptions
+from fuserank_export.builder.options import EncoderOptions, FileReading, Quality, VectorStoreOptions
 from fuserank_export.builder.read import ShopData
 from fuserank_export.builder.workspace import Workspace
 from fuserank_export.index.catalog import Indexed
@@ -48,6 +48,7 @@ class BuiltParts:
         search: Step `learn`: the manifest's `search`.
         ranker: Step `train`: see `write_trained`.
         quality: How much it looked at.
+        reading: How the files were read.
     """
 
     shop: ShopData
@@ -58,6 +59,7 @@ class BuiltParts:
     search: dict[str, Any]
     ranker: dict[str, Any]
     quality: Quality
+    reading: FileReading
 
     def manifest(self) -> dict[str, Any]:
         """Returns the new bundle's manifest but for its id, its files and what sealing measures."""
@@ -83,10 +85,12 @@ class BuiltParts:
                 "interactions": log.report.summary(),
                 "users": shop.users_report.summary() if shop.users_report else None,
                 "encoder": self.encoder.source,
+                "prompts": asdict(self.models.encoder.prompts),
                 "pooling": self.models.encoder.model.pooling,
                 "precision": self.encoder.precision,
                 "text_tower": tower.source if tower else None,
                 "quality": self.quality,
+                "reading": self.reading.to_manifest(),
             },
             "engines": chosen_engines(self.embedded.engine_file, has_tower=tower is not None),
             "encoder": self.embedded.engines_report,

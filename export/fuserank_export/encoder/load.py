@@ -123,7 +123,7 @@ def load_encoder(source: str, pooling: PoolingSetting = "auto") -> Encoder:
         # RoBERTa-like models start positions behind the pad id, so two are never usable.
         min(int(length) for length in max_lengths if length) - (2 if "roberta" in config.model_type else 0),
         int(tokenizer.pad_token_id),
-        _read_prompts(source),
+        read_prompts(source),
     )
 
 
@@ -158,7 +158,12 @@ def _read_pooling(path: Path) -> Pooling:
     raise EncoderError(f"{path}: found pooling {mode}; allowed: mean or cls")
 
 
-def _read_prompts(source: str) -> Prompts:
+def read_prompts(source: str) -> Prompts:
+    """Returns what an encoder, a hub id or a folder, wants before queries and items.
+
+    Raises:
+        EncoderError: Where a file cannot be looked up.
+    """
     path = _find_file(source, "config_sentence_transformers.json")
     settings = json.loads(path.read_text("utf-8")) if path else {}
     by_name = {str(name): str(prompt) for name, prompt in (settings.get("prompts") or {}).items() if prompt}

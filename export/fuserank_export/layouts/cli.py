@@ -6,13 +6,14 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from fuserank_export.errors import exit_on_error
 from fuserank_export.layouts.mapping import LogMapping
+from fuserank_export.reading_options import Delimiter, Encoding, SkipLines
 
 if TYPE_CHECKING:
     from fuserank_export.layouts.draft import Draft
@@ -24,12 +25,16 @@ ENCODER_COMMENT = "for English; take a multilingual one for other languages"
 def init(
     catalog: Annotated[Path, typer.Argument(metavar="CATALOG", help="The catalogue, in whatever layout.")],
     events: Annotated[Path | None, typer.Option(help="The log of interactions, in whatever layout.")] = None,
+    users: Annotated[Path | None, typer.Option(help="What the shop says of its users: segment, tier, tags.")] = None,
     out: Annotated[Path, typer.Option(help="The TOML file to write; must not exist, unless --force.")] = Path(
         "shop.toml"
     ),
     encoder: Annotated[
         str, typer.Option(help="Hugging Face id or folder of the sentence encoder to write into it.")
     ] = ENCODER,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    skip_lines: SkipLines = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
 ) -> None:
     """Recognise the layout of a shop's files, and write the TOML file for `export bundle --config`."""
@@ -39,25 +44,35 @@ def init(
         from fuserank_export.layouts.ask import ask_missing  # noqa: PLC0415
         from fuserank_export.layouts.draft import draft_mapping  # noqa: PLC0415
         from fuserank_export.layouts.writer import write_toml  # noqa: PLC0415
+        from fuserank_export.sources.reading import parse_reading  # noqa: PLC0415
         from fuserank_export.sources.report import InputError  # noqa: PLC0415
 
         if out.exists() and not force:
             raise InputError(f"{out}: found a file; allowed: a new one, or --force to replace it")
-        drafts = [draft_mapping(catalog, "catalog")]
+        reading = parse_reading(encoding=encoding, delimiters=delimiter, skip_lines=skip_lines)
+        drafts = [draft_mapping(catalog, "catalog", reading.text_format("catalog"))]
         if events is not None:
-            drafts.append(draft_mapping(events, "interactions"))
+            drafts.append(draft_mapping(events, "interactions", reading.text_format("interactions")))
+        if users is not None:
+            drafts.append(draft_mapping(users, "users", reading.text_format("users")))
         if _at_terminal():
             drafts = [ask_missing(draft) for draft in drafts]
-        files: dict[str, str] = {draft.kind: _relative(draft.path, out.parent) for draft in drafts}
+        inputs: dict[str, Any] = {draft.kind: _relative(draft.path, out.parent) for draft in drafts}
+        read_by = {"encoding": encoding, "delimiter": delimiter, "skip-lines": skip_lines}
+        inputs |= {name: value for name, value in read_by.items() if value is not None}
         options = {
             "encoder": (_relative(Path(encoder), out.parent) if Path(encoder).is_dir() else encoder,
                         ENCODER_COMMENT if encoder == ENCODER else ""),
             "out": (f"build/{out.stem}", "the bundle"),
         }  # fmt: skip
         command = " ".join(shlex.quote(word) for word in ("fuserank", "export", "init", str(catalog)))
-        command += f" --events {shlex.quote(str(events))}" if events is not None else ""
+        given = {"events": events and str(events), "users": users and str(users), "encoding": encoding}
+        given_often = {"delimiter": delimiter or [], "skip-lines": skip_lines or []}
+        words = [(name, value) for name, value in given.items() if value]
+        words += [(name, value) for name, values in given_often.items() for value in values]
+        command += "".join(f" --{name} {shlex.quote(value)}" for name, value in words)
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(write_toml(command, options, files, drafts), "utf-8")
+        out.write_text(write_toml(command, options, inputs, drafts), "utf-8")
     for line in [line for draft in drafts for line in _describe(draft)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     complete = not any(draft.missing for draft in drafts)

@@ -15,15 +15,25 @@ from fuserank_ensemble.interactions.events import EVENT_NAMES
 from fuserank_export.layouts.layout import Kind, Layout
 from fuserank_export.layouts.mapping import FileMapping, LogMapping, find_name, fold
 from fuserank_export.layouts.nested import join_pairs, root_column, take_column, unfold_rows
-from fuserank_export.layouts.recognise import known_events, recognise
-from fuserank_export.sources import catalog, interactions
+from fuserank_export.layouts.recognise import known_events, looks_like_a_row, recognise, recognise_headless
+from fuserank_export.sources import catalog, interactions, users
 from fuserank_export.sources.columns.cells import is_missing
+from fuserank_export.sources.formats.parts import find_parts
 from fuserank_export.sources.formats.rows import read_rows
+from fuserank_export.sources.formats.text_format import FOUND, TextFormat
 from fuserank_export.sources.report import InputError, RowReport
 
 SAMPLE_ROWS = 20_000
-REQUIRED: Mapping[Kind, Sequence[str]] = {"catalog": catalog.REQUIRED, "interactions": interactions.REQUIRED}
-OURS: Mapping[Kind, Sequence[str]] = {"catalog": catalog.COLUMNS, "interactions": interactions.COLUMNS}
+REQUIRED: Mapping[Kind, Sequence[str]] = {
+    "catalog": catalog.REQUIRED,
+    "interactions": interactions.REQUIRED,
+    "users": users.REQUIRED,
+}
+OURS: Mapping[Kind, Sequence[str]] = {
+    "catalog": catalog.COLUMNS,
+    "interactions": interactions.COLUMNS,
+    "users": (*users.REQUIRED, users.SINCE),
+}
 
 # Names that a column has in files of no known layout; the first that a file has is taken.
 COMMON_NAMES: Mapping[Kind, Mapping[str, Sequence[str]]] = {
@@ -53,6 +63,12 @@ COMMON_NAMES: Mapping[Kind, Mapping[str, Sequence[str]]] = {
         "query": ("query", "search term", "search query", "keyword"),
         "session_id": ("session id", "user session", "visit id", "session"),
     },
+    "users": {
+        "user_id": ("user id", "customer id", "visitor id", "member id", "shopper id", "client id", "account id",
+                    "user", "customer", "visitor", "member", "id"),
+        "since": ("since", "member since", "customer since", "registered at", "signed up at", "created at",
+                  "valid from", "updated at"),
+    },
 }  # fmt: skip
 
 
@@ -62,7 +78,7 @@ class Draft:
 
     Attributes:
         path: The file.
-        kind: Catalogue or log.
+        kind: Catalogue, log or users.
         layout: The known layout; None of another.
         columns: The file's columns.
         prepared: Its columns as the layout's reader makes them.
@@ -99,33 +115,48 @@ class Draft:
         ]
 
 
-def draft_mapping(path: Path, kind: Kind) -> Draft:
+def draft_mapping(path: Path, kind: Kind, text: TextFormat = FOUND) -> Draft:
     """Returns what is known of a file from its columns and first rows.
 
+    Args:
+        path: The file.
+        kind: What it is.
+        text: What is declared of how it is written.
+
     Raises:
-        InputError: The file cannot be read, or is of the other kind.
+        InputError: The file cannot be read, or is of another kind.
     """
-    sample = _read_sample(path)
+    sample = _read_sample(path, text)
+    header: list[str] = []
+    if looks_like_a_row([str(name) for name in sample.columns]) and not find_parts(path).typed:
+        numbered = tuple(f"column_{place}" for place in range(1, len(sample.columns) + 1))
+        sample = _read_sample(path, replace(text, header=numbered))
+        header = list(recognise_headless(sample, kind) or numbered)
+        sample.columns = pd.Index(header)
     columns = [str(name) for name in sample.columns]
     layout = recognise(columns, kind)
     other = recognise(columns)
     own = all(name in columns for name in REQUIRED[kind])
     if layout is None and other is not None and not own:
-        remedy = "name it with --events, and the catalogue first" if kind == "catalog" else "name it first, as CATALOG"
+        remedy = (
+            "name it first, as CATALOG" if other.kind == "catalog" else "name it with --events, behind the catalogue"
+        )
         raise InputError(f"{path}: found {other.title}, which is no {_NAMES[kind]}; {remedy}")
     if own:
         layout = None
     draft = _draft_by_names(path, kind, columns) if layout is None else _draft_by_layout(path, layout, sample)
+    if header:
+        draft = replace(draft, mapping=msgspec.structs.replace(draft.mapping, header=header))
     return _draft_events(draft, sample) if kind == "interactions" else draft
 
 
-_NAMES: Mapping[Kind, str] = {"catalog": "catalogue", "interactions": "log"}
+_NAMES: Mapping[Kind, str] = {"catalog": "catalogue", "interactions": "log", "users": "file of users"}
 
 
-def _read_sample(path: Path) -> pd.DataFrame:
+def _read_sample(path: Path, text: TextFormat) -> pd.DataFrame:
     """Returns the first rows of a file, all of its columns."""
     report = RowReport(str(path))
-    chunks = list(islice(read_rows(path, report, required=(), chunk_rows=SAMPLE_ROWS), 1))
+    chunks = list(islice(read_rows(path, report, required=(), chunk_rows=SAMPLE_ROWS, text=text), 1))
     if not chunks:
         raise InputError(f"{path}: found no row that can be read; allowed: a file with columns and rows")
     return chunks[0]
@@ -199,7 +230,7 @@ def _draft_by_names(path: Path, kind: Kind, columns: list[str]) -> Draft:
     has_event = "event" in own or "event" in mapped
     event = "rating" if not has_event and fold(str(mapped.get("value"))) == "rating" else None
     lacking = [name for name in REQUIRED[kind] if name not in own and name not in mapped]
-    if kind == "catalog":
+    if kind != "interactions":
         mapping = FileMapping(columns=mapped)
     else:
         mapping = LogMapping(columns=mapped, event=event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,8 +11,29 @@ import pandas as pd
 
 from fuserank_export.layouts.mapping import FileMapping, LogMapping, find_name, fold
 
-Kind = Literal["catalog", "interactions"]
+Kind = Literal["catalog", "interactions", "users"]
 Prepare = Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]
+
+
+@dataclass(frozen=True)
+class Headless:
+    """A file of a layout that has no header.
+
+    Attributes:
+        header: The names of its columns.
+        patterns: What the cells of each column look like, as regular expressions of whole cells.
+    """
+
+    header: tuple[str, ...]
+    patterns: tuple[str, ...]
+
+    def fits(self, rows: pd.DataFrame) -> bool:
+        """Returns whether rows of text are of such a file."""
+        return len(rows.columns) == len(self.patterns) and all(
+            re.fullmatch(pattern, str(cell)) is not None
+            for place, pattern in enumerate(self.patterns)
+            for cell in rows.iloc[:, place]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +45,7 @@ class Layout:
         title: What a message calls it.
         kind: Whether it is a catalogue or a log.
         signatures: Sets of columns; a file with all columns of one of them has this layout.
+        headless: Such files without a header.
         mapping: What each column becomes. Columns that a file has not are left out when a TOML file is written.
         prepare: Takes the chunks of a file and returns them as the mapping expects them: variants joined, cells taken
             apart. A row that is joined to another disappears. None leaves them as they are.
@@ -38,6 +61,7 @@ class Layout:
     kind: Kind
     signatures: tuple[tuple[str, ...], ...]
     mapping: FileMapping | LogMapping
+    headless: tuple[Headless, ...] = ()
     prepare: Prepare | None = None
     explained: str = ""
     comments: Mapping[str, str] = field(default_factory=dict)

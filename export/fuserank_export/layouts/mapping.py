@@ -20,6 +20,7 @@ class FileMapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
         layout: Name of the known layout whose reader prepares the rows, such as `shopify`; None prepares nothing.
+        header: The names of the columns of a text file that has no header.
         rows: Path of a list: each of its entries becomes a row of its own.
         pairs: Columns that hold lists of keys and values (`[{"key": …, "value": …}]`); they become objects.
         columns: Our name of a column: the file's name. Of several names, the first with a value in the row counts.
@@ -30,6 +31,7 @@ class FileMapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     layout: str | None = None
+    header: list[str] = []
     rows: str | None = None
     pairs: list[str] = []
     columns: dict[str, str | list[str]] = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+
+import pandas as pd
 
 from fuserank_export.layouts.known import LAYOUTS
 from fuserank_export.layouts.layout import Kind, Layout
@@ -35,6 +37,29 @@ def recognise(columns: Collection[str], kind: Kind | None = None) -> Layout | No
     )  # fmt: skip
 
 
+def recognise_headless(rows: pd.DataFrame, kind: Kind) -> tuple[str, ...]:
+    """Returns the names of the columns of a file of a known layout that has no header; none of another file.
+
+    Args:
+        rows: Its first rows, cells of text.
+        kind: Catalogue, log or users.
+    """
+    fitting = [
+        headless.header
+        for layout in LAYOUTS
+        if layout.kind == kind
+        for headless in layout.headless
+        if headless.fits(rows)
+    ]
+    return fitting[0] if fitting else ()
+
+
+def looks_like_a_row(cells: Sequence[str]) -> bool:
+    """Returns whether the first line of a file is a row and no header: more than a third are numbers, or the first."""
+    numbers = [cell.replace(".", "", 1).isdecimal() for cell in cells]
+    return bool(numbers) and (numbers[0] or 3 * sum(numbers) > len(numbers))
+
+
 def known_events(first: Layout | None = None) -> dict[str, str]:
     """Returns our name of each event that a known layout or a common log has, by its folded name.
 
@@ -52,10 +77,13 @@ def offer_mapping(file: str, columns: Collection[str], required: Collection[str]
     """Returns the end of a message about missing columns: the command that maps those that there are."""
     layout = recognise(columns)
     looks = f"It looks like {layout.title}" if layout else "Or leave the file as it is"
-    if layout is None and "timestamp" not in required and "title" not in required:
-        return f" {looks}: [users.columns] in the TOML file of `fuserank export init` names its columns."
-    kind: Kind = layout.kind if layout else "interactions" if "timestamp" in required else "catalog"
-    return f" {looks}: `{init_command(file, kind)}` writes a file that maps its columns, for `export bundle --config`."
+    command = init_command(file, layout.kind if layout else kind_of(required))
+    return f" {looks}: `{command}` writes a file that maps its columns, for `export bundle --config`."
+
+
+def kind_of(required: Collection[str]) -> Kind:
+    """Returns which of the shop's files has these columns."""
+    return "interactions" if "timestamp" in required else "catalog" if "title" in required else "users"
 
 
 def offer_events(file: str, events: Iterable[str]) -> str:
@@ -75,4 +103,6 @@ def offer_events(file: str, events: Iterable[str]) -> str:
 def init_command(file: str, kind: Kind) -> str:
     """Returns the command that writes a TOML file for a file."""
     quoted = shlex.quote(file)
-    return f"fuserank export init {quoted}" if kind == "catalog" else f"fuserank export init CATALOG --events {quoted}"
+    if kind == "catalog":
+        return f"fuserank export init {quoted}"
+    return f"fuserank export init CATALOG --{'events' if kind == 'interactions' else kind} {quoted}"

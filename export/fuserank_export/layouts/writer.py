@@ -17,14 +17,14 @@ MOST_EVENTS = 30  # unknown events that are written, the most frequent first
 
 
 def write_toml(
-    command: str, options: Mapping[str, tuple[str, str]], inputs: Mapping[str, str], drafts: list[Draft]
+    command: str, options: Mapping[str, tuple[str, str]], inputs: Mapping[str, Any], drafts: list[Draft]
 ) -> str:
     """Returns the TOML file.
 
     Args:
         command: The command that writes it.
         options: Values of options of `export bundle`, and the comment on each.
-        inputs: The input files, by their options.
+        inputs: The input files and how they are read, by their options.
         drafts: What is known of the files.
     """
     document = tomlkit.document()
@@ -56,6 +56,8 @@ def _table(draft: Draft) -> Table:
     mapping = draft.mapping
     table = tomlkit.table()
     _describe(table, draft)
+    if mapping.header:
+        table.add("header", _long_list(mapping.header).comment("the file has none: its columns in their order"))
     for key, value in (("layout", mapping.layout), ("rows", mapping.rows), ("pairs", mapping.pairs)):
         if value:
             table.add(key, value)
@@ -83,7 +85,9 @@ def _describe(table: Table, draft: Draft) -> None:
     if draft.layout and draft.layout.explained:
         explained = draft.layout.explained
         _add_comment(table, "", f"{explained[0].upper()}{explained[1:]}.".split())
-    if draft.kind == "catalog":
+    if draft.kind == "users":
+        _add_comment(table, "Groups of users, by their own names: ", draft.kept, ",")
+    elif draft.kind == "catalog":
         _add_comment(table, "Kept under their own names: ", draft.kept, ",")
     else:
         _add_comment(table, "Not read: ", [name for name in draft.kept if name not in OURS[draft.kind]], ",")

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.categories import parse_category, read_categories
 from fuserank_export.sources.columns.numbers import parse_number, parse_price
 from fuserank_export.sources.columns.parser import NO_TIME, ColumnParser, ObjectArray
+from fuserank_export.sources.columns.proofs import prove_reading
 from fuserank_export.sources.columns.times import parse_epoch_seconds
 from fuserank_export.sources.columns.types import name_type, prove_type, restore_integers, split_list
 from fuserank_export.sources.formats.parts import find_parts
@@ -81,7 +83,6 @@ def read_catalog(
     reading: Reading = DEFAULT_READING,
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
-    encoding: str | None = None,
 ) -> Catalog:
     """Reads and validates a catalogue.
 
@@ -95,10 +96,9 @@ def read_catalog(
         mapping: What its columns become; None leaves them as they are.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
-        reading: What the shop declares of its cells.
+        reading: What the shop declares of its files and cells.
         now: Epoch seconds; `created_at` more than a day later counts as future. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
-        encoding: What text files are written in that are not UTF-8; None guesses.
 
     Returns:
         The valid items.
@@ -110,10 +110,25 @@ def read_catalog(
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     blocks: list[dict[str, ObjectArray]] = []
     first_lines: dict[str, int] = {}
+    read = partial(
+        read_mapped_rows,
+        path,
+        mapping=mapping or FileMapping(),
+        required=REQUIRED,
+        chunk_rows=chunk_rows,
+        text=reading.text_format("catalog"),
+    )
     with report:
-        for chunk in read_mapped_rows(
-            path, report, mapping or FileMapping(), required=REQUIRED, chunk_rows=chunk_rows, encoding=encoding
-        ):
+        times = ["created_at", *(name for name, kind in reading.types.items() if kind == "time")]
+        chunks, reading = prove_reading(
+            read(report),
+            lambda columns: read(RowReport(str(path)), columns=columns),
+            reading,
+            report,
+            numbers=("price",),
+            times=times,
+        )
+        for chunk in chunks:
             if not blocks:
                 _check_declared(report.file, chunk, reading)
             blocks.append(_parse_chunk(chunk, report, first_lines, reading, latest))
@@ -212,7 +227,7 @@ def _parser_of(declared: ColumnType | None, name: str, reading: Reading) -> Call
         "number": parse_declared_number,
         "integer": parse_declared_number,
         "flag": cells.parse_flag,
-        "time": parse_epoch_seconds,
+        "time": partial(parse_epoch_seconds, order=reading.date_order(name)),
         "list": parse_list,
     }
     return parsers[declared]
@@ -272,19 +287,19 @@ def _add_extra(
     untyped: bool,
 ) -> None:
     """Adds an extra column in its declared or proven type, and names that type in the report."""
-    column, remark = _narrow_type(values), ""
+    column, note = _narrow_type(values), ""
     if column is None:
         report.dropped_columns.append(name)
         return
     declared = reading.type_of(name)
     if untyped and declared is None and column.dtype == object and all(isinstance(v, str) for v in column.dropna()):
-        column, remark = prove_type(name, values, reading.decimal(name))
+        column, note = prove_type(name, values, reading.decimal(name))
     elif column.dtype.kind == "f" and declared is None:
         column = restore_integers(column)
     columns[name] = column
     report.types[name] = declared or name_type(column)
-    if remark:
-        report.notes.append(f"{name} is text: {remark}")
+    if note:
+        report.notes.append(note)
 
 
 def _narrow_type(values: ObjectArray) -> pd.Series[Any] | None:

@@ -13,6 +13,7 @@ import pandas as pd
 from fuserank_export.sources.report import InputError, RowReport, shorten
 
 _WHOLE_FLOAT = re.compile(r"(-?\d+)\.0+")
+_ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d+")
 _WHOLE = re.compile(r"-?\d+(?:\.0+)?")
 DEFAULT_MAX_UNKNOWN_SHARE = 0.5  # shops delete items; a log of which most is unknown is of another catalogue
 EXAMPLES = 3
@@ -81,6 +82,8 @@ class ItemIds:
 def explain_unknown(unknown: Iterable[str], known: Sequence[str]) -> str:
     """Returns the likely reason why ids are not in the catalogue, with an example; empty if none is seen."""
     unknown = sorted(unknown)
+    if (rounded := next(filter(_ROUNDED.fullmatch, unknown), None)) is not None:
+        return f"{rounded} is a number that a spreadsheet rounded: its digits are lost; export ids as text"
     for reason, fold in _REASONS.items():
         by_folded = {fold(identifier): identifier for identifier in known}
         for identifier in unknown:

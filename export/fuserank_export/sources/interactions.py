@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +23,7 @@ from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
 from fuserank_export.sources.columns.numbers import parse_number
 from fuserank_export.sources.columns.parser import ColumnParser
+from fuserank_export.sources.columns.proofs import prove_reading
 from fuserank_export.sources.columns.times import EPOCH_FORMS
 from fuserank_export.sources.formats.rows import CHUNK_ROWS
 from fuserank_export.sources.identity import (
@@ -120,7 +122,7 @@ class _EventRows:
     Attributes:
         items: Ids of the catalogue.
         latest: Epoch seconds; later events are bad rows.
-        reading: What the shop declares of its cells.
+        reading: What the shop declares of its files and cells.
         disliked_below: The least rating that may say that an item was liked; None finds it.
         users: Codes of the user ids.
         queries: Codes of the queries.
@@ -242,7 +244,6 @@ def read_interactions(
     disliked_below: float | None = None,
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
-    encoding: str | None = None,
 ) -> Interactions:
     """Reads and validates a log, chunk by chunk.
 
@@ -259,11 +260,10 @@ def read_interactions(
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
         max_unknown_share: The largest accepted share of valid rows whose item the catalogue lacks.
-        reading: What the shop declares of its cells.
+        reading: What the shop declares of its files and cells.
         disliked_below: Ratings below it say what a user dislikes; None finds it, see `find_least_liked`.
         now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
-        encoding: What text files are written in that are not UTF-8; None guesses.
 
     Returns:
         The kept rows.
@@ -273,17 +273,25 @@ def read_interactions(
     """
     latest = int(time.time() if now is None else now) + SECONDS_PER_DAY
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
-    rows = _EventRows(ItemIds(pd.Index(list(catalog_ids), dtype=object)), latest, reading, disliked_below)
+    read = partial(
+        read_mapped_rows,
+        path,
+        mapping=mapping or LogMapping(),
+        required=REQUIRED,
+        chunk_rows=chunk_rows,
+        text=reading.text_format("interactions"),
+    )
     with report:
-        for chunk in read_mapped_rows(
-            path,
+        chunks, reading = prove_reading(
+            read(report, columns=COLUMNS),
+            lambda columns: read(RowReport(str(path)), columns=columns),
+            reading,
             report,
-            mapping or LogMapping(),
-            required=REQUIRED,
-            columns=COLUMNS,
-            chunk_rows=chunk_rows,
-            encoding=encoding,
-        ):
+            numbers=("value",),
+            times=("timestamp",),
+        )
+        rows = _EventRows(ItemIds(pd.Index(list(catalog_ids), dtype=object)), latest, reading, disliked_below)
+        for chunk in chunks:
             rows.add(chunk, report)
     unknown_events = [row.value for row in report.examples if row.reason.startswith(cells.UNKNOWN_EVENT)]
     if unknown_events:

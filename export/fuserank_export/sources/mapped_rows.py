@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from fuserank_export.layouts.known import find_layout
 from fuserank_export.layouts.layout import Prepare
 from fuserank_export.layouts.mapping import IGNORE, FileMapping, LogMapping, find_name, fold
 from fuserank_export.layouts.nested import join_pairs, root_column, take_column, unfold_rows
-from fuserank_export.layouts.recognise import offer_mapping
+from fuserank_export.layouts.recognise import kind_of, offer_mapping
 from fuserank_export.sources.columns.cells import is_missing
 from fuserank_export.sources.formats.rows import CHUNK_ROWS, read_rows
+from fuserank_export.sources.formats.text_format import FOUND, HeaderNames, TextFormat
 from fuserank_export.sources.report import InputError, RowReport, closest, shorten
 
 JOINED = "joined to the product of another row"
@@ -26,12 +28,12 @@ WITHOUT_ITEM = "event without an item"
 def read_mapped_rows(
     path: str | Path,
     report: RowReport,
-    mapping: FileMapping,
     *,
+    mapping: FileMapping,
     required: Collection[str],
     columns: Collection[str] | None = None,
     chunk_rows: int = CHUNK_ROWS,
-    encoding: str | None = None,
+    text: TextFormat = FOUND,
 ) -> Iterator[pd.DataFrame]:
     """Reads the rows of a file in chunks of bounded size, with the columns and values that a mapping makes of them.
 
@@ -42,7 +44,7 @@ def read_mapped_rows(
         required: Our columns that there must be.
         columns: Our columns to read; None reads all.
         chunk_rows: The most rows in a chunk of the file.
-        encoding: What text files are written in that are not UTF-8; None guesses.
+        text: What is declared of how text files are written.
 
     Yields:
         Chunks as `rows.read_rows` yields them. A row that was made of a list's entry has its row's line.
@@ -51,10 +53,12 @@ def read_mapped_rows(
         InputError: As `rows.read_rows`, or a required column is not where the mapping says.
     """
     if mapping == type(mapping)():
-        yield from read_rows(path, report, required=required, columns=columns, chunk_rows=chunk_rows, encoding=encoding)
+        yield from read_rows(path, report, required=required, columns=columns, chunk_rows=chunk_rows, text=text)
         return
     layout = find_layout(mapping.layout) if mapping.layout is not None else None
-    chunks = read_rows(path, report, required=(), chunk_rows=chunk_rows, encoding=encoding)
+    text = replace(text, header=tuple(mapping.header))
+    names = HeaderNames([_roots(mapping, ours) for ours in required if not _is_constant(mapping, ours)])
+    chunks = read_rows(path, report, required=(), chunk_rows=chunk_rows, text=text, header=names)
     if layout is not None and layout.prepare is not None:
         chunks = _count_joined(layout.prepare, chunks, report)
     for number, chunk in enumerate(chunks):
@@ -65,6 +69,16 @@ def read_mapped_rows(
         if isinstance(mapping, LogMapping):
             mapped = _name_events(mapped, mapping, has_no_entry, report)
         yield _keep_only(mapped, mapping, report)
+
+
+def _roots(mapping: FileMapping, ours: str) -> list[str]:
+    """Returns the file's columns that one of ours may be made of, its own name included."""
+    return [ours, *(name.partition(".")[0] for name in mapping.names(ours))]
+
+
+def _is_constant(mapping: FileMapping, ours: str) -> bool:
+    """Returns whether a column is the same in all rows."""
+    return ours == "event" and isinstance(mapping, LogMapping) and mapping.event is not None
 
 
 def _count_joined(prepare: Prepare, chunks: Iterator[pd.DataFrame], report: RowReport) -> Iterator[pd.DataFrame]:
@@ -107,12 +121,11 @@ def _check_columns(
 
     A field of nested values may be in later rows, where those of this chunk are empty (`has_entries` is false).
     """
-    table = "interactions" if isinstance(mapping, LogMapping) else "catalog" if "title" in required else "users"
+    table = kind_of(required)
     names = [str(name) for name in chunk.columns]
-    constant = {"event"} if isinstance(mapping, LogMapping) and mapping.event is not None else set()
     for ours in dict.fromkeys([*required, *mapping.columns]):
         paths = mapping.names(ours)
-        if ours in constant or any(take_column(chunk, path) is not None for path in paths):
+        if _is_constant(mapping, ours) or any(take_column(chunk, path) is not None for path in paths):
             continue
         near = closest(paths[0], names)
         where = "its first rows have no such field" if "." in paths[0] else "the file has no such column"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fuserank_ensemble.interactions.segments import ALWAYS, SegmentColumn, UserS
 from fuserank_export.layouts.mapping import FileMapping
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.parser import NO_TIME, ColumnParser, ObjectArray
+from fuserank_export.sources.columns.proofs import prove_reading
 from fuserank_export.sources.formats.rows import CHUNK_ROWS
 from fuserank_export.sources.identity import note_renamed, rename_float_ids
 from fuserank_export.sources.mapped_rows import read_mapped_rows
@@ -103,7 +105,6 @@ def read_users(
     bad_rows_path: str | Path | None = None,
     reading: Reading = DEFAULT_READING,
     chunk_rows: int = CHUNK_ROWS,
-    encoding: str | None = None,
 ) -> tuple[UserSegments, RowReport]:
     """Reads and validates what a shop says of its users, a row a user.
 
@@ -115,9 +116,8 @@ def read_users(
         mapping: What its columns become; None leaves them as they are.
         max_bad_share: The largest accepted share of bad rows.
         bad_rows_path: A JSONL file for all bad rows.
-        reading: What the shop declares of its cells.
+        reading: What the shop declares of its files and cells.
         chunk_rows: The most rows that are held unparsed.
-        encoding: What text files are written in that are not UTF-8; None guesses.
 
     Returns:
         The users, and the counts of rows read, kept and rejected.
@@ -126,11 +126,25 @@ def read_users(
         InputError: The file cannot be used, too many rows are bad, or no column says anything.
     """
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
-    rows = _UserRows(reading=reading)
+    read = partial(
+        read_mapped_rows,
+        path,
+        mapping=mapping or FileMapping(),
+        required=REQUIRED,
+        chunk_rows=chunk_rows,
+        text=reading.text_format("users"),
+    )
     with report:
-        for chunk in read_mapped_rows(
-            path, report, mapping or FileMapping(), required=REQUIRED, chunk_rows=chunk_rows, encoding=encoding
-        ):
+        chunks, reading = prove_reading(
+            read(report),
+            lambda columns: read(RowReport(str(path)), columns=columns),
+            reading,
+            report,
+            numbers=(),
+            times=(SINCE,),
+        )
+        rows = _UserRows(reading=reading)
+        for chunk in chunks:
             rows.add(chunk, report)
     report.check(max_bad_share)
     if not rows.values:

@@ -18,8 +18,9 @@ from fuserank_export.builder.options import (
     RankerOptions,
 )
 from fuserank_export.errors import exit_on_error
-from fuserank_export.layouts.config import InputsConfigFile, read_mappings
+from fuserank_export.layouts.config import InputsConfigFile
 from fuserank_export.progress import Progress
+from fuserank_export.reading_options import ReadingOptions, expand_groups, remembered_reading
 from fuserank_export.training.text.cli import app as text
 
 app = typer.Typer(
@@ -35,7 +36,9 @@ app.add_typer(text)
     epilog="Example: fuserank export train ranker --bundle build/my-shop --interactions events.parquet "
     "--epochs 12 --out build/my-shop-2"
 )
+@expand_groups
 def ranker(
+    *,
     bundle: Annotated[Path, typer.Option(help="The bundle whose ranker learns anew; it is not changed.")],
     out: Annotated[Path, typer.Option(help="The bundle to write; must not exist, unless --force.")],
     interactions: Annotated[
@@ -57,20 +60,15 @@ def ranker(
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Fit in bfloat16; weights stay FP32.")
     ] = False,
-    max_bad_rows: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the training.")
-    ] = BehaviourFiles.max_bad_rows,
-    max_unknown_items: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the log's rows of unknown items that fails the training.")
-    ] = BehaviourFiles.max_unknown_items,
-    encoding: Annotated[
-        str | None, typer.Option(help="What text files are written in that are not UTF-8; guessed by default.")
-    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
     config: InputsConfigFile = None,
+    reading: ReadingOptions,
 ) -> None:
-    """Train a bundle's ranker anew; the result is a bundle with all else as it is."""
+    """Train a bundle's ranker anew; the result is a bundle with all else as it is.
+
+    Files are read as the export read them; what is said here wins.
+    """
     # Several processes do the same; one tells.
     console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
     with exit_on_error():
@@ -78,10 +76,7 @@ def ranker(
             interactions=interactions,
             queries=queries,
             judgements=judgements,
-            max_bad_rows=max_bad_rows,
-            max_unknown_items=max_unknown_items,
-            encoding=encoding,
-            mappings=read_mappings(config),
+            **reading.to_arguments(config, remembered_reading(bundle)),
         )
         options = RankerOptions(
             text_tower=text_tower,

@@ -27,7 +27,7 @@ from fuserank_ensemble.ranking.adjustments import Adjustments, CandidatePlaces, 
 from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered, rank_varied
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift, fusion_parts
 from fuserank_ensemble.ranking.rules import NOT_FOUND
-from fuserank_ensemble.retrieval.lexical.words import content_words, words
+from fuserank_ensemble.retrieval.lexical.words import shared_words
 
 _VERIFIED = (
     *("index/items/", "index/vectors", "index/popularity/", "index/reference"),
@@ -167,8 +167,7 @@ class Finalize:
             return []
         record, synonyms = self._decode(self._bundle.records.raw(row)), self._bundle.query_parser.synonyms
         texts = (str(record[name]) for name in self._bundle.spec.lexical_fields if name in record)
-        held = {word.stem for text in texts for word in words(synonyms.replace(normalise(text)))}
-        return [word.written for word in content_words(words(resolved.understood.words)) if word.stem in held]
+        return shared_words(resolved.understood.words, map(synonyms.replace, map(normalise, texts)))
 
     def _fields(self, row: int, names: Sequence[str]) -> dict[str, Any]:
         record = self._decode(self._bundle.records.raw(row))

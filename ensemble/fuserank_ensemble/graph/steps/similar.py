@@ -8,16 +8,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.bundle import SYNONYMS, Bundle
 from fuserank_ensemble.candidates import request
+from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.catalog import filters
+from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError
@@ -32,7 +36,12 @@ from fuserank_ensemble.contract.options import (
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.ranking.relations import RelationFinder, SimilarItem, comes_early, explain_similar
+from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
+from fuserank_ensemble.retrieval.graph.index import GraphIndex
+from fuserank_ensemble.retrieval.lexical.words import shared_words
 
+_VERIFIED = ("index/tokenizer", "index/items/", "index/vectors.npy", "index/graph/", "index/history/", "index/synonyms")
 Call = Callable[[str, Tensors, Sequence[str]], Tensors]  # see `Host.call`
 
 
@@ -79,12 +88,14 @@ class Similar:
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
+        counts = bundle.manifest["counts"]
+        self._only_purchases = counts["purchases"] == counts["events"]
 
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Similar:
         """See `Model`. Loads the tokenizer, maps the catalogue and its text vectors; always on the CPU."""
         del device
-        bundle = Bundle.open(bundle_root, verify=("index/tokenizer", "index/items/", "index/vectors.npy"))
+        bundle = Bundle.open(bundle_root, verify=_VERIFIED)
         return cls(bundle, host.call)
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
@@ -125,11 +136,19 @@ class Similar:
         vectors = self._vectors(anchors)
         now = float(self._bundle.manifest["log_end"]) if self._spec.clock == "log" else time.time()
         resolved = string_tensor([[request.encode(self._resolved(anchor, now, started))] for anchor in anchors])
-        retrieved = self._call("retrieve", {"EMBEDDING": vectors, "REQUEST": resolved}, ("CANDIDATES", "RETRIEVAL"))
+        wanted = [
+            "CANDIDATES",
+            "RETRIEVAL",
+            *(["FEATURES"] if any(anchor.options.explain for anchor in anchors) else []),
+        ]
+        retrieved = self._call("retrieve", {"EMBEDDING": vectors, "REQUEST": resolved}, wanted)
         traces = request.decode_traces(retrieved["RETRIEVAL"])
+        features = retrieved.get("FEATURES", [None] * len(anchors))
         return [
-            self._answer(anchor, vector, rows, trace, started)
-            for anchor, vector, rows, trace in zip(anchors, vectors, retrieved["CANDIDATES"], traces, strict=True)
+            self._answer(anchor, vector, rows, of_rows, trace, started)
+            for anchor, vector, rows, of_rows, trace in zip(
+                anchors, vectors, retrieved["CANDIDATES"], features, traces, strict=True
+            )
         ]
 
     def _vectors(self, anchors: Sequence[_Anchor]) -> NDArray[np.float32]:
@@ -179,10 +198,13 @@ class Similar:
         anchor: _Anchor,
         vector: NDArray[np.float32],
         candidates: NDArray[np.int32],
+        features: NDArray[np.float32] | None,
         trace: RetrievalTrace,
         started: int,
     ) -> _Answer:
-        rows = candidates[candidates >= 0][: anchor.options.k]
+        candidates = candidates[candidates >= 0]
+        cosines = self._bundle.vectors[self._items.text[candidates]].astype(np.float32) @ vector
+        rows = candidates[: anchor.options.k]
         names = self._default_fields if anchor.options.fields is None else anchor.options.fields
         status = SimilarStatus(
             bundle=self._bundle.id,
@@ -194,16 +216,71 @@ class Similar:
             },
             returned=len(rows),
         )
+        items: list[dict[str, Any]] = [{"fields": self._shown_fields(int(row), names)} for row in rows]
+        if anchor.options.explain and features is not None:
+            explained = self._explain(anchor, rows, cosines, features)
+            for item, signals in zip(items, explained, strict=True):
+                item["signals"] = signals
         return _Answer(
             [bytes(item_id) for item_id in self._items.ids[rows]],
-            self._bundle.vectors[self._items.text[rows]].astype(np.float32) @ vector,
-            [self._item(int(row), names) for row in rows],
+            cosines[: len(rows)],
+            [self._encode(item) for item in items],
             self._encode(status),
         )
 
-    def _item(self, row: int, names: Sequence[str]) -> bytes:
+    def _explain(
+        self, anchor: _Anchor, rows: NDArray[np.int32], cosines: NDArray[np.float32], features: NDArray[np.float32]
+    ) -> list[list[dict[str, Any]]]:
+        """Returns the signals of the items of an answer.
+
+        Args:
+            anchor: What they are to be like.
+            rows: The items, int32 `[items]`.
+            cosines: How near all candidates are, those of the answer first, float32 `[candidates]`.
+            features: Of the candidates, float32 `[candidates, F]`.
+        """
+        finder, is_early = self._relations, comes_early(cosines)
+        relations = finder.of_text(anchor.text, rows) if anchor.text else finder.of_item(anchor.row, rows)
+        asked = anchor.text or str(self._decode(self._bundle.records.raw(anchor.row))["title"])
+        explained = []
+        for place, (row, of_row) in enumerate(zip(rows.tolist(), relations, strict=True)):
+            item = SimilarItem(
+                cosine=float(cosines[place]),
+                comes_early=bool(is_early[place]),
+                related_by=related_channels(features[place]),
+                relations=of_row,
+                shared_words=self._shared_words(anchor.text, row) if anchor.text else (),
+            )
+            explained.append(explain_similar(item, asked, anchor.options.language, self._only_purchases))
+        return explained
+
+    @cached_property
+    def _relations(self) -> RelationFinder:
+        graph = self._bundle.root / "index" / "graph"
+        return RelationFinder(self._items, GraphIndex.open(graph) if graph.exists() else None, self._bundle.histories)
+
+    def _shared_words(self, text: str, row: int) -> list[str]:
+        """Returns the words of a text that an item's fields hold."""
         record = self._decode(self._bundle.records.raw(row))
-        return self._encode({"fields": {name: record[name] for name in names if name in record}})
+        texts = (str(record[name]) for name in self._spec.lexical_fields if name in record)
+        return shared_words(text, map(self._synonyms.replace, map(normalise, texts)))
+
+    @cached_property
+    def _synonyms(self) -> Synonyms:
+        return Synonyms.open(self._bundle.root / "index" / SYNONYMS)
+
+    def _shown_fields(self, row: int, names: Sequence[str]) -> dict[str, Any]:
+        record = self._decode(self._bundle.records.raw(row))
+        return {name: record[name] for name in names if name in record}
+
+
+def related_channels(features: NDArray[np.float32]) -> list[str]:
+    """Returns the channels that relate an item to what was asked, by its features, float32 `[F]`."""
+    return [
+        name
+        for name, declared in DECLARATIONS.items()
+        if declared.relates and not np.isnan(features[POSITION[declared.rank.name]])
+    ]
 
 
 def _outputs(answers: Sequence[_Answer]) -> Tensors:

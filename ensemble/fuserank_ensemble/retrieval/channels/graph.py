@@ -25,12 +25,10 @@ from fuserank_ensemble.retrieval.channel import (
     ScoreFeature,
     trust_in_log,
 )
-from fuserank_ensemble.retrieval.graph.index import GraphIndex, Vector
+from fuserank_ensemble.retrieval.graph.index import LARGEST_NAME, GraphIndex, Vector
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 
-LARGEST_NAME = 2_048  # items of one name; beyond it a name is too general to list its items ("Grocery")
-LARGEST_SHARE = 0.5  # of the items with any: an entity of more of them relates none to another
 LEAST_TRUST = 0.5  # in a log, from which on users link items
 
 
@@ -88,8 +86,9 @@ class GraphChannel(LocalChannel):
             named = self._items_of_names(mentions)
             if vector is None or not (named or vector.any()):
                 continue
-            if query.related_only and not query.query:
-                results[i] = self._rank([], vector, replace(query, pool=self._related_items(query.seen.rows)), depth)
+            if query.related_only:
+                related = None if query.query else self._related_items(query.seen.rows)
+                results[i] = self._rank(named, vector, replace(query, pool=related), depth)
             elif named or query.pool is not None:
                 results[i] = self._rank(named, vector, query, depth)
             else:
@@ -105,16 +104,9 @@ class GraphChannel(LocalChannel):
         return [ranked.distinguishing(depth) for ranked in results]
 
     def _related_items(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The rows of the items that share an entity with some items, of categories the deepest level, increasing."""
-        largest = min(LARGEST_NAME, LARGEST_SHARE * float(self._linked.sum()))
-        names = self._index.names
-        shared = [
-            self._index.members_of(entity)
-            for row in rows
-            for entity in names.without_upper_levels(self._index.entities_of(int(row)).tolist())
-        ]
-        kept = [members for members in shared if len(members) <= largest]
-        related: NDArray[np.int32] = np.unique(np.concatenate([np.empty(0, np.int32), *kept]))
+        """The rows of the items that share an entity with some items, see `relating_entities`, increasing."""
+        shared = [self._index.members_of(entity) for row in rows for entity in self._index.relating_entities(int(row))]
+        related: NDArray[np.int32] = np.unique(np.concatenate([np.empty(0, np.int32), *shared]))
         return related
 
     def _request_vector(self, query: ChannelQuery, mentions: Sequence[Sequence[int]]) -> Vector | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from fuserank_ensemble.retrieval.graph.entities import Entities
 Vector = NDArray[np.float32]  # [dim]
 
 LASTING = 0.1  # share of an event's weight that does not decay
+LARGEST_NAME = 2_048  # items of one name; beyond it a name is too general to list its items ("Grocery")
+LARGEST_SHARE = 0.5  # of the items with any: an entity of more of them relates none to another
 
 _ARRAYS = ("items", "entities", "centroids", "offsets", "members")
 
@@ -83,6 +86,17 @@ class GraphIndex:
         """The entities that an item is a member of, by a scan of all members (2 ms for five million)."""
         entities: NDArray[np.int64] = np.searchsorted(self.offsets, np.flatnonzero(self.members == row), "right") - 1
         return entities
+
+    def relating_entities(self, row: int) -> list[int]:
+        """The entities that relate an item to others: of categories the deepest level, and none of too many items."""
+        largest = min(LARGEST_NAME, LARGEST_SHARE * self._items_with_any)
+        own = self.names.without_upper_levels(self.entities_of(row).tolist())
+        return [entity for entity in own if len(self.members_of(entity)) <= largest]
+
+    @cached_property
+    def _items_with_any(self) -> int:
+        """How many items have an entity."""
+        return int(np.count_nonzero(np.bincount(self.members, minlength=1)))
 
     def history_vector(self, seen: History, now: float) -> Vector | None:
         """A user's vector: the mean of what they had, by `event_weights`; None without a history."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -100,6 +100,12 @@ def stem(written: str) -> str:
 def content_words(all_words: list[Word]) -> list[Word]:
     """The words that say what is searched for; all of them where none does."""
     return [word for word in all_words if word.written not in fillers()] or all_words
+
+
+def shared_words(text: str, others: Iterable[str]) -> list[str]:
+    """Returns the words of a text that say something and that one of some other texts holds, as the text has them."""
+    held = {word.stem for other in others for word in words(other)}
+    return [word.written for word in content_words(words(text)) if word.stem in held]
 
 
 def _spaced(text: str) -> str:

@@ -16,7 +16,7 @@ from fuserank_export.sources.columns.cells import MAX_DEPTH, CellError, is_missi
 Path = tuple[str, ...]
 Cell = str | tuple[Path, ...]  # text whose separators are not known yet, or paths
 
-_ARROW = re.compile(r"\s*(?:>+|›|»|→)\s*")
+_ARROW = re.compile(r"\s*(?:[-=]*>+|›|»|→)\s*")
 _LISTS = ("|", ";", ",")  # what may separate several categories, the plainest first
 _LEVELS = ("|", "/", "\\", "::", ".")  # what may separate levels where there is no >
 _DOTTED = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
@@ -167,7 +167,9 @@ def _find_list_separator(texts: Sequence[str]) -> str | None:
         # Levels keep their depth; categories of one item stand in any order.
         if {parts[0] for parts in plain} & {name for parts in plain for name in parts[1:]}:
             return mark
-        if mark != "|" and _stands_alone(marked, whole):
+        # A level hardly ever is a category of its own at the top, too.
+        behind = {part for parts in marked for part in parts[1:]}
+        if behind and behind <= whole if mark == "|" else _stands_alone(marked, whole):
             return mark
     return None
 

@@ -16,11 +16,14 @@ DECIMAL_MARKS: tuple[DecimalMark, ...] = get_args(DecimalMark)
 _SPACES = " \u00a0\u2009\u202f"
 _GROUPED = {
     mark: re.compile(
-        rf"[+-]?(?:\d{{1,3}}(?P<group>[{groups}'’{_SPACES}])\d{{3}}(?:(?P=group)\d{{3}})*|\d+)(?:{re.escape(decimal)}\d+)?"
+        rf"[+-]?(?:\d{{1,3}}(?P<group>[{groups}'’{_SPACES}])\d{{3}}(?:(?P=group)\d{{3}})*{more}|\d+)"
+        rf"(?:{re.escape(decimal)}\d+)?"
     )
-    for mark, decimal, groups in (("comma", ",", "."), ("point", ".", ","))
+    # India groups lakhs: 1,23,456.
+    for mark, decimal, groups, more in (("comma", ",", ".", ""), ("point", ".", ",", r"|\d{1,2}(?:,\d{2})+,\d{3}"))
 }
 _WITH_CURRENCY = re.compile(r"(?P<before>[^\d+\-]*)(?P<number>[+-]?\d(?:.*\d)?)(?P<after>\D*)")
+_NO_CENTS = re.compile(r"(?<=\d)[.,][-–—]{1,2}(?=\D*$)")
 # Currencies whose sign is letters; others are a sign of Unicode's category Sc, or ISO 4217's three capitals.
 _CURRENCY_WORDS = {"kr", "zł", "kč", "ft", "lei", "fr", "sfr", "rs", "r$", "us$", "лв", "руб", "р", "tl", "rm"}
 _EXAMPLES = {"comma": "1.234,50 €", "point": "$1,234.50"}
@@ -63,8 +66,55 @@ def is_written_number(value: str, mark: DecimalMark) -> bool:
     return _GROUPED[mark].fullmatch(value.strip()) is not None
 
 
+class DecimalMarkProof:
+    """Proves from a whole column which decimal mark its numbers are written with.
+
+    All of them can be read with that mark, one of them with no other, and they name one currency at most: an amount in
+    euros is none in dollars.
+    """
+
+    def __init__(self) -> None:
+        self._fits: dict[DecimalMark, bool] = dict.fromkeys(DECIMAL_MARKS, True)
+        self._proofs: dict[DecimalMark, str] = {}
+        self._currencies: set[str] = set()
+
+    def add(self, text: str) -> None:
+        """Takes a cell of the column that is not missing."""
+        parts = _WITH_CURRENCY.fullmatch(_plain_signs(text))
+        if parts is None or not (_is_currency(parts["before"]) and _is_currency(parts["after"])):
+            self._fits = dict.fromkeys(DECIMAL_MARKS, False)
+            return
+        self._currencies.update(filter(None, (parts["before"].strip(), parts["after"].strip())))
+        read = {mark: _GROUPED[mark].fullmatch(parts["number"]) is not None for mark in DECIMAL_MARKS}
+        for mark, reads in read.items():
+            self._fits[mark] &= reads
+            if reads and sum(read.values()) == 1:
+                self._proofs.setdefault(mark, text.strip())
+
+    @property
+    def mark(self) -> DecimalMark | None:
+        """The mark that the column proves; None where it proves none."""
+        proven = [mark for mark in DECIMAL_MARKS if self._fits[mark] and mark in self._proofs]
+        return proven[0] if len(proven) == 1 and len(self._currencies) <= 1 else None
+
+    @property
+    def example(self) -> str:
+        """A cell that can be read with no other mark."""
+        return self._proofs[self.mark] if self.mark else ""
+
+    @property
+    def has_currency(self) -> bool:
+        """Whether a number stands beside a currency."""
+        return bool(self._currencies)
+
+
+def _plain_signs(value: str) -> str:
+    """Returns a written number with a hyphen for a minus, and without a dash for no cents, as in 12,- €."""
+    return _NO_CENTS.sub("", value.strip().replace("\u2212", "-"))
+
+
 def _parse_written(value: str, mark: DecimalMark) -> float:
-    text = value.strip().replace("\u2212", "-")
+    text = _plain_signs(value)
     parts = _WITH_CURRENCY.fullmatch(text)
     number = parts["number"] if parts else ""
     known = parts is not None and _is_currency(parts["before"]) and _is_currency(parts["after"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,8 @@ class ColumnParser:
             if required:
                 self.reject(seconds == NO_TIME, name, "missing")
             return seconds
-        parsed = self.parse(name, require(parse_epoch_seconds) if required else parse_epoch_seconds)
+        parse = partial(parse_epoch_seconds, order=self.reading.date_order(name))
+        parsed = self.parse(name, require(parse) if required else parse)
         return np.array([NO_TIME if moment is None else moment for moment in parsed], dtype=np.int64)
 
     def reject(self, rows: BoolArray, name: str, reason: str, detail: str = "") -> None:

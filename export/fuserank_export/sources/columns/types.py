@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fuserank_export.sources.columns.numbers import DecimalMark, is_written_number
+from fuserank_export.sources.columns.numbers import DecimalMark, DecimalMarkProof, is_written_number
 
 _INTEGER = re.compile(r"-?[1-9]\d{0,17}|0")
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)\.\d+")
+_COMMA_NUMBER = re.compile(r"-?(?:0|[1-9]\d*|[1-9]\d{0,2}(?:\.\d{3})+)(?:,\d+)?")
 _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _CODE_TOKENS = frozenset(
     {"sku", "mpn", "gtin", "ean", "upc", "isbn", "issn", "asin", "barcode", "code", "codes", "model", "version", "size"}
@@ -28,16 +29,17 @@ def prove_type(
 ) -> tuple[pd.Series[Any], str]:
     """Returns a column of texts in the type that its values prove, and why it is none of numbers where it looks so.
 
-    A column holds numbers only if each value is written as the number itself is written: 12 and 0.5, but not 007, 10.10
-    or 1,5. Codes and sizes stay text: their name says so, or every value is a barcode with its check digit.
+    A column holds numbers only if each value is written as the number itself is written: 12 and 0.5, but not 007 or
+    10.10; or if all are numbers with a decimal comma, and one can be read in no other way: 0,10 beside 1,5. Codes and
+    sizes stay text: their name says so, or every value is a barcode with its check digit.
 
     Args:
         name: The column.
         values: Texts, None where missing, `[rows]`; one is present.
-        mark: The decimal mark of all columns; 0,5 is a number under `comma`.
+        mark: The decimal mark of all columns; None proves it.
 
     Returns:
-        Int64, numbers as objects (int or float as written) or texts, `[rows]`; and a remark, empty if there is none.
+        Int64, numbers as objects (int or float as written) or texts, `[rows]`; and a note, empty if there is none.
     """
     codes, factors = pd.factorize(values)
     distinct: list[str] = list(factors)
@@ -47,21 +49,45 @@ def prove_type(
         # pandas writes integers beside missing values so.
         distinct = [text[:-2] for text in distinct]
         column = pd.Series(_by_code(distinct, codes), dtype="object")
-    numbers = [
-        _read_number(text.replace(",", ".") if mark == "comma" and "." not in text else text) for text in distinct
-    ]
+    has_comma = _has_decimal_comma(distinct, mark)
+    numbers = [_read_comma_number(text) if has_comma else _read_number(text) for text in distinct]
+    reason, note = "", ""
     if any(number is None for number in numbers):
-        return column, _explain_text(name, distinct)
-    if len(set(numbers)) < len(numbers):
-        return column, f"it writes one number in two ways; --types {name}=number reads numbers"
-    if _is_code_name(name):
-        return column, f"its name says a code or size; --types {name}=number reads numbers"
-    if all(_is_barcode(text) for text in distinct):
-        return column, f"its values are barcodes; --types {name}=integer reads numbers"
+        reason = _explain_text(name, distinct)
+        if not reason:
+            return column, ""
+    elif _is_code_name(name):
+        reason = f"its name says a code or size; --types {name}=number reads numbers"
+    elif has_comma and mark is None:
+        example = next(text for text in distinct if "," in text)
+        note = f"{name} has numbers with a decimal comma, as {example!r} shows; --types {name}=text says otherwise"
+    elif not has_comma and len(set(numbers)) < len(numbers):
+        reason = f"it writes one number in two ways; --types {name}=number reads numbers"
+    elif all(_is_barcode(text) for text in distinct):
+        reason = f"its values are barcodes; --types {name}=integer reads numbers"
+    if reason:
+        return column, f"{name} is text: {reason}"
     proven = _by_code(numbers, codes)
     if all(isinstance(number, int) for number in numbers):
-        return pd.Series(proven, dtype="Int64" if gaps else "int64"), ""
-    return pd.Series(proven, dtype="object"), ""
+        return pd.Series(proven, dtype="Int64" if gaps else "int64"), note
+    return pd.Series(proven, dtype="object"), note
+
+
+def _has_decimal_comma(distinct: Sequence[str], mark: DecimalMark | None) -> bool:
+    """Returns whether all texts are numbers with a decimal comma, and one of them has it."""
+    if mark == "point" or not all(_COMMA_NUMBER.fullmatch(text) for text in distinct):
+        return False
+    if mark == "comma":
+        return any("," in text for text in distinct)
+    proof = DecimalMarkProof()
+    for text in distinct:
+        proof.add(text)
+    return proof.mark == "comma"
+
+
+def _read_comma_number(text: str) -> int | float:
+    plain = text.replace(".", "").replace(",", ".")
+    return float(plain) if "." in plain else int(plain)
 
 
 def name_type(column: pd.Series[Any]) -> str:

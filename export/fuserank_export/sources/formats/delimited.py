@@ -157,6 +157,11 @@ class _Records:
 
     def _read_header(self) -> _Header:
         lines, file = self._lines, self._report.source
+        for _ in range(self._dialect.lines_before):
+            next(lines, "")
+        lines.record.clear()
+        if self._dialect.header:
+            return self._header_of(self._dialect.header)
         first = next(lines, "")
         while first and (not first.strip() or separator_line(first) is not None):
             lines.record.clear()

@@ -11,13 +11,17 @@ from itertools import islice
 from typing import TextIO
 
 from fuserank_export.sources.formats.encoding import BYTE_ORDER_MARK
+from fuserank_export.sources.formats.text_format import FOUND, HeaderNames, TextFormat
 
 MAX_CELL_CHARACTERS = 4 * 1024 * 1024  # also how far an unclosed quote can reach before it is noticed
-DELIMITERS = ",;\t|"
+DELIMITERS = (",", ";", "\t", "|")
+LONGER_DELIMITERS = ("::", "||", ";;", "|~|", "~|~", "<>", "\t\t")
+_ONE_CHARACTER = "\x1f"  # the unit separator of ASCII, in place of a delimiter of several characters
 _ENCLOSING = ",;"  # delimiters of formats in which quotes always enclose cells
 _SAMPLE_LINES = 200
 _QUOTED_LINES = 5_000  # that decide whether quotes enclose cells
 _BLOCK_CHARACTERS = 1024 * 1024
+_LINES_BEFORE = 30  # the header at most
 _SEP_LINE = re.compile(r'\s*"?sep=(.|\\t|tab|)"?[,;\t|\s]*', re.IGNORECASE)
 
 
@@ -26,12 +30,16 @@ class Dialect:
     """How a delimited file is written.
 
     Attributes:
-        delimiter: The character between cells.
+        delimiter: What stands between cells, one character or several.
         quoted: Whether quotes enclose cells; else they are part of the text.
+        lines_before: How many lines stand before the header, those without a cell included.
+        header: The names of the columns, where the file has none; empty where it names them.
     """
 
     delimiter: str
     quoted: bool = True
+    lines_before: int = 0
+    header: tuple[str, ...] = ()
 
     def split(self, line: str) -> list[str]:
         """Returns the cells of one line; a line that cannot be read has none."""
@@ -40,22 +48,30 @@ class Dialect:
         except csv.Error:
             return []
 
+    @property
+    def _mark(self) -> str:
+        """The one character that a csv reader takes for the delimiter."""
+        return self.delimiter if len(self.delimiter) == 1 else _ONE_CHARACTER
+
+    def _marked(self, line: str) -> str:
+        return line if len(self.delimiter) == 1 else line.replace(self.delimiter, _ONE_CHARACTER)
+
     @cached_property
     def _quote_inside(self) -> re.Pattern[str]:
-        mark = re.escape(self.delimiter)
+        mark = re.escape(self._mark)
         # The quote comes first, so that the search jumps from one to the next.
         return re.compile(rf'"(?<=[^"{mark}]")(?=[^"{mark}\r\n])')
 
     def has_quote_inside(self, line: str) -> bool:
         """Returns whether a line may have a quote that neither opens nor closes a cell."""
-        return self.quoted and '"' in line and self._quote_inside.search(line) is not None
+        return self.quoted and '"' in line and self._quote_inside.search(self._marked(line)) is not None
 
     def split_as_written(self, line: str) -> list[str]:
         """Returns the cells of one line, with all quotes of a cell that they do not enclose as a whole."""
-        mark = re.escape(self.delimiter)
-        cells = re.findall(rf'(?:^|{mark})("(?:[^"]|"")*"(?={mark}|$)|[^{mark}]*)', line.rstrip("\r\n"))
+        mark = re.escape(self._mark)
+        cells = re.findall(rf'(?:^|{mark})("(?:[^"]|"")*"(?={mark}|$)|[^{mark}]*)', self._marked(line.rstrip("\r\n")))
         whole = re.compile(r'"(?:[^"]|"")*"')
-        return [cell[1:-1].replace('""', '"') if whole.fullmatch(cell) else cell for cell in cells]
+        return _unmarked([cell[1:-1].replace('""', '"') if whole.fullmatch(cell) else cell for cell in cells], self)
 
     def join(self, cells: Sequence[str]) -> str:
         """Returns cells as a line that has no quotes."""
@@ -64,10 +80,41 @@ class Dialect:
     def reader(self, lines: Iterator[str], *, strict: bool = False) -> Iterator[list[str]]:
         """Returns a reader of the records of lines; a strict one raises `csv.Error` where quotes break the rules."""
         csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL_CHARACTERS))
+        if len(self.delimiter) > 1:
+            return _MarkedReader(self, lines, strict=strict)
+        return self.one_character_reader(lines, strict=strict)
+
+    def one_character_reader(self, lines: Iterator[str], *, strict: bool) -> Iterator[list[str]]:
+        """Returns a reader of lines in which one character stands between cells."""
         if not self.quoted:
-            return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
+            return csv.reader(lines, delimiter=self._mark, quoting=csv.QUOTE_NONE)
         # Some programs write a space behind the delimiter, and then the quote that encloses the cell.
-        return csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True, strict=strict)
+        return csv.reader(lines, delimiter=self._mark, skipinitialspace=True, strict=strict)
+
+
+class _MarkedReader:
+    """Iterator of the records of lines whose delimiter has several characters, which the csv module cannot read.
+
+    A generator would end at the first record that cannot be read.
+    """
+
+    def __init__(self, dialect: Dialect, lines: Iterator[str], *, strict: bool) -> None:
+        self._dialect = dialect
+        marked = (line.replace(dialect.delimiter, _ONE_CHARACTER) for line in lines)
+        self._reader = dialect.one_character_reader(marked, strict=strict)
+
+    def __iter__(self) -> _MarkedReader:
+        return self
+
+    def __next__(self) -> list[str]:
+        return _unmarked(next(self._reader), self._dialect)
+
+
+def _unmarked(cells: list[str], dialect: Dialect) -> list[str]:
+    """Returns cells with the delimiter where quotes enclosed it."""
+    if len(dialect.delimiter) == 1:
+        return cells
+    return [cell.replace(_ONE_CHARACTER, dialect.delimiter) for cell in cells]
 
 
 def separator_line(line: str) -> str | None:
@@ -78,7 +125,13 @@ def separator_line(line: str) -> str | None:
     return "\t" if match[1].lower() in ("\\t", "tab", "") else match[1]
 
 
-def detect_dialect(text: TextIO, required: Collection[str], usual: str) -> Dialect:
+def detect_dialect(
+    text: TextIO,
+    required: Collection[str],
+    usual: str,
+    declared: TextFormat = FOUND,
+    header: HeaderNames | None = None,
+) -> Dialect:
     """Tells a file's dialect from its beginning, and from all lines with quotes where quotes may be text.
 
     The columns that a shop's file must have decide, which no general sniffer knows; then how many lines have as many
@@ -88,16 +141,74 @@ def detect_dialect(text: TextIO, required: Collection[str], usual: str) -> Diale
         text: The file, from its beginning.
         required: Columns that the header should name.
         usual: The delimiter where nothing says otherwise.
+        declared: What is declared of the file.
+        header: Columns by which a header is found that other lines stand before.
     """
-    lines = _read_sample(text)
-    named = separator_line(lines[0]) if lines else None
-    if named is not None:
+    sample = list(islice(text, _SAMPLE_LINES))
+    candidates = [declared.delimiter] if declared.delimiter else _candidates(sample, usual, header or HeaderNames())
+    before = declared.skip_lines
+    if declared.header:
+        before = before or 0
+    if before is None:
+        before = _count_lines_before(sample, [Dialect(delimiter) for delimiter in candidates], header or HeaderNames())
+    lines = [line.removeprefix(BYTE_ORDER_MARK) for line in sample[before:]]
+    lines = [line for line in lines if line.strip()]
+    if lines and separator_line(lines[0]) is not None:
         lines = lines[1:]
-    candidates = dict.fromkeys([*([named] if named else []), usual, *DELIMITERS])
     best = max(candidates, key=lambda delimiter: _score(lines, Dialect(delimiter), required))
-    if best in _ENCLOSING or not lines:
-        return Dialect(best)
-    return Dialect(best, not _quotes_are_text([*lines, *_quoted_lines(text)], best))
+    quoted = best in _ENCLOSING or not lines or not _quotes_are_text([*lines, *_quoted_lines(text)], best)
+    return Dialect(best, quoted, before, declared.header)
+
+
+def _candidates(sample: Sequence[str], usual: str, names: HeaderNames) -> list[str]:
+    """Returns the delimiters that a file may have, that of its `sep=` line first."""
+    named = next((separator_line(line.removeprefix(BYTE_ORDER_MARK)) for line in sample if line.strip()), None)
+    longer = [delimiter for delimiter in LONGER_DELIMITERS if any(delimiter in line for line in sample)]
+    between = [mark for line in sample[:_LINES_BEFORE] if (mark := _mark_behind_a_name(line, names))]
+    return list(dict.fromkeys([*([named] if named else []), usual, *DELIMITERS, *longer, *between]))
+
+
+def _mark_behind_a_name(line: str, names: HeaderNames) -> str:
+    """Returns what stands behind the name of a required column and before another word; empty where none is there."""
+    for column in names.columns:
+        for name in column:
+            match = re.search(rf'(?<!\w){re.escape(name)}"?(?P<mark>[^\w"\r\n]{{1,8}})"?\w', line)
+            if match is not None:
+                return match["mark"].strip(" ")
+    return ""
+
+
+def _count_lines_before(sample: Sequence[str], dialects: Sequence[Dialect], names: HeaderNames) -> int:
+    """Returns how many lines stand before the header, such as the title of a report that was exported.
+
+    The header is the first line that names the columns, if those before it have fewer cells; else the first line with
+    at least half of the cells that most lines have, if each before it has fewer.
+    """
+    for dialect in dialects:
+        widths = [sum(bool(cell.strip()) for cell in dialect.split(line)) for line in sample]
+        for place, line in enumerate(sample[:_LINES_BEFORE]):
+            if names.match([cell.strip() for cell in dialect.split(line.removeprefix(BYTE_ORDER_MARK))]):
+                return place if _has_text(sample[:place]) and max(widths[:place]) < widths[place] else 0
+    best = max(dialects, key=lambda dialect: _usual_width(sample, dialect))
+    usual = _usual_width(sample, best)
+    for place, line in enumerate(sample[:_LINES_BEFORE]):
+        width = sum(bool(cell.strip()) for cell in best.split(line))
+        if width > usual / 2:
+            is_named = separator_line(sample[place - 1].removeprefix(BYTE_ORDER_MARK)) is not None if place else False
+            return place if usual > 1 and _has_text(sample[:place]) and not is_named else 0
+    return 0
+
+
+def _has_text(lines: Sequence[str]) -> bool:
+    """Returns whether any of some lines is neither blank nor a `sep=` line."""
+    stripped = [line.removeprefix(BYTE_ORDER_MARK) for line in lines]
+    return any(line.strip() and separator_line(line) is None for line in stripped)
+
+
+def _usual_width(sample: Sequence[str], dialect: Dialect) -> int:
+    """Returns how many cells with text most lines have, at least."""
+    widths = sorted(sum(bool(cell.strip()) for cell in dialect.split(line)) for line in sample if line.strip())
+    return widths[len(widths) // 2] if widths else 0
 
 
 def missing_columns(cells: Sequence[str], required: Collection[str]) -> bool:
@@ -105,16 +216,14 @@ def missing_columns(cells: Sequence[str], required: Collection[str]) -> bool:
     return any(name not in cells for name in required)
 
 
-def _read_sample(text: TextIO) -> list[str]:
-    """Returns the first lines that are not blank."""
-    lines = (line.removeprefix(BYTE_ORDER_MARK) for line in islice(text, _SAMPLE_LINES))
-    return [line for line in lines if line.strip()]
+def _score(lines: Sequence[str], dialect: Dialect, required: Collection[str]) -> tuple[bool, float, int, int]:
+    """Returns how well a dialect explains lines.
 
-
-def _score(lines: Sequence[str], dialect: Dialect, required: Collection[str]) -> tuple[bool, float, int]:
-    """Returns how well a dialect explains lines: whether the header is whole, the share of lines like it, its width."""
+    Whether the header is whole, the share of lines like it, the number of columns without a name of their own
+    below 0, and its width.
+    """
     if not lines:
-        return False, 0.0, 0
+        return False, 0.0, 0, 0
     try:
         records = list(islice(dialect.reader(iter(lines)), _SAMPLE_LINES))
     except csv.Error:
@@ -123,7 +232,7 @@ def _score(lines: Sequence[str], dialect: Dialect, required: Collection[str]) ->
     width = len(header)
     whole = bool(required) and not missing_columns(header, required)
     alike = sum(len(cells) == width for cells in records) if width > 1 else 0
-    return whole, alike / len(records), width
+    return whole, alike / len(records), len(set(header) - {""}) - width, width
 
 
 def _quoted_lines(text: TextIO) -> list[str]:

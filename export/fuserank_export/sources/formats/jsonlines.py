@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import pandas as pd
 
 from fuserank_export.sources.formats.encoding import BYTE_ORDER_MARK, TextEncoding
-from fuserank_export.sources.report import InputError, RowReport
+from fuserank_export.sources.report import InputError, RowReport, shorten
 
 CHUNK_CHARACTERS = 32 * 1024 * 1024  # long values must not make a chunk of many rows outgrow memory
 MAX_COLUMNS = 2_000
@@ -56,10 +56,10 @@ def read_jsonlines(
         starts.append(number)
         size += len(line)
         if len(records) >= chunk_rows or size >= CHUNK_CHARACTERS:
-            yield _build_chunk(records, starts, select, report.source)
+            yield build_chunk(records, starts, select, report.source)
             records, starts, size = [], [], 0
     if records:
-        yield _build_chunk(records, starts, select, report.source)
+        yield build_chunk(records, starts, select, report.source)
 
 
 def _parse_record(text: str, encoding: TextEncoding, number: int, report: RowReport) -> dict[str, Any] | None:
@@ -68,24 +68,37 @@ def _parse_record(text: str, encoding: TextEncoding, number: int, report: RowRep
         return None
     try:
         value = json.loads(text)
-        if "\\ud" in text or "\\uD" in text:
-            # JSON may escape half a surrogate pair, which no UTF-8 file can hold afterwards.
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        report.reject(number, "row", text[:1000].strip(), "holds half a surrogate pair")
-        return None
     except (ValueError, RecursionError) as error:
         report.reject(number, "row", text[:1000].strip(), "malformed JSON", str(error))
         return None
+    return check_record(value, number, report, may_escape="\\ud" in text or "\\uD" in text)
+
+
+def check_record(value: Any, number: int, report: RowReport, *, may_escape: bool = True) -> dict[str, Any] | None:
+    """Returns a row's object; reports the row and returns None where it is none, or cannot be written again.
+
+    Args:
+        value: What the row holds.
+        number: Its line or number.
+        report: Gets a row that is rejected.
+        may_escape: Whether its text has an escape of half a surrogate pair, which no UTF-8 file can hold afterwards.
+    """
     if not isinstance(value, dict):
-        report.reject(number, "row", text[:1000].strip(), "not a JSON object", "allowed: one {…} a line")
+        report.reject(number, "row", shorten(value, 1000), "not a JSON object", "allowed: objects")
         return None
+    if may_escape:
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            report.reject(number, "row", shorten(value, 1000), "holds half a surrogate pair")
+            return None
     return value
 
 
-def _build_chunk(
+def build_chunk(
     records: list[dict[str, Any]], starts: list[int], select: Callable[[list[str]], list[str]], file: str
 ) -> pd.DataFrame:
+    """Returns objects as a chunk: their keys are its columns, and the lines or row numbers its index."""
     names = select(list(dict.fromkeys(key for record in records for key in record)))
     if len(names) > MAX_COLUMNS:
         raise InputError(

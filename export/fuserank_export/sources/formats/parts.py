@@ -18,10 +18,18 @@ FORMATS = {
     ".tsv": "tsv",
     ".tab": "tsv",
     ".txt": "tsv",
+    ".dat": "tsv",
+    ".data": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".xml": "xml",
+    ".rss": "xml",
+    ".atom": "xml",
     ".sql": "sql",
 }
+# Files of these are often something else beside a folder's data, such as its description.
+SECONDARY = frozenset({".json", ".xml", ".rss", ".atom", ".dat", ".data"})
 COMPRESSIONS = (".gz", ".zst", ".zstd")
 TYPED = frozenset({"parquet", "jsonl", "sql"})  # formats that tell a number from a text
 _KNOWN = f"{', '.join(FORMATS)}, each also with .gz or .zst"
@@ -31,8 +39,6 @@ _REMEDIES = {
     ".xlsx": "Save the sheet as CSV UTF-8.",
     ".xls": "Save the sheet as CSV UTF-8.",
     ".zip": "Unpack it.",
-    ".dat": "Rename it to .csv, with one character between cells.",
-    ".json": "Write one object a line, as .jsonl.",
 }
 
 
@@ -42,7 +48,7 @@ class Part:
 
     Attributes:
         path: The file.
-        kind: Its format: parquet, csv, tsv, jsonl or sql.
+        kind: Its format: parquet, csv, tsv, jsonl, xml or sql.
         constants: Values that the names of its folders say of all its rows, as in `country=de/part-0.parquet`.
     """
 
@@ -92,7 +98,7 @@ def find_parts(path: Path) -> Parts:
 
 
 def detect_format(path: Path) -> str:
-    """Returns a file's format by its extension: parquet, csv, tsv, jsonl or sql.
+    """Returns a file's format by its extension: parquet, csv, tsv, jsonl, xml or sql.
 
     Raises:
         InputError: The extension is unknown.
@@ -114,7 +120,8 @@ def _suffix(path: Path) -> str:
 
 
 def _find_in_folder(folder: Path) -> Parts:
-    files, left_out = [], []
+    files: list[Part] = []
+    left_out: list[str] = []
     for path in _in_order(folder.rglob("*")):
         inside = path.relative_to(folder)
         if any(name.startswith(("_", ".")) for name in inside.parts) or not path.is_file():
@@ -123,6 +130,9 @@ def _find_in_folder(folder: Path) -> Parts:
             files.append(Part(path, detect_format(path), _folder_values(inside.parts[:-1])))
         else:
             left_out.append(str(inside))
+    if any(_suffix(part.path) not in SECONDARY for part in files):
+        left_out += [str(part.path.relative_to(folder)) for part in files if _suffix(part.path) in SECONDARY]
+        files = [part for part in files if _suffix(part.path) not in SECONDARY]
     if not files:
         entries = f"; it holds {', '.join(left_out[:5])}" if left_out else ""
         raise InputError(f"{folder}: found a folder without a file to read{entries}; allowed: {_KNOWN}")

@@ -75,7 +75,6 @@ class CosineScorer:
 def train_encoder(
     settings: TextFitSettings,
     data: TextData,
-    query_template: str,
     advanced: ProgressCallback = lambda step, total: None,
 ) -> TextTrainingReport:
     """Fine-tunes an encoder and writes it to `settings.out`, with `training.json` and `loss.png`.
@@ -83,7 +82,6 @@ def train_encoder(
     Args:
         settings: The settings; a pair is a query with one right item.
         data: Queries with candidates.
-        query_template: Wraps a query, as while serving.
         advanced: Called with the steps done and their total.
 
     Returns:
@@ -94,10 +92,10 @@ def train_encoder(
     """
     check_output(settings)
     rows = build_triples(data.train, data.texts, PER_QUERY, settings.seed)
-    rows = rows.map(lambda row: {"anchor": query_text(query_template, row["anchor"])})
+    rows = rows.map(lambda row: {"anchor": query_text(data.query_template, row["anchor"])})
     encoder = open_encoder(settings.encoder, settings.layers, settings.max_length)
     _freeze_unused(encoder)
-    scorer = CosineScorer(query_template)
+    scorer = CosineScorer(data.query_template)
     held_out = RankingEvaluator(data.held_out, data.texts, scorer)
     before = held_out(encoder)[METRIC]
     trainer = SentenceTransformerTrainer(

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.errors import exit_on_error
-from fuserank_export.layouts.config import InputsConfigFile, read_mappings
+from fuserank_export.layouts.config import InputsConfigFile
 from fuserank_export.progress import Progress
+from fuserank_export.reading_options import ReadingOptions, WordOptions, expand_groups
 from fuserank_export.sources.columns.cells import CellError
 from fuserank_export.sources.columns.times import parse_epoch_seconds
-from fuserank_export.sources.identity import DEFAULT_MAX_UNKNOWN_SHARE
 from fuserank_export.sources.report import InputError
 
 if TYPE_CHECKING:
@@ -43,13 +43,6 @@ TextTemplate = Annotated[str, typer.Option(help="Layout of an item's text, as fo
 QueryTemplate = Annotated[str, typer.Option(help="Wraps a query, such as 'query: {query}' for E5.")]
 Seed = Annotated[int, typer.Option(help="Seed of weights and draws.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from an interrupted run's last checkpoint.")]
-UnknownItems = Annotated[
-    float, typer.Option(min=0, max=1, help="Share of the log's rows of unknown items that fails the training.")
-]
-Encoding = Annotated[
-    str | None, typer.Option(help="What text files are written in that are not UTF-8; guessed by default.")
-]
-BadRows = Annotated[float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the training.")]
 
 
 @app.command(
@@ -57,7 +50,9 @@ BadRows = Annotated[float, typer.Option(min=0, max=1, help="Share of bad input r
     epilog="Example: fuserank export train text-tower --catalog items.csv --queries queries.tsv "
     "--judgements judgements.tsv --encoder sentence-transformers/all-MiniLM-L6-v2 --out build/text-tower",
 )
+@expand_groups
 def text_tower(
+    *,
     catalog: Catalog,
     encoder: Encoder,
     out: Out,
@@ -82,10 +77,9 @@ def text_tower(
     query_template: QueryTemplate = GraphSpec.query_template,
     seed: Seed = 13,
     resume: Resume = False,
-    max_bad_rows: BadRows = 0.05,
-    max_unknown_items: UnknownItems = DEFAULT_MAX_UNKNOWN_SHARE,
-    encoding: Encoding = None,
     config: InputsConfigFile = None,
+    words: WordOptions,
+    reading: ReadingOptions,
 ) -> None:
     """Train the ranker's text tower: a cross-encoder that reads query and item text together."""
     if layers == 0:
@@ -100,12 +94,11 @@ def text_tower(
     _run(
         train,
         {"catalog": catalog, "interactions": interactions, "queries": queries, "judgements": judgements,
-         "text_template": text_template, "query_template": query_template, "max_queries": max_queries,
-         "max_bad_rows": max_bad_rows, "max_unknown_items": max_unknown_items, "encoding": encoding},
+         "text_template": text_template, "query_template": query_template, "max_queries": max_queries},
         {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
          "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume, "teacher": teacher},
         before,
-        config,
+        lambda: {**words.to_arguments(), **reading.to_arguments(config)},
     )  # fmt: skip
 
 
@@ -113,7 +106,9 @@ def text_tower(
     epilog="Example: fuserank export train encoder --catalog items.csv --interactions events.parquet "
     "--encoder sentence-transformers/all-MiniLM-L6-v2 --out build/encoder"
 )
+@expand_groups
 def encoder(
+    *,
     catalog: Catalog,
     encoder: Encoder,
     out: Out,
@@ -133,27 +128,25 @@ def encoder(
     query_template: QueryTemplate = GraphSpec.query_template,
     seed: Seed = 13,
     resume: Resume = False,
-    max_bad_rows: BadRows = 0.05,
-    max_unknown_items: UnknownItems = DEFAULT_MAX_UNKNOWN_SHARE,
-    encoding: Encoding = None,
     config: InputsConfigFile = None,
+    words: WordOptions,
+    reading: ReadingOptions,
 ) -> None:
     """Fine-tune the encoder on (query, right item) pairs; give its folder to `export bundle` as --encoder."""
 
     def train(settings: TextFitSettings, data: TextData, advanced: ProgressCallback) -> TextTrainingReport:
         from fuserank_export.training.text.bi_encoder import train_encoder  # noqa: PLC0415
 
-        return train_encoder(settings, data, query_template, advanced)
+        return train_encoder(settings, data, advanced)
 
     _run(
         train,
         {"catalog": catalog, "interactions": interactions, "queries": queries, "judgements": judgements,
-         "text_template": text_template, "query_template": query_template, "max_queries": max_queries,
-         "max_bad_rows": max_bad_rows, "max_unknown_items": max_unknown_items, "encoding": encoding},
+         "text_template": text_template, "query_template": query_template, "max_queries": max_queries},
         {"encoder": encoder, "out": out, "layers": layers, "max_length": max_length, "epochs": epochs,
          "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "resume": resume},
         before,
-        config,
+        lambda: {**words.to_arguments(), **reading.to_arguments(config)},
     )  # fmt: skip
 
 
@@ -162,7 +155,7 @@ def _run(
     inputs: dict[str, Any],
     settings: dict[str, Any],
     before: str | None,
-    config: Path | None,
+    declared: Callable[[], dict[str, Any]],
 ) -> None:
     """Reads the files, trains, and prints the result; an input error ends in one line and exit code 2."""
     with exit_on_error():
@@ -176,7 +169,7 @@ def _run(
         silence_libraries()
         # Of several processes only the first prints.
         console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
-        fit, files = TextFitSettings(**settings), TextInputFiles(**inputs, end=end, mappings=read_mappings(config))
+        fit, files = TextFitSettings(**settings), TextInputFiles(**inputs, end=end, **declared())
         progress = Progress(console)
         check_output(fit)
         data = read_text_data(files, fit.encoder, fit.checkpoints, fit.seed, progress)

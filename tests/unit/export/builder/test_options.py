@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from fuserank_ensemble.spec import SpecError
 from fuserank_export.builder.options import (
     BehaviourFiles,
     EncoderOptions,
+    FileReading,
     GraphOptions,
     InputFiles,
     OutputOptions,
@@ -21,9 +23,15 @@ from fuserank_export.builder.options import (
 )
 from fuserank_export.checks import OptionError
 from fuserank_export.cli import app
+from fuserank_export.layouts.config import Mappings
+from fuserank_export.layouts.mapping import FileMapping, LogMapping
+from fuserank_export.reading_options import ReadingOptions
 from fuserank_export.sources import InputError
+from fuserank_export.sources.formats.text_format import TextFormat
 from fuserank_export.sources.reading import parse_reading
+from fuserank_export.training.cli import app as train
 from fuserank_export.training.fitting.settings import FIT, FitSettings
+from fuserank_export.training.text.cli import app as text
 
 NEEDED = {
     InputFiles: {"catalog": Path("items.csv")},
@@ -103,28 +111,70 @@ def test_an_int_is_a_float_and_files_beside_a_bundle_carry_its_name():
     assert out.rejected_rows("catalog") == Path("builds/shop.rejected-catalog.jsonl")
 
 
-DECLARED = (
-    *("types", "decimal", "null_marker", "keep_null_markers", "keep_html"),
-    *("category_levels", "category_list"),
-)
+def flags_of(command):
+    """The options of a command that have a default, but --config, with their defaults."""
+    parameters = inspect.signature(command.callback).parameters.items()
+    return {
+        name: parameter.default
+        for name, parameter in parameters
+        if parameter.default is not inspect.Parameter.empty and name != "config"
+    }
+
+
+COMMANDS = {command.callback.__name__: command for command in app.registered_commands}
+TRAINING = {command.callback.__name__: command for command in (*train.registered_commands, *text.registered_commands)}
+READING = [of.name for of in fields(ReadingOptions)]
 
 
 def test_the_command_line_has_the_defaults_of_the_library():
     """Every flag of `export bundle` with a default, but --config, is a field of the options, with the same default."""
-    callback = next(command.callback for command in app.registered_commands if command.callback.__name__ == "bundle")
-    flags = {
-        name: parameter.default
-        for name, parameter in inspect.signature(callback).parameters.items()
-        if parameter.default is not inspect.Parameter.empty and name != "config"
-    }
+    flags = flags_of(COMMANDS["bundle"])
     made = [options(**NEEDED.get(options, {})) for options in ALL if options not in (BehaviourFiles, FitSettings)]
     library = {field.name: getattr(options, field.name) for options in made for field in fields(options)}
-    # What a shop declares of its cells is one object, made of flags that are empty by default.
-    declared = {name: flags.pop(name) for name in DECLARED}
-    assert not any(declared.values())
+    # How files are read is one object, made of flags that are empty by default.
+    reading = {name: flags.pop(name) for name in READING}
+    assert not any(reading.values())
+    assert FileReading(**ReadingOptions().to_arguments(None)) == FileReading()
     assert parse_reading() == library["reading"]
     assert flags == {name: library[name] for name in flags}
-    assert len(flags) == 31
+    assert len(flags) == 27
+
+
+@pytest.mark.parametrize("name", ["ranker", "text_tower", "encoder"])
+def test_every_training_reads_files_by_the_options_of_the_export(name):
+    exported, trained = flags_of(COMMANDS["bundle"]), flags_of(TRAINING[name])
+    assert {flag: trained[flag] for flag in READING} == {flag: exported[flag] for flag in READING}
+
+
+def test_how_files_are_read_comes_back_from_a_manifest_as_it_was():
+    mappings = Mappings(
+        interactions=LogMapping(columns={"item_id": ["sku", "id"]}, events={"buy": "purchase"}, header=["a", "b"]),
+        catalog=FileMapping(layout="shopify", values={"in_stock": {"yes": "true"}}),
+    )
+    reading = parse_reading(
+        types=["part_no=text"],
+        decimals=["comma", "weight=point"],
+        dates=["day-first"],
+        null_markers=["unknown"],
+        kept_markers=["brand"],
+        keep_html=True,
+        category_list="none",
+        encoding="windows-1250",
+        delimiters=["catalog=tab", "::"],
+        skip_lines=["catalog=3"],
+    )
+    files = InputFiles(catalog=Path("c.csv"), reading=reading, mappings=mappings, max_bad_rows=0.2, disliked_below=2.5)
+    remembered = FileReading.from_manifest(json.loads(json.dumps(files.to_manifest())))
+    assert remembered == FileReading(**{of.name: getattr(files, of.name) for of in fields(FileReading)})
+    assert remembered.reading.text_format("catalog") == TextFormat("windows-1250", "\t", 3)
+    assert remembered.reading.text_format("interactions") == TextFormat("windows-1250", "::", None)
+
+
+def test_what_the_command_line_says_wins_over_what_is_remembered():
+    remembered = FileReading(reading=parse_reading(decimals=["comma"], null_markers=["unknown"]), max_bad_rows=0.3)
+    given = ReadingOptions(decimal=["point"], max_unknown_items=0.9).to_arguments(None, remembered)
+    assert given["reading"] == parse_reading(decimals=["point"], null_markers=["unknown"])
+    assert (given["max_bad_rows"], given["max_unknown_items"]) == (0.3, 0.9)
 
 
 def test_quality_decides_what_is_not_said_and_full_is_the_default():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import shutil
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -20,10 +22,13 @@ from transformers import AutoTokenizer
 from fuserank_export.builder.options import DEFAULT_SEED, BehaviourFiles, OutputOptions, RankerOptions
 from fuserank_export.builder.retrain import retrain_ranker
 from fuserank_export.cli import app
+from fuserank_export.layouts.config import Mappings
+from fuserank_export.layouts.mapping import LogMapping
 from fuserank_export.progress import Progress
 from fuserank_export.repository.successor import write_successor
 from fuserank_export.sources import InputError
-from support.exporting import FEW_STEPS, rank_all_kinds
+from fuserank_export.sources.reading import parse_reading
+from support.exporting import FEW_STEPS, export_quickly, rank_all_kinds
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RANKER = "model_repository/ranker/1/"
@@ -138,6 +143,35 @@ def test_a_tower_with_other_tokens_is_refused(tower_bundle, tiny_tower, tiny_sho
     tokenizer.save_pretrained(str(other))
     message = refusal(tower_bundle, tmp_path / "new", interactions=tiny_shop.interactions, text_tower=str(other))
     assert "reads other tokens than" in message
+
+
+def test_a_bundle_remembers_how_its_files_were_read(tiny_shop, tiny_encoder, tmp_path):
+    """A log that the options of the export alone can read is read again without them."""
+    lines = []
+    for event in csv.DictReader(tiny_shop.interactions.open(encoding="utf-8")):
+        moment = datetime.fromisoformat(event["timestamp"]).strftime("%d/%m/%Y %H:%M")
+        name = {"purchase": "kauf", "view": "ansicht"}[event["event"]]
+        lines.append(f"{event['user_id']}~{event['item_id']}~{name}~{moment}~1.000,50")
+    log = tmp_path / "log.csv"
+    log.write_text("\n".join(["Export of May", "kunde~item_id~was~wann~betrag", *lines]), "utf-8")
+    columns = {"user_id": "kunde", "event": "was", "timestamp": "wann", "value": "betrag"}
+    files = {
+        "reading": parse_reading(
+            decimals=["comma"], dates=["day-first"], delimiters=["interactions=~"], skip_lines=["interactions=1"]
+        ),
+        "mappings": Mappings(interactions=LogMapping(columns=columns, events={"kauf": "purchase", "ansicht": "view"})),
+    }
+    bundle = tmp_path / "bundle"
+    export_quickly(tiny_shop.catalog, tiny_encoder, bundle, interactions=log, files=files)
+    given = ["train", "ranker", "--bundle", str(bundle), "--interactions", str(log), "--epochs", "1", "--cases", "50"]
+    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "new")])
+    assert result.exit_code == 0, result.output
+    old, new = (json.loads((root / "manifest.json").read_text())["inputs"] for root in (bundle, tmp_path / "new"))
+    assert new["interactions"]["kept"] == old["interactions"]["kept"] == len(lines)
+    assert new["reading"] == old["reading"]
+    other = CliRunner().invoke(app, [*given, "--skip-lines", "3", "--out", str(tmp_path / "other")])
+    assert other.exit_code == 2
+    assert "[interactions.columns] user_id = 'kunde': the file has no such column" in " ".join(other.output.split())
 
 
 def test_the_command_says_how_well_it_ranks(tiny_bundle, tiny_shop, tmp_path):

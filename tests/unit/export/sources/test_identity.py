@@ -52,6 +52,7 @@ def test_users_of_both_files_meet(write_csv):
         ("sku-1", "SKU-1", "sku-1 would be SKU-1 but for capital letters"),
         ("AB 12", "AB-12", "AB 12 would be AB-12 but for marks and spaces"),
         ("4711", "gid://shop/Product/4711", "4711 would be gid://shop/Product/4711 but for what stands before"),
+        ("1.08775E+08", "108775015", "1.08775E+08 is a number that a spreadsheet rounded: its digits are lost"),
         ("q", "z", ""),
     ],
 )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,17 @@ from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.checks import check_both
-from fuserank_export.encoder.load import load_encoder
+from fuserank_export.builder.options import BehaviourFiles
+from fuserank_export.encoder.load import load_encoder, read_prompts
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.encoder.onnx_export import export_onnx
-from fuserank_export.index.catalog import Indexed, index_catalog
+from fuserank_export.encoder.prompts import choose_templates
+from fuserank_export.index.catalog import NO_SYNONYMS, Indexed, index_catalog
 from fuserank_export.index.units import unit_table
-from fuserank_export.layouts.config import Mappings
+from fuserank_export.index.word_fields import choose_codes, choose_lexical_fields
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
-from fuserank_export.sources.identity import DEFAULT_MAX_UNKNOWN_SHARE
+from fuserank_export.sources.synonyms import read_synonyms
 from fuserank_export.training.cases.judged import read_labelled
 from fuserank_export.training.text.data.labels import (
     MIN_QUERIES,
@@ -51,37 +53,29 @@ MAX_ITEM_TOKENS = 256  # of an item's text, for the vectors of retrieval
 MAX_EVALUATED = 500  # queries of validation, and of the held-out part, that are scored
 
 
-@dataclass(frozen=True)
-class TextInputFiles:
-    """A shop's files, and how much of them is used.
+@dataclass(frozen=True, kw_only=True)
+class TextInputFiles(BehaviourFiles):
+    """A shop's files, and how much of them is used. Judgements are used in place of the log.
 
     Attributes:
         catalog: The catalogue's file.
-        interactions: The log's file.
-        queries: File of queries in TREC's format.
-        judgements: File of their relevance judgements in TREC's format; used in place of the log.
+        synonyms: Words that mean the same, in Solr's format; None has none.
+        lexical_fields: Columns whose words are searched, as an export has them.
+        codes: Columns of codes, as an export has them.
         text_template: Layout of an item's text.
         query_template: Wraps a query for the encoder.
         max_queries: How many queries to train on at most.
         end: Epoch seconds; later events of the log are left out.
-        max_bad_rows: Share of bad rows above which a file is refused.
-        max_unknown_items: Share of the log's rows of items that the catalogue has not, above which it is refused.
-        encoding: What text files are written in that are not UTF-8; None guesses.
-        mappings: What the columns of the files become.
     """
 
     catalog: Path
-    interactions: Path | None = None
-    queries: Path | None = None
-    judgements: Path | None = None
+    synonyms: Path | None = None
+    lexical_fields: Mapping[str, float] | None = None
+    codes: tuple[str, ...] | None = None
     text_template: str = GraphSpec.text_template
     query_template: str = GraphSpec.query_template
     max_queries: int = 20_000
-    end: float = np.inf
-    max_bad_rows: float = 0.05
-    max_unknown_items: float = DEFAULT_MAX_UNKNOWN_SHARE
-    encoding: str | None = None
-    mappings: Mappings = field(default_factory=Mappings)
+    end: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -94,6 +88,7 @@ class TextData:
         validation: Queries for early stopping.
         held_out: Queries for the report only.
         report: Numbers of queries, labels and rows, as JSON values.
+        query_template: Wraps a query for the encoder, with its prompt.
     """
 
     texts: Sequence[str]
@@ -101,6 +96,7 @@ class TextData:
     validation: list[RankedQuery]
     held_out: list[RankedQuery]
     report: dict[str, Any]
+    query_template: str = GraphSpec.query_template
 
 
 def read_text_data(inputs: TextInputFiles, encoder: str, folder: Path, seed: int, progress: Progress) -> TextData:
@@ -116,14 +112,24 @@ def read_text_data(inputs: TextInputFiles, encoder: str, folder: Path, seed: int
     Raises:
         InputError: Where the files cannot be used, or have too few labelled queries.
     """
+    templates = choose_templates(read_prompts(encoder), inputs.query_template, inputs.text_template)
+    for note in templates.notes:
+        progress.note(note)
     with progress.step("reading the catalogue"):
         catalog = read_catalog(
             inputs.catalog,
             mapping=inputs.mappings.catalog,
             max_bad_share=inputs.max_bad_rows,
-            encoding=inputs.encoding,
+            reading=inputs.reading,
         )
-        indexed = index_catalog(catalog, inputs.text_template)
+        synonyms = read_synonyms(inputs.synonyms) if inputs.synonyms else NO_SYNONYMS
+        indexed = index_catalog(catalog, templates.text, synonyms)
+    spec = GraphSpec(
+        text_template=templates.text,
+        query_template=templates.query,
+        lexical_fields=choose_lexical_fields(catalog.items.columns, inputs.lexical_fields),
+        code_fields=choose_codes(catalog.items.columns, inputs.codes),
+    )
     progress.note(str(catalog.report))
     labelled = _label_queries(inputs, indexed, catalog.item_ids, seed, progress)
     parts = split_labelled_queries(labelled.queries, seed)
@@ -140,21 +146,20 @@ def read_text_data(inputs: TextInputFiles, encoder: str, folder: Path, seed: int
     path = folder / f"candidates-{_digest(inputs, encoder, indexed, used)}.json"
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
         if not path.exists():
-            _find_candidates(path, indexed, inputs, encoder, used, progress)
+            _find_candidates(path, indexed, spec, encoder, used, progress)
     candidates = json.loads(path.read_text("utf-8"))
     texts = [indexed.texts[code] for code in indexed.items.text]
     train, validation, held_out = ([RankedQuery(**values) for values in candidates[name]] for name in vars(used))
-    return TextData(texts, train, validation, held_out, report)
+    return TextData(texts, train, validation, held_out, report, spec.query_template)
 
 
 def _label_queries(
     inputs: TextInputFiles, indexed: Indexed, item_ids: Sequence[str], seed: int, progress: Progress
 ) -> LabelledQueries:
     """Labels queries from judgements if there are any, else from the log, else from the catalogue."""
-    check_both(inputs.queries, inputs.judgements)
     if inputs.queries is not None and inputs.judgements is not None:
         return read_labelled(
-            inputs.queries, inputs.judgements, item_ids, inputs.max_bad_rows, progress, inputs.encoding
+            inputs.queries, inputs.judgements, item_ids, inputs.max_bad_rows, progress, inputs.reading.encoding
         )
     if inputs.interactions is not None:
         with progress.step("reading the interactions"):
@@ -163,7 +168,8 @@ def _label_queries(
                 item_ids,
                 max_bad_share=inputs.max_bad_rows,
                 max_unknown_share=inputs.max_unknown_items,
-                encoding=inputs.encoding,
+                reading=inputs.reading,
+                disliked_below=inputs.disliked_below,
                 mapping=inputs.mappings.interactions,
             )
         progress.note(str(log.report))
@@ -175,7 +181,7 @@ def _label_queries(
 
 
 def _find_candidates(
-    path: Path, indexed: Indexed, inputs: TextInputFiles, encoder: str, parts: QuerySplit, progress: Progress
+    path: Path, indexed: Indexed, spec: GraphSpec, encoder: str, parts: QuerySplit, progress: Progress
 ) -> None:
     """Indexes the catalogue in a temporary folder, and writes the candidates of every query to `path`."""
     with tempfile.TemporaryDirectory() as name:
@@ -187,12 +193,10 @@ def _find_candidates(
             engine = OnnxEncoder(index / "model.onnx", loaded.tokenizer, loaded.pad_id, max_length)
         with progress.step("embedding texts", len(indexed.texts)) as advanced:
             vectors = engine.embed(indexed.texts, advanced=advanced).astype(np.float16)
-        spec = GraphSpec(
-            embedding_dim=loaded.dim, text_template=inputs.text_template, query_template=inputs.query_template
-        )
+        spec = replace(spec, embedding_dim=loaded.dim)
         np.save(index / "vectors.npy", vectors)
         build_index(vectors, index / "vectors.faiss")
-        LexicalIndex.write(index / "lexical", indexed.searched, spec.lexical_fields, unit_table())
+        LexicalIndex.write(index / "lexical", indexed.searched, spec.lexical_fields, unit_table(), spec.code_fields)
         retriever = Retriever(
             CatalogIndex.open(index, indexed.items, "cpu"), InteractionIndex(Popularity.empty(len(indexed.items))), spec
         )

@@ -35,9 +35,11 @@ class Calls:
 
     graph: LocalGraph
     made: list = field(default_factory=list)
+    outputs: list = field(default_factory=list)
 
     def __call__(self, model, inputs, outputs):
         self.made.append((model, inputs))
+        self.outputs.append(outputs)
         return self.graph.call(model, inputs, outputs)
 
     def rows(self):
@@ -61,7 +63,9 @@ class Answer:
         returned = [i for i, item in enumerate(outputs["ITEM_ID"][row]) if item]
         self.ids = [outputs["ITEM_ID"][row, i].decode() for i in returned]
         self.scores = outputs["SCORE"][row, returned].tolist()
-        self.fields = [json.loads(outputs["ITEM"][row, i])["fields"] for i in returned]
+        items = [json.loads(outputs["ITEM"][row, i]) for i in returned]
+        self.fields = [item["fields"] for item in items]
+        self.signals = [{signal["name"]: signal for signal in item.get("signals", ())} for item in items]
         self.status = json.loads(outputs["STATUS"][row, 0])
         assert len(set(self.ids)) == len(self.ids) == self.status["returned"]
 
@@ -178,6 +182,34 @@ def test_only_the_asked_fields_come(ask):
     assert ask("i00", fields=[], k=1).fields == [{}]
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("anchor", [{"item_id": "i00"}, {"text": "Acme oat drink of the household"}])
+def test_reasons_name_what_relates_an_item_that_stands_before_a_nearer_one(ask, tiny_shop, anchor, language):
+    answer = ask(**anchor, k=60, explain=True, language=language)
+    titles = [signals["text"]["reason"] for signals in answer.signals]
+    assert all(("whole milk small" if "item_id" in anchor else anchor["text"]) in title for title in titles)
+    assert [signals["text"]["contribution"] for signals in answer.signals] == pytest.approx(answer.scores)
+    early = [signals["placement"]["reason"] for signals in answer.signals if "placement" in signals]
+    behind = [max(answer.scores[place:]) for place in range(len(answer.ids))]
+    expected = [score < most - 1e-3 for score, most in zip(answer.scores, behind, strict=True)]
+    assert ["placement" in signals for signals in answer.signals] == expected
+    assert early, "nothing stood before a nearer item: the shop shows nothing"
+    words = {"en": ("same ", "both name", "had by", "has “"), "zh": ("相同：", "都提到", "选过", "含有")}[language]
+    assert all(any(word in reason for word in words) for reason in early)
+    acme = {"en": "same brand: Acme", "zh": "品牌相同：Acme"}[language]
+    named = {"en": "both name the brand Acme", "zh": "都提到品牌“Acme”"}[language]
+    for item_id, signals in zip(answer.ids, answer.signals, strict=True):
+        if "graph" in signals and tiny_shop.items[item_id]["brand"] == "Acme":
+            assert (acme if tiny_shop.items[anchor.get("item_id", "i03")]["brand"] == "Acme" and "item_id" in anchor
+                    else named if "text" in anchor else "") in signals["graph"]["reason"]  # fmt: skip
+
+
+def test_without_explain_no_reasons_are_computed(similar, calls):
+    similar.execute([row("i11")])
+    assert "FEATURES" not in calls.outputs[0]
+    assert Answer(similar.execute([row("i11")])[0]).signals == [{}] * 10
+
+
 def test_a_text_too_long_for_the_encoder_is_cut_and_says_so(ask):
     answer = ask(text="milk " * 800)
     assert answer.status["degraded"] == ["text_truncated"]
@@ -196,6 +228,7 @@ REFUSED = {
     "an item that is no text": (row(b"i\xff"), "ITEM_ID: found byte 0xff at position 1"),
     "a text that is none": (row(text=b"\xff"), "TEXT: found byte 0xff at position 0"),
     "k of zero": (row("i00", options='{"k": 0}'), "OPTIONS.k: found 0; allowed: an integer from 1 to 200"),
+    "a language of nobody": (row("i00", options='{"language": "de"}'), 'OPTIONS.language: found "de"'),
     "an option of search": (row("i00", options='{"diversity": 1}'), "OPTIONS.diversity: found an unknown option"),
     "a typing error": (row("i00", options='{"filtr": {}}'), "did you mean 'filter'?"),
     "an unknown filter field": (row("i00", options='{"filter": {"brnd": "x"}}'), "did you mean 'brand'?"),

@@ -23,6 +23,8 @@ def paths(*cells, **options):
         (["Home > Bed/Bath", "Home/Kitchen/Pans"], [["Home > Bed/Bath"], ["Home > Kitchen > Pans"]]),
         (["Toys|Puzzles", "Toys|Kites"], [["Toys > Puzzles"], ["Toys > Kites"]]),
         (["Comedy|Drama", "Drama|War"], [["Comedy", "Drama"], ["Drama", "War"]]),
+        (["Mugs|Sale", "Cups|Sale", "Mugs", "Sale"], [["Mugs", "Sale"], ["Cups", "Sale"], ["Mugs"], ["Sale"]]),
+        (["Toys -> Kites", "Toys => Puzzles", "Toys → Cars"], [["Toys > Kites"], ["Toys > Puzzles"], ["Toys > Cars"]]),
         (["A > B|C > D"], [["A > B", "C > D"]]),
         (["Men > Shirts, Men > Sale", "Men > Hats, New"], [["Men > Shirts", "Men > Sale"], ["Men > Hats", "New"]]),
         (["Food, Wine & Tobacco > Wine", "Food, Wine & Tobacco > Tea"],

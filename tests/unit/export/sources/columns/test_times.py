@@ -16,6 +16,9 @@ MOMENT = int(datetime(2022, 7, 9, 18, 30, 5, tzinfo=UTC).timestamp())
     "text",
     [
         "2022-07-09 18:30:05 UTC",
+        "2022-07-09T20:30:05+02:00[Europe/Berlin]",
+        "2022-07-09T18:30:05Z[UTC]",
+        "2022-07-09 06:30:05 PM",
         "2022-07-09 18:30:05.250000 UTC",
         "2022-07-09T18:30:05.000Z",
         "2022-07-09 20:30:05 +02:00",
@@ -46,6 +49,10 @@ def test_one_moment_is_the_same_second_however_it_is_written(text):
         "2022-07-09 18:30 CST",
         "9 July 2022 18:30 IST",
         "20220709",
+        "44751",
+        44751.77,
+        "9/7/22",
+        "2022-07-09 13:30 PM",
     ],
 )
 def test_what_may_mean_two_moments_is_refused(text):
@@ -55,7 +62,15 @@ def test_what_may_mean_two_moments_is_refused(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["0000-00-00", "0000-00-00 00:00:00", "0000-00-00T00:00:00Z", "2022-00-00", "2022-07-00", "0001-01-01 00:00"],
+    [
+        "0000-00-00",
+        "0000-00-00 00:00:00",
+        "0000-00-00T00:00:00Z",
+        "2022-00-00",
+        "2022-07-00",
+        "0001-01-01 00:00",
+        "-0001-11-30 00:00",
+    ],
 )
 def test_zero_dates_are_no_dates(text):
     assert is_zero_date(text)

@@ -57,10 +57,43 @@ def test_numbers_stay_as_they_are_written(values, numbers, dtype):
 
 
 def test_a_decimal_comma_is_named_and_read_where_it_is_declared():
-    assert proven("weight", "1,5", "2")[1] == "'1,5' has a decimal comma; --decimal weight=comma reads numbers"
-    assert proven("weight", "1,5", "2", mark="comma")[0].tolist() == [1.5, 2]
-    assert proven("weight", "1,50", "2", mark="comma")[0].tolist() == ["1,50", "2"]
-    assert proven("weight", "1,500.5", "2")[1] == "'1,500.5' has thousands; --decimal weight=point reads numbers"
+    assert proven("weight", "1,500", "2")[1] == (
+        "weight is text: '1,500' has a decimal comma; --decimal weight=comma reads numbers"
+    )
+    assert proven("weight", "1,500", "2", mark="comma")[0].tolist() == [1.5, 2]
+    assert proven("weight", "1,500.5", "2")[1] == (
+        "weight is text: '1,500.5' has thousands; --decimal weight=point reads numbers"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (("0,10", "0,1", "12"), [0.1, 0.1, 12]),
+        (("1.234,50", "2", "-0,5"), [1234.5, 2, -0.5]),
+        (("1,500", "1,5"), [1.5, 1.5]),
+    ],
+)
+def test_a_decimal_comma_is_read_where_the_column_as_a_whole_proves_it(cells, numbers):
+    column, note = proven("weight", *cells)
+    assert column.tolist() == numbers
+    assert note.startswith("weight has numbers with a decimal comma, as '")
+    assert note.endswith("--types weight=text says otherwise")
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("weight", ("1,500", "2")),  # a comma between thousands, perhaps
+        ("weight", ("1,5", "2.5")),  # two marks
+        ("weight", ("1,5", "007")),
+        ("weight", ("1,5", "2 kg")),
+        ("ids", ("12,15", "12,15,18")),
+        ("size", ("38,5", "39,5")),
+    ],
+)
+def test_a_comma_that_may_mean_something_else_stays_text(name, cells):
+    assert proven(name, *cells)[0].tolist() == list(cells)
     assert proven("color", "red", "2")[1] == ""
 
 

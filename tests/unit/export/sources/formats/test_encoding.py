@@ -9,6 +9,7 @@ import pytest
 
 from fuserank_export.sources.formats.encoding import check_encoding, detect_encoding
 from fuserank_export.sources.formats.rows import read_rows
+from fuserank_export.sources.formats.text_format import TextFormat
 from fuserank_export.sources.report import InputError, RowReport
 
 # Catalogues as short as a first try is: what the rule of `_guess` was measured on.
@@ -58,10 +59,10 @@ def test_unicode_is_known_by_its_mark_or_its_zeros(write_text, name, encoding):
 
 def test_the_option_overrules_the_guess_and_leaves_utf_8_alone(write_text):
     western = write_text("item_id,title\n1,Žižka\n".encode("windows-1250"), "a.csv")
-    assert read(western, encoding="windows-1250")[0]["title"].tolist() == ["Žižka"]
-    assert not read(western, encoding="windows-1250")[1].notes
+    assert read(western, text=TextFormat("windows-1250"))[0]["title"].tolist() == ["Žižka"]
+    assert not read(western, text=TextFormat("windows-1250"))[1].notes
     unicode = write_text("item_id,title\n1,Žižka\n".encode(), "b.csv")
-    assert read(unicode, encoding="windows-1250")[0]["title"].tolist() == ["Žižka"]
+    assert read(unicode, text=TextFormat("windows-1250"))[0]["title"].tolist() == ["Žižka"]
 
 
 def test_a_letter_far_into_the_file_is_found(write_text):
@@ -85,13 +86,13 @@ def test_the_option_says_what_the_rows_of_another_encoding_are(write_text, name)
     header = "" if "jsonl" in name else "item_id,title\n"
     unicode = header + "".join(form.format(number, "für") for number in range(9))
     path = write_text(unicode.encode() + form.format("x", "Café").encode("windows-1252"), name)
-    frame, report = read(path, encoding="windows-1252")
+    frame, report = read(path, text=TextFormat("windows-1252"))
     assert frame["title"].tolist() == ["für"] * 9 + ["Café"]
     assert not report.bad
 
 
 def test_what_the_named_encoding_cannot_hold_is_a_bad_row(write_text):
-    frame, report = read(write_text(b"item_id,title\n1,Caf\xe9\n2,\x81\n"), encoding="windows-1252")
+    frame, report = read(write_text(b"item_id,title\n1,Caf\xe9\n2,\x81\n"), text=TextFormat("windows-1252"))
     assert frame["title"].tolist() == ["Café"]
     assert dict(report.reasons) == {"row: not WINDOWS-1252 text": 1}
 

@@ -159,7 +159,7 @@ def test_an_existing_output_is_refused(planted, settings):
 
 
 def test_an_encoder_learns_to_put_the_planted_right_text_nearest(planted_pairs, settings):
-    report = train_encoder(replace(settings, batch_size=8, epochs=40), planted_pairs, "{query}")
+    report = train_encoder(replace(settings, batch_size=8, epochs=40), planted_pairs)
     assert report.ndcg_at_10["model"] > 0.9 > report.ndcg_at_10["before"]
     losses = [loss for _, loss in report.losses]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
@@ -171,7 +171,7 @@ def test_an_encoder_learns_to_put_the_planted_right_text_nearest(planted_pairs, 
 def test_a_trained_encoder_can_be_loaded_for_an_export(planted, settings):
     from fuserank_export.encoder.load import load_encoder
 
-    train_encoder(replace(settings, epochs=1), planted, "query: {query}")
+    train_encoder(replace(settings, epochs=1), replace(planted, query_template="query: {query}"))
     loaded = load_encoder(str(settings.out))
     assert (loaded.dim, loaded.model.pooling) == (32, "mean")
 
@@ -203,7 +203,7 @@ def test_ndcg_equals_that_of_ir_measures():
 def test_candidates_are_kept_and_found_again_when_the_input_changes(tiny_shop, tiny_encoder, tmp_path):
     from fuserank_export.progress import Progress
 
-    inputs = TextInputFiles(tiny_shop.catalog, tiny_shop.interactions)
+    inputs = TextInputFiles(catalog=tiny_shop.catalog, interactions=tiny_shop.interactions)
     first = read_text_data(inputs, str(tiny_encoder), tmp_path, 1, Progress())
     assert first.report["source"] == "catalog"  # its log has four queries
     (kept,) = tmp_path.glob("candidates-*.json")
