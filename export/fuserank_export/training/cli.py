@@ -57,6 +57,13 @@ def ranker(
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Fit in bfloat16; weights stay FP32.")
     ] = False,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            help="Minutes from the start, after which the ranker is trained no longer: the best so far is taken.",
+        ),
+    ] = None,
     max_bad_rows: Annotated[
         float, typer.Option(min=0, max=1, help="Share of bad input rows that fails the training.")
     ] = BehaviourFiles.max_bad_rows,
@@ -89,6 +96,7 @@ def ranker(
             cases=cases,
             epochs=epochs,
             mixed_precision=mixed_precision,
+            time_budget=time_budget,
         )
         output = OutputOptions(folder=out, force=force, seed=seed)
         # torch takes seconds to import: --help and mistakes are answered without it.
