@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
 
-.PHONY: help demo serve eval bench-retrieval bench-replica bench bench-quick bench-peers engines gpu-check test lint format lock reports clean
+.PHONY: help demo serve eval bench-retrieval bench-replica bench-export bench bench-quick bench-peers engines gpu-check test lint format lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ bench-retrieval: $(READY) $(BUNDLE)/manifest.json ## what retrieval costs from 1
 
 bench-replica: $(READY) $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
 	@$(BENCHMARK) replica --bundle $(BUNDLE) --shop $(SHOP)
+
+bench-export: $(READY) ## what an export costs from a thousand items to a million, about an hour
+	@$(BENCHMARK) export --encoder "$(ENCODER)"
 
 bench: $(READY) $(BENCH_BUNDLES) ## speed: our graph, the machine's ceiling and the peers by turns, 20 minutes at most
 	@$(BENCHMARK) speed --bundle build/demo-engines --shop $(SHOP)

@@ -13,9 +13,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fuserank_benchmarks.export_cost.shapes import LOADS, SHAPES
 from fuserank_benchmarks.inputs.vectors import SIZES
 from fuserank_benchmarks.peers.kinds import KINDS, Kind
 from fuserank_benchmarks.speed.options import Device, SpeedOptions
+from fuserank_export.builder.options import Quality
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -112,6 +114,29 @@ def replica(bundle: BundleOption = BUNDLE, shop: ShopOption = SHOP) -> None:
     from fuserank_benchmarks.replica import measure_replica
 
     _print_report(measure_replica(bundle, shop, Console()))
+
+
+@app.command()
+def export(
+    encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of the encoder.")],
+    shape: Annotated[
+        list[str] | None, typer.Option(help=f"Size of the shop: {', '.join(SHAPES)}; once for each, by default all.")
+    ] = None,
+    load: Annotated[
+        list[str] | None,
+        typer.Option(help="quiet, or busy: beside a process that keeps a core busy; by default both."),
+    ] = None,
+    quality: Annotated[Quality, typer.Option(help="How much the ranker learns from.")] = "full",
+    folder: Annotated[Path, typer.Option(help="Where made shops and vectors are kept.")] = Path("build/export-cost"),
+) -> None:
+    """Seconds and peak memory of `export bundle` by size of the shop: report `export`."""
+    from fuserank_benchmarks.export_cost.run import measure_exports
+
+    for option, values, allowed in (("--shape", shape, SHAPES), ("--load", load, LOADS)):
+        for value in values or ():
+            if value not in allowed:
+                raise typer.BadParameter(f"{option}: found {value!r}; allowed: {', '.join(allowed)}")
+    _print_report(measure_exports(shape or SHAPES, load or LOADS, encoder, quality, folder, Console()))
 
 
 @app.command()

@@ -111,6 +111,13 @@ def bundle(
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Fit the ranker in bfloat16; weights stay FP32.")
     ] = False,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            help="Minutes from the start, after which the ranker is trained no longer: the best so far is taken.",
+        ),
+    ] = None,
     queries: Annotated[
         Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query. The ranker learns from them.")
     ] = None,
@@ -160,6 +167,7 @@ def bundle(
             cases=cases,
             epochs=epochs,
             mixed_precision=mixed_precision,
+            time_budget=time_budget,
         )
         graph = GraphOptions(candidates=candidates, text_candidates=text_candidates, clock=clock)
         vectors = VectorStoreOptions(milvus=milvus, milvus_index=milvus_index)

@@ -1,4 +1,7 @@
-"""Progress of long steps: bars on a terminal, elsewhere a line every 15 seconds, and a line when a step is done."""
+"""Progress of long steps: bars on a terminal, elsewhere a line every 15 seconds, and a line when a step is done.
+
+Both estimate the time that a step still takes, from how fast it has been.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
 
+SPEED_SECONDS = 600.0  # that the time left is estimated from: an epoch may take minutes
 LINE_SECONDS = 15.0  # between the lines of a step that goes on, where no terminal shows bars
 
 
@@ -55,9 +66,12 @@ class Progress:
             self._done(", ".join(tasks), started, "")
 
     def _bars(self) -> Bars:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        columns = (
+            *(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+            *(TimeElapsedColumn(), TimeRemainingColumn()),
+        )
         off = not self._console.is_terminal
-        return Bars(*columns, TimeElapsedColumn(), console=self._console, transient=True, disable=off)
+        return Bars(*columns, console=self._console, transient=True, disable=off, speed_estimate_period=SPEED_SECONDS)
 
     @contextmanager
     def _lines(self, bars: Bars, started: float) -> Iterator[None]:
@@ -71,7 +85,9 @@ class Progress:
             while not ended.wait(LINE_SECONDS):
                 for task in bars.tasks[-1:]:
                     share = f": {task.completed:,.0f} of {task.total:,.0f}" if task.total else ""
-                    text = f"… {task.description}{share} ({time.monotonic() - started:.0f} s)"
+                    left = task.time_remaining
+                    estimate = f", about {left:,.0f} s left" if left else ""
+                    text = f"… {task.description}{share} ({time.monotonic() - started:.0f} s{estimate})"
                     self._console.print(text, markup=False, highlight=False)
 
         reporter = threading.Thread(target=report, daemon=True)

@@ -6,7 +6,6 @@ in a folder beside its place and moved there when it is whole: a reader sees all
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +22,7 @@ from fuserank_export.builder.options import (
 )
 from fuserank_export.builder.read import read_shop
 from fuserank_export.builder.seal import BuiltParts, seal_new
+from fuserank_export.builder.steps import StepSeconds
 from fuserank_export.builder.train import TrainingInputs, train_on_index, write_trained
 from fuserank_export.builder.workspace import Workspace, open_workspace
 from fuserank_export.encoder.languages import unread_scripts
@@ -30,6 +30,7 @@ from fuserank_export.encoder.prompts import choose_templates
 from fuserank_export.index.own_features import choose_features, group_features
 from fuserank_export.index.word_fields import choose_codes, choose_lexical_fields
 from fuserank_export.progress import Progress
+from fuserank_export.training.fitting.budget import TimeBudget
 
 
 def export_bundle(
@@ -82,27 +83,31 @@ def _build(
     vectors: VectorStoreOptions,
 ) -> dict[str, Any]:
     """Runs the steps; see `export_bundle`."""
-    started, out, progress = time.monotonic(), work.out, work.progress
-    shop = read_shop(inputs, out, has_tower=ranker.text_tower is not None, progress=progress)
+    steps, out, progress = StepSeconds(), work.out, work.progress
+    with steps.measure("read"):
+        shop = read_shop(inputs, out, has_tower=ranker.text_tower is not None, progress=progress)
     log = shop.behaviour.log
-    models = open_models(encoder, ranker, progress)
-    templates = choose_templates(models.encoder.prompts, encoder.query_template, encoder.text_template)
-    for note in templates.notes:
-        progress.note(note)
-    encoder = replace(encoder, query_template=templates.query, text_template=templates.text)
-    spec = replace(
-        describe_graph(models, encoder, graph, log),
-        lexical_fields=choose_lexical_fields(shop.catalog.items.columns, inputs.lexical_fields),
-        code_fields=choose_codes(shop.catalog.items.columns, inputs.codes),
-    )
-    indexed = index_shop(work, shop, models, spec)
-    own = choose_features(indexed.items, log, inputs.features)
-    for note in own.notes:
-        progress.note(note)
-    spec = replace(spec, own_features=(*own.features, *group_features(log)))
-    embedded = embed_catalog(work, indexed.texts, models.encoder, encoder, spec)
+    with steps.measure("index"):
+        models = open_models(encoder, ranker, progress)
+        templates = choose_templates(models.encoder.prompts, encoder.query_template, encoder.text_template)
+        for note in templates.notes:
+            progress.note(note)
+        encoder = replace(encoder, query_template=templates.query, text_template=templates.text)
+        spec = replace(
+            describe_graph(models, encoder, graph, log),
+            lexical_fields=choose_lexical_fields(shop.catalog.items.columns, inputs.lexical_fields),
+            code_fields=choose_codes(shop.catalog.items.columns, inputs.codes),
+        )
+        indexed = index_shop(work, shop, models, spec)
+        own = choose_features(indexed.items, log, inputs.features)
+        for note in own.notes:
+            progress.note(note)
+        spec = replace(spec, own_features=(*own.features, *group_features(log)))
+    with steps.measure("embed"):
+        embedded = embed_catalog(work, indexed.texts, models.encoder, encoder, spec)
     spec = replace(spec, unread_scripts=unread_scripts(embedded.scripts))
-    search = learn_channels(work.index, indexed, log, embedded.vectors, spec=spec, seed=out.seed, progress=progress)
+    with steps.measure("learn"):
+        search = learn_channels(work.index, indexed, log, embedded.vectors, spec=spec, seed=out.seed, progress=progress)
     training = TrainingInputs(
         spec=spec,
         index=work.index,
@@ -113,7 +118,10 @@ def _build(
         encoder_id=embedded.digest,
         signals_must_gain=True,
     )
-    trained = train_on_index(training, ranker, out, progress)
+    with steps.measure("train"):
+        budget = TimeBudget(ranker.time_budget, steps.started) if ranker.time_budget else None
+        trained = train_on_index(training, ranker, out, progress, budget)
+        written = write_trained(trained, work.folder / "model_repository", work.index, progress)
     parts = BuiltParts(
         shop=shop,
         models=models,
@@ -121,8 +129,8 @@ def _build(
         indexed=indexed,
         embedded=embedded,
         search={**search, "fusion": trained.tuning},
-        ranker=write_trained(trained, work.folder / "model_repository", work.index, progress),
+        ranker=written,
         quality=ranker.quality,
         reading=inputs,
     )
-    return seal_new(work, parts, vectors, started)
+    return seal_new(work, parts, vectors, steps)

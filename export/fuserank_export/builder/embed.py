@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.builder.options import EncoderOptions
+from fuserank_export.builder.options import EncoderOptions, Precision
 from fuserank_export.builder.workspace import Workspace
 from fuserank_export.embedding.embed import embed_texts
 from fuserank_export.embedding.encoder_files import EncoderFiles
@@ -18,6 +19,7 @@ from fuserank_export.encoder.engines import VARIANTS, write_engines
 from fuserank_export.encoder.languages import ScriptKnowledge, measure_scripts
 from fuserank_export.encoder.load import Encoder
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.progress import Progress
 from fuserank_export.repository.model_config import ENGINE_FILES
 
 PARITY_TEXTS = 256  # that every engine is compared with torch on
@@ -47,6 +49,19 @@ class EmbeddedTexts:
     scripts: list[ScriptKnowledge]
 
 
+@dataclass(frozen=True)
+class WrittenEncoder:
+    """An encoder's engines.
+
+    Attributes:
+        files: The engine that embeds texts and queries.
+        report: Agreement of each precision's engine with torch.
+    """
+
+    files: EncoderFiles
+    report: dict[str, Any]
+
+
 def embed_catalog(
     work: Workspace, texts: Sequence[str], encoder: Encoder, options: EncoderOptions, spec: GraphSpec
 ) -> EmbeddedTexts:
@@ -63,13 +78,8 @@ def embed_catalog(
         EncoderError: Where an engine differs from torch.
         InputError: Where Ray is asked for and not installed.
     """
-    folder = work.engines("encoder")
-    folder.mkdir(parents=True)
-    with work.progress.step("exporting the encoder in fp32, fp16, int8"):
-        engines_report = write_engines(encoder, folder, _spread(texts, PARITY_TEXTS))
-    engine_file = VARIANTS[options.precision][0] if options.precision in VARIANTS else ENGINE_FILES["cpu"]
-    longest = min(encoder.max_length, max(LONGEST_TEXT, spec.length_buckets[-1]))
-    files = EncoderFiles.create(folder / engine_file, encoder.tokenizer, encoder.pad_id, longest)
+    written = write_encoder(work.engines("encoder"), texts, encoder, options.precision, spec, work.progress)
+    files = written.files
     with work.progress.step("embedding texts", len(texts)) as advanced:
         vectors, embedding_report = embed_texts(
             files,
@@ -86,7 +96,31 @@ def embed_catalog(
     for warning in warnings:
         work.progress.warn(warning)
     report = {**embedding_report, "scripts": [asdict(script) for script in scripts], "warnings": warnings}
-    return EmbeddedTexts(vectors, opened, files.digest(), engine_file, engines_report, report, scripts)
+    return EmbeddedTexts(vectors, opened, files.digest(), files.path.name, written.report, report, scripts)
+
+
+def write_encoder(
+    folder: Path, texts: Sequence[str], encoder: Encoder, precision: Precision, spec: GraphSpec, progress: Progress
+) -> WrittenEncoder:
+    """Writes the encoder's engines into a new folder.
+
+    Args:
+        folder: The folder, which must not exist.
+        texts: The catalogue's distinct texts, on some of which the engines are compared with torch.
+        encoder: The encoder.
+        precision: What it embeds in.
+        spec: The graph, whose buckets say how long a query may be.
+        progress: Shows the step.
+
+    Raises:
+        EncoderError: Where an engine differs from torch.
+    """
+    folder.mkdir(parents=True)
+    with progress.step("exporting the encoder in fp32, fp16, int8"):
+        report = write_engines(encoder, folder, _spread(texts, PARITY_TEXTS))
+    engine_file = VARIANTS[precision][0] if precision in VARIANTS else ENGINE_FILES["cpu"]
+    longest = min(encoder.max_length, max(LONGEST_TEXT, spec.length_buckets[-1]))
+    return WrittenEncoder(EncoderFiles.create(folder / engine_file, encoder.tokenizer, encoder.pad_id, longest), report)
 
 
 def _spread(texts: Sequence[str], count: int) -> list[str]:

@@ -160,6 +160,7 @@ class RankerOptions(CheckedOptions):
         epochs: Passes over them at most; as `fit` says for None.
         mixed_precision: Whether it is fitted in bfloat16, where `fit` does not say so already.
         fit: How it is fitted to them; as `quality` says for None.
+        time_budget: Minutes from the command's start after which it is trained no longer; None has no end.
     """
 
     text_tower: str | None = None
@@ -168,6 +169,7 @@ class RankerOptions(CheckedOptions):
     epochs: Annotated[int, Meta(ge=1)] | None = None
     mixed_precision: bool = False
     fit: FitSettings | None = None
+    time_budget: Annotated[float, Meta(gt=0)] | None = None
 
     @property
     def effort(self) -> TrainingEffort:

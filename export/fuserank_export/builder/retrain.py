@@ -28,6 +28,7 @@ from fuserank_export.progress import Progress
 from fuserank_export.repository.place import check_place
 from fuserank_export.repository.successor import write_successor
 from fuserank_export.sources import InputError
+from fuserank_export.training.fitting.budget import TimeBudget
 from fuserank_export.training.text.tower import load_replacement_tower
 
 ENGINES = ("model_repository/ranker/1/", "model_repository/text_tower/1/")
@@ -62,6 +63,7 @@ def retrain_ranker(
         BundleError: Where the bundle's parts do not belong together.
     """
     ranker, progress = ranker or RankerOptions(), progress or Progress()
+    budget = TimeBudget(ranker.time_budget) if ranker.time_budget else None
     if files.interactions is None and files.queries is None:
         raise InputError("found neither --interactions nor --queries: there is nothing to learn from; give one or both")
     check_place(out.folder, out.force)
@@ -83,7 +85,7 @@ def retrain_ranker(
         encoder_id=old.id,
         signals_must_gain=False,  # another input of the ranker would need other configurations and warm-up requests
     )
-    trained = train_on_index(inputs, ranker, out, progress)
+    trained = train_on_index(inputs, ranker, out, progress, budget)
     if os.environ.get("RANK", "0") != "0":
         return None
     read_report: dict[str, Any] = {"quality": ranker.quality, "reading": files.to_manifest()}

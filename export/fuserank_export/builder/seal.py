@@ -20,6 +20,7 @@ from fuserank_export.builder.embed import EmbeddedTexts
 from fuserank_export.builder.index import Models
 from fuserank_export.builder.options import EncoderOptions, FileReading, Quality, VectorStoreOptions
 from fuserank_export.builder.read import ShopData
+from fuserank_export.builder.steps import StepSeconds
 from fuserank_export.builder.workspace import Workspace
 from fuserank_export.index.catalog import Indexed
 from fuserank_export.progress import Progress
@@ -109,27 +110,28 @@ def chosen_engines(encoder: str, *, has_tower: bool) -> dict[str, Any]:
     return {"cpu": {"chosen": {"encoder": encoder, **dict.fromkeys(stages, ENGINE_FILES["cpu"])}}}
 
 
-def seal_new(work: Workspace, parts: BuiltParts, vectors: VectorStoreOptions, started: float) -> dict[str, Any]:
+def seal_new(work: Workspace, parts: BuiltParts, vectors: VectorStoreOptions, steps: StepSeconds) -> dict[str, Any]:
     """Answers the first requests, fills the vector store, and hashes all files.
 
     Args:
         work: The bundle, whole but for its configurations, its warm-up requests and its manifest.
         parts: What the steps before made.
         vectors: The vector store.
-        started: The export's start on the monotonic clock, seconds.
+        steps: The seconds of the steps before.
 
     Returns:
         The manifest as written.
     """
-    manifest = parts.manifest()
-    bundle_id = str(seal_bundle(work.folder, manifest)["id"])
-    user_ids = parts.shop.behaviour.log.user_ids
-    with work.progress.step("answering the first requests"):
-        # Three characters: in any script few enough tokens for the shortest bucket.
-        query = str(parts.shop.catalog.items["title"].iloc[0])[:3]
-        write_warmup(Bundle.open(work.folder, verify=()), query, user_ids[0] if user_ids else "anonymous")
-    manifest |= _fill_vector_store(vectors, bundle_id, parts.indexed.items, parts.embedded.vectors, work.progress)
-    manifest["export_seconds"] = round(time.monotonic() - started, 1)
+    with steps.measure("seal"):
+        manifest = parts.manifest()
+        bundle_id = str(seal_bundle(work.folder, manifest)["id"])
+        user_ids = parts.shop.behaviour.log.user_ids
+        with work.progress.step("answering the first requests"):
+            # Three characters: in any script few enough tokens for the shortest bucket.
+            query = str(parts.shop.catalog.items["title"].iloc[0])[:3]
+            write_warmup(Bundle.open(work.folder, verify=()), query, user_ids[0] if user_ids else "anonymous")
+        manifest |= _fill_vector_store(vectors, bundle_id, parts.indexed.items, parts.embedded.vectors, work.progress)
+    manifest |= {"export_seconds": round(steps.total, 1), "export_steps": steps.to_dict()}
     return seal(work.folder, manifest)
 
 

@@ -30,6 +30,7 @@ from fuserank_export.index.shop import Shop
 from fuserank_export.learning.interactions import learn, popularity_before
 from fuserank_export.progress import Progress
 from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.fitting.budget import TimeBudget
 from fuserank_export.training.fitting.train import (
     TrainingReport,
     describe_unranked,
@@ -89,7 +90,11 @@ class TrainedRanker:
 
 
 def train_on_index(
-    inputs: TrainingInputs, options: RankerOptions, out: OutputOptions, progress: Progress
+    inputs: TrainingInputs,
+    options: RankerOptions,
+    out: OutputOptions,
+    progress: Progress,
+    budget: TimeBudget | None = None,
 ) -> TrainedRanker:
     """Tunes the fusion and trains the ranker on what it finds.
 
@@ -98,6 +103,7 @@ def train_on_index(
         options: How.
         out: The bundle that it is for: checkpoints lie beside it, and its seed is that of everything random.
         progress: Shows the steps.
+        budget: The time after which training stops; None has no end.
     """
     log, shop, spec, seed = inputs.behaviour.log, inputs.shop, inputs.spec, out.seed
     items = shop.items
@@ -132,6 +138,7 @@ def train_on_index(
             settings=replace(effort.fit, checkpoints=out.checkpoints / training_key(inputs, options, seed)),
             seed=seed,
             advanced=advanced,
+            budget=budget,
         )
     spec = replace(
         spec,
@@ -154,7 +161,11 @@ def training_key(inputs: TrainingInputs, options: RankerOptions, seed: int) -> s
     """
     log = inputs.behaviour.log
     texts = hashlib.sha256()
-    for part in ([version("fuserank"), inputs.encoder_id, asdict(options)], log.user_ids, log.queries):
+    for part in (
+        [version("fuserank"), inputs.encoder_id, asdict(replace(options, time_budget=None))],
+        log.user_ids,
+        log.queries,
+    ):
         texts.update(json.dumps(part, default=str).encode())
     for path in sorted(path for path in (inputs.index / "items").rglob("*") if path.is_file()):
         texts.update(sha256(path).encode())

@@ -20,6 +20,7 @@ from fuserank_export.embedding.ray_workers import embed_with_ray
 from fuserank_export.sources import InputError
 
 EmbeddingEngine = Literal["plain", "ray"]
+BLOCK_TEXTS = 2_048  # of a block
 
 
 def embed_texts(
@@ -29,7 +30,7 @@ def embed_texts(
     checkpoint: Path,
     joined: Path,
     engine: EmbeddingEngine = "plain",
-    block: int = 2_048,
+    block: int = BLOCK_TEXTS,
     address: str | None = None,
     advanced: Callable[[int], None] = lambda count: None,
 ) -> tuple[NDArray[np.float16], dict[str, Any]]:

@@ -60,6 +60,13 @@ def ranker(
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Fit in bfloat16; weights stay FP32.")
     ] = False,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            help="Minutes from the start, after which the ranker is trained no longer: the best so far is taken.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
     config: InputsConfigFile = None,
@@ -84,6 +91,7 @@ def ranker(
             cases=cases,
             epochs=epochs,
             mixed_precision=mixed_precision,
+            time_budget=time_budget,
         )
         output = OutputOptions(folder=out, force=force, seed=seed)
         # torch takes seconds to import: --help and mistakes are answered without it.

@@ -66,3 +66,13 @@ def test_a_terminal_shows_bars_instead(log):
     with Progress(Console(file=log, force_terminal=True)).step("loading"):
         time.sleep(0.1)
     assert not re.search(r"^… loading", log.getvalue(), re.M)
+
+
+def test_a_step_says_about_how_long_it_still_takes(log):
+    with Progress(Console(file=log, width=200)).step("embedding texts", 1_000) as advanced:
+        advanced(1)
+        time.sleep(0.05)
+        advanced(1)
+        assert appears(r"^… embedding texts: 2 of 1,000 \(\d+ s, about \d+ s left\)$", log)
+        line = re.search(r"2 of 1,000 \(\d+ s, about (\d+) s left\)", log.getvalue())
+        assert 45 <= int(line[1]) <= 500  # 998 more at 0.05 s each, or slower where the machine is busy

@@ -24,6 +24,7 @@ from fuserank_ensemble.candidates.features import SEQUENCE, FeatureLayout
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.labels import MIN_POSITIVES, learnable
+from fuserank_export.training.fitting.budget import BudgetCallback, TimeBudget
 from fuserank_export.training.fitting.dataset import CaseDataset, ranker_inputs
 from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.fitting.threads import one_thread
@@ -100,6 +101,7 @@ def fit(
     advanced: Callable[[int], None],
     position: PositionBias | None = None,
     layout: FeatureLayout = EVERY_SHOP,
+    budget: TimeBudget | None = None,
 ) -> tuple[Ranker, list[dict[str, float]]]:
     """Fits a ranker.
 
@@ -113,6 +115,7 @@ def fit(
         position: Learned along with the ranker where given, so that the ranker need not explain what the position
             does; in place.
         layout: The columns of the cases' features.
+        budget: The time after which training stops, in the middle of an epoch too; None has no end.
 
     Returns:
         The ranker, calibrated, and the losses by epoch: `epoch`, and `loss` or `eval_loss`.
@@ -167,6 +170,8 @@ def fit(
             eval_dataset=later,
             callbacks=[EarlyStoppingCallback(settings.patience), ProgressCallback(advanced)],
         )
+        if budget is not None:
+            trainer.add_callback(BudgetCallback(budget, trainer.accelerator))
         trainer.remove_callback(PrinterCallback)
         resumed = get_last_checkpoint(arguments.output_dir) if kept else None  # type: ignore[no-untyped-call]  # untyped
         trainer.train(resume_from_checkpoint=resumed)

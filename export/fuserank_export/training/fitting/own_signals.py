@@ -46,6 +46,7 @@ class SignalGain:
         columns: The columns that it is made of.
         cases: How many validation cases there are.
         kept: Whether the ranker reads it.
+        in_time: Whether the time budget sufficed to try it.
         ndcg_with: nDCG@10 on the validation cases, of all kinds of request together; None where they are too few.
         ndcg_without: That of the ranker without it.
         standard_error: Of their difference, case by case.
@@ -55,6 +56,7 @@ class SignalGain:
     columns: tuple[str, ...]
     cases: int
     kept: bool = False
+    in_time: bool = True
     ndcg_with: float | None = None
     ndcg_without: float | None = None
     standard_error: float | None = None
@@ -63,6 +65,8 @@ class SignalGain:
     def describe(self, signal: str) -> str:
         """Returns a sentence for the export's last lines."""
         columns = ", ".join(self.columns)
+        if not self.in_time:
+            return f"the signal {signal} ({columns}) is left out: the time budget ended before it was tried"
         if self.ndcg_with is None:
             return (
                 f"the signal {signal} ({columns}) is left out: {self.cases} validation cases of the {LEAST_CASES} "
@@ -80,6 +84,7 @@ def select_own_signals(
     layout: FeatureLayout,
     fit: Callable[[FeatureLayout], Fitted],
     measure: Callable[[Fitted], NDArray[np.float64]],
+    is_over: Callable[[], bool] = lambda: False,
 ) -> tuple[Fitted, dict[str, SignalGain]]:
     """Fits a ranker without any of a shop's own signals, then with one more at a time, and keeps what gains.
 
@@ -89,6 +94,7 @@ def select_own_signals(
         layout: All columns that the cases have, the shadows among them.
         fit: Fits a ranker to the columns of a layout.
         measure: Returns a ranker's nDCG of each validation case, float64 `[cases]`.
+        is_over: Whether the time is up: a signal whose fits were not done by then is left out.
 
     Returns:
         The ranker with the signals that gained, and what each brought.
@@ -102,6 +108,9 @@ def select_own_signals(
         if len(before) < LEAST_CASES:
             gains[signal] = SignalGain(sources, len(before))
             continue
+        if is_over():
+            gains[signal] = SignalGain(sources, len(before), in_time=False)
+            continue
         kept_before = best.ranker.layout.own
         candidate = fit(FeatureLayout((*kept_before, *features)))
         after, shadow = measure(candidate), None
@@ -109,8 +118,18 @@ def select_own_signals(
         if kept:
             with_shadow = measure(fit(FeatureLayout((*kept_before, *shadows))))
             kept, shadow = _is_better(after, with_shadow), float(with_shadow.mean())
-        error = _standard_error(after, before)
-        gains[signal] = SignalGain(sources, len(after), kept, float(after.mean()), float(before.mean()), error, shadow)
+        if is_over():  # what was compared had not learned as long
+            gains[signal] = SignalGain(sources, len(after), in_time=False)
+            continue
+        gains[signal] = SignalGain(
+            sources,
+            len(after),
+            kept,
+            ndcg_with=float(after.mean()),
+            ndcg_without=float(before.mean()),
+            standard_error=_standard_error(after, before),
+            ndcg_shadow=shadow,
+        )
         if kept:
             best, before = candidate, after
     return best, gains

@@ -23,6 +23,7 @@ from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.labels import MIN_POSITIVES, learnable
 from fuserank_export.training.cases.split import IndexBefore, StepProgress, split_cases
 from fuserank_export.training.cases.training_query import TrainingQuery
+from fuserank_export.training.fitting.budget import TimeBudget
 from fuserank_export.training.fitting.fit import fit, predicted
 from fuserank_export.training.fitting.own_signals import (
     Fitted,
@@ -56,6 +57,7 @@ class TrainingReport:
         shown_lists: How many lists of impressions took part.
         position_terms: What each position adds to a click's logit beyond the first; learned, and not served.
         own_signals: What each of the shop's own signals brought, and whether the ranker reads it.
+        time_budget: The minutes that the command had, and after how many epochs they ended each fit; None for no end.
         note: What a reader should know.
         reference: The features that it learned from, which serving compares its own with; a file of the bundle.
     """
@@ -71,6 +73,7 @@ class TrainingReport:
     shown_lists: int
     position_terms: dict[int, float]
     own_signals: dict[str, SignalGain]
+    time_budget: dict[str, Any] | None
     note: str
     reference: FeatureReference
 
@@ -91,6 +94,7 @@ def train_ranker(
     settings: FitSettings = FIT,
     seed: int = 13,
     advanced: StepProgress = lambda step, done, total: None,
+    budget: TimeBudget | None = None,
 ) -> tuple[Ranker, TrainingReport]:
     """Trains a ranker.
 
@@ -110,6 +114,7 @@ def train_ranker(
         settings: How it is fitted.
         seed: Of draws and weights.
         advanced: Called with a step's name, what is done and the whole.
+        budget: The time after which it stops with the best so far; None has no end.
     """
     split = split_cases(log, shop, builder, index_before, judged=judged, count=cases, seed=seed, advanced=advanced)
     train, held_out = split.train, split.held_out
@@ -131,6 +136,7 @@ def train_ranker(
             lambda epoch: advanced(step, epoch, settings.epochs),
             position,
             layout,
+            budget,
         )
         # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
         retrieved = later.part((later.positions == 0).all(1)) if len(held_out) else held_out
@@ -145,7 +151,10 @@ def train_ranker(
         known = ~np.isnan(train.features[..., len(FEATURES) :]).all((0, 1))
         tried = FeatureLayout(tuple(feature for feature, k in zip(whole.own, known, strict=True) if k))
         fitted, gains = select_own_signals(
-            tried, fit_columns, lambda fitted: ndcg_by_case(fitted.ranker, fitted.validation, vectors)
+            tried,
+            fit_columns,
+            lambda fitted: ndcg_by_case(fitted.ranker, fitted.validation, vectors),
+            lambda: budget is not None and budget.is_over,
         )
     model, position = fitted.ranker, fitted.position
     columns = whole.positions(model.layout)
@@ -165,7 +174,10 @@ def train_ranker(
         shown_lists=split.shown_lists,
         position_terms=position.terms(train.positions, MIN_POSITIVES) if position else {},
         own_signals=gains,
-        note="; ".join(filter(None, (split.note, describe_gains(gains)))),
+        time_budget=budget.to_dict() if budget else None,
+        note="; ".join(
+            filter(None, (split.note, budget.describe(settings.epochs) if budget else "", describe_gains(gains)))
+        ),
         # A recommendation of what is new to its user is a kind that serving does not tell apart: it takes no part.
         reference=FeatureReference.from_cases(train.kinds, train.with_columns(columns).features, train.present),
     )

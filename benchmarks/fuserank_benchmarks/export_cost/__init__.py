@@ -1,0 +1,1 @@
+"""What an export costs: seconds and memory by the size of the shop."""
