@@ -31,6 +31,7 @@ class SharedServersScheduling(LoadScopeScheduling):
         return folder if folder in SHARE_SERVERS else file.as_posix()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return SharedServersScheduling(config, log)
 

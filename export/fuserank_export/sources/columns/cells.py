@@ -24,7 +24,10 @@ MAX_POSITION = 10_000  # in a list of impressions
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _EXACT_FLOAT = 2.0**53  # beyond it not every integer is a float, so a float id may be another one
-_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_FLAGS = {
+    **dict.fromkeys(("true", "1", "yes", "y", "in stock", "available", "是", "有", "有货"), True),
+    **dict.fromkeys(("false", "0", "no", "n", "out of stock", "sold out", "否", "无", "无货", "缺货"), False),
+}
 
 
 class CellError(ValueError):
@@ -92,14 +95,15 @@ def parse_text(value: Any) -> str | None:
 
 
 def parse_flag(value: Any) -> bool | None:
-    """Returns the truth value of true, 1, yes, false, 0 or no in any case; None for an empty cell."""
+    """Returns the truth value of one of `_FLAGS` in any case; None for an empty cell."""
     if is_missing(value):
         return None
     if isinstance(value, float) and value.is_integer():  # pandas' way to hold 0 and 1 beside missing values
         value = int(value)
     flag = _FLAGS.get(str(value).strip().casefold())
     if flag is None:
-        raise CellError("not a truth value", "allowed: true, false, 1, 0, yes, no")
+        meaning = "other words are given a meaning under [catalog.values] of a config file, see docs/inputs.md"
+        raise CellError("not a truth value", f"allowed: {', '.join(_FLAGS)}; {meaning}")
     return flag
 
 

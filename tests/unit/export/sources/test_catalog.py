@@ -277,3 +277,14 @@ def test_counts_add_up_for_random_jsonl(write_text, rows, noise):
     catalog = read_catalog(write_text(b"\n".join(lines), "x.jsonl"), max_bad_share=1, chunk_rows=3)
     check_counts(catalog.report)
     assert catalog.report.read >= 1 + len(rows)
+
+
+@pytest.mark.parametrize(("word", "flag"), [("In Stock", 1), ("y", 1), ("有货", 1), ("缺货", 0), ("sold out", 0)])
+def test_stock_is_read_in_the_words_that_shops_write(write_csv, word, flag):
+    (record,) = read_catalog(write_csv([item(in_stock=word)]), now=NOW).records
+    assert record["in_stock"] is bool(flag)
+
+
+def test_a_word_without_a_meaning_is_refused_with_where_to_give_it_one(write_csv):
+    report = read_catalog(write_csv([item(in_stock="ja")]), max_bad_share=1, now=NOW).report
+    assert "[catalog.values]" in report.examples[0].reason
