@@ -72,6 +72,7 @@ class SimilarOptions(TypedDict, total=False):
     k: int | None
     filter: Mapping[str, Any] | None
     fields: Sequence[str] | None
+    user: str | None
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ class SimilarOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     k: Annotated[int, msgspec.Meta(ge=1, le=MAX_K)] = DEFAULT_K
     filter: dict[str, Any] | None = None
     fields: list[str] | None = None
+    user: str = ""  # what this user hid is left out
 
 
 class SuggestOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -111,6 +112,7 @@ _ALLOWED = {
     "context.store": "a string",
     "context.device": "a string",
     "objective": f"an object of weights for {', '.join(HEADS)}",
+    "user": f"a user's id, at most {MAX_USER_ID_BYTES:,} bytes",
     "diversity": "a number from 0 (ranking alone) to 1 (variety alone)",
     "exclude_seen": "true or false",
     "deadline_ms": f"a number of milliseconds above 0, up to {MAX_DEADLINE_MS:,}",
