@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fuserank_evaluation.datasets.cases import SEED
 from fuserank_evaluation.datasets.made_log import LOG_START, SECONDS_PER_DAY
 
-USERS, DAYS = 400, 300
+USERS, DAYS = 300, 300
 LEAST, MOST = 20, 50  # films that a user has
 PLANTED = 40  # films of the most voted that an effect is planted on
 LATER_SHARE = 0.2  # of the log's time, that a bundle does not see and is measured on

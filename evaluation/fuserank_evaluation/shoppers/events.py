@@ -20,7 +20,8 @@ from fuserank_export.builder.options import EncoderOptions, InputFiles, OutputOp
 from fuserank_export.progress import Progress
 
 SHOP = Path("build/eval/events")
-FILMS = 1_500  # the most voted of the corpus
+FILMS = 1_000  # the most voted of the corpus
+RANKER = RankerOptions(quality="quick", cases=100, epochs=1)  # what is measured is in all that fusion joins
 ASKED = 200  # users, the first by id
 FIRST = 10
 Draw = Callable[[NDArray[np.object_], Mapping[str, NDArray[np.int64]]], PlantedLog]
@@ -63,7 +64,7 @@ def open_shop(films: Path, encoder: str, name: str, draw: Draw, progress: Progre
     export_bundle(
         inputs=InputFiles(catalog=catalog, interactions=interactions, features=()),
         encoder=EncoderOptions(source=encoder),
-        ranker=RankerOptions(quality="quick"),
+        ranker=RANKER,
         out=OutputOptions(folder=folder / "bundle", force=True, vector_cache=SHOP / "vectors"),
         progress=progress,
     )
