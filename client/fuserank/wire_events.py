@@ -46,6 +46,7 @@ def decode_record(response: Response) -> RecordResult:
         EventOutcome(
             outcome.get("position"),
             bool(outcome.get("duplicate")),
+            bool(outcome.get("spooled")),
             _from_known_keys(FieldError, outcome["error"]) if outcome.get("error") else None,
         )
         for outcome in _decode(response, "RESULT", list)
