@@ -157,7 +157,7 @@ def test_a_bundle_remembers_how_its_files_were_read(tiny_shop, tiny_encoder, tmp
     columns = {"user_id": "kunde", "event": "was", "timestamp": "wann", "value": "betrag"}
     files = {
         "reading": parse_reading(
-            decimals=["comma"], dates=["day-first"], delimiters=["interactions=~"], skip_lines=["interactions=1"]
+            decimals=["value=comma"], dates=["day-first"], delimiters=["interactions=~"], skip_lines=["interactions=1"]
         ),
         "mappings": Mappings(interactions=LogMapping(columns=columns, events={"kauf": "purchase", "ansicht": "view"})),
     }
