@@ -12,7 +12,7 @@ import numpy as np
 from support.tiny_shop import KINDS, write_csv
 
 END = datetime(2024, 6, 1, tzinfo=UTC)
-ITEMS_OF_KIND, USERS, DAYS, EVERY, VIEWS = 12, 40, 150, 3, 4
+ITEMS_OF_KIND, USERS, DAYS, EVERY, VIEWS = 24, 40, 150, 9, 4
 CATEGORIES = {category: kinds for category, kinds in KINDS.items() if category.isascii()}
 
 
@@ -26,7 +26,7 @@ class RatedShop:
 
 
 def write_rated_shop(folder: Path) -> RatedShop:
-    """Writes the files. People look at what is promoted and buy what is rated well: popularity tells little."""
+    """Writes the files. People look at what is promoted and buy what is rated well; few have bought any one item."""
     draw = random.Random(5)
     kinds = [(category, kind) for category, names in CATEGORIES.items() for kind in names]
     items = [

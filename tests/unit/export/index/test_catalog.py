@@ -125,7 +125,7 @@ def test_a_template_that_names_an_unknown_field_is_refused_with_the_nearest(cata
         (["1.0", "2.5"], "number"),
         (["1", "1.0"], "keyword"),
         (["1e5", "2"], "keyword"),
-        (["1,5", "2"], "keyword"),
+        (["1,500,5", "2"], "keyword"),
         (["12345678901234567890", "1"], "keyword"),
         (["x" * 201, "y"], None),
     ],

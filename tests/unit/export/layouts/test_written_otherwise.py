@@ -17,7 +17,7 @@ from fuserank_export.sources.users import read_users
 MOVIES = (
     "1::Toy Story (1995)::Animation|Children's|Comedy\n2::Die Hard: 'Stirb' (1988)::Action\n3::Alien (1979)::Horror"
 )
-RATINGS = "7::1::5::978300760\n7::2::3::978302109\n8::3::4::978301968"
+RATINGS = "7::1::5::978300760\n7::2::5::978302109\n8::3::5::978301968"
 
 
 def test_movielens_files_without_a_header_are_recognised(write_file, read_shop):
