@@ -126,6 +126,11 @@ def load_encoder(source: str, pooling: PoolingSetting = "auto") -> Encoder:
     )
 
 
+def _check_folder(source: str) -> None:
+    if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
+        raise EncoderError(f"--encoder {source!r}: no such folder; give one with config.json, weights and tokenizer")
+
+
 def _resolve_pooling(source: str, setting: PoolingSetting) -> Pooling:
     """Returns the pooling that was asked for, or for `auto` that of sentence-transformers' files, else the mean."""
     if setting != "auto":
@@ -161,8 +166,9 @@ def read_prompts(source: str) -> Prompts:
     """Returns what an encoder, a hub id or a folder, wants before queries and items.
 
     Raises:
-        EncoderError: Where a file cannot be looked up.
+        EncoderError: Where there is no such folder, or a file cannot be looked up.
     """
+    _check_folder(source)
     path = _find_file(source, "config_sentence_transformers.json")
     settings = json.loads(path.read_text("utf-8")) if path else {}
     by_name = {str(name): str(prompt) for name, prompt in (settings.get("prompts") or {}).items() if prompt}
