@@ -143,7 +143,7 @@ def export(
 def live(
     bundle: BundleOption = BUNDLE,
     shop: ShopOption = SHOP,
-    rounds: Annotated[int, typer.Option(help="Windows with and as many without events, by turns.")] = 6,
+    rounds: Annotated[int, typer.Option(help="Windows of each kind, by turns.")] = 6,
 ) -> None:
     """How soon an event counts, and what recording costs searches beside it: report `live`."""
     from fuserank_benchmarks.live import measure_live

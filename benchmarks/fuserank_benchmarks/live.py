@@ -29,10 +29,13 @@ from fuserank_benchmarks.load.open_loop import Outcome, Plan, send_from_process
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay
 from fuserank_ensemble.state.entries import Interaction, Logged
+from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_evaluation.reports.report import merge_report
 
 SEARCHES, EVENTS = 50, 200  # a second
+APPENDED = 4  # events that another process appends at a time
 WINDOW_SECONDS = 8.0
+KINDS = ("alone", "tailing", "recording")  # of windows; each round turns their order around
 PROBES = 200  # events whose appearance is waited for
 PATIENCE = 30.0  # seconds until an event counts as lost
 MILLION, PEOPLE = 1_000_000, 90_000
@@ -47,11 +50,14 @@ MEANINGS = {
     "record_p50_ms": f"ms, one event a call, {EVENTS} events/s beside {SEARCHES} searches/s, from when each was due: "
     "median",
     "record_p99_ms": "ms, the same: 99th percentile",
-    "search_p50_ms_while_tailing": "ms of those searches: median",
+    "search_p50_ms_while_recording": "ms of those searches: median",
+    "search_p99_ms_while_recording": "ms, the same: 99th percentile",
+    "search_p50_ms_while_tailing": f"ms, {SEARCHES} searches/s beside {EVENTS} events/s that another process appends, "
+    f"{APPENDED} at a time: median",
     "search_p99_ms_while_tailing": "ms, the same: 99th percentile",
     "search_p50_ms_alone": f"ms, {SEARCHES} searches/s without events, in windows by turns: median",
     "search_p99_ms_alone": "ms, the same: 99th percentile",
-    "search_p99_ratio_while_tailing_200_per_s": "the one p99 over the other",
+    "search_p99_ratio_while_tailing_200_per_s": "search_p99_ms_while_tailing over search_p99_ms_alone",
     "refused_or_failed": "searches and records that were refused or failed in all windows",
     "memory_mb_per_million_events": f"MB of a process for a million events of {PEOPLE:,} users in memory",
 }
@@ -102,39 +108,64 @@ def measure_visibility(url: str, items: list[str]) -> tuple[list[float], list[fl
     return visible, waited
 
 
-def measure_load(url: str, shop: ShopVocabulary, items: list[str], rounds: int) -> dict[str, float]:
-    """Searches alone, and searches beside events, in windows by turns."""
+def append_events(place: str, items: list[str], seconds: float, seed: int) -> None:
+    """Appends `EVENTS` a second to a log, as another server would that took them."""
+    state = State.open(StateSettings(place))
+    draw = np.random.default_rng(seed)
+    users = [state.key.user(f"tailed-{number}") for number in range(5_000)]
+    due = time.monotonic()
+    for _ in range(int(EVENTS * seconds / APPENDED)):
+        state.log.append(
+            [
+                Interaction(
+                    event_id=uuid.uuid4().hex,
+                    item_id=items[int(draw.integers(len(items)))],
+                    event="purchase",
+                    timestamp=time.time(),
+                    user=users[int(draw.integers(len(users)))],
+                )
+                for _ in range(APPENDED)
+            ]
+        )
+        due += APPENDED / EVENTS
+        time.sleep(max(due - time.monotonic(), 0.0))
+    state.log.close()
+
+
+def measure_load(url: str, place: str, shop: ShopVocabulary, items: list[str], rounds: int) -> dict[str, float]:
+    """Searches alone, beside events of another process, and beside events that this server takes, by turns."""
     load = FreshLoad(shop)
-    alone: list[Outcome] = []
-    beside: list[Outcome] = []
+    searched: dict[str, list[Outcome]] = {kind: [] for kind in KINDS}
     recorded: list[Outcome] = []
+    windows = [kind for number in range(rounds) for kind in (KINDS if number % 2 else reversed(KINDS))]
+    context = multiprocessing.get_context("spawn")
     with ThreadPoolExecutor(2) as pool:
-        for number in track(range(2 * rounds), "searches with and without events", transient=True):
-            searches = Plan(url, load.draw(1_000).requests(), SEARCHES, WINDOW_SECONDS, seed=number // 2)
-            with_events = number % 4 in (1, 2)  # without, with, with, without
+        for number, kind in enumerate(track(windows, "searches with and without events", transient=True)):
+            if kind == "tailing":
+                writer = context.Process(target=append_events, args=(place, items, WINDOW_SECONDS + 4, number))
+                writer.start()
+                time.sleep(2.0)  # until it has begun
+            searches = Plan(url, load.draw(1_000).requests(), SEARCHES, WINDOW_SECONDS, seed=number // len(KINDS))
             sent = pool.submit(send_from_process, searches)
-            if with_events:
+            if kind == "recording":
                 users = load.draw(int(EVENTS * WINDOW_SECONDS * 2)).users
                 messages = [(record_message(user, items[at % len(items)]),) for at, user in enumerate(users)]
                 events = Plan(url, messages, EVENTS, WINDOW_SECONDS, seed=number, model="record")
                 recorded.append(pool.submit(send_from_process, events).result())
-            (beside if with_events else alone).append(sent.result())
-    lost = sum(len(outcome.refused) + outcome.failed for outcome in (*alone, *beside, *recorded))
-    figures = {
-        "record": [latency for outcome in recorded for latency in outcome.answered],
-        "search_alone": [latency for outcome in alone for latency in outcome.answered],
-        "search_tailing": [latency for outcome in beside for latency in outcome.answered],
-    }
-    p50, p99 = ({name: float(np.percentile(values, q)) for name, values in figures.items()} for q in (50, 99))
-    return {
-        "record_p50_ms": round(p50["record"], 2),
-        "record_p99_ms": round(p99["record"], 2),
-        "search_p50_ms_while_tailing": round(p50["search_tailing"], 2),
-        "search_p99_ms_while_tailing": round(p99["search_tailing"], 2),
-        "search_p50_ms_alone": round(p50["search_alone"], 2),
-        "search_p99_ms_alone": round(p99["search_alone"], 2),
-        "search_p99_ratio_while_tailing_200_per_s": round(p99["search_tailing"] / p99["search_alone"], 3),
-        "refused_or_failed": lost,
+            searched[kind].append(sent.result())
+            if kind == "tailing":
+                writer.join()
+    every = [*recorded, *(outcome for outcomes in searched.values() for outcome in outcomes)]
+    figures: dict[str, float] = {}
+    for name, outcomes in (("record", recorded), *((f"search_{kind}", searched[kind]) for kind in KINDS)):
+        latencies = [latency for outcome in outcomes for latency in outcome.answered]
+        figure, _, kind = name.partition("_")
+        suffix = "" if not kind else "_alone" if kind == "alone" else f"_while_{kind}"
+        figures |= {f"{figure}_p{q}_ms{suffix}": round(float(np.percentile(latencies, q)), 2) for q in (50, 99)}
+    ratio = figures["search_p99_ms_while_tailing"] / figures["search_p99_ms_alone"]
+    return figures | {
+        "search_p99_ratio_while_tailing_200_per_s": round(ratio, 3),
+        "refused_or_failed": sum(len(outcome.refused) + outcome.failed for outcome in every),
     }
 
 
@@ -179,7 +210,7 @@ def measure_live(bundle: Path, shop: Path, rounds: int, console: Console) -> Pat
     Args:
         bundle: The bundle to serve.
         shop: Folder of the catalogue's and the log's Parquet files.
-        rounds: How many windows with events, and as many without.
+        rounds: How many windows of each of `KINDS`.
         console: Shows progress and figures.
 
     Returns:
@@ -197,7 +228,7 @@ def measure_live(bundle: Path, shop: Path, rounds: int, console: Console) -> Pat
         state = f"sqlite:{Path(folder).resolve() / 'log.sqlite'}"
         with served(bundle, (ports[0], ports[1], ports[2]), console, state=state):
             url = f"127.0.0.1:{ports[1]}"
-            figures |= measure_load(url, ShopVocabulary.read(shop), items, rounds)
+            figures |= measure_load(url, state, ShopVocabulary.read(shop), items, rounds)
             visible, waited = measure_visibility(url, items)
         figures |= _visible("event_visible", visible)
         figures["read_your_writes_p99_ms"] = round(float(np.percentile(waited, 99)), 2)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,6 +151,9 @@ def test_the_log_and_the_servers_words_hold_no_user_id(live: Client, live_server
     files = Path(place.removeprefix("sqlite:")).parent.iterdir()
     assert not any(name.encode() in path.read_bytes() for path in files)
     assert name not in live_server.logs()
+    metrics = f"http://127.0.0.1:{live_server.endpoints.metrics}/metrics"
+    with urllib.request.urlopen(metrics, timeout=PATIENCE) as reply:
+        assert name not in reply.read().decode()
 
 
 def test_a_replica_that_comes_later_knows_all_and_both_go_on_together(live: Client, bundle_root: Path, place: str):

@@ -104,7 +104,17 @@ async def run_staged(bundle: Path) -> AsyncIterator[StagedPeer]:
     """
     spec = GraphSpec.from_dict(json.loads((bundle / "manifest.json").read_text("utf-8"))["spec"])
     http, grpc, metrics = (free_port() for _ in range(3))
-    command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle.resolve()), "--target", "ensemble_cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "fuserank.cli",
+        "serve",
+        str(bundle.resolve()),
+        "--target",
+        "ensemble_cpu",
+        "--state",
+        "none",
+    ]
     command += ["--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)]
     with run_process(command, {}) as server:
         await wait_until_healthy(server, f"http://127.0.0.1:{http}/v2/health/ready")

@@ -125,7 +125,7 @@ class LocalGraph:
 
     @cached_property
     def _similar(self) -> Similar:
-        return Similar(self.bundle, self.call)
+        return Similar(self.bundle, self.call, self.live)
 
     @cached_property
     def _suggest(self) -> Suggest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,14 +119,17 @@ def _kept_key(place: str, log: EventLog) -> IdentityKey:
         return IdentityKey(bytes.fromhex(log.setting("secret", new)))
     path = Path(place.removeprefix(SQLITE) + ".key")
     if not path.exists():
-        _create_whole(path, new + "\n")
+        try:
+            _create_whole(path, new + "\n")
+        except OSError as error:
+            raise StateError(f"state {place}: the key cannot be kept beside it: {error}") from None
     return _read_key(path)
 
 
 def _create_whole(path: Path, text: str) -> None:
-    """Makes a file that only its owner may read; where another process was faster, its file stays."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Makes a file that only its owner may read; where another process or thread was faster, its file stays."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.write(descriptor, text.encode("ascii"))
         os.fsync(descriptor)

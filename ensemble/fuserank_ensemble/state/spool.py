@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fuserank_ensemble.state.entries import Interaction
+from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import Appended, EventLog, StateUnavailableError
 from fuserank_ensemble.state.sqlite import SqliteLog
 
@@ -16,6 +17,17 @@ MAX_EVENTS = 100_000  # on disk; beyond it events are refused
 BATCH = 1_000
 AWAY_SECONDS = 1.0  # how long after a failure the log is not asked again: each call would wait for it
 _LOG = logging.getLogger("fuserank")
+
+
+def erase_waiting(path: Path, subject: Subject) -> int:
+    """Removes a user's or a session's events from those that wait in a file; returns how many."""
+    if not path.exists():
+        return 0
+    file = SqliteLog(path)
+    try:
+        return file.erase(subject, file.last_position() + 1)
+    finally:
+        file.close()
 
 
 class Spool:

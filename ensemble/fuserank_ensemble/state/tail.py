@@ -100,6 +100,10 @@ class LogTail:
                 self._fail(error)
                 self._stopping.wait(pause)
                 pause = min(2 * pause, RETRY_SECONDS[1])
+            except Exception as error:  # the boundary: whatever happens, the log is followed
+                _LOG.exception("the event log could not be followed")
+                self._fail(StateError(type(error).__name__))
+                self._stopping.wait(RETRY_SECONDS[1])
 
     def _read(self, wait: float) -> bool:
         """Hands on the next entries; returns whether there were any."""

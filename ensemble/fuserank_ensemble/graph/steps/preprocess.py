@@ -24,7 +24,7 @@ from fuserank_ensemble.contract.options import (
     epoch_seconds,
     parse_options,
 )
-from fuserank_ensemble.graph.live import LiveState, open_live
+from fuserank_ensemble.graph.live import STALE, LiveState, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import still_disliked
@@ -34,7 +34,6 @@ from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.ranking import exploration, rules
 
 MAX_WAIT_SECONDS = 0.25  # for `min_position`: what is acknowledged is known far sooner, unless the log is away
-STALE = "stale"  # events that were asked for, or the latest, do not count yet
 INCOMPLETE = "events_missing"  # events between the bundle and the log are lost
 _VERIFIED = (
     *("index/tokenizer", "index/items/", "index/history/", "index/dislikes/", "index/hidden/", "index/users/"),

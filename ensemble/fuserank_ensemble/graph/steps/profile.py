@@ -26,6 +26,7 @@ from fuserank_ensemble.state.entries import EVENT_KINDS, Entry, Forget, Merge, P
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import StateUnavailableError
 from fuserank_ensemble.state.settings import State, StateSettings
+from fuserank_ensemble.state.spool import erase_waiting
 
 _SOURCE = "from_session or from_user, of whoever was anonymous before"
 
@@ -45,6 +46,7 @@ class Profile:
     def __init__(self, bundle: Bundle, settings: StateSettings | None) -> None:
         self._bundle = bundle
         self._state = StateHolder(settings)
+        self._spool = settings.spool if settings else None
         self._actions: Mapping[str, Callable[[State, str, _Options], dict[str, Any]]] = {
             "get": self._get,
             "forget": self._forget,
@@ -57,7 +59,7 @@ class Profile:
     def open(cls, bundle_root: Path, device: str, host: Host) -> Profile:
         """See `Model`. Maps the catalogue and the users' histories; always on the CPU."""
         del device
-        parts = ("index/items/", "index/history/", "index/users/", "index/dislikes/")
+        parts = ("index/items/", "index/history/", "index/users/", "index/dislikes/", "index/hidden/")
         return cls(Bundle.open(bundle_root, verify=parts), host.state())
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
@@ -123,6 +125,8 @@ class Profile:
         subject, log = state.key.user(user), state.log
         everyone = self._with_sources(state, subject)
         erased = sum(log.erase(person, log.last_position() + 1) for person in everyone)
+        # What waits on this machine for a log that was away; another machine's is delivered there.
+        erased += sum(erase_waiting(self._spool, person) for person in everyone if self._spool)
         position = self._append(state, [Forget(event_id=_new_id(), user=person) for person in everyone])
         # What came in between the two.
         erased += sum(log.erase(person, position - len(everyone) + 1) for person in everyone)
@@ -163,7 +167,7 @@ class Profile:
         held = (
             bundle.histories.row(user) >= 0,
             bundle.segments.row(user) >= 0 if bundle.segments.columns else False,
-            bundle.dislikes is not None and bundle.dislikes.row(user) >= 0,
+            *(part is not None and part.row(user) >= 0 for part in (bundle.dislikes, bundle.hidden)),
         )
         return [bundle.id] if any(held) else []
 

@@ -34,14 +34,18 @@ from fuserank_ensemble.contract.options import (
     decode_bounded,
     parse_similar_options,
 )
+from fuserank_ensemble.graph.live import STALE, LiveState, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.interactions.live.users import Users
 from fuserank_ensemble.ranking.relations import RelationFinder, SimilarItem, comes_early, explain_similar
 from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 from fuserank_ensemble.retrieval.graph.index import GraphIndex
 from fuserank_ensemble.retrieval.lexical.words import shared_words
+from fuserank_ensemble.state.entries import EventKind
 
+HIDES: frozenset[EventKind] = frozenset({"hide"})  # all that a user's events mean here
 _VERIFIED = (
     *("index/tokenizer", "index/items/", "index/vectors.npy", "index/graph/", "index/history/", "index/synonyms"),
     "index/hidden/",
@@ -85,8 +89,12 @@ class Similar:
 
     name = "similar"
 
-    def __init__(self, bundle: Bundle, call: Call) -> None:
-        """Takes the bundle, and how to call another model."""
+    def __init__(self, bundle: Bundle, call: Call, live: LiveState | None = None) -> None:
+        """Takes the bundle, how to call another model, and what users hid since; None where no state is kept."""
+        self._live = live
+        self._users = Users(
+            bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, live.overlay if live else None
+        )
         self._bundle, self._call, self._spec = bundle, call, bundle.spec
         self._items, self._kinds = bundle.items, bundle.items.columns.kinds
         self._fields = set(bundle.manifest["fields"])
@@ -101,7 +109,7 @@ class Similar:
         """See `Model`. Loads the tokenizer, maps the catalogue and its text vectors; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
-        return cls(bundle, host.call)
+        return cls(bundle, host.call, open_live(bundle, host, HIDES))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`. All rows of a batch go to each other model in one call."""
@@ -136,8 +144,8 @@ class Similar:
             allowed = "an item of the catalogue; for one that is not in this bundle, send its title as TEXT"
             raise InvalidRequestError("ITEM_ID", item_id, allowed)
         user = decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
-        hidden = self._bundle.hidden.get(user) if self._bundle.hidden is not None and user else None
-        return _Anchor(row, text, options, b"" if hidden is None else hidden.rows.tobytes())
+        stale = [STALE] if user and self._live and self._live.tail.failing else []
+        return _Anchor(row, text, options, self._users.hidden_rows(user).tobytes(), stale)
 
     def _answers(self, anchors: Sequence[_Anchor], started: int) -> list[_Answer]:
         vectors = self._vectors(anchors)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.live.person import LivePerson, apply_entry
-from fuserank_ensemble.state.entries import Forget, Interaction, Logged
+from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Forget, Interaction, Logged
 from fuserank_ensemble.state.identity import IdentityKey, Subject
 from fuserank_ensemble.state.log import EventLog, StateUnavailableError
 from fuserank_ensemble.state.settings import State
@@ -30,9 +30,11 @@ def read_person(log: EventLog, items: Items, subject: Subject, upto: int | None 
 class LiveOverlay:
     """A `Consumer` of the log that knows every user's events since the bundle."""
 
-    def __init__(self, items: Items, max_people: int = MAX_PEOPLE) -> None:
-        """Takes the catalogue, and how many users and sessions to hold in memory."""
-        self._items, self._max_people = items, max_people
+    def __init__(
+        self, items: Items, max_people: int = MAX_PEOPLE, kinds: frozenset[EventKind] = frozenset(EVENT_KINDS)
+    ) -> None:
+        """Takes the catalogue, how many users and sessions to hold in memory, and which kinds of events to keep."""
+        self._items, self._max_people, self._kinds = items, max_people, kinds
         self._state: State | None = None
         self._people: dict[Subject, LivePerson] = {}
         self._idle: OrderedDict[Subject, None] = OrderedDict()  # longest idle first; the writer's alone
@@ -62,6 +64,8 @@ class LiveOverlay:
     def apply(self, batch: Sequence[Logged]) -> None:
         """See `Consumer`."""
         for logged in batch:
+            if isinstance(logged.entry, Interaction) and logged.entry.event not in self._kinds:
+                continue
             for subject in logged.entry.subjects:
                 self._update(subject, logged)
             if isinstance(logged.entry, Forget):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,6 +79,15 @@ class Users:
         if not person.personalised:
             return KnownUser(hidden=self._hidden_rows(user_id, person.forgotten, events), personalised=False)
         return self._joined(user_id, person.forgotten, events)
+
+    def hidden_rows(self, user_id: str) -> NDArray[np.int32]:
+        """Returns the rows of the items that a user never wants to see again, int32 `[items]`."""
+        key = self._overlay.key if self._overlay else None
+        person = NOBODY
+        if self._overlay is not None and key is not None and user_id:
+            with suppress(StateUnavailableError):
+                person = self._overlay.person(key.user(user_id))
+        return self._hidden_rows(user_id, person.forgotten, person.events)
 
     def _joined(self, user_id: str, forgotten: bool, events: Events, complete: bool = True) -> KnownUser:
         known = bool(user_id) and not forgotten

@@ -104,6 +104,20 @@ def test_a_hidden_item_never_comes_back_by_whatever_way(live, query):
     assert first in live.ask(query, "u01", k=60)[0]
 
 
+def test_a_hidden_item_is_like_nothing_for_who_hid_it(live):
+    def similar(user):
+        outputs = live.graph.similar("i00", k=10, user=user)
+        return [item.decode() for item in outputs["ITEM_ID"][0]], json.loads(outputs["STATUS"][0, 0])["degraded"]
+
+    first = similar("hider")[0][0]
+    _, recorded = live.record({"item_id": first, "event": "hide", "user_id": "hider"})
+    assert live.graph.live.tail.wait_for(recorded["position"], 20)
+    ids, degraded = similar("hider")
+    assert first not in ids
+    assert degraded == []
+    assert similar("somebody else")[0][0] == first
+
+
 def test_a_disliked_item_is_not_recommended_and_can_still_be_searched_for(live):
     first = live.ask(user="stranger", k=60)[0][0]
     _, recorded = live.record({"item_id": first, "event": "dislike", "user_id": "stranger"})

@@ -13,7 +13,7 @@ import pytest
 from fuserank_ensemble.state.entries import Interaction
 from fuserank_ensemble.state.log import StateUnavailableError
 from fuserank_ensemble.state.settings import StateSettings, open_log
-from fuserank_ensemble.state.spool import Spool
+from fuserank_ensemble.state.spool import Spool, erase_waiting
 from fuserank_ensemble.state.tail import LogTail, SnapshotPosition
 from support.busy_machine import PATIENCE, wait_until
 from support.redis_server import start_redis
@@ -155,6 +155,23 @@ def test_events_wait_on_the_disk_while_redis_is_away_and_arrive_once(spooled):
     assert names(log) == ["before", "away-1", "away-2", "away-3"]
     assert wait_until(lambda: spool.append([event("after")])[0] is not None)
     assert names(log).count("after") == 1
+
+
+def test_who_is_forgotten_does_not_come_back_from_what_waits(own_redis, tmp_path):
+    log = open_log(own_redis.url)
+    own_redis.stop()
+    path = tmp_path / "spool.sqlite"
+    assert erase_waiting(path, b"u" * 16) == 0
+    spool = Spool(log, path)
+    other = Interaction(event_id="other", user=b"v" * 16, item_id="i1", event="click", timestamp=1.0)
+    assert spool.append([event("e1"), other]) == [None, None]
+    spool.close()
+    assert erase_waiting(path, b"u" * 16) == 1
+    own_redis.start()
+    again = Spool(log, path)
+    assert wait_until(lambda: names(log) == ["other"])
+    again.close()
+    log.close()
 
 
 def test_what_waits_outlives_the_process_that_kept_it(own_redis, tmp_path):

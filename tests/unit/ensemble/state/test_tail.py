@@ -159,6 +159,25 @@ def test_a_state_keeps_its_key_and_refuses_another(place, tmp_path):
         state.log.close()
 
 
+def test_threads_that_open_a_new_state_at_once_agree_on_its_key(place):
+    opened = []
+    barrier = threading.Barrier(8)
+
+    def open_state():
+        barrier.wait(LONG)
+        opened.append(State.open(StateSettings(place)))
+
+    threads = [threading.Thread(target=open_state) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+    assert len(opened) == 8
+    assert len({state.key.secret for state in opened}) == 1
+    for state in opened:
+        state.log.close()
+
+
 @pytest.mark.parametrize(
     ("place", "words"),
     [("postgres://x", "allowed: sqlite:/path"), ("sqlite:/proc/none/log", "choose a file in a folder that can be")],

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from fuserank_ensemble.interactions.live.overlay import NOBODY, read_person
+from fuserank_ensemble.interactions.live.overlay import NOBODY, LiveOverlay, read_person
 from fuserank_ensemble.interactions.live.person import MAX_EVENTS, LivePerson
 from fuserank_ensemble.state.entries import EVENT_KINDS, Forget, Merge, Personalise
 from fuserank_ensemble.state.log import StateUnavailableError
@@ -115,3 +115,13 @@ def test_readers_see_whole_people_while_the_writer_goes_on(world):
         reader.join(20)
     assert torn == []
     assert len(world.overlay.person(user).events) == 80
+
+
+def test_an_overlay_of_some_kinds_keeps_no_others(world):
+    hides = LiveOverlay(world.items, kinds=frozenset({"hide"}))
+    hides.attach(world.state)
+    world.append(world.event("i1", user="anna"), world.event("i2", "hide", user="anna"), world.event("i3", user="bob"))
+    hides.apply(world.state.log.read(0, 10))
+    user = world.state.key.user
+    assert [event["row"] for event in hides.person(user("anna")).events] == [2]
+    assert hides.person(user("bob")) == NOBODY

@@ -1,0 +1,26 @@
+"""What `make bench-live` sends and fills: events that count once each, and figures that have a meaning."""
+
+from __future__ import annotations
+
+import json
+
+from fuserank_benchmarks.live import APPENDED, EVENTS, append_events, record_message
+from fuserank_benchmarks.load.open_loop import build_message
+from fuserank_ensemble.state.settings import open_log
+
+
+def test_another_process_appends_as_many_events_as_it_says_each_once(tmp_path):
+    place = f"sqlite:{tmp_path / 'log.sqlite'}"
+    append_events(place, ["i1", "i2"], seconds=0.2, seed=1)
+    log = open_log(place)
+    names = [logged.entry.event_id for logged in log.read(0, 1_000)]
+    log.close()
+    assert len(names) == len(set(names)) == int(EVENTS * 0.2 / APPENDED) * APPENDED
+
+
+def test_a_message_of_an_event_is_one_of_the_model_record():
+    first, second = record_message("900", "i1"), record_message("900", "i1")
+    assert json.loads(first)[0]["event_id"] != json.loads(second)[0]["event_id"]
+    message = build_message(first, model="record")
+    assert (message.model_name, [tensor.name for tensor in message.inputs]) == ("record", ["EVENTS"])
+    assert message.raw_input_contents[0][4:].decode() == first
