@@ -182,15 +182,8 @@ def _read_max_seq_length(source: str) -> int | None:
     return json.loads(path.read_text("utf-8")).get("max_seq_length") if path else None
 
 
-def _check_folder(source: str) -> None:
-    """Raises `EncoderError` where a source that can only be a folder is none."""
-    if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
-        raise EncoderError(f"--encoder {source!r}: no such folder; give one with config.json, weights and tokenizer")
-
-
 def _find_file(source: str, name: str) -> Path | None:
     """Returns the path of a file beside the weights, in a folder or on the hub; None where there is none."""
-    _check_folder(source)
     try:
         path = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
     except OSError as error:
