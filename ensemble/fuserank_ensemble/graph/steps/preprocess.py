@@ -125,7 +125,9 @@ class Preprocess:
             exploration.check(options.explore, options.k)
         timestamp = options.context.timestamp
         now = self._default_time() if timestamp is None else epoch_seconds(timestamp)
-        degraded = self._wait_for_log(options, started) if self._live else []
+        degraded = self._wait_for_log(self._live, options, started) if self._live else []
+        if options.min_position and not self._live:
+            degraded = [STALE]  # there is no log here that could be known so far
         known = self._users.find(user, options.session_id)
         history, unknown = self._history(known, options, now)
         disliked = self._disliked(known, options, history)
@@ -163,19 +165,19 @@ class Preprocess:
             ),
         )
 
-    def _wait_for_log(self, options: Options, started: int) -> list[str]:
+    @staticmethod
+    def _wait_for_log(live: LiveState, options: Options, started: int) -> list[str]:
         """Waits until the log is known as far as a request asks, in half of its deadline at most.
 
         Returns:
             What of the log does not count yet, as `STATUS.degraded` names it.
         """
-        assert self._live is not None
         seconds = MAX_WAIT_SECONDS if options.deadline_ms is None else min(MAX_WAIT_SECONDS, options.deadline_ms / 2e3)
         # The requests of a batch wait together.
         left = max(seconds - (time.monotonic_ns() - started) / 1e9, 0.0)
-        there = self._live.tail.wait_for(options.min_position, left)
-        stale = [STALE] if not there or self._live.tail.failing else []
-        return [*stale, *([INCOMPLETE] if self._live.tail.incomplete else [])]
+        there = live.tail.wait_for(options.min_position, left)
+        stale = [STALE] if not there or live.tail.failing else []
+        return [*stale, *([INCOMPLETE] if live.tail.incomplete else [])]
 
     def _history(self, user: KnownUser, options: Options, now: float) -> tuple[History, int]:
         """The history to answer with, and how many given item ids are not known."""

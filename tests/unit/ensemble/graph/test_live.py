@@ -262,8 +262,11 @@ def test_without_a_state_nothing_is_recorded_and_the_error_says_how_to_keep_one(
     for step in (Record(bundle, None), Profile(bundle, None)):
         with pytest.raises(UnsupportedError, match="fuserank serve --state"):
             step.execute([{}])
-    status = json.loads(LocalGraph(bundle).search("milk", "u00")["STATUS"][0, 0])
+    graph = LocalGraph(bundle)
+    status = json.loads(graph.search("milk", "u00")["STATUS"][0, 0])
     assert "position" not in status
+    assert status["degraded"] == []
+    assert json.loads(graph.search("milk", "u00", min_position=1)["STATUS"][0, 0])["degraded"] == ["stale"]
 
 
 def test_a_profile_shows_what_is_held_and_forgets_it_everywhere(live, tiny_bundle):
