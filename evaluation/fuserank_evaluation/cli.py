@@ -89,6 +89,17 @@ def shoppers(
 
 
 @app.command()
+def events(
+    films: FilmsOption = FILMS,
+    encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of the shop's encoder.")] = ENCODER,
+) -> None:
+    """Print how much of what people rate low, return or only look at is recommended, on films with planted logs."""
+    from fuserank_evaluation.shoppers.events import evaluate_events
+
+    evaluate_events(films, encoder, Console())
+
+
+@app.command()
 def quote() -> None:
     """Copy the last reports to docs/reports, and their figures into the READMEs and docs/results.md."""
     from fuserank_evaluation.reports.quote import quote_reports
