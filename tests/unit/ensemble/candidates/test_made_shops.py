@@ -15,8 +15,8 @@ from support.made_shops import ShopPlan, make_shop
 # Of precision, mean over a shop's requests, that a fused list may lose against the best single channel's. Of 220 shops
 # the worst lost 0.00, 0.06 and 0.17.
 MARGINS = {"query": 0.05, "user": 0.1, "similar": 0.2}
-# Brands say nothing of the kinds here, and `similar` takes one for a relation: beside a long log the worst lost 0.57, the
-# mean 0.05.
+# Brands say nothing of the kinds here, and `similar` takes one for a relation: beside a long log the worst lost 0.57,
+# the mean 0.05.
 MARGIN_WITH_BRANDS = 0.6
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
