@@ -25,6 +25,8 @@ from fuserank_export.learning.graph.train import train_graph
 from fuserank_export.sources.interactions import Interactions
 
 FACTORS = 64
+# Of users and items for each factor, at least: with as many factors as items, nothing is learned but the log itself.
+LEAST_FOR_A_FACTOR = 4
 SWEEPS = 10  # of alternating least squares
 
 
@@ -152,7 +154,7 @@ def item_factors(net: csr_matrix, seed: int) -> NDArray[np.float32]:
     confident.data = confidence(net.data)
     with threadpool_limits(1, "blas"):  # many small products: threads would only wait for each other
         model = AlternatingLeastSquares(
-            min(FACTORS, max(2, min(users, items))),
+            min(FACTORS, max(2, min(users, items) // LEAST_FOR_A_FACTOR)),
             regularization=REGULARIZATION,
             iterations=SWEEPS,
             num_threads=1,

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from support.made_shops import ShopPlan, make_shop
 
-# Of precision, mean over a shop's items, that a fused list may lose against the best single channel's: so much, or one
-# item of a short list. Hundreds of events of people who take things at random are evidence of something else.
-MARGIN, MARGIN_BY_CHANCE = 0.2, 0.5
+# Of precision, mean over a shop's requests, that a fused list may lose against the best single channel's. Of 220 shops
+# the worst lost 0.00, 0.06 and 0.17.
+MARGINS = {"query": 0.05, "user": 0.1, "similar": 0.2}
+# Brands say nothing of the kinds here, and `similar` takes one for a relation: beside a long log the worst lost 0.57,
+# the mean 0.05.
+MARGIN_WITH_BRANDS = 0.6
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     # `implicit` warns at every start; the tests' matrices are tiny.
@@ -57,9 +60,9 @@ def precision(shop, lists, meant, depth):
 def test_what_knows_nothing_spoils_no_answer_and_similar_puts_a_lower_cosine_first_for_a_relation_alone(plan):
     shop = made(plan)
     for kind in ("similar", "user", "query"):
-        depth = plan.of_kind - 1
-        margin = MARGIN_BY_CHANCE if plan.events > 40 and not plan.grouped else max(MARGIN, 1 / depth)
-        check_no_worse_than_the_best_channel(shop, kind, depth, margin)
+        misled = kind == "similar" and plan.brand_share > 0 and plan.events > 40
+        margin = MARGIN_WITH_BRANDS if misled else MARGINS[kind]
+        check_no_worse_than_the_best_channel(shop, kind, plan.of_kind - 1, margin)
     check_lower_cosines_come_first_for_a_relation_alone(shop)
 
 
