@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.arrays import find_row, map_array
+from fuserank_ensemble.interactions.blocks import user_blocks
 
 MAX_ITEMS = 2_048  # of one user, latest kept: bounds what a request carries between stages (40 kB)
 # Of an event's weight among all users', where fashions change, and in one user's own history, where habits last: 56
@@ -22,6 +23,8 @@ HABIT_HALF_LIFE_DAYS = 56.0
 # Users whose profile or factors a channel caches, until their history changes: people look at many pages.
 CACHED_USERS = 8_192
 SECONDS_PER_DAY = 86_400
+# Users, item rows, counts, newest events and recent counts, see `_sum_by_pair`.
+_Pairs = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 _PACKED = np.dtype([("rows", np.int32), ("counts", np.float32), ("last", np.int64), ("recent", np.float32)])
 
 
@@ -130,17 +133,11 @@ class HistorySnapshot:
             kind: (_usual_places(user, codes, times, len(user_ids), len(names)), names)
             for kind, (codes, names) in (places or {}).items()
         }
-        order = np.lexsort((times, rows, user))
-        user, rows, times = user[order], rows[order], times[order]
-        # The last event of each (user, item) pair is its newest.
-        ends = np.flatnonzero(np.diff(user, append=-1).astype(bool) | np.diff(rows, append=-1).astype(bool))
-        counts = np.diff(ends, prepend=-1).astype(np.float32)
-        offsets = np.searchsorted(user[ends], np.arange(len(user_ids) + 1)).astype(np.int64)
-        pair = np.repeat(np.arange(len(ends)), counts.astype(np.int64))
-        decay = np.exp2((times - times[ends][pair]) / (HABIT_HALF_LIFE_DAYS * SECONDS_PER_DAY))
-        recent = np.bincount(pair, weights=decay, minlength=len(ends)).astype(np.float32)
-        last = times[ends].astype(np.int64)
-        return cls(user_ids, offsets, rows[ends].astype(np.int32), counts, last, recent, usual)
+        parts = [_sum_by_pair(user[block], rows[block], times[block]) for block in user_blocks(user)]
+        columns = [np.concatenate(column) for column in zip(*(parts or [_no_pairs()]), strict=True)]
+        pair_user, row, counts, last, recent = columns
+        offsets = np.searchsorted(pair_user, np.arange(len(user_ids) + 1)).astype(np.int64)
+        return cls(user_ids, offsets, row, counts, last, recent, usual)
 
     @classmethod
     def open(cls, folder: Path) -> HistorySnapshot:
@@ -193,6 +190,29 @@ class HistorySnapshot:
 def digest(*arrays: NDArray[Any]) -> bytes:
     """A key of 16 bytes for the arrays' contents, under which to cache what was computed from them."""
     return blake2b(b"".join(array.tobytes() for array in arrays), digest_size=16).digest()
+
+
+def _sum_by_pair(user: NDArray[np.int32], rows: NDArray[np.int32], times: NDArray[np.int64]) -> _Pairs:
+    """Sums events up by (user, item), in the order of both.
+
+    Returns:
+        The pairs' users and item rows, how many events each has, the newest's epoch seconds, and the events with late
+        ones counting more, each `[pairs]`.
+    """
+    order = np.lexsort((times, rows, user))
+    user, rows, times = user[order], rows[order], times[order]
+    # The last event of each (user, item) pair is its newest.
+    ends = np.flatnonzero(np.diff(user, append=-1).astype(bool) | np.diff(rows, append=-1).astype(bool))
+    counts = np.diff(ends, prepend=-1).astype(np.float32)
+    pair = np.repeat(np.arange(len(ends)), counts.astype(np.int64))
+    decay = np.exp2((times - times[ends][pair]) / (HABIT_HALF_LIFE_DAYS * SECONDS_PER_DAY))
+    recent = np.bincount(pair, weights=decay, minlength=len(ends)).astype(np.float32)
+    return user[ends], rows[ends].astype(np.int32), counts, times[ends].astype(np.int64), recent
+
+
+def _no_pairs() -> _Pairs:
+    empty = History.empty()
+    return np.empty(0, np.int32), empty.rows, empty.counts, empty.last, empty.recent
 
 
 def _usual_places(

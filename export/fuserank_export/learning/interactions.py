@@ -34,7 +34,7 @@ def popularity_before(log: Interactions, shop: Shop, end: float) -> Popularity:
         shop: The catalogue.
         end: The moment, epoch seconds.
     """
-    before = log.timestamp < end
+    before = log.before(end)
     places = {name: (codes[before], names) for name, (codes, names) in log.places.items()}
     return Popularity.from_log(
         log.user[before],
@@ -48,7 +48,7 @@ def popularity_before(log: Interactions, shop: Shop, end: float) -> Popularity:
     )
 
 
-def _events_of_groups(log: Interactions, before: NDArray[np.bool_], end: float) -> dict[str, Groups]:
+def _events_of_groups(log: Interactions, before: slice, end: float) -> dict[str, Groups]:
     """The events `before` a moment of each group that the shop had its users in by then."""
     segments = log.segments
     if not segments.columns:
@@ -87,15 +87,12 @@ def learn(
     Returns:
         What the channels know, as serving opens it on a CPU, and a report.
     """
-    before = log.timestamp < end
+    before = log.before(end)
     user, item, times = log.user[before], log.item[before], log.timestamp[before]
     popularity_before(log, shop, end).save(folder / "popularity")
     report: dict[str, Any] = {"events": len(item)}
     if len(item):
-        (folder / "collaborative").mkdir()
-        factors = item_factors(user, item, len(log.user_ids), len(shop.items), seed)
-        np.save(folder / "collaborative" / "factors.npy", factors)
-        build_index(factors, folder / "collaborative" / "factors.faiss")
+        _write_factors(folder / "collaborative", item_factors(user, item, len(log.user_ids), len(shop.items), seed))
     graph = train_graph(
         knowledge_graph(shop.items, shop.titles, user, item, times, len(log.user_ids), end),
         seed=seed,
@@ -105,6 +102,13 @@ def learn(
     build_index(graph.items, folder / "graph" / "items.faiss")
     report["graph"] = graph.report.to_dict()
     return InteractionIndex.open(folder, "cpu"), report
+
+
+def _write_factors(folder: Path, factors: NDArray[np.float32]) -> None:
+    """Writes the items' factors and the index over them."""
+    folder.mkdir()
+    np.save(folder / "factors.npy", factors)
+    build_index(factors, folder / "factors.faiss")
 
 
 def item_factors(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.filters import Column
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.blocks import user_blocks
 from fuserank_ensemble.retrieval.graph.entities import CATEGORY, Entities, category_levels
 from fuserank_ensemble.retrieval.graph.index import event_weights
 
@@ -19,6 +22,7 @@ Ints = NDArray[np.int32]
 
 ENTITY_KINDS = ("keyword", "keywords", "category")
 MAX_DISTINCT_SHARE = 0.5  # of the values of a field: above it almost every item has a value of its own
+CACHED_TITLES = 100_000
 MAX_PAIRS = 2_000_000  # of user and item; beyond it only those that count most take part: it bounds the training
 
 
@@ -106,7 +110,7 @@ def knowledge_graph(
         names += paths
     entities = Entities(kinds, names)
     relations.append(_mentions(entities, titles, relations))
-    relations.append(_interacted(log_user, log_item, log_timestamp, len(items), now))
+    relations.append(_interacted(log_user, log_item, log_timestamp, now))
     return KnowledgeGraph(len(items), users, entities, tuple(relations))
 
 
@@ -140,29 +144,42 @@ def _category_relations(column: Column, paths: Sequence[str], first: int) -> lis
 
 def _mentions(entities: Entities, titles: Sequence[str], relations: Sequence[Relation]) -> Relation:
     """What a title names beyond what the item's fields say."""
-    linked = {title: entities.link(title) for title in dict.fromkeys(titles)}
-    rows = np.repeat(np.arange(len(titles), dtype=np.int32), [len(linked[title]) for title in titles])
-    named = np.asarray([entity for title in titles for entity in linked[title]], np.int32)
-    item_relations = [relation for relation in relations if relation.source == "item"]
+    link = lru_cache(maxsize=CACHED_TITLES)(entities.link)  # items of one title stand near each other, as a rule
+    linked, counts = array("i"), array("i")
+    for title in titles:
+        of_title = link(title)
+        linked.extend(of_title)
+        counts.append(len(of_title))
+    rows = np.repeat(np.arange(len(titles), dtype=np.int32), np.asarray(counts))
     size = max(1, len(entities))
-    known = [relation.sources.astype(np.int64) * size + relation.targets for relation in item_relations]
-    new = ~np.isin(rows.astype(np.int64) * size + named, np.concatenate([*known, np.empty(0, np.int64)]))
-    return Relation.plain("mentions", "item", "entity", *_distinct(rows[new], named[new], size))
+    pairs = rows.astype(np.int64) * size + np.asarray(linked)
+    for relation in relations:
+        if relation.source == "item":
+            pairs = pairs[~np.isin(pairs, relation.sources.astype(np.int64) * size + relation.targets)]
+    rows, named = np.divmod(np.unique(pairs), size)
+    return Relation.plain("mentions", "item", "entity", rows.astype(np.int32), named.astype(np.int32))
 
 
-def _interacted(user: Ints, item: Ints, timestamp: NDArray[np.int64], items: int, now: float) -> Relation:
+def _interacted(user: Ints, item: Ints, timestamp: NDArray[np.int64], now: float) -> Relation:
     """Distinct (user, item) pairs, weighted as serving weighs a history."""
-    pair, pair_of_event, counts = np.unique(
-        user.astype(np.int64) * max(1, items) + item, return_inverse=True, return_counts=True
-    )
-    last = np.full(len(pair), np.iinfo(np.int64).min)
-    np.maximum.at(last, pair_of_event, timestamp)
-    weights = event_weights(counts.astype(np.float32), last, now)
-    if len(pair) > MAX_PAIRS:
+    blocks = [_distinct_pairs(user[block], item[block], timestamp[block], now) for block in user_blocks(user)]
+    nothing = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))
+    users, rows, weights = (np.concatenate(columns) for columns in zip(*(blocks or [nothing]), strict=True))
+    if len(users) > MAX_PAIRS:
         kept = np.sort(np.argpartition(-weights, MAX_PAIRS)[:MAX_PAIRS])
-        pair, weights = pair[kept], weights[kept]
-    users, rows = np.divmod(pair, max(1, items))
-    return Relation("interacted", "user", "item", users.astype(np.int32), rows.astype(np.int32), weights)
+        users, rows, weights = users[kept], rows[kept], weights[kept]
+    return Relation("interacted", "user", "item", users, rows, weights)
+
+
+def _distinct_pairs(
+    user: Ints, item: Ints, timestamp: NDArray[np.int64], now: float
+) -> tuple[Ints, Ints, NDArray[np.float32]]:
+    """The distinct pairs of some events, in the order of users and items, and their weights, each `[pairs]`."""
+    order = np.lexsort((timestamp, item, user))
+    user, item = user[order], item[order]
+    newest = np.flatnonzero(np.diff(user, append=-1).astype(bool) | np.diff(item, append=-1).astype(bool))
+    counts = np.diff(newest, prepend=-1).astype(np.float32)
+    return user[newest], item[newest], event_weights(counts, timestamp[order[newest]], now)
 
 
 def _distinct(owners: Ints, values: Ints, size: int) -> tuple[Ints, Ints]:

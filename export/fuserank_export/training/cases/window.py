@@ -22,6 +22,7 @@ from fuserank_export.training.cases.synthetic import SyntheticQueries
 from fuserank_export.training.cases.training_query import Kind, TrainingQuery
 
 PURCHASE = EVENTS.index("purchase")
+MOST_EVENTS = 200_000  # of a window that queries are drawn from
 PLAIN_SEARCH_EVERY = 3  # searches with a user for one without
 
 
@@ -50,13 +51,13 @@ def window_queries(
         log.segments,
         {kind: names for kind, (_, names) in log.places.items() if kind.startswith(DEVICE)},
     )
-    by_query = events[events["logged"]].groupby("query")["item"].unique()
+    by_query = _taken(log, set(events["query"]), start, end)
     return [*_searches(window, pairs, by_query, synthetic), *_recommendations(window, pairs)]
 
 
 def snapshot_before(log: Interactions, moment: float) -> HistorySnapshot:
     """Returns every user's history as it was before a moment, epoch seconds."""
-    before = log.timestamp < moment
+    before = log.before(moment)
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
     places = {kind: (codes[before], names) for kind, (codes, names) in log.places.items()}
     return HistorySnapshot.from_log(user_ids, log.user[before], log.item[before], log.timestamp[before], places)
@@ -111,8 +112,16 @@ class _Window:
 
 
 def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float, end: float, seed: int) -> pd.DataFrame:
-    """The window's events: `user`, `item`, `bought`, `query`, and whether that was `logged` or made up."""
-    inside = (log.timestamp >= start) & (log.timestamp < end)
+    """The window's events: `user`, `item`, `bought`, `query`, and whether that was `logged` or made up.
+
+    Of a window with more than `MOST_EVENTS` those of some users, drawn at random.
+    """
+    inside: slice | NDArray[np.int64] = slice(log.before(start).stop, log.before(end).stop)
+    users, counts = np.unique(log.user[inside], return_counts=True)
+    if counts.sum() > MOST_EVENTS:
+        order = np.random.default_rng(seed).permutation(len(users))
+        drawn = users[order[np.cumsum(counts[order]) <= MOST_EVENTS]]
+        inside = np.flatnonzero(np.isin(log.user[inside], drawn)) + log.before(start).stop
     codes = log.query[inside]
     logged = codes >= 0
     events = pd.DataFrame(
@@ -127,6 +136,15 @@ def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float,
     )
     events.loc[logged, "query"] = np.asarray([*log.queries, ""], object)[codes[logged]]
     return events
+
+
+def _taken(log: Interactions, queries: set[str], start: float, end: float) -> pd.Series[Any]:
+    """The items that anybody took in a window under each of some logged queries, by query."""
+    inside = slice(log.before(start).stop, log.before(end).stop)
+    wanted = np.asarray([query in queries for query in log.queries] + [False])
+    rows = np.flatnonzero(wanted[log.query[inside]]) + inside.start
+    names = np.asarray(log.queries, object)[log.query[rows]]
+    return pd.DataFrame({"query": names, "item": log.item[rows]}).groupby("query")["item"].unique()
 
 
 def _searches(
