@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-SAMPLE_SECONDS = 0.1
+SAMPLE_SECONDS = 0.5
 MIB = 2**20
 
 
@@ -91,15 +91,16 @@ def busy_neighbour() -> Iterator[None]:
 
 
 def _tree_memory(process: psutil.Process) -> tuple[int, int]:
-    """Bytes of a process and its children: all, shared pages once, and of them what is no mapped file."""
+    """Bytes of a process and its children, shared pages once: all, and of them what is no mapped file."""
     total, anonymous = 0, 0
     for member in (process, *_children(process)):
         try:
-            memory = member.memory_full_info()
-        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            lines = Path(f"/proc/{member.pid}/smaps_rollup").read_text("ascii").splitlines()[1:]
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
             continue
-        total += memory.pss
-        anonymous += memory.rss - memory.shared
+        sizes = {name: int(size.split()[0]) * 1024 for name, size in (line.split(":") for line in lines)}
+        total += sizes.get("Pss", 0)
+        anonymous += sizes.get("Pss_Anon", 0)  # psutil sums it up with mapped files
     return total, anonymous
 
 

@@ -29,6 +29,7 @@ MEANINGS: Mapping[str, str] = {
         if load == QUIET or shape.busy
         for figure, meaning in {
             "seconds": "s from the command to its end" + (", without embedding" if shape.embedded else ""),
+            "cpu_seconds": "s of CPU time of all its processes and threads",
             "peak_mib": "MiB of memory at most, all processes, shared pages once, mapped files included",
             "peak_anonymous_mib": "MiB of memory at most without mapped files",
         }.items()

@@ -121,7 +121,9 @@ class ChannelSearch:
             float32 `[candidates]`.
         """
         distinct, text_of_candidate = np.unique(texts, return_inverse=True)
-        scores: FloatArray = (self._vectors[distinct].astype(np.float32) @ query.embedding)[text_of_candidate]
+        scores: FloatArray = (self._vectors[distinct].astype(np.float32, copy=False) @ query.embedding)[
+            text_of_candidate
+        ]
         return scores
 
     def _search_phase(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,21 @@ def map_array(path: Path, mode: Literal["r", "c"] = "r") -> NDArray[Any]:
             in this process.
     """
     return np.asarray(np.load(path, mmap_mode=mode))
+
+
+def release_pages(array: NDArray[Any]) -> None:
+    """Takes the pages of a read-only mapped array out of this process's memory; they are mapped again when read.
+
+    Arrays of another kind stay as they are.
+    """
+    part: Any = array
+    while part is not None:
+        mapping = getattr(part, "_mmap", None)
+        if mapping is not None:
+            if part.mode == "r":
+                mapping.madvise(mmap.MADV_DONTNEED)
+            return
+        part = getattr(part, "base", None)
 
 
 def find_row(ids: NDArray[np.bytes_], wanted: str) -> int:

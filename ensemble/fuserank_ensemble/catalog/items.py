@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -174,9 +175,11 @@ class Records:
         return self._blob[self._offsets[row] : self._offsets[row + 1]].tobytes()
 
     @staticmethod
-    def save(folder: Path, records: Sequence[dict[str, Any]]) -> None:
+    def save(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
         """Writes the records in the order of the items' rows; missing fields are left out."""
-        lines = [json.dumps(r, ensure_ascii=False, allow_nan=False).encode() + b"\n" for r in records]
-        offsets = np.concatenate([[0], np.cumsum([len(line) for line in lines], dtype=np.int64)])
-        (folder / "records.jsonl").write_bytes(b"".join(lines))
-        np.save(folder / "records.offsets.npy", offsets)
+        offsets = array("q", [0])
+        with (folder / "records.jsonl").open("wb") as stream:
+            for record in records:
+                line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+                offsets.append(offsets[-1] + stream.write(line))
+        np.save(folder / "records.offsets.npy", np.asarray(offsets, np.int64))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.arrays import find_row, map_array
+from fuserank_ensemble.interactions.blocks import user_blocks
 from fuserank_ensemble.interactions.events import NegativeEvents
 
 MAX_ITEMS = 2_048  # of one user, latest kept: bounds what a request carries between stages (40 kB)
@@ -24,6 +25,8 @@ HABIT_HALF_LIFE_DAYS = 56.0
 CACHED_USERS = 8_192
 SECONDS_PER_DAY = 86_400
 ROUNDING = 1e-5  # of a sum of strengths: what is left is nothing
+# Users, item rows, counts, newest events and recent counts, see `_sum_by_pair`.
+_Pairs = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 _PACKED = np.dtype([("rows", np.int32), ("counts", np.float32), ("last", np.int64), ("recent", np.float32)])
 
 
@@ -197,27 +200,11 @@ class HistorySnapshot:
             known = negatives.part(negatives.user < len(user_ids))
             user, rows = np.concatenate([user, known.user]), np.concatenate([rows, known.item])
             times, strengths = np.concatenate([times, known.timestamp]), np.concatenate([strengths, -known.weight])
-        order = np.lexsort((times, rows, user))
-        user, rows, times, strengths = user[order], rows[order], times[order], strengths[order]
-        starts = np.flatnonzero(np.diff(user, prepend=-1).astype(bool) | np.diff(rows, prepend=-1).astype(bool))
-        pair = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(user)))
-        # The newest of those that say that the item was wanted.
-        wanted = np.where(strengths > 0, times, -1)
-        last = np.maximum.reduceat(wanted, starts) if len(starts) else np.empty(0, np.int64)
-        age = np.maximum(last[pair] - times, 0) / (HABIT_HALF_LIFE_DAYS * SECONDS_PER_DAY)
-        counts = np.bincount(pair, weights=strengths, minlength=len(starts)).astype(np.float32)
-        recent = np.bincount(pair, weights=strengths * np.exp2(-age), minlength=len(starts)).astype(np.float32)
-        kept = counts > ROUNDING
-        offsets = np.searchsorted(user[starts][kept], np.arange(len(user_ids) + 1)).astype(np.int64)
-        return cls(
-            user_ids,
-            offsets,
-            rows[starts][kept].astype(np.int32),
-            counts[kept],
-            last[kept].astype(np.int64),
-            np.maximum(recent[kept], 0.0),
-            usual,
-        )
+        parts = [_sum_by_pair(user[block], rows[block], times[block], strengths[block]) for block in user_blocks(user)]
+        columns = [np.concatenate(column) for column in zip(*(parts or [_no_pairs()]), strict=True)]
+        pair_user, row, counts, last, recent = columns
+        offsets = np.searchsorted(pair_user, np.arange(len(user_ids) + 1)).astype(np.int64)
+        return cls(user_ids, offsets, row, counts, last, recent, usual)
 
     @classmethod
     def open(cls, folder: Path) -> HistorySnapshot:
@@ -285,6 +272,34 @@ class HistorySnapshot:
 def digest(*arrays: NDArray[Any]) -> bytes:
     """A key of 16 bytes for the arrays' contents, under which to cache what was computed from them."""
     return blake2b(b"".join(array.tobytes() for array in arrays), digest_size=16).digest()
+
+
+def _sum_by_pair(
+    user: NDArray[np.int32], rows: NDArray[np.int32], times: NDArray[np.int64], strengths: NDArray[np.float32]
+) -> _Pairs:
+    """Sums events up by (user, item), in the order of both, without pairs of which nothing is left.
+
+    Returns:
+        The pairs' users and item rows, the strengths of each, epoch seconds of the newest event that says that the item
+        was wanted, and the strengths with late ones counting more, each `[pairs]`.
+    """
+    order = np.lexsort((times, rows, user))
+    user, rows, times, strengths = user[order], rows[order], times[order], strengths[order]
+    starts = np.flatnonzero(np.diff(user, prepend=-1).astype(bool) | np.diff(rows, prepend=-1).astype(bool))
+    pair = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(user)))
+    last = np.maximum.reduceat(np.where(strengths > 0, times, -1), starts)
+    age = np.maximum(last[pair] - times, 0) / (HABIT_HALF_LIFE_DAYS * SECONDS_PER_DAY)
+    counts = np.bincount(pair, weights=strengths, minlength=len(starts)).astype(np.float32)
+    recent = np.bincount(pair, weights=strengths * np.exp2(-age), minlength=len(starts)).astype(np.float32)
+    kept = counts > ROUNDING
+    starts = starts[kept]
+    newest = last[kept].astype(np.int64)
+    return user[starts], rows[starts].astype(np.int32), counts[kept], newest, np.maximum(recent[kept], 0.0)
+
+
+def _no_pairs() -> _Pairs:
+    empty = History.empty()
+    return np.empty(0, np.int32), empty.rows, empty.counts, empty.last, empty.recent
 
 
 def _usual_places(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.arrays import map_array
+from fuserank_ensemble.interactions.blocks import BLOCK_EVENTS, user_blocks
 from fuserank_ensemble.interactions.events import NegativeEvents
 from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY
 
@@ -147,8 +149,7 @@ class Popularity:
         """
         strengths = np.ones(len(rows), np.float32) if weights is None else weights
         lowered = NegativeEvents.empty() if negatives is None else negatives
-        age = np.maximum(now - times, 0) / SECONDS_PER_DAY
-        decay = np.exp2(-age / HALF_LIFE_DAYS).astype(np.float32)
+        decay, lately = _decays(now - times)
         first, latest = np.full(items, np.nan), np.full(items, np.nan)
         np.fmin.at(first, rows, times)
         np.fmax.at(latest, rows, times)
@@ -176,11 +177,11 @@ class Popularity:
             sum_up(np.ones(len(rows), np.float32), np.inf).astype(np.float32),
             np.bincount(rows, minlength=items).astype(np.float32),
             trend.astype(np.float32),
-            sum_up(np.exp2(-age / LATELY_HALF_LIFE_DAYS), LATELY_HALF_LIFE_DAYS).astype(np.float32),
+            sum_up(lately, LATELY_HALF_LIFE_DAYS).astype(np.float32),
             *_by_user(user, rows, times, strengths, items),
             latest,
             arrived,
-            _contexts(rows, decayed, items, {**_events_with_place(all_places), **(groups or {})}),
+            _contexts(rows, decayed, items, chain(_events_with_place(all_places), (groups or {}).items())),
         )
 
     def save(self, folder: Path) -> None:
@@ -215,20 +216,33 @@ def _by_user(
     Returns:
         Both float32 `[items]`.
     """
-    day = times // SECONDS_PER_DAY
-    order = np.lexsort((day, rows, user))
-    user, rows, day, strengths = user[order], rows[order], day[order], strengths[order]
-    again = (user[1:] == user[:-1]) & (rows[1:] == rows[:-1])
-    first = np.concatenate([np.ones(min(len(user), 1), np.bool_), ~again])
-    strongest = np.maximum.reduceat(strengths, np.flatnonzero(first)) if len(first) else strengths
-    reach = np.bincount(rows[first], weights=strongest, minlength=items).astype(np.float32)
-    gaps = day[1:] - day[:-1]
-    returns = again & (gaps > 0)
-    later, weights = rows[1:][returns], strengths[1:][returns]
-    count = np.bincount(later, weights=weights, minlength=items)
-    total = np.bincount(later, weights=weights * gaps[returns], minlength=items)
+    reach, count, total = np.zeros(items), np.zeros(items), np.zeros(items)
+    for events in user_blocks(user):
+        day = times[events] // SECONDS_PER_DAY
+        order = np.lexsort((day, rows[events], user[events]))
+        of_block, block_rows, day = user[events][order], rows[events][order], day[order]
+        of_event = strengths[events][order]
+        again = (of_block[1:] == of_block[:-1]) & (block_rows[1:] == block_rows[:-1])
+        first = np.flatnonzero(np.concatenate([[True], ~again]))
+        reach += np.bincount(block_rows[first], weights=np.maximum.reduceat(of_event, first), minlength=items)
+        gaps = day[1:] - day[:-1]
+        returns = again & (gaps > 0)
+        later, weights = block_rows[1:][returns], of_event[1:][returns]
+        count += np.bincount(later, weights=weights, minlength=items)
+        total += np.bincount(later, weights=weights * gaps[returns], minlength=items)
     cycle = np.where(count >= LEAST_RETURNS, total / np.maximum(count, 1), np.nan)
-    return reach, cycle.astype(np.float32)
+    return reach.astype(np.float32), cycle.astype(np.float32)
+
+
+def _decays(age: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """What each event counts after so many seconds: halved every 28 days, and halved every 7, `[events]`."""
+    decay, lately = np.empty(len(age), np.float32), np.empty(len(age))
+    for start in range(0, len(age), BLOCK_EVENTS):
+        block = slice(start, start + BLOCK_EVENTS)
+        days = np.maximum(age[block], 0) / SECONDS_PER_DAY
+        decay[block] = np.exp2(-days / HALF_LIFE_DAYS)
+        lately[block] = np.exp2(-days / LATELY_HALF_LIFE_DAYS)
+    return decay, lately
 
 
 def hour_of(times: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -250,29 +264,31 @@ def context_names(now: float, context: Mapping[str, str] | None) -> list[str]:
     return [*named, f"hour={moment.hour}", f"weekday={moment.weekday()}"]
 
 
-def _events_with_place(places: Mapping[str, Places]) -> dict[str, Groups]:
+def _events_with_place(places: Mapping[str, Places]) -> Iterator[tuple[str, Groups]]:
     """The events of each kind of place that have one."""
-    events = {kind: np.flatnonzero(codes >= 0) for kind, (codes, _) in places.items()}
-    return {kind: (events[kind], codes[events[kind]], names) for kind, (codes, names) in places.items()}
+    for kind, (codes, names) in places.items():
+        events = np.flatnonzero(codes >= 0)
+        yield kind, (events, codes[events], names)
 
 
 def _contexts(
-    rows: NDArray[np.int32], weights: NDArray[np.float32], items: int, groups: Mapping[str, Groups]
+    rows: NDArray[np.int32], weights: NDArray[np.float32], items: int, groups: Iterable[tuple[str, Groups]]
 ) -> Contexts:
     """Sums up by (context, item), and keeps of each context the items with the most."""
     position: dict[str, int] = {}
     offsets, kept_rows, kept_weights, totals = [0], [], [], []
-    for kind, (events, codes, names) in groups.items():
-        pairs, where = np.unique(codes.astype(np.int64) * items + rows[events], return_inverse=True)
-        sums = np.bincount(where, weights=weights[events], minlength=len(pairs)).astype(np.float32)
-        starts = np.searchsorted(pairs, np.arange(len(names) + 1, dtype=np.int64) * items)
+    for kind, (events, codes, names) in groups:
+        by_code = np.argsort(codes, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(names)))])
         for code, name in enumerate(names):
-            part = slice(starts[code], starts[code + 1])
-            best = np.sort(np.argsort(-sums[part], kind="stable")[:LONGEST_CONTEXT])
+            of_context = events[by_code[starts[code] : starts[code + 1]]]
+            distinct, where = np.unique(rows[of_context], return_inverse=True)
+            sums = np.bincount(where, weights=weights[of_context], minlength=len(distinct)).astype(np.float32)
+            best = np.sort(np.argsort(-sums, kind="stable")[:LONGEST_CONTEXT])
             position[f"{kind}={name}"] = len(position)
-            kept_rows.append((pairs[part][best] % items).astype(np.int32))
-            kept_weights.append(sums[part][best])
-            totals.append(float(sums[part].sum(dtype=np.float64)))
+            kept_rows.append(distinct[best].astype(np.int32))
+            kept_weights.append(sums[best])
+            totals.append(float(sums.sum(dtype=np.float64)))
             offsets.append(offsets[-1] + len(best))
     return Contexts(
         position,

@@ -26,7 +26,7 @@ class CatalogIndex:
 
     Attributes:
         items: The catalogue's arrays.
-        vectors: Text vectors, fp16 `[texts, dim]`.
+        vectors: Text vectors, fp16 `[texts, dim]`, or float32, see `open`.
         texts: The search over them.
         lexical: The index of words.
     """
@@ -37,9 +37,19 @@ class CatalogIndex:
     lexical: LexicalIndex
 
     @classmethod
-    def open(cls, folder: Path, items: Items, device: str) -> CatalogIndex:
-        """Opens the indexes; on a GPU the vectors lie in its memory."""
+    def open(cls, folder: Path, items: Items, device: str, widened: int = 0) -> CatalogIndex:
+        """Opens the indexes; on a GPU the vectors lie in its memory.
+
+        Args:
+            folder: A bundle's `index/`.
+            items: The catalogue's arrays.
+            device: `cpu`, or a torch device such as `cuda:0`.
+            widened: Bytes that the vectors may take as float32 in this process's memory, which is faster for whoever
+                reads most of them many times; larger ones stay mapped as fp16.
+        """
         vectors = map_array(folder / "vectors.npy")
+        if 4 * vectors.size <= widened:
+            vectors = vectors.astype(np.float32)
         texts = open_search(vectors, folder / "vectors.faiss", device)
         return cls(items, vectors, texts, LexicalIndex.open(folder / "lexical"))
 

@@ -317,6 +317,33 @@ RESULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ),
         ("Completion of a prefix, {suggest_phrases:,} phrases", "p50 {suggest_p50_ms} ms", "p99 {suggest_p99_ms} ms"),
     ),
+    "export": (
+        (
+            "1,000 items, 10,000 events",
+            "{export_1k_quiet_seconds:.0f} s, {export_1k_quiet_peak_mib:,} MiB",
+            "CPU time {export_1k_quiet_cpu_seconds:.0f} s",
+        ),
+        (
+            "4,000 items, 310,000 events",
+            "{export_4k_quiet_seconds:.0f} s, {export_4k_quiet_peak_mib:,} MiB",
+            "CPU time {export_4k_quiet_cpu_seconds:.0f} s; goal 180 s",
+        ),
+        (
+            "… beside a process that keeps a core busy",
+            "{export_4k_busy_seconds:.0f} s, {export_4k_busy_over_quiet:.2f} times as long",
+            "goal 2.5 times",
+        ),
+        (
+            "92,000 items, 1.5 million events",
+            "{export_92k_quiet_seconds:.0f} s, {export_92k_quiet_peak_mib:,} MiB",
+            "CPU time {export_92k_quiet_cpu_seconds:.0f} s",
+        ),
+        (
+            "A million items, 10 million events, without embedding",
+            "{export_1m_quiet_seconds:.0f} s, {export_1m_quiet_peak_mib:,} MiB",
+            "without mapped files {export_1m_quiet_peak_anonymous_mib:,} MiB; goal 2,048 MiB",
+        ),
+    ),
     "replica": (
         (
             "Requests/s of one core, 16 callers elsewhere",

@@ -12,6 +12,7 @@ from typing import Any
 from fuserank_export.builder.embed import embed_catalog
 from fuserank_export.builder.index import describe_graph, index_shop, open_models
 from fuserank_export.builder.learn import learn_channels
+from fuserank_export.builder.memory import arrays_apart, release_memory
 from fuserank_export.builder.options import (
     EncoderOptions,
     GraphOptions,
@@ -84,10 +85,10 @@ def _build(
 ) -> dict[str, Any]:
     """Runs the steps; see `export_bundle`."""
     steps, out, progress = StepSeconds(), work.out, work.progress
-    with steps.measure("read"):
+    with steps.measure("read"), arrays_apart():
         shop = read_shop(inputs, out, has_tower=ranker.text_tower is not None, progress=progress)
     log = shop.behaviour.log
-    with steps.measure("index"):
+    with steps.measure("index"), arrays_apart():
         models = open_models(encoder, ranker, progress)
         templates = choose_templates(models.encoder.prompts, encoder.query_template, encoder.text_template)
         for note in templates.notes:
@@ -99,15 +100,19 @@ def _build(
             code_fields=choose_codes(shop.catalog.items.columns, inputs.codes),
         )
         indexed = index_shop(work, shop, models, spec)
+        shop = shop.without_items()
         own = choose_features(indexed.items, log, inputs.features)
         for note in own.notes:
             progress.note(note)
         spec = replace(spec, own_features=(*own.features, *group_features(log)))
     with steps.measure("embed"):
         embedded = embed_catalog(work, indexed.texts, models.encoder, encoder, spec)
+    indexed = replace(indexed, texts=[])  # they are embedded
+    release_memory()
     spec = replace(spec, unread_scripts=unread_scripts(embedded.scripts))
     with steps.measure("learn"):
         search = learn_channels(work.index, indexed, log, embedded.vectors, spec=spec, seed=out.seed, progress=progress)
+    release_memory()
     training = TrainingInputs(
         spec=spec,
         index=work.index,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fuserank_ensemble.bundle import PAIRS
 from fuserank_ensemble.candidates.pairs import PairTokens
@@ -15,6 +15,7 @@ from fuserank_export.builder.read import ShopData
 from fuserank_export.builder.workspace import Workspace
 from fuserank_export.encoder.load import Encoder, load_encoder
 from fuserank_export.index.catalog import Indexed, index_catalog
+from fuserank_export.index.records import written_records
 from fuserank_export.index.write import write_index
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Interactions
@@ -78,6 +79,7 @@ def index_shop(work: Workspace, shop: ShopData, models: Models, spec: GraphSpec)
     with work.progress.step("laying out texts"):
         indexed = index_catalog(shop.catalog, spec.text_template, shop.synonyms)
     write_index(work.index, indexed, shop.behaviour.log)
+    indexed = replace(indexed, records=written_records(work.index / "items", len(indexed.items)))
     models.encoder.tokenizer.save(str(work.index / "tokenizer.json"))
     if models.tower:
         with work.progress.step("tokenising texts for the text tower"):

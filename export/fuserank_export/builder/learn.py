@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,8 @@ def learn_channels(
         report["lexical"] = {"items_with_words": words}
     report["synonyms"] = _learn_synonyms(folder, searched, indexed.synonyms, log, progress)
     with progress.step("indexing completions"):
-        query_counts = Counter(log.queries[code] for code in log.query[log.query >= 0])
+        counts = np.bincount(log.query[log.query >= 0], minlength=len(log.queries))
+        query_counts = {query: count for query, count in zip(log.queries, counts.tolist(), strict=True) if count}
         completions = collect_phrases(indexed.titles, interactions.popularity.counts, query_counts)
         report["suggest"] = {"phrases": Suggester.write(folder / "suggest", completions)}
     return report

@@ -49,6 +49,10 @@ class ShopData:
     behaviour: Behaviour
     users_report: RowReport | None = None
 
+    def without_items(self) -> ShopData:
+        """Returns the same without the catalogue's rows, which take as much memory as all that is made of them."""
+        return replace(self, catalog=replace(self.catalog, items=self.catalog.items.iloc[:0].copy()))
+
 
 def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progress: Progress) -> ShopData:
     """Reads a shop's files; rows that are refused are listed beside the bundle.

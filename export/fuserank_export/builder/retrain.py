@@ -5,10 +5,10 @@ It runs the steps read, train and seal of an export; what index, embed and learn
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
+from array import array
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from fuserank_export.builder.read import Behaviour, read_behaviour
 from fuserank_export.builder.seal import chosen_engines
 from fuserank_export.builder.train import TrainedRanker, TrainingInputs, train_on_index, write_trained
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.index.records import written_records
 from fuserank_export.index.shop import Shop
 from fuserank_export.progress import Progress
 from fuserank_export.repository.place import check_place
@@ -155,9 +156,11 @@ def _read(bundle: Bundle, files: BehaviourFiles, seed: int, progress: Progress) 
 
 def _open_shop(bundle: Bundle) -> Shop:
     """Returns the bundle's catalogue."""
-    records = [json.loads(bundle.records.raw(row)) for row in range(len(bundle.items))]
-    created = np.asarray([record.get("created_at", np.nan) for record in records], np.float64)
-    return Shop(bundle.items, [str(record["title"]) for record in records], created)
+    titles, created = [], array("d")
+    for record in written_records(bundle.root / "index" / "items", len(bundle.items)):
+        titles.append(str(record["title"]))
+        created.append(record.get("created_at", np.nan))
+    return Shop(bundle.items, titles, np.asarray(created))
 
 
 def _open_encoder(bundle: Bundle) -> OnnxEncoder:

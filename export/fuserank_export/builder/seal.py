@@ -76,7 +76,7 @@ class BuiltParts:
             "live_log": asdict(SnapshotPosition()),
             "counts": {
                 "items": len(indexed.items),
-                "texts": len(indexed.texts),
+                "texts": len(self.embedded.vectors),
                 "users": len(log.user_ids),
                 "events": len(log),
                 "purchases": int((log.event == EVENTS.index("purchase")).sum()),
@@ -128,7 +128,7 @@ def seal_new(work: Workspace, parts: BuiltParts, vectors: VectorStoreOptions, st
         user_ids = parts.shop.behaviour.log.user_ids
         with work.progress.step("answering the first requests"):
             # Three characters: in any script few enough tokens for the shortest bucket.
-            query = str(parts.shop.catalog.items["title"].iloc[0])[:3]
+            query = parts.indexed.titles[0][:3]
             write_warmup(Bundle.open(work.folder, verify=()), query, user_ids[0] if user_ids else "anonymous")
         manifest |= _fill_vector_store(vectors, bundle_id, parts.indexed.items, parts.embedded.vectors, work.progress)
     manifest |= {"export_seconds": round(steps.total, 1), "export_steps": steps.to_dict()}

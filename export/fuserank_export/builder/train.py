@@ -22,6 +22,7 @@ from fuserank_ensemble.catalog.scripts import blank_unread
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.builder.memory import arrays_reused
 from fuserank_export.builder.options import OutputOptions, RankerOptions
 from fuserank_export.builder.read import Behaviour
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
@@ -43,6 +44,8 @@ from fuserank_export.training.model.engine import RankerEngine, write_ranker
 from fuserank_export.training.model.ranker import Ranker
 from fuserank_export.training.text.engine import write_text_tower
 from fuserank_export.training.text.tower import LoadedTower, PairScorer
+
+WIDENED_BYTES = 256 * 2**20  # of text vectors as float32: those of more texts stay mapped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +115,7 @@ def train_on_index(
         spec = replace(spec, own_features=own)
     # The graph of entities is made of the catalogue as it is.
     builder, effort = _case_builder(inputs, items, spec), options.effort
-    with tempfile.TemporaryDirectory() as folder, progress.steps() as advanced:
+    with tempfile.TemporaryDirectory() as folder, progress.steps() as advanced, arrays_reused():
         earliest: list[InteractionIndex] = []
 
         def index_before(moment: float) -> InteractionIndex:
@@ -218,7 +221,7 @@ def _case_builder(inputs: TrainingInputs, items: Items, spec: GraphSpec) -> Case
         return blank_unread(embedded, queries, spec.unread_scripts)
 
     return CaseBuilder(
-        CatalogIndex.open(index, items, "cpu"),
+        CatalogIndex.open(index, items, "cpu", widened=WIDENED_BYTES),
         spec,
         embed,
         open_query_parser(index).parse,

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,20 +63,16 @@ def join_blocks(path: Path, blocks: Sequence[Path], texts: int) -> NDArray[np.fl
     Raises:
         RuntimeError: Where a block is gone or damaged.
     """
-    vectors: np.memmap[Any, np.dtype[np.float16]] | None = None
-    start = 0
-    for block in blocks:
-        part = read_block(block)
-        if part is None:
-            raise RuntimeError(f"{block}: gone or damaged since it was written; run the export again")
-        if vectors is None:
-            vectors = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]  # untyped in numpy 1.26
-                path, "w+", np.float16, (texts, part.shape[1])
-            )
-        vectors[start : start + len(part)] = part
-        start += len(part)
-    assert vectors is not None
-    vectors.flush()
+    with path.open("wb") as stream:
+        for number, block in enumerate(blocks):
+            part = read_block(block)
+            if part is None:
+                raise RuntimeError(f"{block}: gone or damaged since it was written; run the export again")
+            if number == 0:
+                header = {"descr": "<f2", "fortran_order": False, "shape": (texts, part.shape[1])}
+                np.lib.format.write_array_header_1_0(stream, header)  # type: ignore[no-untyped-call]  # untyped
+            stream.write(part.astype("<f2", copy=False).tobytes())
+    vectors: NDArray[np.float16] = np.load(path, mmap_mode="r")
     return vectors
 
 

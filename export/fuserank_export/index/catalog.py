@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,8 +16,9 @@ from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.text import normalise, render_all, template_fields
 from fuserank_ensemble.contract.errors import nearest
 from fuserank_ensemble.understanding.quantities import Quantities
-from fuserank_export.index.columns import is_known, to_column
+from fuserank_export.index.columns import to_column
 from fuserank_export.index.products import product_codes
+from fuserank_export.index.records import LazyRecords, frame_records
 from fuserank_export.index.shop import Shop
 from fuserank_export.index.units import unit_table
 from fuserank_export.sources.catalog import Catalog
@@ -40,25 +40,22 @@ class Indexed:
         items: The arrays.
         texts: The distinct texts, in the order of `items.text`.
         records: Each item's fields without the missing ones.
+        titles: Each item's title.
         synonyms: Words that are replaced before an item is embedded and searched.
         created: When each item was created, epoch seconds, NaN where unknown, float64 `[items]`.
     """
 
     items: Items
     texts: list[str]
-    records: list[dict[str, Any]]
+    records: LazyRecords
+    titles: list[str]
     created: NDArray[np.float64]
     synonyms: Synonyms
 
     @property
-    def searched(self) -> list[dict[str, Any]]:
+    def searched(self) -> LazyRecords:
         """The records as they are searched: with synonyms replaced."""
         return replace_synonyms(self.records, self.synonyms)
-
-    @property
-    def titles(self) -> list[str]:
-        """Each item's title."""
-        return [str(record["title"]) for record in self.records]
 
     @property
     def shop(self) -> Shop:
@@ -66,15 +63,14 @@ class Indexed:
         return Shop(self.items, self.titles, self.created)
 
 
-def replace_synonyms(records: Sequence[Mapping[str, Any]], synonyms: Synonyms) -> list[dict[str, Any]]:
+def replace_synonyms(records: LazyRecords, synonyms: Synonyms) -> LazyRecords:
     """Returns records with the synonyms in their texts replaced."""
     if not len(synonyms):
-        return [dict(record) for record in records]
+        return records
     replaced = lru_cache(maxsize=DISTINCT_VALUES)(lambda text: synonyms.replace(normalise(text)))
-    return [
-        {name: replaced(value) if isinstance(value, str) else value for name, value in record.items()}
-        for record in records
-    ]
+    return records.map(
+        lambda record: {name: replaced(value) if isinstance(value, str) else value for name, value in record.items()}
+    )
 
 
 def index_catalog(catalog: Catalog, text_template: str, synonyms: Synonyms = NO_SYNONYMS) -> Indexed:
@@ -90,7 +86,7 @@ def index_catalog(catalog: Catalog, text_template: str, synonyms: Synonyms = NO_
     """
     frame = catalog.items
     _check_template(text_template, frame)
-    records = [_record(row) for row in frame.to_dict("records")]
+    records = frame_records(frame)
     rendered = render_all(text_template, replace_synonyms(records, synonyms))
     codes, texts = pd.factorize(np.asarray(rendered, object))
     columns = {
@@ -107,21 +103,13 @@ def index_catalog(catalog: Catalog, text_template: str, synonyms: Synonyms = NO_
         if "created_at" in frame
         else np.full(len(frame), np.nan)
     )
-    return Indexed(items, [str(text) for text in texts], records, created, synonyms)
+    titles = [str(title) for title in frame["title"]]
+    return Indexed(items, [str(text) for text in texts], records, titles, created, synonyms)
 
 
 def _filterable(values: pd.Series[Any]) -> bool:
     """Whether a column may become a filter: free text and nested objects are returned, not filtered on."""
     return bool(values.map(lambda v: len(v) <= LONGEST_WORD if isinstance(v, str) else not isinstance(v, dict)).all())
-
-
-def _record(row: dict[Any, Any]) -> dict[str, Any]:
-    return {str(name): _plain(value) for name, value in row.items() if is_known(value)}
-
-
-def _plain(value: Any) -> Any:
-    """JSON knows Python's types, not numpy's."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _check_template(template: str, frame: pd.DataFrame) -> None:

@@ -38,7 +38,7 @@ def popularity_before(log: Interactions, shop: Shop, end: float) -> Popularity:
         shop: The catalogue.
         end: The moment, epoch seconds.
     """
-    before = log.timestamp < end
+    before = log.before(end)
     places = {name: (codes[before], names) for name, (codes, names) in log.places.items()}
     return Popularity.from_log(
         log.user[before],
@@ -54,7 +54,7 @@ def popularity_before(log: Interactions, shop: Shop, end: float) -> Popularity:
     )
 
 
-def _events_of_groups(log: Interactions, before: NDArray[np.bool_], end: float) -> dict[str, Groups]:
+def _events_of_groups(log: Interactions, before: slice, end: float) -> dict[str, Groups]:
     """The events `before` a moment of each group that the shop had its users in by then."""
     segments = log.segments
     if not segments.columns:
@@ -93,17 +93,14 @@ def learn(
     Returns:
         What the channels know, as serving opens it on a CPU, and a report.
     """
-    before = log.timestamp < end
+    before = log.before(end)
     user, item, times = log.user[before], log.item[before], log.timestamp[before]
     weights, negatives = log.weights[before], log.negatives.before(end)
     popularity_before(log, shop, end).save(folder / "popularity")
     report: dict[str, Any] = {"events": len(item)}
     if len(item):
-        (folder / "collaborative").mkdir()
         net = sum_by_pair(user, item, weights, negatives, (len(log.user_ids), len(shop.items)))
-        factors = item_factors(net, seed)
-        np.save(folder / "collaborative" / "factors.npy", factors)
-        build_index(factors, folder / "collaborative" / "factors.faiss")
+        _write_factors(folder / "collaborative", item_factors(net, seed))
     graph = train_graph(
         knowledge_graph(
             shop.items, shop.titles, user, item, times, len(log.user_ids), end, weights=weights, negatives=negatives
@@ -115,6 +112,13 @@ def learn(
     build_index(graph.items, folder / "graph" / "items.faiss")
     report["graph"] = graph.report.to_dict()
     return InteractionIndex.open(folder, "cpu"), report
+
+
+def _write_factors(folder: Path, factors: NDArray[np.float32]) -> None:
+    """Writes the items' factors and the index over them."""
+    folder.mkdir()
+    np.save(folder / "factors.npy", factors)
+    build_index(factors, folder / "factors.faiss")
 
 
 def sum_by_pair(

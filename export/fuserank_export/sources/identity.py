@@ -53,22 +53,30 @@ class ItemIds:
     matched: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Lists the ids that are written otherwise without a fraction; two that then agree are left out."""
+        """Lists the ids that are written otherwise without a fraction."""
         rows: dict[str, int] = {}
         for row, identifier in enumerate(self.ids):
-            short = without_fraction(identifier)
-            rows[short] = -1 if short in rows else row
+            if (short := without_fraction(identifier)) != identifier:
+                rows[short] = -1 if short in rows else row
         self._rows = rows
 
     def find(self, identifiers: npt.NDArray[np.object_]) -> npt.NDArray[np.int32]:
         """Returns the row of each id, int32 `[ids]`; -1 where the catalogue has none."""
         rows = self.ids.get_indexer(pd.Index(identifiers, dtype=object)).astype(np.int32)
         for place in np.flatnonzero(rows < 0).tolist():
-            row = self._rows.get(without_fraction(identifiers[place]), -1)
+            row = self._row_without_fraction(identifiers[place])
             if row >= 0:
                 rows[place] = row
                 self.matched[identifiers[place]] = self.ids[row]
         return rows
+
+    def _row_without_fraction(self, identifier: str) -> int:
+        """The row of the only id that is the same without a fraction; -1 where there is none, or two."""
+        short = without_fraction(identifier)
+        whole, with_fraction = int(self.ids.get_indexer(pd.Index([short], dtype=object))[0]), self._rows.get(short)
+        if with_fraction is None:
+            return whole
+        return with_fraction if whole < 0 else -1
 
     def note_matches(self, report: RowReport) -> None:
         """Notes in the report which ids met their item only without `.0`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,10 @@ class Interactions:
     def has_queries(self) -> bool:
         """Whether any event says what was searched for."""
         return bool((self.query >= 0).any())
+
+    def before(self, moment: float) -> slice:
+        """Returns which rows came before a moment, epoch seconds: a slice copies nothing."""
+        return slice(0, int(np.searchsorted(self.timestamp, math.ceil(moment))))
 
     def __len__(self) -> int:
         return len(self.timestamp)
@@ -194,7 +199,7 @@ class _EventRows:
         report.kept += len(kept)
         append = self.blocks.append
         append("user", self.users.encode(user_ids[kept]))
-        append("item", item)
+        append("item", item.astype(np.int32))
         append("event", event[kept].astype(np.uint8))
         append("timestamp", timestamp[kept])
         append("value", value[kept].astype(np.float32))
@@ -209,6 +214,9 @@ class _EventRows:
         self.impressions.users.rename(renamed)
         note_renamed(report, "user_id", renamed)
         self.items.note_matches(report)
+        for name, codes in self.places.items():
+            if not codes.codes:
+                self.blocks.drop(name)
         columns = self.blocks.join("timestamp")
         user, user_ids = self.users.sort(columns["user"])
         signed = split_by_sign(columns, user, user_ids, self.disliked_below, report)

@@ -71,7 +71,7 @@ class ContentChannel(LocalChannel):
             pool = queries[i].pool
             if pool is not None and len(pool):
                 texts, text_of_row = np.unique(self._items.text[pool], return_inverse=True)
-                cosines = self._vectors[texts].astype(np.float32) @ profile
+                cosines = self._vectors[texts].astype(np.float32, copy=False) @ profile
                 results[i] = RankedItems.best(pool, cosines[text_of_row], depth)
         return [ranked.distinguishing(depth) for ranked in results]
 
@@ -98,6 +98,7 @@ class ContentChannel(LocalChannel):
     def _compute_profile(self, seen: History, now: float) -> NDArray[np.float32]:
         weights = seen.weights(now)
         kept = np.argsort(-weights, kind="stable")[:LONGEST_PROFILE]
-        mean = weights[kept] @ self._vectors[self._items.text[seen.rows[kept]]].astype(np.float32)
+        vectors = self._vectors[self._items.text[seen.rows[kept]]]
+        mean = weights[kept] @ vectors.astype(np.float32, copy=False)
         profile: NDArray[np.float32] = mean / max(float(np.linalg.norm(mean)), 1e-12)
         return profile

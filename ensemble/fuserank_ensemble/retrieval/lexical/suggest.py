@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -28,23 +29,21 @@ Completion = tuple[str, float]
 
 def collect_phrases(
     titles: Sequence[str], popularity: NDArray[np.float32], queries: Mapping[str, int]
-) -> list[Completion]:
-    """Collects the phrases that may be suggested.
+) -> Iterator[Completion]:
+    """Yields the phrases that may be suggested, each with its popularity; `Suggester.write` merges equal ones.
 
     Args:
         titles: The items' titles `[items]`.
-        popularity: The items' popularity `[items]`; a title's is the sum over its items.
+        popularity: The items' popularity `[items]`.
         queries: How often each query was logged.
-
-    Returns:
-        Phrases with their popularity, the most popular first; equal ones are merged as in `Suggester.write`.
 
     Raises:
         ValueError: Where `titles` and `popularity` differ in length.
     """
-    pairs = [(title, float(weight)) for title, weight in zip(titles, popularity, strict=True)]
-    asked = [(query, float(count)) for query, count in queries.items() if len(query) <= LONGEST_QUERY]
-    return _merge([*pairs, *asked])
+    if len(titles) != len(popularity):
+        raise ValueError(f"titles and popularity: found {len(titles)} and {len(popularity)}; allowed: equally many")
+    asked = ((query, float(count)) for query, count in queries.items() if len(query) <= LONGEST_QUERY)
+    return chain(zip(titles, map(float, popularity), strict=True), asked)
 
 
 class Suggester:
@@ -163,18 +162,19 @@ def _cut(completions: Sequence[Completion], typed: Sequence[str]) -> list[Comple
 
 
 def _merge(phrases: Iterable[Completion]) -> list[Completion]:
-    weights: defaultdict[str, float] = defaultdict(float)
-    written: dict[str, tuple[float, str]] = {}
+    merged: dict[str, tuple[float, float, str]] = {}  # the sum, and the heaviest phrase with its weight below zero
     for text, weight in phrases:
         # As it is written: what search makes of it is compared, never shown.
         phrase = collapse(text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8"))
+        phrase = text if phrase == text else phrase  # no second copy of a title
         key = _key(phrase)
         if not key:
             continue
         # A log or a popularity may be broken; one broken number must not decide the order of all.
-        weights[key] += weight if np.isfinite(weight) and weight > 0 else 0.0
-        written[key] = min(written.get(key, (-weight, phrase)), (-weight, phrase))
-    return sorted(((written[k][1], weight) for k, weight in weights.items()), key=lambda p: (-p[1], p[0]))
+        counted = weight if math.isfinite(weight) and weight > 0 else 0.0
+        total, least, heaviest = merged.get(key, (0.0, -weight, phrase))
+        merged[key] = (total + counted, *min((least, heaviest), (-weight, phrase)))
+    return sorted(((phrase, total) for total, _, phrase in merged.values()), key=lambda p: (-p[1], p[0]))
 
 
 def _key(text: str) -> str:

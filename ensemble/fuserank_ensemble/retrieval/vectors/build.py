@@ -10,6 +10,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.catalog.arrays import release_pages
 from fuserank_ensemble.retrieval.vectors.cpu import BLOCK, LEAST_REFINED, add_vectors, flat_index, search_parameters
 from fuserank_ensemble.retrieval.vectors.search import Vectors
 
@@ -113,5 +114,9 @@ def _train_ivf(vectors: Vectors) -> faiss.Index:
 def _sample(vectors: Vectors, count: int) -> NDArray[np.float32]:
     if len(vectors) <= count:
         return vectors.astype(np.float32)
-    rows = np.random.default_rng(SEED).choice(len(vectors), count, replace=False, shuffle=False)
-    return vectors[np.sort(rows)].astype(np.float32)
+    rows = np.sort(np.random.default_rng(SEED).choice(len(vectors), count, replace=False, shuffle=False))
+    sampled = np.empty((count, vectors.shape[1]), np.float32)
+    for start in range(0, count, BLOCK):
+        sampled[start : start + BLOCK] = vectors[rows[start : start + BLOCK]]
+        release_pages(vectors)
+    return sampled

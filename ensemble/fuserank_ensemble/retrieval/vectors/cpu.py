@@ -14,6 +14,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.catalog.arrays import release_pages
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.retrieval.vectors.search import Embeddings, Neighbours, Vectors
 
@@ -94,7 +95,7 @@ class FaissSearch:
         scores = np.empty(len(rows), np.float32)
         for start in range(0, len(rows), BLOCK):
             block = slice(start, start + BLOCK)
-            scores[block] = self._vectors[rows[block]].astype(np.float32) @ query
+            scores[block] = self._vectors[rows[block]].astype(np.float32, copy=False) @ query
         best = np.argsort(-scores, kind="stable")[:depth]
         return rows[best], scores[best]
 
@@ -108,6 +109,7 @@ def add_vectors(index: faiss.Index, vectors: Vectors) -> faiss.Index:
     """Adds the vectors to a trained index, a block at a time, and returns it."""
     for start in range(0, len(vectors), BLOCK):
         index.add(vectors[start : start + BLOCK].astype(np.float32))
+        release_pages(vectors)
     return index
 
 

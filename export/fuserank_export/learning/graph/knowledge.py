@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -21,6 +23,7 @@ Ints = NDArray[np.int32]
 
 ENTITY_KINDS = ("keyword", "keywords", "category")
 MAX_DISTINCT_SHARE = 0.5  # of the values of a field: above it almost every item has a value of its own
+CACHED_TITLES = 100_000
 MAX_PAIRS = 2_000_000  # of user and item; beyond it only those that count most take part: it bounds the training
 
 
@@ -152,14 +155,20 @@ def _category_relations(column: Column, paths: Sequence[str], first: int) -> lis
 
 def _mentions(entities: Entities, titles: Sequence[str], relations: Sequence[Relation]) -> Relation:
     """What a title names beyond what the item's fields say."""
-    linked = {title: entities.link(title) for title in dict.fromkeys(titles)}
-    rows = np.repeat(np.arange(len(titles), dtype=np.int32), [len(linked[title]) for title in titles])
-    named = np.asarray([entity for title in titles for entity in linked[title]], np.int32)
-    item_relations = [relation for relation in relations if relation.source == "item"]
+    link = lru_cache(maxsize=CACHED_TITLES)(entities.link)  # items of one title stand near each other, as a rule
+    linked, counts = array("i"), array("i")
+    for title in titles:
+        of_title = link(title)
+        linked.extend(of_title)
+        counts.append(len(of_title))
+    rows = np.repeat(np.arange(len(titles), dtype=np.int32), np.asarray(counts))
     size = max(1, len(entities))
-    known = [relation.sources.astype(np.int64) * size + relation.targets for relation in item_relations]
-    new = ~np.isin(rows.astype(np.int64) * size + named, np.concatenate([*known, np.empty(0, np.int64)]))
-    return Relation.plain("mentions", "item", "entity", *_distinct(rows[new], named[new], size))
+    pairs = rows.astype(np.int64) * size + np.asarray(linked)
+    for relation in relations:
+        if relation.source == "item":
+            pairs = pairs[~np.isin(pairs, relation.sources.astype(np.int64) * size + relation.targets)]
+    rows, named = np.divmod(np.unique(pairs), size)
+    return Relation.plain("mentions", "item", "entity", rows.astype(np.int32), named.astype(np.int32))
 
 
 def _interacted(histories: HistorySnapshot, now: float) -> Relation:

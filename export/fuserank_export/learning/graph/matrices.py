@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,36 +11,40 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from fuserank_export.learning.graph.knowledge import KnowledgeGraph
+from fuserank_export.learning.graph.knowledge import KnowledgeGraph, Relation
 
 HUB_SHARE = 0.1  # of the items: an entity of more ("Private") says nothing of any, and costs most of the time
 HUB_ITEMS = 1_000  # but in a small catalogue every entity counts
 
 
-def adjacency_matrix(graph: KnowledgeGraph) -> tuple[Tensor, NDArray[np.bool_]]:
-    """Returns the graph both ways, normalised by the degrees of both ends, hubs left out; and which nodes have edges.
+def adjacency_matrix(graph: KnowledgeGraph) -> tuple[Tensor, NDArray[np.float64]]:
+    """Returns the graph both ways, normalised by the degrees of both ends, hubs left out; and these degrees.
 
     Returns:
-        A sparse tensor, float32 `[nodes, nodes]`, and bool `[nodes]`.
+        A sparse tensor, float32 `[nodes, nodes]`, and the sums of the weights of each node's edges, `[nodes]`.
     """
     start = {"item": 0, "entity": graph.items, "user": graph.items + len(graph.entities)}
     nodes = start["user"] + graph.users
     parts = []
-    for relation in graph.relations:
-        degree = np.bincount(relation.targets, minlength=1)
-        hub = (
-            degree > max(HUB_ITEMS, HUB_SHARE * graph.items)
-            if relation.source == "item"
-            else np.zeros_like(degree, bool)
-        )
-        kept = ~hub[relation.targets]
-        ends = (relation.sources[kept] + start[relation.source], relation.targets[kept] + start[relation.target])
-        parts.append(sparse.coo_array((relation.weights[kept], ends), shape=(nodes, nodes)).tocsr())
+    for relation in (without_hubs(relation, graph.items) for relation in graph.relations):
+        ends = (relation.sources + start[relation.source], relation.targets + start[relation.target])
+        parts.append(sparse.coo_array((relation.weights, ends), shape=(nodes, nodes)).tocsr())
     one_way = sum(parts, sparse.csr_array((nodes, nodes), dtype=np.float32))
     both = (one_way + one_way.T).tocsr()
-    degree = np.asarray(both.sum(1)).ravel()
+    degree = np.asarray(both.sum(1), np.float64).ravel()
     scale = np.divide(1, np.sqrt(degree), out=np.zeros(nodes), where=degree > 0)
-    return sparse_tensor(sparse.diags_array(scale) @ both @ sparse.diags_array(scale)), degree > 0
+    return sparse_tensor(sparse.diags_array(scale) @ both @ sparse.diags_array(scale)), degree
+
+
+def without_hubs(relation: Relation, items: int) -> Relation:
+    """Returns a relation without the edges of items to entities that too many of the items have."""
+    if relation.source != "item":
+        return relation
+    degree = np.bincount(relation.targets, minlength=1)
+    kept = (degree <= max(HUB_ITEMS, HUB_SHARE * items))[relation.targets]
+    return replace(
+        relation, sources=relation.sources[kept], targets=relation.targets[kept], weights=relation.weights[kept]
+    )
 
 
 def member_matrix(graph: KnowledgeGraph) -> sparse.csr_array:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch_geometric.nn import LightGCN
 
 from fuserank_ensemble.retrieval.graph.index import GraphIndex
+from fuserank_export.learning.graph.core import core_of, extend_vectors, interactions_of
 from fuserank_export.learning.graph.knowledge import KnowledgeGraph
 from fuserank_export.learning.graph.matrices import adjacency_matrix, member_matrix
 from fuserank_export.learning.graph.sampler import QuerySampler
@@ -38,6 +39,7 @@ class GraphReport:
         nodes: By kind.
         edges: By relation.
         dim: Width of the vectors.
+        trained: Nodes that were trained; the vectors of other items are made from these, see `extend_vectors`.
         steps: Of training; 0 where there is nothing to learn from.
         seconds: Of training.
         loss: Cross-entropy of the asked item among the drawn ones, at the first step and the last; empty untrained.
@@ -46,6 +48,7 @@ class GraphReport:
     nodes: dict[str, int]
     edges: dict[str, int]
     dim: int
+    trained: int
     steps: int
     seconds: float
     loss: list[float]
@@ -93,16 +96,17 @@ def train_graph(
         advanced: Called with the step that is done and their total.
 
     Returns:
-        The vectors; nodes without any edge have zeros.
+        The vectors; items without any edge have zeros.
     """
     started = time.monotonic()
-    queries = QuerySampler(graph, np.random.default_rng(seed))
-    adjacency, linked = adjacency_matrix(graph)
+    core = core_of(graph)
+    queries = QuerySampler(core.graph, np.random.default_rng(seed))
+    adjacency, degree = adjacency_matrix(core.graph)
     nodes = adjacency.shape[0]
     model = LightGCN(nodes, dim, LAYERS, normalize=False)
     with torch.no_grad():
         model.embedding.weight.normal_(std=0.1, generator=torch.Generator().manual_seed(seed))
-        model.embedding.weight[:, 0] = torch.from_numpy(_popularity_axis(graph))
+        model.embedding.weight[:, 0] = torch.from_numpy(_popularity_axis(core.graph))
     losses: list[float] = []
     if len(queries):
         optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
@@ -117,29 +121,31 @@ def train_graph(
             advanced(step + 1, STEPS)
     with torch.no_grad():
         vectors = model.get_embedding(adjacency).numpy()
-    vectors[~linked] = 0
+        own = model.embedding.weight.numpy()
+    vectors[degree <= 0] = 0
+    items, entities = extend_vectors(graph, core, vectors, own, degree, _popularity_axis(graph)[: graph.items])
     report = GraphReport(
         {"items": graph.items, "entities": len(graph.entities), "users": graph.users},
         graph.edge_counts(),
         dim,
+        nodes,
         len(losses),
         round(time.monotonic() - started, 1),
         [round(loss, 4) for loss in losses[:: max(1, len(losses) - 1)]],
     )
-    return GraphVectors(_index(graph, vectors), report)
+    return GraphVectors(_index(graph, items, entities), report)
 
 
-def _index(graph: KnowledgeGraph, vectors: NDArray[np.float32]) -> GraphIndex:
-    """Returns what serving needs of the vectors `[nodes, dim]`."""
-    items = vectors[: graph.items]
+def _index(graph: KnowledgeGraph, items: NDArray[np.float32], entities: NDArray[np.float32]) -> GraphIndex:
+    """Returns what serving needs of the vectors of items `[items, dim]` and entities `[entities, dim]`."""
     membership = member_matrix(graph)
     sizes = np.diff(membership.indptr)
-    centroids = (membership @ items) / np.maximum(sizes, 1)[:, None]
+    centroids = ((membership @ items) / np.maximum(sizes, 1)[:, None]).astype(np.float32)
     return GraphIndex(
         graph.entities,
         items,
-        vectors[graph.items : graph.items + len(graph.entities)],
-        centroids.astype(np.float32),
+        entities,
+        centroids,
         membership.indptr.astype(np.int64),
         membership.indices.astype(np.int32),
     )
@@ -148,9 +154,7 @@ def _index(graph: KnowledgeGraph, vectors: NDArray[np.float32]) -> GraphIndex:
 def _popularity_axis(graph: KnowledgeGraph) -> NDArray[np.float32]:
     """Returns a start in which popular items score higher, so that the few steps go into everything else `[nodes]`."""
     axis = np.full(graph.items + len(graph.entities) + graph.users, AXIS_OF_OTHERS, np.float32)
-    weight: NDArray[np.float64] = np.zeros(graph.items)
-    for relation in graph.relations:
-        if relation.name == "interacted":
-            weight = np.bincount(relation.targets, weights=relation.weights, minlength=graph.items).astype(np.float64)
+    log = interactions_of(graph)
+    weight = np.bincount(log.targets, weights=log.weights, minlength=graph.items).astype(np.float64)
     axis[: graph.items] = AXIS_OF_ITEMS * np.log1p(weight)
     return axis

@@ -26,6 +26,8 @@ class TextCodes:
     def encode(self, values: NDArray[np.object_]) -> NDArray[np.int32]:
         """Returns the code of each text `[rows]`, int32; -1 for None. A new text gets the next code."""
         places, distinct = pd.factorize(values)
+        if not len(distinct):
+            return np.broadcast_to(np.int32(-1), len(values))  # a column that is not there takes no memory
         codes = [self.codes.setdefault(value, len(self.codes)) for value in distinct]
         return np.array([*codes, -1], dtype=np.int32)[places]
 
@@ -64,6 +66,10 @@ class ColumnBlocks:
         """Appends a block to a column."""
         self.columns.setdefault(name, []).append(values)
 
+    def drop(self, name: str) -> None:
+        """Removes a column, where it is there."""
+        self.columns.pop(name, None)
+
     def __bool__(self) -> bool:
         return bool(self.columns)
 
@@ -73,6 +79,12 @@ class ColumnBlocks:
         Args:
             by: The column to sort the rows by; rows with equal values keep their order.
         """
-        order = np.argsort(np.concatenate(self.columns[by]), kind="stable")
+        keys = np.concatenate(self.columns[by])
+        order = None if (keys[1:] >= keys[:-1]).all() else np.argsort(keys, kind="stable")  # as a rule they are sorted
+        del keys
+        joined = {}
         # Column by column, so that at most one column is in memory twice.
-        return {name: np.concatenate(self.columns.pop(name))[order] for name in list(self.columns)}
+        for name in list(self.columns):
+            column = np.concatenate(self.columns.pop(name))
+            joined[name] = column if order is None else column[order]
+        return joined

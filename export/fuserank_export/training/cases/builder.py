@@ -20,6 +20,7 @@ from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.training_query import TrainingQuery
+from fuserank_export.training.forked import map_forked, spare_processes
 
 # Queries and the text rows of each in; the text tower's logits of each pair out.
 ReadPairs = Callable[[Sequence[str], Sequence[NDArray[np.int32]]], list[NDArray[np.float32]]]
@@ -27,6 +28,7 @@ Embed = Callable[[Sequence[str]], NDArray[np.float32]]  # queries in, `[queries,
 _BLURRED = "\x00"  # tells the text of a blurred query from its own
 _OWN_SHARE = (0.5, 0.9)  # of a blurred query's vector
 BATCH = 64  # queries that are retrieved at once
+LEAST_BATCHES = 4  # of a process: fewer are done before it has started
 
 
 @dataclass(frozen=True)
@@ -64,20 +66,37 @@ class CaseBuilder:
         """
         retriever = self._retriever(interactions)
         channel_queries = self.channel_queries(training_queries)
-        kinds = [query.kind for query in training_queries]
+
+        def build_batch(start: int) -> Cases:
+            batch = slice(start, start + BATCH)
+            return self._build_batch(retriever, channel_queries[batch], training_queries[batch])
+
+        starts = range(0, len(training_queries), BATCH)
+        # A text tower has threads, which forked processes have not.
+        processes = spare_processes(len(starts) // LEAST_BATCHES) if self.read is None else 1
+        parts = [self._blank([])]
+        for part in map_forked(build_batch, starts, processes):
+            parts.append(part)
+            advanced(len(part))
+        return Cases.joined(parts)
+
+    def _blank(self, kinds: Sequence[str]) -> Cases:
         width = len(FeatureLayout(self.spec.own_features).features)
-        cases = Cases.blank(kinds, self.spec.candidates, self.spec.events, width)
-        for start in range(0, len(training_queries), BATCH):
-            batch = channel_queries[start : start + BATCH]
-            retrieved = self._candidates(retriever, batch, training_queries[start : start + BATCH])
-            for i, candidates in enumerate(retrieved, start):
-                _fill(cases, i, candidates, training_queries[i])
-            if self.read is not None and self.spec.text_candidates:
-                searches = [i for i, query in enumerate(batch) if query.query]
-                texts = [retrieved[i].texts[: self.spec.text_candidates] for i in searches]
-                for i, logits in zip(searches, self.read([batch[i].query for i in searches], texts), strict=True):
-                    cases.reading[start + i, : len(logits)] = logits
-            advanced(len(batch))
+        return Cases.blank(kinds, self.spec.candidates, self.spec.events, width)
+
+    def _build_batch(
+        self, retriever: Retriever, batch: Sequence[ChannelQuery], training_queries: Sequence[TrainingQuery]
+    ) -> Cases:
+        """Cases of a few queries; `batch` has them as channels take them."""
+        cases = self._blank([query.kind for query in training_queries])
+        retrieved = self._candidates(retriever, batch, training_queries)
+        for i, candidates in enumerate(retrieved):
+            _fill(cases, i, candidates, training_queries[i])
+        if self.read is not None and self.spec.text_candidates:
+            searches = [i for i, query in enumerate(batch) if query.query]
+            texts = [retrieved[i].texts[: self.spec.text_candidates] for i in searches]
+            for i, logits in zip(searches, self.read([batch[i].query for i in searches], texts), strict=True):
+                cases.reading[i, : len(logits)] = logits
         return cases
 
     def channel_queries(self, training_queries: Sequence[TrainingQuery]) -> list[ChannelQuery]:

@@ -68,10 +68,13 @@ class Cases:
         return Cases(*(getattr(self, field.name)[selected] for field in fields(self)))
 
     def with_columns(self, columns: Sequence[int]) -> Cases:
-        """Returns the cases with some columns of their features alone."""
+        """Returns the cases with some columns of their features alone; those side by side are not copied."""
         if list(columns) == list(range(self.features.shape[-1])):
             return self
-        return replace(self, features=self.features[..., list(columns)])
+        first = columns[0] if len(columns) else 0
+        are_side_by_side = list(columns) == list(range(first, first + len(columns)))
+        chosen = slice(first, first + len(columns)) if are_side_by_side else list(columns)
+        return replace(self, features=self.features[..., chosen])
 
     def __len__(self) -> int:
         return len(self.kinds)

@@ -100,7 +100,9 @@ def split_cases(
         if queries:
             windows.append(builder.build(queries, index_before(start), done))
     if len(windows) == WINDOWS and sum(map(len, windows[:-1])) >= MIN_CASES and len(windows[-1]):
-        train, held_out = Cases.joined(windows[:-1]), windows[-1]
+        held_out = windows.pop()
+        train = Cases.joined(windows)
+        windows.clear()
         if judged:
             last = bounds[-2]
             dated = [replace(query, now=last) for query in judged]

@@ -39,8 +39,10 @@ class SyntheticQueries:
         self._by_category = pd.Series(rows).groupby(self._category).indices
         self._by_above = pd.Series(rows).groupby(self._above).indices
         self._meaning: dict[str, str] = {}  # of reworded queries
-        by_title = pd.Series(rows).groupby(np.asarray(titles, object)).indices
-        self._by_words = {words: by_title[title] for words, title in zip(self._words, titles, strict=True)}
+        self._title, distinct = pd.factorize(np.asarray(titles, object))
+        self._of_titles = np.argsort(self._title, kind="stable").astype(np.int32)
+        self._title_starts = np.searchsorted(self._title[self._of_titles], np.arange(len(distinct) + 1))
+        self._title_of_words = dict(zip(self._words, self._title.tolist(), strict=True))
 
     def draw(self, rows: NDArray[np.int32], generator: np.random.Generator) -> NDArray[np.object_]:
         """Returns a query for each of the item rows, str `[rows]`."""
@@ -54,16 +56,19 @@ class SyntheticQueries:
     def relevant(self, query: str) -> NDArray[np.int32]:
         """Returns the item rows relevant to one of its queries, int32 `[items]`."""
         meaning = self._meaning.get(query, query)
-        for indices in (self._by_category, self._by_above, self._by_words):
+        for indices in (self._by_category, self._by_above):
             if meaning in indices:
                 return np.asarray(indices[meaning], np.int32)
-        return np.empty(0, np.int32)
+        title = self._title_of_words.get(meaning)
+        if title is None:
+            return np.empty(0, np.int32)
+        return self._of_titles[self._title_starts[title] : self._title_starts[title + 1]]
 
     def _reword(self, query: str, generator: np.random.Generator) -> str:
         """Words a query anew; one that would mean something else by then stays as it is."""
         worded = reword(query, generator)
         known = self._meaning.get(worded, worded)
-        taken = any(known in indices for indices in (self._by_category, self._by_above, self._by_words))
+        taken = any(known in indices for indices in (self._by_category, self._by_above, self._title_of_words))
         if worded == query or (taken and known != query):
             return query
         self._meaning[worded] = query

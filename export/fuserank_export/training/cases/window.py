@@ -28,6 +28,7 @@ HEADS_READ = {
     "click": EventsRead(POSITIVE, "right answers: any event; shown lists: clicks and what is stronger, ratings aside"),
     "purchase": EventsRead(("purchase", "return"), "right answers: what was bought, and not returned in its window"),
 }
+MOST_EVENTS = 200_000  # of a window that queries are drawn from
 PLAIN_SEARCH_EVERY = 3  # searches with a user for one without
 
 
@@ -56,13 +57,13 @@ def window_queries(
         log.segments,
         {kind: names for kind, (_, names) in log.places.items() if kind.startswith(DEVICE)},
     )
-    by_query = events[events["logged"]].groupby("query")["item"].unique()
+    by_query = _taken(log, set(events["query"]), start, end)
     return [*_searches(window, pairs, by_query, synthetic), *_recommendations(window, pairs)]
 
 
 def snapshot_before(log: Interactions, moment: float) -> HistorySnapshot:
     """Returns every user's history as it was before a moment, epoch seconds."""
-    before = log.timestamp < moment
+    before = log.before(moment)
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
     places = {kind: (codes[before], names) for kind, (codes, names) in log.places.items()}
     return HistorySnapshot.from_log(
@@ -125,8 +126,16 @@ class _Window:
 
 
 def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float, end: float, seed: int) -> pd.DataFrame:
-    """The window's events: `user`, `item`, `bought`, `query`, and whether that was `logged` or made up."""
-    inside = (log.timestamp >= start) & (log.timestamp < end)
+    """The window's events: `user`, `item`, `bought`, `query`, and whether that was `logged` or made up.
+
+    Of a window with more than `MOST_EVENTS` those of some users, drawn at random.
+    """
+    inside: slice | NDArray[np.int64] = slice(log.before(start).stop, log.before(end).stop)
+    users, counts = np.unique(log.user[inside], return_counts=True)
+    if counts.sum() > MOST_EVENTS:
+        order = np.random.default_rng(seed).permutation(len(users))
+        drawn = users[order[np.cumsum(counts[order]) <= MOST_EVENTS]]
+        inside = np.flatnonzero(np.isin(log.user[inside], drawn)) + log.before(start).stop
     codes = log.query[inside]
     logged = codes >= 0
     events = pd.DataFrame(
@@ -143,15 +152,24 @@ def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float,
     return events
 
 
-def _returned(log: Interactions, inside: NDArray[np.bool_], start: float, end: float) -> NDArray[np.bool_]:
+def _returned(log: Interactions, inside: slice | NDArray[np.int64], start: float, end: float) -> NDArray[np.bool_]:
     """Which of a window's events are of what the user returned in it, bool `[events of the window]`."""
     negatives = log.negatives
     in_window = (negatives.event == RETURN) & (negatives.timestamp >= start) & (negatives.timestamp < end)
     if not in_window.any():
-        return np.zeros(int(inside.sum()), np.bool_)
+        return np.zeros(len(log.user[inside]), np.bool_)
     items = max(int(log.item.max(initial=0)), int(negatives.item.max(initial=0))) + 1
     returned = negatives.user[in_window].astype(np.int64) * items + negatives.item[in_window]
     return np.isin(log.user[inside].astype(np.int64) * items + log.item[inside], returned)
+
+
+def _taken(log: Interactions, queries: set[str], start: float, end: float) -> pd.Series[Any]:
+    """The items that anybody took in a window under each of some logged queries, by query."""
+    inside = slice(log.before(start).stop, log.before(end).stop)
+    wanted = np.asarray([query in queries for query in log.queries] + [False])
+    rows = np.flatnonzero(wanted[log.query[inside]]) + inside.start
+    names = np.asarray(log.queries, object)[log.query[rows]]
+    return pd.DataFrame({"query": names, "item": log.item[rows]}).groupby("query")["item"].unique()
 
 
 def _searches(

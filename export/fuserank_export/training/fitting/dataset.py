@@ -69,6 +69,6 @@ def ranker_inputs(cases: Cases, vectors: NDArray[np.float16], rows: NDArray[Any]
 
 def _gather(vectors: NDArray[np.float16], rows: NDArray[np.int32]) -> NDArray[np.float32]:
     """The vectors of some rows, zeros where a row is below 0, float32."""
-    gathered: NDArray[np.float32] = vectors[np.maximum(rows, 0)].astype(np.float32)
+    gathered: NDArray[np.float32] = vectors[np.maximum(rows, 0)].astype(np.float32, copy=False)
     gathered[rows < 0] = 0.0
     return gathered

@@ -246,15 +246,17 @@ def ranking_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) 
 
 def _standardise(ranker: Ranker, cases: Cases) -> None:
     """Sets the ranker's scales, pieces and active signals by the cases that it learns from."""
-    values = np.concatenate([cases.features, cases.reading[..., None]], -1)[cases.present]
-    seen = ~np.isnan(values)
-    count = np.maximum(seen.sum(0), 1)
-    mean = np.nansum(values, 0, dtype=np.float64) / count
-    spread = np.sqrt(np.nansum(np.square(values - mean), 0) / count)
+    present, features = cases.present, cases.features.shape[-1]
+    mean, spread = np.zeros(features + 1), np.zeros(features + 1)
+    for column in range(features + 1):  # one at a time: together their squares are larger than the cases
+        values = (cases.features[..., column] if column < features else cases.reading)[present]
+        values = values[~np.isnan(values)]
+        if len(values):
+            mean[column] = values.mean(dtype=np.float64)
+            spread[column] = np.sqrt(np.square(values - mean[column]).mean())
+        _cut(ranker, column, values)
     ranker.mean.copy_(torch.from_numpy(mean.astype(np.float32)))
     ranker.scale.copy_(torch.from_numpy(np.where(spread > 1e-6, spread, 1.0).astype(np.float32)))
-    for column in range(values.shape[1]):
-        _cut(ranker, column, values[seen[:, column], column])
     for s, signal in enumerate(ranker.layout.signals):
         # Constant counts as unseen: nothing can be learned from it.
         of_signal = ranker.layout.columns(signal)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.features import FeatureLayout
 from fuserank_ensemble.interactions.segments import USER
+from fuserank_ensemble.retrieval.own_features import OwnFeature
 from fuserank_export.index.shadows import is_shadow
 from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.model.position import PositionBias
@@ -82,8 +83,9 @@ class SignalGain:
 
 def select_own_signals(
     layout: FeatureLayout,
-    fit: Callable[[FeatureLayout], Fitted],
+    fit: Callable[[Sequence[FeatureLayout]], list[Fitted]],
     measure: Callable[[Fitted], NDArray[np.float64]],
+    cases: int,
     is_over: Callable[[], bool] = lambda: False,
 ) -> tuple[Fitted, dict[str, SignalGain]]:
     """Fits a ranker without any of a shop's own signals, then with one more at a time, and keeps what gains.
@@ -92,31 +94,35 @@ def select_own_signals(
 
     Args:
         layout: All columns that the cases have, the shadows among them.
-        fit: Fits a ranker to the columns of a layout.
+        fit: Fits rankers to the columns of layouts, one for each; those of one call may be fitted at once.
         measure: Returns a ranker's nDCG of each validation case, float64 `[cases]`.
+        cases: How many validation cases there are.
         is_over: Whether the time is up: a signal whose fits were not done by then is left out.
 
     Returns:
         The ranker with the signals that gained, and what each brought.
     """
-    best, gains = fit(FeatureLayout()), dict[str, SignalGain]()
-    before = measure(best) if layout.own else np.empty(0)
+    # The first signal need not wait for the ranker without any.
+    tried = layout.own_signals if cases >= LEAST_CASES else ()
+    best, *first = fit([FeatureLayout(), *(FeatureLayout(_without_shadows(layout, signal)) for signal in tried[:1])])
+    gains = dict[str, SignalGain]()
+    before = measure(best) if tried else np.empty(0)
     for signal in layout.own_signals:
-        features = tuple(feature for feature in layout.of_signal(signal) if not is_shadow(feature))
+        features = _without_shadows(layout, signal)
         shadows = tuple(feature for feature in layout.of_signal(signal) if is_shadow(feature))
         sources = tuple(dict.fromkeys(feature.source.removeprefix(USER) for feature in features))
-        if len(before) < LEAST_CASES:
-            gains[signal] = SignalGain(sources, len(before))
+        if not tried:
+            gains[signal] = SignalGain(sources, cases)
             continue
         if is_over():
             gains[signal] = SignalGain(sources, len(before), in_time=False)
             continue
         kept_before = best.ranker.layout.own
-        candidate = fit(FeatureLayout((*kept_before, *features)))
+        candidate = first.pop() if first else fit([FeatureLayout((*kept_before, *features))])[0]
         after, shadow = measure(candidate), None
         kept = _is_better(after, before)
         if kept:
-            with_shadow = measure(fit(FeatureLayout((*kept_before, *shadows))))
+            with_shadow = measure(fit([FeatureLayout((*kept_before, *shadows))])[0])
             kept, shadow = _is_better(after, with_shadow), float(with_shadow.mean())
         if is_over():  # what was compared had not learned as long
             gains[signal] = SignalGain(sources, len(after), in_time=False)
@@ -133,6 +139,10 @@ def select_own_signals(
         if kept:
             best, before = candidate, after
     return best, gains
+
+
+def _without_shadows(layout: FeatureLayout, signal: str) -> tuple[OwnFeature, ...]:
+    return tuple(feature for feature in layout.of_signal(signal) if not is_shadow(feature))
 
 
 def _is_better(after: NDArray[np.float64], before: NDArray[np.float64]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.labels import MIN_POSITIVES, learnable
 from fuserank_export.training.cases.split import IndexBefore, StepProgress, split_cases
 from fuserank_export.training.cases.training_query import TrainingQuery
+from fuserank_export.training.fitting.at_once import fit_at_once
 from fuserank_export.training.fitting.budget import TimeBudget
 from fuserank_export.training.fitting.fit import fit, predicted
 from fuserank_export.training.fitting.own_signals import (
@@ -123,13 +125,12 @@ def train_ranker(
     vectors = np.asarray(builder.catalog.vectors)
     whole = FeatureLayout(builder.spec.own_features)
 
-    def fit_columns(layout: FeatureLayout) -> Fitted:
+    def fit_columns(layout: FeatureLayout) -> tuple[Ranker, list[dict[str, float]], PositionBias | None]:
         columns, position = whole.positions(layout), PositionBias() if train.positions.any() else None
         step = " with ".join(["training the ranker", *layout.own_signals[-1:]])
-        later = (held_out if len(held_out) else train).with_columns(columns)
         model, losses = fit(
             train.with_columns(columns),
-            later,
+            (held_out if len(held_out) else train).with_columns(columns),
             vectors,
             settings,
             seed,
@@ -138,22 +139,29 @@ def train_ranker(
             layout,
             budget,
         )
-        # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
-        retrieved = later.part((later.positions == 0).all(1)) if len(held_out) else held_out
-        return Fitted(model, losses, position, retrieved)
+        return model, losses, position
+
+    # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
+    retrieved = held_out.part((held_out.positions == 0).all(1))
+
+    def fit_all(layouts: Sequence[FeatureLayout]) -> list[Fitted]:
+        fits = fit_at_once([partial(fit_columns, layout) for layout in layouts], budget)
+        validations = [retrieved.with_columns(whole.positions(layout)) for layout in layouts]
+        return [Fitted(*fitted, validation) for fitted, validation in zip(fits, validations, strict=True)]
 
     gains: dict[str, SignalGain] = {}
     if not signals_must_gain:
-        fitted = fit_columns(whole)
+        (fitted,) = fit_all([whole])
     elif split.source == "catalog":  # made-up queries show nothing of a signal
-        fitted = fit_columns(FeatureLayout())
+        (fitted,) = fit_all([FeatureLayout()])
     else:
         known = ~np.isnan(train.features[..., len(FEATURES) :]).all((0, 1))
         tried = FeatureLayout(tuple(feature for feature, k in zip(whole.own, known, strict=True) if k))
         fitted, gains = select_own_signals(
             tried,
-            fit_columns,
+            fit_all,
             lambda fitted: ndcg_by_case(fitted.ranker, fitted.validation, vectors),
+            len(retrieved),
             lambda: budget is not None and budget.is_over,
         )
     model, position = fitted.ranker, fitted.position

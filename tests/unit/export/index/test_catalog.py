@@ -83,7 +83,7 @@ def test_saved_arrays_and_records_come_back_as_they_were(indexed, tmp_path):
         after = opened.columns.by_name[name]
         np.testing.assert_array_equal(after.values, before.values)
         assert after.words == before.words
-    assert [json.loads(records.raw(row)) for row in range(3)] == indexed.records
+    assert [json.loads(records.raw(row)) for row in range(3)] == list(indexed.records)
     assert rows_of(opened, {"tags": ["new"]}) == ["b"]
 
 
@@ -137,7 +137,7 @@ def test_a_csv_column_is_a_number_only_where_every_value_reads_as_one(write_csv,
     extras = [record.get("extra") for record in indexed.records]
     present = ["" if value == "n/a" else value for value in values]
     assert extras == [float(v) if v and kind == "number" else v or None for v in present]
-    json.dumps(indexed.records, allow_nan=False)
+    json.dumps(list(indexed.records), allow_nan=False)
 
 
 def test_synonyms_are_replaced_where_items_are_searched_and_not_where_they_are_shown(write_jsonl):
@@ -155,4 +155,4 @@ def test_synonyms_are_replaced_where_items_are_searched_and_not_where_they_are_s
     # A filter asks for what the shop wrote.
     assert rows_of(indexed.items, {"brand": "COKE"}) == ["a"]
     plain = index_catalog(catalog, "{title} | {brand}")
-    assert plain.searched == plain.records
+    assert list(plain.searched) == list(plain.records)

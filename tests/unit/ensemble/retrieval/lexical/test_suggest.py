@@ -109,12 +109,13 @@ def test_no_phrases_at_all_complete_nothing(tmp_path):
     assert Suggester.open(tmp_path / "none").complete("", 5) == []
 
 
-def test_phrases_are_gathered_from_titles_and_queries():
+def test_phrases_are_gathered_from_titles_and_queries(tmp_path):
     gathered = collect_phrases(
         ["Milk", "milk", "Tea", "!!"], np.array([1.0, 2.0, 2.5, 9.0], np.float32), {"tea": 4, "  ": 8}
     )
-    assert gathered == [("tea", 6.5), ("milk", 3.0)]
-    with pytest.raises(ValueError, match="zip"):
+    assert Suggester.write(tmp_path / "gathered", gathered) == 2
+    assert Suggester.open(tmp_path / "gathered").complete("", 5) == [("tea", 6.5), ("milk", 3.0)]
+    with pytest.raises(ValueError, match="found 1 and 2"):
         collect_phrases(["Milk"], np.zeros(2, np.float32), {})
 
 

@@ -86,3 +86,4 @@ def test_some_columns_of_cases_are_the_same_cases(rated):
     np.testing.assert_array_equal(part.features[..., -1], cases.features[..., len(FEATURES) + 1])
     assert part.rows is cases.rows
     assert cases.with_columns(range(len(FEATURES) + 3)) is cases
+    assert np.shares_memory(cases.with_columns(range(len(FEATURES))).features, cases.features)

@@ -102,8 +102,9 @@ def test_a_signal_that_there_is_no_time_to_try_is_left_out(looks):
     over = iter([False] * looks + [True] * 9)
     best, gains = select_own_signals(
         FeatureLayout((rating,)),
-        lambda columns: Fitted(SimpleNamespace(layout=columns), [], None, None),
+        lambda layouts: [Fitted(SimpleNamespace(layout=columns), [], None, None) for columns in layouts],
         lambda of: np.full(400, 0.5) + 0.1 * bool(of.ranker.layout.own),
+        400,
         lambda: next(over),
     )
     assert best.ranker.layout.own == ()

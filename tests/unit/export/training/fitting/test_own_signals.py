@@ -41,7 +41,7 @@ def select(after, layout=LAYOUT, cases=CASES, shadow=0.0):
         own = of.ranker.layout.own
         return np.full(cases, 0.5) + (0.0 if not own else shadow if is_shadow(own[-1]) else after)
 
-    best, gains = select_own_signals(layout, fit, measure)
+    best, gains = select_own_signals(layout, lambda layouts: list(map(fit, layouts)), measure, cases)
     return best.ranker.layout, gains, fitted
 
 
