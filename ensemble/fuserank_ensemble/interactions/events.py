@@ -39,7 +39,8 @@ HIDE = CODES["hide"]
 TAKES = ("purchase", "rating", "cart", "favourite", "share", "click", "view")
 POSITIVE = tuple(name for name, prior in PRIORS.items() if prior > 0)
 NEGATIVE = tuple(name for name, prior in PRIORS.items() if prior < 0)
-LEAST_STRENGTH = 0.01  # of a kind that nothing follows: somebody looked, and 0 would be no event
+# Of a kind that little follows, and of one that no more follows than by chance: 0 would be no event.
+LEAST_STRENGTH, NO_STRENGTH = 0.01, 0.001
 DISLIKED = 0.5  # from this strength below 0 on, an item is not recommended to the user
 
 Source = Literal["taken", "learned", "prior"]

@@ -44,11 +44,9 @@ def evaluate_events(films: Path, encoder: str, console: Console) -> dict[str, fl
     figures: dict[str, float] = {}
     for name, draw in LOGS.items():
         product, log = open_shop(films, encoder, name, draw, Progress(console))
-        values = measure_events(product, log)
-        figures |= {f"events_{name}_{figure}": value for figure, value in values.items()}
-    for name, value in figures.items():
-        meaning = next(text for figure, text in MEANINGS.items() if name.endswith(f"d_{figure}"))
-        console.print(f"{name:32} {value:>8}  {meaning}", highlight=False)
+        for figure, value in measure_events(product, log).items():
+            figures[f"events_{name}_{figure}"] = value
+            console.print(f"events_{name}_{figure:14} {value:>8}  {MEANINGS[figure]}", highlight=False)
     return figures
 
 

@@ -22,6 +22,7 @@ from fuserank_ensemble.interactions.events import (
     EVENTS,
     LEAST_STRENGTH,
     NEGATIVE,
+    NO_STRENGTH,
     POSITIVE,
     PRIORS,
     TAKES,
@@ -37,6 +38,8 @@ FOLLOW_DAYS = 28.0  # within which a taking follows an event
 FOLLOW_SHARE = 0.25  # of a shorter log
 LEAST_TAKINGS = 100  # events of a kind, for it to count as taking an item where a weaker kind has as many
 PRIOR_EVENTS = 100.0  # of a kind, that its prior counts as much as
+MANY_EVENTS = 1_000  # of a kind: after which it shows that no more follows them than by chance
+BY_CHANCE = 2.0  # times the share of chance that may be chance
 PRIOR_TAKINGS = 5.0  # expected ones after a kind below 0, that its prior counts as much as
 AS_TAKING = ("rating",)  # its value says what it counts, and it comes after taking: what follows it tells nothing
 STATED = ("hide",)  # what a user asks for is not learned
@@ -178,6 +181,8 @@ def _strength_before(of_kind: _Pairs, takings: _Pairs, days: float, prior: float
     base = float(np.clip(rates[events.item].mean(), 0.0, 0.99))
     share = (taken + PRIOR_EVENTS * prior) / (len(events) + PRIOR_EVENTS)
     strength = float(np.clip((share - base) / (1.0 - base), LEAST_STRENGTH, 1.0))
+    if len(events) >= MANY_EVENTS and taken <= BY_CHANCE * base * len(events):
+        strength = NO_STRENGTH
     return KindStrength(strength, "learned", len(events), taken / len(events), base)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fuserank_ensemble.catalog.filters import Mask
-from fuserank_ensemble.interactions.events import EVENTS
+from fuserank_ensemble.interactions.events import EVENTS, LEAST_STRENGTH
 from fuserank_ensemble.interactions.history import CACHED_USERS, History, digest
 from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
@@ -135,9 +135,11 @@ class CollaborativeChannel(LocalChannel):
 def confidence(strengths: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns how certain the model is of pairs of user and item, below 0 of what is not wanted; float32 `[pairs]`.
 
-    Strengths are damped by the logarithm. A weak event is no less certain than none, of which the certainty is 1.
+    Strengths are damped by the logarithm. A weak event is no less certain than none, of which the certainty is 1,
+    unless it is of a kind that nothing follows.
     """
-    certain = np.maximum(CONFIDENCE * np.log1p(np.abs(strengths)), 1.0)
+    weak = np.minimum(np.abs(strengths) / LEAST_STRENGTH, 1.0)
+    certain = np.maximum(CONFIDENCE * np.log1p(np.abs(strengths)), weak)
     signed: NDArray[np.float32] = np.copysign(certain, strengths).astype(np.float32)
     return signed
 

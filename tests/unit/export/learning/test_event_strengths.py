@@ -11,12 +11,14 @@ from fuserank_ensemble.interactions.events import (
     CODES,
     EVENTS,
     LEAST_STRENGTH,
+    NO_STRENGTH,
     PRIORS,
     EventTable,
     NegativeEvents,
     RatingScale,
 )
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+from fuserank_ensemble.retrieval.channels.collaborative import CONFIDENCE, confidence
 from fuserank_export.learning.event_strengths import describe_table, learn_event_table, weigh_log
 from fuserank_export.sources.interactions import Interactions
 
@@ -73,6 +75,22 @@ def test_carts_that_lead_to_purchases_count_and_looks_that_lead_nowhere_hardly_d
     assert strength["favourite"] == pytest.approx(0.1, abs=0.05)
     assert LEAST_STRENGTH <= strength["view"] < 0.02
     assert {name for name, kind in table.kinds.items() if kind.source == "learned"} >= {"view", "cart", "favourite"}
+
+
+def test_many_looks_that_are_followed_by_no_more_than_chance_say_next_to_nothing():
+    draw = np.random.default_rng(2)
+    log = planted()
+    looks = [(draw.integers(USERS), draw.integers(ITEMS), "view", draw.uniform(0, 100)) for _ in range(2_000)]
+    known = zip(log.user, log.item, log.event, (log.timestamp - START) / SECONDS_PER_DAY, strict=True)
+    more = log_of([*looks, *((user, item, EVENTS[code], day) for user, item, code, day in known)])
+    assert learn_event_table(more, np.inf).kinds["view"].strength == NO_STRENGTH
+
+
+def test_a_weak_event_is_no_less_certain_than_none_but_for_kinds_that_nothing_follows():
+    strengths = np.asarray([1, 3, LEAST_STRENGTH, NO_STRENGTH, -1, -LEAST_STRENGTH], np.float32)
+    certain = confidence(strengths)
+    np.testing.assert_array_equal(certain[:2], (CONFIDENCE * np.log1p(strengths[:2])).astype(np.float32))
+    np.testing.assert_allclose(certain[2:], [1, 0.1, -CONFIDENCE * np.log(2), -1], rtol=1e-6)
 
 
 def test_a_return_counts_less_where_people_then_buy_the_item_again():
