@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.catalog.live.overlay import LiveCatalog
+from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay
 from fuserank_ensemble.state.settings import StateSettings
-from fuserank_ensemble.state.tail import LogTail
+from fuserank_ensemble.state.tail import Consumer, LogTail
+
+MAX_WAIT_SECONDS = 0.25  # for a position: what is acknowledged is known far sooner, unless the log is away
+MakeConsumer = Callable[[LiveCatalog], Consumer]
+STALE = "stale"  # what was asked for, or the latest, does not count yet
 
 
 @dataclass(frozen=True)
@@ -17,24 +24,74 @@ class LiveState:
 
     Attributes:
         tail: Follows the log in a thread.
-        overlay: The users' events since.
+        catalog: What the shop changed of its items.
+        overlay: The users' events since; None for a step that needs none.
     """
 
     tail: LogTail
-    overlay: LiveOverlay
+    catalog: LiveCatalog
+    overlay: LiveOverlay | None = None
 
     @classmethod
-    def open(cls, bundle: Bundle, settings: StateSettings) -> LiveState:
+    def open(
+        cls, bundle: Bundle, settings: StateSettings, *, users: bool = True, beside: MakeConsumer | None = None
+    ) -> LiveState:
         """Reads the log up to its end, and follows it from then on.
+
+        Args:
+            bundle: The bundle.
+            settings: Where the log is.
+            users: Whether to know the users' events, too.
+            beside: Makes another consumer, which is called after the catalogue.
 
         Raises:
             StateError: Where the state cannot be used as it is configured.
         """
-        overlay = LiveOverlay(bundle.items)
-        return cls(LogTail(settings, bundle.snapshot_position, [overlay]).start(), overlay)
+        catalog = LiveCatalog(bundle.items, bundle.records)
+        overlay = LiveOverlay(bundle.items) if users else None
+        consumers: Sequence[Consumer] = (
+            catalog,
+            *([overlay] if overlay else ()),
+            *([beside(catalog)] if beside else ()),
+        )
+        return cls(LogTail(settings, bundle.snapshot_position, consumers).start(), catalog, overlay)
+
+    def wait_for(self, position: int, seconds: float = MAX_WAIT_SECONDS) -> bool:
+        """Waits until the log is known up to a position; returns whether it is."""
+        return self.tail.wait_for(position, seconds)
 
 
-def open_live(bundle: Bundle, host: Host) -> LiveState | None:
-    """Returns what happened since a bundle was made; None where the host keeps no state."""
+def open_live(
+    bundle: Bundle, host: Host, *, users: bool = True, beside: MakeConsumer | None = None
+) -> LiveState | None:
+    """Returns what happened since a bundle was made, see `LiveState.open`; None where no state is kept."""
     settings = host.state()
-    return LiveState.open(bundle, settings) if settings else None
+    return LiveState.open(bundle, settings, users=users, beside=beside) if settings else None
+
+
+class CatalogReader:
+    """The catalogue as a step reads it: with the shop's changes where a state is kept."""
+
+    def __init__(self, bundle: Bundle, live: LiveState | None) -> None:
+        self._live = live
+        self._catalog = live.catalog if live else LiveCatalog(bundle.items, bundle.records)
+
+    @property
+    def current(self) -> CatalogSnapshot:
+        """The catalogue as it is now."""
+        return self._catalog.current
+
+    def at_least(self, position: int) -> CatalogSnapshot:
+        """Returns the newest catalogue, once it holds the changes up to a position.
+
+        Where it does not come to know them in time, the snapshot's `position` is smaller.
+        """
+        if self._live and self._catalog.current.position < position:
+            self._live.wait_for(position)
+        return self._catalog.current
+
+    def at(self, position: int) -> CatalogSnapshot:
+        """Returns the catalogue exactly as of a position; where it is not known in time, as of an earlier one."""
+        if self._live and self._catalog.current.position < position:
+            self._live.wait_for(position)
+        return self._catalog.at(position)
