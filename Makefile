@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
 
-.PHONY: help demo serve eval bench-retrieval bench-replica bench-export bench bench-quick bench-peers engines gpu-check test lint format lock reports clean
+.PHONY: help demo serve eval bench-retrieval bench-replica bench-live bench-export bench bench-quick bench-peers engines gpu-check test lint format lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ bench-retrieval: $(READY) $(BUNDLE)/manifest.json ## what retrieval costs from 1
 
 bench-replica: $(READY) $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
 	@$(BENCHMARK) replica --bundle $(BUNDLE) --shop $(SHOP)
+
+bench-live: $(READY) $(BUNDLE)/manifest.json ## how soon an event counts, and what recording costs the searches beside it
+	@$(BENCHMARK) live --bundle $(BUNDLE) --shop $(SHOP)
 
 bench-export: $(READY) ## what an export costs from a thousand items to a million, about an hour
 	@$(BENCHMARK) export --encoder "$(ENCODER)"

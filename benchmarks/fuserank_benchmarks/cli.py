@@ -140,6 +140,18 @@ def export(
 
 
 @app.command()
+def live(
+    bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
+    rounds: Annotated[int, typer.Option(help="Windows with and as many without events, by turns.")] = 6,
+) -> None:
+    """How soon an event counts, and what recording costs searches beside it: report `live`."""
+    from fuserank_benchmarks.live import measure_live
+
+    _print_report(measure_live(bundle, shop, rounds, Console()))
+
+
+@app.command()
 def tune_peers(
     inputs: Annotated[Path, typer.Option(help="What `prepare peers` wrote.")],
     environments: Annotated[Path, typer.Option(help="Folder of the peers' virtual environments.")],

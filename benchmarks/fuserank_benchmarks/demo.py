@@ -56,12 +56,17 @@ MEANINGS = {
 
 @contextmanager
 def served(
-    bundle: Path, ports: tuple[int, int, int], console: Console, target: Target = "single_process"
+    bundle: Path,
+    ports: tuple[int, int, int],
+    console: Console,
+    target: Target = "single_process",
+    state: str = "none",
 ) -> Iterator[float]:
-    """Runs `fuserank serve` on a bundle; yields the seconds until it was ready."""
+    """Runs `fuserank serve` on a bundle, with a state where one is named; yields the seconds until it was ready."""
     http, grpc, metrics = (str(port) for port in ports)
     command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle)]
     command += ["--http-port", http, "--grpc-port", grpc, "--metrics-port", metrics, "--target", target]
+    command += ["--state", state]
     started = time.monotonic()
     with console.status("starting Triton"):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -38,6 +38,7 @@ User = Annotated[str, typer.Option("--user", "-u", help="Who asks; an unknown us
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Whom to recommend to.")]
 ItemId = Annotated[str, typer.Argument(metavar="[ITEM_ID]", help="An item of the catalogue.")]
 Text = Annotated[str, typer.Option(help="A text in place of an item.")]
+Viewer = Annotated[str, typer.Option("--user", "-u", help="Who looks: what this user hid is left out.")]
 Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="What was typed so far.")]
 Count = Annotated[int | None, typer.Option("--count", "-n", help="How many completions.")]
 
@@ -58,10 +59,12 @@ def recommend(*, user: UserArgument, ranking: Ranking, connection: Connection) -
 
 @app.command(epilog="Example: fuserank similar 1082185 -k 10   or: fuserank similar --text 'oat drink'")
 @expand_groups
-def similar(*, item_id: ItemId = "", text: Text = "", selection: Selection, connection: Connection) -> None:
+def similar(
+    *, item_id: ItemId = "", text: Text = "", user: Viewer = "", selection: Selection, connection: Connection
+) -> None:
     """Find items like an item, or like a text."""
     with report_errors(), connection.open_client() as client:
-        result = client.similar(item_id, text=text, **selection.to_arguments())
+        result = client.similar(item_id, text=text, user=user or None, **selection.to_arguments())
         if connection.as_json:
             print_json(result)
         else:

@@ -92,7 +92,8 @@ class Client:
         Args:
             item_id: An item of the catalogue, which is not in the answer.
             text: A text that the items resemble, such as the title of an item that the catalogue lacks.
-            **options: `k`, `filter`, `fields`, `explain` and `language`, as for `search`.
+            **options: `k`, `filter`, `fields`, `explain` and `language`, as for `search`; `user`, whose hidden items
+                are left out.
 
         Returns:
             Items, best first. The score is the cosine of the texts' embeddings; the order also counts users in

@@ -69,7 +69,7 @@ def add_event_commands(app: typer.Typer) -> None:
 
 def record(*, file: File = None, one: OneEvent, connection: Connection) -> None:
     """Record what shoppers did: events of a file, or one by options. Exits 2 where one was not taken."""
-    position = recorded = duplicates = rejected = unknown = 0
+    position = recorded = duplicates = spooled = rejected = unknown = 0
     with report_errors(), _opened(file, one) as lines, connection.open_client() as client:
         numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
         while batch := list(islice(numbered, BATCH)):
@@ -83,11 +83,13 @@ def record(*, file: File = None, one: OneEvent, connection: Connection) -> None:
                     )
             position = max(position, result.position)
             recorded, duplicates = recorded + result.recorded, duplicates + result.duplicates
+            spooled += result.spooled
             rejected, unknown = rejected + result.rejected, unknown + result.unknown_items
     counts = {
         "position": position,
         "recorded": recorded,
         "duplicates": duplicates,
+        "spooled": spooled,
         "rejected": rejected,
         "unknown_items": unknown,
     }

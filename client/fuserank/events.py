@@ -63,13 +63,15 @@ class EventOutcome:
     """What became of one event.
 
     Attributes:
-        position: Its place in the log; None where it was not taken.
+        position: Its place in the log; None where it has none.
         duplicate: Whether it had been there before.
+        spooled: Whether it waits on the server's disk for a log that is away; it has no position yet.
         error: Why it was not taken.
     """
 
     position: int | None = None
     duplicate: bool = False
+    spooled: bool = False
     error: FieldError | None = None
 
 
@@ -82,6 +84,7 @@ class RecordResult:
         position: Of the last one in the log; `search` with this `min_position` knows them all. 0 where none was taken.
         recorded: How many are new.
         duplicates: How many had been there before.
+        spooled: How many wait on the server's disk for a log that is away.
         rejected: How many have an `error`.
         unknown_items: How many of those taken name an item that the bundle has not.
     """
@@ -90,6 +93,7 @@ class RecordResult:
     position: int = 0
     recorded: int = 0
     duplicates: int = 0
+    spooled: int = 0
     rejected: int = 0
     unknown_items: int = 0
 

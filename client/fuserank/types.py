@@ -76,6 +76,7 @@ class SimilarOptions(TypedDict, total=False):
     fields: Sequence[str] | None
     explain: bool | None
     language: Language | None
+    user: str | None
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def decode_record(response: Response) -> RecordResult:
         EventOutcome(
             outcome.get("position"),
             bool(outcome.get("duplicate")),
+            bool(outcome.get("spooled")),
             from_known_keys(FieldError, outcome["error"]) if outcome.get("error") else None,
         )
         for outcome in decode_json(response, "RESULT", list)

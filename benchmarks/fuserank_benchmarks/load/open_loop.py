@@ -24,6 +24,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 SEED = 7
 TIMEOUT_SECONDS = 10.0  # until a request counts as lost
+INPUTS = {"search": ("QUERY", "USER_ID", "OPTIONS"), "record": ("EVENTS",)}
 REFUSED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
@@ -33,17 +34,19 @@ class Plan:
 
     Attributes:
         url: Triton's gRPC address.
-        requests: Query, user and options of each; taken in turn.
+        requests: The inputs of each, of `search` query, user and options; taken in turn.
         rate: Requests a second, with Poisson arrivals.
         seconds: How long to send.
         seed: Seed of the arrivals.
+        model: Which model they are for, one of `INPUTS`.
     """
 
     url: str
-    requests: Sequence[tuple[str, str, str]]
+    requests: Sequence[Sequence[str]]
     rate: float
     seconds: float
     seed: int = SEED
+    model: str = "search"
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,10 @@ def arrivals(rate: float, seconds: float, seed: int = SEED) -> NDArray[np.float6
     return moments[moments < seconds]
 
 
-def build_message(query: str, user: str, options: str) -> Any:
-    """A request's protobuf message."""
-    message = service_pb2.ModelInferRequest(model_name="search")
-    for name, value in (("QUERY", query), ("USER_ID", user), ("OPTIONS", options)):
+def build_message(*values: str, model: str = "search") -> Any:
+    """A request's protobuf message, of the model's inputs as `INPUTS` names them."""
+    message = service_pb2.ModelInferRequest(model_name=model)
+    for name, value in zip(INPUTS[model], values, strict=True):
         message.inputs.add(name=name, datatype="BYTES", shape=[1, 1])
         message.raw_input_contents.append(struct.pack("<I", len(value.encode())) + value.encode())
     return message
@@ -97,7 +100,7 @@ def build_message(query: str, user: str, options: str) -> Any:
 
 async def send(plan: Plan) -> Outcome:
     """Sends a plan's requests and waits for all of them."""
-    messages = [build_message(*request) for request in plan.requests]  # before the clock runs
+    messages = [build_message(*request, model=plan.model) for request in plan.requests]  # before the clock runs
     moments = arrivals(plan.rate, plan.seconds, plan.seed)
     answered: list[float] = []
     refused: list[float] = []

@@ -98,6 +98,7 @@ class SimilarOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     fields: list[str] | None = None
     explain: bool = False
     language: Language = "en"
+    user: str = ""  # what this user hid is left out
 
 
 class SuggestOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -117,6 +118,7 @@ _ALLOWED = {
     "context.store": "a string",
     "context.device": "a string",
     "objective": f"an object of weights for {', '.join(HEADS)}",
+    "user": f"a user's id, at most {MAX_USER_ID_BYTES:,} bytes",
     "diversity": "a number from 0 (ranking alone) to 1 (variety alone)",
     "exclude_seen": "true or false",
     "deadline_ms": f"a number of milliseconds above 0, up to {MAX_DEADLINE_MS:,}",

@@ -235,8 +235,8 @@ def _allowed_mask(resolved: ResolvedRequest, items: Items, rows: NDArray[np.int3
     """Returns whether the request lets items be shown: its filter holds, and they are not what it excludes."""
     columns = items.columns.take(rows)
     allowed = filters.parse(resolved.filter or {}, items.columns.kinds)(columns)
-    if resolved.hidden:
-        allowed = allowed & ~np.isin(rows, np.frombuffer(resolved.hidden, np.int32))
+    allowed = allowed & ~np.isin(rows, resolved.hidden_rows)
     if resolved.exclude_seen:
-        allowed = allowed & ~np.isin(rows, items.of_same_products(resolved.history.rows))
+        had = np.concatenate([resolved.history.rows, resolved.disliked_items.rows])
+        allowed = allowed & ~np.isin(rows, items.of_same_products(had))
     return allowed

@@ -35,7 +35,7 @@ class RuleOutcome(msgspec.Struct, omit_defaults=True):
         placed: Items that stand where a pin put them.
         moved: Of these, those at another place than asked: an earlier pin had it, or the list is shorter.
         unplaced: Items of a pin of ids without a place: an earlier pin has the item, or no place up to k is left.
-        filtered_out: Items of a pin of ids that the request's `filter` or `exclude_seen` leaves out.
+        filtered_out: Items of a pin of ids that the request's `filter` or `exclude_seen` leaves out, or the user hid.
         unknown: Ids that the catalogue does not have.
     """
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fuserank_ensemble.state.log import StateUnavailableError
-from fuserank_ensemble.state.settings import KEY_FILE, PLACE, SQLITE, State, StateSettings
+from fuserank_ensemble.state.settings import KEY_FILE, PLACE, REDIS, SPOOL, SQLITE, State, StateSettings
 
 NONE = "none"
 StateOption = Annotated[
@@ -43,7 +43,7 @@ def check_state(settings: StateSettings | None) -> None:
 def state_environment(settings: StateSettings | None) -> Iterator[None]:
     """Tells the processes that are started in the block where the state is; this one's own settings are not theirs."""
     variables = settings.to_environment() if settings else {}
-    before = {name: os.environ.pop(name) for name in (PLACE, KEY_FILE) if name in os.environ}
+    before = {name: os.environ.pop(name) for name in (PLACE, KEY_FILE, SPOOL) if name in os.environ}
     os.environ.update(variables)
     try:
         yield
@@ -59,7 +59,7 @@ def choose_state(bundle: Path, place: str | None, key_file: Path | None) -> Stat
     Args:
         bundle: The bundle's folder.
         place: What `--state` names; None keeps them in `<bundle>.state/log.sqlite` where that can be written, "none"
-            nowhere.
+            nowhere. While Redis is away, events wait in `<bundle>.state/spool.sqlite`.
         key_file: What `--state-key-file` names.
 
     Raises:
@@ -67,11 +67,16 @@ def choose_state(bundle: Path, place: str | None, key_file: Path | None) -> Stat
     """
     if place == NONE:
         return None
-    if place is not None:
+    if place is not None and not place.startswith(REDIS):
         return StateSettings(place, key_file)
-    folder = bundle.resolve().with_name(f"{bundle.resolve().name}.state")
+    folder: Path | None = bundle.resolve().with_name(f"{bundle.resolve().name}.state")
+    assert folder is not None
     try:
         folder.mkdir(exist_ok=True)
     except OSError:
-        return None
-    return StateSettings(f"{SQLITE}{folder / 'log.sqlite'}", key_file) if os.access(folder, os.W_OK) else None
+        folder = None
+    if folder is not None and not os.access(folder, os.W_OK):
+        folder = None
+    if place is not None:
+        return StateSettings(place, key_file, folder / "spool.sqlite" if folder else None)
+    return StateSettings(f"{SQLITE}{folder / 'log.sqlite'}", key_file) if folder else None

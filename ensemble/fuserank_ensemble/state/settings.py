@@ -14,6 +14,7 @@ from fuserank_ensemble.state.sqlite import SqliteLog
 
 PLACE = "FUSERANK_STATE"
 KEY_FILE = "FUSERANK_STATE_KEY_FILE"
+SPOOL = "FUSERANK_STATE_SPOOL"
 SQLITE = "sqlite:"
 REDIS = ("redis://", "rediss://")
 
@@ -25,10 +26,12 @@ class StateSettings:
     Attributes:
         place: `sqlite:/path` or `redis://host:port/database?name=…`.
         key_file: A file with the key of users and sessions, 64 hexadecimal digits; None keeps one with the log.
+        spool: A file for events while the log is away; None refuses them then.
     """
 
     place: str
     key_file: Path | None = None
+    spool: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.place.startswith((SQLITE, *REDIS)):
@@ -48,12 +51,13 @@ class StateSettings:
             StateError: Where they cannot be used.
         """
         given = os.environ if environment is None else environment
-        place, key_file = given.get(PLACE, ""), given.get(KEY_FILE, "")
-        return cls(place, Path(key_file) if key_file else None) if place else None
+        key_file, spool = (Path(given[name]) if given.get(name) else None for name in (KEY_FILE, SPOOL))
+        return cls(given[PLACE], key_file, spool) if given.get(PLACE) else None
 
     def to_environment(self) -> dict[str, str]:
         """Returns the variables that `from_environment` reads."""
-        return {PLACE: self.place} | ({KEY_FILE: str(self.key_file)} if self.key_file else {})
+        files = {KEY_FILE: self.key_file, SPOOL: self.spool}
+        return {PLACE: self.place} | {name: str(path) for name, path in files.items() if path}
 
 
 @dataclass(frozen=True)

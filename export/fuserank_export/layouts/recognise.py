@@ -14,8 +14,11 @@ from fuserank_export.layouts.mapping import LogMapping, fold
 # Names of events in logs of no known layout; those of the known layouts are joined to them.
 COMMON_EVENTS = {
     "product_view": "view", "viewed": "view", "view_product": "view", "detail": "view", "pv": "view",
-    "clicked": "click", "clicks": "click", "product_click": "click", "fav": "click", "favorite": "click",
-    "wishlist": "click", "add_to_basket": "cart", "added_to_cart": "cart", "basket": "cart", "add": "cart",
+    "clicked": "click", "clicks": "click", "product_click": "click", "fav": "favourite", "favorite": "favourite",
+    "wishlist": "favourite", "like": "favourite", "liked": "favourite", "thumbs_up": "favourite", "shared": "share",
+    "returned": "return", "refund": "return", "refunded": "return", "disliked": "dislike", "thumbs_down": "dislike",
+    "hidden": "hide", "not_interested": "hide",
+    "add_to_basket": "cart", "added_to_cart": "cart", "basket": "cart", "add": "cart",
     "buy": "purchase", "bought": "purchase", "purchased": "purchase", "order": "purchase", "checkout": "purchase",
     "sale": "purchase", "rate": "rating", "rated": "rating", "review": "rating", "impressions": "impression",
     "shown": "impression",

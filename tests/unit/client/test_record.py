@@ -173,7 +173,7 @@ def test_both_clients_have_the_same_methods():
 def test_the_command_records_one_event(fake, fuserank):
     run = fuserank("record", "--user", "900", "--item", "i1", "--event", "rating", "--value", "4.5", "--session", "s")
     assert (run.exit_code, run.stderr) == (0, "")
-    assert run.stdout == "position 1 · recorded 1 · duplicates 0 · rejected 0 · unknown items 1\n"
+    assert run.stdout == "position 1 · recorded 1 · duplicates 0 · spooled 0 · rejected 0 · unknown items 1\n"
     ((event,),) = events_sent(fake)
     assert event.pop("event_id")
     assert event == {"item_id": "i1", "event": "rating", "user_id": "900", "session_id": "s", "value": 4.5}
@@ -187,7 +187,7 @@ def test_the_command_records_a_file_in_batches_and_names_the_lines_that_were_not
     assert run.exit_code == 2
     assert [len(batch) for batch in events_sent(fake)] == [1_000, 499]
     assert json.loads(run.stdout) == {
-        "position": 1_497, "recorded": 1_497, "duplicates": 0, "rejected": 2, "unknown_items": 2,
+        "position": 1_497, "recorded": 1_497, "duplicates": 0, "spooled": 0, "rejected": 2, "unknown_items": 2,
     }  # fmt: skip
     problems = run.stderr.splitlines()
     assert problems[0] == 'fuserank: line 3: event: found "purchse"; allowed: purchase, view'

@@ -17,8 +17,9 @@ from fuserank_ensemble.graph.step import Host, UnavailableError, UnsupportedErro
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Interaction
 from fuserank_ensemble.state.identity import IdentityKey
-from fuserank_ensemble.state.log import Appended, StateError, StateUnavailableError
+from fuserank_ensemble.state.log import Appended, StateError
 from fuserank_ensemble.state.settings import State, StateSettings
+from fuserank_ensemble.state.spool import Spool
 
 NO_STATE = "this server keeps no state: start it with `fuserank serve --state sqlite:/path`, or set FUSERANK_STATE"
 
@@ -32,10 +33,11 @@ class FieldError(msgspec.Struct):
 
 
 class EventAnswer(msgspec.Struct, omit_defaults=True):
-    """What became of one event: its position, or its error."""
+    """What became of one event: its position, or its error; neither where it waits for a log that is away."""
 
     position: int | None = None
     duplicate: bool = False
+    spooled: bool = False
     error: FieldError | None = None
 
 
@@ -45,6 +47,7 @@ class RecordStatus(msgspec.Struct):
     position: int  # send it as `min_position` to read what was written; 0 where nothing was kept
     recorded: int
     duplicates: int
+    spooled: int  # kept on this machine's disk until the log answers
     rejected: int
     unknown_items: int  # of the events that were kept, those with items that the bundle has not
     microseconds: int
@@ -69,6 +72,21 @@ class StateHolder:
     def __init__(self, settings: StateSettings | None) -> None:
         self._settings = settings
         self._state: State | None = None
+        self._spool: Spool | None = None
+
+    def append(self, events: Sequence[Interaction]) -> list[Appended | None]:
+        """Adds events to the log, or to the disk where it is away; None for each of those.
+
+        Raises:
+            UnavailableError: Where neither has room; nothing was kept.
+        """
+        state = self.get()
+        try:
+            if self._spool is None and self._settings and self._settings.spool:
+                self._spool = Spool(state.log, self._settings.spool)
+            return self._spool.append(events) if self._spool else list(state.log.append(events))
+        except StateError as error:
+            raise UnavailableError(str(error)) from None
 
     def get(self) -> State:
         """Returns the state.
@@ -116,10 +134,7 @@ class Record:
         parsed = [self._parsed(tensors, now) for tensors in requests]
         rows = [row for of_request in parsed if isinstance(of_request, list) for row in of_request]
         entries = [to_entry(event, state.key) for row in rows for event in row.events]
-        try:
-            appended = iter(state.log.append(entries) if entries else [])
-        except StateUnavailableError as error:
-            raise UnavailableError(str(error)) from None
+        appended = iter(self._state.append(entries) if entries else [])
         out: list[Tensors | InvalidRequestError] = []
         for of_request in parsed:
             if isinstance(of_request, InvalidRequestError):
@@ -153,18 +168,25 @@ class Record:
                 row.answers.append(EventAnswer(error=described))
         return row
 
-    def _answer(self, row: _Row, appended: Sequence[Appended], started: int) -> tuple[list[EventAnswer], RecordStatus]:
+    def _answer(
+        self, row: _Row, appended: Sequence[Appended | None], started: int
+    ) -> tuple[list[EventAnswer], RecordStatus]:
         places = iter(appended)
-        answers = [answer or EventAnswer(*next(places)) for answer in row.answers]
-        duplicates = sum(place.duplicate for place in appended)
+        answers = [answer or _placed(next(places)) for answer in row.answers]
+        duplicates, spooled = (sum(getattr(answer, name) for answer in answers) for name in ("duplicate", "spooled"))
         return answers, RecordStatus(
-            position=max((place.position for place in appended), default=0),
-            recorded=len(appended) - duplicates,
+            position=max((answer.position or 0 for answer in answers), default=0),
+            recorded=len(appended) - duplicates - spooled,
             duplicates=duplicates,
+            spooled=spooled,
             rejected=len(answers) - len(appended),
             unknown_items=sum(self._items.row(event.item_id) < 0 for event in row.events),
             microseconds=(time.monotonic_ns() - started) // 1_000,
         )
+
+
+def _placed(place: Appended | None) -> EventAnswer:
+    return EventAnswer(spooled=True) if place is None else EventAnswer(*place)
 
 
 def to_entry(event: RecordedEvent, key: IdentityKey) -> Interaction:

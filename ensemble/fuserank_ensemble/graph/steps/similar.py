@@ -29,6 +29,7 @@ from fuserank_ensemble.contract.errors import Description, InvalidRequestError
 from fuserank_ensemble.contract.options import (
     MAX_ITEM_ID_BYTES,
     MAX_TEXT_BYTES,
+    MAX_USER_ID_BYTES,
     SimilarOptions,
     check_fields,
     decode_bounded,
@@ -43,7 +44,10 @@ from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 from fuserank_ensemble.retrieval.graph.index import GraphIndex
 from fuserank_ensemble.retrieval.lexical.words import shared_words
 
-_VERIFIED = ("index/tokenizer", "index/items/", "index/vectors.npy", "index/graph/", "index/history/", "index/synonyms")
+_VERIFIED = (
+    *("index/tokenizer", "index/items/", "index/vectors.npy", "index/graph/", "index/history/", "index/synonyms"),
+    "index/hidden/",
+)
 Call = Callable[[str, Tensors, Sequence[str]], Tensors]  # see `Host.call`
 
 
@@ -65,6 +69,7 @@ class _Anchor:
     catalog: int  # position of the newest change of the catalogue that it was looked up in
     text: str  # normalised, empty for an item
     options: SimilarOptions
+    hidden: bytes  # rows of the items that the user never wants to see, int32
     degraded: list[str] = field(default_factory=list)
 
 
@@ -134,7 +139,9 @@ class Similar:
         if item_id and row < 0:
             allowed = "an item of the catalogue; for one that is not in this bundle, send its title as TEXT"
             raise InvalidRequestError("ITEM_ID", item_id, allowed)
-        return _Anchor(row, catalog.position, text, options)
+        user = decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
+        hidden = self._bundle.hidden.get(user) if self._bundle.hidden is not None and user else None
+        return _Anchor(row, catalog.position, text, options, b"" if hidden is None else hidden.rows.tobytes())
 
     def _answers(self, anchors: Sequence[_Anchor], started: int) -> list[_Answer]:
         vectors = self._vectors(anchors)
@@ -196,6 +203,7 @@ class Similar:
             finished_ns=time.monotonic_ns(),
             deadline_ns=0,
             catalog=anchor.catalog,
+            hidden=anchor.hidden,
         )
 
     def _answer(

@@ -20,10 +20,12 @@ _DAY = re.compile(r"(\d{4})(\d{2})(\d{2})")
 EVENTS = {
     "view_item": "view",
     "select_item": "click",
-    "add_to_wishlist": "click",
+    "add_to_wishlist": "favourite",
+    "share": "share",
     "add_to_cart": "cart",
     "purchase": "purchase",
     "in_app_purchase": "purchase",
+    "refund": "return",
     "view_item_list": "impression",
 }
 COLUMNS: dict[str, str | list[str]] = {

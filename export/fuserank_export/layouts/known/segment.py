@@ -11,9 +11,11 @@ from fuserank_export.layouts.mapping import LogMapping
 EVENTS = {
     "Product Viewed": "view",
     "Product Clicked": "click",
-    "Product Added to Wishlist": "click",
+    "Product Added to Wishlist": "favourite",
+    "Product Shared": "share",
     "Product Added": "cart",
     "Order Completed": "purchase",
+    "Order Refunded": "return",
     "Product List Viewed": "impression",
     "Product Reviewed": "rating",
 }

@@ -26,9 +26,7 @@ PURCHASE, RETURN = CODES["purchase"], CODES["return"]
 # What the ranker's heads learn from a log; `relevance` is learned from all that anybody took for a query.
 HEADS_READ = {
     "click": EventsRead(POSITIVE, "right answers: any event; shown lists: clicks and what is stronger, ratings aside"),
-    "purchase": EventsRead(
-        ("purchase", "return"), "right answers: what was bought, and not returned in the same window"
-    ),
+    "purchase": EventsRead(("purchase", "return"), "right answers: what was bought, and not returned in its window"),
 }
 PLAIN_SEARCH_EVERY = 3  # searches with a user for one without
 

@@ -132,7 +132,8 @@ def test_each_event_of_a_batch_has_its_own_answer(live):
     assert results[3]["error"] == {"field": "propensity", "found": "2", "allowed": "a probability from 0 to 1"}
     assert results[6] == {"position": results[5]["position"], "duplicate": True}
     assert status == {
-        "position": results[5]["position"], "recorded": 2, "duplicates": 1, "rejected": 5, "unknown_items": 1,
+        "position": results[5]["position"], "recorded": 2, "duplicates": 1, "spooled": 0,
+        "rejected": 5, "unknown_items": 1,
         "microseconds": status["microseconds"],
     }  # fmt: skip
 

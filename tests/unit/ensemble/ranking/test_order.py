@@ -44,8 +44,8 @@ STEP = float(SCORES.std())
 def request(**changed):
     """What ordering reads of a resolved request."""
     values = {
-        "k": 5, "rules": [], "explore": None, "diversity": 0.0, "filter": None, "exclude_seen": False, "hidden": b"",
-        "history": History.empty(),
+        "k": 5, "rules": [], "explore": None, "diversity": 0.0, "filter": None, "exclude_seen": False,
+        "history": History.empty(), "disliked_items": History.empty(), "hidden_rows": np.empty(0, np.int32),
     }  # fmt: skip
     return SimpleNamespace(**values | changed)
 
@@ -145,10 +145,13 @@ def test_a_pin_never_shows_what_the_request_filters_out_or_excludes():
     assert told(unseen) == [{"kind": "pin", "matched": 0, "filtered_out": 1}]
 
 
-def test_a_pin_never_shows_what_the_user_has_hidden():
-    found = ranked(Rule(pin=1, item_ids=["i11", "i10"]), hidden=np.asarray([11], np.int32).tobytes())
-    assert found.rows.tolist() == [10, 0, 1, 2, 3]
-    assert told(found) == [{"kind": "pin", "matched": 1, "placed": 1, "filtered_out": 1}]
+def test_a_pin_never_shows_what_the_user_hid_nor_as_new_what_they_disliked():
+    names = ["i03", "i05", "i07"]
+    hidden = ranked(Rule(pin=1, item_ids=names), hidden_rows=np.asarray([3], np.int32))
+    assert hidden.rows[:2].tolist() == [5, 7]
+    disliked = History.from_rows([5], 0.0)
+    assert ranked(Rule(pin=1, item_ids=names), disliked_items=disliked).rows[:3].tolist() == [3, 5, 7]
+    assert ranked(Rule(pin=1, item_ids=names), disliked_items=disliked, exclude_seen=True).rows[:2].tolist() == [3, 7]
 
 
 def test_a_pin_never_shows_another_package_of_what_the_request_excludes():

@@ -235,9 +235,12 @@ def test_movielens_films_have_a_list_of_genres(write_file, read_shop):
             2,"American President, The (1995)",(no genres listed)
             """,
         ),
-        write_file("ratings.csv", "userId,movieId,rating,timestamp\n7,1,4.5,1112486027\n8,2,4.0,1112486028"),
+        write_file(
+            "ratings.csv", "userId,movieId,rating,timestamp\n7,1,4.5,1112486027\n8,2,4.0,1112486028\n9,2,0.5,1112486029"
+        ),
     )
     assert shop.items["1"]["genre"] == ["Adventure", "Animation"]
     assert "genre" not in shop.items["2"]
     assert shop.events == [("7", "1", "rating"), ("8", "2", "rating")]
     assert shop.log.value.tolist() == [4.5, 4.0]
+    assert shop.log.negatives.item.tolist() == [1]

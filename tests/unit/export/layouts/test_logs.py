@@ -7,8 +7,11 @@ import json
 import pandas as pd
 import pytest
 
+from fuserank_ensemble.interactions.events import EVENT_NAMES, EVENTS
 from fuserank_export.layouts.config import read_mappings
+from fuserank_export.layouts.known import LAYOUTS
 from fuserank_export.layouts.mapping import LogMapping
+from fuserank_export.layouts.recognise import COMMON_EVENTS
 from fuserank_export.sources import InputError, read_interactions
 
 ITEMS = "item_id,title\n10,Lamp\n11,Chair\n12,Rug"
@@ -31,6 +34,36 @@ def ga4(name, second, items, **more):
         "geo": {"region": "Bavaria", "country": "Germany"},
         "items": [{"item_id": item, "item_name": "x", "price": 9.5, "item_list_index": "0"} for item in items],
     } | more
+
+
+def test_wish_lists_shares_and_refunds_of_ga4_are_what_they_say(write_file, write_lines, read_shop):
+    kinds = ("add_to_wishlist", "share", "purchase", "refund")
+    rows = [ga4(name, second, ["10"], user_id="ann") for second, name in enumerate(kinds)]
+    shop = read_shop(write_file("items.csv", ITEMS), write_lines("events.jsonl", rows))
+    assert [event for _, _, event in shop.events] == ["favourite", "share", "purchase"]
+    assert [EVENTS[code] for code in shop.log.negatives.event] == ["return"]
+
+
+def test_wish_lists_shares_and_refunds_of_segment_are_what_they_say(write_file, write_lines, read_shop):
+    names = ("Product Added to Wishlist", "Product Shared", "Order Completed", "Order Refunded")
+    rows = [
+        {
+            "type": "track", "event": name, "userId": "ann", "timestamp": f"2023-11-14T00:00:0{second}Z",
+            "properties": {"products": [{"product_id": "11"}]},
+        }
+        for second, name in enumerate(names)
+    ]  # fmt: skip
+    shop = read_shop(write_file("items.csv", ITEMS), write_lines("events.jsonl", rows))
+    assert [event for _, _, event in shop.events] == ["favourite", "share", "purchase"]
+    assert [EVENTS[code] for code in shop.log.negatives.event] == ["return"]
+
+
+@pytest.mark.parametrize(
+    "layout", [layout for layout in LAYOUTS if isinstance(layout.mapping, LogMapping)], ids=lambda layout: layout.name
+)
+def test_a_layout_names_kinds_of_events_that_there_are(layout):
+    assert set(layout.mapping.events.values()) <= {*EVENT_NAMES, "ignore"}
+    assert set(COMMON_EVENTS.values()) <= set(EVENT_NAMES)
 
 
 def test_ga4_events_of_bigquery_become_a_row_an_item(write_file, write_lines, read_shop):

@@ -1,0 +1,218 @@
+"""How soon an event counts, and what recording costs the searches beside it: the report `live`.
+
+Windows with and without events take turns, so that a machine that slows down slows both.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.progress import track
+
+from fuserank.client import Client
+from fuserank_benchmarks.demo import free_ports, served
+from fuserank_benchmarks.inputs.queries import FreshLoad, ShopVocabulary
+from fuserank_benchmarks.load.open_loop import Outcome, Plan, send_from_process
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.interactions.live.overlay import LiveOverlay
+from fuserank_ensemble.state.entries import Interaction, Logged
+from fuserank_evaluation.reports.report import merge_report
+
+SEARCHES, EVENTS = 50, 200  # a second
+WINDOW_SECONDS = 8.0
+PROBES = 200  # events whose appearance is waited for
+PATIENCE = 30.0  # seconds until an event counts as lost
+MILLION, PEOPLE = 1_000_000, 90_000
+
+MEANINGS = {
+    "event_visible_p50_ms": "ms from the answer of `record` to the reply of the first recommendation that knows the "
+    "event, one caller who asks without a pause, SQLite: median",
+    "event_visible_p99_ms": "ms, the same: 99th percentile",
+    "event_visible_redis_p50_ms": "ms, the same over Redis on this machine: median",
+    "event_visible_redis_p99_ms": "ms, the same: 99th percentile",
+    "read_your_writes_p99_ms": "ms of a recommendation that waits for the event by `min_position`: 99th percentile",
+    "record_p50_ms": f"ms, one event a call, {EVENTS} events/s beside {SEARCHES} searches/s, from when each was due: "
+    "median",
+    "record_p99_ms": "ms, the same: 99th percentile",
+    "search_p50_ms_while_tailing": "ms of those searches: median",
+    "search_p99_ms_while_tailing": "ms, the same: 99th percentile",
+    "search_p50_ms_alone": f"ms, {SEARCHES} searches/s without events, in windows by turns: median",
+    "search_p99_ms_alone": "ms, the same: 99th percentile",
+    "search_p99_ratio_while_tailing_200_per_s": "the one p99 over the other",
+    "refused_or_failed": "searches and records that were refused or failed in all windows",
+    "memory_mb_per_million_events": f"MB of a process for a million events of {PEOPLE:,} users in memory",
+}
+
+
+def record_message(user: str, item: str) -> str:
+    """The `EVENTS` of one purchase, with an id of its own."""
+    return json.dumps([{"event_id": uuid.uuid4().hex, "user_id": user, "item_id": item, "event": "purchase"}])
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    """Runs redis-server with an append-only file in a folder; yields its address."""
+    (port,) = free_ports(1)
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    process = subprocess.Popen([*command, "--appendonly", "yes", "--save", ""], stdout=subprocess.DEVNULL)
+    try:
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def measure_visibility(url: str, items: list[str]) -> tuple[list[float], list[float]]:
+    """Records events of new users and asks for each without a pause until it counts.
+
+    Returns:
+        Milliseconds until each counted, and of each recommendation that waited for its event by position.
+    """
+    visible, waited = [], []
+    with Client(url, retries=0) as client:
+        for probe in track(range(PROBES), "waiting for events", transient=True):
+            user, item = f"probe-{uuid.uuid4().hex}", items[probe % len(items)]
+            position = client.record([{"user_id": user, "item_id": item, "event": "purchase"}]).position
+            answered = time.perf_counter()
+            while not client.recommend(user, k=1).status.user_known:
+                if time.perf_counter() - answered > PATIENCE:
+                    raise SystemExit(f"an event at position {position} does not count after {PATIENCE:.0f} s")
+            visible.append((time.perf_counter() - answered) * 1e3)
+            position = client.record([{"user_id": user, "item_id": item, "event": "purchase"}]).position
+            asked = time.perf_counter()
+            status = client.recommend(user, k=1, min_position=position).status
+            waited.append((time.perf_counter() - asked) * 1e3)
+            if (status.position or 0) < position:
+                raise SystemExit(
+                    f"a recommendation with min_position {position} knows position {status.position} alone"
+                )
+    return visible, waited
+
+
+def measure_load(url: str, shop: ShopVocabulary, items: list[str], rounds: int) -> dict[str, float]:
+    """Searches alone, and searches beside events, in windows by turns."""
+    load = FreshLoad(shop)
+    alone: list[Outcome] = []
+    beside: list[Outcome] = []
+    recorded: list[Outcome] = []
+    with ThreadPoolExecutor(2) as pool:
+        for number in track(range(2 * rounds), "searches with and without events", transient=True):
+            searches = Plan(url, load.draw(1_000).requests(), SEARCHES, WINDOW_SECONDS, seed=number // 2)
+            with_events = number % 4 in (1, 2)  # without, with, with, without
+            sent = pool.submit(send_from_process, searches)
+            if with_events:
+                users = load.draw(int(EVENTS * WINDOW_SECONDS * 2)).users
+                messages = [(record_message(user, items[at % len(items)]),) for at, user in enumerate(users)]
+                events = Plan(url, messages, EVENTS, WINDOW_SECONDS, seed=number, model="record")
+                recorded.append(pool.submit(send_from_process, events).result())
+            (beside if with_events else alone).append(sent.result())
+    lost = sum(len(outcome.refused) + outcome.failed for outcome in (*alone, *beside, *recorded))
+    figures = {
+        "record": [latency for outcome in recorded for latency in outcome.answered],
+        "search_alone": [latency for outcome in alone for latency in outcome.answered],
+        "search_tailing": [latency for outcome in beside for latency in outcome.answered],
+    }
+    p50, p99 = ({name: float(np.percentile(values, q)) for name, values in figures.items()} for q in (50, 99))
+    return {
+        "record_p50_ms": round(p50["record"], 2),
+        "record_p99_ms": round(p99["record"], 2),
+        "search_p50_ms_while_tailing": round(p50["search_tailing"], 2),
+        "search_p99_ms_while_tailing": round(p99["search_tailing"], 2),
+        "search_p50_ms_alone": round(p50["search_alone"], 2),
+        "search_p99_ms_alone": round(p99["search_alone"], 2),
+        "search_p99_ratio_while_tailing_200_per_s": round(p99["search_tailing"] / p99["search_alone"], 3),
+        "refused_or_failed": lost,
+    }
+
+
+def fill_overlay(bundle: str, out: multiprocessing.SimpleQueue[float]) -> None:
+    """Puts into a queue how many bytes a process takes more for a million events."""
+    items = Bundle.open(Path(bundle), verify=()).items
+    ids = [item.decode() for item in items.ids[:10_000]]
+    overlay = LiveOverlay(items)
+    draw = np.random.default_rng(7)
+    users, rows = draw.integers(0, PEOPLE, MILLION), draw.integers(0, len(ids), MILLION)
+    names = [int(user).to_bytes(16, "big") for user in range(PEOPLE)]
+    process = psutil.Process()
+    before = process.memory_info().rss
+    for start in range(0, MILLION, 1_000):
+        batch = [
+            Logged(
+                at + 1,
+                Interaction(
+                    event_id="", item_id=ids[rows[at]], event="purchase", timestamp=1.7e9 + at, user=names[users[at]]
+                ),
+            )
+            for at in range(start, start + 1_000)
+        ]
+        overlay.apply(batch)
+    out.put(float(process.memory_info().rss - before))
+
+
+def measure_memory(bundle: Path) -> float:
+    """MB that a million events take in a process that ranks."""
+    context = multiprocessing.get_context("spawn")
+    out: multiprocessing.SimpleQueue[float] = context.SimpleQueue()
+    child = context.Process(target=fill_overlay, args=(str(bundle), out))
+    child.start()
+    taken = out.get()
+    child.join()
+    return round(taken / 1e6, 1)
+
+
+def measure_live(bundle: Path, shop: Path, rounds: int, console: Console) -> Path:
+    """Measures a server with a state, and writes the report `live`.
+
+    Args:
+        bundle: The bundle to serve.
+        shop: Folder of the catalogue's and the log's Parquet files.
+        rounds: How many windows with events, and as many without.
+        console: Shows progress and figures.
+
+    Returns:
+        The report's JSON file.
+
+    Raises:
+        SystemExit: Where an event does not count in time.
+    """
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    items = [item.decode() for item in Bundle.open(bundle, verify=()).items.ids[:2_000].tolist()]
+    figures: dict[str, float | None] = {"memory_mb_per_million_events": measure_memory(bundle)}
+    # Beside the bundle, since a folder for temporary files may lie in memory, where nothing has to reach a disk.
+    with tempfile.TemporaryDirectory(dir=bundle.parent, prefix="live-") as folder:
+        ports = free_ports(3)
+        state = f"sqlite:{Path(folder).resolve() / 'log.sqlite'}"
+        with served(bundle, (ports[0], ports[1], ports[2]), console, state=state):
+            url = f"127.0.0.1:{ports[1]}"
+            figures |= measure_load(url, ShopVocabulary.read(shop), items, rounds)
+            visible, waited = measure_visibility(url, items)
+        figures |= _visible("event_visible", visible)
+        figures["read_your_writes_p99_ms"] = round(float(np.percentile(waited, 99)), 2)
+        figures |= {"event_visible_redis_p50_ms": None, "event_visible_redis_p99_ms": None}
+        if shutil.which("redis-server"):
+            ports = free_ports(3)
+            with (
+                redis_server(Path(folder)) as state,
+                served(bundle, (ports[0], ports[1], ports[2]), console, state=state),
+            ):
+                visible, _ = measure_visibility(f"127.0.0.1:{ports[1]}", items)
+            figures |= _visible("event_visible_redis", visible)
+    console.print_json(data=figures)
+    return merge_report("live", "events", manifest["id"], figures, MEANINGS, {})
+
+
+def _visible(name: str, milliseconds: list[float]) -> Mapping[str, float]:
+    return {f"{name}_p{q}_ms": round(float(np.percentile(milliseconds, q)), 2) for q in (50, 99)}

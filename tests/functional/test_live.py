@@ -1,0 +1,271 @@
+"""A real Triton with a log: what is recorded counts in the next answer, whoever serves it, and outlives any process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tritonclient.grpc as triton
+
+from fuserank.client import Client
+from fuserank.errors import FuseRankError, IncompatibleServerError
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.serving.server import Server
+from fuserank_ensemble.state.settings import StateSettings, open_log
+from support.busy_machine import PATIENCE
+from support.redis_server import RedisServer, start_redis
+from support.running import FUSERANK, assert_no_traceback, endpoints, refusal, stub_pids, text_tensor, tritonserver, url
+from support.small_shops import Shop
+
+pytestmark = pytest.mark.targets("single_process", reason="a server with a state each; what differs has its own test")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:{tmp_path_factory.mktemp('state') / 'log.sqlite'}"
+
+
+@pytest.fixture(scope="module")
+def live_server(bundle_root: Path, place: str) -> Iterator[Server]:
+    with Server(bundle_root, endpoints(), state=StateSettings(place)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def live(live_server: Server) -> Iterator[Client]:
+    with Client(url(live_server), timeout=PATIENCE) as connected:
+        yield connected
+
+
+def purchase(item: str, user: str, **more: object) -> dict[str, object]:
+    return {"item_id": item, "event": "purchase", "user_id": user, **more}
+
+
+def last_of(client: Client, user: str) -> str:
+    """An item that is recommended to somebody of whom nothing is known, but not among the first."""
+    return client.recommend(user, k=60)[-1].id
+
+
+def test_a_purchase_changes_the_next_answer_and_nobody_elses(live: Client):
+    before = live.recommend("stranger", k=10)
+    assert (before.status.user_known, before.status.degraded) == (False, ())
+    item = last_of(live, "stranger")
+    recorded = live.record([purchase(item, "stranger")])
+    assert (recorded.recorded, recorded.rejected, recorded.unknown_items) == (1, 0, 0)
+    after = live.recommend("stranger", k=10, min_position=recorded.position)
+    assert after[0].id == item
+    assert after.status.user_known
+    assert after.status.position is not None
+    assert after.status.position >= recorded.position
+    assert after.status.degraded == ()
+    assert [i.id for i in live.recommend("another", k=10)] == [i.id for i in before]
+
+
+def test_an_answer_knows_what_was_recorded_before_it_without_being_told_to_wait(live: Client):
+    item = last_of(live, "eventually")
+    live.record([purchase(item, "eventually")])
+    deadline = time.monotonic() + PATIENCE
+    while live.recommend("eventually", k=1)[0].id != item:
+        assert time.monotonic() < deadline
+
+
+def test_every_instance_knows_the_log(live: Client):
+    item = last_of(live, "each")
+    position = live.record([purchase(item, "each")]).position
+    firsts: list[str] = []
+
+    def ask() -> None:
+        firsts.extend(live.recommend("each", k=1, min_position=position)[0].id for _ in range(10))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert firsts == [item] * 40
+
+
+def test_a_thousand_events_with_bad_ones_among_them_are_kept_but_for_these(live: Client):
+    events = [purchase("i0001", f"many-{n % 7}", event_id=f"many-{n}") for n in range(1_000)]
+    events[17], events[500] = {**events[17], "event": "purchse"}, {**events[500], "value": "x"}
+    result = live.record(events)
+    assert (result.recorded, result.rejected) == (998, 2)
+    assert {place: outcome.error.field for place, outcome in enumerate(result.events) if outcome.error} == {
+        17: "event",
+        500: "value",
+    }
+    again = live.record(events)
+    assert (again.recorded, again.duplicates, again.position) == (0, 998, result.position)
+
+
+def test_what_is_no_batch_is_refused_with_the_field_and_what_is_allowed(live_server: Server):
+    with triton.InferenceServerClient(url(live_server)) as client:
+        for raw in (b"", b"{}", b"[]", b"\xff", b"[" + b"1," * 1_000 + b"1]"):
+            code, message = refusal(client, [text_tensor("EVENTS", [[raw]])], "record")
+            assert code == "INVALID_ARGUMENT"
+            assert "EVENTS: found" in message
+            assert "allowed: " in message
+            assert_no_traceback(message)
+
+
+def test_a_hidden_item_is_gone_and_a_session_counts_until_it_logs_in(live: Client):
+    first = live.recommend("hider", k=1)[0].id
+    position = live.record([{"item_id": first, "event": "hide", "user_id": "hider"}]).position
+    assert first not in [item.id for item in live.recommend("hider", k=60, min_position=position)]
+    item = last_of(live, "visitor")
+    position = live.record([{"item_id": item, "event": "cart", "session_id": "visit"}]).position
+    assert live.search("", "", session_id="visit", k=1, min_position=position)[0].id == item
+    change = live.merge("visitor", from_session="visit")
+    assert change.merged == 1
+    assert live.recommend("visitor", k=1, min_position=change.position)[0].id == item
+
+
+def test_a_user_of_the_bundle_is_forgotten_and_opts_out(live: Client, bundle: Bundle, shop: Shop):
+    stranger = [item.id for item in live.recommend("nobody", k=10)]
+    known = live.recommend("u09", k=10)
+    assert known.status.user_known
+    out = live.opt_out("u09")
+    answer = live.recommend("u09", k=10, min_position=out.position)
+    assert ([item.id for item in answer], answer.status.opted_out) == (stranger, True)
+    live.opt_in("u09")
+    assert live.profile("u09").bundles == [bundle.id]
+    change = live.forget("u09")
+    assert change.bundles == [bundle.id]
+    answer = live.recommend("u09", k=10, min_position=change.position)
+    assert ([item.id for item in answer], answer.status.user_known) == (stranger, False)
+    assert live.profile("u09").forgotten
+
+
+def test_the_log_and_the_servers_words_hold_no_user_id(live: Client, live_server: Server, place: str):
+    name = "somebody-with-a-telling-name"
+    live.record([purchase("i0001", name), {"item_id": "i0001", "event": "oops", "user_id": name}])
+    live.forget(name)
+    files = Path(place.removeprefix("sqlite:")).parent.iterdir()
+    assert not any(name.encode() in path.read_bytes() for path in files)
+    assert name not in live_server.logs()
+
+
+def test_a_replica_that_comes_later_knows_all_and_both_go_on_together(live: Client, bundle_root: Path, place: str):
+    item = last_of(live, "mover")
+    position = live.record([purchase(item, "mover")]).position
+    with (
+        Server(bundle_root, endpoints(), "ensemble_cpu", state=StateSettings(place)) as second,
+        Client(url(second), timeout=PATIENCE) as other,
+    ):
+        answer = other.recommend("mover", k=1)
+        assert answer[0].id == item
+        assert answer.status.position is not None
+        assert answer.status.position >= position
+        another = last_of(live, "stayer")
+        position = other.record([purchase(another, "stayer")]).position
+        assert live.recommend("stayer", k=1, min_position=position)[0].id == another
+
+
+def test_a_server_without_a_state_answers_as_ever_and_records_nothing(client: Client):
+    with pytest.raises(IncompatibleServerError, match="fuserank serve --state"):
+        client.record([purchase("i0001", "u")])
+    assert client.search("milk").status.position is None
+
+
+def kill(server: Server) -> None:
+    """Ends a server and its stages without a word."""
+    process = tritonserver(server.endpoints.grpc)
+    assert process is not None
+    for pid in (*stub_pids(server), process.pid):
+        os.kill(pid, signal.SIGKILL)
+    process.wait(PATIENCE)
+
+
+def test_what_was_acknowledged_is_there_after_everything_was_killed(bundle_root: Path, tmp_path: Path):
+    settings = StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}")
+    acknowledged: list[str] = []
+    server = Server(bundle_root, endpoints(), state=settings).start()
+    try:
+        with Client(url(server), timeout=PATIENCE, retries=0) as client:
+            killer = threading.Timer(1.0, kill, [server])
+            killer.start()
+            try:
+                while True:
+                    names = [f"e{len(acknowledged) + n}" for n in range(5)]
+                    client.record([purchase("i0001", "u", event_id=name) for name in names])
+                    acknowledged += names
+            except FuseRankError:
+                killer.join()
+    finally:
+        server.stop()
+    assert acknowledged
+    log = open_log(settings.place)
+    kept = [logged.entry.event_id for logged in log.read(0, 10**6)]
+    log.close()
+    # What was not acknowledged may be there, too: all of its call or nothing.
+    assert kept[: len(acknowledged)] == acknowledged
+    assert len(kept) - len(acknowledged) in (0, 5)
+    with (
+        Server(bundle_root, endpoints(), state=settings) as again,
+        Client(url(again), timeout=PATIENCE) as client,
+    ):
+        assert client.recommend("u", k=1)[0].id == "i0001"
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = start_redis(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+def test_over_redis_another_server_sees_it_and_a_restart_of_redis_loses_nothing(redis: RedisServer, bundle_root: Path):
+    settings = StateSettings(redis.url)
+    with (
+        Server(bundle_root, endpoints(), state=settings) as first,
+        Client(url(first), timeout=PATIENCE) as client,
+    ):
+        item = last_of(client, "u")
+        position = client.record([purchase(item, "u", event_id="one")]).position
+        assert client.recommend("u", k=1, min_position=position)[0].id == item
+        redis.kill()
+        deadline = time.monotonic() + PATIENCE
+        while "stale" not in client.recommend("u", k=1).status.degraded:
+            assert time.monotonic() < deadline
+        assert client.recommend("u", k=1)[0].id == item
+        redis.start()
+        while client.recommend("u", k=1).status.degraded:
+            assert time.monotonic() < deadline + PATIENCE
+        again = client.record([purchase(item, "u", event_id="one"), purchase(item, "u", event_id="two")])
+        assert (again.duplicates, again.recorded) == (1, 1)
+        assert again.position > position
+
+
+def test_the_command_serves_with_a_state_beside_the_bundle_and_records(bundle_root: Path, tmp_path: Path):
+    bundle = tmp_path / "shop"
+    bundle.symlink_to(bundle_root)
+    ports = endpoints()
+    command = [FUSERANK, "serve", str(bundle), "--http-port", str(ports.http), "--grpc-port", str(ports.grpc)]
+    command += ["--metrics-port", str(ports.metrics), "--state", f"sqlite:{tmp_path / 'shop.state' / 'log.sqlite'}"]
+    serving = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert serving.stdout is not None
+        lines = [serving.stdout.readline() for _ in range(2)]
+        assert "ready after" in lines[0]
+        assert lines[1] == f"events are kept in sqlite:{tmp_path / 'shop.state' / 'log.sqlite'}\n"
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            whole = [FUSERANK, *arguments, "--url", f"127.0.0.1:{ports.grpc}", "--timeout", str(PATIENCE)]
+            return subprocess.run(whole, check=False, capture_output=True, text=True)
+
+        done = run("record", "--user", "u", "--item", "i0007", "--event", "purchase", "--json")
+        assert done.returncode == 0, done.stderr
+        position = json.loads(done.stdout)["position"]
+        found = run("recommend", "u", "-k", "1", "--min-position", str(position), "--json")
+        assert json.loads(found.stdout)["items"][0]["id"] == "i0007"
+        assert "erased 1" in run("forget", "u").stdout
+    finally:
+        serving.terminate()
+        serving.wait(PATIENCE)

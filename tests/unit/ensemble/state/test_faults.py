@@ -1,0 +1,208 @@
+"""Faults of real processes: nothing acknowledged is lost or counted twice, and what cannot be kept is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fuserank_ensemble.state.entries import Interaction
+from fuserank_ensemble.state.log import StateUnavailableError
+from fuserank_ensemble.state.settings import StateSettings, open_log
+from fuserank_ensemble.state.spool import Spool
+from fuserank_ensemble.state.tail import LogTail, SnapshotPosition
+from support.busy_machine import PATIENCE, wait_until
+from support.redis_server import start_redis
+from support.tcp_proxy import TcpProxy
+
+# Appends batches of three until it is killed or fails, and says which were acknowledged.
+WRITER = """
+import sys
+from fuserank_ensemble.state.entries import Interaction
+from fuserank_ensemble.state.log import StateUnavailableError
+from fuserank_ensemble.state.settings import open_log
+if len(sys.argv) > 2:
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+log = open_log(sys.argv[1])
+for batch in range(100_000):
+    events = [
+        Interaction(event_id=f"{batch}-{n}", user=b"u" * 16, item_id="i" * 200, event="view", timestamp=1.0)
+        for n in range(3)
+    ]
+    try:
+        log.append(events)
+    except StateUnavailableError as error:
+        print("refused", error, flush=True)
+        break
+    print(batch, flush=True)
+"""
+
+
+def event(event_id):
+    return Interaction(event_id=event_id, user=b"u" * 16, item_id="i1", event="click", timestamp=1.0)
+
+
+def names(log):
+    return [logged.entry.event_id for logged in log.read(0, 10**6)]
+
+
+def start_writer(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def check_batches(kept, acknowledged):
+    """All that was acknowledged is there once, in order; one more batch may be, whole."""
+    expected = [f"{batch}-{n}" for batch in range(acknowledged) for n in range(3)]
+    assert kept[: len(expected)] == expected
+    assert kept[len(expected) :] in ([], [f"{acknowledged}-{n}" for n in range(3)])
+
+
+def test_what_a_killed_process_had_acknowledged_is_there(place):
+    writer = start_writer(place)
+    for _ in range(20):
+        writer.stdout.readline()
+    os.kill(writer.pid, signal.SIGKILL)
+    acknowledged = 20 + len(writer.stdout.read().splitlines())
+    writer.wait(PATIENCE)
+    log = open_log(place)
+    check_batches(names(log), acknowledged)
+    assert log.append([event("next")])[0].duplicate is False
+    log.close()
+
+
+def test_a_full_disk_refuses_and_keeps_what_was_acknowledged(tmp_path):
+    place = f"sqlite:{tmp_path / 'log.sqlite'}"
+    written, failure = start_writer(place, str(600_000)).communicate(timeout=PATIENCE)
+    *acknowledged, refused = written.splitlines()
+    assert refused.startswith("refused the event log"), failure
+    assert len(acknowledged) > 10
+    log = open_log(place)  # in this process the disk has room
+    check_batches(names(log), len(acknowledged))
+    log.append([event("next")])
+    assert names(log)[-1] == "next"
+    log.close()
+
+
+@pytest.fixture
+def proxied(redis_server):
+    with redis_server.connect() as client:
+        client.flushall()
+    proxy = TcpProxy(redis_server.port)
+    yield proxy
+    proxy.close()
+
+
+def through(proxy):
+    return open_log(f"redis://127.0.0.1:{proxy.port}/0")
+
+
+def test_a_redis_that_is_slow_by_a_second_still_takes_events_and_tells_of_them(proxied):
+    log = through(proxied)
+    proxied.delay = 1.0
+    assert log.append([event("e1")])[0].position == 1
+    assert names(log) == ["e1"]
+    log.close()
+
+
+def test_a_redis_that_says_nothing_is_given_up_in_bounded_time(proxied):
+    log = through(proxied)
+    log.append([event("e1")])
+    proxied.silent = True
+    started = time.monotonic()
+    with pytest.raises(StateUnavailableError, match=r"the event log redis://127\.0\.0\.1:\d+/0 does not take calls"):
+        log.append([event("e2")])
+    assert time.monotonic() - started < PATIENCE
+    proxied.silent = False
+    # The first try may have arrived: it is known by its id.
+    log.append([event("e2")])
+    assert names(log) == ["e1", "e2"]
+    log.close()
+
+
+@pytest.fixture
+def own_redis(tmp_path):
+    server = start_redis(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def spooled(own_redis, tmp_path):
+    log = open_log(own_redis.url)
+    spool = Spool(log, tmp_path / "spool.sqlite", max_events=5)
+    yield own_redis, log, spool
+    spool.close()
+    log.close()
+
+
+def test_events_wait_on_the_disk_while_redis_is_away_and_arrive_once(spooled):
+    server, log, spool = spooled
+    assert spool.append([event("before")])[0].position == 1
+    server.kill()
+    assert spool.append([event("away-1"), event("away-2")]) == [None, None]
+    assert spool.append([event("away-3"), event("away-1")]) == [None, None]
+    with pytest.raises(StateUnavailableError, match=r"wait for it on this machine's disk; at most 5 may"):
+        spool.append([event("too-many-1"), event("too-many-2"), event("too-many-3")])
+    server.start()
+    assert wait_until(lambda: len(spool) == 0 and len(names(log)) == 4)
+    assert names(log) == ["before", "away-1", "away-2", "away-3"]
+    assert wait_until(lambda: spool.append([event("after")])[0] is not None)
+    assert names(log).count("after") == 1
+
+
+def test_what_waits_outlives_the_process_that_kept_it(own_redis, tmp_path):
+    log = open_log(own_redis.url)
+    own_redis.stop()
+    first = Spool(log, tmp_path / "spool.sqlite")
+    assert first.append([event("kept")]) == [None]
+    first.close()
+    own_redis.start()
+    second = Spool(log, tmp_path / "spool.sqlite")
+    assert wait_until(lambda: names(log) == ["kept"])
+    second.close()
+    log.close()
+
+
+def test_a_full_redis_refuses_whole_batches_and_takes_them_when_there_is_room(spooled):
+    server, log, spool = spooled
+    with server.connect() as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+        with pytest.raises(StateUnavailableError, match="maxmemory"):
+            log.append([event("full-1"), event("full-2")])
+        assert names(log) == []
+        assert spool.append([event("full-1"), event("full-2")]) == [None, None]
+        client.config_set("maxmemory", 0)
+    assert wait_until(lambda: names(log) == ["full-1", "full-2"])
+
+
+def test_a_reader_goes_on_after_redis_was_killed_and_started_again(own_redis):
+    seen = []
+
+    class Listener:
+        def attach(self, state):
+            pass
+
+        def apply(self, batch):
+            seen.extend(logged.entry.event_id for logged in batch)
+
+    log = open_log(own_redis.url)
+    log.append([event("e1")])
+    tail = LogTail(StateSettings(own_redis.url), SnapshotPosition(), [Listener()]).start()
+    own_redis.kill()
+    assert wait_until(lambda: tail.failing)
+    own_redis.start()
+    assert wait_until(lambda: not tail.failing)
+    (appended,) = log.append([event("e2")])
+    assert tail.wait_for(appended.position, PATIENCE)
+    assert seen == ["e1", "e2"]
+    assert log.append([event("e1")])[0].duplicate
+    tail.stop()
+    log.close()
