@@ -165,13 +165,14 @@ def _moment(path: str, held: Any) -> float:
     return int(seconds)
 
 
-def _number(path: str, held: Any) -> float:
+def _number(path: str, held: Any) -> float | int:
     least = 0.0 if path.endswith(f".{_PRICE}") else -math.inf
     # Integers of any length are JSON; a column holds numbers of 64 bits.
     is_number = isinstance(held, int | float) and not isinstance(held, bool) and abs(held) < 2**63
     if not is_number or held < least:
         raise InvalidRequestError(path, held, "a finite number" + (" not below 0" if least == 0 else ""))
-    return held
+    number: float | int = held
+    return number
 
 
 def _flag(path: str, held: Any) -> bool:
