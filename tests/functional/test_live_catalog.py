@@ -33,81 +33,81 @@ def changing(bundle_root: Path, target: Target, state: StateSettings) -> Iterato
 
 
 @pytest.fixture
-def shop(changing: Server) -> Iterator[Client]:
+def live(changing: Server) -> Iterator[Client]:
     with Client(url(changing), timeout=PATIENCE) as connected:
         yield connected
 
 
-def one_item(shop: Client, place: int) -> tuple[str, str]:
+def one_item(live: Client, place: int) -> tuple[str, str]:
     """Id and title of an item of the shop, another for each place."""
-    item = shop.recommend("stranger", k=60, fields=["title"])[place]
+    item = live.recommend("stranger", k=60, fields=["title"])[place]
     return item.id, str(item.fields["title"])
 
 
-def test_an_item_with_another_price_is_found_by_that_price_alone(shop: Client):
-    item, title = one_item(shop, 3)
-    position = shop.upsert([{"item_id": item, "price": 4_321.5}]).position
-    dear = shop.search(title, k=200, filter={"price": {"gt": 4_000}}, fields=FIELDS, min_position=position)
+def test_an_item_with_another_price_is_found_by_that_price_alone(live: Client):
+    item, title = one_item(live, 3)
+    position = live.upsert([{"item_id": item, "price": 4_321.5}]).position
+    dear = live.search(title, k=200, filter={"price": {"gt": 4_000}}, fields=FIELDS, min_position=position)
     assert [(found.id, found.fields["price"]) for found in dear] == [(item, 4_321.5)]
     assert dear.status.degraded == ()
-    cheap = shop.search(title, k=200, filter={"price": {"lt": 4_000}}, min_position=position)
+    cheap = live.search(title, k=200, filter={"price": {"lt": 4_000}}, min_position=position)
     assert item not in [found.id for found in cheap]
-    assert item not in [found.id for found in shop.similar(text=title, k=200, filter={"price": {"lt": 4_000}})]
+    assert item not in [found.id for found in live.similar(text=title, k=200, filter={"price": {"lt": 4_000}})]
 
 
-def test_a_deleted_item_is_never_seen_again_and_an_upsert_brings_it_back(shop: Client):
-    item, title = one_item(shop, 5)
-    neighbour = one_item(shop, 6)[0]
-    assert title in [suggestion.text for suggestion in shop.suggest(title)]
-    position = shop.delete([item]).position
+def test_a_deleted_item_is_never_seen_again_and_an_upsert_brings_it_back(live: Client):
+    item, title = one_item(live, 5)
+    neighbour = one_item(live, 6)[0]
+    assert title in [suggestion.text for suggestion in live.suggest(title)]
+    position = live.delete([item]).position
     for query, user in (("", "stranger"), (title, ""), (title, "stranger")):
         for options in ({}, {"rules": [{"pin": 1, "item_ids": [item]}]}, {"explore": {"rate": 1}}):
-            answer = shop.search(query, user, k=200, min_position=position, **options)
+            answer = live.search(query, user, k=200, min_position=position, **options)
             assert len(answer)
             assert item not in [found.id for found in answer]
     # These models know it a moment later, as they take no position.
     deadline = time.monotonic() + PATIENCE
-    while item in [found.id for found in shop.similar(neighbour, k=200)]:
+    while item in [found.id for found in live.similar(neighbour, k=200)]:
         assert time.monotonic() < deadline
     while True:
         try:
-            shop.similar(item)
+            live.similar(item)
         except InvalidRequestError:
             break
         assert time.monotonic() < deadline
-    titles = [found.fields["title"] for found in shop.search(title, k=200, fields=["title"])]
+    titles = [found.fields["title"] for found in live.search(title, k=200, fields=["title"])]
     if title not in titles:
-        while title in [suggestion.text for suggestion in shop.suggest(title)]:
+        while title in [suggestion.text for suggestion in live.suggest(title)]:
             assert time.monotonic() < deadline
-    back = shop.upsert([{"item_id": item, "price": 2.0}]).position
-    answer = shop.search(title, k=200, min_position=back, fields=FIELDS)
+    back = live.upsert([{"item_id": item, "price": 2.0}]).position
+    answer = live.search(title, k=200, min_position=back, fields=FIELDS)
     assert {found.id: found.fields["price"] for found in answer}[item] == 2.0
 
 
-def test_prices_that_change_all_the_time_never_contradict_the_filter(shop: Client):
-    item, title = one_item(shop, 7)
+def test_prices_that_change_all_the_time_never_contradict_the_filter(live: Client):
+    item, title = one_item(live, 7)
     for turn in range(20):
-        position = shop.upsert([{"item_id": item, "price": 9_000.0 if turn % 2 else 1.0}]).position
-        answer = shop.search(title, k=200, filter={"price": {"lt": 5_000}}, fields=FIELDS, min_position=position)
+        position = live.upsert([{"item_id": item, "price": 9_000.0 if turn % 2 else 1.0}]).position
+        answer = live.search(title, k=200, filter={"price": {"lt": 5_000}}, fields=FIELDS, min_position=position)
         assert all(found.fields["price"] < 5_000 for found in answer)
         assert (item in [found.id for found in answer]) == (turn % 2 == 0)
 
 
-def test_a_thousand_changes_with_bad_ones_among_them_are_kept_but_for_these(shop: Client):
-    items = [found.id for found in shop.recommend("stranger", k=60)]
+def test_a_thousand_changes_with_bad_ones_among_them_are_kept_but_for_these(live: Client):
+    items = [found.id for found in live.recommend("stranger", k=60)]
     changes = [{"item_id": items[n % 20 + 20], "price": float(n), "change_id": f"many-{n}"} for n in range(1_000)]
     changes[17], changes[500] = {**changes[17], "pric": 1}, {**changes[500], "item_id": "no such item"}
-    result = shop.upsert(changes)
+    result = live.upsert(changes)
     assert (result.changed, result.rejected) == (998, 2)
     assert {place: change.error.field for place, change in enumerate(result.changes) if change.error} == {
         17: "fields.pric",
         500: "item_id",
     }
-    again = shop.upsert(changes)
+    again = live.upsert(changes)
     assert (again.changed, again.duplicates, again.position) == (0, 998, result.position)
     prices = {
         found.id: found.fields.get("price")
-        for found in shop.recommend("stranger", k=60, fields=["price"], min_position=result.position)
+        for found in live.recommend("stranger", k=60, fields=["price"], min_position=result.position)
     }
     assert prices[items[39]] == 999.0
 

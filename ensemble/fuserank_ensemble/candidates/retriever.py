@@ -116,7 +116,7 @@ class Retriever:
         other = copy(self)
         other.items = items
         if items.columns is not self.items.columns:
-            other._featurise = Featuriser(items, self.popularity, self._spec.own_features)
+            other._featurise = self._featurise.over(items)
             other._conditions = ConditionCheck(items, self._lexical)
         return other
 
