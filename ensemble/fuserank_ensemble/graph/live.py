@@ -81,6 +81,10 @@ class CatalogReader:
         """The catalogue as it is now."""
         return self._catalog.current
 
+    def knows(self, position: int) -> bool:
+        """Waits until the log is known up to a position; returns whether it is. True where no state is kept."""
+        return self._live is None or self._live.wait_for(position)
+
     def at_least(self, position: int) -> CatalogSnapshot:
         """Returns the newest catalogue, once it holds the changes up to a position.
 

@@ -134,6 +134,7 @@ class Similar:
         if options.filter:
             filters.parse(options.filter, self._kinds)
         check_fields(options.fields or (), self._fields)
+        stale = [] if self._catalog.knows(options.min_position) else [STALE]
         catalog = self._catalog.current
         row = catalog.items.row(item_id) if item_id else -1
         if item_id and row < 0:
@@ -141,7 +142,7 @@ class Similar:
             raise InvalidRequestError("ITEM_ID", item_id, allowed)
         user = decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
         hidden = self._bundle.hidden.get(user) if self._bundle.hidden is not None and user else None
-        return _Anchor(row, catalog.position, text, options, b"" if hidden is None else hidden.rows.tobytes())
+        return _Anchor(row, catalog.position, text, options, b"" if hidden is None else hidden.rows.tobytes(), stale)
 
     def _answers(self, anchors: Sequence[_Anchor], started: int) -> list[_Answer]:
         vectors = self._vectors(anchors)

@@ -140,11 +140,12 @@ def test_a_deleted_item_is_no_item_of_similar_or_suggest(shop):
     assert ITEM in shop.similar("i21", k=59)
     assert "goat cheese small" in shop.suggest("goat")
     position = shop.delete()
-    shop.ask("milk", min_position=position)
-    assert ITEM not in shop.similar("i21", k=59)
+    assert ITEM not in shop.similar("i21", k=59, min_position=position)
     assert ITEM not in shop.similar(text="goat cheese small", k=60)
     with pytest.raises(InvalidRequestError, match="ITEM_ID"):
         shop.similar(ITEM)
+    status = json.loads(shop.graph.similar("i21", min_position=2**53 - 1)["STATUS"][0, 0])
+    assert status["degraded"] == ["stale"]
     wait_until(lambda: "goat cheese small" not in shop.suggest("goat"))
     assert "goat cheese large" in shop.suggest("goat")
     assert "goat cheese small" not in shop.suggest("")
