@@ -37,7 +37,8 @@ APPENDED = 4  # events that another process appends at a time
 WINDOW_SECONDS = 8.0
 KINDS = ("alone", "tailing", "recording")  # of windows; each round turns their order around
 PROBES = 200  # events whose appearance is waited for
-PATIENCE = 30.0  # seconds until an event counts as lost
+PATIENCE = 30.0  # seconds until an event or a change counts as lost
+UNUSUAL_PRICE = 7_000_001  # that no item has
 MILLION, PEOPLE = 1_000_000, 90_000
 
 MEANINGS = {
@@ -47,6 +48,9 @@ MEANINGS = {
     "event_visible_redis_p50_ms": "ms, the same over Redis on this machine: median",
     "event_visible_redis_p99_ms": "ms, the same: 99th percentile",
     "read_your_writes_p99_ms": "ms of a recommendation that waits for the event by `min_position`: 99th percentile",
+    "item_visible_p50_ms": "ms from the answer of `catalog` to the reply of the first search whose filter finds the "
+    "item by its new price, one caller who asks without a pause, SQLite: median",
+    "item_visible_p99_ms": "ms, the same: 99th percentile",
     "record_p50_ms": f"ms, one event a call, {EVENTS} events/s beside {SEARCHES} searches/s, from when each was due: "
     "median",
     "record_p99_ms": "ms, the same: 99th percentile",
@@ -106,6 +110,21 @@ def measure_visibility(url: str, items: list[str]) -> tuple[list[float], list[fl
                     f"a recommendation with min_position {position} knows position {status.position} alone"
                 )
     return visible, waited
+
+
+def measure_item_visibility(url: str, items: list[str]) -> list[float]:
+    """Changes prices and asks for each without a pause until it counts; returns milliseconds until each did."""
+    visible = []
+    with Client(url, retries=0) as client:
+        for probe in track(range(PROBES), "waiting for prices", transient=True):
+            item, price = items[probe % len(items)], UNUSUAL_PRICE + probe
+            position = client.upsert([{"item_id": item, "price": price}]).position
+            answered = time.perf_counter()
+            while not len(client.recommend("nobody", k=1, filter={"price": price})):
+                if time.perf_counter() - answered > PATIENCE:
+                    raise SystemExit(f"a price at position {position} does not count after {PATIENCE:.0f} s")
+            visible.append((time.perf_counter() - answered) * 1e3)
+    return visible
 
 
 def append_events(place: str, items: list[str], seconds: float, seed: int) -> None:
@@ -230,6 +249,7 @@ def measure_live(bundle: Path, shop: Path, rounds: int, console: Console) -> Pat
             url = f"127.0.0.1:{ports[1]}"
             figures |= measure_load(url, state, ShopVocabulary.read(shop), items, rounds)
             visible, waited = measure_visibility(url, items)
+            figures |= _visible("item_visible", measure_item_visibility(url, items))
         figures |= _visible("event_visible", visible)
         figures["read_your_writes_p99_ms"] = round(float(np.percentile(waited, 99)), 2)
         figures |= {"event_visible_redis_p50_ms": None, "event_visible_redis_p99_ms": None}

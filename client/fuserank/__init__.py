@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fuserank.aio import AsyncClient
+    from fuserank.changes import CatalogResult, ChangeOutcome
     from fuserank.client import Client
     from fuserank.connection import TLS
     from fuserank.errors import (
@@ -49,6 +50,8 @@ __all__ = [
     "TLS",
     "AsyncClient",
     "AuthenticationError",
+    "CatalogResult",
+    "ChangeOutcome",
     "Client",
     "ClientClosedError",
     "ConfigurationError",
@@ -81,7 +84,15 @@ __all__ = [
     "Suggestion",
 ]
 
-_MODULES = ("types", "events", "errors", "connection", "client", "aio")  # each module after those that it imports
+_MODULES = (
+    "types",
+    "events",
+    "changes",
+    "errors",
+    "connection",
+    "client",
+    "aio",
+)  # each module after those that it imports
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,8 @@ from typing import Any, Self, Unpack
 
 from tritonclient.grpc.aio import InferenceServerClient
 
-from fuserank import wire, wire_events
+from fuserank import wire, wire_changes, wire_events
+from fuserank.changes import CatalogResult
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
 from fuserank.errors import ClientClosedError, FuseRankError, translate_errors
 from fuserank.events import Event, Profile, ProfileChange, RecordResult
@@ -67,6 +68,14 @@ class AsyncClient:
     async def record(self, events: Sequence[Event]) -> RecordResult:
         """Records what shoppers did; see `Client.record`."""
         return wire_events.decode_record(await self._call("infer", **wire_events.encode_record(events)))
+
+    async def upsert(self, items: Sequence[Mapping[str, Any]]) -> CatalogResult:
+        """Changes items of the catalogue; see `Client.upsert`."""
+        return wire_changes.decode_catalog(await self._call("infer", **wire_changes.encode_upserts(items)))
+
+    async def delete(self, item_ids: Sequence[str]) -> CatalogResult:
+        """Takes items out of the catalogue; see `Client.delete`."""
+        return wire_changes.decode_catalog(await self._call("infer", **wire_changes.encode_deletes(item_ids)))
 
     async def profile(self, user: str) -> Profile:
         """Returns what the server knows of a user; see `Client.profile`."""

@@ -18,6 +18,7 @@ except ModuleNotFoundError as missing:
 # Set before gRPC is imported: its core would log failed handshakes to stderr, beside our one line.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
+from fuserank.change_commands import add_change_commands
 from fuserank.event_commands import add_event_commands
 from fuserank.options import Connection, Ranking, Selection, expand_groups
 from fuserank.plugins import CommandGroup
@@ -97,6 +98,7 @@ def status(*, connection: Connection) -> None:
 
 
 add_event_commands(app)
+add_change_commands(app)
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ from typing import Any, Self, Unpack
 
 from tritonclient.grpc import InferenceServerClient
 
-from fuserank import wire, wire_events
+from fuserank import wire, wire_changes, wire_events
+from fuserank.changes import CatalogResult
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
 from fuserank.errors import FuseRankError, translate_errors
 from fuserank.events import Event, Profile, ProfileChange, RecordResult
@@ -135,6 +136,28 @@ class Client:
             FuseRankError: Another class of `fuserank.errors`; calling again with the same `event_id`s is safe.
         """
         return wire_events.decode_record(self._call("infer", **wire_events.encode_record(events)))
+
+    def upsert(self, items: Sequence[Mapping[str, Any]]) -> CatalogResult:
+        """Changes items of the catalogue; when it returns, the changes survive the end of any process.
+
+        Args:
+            items: At most 1,000, each with its `item_id` and the fields that change, None for a value that goes; where
+                it has a `change_id`, the same one counts once. A change that is not valid is not taken, and the others
+                are. An item that was deleted is back.
+
+        Returns:
+            The outcome of each change, and the position that `search` takes as `min_position`.
+
+        Raises:
+            InvalidRequestError: Where they are no list of items, or too many.
+            IncompatibleServerError: Where the server keeps no state.
+            FuseRankError: Another class of `fuserank.errors`.
+        """
+        return wire_changes.decode_catalog(self._call("infer", **wire_changes.encode_upserts(items)))
+
+    def delete(self, item_ids: Sequence[str]) -> CatalogResult:
+        """Takes items out of the catalogue: they are never shown again, until they are upserted. As `upsert`."""
+        return wire_changes.decode_catalog(self._call("infer", **wire_changes.encode_deletes(item_ids)))
 
     def profile(self, user: str) -> Profile:
         """Returns what the server knows of a user; errors as for `record`."""

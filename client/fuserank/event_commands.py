@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
 
 from fuserank.errors import InvalidRequestError
 from fuserank.events import Event, ProfileChange
+from fuserank.json_lines import open_lines, parse_line
 from fuserank.options import Connection, expand_groups
 from fuserank.reporting import print_json, report_errors
 
@@ -72,7 +73,7 @@ def record(*, file: File = None, one: OneEvent, connection: Connection) -> None:
     with report_errors(), _opened(file, one) as lines, connection.open_client() as client:
         numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
         while batch := list(islice(numbered, BATCH)):
-            result = client.record([_parse_line(line) for _, line in batch])
+            result = client.record([parse_line(line) for _, line in batch])
             for (number, _), outcome in zip(batch, result.events, strict=True):
                 if outcome.error is not None:
                     error = outcome.error
@@ -147,20 +148,6 @@ def _opened(file: Path | None, one: OneEvent) -> Iterator[Iterable[str]]:
         raise InvalidRequestError("FILE: found both a file and options of an event, or neither; allowed: one of them")
     if file is None:
         yield [json.dumps(event)]
-    elif str(file) == "-":
-        yield cast("IO[str]", sys.stdin)
-    else:
-        try:
-            stream = file.open(encoding="utf-8", errors="surrogateescape")
-        except OSError as error:
-            raise InvalidRequestError(f"FILE: {error}; allowed: a file of JSON lines") from None
-        with stream:
-            yield stream
-
-
-def _parse_line(line: str) -> Any:
-    """A line's event; the text itself where it is no JSON, of which the server says that it is no event."""
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return line.strip()
+        return
+    with open_lines(file) as lines:
+        yield lines

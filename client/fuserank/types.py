@@ -77,6 +77,7 @@ class SimilarOptions(TypedDict, total=False):
     explain: bool | None
     language: Language | None
     user: str | None
+    min_position: int | None
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from fuserank.changes import CatalogResult
 from fuserank.errors import IncompatibleServerError, InvalidRequestError
 from fuserank.events import Event, EventOutcome, FieldError, Profile, ProfileChange, RecordResult
 from fuserank.wire import Response, encode_text, infer_arguments, numpy_to_json, one_row, output
 
-Record = TypeVar("Record", RecordResult, Profile, ProfileChange, FieldError)
+Record = TypeVar("Record", RecordResult, Profile, ProfileChange, FieldError, CatalogResult)
 
 
 def encode_record(events: Sequence[Event]) -> dict[str, Any]:
@@ -41,17 +42,17 @@ def decode_record(response: Response) -> RecordResult:
     Raises:
         IncompatibleServerError: Where an output is missing or not as expected.
     """
-    status = _decode(response, "STATUS", dict)
+    status = decode_json(response, "STATUS", dict)
     outcomes = tuple(
         EventOutcome(
             outcome.get("position"),
             bool(outcome.get("duplicate")),
             bool(outcome.get("spooled")),
-            _from_known_keys(FieldError, outcome["error"]) if outcome.get("error") else None,
+            from_known_keys(FieldError, outcome["error"]) if outcome.get("error") else None,
         )
-        for outcome in _decode(response, "RESULT", list)
+        for outcome in decode_json(response, "RESULT", list)
     )
-    return _from_known_keys(RecordResult, {**status, "events": outcomes})
+    return from_known_keys(RecordResult, {**status, "events": outcomes})
 
 
 def encode_profile(user: str, action: str, options: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def decode_profile(response: Response) -> Profile:
     Raises:
         IncompatibleServerError: Where the output is missing or not as expected.
     """
-    return _from_known_keys(Profile, _decode(response, "PROFILE", dict))
+    return from_known_keys(Profile, decode_json(response, "PROFILE", dict))
 
 
 def decode_change(response: Response) -> ProfileChange:
@@ -83,10 +84,15 @@ def decode_change(response: Response) -> ProfileChange:
     Raises:
         IncompatibleServerError: Where the output is missing or not as expected.
     """
-    return _from_known_keys(ProfileChange, _decode(response, "PROFILE", dict))
+    return from_known_keys(ProfileChange, decode_json(response, "PROFILE", dict))
 
 
-def _decode(response: Response, name: str, kind: type[Any]) -> Any:
+def decode_json(response: Response, name: str, kind: type[Any]) -> Any:
+    """Returns an output of one row as the JSON value that it holds, a `list` or a `dict`.
+
+    Raises:
+        IncompatibleServerError: Where it is missing, or something else.
+    """
     try:
         value = json.loads(output(response, name, rows=1)[0, 0])
     except ValueError as error:
@@ -96,7 +102,12 @@ def _decode(response: Response, name: str, kind: type[Any]) -> Any:
     return value
 
 
-def _from_known_keys(record: type[Record], values: Mapping[str, Any]) -> Record:
+def from_known_keys(record: type[Record], values: Mapping[str, Any]) -> Record:
+    """Returns a record of the values that it knows, whatever a newer server adds.
+
+    Raises:
+        IncompatibleServerError: Where one is missing that it needs.
+    """
     try:
         return record(**{f.name: values[f.name] for f in fields(record) if f.name in values})
     except TypeError as error:

@@ -7,6 +7,7 @@ log(1 + x), since their effect is one of proportion. The channels' ranks and sco
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -160,7 +161,7 @@ class Featuriser:
 
     def __init__(self, items: Items, popularity: Popularity, own: tuple[OwnFeature, ...] = ()) -> None:
         """Takes the catalogue, all users' events by item, and the columns that only this shop has."""
-        self._items, self._popularity = items, popularity
+        self._items, self._popularity, self._own_features = items, popularity, own
         self._own, self._lifts = OwnItemFeatures(items, own), GroupLifts(items, popularity, own)
         by_item = {
             "popularity": np.log1p(popularity.counts),
@@ -171,10 +172,21 @@ class Featuriser:
             "trend_share": self._share_in_category(popularity.trend),
             "lately_share": self._share_in_category(popularity.lately),
             "reach_share": self._share_in_category(popularity.reach),
-            "price": items.log_price,
         }
         self._by_item = np.stack(list(by_item.values()), 1).astype(np.float32)  # [items, columns by item]
         self._by_item_columns = [POSITION[name] for name in by_item]
+
+    def over(self, items: Items) -> Featuriser:
+        """Returns the same over a catalogue of the same items with other values; what these do not change is shared."""
+        before = self._items.columns.by_name
+        changed = {name for name, column in items.columns.by_name.items() if column is not before.get(name)}
+        if "category" in changed:  # what is summed up by category
+            return Featuriser(items, self._popularity, self._own_features)
+        other = copy(self)
+        other._items = items
+        if any(feature.source in changed for feature in self._own_features):
+            other._own = OwnItemFeatures(items, self._own_features)
+        return other
 
     def __call__(
         self,
@@ -218,6 +230,7 @@ class Featuriser:
         if missed is not None:
             out[:, column["missed"]] = missed
         out[:, self._by_item_columns] = self._by_item[rows]
+        out[:, column["price"]] = self._items.log_price[rows]
         out[:, column["age"]] = np.log1p(days_since(popularity.arrived[rows], now))
         out[:, column["idle"]] = np.log1p(days_since(popularity.latest[rows], now))
         out[:, column["has_query"]] = text_scores is not None

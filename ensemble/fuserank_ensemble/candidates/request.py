@@ -52,6 +52,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     position: int | None = None  # up to where the log of events counts; None where none is kept
     opted_out: bool = False  # the user wants no personal answers
     segments: dict[str, list[str]] = {}  # what the shop says of the user: values by column
+    catalog: int = 0  # position of the newest change of the catalogue that the request was resolved with
 
     @property
     def history(self) -> History:
@@ -97,6 +98,7 @@ class RetrievalTrace(msgspec.Struct, array_like=True):
     degraded: list[str]
     started_ns: int
     finished_ns: int
+    catalog: int = 0  # position of the newest change of the catalogue that counts in the answer
 
 
 class Status(msgspec.Struct):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,6 +14,7 @@ from fuserank_ensemble.candidates.categories import CategoryShares, predict_cate
 from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
 from fuserank_ensemble.candidates.features import Featuriser, FloatArray
 from fuserank_ensemble.candidates.filler import Filler
+from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.profile import UserProfile
 from fuserank_ensemble.interactions.sequence import latest_positions, moments
 from fuserank_ensemble.retrieval.channel import (
@@ -103,8 +105,20 @@ class Retriever:
             interactions.popularity,
             [declared.name for declared in self._declared if declared.ties_by_popularity],
         )
+        self._lexical = catalog.lexical
         self._conditions = ConditionCheck(catalog.items, catalog.lexical)
         self._filler = Filler(interactions.popularity.arrived)
+
+    def over(self, items: Items) -> Retriever:
+        """Returns the same over a catalogue of the same items with other values, such as prices."""
+        if items is self.items:
+            return self
+        other = copy(self)
+        other.items = items
+        if items.columns is not self.items.columns:
+            other._featurise = self._featurise.over(items)
+            other._conditions = ConditionCheck(items, self._lexical)
+        return other
 
     def prefetch(self, queries: Sequence[ChannelQuery], kind: str | None = None) -> Prefetch:
         """Does what needs no embeddings; those of the queries are not read.

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.arrays import find_row, map_array
-from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR, Column, Columns
+from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR, Column, Columns, Mask
+
+_OF_IDS_AND_TEXTS = ("by_text", "_by_product")  # what is computed once whatever values the items have
 
 
 @dataclass(frozen=True)
@@ -27,19 +29,41 @@ class Items:
         columns: The filterable fields.
         product: Code of the item's product, int32 `[items]`: packages and sizes of one product share it. None where
             every item is a product of its own.
+        visible: Which items may be shown at all, bool `[items]`; None where all may.
     """
 
     ids: NDArray[np.bytes_]
     text: NDArray[np.int32]
     columns: Columns
     product: NDArray[np.int32] | None = None
+    visible: Mask | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def row(self, item_id: str) -> int:
-        """Row of an item, or -1."""
+        """Row of an item, or -1; also of one that may not be shown."""
+        row = self.any_row(item_id)
+        return row if self.visible is None or row < 0 or self.visible[row] else -1
+
+    def any_row(self, item_id: str) -> int:
+        """Row of an item whether or not it may be shown, or -1."""
         return find_row(self.ids, item_id)
+
+    def with_columns(self, columns: Columns) -> Items:
+        """The same items with other values."""
+        return self if columns is self.columns else self._with(columns=columns)
+
+    def with_visible(self, visible: Mask | None) -> Items:
+        """The same items, of which others may be shown."""
+        return self._with(visible=visible)
+
+    def _with(self, **changes: Any) -> Items:
+        other = replace(self, **changes)
+        computed = {name: value for name, value in vars(self).items() if name not in self.__dataclass_fields__}
+        kept = _OF_IDS_AND_TEXTS if "columns" in changes else computed
+        vars(other).update({name: computed[name] for name in kept if name in computed})
+        return other
 
     @cached_property
     def log_price(self) -> NDArray[np.float32]:

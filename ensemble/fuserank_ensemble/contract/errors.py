@@ -14,7 +14,7 @@ class InvalidRequestError(ValueError):
         text = f"{field}: found {format_value(found)}; allowed: {allowed}"
         # A caller's own characters come back in here; those that no terminal or wire takes are escaped.
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
-        self.field = field
+        self.field, self.found, self.allowed = field, found, allowed
 
 
 class Description(str):

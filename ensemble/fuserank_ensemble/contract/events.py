@@ -59,11 +59,7 @@ class RecordedEvent:
 
 
 class EventError(InvalidRequestError):
-    """An event that cannot be taken as sent; `found` and `allowed` as in the message."""
-
-    def __init__(self, field: str, found: object, allowed: str) -> None:
-        super().__init__(field, found, allowed)
-        self.found, self.allowed = found, allowed
+    """An event that cannot be taken as sent."""
 
 
 def parse_events(raw: bytes) -> list[Any]:

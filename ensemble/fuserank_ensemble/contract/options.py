@@ -99,6 +99,7 @@ class SimilarOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     explain: bool = False
     language: Language = "en"
     user: str = ""  # what this user hid is left out
+    min_position: Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)] = 0
 
 
 class SuggestOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

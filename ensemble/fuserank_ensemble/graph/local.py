@@ -59,8 +59,8 @@ class LocalGraph:
         }
         steps: dict[str, Step] = {
             "preprocess": Preprocess(bundle, self.live),
-            "retrieve": Retrieve(bundle, "cpu"),
-            "finalize": Finalize(bundle),
+            "retrieve": Retrieve(bundle, "cpu", self.live),
+            "finalize": Finalize(bundle, live=self.live),
         }
         self._steps: dict[str, Step] = {**steps, **opened}
         self._graph = GraphExecutor(stages, steps, opened)

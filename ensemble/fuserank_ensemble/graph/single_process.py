@@ -35,7 +35,7 @@ class SingleProcess:
     def __init__(self, bundle: Bundle, observer: SearchObserver | None = None, live: LiveState | None = None) -> None:
         """Opens the index, and the engines that the bundle names for a CPU; `live` as `Preprocess` takes it."""
         stages = search_stages(bundle.spec)
-        retrieve = Retrieve(bundle, "cpu")
+        retrieve = Retrieve(bundle, "cpu", live)
         # A second thread for single requests: another core does what need not wait for this one.
         pool = ThreadPoolExecutor(1, "beside")
         self.caches: dict[str, Callable[[], CacheCounts]] = dict(retrieve.caches)
@@ -51,7 +51,7 @@ class SingleProcess:
         steps: dict[str, Step] = {
             "preprocess": Preprocess(bundle, live),
             "retrieve": retrieve,
-            "finalize": Finalize(bundle, observer),
+            "finalize": Finalize(bundle, observer, live),
         }
         self._graph = GraphExecutor(stages, steps, engines, pool)
 

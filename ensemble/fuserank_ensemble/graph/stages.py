@@ -72,6 +72,7 @@ SIMILAR_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("ITEM_ID", "TEXT
 SUGGEST_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("PREFIX", "OPTIONS"))
 RECORD_INPUTS = (Tensor("EVENTS", "BYTES", (1,)),)
 RECORD_OUTPUTS = (Tensor("RESULT", "BYTES", (1,)), Tensor("STATUS", "BYTES", (1,)))
+CATALOG_INPUTS = (Tensor("CHANGES", "BYTES", (1,)),)
 PROFILE_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("USER_ID", "ACTION", "OPTIONS"))
 PROFILE_OUTPUTS = (Tensor("PROFILE", "BYTES", (1,)),)
 SUGGEST_OUTPUTS = (Tensor("SUGGESTION", "BYTES", (-1,)), Tensor("SCORE", "FP32", (-1,)))
@@ -136,6 +137,7 @@ def state_stages() -> tuple[Stage, ...]:
     return (
         # Two, for the same reason as `companion_stages` has; SQLite lets them write by turns.
         Stage("record", "python", RECORD_INPUTS, RECORD_OUTPUTS, QUEUE, instances=(2, 2), warmups=()),
+        Stage("catalog", "python", CATALOG_INPUTS, RECORD_OUTPUTS, QUEUE, instances=(2, 2), warmups=()),
         Stage("profile", "python", PROFILE_INPUTS, PROFILE_OUTPUTS, QUEUE, warmups=()),
     )
 

@@ -63,6 +63,10 @@ class RelationFinder:
         """
         self._items, self._graph, self._histories = items, graph, histories
 
+    def over(self, items: Items) -> RelationFinder:
+        """Returns the same over a catalogue whose items have other values."""
+        return RelationFinder(items, self._graph, self._histories)
+
     def of_item(self, anchor: int, rows: NDArray[np.int32]) -> list[Relations]:
         """Returns what relates each of some items `[rows]` to another item."""
         entities = [] if self._graph is None else self._graph.relating_entities(anchor)

@@ -1,4 +1,4 @@
-"""The entries of the log: what a shopper did, and what was asked for a person.
+"""The entries of the log: what a shopper did, what was asked for a person, and what the shop changed of its items.
 
 An entry is one of a tagged union of structs; another kind is one more struct in `Entry`, with a tag of its own.
 """
@@ -6,7 +6,7 @@ An entry is one of a tagged union of structs; another kind is one more struct in
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -106,7 +106,36 @@ class Personalise(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="pe
         return (self.user,)
 
 
-Entry = Interaction | Forget | Merge | Personalise
+class _ItemEntry(_Entry, frozen=True, kw_only=True, omit_defaults=True):
+    """What the shop says of one of its items.
+
+    Attributes:
+        item_id: The item.
+    """
+
+    item_id: str
+
+    @property
+    def digest(self) -> bytes:
+        """See `_Entry`. A shop numbers its changes and its events each for itself."""
+        return blake2b(self.event_id.encode(), digest_size=16, person=b"catalog").digest()
+
+
+class ItemChange(_ItemEntry, frozen=True, kw_only=True, omit_defaults=True, tag="item_change"):
+    """An item has other values in some of its fields; one that was deleted is back.
+
+    Attributes:
+        fields: The new values by field; None where there is none any more.
+    """
+
+    fields: dict[str, Any] = {}
+
+
+class ItemDelete(_ItemEntry, frozen=True, kw_only=True, omit_defaults=True, tag="item_delete"):
+    """An item is never shown again, until it is changed."""
+
+
+Entry = Interaction | Forget | Merge | Personalise | ItemChange | ItemDelete
 
 
 class Unreadable(_Entry, frozen=True, kw_only=True, tag="unreadable"):

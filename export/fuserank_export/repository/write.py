@@ -18,6 +18,7 @@ PYTHON_MODELS = {
     "similar": ("steps.similar", "Similar"),
     "suggest": ("steps.suggest", "Suggest"),
     "record": ("steps.record", "Record"),
+    "catalog": ("steps.catalog", "Catalog"),
     "profile": ("steps.profile", "Profile"),
 }
 MODEL_PY = '''"""Triton's entry into the model `{name}`."""

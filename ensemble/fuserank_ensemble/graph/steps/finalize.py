@@ -16,9 +16,11 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace, Status
+from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS
+from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, open_live
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.dislikes import strengths_of
@@ -40,9 +42,9 @@ class Finalize:
 
     name = "finalize"
 
-    def __init__(self, bundle: Bundle, observer: SearchObserver | None = None) -> None:
-        self._bundle, self._observer = bundle, observer
-        self._ids = bundle.items.ids
+    def __init__(self, bundle: Bundle, observer: SearchObserver | None = None, live: LiveState | None = None) -> None:
+        """Opens the step; `live` is what happened since the bundle, None where no state is kept."""
+        self._bundle, self._observer, self._catalog = bundle, observer, CatalogReader(bundle, live)
         self._events = bundle.popularity.events
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 
@@ -51,7 +53,7 @@ class Finalize:
         """See `Model`. Loads the catalogue's fields; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
-        return cls(bundle, host.search_observer(bundle))
+        return cls(bundle, host.search_observer(bundle), open_live(bundle, host, kinds=NO_KIND))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -61,10 +63,13 @@ class Finalize:
         started = time.monotonic_ns()
         resolved = request.decode_requests(tensors["REQUEST"])
         traces = request.decode_traces(tensors["RETRIEVAL"])
+        # All of a row's answer is as of the catalogue that its candidates were found in.
+        catalogs = [self._catalog.at(trace.catalog) for trace in traces]
         answers = [
-            self._row(row, *arrays)
-            for row, *arrays in zip(
+            self._row(row, catalog, *arrays)
+            for row, catalog, *arrays in zip(
                 resolved,
+                catalogs,
                 tensors["CANDIDATES"],
                 tensors["FEATURES"],
                 tensors["HEADS"],
@@ -73,15 +78,20 @@ class Finalize:
             )
         ]
         statuses = [
-            self._status(row, trace, ranked, started)
-            for row, trace, (ranked, _) in zip(resolved, traces, answers, strict=True)
+            self._status(row, trace, catalog, ranked, started)
+            for row, trace, catalog, (ranked, _) in zip(resolved, traces, catalogs, answers, strict=True)
         ]
         if self._observer:
             rows = zip(resolved, statuses, tensors["CANDIDATES"], tensors["FEATURES"], strict=True)
             for row, status, candidates, features in rows:
                 self._observer.observe(row, status, len(candidates), features[candidates >= 0])
         return {
-            "ITEM_ID": pack_strings([[bytes(self._ids[row]) for row in ranked.rows] for ranked, _ in answers]),
+            "ITEM_ID": pack_strings(
+                [
+                    [bytes(catalog.items.ids[row]) for row in ranked.rows]
+                    for catalog, (ranked, _) in zip(catalogs, answers, strict=True)
+                ]
+            ),
             "SCORE": pack_floats([ranked.scores for ranked, _ in answers]),
             "ITEM": pack_strings([encoded for _, encoded in answers]),
             "STATUS": string_tensor([[self._encode(status)] for status in statuses]),
@@ -90,6 +100,7 @@ class Finalize:
     def _row(
         self,
         resolved: ResolvedRequest,
+        catalog: CatalogSnapshot,
         candidates: NDArray[np.int32],
         features: NDArray[np.float32],
         heads: NDArray[np.float32],
@@ -102,7 +113,7 @@ class Finalize:
         ranked_here = resolved.ranked_kind in self._bundle.spec.ranked_kinds
         votes = features[: len(rows), POSITION["votes"]]
         scores = heads[: len(rows)] @ weights if ranked_here else votes
-        places = CandidatePlaces.of(self._bundle.items, rows)
+        places = CandidatePlaces.of(catalog.items, rows)
         priors = self._bundle.spec.made_up_queries
         disliked = strengths_of(resolved.disliked_items, rows)
         adjustments = adjust(scores, features[: len(rows)], places, disliked, depth, ranked_here, priors)
@@ -110,10 +121,12 @@ class Finalize:
         if not (resolved.steered or resolved.has_query):
             ranked = rank_varied(rows, scores, places.category, resolved.k, depth)
         elif resolved.steered:
-            ranked = rank_steered(resolved, rows, scores, self._bundle.items, self._bundle.vectors, self._events, depth)
+            ranked = rank_steered(resolved, rows, scores, catalog.items, self._bundle.vectors, self._events, depth)
         else:
             ranked = rank_by_score(rows, scores, resolved.k)
-        items: list[dict[str, Any]] = [{"fields": self._fields(int(row), resolved.fields)} for row in ranked.rows]
+        items: list[dict[str, Any]] = [
+            {"fields": self._fields(catalog, int(row), resolved.fields)} for row in ranked.rows
+        ]
         for item, place in zip(items, ranked.places, strict=bool(ranked.places)):
             if place.pin is not None or place.explored:
                 item["placed"] = "pin" if place.pin is not None else "explore"
@@ -125,13 +138,14 @@ class Finalize:
             # What all candidates share explains no order: a signal counts by how far it sets an item apart.
             parts = contributions[: len(rows)] @ weights if ranked_here else fusion_parts(votes, self._bundle.layout)
             parts -= parts.mean(0, keepdims=True) if len(rows) else 0.0
-            self._explain(items, resolved, ranked, features, heads, parts, adjustments)
+            self._explain(items, resolved, catalog, ranked, features, heads, parts, adjustments)
         return ranked, [self._encode(item) for item in items]
 
     def _explain(
         self,
         items: list[dict[str, Any]],
         resolved: ResolvedRequest,
+        catalog: CatalogSnapshot,
         ranked: Ranked,
         features: NDArray[np.float32],
         heads: NDArray[np.float32],
@@ -154,26 +168,30 @@ class Finalize:
                 if resolved.rules and ranked.shifts is not None and ranked.steps is not None:
                     moved = RuleShift(float(ranked.shifts[position]), float(ranked.steps[position]))
                 added = {name: (float(values[position]), float(values.mean())) for name, values in adjusted}
-                item_reader = replace(reader, shared_words=self._shared_words(resolved, int(ranked.rows[place])))
+                item_reader = replace(
+                    reader, shared_words=self._shared_words(resolved, catalog, int(ranked.rows[place]))
+                )
                 item["signals"] = reasons.explain(score, parts[position], features[position], item_reader, moved, added)
                 item["heads"] = {head: chances[place][at] for at, head in judged}
             if "placed" in item:
                 sentence = "pin_unscored" if position == NOT_FOUND else item["placed"]
                 item["signals"].append(reasons.placed(sentence, language))
 
-    def _shared_words(self, resolved: ResolvedRequest, row: int) -> list[str]:
+    def _shared_words(self, resolved: ResolvedRequest, catalog: CatalogSnapshot, row: int) -> list[str]:
         """Returns the words of the query that an item's fields hold, as the query has them."""
         if resolved.understood is None:
             return []
-        record, synonyms = self._decode(self._bundle.records.raw(row)), self._bundle.query_parser.synonyms
+        record, synonyms = self._decode(catalog.records.raw(row)), self._bundle.query_parser.synonyms
         texts = (str(record[name]) for name in self._bundle.spec.lexical_fields if name in record)
         return shared_words(resolved.understood.words, map(synonyms.replace, map(normalise, texts)))
 
-    def _fields(self, row: int, names: Sequence[str]) -> dict[str, Any]:
-        record = self._decode(self._bundle.records.raw(row))
+    def _fields(self, catalog: CatalogSnapshot, row: int, names: Sequence[str]) -> dict[str, Any]:
+        record = self._decode(catalog.records.raw(row))
         return {name: record[name] for name in names if name in record}
 
-    def _status(self, resolved: ResolvedRequest, trace: RetrievalTrace, ranked: Ranked, started: int) -> Status:
+    def _status(
+        self, resolved: ResolvedRequest, trace: RetrievalTrace, catalog: CatalogSnapshot, ranked: Ranked, started: int
+    ) -> Status:
         now = time.monotonic_ns()
         # The engines keep no clock of their own: theirs is the time between the Python stages, queues included.
         spans = {
@@ -186,9 +204,10 @@ class Finalize:
         }
         understood = resolved.understood.describe(resolved.query) if resolved.understood else {}
         late = ["deadline_passed"] if resolved.deadline_ns and now > resolved.deadline_ns else []
+        stale = [STALE] if catalog.position != trace.catalog else []
         return Status(
             bundle=self._bundle.id,
-            degraded=[*resolved.degraded, *trace.degraded, *late],
+            degraded=list(dict.fromkeys([*resolved.degraded, *trace.degraded, *stale, *late])),
             candidates=trace.candidates,
             microseconds={name: span // 1_000 for name, span in spans.items()},
             returned=len(ranked.rows),

@@ -11,6 +11,7 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, head_weights
 from fuserank_ensemble.catalog import filters
+from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError
@@ -24,7 +25,7 @@ from fuserank_ensemble.contract.options import (
     epoch_seconds,
     parse_options,
 )
-from fuserank_ensemble.graph.live import STALE, LiveState, open_live
+from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, STALE, CatalogReader, LiveState, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import still_disliked
@@ -33,7 +34,6 @@ from fuserank_ensemble.interactions.live.users import KnownUser, Users
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.ranking import exploration, rules
 
-MAX_WAIT_SECONDS = 0.25  # for `min_position`: what is acknowledged is known far sooner, unless the log is away
 INCOMPLETE = "events_missing"  # events between the bundle and the log are lost
 _VERIFIED = (
     *("index/tokenizer", "index/items/", "index/history/", "index/dislikes/", "index/hidden/", "index/users/"),
@@ -56,7 +56,7 @@ class Preprocess:
 
     def __init__(self, bundle: Bundle, live: LiveState | None = None) -> None:
         """Opens the step; `live` is what happened since the bundle, None where no state is kept."""
-        self._bundle, self._live = bundle, live
+        self._bundle, self._live, self._catalog = bundle, live, CatalogReader(bundle, live)
         self._users = Users(
             bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, live.overlay if live else None
         )
@@ -129,7 +129,8 @@ class Preprocess:
         if options.min_position and not self._live:
             degraded = [STALE]  # there is no log here that could be known so far
         known = self._users.find(user, options.session_id)
-        history, unknown = self._history(known, options, now)
+        catalog = self._catalog.current
+        history, unknown = self._history(known, options, now, catalog.items)
         disliked = self._disliked(known, options, history)
         return _Row(
             text,
@@ -162,6 +163,7 @@ class Preprocess:
                 hidden=known.hidden.tobytes(),
                 position=self._live.tail.position if self._live else None,
                 opted_out=not known.personalised,
+                catalog=catalog.position,
             ),
         )
 
@@ -179,11 +181,11 @@ class Preprocess:
         stale = [STALE] if not there or live.tail.failing else []
         return [*stale, *([INCOMPLETE] if live.tail.incomplete else [])]
 
-    def _history(self, user: KnownUser, options: Options, now: float) -> tuple[History, int]:
+    def _history(self, user: KnownUser, options: Options, now: float, items: Items) -> tuple[History, int]:
         """The history to answer with, and how many given item ids are not known."""
         if options.history is None or not user.personalised:
             return user.seen, 0
-        rows = [self._bundle.items.row(item_id) for item_id in options.history]
+        rows = [items.row(item_id) for item_id in options.history]
         known = [row for row in rows if row >= 0]
         return History.from_rows(known, now), len(rows) - len(known)
 

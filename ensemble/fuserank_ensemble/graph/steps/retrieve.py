@@ -21,9 +21,12 @@ from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.candidates.retriever import Candidates, Prefetch, Retriever
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Mask
+from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.scripts import is_written_in
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import clearly_disliked, mask_disliked
@@ -41,11 +44,13 @@ class Prefetched:
         resolved: The requests.
         queries: The same for the channels, without embeddings.
         groups: By kind of request the positions of its queries, and what the channels have found ahead.
+        catalog: The catalogue that all of them are answered from.
     """
 
     resolved: list[ResolvedRequest]
     queries: list[ChannelQuery]
     groups: dict[str, tuple[list[int], Prefetch]]
+    catalog: CatalogSnapshot
 
 
 class Retrieve:
@@ -54,8 +59,9 @@ class Retrieve:
     name = "retrieve"
     prefetch_inputs = ("REQUEST",)
 
-    def __init__(self, bundle: Bundle, device: str) -> None:
-        self._bundle, self._spec = bundle, bundle.spec
+    def __init__(self, bundle: Bundle, device: str, live: LiveState | None = None) -> None:
+        """Opens the index on a device; `live` is what happened since the bundle, None where no state is kept."""
+        self._bundle, self._spec, self._catalog = bundle, bundle.spec, CatalogReader(bundle, live)
         self._width = len(bundle.layout.features)
         # For good: requests are answered one batch after the other, and the engines want the other cores.
         threadpool_limits(1, "blas")
@@ -66,8 +72,8 @@ class Retrieve:
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Retrieve:
         """See `Model`. Loads the index, and checks that the engines are those it was built with."""
-        del host
-        return cls(Bundle.open(bundle_root, verify=("index/", "model_repository/")), device)
+        bundle = Bundle.open(bundle_root, verify=("index/", "model_repository/"))
+        return cls(bundle, device, open_live(bundle, host, kinds=NO_KIND))
 
     def prefetch(self, requests: Sequence[Tensors]) -> Prefetched:
         """Does what needs no embedding of a query, such as searching words.
@@ -76,14 +82,16 @@ class Retrieve:
             requests: As `execute` takes them; `REQUEST` alone is read.
         """
         resolved = [row for tensors in requests for row in request.decode_requests(tensors["REQUEST"])]
+        catalog = self._catalog.at_least(max(row.catalog for row in resolved))
+        self._retriever = self._retriever.over(catalog.items)
         unknown = np.zeros(self._spec.embedding_dim, np.float32)
-        queries = [self._channel_query(row, unknown) for row in resolved]
+        queries = [self._channel_query(row, unknown, catalog) for row in resolved]
         groups = {}
         # A kind of request that has weights of its own is searched by itself.
         for kind in {row.kind for row in resolved}:
             members = [i for i, row in enumerate(resolved) if row.kind == kind]
             groups[kind] = (members, self._retriever.prefetch([queries[i] for i in members], kind or None))
-        return Prefetched(resolved, queries, groups)
+        return Prefetched(resolved, queries, groups, catalog)
 
     def execute(
         self, requests: Sequence[Tensors], prefetched: Prefetched | None = None
@@ -96,7 +104,11 @@ class Retrieve:
         queries = [replace(query, embedding=v) for query, v in zip(ahead.queries, embeddings, strict=True)]
         depths = [self._depth(row) for row in resolved]
         candidates = self._candidates(queries, [depth for depth, _ in depths], ahead)
-        cuts = [["ranker_depth"] if cut else [] for _, cut in depths]
+        catalog = ahead.catalog.position
+        cuts = [
+            [*(["ranker_depth"] if cut else []), *([STALE] if row.catalog > catalog else [])]
+            for row, (_, cut) in zip(resolved, depths, strict=True)
+        ]
         out: list[Tensors | InvalidRequestError] = []
         for start, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
             rows = slice(int(start), int(start) + size)
@@ -105,7 +117,9 @@ class Retrieve:
             traces = [
                 [
                     request.encode(
-                        RetrievalTrace(c.channel_counts, [*c.degraded, *cut, *left_out], started, time.monotonic_ns())
+                        RetrievalTrace(
+                            c.channel_counts, [*c.degraded, *cut, *left_out], started, time.monotonic_ns(), catalog
+                        )
                     )
                 ]
                 for c, cut, left_out in zip(candidates[rows], cuts[rows], skipped, strict=True)
@@ -131,23 +145,25 @@ class Retrieve:
             candidates |= zip(unread, described, strict=True)
         return [candidates[i] for i in range(len(queries))]
 
-    def _channel_query(self, resolved: ResolvedRequest, embedding: NDArray[np.float32]) -> ChannelQuery:
-        seen = resolved.history
-        allowed: Mask | None = None
+    def _channel_query(
+        self, resolved: ResolvedRequest, embedding: NDArray[np.float32], catalog: CatalogSnapshot
+    ) -> ChannelQuery:
+        seen, items = resolved.history, catalog.items
+        allowed = items.visible
         if resolved.filter:
-            allowed = self._mask(json.dumps(resolved.filter, sort_keys=True))
+            allowed = self._mask(catalog.position, json.dumps(resolved.filter, sort_keys=True))
         disliked, excluded = resolved.disliked_items, [resolved.hidden_rows]
         if resolved.exclude_seen:
             # What is new to a user is a new product. What is similar to an item may be another size of it.
             had = np.concatenate([seen.rows, disliked.rows])
-            excluded.append(seen.rows if resolved.kind else self._bundle.items.of_same_products(had))
+            excluded.append(seen.rows if resolved.kind else items.of_same_products(had))
         if any(len(rows) for rows in excluded):
-            allowed = np.ones(len(self._bundle.items), np.bool_) if allowed is None else allowed.copy()
+            allowed = np.ones(len(items), np.bool_) if allowed is None else allowed.copy()
             allowed[np.concatenate(excluded)] = False
         bad = clearly_disliked(disliked)
         spares = len(bad) > 0 and not resolved.has_query
         if spares:
-            liking = mask_disliked(self._bundle.items, bad, seen.rows, resolved.k, allowed)
+            liking = mask_disliked(items, bad, seen.rows, resolved.k, allowed)
             allowed = liking if allowed is None else allowed & liking
         return ChannelQuery(
             _search_text(resolved),
@@ -155,29 +171,24 @@ class Retrieve:
             seen,
             resolved.now,
             allowed,
-            # What was had, disliked or hidden is no condition on fields.
-            None if resolved.exclude_seen or spares or len(resolved.hidden_rows) else resolved.filter,
+            # What was had, disliked or hidden is no condition on fields, and changed fields are in this process alone.
+            None
+            if resolved.exclude_seen or spares or len(resolved.hidden_rows) or catalog.is_changed
+            else resolved.filter,
             resolved.context,
-            required=self._pinned(resolved, allowed) if resolved.rules else None,
+            required=_pinned(resolved, items, allowed) if resolved.rules else None,
             newcomers=NEWCOMERS if resolved.explore else 0,
             understood=resolved.understood,
             segments=resolved.segments,
             disliked=disliked,
         )
 
-    def _pinned(self, resolved: ResolvedRequest, allowed: Mask | None) -> NDArray[np.int32]:
-        """Returns the rows that rules pin by id and that the request may show, as many as there are places for."""
-        pinned: dict[int, None] = {}
-        for rule in resolved.rules:
-            if rule.pin is not None:
-                rows = [self._bundle.items.row(item_id) for item_id in rule.item_ids or ()]
-                visible = [row for row in rows if row >= 0 and (allowed is None or allowed[row])]
-                pinned |= dict.fromkeys(visible[: resolved.k - rule.pin + 1])
-        return np.asarray(list(pinned), np.int32)[: resolved.k]
-
-    def _compute_mask(self, condition: str) -> Mask:
-        columns = self._bundle.items.columns
-        return filters.parse(json.loads(condition), columns.kinds)(columns)
+    def _compute_mask(self, position: int, condition: str) -> Mask:
+        """Which items a filter lets be shown in the present catalogue, whose position keys the cache of the masks."""
+        del position
+        items = self._retriever.items
+        mask = filters.parse(json.loads(condition), items.columns.kinds)(items.columns)
+        return mask if items.visible is None else mask & items.visible
 
     def _depth(self, resolved: ResolvedRequest) -> tuple[int, bool]:
         """Returns how many candidates the ranker gets, and whether the deadline made them fewer."""
@@ -245,6 +256,17 @@ class Retrieve:
             "EVENTS": events,
             "MOMENTS": np.stack([listed.moments for listed in candidates]),
         }
+
+
+def _pinned(resolved: ResolvedRequest, items: Items, allowed: Mask | None) -> NDArray[np.int32]:
+    """Returns the rows that rules pin by id and that the request may show, as many as there are places for."""
+    pinned: dict[int, None] = {}
+    for rule in resolved.rules:
+        if rule.pin is not None:
+            rows = [items.row(item_id) for item_id in rule.item_ids or ()]
+            visible = [row for row in rows if row >= 0 and (allowed is None or allowed[row])]
+            pinned |= dict.fromkeys(visible[: resolved.k - rule.pin + 1])
+    return np.asarray(list(pinned), np.int32)[: resolved.k]
 
 
 def _search_text(resolved: ResolvedRequest) -> str:

@@ -21,6 +21,7 @@ from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.catalog import filters
+from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.catalog.tokens import EncoderTokenizer
@@ -34,7 +35,7 @@ from fuserank_ensemble.contract.options import (
     decode_bounded,
     parse_similar_options,
 )
-from fuserank_ensemble.graph.live import STALE, LiveState, open_live
+from fuserank_ensemble.graph.live import STALE, CatalogReader, LiveState, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.history import History
@@ -68,6 +69,7 @@ class _Anchor:
     """One row of a request: what its answer is to be like."""
 
     row: int  # of the item, -1 for a text
+    catalog: int  # position of the newest change of the catalogue that it was looked up in
     text: str  # normalised, empty for an item
     options: SimilarOptions
     hidden: bytes  # rows of the items that the user never wants to see, int32
@@ -90,13 +92,13 @@ class Similar:
     name = "similar"
 
     def __init__(self, bundle: Bundle, call: Call, live: LiveState | None = None) -> None:
-        """Takes the bundle, how to call another model, and what users hid since; None where no state is kept."""
+        """Takes the bundle, how to call another model, and what happened since; None where no state is kept."""
         self._live = live
         self._users = Users(
             bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, live.overlay if live else None
         )
         self._bundle, self._call, self._spec = bundle, call, bundle.spec
-        self._items, self._kinds = bundle.items, bundle.items.columns.kinds
+        self._catalog, self._kinds = CatalogReader(bundle, live), bundle.items.columns.kinds
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
@@ -109,7 +111,7 @@ class Similar:
         """See `Model`. Loads the tokenizer, maps the catalogue and its text vectors; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
-        return cls(bundle, host.call, open_live(bundle, host, HIDES))
+        return cls(bundle, host.call, open_live(bundle, host, kinds=HIDES))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`. All rows of a batch go to each other model in one call."""
@@ -139,13 +141,16 @@ class Similar:
         if options.filter:
             filters.parse(options.filter, self._kinds)
         check_fields(options.fields or (), self._fields)
-        row = self._items.row(item_id) if item_id else -1
+        stale = [] if self._catalog.knows(options.min_position) else [STALE]
+        catalog = self._catalog.current
+        row = catalog.items.row(item_id) if item_id else -1
         if item_id and row < 0:
             allowed = "an item of the catalogue; for one that is not in this bundle, send its title as TEXT"
             raise InvalidRequestError("ITEM_ID", item_id, allowed)
         user = decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
-        stale = [STALE] if user and self._live and self._live.tail.failing else []
-        return _Anchor(row, text, options, self._users.hidden_rows(user).tobytes(), stale)
+        if user and self._live and self._live.tail.failing and not stale:
+            stale = [STALE]
+        return _Anchor(row, catalog.position, text, options, self._users.hidden_rows(user).tobytes(), stale)
 
     def _answers(self, anchors: Sequence[_Anchor], started: int) -> list[_Answer]:
         vectors = self._vectors(anchors)
@@ -171,7 +176,7 @@ class Similar:
         vectors = np.zeros((len(anchors), self._spec.embedding_dim), np.float32)
         texts = [i for i, anchor in enumerate(anchors) if anchor.text]
         items = [i for i, anchor in enumerate(anchors) if not anchor.text]
-        vectors[items] = self._bundle.vectors[self._items.text[[anchors[i].row for i in items]]]
+        vectors[items] = self._bundle.vectors[self._bundle.items.text[[anchors[i].row for i in items]]]
         if texts:
             # As an item's own text is encoded: the query's template has no part in it.
             encodings = self._tokens.encode([anchors[i].text for i in texts])
@@ -206,6 +211,7 @@ class Similar:
             started_ns=started,
             finished_ns=time.monotonic_ns(),
             deadline_ns=0,
+            catalog=anchor.catalog,
             hidden=anchor.hidden,
         )
 
@@ -219,12 +225,14 @@ class Similar:
         started: int,
     ) -> _Answer:
         candidates = candidates[candidates >= 0]
-        cosines = self._bundle.vectors[self._items.text[candidates]].astype(np.float32) @ vector
+        cosines = self._bundle.vectors[self._bundle.items.text[candidates]].astype(np.float32) @ vector
+        catalog = self._catalog.at(trace.catalog)
+        stale = [STALE] if catalog.position != trace.catalog else []
         rows = candidates[: anchor.options.k]
         names = self._default_fields if anchor.options.fields is None else anchor.options.fields
         status = SimilarStatus(
             bundle=self._bundle.id,
-            degraded=[*anchor.degraded, *trace.degraded],
+            degraded=list(dict.fromkeys([*anchor.degraded, *trace.degraded, *stale])),
             candidates=trace.candidates,
             microseconds={
                 "retrieve": (trace.finished_ns - trace.started_ns) // 1_000,
@@ -232,32 +240,38 @@ class Similar:
             },
             returned=len(rows),
         )
-        items: list[dict[str, Any]] = [{"fields": self._shown_fields(int(row), names)} for row in rows]
+        items: list[dict[str, Any]] = [{"fields": self._shown_fields(catalog, int(row), names)} for row in rows]
         if anchor.options.explain and features is not None:
-            explained = self._explain(anchor, rows, cosines, features)
+            explained = self._explain(anchor, catalog, rows, cosines, features)
             for item, signals in zip(items, explained, strict=True):
                 item["signals"] = signals
         return _Answer(
-            [bytes(item_id) for item_id in self._items.ids[rows]],
+            [bytes(item_id) for item_id in catalog.items.ids[rows]],
             cosines[: len(rows)],
             [self._encode(item) for item in items],
             self._encode(status),
         )
 
     def _explain(
-        self, anchor: _Anchor, rows: NDArray[np.int32], cosines: NDArray[np.float32], features: NDArray[np.float32]
+        self,
+        anchor: _Anchor,
+        catalog: CatalogSnapshot,
+        rows: NDArray[np.int32],
+        cosines: NDArray[np.float32],
+        features: NDArray[np.float32],
     ) -> list[list[dict[str, Any]]]:
         """Returns the signals of the items of an answer.
 
         Args:
             anchor: What they are to be like.
+            catalog: The catalogue that they were found in.
             rows: The items, int32 `[items]`.
             cosines: How near all candidates are, those of the answer first, float32 `[candidates]`.
             features: Of the candidates, float32 `[candidates, F]`.
         """
-        finder, is_early = self._relations, comes_early(cosines)
+        finder, is_early = self._relations.over(catalog.items), comes_early(cosines)
         relations = finder.of_text(anchor.text, rows) if anchor.text else finder.of_item(anchor.row, rows)
-        asked = anchor.text or str(self._decode(self._bundle.records.raw(anchor.row))["title"])
+        asked = anchor.text or str(self._decode(catalog.records.raw(anchor.row))["title"])
         explained = []
         for place, (row, of_row) in enumerate(zip(rows.tolist(), relations, strict=True)):
             item = SimilarItem(
@@ -265,7 +279,7 @@ class Similar:
                 comes_early=bool(is_early[place]),
                 related_by=related_channels(features[place]),
                 relations=of_row,
-                shared_words=self._shared_words(anchor.text, row) if anchor.text else (),
+                shared_words=self._shared_words(anchor.text, catalog, row) if anchor.text else (),
             )
             explained.append(explain_similar(item, asked, anchor.options.language, self._only_purchases))
         return explained
@@ -273,11 +287,13 @@ class Similar:
     @cached_property
     def _relations(self) -> RelationFinder:
         graph = self._bundle.root / "index" / "graph"
-        return RelationFinder(self._items, GraphIndex.open(graph) if graph.exists() else None, self._bundle.histories)
+        return RelationFinder(
+            self._bundle.items, GraphIndex.open(graph) if graph.exists() else None, self._bundle.histories
+        )
 
-    def _shared_words(self, text: str, row: int) -> list[str]:
+    def _shared_words(self, text: str, catalog: CatalogSnapshot, row: int) -> list[str]:
         """Returns the words of a text that an item's fields hold."""
-        record = self._decode(self._bundle.records.raw(row))
+        record = self._decode(catalog.records.raw(row))
         texts = (str(record[name]) for name in self._spec.lexical_fields if name in record)
         return shared_words(text, map(self._synonyms.replace, map(normalise, texts)))
 
@@ -285,8 +301,8 @@ class Similar:
     def _synonyms(self) -> Synonyms:
         return Synonyms.open(self._bundle.root / "index" / SYNONYMS)
 
-    def _shown_fields(self, row: int, names: Sequence[str]) -> dict[str, Any]:
-        record = self._decode(self._bundle.records.raw(row))
+    def _shown_fields(self, catalog: CatalogSnapshot, row: int, names: Sequence[str]) -> dict[str, Any]:
+        record = self._decode(catalog.records.raw(row))
         return {name: record[name] for name in names if name in record}
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import MAX_PREFIX_BYTES, decode_bounded, parse_suggest_options
+from fuserank_ensemble.graph.live import NO_KIND, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings
+from fuserank_ensemble.retrieval.lexical.hidden_titles import HiddenTitles
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester
+from fuserank_ensemble.state.tail import Consumer
 
 INDEX = Path("index") / "suggest"  # within a bundle
 
@@ -19,8 +23,8 @@ INDEX = Path("index") / "suggest"  # within a bundle
 class Completer(Protocol):
     """What completes a prefix, such as `fuserank_ensemble.retrieval.lexical.suggest.Suggester`."""
 
-    def complete(self, prefix: str, count: int) -> list[tuple[str, float]]:
-        """At most `count` phrases, best first, each with its popularity."""
+    def complete(self, prefix: str, count: int, hidden: Collection[str] = frozenset()) -> list[tuple[str, float]]:
+        """At most `count` phrases, best first, each with its popularity; those with `hidden` keys are not shown."""
         ...
 
 
@@ -29,15 +33,22 @@ class Suggest:
 
     name = "suggest"
 
-    def __init__(self, completer: Completer) -> None:
-        self._completer = completer
+    def __init__(self, completer: Completer, hidden: HiddenTitles | None = None) -> None:
+        """Takes what completes, and which titles are not shown; None where no state is kept."""
+        self._completer, self._hidden = completer, hidden
 
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Suggest:
         """See `Model`. Maps the phrases; always on the CPU."""
-        del device, host
-        Bundle.open(bundle_root, verify=(f"{INDEX.as_posix()}/",))
-        return cls(Suggester.open(bundle_root / INDEX))
+        del device
+        bundle, hidden = Bundle.open(bundle_root, verify=(f"{INDEX.as_posix()}/", "index/items/")), []
+
+        def follow(catalog: LiveCatalog) -> Consumer:
+            hidden.append(HiddenTitles(catalog))
+            return hidden[0]
+
+        open_live(bundle, host, kinds=NO_KIND, beside=follow)
+        return cls(Suggester.open(bundle_root / INDEX), next(iter(hidden), None))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -56,4 +67,5 @@ class Suggest:
 
     def _completions(self, raw_prefix: bytes, raw_options: bytes) -> list[tuple[str, float]]:
         prefix = decode_bounded("PREFIX", raw_prefix, MAX_PREFIX_BYTES)
-        return self._completer.complete(prefix, parse_suggest_options(raw_options).count)
+        hidden = self._hidden.keys if self._hidden else frozenset[str]()
+        return self._completer.complete(prefix, parse_suggest_options(raw_options).count, hidden)

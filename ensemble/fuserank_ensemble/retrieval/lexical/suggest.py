@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -74,7 +74,7 @@ class Suggester:
         """Maps the phrases; the folder may be read-only and stays as it is."""
         return cls(open_searcher(folder))
 
-    def complete(self, prefix: str, count: int) -> list[Completion]:
+    def complete(self, prefix: str, count: int, hidden: Collection[str] = frozenset()) -> list[Completion]:
         """Phrases that a prefix may become, as they are written, each with its popularity.
 
         First those that begin with the prefix, then those that hold its words in any order (the last one as a
@@ -84,19 +84,20 @@ class Suggester:
         Args:
             prefix: What is typed so far; empty for the most popular phrases.
             count: How many are wanted.
+            hidden: Keys of the phrases that are not shown, see `phrase_key`.
         """
         spelt = split_characters(prefix)[-_PREFIX_WORDS:]
         if count < 1 or not self._searcher.num_docs:
             return []
         if not spelt:
-            if count <= len(self._top):
+            if count <= len(self._top) and not hidden:
                 return _cut(list(self._top.items())[:count], spelt)
-            return _cut(list(self._extend({}, Query.all_query(), count).items()), spelt)
+            return _cut(list(self._extend({}, Query.all_query(), count, hidden).items())[:count], spelt)
         completions: dict[str, float] = {}
         # A space after the last word says that it is whole.
         ended = prefix[-1:].isspace()
         for query in self._queries(spelt, ended):
-            completions = self._extend(completions, query, count)
+            completions = self._extend(completions, query, count, hidden)
             if len(completions) >= count:
                 break
         return _cut(list(completions.items())[:count], spelt)
@@ -139,14 +140,18 @@ class Suggester:
     def _word(self, word: str) -> Query:
         return Query.term_query(self._schema, "word", word, "basic")
 
-    def _extend(self, completions: Mapping[str, float], query: Query, count: int) -> dict[str, float]:
-        """The completions so far, followed by the most popular phrases that a query matches."""
+    def _extend(
+        self, completions: Mapping[str, float], query: Query, count: int, hidden: Collection[str] = frozenset()
+    ) -> dict[str, float]:
+        """The completions so far, followed by the most popular phrases that a query matches and that are not hidden."""
         extended = dict(completions)
-        limit = max(count + len(completions), 1)
+        limit = max(count + len(completions) + len(hidden), 1)
         hits = self._searcher.search(query, limit, count=False, order_by_field="place", order=tantivy.Order.Asc).hits
         for _, address in hits:
             document = self._searcher.doc(address)
-            extended.setdefault(str(document.get_first("text")), float(document.get_first("popularity") or 0.0))
+            text = str(document.get_first("text"))
+            if not hidden or phrase_key(text) not in hidden:
+                extended.setdefault(text, float(document.get_first("popularity") or 0.0))
         return extended
 
 
@@ -167,7 +172,7 @@ def _merge(phrases: Iterable[Completion]) -> list[Completion]:
         # As it is written: what search makes of it is compared, never shown.
         phrase = collapse(text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8"))
         phrase = text if phrase == text else phrase  # no second copy of a title
-        key = _key(phrase)
+        key = phrase_key(phrase)
         if not key:
             continue
         # A log or a popularity may be broken; one broken number must not decide the order of all.
@@ -177,13 +182,14 @@ def _merge(phrases: Iterable[Completion]) -> list[Completion]:
     return sorted(((phrase, total) for total, _, phrase in merged.values()), key=lambda p: (-p[1], p[0]))
 
 
-def _key(text: str) -> str:
+def phrase_key(text: str) -> str:
+    """Returns what phrases that differ in case, punctuation and white space alone have in common."""
     return " ".join(split_characters(text))[:_LONGEST_KEY]
 
 
 def _document(place: int, text: str, weight: float) -> tantivy.Document:
     spelt = split_characters(text)
-    key = _key(text)
+    key = phrase_key(text)
     document = tantivy.Document()
     document.add_unsigned("place", place)
     document.add_text("text", text)

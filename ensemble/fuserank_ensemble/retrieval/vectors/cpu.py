@@ -25,6 +25,8 @@ HNSW_SEARCH = 800
 # Lists probed hold about this many vectors for each one asked for: a search costs much the same at any size. A filter
 # that keeps fewer is answered from the kept vectors alone: at 1M that is the faster way up to 10,000 of them.
 SCANNED_PER_RESULT, LEAST_DEPTH = 80, 100
+# A filter that leaves out less than this share, such as deleted items, is applied to what is found without one.
+FEW_LEFT_OUT = 0.1
 
 
 class FaissSearch:
@@ -71,6 +73,12 @@ class FaissSearch:
         count = int(np.count_nonzero(mask))
         if not count:
             return _no_neighbours()
+        left_out = len(mask) - count
+        if left_out <= FEW_LEFT_OUT * len(mask):
+            rows, scores = self._search_all(query[None], depth + min(left_out, depth // 4))[0]
+            kept = mask[rows]
+            if int(np.count_nonzero(kept)) >= min(depth, count):
+                return rows[kept][:depth], scores[kept][:depth]
         if self._flat is not None or count > _scanned(depth):
             bits = np.packbits(mask, bitorder="little")
             selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]  # wrapped for numpy

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS, Featuriser
-from fuserank_ensemble.catalog.filters import Columns
+from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.catalog.live.columns import patch_columns
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile
 from fuserank_ensemble.retrieval.evidence import Evidence
+from fuserank_ensemble.retrieval.own_features import OwnFeature
 from support.hand_shop import ITEMS, NAN, NOW, POPULARITY, SEEN, features, history
 
 LOG2 = math.log(2)
@@ -168,3 +170,25 @@ def test_a_day_later_only_what_has_an_age_has_changed():
     assert {f.name for f, changed in zip(FEATURES, moved, strict=True) if changed} == {
         "idle", "age", "history_recency", "history_recent", "due", "category_recency",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["price", "brand", "category", "shelf"])
+def test_over_other_values_features_are_those_of_a_catalogue_that_was_made_with_them(name):
+    own = (
+        OwnFeature("shop.shelf=top", "shop", "1 where shelf is top", "shelf", "value", "top"),
+        OwnFeature("shop.shelf.share", "shop", "share", "shelf", "share"),
+    )
+    shelf = Column("keyword", np.asarray([0, 1, -1, 1, 0], np.int32), ["low", "top"])
+    items = replace(ITEMS, columns=Columns(len(ITEMS), {**ITEMS.columns.by_name, "shelf": shelf}))
+    values = {0: 77.0, 3: None} if name == "price" else {0: "top", 2: "another", 4: None}
+    changed = items.with_columns(patch_columns(items.columns, {name: values}))
+    rows = np.arange(len(ITEMS), dtype=np.int32)
+    evidence = Evidence(rows, {}, {})
+    profile = UserProfile.from_history(SEEN, changed, NOW)
+    made, over = (
+        featurise(evidence, profile, NOW, None)
+        for featurise in (Featuriser(changed, POPULARITY, own), Featuriser(items, POPULARITY, own).over(changed))
+    )
+    np.testing.assert_array_equal(made, over)
+    before = Featuriser(items, POPULARITY, own)(evidence, UserProfile.from_history(SEEN, items, NOW), NOW, None)
+    assert not np.array_equal(made, before, equal_nan=True)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS
 from fuserank_ensemble.candidates.request import RetrievalTrace, decode_requests, encode
 from fuserank_ensemble.contract.options import HEADS
@@ -30,6 +31,7 @@ def stages(tiny_bundle):
     return SimpleNamespace(
         preprocess=Preprocess.open(tiny_bundle, "cpu", LoneHost()),
         finalize=Finalize.open(tiny_bundle, "cpu", LoneHost()),
+        ids=Bundle.open(tiny_bundle, verify=()).items.ids,
     )
 
 
@@ -128,7 +130,7 @@ def test_heads_are_probabilities_and_relevance_rests_without_a_query(stages):
     ids, _, items, _ = answer(stages, tensors)
     row = dict(
         zip(
-            (stages.finalize._ids[r].decode() for r in tensors["CANDIDATES"][0, :COUNT]),
+            (stages.ids[r].decode() for r in tensors["CANDIDATES"][0, :COUNT]),
             tensors["HEADS"][0],
             strict=False,
         )

@@ -22,7 +22,7 @@ class Completing:
     def __init__(self):
         self.asked = []
 
-    def complete(self, prefix, count):
+    def complete(self, prefix, count, hidden=frozenset()):
         self.asked.append((prefix, count))
         return [(f"{prefix}{'é' * n}", 10.0 - n) for n in range(min(len(prefix), count))]
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuserank_ensemble.retrieval.lexical.cuts import cut_phrase
-from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases, phrase_key
 
 PHRASES = [
     ("Milk", 50.0),
@@ -81,6 +81,15 @@ def test_a_prefix_is_completed(suggester, prefix, expected):
 
 def test_equal_phrases_are_merged_and_shown_as_their_most_popular_spelling(suggester):
     assert suggester.complete("milk", 1) == [("Milk", 55.0)]
+
+
+@pytest.mark.parametrize("prefix", ["", "mil", "milk", "mikl", "chocolate mil"])
+def test_a_hidden_phrase_is_not_shown_and_the_next_takes_its_place(suggester, prefix):
+    everything = texts(suggester, prefix, 1000)
+    hidden = frozenset({phrase_key("MILK"), phrase_key("milk chocolate")})
+    for count in (1, 2, 1000):
+        completions = [text for text, _ in suggester.complete(prefix, count, hidden)]
+        assert completions == [text for text in everything if phrase_key(text) not in hidden][:count]
 
 
 def test_an_empty_prefix_gives_the_most_popular_and_counts_are_kept(suggester):

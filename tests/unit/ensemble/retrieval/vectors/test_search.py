@@ -96,7 +96,7 @@ def test_a_filter_is_filled_to_the_depth_or_to_all_it_keeps(search, keep):
 
 def test_a_filter_that_keeps_only_what_is_far_from_the_query_still_fills_the_answer(search, kind):
     exact = VECTORS.astype(np.float32) @ QUERIES[0]
-    for keep in (50, 9_000):
+    for keep in (50, 9_000, COUNT - 100):
         far = np.zeros(COUNT, np.bool_)
         far[np.argsort(exact)[:keep]] = True
         # Nothing near the query is wanted: an approximate index may then miss some, but never come short.

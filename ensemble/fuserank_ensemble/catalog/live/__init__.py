@@ -1,0 +1,1 @@
+"""What the shop changed of its catalogue since the bundle, over the arrays of the bundle."""

@@ -1,0 +1,204 @@
+"""The changes of items that `catalog` takes: their fields and limits, and what is said of one that cannot be taken."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fuserank_ensemble.contract.errors import Description, InvalidRequestError, nearest
+from fuserank_ensemble.contract.identity import clean_identity
+from fuserank_ensemble.contract.options import MAX_ITEM_ID_BYTES, decode_utf8, epoch_seconds
+
+MAX_CHANGES = 1_000
+MAX_CHANGES_BYTES = 8 * 1024 * 1024
+MAX_CHANGE_ID_BYTES = 128
+MAX_VALUE_BYTES = 32_768  # of one field, as JSON
+LONGEST_WORD = 200  # characters of a value that can be filtered on
+MOST_WORDS = 100  # of a field of several values
+CHANGES_ALLOWED = f"a JSON list of 1 to {MAX_CHANGES:,} changes"
+_ITEM_ID, _TITLE, _CREATED, _PRICE = "item_id", "title", "created_at", "price"
+_KNOWN = ("change_id", _ITEM_ID, "fields", "delete")
+_SEPARATOR = " > "
+
+
+@dataclass(frozen=True)
+class RequestedChange:
+    """A change as it came, with every field checked.
+
+    Attributes:
+        change_id: Names the change: the same one counts once.
+        item_id: The item.
+        fields: New values by field, None where there is none any more.
+        delete: Whether the item is to go.
+    """
+
+    change_id: str
+    item_id: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    delete: bool = False
+
+
+@dataclass(frozen=True)
+class ChangeReader:
+    """Checks changes against a catalogue.
+
+    Attributes:
+        kinds: The fields that can be filtered on, and of what kind each is, see `catalog.filters`.
+        fields: All fields that items have.
+        searched: Those of them that words or vectors are made of.
+    """
+
+    kinds: Mapping[str, str]
+    fields: frozenset[str]
+    searched: frozenset[str] = frozenset()
+
+    def read(self, value: object) -> RequestedChange:
+        """Checks one change.
+
+        Args:
+            value: A JSON value.
+
+        Raises:
+            InvalidRequestError: Names the field, what it held and what is allowed.
+        """
+        if not isinstance(value, dict):
+            raise InvalidRequestError("change", value, "an object with change_id, item_id, and fields or delete")
+        for name in value:
+            if name not in _KNOWN:
+                raise InvalidRequestError(str(name), Description("an unknown field"), nearest(str(name), _KNOWN))
+        change_id = _text("change_id", value.get("change_id"), MAX_CHANGE_ID_BYTES)
+        item_id = clean_identity(_text(_ITEM_ID, value.get(_ITEM_ID), MAX_ITEM_ID_BYTES))
+        fields, delete = value.get("fields"), value.get("delete")
+        if delete is not None and not isinstance(delete, bool):
+            raise InvalidRequestError("delete", delete, "true or false")
+        if bool(delete) == isinstance(fields, dict):
+            both = Description("both" if delete else "neither fields nor delete")
+            raise InvalidRequestError(
+                "fields", both if fields is None or delete else fields, 'an object, or "delete": true'
+            )
+        if delete:
+            return RequestedChange(change_id, item_id, delete=True)
+        assert isinstance(fields, dict)
+        return RequestedChange(change_id, item_id, {name: self._value(name, held) for name, held in fields.items()})
+
+    def _value(self, name: str, held: Any) -> Any:
+        path = f"fields.{name}"
+        if name == _ITEM_ID or name not in self.fields:
+            known = nearest(name, self.fields - {_ITEM_ID})
+            raise InvalidRequestError(path, Description("an unknown field"), f"the catalogue's: {known}")
+        if name in self.searched:
+            others = nearest(name, self.fields - self.searched - {_ITEM_ID})
+            raise InvalidRequestError(
+                path, Description("a field that words or vectors are made of"), f"until the next export: {others}"
+            )
+        if held is None:
+            return None
+        if name == _CREATED:
+            return _moment(path, held)
+        kind = self.kinds.get(name)
+        if kind is not None:
+            return _READERS[kind](path, held)
+        if len(json.dumps(held, ensure_ascii=False)) > MAX_VALUE_BYTES:
+            raise InvalidRequestError(
+                path, Description("a long value"), f"at most {MAX_VALUE_BYTES:,} characters as JSON"
+            )
+        return held
+
+
+def parse_changes(raw: bytes) -> list[Any]:
+    """Returns the changes of one request as JSON values, each still to be read.
+
+    Raises:
+        InvalidRequestError: Where they are no list, or too many.
+    """
+    if len(raw) > MAX_CHANGES_BYTES:
+        raise InvalidRequestError("CHANGES", Description(f"{len(raw):,} bytes"), f"at most {MAX_CHANGES_BYTES:,} bytes")
+    try:
+        changes = json.loads(decode_utf8("CHANGES", raw))
+    except InvalidRequestError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError("CHANGES", Description(f"malformed JSON ({error})"), CHANGES_ALLOWED) from None
+    if not isinstance(changes, list):
+        raise InvalidRequestError("CHANGES", changes, CHANGES_ALLOWED)
+    if not 1 <= len(changes) <= MAX_CHANGES:
+        raise InvalidRequestError("CHANGES", Description(f"{len(changes):,} changes"), CHANGES_ALLOWED)
+    return changes
+
+
+def _text(name: str, held: object, limit: int) -> str:
+    allowed = f"a string of 1 to {limit:,} bytes"
+    if not isinstance(held, str) or not held.strip():
+        raise InvalidRequestError(name, Description("nothing") if held is None else held, allowed)
+    size = len(held.encode("utf-8", "surrogatepass"))
+    if size > limit:
+        raise InvalidRequestError(name, Description(f"{size:,} bytes"), allowed)
+    return _whole(name, held)
+
+
+def _whole(name: str, held: str) -> str:
+    """A string that UTF-8 can hold.
+
+    Raises:
+        InvalidRequestError: Where it holds half a character.
+    """
+    try:
+        held.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(name, Description(f"half a character at {error.start}"), "UTF-8 text") from None
+    return held
+
+
+def _moment(path: str, held: Any) -> float:
+    allowed = "epoch seconds or an ISO 8601 string"
+    if isinstance(held, bool) or not isinstance(held, str | int | float):
+        raise InvalidRequestError(path, held, allowed)
+    try:
+        seconds = epoch_seconds(held)
+    except InvalidRequestError:
+        raise InvalidRequestError(path, held, allowed) from None
+    if not math.isfinite(seconds) or seconds < 0:
+        raise InvalidRequestError(path, held, allowed)
+    return int(seconds)
+
+
+def _number(path: str, held: Any) -> float | int:
+    least = 0.0 if path.endswith(f".{_PRICE}") else -math.inf
+    # Integers of any length are JSON; a column holds numbers of 64 bits.
+    is_number = isinstance(held, int | float) and not isinstance(held, bool) and abs(held) < 2**63
+    if not is_number or held < least:
+        raise InvalidRequestError(path, held, "a finite number" + (" not below 0" if least == 0 else ""))
+    number: float | int = held
+    return number
+
+
+def _flag(path: str, held: Any) -> bool:
+    if not isinstance(held, bool):
+        raise InvalidRequestError(path, held, "true or false")
+    return held
+
+
+def _word(path: str, held: Any) -> str:
+    if not isinstance(held, str) or not held.strip() or len(held) > LONGEST_WORD:
+        raise InvalidRequestError(path, held, f"a string of 1 to {LONGEST_WORD} characters")
+    return clean_identity(_whole(path, held))
+
+
+def _words(path: str, held: Any) -> list[str]:
+    words = held if isinstance(held, list) else [held]
+    if len(words) > MOST_WORDS:
+        raise InvalidRequestError(path, Description(f"{len(words):,} values"), f"at most {MOST_WORDS} strings")
+    return [_word(f"{path}[{i}]" if isinstance(held, list) else path, word) for i, word in enumerate(words)]
+
+
+def _category(path: str, held: Any) -> str:
+    levels = [level.strip() for level in _word(path, held).split(_SEPARATOR.strip())]
+    if not all(levels):
+        raise InvalidRequestError(path, held, f"levels between {_SEPARATOR.strip()!r}, none of them empty")
+    return _SEPARATOR.join(levels)
+
+
+_READERS = {"number": _number, "bool": _flag, "keyword": _word, "keywords": _words, "category": _category}

@@ -1,0 +1,150 @@
+"""A real Triton with a log: what the shop changes of its items counts in the next answer of every server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tritonclient.grpc as triton
+
+from fuserank.client import Client
+from fuserank.errors import IncompatibleServerError, InvalidRequestError
+from fuserank_ensemble.serving.server import Server
+from fuserank_ensemble.spec import Target
+from fuserank_ensemble.state.settings import StateSettings
+from support.busy_machine import PATIENCE
+from support.redis_server import start_redis
+from support.running import assert_no_traceback, endpoints, refusal, text_tensor, url
+
+FIELDS = ["title", "price"]
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory, target: Target) -> StateSettings:
+    return StateSettings(f"sqlite:{tmp_path_factory.mktemp(target) / 'log.sqlite'}")
+
+
+@pytest.fixture(scope="module")
+def changing(bundle_root: Path, target: Target, state: StateSettings) -> Iterator[Server]:
+    with Server(bundle_root, endpoints(), target, state=state) as running:
+        yield running
+
+
+@pytest.fixture
+def live(changing: Server) -> Iterator[Client]:
+    with Client(url(changing), timeout=PATIENCE) as connected:
+        yield connected
+
+
+def one_item(live: Client, place: int) -> tuple[str, str]:
+    """Id and title of an item of the shop, another for each place."""
+    item = live.recommend("stranger", k=60, fields=["title"])[place]
+    return item.id, str(item.fields["title"])
+
+
+def test_an_item_with_another_price_is_found_by_that_price_alone(live: Client):
+    item, title = one_item(live, 3)
+    position = live.upsert([{"item_id": item, "price": 4_321.5}]).position
+    dear = live.search(title, k=200, filter={"price": {"gt": 4_000}}, fields=FIELDS, min_position=position)
+    assert [(found.id, found.fields["price"]) for found in dear] == [(item, 4_321.5)]
+    assert dear.status.degraded == ()
+    cheap = live.search(title, k=200, filter={"price": {"lt": 4_000}}, min_position=position)
+    assert item not in [found.id for found in cheap]
+    assert item not in [found.id for found in live.similar(text=title, k=200, filter={"price": {"lt": 4_000}})]
+
+
+def test_a_deleted_item_is_never_seen_again_and_an_upsert_brings_it_back(live: Client):
+    item, title = one_item(live, 5)
+    neighbour = one_item(live, 6)[0]
+    assert title in [suggestion.text for suggestion in live.suggest(title)]
+    position = live.delete([item]).position
+    for query, user in (("", "stranger"), (title, ""), (title, "stranger")):
+        for options in ({}, {"rules": [{"pin": 1, "item_ids": [item]}]}, {"explore": {"rate": 1}}):
+            answer = live.search(query, user, k=200, min_position=position, **options)
+            assert len(answer)
+            assert item not in [found.id for found in answer]
+    assert item not in [found.id for found in live.similar(neighbour, k=200, min_position=position)]
+    with pytest.raises(InvalidRequestError, match="ITEM_ID"):
+        live.similar(item, min_position=position)
+    # `suggest` takes no position, and knows it a moment later.
+    deadline = time.monotonic() + PATIENCE
+    titles = [found.fields["title"] for found in live.search(title, k=200, fields=["title"])]
+    if title not in titles:
+        while title in [suggestion.text for suggestion in live.suggest(title)]:
+            assert time.monotonic() < deadline
+    back = live.upsert([{"item_id": item, "price": 2.0}]).position
+    answer = live.search(title, k=200, min_position=back, fields=FIELDS)
+    assert {found.id: found.fields["price"] for found in answer}[item] == 2.0
+
+
+def test_prices_that_change_all_the_time_never_contradict_the_filter(live: Client):
+    item, title = one_item(live, 7)
+    for turn in range(20):
+        position = live.upsert([{"item_id": item, "price": 9_000.0 if turn % 2 else 1.0}]).position
+        answer = live.search(title, k=200, filter={"price": {"lt": 5_000}}, fields=FIELDS, min_position=position)
+        assert all(found.fields["price"] < 5_000 for found in answer)
+        assert (item in [found.id for found in answer]) == (turn % 2 == 0)
+
+
+def test_a_thousand_changes_with_bad_ones_among_them_are_kept_but_for_these(live: Client):
+    items = [found.id for found in live.recommend("stranger", k=60)]
+    changes = [{"item_id": items[n % 20 + 20], "price": float(n), "change_id": f"many-{n}"} for n in range(1_000)]
+    changes[17], changes[500] = {**changes[17], "pric": 1}, {**changes[500], "item_id": "no such item"}
+    result = live.upsert(changes)
+    assert (result.changed, result.rejected) == (998, 2)
+    assert {place: change.error.field for place, change in enumerate(result.changes) if change.error} == {
+        17: "fields.pric",
+        500: "item_id",
+    }
+    again = live.upsert(changes)
+    assert (again.changed, again.duplicates, again.position) == (0, 998, result.position)
+    prices = {
+        found.id: found.fields.get("price")
+        for found in live.recommend("stranger", k=60, fields=["price"], min_position=result.position)
+    }
+    assert prices[items[39]] == 999.0
+
+
+def test_what_is_no_batch_is_refused_with_the_field_and_what_is_allowed(changing: Server):
+    with triton.InferenceServerClient(url(changing)) as client:
+        for raw in (b"", b"{}", b"[]", b"\xff", b"[" + b"1," * 1_000 + b"1]"):
+            code, message = refusal(client, [text_tensor("CHANGES", [[raw]])], "catalog")
+            assert code == "INVALID_ARGUMENT"
+            assert "CHANGES: found" in message
+            assert "allowed: " in message
+            assert_no_traceback(message)
+
+
+def test_a_server_without_a_state_has_no_such_model(client: Client):
+    with pytest.raises(IncompatibleServerError):
+        client.delete(["1"])
+
+
+@pytest.mark.targets("single_process", reason="what the servers share is the log alone")
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_two_servers_over_one_log_agree(bundle_root: Path, target: Target, tmp_path: Path, kind: str):
+    redis = start_redis(tmp_path) if kind == "redis" else None
+    place = StateSettings(redis.url if redis else f"sqlite:{tmp_path / 'log.sqlite'}")
+    try:
+        with (
+            Server(bundle_root, endpoints(), target, state=place) as first,
+            Server(bundle_root, endpoints(), target, state=place) as second,
+            Client(url(first), timeout=PATIENCE) as one,
+            Client(url(second), timeout=PATIENCE) as other,
+        ):
+            item, title = one_item(one, 3)
+            gone = one_item(one, 4)[0]
+            one.upsert([{"item_id": item, "price": 4_321.5}])
+            position = other.delete([gone]).position
+            for client in (one, other):
+                options = {"k": 200, "min_position": position, "fields": FIELDS}
+                dear = client.search(title, filter={"price": {"gt": 4_000}}, **options)
+                assert [(found.id, found.fields["price"]) for found in dear] == [(item, 4_321.5)]
+                assert gone not in [found.id for found in client.recommend("stranger", **options)]
+                assert dear.status.position is not None
+                assert dear.status.position >= position
+    finally:
+        if redis:
+            redis.stop()
