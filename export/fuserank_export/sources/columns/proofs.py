@@ -43,7 +43,7 @@ def prove_reading(
     first = next(chunks, None)
     if first is None:
         return iter(()), reading
-    undecided = {
+    undecided: dict[str, DecimalMarkProof | DateOrderProof] = {
         **{name: DecimalMarkProof() for name in numbers if _needs_mark(first, name, reading)},
         **{name: DateOrderProof() for name in times if _needs_order(first, name, reading)},
     }
