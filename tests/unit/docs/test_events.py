@@ -11,7 +11,7 @@ from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 from fuserank_export.training.cases.window import HEADS_READ
 from support.pages import REPOSITORY
 
-PAGE = (REPOSITORY / "docs" / "inputs.md").read_text("utf-8")
+PAGE = (REPOSITORY / "docs" / "what-is-learned.md").read_text("utf-8")
 SECTION = PAGE.split("### Kinds of events")[1].split("\n### ")[0]
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in SECTION.splitlines() if line.startswith("| ")]
 KINDS = {row[0].strip("`"): row[1] for row in ROWS if row[0].strip("`") in EVENTS}

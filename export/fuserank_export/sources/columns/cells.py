@@ -102,7 +102,7 @@ def parse_flag(value: Any) -> bool | None:
         value = int(value)
     flag = _FLAGS.get(str(value).strip().casefold())
     if flag is None:
-        meaning = "other words are given a meaning under [catalog.values] of a config file, see docs/inputs.md"
+        meaning = "other words are given a meaning under [catalog.values] of a config file, see docs/reading-files.md"
         raise CellError("not a truth value", f"allowed: {', '.join(_FLAGS)}; {meaning}")
     return flag
 
