@@ -99,6 +99,7 @@ def test_in_one_process_search_has_the_ensembles_interface():
         "similar",
         "suggest",
         "record",
+        "catalog",
         "profile",
     }
 
