@@ -12,7 +12,7 @@ import numpy as np
 from support.tiny_shop import KINDS, write_csv
 
 END = datetime(2024, 6, 1, tzinfo=UTC)
-ITEMS_OF_KIND, USERS, DAYS, EVERY, VIEWS = 24, 40, 150, 9, 4
+ITEMS_OF_KIND, USERS, DAYS, EVERY, VIEWS = 48, 60, 150, 6, 4
 CATEGORIES = {category: kinds for category, kinds in KINDS.items() if category.isascii()}
 
 

@@ -19,8 +19,8 @@ from support.rated_shop import write_rated_shop
 
 # Three rankers are fitted to tell whether the rating gains.
 FEWER = {
-    "ranker": RankerOptions(cases=300, fit=FitSettings(epochs=3, learning_rate=8e-3)),
-    "graph": GraphOptions(candidates=32),
+    "ranker": RankerOptions(cases=300, fit=FitSettings(epochs=6, learning_rate=8e-3)),
+    "graph": GraphOptions(candidates=64),
 }
 pytestmark = pytest.mark.usefixtures("one_thread")
 
