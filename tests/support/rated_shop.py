@@ -71,7 +71,7 @@ class GroupedShop:
     users: Path
 
 
-def write_grouped_shop(folder: Path, users: int = 500, visits: int = 4, of_kind: int = 6) -> GroupedShop:
+def write_grouped_shop(folder: Path, users: int = 900, visits: int = 2, of_kind: int = 6) -> GroupedShop:
     """Writes the files. Of every other kind of thing tiers buy different items, of the rest devices do.
 
     Everybody comes seldom, so that what a user had before tells little.

@@ -59,7 +59,7 @@ def test_tiers_and_devices_that_decide_purchases_are_read_and_order_clearly_bett
     for gain in gains.values():
         assert gain["kept"]
         assert gain["ndcg_with"] > gain["ndcg_without"] + 0.02
-    assert manifest["inputs"]["users"]["kept"] == 501
+    assert manifest["inputs"]["users"]["kept"] == 901
     assert "the signal segment (tier) is kept: nDCG@10 " in manifest["ranker"]["note"]
 
 
