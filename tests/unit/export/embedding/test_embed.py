@@ -46,7 +46,12 @@ def embed(tiny_encoder, tmp_path_factory):
 def ray_session():
     ray = pytest.importorskip("ray", reason="ray is an optional extra")
     os.environ.setdefault(*START_WAIT)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
+    settings = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 100 * 2**20, "log_to_driver": False}
+    try:
+        ray.init(address="local", **settings)
+    except RuntimeError:  # Ray's own server hangs while it starts, seldom and on busy machines
+        ray.shutdown()
+        ray.init(address="local", **settings)
     yield ray
     ray.shutdown()
 
