@@ -45,7 +45,7 @@ class Event(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class FieldError:
-    """Why an event was not taken.
+    """Why an event or a change was not taken.
 
     Attributes:
         field: The field at fault.

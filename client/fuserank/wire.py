@@ -13,7 +13,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ INPUTS = ("QUERY", "USER_ID", "OPTIONS")
 OUTPUTS = ("ITEM_ID", "SCORE", "ITEM", "STATUS")
 SUGGEST_OUTPUTS = ("SUGGESTION", "SCORE")
 
-Record = TypeVar("Record", Signal, Status, RuleOutcome, ExploreOutcome)
+Record = TypeVar("Record")  # a dataclass
 
 
 class Response(Protocol):
@@ -222,12 +222,12 @@ def output(response: Response, name: str, rows: int) -> NDArray[Any]:
 
 
 def _decode_item(item_id: bytes, score: np.float32, encoded: bytes) -> Item:
-    item = _decode_object("ITEM", encoded)
+    item = decode_json("ITEM", encoded)
     return Item(
         id=item_id.decode("utf-8", "replace"),
         score=float(score),
         fields=dict(item.get("fields") or {}),
-        signals=tuple(_from_known_keys(Signal, signal) for signal in item.get("signals") or ()),
+        signals=tuple(from_known_keys(Signal, signal) for signal in item.get("signals") or ()),
         heads=dict(item.get("heads") or {}),
         placed=str(item.get("placed") or ""),
         scored=bool(item.get("scored", True)),
@@ -236,35 +236,62 @@ def _decode_item(item_id: bytes, score: np.float32, encoded: bytes) -> Item:
 
 
 def _decode_status(encoded: bytes) -> Status:
-    status = _decode_object("STATUS", encoded)
+    status = decode_json("STATUS", encoded)
     explore = status.get("explore")
-    return _from_known_keys(
+    return from_known_keys(
         Status,
         {
             **status,
             "degraded": tuple(status.get("degraded") or ()),
-            "rules": tuple(_from_known_keys(RuleOutcome, outcome) for outcome in status.get("rules") or ()),
-            "explore": None if explore is None else _from_known_keys(ExploreOutcome, explore),
+            "rules": tuple(from_known_keys(RuleOutcome, outcome) for outcome in status.get("rules") or ()),
+            "explore": None if explore is None else from_known_keys(ExploreOutcome, explore),
         },
     )
 
 
-def _decode_object(name: str, text: bytes) -> dict[str, Any]:
+def decode_json(name: str, text: bytes, kind: type[Any] = dict) -> Any:
+    """Returns the JSON value that an output holds, a `list` or a `dict`.
+
+    Raises:
+        IncompatibleServerError: Where it is something else.
+    """
     try:
         value = json.loads(text)
     except ValueError as error:
         raise IncompatibleServerError(f"{name} is not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise IncompatibleServerError(f"{name} is not a JSON object")
+    if not isinstance(value, kind):
+        raise IncompatibleServerError(f"{name} is not a JSON {'list' if kind is list else 'object'}")
     return value
 
 
-def _from_known_keys(record: type[Record], values: Mapping[str, Any]) -> Record:
-    """Builds a record from the keys that this client knows: a newer server sends more, an older one fewer."""
+def decode_output(response: Response, name: str, kind: type[Any] = dict) -> Any:
+    """Returns the JSON value, a `list` or a `dict`, of an output of one row; errors as of `decode_json`."""
+    return decode_json(name, output(response, name, rows=1)[0, 0], kind)
+
+
+def from_known_keys(record: type[Record], values: Mapping[str, Any]) -> Record:
+    """Builds a record from the keys that this client knows: a newer server sends more, an older one fewer.
+
+    Raises:
+        IncompatibleServerError: Where one is missing that it needs.
+    """
     try:
-        return record(**{f.name: values[f.name] for f in fields(record) if f.name in values})
+        return record(**{f.name: values[f.name] for f in fields(cast(Any, record)) if f.name in values})
     except (TypeError, KeyError) as error:
         raise IncompatibleServerError(f"a {record.__name__.lower()} is incomplete ({error})") from None
+
+
+def encode_values(model: str, name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """Returns the arguments of tritonclient's `infer` for a list of JSON values in one row.
+
+    Raises:
+        InvalidRequestError: Where a value has no JSON form. The server checks all else.
+    """
+    try:
+        text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=numpy_to_json)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"{name}: found a value without a JSON form ({error})") from None
+    return infer_arguments(model, one_row({name: encode_text(name, text)}), ("RESULT", "STATUS"))
 
 
 # ---------------------------------------------------------------- status

@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fuserank.changes import CatalogResult, ChangeOutcome
-from fuserank.errors import InvalidRequestError
 from fuserank.events import FieldError
-from fuserank.wire import Response, encode_text, infer_arguments, numpy_to_json, one_row
-from fuserank.wire_events import decode_json, from_known_keys
+from fuserank.wire import Response, decode_output, encode_values, from_known_keys
 
 _NAMES = ("change_id", "item_id")
 
@@ -25,12 +22,14 @@ def encode_upserts(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Raises:
         InvalidRequestError: Where a value has no JSON form. The server checks all else.
     """
-    return _encode([_to_change(item) if isinstance(item, Mapping) else item for item in items])
+    changes = [_to_change(item) if isinstance(item, Mapping) else item for item in items]
+    return encode_values("catalog", "CHANGES", changes)
 
 
 def encode_deletes(item_ids: Sequence[str]) -> dict[str, Any]:
     """Returns the arguments of tritonclient's `infer` for items that go; errors as for `encode_upserts`."""
-    return _encode([{"change_id": uuid.uuid4().hex, "item_id": item_id, "delete": True} for item_id in item_ids])
+    changes = [{"change_id": uuid.uuid4().hex, "item_id": item_id, "delete": True} for item_id in item_ids]
+    return encode_values("catalog", "CHANGES", changes)
 
 
 def decode_catalog(response: Response) -> CatalogResult:
@@ -39,14 +38,14 @@ def decode_catalog(response: Response) -> CatalogResult:
     Raises:
         IncompatibleServerError: Where an output is missing or not as expected.
     """
-    status = decode_json(response, "STATUS", dict)
+    status = decode_output(response, "STATUS")
     outcomes = tuple(
         ChangeOutcome(
             outcome.get("position"),
             bool(outcome.get("duplicate")),
             from_known_keys(FieldError, outcome["error"]) if outcome.get("error") else None,
         )
-        for outcome in decode_json(response, "RESULT", list)
+        for outcome in decode_output(response, "RESULT", list)
     )
     return from_known_keys(CatalogResult, {**status, "changes": outcomes})
 
@@ -56,11 +55,3 @@ def _to_change(item: Mapping[str, Any]) -> dict[str, Any]:
     named = {name: item[name] for name in _NAMES if name in item}
     # A call that is repeated repeats the id: the change counts once.
     return {"change_id": uuid.uuid4().hex, **named, "fields": fields}
-
-
-def _encode(changes: Sequence[Any]) -> dict[str, Any]:
-    try:
-        text = json.dumps(changes, ensure_ascii=False, separators=(",", ":"), default=numpy_to_json)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"CHANGES: found a value without a JSON form ({error})") from None
-    return infer_arguments("catalog", one_row({"CHANGES": encode_text("CHANGES", text)}), ("RESULT", "STATUS"))

@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any
 
-from fuserank.changes import CatalogResult
-from fuserank.errors import IncompatibleServerError, InvalidRequestError
 from fuserank.events import Event, EventOutcome, FieldError, Profile, ProfileChange, RecordResult
-from fuserank.wire import Response, encode_text, infer_arguments, numpy_to_json, one_row, output
-
-Record = TypeVar("Record", RecordResult, Profile, ProfileChange, FieldError, CatalogResult)
+from fuserank.wire import (
+    Response,
+    decode_output,
+    encode_text,
+    encode_values,
+    from_known_keys,
+    infer_arguments,
+    one_row,
+)
 
 
 def encode_record(events: Sequence[Event]) -> dict[str, Any]:
@@ -29,11 +32,7 @@ def encode_record(events: Sequence[Event]) -> dict[str, Any]:
         InvalidRequestError: Where a value has no JSON form. The server checks all else.
     """
     named = [{"event_id": uuid.uuid4().hex, **event} if isinstance(event, Mapping) else event for event in events]
-    try:
-        text = json.dumps(named, ensure_ascii=False, separators=(",", ":"), default=numpy_to_json)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"EVENTS: found a value without a JSON form ({error})") from None
-    return infer_arguments("record", one_row({"EVENTS": encode_text("EVENTS", text)}), ("RESULT", "STATUS"))
+    return encode_values("record", "EVENTS", named)
 
 
 def decode_record(response: Response) -> RecordResult:
@@ -42,7 +41,7 @@ def decode_record(response: Response) -> RecordResult:
     Raises:
         IncompatibleServerError: Where an output is missing or not as expected.
     """
-    status = decode_json(response, "STATUS", dict)
+    status = decode_output(response, "STATUS")
     outcomes = tuple(
         EventOutcome(
             outcome.get("position"),
@@ -50,7 +49,7 @@ def decode_record(response: Response) -> RecordResult:
             bool(outcome.get("spooled")),
             from_known_keys(FieldError, outcome["error"]) if outcome.get("error") else None,
         )
-        for outcome in decode_json(response, "RESULT", list)
+        for outcome in decode_output(response, "RESULT", list)
     )
     return from_known_keys(RecordResult, {**status, "events": outcomes})
 
@@ -75,7 +74,7 @@ def decode_profile(response: Response) -> Profile:
     Raises:
         IncompatibleServerError: Where the output is missing or not as expected.
     """
-    return from_known_keys(Profile, decode_json(response, "PROFILE", dict))
+    return from_known_keys(Profile, decode_output(response, "PROFILE"))
 
 
 def decode_change(response: Response) -> ProfileChange:
@@ -84,31 +83,4 @@ def decode_change(response: Response) -> ProfileChange:
     Raises:
         IncompatibleServerError: Where the output is missing or not as expected.
     """
-    return from_known_keys(ProfileChange, decode_json(response, "PROFILE", dict))
-
-
-def decode_json(response: Response, name: str, kind: type[Any]) -> Any:
-    """Returns an output of one row as the JSON value that it holds, a `list` or a `dict`.
-
-    Raises:
-        IncompatibleServerError: Where it is missing, or something else.
-    """
-    try:
-        value = json.loads(output(response, name, rows=1)[0, 0])
-    except ValueError as error:
-        raise IncompatibleServerError(f"{name} is not JSON ({error})") from None
-    if not isinstance(value, kind):
-        raise IncompatibleServerError(f"{name} is no JSON {'list' if kind is list else 'object'}")
-    return value
-
-
-def from_known_keys(record: type[Record], values: Mapping[str, Any]) -> Record:
-    """Returns a record of the values that it knows, whatever a newer server adds.
-
-    Raises:
-        IncompatibleServerError: Where one is missing that it needs.
-    """
-    try:
-        return record(**{f.name: values[f.name] for f in fields(record) if f.name in values})
-    except TypeError as error:
-        raise IncompatibleServerError(f"a {record.__name__} is incomplete ({error})") from None
+    return from_known_keys(ProfileChange, decode_output(response, "PROFILE"))

@@ -10,7 +10,8 @@ from typing import Any
 
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError, nearest
 from fuserank_ensemble.contract.identity import clean_identity
-from fuserank_ensemble.contract.options import MAX_ITEM_ID_BYTES, decode_utf8, epoch_seconds
+from fuserank_ensemble.contract.json_values import check_size, parse_list, read_moment
+from fuserank_ensemble.contract.options import MAX_ITEM_ID_BYTES
 
 MAX_CHANGES = 1_000
 MAX_CHANGES_BYTES = 8 * 1024 * 1024
@@ -109,60 +110,19 @@ class ChangeReader:
 
 
 def parse_changes(raw: bytes) -> list[Any]:
-    """Returns the changes of one request as JSON values, each still to be read.
-
-    Raises:
-        InvalidRequestError: Where they are no list, or too many.
-    """
-    if len(raw) > MAX_CHANGES_BYTES:
-        raise InvalidRequestError("CHANGES", Description(f"{len(raw):,} bytes"), f"at most {MAX_CHANGES_BYTES:,} bytes")
-    try:
-        changes = json.loads(decode_utf8("CHANGES", raw))
-    except InvalidRequestError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequestError("CHANGES", Description(f"malformed JSON ({error})"), CHANGES_ALLOWED) from None
-    if not isinstance(changes, list):
-        raise InvalidRequestError("CHANGES", changes, CHANGES_ALLOWED)
-    if not 1 <= len(changes) <= MAX_CHANGES:
-        raise InvalidRequestError("CHANGES", Description(f"{len(changes):,} changes"), CHANGES_ALLOWED)
-    return changes
+    """Returns the changes of one request as JSON values, each still to be read; errors as of `parse_list`."""
+    return parse_list("CHANGES", raw, MAX_CHANGES_BYTES, MAX_CHANGES, CHANGES_ALLOWED)
 
 
 def _text(name: str, held: object, limit: int) -> str:
     allowed = f"a string of 1 to {limit:,} bytes"
     if not isinstance(held, str) or not held.strip():
         raise InvalidRequestError(name, Description("nothing") if held is None else held, allowed)
-    size = len(held.encode("utf-8", "surrogatepass"))
-    if size > limit:
-        raise InvalidRequestError(name, Description(f"{size:,} bytes"), allowed)
-    return _whole(name, held)
+    return check_size(name, held, limit, allowed)
 
 
-def _whole(name: str, held: str) -> str:
-    """A string that UTF-8 can hold.
-
-    Raises:
-        InvalidRequestError: Where it holds half a character.
-    """
-    try:
-        held.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidRequestError(name, Description(f"half a character at {error.start}"), "UTF-8 text") from None
-    return held
-
-
-def _moment(path: str, held: Any) -> float:
-    allowed = "epoch seconds or an ISO 8601 string"
-    if isinstance(held, bool) or not isinstance(held, str | int | float):
-        raise InvalidRequestError(path, held, allowed)
-    try:
-        seconds = epoch_seconds(held)
-    except InvalidRequestError:
-        raise InvalidRequestError(path, held, allowed) from None
-    if not math.isfinite(seconds) or seconds < 0:
-        raise InvalidRequestError(path, held, allowed)
-    return int(seconds)
+def _moment(path: str, held: Any) -> int:
+    return int(read_moment(path, held, "epoch seconds or an ISO 8601 string"))
 
 
 def _number(path: str, held: Any) -> float | int:
@@ -184,7 +144,8 @@ def _flag(path: str, held: Any) -> bool:
 def _word(path: str, held: Any) -> str:
     if not isinstance(held, str) or not held.strip() or len(held) > LONGEST_WORD:
         raise InvalidRequestError(path, held, f"a string of 1 to {LONGEST_WORD} characters")
-    return clean_identity(_whole(path, held))
+    allowed = f"at most {MAX_VALUE_BYTES:,} bytes"
+    return clean_identity(check_size(path, held, MAX_VALUE_BYTES, allowed))
 
 
 def _words(path: str, held: Any) -> list[str]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError, nearest
+from fuserank_ensemble.contract.json_values import check_size, parse_list, read_moment
 from fuserank_ensemble.contract.options import (
     MAX_ITEM_ID_BYTES,
     MAX_QUERY_BYTES,
     MAX_SESSION_ID_BYTES,
     MAX_USER_ID_BYTES,
-    decode_utf8,
-    epoch_seconds,
 )
 
 MAX_EVENTS = 1_000
@@ -58,29 +55,9 @@ class RecordedEvent:
     bundle: str = ""
 
 
-class EventError(InvalidRequestError):
-    """An event that cannot be taken as sent."""
-
-
 def parse_events(raw: bytes) -> list[Any]:
-    """Returns the events of one request as JSON values, each still to be read.
-
-    Raises:
-        InvalidRequestError: Where they are no list, or too many.
-    """
-    if len(raw) > MAX_EVENTS_BYTES:
-        raise InvalidRequestError("EVENTS", Description(f"{len(raw):,} bytes"), f"at most {MAX_EVENTS_BYTES:,} bytes")
-    try:
-        events = json.loads(decode_utf8("EVENTS", raw))
-    except InvalidRequestError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequestError("EVENTS", Description(f"malformed JSON ({error})"), EVENTS_ALLOWED) from None
-    if not isinstance(events, list):
-        raise InvalidRequestError("EVENTS", events, EVENTS_ALLOWED)
-    if not 1 <= len(events) <= MAX_EVENTS:
-        raise InvalidRequestError("EVENTS", Description(f"{len(events):,} events"), EVENTS_ALLOWED)
-    return events
+    """Returns the events of one request as JSON values, each still to be read; errors as of `parse_list`."""
+    return parse_list("EVENTS", raw, MAX_EVENTS_BYTES, MAX_EVENTS, EVENTS_ALLOWED)
 
 
 def read_event(value: object, kinds: tuple[str, ...], now: float) -> RecordedEvent:
@@ -92,20 +69,20 @@ def read_event(value: object, kinds: tuple[str, ...], now: float) -> RecordedEve
         now: This server's clock, epoch seconds: the time of an event that names none.
 
     Raises:
-        EventError: Names the field, what it held and what is allowed.
+        InvalidRequestError: Names the field, what it held and what is allowed.
     """
     if not isinstance(value, dict):
-        raise EventError("event", value, "an object with event_id, event, item_id, and user_id or session_id")
+        raise InvalidRequestError("event", value, "an object with event_id, event, item_id, and user_id or session_id")
     readers = {**_READERS, "event": _kind(kinds), "timestamp": _moment(now)}
     for name in value:
         if name not in readers:
-            raise EventError(str(name), Description("an unknown field"), nearest(str(name), readers))
+            raise InvalidRequestError(str(name), Description("an unknown field"), nearest(str(name), readers))
     given = {name: readers[name](name, held) for name, held in value.items() if held is not None}
     for name, allowed in _REQUIRED.items():
         if not given.get(name):
-            raise EventError(name, Description("nothing"), allowed)
+            raise InvalidRequestError(name, Description("nothing"), allowed)
     if not given.get("user_id") and not given.get("session_id"):
-        raise EventError("user_id", Description("nothing, and no session_id"), "a user or a session")
+        raise InvalidRequestError("user_id", Description("nothing, and no session_id"), "a user or a session")
     return RecordedEvent(**{"timestamp": now} | given)
 
 
@@ -114,14 +91,8 @@ def _text(limit: int) -> Callable[[str, object], str]:
 
     def read(name: str, held: object) -> str:
         if not isinstance(held, str):
-            raise EventError(name, held, allowed)
-        try:
-            size = len(held.encode())
-        except UnicodeEncodeError as error:
-            raise EventError(name, Description(f"half a character at {error.start}"), "UTF-8 text") from None
-        if size > limit:
-            raise EventError(name, Description(f"{size:,} bytes"), allowed)
-        return held
+            raise InvalidRequestError(name, held, allowed)
+        return check_size(name, held, limit, allowed)
 
     return read
 
@@ -129,7 +100,7 @@ def _text(limit: int) -> Callable[[str, object], str]:
 def _number(least: float, most: float, allowed: str) -> Callable[[str, object], float]:
     def read(name: str, held: object) -> float:
         if isinstance(held, bool) or not isinstance(held, int | float) or not least <= held <= most:
-            raise EventError(name, held, allowed)
+            raise InvalidRequestError(name, held, allowed)
         return float(held)
 
     return read
@@ -137,14 +108,14 @@ def _number(least: float, most: float, allowed: str) -> Callable[[str, object], 
 
 def _place(name: str, held: object) -> int:
     if isinstance(held, bool) or not isinstance(held, int) or not 1 <= held <= MAX_POSITION_IN_LIST:
-        raise EventError(name, held, f"an integer from 1 to {MAX_POSITION_IN_LIST:,}")
+        raise InvalidRequestError(name, held, f"an integer from 1 to {MAX_POSITION_IN_LIST:,}")
     return held
 
 
 def _kind(kinds: tuple[str, ...]) -> Callable[[str, object], str]:
     def read(name: str, held: object) -> str:
         if held not in kinds:
-            raise EventError(name, held, nearest(held, kinds) if isinstance(held, str) else ", ".join(kinds))
+            raise InvalidRequestError(name, held, nearest(held, kinds) if isinstance(held, str) else ", ".join(kinds))
         return str(held)
 
     return read
@@ -154,15 +125,7 @@ def _moment(now: float) -> Callable[[str, object], float]:
     allowed = "epoch seconds or an ISO 8601 string, at most a day ahead of the server's clock"
 
     def read(name: str, held: object) -> float:
-        if isinstance(held, bool) or not isinstance(held, str | int | float):
-            raise EventError(name, held, allowed)
-        try:
-            seconds = epoch_seconds(held)
-        except InvalidRequestError:
-            raise EventError(name, held, allowed) from None
-        if not math.isfinite(seconds) or seconds < 0 or seconds > now + CLOCK_SKEW_SECONDS:
-            raise EventError(name, held, allowed)
-        return seconds
+        return read_moment(name, held, allowed, now + CLOCK_SKEW_SECONDS)
 
     return read
 

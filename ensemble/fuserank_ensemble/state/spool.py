@@ -84,9 +84,13 @@ class Spool:
                 waiting = self._file.read(0, BATCH)
                 if waiting:
                     # One that had been delivered before the process ended is known by its id.
-                    self._log.append([logged.entry for logged in waiting if isinstance(logged.entry, Interaction)])
+                    events = [logged.entry for logged in waiting if isinstance(logged.entry, Interaction)]
+                    self._log.append(events)
                     self._file.trim(waiting[-1].position, keep_seconds=0.0)
-                    _LOG.warning("events that waited on this machine's disk were delivered: %d", len(waiting))
+                    _LOG.warning("events that waited on this machine's disk were delivered: %d", len(events))
+                    if len(events) < len(waiting):
+                        lost = len(waiting) - len(events)
+                        _LOG.error("entries on this machine's disk that a newer version wrote were left out: %d", lost)
                     continue
             except StateUnavailableError:
                 self._stopping.wait(AWAY_SECONDS)

@@ -137,8 +137,8 @@ def test_a_server_without_a_state_is_told_how_to_get_one(fake, client):
     [
         ({"RESULT": []}, "STATUS"),
         ({"RESULT": [], "STATUS": b"no JSON"}, "STATUS is not JSON"),
-        ({"RESULT": {}, "STATUS": {}}, "RESULT is no JSON list"),
-        ({"RESULT": [{"error": {}}, {"error": {"found": "1"}}], "STATUS": {}}, "a FieldError is incomplete"),
+        ({"RESULT": {}, "STATUS": {}}, "RESULT is not a JSON list"),
+        ({"RESULT": [{"error": {}}, {"error": {"found": "1"}}], "STATUS": {}}, "a fielderror is incomplete"),
     ],
 )
 def test_an_answer_outside_the_contract_is_an_error_that_names_the_output(fake, client, outputs, message):

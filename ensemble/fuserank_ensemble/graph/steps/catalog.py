@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,22 +11,12 @@ from fuserank_ensemble.catalog.live.overlay import MAX_CHANGED
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.text import template_fields
 from fuserank_ensemble.contract.changes import ChangeReader, RequestedChange, parse_changes
-from fuserank_ensemble.contract.errors import Description, InvalidRequestError, format_value
+from fuserank_ensemble.contract.errors import Description, InvalidRequestError
 from fuserank_ensemble.graph.live import NO_KIND, CatalogReader, LiveState, open_live
-from fuserank_ensemble.graph.step import Host, UnavailableError
-from fuserank_ensemble.graph.steps.record import FieldError, StateHolder
-from fuserank_ensemble.graph.tensors import Tensors, string_tensor
+from fuserank_ensemble.graph.log_writer import CheckedRow, LogWriter, WrittenRow
+from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.state.entries import ItemChange, ItemDelete
-from fuserank_ensemble.state.log import Appended, StateUnavailableError
-from fuserank_ensemble.state.settings import StateSettings
-
-
-class ChangeAnswer(msgspec.Struct, omit_defaults=True):
-    """What became of one change: its position, or its error."""
-
-    position: int | None = None
-    duplicate: bool = False
-    error: FieldError | None = None
+from fuserank_ensemble.state.settings import State, StateSettings
 
 
 class CatalogStatus(msgspec.Struct):
@@ -42,23 +29,12 @@ class CatalogStatus(msgspec.Struct):
     microseconds: int
 
 
-@dataclass
-class _Row:
-    """One row of a request.
-
-    Attributes:
-        answers: For each change of it its error; None where it goes into the log.
-        entries: Those that do.
-    """
-
-    answers: list[ChangeAnswer | None]
-    entries: list[ItemChange | ItemDelete]
-
-
-class Catalog:
-    """Checks changes of items and appends them to the log: all requests of a batch in one commit."""
+class Catalog(LogWriter):
+    """Checks changes of items and appends them to the log; while that is away they are refused."""
 
     name = "catalog"
+    input_name = "CHANGES"
+    spool = False  # whether an item may still be changed, the log alone can say
 
     def __init__(self, bundle: Bundle, settings: StateSettings | None, live: LiveState | None) -> None:
         """Opens the step.
@@ -68,13 +44,12 @@ class Catalog:
             settings: Where the log is; None where no state is kept.
             live: What the shop changed so far; None where no state is kept.
         """
+        super().__init__(settings)
         spec = bundle.spec
         searched = {*spec.lexical_fields, *spec.code_fields, *template_fields(spec.text_template)}
         fields = frozenset(bundle.manifest["fields"])
         self._reader = ChangeReader(bundle.items.columns.kinds, fields, frozenset(searched & fields))
         self._catalog = CatalogReader(bundle, live)
-        self._state = StateHolder(settings)
-        self._encode = msgspec.json.Encoder().encode
 
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Catalog:
@@ -83,56 +58,24 @@ class Catalog:
         bundle = Bundle.open(bundle_root, verify=("index/items/",))
         return cls(bundle, host.state(), open_live(bundle, host, kinds=NO_KIND))
 
-    def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
-        """See `Step`.
-
-        Raises:
-            UnsupportedError: Where no state is kept.
-            UnavailableError: Where the log does not answer or has no room; nothing of the batch was kept.
-        """
-        started = time.monotonic_ns()
-        state = self._state.get()
-        parsed = [self._parsed(tensors) for tensors in requests]
-        rows = [row for of_request in parsed if isinstance(of_request, list) for row in of_request]
-        entries = [entry for row in rows for entry in row.entries]
-        try:
-            appended = iter(state.log.append(entries) if entries else [])
-        except StateUnavailableError as error:
-            raise UnavailableError(str(error)) from None
-        out: list[Tensors | InvalidRequestError] = []
-        for of_request in parsed:
-            if isinstance(of_request, InvalidRequestError):
-                out.append(of_request)
-                continue
-            answered = [_answer(row, [next(appended) for _ in row.entries], started) for row in of_request]
-            results, statuses = zip(*answered, strict=True)
-            out.append(
-                {
-                    "RESULT": string_tensor([[self._encode(result)] for result in results]),
-                    "STATUS": string_tensor([[self._encode(status)] for status in statuses]),
-                }
-            )
-        return out
-
-    def _parsed(self, tensors: Tensors) -> list[_Row] | InvalidRequestError:
-        try:
-            return [self._row(raw) for raw in tensors["CHANGES"][:, 0]]
-        except InvalidRequestError as error:
-            return error
-
-    def _row(self, raw: bytes) -> _Row:
-        row, catalog = _Row([], []), self._catalog.current
+    def check(self, raw: bytes, state: State) -> CheckedRow:
+        """See `LogWriter`."""
+        del state
+        catalog = self._catalog.current
         room = MAX_CHANGED - len(catalog.records.changed)
-        for value in parse_changes(raw):
-            try:
-                change = self._reader.read(value)
-                room -= _check_item(change, catalog, room)
-                row.entries.append(to_entry(change))
-                row.answers.append(None)
-            except InvalidRequestError as error:
-                described = FieldError(error.field, format_value(error.found), error.allowed)
-                row.answers.append(ChangeAnswer(error=described))
-        return row
+
+        def read(value: object) -> ItemChange | ItemDelete:
+            nonlocal room
+            change = self._reader.read(value)
+            room -= _check_item(change, catalog, room)
+            return to_entry(change)
+
+        return CheckedRow.of(parse_changes(raw), read)
+
+    def status(self, row: CheckedRow, written: WrittenRow) -> CatalogStatus:
+        """See `LogWriter`."""
+        del row
+        return CatalogStatus(written.position, written.new, written.duplicates, written.rejected, written.microseconds)
 
 
 def _check_item(change: RequestedChange, catalog: CatalogSnapshot, room: int) -> int:
@@ -157,16 +100,3 @@ def to_entry(change: RequestedChange) -> ItemChange | ItemDelete:
     if change.delete:
         return ItemDelete(event_id=change.change_id, item_id=change.item_id)
     return ItemChange(event_id=change.change_id, item_id=change.item_id, fields=change.fields)
-
-
-def _answer(row: _Row, appended: Sequence[Appended], started: int) -> tuple[list[ChangeAnswer], CatalogStatus]:
-    places = iter(appended)
-    answers = [answer or ChangeAnswer(*next(places)) for answer in row.answers]
-    duplicates = sum(place.duplicate for place in appended)
-    return answers, CatalogStatus(
-        position=max((place.position for place in appended), default=0),
-        changed=len(appended) - duplicates,
-        duplicates=duplicates,
-        rejected=len(answers) - len(appended),
-        microseconds=(time.monotonic_ns() - started) // 1_000,
-    )

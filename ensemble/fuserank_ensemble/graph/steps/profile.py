@@ -18,8 +18,8 @@ from fuserank_ensemble.contract.options import (
     MAX_USER_ID_BYTES,
     decode_bounded,
 )
+from fuserank_ensemble.graph.log_writer import StateHolder
 from fuserank_ensemble.graph.step import Host, UnavailableError
-from fuserank_ensemble.graph.steps.record import StateHolder
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.live.overlay import read_person
 from fuserank_ensemble.state.entries import EVENT_KINDS, Entry, Forget, Merge, Personalise

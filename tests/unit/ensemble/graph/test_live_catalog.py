@@ -273,7 +273,7 @@ def test_a_bad_field_is_named_with_what_it_held(shop, change, field, found):
         (b"", "malformed JSON"),
         (b"{}", "{}"),
         (b"[]", "0 changes"),
-        (b"[" + b",".join([b"1"] * 1_001) + b"]", "1,001 changes"),
+        (b"[" + b",".join([b"1"] * 1_001) + b"]", "a list of 1,001"),
         (b"[" * 100_000, "malformed JSON"),
         (b"\xff", "byte 0xff"),
         (b" " * (8 * 1024 * 1024 + 1), "8,388,609 bytes"),
