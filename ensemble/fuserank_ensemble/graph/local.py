@@ -47,7 +47,7 @@ class LocalGraph:
             state: Where events are kept; None keeps none.
         """
         self.bundle, self._state = bundle, state
-        self.live = LiveState.open(bundle, state) if state else None
+        self.live = LiveState.open(bundle, state, has_words=True, search_on="cpu") if state else None
         stages = search_stages(bundle.spec)
         opened = {
             stage.name: OnnxEngine(

@@ -18,6 +18,7 @@ from fuserank_ensemble.contract.options import (
     MAX_USER_ID_BYTES,
     decode_bounded,
 )
+from fuserank_ensemble.graph.live import NO_KIND, CatalogReader, LiveState, open_live
 from fuserank_ensemble.graph.log_writer import StateHolder
 from fuserank_ensemble.graph.step import Host, UnavailableError
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
@@ -43,8 +44,9 @@ class Profile:
 
     name = "profile"
 
-    def __init__(self, bundle: Bundle, settings: StateSettings | None) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, settings: StateSettings | None, live: LiveState | None = None) -> None:
+        """Takes the bundle, where the log is, and what the shop changed; None for both where no state is kept."""
+        self._bundle, self._catalog = bundle, CatalogReader(bundle, live)
         self._state = StateHolder(settings)
         self._spool = settings.spool if settings else None
         self._actions: Mapping[str, Callable[[State, str, _Options], dict[str, Any]]] = {
@@ -60,7 +62,8 @@ class Profile:
         """See `Model`. Maps the catalogue and the users' histories; always on the CPU."""
         del device
         parts = ("index/items/", "index/history/", "index/users/", "index/dislikes/", "index/hidden/")
-        return cls(Bundle.open(bundle_root, verify=parts), host.state())
+        bundle = Bundle.open(bundle_root, verify=parts)
+        return cls(bundle, host.state(), open_live(bundle, host, kinds=NO_KIND))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`.
@@ -100,12 +103,12 @@ class Profile:
     def _get(self, state: State, user: str, options: _Options) -> dict[str, Any]:
         """Returns what the log and the bundle hold of the user."""
         del options
-        person = read_person(state.log, self._bundle.items, state.key.user(user))
-        ids = self._bundle.items.ids
+        person = read_person(state.log, self._catalog, state.key.user(user))
+        items = self._catalog.current.items
         return {
             "events": [
                 {
-                    "item_id": ids[event["row"]].decode(),
+                    "item_id": items.id_of(int(event["row"])).decode(),
                     "event": EVENT_KINDS[event["kind"]],
                     "timestamp": int(event["time"]),
                     **({} if np.isnan(event["value"]) else {"value": float(event["value"])}),
@@ -136,7 +139,7 @@ class Profile:
         """The subject, those that were merged into it, and those merged into these."""
         everyone = [subject]
         for person in everyone:
-            sources = read_person(state.log, self._bundle.items, person).sources
+            sources = read_person(state.log, self._catalog, person).sources
             everyone += [source for source in sources if source not in everyone]
         return everyone
 
@@ -149,7 +152,7 @@ class Profile:
         subject = key.user(user)
         if source == subject:
             raise InvalidRequestError("OPTIONS.from_user", options.from_user, "another user than USER_ID")
-        merged = len(read_person(state.log, self._bundle.items, source).anonymous_events())
+        merged = len(read_person(state.log, self._catalog, source).anonymous_events())
         position = self._append(state, [Merge(event_id=_new_id(), user=subject, source=source)])
         return {"position": position, "merged": merged}
 

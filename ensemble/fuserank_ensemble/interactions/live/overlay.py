@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.live.person import LivePerson, apply_entry
+from fuserank_ensemble.interactions.live.person import ItemRows, LivePerson, apply_entry
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Forget, Interaction, Logged
 from fuserank_ensemble.state.identity import IdentityKey, Subject
 from fuserank_ensemble.state.log import EventLog, StateUnavailableError
@@ -17,12 +16,12 @@ MAX_PEOPLE = 100_000  # users and sessions in memory; beyond it the longest idle
 NOBODY = LivePerson()
 
 
-def read_person(log: EventLog, items: Items, subject: Subject, upto: int | None = None) -> LivePerson:
+def read_person(log: EventLog, items: ItemRows, subject: Subject, upto: int | None = None) -> LivePerson:
     """Returns a user or a session as the log has it, up to a position."""
     person = NOBODY
     for logged in log.read_subject(subject, upto):
         person = apply_entry(
-            person, subject, logged, items.row, lambda source, before: read_person(log, items, source, before - 1)
+            person, subject, logged, items, lambda source, before: read_person(log, items, source, before - 1)
         )
     return person
 
@@ -31,7 +30,7 @@ class LiveOverlay:
     """A `Consumer` of the log that knows every user's events since the bundle."""
 
     def __init__(
-        self, items: Items, max_people: int = MAX_PEOPLE, kinds: frozenset[EventKind] = frozenset(EVENT_KINDS)
+        self, items: ItemRows, max_people: int = MAX_PEOPLE, kinds: frozenset[EventKind] = frozenset(EVENT_KINDS)
     ) -> None:
         """Takes the catalogue, how many users and sessions to hold in memory, and which kinds of events to keep."""
         self._items, self._max_people, self._kinds = items, max_people, kinds
@@ -77,7 +76,7 @@ class LiveOverlay:
         entry = logged.entry
         try:
             person = self.person(subject)
-            after = apply_entry(person, subject, logged, self._items.row, self._before)
+            after = apply_entry(person, subject, logged, self._items, self._before)
         except StateUnavailableError:
             # Whoever asks for this one reads the log, which has the entry.
             self._evict(subject)

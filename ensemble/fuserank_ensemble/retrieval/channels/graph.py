@@ -7,12 +7,14 @@ like any other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.catalog.arrays import GrownRows
 from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
@@ -27,6 +29,7 @@ from fuserank_ensemble.retrieval.channel import (
 )
 from fuserank_ensemble.retrieval.graph.index import LARGEST_NAME, GraphIndex, Vector
 from fuserank_ensemble.retrieval.index import RetrievalIndex
+from fuserank_ensemble.retrieval.vectors.grown import GrownSearch
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 
 LEAST_TRUST = 0.5  # in a log, from which on users link items
@@ -64,12 +67,31 @@ class GraphChannel(LocalChannel):
         self._linked = np.any(index.items != 0, axis=1)
         if trust_in_log(events) < LEAST_TRUST:
             self._linked &= np.isin(np.arange(len(index.items)), index.members)
+        self._trained = index, search
 
     @classmethod
     def open(cls, index: RetrievalIndex) -> Self | None:
         """See `LocalChannel`; it needs a graph, which a shop whose items share nothing has not."""
         learned = index.interactions
         return None if learned.graph is None else cls(*learned.graph, float(learned.popularity.events.sum()))
+
+    def over(self, index: RetrievalIndex) -> Self:
+        """See `LocalChannel`. A new item has the vector of those that it shares entities with."""
+        catalog, (trained, search) = index.catalog.snapshot, self._trained
+        if catalog is None:
+            return self
+        before = self._index.items.added if isinstance(self._index.items, GrownRows) else _no_vectors(trained)
+        count = len(trained.items) + len(before)
+        rows = {*catalog.changed_rows(trained.names.fields), *range(count, len(catalog.items))}
+        links = {row: trained.names.link_record(catalog.records.fields(row)) for row in sorted(rows)}
+        new = [trained.neighbours_vector(links[row]) for row in range(count, len(catalog.items))]
+        added = np.stack([*before, *new]) if len(before) or new else before
+        other = copy(self)
+        assert isinstance(trained.items, np.ndarray)
+        other._index = replace(self._index.linked(links), items=GrownRows(trained.items, added))
+        other._search = GrownSearch(search, len(trained.items), added)
+        other._linked = np.append(self._linked, np.asarray([vector.any() for vector in new], np.bool_))
+        return other
 
     @property
     def knowledge(self) -> Knowledge:
@@ -141,3 +163,7 @@ class GraphChannel(LocalChannel):
         rows, names = rows[order], names[order]
         scores = self._index.items[rows] @ vector
         return RankedItems.best(rows, scores + names * (np.ptp(scores) + 1), depth)
+
+
+def _no_vectors(index: GraphIndex) -> NDArray[np.float32]:
+    return np.empty((0, index.dim), np.float32)
