@@ -11,6 +11,7 @@ from fuserank_ensemble.graph.steps.catalog import Catalog
 from fuserank_ensemble.graph.steps.record import Record
 from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.state.settings import StateSettings
+from support.busy_machine import PATIENCE
 from support.tiny_shop import LOG_END
 
 ITEM = "i01"  # goat cheese small, 1.25
@@ -42,6 +43,8 @@ class Shop:
         return self.change({"item_id": item, "delete": True})[1]["position"]
 
     def ask(self, query="", user="", **options):
+        # A busy machine may take longer than a request would wait.
+        self.graph.live.wait_for(options.get("min_position", 0), PATIENCE)
         outputs = self.graph.search(query, user, **options)
         items = {
             i.decode(): json.loads(raw) for i, raw in zip(outputs["ITEM_ID"][0], outputs["ITEM"][0], strict=True) if i
@@ -49,6 +52,7 @@ class Shop:
         return items, json.loads(outputs["STATUS"][0, 0])
 
     def similar(self, *arguments, **options):
+        self.graph.live.wait_for(options.get("min_position", 0), PATIENCE)
         return [item.decode() for item in self.graph.similar(*arguments, **options)["ITEM_ID"][0] if item]
 
     def suggest(self, prefix):

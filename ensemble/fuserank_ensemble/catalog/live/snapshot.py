@@ -6,7 +6,6 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
@@ -68,20 +67,15 @@ class TextVectors(GrownRows):
         rows: The row of each such item, in the order in which they came, int32 `[added]`.
     """
 
-    def __init__(self, bundled: NDArray[Any], added: NDArray[np.float16], rows: NDArray[np.int32]) -> None:
-        """Joins float vectors `[texts, dim]` and `[added, dim]`."""
+    def __init__(self, bundled: NDArray[Any], added: NDArray[np.float32], rows: NDArray[np.int32]) -> None:
+        """Joins vectors `[texts, dim]`, fp16 or float32, and `[added, dim]`, which are rounded to fp16 as those are."""
         super().__init__(bundled, added)
         self.rows = rows
 
     @classmethod
     def of_bundle(cls, vectors: NDArray[Any]) -> TextVectors:
         """The vectors of a bundle of which nothing changed."""
-        return cls(vectors, np.empty((0, vectors.shape[1]), np.float16), np.empty(0, np.int32))
-
-    @cached_property
-    def wide(self) -> NDArray[np.float32]:
-        """The added vectors, float32 `[added, dim]`."""
-        return self.added.astype(np.float32)
+        return cls(vectors, np.empty((0, vectors.shape[1]), np.float32), np.empty(0, np.int32))
 
     def with_vectors(self, text: NDArray[np.int32], vectors: Mapping[int, bytes]) -> TextVectors:
         """Returns these with other vectors of some items.
@@ -92,7 +86,7 @@ class TextVectors(GrownRows):
         """
         slots = {row: int(text[row]) - len(self.bundled) for row in vectors}
         new = [row for row, slot in slots.items() if slot < 0]
-        added = np.concatenate([self.added, np.zeros((len(new), self.added.shape[1]), np.float16)])
+        added = np.concatenate([self.added, np.zeros((len(new), self.added.shape[1]), np.float32)])
         slots.update(zip(new, range(len(self.added), len(added)), strict=True))
         for row, vector in vectors.items():
             added[slots[row]] = np.frombuffer(vector, np.float16)

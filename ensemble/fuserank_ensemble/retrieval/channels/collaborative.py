@@ -90,19 +90,19 @@ class CollaborativeChannel(LocalChannel):
         rows = np.arange(len(self._has_factors), len(items))
         if not len(rows):
             return self
-        known = np.zeros(len(items), np.bool_)
-        known[: self._bundled] = self._has_factors[: self._bundled]
         wanted = vectors[items.text[rows]].astype(np.float32)
-        nearest = index.item_vectors.search(wanted, NEIGHBOURS, [known] * len(rows))
-        new = [self._mean_factors(neighbours, cosines) for neighbours, cosines in nearest]
+        nearest = index.item_vectors.bundled.search(wanted, 4 * NEIGHBOURS, [None] * len(rows))
+        new = np.stack([self._mean_factors(neighbours, cosines) for neighbours, cosines in nearest])
         other = copy(self)
-        other._factors = GrownRows(self._factors.bundled, np.stack([*self._factors.added, *new]))
-        other._has_factors = np.append(self._has_factors, [bool(factors.any()) for factors in new])
+        other._factors = GrownRows(self._factors.bundled, np.concatenate([self._factors.added, new]))
+        other._has_factors = np.append(self._has_factors, new.any(axis=1))
         other._search = GrownSearch(self._trained, self._bundled, other._factors.added)
         return other
 
     def _mean_factors(self, rows: NDArray[np.int32], cosines: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The mean of some items' factors, by how near each is, float32 `[factors]`; zeros where none is near."""
+        """The mean of the nearest items' factors by how near each is, float32 `[factors]`; zeros where none has any."""
+        kept = np.flatnonzero(self._has_factors[rows])[:NEIGHBOURS]
+        rows, cosines = rows[kept], cosines[kept]
         weights = np.maximum(cosines, 0.0) ** 2
         total = max(float(weights.sum()), 1e-12)
         mean: NDArray[np.float32] = ((weights / total) @ self._factors.bundled[rows]).astype(np.float32)

@@ -85,7 +85,7 @@ class GraphChannel(LocalChannel):
         rows = {*catalog.changed_rows(trained.names.fields), *range(count, len(catalog.items))}
         links = {row: trained.names.link_record(catalog.records.fields(row)) for row in sorted(rows)}
         new = [trained.neighbours_vector(links[row]) for row in range(count, len(catalog.items))]
-        added = np.stack([*before, *new]) if len(before) or new else before
+        added = np.concatenate([before, np.stack(new)]) if new else before
         other = copy(self)
         assert isinstance(trained.items, np.ndarray)
         other._index = replace(self._index.linked(links), items=GrownRows(trained.items, added))

@@ -47,6 +47,13 @@ class ItemVectorSearch:
         other._has_moved = bool((items.text[self._members] != self._text_of_member).any())
         return other
 
+    @property
+    def bundled(self) -> ItemVectorSearch:
+        """The same without the items that are new or have another text."""
+        other = copy(self)
+        other._added = None
+        return other
+
     def search(self, vectors: Embeddings, depth: int, allowed: Sequence[Mask | None]) -> list[ScoredRows]:
         """Finds the nearest items of each vector.
 
@@ -74,7 +81,7 @@ class ItemVectorSearch:
         assert self._added is not None
         rows = self._added.rows
         kept = np.arange(len(rows)) if mask is None else np.flatnonzero(mask[rows])
-        return rows[kept].astype(np.int64), self._added.wide[kept] @ vector
+        return rows[kept].astype(np.int64), self._added.added[kept] @ vector
 
     def _allowed_texts(self, mask: Mask) -> Mask:
         """The texts that at least one allowed item has."""
