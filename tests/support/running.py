@@ -54,7 +54,7 @@ def export_bundle(out: Path, catalog: Path, interactions: Path | None = None, *m
     Columns of the shop's own are no features: to find out whether they gain, further rankers are fitted.
     """
     command = [sys.executable, "-m", "fuserank_export", "bundle", "--catalog", str(catalog), "--encoder", str(ENCODER)]
-    quickly = ("--epochs", "2", "--cases", "150", "--feature", "none")
+    quickly = ("--quality", "quick", "--cases", "150", "--feature", "none")
     command += ["--interactions", str(interactions), *quickly] if interactions else []
     done = subprocess.run(
         [*command, "--out", str(out), *more], cwd=REPOSITORY, check=False, capture_output=True, text=True
