@@ -28,6 +28,7 @@ class ListKey(NamedTuple):
     session: Subject
     query: str
     bundle: str
+    arm: str
 
     @property
     def subject(self) -> Subject:
@@ -92,9 +93,9 @@ def read_log(log: EventLog) -> Iterator[Logged]:
 def read_shown_lists(log: EventLog, window_hours: float = WINDOW_HOURS) -> ShownLists:
     """Joins impressions to lists, and what was done later to the impressions that it came of.
 
-    Impressions are of one list where user, session, query and bundle are the same, no place comes twice, and no half
-    hour lies between two of them. A click or purchase counts for the latest impression of its item to that user, else
-    to that session, within the window. Impressions without a position are passed over.
+    Impressions are of one list where user, session, query, bundle and arm are the same, no place comes twice, and no
+    half hour lies between two of them. A click or purchase counts for the latest impression of its item to that user,
+    else to that session, within the window. Impressions without a position are passed over.
 
     Args:
         log: The log.
@@ -130,7 +131,7 @@ def read_shown_lists(log: EventLog, window_hours: float = WINDOW_HOURS) -> Shown
 
 
 def _key(entry: Interaction) -> ListKey:
-    return ListKey(entry.user, entry.session, entry.query, entry.bundle)
+    return ListKey(entry.user, entry.session, entry.query, entry.bundle, entry.arm)
 
 
 def _join_lists(impressions: list[tuple[float, int, Interaction]]) -> NDArray[np.int64]:

@@ -74,7 +74,8 @@ class _Model:
             return cls(None, mean, {})
         numbers: dict[str, int] = {}
         codes = np.asarray([numbers.setdefault(logged.items[i], len(numbers)) for i in at], np.int64)
-        earned, shown = np.bincount(codes, rewards[at]), np.bincount(codes).astype(np.float64)
+        own = rewards[at].astype(np.float64)
+        earned, shown = np.bincount(codes, weights=own), np.bincount(codes).astype(np.float64)
 
         def odds(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
             chances = (total + PRIOR_IMPRESSIONS * mean) / (count + PRIOR_IMPRESSIONS)
@@ -86,7 +87,6 @@ class _Model:
         assert model.regression is not None
         features = model.features(logged, at)
         # Of an item's rate without the row itself: with it the regression would trust the rate too much.
-        own = rewards[at].astype(np.float64)
         features[:, 0] = odds(earned[codes] - own, shown[codes] - 1.0)
         model.regression.fit(features, rewards[at])
         return model
