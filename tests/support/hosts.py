@@ -14,3 +14,6 @@ class LoneHost:
 
     def state(self):
         return None
+
+    def experiment(self):
+        return None

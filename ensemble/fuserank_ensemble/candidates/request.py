@@ -53,6 +53,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     opted_out: bool = False  # the user wants no personal answers
     segments: dict[str, list[str]] = {}  # what the shop says of the user: values by column
     catalog: int = 0  # position of the newest change of the catalogue that the request was resolved with
+    arm: str = ""  # of the experiment that the user is in; empty for one that is in none
 
     @property
     def history(self) -> History:
@@ -117,6 +118,7 @@ class Status(msgspec.Struct):
     explore: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
     position: int | msgspec.UnsetType = msgspec.UNSET
     opted_out: bool | msgspec.UnsetType = msgspec.UNSET
+    arm: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _REQUEST = msgspec.msgpack.Decoder(ResolvedRequest)

@@ -21,8 +21,10 @@ import psutil
 import typer
 
 from fuserank_ensemble.bundle import Bundle, BundleError
+from fuserank_ensemble.contract.experiment import ExperimentError, read_experiment
 from fuserank_ensemble.graph.stages import companion_stages, state_stages
 from fuserank_ensemble.serving.engines import check_engines
+from fuserank_ensemble.serving.experiment import ExperimentOption, experiment_environment
 from fuserank_ensemble.serving.models import link_models, served_models
 from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_machine, libpython_folder
 from fuserank_ensemble.serving.state import StateKeyOption, StateOption, check_state, choose_state, state_environment
@@ -59,6 +61,7 @@ class Server:
         target: Which configurations to use, see `fuserank_ensemble.spec.TARGETS`.
         verbose: Print Triton's log as it comes.
         state: Where events are kept; None keeps none, and serves no model that changes the state.
+        experiment: The file of an experiment on users; None runs none.
 
     Raises:
         ServerError: Where there is no such target, the state cannot be used, or something that the server needs is
@@ -73,6 +76,7 @@ class Server:
         target: Target = "single_process",
         verbose: bool = False,
         state: StateSettings | None = None,
+        experiment: Path | None = None,
     ) -> None:
         check_prerequisites()
         from pytriton.server.triton_server import TritonServer  # noqa: PLC0415  checked for above
@@ -88,6 +92,12 @@ class Server:
         try:
             check_state(state)
         except StateError as error:
+            raise ServerError(str(error)) from None
+        self._experiment = experiment
+        try:
+            if experiment is not None:
+                read_experiment(experiment)
+        except ExperimentError as error:
             raise ServerError(str(error)) from None
         for port in (self.endpoints.http, self.endpoints.grpc, self.endpoints.metrics):
             _check_free(self.endpoints.host, port)
@@ -115,7 +125,7 @@ class Server:
         Raises:
             ServerError: With the log's last errors, where it does not become ready.
         """
-        with state_environment(self.state):
+        with state_environment(self.state), experiment_environment(self._experiment):
             self._triton.start()
         deadline = time.monotonic() + timeout
         while not self.is_ready():
@@ -283,6 +293,7 @@ def serve(
     verbose: Annotated[bool, typer.Option(help="Show Triton's log.")] = False,
     state: StateOption = None,
     state_key_file: StateKeyOption = None,
+    experiment: ExperimentOption = None,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.
 
@@ -299,7 +310,8 @@ def serve(
         signal.signal(number, stop)
     try:
         settings = choose_state(bundle, state, state_key_file)
-        server = Server(bundle, Endpoints(host, http_port, grpc_port, metrics_port), target, verbose, settings)
+        endpoints = Endpoints(host, http_port, grpc_port, metrics_port)
+        server = Server(bundle, endpoints, target, verbose, settings, experiment)
     except (ServerError, BundleError, StateError) as error:
         _fail(error)
     try:

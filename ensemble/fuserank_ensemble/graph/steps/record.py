@@ -74,6 +74,7 @@ def to_entry(event: RecordedEvent, key: IdentityKey) -> Interaction:
         "position": event.position,
         "propensity": event.propensity,
         "bundle": event.bundle,
+        "arm": event.arm,
     }
     return Interaction(
         event_id=event.event_id,
