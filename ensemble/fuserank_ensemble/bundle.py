@@ -227,6 +227,11 @@ class Bundle:
         """What the shop says of its users."""
         return UserSegments.open(self.root / "index" / USERS)
 
+    def user_names(self) -> set[str]:
+        """Everybody who is in the bundle, as it names them."""
+        parts = (self.histories, self.segments, self.dislikes, self.hidden)
+        return {name.decode() for part in parts if part is not None for name in part.users.tolist()}
+
     @cached_property
     def dislikes(self) -> HistorySnapshot | None:
         """What users returned, disliked or rated low as of the export, and how strongly; None where nobody did."""

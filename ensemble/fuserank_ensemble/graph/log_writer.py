@@ -131,6 +131,13 @@ class StateHolder:
                 raise UnavailableError(str(error)) from None
         return self._state
 
+    def close(self) -> None:
+        """Lets go of the log; what waits on the disk stays there."""
+        if self._spool:
+            self._spool.close()
+        if self._state:
+            self._state.log.close()
+
     def append(self, entries: Sequence[Any], *, spool: bool) -> list[Appended | None]:
         """Adds entries to the log.
 
@@ -165,6 +172,10 @@ class LogWriter(ABC):
         """Takes where the log is; None where no state is kept."""
         self._holder = StateHolder(settings)
         self._encode = msgspec.json.Encoder().encode
+
+    def close(self) -> None:
+        """Lets go of the log."""
+        self._holder.close()
 
     @abstractmethod
     def check(self, raw: bytes, state: State) -> CheckedRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -59,6 +59,10 @@ class Host(Protocol):
 
     def state(self) -> StateSettings | None:
         """Returns where events are kept; None where no state is."""
+        ...
+
+    def at_close(self, release: Callable[[], None]) -> None:
+        """Has something called when the step is closed, such as what ends a thread of it."""
         ...
 
 

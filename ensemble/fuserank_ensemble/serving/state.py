@@ -53,6 +53,16 @@ def state_environment(settings: StateSettings | None) -> Iterator[None]:
         os.environ.update(before)
 
 
+def state_folder(bundle: Path) -> Path | None:
+    """Returns the folder `<bundle>.state` beside a bundle, or None where it cannot be written."""
+    folder = bundle.resolve().with_name(f"{bundle.resolve().name}.state")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
 def choose_state(bundle: Path, place: str | None, key_file: Path | None) -> StateSettings | None:
     """Returns where `fuserank serve` keeps events.
 
@@ -69,14 +79,7 @@ def choose_state(bundle: Path, place: str | None, key_file: Path | None) -> Stat
         return None
     if place is not None and not place.startswith(REDIS):
         return StateSettings(place, key_file)
-    folder: Path | None = bundle.resolve().with_name(f"{bundle.resolve().name}.state")
-    assert folder is not None
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError:
-        folder = None
-    if folder is not None and not os.access(folder, os.W_OK):
-        folder = None
+    folder = state_folder(bundle)
     if place is not None:
         return StateSettings(place, key_file, folder / "spool.sqlite" if folder else None)
     return StateSettings(f"{SQLITE}{folder / 'log.sqlite'}", key_file) if folder else None

@@ -59,6 +59,13 @@ class EventLog(Protocol):
         """Returns the entries of a user or a session in order, up to a position."""
         ...
 
+    def wishes(self, subject: Subject | None = None) -> list[Logged]:
+        """Returns the latest `Forget` and the latest `Personalise` of a user, or of all, in order.
+
+        Trimming and erasing leave them: a bundle that is made from older files must not bring somebody back.
+        """
+        ...
+
     def last_position(self) -> int:
         """Position of the newest entry that was ever added, 0 of an empty log."""
         ...

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fuserank_ensemble.state.entries import Entry, Logged, decode_entry, encode_entry
+from fuserank_ensemble.state.entries import Entry, Logged, Wish, decode_entry, encode_entry
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import KEEP_SECONDS, Appended, StateError, StateUnavailableError
 
@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS
   entries(position INTEGER PRIMARY KEY AUTOINCREMENT, added REAL NOT NULL, entry BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS event_ids(digest BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS subjects(subject BLOB, position INTEGER, PRIMARY KEY(subject, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS
+  wishes(subject BLOB, kind TEXT, position INTEGER, entry BLOB, PRIMARY KEY(subject, kind)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'entries'"
@@ -53,14 +55,15 @@ class SqliteLog:
 
     def append(self, entries: Sequence[Entry]) -> list[Appended]:
         """See `EventLog`."""
-        encoded = [(entry.digest, encode_entry(entry), entry.subjects) for entry in entries]
+        encoded = [(entry.digest, encode_entry(entry), entry) for entry in entries]
         with self._writing() as connection:
             last, now = self._last(connection), time.time()
             positions: dict[bytes, int] = {}
             answers: list[Appended] = []
             added: list[tuple[int, float, bytes]] = []
             subjects: list[tuple[Subject, int]] = []
-            for digest, entry, of_subjects in encoded:
+            wishes: list[tuple[Subject, str, int, bytes]] = []
+            for digest, stored, entry in encoded:
                 known = positions.get(digest)
                 if known is None:
                     found = connection.execute("SELECT position FROM event_ids WHERE digest = ?", (digest,)).fetchone()
@@ -71,11 +74,14 @@ class SqliteLog:
                 last += 1
                 positions[digest] = last
                 answers.append(Appended(last, False))
-                added.append((last, now, entry))
-                subjects += [(subject, last) for subject in of_subjects]
+                added.append((last, now, stored))
+                subjects += [(subject, last) for subject in entry.subjects]
+                if isinstance(entry, Wish):
+                    wishes.append((entry.user, type(entry).__name__, last, stored))
             connection.executemany("INSERT INTO entries(position, added, entry) VALUES (?, ?, ?)", added)
             connection.executemany("INSERT INTO event_ids VALUES (?, ?)", positions.items())
             connection.executemany("INSERT INTO subjects VALUES (?, ?)", subjects)
+            connection.executemany("INSERT OR REPLACE INTO wishes VALUES (?, ?, ?, ?)", wishes)
         return answers
 
     def read(self, after: int, limit: int, wait: float = 0.0) -> list[Logged]:
@@ -109,6 +115,14 @@ class SqliteLog:
                     (subject, 2**62 if upto is None else upto),
                 )
             )
+
+    def wishes(self, subject: Subject | None = None) -> list[Logged]:
+        """See `EventLog`."""
+        find, values = "SELECT position, entry FROM wishes", ()
+        if subject is not None:
+            find, values = f"{find} WHERE subject = ?", (subject,)
+        with self._translated():
+            return _decoded(self._connection().execute(f"{find} ORDER BY position", values))
 
     def last_position(self) -> int:
         """See `EventLog`."""

@@ -164,6 +164,7 @@ class Preprocess:
                 position=self._live.tail.position if self._live else None,
                 opted_out=not known.personalised,
                 catalog=catalog.position,
+                bundle=self._bundle.id,
             ),
         )
 

@@ -45,7 +45,9 @@ class Record(LogWriter):
     def open(cls, bundle_root: Path, device: str, host: Host) -> Record:
         """See `Model`. Maps the catalogue's ids; always on the CPU."""
         del device
-        return cls(Bundle.open(bundle_root, verify=("index/items/",)), host.state())
+        step = cls(Bundle.open(bundle_root, verify=("index/items/",)), host.state())
+        host.at_close(step.close)
+        return step
 
     def check(self, raw: bytes, state: State) -> CheckedRow:
         """See `LogWriter`."""
