@@ -29,6 +29,8 @@ from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_mac
 from fuserank_ensemble.serving.state import (
     StateKeyOption,
     StateOption,
+    StateSizeOption,
+    StateTtlOption,
     check_state,
     choose_state,
     state_environment,
@@ -39,7 +41,7 @@ from fuserank_ensemble.serving.switch.promoted import PROMOTED, read_promoted
 from fuserank_ensemble.serving.target_option import TargetOption
 from fuserank_ensemble.spec import GPU_TARGETS, SpecError, Target, target_named
 from fuserank_ensemble.state.log import StateError
-from fuserank_ensemble.state.settings import StateSettings
+from fuserank_ensemble.state.settings import MOST_ENTRIES, StateSettings
 
 EXIT_TIMEOUT_SECONDS = 30
 START_TIMEOUT_SECONDS = 120.0
@@ -316,6 +318,8 @@ def serve(
     verbose: Annotated[bool, typer.Option(help="Show Triton's log.")] = False,
     state: StateOption = None,
     state_key_file: StateKeyOption = None,
+    state_ttl_days: StateTtlOption = None,
+    state_max_entries: StateSizeOption = MOST_ENTRIES,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.
 
@@ -331,7 +335,7 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        settings = choose_state(bundle, state, state_key_file)
+        settings = choose_state(bundle, state, state_key_file, state_ttl_days, state_max_entries)
         beside = state_folder(bundle)
         promoted = beside / PROMOTED if beside else None
         served = read_promoted(promoted, bundle) if promoted else bundle

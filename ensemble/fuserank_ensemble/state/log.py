@@ -83,6 +83,17 @@ class EventLog(Protocol):
         """
         ...
 
+    def expire(self, seconds: float) -> int:
+        """Removes the interactions that were added longer ago, whether or not a snapshot holds them; returns how many.
+
+        What the shop said of its items and what people asked for stays.
+        """
+        ...
+
+    def size(self) -> int:
+        """How many entries the log holds, at most."""
+        ...
+
     def erase(self, subject: Subject, before: int) -> int:
         """Removes a user's or a session's entries before a position; returns how many."""
         ...

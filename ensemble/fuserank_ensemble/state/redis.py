@@ -22,7 +22,16 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from fuserank_ensemble.state.entries import Entry, Forget, Logged, Personalise, Wish, decode_entry, encode_entry
+from fuserank_ensemble.state.entries import (
+    Entry,
+    Forget,
+    Interaction,
+    Logged,
+    Personalise,
+    Wish,
+    decode_entry,
+    encode_entry,
+)
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import KEEP_SECONDS, Appended, StateError, StateUnavailableError
 
@@ -190,6 +199,31 @@ class RedisLog:
             removed += len(batch)
             if len(old) < len(found) or len(found) < TRIM_BATCH:
                 return removed
+
+    def expire(self, seconds: float) -> int:
+        """See `EventLog`. Redis lets go of the bytes with the block of the stream that they are in."""
+        removed, begin, oldest = 0, "-", time.time() - seconds
+        while True:
+            with self._translated():
+                found: Any = self._redis.xrange(self._log, begin, "+", count=TRIM_BATCH)
+                old = [_logged(*entry) for entry in found if float(entry[1][b"t"]) <= oldest]
+                expired = [logged for logged in old if isinstance(logged.entry, Interaction)]
+                pipe = self._redis.pipeline(transaction=True)
+                for logged in expired:
+                    pipe.xdel(self._log, f"{logged.position}-0")
+                    pipe.zrem(self._ids, logged.entry.digest)
+                    for subject in logged.entry.subjects:
+                        pipe.lrem(self._subject(subject), 1, str(logged.position))
+                pipe.execute()
+            removed += len(expired)
+            if len(old) < TRIM_BATCH:
+                return removed
+            begin = f"({old[-1].position}-0"
+
+    def size(self) -> int:
+        """See `EventLog`."""
+        with self._translated():
+            return int(self._redis.xlen(self._log))
 
     def erase(self, subject: Subject, before: int) -> int:
         """See `EventLog`. Redis lets go of the bytes with the block of the stream that they are in."""

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fuserank_ensemble.state.entries import Entry, Logged, Wish, decode_entry, encode_entry
+from fuserank_ensemble.state.entries import Entry, Interaction, Logged, Wish, decode_entry, encode_entry
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import KEEP_SECONDS, Appended, StateError, StateUnavailableError
 
 POLL_SECONDS = 0.01  # how often a waiting reader looks for a commit of another process; a look takes microseconds
 BUSY_SECONDS = 5.0  # how long a writer waits for another
+EXPIRY_BATCH = 1_000  # entries of one transaction: writers wait for its end
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS
   entries(position INTEGER PRIMARY KEY AUTOINCREMENT, added REAL NOT NULL, entry BLOB NOT NULL);
@@ -118,11 +119,11 @@ class SqliteLog:
 
     def wishes(self, subject: Subject | None = None) -> list[Logged]:
         """See `EventLog`."""
-        find, values = "SELECT position, entry FROM wishes", ()
-        if subject is not None:
-            find, values = f"{find} WHERE subject = ?", (subject,)
+        of_all = "SELECT position, entry FROM wishes ORDER BY position"
+        of_one = "SELECT position, entry FROM wishes WHERE subject = ? ORDER BY position"
         with self._translated():
-            return _decoded(self._connection().execute(f"{find} ORDER BY position", values))
+            connection = self._connection()
+            return _decoded(connection.execute(of_all) if subject is None else connection.execute(of_one, (subject,)))
 
     def last_position(self) -> int:
         """See `EventLog`."""
@@ -147,6 +148,29 @@ class SqliteLog:
             connection.execute("DELETE FROM subjects WHERE position <= ?", (cut,))
             connection.execute("INSERT OR REPLACE INTO settings VALUES ('trimmed', ?)", (str(cut),))
         return removed
+
+    def expire(self, seconds: float) -> int:
+        """See `EventLog`. The bytes are overwritten in the file, too."""
+        removed, after, oldest = 0, 0, time.time() - seconds
+        old = "SELECT position, entry FROM entries WHERE position > ? AND added <= ? ORDER BY position LIMIT ?"
+        while True:
+            with self._writing() as connection:
+                batch = _decoded(connection.execute(old, (after, oldest, EXPIRY_BATCH)))
+                expired = [logged for logged in batch if isinstance(logged.entry, Interaction)]
+                positions = [(logged.position,) for logged in expired]
+                subjects = [(subject, logged.position) for logged in expired for subject in logged.entry.subjects]
+                connection.executemany("DELETE FROM entries WHERE position = ?", positions)
+                connection.executemany("DELETE FROM subjects WHERE subject = ? AND position = ?", subjects)
+                digests = [(logged.entry.digest,) for logged in expired]
+                connection.executemany("DELETE FROM event_ids WHERE digest = ?", digests)
+            removed += len(expired)
+            if len(batch) < EXPIRY_BATCH:
+                return removed
+            after = batch[-1].position
+
+    def size(self) -> int:
+        """See `EventLog`: those that were erased or have expired count, since counting takes long."""
+        return self.last_position() - self.trimmed_position()
 
     def erase(self, subject: Subject, before: int) -> int:
         """See `EventLog`. The bytes are overwritten in the file, too."""
