@@ -183,6 +183,7 @@ class Preprocess:
                 opted_out=not known.personalised,
                 catalog=catalog.position,
                 arm=self._experiment.label(arm) if self._experiment and arm else "",
+                bundle=self._bundle.id,
             ),
         )
 
