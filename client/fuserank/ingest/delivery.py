@@ -102,9 +102,9 @@ class Batch:
         self.reasons.setdefault((*message.place, message.offset), []).extend(reasons)
 
     def letters(self) -> list[DeadLetter]:
-        """Returns the messages that go to the dead-letter topic."""
-        by_place = {(*message.place, message.offset): message for message in self.messages}
-        return [DeadLetter(by_place[place], reasons) for place, reasons in self.reasons.items()]
+        """Returns the messages that go to the dead-letter topic, in their order."""
+        refused = ((message, self.reasons.get((*message.place, message.offset))) for message in self.messages)
+        return [DeadLetter(message, reasons) for message, reasons in refused if reasons]
 
 
 class Delivery:

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
@@ -19,7 +18,7 @@ from fuserank.ingest.metrics import IngestMetrics
 
 TAKE_SECONDS = 0.5  # how long a reader waits for a message; it can be stopped between two
 RETRY_SECONDS = (0.1, 5.0)  # the first and the longest pause before a batch is delivered again
-LAG_SECONDS = 5.0  # how often the ends of partitions are asked for
+LAG_SECONDS = 2.0  # how often the ends of partitions are asked for
 ASK_SECONDS = 1.0  # how long the broker may take to say
 LETTER_SECONDS = 10.0  # how long it may take to keep dead letters
 _LOG = logging.getLogger("fuserank.ingest")
@@ -221,9 +220,10 @@ class Ingest:
             committed = self._consumer.committed(unknown, timeout=ASK_SECONDS) if unknown else []
             starts = {(p.topic, p.partition): p.offset for p in committed if p.offset >= 0} | self._next
             for partition in partitions:
-                ends: Any = self._consumer.get_watermark_offsets(partition, timeout=ASK_SECONDS)
                 place = (partition.topic, partition.partition)
-                lag = ends[1] - starts.get(place, ends[0])
+                first, end = self._consumer.get_watermark_offsets(partition, timeout=ASK_SECONDS)
+                _, fetched_end = self._consumer.get_watermark_offsets(partition, cached=True)
+                lag = max(end, fetched_end) - starts.get(place, first)
                 self._metrics.lag.labels(place[0], str(place[1])).set(max(lag, 0))
         except KafkaException as error:
             self._metrics.failures.labels("kafka").inc()
