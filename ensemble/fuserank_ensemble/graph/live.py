@@ -38,9 +38,9 @@ class RetrieverFollower:
         self._catalog, self._words = catalog, words
         self.current = (catalog.current, retriever)
 
-    def attach(self, state: State) -> None:
+    def attach(self, state: State, held: int) -> None:
         """See `Consumer`; it needs nothing of the state."""
-        del state
+        del state, held
 
     def apply(self, batch: Sequence[Logged]) -> None:
         """See `Consumer`; what changed is read from the catalogue."""
@@ -102,6 +102,12 @@ class LiveState:
         consumers = (catalog, *(consumer for consumer in made if consumer is not None))
         return cls(LogTail(settings, bundle.snapshot_position, consumers).start(), catalog, overlay, words, search)
 
+    def close(self) -> None:
+        """Stops following the log, and removes what was written beside the bundle."""
+        self.tail.stop()
+        if self.words:
+            self.words.close()
+
     def wait_for(self, position: int, seconds: float = MAX_WAIT_SECONDS) -> bool:
         """Waits until the log is known up to a position; returns whether it is."""
         return self.tail.wait_for(position, seconds)
@@ -125,9 +131,11 @@ def open_live(
 ) -> LiveState | None:
     """Returns what happened since a bundle was made, see `LiveState.open`; None where no state is kept."""
     settings = host.state()
-    if settings is None:
+    if not settings:
         return None
-    return LiveState.open(bundle, settings, kinds=kinds, has_words=has_words, search_on=search_on, beside=beside)
+    live = LiveState.open(bundle, settings, kinds=kinds, has_words=has_words, search_on=search_on, beside=beside)
+    host.at_close(live.close)
+    return live
 
 
 class CatalogReader:

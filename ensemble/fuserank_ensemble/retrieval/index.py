@@ -96,7 +96,7 @@ def open_factors(folder: Path, device: str) -> tuple[NDArray[np.float32], Vector
 def open_graph(folder: Path, device: str) -> tuple[GraphIndex, VectorSearch]:
     """Opens the knowledge graph and the search over its items."""
     graph = GraphIndex.open(folder)
-    return graph, open_search(np.asarray(graph.items), folder / "items.faiss", device)
+    return graph, open_search(graph.items, folder / "items.faiss", device)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from fuserank_ensemble.graph.live import NO_KIND, CatalogReader, LiveState, open
 from fuserank_ensemble.graph.log_writer import CheckedRow, LogWriter, WrittenRow
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Interaction
+from fuserank_ensemble.state.expiry import Expiry
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.settings import State, StateSettings
 
@@ -53,7 +54,12 @@ class Record(LogWriter):
         """See `Model`. Maps the catalogue; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=("index/items/",))
-        return cls(bundle, host.state(), open_live(bundle, host, kinds=NO_KIND))
+        step = cls(bundle, host.state(), open_live(bundle, host, kinds=NO_KIND))
+        host.at_close(step.close)
+        settings = host.state()
+        if settings and settings.ttl_days is not None:
+            host.at_close(Expiry(settings, settings.ttl_days).start().stop)
+        return step
 
     def check(self, raw: bytes, state: State) -> CheckedRow:
         """See `LogWriter`."""
@@ -82,6 +88,7 @@ def to_entry(event: RecordedEvent, key: IdentityKey) -> Interaction:
         "position": event.position,
         "propensity": event.propensity,
         "bundle": event.bundle,
+        "arm": event.arm,
     }
     return Interaction(
         event_id=event.event_id,

@@ -14,7 +14,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.arrays import GrownRows
 from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
@@ -80,15 +79,14 @@ class GraphChannel(LocalChannel):
         catalog, (trained, search) = index.catalog.snapshot, self._trained
         if catalog is None:
             return self
-        before = self._index.items.added if isinstance(self._index.items, GrownRows) else _no_vectors(trained)
+        before = np.empty((0, trained.dim), np.float32) if self._index.added is None else self._index.added
         count = len(trained.items) + len(before)
         rows = {*catalog.changed_rows(trained.names.fields), *range(count, len(catalog.items))}
         links = {row: trained.names.link_record(catalog.records.fields(row)) for row in sorted(rows)}
         new = [trained.neighbours_vector(links[row]) for row in range(count, len(catalog.items))]
         added = np.concatenate([before, np.stack(new)]) if new else before
         other = copy(self)
-        assert isinstance(trained.items, np.ndarray)
-        other._index = replace(self._index.linked(links), items=GrownRows(trained.items, added))
+        other._index = replace(self._index.linked(links), added=added)
         other._search = GrownSearch(search, len(trained.items), added)
         other._linked = np.append(self._linked, np.asarray([vector.any() for vector in new], np.bool_))
         return other
@@ -147,7 +145,7 @@ class GraphChannel(LocalChannel):
     def _rank(self, named: Sequence[NDArray[np.int32]], vector: Vector, query: ChannelQuery, depth: int) -> RankedItems:
         """Ranks the items of the names and of the pool, by the number of names first."""
         pool = np.empty(0, np.int32) if query.pool is None else query.pool
-        pool = pool[pool < len(self._index.items)]  # others are newer than these vectors
+        pool = pool[pool < self._index.count]  # others are newer than these vectors
         rows, first = np.unique(np.concatenate([*named, pool]), return_index=True)
         names = np.zeros(len(rows), np.float32)
         for members in named:
@@ -161,9 +159,5 @@ class GraphChannel(LocalChannel):
         # Equal scores keep the order in which the rows came: that of the pool.
         order = np.argsort(first, kind="stable")
         rows, names = rows[order], names[order]
-        scores = self._index.items[rows] @ vector
+        scores = self._index.vectors_of(rows) @ vector
         return RankedItems.best(rows, scores + names * (np.ptp(scores) + 1), depth)
-
-
-def _no_vectors(index: GraphIndex) -> NDArray[np.float32]:
-    return np.empty((0, index.dim), np.float32)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,15 +78,17 @@ class GraphIndex:
         centroids: Mean vector of each entity's items; zeros where it has none, float32 `[entities, dim]`.
         offsets: Where each entity's part of `members` starts, int64 `[entities + 1]`.
         members: The rows of each entity's items, int32 `[item-entity edges]`.
+        added: Vectors of the items that came since, float32 `[added items, dim]`; None for none.
         links: The entities of new and changed items, which stand for those in `members`.
     """
 
     names: Entities
-    items: NDArray[np.float32] | GrownRows
+    items: NDArray[np.float32]
     entities: NDArray[np.float32]
     centroids: NDArray[np.float32]
     offsets: NDArray[np.int64]
     members: NDArray[np.int32]
+    added: NDArray[np.float32] | None = None
     links: LiveLinks = field(default_factory=LiveLinks)
 
     @classmethod
@@ -105,6 +108,16 @@ class GraphIndex:
     def dim(self) -> int:
         """Width of the vectors."""
         return int(self.entities.shape[1])
+
+    @property
+    def count(self) -> int:
+        """How many items have a vector."""
+        return len(self.items) + (0 if self.added is None else len(self.added))
+
+    def vectors_of(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """The vectors of some items, float32 `[rows, dim]`."""
+        vectors: NDArray[np.float32] = (self.items if self.added is None else GrownRows(self.items, self.added))[rows]
+        return vectors
 
     def linked(self, by_row: Mapping[int, Sequence[int]]) -> GraphIndex:
         """Returns the same with the entities of some items, by row, which are new or whose fields changed.
@@ -141,14 +154,14 @@ class GraphIndex:
 
     def history_vector(self, seen: History, now: float) -> Vector | None:
         """A user's vector: the mean of what they had, by `event_weights`; None without a history."""
-        rows = np.flatnonzero(seen.rows < len(self.items))
+        rows = np.flatnonzero(seen.rows < self.count)
         if not len(rows):
             return None
         weights = event_weights(seen.counts[rows], seen.last[rows], now)
         total = float(weights.sum())
         if not total > 0:
             return None
-        vector: Vector = (weights / total) @ self.items[seen.rows[rows]]
+        vector: Vector = (weights / total) @ self.vectors_of(seen.rows[rows])
         return vector
 
     def entity_vector(self, entities: Sequence[int]) -> Vector:

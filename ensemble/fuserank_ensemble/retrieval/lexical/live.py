@@ -56,9 +56,9 @@ class LiveWords:
         self.current = self._bundled = LexicalIndex.open(folder)
         self._added: AddedWords | None = None
 
-    def attach(self, state: State) -> None:
+    def attach(self, state: State, held: int) -> None:
         """See `Consumer`; it needs nothing of the state."""
-        del state
+        del state, held
 
     def apply(self, batch: Sequence[Logged]) -> None:
         """See `Consumer`; what changed is read from the catalogue."""
@@ -95,9 +95,16 @@ class LiveWords:
     def _begin_anew(self, written: AddedWords | None) -> AddedWords:
         """Returns words added to the bundle's: none, or the latest of those that were written."""
         added = AddedWords(self._bundled, self._folder, self._documents)
-        for row, fields in written.latest() if written else ():
-            added.add(row, fields)
+        if written:
+            for row, fields in written.latest():
+                added.add(row, fields)
+            written.close()
         return added
+
+    def close(self) -> None:
+        """Removes what was written beside the bundle."""
+        if self._added:
+            self._added.close()
 
 
 class AddedWords:
@@ -168,6 +175,12 @@ class AddedWords:
         )
         self.is_pending = False
         return self._known
+
+    def close(self) -> None:
+        """Removes the folders."""
+        self._index.close()
+        if self._vocabulary:
+            self._vocabulary.close()
 
     def _accents(self, fields: Mapping[str, Any]) -> set[str]:
         """The words of an item that it writes with accents, or that others of the bundle do."""

@@ -37,9 +37,9 @@ class LiveTitles:
         self._phrases = Suggester.open(folder)
         self.current: tuple[Suggester, frozenset[str]] = (self._phrases, frozenset())
 
-    def attach(self, state: State) -> None:
+    def attach(self, state: State, held: int) -> None:
         """See `Consumer`; it needs nothing of the state."""
-        del state
+        del state, held
 
     def apply(self, batch: Sequence[Logged]) -> None:
         """See `Consumer`; what changed is read from the catalogue."""

@@ -43,14 +43,14 @@ class GrowingIndex:
 
     def __init__(self, folder: Path) -> None:
         """Opens a bundle's index to be written to. One thread may write."""
-        links = Path(tempfile.mkdtemp(prefix="fuserank-"))
-        atexit.register(shutil.rmtree, links, ignore_errors=True)
+        self._links = Path(tempfile.mkdtemp(prefix="fuserank-"))
+        atexit.register(self.close)
         for file in folder.resolve().iterdir():
             if file.suffix == ".json":  # the list of segments, which changes
-                shutil.copyfile(file, links / file.name)
+                shutil.copyfile(file, self._links / file.name)
             else:
-                (links / file.name).symlink_to(file)
-        self._index = tantivy.Index.open(str(links))
+                (self._links / file.name).symlink_to(file)
+        self._index = tantivy.Index.open(str(self._links))
         self._index.config_reader("manual")
         self._writer = self._index.writer(_LIVE_HEAP_BYTES, 1)
 
@@ -63,6 +63,11 @@ class GrowingIndex:
         self._writer.commit()
         self._index.reload()
         return self._index.searcher()
+
+    def close(self) -> None:
+        """Removes the folder; views of it stay as long as somebody reads them."""
+        atexit.unregister(self.close)
+        shutil.rmtree(self._links, ignore_errors=True)
 
 
 def index_writer(folder: Path, schema: tantivy.Schema) -> tantivy.IndexWriter:
