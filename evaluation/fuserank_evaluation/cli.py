@@ -106,7 +106,7 @@ def replay(
     searches: Annotated[int, typer.Option(min=2, help="Searches that are asked.")] = 2_000,
     recommendations: Annotated[int, typer.Option(min=2, help="Recommendations that are asked.")] = 1_000,
 ) -> None:
-    """The log's last 28 days as live events, with requests between them, against a bundle alone: report `replay`."""
+    """The log's last 28 days as live events, with requests between them, against a bundle alone: report `live`."""
     from fuserank_evaluation.replay.run import evaluate_replay
 
     _print_report(evaluate_replay(shop, encoder, searches, recommendations, Console()))

@@ -27,7 +27,7 @@ from fuserank_evaluation.datasets.cases import SEED, Rows
 from fuserank_evaluation.metrics.measures import MEASURES, measure
 from fuserank_evaluation.metrics.significance import compare
 from fuserank_evaluation.replay.requests import TimedRequest, draw_requests, read_events
-from fuserank_evaluation.reports.report import write_report
+from fuserank_evaluation.reports.report import merge_report
 from fuserank_export.builder.bundle import export_bundle
 from fuserank_export.builder.options import EncoderOptions, InputFiles, OutputOptions, RankerOptions
 from fuserank_export.progress import Progress
@@ -90,7 +90,7 @@ def evaluate_replay(shop: Path, encoder: str, searches: int, recommendations: in
     )
     with tempfile.TemporaryDirectory() as folder, progress.step("replaying", len(requests)) as advance:
         replay = replay_window(bundle, window, requests, StateSettings(f"sqlite:{folder}/log"), advance)
-    return write_report("replay", bundle.id, *report_figures(replay), {})
+    return merge_report("live", "replay", bundle.id, *report_figures(replay), {})
 
 
 def replay_window(
@@ -143,28 +143,32 @@ def report_figures(replay: Replay) -> tuple[dict[str, Any], dict[str, str]]:
             continue
         gain = compare(live[of_kind], frozen[of_kind], SEED)
         figures |= {
-            f"{kind}_requests": int(of_kind.sum()),
-            f"{kind}_live_ndcg_at_10": round(float(live[of_kind].mean()), 4),
-            f"{kind}_frozen_ndcg_at_10": round(float(frozen[of_kind].mean()), 4),
-            f"{kind}_gain": round(gain.difference, 4),
-            f"{kind}_gain_low": round(gain.low, 4),
-            f"{kind}_gain_high": round(gain.high, 4),
-            f"{kind}_gain_p": max(gain.t_test, gain.wilcoxon, gain.permutation),
+            f"replay_{kind}_requests": int(of_kind.sum()),
+            f"replay_{kind}_live_ndcg_at_10": round(float(live[of_kind].mean()), 4),
+            f"replay_{kind}_frozen_ndcg_at_10": round(float(frozen[of_kind].mean()), 4),
+            f"replay_{kind}_gain": round(gain.difference, 4),
+            f"replay_{kind}_gain_low": round(gain.low, 4),
+            f"replay_{kind}_gain_high": round(gain.high, 4),
+            f"replay_{kind}_gain_p": max(gain.t_test, gain.wilcoxon, gain.permutation),
         }
         meanings |= {
-            f"{kind}_requests": KINDS[kind],
-            f"{kind}_live_ndcg_at_10": "nDCG@10 of the graph that learns of each purchase",
-            f"{kind}_frozen_ndcg_at_10": "nDCG@10 of the same bundle without them",
-            f"{kind}_gain": "their mean difference",
-            f"{kind}_gain_low": "lower end of its 95 % interval",
-            f"{kind}_gain_high": "upper end",
-            f"{kind}_gain_p": "the largest p of three paired tests",
+            f"replay_{kind}_requests": KINDS[kind],
+            f"replay_{kind}_live_ndcg_at_10": "nDCG@10 of the graph that learns of each purchase",
+            f"replay_{kind}_frozen_ndcg_at_10": "nDCG@10 of the same bundle without them",
+            f"replay_{kind}_gain": "their mean difference",
+            f"replay_{kind}_gain_low": "lower end of its 95 % interval",
+            f"replay_{kind}_gain_high": "upper end",
+            f"replay_{kind}_gain_p": "the largest p of three paired tests",
         }
-    figures |= {"events_sent": replay.sent, "events_stored": replay.stored, "stale_replies": replay.stale}
+    figures |= {
+        "replay_events_sent": replay.sent,
+        "replay_events_stored": replay.stored,
+        "replay_stale_replies": replay.stale,
+    }
     meanings |= {
-        "events_sent": "purchases of the 28 days",
-        "events_stored": "entries of the log afterwards",
-        "stale_replies": "replies that did not know of all purchases before them",
+        "replay_events_sent": "purchases of the 28 days",
+        "replay_events_stored": "entries of the log afterwards",
+        "replay_stale_replies": "replies that did not know of all purchases before them",
     }
     return figures, meanings
 

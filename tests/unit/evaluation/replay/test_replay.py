@@ -65,10 +65,10 @@ def test_a_purchase_counts_for_the_requests_after_it_alone(tiny_bundle, tmp_path
     assert replay.live[0].tolist() == replay.frozen[0].tolist(), "nothing had happened before the first basket"
     assert all(set(listed[:3].tolist()) == {rows[item] for item in bought} for listed in replay.live[1:])
     figures, meanings = report_figures(replay)
-    assert figures["recommendation_live_ndcg_at_10"] > figures["recommendation_frozen_ndcg_at_10"]
-    assert figures["recommendation_gain"] == pytest.approx(
-        figures["recommendation_live_ndcg_at_10"] - figures["recommendation_frozen_ndcg_at_10"], abs=2e-4
+    assert figures["replay_recommendation_live_ndcg_at_10"] > figures["replay_recommendation_frozen_ndcg_at_10"]
+    assert figures["replay_recommendation_gain"] == pytest.approx(
+        figures["replay_recommendation_live_ndcg_at_10"] - figures["replay_recommendation_frozen_ndcg_at_10"], abs=2e-4
     )
-    assert "search_gain" not in figures
+    assert "replay_search_gain" not in figures
     assert set(figures) == set(meanings)
-    assert np.isfinite(figures["recommendation_gain_p"])
+    assert np.isfinite(figures["replay_recommendation_gain_p"])
