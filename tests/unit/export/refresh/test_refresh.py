@@ -18,7 +18,9 @@ from fuserank_ensemble.serving.switch.switch import trim_held
 from fuserank_ensemble.state.entries import Forget, Interaction, ItemChange, ItemDelete, Merge, Personalise
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.tail import SnapshotPosition
-from fuserank_export.builder.options import OutputOptions
+from fuserank_export.builder.held_log import HeldLog
+from fuserank_export.builder.options import BehaviourFiles, OutputOptions
+from fuserank_export.builder.read import read_behaviour
 from fuserank_export.refresh import refresh as refreshing
 from fuserank_export.refresh.command import refresh_served
 from fuserank_export.refresh.refresh import RefusedError, refresh_bundle
@@ -226,6 +228,27 @@ def test_a_worse_bundle_is_refused_with_the_figures_and_nothing_is_left(world, t
     figures = json.loads((tmp_path / "worse.refused.json").read_text("utf-8"))
     assert figures["gate"]["least_cosine"] < 0.999
     assert sorted(path.name for path in tmp_path.iterdir() if "worse" in path.name) == ["worse.refused.json"]
+
+
+def test_an_export_from_files_goes_on_behind_the_log_without_who_was_forgotten(tiny_shop, world, tmp_path):
+    log = Log(tmp_path / "log.sqlite")
+    last = log.ask(Forget, user=log.state.key.user(world.users[0]))
+    held = HeldLog.read(log.settings.place, None)
+    assert held.position == SnapshotPosition(log.state.log.id, last)
+    files = BehaviourFiles(interactions=tiny_shop.interactions)
+    archive = tmp_path / "events.parquet"
+    found = read_behaviour(
+        files, world.items, seed=1, has_tower=False, progress=silent(), archive=archive, held=held
+    ).log
+    assert found.user_ids == world.users[1:]
+    assert found.report.left_out["of users who were forgotten"] > 0
+    assert set(pq.read_table(archive)["user_id"].to_pylist()) == set(world.users[1:])
+    # What was kept is the log again, event by event.
+    again = read_behaviour(
+        BehaviourFiles(interactions=archive), world.items, seed=1, has_tower=False, progress=silent()
+    )
+    for name in ("user", "item", "event", "timestamp", "value", "query"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(again.log, name))
 
 
 def test_the_command_needs_a_log_and_a_free_place(world, tmp_path):
