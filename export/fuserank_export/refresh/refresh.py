@@ -168,7 +168,7 @@ def _learn(
     with work.progress.step("learning from the log"):
         learned, report = learn(folder, log, indexed.shop, end, work.out.seed, start=start)
     with work.progress.step("indexing words and vectors"):
-        report["dense"] = build_index(vectors, folder / "vectors.faiss")
+        report["dense"] = build_index(vectors, folder / "vectors.faiss", trained=start.index / "vectors.faiss")
         words = LexicalIndex.write(
             folder / "lexical", indexed.searched, spec.lexical_fields, unit_table(), spec.code_fields
         )
