@@ -117,7 +117,9 @@ def test_it_names_what_it_holds_of_the_log_and_what_it_was_made_from(world):
     assert (made["texts_embedded"], made["forgotten"]) == (2, 1)
     assert made["gate"]["problems"] == []
     assert manifest["counts"]["items"] == world.old.manifest["counts"]["items"]
-    assert set(manifest["export_steps"]) == {"log", "read", "index", "embed", "learn", "seal", "gate"}
+    assert set(manifest["export_steps"]) == {
+        "log", "catalog", "read", "index", "embed", "learn", "words", "seal", "gate",
+    }  # fmt: skip
 
 
 def test_events_count_under_the_users_of_the_bundle_and_under_hashes_for_others(world):
@@ -191,6 +193,8 @@ def test_it_can_be_refreshed_again_and_the_log_is_trimmed_to_what_both_hold(worl
     ]
     assert again.items.row(world.items[9]) == -1
     assert again.manifest["refresh"]["texts_embedded"] == 0
+    words = Path("index", "lexical", "items", "meta.json")
+    assert (again.root / words).stat().st_ino == (world.new.root / words).stat().st_ino
     assert trim_held(state, (world.old, again)) == 0  # what the old one does not hold is still needed for a rollback
     log_of_both = state.log
     before = log_of_both.size()
