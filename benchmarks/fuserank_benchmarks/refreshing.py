@@ -91,14 +91,17 @@ def measure_refresh(bundle: Bundle, folder: Path, console: Console) -> tuple[Pat
     }
 
 
-def write_twin(bundle: Path, out: Path) -> Path:
-    """Writes a bundle whose answers are another one's but for the ids, which begin with `TWIN`; returns its folder."""
+def write_twin(bundle: Path, out: Path, prefix: str = TWIN) -> Path:
+    """Writes a bundle whose answers are another one's but for a prefix of the ids; returns its folder.
+
+    Files that do not differ are linked: nobody may write into them.
+    """
     shutil.copytree(bundle, out, copy_function=_link)
     manifest = json.loads((bundle / MANIFEST).read_text("utf-8"))
     ids = Path("index") / "items" / "ids.npy"
     for name in (ids, Path(MANIFEST)):
         (out / name).unlink()
-    np.save(out / ids, np.char.add(TWIN.encode(), np.load(bundle / ids)))
+    np.save(out / ids, np.char.add(prefix.encode(), np.load(bundle / ids)))
     known = {name: digest for name, digest in manifest["files"].items() if name != ids.as_posix()}
     seal(out, {name: value for name, value in manifest.items() if name not in ("id", "files")}, known)
     return out
