@@ -14,3 +14,9 @@ class LoneHost:
 
     def state(self):
         return None
+
+    def experiment(self):
+        return None
+
+    def at_close(self, release):
+        """The step lives as long as its test."""

@@ -53,6 +53,8 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     opted_out: bool = False  # the user wants no personal answers
     segments: dict[str, list[str]] = {}  # what the shop says of the user: values by column
     catalog: int = 0  # position of the newest change of the catalogue that the request was resolved with
+    arm: str = ""  # of the experiment that the user is in; empty for one that is in none
+    bundle: str = ""  # id of the bundle that it was resolved with: row numbers are of no other
 
     @property
     def history(self) -> History:
@@ -117,6 +119,7 @@ class Status(msgspec.Struct):
     explore: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
     position: int | msgspec.UnsetType = msgspec.UNSET
     opted_out: bool | msgspec.UnsetType = msgspec.UNSET
+    arm: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _REQUEST = msgspec.msgpack.Decoder(ResolvedRequest)
@@ -141,3 +144,8 @@ def head_weights(given: tuple[float, ...], has_query: bool) -> tuple[float, ...]
     """
     weights = [w if has_query or head != "relevance" else 0.0 for head, w in zip(HEADS, given, strict=True)]
     return tuple(w / (sum(weights) or 1.0) for w in weights)
+
+
+def bundle_of(tensor: NDArray[np.object_]) -> str:
+    """Returns which bundle a `REQUEST` tensor `[batch, 1]` was resolved with: rows of one call have the same."""
+    return _REQUEST.decode(tensor[0, 0]).bundle

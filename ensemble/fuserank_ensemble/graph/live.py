@@ -74,7 +74,11 @@ def open_live(
 ) -> LiveState | None:
     """Returns what happened since a bundle was made, see `LiveState.open`; None where no state is kept."""
     settings = host.state()
-    return LiveState.open(bundle, settings, kinds=kinds, beside=beside) if settings else None
+    if not settings:
+        return None
+    live = LiveState.open(bundle, settings, kinds=kinds, beside=beside)
+    host.at_close(live.tail.stop)
+    return live
 
 
 class CatalogReader:

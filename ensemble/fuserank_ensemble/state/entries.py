@@ -52,6 +52,7 @@ class Interaction(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="in
         position: At which place of the list the item stood, from 1.
         propensity: With what probability it stood there, as the reply gave it.
         bundle: Which bundle had answered.
+        arm: Which arm of an experiment had, as the reply named it.
     """
 
     item_id: str
@@ -64,6 +65,7 @@ class Interaction(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="in
     position: int | None = None
     propensity: float | None = None
     bundle: str = ""
+    arm: str = ""
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
@@ -135,6 +137,8 @@ class ItemDelete(_ItemEntry, frozen=True, kw_only=True, omit_defaults=True, tag=
     """An item is never shown again, until it is changed."""
 
 
+# What a person asked for. The latest of each kind is kept when the log is trimmed: it holds for every later bundle.
+Wish = Forget | Personalise
 Entry = Interaction | Forget | Merge | Personalise | ItemChange | ItemDelete
 
 

@@ -218,6 +218,7 @@ class Finalize:
             explore=ranked.explore if ranked.explore is not None else msgspec.UNSET,
             position=resolved.position if resolved.position is not None else msgspec.UNSET,
             opted_out=resolved.opted_out or msgspec.UNSET,
+            arm=resolved.arm or msgspec.UNSET,
         )
 
 
