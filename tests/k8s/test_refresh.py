@@ -11,10 +11,15 @@ from typing import Any
 import pytest
 import typer
 
+from fuserank.client import Client
+from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.switch import fleet
-from fuserank_ensemble.serving.switch.folder import FOLDER
+from fuserank_ensemble.serving.switch.folder import FOLDER, BundlePlace, SwitchFolder
 from fuserank_export.cli import app
+from support.busy_machine import PATIENCE, wait_until
 from support.charts import LEAST, Manifest, kinds, merged, only, pod, refusal, triton
+from support.replica import free_endpoints, started
+from support.twin_bundles import make_twin
 
 REFRESH: Manifest = {
     "refresh": {"enabled": True},
@@ -136,3 +141,30 @@ def test_what_follows_sees_the_processes_the_state_and_the_folder_that_was_made(
 )
 def test_what_cannot_work_is_refused_with_the_remedy(values: Manifest, words: str):
     assert words in refusal(merged(LEAST, REFRESH, values))
+
+
+def test_a_replica_follows_what_is_promoted_and_goes_back(tiny_bundle: Path, tmp_path: Path):
+    """The rendered container that follows, beside a real Triton; its paths and ports are those of here."""
+    shop, second = tmp_path / "shop", make_twin(tiny_bundle, tmp_path / "refreshed-1", "b")
+    shop.symlink_to(tiny_bundle)
+    folder = SwitchFolder(tmp_path / "own" / "8001")
+    served = Bundle.open(tiny_bundle, verify=())
+    folder.create(BundlePlace(served.id, str(served.root)))
+
+    def run(command: str, *words: object) -> None:
+        assert fleet.main([command, *map(str, words), f"--bundle={shop}"]) is None
+
+    switched = {FOLDER: str(folder.path)}
+    with started(triton(), tiny_bundle, free_endpoints(), tmp_path, extra=switched) as replica:
+        paths = {"--bundle=/bundles/shop": f"--bundle={shop}"}
+        words = [paths.get(word, word) for word in replica.command(containers()["switch"]["command"])]
+        words = [f"--switch={folder.path}" if word.startswith("--switch=") else word for word in words]
+        with subprocess.Popen(words) as following, Client(replica.url, timeout=PATIENCE) as client:
+            run("promote", second)
+            new = Bundle.open(second, verify=()).id
+            assert wait_until(lambda: client.search("tea").status.bundle == new)
+            assert client.search("tea")[0].id.startswith("b")
+            run("rollback")
+            assert wait_until(lambda: client.search("tea").status.bundle == served.id)
+            following.terminate()
+            assert following.wait(PATIENCE) == 0
