@@ -25,7 +25,7 @@ from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.live.overlay import LogStart, read_person
 from fuserank_ensemble.interactions.live.person import LivePerson
 from fuserank_ensemble.state.entries import EVENT_KINDS, Entry, Forget, Merge, Personalise
-from fuserank_ensemble.state.identity import Subject
+from fuserank_ensemble.state.identity import Subject, hashed_name
 from fuserank_ensemble.state.log import StateUnavailableError
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.spool import erase_waiting
@@ -126,7 +126,7 @@ class Profile:
             "forgotten": person.forgotten,
             "merged": len(person.sources),
             "position": person.upto,
-            "bundles": self._bundles_with(user),
+            "bundles": self._bundles_with(state, user),
         }
 
     def _forget(self, state: State, user: str, options: _Options) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class Profile:
         position = self._append(state, [Forget(event_id=_new_id(), user=person) for person in everyone])
         # What came in between the two.
         erased += sum(log.erase(person, position - len(everyone) + 1) for person in everyone)
-        return {"position": position, "erased": erased, "bundles": self._bundles_with(user)}
+        return {"position": position, "erased": erased, "bundles": self._bundles_with(state, user)}
 
     def _read(self, state: State, subject: Subject) -> LivePerson:
         """A user or a session as the log has it, what bundles hold of it included."""
@@ -175,15 +175,13 @@ class Profile:
     def _append(state: State, entries: list[Entry]) -> int:
         return state.log.append(entries)[-1].position
 
-    def _bundles_with(self, user: str) -> list[str]:
-        """The served bundle, where it holds the user: a forgotten one is in it until the next export."""
+    def _bundles_with(self, state: State, user: str) -> list[str]:
+        """The served bundle, where it holds the user: a forgotten one is in it until the next refresh or export."""
         bundle = self._bundle
-        held = (
-            bundle.histories.row(user) >= 0,
-            bundle.segments.row(user) >= 0 if bundle.segments.columns else False,
-            *(part is not None and part.row(user) >= 0 for part in (bundle.dislikes, bundle.hidden)),
-        )
-        return [bundle.id] if any(held) else []
+        names = (user, hashed_name(state.key.user(user)))
+        parts = (bundle.histories, bundle.dislikes, bundle.hidden, bundle.segments if bundle.segments.columns else None)
+        held = any(part is not None and part.row(name) >= 0 for part in parts for name in names)
+        return [bundle.id] if held else []
 
 
 def _new_id() -> str:
