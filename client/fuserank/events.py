@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+EVENT_KINDS = (
+    "view", "click", "cart", "purchase", "rating", "impression", "favourite", "share", "return", "dislike", "hide",
+)  # fmt: skip
+
 
 class Event(TypedDict, total=False):
     """Something that a shopper did with an item, or was shown.
@@ -28,6 +32,7 @@ class Event(TypedDict, total=False):
         position: The item's place in the list, from 1.
         propensity: With what probability it stood there, as `Item.propensity` says.
         bundle: Which bundle had answered, as `Status.bundle` says.
+        arm: Which arm of an experiment had, as `Status.arm` says.
     """
 
     event_id: str
@@ -41,6 +46,7 @@ class Event(TypedDict, total=False):
     position: int
     propensity: float
     bundle: str
+    arm: str
 
 
 @dataclass(frozen=True)

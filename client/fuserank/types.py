@@ -234,6 +234,7 @@ class Status:
         understood: What the query says beside its words, such as `price_to`; empty where it says nothing else.
         position: Up to where the log of events counts in the answer; None where the server keeps none.
         opted_out: Whether the user wants no personal answers.
+        arm: The arm of an experiment that the user is in; empty for one that is in none.
     """
 
     bundle: str = ""
@@ -248,6 +249,7 @@ class Status:
     understood: Mapping[str, Any] = field(default_factory=dict)
     position: int | None = None
     opted_out: bool = False
+    arm: str = ""
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,59 @@ def events(
 
 
 @app.command()
+def replay(
+    shop: ShopOption = SHOP,
+    encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of the shop's encoder.")] = ENCODER,
+    searches: Annotated[int, typer.Option(min=2, help="Searches that are asked.")] = 2_000,
+    recommendations: Annotated[int, typer.Option(min=2, help="Recommendations that are asked.")] = 1_000,
+) -> None:
+    """The log's last 28 days as live events, with requests between them, against a bundle alone: report `live`."""
+    from fuserank_evaluation.replay.run import evaluate_replay
+
+    _print_report(evaluate_replay(shop, encoder, searches, recommendations, Console()))
+
+
+@app.command()
+def offpolicy(
+    bundle: Annotated[Path, typer.Option(help="The bundle that may be served instead.")],
+    state: Annotated[str, typer.Option(help="The server's log: sqlite:/path or redis://host:port/0.")],
+    state_key_file: Annotated[Path | None, typer.Option(help="Its key, as `fuserank serve` has it.")] = None,
+    options: Annotated[
+        str, typer.Option(help='Options of search for all requests, such as {"objective": {"purchase": 1}}.')
+    ] = "{}",
+    reward: Annotated[str, typer.Option(help="What a list earns: click or purchase.")] = "click",
+    places: Annotated[int, typer.Option(min=1, help="Only the first places of each list count.")] = 10,
+    lists: Annotated[int, typer.Option(min=1, help="How many lists are asked again at most.")] = 5_000,
+    window_hours: Annotated[float, typer.Option(help="How long after it was shown an item earns.")] = 24.0,
+    least_sample: Annotated[float, typer.Option(help="The effective sample size that every place needs.")] = 100.0,
+    least_support: Annotated[float, typer.Option(help="Share of the target's items that the log may show.")] = 0.9,
+) -> None:
+    """What another bundle or objective would have earned, from logged propensities: report `offpolicy`.
+
+    Exits 1 where the log cannot tell.
+    """
+    from fuserank_ensemble.state.log import StateError
+    from fuserank_ensemble.state.settings import StateSettings
+    from fuserank_evaluation.offpolicy.run import OffPolicySettings, evaluate_offpolicy
+
+    try:
+        settings = OffPolicySettings(reward, places, lists, window_hours, least_sample, least_support)
+        place = StateSettings(state, state_key_file)
+        path, outcome = evaluate_offpolicy(bundle, place, options, settings, Console(stderr=True))
+    except (ValueError, StateError) as error:
+        typer.echo(f"fuserank evaluate offpolicy: {error}", err=True)
+        raise typer.Exit(1) from None
+    for name in ("logged", "snips", "doubly_robust", "gain"):
+        estimate = getattr(outcome, name)
+        if estimate is not None:
+            typer.echo(f"{name:14} {estimate.value:9.4f}  ({estimate.low:.4f} to {estimate.high:.4f}) {reward}s a list")
+    _print_report(path)
+    if outcome.refusal:
+        typer.echo(f"fuserank evaluate offpolicy: no estimate: {outcome.refusal}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
 def quote() -> None:
     """Copy the last reports to docs/reports, and their figures into the READMEs and docs/results.md."""
     from fuserank_evaluation.reports.quote import quote_reports

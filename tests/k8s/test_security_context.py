@@ -8,6 +8,15 @@ import pytest
 
 from support.charts import VALUES, Manifest, manifests, only, values_of
 
+INGEST = {
+    "state": {"kind": "redis", "redis": {"url": "redis://redis:6379/0"}},
+    "ingest": {"enabled": True, "bootstrapServers": "k:9092", "topics": {"t": "events"}, "deadLetterTopic": "dead"},
+}
+REFRESH = {
+    "refresh": {"enabled": True},
+    "bundle": {"path": "shop", "pvc": {"accessMode": "ReadWriteMany"}},
+    "state": {"kind": "redis", "redis": {"url": "redis://redis:6379/0"}},
+}
 OBJECT_STORAGE = {"bundle": {"source": "objectStorage", "objectStorage": {"remote": "s3:shop"}}}
 
 
@@ -17,6 +26,8 @@ def pods(*values: Manifest) -> list[Manifest]:
     for each in manifests(*values):
         if each["kind"] == "Deployment":
             found.append(each["spec"]["template"]["spec"])
+        elif each["kind"] == "CronJob":
+            found.append(each["spec"]["jobTemplate"]["spec"]["template"]["spec"])
         elif each["kind"] == "Pod":
             found.append(each["spec"])
     return found
@@ -26,10 +37,14 @@ def containers(*values: Manifest) -> list[dict[str, Any]]:
     return [c for spec in pods(*values) for c in [*spec.get("initContainers", []), *spec["containers"]]]
 
 
-@pytest.mark.parametrize("values", [*map(values_of, VALUES), OBJECT_STORAGE], ids=[*VALUES, "object storage"])
-def test_every_container_is_locked_down_and_admitted_by_a_quota(values: Manifest):
+@pytest.mark.parametrize(
+    ("values", "count"),
+    [*((values_of(name), 2) for name in VALUES), (OBJECT_STORAGE, 2), (INGEST, 3), (REFRESH, 3)],
+    ids=[*VALUES, "object storage", "ingest", "refresh"],
+)
+def test_every_container_is_locked_down_and_admitted_by_a_quota(values: Manifest, count: int):
     specs, found = pods(values), containers(values)
-    assert len(specs) == 2
+    assert len(specs) == count
     assert len(found) >= 3
     for spec in specs:
         security = spec["securityContext"]
@@ -71,5 +86,5 @@ def test_a_secret_of_ones_own_is_taken():
 
 
 def test_two_installations_have_keys_of_their_own():
-    first, second = (only("Secret", name="shop-admin")["data"]["key"] for _ in range(2))
-    assert first != second
+    keys = [m["data"]["key"] for _ in range(2) for m in manifests(again=True) if m["kind"] == "Secret"]
+    assert len({*keys}) == len(keys) == 2

@@ -15,5 +15,8 @@ class LoneHost:
     def state(self):
         return None
 
+    def experiment(self):
+        return None
+
     def at_close(self, release):
         """The step lives as long as its test."""

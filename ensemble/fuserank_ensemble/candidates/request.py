@@ -53,6 +53,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     opted_out: bool = False  # the user wants no personal answers
     segments: dict[str, list[str]] = {}  # what the shop says of the user: values by column
     catalog: int = 0  # position of the newest change of the catalogue that the request was resolved with
+    arm: str = ""  # of the experiment that the user is in; empty for one that is in none
     bundle: str = ""  # id of the bundle that it was resolved with: row numbers are of no other
 
     @property
@@ -87,6 +88,16 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
         """Whether anything but the score decides the order."""
         return bool(self.diversity or self.rules or self.explore)
 
+    def within(self, items: int) -> ResolvedRequest:
+        """Returns the request without items from a row on: another process knew them before the one that asks."""
+        seen, disliked, hidden = self.history, self.disliked_items, self.hidden_rows
+        return msgspec.structs.replace(
+            self,
+            seen=seen.part(seen.rows < items).pack(),
+            disliked=disliked.part(disliked.rows < items).pack() if len(disliked) else b"",
+            hidden=hidden[hidden < items].tobytes(),
+        )
+
     def milliseconds_left(self) -> float:
         """What is left of the deadline; infinite where none was given, negative where it has passed."""
         return (self.deadline_ns - time.monotonic_ns()) / 1e6 if self.deadline_ns else float("inf")
@@ -118,6 +129,7 @@ class Status(msgspec.Struct):
     explore: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
     position: int | msgspec.UnsetType = msgspec.UNSET
     opted_out: bool | msgspec.UnsetType = msgspec.UNSET
+    arm: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _REQUEST = msgspec.msgpack.Decoder(ResolvedRequest)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError, nearest
+from fuserank_ensemble.contract.experiment import MAX_ARM_BYTES
 from fuserank_ensemble.contract.json_values import check_size, parse_list, read_moment
 from fuserank_ensemble.contract.options import (
     MAX_ITEM_ID_BYTES,
@@ -40,6 +41,7 @@ class RecordedEvent:
         position: The item's place in the list, from 1, or None.
         propensity: With what probability it stood there, or None.
         bundle: Which bundle had answered; may be empty.
+        arm: Which arm of an experiment had; may be empty.
     """
 
     event_id: str
@@ -53,6 +55,7 @@ class RecordedEvent:
     position: int | None = None
     propensity: float | None = None
     bundle: str = ""
+    arm: str = ""
 
 
 def parse_events(raw: bytes) -> list[Any]:
@@ -138,6 +141,7 @@ _READERS: Mapping[str, Callable[[str, object], Any]] = {
     "session_id": _text(MAX_SESSION_ID_BYTES),
     "query": _text(MAX_QUERY_BYTES),
     "bundle": _text(MAX_BUNDLE_BYTES),
+    "arm": _text(MAX_ARM_BYTES),
     "value": _number(-_FINITE, _FINITE, "a finite number"),
     "propensity": _number(0.0, 1.0, "a probability from 0 to 1"),
     "position": _place,

@@ -11,6 +11,7 @@ from typing import Any
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.experiment import Experiment
 from fuserank_ensemble.graph.engine import OnnxEngine, Session, open_session
 from fuserank_ensemble.graph.executor import GraphExecutor
 from fuserank_ensemble.graph.live import LiveState
@@ -38,6 +39,7 @@ class LocalGraph:
         bundle: Bundle,
         engines: Mapping[str, Session] = MappingProxyType({}),
         state: StateSettings | None = None,
+        experiment: Experiment | None = None,
     ) -> None:
         """Opens a bundle.
 
@@ -45,9 +47,10 @@ class LocalGraph:
             bundle: The bundle.
             engines: What runs an engine, by stage; FP32 in ONNX Runtime where it is not named.
             state: Where events are kept; None keeps none.
+            experiment: The experiment whose arms users are in; None runs none.
         """
-        self.bundle, self._state = bundle, state
-        self.live = LiveState.open(bundle, state) if state else None
+        self.bundle, self._state, self._experiment = bundle, state, experiment
+        self.live = LiveState.open(bundle, state, has_words=True, search_on="cpu") if state else None
         stages = search_stages(bundle.spec)
         opened = {
             stage.name: OnnxEngine(
@@ -58,7 +61,7 @@ class LocalGraph:
             if stage.kind == "engine"
         }
         steps: dict[str, Step] = {
-            "preprocess": Preprocess(bundle, self.live),
+            "preprocess": Preprocess(bundle, self.live, experiment),
             "retrieve": Retrieve(bundle, "cpu", self.live),
             "finalize": Finalize(bundle, live=self.live),
         }
@@ -122,6 +125,10 @@ class LocalGraph:
     def state(self) -> StateSettings | None:
         """See `Host`."""
         return self._state
+
+    def experiment(self) -> Experiment | None:
+        """See `Host`."""
+        return self._experiment
 
     def at_close(self, release: Callable[[], None]) -> None:
         """See `Host`; the graph lives as long as its process."""

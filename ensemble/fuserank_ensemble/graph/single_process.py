@@ -14,6 +14,7 @@ import joblib
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.cost import HEAVY_MS
+from fuserank_ensemble.contract.experiment import Experiment
 from fuserank_ensemble.graph.caches import CacheCounts, EmbeddingCache, PairScoreCache
 from fuserank_ensemble.graph.engine import Engine, OnnxEngine, open_session, trim_tokens
 from fuserank_ensemble.graph.executor import GraphExecutor
@@ -32,8 +33,14 @@ class SingleProcess:
 
     name = "search"
 
-    def __init__(self, bundle: Bundle, observer: SearchObserver | None = None, live: LiveState | None = None) -> None:
-        """Opens the index, and the engines that the bundle names for a CPU; `live` as `Preprocess` takes it."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        observer: SearchObserver | None = None,
+        live: LiveState | None = None,
+        experiment: Experiment | None = None,
+    ) -> None:
+        """Opens the index, and the engines that the bundle names for a CPU; what follows as `Preprocess` takes it."""
         stages = search_stages(bundle.spec)
         retrieve = Retrieve(bundle, "cpu", live)
         # A second thread for single requests: another core does what need not wait for this one.
@@ -49,7 +56,7 @@ class SingleProcess:
             self.caches["pair_score"] = lambda: scores.counts
             engines["text_tower"] = FlatTextTower(scores, pad)
         steps: dict[str, Step] = {
-            "preprocess": Preprocess(bundle, live),
+            "preprocess": Preprocess(bundle, live, experiment),
             "retrieve": retrieve,
             "finalize": Finalize(bundle, observer, live),
         }
@@ -60,7 +67,8 @@ class SingleProcess:
         """See `Model`; the graph in one process is always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=("index/", "model_repository/"))
-        return cls(bundle, host.search_observer(bundle), open_live(bundle, host))
+        live = open_live(bundle, host, has_words=True, search_on="cpu")
+        return cls(bundle, host.search_observer(bundle), live, host.experiment())
 
     def execute(self, requests: Sequence[Tensors]) -> list[Answer]:
         """See `Step`."""

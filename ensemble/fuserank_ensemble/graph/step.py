@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.request import ResolvedRequest, Status
 from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.experiment import Experiment
 from fuserank_ensemble.graph.tensors import Tensors
 from fuserank_ensemble.state.settings import StateSettings
 
@@ -59,6 +60,10 @@ class Host(Protocol):
 
     def state(self) -> StateSettings | None:
         """Returns where events are kept; None where no state is."""
+        ...
+
+    def experiment(self) -> Experiment | None:
+        """Returns the experiment whose arms users are in; None where none is run."""
         ...
 
     def at_close(self, release: Callable[[], None]) -> None:

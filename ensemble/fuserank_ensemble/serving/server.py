@@ -22,8 +22,10 @@ import psutil
 import typer
 
 from fuserank_ensemble.bundle import Bundle, BundleError
+from fuserank_ensemble.contract.experiment import ExperimentError, read_experiment
 from fuserank_ensemble.graph.stages import companion_stages, state_stages
 from fuserank_ensemble.serving.engines import check_engines
+from fuserank_ensemble.serving.experiment import ExperimentOption, experiment_environment
 from fuserank_ensemble.serving.models import link_models, served_models
 from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_machine, libpython_folder
 from fuserank_ensemble.serving.state import (
@@ -71,6 +73,7 @@ class Server:
         target: Which configurations to use, see `fuserank_ensemble.spec.TARGETS`.
         verbose: Print Triton's log as it comes.
         state: Where events are kept; None keeps none, and serves no model that changes the state.
+        experiment: The file of an experiment on users; None runs none.
         promoted: A file that keeps which bundle was promoted, see `serving.switch`; None forgets it with the server.
 
     Raises:
@@ -86,6 +89,7 @@ class Server:
         target: Target = "single_process",
         verbose: bool = False,
         state: StateSettings | None = None,
+        experiment: Path | None = None,
         promoted: Path | None = None,
     ) -> None:
         check_prerequisites()
@@ -103,6 +107,12 @@ class Server:
         try:
             check_state(state)
         except StateError as error:
+            raise ServerError(str(error)) from None
+        self._experiment = experiment
+        try:
+            if experiment is not None:
+                read_experiment(experiment)
+        except ExperimentError as error:
             raise ServerError(str(error)) from None
         for port in (self.endpoints.http, self.endpoints.grpc, self.endpoints.metrics):
             _check_free(self.endpoints.host, port)
@@ -134,7 +144,11 @@ class Server:
             self.switch.create(BundlePlace(self.bundle.id, str(self.bundle.root)))
         except SwitchError as error:
             raise ServerError(str(error)) from None
-        with state_environment(self.state), _environment(FOLDER, str(self.switch.path)):
+        with (
+            state_environment(self.state),
+            experiment_environment(self._experiment),
+            _environment(FOLDER, str(self.switch.path)),
+        ):
             self._triton.start()
         deadline = time.monotonic() + timeout
         while not self.is_ready():
@@ -318,6 +332,7 @@ def serve(
     verbose: Annotated[bool, typer.Option(help="Show Triton's log.")] = False,
     state: StateOption = None,
     state_key_file: StateKeyOption = None,
+    experiment: ExperimentOption = None,
     state_ttl_days: StateTtlOption = None,
     state_max_entries: StateSizeOption = MOST_ENTRIES,
 ) -> None:
@@ -340,7 +355,7 @@ def serve(
         promoted = beside / PROMOTED if beside else None
         served = read_promoted(promoted, bundle) if promoted else bundle
         ports = Endpoints(host, http_port, grpc_port, metrics_port)
-        server = Server(served, ports, target, verbose, settings, promoted)
+        server = Server(served, ports, target, verbose, settings, experiment, promoted)
     except (ServerError, BundleError, StateError) as error:
         _fail(error)
     if served != bundle:

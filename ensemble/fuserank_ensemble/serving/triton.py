@@ -16,6 +16,7 @@ import numpy as np
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.experiment import Experiment, experiment_from_environment
 from fuserank_ensemble.graph.step import Model, SearchObserver, Step, UnavailableError, UnsupportedError
 from fuserank_ensemble.graph.tensors import Tensors
 from fuserank_ensemble.serving.observability import metrics, tracing
@@ -229,6 +230,10 @@ class TritonHost:
     def state(self) -> StateSettings | None:
         """See `Host`."""
         return StateSettings.from_environment()
+
+    def experiment(self) -> Experiment | None:
+        """See `Host`."""
+        return experiment_from_environment()
 
     def call(self, model: str, inputs: Tensors, outputs: Sequence[str]) -> Tensors:
         """See `Host`; it must be used from within `execute`, and waits for the answer.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,15 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, head_weights
 from fuserank_ensemble.catalog import filters
+from fuserank_ensemble.catalog.filters import Kind
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError
+from fuserank_ensemble.contract.experiment import Arm, Experiment, ExperimentError
 from fuserank_ensemble.contract.options import (
     HEADS,
+    MAX_K,
     MAX_QUERY_BYTES,
     MAX_USER_ID_BYTES,
     Options,
@@ -25,7 +28,7 @@ from fuserank_ensemble.contract.options import (
     epoch_seconds,
     parse_options,
 )
-from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, STALE, CatalogReader, LiveState, open_live
+from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, STALE, CatalogReader, LiveParsers, LiveState, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import still_disliked
@@ -54,20 +57,32 @@ class Preprocess:
 
     name = "preprocess"
 
-    def __init__(self, bundle: Bundle, live: LiveState | None = None) -> None:
-        """Opens the step; `live` is what happened since the bundle, None where no state is kept."""
+    def __init__(self, bundle: Bundle, live: LiveState | None = None, experiment: Experiment | None = None) -> None:
+        """Opens the step.
+
+        Args:
+            bundle: The bundle.
+            live: What happened since it was made; None where no state is kept.
+            experiment: The experiment whose arms users are in; None where none is run.
+
+        Raises:
+            ExperimentError: Where the bundle's catalogue has not what an arm's rules name.
+        """
         self._bundle, self._live, self._catalog = bundle, live, CatalogReader(bundle, live)
+        self._experiment = experiment
         self._users = Users(
             bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, live.overlay if live else None
         )
         self._spec = bundle.spec
         self._kinds = bundle.items.columns.kinds
+        for arm in experiment.arms if experiment else ():
+            _check_arm(arm, self._kinds)
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
         counts = bundle.manifest["counts"]
         self._only_purchases = counts.get("purchases") == counts["events"]  # an older export did not count them
-        self._parser = bundle.query_parser
+        self._parsers = LiveParsers(bundle.query_parser, live.words if live else None)
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
 
     @classmethod
@@ -75,7 +90,7 @@ class Preprocess:
         """See `Model`. Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
-        return cls(bundle, open_live(bundle, host))
+        return cls(bundle, open_live(bundle, host, has_words=True), host.experiment())
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -109,7 +124,9 @@ class Preprocess:
         query = decode_bounded("QUERY", raw_query, MAX_QUERY_BYTES)
         user = decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
         options = parse_options(raw_options)
-        understood = self._parser.parse(query, options.understood_parts) if query.strip() else None
+        understood = None
+        if query.strip():
+            understood = self._parsers.current.parse(query, options.understood_parts)
         text = query_text(self._spec.query_template, understood.text if understood else "")
         if not text and not user and not options.history and not options.session_id:
             raise InvalidRequestError(
@@ -129,6 +146,9 @@ class Preprocess:
         if options.min_position and not self._live:
             degraded = [STALE]  # there is no log here that could be known so far
         known = self._users.find(user, options.session_id)
+        arm = self._arm(user, options.session_id) if known.personalised else None
+        if arm:
+            options = arm.apply(options)
         catalog = self._catalog.current
         history, unknown = self._history(known, options, now, catalog.items)
         disliked = self._disliked(known, options, history)
@@ -164,9 +184,17 @@ class Preprocess:
                 position=self._live.tail.position if self._live else None,
                 opted_out=not known.personalised,
                 catalog=catalog.position,
+                arm=self._experiment.label(arm) if self._experiment and arm else "",
                 bundle=self._bundle.id,
             ),
         )
+
+    def _arm(self, user: str, session: str) -> Arm | None:
+        """The arm of who asks; None where no experiment is run, nobody is named, or the state's key is not known."""
+        key = self._live.overlay.key if self._live and self._live.overlay else None
+        if self._experiment is None or key is None or not (user or session):
+            return None
+        return self._experiment.assign(key.user(user) if user else key.session(session))
 
     @staticmethod
     def _wait_for_log(live: LiveState, options: Options, started: int) -> list[str]:
@@ -212,3 +240,17 @@ class Preprocess:
 
     def _default_time(self) -> float:
         return float(self._bundle.manifest["log_end"]) if self._spec.clock == "log" else time.time()
+
+
+def _check_arm(arm: Arm, kinds: Mapping[str, Kind]) -> None:
+    """Checks an arm's rules and exploration against the catalogue.
+
+    Raises:
+        ExperimentError: Where a request with them would be refused.
+    """
+    try:
+        rules.check(arm.rules, MAX_K, kinds)
+        if arm.explore:
+            exploration.check(arm.explore, MAX_K)
+    except InvalidRequestError as error:
+        raise ExperimentError(f"experiment: arm {arm.name}: {error}") from None

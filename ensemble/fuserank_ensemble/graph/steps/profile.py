@@ -18,6 +18,7 @@ from fuserank_ensemble.contract.options import (
     MAX_USER_ID_BYTES,
     decode_bounded,
 )
+from fuserank_ensemble.graph.live import NO_KIND, CatalogReader, LiveState, open_live
 from fuserank_ensemble.graph.log_writer import StateHolder
 from fuserank_ensemble.graph.step import Host, UnavailableError
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
@@ -44,8 +45,9 @@ class Profile:
 
     name = "profile"
 
-    def __init__(self, bundle: Bundle, settings: StateSettings | None) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, settings: StateSettings | None, live: LiveState | None = None) -> None:
+        """Takes the bundle, where the log is, and what the shop changed; None for both where no state is kept."""
+        self._bundle, self._catalog = bundle, CatalogReader(bundle, live)
         self._state = StateHolder(settings)
         self._spool = settings.spool if settings else None
         self._actions: Mapping[str, Callable[[State, str, _Options], dict[str, Any]]] = {
@@ -61,7 +63,8 @@ class Profile:
         """See `Model`. Maps the catalogue and the users' histories; always on the CPU."""
         del device
         parts = ("index/items/", "index/history/", "index/users/", "index/dislikes/", "index/hidden/")
-        step = cls(Bundle.open(bundle_root, verify=parts), host.state())
+        bundle = Bundle.open(bundle_root, verify=parts)
+        step = cls(bundle, host.state(), open_live(bundle, host, kinds=NO_KIND))
         host.at_close(step.close)
         return step
 
@@ -108,11 +111,11 @@ class Profile:
         """Returns what the log and the bundle hold of the user."""
         del options
         person = self._read(state, state.key.user(user))
-        ids = self._bundle.items.ids
+        items = self._catalog.current.items
         return {
             "events": [
                 {
-                    "item_id": ids[event["row"]].decode(),
+                    "item_id": items.id_of(int(event["row"])).decode(),
                     "event": EVENT_KINDS[event["kind"]],
                     "timestamp": int(event["time"]),
                     **({} if np.isnan(event["value"]) else {"value": float(event["value"])}),
@@ -141,7 +144,7 @@ class Profile:
 
     def _read(self, state: State, subject: Subject) -> LivePerson:
         """A user or a session as the log has it, what bundles hold of it included."""
-        return read_person(state.log, self._bundle.items, subject, LogStart.of(state.log))
+        return read_person(state.log, self._catalog, subject, LogStart.of(state.log))
 
     def _with_sources(self, state: State, subject: Subject) -> list[Subject]:
         """The subject, those that were merged into it, and those merged into these."""

@@ -100,4 +100,62 @@ the remedy. */}}
 {{- if and $v.milvus.secretName (not $v.milvus.uri) -}}
 {{- fail "milvus.uri: empty, and milvus.secretName names a token for it; set the cluster's address, or milvus.secretName to the empty string" -}}
 {{- end -}}
+{{- $st := $v.state -}}
+{{- if and (eq $st.kind "redis") (not (or $st.redis.url $st.redis.secretName)) -}}
+{{- fail "state.redis.url: empty, and state.kind is redis; set the address, or state.redis.secretName to a Secret that holds it" -}}
+{{- end -}}
+{{- if and $st.redis.url $st.redis.secretName -}}
+{{- fail "state.redis.secretName: set beside state.redis.url; set one of the two to the empty string" -}}
+{{- end -}}
+{{- if eq $st.kind "sqlite" -}}
+{{- if not $st.sqlite.claimName -}}
+{{- fail "state.sqlite.claimName: empty, and state.kind is sqlite; name a PersistentVolumeClaim that keeps the log" -}}
+{{- end -}}
+{{- if gt $most 1 -}}
+{{- fail (printf "state.kind: sqlite cannot be shared by %d replicas; set it to redis" $most) -}}
+{{- end -}}
+{{- if $v.rollout.maxSurge -}}
+{{- fail (printf "rollout.maxSurge: %d would put a second replica beside the one that has the claim of state.sqlite; set it to 0" (int $v.rollout.maxSurge)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $st.keySecretName (eq $st.kind "none") -}}
+{{- fail "state.keySecretName: names a key, and state.kind is none; set state.kind to redis or sqlite" -}}
+{{- end -}}
+{{- $i := $v.ingest -}}
+{{- if $i.enabled -}}
+{{- if eq $st.kind "none" -}}
+{{- fail "ingest.enabled: true, and state.kind is none; set state.kind to redis or sqlite, or ingest.enabled to false" -}}
+{{- end -}}
+{{- range $name := list "bootstrapServers" "topics" "deadLetterTopic" -}}
+{{- if not (get $i $name) -}}
+{{- fail (printf "ingest.%s: empty, and ingest.enabled is true; set it, or ingest.enabled to false" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey $i.topics $i.deadLetterTopic -}}
+{{- fail (printf "ingest.deadLetterTopic: %s is read, too; name a topic of its own" $i.deadLetterTopic) -}}
+{{- end -}}
+{{- $known := concat (list "events" "items" "ga4" "ga4_bigquery" "segment") (keys $i.formats) -}}
+{{- range $topic, $format := $i.topics -}}
+{{- if not (has $format $known) -}}
+{{- fail (printf "ingest.topics.%s: found %q; set it to one of %s" $topic $format (join ", " $known)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if $v.refresh.enabled -}}
+{{- if ne $b.source "pvc" -}}
+{{- fail (printf "bundle.source: %s, and refresh.enabled is true; the next bundle is written beside the served one: set it to pvc" $b.source) -}}
+{{- end -}}
+{{- if not $b.path -}}
+{{- fail "bundle.path: empty, and refresh.enabled is true; name the bundle's folder within the claim: the next ones are written beside it" -}}
+{{- end -}}
+{{- if ne $b.pvc.accessMode "ReadWriteMany" -}}
+{{- fail (printf "bundle.pvc.accessMode: %s, and refresh.enabled is true; a job writes what the replicas read: use a claim that is ReadWriteMany" $b.pvc.accessMode) -}}
+{{- end -}}
+{{- if ne $st.kind "redis" -}}
+{{- fail (printf "state.kind: %s, and refresh.enabled is true; the job reads the log from another node: set it to redis" $st.kind) -}}
+{{- end -}}
+{{- if eq $v.profile "ensemble_tensorrt" -}}
+{{- fail "refresh.enabled: true, and profile ensemble_tensorrt serves engines that were built for one bundle; set profile to ensemble_cuda, or refresh.enabled to false" -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

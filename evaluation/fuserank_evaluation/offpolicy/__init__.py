@@ -1,0 +1,1 @@
+"""What another bundle or objective would have earned, estimated from lists that were logged with propensities."""
