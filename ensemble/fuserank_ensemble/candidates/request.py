@@ -87,6 +87,11 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
         """Whether anything but the score decides the order."""
         return bool(self.diversity or self.rules or self.explore)
 
+    @property
+    def explores_by_thompson(self) -> bool:
+        """Whether slots choose by what was clicked before."""
+        return self.explore is not None and self.explore.method == "thompson"
+
     def milliseconds_left(self) -> float:
         """What is left of the deadline; infinite where none was given, negative where it has passed."""
         return (self.deadline_ns - time.monotonic_ns()) / 1e6 if self.deadline_ns else float("inf")

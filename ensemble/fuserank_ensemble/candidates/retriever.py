@@ -15,6 +15,7 @@ from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
 from fuserank_ensemble.candidates.features import Featuriser, FloatArray
 from fuserank_ensemble.candidates.filler import Filler
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile
 from fuserank_ensemble.interactions.sequence import latest_positions, moments
 from fuserank_ensemble.retrieval.channel import (
@@ -118,6 +119,19 @@ class Retriever:
         if items.columns is not self.items.columns:
             other._featurise = self._featurise.over(items)
             other._conditions = ConditionCheck(items, self._lexical)
+        return other
+
+    def with_popularity(self, popularity: Popularity) -> Retriever:
+        """Returns the same where all users' events by item are others: for what is trending, what is new, and features.
+
+        What orders equals, and how far a channel is trusted, stays as it was when the index was opened.
+        """
+        if popularity is self.popularity:
+            return self
+        other = copy(self)
+        other.popularity = popularity
+        other._featurise = self._featurise.with_popularity(popularity)
+        other._search = self._search.with_popularity(popularity)
         return other
 
     def prefetch(self, queries: Sequence[ChannelQuery], kind: str | None = None) -> Prefetch:

@@ -10,6 +10,7 @@ from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay
+from fuserank_ensemble.interactions.live.popularity import LivePopularity, PopularitySnapshot
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind
 from fuserank_ensemble.state.settings import StateSettings
 from fuserank_ensemble.state.tail import Consumer, LogTail
@@ -29,11 +30,13 @@ class LiveState:
         tail: Follows the log in a thread.
         catalog: What the shop changed of its items.
         overlay: The users' events since; None for a step that needs none.
+        popularity: What all of them say of the items; None for a step that needs none.
     """
 
     tail: LogTail
     catalog: LiveCatalog
     overlay: LiveOverlay | None = None
+    popularity: LivePopularity | None = None
 
     @classmethod
     def open(
@@ -42,6 +45,7 @@ class LiveState:
         settings: StateSettings,
         *,
         kinds: frozenset[EventKind] = EVERY_KIND,
+        counts_items: bool = False,
         beside: MakeConsumer | None = None,
     ) -> LiveState:
         """Reads the log up to its end, and follows it from then on.
@@ -50,6 +54,7 @@ class LiveState:
             bundle: The bundle.
             settings: Where the log is.
             kinds: The kinds of users' events to keep; none keeps no users.
+            counts_items: Whether to count all users' events by item.
             beside: Makes another consumer, which is called after the catalogue.
 
         Raises:
@@ -57,12 +62,17 @@ class LiveState:
         """
         catalog = LiveCatalog(bundle.items, bundle.records)
         overlay = LiveOverlay(bundle.items, kinds=kinds) if kinds else None
+        popularity = None
+        if counts_items:
+            log_end, follows_clock = float(bundle.manifest["log_end"]), bundle.spec.clock == "wall"
+            popularity = LivePopularity(bundle.items, bundle.popularity, bundle.event_table, log_end, follows_clock)
         consumers: Sequence[Consumer] = (
             catalog,
             *([overlay] if overlay else ()),
+            *([popularity] if popularity else ()),
             *([beside(catalog)] if beside else ()),
         )
-        return cls(LogTail(settings, bundle.snapshot_position, consumers).start(), catalog, overlay)
+        return cls(LogTail(settings, bundle.snapshot_position, consumers).start(), catalog, overlay, popularity)
 
     def wait_for(self, position: int, seconds: float = MAX_WAIT_SECONDS) -> bool:
         """Waits until the log is known up to a position; returns whether it is."""
@@ -70,11 +80,16 @@ class LiveState:
 
 
 def open_live(
-    bundle: Bundle, host: Host, *, kinds: frozenset[EventKind] = EVERY_KIND, beside: MakeConsumer | None = None
+    bundle: Bundle,
+    host: Host,
+    *,
+    kinds: frozenset[EventKind] = EVERY_KIND,
+    counts_items: bool = False,
+    beside: MakeConsumer | None = None,
 ) -> LiveState | None:
     """Returns what happened since a bundle was made, see `LiveState.open`; None where no state is kept."""
     settings = host.state()
-    return LiveState.open(bundle, settings, kinds=kinds, beside=beside) if settings else None
+    return LiveState.open(bundle, settings, kinds=kinds, counts_items=counts_items, beside=beside) if settings else None
 
 
 class CatalogReader:
@@ -107,3 +122,16 @@ class CatalogReader:
         if self._live and self._catalog.current.position < position:
             self._live.wait_for(position)
         return self._catalog.at(position)
+
+
+class PopularityReader:
+    """All users' events by item as a step reads them: with those since the bundle where a state is kept."""
+
+    def __init__(self, bundle: Bundle, live: LiveState | None) -> None:
+        self._live = live.popularity if live else None
+        self._bundled = PopularitySnapshot.of_bundle(bundle.popularity)
+
+    @property
+    def current(self) -> PopularitySnapshot:
+        """The events as they are now."""
+        return self._live.current if self._live else self._bundled

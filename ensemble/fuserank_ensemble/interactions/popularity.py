@@ -74,6 +74,7 @@ class Popularity:
         arrived: When the item came, epoch seconds: its `created_at`, else its first event; NaN where neither is
             known, float64 `[items]`.
         contexts: Events by item within each place, hour, weekday and group of users.
+        context_trend: The trend of the events that `contexts` has, float32 `[items]`; None where that is `trend`.
     """
 
     counts: NDArray[np.float32]
@@ -85,6 +86,14 @@ class Popularity:
     latest: NDArray[np.float64]
     arrived: NDArray[np.float64]
     contexts: Contexts = field(default_factory=Contexts)
+    context_trend: NDArray[np.float32] | None = None
+
+    @cached_property
+    def context_share(self) -> NDArray[np.float32]:
+        """Each item's share in all events that `contexts` has, float32 `[items]`."""
+        trend = self.trend if self.context_trend is None else self.context_trend
+        share: NDArray[np.float32] = trend / max(float(trend.sum(dtype=np.float64)), 1e-9)
+        return share
 
     @cached_property
     def order(self) -> NDArray[np.int32]:
@@ -106,11 +115,6 @@ class Popularity:
         level = np.empty(len(self.order), np.int32)
         level[self.order] = np.cumsum((np.diff(trend, prepend=0) != 0) | (np.diff(counts, prepend=0) != 0))
         return level
-
-    @cached_property
-    def total(self) -> float:
-        """The sum of all items' trend."""
-        return float(self.trend.sum(dtype=np.float64))
 
     @classmethod
     def empty(cls, items: int) -> Popularity:

@@ -21,7 +21,7 @@ from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.controls import MAX_SEED
 from fuserank_ensemble.ranking.diversity import mmr
-from fuserank_ensemble.ranking.exploration import Exploration, draw_exploration
+from fuserank_ensemble.ranking.exploration import Clicks, Exploration, draw_exploration
 from fuserank_ensemble.ranking.rules import NOT_FOUND, Pin, RuleOutcome, Rules
 
 
@@ -132,6 +132,7 @@ def rank_steered(
     vectors: NDArray[np.float16],
     events: NDArray[np.float32],
     depth: int,
+    clicks: Clicks | None = None,
 ) -> Ranked:
     """Returns the list that the request's rules, diversity and exploration make of the candidates.
 
@@ -143,6 +144,7 @@ def rank_steered(
         vectors: L2-normalised text vectors, fp16 `[texts, dim]`.
         events: All users' events by item, float32 `[items]`.
         depth: How many candidates are compared first; those beyond follow them.
+        clicks: What is known of the candidates' clicks; needed where the request explores by Thompson sampling.
     """
     mean = float(scores.mean()) if len(scores) else 0.0
     rules = Rules(resolved.rules, rows, items)
@@ -163,7 +165,7 @@ def rank_steered(
         slots = [open_places.index(slot - 1) for slot in sorted(explore.slots or [resolved.k]) if slot - 1 not in pins]
         seed = secrets.randbelow(MAX_SEED + 1) if explore.seed is None else explore.seed
         exploration = draw_exploration(
-            free, length, scores, events[rows] < explore.max_events, slots, explore.rate, seed
+            free, length, scores, events[rows] < explore.max_events, slots, explore.rate, seed, clicks
         )
         free = exploration.order
     places = _merge_pins(resolved.k, pins, free[:length], rows, exploration)

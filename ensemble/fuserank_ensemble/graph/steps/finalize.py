@@ -20,12 +20,14 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, open_live
+from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, PopularityReader, open_live
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.dislikes import strengths_of
+from fuserank_ensemble.interactions.live.popularity import PopularitySnapshot
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.adjustments import Adjustments, CandidatePlaces, adjust
+from fuserank_ensemble.ranking.exploration import Clicks, expected_clicks
 from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered, rank_varied
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift, fusion_parts
 from fuserank_ensemble.ranking.rules import NOT_FOUND
@@ -45,7 +47,7 @@ class Finalize:
     def __init__(self, bundle: Bundle, observer: SearchObserver | None = None, live: LiveState | None = None) -> None:
         """Opens the step; `live` is what happened since the bundle, None where no state is kept."""
         self._bundle, self._observer, self._catalog = bundle, observer, CatalogReader(bundle, live)
-        self._events = bundle.popularity.events
+        self._popularity = PopularityReader(bundle, live)
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 
     @classmethod
@@ -53,7 +55,7 @@ class Finalize:
         """See `Model`. Loads the catalogue's fields; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
-        return cls(bundle, host.search_observer(bundle), open_live(bundle, host, kinds=NO_KIND))
+        return cls(bundle, host.search_observer(bundle), open_live(bundle, host, kinds=NO_KIND, counts_items=True))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -121,7 +123,18 @@ class Finalize:
         if not (resolved.steered or resolved.has_query):
             ranked = rank_varied(rows, scores, places.category, resolved.k, depth)
         elif resolved.steered:
-            ranked = rank_steered(resolved, rows, scores, catalog.items, self._bundle.vectors, self._events, depth)
+            known = self._popularity.current
+            clicks = _clicks(known, rows, heads, ranked_here) if resolved.explores_by_thompson else None
+            ranked = rank_steered(
+                resolved,
+                rows,
+                scores,
+                catalog.items,
+                self._bundle.vectors,
+                known.popularity.events,
+                depth,
+                clicks,
+            )
         else:
             ranked = rank_by_score(rows, scores, resolved.k)
         items: list[dict[str, Any]] = [
@@ -220,6 +233,15 @@ class Finalize:
             opted_out=resolved.opted_out or msgspec.UNSET,
             arm=resolved.arm or msgspec.UNSET,
         )
+
+
+def _clicks(
+    known: PopularitySnapshot, rows: NDArray[np.int32], heads: NDArray[np.float32], ranked_here: bool
+) -> Clicks:
+    """What is known of how often the candidates are clicked; the head counts where the ranker orders."""
+    logits = heads[: len(rows), HEADS.index("click")] if ranked_here else np.zeros(len(rows), np.float32)
+    expected = expected_clicks(logits, float(known.impressions.sum()), float(known.clicks.sum()))
+    return Clicks(known.impressions[rows], known.clicks[rows], expected)
 
 
 def _probabilities(logits: NDArray[np.float32]) -> list[list[float]]:

@@ -26,7 +26,7 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.scripts import is_written_in
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, open_live
+from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, PopularityReader, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import clearly_disliked, mask_disliked
@@ -62,10 +62,12 @@ class Retrieve:
     def __init__(self, bundle: Bundle, device: str, live: LiveState | None = None) -> None:
         """Opens the index on a device; `live` is what happened since the bundle, None where no state is kept."""
         self._bundle, self._spec, self._catalog = bundle, bundle.spec, CatalogReader(bundle, live)
+        self._popularity = PopularityReader(bundle, live)
         self._width = len(bundle.layout.features)
         # For good: requests are answered one batch after the other, and the engines want the other cores.
         threadpool_limits(1, "blas")
-        self._retriever = Retriever(bundle.catalog(device), bundle.learned(device), bundle.spec, _milvus(bundle))
+        learned = replace(bundle.learned(device), popularity=self._popularity.current.popularity)
+        self._retriever = Retriever(bundle.catalog(device), learned, bundle.spec, _milvus(bundle))
         self._mask = lru_cache(maxsize=256)(self._compute_mask)
         self.caches = {"filter": self._mask.cache_info}
 
@@ -73,7 +75,7 @@ class Retrieve:
     def open(cls, bundle_root: Path, device: str, host: Host) -> Retrieve:
         """See `Model`. Loads the index, and checks that the engines are those it was built with."""
         bundle = Bundle.open(bundle_root, verify=("index/", "model_repository/"))
-        return cls(bundle, device, open_live(bundle, host, kinds=NO_KIND))
+        return cls(bundle, device, open_live(bundle, host, kinds=NO_KIND, counts_items=True))
 
     def prefetch(self, requests: Sequence[Tensors]) -> Prefetched:
         """Does what needs no embedding of a query, such as searching words.
@@ -83,7 +85,7 @@ class Retrieve:
         """
         resolved = [row for tensors in requests for row in request.decode_requests(tensors["REQUEST"])]
         catalog = self._catalog.at_least(max(row.catalog for row in resolved))
-        self._retriever = self._retriever.over(catalog.items)
+        self._retriever = self._retriever.with_popularity(self._popularity.current.popularity).over(catalog.items)
         unknown = np.zeros(self._spec.embedding_dim, np.float32)
         queries = [self._channel_query(row, unknown, catalog) for row in resolved]
         groups = {}
