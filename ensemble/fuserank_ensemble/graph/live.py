@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
+from fuserank_ensemble.graph.background_writer import BackgroundWriter
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay
 from fuserank_ensemble.interactions.live.popularity import LivePopularity, PopularitySnapshot
@@ -31,12 +32,14 @@ class LiveState:
         catalog: What the shop changed of its items.
         overlay: The users' events since; None for a step that needs none.
         popularity: What all of them say of the items; None for a step that needs none.
+        writer: Writes what a step has to say itself.
     """
 
     tail: LogTail
     catalog: LiveCatalog
     overlay: LiveOverlay | None = None
     popularity: LivePopularity | None = None
+    writer: BackgroundWriter | None = None
 
     @classmethod
     def open(
@@ -72,7 +75,13 @@ class LiveState:
             *([popularity] if popularity else ()),
             *([beside(catalog)] if beside else ()),
         )
-        return cls(LogTail(settings, bundle.snapshot_position, consumers).start(), catalog, overlay, popularity)
+        return cls(
+            LogTail(settings, bundle.snapshot_position, consumers).start(),
+            catalog,
+            overlay,
+            popularity,
+            BackgroundWriter(settings),
+        )
 
     def wait_for(self, position: int, seconds: float = MAX_WAIT_SECONDS) -> bool:
         """Waits until the log is known up to a position; returns whether it is."""
