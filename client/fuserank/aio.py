@@ -77,6 +77,10 @@ class AsyncClient:
         """Takes items out of the catalogue; see `Client.delete`."""
         return wire_changes.decode_catalog(await self._call("infer", **wire_changes.encode_deletes(item_ids)))
 
+    async def change(self, changes: Sequence[Mapping[str, Any]]) -> CatalogResult:
+        """Changes and deletes items in the order given; see `Client.change`."""
+        return wire_changes.decode_catalog(await self._call("infer", **wire_changes.encode_changes(changes)))
+
     async def profile(self, user: str) -> Profile:
         """Returns what the server knows of a user; see `Client.profile`."""
         return wire_events.decode_profile(await self._call("infer", **wire_events.encode_profile(user, "get")))

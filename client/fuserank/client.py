@@ -159,6 +159,15 @@ class Client:
         """Takes items out of the catalogue: they are never shown again, until they are upserted. As `upsert`."""
         return wire_changes.decode_catalog(self._call("infer", **wire_changes.encode_deletes(item_ids)))
 
+    def change(self, changes: Sequence[Mapping[str, Any]]) -> CatalogResult:
+        """Changes and deletes items in the order given, with one call; errors and outcomes as of `upsert`.
+
+        Args:
+            changes: At most 1,000, each an `item_id` with `fields`, the new values by field, or with `delete` true;
+                where it has a `change_id`, the same one counts once.
+        """
+        return wire_changes.decode_catalog(self._call("infer", **wire_changes.encode_changes(changes)))
+
     def profile(self, user: str) -> Profile:
         """Returns what the server knows of a user; errors as for `record`."""
         return wire_events.decode_profile(self._call("infer", **wire_events.encode_profile(user, "get")))

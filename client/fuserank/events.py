@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+EVENT_KINDS = (
+    "view", "click", "cart", "purchase", "rating", "impression", "favourite", "share", "return", "dislike", "hide",
+)  # fmt: skip
+
 
 class Event(TypedDict, total=False):
     """Something that a shopper did with an item, or was shown.

@@ -32,6 +32,12 @@ def encode_deletes(item_ids: Sequence[str]) -> dict[str, Any]:
     return encode_values("catalog", "CHANGES", changes)
 
 
+def encode_changes(changes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the arguments of tritonclient's `infer` for changes and deletions; errors as for `encode_upserts`."""
+    named = [{"change_id": uuid.uuid4().hex, **change} if isinstance(change, Mapping) else change for change in changes]
+    return encode_values("catalog", "CHANGES", named)
+
+
 def decode_catalog(response: Response) -> CatalogResult:
     """Decodes what became of a batch.
 

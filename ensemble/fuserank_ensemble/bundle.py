@@ -30,7 +30,7 @@ from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser
 from fuserank_ensemble.understanding.spelling import Spelling
 
-FORMAT = 11
+FORMAT = 12
 MANIFEST = "manifest.json"
 PAIRS = "pairs"  # what the text tower reads, within `index/`
 SYNONYMS = "synonyms.json"  # within `index/`
@@ -38,6 +38,8 @@ TOKENIZER = "tokenizer.json"  # the encoder's, within `index/`
 DISLIKES = "dislikes"  # what users returned, disliked or rated low, within `index/`; not there where nobody did
 HIDDEN = "hidden"  # what users want never to see again, within `index/`; not there where nobody does
 USERS = "users"  # what the shop says of its users, within `index/`; not there where it says nothing
+EVENTS = "events"  # the log in the input format, a part for each export and refresh; serving does not read it
+EXPORTED_EVENTS = "export.parquet"  # what the export's files held, within `events/`
 REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`
 
 
@@ -226,6 +228,11 @@ class Bundle:
     def segments(self) -> UserSegments:
         """What the shop says of its users."""
         return UserSegments.open(self.root / "index" / USERS)
+
+    def user_names(self) -> set[str]:
+        """Everybody who is in the bundle, as it names them."""
+        parts = (self.histories, self.segments, self.dislikes, self.hidden)
+        return {name.decode() for part in parts if part is not None for name in part.users.tolist()}
 
     @cached_property
     def dislikes(self) -> HistorySnapshot | None:

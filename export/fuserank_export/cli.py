@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from fuserank_ensemble.interactions.events import EventTable
+from fuserank_ensemble.serving.state import StateKeyOption
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.options import (
     DEFAULT_SEED,
@@ -190,6 +191,43 @@ def bundle(
     strengths = describe_table(EventTable.from_dict(manifest["events"]))
     Console(stderr=True).print(
         "\n".join(filter(None, (made, strengths, manifest["ranker"]["note"], *warnings))),
+        markup=False,
+        highlight=False,
+    )
+
+
+@app.command(
+    epilog="Example: fuserank export refresh --bundle build/my-shop --out build/my-shop-2 && "
+    "fuserank promote build/my-shop-2"
+)
+def refresh(
+    *,
+    bundle: Annotated[
+        Path, typer.Option(help="The bundle that `fuserank serve` was started on; what was promoted over it counts.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist, unless --force.")],
+    state: Annotated[
+        str | None, typer.Option(help="Where its events are kept, as `fuserank serve --state` was given it.")
+    ] = None,
+    state_key_file: StateKeyOption = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+) -> None:
+    """Make the next bundle from the served one and what happened since; one that ranks worse is refused."""
+    with exit_on_error():
+        from fuserank_export.refresh.command import refresh_served  # noqa: PLC0415
+
+        output = OutputOptions(folder=out, force=force, seed=seed)
+        manifest = refresh_served(bundle, state, state_key_file, output)
+    if manifest is None:
+        Console(stderr=True).print("nothing happened since the bundle was made: there is no other one", markup=False)
+        raise typer.Exit(3)
+    made, gate = manifest["refresh"], manifest["refresh"]["gate"]
+    Console(stderr=True).print(
+        f"bundle {manifest['id']} at {out}, from {made['from']}: {made['events']:,} events; items "
+        + ", ".join(f"{count:,} {what}" for what, count in made["items"].items())
+        + f"; {made['texts_embedded']:,} texts embedded; nDCG@10 of {gate['requests']} requests "
+        f"{gate['ndcg_after']:.3f} (before: {gate['ndcg_before']:.3f}); {manifest['export_seconds']} s",
         markup=False,
         highlight=False,
     )

@@ -54,11 +54,14 @@ def test_hadolint_finds_nothing():
     assert done.returncode == 0, done.stdout
 
 
-def test_nvidias_release_is_named_once_and_both_images_are_of_it():
+def test_nvidias_release_is_named_once_and_its_images_are_of_it():
     text = DOCKERFILE.read_text("utf-8")
     assert len(re.findall(r"\b\d\d\.\d\d\b(?!\.)", text)) == 1
     bases = re.findall(r"^FROM (\S+)", text, re.M)
-    assert {base.partition(":")[2] for base in bases} == {"${RELEASE}-py3"}
+    of_nvidia = {base for base in bases if base.startswith("nvcr.io/")}
+    assert {base.partition(":")[2] for base in of_nvidia} == {"${RELEASE}-py3"}
+    # What reads Kafka has a small image, of one Python.
+    assert len({*bases} - of_nvidia) == 1
 
 
 def test_the_image_can_run_the_graph_in_one_process():
@@ -76,13 +79,15 @@ def test_the_image_can_run_the_graph_in_one_process():
 
 
 def test_no_image_runs_as_root_or_holds_what_serving_does_not_need():
-    packages, engines, server = DOCKERFILE.read_text("utf-8").split("\nFROM ")[1:]
-    assert "'.[serve,gpu]'" in packages
-    for stage in (engines, server):
+    packages, engines, ingest_packages, ingest, server = DOCKERFILE.read_text("utf-8").split("\nFROM ")[1:]
+    assert "'.[serve,gpu,redis]'" in packages
+    assert "'.[ingest]'" in ingest_packages
+    for stage in (engines, ingest, server):
         assert "USER 1000:1000" in stage
-    # Nothing is installed in the server's stage: what it has comes from the first.
-    assert "pip" not in server
-    assert "COPY --from=packages" in server
+    # Nothing is installed in the last stages: what they have comes from the others.
+    for stage, source in ((server, "packages"), (ingest, "ingest-packages")):
+        assert "pip" not in stage
+        assert f"COPY --from={source} " in stage
 
 
 def test_pythons_of_the_image_find_the_packages_before_their_own(tmp_path: Path):

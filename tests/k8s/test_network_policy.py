@@ -47,12 +47,24 @@ def test_clients_are_those_named_and_the_release_itself():
         ({"milvus": {"uri": "http://milvus:19530"}}, 19530),
         ({"tracing": {"enabled": True}}, 4318),
         ({"bundle": {"source": "objectStorage", "objectStorage": {"remote": "s3:shop", "port": 9000}}}, 9000),
+        ({"state": {"kind": "redis", "redis": {"url": "redis://r:6380/0", "port": 6380}}}, 6380),
     ],
-    ids=["Milvus", "tracing", "object storage"],
+    ids=["Milvus", "tracing", "object storage", "Redis"],
 )
 def test_a_feature_opens_its_own_way_out(values: Manifest, port: int):
     assert ports(policy()["egress"]) == {53, "grpc"}
     assert ports(policy(values)["egress"]) == {53, "grpc", port}
+
+
+def test_what_reads_kafka_may_reach_the_brokers_and_the_servers():
+    state = {"kind": "sqlite", "sqlite": {"claimName": "log"}}
+    ingest = {"enabled": True, "bootstrapServers": "kafka:9093", "topics": {"t": "events"}, "deadLetterTopic": "dead"}
+    values = {"state": state, "rollout": {"maxSurge": 0}, "ingest": {**ingest, "port": 9093}}
+    assert ports(policy(values)["egress"]) == {53, "grpc", 9093}
+    assert (
+        RELEASE_PODS.items()
+        <= only("Deployment", values, name="shop-ingest")["spec"]["selector"]["matchLabels"].items()
+    )
 
 
 def test_more_ways_out_can_be_named():

@@ -48,6 +48,21 @@ TOGGLES: dict[str, Manifest] = {
     "anti-affinity off": {"scheduling": {"antiAffinity": "none", "topologyKey": ""}},
     "clients of other namespaces": {"networkPolicy": {"clients": [{"namespaceSelector": {}}]}},
     "no policy, no budget": {"networkPolicy": {"enabled": False}, "podDisruptionBudget": {"enabled": False}},
+    "a state in Redis": {"state": {"kind": "redis", "redis": {"secretName": "redis"}, "keySecretName": "people"}},
+    "a state in SQLite": {"state": {"kind": "sqlite", "sqlite": {"claimName": "log"}}, "rollout": {"maxSurge": 0}},
+    "events from Kafka": {
+        "state": {"kind": "redis", "redis": {"url": "redis://redis:6379/0"}},
+        "monitoring": {"podMonitor": True},
+        "tls": {"enabled": True, "mutual": True, "secretName": "cert", "clientSecretName": "client"},
+        "ingest": {
+            "enabled": True,
+            "bootstrapServers": "kafka:9092",
+            "topics": {"shop.events": "events"},
+            "deadLetterTopic": "dead",
+            "secretName": "kafka",
+            "tlsSecretName": "kafka-ca",
+        },
+    },
     "no connection age": {"grpc": {"maxConnectionAgeSeconds": 0}},
 }
 

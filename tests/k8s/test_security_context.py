@@ -8,6 +8,10 @@ import pytest
 
 from support.charts import VALUES, Manifest, manifests, only, values_of
 
+INGEST = {
+    "state": {"kind": "redis", "redis": {"url": "redis://redis:6379/0"}},
+    "ingest": {"enabled": True, "bootstrapServers": "k:9092", "topics": {"t": "events"}, "deadLetterTopic": "dead"},
+}
 OBJECT_STORAGE = {"bundle": {"source": "objectStorage", "objectStorage": {"remote": "s3:shop"}}}
 
 
@@ -26,10 +30,14 @@ def containers(*values: Manifest) -> list[dict[str, Any]]:
     return [c for spec in pods(*values) for c in [*spec.get("initContainers", []), *spec["containers"]]]
 
 
-@pytest.mark.parametrize("values", [*map(values_of, VALUES), OBJECT_STORAGE], ids=[*VALUES, "object storage"])
-def test_every_container_is_locked_down_and_admitted_by_a_quota(values: Manifest):
+@pytest.mark.parametrize(
+    ("values", "count"),
+    [*((values_of(name), 2) for name in VALUES), (OBJECT_STORAGE, 2), (INGEST, 3)],
+    ids=[*VALUES, "object storage", "ingest"],
+)
+def test_every_container_is_locked_down_and_admitted_by_a_quota(values: Manifest, count: int):
     specs, found = pods(values), containers(values)
-    assert len(specs) == 2
+    assert len(specs) == count
     assert len(found) >= 3
     for spec in specs:
         security = spec["securityContext"]

@@ -17,3 +17,6 @@ class LoneHost:
 
     def experiment(self):
         return None
+
+    def at_close(self, release):
+        """The step lives as long as its test."""

@@ -66,6 +66,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     catalog: int = 0  # position of the newest change of the catalogue that the request was resolved with
     arm: str = ""  # of the experiment that the user is in; empty for one that is in none
     shadow: Shadow | None = None  # how another arm answers as well
+    bundle: str = ""  # id of the bundle that it was resolved with: row numbers are of no other
 
     @property
     def history(self) -> History:
@@ -170,3 +171,8 @@ def head_weights(given: tuple[float, ...], has_query: bool) -> tuple[float, ...]
     """
     weights = [w if has_query or head != "relevance" else 0.0 for head, w in zip(HEADS, given, strict=True)]
     return tuple(w / (sum(weights) or 1.0) for w in weights)
+
+
+def bundle_of(tensor: NDArray[np.object_]) -> str:
+    """Returns which bundle a `REQUEST` tensor `[batch, 1]` was resolved with: rows of one call have the same."""
+    return _REQUEST.decode(tensor[0, 0]).bundle

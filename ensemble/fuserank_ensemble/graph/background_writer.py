@@ -36,17 +36,27 @@ class BackgroundWriter:
         except queue.Full:
             self.dropped += 1
 
+    def stop(self) -> None:
+        """Ends the thread when what was handed over is written or dropped."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+            self._thread = None
+
     def flush(self) -> None:
         """Waits until what was handed over is written or dropped."""
         self._waiting.join()
 
     def _follow(self) -> None:
         state: State | None = None
-        while True:
-            batch = [self._waiting.get()]
+        going_on = True
+        while going_on:
+            taken = [self._waiting.get()]
             with suppress(queue.Empty):
-                while len(batch) < BATCH:
-                    batch.append(self._waiting.get_nowait())
+                while len(taken) < BATCH:
+                    taken.append(self._waiting.get_nowait())
+            going_on = None not in taken
+            batch = [entry for entry in taken if entry is not None]
             try:
                 state = state or State.open(self._settings)
                 state.log.append(batch)
@@ -56,5 +66,7 @@ class BackgroundWriter:
             except Exception:  # the boundary: what one batch holds must not end the thread
                 self.dropped += len(batch)
                 _LOG.exception("entries of the log were dropped")
-            for _ in batch:
+            for _ in taken:
                 self._waiting.task_done()
+        if state is not None:
+            state.log.close()

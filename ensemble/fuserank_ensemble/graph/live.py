@@ -83,6 +83,12 @@ class LiveState:
             BackgroundWriter(settings),
         )
 
+    def stop(self) -> None:
+        """Ends what follows the log and what writes it."""
+        self.tail.stop()
+        if self.writer:
+            self.writer.stop()
+
     def wait_for(self, position: int, seconds: float = MAX_WAIT_SECONDS) -> bool:
         """Waits until the log is known up to a position; returns whether it is."""
         return self.tail.wait_for(position, seconds)
@@ -98,7 +104,11 @@ def open_live(
 ) -> LiveState | None:
     """Returns what happened since a bundle was made, see `LiveState.open`; None where no state is kept."""
     settings = host.state()
-    return LiveState.open(bundle, settings, kinds=kinds, counts_items=counts_items, beside=beside) if settings else None
+    if not settings:
+        return None
+    live = LiveState.open(bundle, settings, kinds=kinds, counts_items=counts_items, beside=beside)
+    host.at_close(live.stop)
+    return live
 
 
 class CatalogReader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -129,6 +129,9 @@ class LocalGraph:
     def experiment(self) -> Experiment | None:
         """See `Host`."""
         return self._experiment
+
+    def at_close(self, release: Callable[[], None]) -> None:
+        """See `Host`; the graph lives as long as its process."""
 
     @cached_property
     def _similar(self) -> Similar:

@@ -14,11 +14,12 @@ from fuserank_ensemble.contract.errors import InvalidRequestError, format_value
 from fuserank_ensemble.graph.step import UnavailableError, UnsupportedError
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.state.entries import Entry
-from fuserank_ensemble.state.log import Appended, StateError
-from fuserank_ensemble.state.settings import State, StateSettings
+from fuserank_ensemble.state.log import Appended, StateError, StateUnavailableError
+from fuserank_ensemble.state.settings import MOST_ENTRIES, State, StateSettings
 from fuserank_ensemble.state.spool import Spool
 
 NO_STATE = "this server keeps no state: start it with `fuserank serve --state sqlite:/path`, or set FUSERANK_STATE"
+COUNT_SECONDS = 1.0  # how long the number of entries is taken for the same, but for those of this process
 
 
 class FieldError(msgspec.Struct):
@@ -114,6 +115,7 @@ class StateHolder:
         self._settings = settings
         self._state: State | None = None
         self._spool: Spool | None = None
+        self._size, self._counted_at = 0, float("-inf")
 
     def get(self) -> State:
         """Returns the state.
@@ -131,6 +133,13 @@ class StateHolder:
                 raise UnavailableError(str(error)) from None
         return self._state
 
+    def close(self) -> None:
+        """Lets go of the log; what waits on the disk stays there."""
+        if self._spool:
+            self._spool.close()
+        if self._state:
+            self._state.log.close()
+
     def append(self, entries: Sequence[Any], *, spool: bool) -> list[Appended | None]:
         """Adds entries to the log.
 
@@ -143,11 +152,31 @@ class StateHolder:
         """
         state = self.get()
         try:
+            self._check_room(state, len(entries))
             if spool and self._spool is None and self._settings and self._settings.spool:
                 self._spool = Spool(state.log, self._settings.spool)
             return self._spool.append(entries) if spool and self._spool else list(state.log.append(entries))
         except StateError as error:
             raise UnavailableError(str(error)) from None
+
+    def _check_room(self, state: State, more: int) -> None:
+        """Refuses what a full log has no room for; it is counted once a second, for all who write.
+
+        Raises:
+            UnavailableError: Where it is full.
+        """
+        most = self._settings.max_entries if self._settings else MOST_ENTRIES
+        if time.monotonic() - self._counted_at > COUNT_SECONDS:
+            try:
+                self._size, self._counted_at = state.log.size(), time.monotonic()
+            except StateUnavailableError:
+                return  # what cannot be counted cannot be written, either, and may wait on the disk
+        if self._size + more > most:
+            raise UnavailableError(
+                f"the event log holds {self._size:,} entries of at most {most:,}: promote what `fuserank export "
+                "refresh` makes, which lets it be trimmed, or raise --state-max-entries"
+            )
+        self._size += more
 
 
 class LogWriter(ABC):
@@ -165,6 +194,10 @@ class LogWriter(ABC):
         """Takes where the log is; None where no state is kept."""
         self._holder = StateHolder(settings)
         self._encode = msgspec.json.Encoder().encode
+
+    def close(self) -> None:
+        """Lets go of the log."""
+        self._holder.close()
 
     @abstractmethod
     def check(self, raw: bytes, state: State) -> CheckedRow:

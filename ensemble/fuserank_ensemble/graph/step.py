@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -64,6 +64,10 @@ class Host(Protocol):
 
     def experiment(self) -> Experiment | None:
         """Returns the experiment whose arms users are in; None where none is run."""
+        ...
+
+    def at_close(self, release: Callable[[], None]) -> None:
+        """Has something called when the step is closed, such as what ends a thread of it."""
         ...
 
 

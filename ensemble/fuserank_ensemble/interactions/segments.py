@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +79,19 @@ class UserSegments:
             if len(codes):
                 known[name] = [column.words[code] for code in codes.tolist()]
         return known
+
+    def without(self, users: Collection[str]) -> UserSegments:
+        """Returns the same of all other users."""
+        dropped = np.asarray([user.encode() for user in users], self.users.dtype if len(users) else "S1")
+        kept = ~np.isin(self.users, dropped)
+        if kept.all():
+            return self
+        columns = {}
+        for name, column in self.columns.items():
+            counts = np.diff(column.offsets)
+            offsets = np.concatenate([[0], np.cumsum(counts[kept])]).astype(np.int64)
+            columns[name] = SegmentColumn(offsets, column.codes[np.repeat(kept, counts)], column.words)
+        return UserSegments(self.users[kept], self.since[kept], columns)
 
     def save(self, folder: Path) -> None:
         """Writes one `.npy` an array, and the columns' names and words."""

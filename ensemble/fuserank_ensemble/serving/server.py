@@ -11,7 +11,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,11 +28,22 @@ from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.experiment import ExperimentOption, experiment_environment
 from fuserank_ensemble.serving.models import link_models, served_models
 from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_machine, libpython_folder
-from fuserank_ensemble.serving.state import StateKeyOption, StateOption, check_state, choose_state, state_environment
+from fuserank_ensemble.serving.state import (
+    StateKeyOption,
+    StateOption,
+    StateSizeOption,
+    StateTtlOption,
+    check_state,
+    choose_state,
+    state_environment,
+    state_folder,
+)
+from fuserank_ensemble.serving.switch.folder import FOLDER, BundlePlace, ServerNote, SwitchError, SwitchFolder
+from fuserank_ensemble.serving.switch.promoted import PROMOTED, read_promoted
 from fuserank_ensemble.serving.target_option import TargetOption
 from fuserank_ensemble.spec import GPU_TARGETS, SpecError, Target, target_named
 from fuserank_ensemble.state.log import StateError
-from fuserank_ensemble.state.settings import StateSettings
+from fuserank_ensemble.state.settings import MOST_ENTRIES, StateSettings
 
 EXIT_TIMEOUT_SECONDS = 30
 START_TIMEOUT_SECONDS = 120.0
@@ -62,6 +74,7 @@ class Server:
         verbose: Print Triton's log as it comes.
         state: Where events are kept; None keeps none, and serves no model that changes the state.
         experiment: The file of an experiment on users; None runs none.
+        promoted: A file that keeps which bundle was promoted, see `serving.switch`; None forgets it with the server.
 
     Raises:
         ServerError: Where there is no such target, the state cannot be used, or something that the server needs is
@@ -77,6 +90,7 @@ class Server:
         verbose: bool = False,
         state: StateSettings | None = None,
         experiment: Path | None = None,
+        promoted: Path | None = None,
     ) -> None:
         check_prerequisites()
         from pytriton.server.triton_server import TritonServer  # noqa: PLC0415  checked for above
@@ -88,7 +102,8 @@ class Server:
             raise ServerError(str(error)) from None
         self.bundle = Bundle.open(bundle.resolve())
         check_engines(self.bundle, target)
-        self.state = state
+        self.state, self._target, self._promoted = state, target, promoted
+        self.switch = SwitchFolder.of_port(self.endpoints.grpc)
         try:
             check_state(state)
         except StateError as error:
@@ -125,7 +140,15 @@ class Server:
         Raises:
             ServerError: With the log's last errors, where it does not become ready.
         """
-        with state_environment(self.state), experiment_environment(self._experiment):
+        try:
+            self.switch.create(BundlePlace(self.bundle.id, str(self.bundle.root)))
+        except SwitchError as error:
+            raise ServerError(str(error)) from None
+        with (
+            state_environment(self.state),
+            experiment_environment(self._experiment),
+            _environment(FOLDER, str(self.switch.path)),
+        ):
             self._triton.start()
         deadline = time.monotonic() + timeout
         while not self.is_ready():
@@ -139,6 +162,8 @@ class Server:
                 raise ServerError(f"the server was not ready after {timeout:.0f} s:\n{self._last_errors()}")
             time.sleep(0.05)
         self._stages = self._stage_processes()
+        kept_at = self.state.to_environment() if self.state else {}
+        self.switch.note(ServerNote(self._target, kept_at, str(self._promoted or "")))
         return self
 
     def is_ready(self) -> bool:
@@ -184,6 +209,7 @@ class Server:
     def stop(self) -> None:
         """Stops the server, letting requests in flight end."""
         self._triton.stop()
+        self.switch.remove()
         self._backends.cleanup()
 
     def __enter__(self) -> Self:
@@ -272,6 +298,19 @@ def _prepare_environment() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Sets a variable for the processes that are started in the block."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
+
+
 def _check_free(host: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -294,6 +333,8 @@ def serve(
     state: StateOption = None,
     state_key_file: StateKeyOption = None,
     experiment: ExperimentOption = None,
+    state_ttl_days: StateTtlOption = None,
+    state_max_entries: StateSizeOption = MOST_ENTRIES,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.
 
@@ -309,11 +350,16 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        settings = choose_state(bundle, state, state_key_file)
-        endpoints = Endpoints(host, http_port, grpc_port, metrics_port)
-        server = Server(bundle, endpoints, target, verbose, settings, experiment)
+        settings = choose_state(bundle, state, state_key_file, state_ttl_days, state_max_entries)
+        beside = state_folder(bundle)
+        promoted = beside / PROMOTED if beside else None
+        served = read_promoted(promoted, bundle) if promoted else bundle
+        ports = Endpoints(host, http_port, grpc_port, metrics_port)
+        server = Server(served, ports, target, verbose, settings, experiment, promoted)
     except (ServerError, BundleError, StateError) as error:
         _fail(error)
+    if served != bundle:
+        typer.echo(f"{served} was promoted over {bundle}; what was promoted is forgotten without {promoted}")
     try:
         server.start()
         typer.echo(

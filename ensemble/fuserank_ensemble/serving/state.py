@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 
 from fuserank_ensemble.state.log import StateUnavailableError
-from fuserank_ensemble.state.settings import KEY_FILE, PLACE, REDIS, SPOOL, SQLITE, State, StateSettings
+from fuserank_ensemble.state.settings import (
+    KEY_FILE,
+    MAX_ENTRIES,
+    MOST_ENTRIES,
+    PLACE,
+    REDIS,
+    SPOOL,
+    SQLITE,
+    TTL_DAYS,
+    State,
+    StateSettings,
+)
 
 NONE = "none"
 StateOption = Annotated[
@@ -24,6 +35,15 @@ StateOption = Annotated[
 StateKeyOption = Annotated[
     Path | None,
     typer.Option(help="A file with the key of users in the state, 64 hexadecimal digits; by default it is kept there."),
+]
+
+
+StateTtlOption = Annotated[
+    float | None,
+    typer.Option(help="Days after which the log forgets an event. Default: it keeps events until a bundle holds them."),
+]
+StateSizeOption = Annotated[
+    int, typer.Option(help="Entries that the log may hold: beyond it events are refused, searches go on.")
 ]
 
 
@@ -43,7 +63,8 @@ def check_state(settings: StateSettings | None) -> None:
 def state_environment(settings: StateSettings | None) -> Iterator[None]:
     """Tells the processes that are started in the block where the state is; this one's own settings are not theirs."""
     variables = settings.to_environment() if settings else {}
-    before = {name: os.environ.pop(name) for name in (PLACE, KEY_FILE, SPOOL) if name in os.environ}
+    names = (PLACE, KEY_FILE, SPOOL, TTL_DAYS, MAX_ENTRIES)
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
     os.environ.update(variables)
     try:
         yield
@@ -53,7 +74,23 @@ def state_environment(settings: StateSettings | None) -> Iterator[None]:
         os.environ.update(before)
 
 
-def choose_state(bundle: Path, place: str | None, key_file: Path | None) -> StateSettings | None:
+def state_folder(bundle: Path) -> Path | None:
+    """Returns the folder `<bundle>.state` beside a bundle, or None where it cannot be written."""
+    folder = bundle.resolve().with_name(f"{bundle.resolve().name}.state")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def choose_state(
+    bundle: Path,
+    place: str | None,
+    key_file: Path | None,
+    ttl_days: float | None = None,
+    max_entries: int = MOST_ENTRIES,
+) -> StateSettings | None:
     """Returns where `fuserank serve` keeps events.
 
     Args:
@@ -61,6 +98,8 @@ def choose_state(bundle: Path, place: str | None, key_file: Path | None) -> Stat
         place: What `--state` names; None keeps them in `<bundle>.state/log.sqlite` where that can be written, "none"
             nowhere. While Redis is away, events wait in `<bundle>.state/spool.sqlite`.
         key_file: What `--state-key-file` names.
+        ttl_days: What `--state-ttl-days` names.
+        max_entries: What `--state-max-entries` names.
 
     Raises:
         StateError: Where the place cannot be used.
@@ -68,15 +107,10 @@ def choose_state(bundle: Path, place: str | None, key_file: Path | None) -> Stat
     if place == NONE:
         return None
     if place is not None and not place.startswith(REDIS):
-        return StateSettings(place, key_file)
-    folder: Path | None = bundle.resolve().with_name(f"{bundle.resolve().name}.state")
-    assert folder is not None
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError:
-        folder = None
-    if folder is not None and not os.access(folder, os.W_OK):
-        folder = None
+        return StateSettings(place, key_file, None, ttl_days, max_entries)
+    folder = state_folder(bundle)
     if place is not None:
-        return StateSettings(place, key_file, folder / "spool.sqlite" if folder else None)
-    return StateSettings(f"{SQLITE}{folder / 'log.sqlite'}", key_file) if folder else None
+        return StateSettings(place, key_file, folder / "spool.sqlite" if folder else None, ttl_days, max_entries)
+    if folder is None:
+        return None
+    return StateSettings(f"{SQLITE}{folder / 'log.sqlite'}", key_file, None, ttl_days, max_entries)

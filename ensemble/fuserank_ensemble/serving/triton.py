@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,9 @@ from fuserank_ensemble.serving.observability import metrics, tracing
 from fuserank_ensemble.serving.observability.caches import CacheMetrics
 from fuserank_ensemble.serving.observability.logs import LOGGER, log_as_json
 from fuserank_ensemble.serving.observability.metrics import Labels, Registry
-from fuserank_ensemble.serving.observability.search import SearchMetrics
+from fuserank_ensemble.serving.observability.search import LateSearchMetrics, SearchMetrics
+from fuserank_ensemble.serving.switch.folder import SwitchFolder
+from fuserank_ensemble.serving.switch.step import OpenedStep, SwitchingStep
 from fuserank_ensemble.state.settings import StateSettings
 
 _LOG = logging.getLogger(LOGGER)
@@ -123,7 +125,14 @@ def triton_model(model_class: type[Model]) -> type[TritonAdapter]:
             del config
             # Triton names the model's folder, <bundle>/model_repository/<model>; the embedded server has a link there.
             root = Path(args["model_repository"]).resolve().parent.parent
-            return model_class.open(root, instance_device(args), TritonHost())
+            device, folder = instance_device(args), SwitchFolder.from_environment()
+
+            def open_step(bundle_root: Path, *, late: bool = True) -> OpenedStep:
+                host = TritonHost(late=late)
+                return OpenedStep(model_class.open(bundle_root, device, host), host.releases)
+
+            first = open_step(root, late=False)
+            return SwitchingStep(args["model_name"], root, first, open_step, folder) if folder else first.step
 
     return TritonPythonModel
 
@@ -201,9 +210,22 @@ def registry() -> Registry:
 class TritonHost:
     """Triton's Python backend as the `Host` of a step."""
 
+    def __init__(self, *, late: bool = False) -> None:
+        """Takes whether the step is opened beside another that answers, by a thread of its own."""
+        self._late = late
+        self.releases: list[Callable[[], None]] = []
+
     def search_observer(self, bundle: Bundle) -> SearchObserver:
         """See `Host`."""
-        return SearchMetrics(registry(), bundle.manifest, bundle.reference)
+
+        def open_metrics() -> SearchMetrics:
+            return SearchMetrics(registry(), bundle.manifest, bundle.reference)
+
+        return LateSearchMetrics(open_metrics) if self._late else open_metrics()
+
+    def at_close(self, release: Callable[[], None]) -> None:
+        """See `Host`."""
+        self.releases.append(release)
 
     def state(self) -> StateSettings | None:
         """See `Host`."""

@@ -166,6 +166,8 @@ class ItemDelete(_ItemEntry, frozen=True, kw_only=True, omit_defaults=True, tag=
     """An item is never shown again, until it is changed."""
 
 
+# What a person asked for. The latest of each kind is kept when the log is trimmed: it holds for every later bundle.
+Wish = Forget | Personalise
 Entry = Interaction | ShadowList | Forget | Merge | Personalise | ItemChange | ItemDelete
 
 

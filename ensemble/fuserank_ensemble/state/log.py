@@ -59,6 +59,13 @@ class EventLog(Protocol):
         """Returns the entries of a user or a session in order, up to a position."""
         ...
 
+    def wishes(self, subject: Subject | None = None) -> list[Logged]:
+        """Returns the latest `Forget` and the latest `Personalise` of a user, or of all, in order.
+
+        Trimming and erasing leave them: a bundle that is made from older files must not bring somebody back.
+        """
+        ...
+
     def last_position(self) -> int:
         """Position of the newest entry that was ever added, 0 of an empty log."""
         ...
@@ -74,6 +81,17 @@ class EventLog(Protocol):
             position: The last to remove.
             keep_seconds: Entries that were added later than so long ago stay: their ids are still recognised.
         """
+        ...
+
+    def expire(self, seconds: float) -> int:
+        """Removes the interactions that were added longer ago, whether or not a snapshot holds them; returns how many.
+
+        What the shop said of its items and what people asked for stays.
+        """
+        ...
+
+    def size(self) -> int:
+        """How many entries the log holds, at most."""
         ...
 
     def erase(self, subject: Subject, before: int) -> int:

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
@@ -21,7 +22,16 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from fuserank_ensemble.state.entries import Entry, Logged, decode_entry, encode_entry
+from fuserank_ensemble.state.entries import (
+    Entry,
+    Forget,
+    Interaction,
+    Logged,
+    Personalise,
+    Wish,
+    decode_entry,
+    encode_entry,
+)
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import KEEP_SECONDS, Appended, StateError, StateUnavailableError
 
@@ -33,12 +43,13 @@ TRIM_BATCH = 1_000
 DEFAULT_NAME = "fuserank"
 _LOG = logging.getLogger("fuserank")
 
-# KEYS: log, event ids, meta, then those of subjects. ARGV: the time, then for each entry its digest, its bytes, how
-# many subjects it has, and which of KEYS these are. Answers with two numbers an entry: position, and 1 for a duplicate.
+# KEYS: log, event ids, meta, wishes, then those of subjects. ARGV: the time, then for each entry its digest, its bytes,
+# its name among the wishes (empty for what is none), how many subjects it has, and which of KEYS these are. Answers
+# with two numbers an entry: position, and 1 for a duplicate.
 _APPEND = """
 local answers, at = {}, 2
 while at <= #ARGV do
-  local digest, subjects = ARGV[at], tonumber(ARGV[at + 2])
+  local digest, wish, subjects = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 3])
   local position = redis.call('ZSCORE', KEYS[2], digest)
   if position then
     answers[#answers + 1], answers[#answers + 2] = tonumber(position), 1
@@ -47,11 +58,14 @@ while at <= #ARGV do
     redis.call('XADD', KEYS[1], string.format('%d-0', position), 'e', ARGV[at + 1], 't', ARGV[1])
     redis.call('ZADD', KEYS[2], position, digest)
     for i = 1, subjects do
-      redis.call('RPUSH', KEYS[tonumber(ARGV[at + 2 + i])], position)
+      redis.call('RPUSH', KEYS[tonumber(ARGV[at + 3 + i])], position)
+    end
+    if wish ~= '' then
+      redis.call('HSET', KEYS[4], wish, string.format('%d:', position) .. ARGV[at + 1])
     end
     answers[#answers + 1], answers[#answers + 2] = position, 0
   end
-  at = at + 3 + subjects
+  at = at + 4 + subjects
 end
 return answers
 """
@@ -82,7 +96,8 @@ class RedisLog:
             raise StateError(f"state {_without_password(url)}: allowed: redis://host:port/database?name=letters-digits")
         # One slot of a cluster for all keys: a script may touch no others.
         self._prefix = f"fuserank:{{{name}}}:"
-        self._log, self._ids, self._meta = (self._prefix + part for part in ("log", "ids", "meta"))
+        names = ("log", "ids", "meta", "wishes")
+        self._log, self._ids, self._meta, self._wishes = (self._prefix + name for name in names)
         self._place = _without_password(url)
         try:
             self._redis = Redis.from_url(
@@ -110,7 +125,7 @@ class RedisLog:
 
     def append(self, entries: Sequence[Entry]) -> list[Appended]:
         """See `EventLog`."""
-        keys = [self._log, self._ids, self._meta]
+        keys = [self._log, self._ids, self._meta, self._wishes]
         places: dict[Subject, int] = {}
         arguments: list[Any] = [time.time()]
         for entry in entries:
@@ -119,7 +134,8 @@ class RedisLog:
                     keys.append(self._subject(subject))
                     places[subject] = len(keys)
             of_entry = [places[subject] for subject in entry.subjects]
-            arguments += [entry.digest, encode_entry(entry), len(of_entry), *of_entry]
+            wish = _wish_name(entry.user, type(entry)) if isinstance(entry, Wish) else ""
+            arguments += [entry.digest, encode_entry(entry), wish, len(of_entry), *of_entry]
         if not entries:
             return []
         with self._translated():
@@ -140,6 +156,18 @@ class RedisLog:
             positions = self._positions(subject)
             kept = [position for position in positions if upto is None or position <= upto]
             return [logged for logged in self._entries(kept) if logged]
+
+    def wishes(self, subject: Subject | None = None) -> list[Logged]:
+        """See `EventLog`."""
+        with self._translated():
+            found: Any
+            if subject is None:
+                found = self._redis.hvals(self._wishes)
+            else:
+                found = self._redis.hmget(self._wishes, [_wish_name(subject, kind) for kind in (Forget, Personalise)])
+        kept = (value.partition(b":") for value in found if value)
+        wishes = [Logged(int(position), decode_entry(entry)) for position, _, entry in kept]
+        return sorted(wishes, key=attrgetter("position"))
 
     def last_position(self) -> int:
         """See `EventLog`."""
@@ -171,6 +199,31 @@ class RedisLog:
             removed += len(batch)
             if len(old) < len(found) or len(found) < TRIM_BATCH:
                 return removed
+
+    def expire(self, seconds: float) -> int:
+        """See `EventLog`. Redis lets go of the bytes with the block of the stream that they are in."""
+        removed, begin, oldest = 0, "-", time.time() - seconds
+        while True:
+            with self._translated():
+                found: Any = self._redis.xrange(self._log, begin, "+", count=TRIM_BATCH)
+                old = [_logged(*entry) for entry in found if float(entry[1][b"t"]) <= oldest]
+                expired = [logged for logged in old if isinstance(logged.entry, Interaction)]
+                pipe = self._redis.pipeline(transaction=True)
+                for logged in expired:
+                    pipe.xdel(self._log, f"{logged.position}-0")
+                    pipe.zrem(self._ids, logged.entry.digest)
+                    for subject in logged.entry.subjects:
+                        pipe.lrem(self._subject(subject), 1, str(logged.position))
+                pipe.execute()
+            removed += len(expired)
+            if len(old) < TRIM_BATCH:
+                return removed
+            begin = f"({old[-1].position}-0"
+
+    def size(self) -> int:
+        """See `EventLog`."""
+        with self._translated():
+            return int(self._redis.xlen(self._log))
 
     def erase(self, subject: Subject, before: int) -> int:
         """See `EventLog`. Redis lets go of the bytes with the block of the stream that they are in."""
@@ -237,6 +290,10 @@ class RedisLog:
             yield
         except RedisError as error:
             raise StateUnavailableError(f"the event log {self._place} does not take calls: {error}") from error
+
+
+def _wish_name(subject: Subject, kind: type[Entry]) -> str:
+    return f"{subject.hex()}:{kind.__name__}"
 
 
 def _logged(place: bytes, fields: dict[bytes, bytes]) -> Logged:

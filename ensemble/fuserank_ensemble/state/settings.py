@@ -16,6 +16,10 @@ from fuserank_ensemble.state.sqlite import SqliteLog
 PLACE = "FUSERANK_STATE"
 KEY_FILE = "FUSERANK_STATE_KEY_FILE"
 SPOOL = "FUSERANK_STATE_SPOOL"
+TTL_DAYS = "FUSERANK_STATE_TTL_DAYS"
+MAX_ENTRIES = "FUSERANK_STATE_MAX_ENTRIES"
+MOST_ENTRIES = 10_000_000  # of a log; further events are refused until a refresh lets it be trimmed
+LEAST_TTL_DAYS = 1.0  # as long as an event that is sent again is known
 SQLITE = "sqlite:"
 REDIS = ("redis://", "rediss://")
 
@@ -28,13 +32,21 @@ class StateSettings:
         place: `sqlite:/path` or `redis://host:port/database?name=…`.
         key_file: A file with the key of users and sessions, 64 hexadecimal digits; None keeps one with the log.
         spool: A file for events while the log is away; None refuses them then.
+        ttl_days: Days after which the log forgets an event, whether or not a bundle holds it; None keeps it until then.
+        max_entries: How many entries the log may hold; beyond it events and changes are refused.
     """
 
     place: str
     key_file: Path | None = None
     spool: Path | None = None
+    ttl_days: float | None = None
+    max_entries: int = MOST_ENTRIES
 
     def __post_init__(self) -> None:
+        if self.ttl_days is not None and not self.ttl_days >= LEAST_TTL_DAYS:
+            raise StateError(f"{TTL_DAYS}: found {self.ttl_days}; allowed: {LEAST_TTL_DAYS:g} or more")
+        if self.max_entries < 1:
+            raise StateError(f"{MAX_ENTRIES}: found {self.max_entries}; allowed: 1 or more")
         if not self.place.startswith((SQLITE, *REDIS)):
             raise StateError(f"state: found {self.place!r}; allowed: sqlite:/path/of/a/file or redis://host:port/0")
 
@@ -52,13 +64,20 @@ class StateSettings:
             StateError: Where they cannot be used.
         """
         given = os.environ if environment is None else environment
+        if not given.get(PLACE):
+            return None
         key_file, spool = (Path(given[name]) if given.get(name) else None for name in (KEY_FILE, SPOOL))
-        return cls(given[PLACE], key_file, spool) if given.get(PLACE) else None
+        try:
+            ttl_days = float(given[TTL_DAYS]) if given.get(TTL_DAYS) else None
+            max_entries = int(given[MAX_ENTRIES]) if given.get(MAX_ENTRIES) else MOST_ENTRIES
+        except ValueError as error:
+            raise StateError(f"{TTL_DAYS}, {MAX_ENTRIES}: {error}; allowed: numbers") from None
+        return cls(given[PLACE], key_file, spool, ttl_days, max_entries)
 
     def to_environment(self) -> dict[str, str]:
         """Returns the variables that `from_environment` reads."""
-        files = {KEY_FILE: self.key_file, SPOOL: self.spool}
-        return {PLACE: self.place} | {name: str(path) for name, path in files.items() if path}
+        others = {KEY_FILE: self.key_file, SPOOL: self.spool, TTL_DAYS: self.ttl_days, MAX_ENTRIES: self.max_entries}
+        return {PLACE: self.place} | {name: str(value) for name, value in others.items() if value is not None}
 
 
 @dataclass(frozen=True)

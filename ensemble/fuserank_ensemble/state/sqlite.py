@@ -13,17 +13,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fuserank_ensemble.state.entries import Entry, Logged, decode_entry, encode_entry
+from fuserank_ensemble.state.entries import Entry, Interaction, Logged, Wish, decode_entry, encode_entry
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import KEEP_SECONDS, Appended, StateError, StateUnavailableError
 
 POLL_SECONDS = 0.01  # how often a waiting reader looks for a commit of another process; a look takes microseconds
 BUSY_SECONDS = 5.0  # how long a writer waits for another
+EXPIRY_BATCH = 1_000  # entries of one transaction: writers wait for its end
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS
   entries(position INTEGER PRIMARY KEY AUTOINCREMENT, added REAL NOT NULL, entry BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS event_ids(digest BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS subjects(subject BLOB, position INTEGER, PRIMARY KEY(subject, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS
+  wishes(subject BLOB, kind TEXT, position INTEGER, entry BLOB, PRIMARY KEY(subject, kind)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'entries'"
@@ -53,14 +56,15 @@ class SqliteLog:
 
     def append(self, entries: Sequence[Entry]) -> list[Appended]:
         """See `EventLog`."""
-        encoded = [(entry.digest, encode_entry(entry), entry.subjects) for entry in entries]
+        encoded = [(entry.digest, encode_entry(entry), entry) for entry in entries]
         with self._writing() as connection:
             last, now = self._last(connection), time.time()
             positions: dict[bytes, int] = {}
             answers: list[Appended] = []
             added: list[tuple[int, float, bytes]] = []
             subjects: list[tuple[Subject, int]] = []
-            for digest, entry, of_subjects in encoded:
+            wishes: list[tuple[Subject, str, int, bytes]] = []
+            for digest, stored, entry in encoded:
                 known = positions.get(digest)
                 if known is None:
                     found = connection.execute("SELECT position FROM event_ids WHERE digest = ?", (digest,)).fetchone()
@@ -71,11 +75,14 @@ class SqliteLog:
                 last += 1
                 positions[digest] = last
                 answers.append(Appended(last, False))
-                added.append((last, now, entry))
-                subjects += [(subject, last) for subject in of_subjects]
+                added.append((last, now, stored))
+                subjects += [(subject, last) for subject in entry.subjects]
+                if isinstance(entry, Wish):
+                    wishes.append((entry.user, type(entry).__name__, last, stored))
             connection.executemany("INSERT INTO entries(position, added, entry) VALUES (?, ?, ?)", added)
             connection.executemany("INSERT INTO event_ids VALUES (?, ?)", positions.items())
             connection.executemany("INSERT INTO subjects VALUES (?, ?)", subjects)
+            connection.executemany("INSERT OR REPLACE INTO wishes VALUES (?, ?, ?, ?)", wishes)
         return answers
 
     def read(self, after: int, limit: int, wait: float = 0.0) -> list[Logged]:
@@ -110,6 +117,14 @@ class SqliteLog:
                 )
             )
 
+    def wishes(self, subject: Subject | None = None) -> list[Logged]:
+        """See `EventLog`."""
+        of_all = "SELECT position, entry FROM wishes ORDER BY position"
+        of_one = "SELECT position, entry FROM wishes WHERE subject = ? ORDER BY position"
+        with self._translated():
+            connection = self._connection()
+            return _decoded(connection.execute(of_all) if subject is None else connection.execute(of_one, (subject,)))
+
     def last_position(self) -> int:
         """See `EventLog`."""
         with self._translated():
@@ -133,6 +148,29 @@ class SqliteLog:
             connection.execute("DELETE FROM subjects WHERE position <= ?", (cut,))
             connection.execute("INSERT OR REPLACE INTO settings VALUES ('trimmed', ?)", (str(cut),))
         return removed
+
+    def expire(self, seconds: float) -> int:
+        """See `EventLog`. The bytes are overwritten in the file, too."""
+        removed, after, oldest = 0, 0, time.time() - seconds
+        old = "SELECT position, entry FROM entries WHERE position > ? AND added <= ? ORDER BY position LIMIT ?"
+        while True:
+            with self._writing() as connection:
+                batch = _decoded(connection.execute(old, (after, oldest, EXPIRY_BATCH)))
+                expired = [logged for logged in batch if isinstance(logged.entry, Interaction)]
+                positions = [(logged.position,) for logged in expired]
+                subjects = [(subject, logged.position) for logged in expired for subject in logged.entry.subjects]
+                connection.executemany("DELETE FROM entries WHERE position = ?", positions)
+                connection.executemany("DELETE FROM subjects WHERE subject = ? AND position = ?", subjects)
+                digests = [(logged.entry.digest,) for logged in expired]
+                connection.executemany("DELETE FROM event_ids WHERE digest = ?", digests)
+            removed += len(expired)
+            if len(batch) < EXPIRY_BATCH:
+                return removed
+            after = batch[-1].position
+
+    def size(self) -> int:
+        """See `EventLog`: those that were erased or have expired count, since counting takes long."""
+        return self.last_position() - self.trimmed_position()
 
     def erase(self, subject: Subject, before: int) -> int:
         """See `EventLog`. The bytes are overwritten in the file, too."""

@@ -39,8 +39,8 @@ class SnapshotPosition:
 class Consumer(Protocol):
     """What the entries are for, such as users' histories. It is called from one thread alone."""
 
-    def attach(self, state: State) -> None:
-        """Takes the state, once, before the first entry."""
+    def attach(self, state: State, held: int) -> None:
+        """Takes the state and up to where the bundle holds its log, once, before the first entry."""
         ...
 
     def apply(self, batch: Sequence[Logged]) -> None:
@@ -145,7 +145,7 @@ class LogTail:
         if self.incomplete:
             _LOG.warning("the event log was trimmed beyond what the bundle holds: some events do not count")
         for consumer in self._consumers:
-            consumer.attach(state)
+            consumer.attach(state, self.position)
         self._state = state
         return state
 

@@ -33,11 +33,11 @@ from fuserank_evaluation.ranking.figures import (
 )
 from fuserank_evaluation.ranking.method import RankingMethod
 from fuserank_evaluation.ranking.results import MAIN, Results
-from fuserank_evaluation.ranking.training import FIT, fit_baselines, train_methods
+from fuserank_evaluation.ranking.training import fit_baselines, train_methods
 from fuserank_evaluation.reports.report import Table, merge_report
 from fuserank_evaluation.retrieval.candidates import CandidateFinder
 from fuserank_export.progress import Progress
-from fuserank_export.training.fitting.settings import FitSettings
+from fuserank_export.training.fitting.settings import FIT, FitSettings
 
 BARS = ("search", "recommendation", "recommendation_new")
 

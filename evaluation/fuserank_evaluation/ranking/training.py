@@ -38,9 +38,6 @@ from fuserank_export.training.fitting.fit import predicted
 from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.fitting.train import TrainingReport, objective, train_ranker
 
-# With so many cases the loss on later ones falls little after the third epoch.
-FIT = FitSettings(epochs=3, learning_rate=3e-3)
-
 
 def baselines() -> list[Baseline]:
     """The baselines that score items for a user."""

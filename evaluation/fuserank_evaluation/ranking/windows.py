@@ -21,10 +21,11 @@ from fuserank_evaluation.progress import ProgressCallback
 from fuserank_evaluation.ranking.figures import figure_name, number_table
 from fuserank_evaluation.ranking.method import RankingMethod
 from fuserank_evaluation.ranking.results import MAIN, Results, mean_and_deviation
-from fuserank_evaluation.ranking.training import FIT, fit_baselines, train_methods
+from fuserank_evaluation.ranking.training import fit_baselines, train_methods
 from fuserank_evaluation.reports.report import merge_report
 from fuserank_evaluation.retrieval.candidates import CandidateFinder
 from fuserank_export.progress import Progress
+from fuserank_export.training.fitting.settings import FIT
 
 SETS = ("search", "recommendation", "recommendation_new")
 MEANINGS = {

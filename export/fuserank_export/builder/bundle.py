@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from fuserank_ensemble.bundle import EVENTS, EXPORTED_EVENTS
 from fuserank_export.builder.embed import embed_catalog
 from fuserank_export.builder.index import describe_graph, index_shop, open_models
 from fuserank_export.builder.learn import learn_channels
@@ -86,7 +87,13 @@ def _build(
     """Runs the steps; see `export_bundle`."""
     steps, out, progress = StepSeconds(), work.out, work.progress
     with steps.measure("read"), arrays_apart():
-        shop = read_shop(inputs, out, has_tower=ranker.text_tower is not None, progress=progress)
+        shop = read_shop(
+            inputs,
+            out,
+            has_tower=ranker.text_tower is not None,
+            progress=progress,
+            archive=work.folder / EVENTS / EXPORTED_EVENTS,
+        )
     log = shop.behaviour.log
     with steps.measure("index"), arrays_apart():
         models = open_models(encoder, ranker, progress)

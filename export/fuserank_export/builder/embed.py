@@ -95,6 +95,8 @@ def embed_catalog(
     warnings = [script.warning for script in scripts if script.warning]
     for warning in warnings:
         work.progress.warn(warning)
+    # A text is cut at so many tokens: a refresh must embed as the export did.
+    embedding_report |= {"engine_file": files.path.name, "longest": files.max_length}
     report = {**embedding_report, "scripts": [asdict(script) for script in scripts], "warnings": warnings}
     return EmbeddedTexts(vectors, opened, files.digest(), files.path.name, written.report, report, scripts)
 

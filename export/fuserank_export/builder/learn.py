@@ -63,11 +63,25 @@ def learn_channels(
         report["lexical"] = {"items_with_words": words}
     report["synonyms"] = _learn_synonyms(folder, searched, indexed.synonyms, log, progress)
     with progress.step("indexing completions"):
-        counts = np.bincount(log.query[log.query >= 0], minlength=len(log.queries))
-        query_counts = {query: count for query, count in zip(log.queries, counts.tolist(), strict=True) if count}
-        completions = collect_phrases(indexed.titles, interactions.popularity.counts, query_counts)
-        report["suggest"] = {"phrases": Suggester.write(folder / "suggest", completions)}
+        report["suggest"] = write_completions(folder, indexed.titles, interactions.popularity.counts, log)
     return report
+
+
+def write_completions(
+    folder: Path, titles: Sequence[str], counts: NDArray[np.float32], log: Interactions
+) -> dict[str, Any]:
+    """Writes what completes queries, and returns a report.
+
+    Args:
+        folder: A bundle's `index/`.
+        titles: The items' titles.
+        counts: The events of each item `[items]`.
+        log: The log, whose queries are completed, too.
+    """
+    asked = np.bincount(log.query[log.query >= 0], minlength=len(log.queries))
+    query_counts = {query: count for query, count in zip(log.queries, asked.tolist(), strict=True) if count}
+    completions = collect_phrases(titles, counts, query_counts)
+    return {"phrases": Suggester.write(folder / "suggest", completions)}
 
 
 def _learn_synonyms(

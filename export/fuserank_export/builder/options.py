@@ -144,7 +144,7 @@ class TrainingEffort:
 # Measured on Complete Journey, see docs/experiments.md.
 EFFORTS: Mapping[Quality, TrainingEffort] = {
     "full": TrainingEffort(cases=1_500, tuning_cases=400, fit=FIT),
-    "quick": TrainingEffort(cases=500, tuning_cases=150, fit=replace(FIT, epochs=2)),
+    "quick": TrainingEffort(cases=500, tuning_cases=150, fit=replace(FIT, least_steps=100)),
 }
 
 

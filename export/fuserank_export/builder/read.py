@@ -54,7 +54,9 @@ class ShopData:
         return replace(self, catalog=replace(self.catalog, items=self.catalog.items.iloc[:0].copy()))
 
 
-def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progress: Progress) -> ShopData:
+def read_shop(
+    files: InputFiles, out: OutputOptions, *, has_tower: bool, progress: Progress, archive: Path | None = None
+) -> ShopData:
     """Reads a shop's files; rows that are refused are listed beside the bundle.
 
     Args:
@@ -62,6 +64,7 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
         out: The bundle, beside which the lists lie; its seed splits the judged queries.
         has_tower: Whether the ranker has a text tower, see `judged_queries`.
         progress: Shows the steps.
+        archive: A file for the log's valid rows, see `EventArchive`; None writes none.
 
     Raises:
         InputError: Where a file cannot be used.
@@ -83,6 +86,7 @@ def read_shop(files: InputFiles, out: OutputOptions, *, has_tower: bool, progres
         has_tower=has_tower,
         progress=progress,
         rejected_rows=out.rejected_rows("interactions"),
+        archive=archive,
     )
     users_report = None
     if files.users:
@@ -108,6 +112,7 @@ def read_behaviour(
     progress: Progress,
     rejected_rows: Path | None = None,
     table: EventTable | None = None,
+    archive: Path | None = None,
 ) -> Behaviour:
     """Reads the log and the judged queries of known items.
 
@@ -119,6 +124,7 @@ def read_behaviour(
         progress: Shows the steps.
         rejected_rows: File for the rows of the log that are refused; None writes none.
         table: What each kind of event counts; None learns it from the log.
+        archive: A file for the log's valid rows, see `EventArchive`; None writes none.
 
     Raises:
         InputError: Where a file cannot be used.
@@ -141,6 +147,7 @@ def read_behaviour(
             disliked_below=files.disliked_below,
             reading=files.reading,
             mapping=files.mappings.interactions,
+            archive=archive,
         )
     _report(log.report, progress)
     return Behaviour(weigh_log(log, table), judged)

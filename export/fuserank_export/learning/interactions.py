@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,28 @@ from fuserank_ensemble.retrieval.channels.collaborative import REGULARIZATION, c
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_export.index.shop import Shop
-from fuserank_export.learning.graph.knowledge import knowledge_graph
-from fuserank_export.learning.graph.train import train_graph
+from fuserank_export.learning.graph.knowledge import KnowledgeGraph, knowledge_graph
+from fuserank_export.learning.graph.train import GraphVectors, train_graph
 from fuserank_export.sources.interactions import Interactions
 
 FACTORS = 64
 # Of users and items for each factor, at least: with as many factors as items, nothing is learned but the log itself.
 LEAST_FOR_A_FACTOR = 4
 SWEEPS = 10  # of alternating least squares
+FURTHER_SWEEPS = 2  # from factors that were learned from nearly the same log
+
+
+@dataclass(frozen=True)
+class LearnedStart:
+    """What a bundle learned, for the next one to go on from.
+
+    Attributes:
+        factors: Of the next one's items, zeros where unknown, float32 `[items, factors]`; None where there are none.
+        graph: Returns the vectors of the next one's graph.
+    """
+
+    factors: NDArray[np.float32] | None
+    graph: Callable[[KnowledgeGraph], GraphVectors]
 
 
 def popularity_before(log: Interactions, shop: Shop, end: float) -> Popularity:
@@ -79,6 +94,7 @@ def learn(
     end: float,
     seed: int,
     advanced: Callable[[int, int], None] = lambda step, total: None,
+    start: LearnedStart | None = None,
 ) -> tuple[InteractionIndex, dict[str, Any]]:
     """Learns from the events before a moment, and writes what serving opens.
 
@@ -89,6 +105,7 @@ def learn(
         end: Epoch seconds; events from then on are not looked at.
         seed: Of everything random.
         advanced: Called with the step of the graph's training that is done and their total.
+        start: What another bundle learned, to go on from; None learns all anew.
 
     Returns:
         What the channels know, as serving opens it on a CPU, and a report.
@@ -100,14 +117,11 @@ def learn(
     report: dict[str, Any] = {"events": len(item)}
     if len(item):
         net = sum_by_pair(user, item, weights, negatives, (len(log.user_ids), len(shop.items)))
-        _write_factors(folder / "collaborative", item_factors(net, seed))
-    graph = train_graph(
-        knowledge_graph(
-            shop.items, shop.titles, user, item, times, len(log.user_ids), end, weights=weights, negatives=negatives
-        ),
-        seed=seed,
-        advanced=advanced,
+        _write_factors(folder / "collaborative", item_factors(net, seed, start.factors if start else None))
+    knowledge = knowledge_graph(
+        shop.items, shop.titles, user, item, times, len(log.user_ids), end, weights=weights, negatives=negatives
     )
+    graph = start.graph(knowledge) if start else train_graph(knowledge, seed=seed, advanced=advanced)
     graph.save(folder / "graph")
     build_index(graph.items, folder / "graph" / "items.faiss")
     report["graph"] = graph.report.to_dict()
@@ -146,26 +160,31 @@ def sum_by_pair(
     return net
 
 
-def item_factors(net: csr_matrix, seed: int) -> NDArray[np.float32]:
+def item_factors(net: csr_matrix, seed: int, start: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     """Factorises what users' events say of items: float32 `[items, factors]`, zeros for one that nobody wanted.
 
     Args:
         net: See `sum_by_pair`, float32 `[users, items]`.
         seed: Of the first factors.
+        start: Factors of the items to go on from, float32 `[items, factors]`; None begins anew.
     """
     users, items = net.shape
     confident = net.copy()
     confident.data = confidence(net.data)
     with threadpool_limits(1, "blas"):  # many small products: threads would only wait for each other
+        factors = min(FACTORS, max(2, min(users, items) // LEAST_FOR_A_FACTOR))
+        begun = start if start is not None and start.shape[1] == factors else None
         model = AlternatingLeastSquares(
-            min(FACTORS, max(2, min(users, items) // LEAST_FOR_A_FACTOR)),
+            factors,
             regularization=REGULARIZATION,
-            iterations=SWEEPS,
+            iterations=SWEEPS if begun is None else FURTHER_SWEEPS,
             num_threads=1,
             random_state=seed,
         )
+        if begun is not None:
+            model.item_factors = begun.copy()  # users are solved for them first
         model.fit(confident, show_progress=False)
-    factors = np.asarray(model.item_factors, np.float32)
+    learned = np.asarray(model.item_factors, np.float32)
     wanted = np.bincount(net.indices[net.data > 0], minlength=items)
-    factors[wanted == 0] = 0.0
-    return factors
+    learned[wanted == 0] = 0.0
+    return learned

@@ -42,7 +42,7 @@ def write_successor(
     kept = {
         name: digest
         for name, digest in bundle.manifest["files"].items()
-        if name not in added and not name.startswith(dropped) and not _is_configuration(name)
+        if name not in added and not name.startswith(dropped) and not is_configuration(name)
     }
     with partial_bundle(out, force) as partial:
         for name in kept:
@@ -55,7 +55,7 @@ def write_successor(
         return seal_bundle(partial, {**old, **changes, "created": created, "made_from": bundle.id}, kept)
 
 
-def _is_configuration(name: str) -> bool:
+def is_configuration(name: str) -> bool:
     """Whether sealing writes a file anew: it must not write into the old bundle's."""
     return name.startswith("model_repository/") and name.endswith((".pbtxt", "/model.py"))
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.layouts.mapping import FileMapping
 from fuserank_export.sources.columns import cells
@@ -140,6 +141,28 @@ def read_catalog(
         )
     untyped = not find_parts(Path(path)).typed
     items = _assemble(blocks, report, reading, untyped)
+    return Catalog(items.sort_values("item_id", kind="stable", ignore_index=True), report)
+
+
+def catalog_of_records(records: Sequence[Mapping[str, Any]], source: str) -> Catalog:
+    """Returns a catalogue of records that were validated before, such as a bundle's own with changes of some items.
+
+    Args:
+        records: Each item's fields without the missing ones, of the kinds that `read_catalog` gives them.
+        source: Where they are from, for the report.
+    """
+    names = dict.fromkeys(name for record in records for name in record)
+    columns = {name: np.full(len(records), None, object) for name in names}
+    for row, record in enumerate(records):
+        for name, value in record.items():
+            columns[name][row] = value
+    paths = lru_cache(maxsize=None)(lambda path: (tuple(path.split(CATEGORY_SEPARATOR)),))
+    if "category" in columns:
+        # As paths: of a text the levels would have to be found anew.
+        cells_of = [None if path is None else paths(path) for path in columns["category"]]
+        columns["category"] = pd.Series(cells_of, dtype=object).to_numpy(object)
+    report = RowReport(source, kept=len(records), read=len(records))
+    items = _assemble([columns], report, DEFAULT_READING, untyped=False)
     return Catalog(items.sort_values("item_id", kind="stable", ignore_index=True), report)
 
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fuserank_ensemble.interactions.events import IMPRESSION, EventTable, NegativeEvents
+from fuserank_ensemble.interactions.events import EVENT_NAMES, IMPRESSION, EventTable, NegativeEvents
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_export.layouts.mapping import LogMapping
 from fuserank_export.layouts.recognise import offer_events
+from fuserank_export.sources.archive import EventArchive
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
 from fuserank_export.sources.columns.numbers import parse_number
@@ -43,6 +45,7 @@ from fuserank_export.sources.signs import split_by_sign
 REQUIRED = ("user_id", "item_id", "event", "timestamp")
 PLACES = ("store", "region", DEVICE)
 COLUMNS = (*REQUIRED, "value", "query", *PLACES, "position", "session_id", "propensity", "bundle")
+_EVENT_NAMES = np.asarray(EVENT_NAMES, object)
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 __all__ = ["COLUMNS", "REQUIRED", "Impressions", "Interactions", "read_interactions"]
@@ -134,6 +137,7 @@ class _EventRows:
         places: Codes of the names of each of `PLACES`.
         blocks: The kept events.
         impressions: The kept impressions.
+        archive: Takes all kept rows as they are; None where nobody wants them.
     """
 
     items: ItemIds
@@ -145,6 +149,7 @@ class _EventRows:
     places: dict[str, TextCodes] = field(default_factory=lambda: {name: TextCodes() for name in PLACES})
     blocks: ColumnBlocks = field(default_factory=ColumnBlocks)
     impressions: ImpressionRows = field(default_factory=ImpressionRows)
+    archive: EventArchive | None = None
 
     def add(self, chunk: pd.DataFrame, report: RowReport) -> None:
         """Validates a chunk, keeps its valid rows and counts all of them in the report."""
@@ -195,17 +200,33 @@ class _EventRows:
             *(query[shown_rows], position[shown_rows], session[shown_rows]),
             *(propensity[shown_rows], bundle[shown_rows]),
         )
+        own = {"user_id": user_ids, "item_id": item_ids, "event": event, "timestamp": timestamp, "value": value}
+        how = {"position": position, "session_id": session, "propensity": propensity, "bundle": bundle}
+        self._keep(rows, {**own, "query": query, **places, **how})
         kept, item = rows[~shown], item[~shown]
         report.kept += len(kept)
-        append = self.blocks.append
-        append("user", self.users.encode(user_ids[kept]))
-        append("item", item.astype(np.int32))
-        append("event", event[kept].astype(np.uint8))
-        append("timestamp", timestamp[kept])
-        append("value", value[kept].astype(np.float32))
-        append("query", self.queries.encode(query[kept]))
-        for name, values in places.items():
-            append(name, self.places[name].encode(values[kept]))
+        encoded = {
+            "user": self.users.encode(user_ids[kept]),
+            "item": item.astype(np.int32),
+            "event": event[kept].astype(np.uint8),
+            "timestamp": timestamp[kept],
+            "value": value[kept].astype(np.float32),
+            "query": self.queries.encode(query[kept]),
+            **{name: self.places[name].encode(values[kept]) for name, values in places.items()},
+        }
+        for name, values in encoded.items():
+            self.blocks.append(name, values)
+
+    def _keep(self, rows: npt.NDArray[np.intp], columns: dict[str, npt.NDArray[Any]]) -> None:
+        """Writes some rows of a chunk to the archive, where there is one."""
+        if self.archive is None:
+            return
+        kept = {name: values[rows] for name, values in columns.items()}
+        kept["event"] = _EVENT_NAMES[kept["event"].astype(np.int64)]
+        known = kept["position"] > 0
+        kept["position"] = kept["position"].astype(object)
+        kept["position"][~known] = None
+        self.archive.add(kept)
 
     def finish(self, report: RowReport) -> Interactions:
         """Returns all kept rows in order of time."""
@@ -252,6 +273,7 @@ def read_interactions(
     disliked_below: float | None = None,
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
+    archive: Path | None = None,
 ) -> Interactions:
     """Reads and validates a log, chunk by chunk.
 
@@ -272,6 +294,7 @@ def read_interactions(
         disliked_below: Ratings below it say what a user dislikes; None finds it, see `find_least_liked`.
         now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
+        archive: A Parquet file to write the kept rows to, in the input format; None writes none.
 
     Returns:
         The kept rows.
@@ -299,8 +322,10 @@ def read_interactions(
             times=("timestamp",),
         )
         rows = _EventRows(ItemIds(pd.Index(list(catalog_ids), dtype=object)), latest, reading, disliked_below)
-        for chunk in chunks:
-            rows.add(chunk, report)
+        with EventArchive(archive) if archive else nullcontext() as rows.archive:
+            for chunk in chunks:
+                rows.add(chunk, report)
+        rows.archive = None
     unknown_events = [row.value for row in report.examples if row.reason.startswith(cells.UNKNOWN_EVENT)]
     if unknown_events:
         report.remedy = f"{report.remedy}{offer_events(str(path), unknown_events)}"

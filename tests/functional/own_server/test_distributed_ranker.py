@@ -62,7 +62,7 @@ def test_two_processes_train_a_bundles_ranker_and_one_writes_it(
     tiny_bundle: Path, tiny_shop: TinyShop, tmp_path: Path
 ) -> None:
     out = tmp_path / "new"
-    given = ("--bundle", str(tiny_bundle), "--interactions", str(tiny_shop.interactions), "--epochs", "2")
+    given = ("--bundle", str(tiny_bundle), "--interactions", str(tiny_shop.interactions), "--quality", "quick")
     done = launched("-m", "fuserank_export", "train", "ranker", *given, "--out", str(out))
     new = Bundle.open(out)
     assert new.manifest["made_from"] == Bundle.open(tiny_bundle).id

@@ -43,9 +43,9 @@ class LiveCatalog:
             older = newer
         return older
 
-    def attach(self, state: State) -> None:
+    def attach(self, state: State, held: int) -> None:
         """See `Consumer`; it needs nothing of the state but the entries."""
-        del state
+        del state, held
 
     def apply(self, batch: Sequence[Logged]) -> None:
         """See `Consumer`."""

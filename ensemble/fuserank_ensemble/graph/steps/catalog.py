@@ -56,7 +56,9 @@ class Catalog(LogWriter):
         """See `Model`. Maps the catalogue; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=("index/items/",))
-        return cls(bundle, host.state(), open_live(bundle, host, kinds=NO_KIND))
+        step = cls(bundle, host.state(), open_live(bundle, host, kinds=NO_KIND))
+        host.at_close(step.close)
+        return step
 
     def check(self, raw: bytes, state: State) -> CheckedRow:
         """See `LogWriter`."""

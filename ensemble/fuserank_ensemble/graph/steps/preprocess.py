@@ -186,6 +186,7 @@ class Preprocess:
                 catalog=catalog.position,
                 arm=self._experiment.label(arm) if self._experiment and arm else "",
                 shadow=shadow,
+                bundle=self._bundle.id,
             ),
         )
 

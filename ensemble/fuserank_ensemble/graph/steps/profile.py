@@ -21,7 +21,8 @@ from fuserank_ensemble.contract.options import (
 from fuserank_ensemble.graph.log_writer import StateHolder
 from fuserank_ensemble.graph.step import Host, UnavailableError
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
-from fuserank_ensemble.interactions.live.overlay import read_person
+from fuserank_ensemble.interactions.live.overlay import LogStart, read_person
+from fuserank_ensemble.interactions.live.person import LivePerson
 from fuserank_ensemble.state.entries import EVENT_KINDS, Entry, Forget, Merge, Personalise
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import StateUnavailableError
@@ -60,7 +61,13 @@ class Profile:
         """See `Model`. Maps the catalogue and the users' histories; always on the CPU."""
         del device
         parts = ("index/items/", "index/history/", "index/users/", "index/dislikes/", "index/hidden/")
-        return cls(Bundle.open(bundle_root, verify=parts), host.state())
+        step = cls(Bundle.open(bundle_root, verify=parts), host.state())
+        host.at_close(step.close)
+        return step
+
+    def close(self) -> None:
+        """Lets go of the log."""
+        self._state.close()
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`.
@@ -100,7 +107,7 @@ class Profile:
     def _get(self, state: State, user: str, options: _Options) -> dict[str, Any]:
         """Returns what the log and the bundle hold of the user."""
         del options
-        person = read_person(state.log, self._bundle.items, state.key.user(user))
+        person = self._read(state, state.key.user(user))
         ids = self._bundle.items.ids
         return {
             "events": [
@@ -132,11 +139,15 @@ class Profile:
         erased += sum(log.erase(person, position - len(everyone) + 1) for person in everyone)
         return {"position": position, "erased": erased, "bundles": self._bundles_with(user)}
 
+    def _read(self, state: State, subject: Subject) -> LivePerson:
+        """A user or a session as the log has it, what bundles hold of it included."""
+        return read_person(state.log, self._bundle.items, subject, LogStart.of(state.log))
+
     def _with_sources(self, state: State, subject: Subject) -> list[Subject]:
         """The subject, those that were merged into it, and those merged into these."""
         everyone = [subject]
         for person in everyone:
-            sources = read_person(state.log, self._bundle.items, person).sources
+            sources = self._read(state, person).sources
             everyone += [source for source in sources if source not in everyone]
         return everyone
 
@@ -149,7 +160,7 @@ class Profile:
         subject = key.user(user)
         if source == subject:
             raise InvalidRequestError("OPTIONS.from_user", options.from_user, "another user than USER_ID")
-        merged = len(read_person(state.log, self._bundle.items, source).anonymous_events())
+        merged = len(self._read(state, source).anonymous_events())
         position = self._append(state, [Merge(event_id=_new_id(), user=subject, source=source)])
         return {"position": position, "merged": merged}
 

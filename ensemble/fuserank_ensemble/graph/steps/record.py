@@ -13,6 +13,7 @@ from fuserank_ensemble.contract.events import RecordedEvent, parse_events, read_
 from fuserank_ensemble.graph.log_writer import CheckedRow, LogWriter, WrittenRow
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Interaction
+from fuserank_ensemble.state.expiry import Expiry
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.settings import State, StateSettings
 
@@ -45,7 +46,12 @@ class Record(LogWriter):
     def open(cls, bundle_root: Path, device: str, host: Host) -> Record:
         """See `Model`. Maps the catalogue's ids; always on the CPU."""
         del device
-        return cls(Bundle.open(bundle_root, verify=("index/items/",)), host.state())
+        step = cls(Bundle.open(bundle_root, verify=("index/items/",)), host.state())
+        host.at_close(step.close)
+        settings = host.state()
+        if settings and settings.ttl_days is not None:
+            host.at_close(Expiry(settings, settings.ttl_days).start().stop)
+        return step
 
     def check(self, raw: bytes, state: State) -> CheckedRow:
         """See `LogWriter`."""

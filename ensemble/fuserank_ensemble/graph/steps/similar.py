@@ -212,6 +212,7 @@ class Similar:
             finished_ns=time.monotonic_ns(),
             deadline_ns=0,
             catalog=anchor.catalog,
+            bundle=self._bundle.id,
             hidden=anchor.hidden,
         )
 

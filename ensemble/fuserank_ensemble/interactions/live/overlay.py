@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.live.person import LivePerson, apply_entry
-from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Forget, Interaction, Logged
+from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Forget, Interaction, Logged, Personalise
 from fuserank_ensemble.state.identity import IdentityKey, Subject
 from fuserank_ensemble.state.log import EventLog, StateUnavailableError
 from fuserank_ensemble.state.settings import State
@@ -17,13 +18,48 @@ MAX_PEOPLE = 100_000  # users and sessions in memory; beyond it the longest idle
 NOBODY = LivePerson()
 
 
-def read_person(log: EventLog, items: Items, subject: Subject, upto: int | None = None) -> LivePerson:
-    """Returns a user or a session as the log has it, up to a position."""
-    person = NOBODY
+@dataclass(frozen=True)
+class LogStart:
+    """Where a reader of the log begins.
+
+    Attributes:
+        held: Up to where the bundle holds the log.
+        trimmed: Up to where the log was trimmed, where that is more.
+    """
+
+    held: int = 0
+    trimmed: int = 0
+
+    @classmethod
+    def of(cls, log: EventLog, held: int = 0) -> LogStart:
+        """Asks the log up to where it was trimmed."""
+        return cls(held, max(held, log.trimmed_position()))
+
+    def wished_before(self, wishes: Sequence[Logged]) -> dict[Subject, LivePerson]:
+        """Returns what people asked for before, whose entries are not read any more; see `EventLog.wishes`."""
+        people: dict[Subject, LivePerson] = {}
+        for position, entry in wishes:
+            if position > self.trimmed:
+                continue
+            if isinstance(entry, Personalise):
+                people[entry.user] = replace(people.get(entry.user, NOBODY), personalised=entry.allowed)
+            elif isinstance(entry, Forget) and position > self.held:  # the bundle was made before
+                people[entry.user] = replace(people.get(entry.user, NOBODY), forgotten=True)
+        return people
+
+
+def read_person(log: EventLog, items: Items, subject: Subject, start: LogStart, upto: int | None = None) -> LivePerson:
+    """Returns a user or a session as the log has it from a start on, up to a position."""
+    person = start.wished_before(log.wishes(subject)).get(subject, NOBODY)
     for logged in log.read_subject(subject, upto):
-        person = apply_entry(
-            person, subject, logged, items.row, lambda source, before: read_person(log, items, source, before - 1)
-        )
+        if logged.position > start.held:
+            person = apply_entry(
+                person,
+                subject,
+                logged,
+                items.row,
+                lambda source, before: read_person(log, items, source, start, before - 1),
+            )
     return person
 
 
@@ -36,13 +72,16 @@ class LiveOverlay:
         """Takes the catalogue, how many users and sessions to hold in memory, and which kinds of events to keep."""
         self._items, self._max_people, self._kinds = items, max_people, kinds
         self._state: State | None = None
+        self._start = LogStart()
         self._people: dict[Subject, LivePerson] = {}
         self._idle: OrderedDict[Subject, None] = OrderedDict()  # longest idle first; the writer's alone
         self._identified: set[Subject] = set()  # sessions in memory with events of users, which may be forgotten
         self._evicted = False
 
-    def attach(self, state: State) -> None:
+    def attach(self, state: State, held: int) -> None:
         """See `Consumer`."""
+        self._start = LogStart.of(state.log, held)
+        self._people = self._start.wished_before(state.log.wishes())
         self._state = state
 
     @property
@@ -58,7 +97,7 @@ class LiveOverlay:
         """
         person = self._people.get(subject)
         if person is None and self._evicted and self._state:
-            return read_person(self._state.log, self._items, subject)
+            return read_person(self._state.log, self._items, subject, self._start)
         return person or NOBODY
 
     def apply(self, batch: Sequence[Logged]) -> None:
@@ -94,7 +133,7 @@ class LiveOverlay:
         """A user or a session as before the entry that is being applied."""
         person = self._people.get(subject)
         if person is None and self._evicted and self._state:
-            return read_person(self._state.log, self._items, subject, position - 1)
+            return read_person(self._state.log, self._items, subject, self._start, position - 1)
         return person or NOBODY
 
     def _drop_sessions(self) -> None:

@@ -83,9 +83,9 @@ class LivePopularity:
         self._published = -np.inf
         self.seconds = max(LEAST_SECONDS, SECONDS_PER_ITEM * len(items))
 
-    def attach(self, state: State) -> None:
+    def attach(self, state: State, held: int) -> None:
         """See `Consumer`; it needs nothing of the state but the entries."""
-        del state
+        del state, held
 
     def apply(self, batch: Sequence[Logged]) -> None:
         """See `Consumer`. An empty batch says that there is no more for now."""

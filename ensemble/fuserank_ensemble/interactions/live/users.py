@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from fuserank_ensemble.interactions.events import EventTable
 from fuserank_ensemble.interactions.history import History, HistorySnapshot
 from fuserank_ensemble.interactions.live.overlay import NOBODY, LiveOverlay
 from fuserank_ensemble.interactions.live.person import KIND_CODES, Events
+from fuserank_ensemble.state.identity import hashed_name
 from fuserank_ensemble.state.log import StateUnavailableError
 
 _NO_ROWS = np.empty(0, np.int32)
@@ -67,18 +69,21 @@ class Users:
         """Returns what is known of a user in a session; either may be empty."""
         key = self._overlay.key if self._overlay else None
         if self._overlay is None or key is None:
-            return self._joined(user_id, NOBODY.forgotten, NOBODY.events)
+            return self._joined([user_id], NOBODY.events)
         try:
             person = self._overlay.person(key.user(user_id)) if user_id else NOBODY
             session = self._overlay.person(key.session(session_id)) if session_id else NOBODY
         except StateUnavailableError:
-            return self._joined(user_id, NOBODY.forgotten, NOBODY.events, complete=False)
+            return self._joined(self._names(user_id), NOBODY.events, complete=False)
         # What names its user counts under the user alone; without one it is all that is known.
         of_session = session.anonymous_events() if user_id else session.events
         events = np.concatenate([person.events, of_session]) if len(of_session) else person.events
+        # A bundle that was made from the log holds sessions, too, and users whose ids it does not know.
+        names = [] if person.forgotten else self._names(user_id)
+        names += [hashed_name(key.session(session_id))] if session_id and not session.forgotten else []
         if not person.personalised:
-            return KnownUser(hidden=self._hidden_rows(user_id, person.forgotten, events), personalised=False)
-        return self._joined(user_id, person.forgotten, events)
+            return KnownUser(hidden=self._hidden_rows(names, events), personalised=False)
+        return self._joined(names, events)
 
     def hidden_rows(self, user_id: str) -> NDArray[np.int32]:
         """Returns the rows of the items that a user never wants to see again, int32 `[items]`."""
@@ -87,13 +92,20 @@ class Users:
         if self._overlay is not None and key is not None and user_id:
             with suppress(StateUnavailableError):
                 person = self._overlay.person(key.user(user_id))
-        return self._hidden_rows(user_id, person.forgotten, person.events)
+        return self._hidden_rows([] if person.forgotten else self._names(user_id), person.events)
 
-    def _joined(self, user_id: str, forgotten: bool, events: Events, complete: bool = True) -> KnownUser:
-        known = bool(user_id) and not forgotten
-        row = self._histories.row(user_id) if known else -1
-        seen = self._histories.at(row) if row >= 0 else History.empty()
-        disliked = self._dislikes.get(user_id) if known and self._dislikes is not None else None
+    def _names(self, user_id: str) -> list[str]:
+        """What the bundle may call a user: by id, or by the hash where the log alone knew of the user."""
+        key = self._overlay.key if self._overlay else None
+        return [user_id, *([hashed_name(key.user(user_id))] if key else [])] if user_id else []
+
+    def _joined(self, names: Sequence[str], events: Events, complete: bool = True) -> KnownUser:
+        rows = [row for name in names if name and (row := self._histories.row(name)) >= 0]
+        seen, disliked = History.empty(), None
+        for row in rows:
+            seen = seen.joined(self._histories.at(row)) if len(seen) else self._histories.at(row)
+        for held in _held_in(self._dislikes, names):
+            disliked = held if disliked is None else disliked.joined(held)
         if len(events):
             strengths = self._strengths(events)
             liked, lowered = strengths > 0, (strengths < 0) & (events["kind"] != KIND_CODES["hide"])
@@ -101,8 +113,8 @@ class Users:
             if lowered.any():
                 taken_away = _history(events[lowered], -strengths[lowered])
                 seen, disliked = seen.less(taken_away), (disliked or History.empty()).joined(taken_away)
-        hidden = self._hidden_rows(user_id, forgotten, events)
-        return KnownUser(row, seen, disliked, hidden, live=len(events) > 0, complete=complete)
+        hidden = self._hidden_rows(names, events)
+        return KnownUser(rows[0] if rows else -1, seen, disliked, hidden, live=len(events) > 0, complete=complete)
 
     def _strengths(self, events: Events) -> NDArray[np.float32]:
         """What each event counts, float32 `[events]`; a rating is measured from the mean of those among them."""
@@ -115,12 +127,19 @@ class Users:
             strengths[ratings] *= self._table.ratings.strengths(values, centres)
         return strengths
 
-    def _hidden_rows(self, user_id: str, forgotten: bool, events: Events) -> NDArray[np.int32]:
+    def _hidden_rows(self, names: Sequence[str], events: Events) -> NDArray[np.int32]:
         """Rows of the items that are hidden, in the bundle or by the events, int32 `[items]`."""
-        live = np.unique(events["row"][events["kind"] == KIND_CODES["hide"]])
-        held = self._hidden.get(user_id) if self._hidden is not None and user_id and not forgotten else None
-        rows: NDArray[np.int32] = live if held is None else np.union1d(held.rows, live)
+        rows: NDArray[np.int32] = np.unique(events["row"][events["kind"] == KIND_CODES["hide"]])
+        for held in _held_in(self._hidden, names):
+            rows = np.union1d(held.rows, rows)
         return rows
+
+
+def _held_in(snapshot: HistorySnapshot | None, names: Sequence[str]) -> list[History]:
+    """What a snapshot holds under some names."""
+    if snapshot is None:
+        return []
+    return [held for name in names if name and (held := snapshot.get(name)) is not None]
 
 
 def _history(events: Events, strengths: NDArray[np.float32]) -> History:

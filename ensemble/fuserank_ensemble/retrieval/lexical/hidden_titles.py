@@ -33,9 +33,9 @@ class HiddenTitles:
         self._seen = self._bundled = catalog.current
         self.keys: frozenset[str] = frozenset()
 
-    def attach(self, state: State) -> None:
+    def attach(self, state: State, held: int) -> None:
         """See `Consumer`; it needs nothing of the state."""
-        del state
+        del state, held
 
     def apply(self, batch: Sequence[Logged]) -> None:
         """See `Consumer`; what changed is read from the catalogue."""

@@ -90,7 +90,13 @@ CACHE = Metric(
     "`pair_score`: of pairs that a text tower reads), by `result`: hit or miss",
     ("cache", "result"),
 )
-BUNDLE = Metric("fuserank_bundle_info", "gauge", "1", "always 1; the label names the served bundle", ("bundle",))
+BUNDLE = Metric(
+    "fuserank_bundle_info",
+    "gauge",
+    "1",
+    "1 of the served bundle, which the label names; 0 of one that was served before",
+    ("bundle",),
+)
 CREATED = Metric(
     "fuserank_bundle_created_timestamp_seconds",
     "gauge",
@@ -142,6 +148,7 @@ class Registry:
         # Of each histogram the counts of its buckets, the last that of what is above all of them, and the values.
         self._observed: dict[tuple[Metric, Labels], tuple[list[int], list[float]]] = {}
         self._flushed = float("-inf")
+        self.served_bundle = ""  # whose gauges stand
 
     def add(self, metric: Metric, value: float = 1.0, **labels: str) -> None:
         """Adds to a counter; adding 0 makes it be scraped, so that its first event is seen as a rise."""

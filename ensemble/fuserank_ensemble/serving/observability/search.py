@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -43,9 +43,9 @@ class SearchMetrics:
             registry.add(metrics.DEGRADED, 0.0, reason=reason)
         registry.add(metrics.EMPTY, 0.0)
         registry.add(metrics.UNKNOWN_USERS, 0.0)
-        registry.set(metrics.BUNDLE, 1.0, bundle=str(manifest["id"]))
-        registry.set(metrics.CREATED, datetime.fromisoformat(manifest["created"]).timestamp())
-        registry.set(metrics.LOG_END, float(manifest["log_end"]))
+        self._bundle, self._log_end = str(manifest["id"]), float(manifest["log_end"])
+        self._created = datetime.fromisoformat(manifest["created"]).timestamp()
+        self._announce()
 
     def observe(self, resolved: ResolvedRequest, status: Status, depth: int, features: NDArray[np.float32]) -> None:
         """Counts one search; a warm-up is none, and carries the times of the export that kept it.
@@ -58,6 +58,7 @@ class SearchMetrics:
         """
         if not self._opened_ns <= resolved.started_ns <= time.monotonic_ns():
             return
+        self._announce()
         registry = self._registry
         kind = kind_of(resolved)
         registry.add(metrics.REQUESTS, kind=kind)
@@ -72,6 +73,36 @@ class SearchMetrics:
         registry.observe(metrics.RANKER_CANDIDATES, float(depth))
         registry.add(metrics.EMPTY, float(not status.returned))
         registry.add(metrics.UNKNOWN_USERS, float(not status.user_known))
+
+    def _announce(self) -> None:
+        """Says which bundle answers, where that was another before."""
+        registry, before = self._registry, self._registry.served_bundle
+        if before == self._bundle:
+            return
+        if before:
+            registry.set(metrics.BUNDLE, 0.0, bundle=before)
+        registry.served_bundle = self._bundle
+        registry.set(metrics.BUNDLE, 1.0, bundle=self._bundle)
+        registry.set(metrics.CREATED, self._created)
+        registry.set(metrics.LOG_END, self._log_end)
+
+
+class LateSearchMetrics:
+    """Counts the searches of a bundle that is opened beside the served one, from its first answer on.
+
+    It is opened by a thread of its own, while a registry is for the thread that answers alone.
+    """
+
+    def __init__(self, open_metrics: Callable[[], SearchMetrics]) -> None:
+        """Takes what makes the counter."""
+        self._open = open_metrics
+        self._metrics: SearchMetrics | None = None
+
+    def observe(self, resolved: ResolvedRequest, status: Status, depth: int, features: NDArray[np.float32]) -> None:
+        """See `SearchMetrics`."""
+        if self._metrics is None:
+            self._metrics = self._open()
+        self._metrics.observe(resolved, status, depth, features)
 
 
 def kind_of(resolved: ResolvedRequest) -> str:

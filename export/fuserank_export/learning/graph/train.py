@@ -133,10 +133,10 @@ def train_graph(
         round(time.monotonic() - started, 1),
         [round(loss, 4) for loss in losses[:: max(1, len(losses) - 1)]],
     )
-    return GraphVectors(_index(graph, items, entities), report)
+    return GraphVectors(index_vectors(graph, items, entities), report)
 
 
-def _index(graph: KnowledgeGraph, items: NDArray[np.float32], entities: NDArray[np.float32]) -> GraphIndex:
+def index_vectors(graph: KnowledgeGraph, items: NDArray[np.float32], entities: NDArray[np.float32]) -> GraphIndex:
     """Returns what serving needs of the vectors of items `[items, dim]` and entities `[entities, dim]`."""
     membership = member_matrix(graph)
     sizes = np.diff(membership.indptr)

@@ -116,6 +116,8 @@ class _Window:
 
         What a request is made on is known with the request. Which items were answers has no say in it.
         """
+        if not self.devices:
+            return {}
         of_query = events[events["logged"] & (events["query"] == text)]
         devices = {}
         for kind, names in self.devices.items():

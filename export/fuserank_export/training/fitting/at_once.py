@@ -11,11 +11,11 @@ from fuserank_export.training.forked import spare_processes, started
 Result = TypeVar("Result")
 
 
-def fit_at_once(fits: Sequence[Callable[[], Result]], budget: TimeBudget | None) -> list[Result]:
+def fit_at_once(fits: Sequence[Callable[[], Result]], budget: TimeBudget | None = None) -> list[Result]:
     """Returns the results of fits; of two, the second runs in a forked process beside the first.
 
     Args:
-        fits: One fit or two.
+        fits: Up to two fits.
         budget: Notes those that its time ended, in whichever process they were.
     """
     if len(fits) != 2 or spare_processes(2) < 2:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ class CaseDataset(Dataset[dict[str, Tensor]]):
     """Cases as the ranker's inputs and labels; a batch is taken at once."""
 
     def __init__(self, cases: Cases, vectors: NDArray[np.float16], least: int = 0) -> None:
-        """Takes cases, the text vectors that they name, fp16 `[texts, dim]`, and how many to learn from at least.
+        """Takes cases, the text vectors that they name, fp16 `[texts, dim]`, and about how many to learn from at least.
 
         To learn from, cases that are fewer come as often as it takes, and recommendations, of which a log gives fewer
         than searches, come more often, too.
@@ -33,7 +32,7 @@ class CaseDataset(Dataset[dict[str, Tensor]]):
             recommended = np.isin(cases.kinds, ("user", "discover"))
             times = np.clip(round((~recommended).sum() / max(1, recommended.sum())), 1, MOST_TIMES)
             rows = np.concatenate([rows, *[rows[recommended]] * (int(times) - 1)])
-            rows = np.tile(rows, max(1, math.ceil(least / len(rows))))
+            rows = np.tile(rows, max(1, round(least / len(rows))))
         self._rows = rows
 
     def __len__(self) -> int:

@@ -12,7 +12,6 @@ from fuserank_ensemble.candidates.features import FeatureLayout
 from fuserank_ensemble.interactions.segments import USER
 from fuserank_ensemble.retrieval.own_features import OwnFeature
 from fuserank_export.index.shadows import is_shadow
-from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.model.position import PositionBias
 from fuserank_export.training.model.ranker import Ranker
 
@@ -30,13 +29,13 @@ class Fitted:
         ranker: The ranker; its layout says which columns it reads.
         losses: By epoch.
         position: What was learned of positions beside it; None where no list has any.
-        validation: The later cases that it is measured on, with its columns.
+        logits: What it says of the later cases that it is measured on, float32 `[cases, K, heads]`.
     """
 
     ranker: Ranker
     losses: list[dict[str, float]]
     position: PositionBias | None
-    validation: Cases
+    logits: NDArray[np.float32]
 
 
 @dataclass(frozen=True)

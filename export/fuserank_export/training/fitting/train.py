@@ -8,19 +8,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.metrics import ndcg_score
 
 from fuserank_ensemble.candidates.drift import FeatureReference
-from fuserank_ensemble.candidates.features import FEATURES, POSITION, FeatureLayout
-from fuserank_ensemble.candidates.request import head_weights
+from fuserank_ensemble.candidates.features import FEATURES, FeatureLayout
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 from fuserank_ensemble.spec import RANKED_KINDS, RankedKind
 from fuserank_export.index.shop import Shop
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.builder import CaseBuilder
-from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.labels import MIN_POSITIVES, learnable
 from fuserank_export.training.cases.split import IndexBefore, StepProgress, split_cases
 from fuserank_export.training.cases.training_query import TrainingQuery
@@ -34,10 +29,10 @@ from fuserank_export.training.fitting.own_signals import (
     select_own_signals,
 )
 from fuserank_export.training.fitting.settings import FIT, FitSettings
+from fuserank_export.training.fitting.validation import measure_ndcg, ndcg_by_case
 from fuserank_export.training.model.position import PositionBias
 from fuserank_export.training.model.ranker import Ranker
 
-CUT_OFF = 10  # of nDCG
 LEAST_SHOWN, MANY_CASES = 10, 100  # validation cases of a kind of request: fewer show nothing, or little
 
 
@@ -125,7 +120,10 @@ def train_ranker(
     vectors = np.asarray(builder.catalog.vectors)
     whole = FeatureLayout(builder.spec.own_features)
 
-    def fit_columns(layout: FeatureLayout) -> tuple[Ranker, list[dict[str, float]], PositionBias | None]:
+    # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
+    retrieved = held_out.part((held_out.positions == 0).all(1))
+
+    def fit_columns(layout: FeatureLayout) -> Fitted:
         columns, position = whole.positions(layout), PositionBias() if train.positions.any() else None
         step = " with ".join(["training the ranker", *layout.own_signals[-1:]])
         model, losses = fit(
@@ -139,15 +137,10 @@ def train_ranker(
             layout,
             budget,
         )
-        return model, losses, position
-
-    # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
-    retrieved = held_out.part((held_out.positions == 0).all(1))
+        return Fitted(model, losses, position, predicted(model, retrieved.with_columns(columns), vectors))
 
     def fit_all(layouts: Sequence[FeatureLayout]) -> list[Fitted]:
-        fits = fit_at_once([partial(fit_columns, layout) for layout in layouts], budget)
-        validations = [retrieved.with_columns(whole.positions(layout)) for layout in layouts]
-        return [Fitted(*fitted, validation) for fitted, validation in zip(fits, validations, strict=True)]
+        return fit_at_once([partial(fit_columns, layout) for layout in layouts], budget)
 
     gains: dict[str, SignalGain] = {}
     if not signals_must_gain:
@@ -160,7 +153,7 @@ def train_ranker(
         fitted, gains = select_own_signals(
             tried,
             fit_all,
-            lambda fitted: ndcg_by_case(fitted.ranker, fitted.validation, vectors),
+            lambda fitted: ndcg_by_case(retrieved, fitted.logits),
             len(retrieved),
             lambda: budget is not None and budget.is_over,
         )
@@ -176,7 +169,7 @@ def train_ranker(
         validation_cases=len(held_out),
         window_days=split.window_days,
         heads=heads,
-        ndcg_at_10=measure_ndcg(model, fitted.validation, vectors),
+        ndcg_at_10=measure_ndcg(retrieved, fitted.logits),
         losses=fitted.losses,
         judged_queries=len(judged),
         shown_lists=split.shown_lists,
@@ -240,75 +233,3 @@ def describe_unranked(report: TrainingReport) -> str:
                 f"{best['name']} {best['ndcg']:.3f})"
             )
     return f"the order of fusion stands for {', '.join(reasons)}" if reasons else ""
-
-
-def measure_ndcg(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> dict[str, dict[str, Any]]:
-    """Returns nDCG@10 over the candidates by kind of request: the ranker's, fusion's and the best channel's.
-
-    Cases without a right answer score 0, none is dropped.
-    """
-    report: dict[str, dict[str, Any]] = {}
-    if not len(cases):
-        return report
-    logits = predicted(model, cases, vectors)
-    for kind in np.unique(cases.kinds):
-        of_kind = cases.kinds == kind
-        head, right, scores = _scores_of_kind(cases, logits, str(kind))
-        fused = -np.broadcast_to(np.arange(scores.shape[1], dtype=np.float64), scores.shape)
-        report[str(kind)] = {
-            "cases": int(of_kind.sum()),
-            "head": HEADS[head],
-            "ranker": _ndcg(right, scores),
-            "fusion": _ndcg(right, fused),
-            "standard_error": _standard_error(right, scores, fused),
-            "best_channel": _best_channel(right, cases.features[of_kind], cases.present[of_kind]),
-        }
-    return report
-
-
-def ndcg_by_case(model: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> NDArray[np.float64]:
-    """Returns the ranker's nDCG@10 over the candidates of each case, float64 `[cases]`."""
-    out = np.zeros(len(cases))
-    logits = predicted(model, cases, vectors)
-    for kind in np.unique(cases.kinds):
-        _, right, scores = _scores_of_kind(cases, logits, str(kind))
-        pairs = zip(right, scores, strict=True)
-        out[cases.kinds == kind] = [_ndcg(labels[None], of_case[None]) for labels, of_case in pairs]
-    return out
-
-
-def _scores_of_kind(
-    cases: Cases, logits: NDArray[np.float32], kind: str
-) -> tuple[int, NDArray[np.float32], NDArray[np.float64]]:
-    """The head that a kind of request is measured by, its labels and the ranker's scores, `[cases of the kind, K]`."""
-    of_kind = cases.kinds == kind
-    labels = cases.labels[of_kind]
-    # The last head that has labels: a purchase says more than a click, a click more than relevance.
-    known = [h for h in range(len(HEADS)) if not np.isnan(labels[..., h]).all()]
-    head = max(known, default=0)
-    weights = np.asarray(head_weights(tuple(float(h in known) for h in range(len(HEADS))), kind != "user"))
-    right = np.nan_to_num(labels[..., head])
-    return head, right, np.where(cases.present[of_kind], logits[of_kind] @ weights, -1e9)
-
-
-def _best_channel(right: NDArray[Any], features: NDArray[np.float32], present: NDArray[np.bool_]) -> dict[str, Any]:
-    """The channel whose own order of the candidates is best, by `name` and `ndcg`; what it does not list comes last."""
-    best: tuple[float, str] = (0.0, "none")
-    for name, declared in DECLARATIONS.items():
-        ranks = features[..., POSITION[declared.rank.name]]
-        if np.isnan(ranks).all():
-            continue
-        value = _ndcg(right, np.where(present & ~np.isnan(ranks), -np.nan_to_num(ranks), -1e6))
-        best = max(best, (value, name))
-    return {"name": best[1], "ndcg": best[0]}
-
-
-def _standard_error(right: NDArray[Any], scores: NDArray[Any], others: NDArray[Any]) -> float:
-    """Of the mean difference in nDCG of two orders, by the cases."""
-    pairs = zip(right, scores, others, strict=True)
-    gains = [_ndcg(one[None], by[None]) - _ndcg(one[None], other[None]) for one, by, other in pairs]
-    return float(np.std(gains) / max(1, len(gains)) ** 0.5)
-
-
-def _ndcg(right: NDArray[Any], scores: NDArray[Any]) -> float:
-    return float(ndcg_score(right, scores, k=CUT_OFF)) if right.shape[1] > 1 else float(right.mean())

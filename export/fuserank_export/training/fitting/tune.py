@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from fuserank_export.training.cases.split import MIN_CASES, IndexBefore, StepPro
 from fuserank_export.training.cases.synthetic import SyntheticQueries
 from fuserank_export.training.cases.training_query import TrainingQuery
 from fuserank_export.training.cases.window import window_queries
+from fuserank_export.training.fitting.at_once import fit_at_once
 
 
 def tuned_weights(
@@ -51,22 +53,30 @@ def tuned_weights(
     start, end = bounds[:2]
     synthetic = SyntheticQueries(shop.items, shop.titles, seed)
     queries = window_queries(log, synthetic, start, end, count=cases, seed=seed)
-    weights: dict[str, dict[str, float]] = {}
-    report: dict[str, Any] = {}
-    for kind in ("both", "user"):
-        of_kind = [query for query in queries if query.kind == kind and len(query.seen)]
-        if len(of_kind) < MIN_CASES:
-            continue
-        weights[kind], before, after = tune_weights(
-            Retriever(builder.catalog, index_before(start), builder.spec),
-            builder.channel_queries(of_kind),
+    retriever = Retriever(builder.catalog, index_before(start), builder.spec)
+    of_kind = {
+        kind: [query for query in queries if query.kind == kind and len(query.seen)] for kind in ("both", "user")
+    }
+    tuned = {kind: asked for kind, asked in of_kind.items() if len(asked) >= MIN_CASES}
+
+    def tuning(kind: str, asked: list[TrainingQuery]) -> Callable[[], tuple[dict[str, float], float, float]]:
+        channel_queries = builder.channel_queries(asked)  # here, as a forked process cannot embed
+        return lambda: tune_weights(
+            retriever,
+            channel_queries,
             kind,
             builder.spec.channel_weights[kind],
-            recall_objective([_distinct_answers(query) for query in of_kind]),
+            recall_objective([_distinct_answers(query) for query in asked]),
             seed=seed,
             advanced=partial(advanced, f"tuning the fusion of {kind}"),
         )
-        report[kind] = {"cases": len(of_kind), "before": round(before, 4), "after": round(after, 4)}
+
+    results = fit_at_once([tuning(kind, asked) for kind, asked in tuned.items()])
+    weights = {kind: found for kind, (found, _, _) in zip(tuned, results, strict=True)}
+    report = {
+        kind: {"cases": len(asked), "before": round(before, 4), "after": round(after, 4)}
+        for (kind, asked), (_, before, after) in zip(tuned.items(), results, strict=True)
+    }
     return weights, report
 
 

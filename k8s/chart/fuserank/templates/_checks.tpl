@@ -100,4 +100,45 @@ the remedy. */}}
 {{- if and $v.milvus.secretName (not $v.milvus.uri) -}}
 {{- fail "milvus.uri: empty, and milvus.secretName names a token for it; set the cluster's address, or milvus.secretName to the empty string" -}}
 {{- end -}}
+{{- $st := $v.state -}}
+{{- if and (eq $st.kind "redis") (not (or $st.redis.url $st.redis.secretName)) -}}
+{{- fail "state.redis.url: empty, and state.kind is redis; set the address, or state.redis.secretName to a Secret that holds it" -}}
+{{- end -}}
+{{- if and $st.redis.url $st.redis.secretName -}}
+{{- fail "state.redis.secretName: set beside state.redis.url; set one of the two to the empty string" -}}
+{{- end -}}
+{{- if eq $st.kind "sqlite" -}}
+{{- if not $st.sqlite.claimName -}}
+{{- fail "state.sqlite.claimName: empty, and state.kind is sqlite; name a PersistentVolumeClaim that keeps the log" -}}
+{{- end -}}
+{{- if gt $most 1 -}}
+{{- fail (printf "state.kind: sqlite cannot be shared by %d replicas; set it to redis" $most) -}}
+{{- end -}}
+{{- if $v.rollout.maxSurge -}}
+{{- fail (printf "rollout.maxSurge: %d would put a second replica beside the one that has the claim of state.sqlite; set it to 0" (int $v.rollout.maxSurge)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $st.keySecretName (eq $st.kind "none") -}}
+{{- fail "state.keySecretName: names a key, and state.kind is none; set state.kind to redis or sqlite" -}}
+{{- end -}}
+{{- $i := $v.ingest -}}
+{{- if $i.enabled -}}
+{{- if eq $st.kind "none" -}}
+{{- fail "ingest.enabled: true, and state.kind is none; set state.kind to redis or sqlite, or ingest.enabled to false" -}}
+{{- end -}}
+{{- range $name := list "bootstrapServers" "topics" "deadLetterTopic" -}}
+{{- if not (get $i $name) -}}
+{{- fail (printf "ingest.%s: empty, and ingest.enabled is true; set it, or ingest.enabled to false" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey $i.topics $i.deadLetterTopic -}}
+{{- fail (printf "ingest.deadLetterTopic: %s is read, too; name a topic of its own" $i.deadLetterTopic) -}}
+{{- end -}}
+{{- $known := concat (list "events" "items" "ga4" "ga4_bigquery" "segment") (keys $i.formats) -}}
+{{- range $topic, $format := $i.topics -}}
+{{- if not (has $format $known) -}}
+{{- fail (printf "ingest.topics.%s: found %q; set it to one of %s" $topic $format (join ", " $known)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

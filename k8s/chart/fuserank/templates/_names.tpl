@@ -22,6 +22,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 app.kubernetes.io/component: server
 {{- end -}}
 
+{{/* Those of the pods that read Kafka. */}}
+{{- define "fuserank.ingest" -}}
+{{ include "fuserank.selector" . }}
+app.kubernetes.io/component: ingest
+{{- end -}}
+
 {{- define "fuserank.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ default $.Chart.AppVersion .tag }}{{- end -}}

@@ -50,6 +50,7 @@
 - name: FUSERANK_MILVUS_TOKEN
   valueFrom: {secretKeyRef: {name: {{ $v.milvus.secretName }}, key: token}}
 {{- end }}
+{{- include "fuserank.stateEnvironment" . }}
 {{- end -}}
 
 {{- define "fuserank.bundleMount" -}}

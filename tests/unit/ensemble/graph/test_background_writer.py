@@ -19,11 +19,14 @@ def test_entries_are_written_in_their_order(tmp_path):
     writer = BackgroundWriter(settings)
     for number in range(250):
         writer.write(entry(str(number)))
-    writer.flush()
+    writer.stop()
     state = State.open(settings)
     assert [logged.entry.event_id for logged in state.log.read(0, 1_000)] == [str(number) for number in range(250)]
     state.log.close()
     assert writer.dropped == 0
+    writer.stop()
+    writer.write(entry("later"))  # it can be stopped again, and begins again
+    writer.stop()
 
 
 def test_what_cannot_be_written_is_dropped_and_what_comes_later_is_written(tmp_path, monkeypatch):

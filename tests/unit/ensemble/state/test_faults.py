@@ -204,7 +204,7 @@ def test_a_reader_goes_on_after_redis_was_killed_and_started_again(own_redis):
     seen = []
 
     class Listener:
-        def attach(self, state):
+        def attach(self, state, held):
             pass
 
         def apply(self, batch):

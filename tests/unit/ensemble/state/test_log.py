@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from fuserank_ensemble.state.entries import Forget, Interaction, Merge, Personalise
+from fuserank_ensemble.state.entries import Forget, Interaction, ItemDelete, Merge, Personalise
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.settings import open_log
 
@@ -113,6 +113,38 @@ def test_many_entries_are_trimmed_to_the_exact_position(log):
     appended = log.append([event(f"e{i}") for i in range(2_500)])
     assert log.trim(appended[2_200].position, keep_seconds=0.0) == 2_201
     assert len(log.read(0, 10_000)) == 299
+
+
+def test_what_people_asked_for_is_kept_when_all_else_is_trimmed_or_erased(log):
+    log.append(
+        [
+            Personalise(event_id="p1", user=ANNA, allowed=False),
+            event("e1"),
+            Forget(event_id="f1", user=BOB),
+            Personalise(event_id="p2", user=ANNA, allowed=True),
+            Forget(event_id="f2", user=BOB),
+        ]
+    )
+    last = log.append([Personalise(event_id="p3", user=BOB, allowed=False)])[0].position
+    log.erase(BOB, last + 1)
+    log.trim(last, keep_seconds=0.0)
+    assert log.read(0, 10) == []
+    assert [logged.entry.event_id for logged in log.wishes()] == ["p2", "f2", "p3"]
+    assert [logged.entry.event_id for logged in log.wishes(BOB)] == ["f2", "p3"]
+    assert log.wishes(VISIT) == []
+    assert log.wishes(ANNA)[0].position == last - 2
+
+
+def test_events_expire_and_nothing_else_does(log):
+    kept = [Personalise(event_id="p1", user=ANNA, allowed=False), ItemDelete(event_id="d1", item_id="i1")]
+    log.append([event("e1", session=VISIT), *kept, *(event(f"more-{i}") for i in range(1_500)), event("e2")])
+    assert log.size() == 1_504
+    assert log.expire(seconds=3_600.0) == 0
+    assert log.expire(seconds=-1.0) == 1_502
+    assert [logged.entry for logged in log.read(0, 10)] == kept
+    assert log.read_subject(VISIT) == []
+    assert log.trimmed_position() == 0
+    assert log.append([event("e1")])[0].duplicate is False  # its id went with it
 
 
 def test_erasing_removes_a_subjects_entries_everywhere_and_nobody_elses(log):

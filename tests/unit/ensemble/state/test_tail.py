@@ -20,7 +20,7 @@ class Listener:
     def __init__(self, failing=()):
         self.seen, self.state, self.failing = [], None, set(failing)
 
-    def attach(self, state):
+    def attach(self, state, held):
         self.state = state
 
     def apply(self, batch):

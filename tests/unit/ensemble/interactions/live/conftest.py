@@ -28,7 +28,7 @@ class World:
         self.items = items
         self.state = State.open(StateSettings(f"sqlite:{folder / 'log.sqlite'}"))
         self.overlay = LiveOverlay(items, max_people)
-        self.overlay.attach(self.state)
+        self.overlay.attach(self.state, 0)
         self._position, self._names = 0, itertools.count()
 
     def event(self, item, event="click", user="", session="", age=0, **more):

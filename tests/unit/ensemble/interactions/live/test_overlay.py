@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from fuserank_ensemble.interactions.live.overlay import NOBODY, LiveOverlay, read_person
+from fuserank_ensemble.interactions.live.overlay import NOBODY, LiveOverlay, LogStart, read_person
 from fuserank_ensemble.interactions.live.person import MAX_EVENTS, LivePerson
 from fuserank_ensemble.state.entries import EVENT_KINDS, Forget, Merge, Personalise
 from fuserank_ensemble.state.log import StateUnavailableError
@@ -54,7 +54,7 @@ def test_what_is_in_memory_is_what_the_log_says(small_world, seed):
         world.record(entry)
     subjects = {subject for logged in world.state.log.read(0, 1_000) for subject in logged.entry.subjects}
     for subject in subjects:
-        assert world.overlay.person(subject) == read_person(world.state.log, world.items, subject), subject
+        assert world.overlay.person(subject) == read_person(world.state.log, world.items, subject, LogStart()), subject
 
 
 def test_entries_that_come_again_count_once(world):
@@ -119,7 +119,7 @@ def test_readers_see_whole_people_while_the_writer_goes_on(world):
 
 def test_an_overlay_of_some_kinds_keeps_no_others(world):
     hides = LiveOverlay(world.items, kinds=frozenset({"hide"}))
-    hides.attach(world.state)
+    hides.attach(world.state, 0)
     world.append(world.event("i1", user="anna"), world.event("i2", "hide", user="anna"), world.event("i3", user="bob"))
     hides.apply(world.state.log.read(0, 10))
     user = world.state.key.user

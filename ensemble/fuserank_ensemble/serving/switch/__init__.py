@@ -1,0 +1,1 @@
+"""Switches a running server from one bundle to another and back."""

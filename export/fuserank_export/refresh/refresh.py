@@ -1,0 +1,232 @@
+"""Makes the next bundle from the last one and the log.
+
+What stays as it is is linked or carried over: engines, the ranker, synonyms, the vectors of texts and of the graph. The
+catalogue's arrays, the words, the histories and what is counted are made anew from the bundle's own records and events
+with those of the log; the factors go on from the last ones.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.bundle import EVENTS, PAIRS, REFERENCE, SYNONYMS, TOKENIZER, Bundle
+from fuserank_ensemble.catalog.synonyms import Synonyms
+from fuserank_ensemble.interactions.events import EVENTS as KINDS
+from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
+from fuserank_ensemble.retrieval.vectors.build import build_index
+from fuserank_ensemble.state.identity import Subject
+from fuserank_ensemble.state.settings import State
+from fuserank_ensemble.state.tail import SnapshotPosition
+from fuserank_export.builder.learn import write_completions
+from fuserank_export.builder.options import FileReading, OutputOptions
+from fuserank_export.builder.steps import StepSeconds
+from fuserank_export.builder.workspace import Workspace, open_workspace
+from fuserank_export.errors import ExportError
+from fuserank_export.index.catalog import Indexed, index_catalog
+from fuserank_export.index.records import written_records
+from fuserank_export.index.units import unit_table
+from fuserank_export.index.write import write_index
+from fuserank_export.learning.event_strengths import weigh_log
+from fuserank_export.learning.interactions import learn
+from fuserank_export.progress import Progress
+from fuserank_export.refresh.carry import (
+    Carried,
+    carry_learned,
+    carry_pairs,
+    carry_vectors,
+    find_carried,
+    open_text_encoder,
+)
+from fuserank_export.refresh.catalog import ChangedCatalog, change_catalog
+from fuserank_export.refresh.events import link, name_people, write_events
+from fuserank_export.refresh.gate import check_refreshed
+from fuserank_export.refresh.log_part import LogPart
+from fuserank_export.repository.sealing import seal, seal_bundle
+from fuserank_export.repository.successor import is_configuration
+from fuserank_export.repository.warmup import write_warmup
+from fuserank_export.sources import InputError, Interactions, read_interactions
+from fuserank_export.training.cases.span import LogSpan
+
+
+class RefusedError(ExportError):
+    """The refreshed bundle is worse than the last one, and was not kept; the message says by what."""
+
+
+@dataclass(frozen=True)
+class _Base:
+    """What a refresh begins with."""
+
+    bundle: Bundle
+    part: LogPart
+    names: Mapping[Subject, str]  # see `name_people`
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """Names of the users who were forgotten."""
+        return frozenset(name for who, name in self.names.items() if who in self.part.forgotten)
+
+
+def refresh_bundle(bundle: Bundle, state: State, out: OutputOptions, progress: Progress) -> dict[str, Any] | None:
+    """Makes the next bundle.
+
+    Args:
+        bundle: The last one, verified; it is not changed.
+        state: The log.
+        out: Where the next one goes.
+        progress: Shows the steps.
+
+    Returns:
+        The manifest; None where the log holds nothing that the bundle does not.
+
+    Raises:
+        InputError: Where there is a gap between the bundle and the log, or the output's place is taken.
+        RefusedError: Where the next bundle is worse; a report lies beside its place.
+        StateUnavailableError: Where the log does not answer.
+    """
+    if bundle.manifest.get("milvus"):
+        raise InputError(f"{bundle.root}: its vectors are in Milvus, which a refresh does not fill; export it anew")
+    steps = StepSeconds()
+    with steps.measure("log"), progress.step("reading the log"):
+        part = LogPart.read(state, bundle.snapshot_position)
+    if not part.entries:
+        return None
+    base = _Base(bundle, part, name_people(bundle.root / EVENTS, state.key))
+    with open_workspace(out, progress) as work:
+        manifest = _build(work, base, steps)
+        if problems := manifest["refresh"]["gate"]["problems"]:
+            report = out.folder.with_name(f"{out.folder.name}.refused.json")
+            report.write_text(json.dumps(manifest["refresh"], indent=2) + "\n", "utf-8")
+            raise RefusedError(f"{'; '.join(problems)}. The bundle was not kept; {report} has the figures")
+    return manifest
+
+
+def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
+    old, progress = base.bundle, work.progress
+    with steps.measure("read"):
+        with progress.step("applying changes of the catalogue"):
+            changed = change_catalog(old, base.part.items)
+        log = _read_log(work, base, changed.catalog.item_ids)
+    with steps.measure("index"), progress.step("indexing the catalogue"):
+        indexed = index_catalog(changed.catalog, old.spec.text_template, _given_synonyms(old))
+        write_index(work.index, indexed, log)
+        indexed = replace(indexed, records=written_records(work.index / "items", len(indexed.items)))
+    carried = find_carried(old, indexed, changed.retexted)
+    encoder = open_text_encoder(old)
+    with steps.measure("embed"), progress.step("embedding new texts"):
+        vectors = carry_vectors(old, indexed.texts, carried, encoder, work.index / "vectors.npy")
+        if old.spec.text_candidates:
+            carry_pairs(old, indexed.texts, work.index / PAIRS)
+    with steps.measure("learn"):
+        search = _learn(work, base, indexed, carried, log, vectors)
+    with steps.measure("seal"), progress.step("sealing"):
+        known = _link_kept(work, old)
+        manifest = _manifest(base, changed, indexed, carried, log) | {"search": search}
+        seal_bundle(work.folder, manifest, known)
+        user = log.user_ids[0] if log.user_ids else "anonymous"
+        write_warmup(Bundle.open(work.folder, verify=()), indexed.titles[0][:3], user)
+    with steps.measure("gate"), progress.step("comparing with the last bundle"):
+        new = Bundle.open(work.folder, verify=())
+        gate = check_refreshed(old, new, indexed, carried, encoder, base.gone, work.out.seed)
+    report = {**manifest["refresh"], "gate": gate.to_dict()}
+    manifest |= {"refresh": report, "export_seconds": round(steps.total, 1), "export_steps": steps.to_dict()}
+    return seal(work.folder, manifest, known)
+
+
+def _read_log(work: Workspace, base: _Base, item_ids: list[str]) -> Interactions:
+    """Writes the next bundle's events, and reads them as an export reads a log."""
+    old, folder = base.bundle, work.folder / EVENTS
+    write_events(old.root / EVENTS, folder, base.part, base.names)
+    if not folder.exists():
+        return Interactions.empty()
+    with work.progress.step("reading the events"):
+        log = read_interactions(
+            folder,
+            item_ids,
+            max_unknown_share=1.0,  # items come and go
+            disliked_below=FileReading.from_manifest(old.manifest["inputs"]["reading"]).disliked_below,
+        )
+    # What a kind of event counts is what the ranker was trained with; a shop's first log teaches it.
+    table = old.event_table if old.manifest["counts"]["events"] else None
+    return replace(weigh_log(log, table), segments=old.segments.without(base.gone))
+
+
+def _learn(
+    work: Workspace, base: _Base, indexed: Indexed, carried: Carried, log: Interactions, vectors: NDArray[np.float16]
+) -> dict[str, Any]:
+    """Writes what the channels search; returns the manifest's `search`."""
+    old, spec, folder = base.bundle, base.bundle.spec, work.index
+    end = LogSpan.of(log.timestamp).end if len(log) else time.time()
+    start = carry_learned(old, carried)
+    with work.progress.step("learning from the log"):
+        learned, report = learn(folder, log, indexed.shop, end, work.out.seed, start=start)
+    with work.progress.step("indexing words and vectors"):
+        report["dense"] = build_index(vectors, folder / "vectors.faiss")
+        words = LexicalIndex.write(
+            folder / "lexical", indexed.searched, spec.lexical_fields, unit_table(), spec.code_fields
+        )
+        report["lexical"] = {"items_with_words": words}
+        report["suggest"] = write_completions(folder, indexed.titles, learned.popularity.counts, log)
+    return {**old.manifest["search"], **report}
+
+
+def _given_synonyms(bundle: Bundle) -> Synonyms:
+    """The synonyms that the shop gave: items are laid out with these alone."""
+    learned = bundle.manifest["search"]["synonyms"]["learned"]
+    of_bundle = Synonyms.open(bundle.root / "index" / SYNONYMS).replacements
+    return Synonyms({word: to for word, to in of_bundle.items() if learned.get(word) != to})
+
+
+def _link_kept(work: Workspace, bundle: Bundle) -> dict[str, str]:
+    """Links the files that stay; returns their hashes by path."""
+    alike = tuple(f"index/{name}" for name in (TOKENIZER, REFERENCE, SYNONYMS))
+    kept = {
+        name: digest
+        for name, digest in bundle.manifest["files"].items()
+        if name in alike
+        or (name.startswith("model_repository/") and not is_configuration(name) and "/warmup/" not in name)
+    }
+    for name in kept:
+        link(bundle.root / name, work.folder / name)
+    return kept
+
+
+def _manifest(
+    base: _Base, changed: ChangedCatalog, indexed: Indexed, carried: Carried, log: Interactions
+) -> dict[str, Any]:
+    """Returns the next bundle's manifest but for its id, its files and what is measured at the end."""
+    old, part = base.bundle, base.part
+    computed = int((carried.texts < 0).sum())
+    kept = {name: value for name, value in old.manifest.items() if name not in ("id", "files", "refresh")}
+    return kept | {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made_from": old.id,
+        "fields": sorted({name for record in indexed.records for name in record}),
+        "events": log.table.to_dict(),
+        "log_end": int(LogSpan.of(log.timestamp).end) - 1 if len(log) else int(time.time()),
+        "live_log": asdict(SnapshotPosition(part.held.id, part.position)),
+        "counts": {
+            "items": len(indexed.items),
+            "texts": len(indexed.texts),
+            "users": len(log.user_ids),
+            "events": len(log),
+            "purchases": int((log.event == KINDS.index("purchase")).sum()),
+        },
+        "embedding": {**old.manifest["embedding"], "texts": len(indexed.texts), "computed": computed},
+        "refresh": {
+            "from": old.id,
+            "entries": part.entries,
+            "positions": [part.held.position, part.position],
+            "events": len(part.events),
+            "items": {name: getattr(changed, name) for name in ("changed", "added", "deleted", "untitled")},
+            "texts_embedded": computed,
+            "forgotten": len(base.gone),
+        },
+    }
