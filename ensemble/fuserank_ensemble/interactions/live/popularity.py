@@ -24,6 +24,7 @@ from fuserank_ensemble.state.settings import State
 
 # Between two snapshots, each of which costs what grows with the catalogue: 10 s for a million items.
 LEAST_SECONDS, SECONDS_PER_ITEM = 1.0, 1e-5
+FAR_DAYS = 90.0
 MAX_WAITING = 50_000  # impressions that a click may come of, latest kept
 IMPRESSION, CLICK = "impression", "click"
 
@@ -71,7 +72,7 @@ class LivePopularity:
             table: What one event of each kind counts.
             log_end: When the bundle's log ended, epoch seconds.
             follows_clock: False where requests are answered as of the end of the bundle's log, whatever the time: an
-                event then counts as one of that moment.
+                event of `FAR_DAYS` later then counts as one of that moment, since all else would seem to be long ago.
         """
         self._items, self._bundled, self._table = items, popularity, table
         self._log_end, self._follows_clock = log_end, follows_clock
@@ -139,10 +140,11 @@ class LivePopularity:
     def _add(self, moment: float, row: int, strength: float) -> None:
         sums = self._sums
         assert sums is not None
-        days = 0.0
-        if self._follows_clock:
+        days = (moment - self._log_end) / SECONDS_PER_DAY
+        if self._follows_clock or days < FAR_DAYS:
             self._newest = max(self._newest, moment)
-            days = (moment - self._log_end) / SECONDS_PER_DAY
+        else:
+            days = 0.0
         sums.counts[row] += strength
         sums.trend[row] += strength * np.exp2(days / HALF_LIFE_DAYS)
         sums.lately[row] += strength * np.exp2(days / LATELY_HALF_LIFE_DAYS)

@@ -143,7 +143,14 @@ def test_old_events_fade_as_days_go_by(items):
     assert now.order[0] == 0 or now.trend[now.order[0]] >= now.trend[0]
 
 
-def test_in_a_shop_of_the_past_an_event_counts_as_one_of_its_last_day(items):
+def test_in_a_shop_of_the_past_what_comes_soon_after_its_log_is_as_old_as_it_is(items):
+    past, present = make_live(items, follows_clock=False), make_live(items)
+    for live in (past, present):
+        live.apply(logged(SINCE))
+    assert past.current.popularity.trend.tobytes() == present.current.popularity.trend.tobytes()
+
+
+def test_in_a_shop_of_the_past_an_event_of_today_counts_as_one_of_its_last_day(items):
     live = make_live(items, follows_clock=False)
     live.apply(logged([("purchase", 0, LOG_END + 700 * SECONDS_PER_DAY)]))
     now = live.current.popularity
