@@ -26,6 +26,7 @@ from fuserank.client import Client
 from fuserank_benchmarks.demo import free_ports, served
 from fuserank_benchmarks.inputs.queries import FreshLoad, ShopVocabulary
 from fuserank_benchmarks.load.open_loop import Outcome, Plan, send_from_process
+from fuserank_benchmarks.refreshing import measure_refresh, measure_switches, write_twin
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay
 from fuserank_ensemble.state.entries import Interaction, Logged
@@ -63,6 +64,14 @@ MEANINGS = {
     "search_p99_ms_alone": "ms, the same: 99th percentile",
     "search_p99_ratio_while_tailing_200_per_s": "search_p99_ms_while_tailing over search_p99_ms_alone",
     "refused_or_failed": "searches and records that were refused or failed in all windows",
+    "failed_or_mixed_in_20_switches": "replies that failed or had items of another bundle than they named, in 20 "
+    "switches between two bundles under three callers without a pause",
+    "replies_in_20_switches": "replies of all callers meanwhile",
+    "switch_p50_seconds": "s of `promote` under these callers, both bundles open but for the first time: median",
+    "refresh_seconds": "s of `export refresh` after a change of one in a hundred events and items, a fifth of these "
+    "with another title",
+    "refresh_share_of_full_export": "the same over the seconds of the bundle's own export, as its manifest has them",
+    "refresh_ndcg_loss_relative": "nDCG@10 that the refresh loses on requests of what both bundles know, as a share",
     "memory_mb_per_million_events": f"MB of a process for a million events of {PEOPLE:,} users in memory",
 }
 
@@ -250,6 +259,8 @@ def measure_live(bundle: Path, shop: Path, rounds: int, console: Console) -> Pat
             figures |= measure_load(url, state, ShopVocabulary.read(shop), items, rounds)
             visible, waited = measure_visibility(url, items)
             figures |= _visible("item_visible", measure_item_visibility(url, items))
+            twin = write_twin(bundle.resolve(), Path(folder) / "twin")
+            figures |= measure_switches(url, ShopVocabulary.read(shop).types[0], bundle.resolve(), twin)
         figures |= _visible("event_visible", visible)
         figures["read_your_writes_p99_ms"] = round(float(np.percentile(waited, 99)), 2)
         figures |= {"event_visible_redis_p50_ms": None, "event_visible_redis_p99_ms": None}
@@ -261,6 +272,7 @@ def measure_live(bundle: Path, shop: Path, rounds: int, console: Console) -> Pat
             ):
                 visible, _ = measure_visibility(f"127.0.0.1:{ports[1]}", items)
             figures |= _visible("event_visible_redis", visible)
+        figures |= measure_refresh(Bundle.open(bundle), Path(folder), console)[1]
     console.print_json(data=figures)
     return merge_report("live", "events", manifest["id"], figures, MEANINGS, {})
 

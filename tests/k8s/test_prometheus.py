@@ -15,6 +15,7 @@ import tritonclient.grpc as grpc_client
 import yaml
 
 from fuserank.client import Client
+from fuserank.ingest.metrics import IngestMetrics
 from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.serving.observability.drift import WINDOW
 from fuserank_ensemble.serving.observability.metrics import METRICS
@@ -54,6 +55,13 @@ def scrape(replica: Replica) -> set[str]:
     return scraped_names(replica.metrics())
 
 
+def ingest_series() -> set[str]:
+    """The names of what reads Kafka, which is scraped by itself."""
+    kinds = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+    metrics = IngestMetrics().registry.collect()
+    return {metric.name + suffix for metric in metrics for suffix in kinds[metric.type]}
+
+
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_every_declared_metric_is_scraped(scrape: set[str], metric: Any):
     assert set(metric.series) <= scrape
@@ -71,7 +79,7 @@ def test_every_declared_metric_is_scraped(scrape: set[str], metric: Any):
     ids=lambda path: path.name,
 )
 def test_every_metric_that_is_named_anywhere_is_scraped(scrape: set[str], source: Path):
-    own = {metric.name for metric in METRICS}
+    own = {metric.name for metric in METRICS} | ingest_series()
     # What the adapter itself makes, and the autoscaler asks it for.
     named = set(NAME.findall(source.read_text("utf-8"))) - {"fuserank_queue_milliseconds"}
     assert named - own <= scrape

@@ -63,6 +63,11 @@ TOGGLES: dict[str, Manifest] = {
             "tlsSecretName": "kafka-ca",
         },
     },
+    "the next bundle every night": {
+        "refresh": {"enabled": True},
+        "bundle": {"path": "shop", "pvc": {"accessMode": "ReadWriteMany"}},
+        "state": {"kind": "redis", "redis": {"secretName": "redis"}, "keySecretName": "people"},
+    },
     "no connection age": {"grpc": {"maxConnectionAgeSeconds": 0}},
 }
 

@@ -12,6 +12,11 @@ INGEST = {
     "state": {"kind": "redis", "redis": {"url": "redis://redis:6379/0"}},
     "ingest": {"enabled": True, "bootstrapServers": "k:9092", "topics": {"t": "events"}, "deadLetterTopic": "dead"},
 }
+REFRESH = {
+    "refresh": {"enabled": True},
+    "bundle": {"path": "shop", "pvc": {"accessMode": "ReadWriteMany"}},
+    "state": {"kind": "redis", "redis": {"url": "redis://redis:6379/0"}},
+}
 OBJECT_STORAGE = {"bundle": {"source": "objectStorage", "objectStorage": {"remote": "s3:shop"}}}
 
 
@@ -21,6 +26,8 @@ def pods(*values: Manifest) -> list[Manifest]:
     for each in manifests(*values):
         if each["kind"] == "Deployment":
             found.append(each["spec"]["template"]["spec"])
+        elif each["kind"] == "CronJob":
+            found.append(each["spec"]["jobTemplate"]["spec"]["template"]["spec"])
         elif each["kind"] == "Pod":
             found.append(each["spec"])
     return found
@@ -32,8 +39,8 @@ def containers(*values: Manifest) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("values", "count"),
-    [*((values_of(name), 2) for name in VALUES), (OBJECT_STORAGE, 2), (INGEST, 3)],
-    ids=[*VALUES, "object storage", "ingest"],
+    [*((values_of(name), 2) for name in VALUES), (OBJECT_STORAGE, 2), (INGEST, 3), (REFRESH, 3)],
+    ids=[*VALUES, "object storage", "ingest", "refresh"],
 )
 def test_every_container_is_locked_down_and_admitted_by_a_quota(values: Manifest, count: int):
     specs, found = pods(values), containers(values)
@@ -79,5 +86,5 @@ def test_a_secret_of_ones_own_is_taken():
 
 
 def test_two_installations_have_keys_of_their_own():
-    first, second = (only("Secret", name="shop-admin")["data"]["key"] for _ in range(2))
-    assert first != second
+    keys = [m["data"]["key"] for _ in range(2) for m in manifests(again=True) if m["kind"] == "Secret"]
+    assert len({*keys}) == len(keys) == 2

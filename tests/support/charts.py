@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,10 +47,19 @@ def files(values: Manifest) -> dict[str, str]:
     return {name.partition("/templates/")[2]: text for name, text in rendered.items()}
 
 
-def manifests(*values: Manifest) -> list[Manifest]:
-    """All objects that an installation with these values makes, on top of the least."""
-    texts = [text for name, text in files(merged(LEAST, *values)).items() if not name.endswith(".txt")]
-    return [each for text in texts for each in yaml.safe_load_all(text) if each]
+def manifests(*values: Manifest, again: bool = False) -> list[Manifest]:
+    """All objects that an installation with these values makes, on top of the least.
+
+    Values are rendered once a run, unless it is to be done `again`.
+    """
+    rendered = _manifests.__wrapped__ if again else _manifests
+    return deepcopy(rendered(json.dumps(merged(LEAST, *values), sort_keys=True)))
+
+
+@cache
+def _manifests(values: str) -> list[Manifest]:
+    texts = [text for name, text in files(json.loads(values)).items() if not name.endswith(".txt")]
+    return [each for text in texts for each in yaml.load_all(text, yaml.CSafeLoader) if each]
 
 
 def only(kind: str, *values: Manifest, name: str = RELEASE) -> Manifest:

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from collections import Counter
 from functools import cache
 from itertools import pairwise
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 
 import pytest
 import typer
+import yaml
 
 from fuserank.cli import app
 from fuserank.plugins import EntryPointCommand, load_command
@@ -158,7 +160,7 @@ def test_commands_and_options_within_lines_exist(page, known_options):
 
 
 @parametrize("page", WRITTEN)
-def test_python_compiles_and_json_parses(page):
+def test_python_compiles_and_json_toml_and_yaml_parse(page):
     for block in page.fences("python"):
         compile(block, page.name, "exec")
     for block in page.fences("json"):
@@ -166,11 +168,15 @@ def test_python_compiles_and_json_parses(page):
         while rest:  # one value after the other
             _, end = json.JSONDecoder().raw_decode(rest)
             rest = rest[end:].lstrip()
+    for block in page.fences("toml"):
+        tomllib.loads(block)
+    for block in page.fences("yaml"):
+        yaml.safe_load(block)
 
 
 @parametrize("page", WRITTEN)
 def test_every_block_says_what_it_is(page):
-    known = {*SHELL, "python", "json", "csv", "mermaid"}
+    known = {*SHELL, "python", "json", "toml", "yaml", "csv", "mermaid"}
     assert {token.info.strip() for token in page.tokens if token.type == "fence"} <= known
 
 

@@ -29,7 +29,7 @@ from fuserank_ensemble.interactions.live.popularity import PopularitySnapshot
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.adjustments import Adjustments, CandidatePlaces, adjust
 from fuserank_ensemble.ranking.exploration import Clicks, expected_clicks
-from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered, rank_varied
+from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered, rank_varied, values_of
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift, fusion_parts
 from fuserank_ensemble.ranking.rules import NOT_FOUND
 from fuserank_ensemble.retrieval.lexical.words import shared_words
@@ -81,6 +81,10 @@ class Finalize:
         traces = request.decode_traces(tensors["RETRIEVAL"])
         # All of a row's answer is as of the catalogue that its candidates were found in.
         catalogs = [self._catalog.at(trace.catalog) for trace in traces]
+        resolved = [
+            row.within(len(catalog.items)) if row.catalog > catalog.position else row
+            for row, catalog in zip(resolved, catalogs, strict=True)
+        ]
         answers = [
             self._row(row, catalog, *arrays)
             for row, catalog, *arrays in zip(
@@ -104,7 +108,7 @@ class Finalize:
         return {
             "ITEM_ID": pack_strings(
                 [
-                    [bytes(catalog.items.ids[row]) for row in ranked.rows]
+                    [catalog.items.id_of(row) for row in ranked.rows.tolist()]
                     for catalog, (ranked, _) in zip(catalogs, answers, strict=True)
                 ]
             ),
@@ -178,7 +182,7 @@ class Finalize:
                 rows,
                 scores,
                 catalog.items,
-                self._bundle.vectors,
+                catalog.vectors,
                 known.popularity.events,
                 depth,
                 clicks,
@@ -294,7 +298,7 @@ def _clicks(
     """What is known of how often the candidates are clicked; the head counts where the ranker orders."""
     logits = heads[: len(rows), HEADS.index("click")] if ranked_here else np.zeros(len(rows), np.float32)
     expected = expected_clicks(logits, float(known.impressions.sum()), float(known.clicks.sum()))
-    return Clicks(known.impressions[rows], known.clicks[rows], expected)
+    return Clicks(values_of(known.impressions, rows), values_of(known.clicks, rows), expected)
 
 
 def _probabilities(logits: NDArray[np.float32]) -> list[list[float]]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.events import EventTable
 from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY
+from fuserank_ensemble.interactions.live.person import ItemRows
 from fuserank_ensemble.interactions.popularity import LATELY_HALF_LIFE_DAYS, Popularity
 from fuserank_ensemble.state.entries import Interaction, Logged
 from fuserank_ensemble.state.identity import Subject
@@ -62,12 +62,12 @@ class LivePopularity:
     """
 
     def __init__(
-        self, items: Items, popularity: Popularity, table: EventTable, log_end: float, follows_clock: bool = True
+        self, items: ItemRows, popularity: Popularity, table: EventTable, log_end: float, follows_clock: bool = True
     ) -> None:
         """Takes what the bundle knows.
 
         Args:
-            items: The catalogue.
+            items: The catalogue, which may come to have items behind the bundle's.
             popularity: The bundle's.
             table: What one event of each kind counts.
             log_end: When the bundle's log ended, epoch seconds.
@@ -81,8 +81,9 @@ class LivePopularity:
         # Impressions that were not clicked yet: under user and item, and under session and item, both keys.
         self._waiting: OrderedDict[tuple[Subject, int], tuple[tuple[Subject, int], ...]] = OrderedDict()
         self._position, self._newest = 0, log_end
+        self._rows = len(popularity.counts)  # items that anything is known of
         self._published = -np.inf
-        self.seconds = max(LEAST_SECONDS, SECONDS_PER_ITEM * len(items))
+        self.seconds = max(LEAST_SECONDS, SECONDS_PER_ITEM * len(popularity.counts))
 
     def attach(self, state: State, held: int) -> None:
         """See `Consumer`; it needs nothing of the state but the entries."""
@@ -93,7 +94,7 @@ class LivePopularity:
         for position, entry in batch:
             if position > self._position:
                 self._position = position
-                if isinstance(entry, Interaction) and (row := self._items.any_row(entry.item_id)) >= 0:
+                if isinstance(entry, Interaction) and (row := self._items.row_at(entry.item_id, position)) >= 0:
                     self._count(entry, row)
         if self._sums is not None and self._position > self.current.position:
             now = time.monotonic()
@@ -103,25 +104,30 @@ class LivePopularity:
 
     def publish(self) -> None:
         """Makes a snapshot of all that was read."""
-        sums = self._sums
-        if sums is None:
+        if self._sums is None:
             return
+        sums, bundled = self._sums.part(self._rows), self._bundled
+        if self._rows > len(bundled.counts):
+            bundled = bundled.grown(np.full(self._rows - len(bundled.counts), np.nan))
         days = (self._newest - self._log_end) // SECONDS_PER_DAY
         popularity = replace(
-            self._bundled,
+            bundled,
             counts=_net(sums.counts),
-            events=sums.events.copy(),
+            events=sums.events,
             trend=_net(sums.trend * np.exp2(-days / HALF_LIFE_DAYS)),
             lately=_net(sums.lately * np.exp2(-days / LATELY_HALF_LIFE_DAYS)),
-            latest=sums.latest.copy(),
-            arrived=sums.arrived.copy(),
-            context_trend=self._bundled.trend,
+            latest=sums.latest,
+            arrived=sums.arrived,
+            context_trend=bundled.trend,
         )
-        _ = popularity.order  # here, and not in the thread of a request
-        self.current = PopularitySnapshot(popularity, sums.impressions.copy(), sums.clicks.copy(), self._position)
+        self.current = PopularitySnapshot(popularity, sums.impressions, sums.clicks, self._position)
 
     def _count(self, entry: Interaction, row: int) -> None:
-        sums = self._sums = self._sums or _Sums.of(self._bundled)
+        sums = self._sums or _Sums.of(self._bundled)
+        self._rows = max(self._rows, row + 1)
+        if row >= len(sums.counts):
+            sums = sums.grown(row + 1 + row // 8)  # with room, so that not each new item copies all
+        self._sums = sums
         keys = tuple((subject, row) for subject in entry.subjects)
         if entry.event == IMPRESSION:
             sums.impressions[row] += 1
@@ -176,6 +182,20 @@ class _Sums:
         latest, arrived = (np.array(each, np.float64) for each in (bundled.latest, bundled.arrived))
         events = np.array(bundled.events, np.float32)
         return cls(counts, trend, lately, events, latest, arrived, nothing, nothing.copy())
+
+    def part(self, items: int) -> _Sums:
+        """Returns a copy of what is known of the first items."""
+        return _Sums(**{name: array[:items].copy() for name, array in vars(self).items()})
+
+    def grown(self, items: int) -> _Sums:
+        """Returns the same with places for more items, of which nothing is known."""
+        more = items - len(self.counts)
+        unknown = {"latest", "arrived"}
+        values = {
+            name: np.append(array, np.full(more, np.nan if name in unknown else 0.0, array.dtype))
+            for name, array in vars(self).items()
+        }
+        return _Sums(**values)
 
 
 def _net(sums: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -10,6 +10,9 @@ from pathlib import Path
 from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.models import link_models
+from fuserank_ensemble.serving.switch.fleet import pointer_of
+from fuserank_ensemble.serving.switch.folder import BundlePlace, SwitchError, SwitchFolder
+from fuserank_ensemble.serving.switch.promoted import read_promoted
 from fuserank_ensemble.spec import SpecError, target_named
 from fuserank_ensemble.state.log import StateError
 from fuserank_ensemble.state.settings import StateSettings
@@ -28,13 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
     parser.add_argument("bundle", type=Path, help="the bundle's folder, where Triton will find it")
     parser.add_argument("--target", required=True, help="what Triton will serve, as --model-config-name takes it")
     parser.add_argument("--models", type=Path, help="folder to fill with links to the target's models")
+    parser.add_argument("--switch", type=Path, help="folder to make, by which the replica can go to another bundle")
     options = parser.parse_args(arguments)
     try:
         target = target_named(options.target)
-        bundle = Bundle.open(options.bundle)
+        root = read_promoted(pointer_of(options.bundle), options.bundle) if options.switch else options.bundle
+        bundle = Bundle.open(root)
         check_engines(bundle, target)
         has_state = StateSettings.from_environment() is not None
-    except (SpecError, BundleError, StateError) as error:
+        if options.switch:
+            SwitchFolder(options.switch).create(BundlePlace(bundle.id, str(bundle.root.resolve())))
+    except (SpecError, BundleError, StateError, SwitchError) as error:
         return f"error: {error}"
     if options.models:
         link_models(bundle, target, options.models, has_state=has_state)

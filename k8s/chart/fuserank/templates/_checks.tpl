@@ -141,4 +141,21 @@ the remedy. */}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- if $v.refresh.enabled -}}
+{{- if ne $b.source "pvc" -}}
+{{- fail (printf "bundle.source: %s, and refresh.enabled is true; the next bundle is written beside the served one: set it to pvc" $b.source) -}}
+{{- end -}}
+{{- if not $b.path -}}
+{{- fail "bundle.path: empty, and refresh.enabled is true; name the bundle's folder within the claim: the next ones are written beside it" -}}
+{{- end -}}
+{{- if ne $b.pvc.accessMode "ReadWriteMany" -}}
+{{- fail (printf "bundle.pvc.accessMode: %s, and refresh.enabled is true; a job writes what the replicas read: use a claim that is ReadWriteMany" $b.pvc.accessMode) -}}
+{{- end -}}
+{{- if ne $st.kind "redis" -}}
+{{- fail (printf "state.kind: %s, and refresh.enabled is true; the job reads the log from another node: set it to redis" $st.kind) -}}
+{{- end -}}
+{{- if eq $v.profile "ensemble_tensorrt" -}}
+{{- fail "refresh.enabled: true, and profile ensemble_tensorrt serves engines that were built for one bundle; set profile to ensemble_cuda, or refresh.enabled to false" -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

@@ -51,15 +51,60 @@
   valueFrom: {secretKeyRef: {name: {{ $v.milvus.secretName }}, key: token}}
 {{- end }}
 {{- include "fuserank.stateEnvironment" . }}
+{{- if $v.refresh.enabled }}
+- {name: FUSERANK_SWITCH, value: {{ include "fuserank.switch" . }}}
+{{- end }}
+{{- end -}}
+
+{{/* Where a replica finds the bundle. One that goes to others sees all of the claim. */}}
+{{- define "fuserank.bundlePath" -}}
+{{- if .Values.refresh.enabled }}/bundles/{{ trimAll "/" .Values.bundle.path }}{{ else }}/bundle{{ end -}}
 {{- end -}}
 
 {{- define "fuserank.bundleMount" -}}
+{{- if .Values.refresh.enabled -}}
+- {name: bundle, mountPath: /bundles, readOnly: true}
+{{- else -}}
 - name: bundle
   mountPath: /bundle
   readOnly: true
   {{- if and (eq .Values.bundle.source "pvc") .Values.bundle.path }}
   subPath: {{ .Values.bundle.path }}
   {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* The folder by which a replica's processes are brought to another bundle, and what brings them there. */}}
+{{- define "fuserank.switch" -}}
+/switch/own/8001
+{{- end -}}
+
+{{- define "fuserank.switchContainer" -}}
+# Goes to whatever bundle `promote` of the job has named on the claim. It sees Triton's processes, and writes the claim
+# for `rollback` alone.
+- name: switch
+  image: {{ include "fuserank.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  command:
+    - python3
+    - -m
+    - fuserank_ensemble.serving.switch.fleet
+    - follow
+    - --bundle={{ include "fuserank.bundlePath" . }}
+    - --switch={{ include "fuserank.switch" . }}
+    - --target={{ .Values.profile }}
+    - --http-port=8000
+  env:
+    {{- include "fuserank.stateEnvironment" . | trim | nindent 4 }}
+  volumeMounts:
+    - {name: bundle, mountPath: /bundles}
+    - {name: switch, mountPath: /switch}
+    {{- include "fuserank.stateMounts" . | trim | nindent 4 }}
+    - {name: tmp, mountPath: /tmp}
+  securityContext:
+    {{- include "fuserank.containerSecurity" . | nindent 4 }}
+  resources:
+    {{- toYaml .Values.resources.switch | nindent 4 }}
 {{- end -}}
 
 {{/* The container that copies the bundle onto the node. */}}

@@ -183,3 +183,23 @@ def test_only_so_many_impressions_wait_for_a_click(items, monkeypatch):
     live.apply([shown("impression", 1, at, b"u%d" % at) for at in range(1, 4)])
     live.apply([shown("click", 1, 3 + at, b"u%d" % at) for at in range(1, 4)])
     assert (live.current.impressions[1], live.current.clicks[1]) == (3, 2)
+
+
+def test_an_item_that_is_new_since_the_bundle_counts_from_when_the_catalogue_has_it():
+    class Growing:
+        """A catalogue that gets two items behind the bundle's."""
+
+        def row_at(self, item_id, position):
+            row = int(item_id.removeprefix("i"))
+            return row if row < ITEMS or position >= 3 else -1
+
+    live = make_live(Growing())
+    live.apply([shown("purchase", 11, 1, b"u"), shown("purchase", 0, 2, b"u")])
+    assert len(live.current.popularity.counts) == ITEMS
+    live.apply([shown("purchase", 11, 3, b"u"), shown("impression", 10, 4, b"u")])
+    now = live.current
+    assert len(now.popularity.counts) == len(now.impressions) == len(now.popularity.context_share) == 12
+    assert now.popularity.counts[10:].tolist() == [0, 1]
+    assert now.impressions[10:].tolist() == [1, 0]
+    assert now.popularity.counts[1:ITEMS].tolist() == BUNDLED.counts[1:].tolist()
+    assert sorted(now.popularity.order.tolist()) == list(range(12))
