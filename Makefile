@@ -52,6 +52,7 @@ bench-replica: $(READY) $(BUNDLE)/manifest.json ## what one replica costs on one
 
 bench-live: $(READY) $(BUNDLE)/manifest.json ## how soon an event counts, and what recording costs the searches beside it
 	@$(BENCHMARK) live --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BIN)/fuserank evaluate replay --shop $(SHOP) --encoder "$(ENCODER)"
 
 bench-export: $(READY) ## what an export costs from a thousand items to a million, about an hour
 	@$(BENCHMARK) export --encoder "$(ENCODER)"

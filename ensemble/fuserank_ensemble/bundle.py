@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fuserank_ensemble.candidates.features import FeatureLayout
 from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.catalog.arrays import map_array
 from fuserank_ensemble.catalog.items import Items, Records
+from fuserank_ensemble.catalog.live.snapshot import BundledCatalog
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.tokens import EncoderVocabulary
 from fuserank_ensemble.interactions.events import EventTable
@@ -32,6 +34,7 @@ from fuserank_ensemble.understanding.spelling import Spelling
 
 FORMAT = 12
 MANIFEST = "manifest.json"
+LEXICAL = "lexical"  # the items' words, within `index/`
 PAIRS = "pairs"  # what the text tower reads, within `index/`
 SYNONYMS = "synonyms.json"  # within `index/`
 TOKENIZER = "tokenizer.json"  # the encoder's, within `index/`
@@ -47,6 +50,11 @@ class BundleError(RuntimeError):
     """A bundle that must not be served. The message names the file, what is wrong, and the remedy."""
 
 
+def sha256_of_texts(texts: Iterable[str]) -> str:
+    """The first 16 hex digits of the digest of some texts."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as file:
@@ -55,17 +63,29 @@ def sha256(path: Path) -> str:
 
 def open_query_parser(index: Path) -> QueryParser:
     """Opens what takes queries apart, from a bundle's `index/`."""
-    words, synonyms = LexicalIndex.open(index / "lexical"), Synonyms.open(index / SYNONYMS)
-    spelling = open_spelling(words, synonyms, index / TOKENIZER)
-    quantities = Quantities.open(index / "lexical" / UNITS)
-    return QueryParser(synonyms, quantities, spelling, lambda text: words.is_code(text) or words.is_value(text))
+    words, synonyms = LexicalIndex.open(index / LEXICAL), Synonyms.open(index / SYNONYMS)
+    parser = QueryParser(
+        synonyms, Quantities.open(index / LEXICAL / UNITS), open_spelling(words, synonyms, index / TOKENIZER)
+    )
+    return parser_over(parser, words)
+
+
+def parser_over(parser: QueryParser, words: LexicalIndex) -> QueryParser:
+    """Returns what takes queries apart, where the items have other words."""
+    assert parser.spelling is not None
+    spelling = _spelling_of(words, parser.synonyms, parser.spelling.language)
+    return replace(parser, spelling=spelling, is_value=lambda text: words.is_code(text) or words.is_value(text))
 
 
 def open_spelling(words: LexicalIndex, synonyms: Synonyms, tokenizer: Path) -> Spelling:
     """Opens what corrects queries, from a catalogue's words and the encoder's `tokenizer.json`."""
+    return _spelling_of(words, synonyms, EncoderVocabulary(tokenizer))
+
+
+def _spelling_of(words: LexicalIndex, synonyms: Synonyms, language: Container[str]) -> Spelling:
     return Spelling(
         words.has_word,
-        EncoderVocabulary(tokenizer),
+        language,
         words.similar_words,
         synonyms.words,
         lambda text: words.is_code(text) or words.begun_codes(text) is not None,
@@ -154,6 +174,18 @@ class Bundle:
     def layout(self) -> FeatureLayout:
         """The columns that the ranker reads, and its signals."""
         return FeatureLayout(self.spec.own_features)
+
+    @property
+    def encoder_id(self) -> str:
+        """Names what makes vectors: those of another encoder mean something else."""
+        parts = (f"index/{TOKENIZER}", "model_repository/encoder/1/model.onnx")
+        return sha256_of_texts(str(self.manifest["files"].get(part, "")) for part in parts)
+
+    @cached_property
+    def bundled_catalog(self) -> BundledCatalog:
+        """The catalogue that changes are made to."""
+        latest = float(self.manifest["log_end"]) if self.spec.clock == "log" else math.inf
+        return BundledCatalog(self.items, self.records, self.vectors, self.encoder_id, latest)
 
     @property
     def snapshot_position(self) -> SnapshotPosition:

@@ -100,6 +100,19 @@ def events(
 
 
 @app.command()
+def replay(
+    shop: ShopOption = SHOP,
+    encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of the shop's encoder.")] = ENCODER,
+    searches: Annotated[int, typer.Option(min=2, help="Searches that are asked.")] = 2_000,
+    recommendations: Annotated[int, typer.Option(min=2, help="Recommendations that are asked.")] = 1_000,
+) -> None:
+    """The log's last 28 days as live events, with requests between them, against a bundle alone: report `live`."""
+    from fuserank_evaluation.replay.run import evaluate_replay
+
+    _print_report(evaluate_replay(shop, encoder, searches, recommendations, Console()))
+
+
+@app.command()
 def offpolicy(
     bundle: Annotated[Path, typer.Option(help="The bundle that may be served instead.")],
     state: Annotated[str, typer.Option(help="The server's log: sqlite:/path or redis://host:port/0.")],

@@ -11,6 +11,7 @@ from rich.console import Console
 from fuserank_ensemble.interactions.events import EventTable
 from fuserank_ensemble.serving.state import StateKeyOption
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.builder.held_log import HeldLog
 from fuserank_export.builder.options import (
     DEFAULT_SEED,
     LEAST_CASES,
@@ -137,6 +138,14 @@ def bundle(
     milvus: Annotated[
         str | None, typer.Option(help="URI of a Milvus that takes the vectors; its token: FUSERANK_MILVUS_TOKEN.")
     ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help="A log of live events whose entries up to now the files hold, too: the bundle goes on behind them, "
+            "and who was forgotten there is left out."
+        ),
+    ] = None,
+    state_key_file: StateKeyOption = None,
     config: ConfigFile = None,
     words: WordOptions,
     reading: ReadingOptions,
@@ -180,7 +189,13 @@ def bundle(
 
         silence_libraries()
         manifest = export_bundle(
-            inputs=inputs, encoder=encoder_options, ranker=ranker, graph=graph, vectors=vectors, out=output
+            inputs=inputs,
+            encoder=encoder_options,
+            ranker=ranker,
+            graph=graph,
+            vectors=vectors,
+            out=output,
+            held=HeldLog.read(state, state_key_file) if state else None,
         )
     counts = manifest["counts"]
     made = (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tritonclient.grpc as triton
@@ -86,6 +87,100 @@ def test_prices_that_change_all_the_time_never_contradict_the_filter(live: Clien
         answer = live.search(title, k=200, filter={"price": {"lt": 5_000}}, fields=FIELDS, min_position=position)
         assert all(found.fields["price"] < 5_000 for found in answer)
         assert (item in [found.id for found in answer]) == (turn % 2 == 0)
+
+
+NEW = {
+    "item_id": "new-1", "title": "zorblax marmalade 250 g", "brand": "Wumpus & Sons", "category": "Dairy > Cheese",
+    "price": 7.25, "in_stock": True,
+}  # fmt: skip
+
+
+def ids(answer: Iterable[Any]) -> list[str]:
+    return [found.id for found in answer]
+
+
+def test_a_new_item_is_found_by_words_meaning_likeness_and_filters(live: Client):
+    assert "new-1" not in ids(live.search("zorblax", k=200))
+    position = live.upsert([NEW]).position
+    options = {"k": 200, "min_position": position, "fields": ["title", "brand", "price"]}
+    answer = live.search("zorblax marmalade", **options)
+    assert answer[0].id == "new-1"
+    assert answer[0].fields == {name: NEW[name] for name in ("title", "brand", "price")}
+    assert ids(live.search("Wumpus & Sons", **options))[0] == "new-1"
+    assert ids(live.search("zorblax", filter={"brand": "Wumpus & Sons", "price": {"lt": 8}}, **options)) == ["new-1"]
+    assert "new-1" not in ids(live.search("zorblax", filter={"in_stock": False}, **options))
+    neighbours = live.similar("new-1", k=20, min_position=position)
+    assert len(neighbours) == 20
+    assert "new-1" in ids(live.similar(neighbours[0].id, k=200))
+    assert live.similar(text="zorblax marmalade 250 g", k=200)[0].id == "new-1"
+    explained = live.search("zorblax", k=1, explain=True)[0]
+    assert {signal.name: signal.reason for signal in explained.signals}["popularity"] == "nobody has had it yet"
+    recorded = live.record([{"user_id": "wumpus fan", "item_id": "new-1", "event": "purchase"}] * 3).position
+    assert ids(live.recommend("wumpus fan", k=5, min_position=recorded))[0] == "new-1"
+
+
+def test_a_new_item_is_changed_deleted_and_returned(live: Client):
+    live.upsert([{**NEW, "item_id": "new-2", "title": "zorblax chutney"}])
+    options = {"k": 200, "fields": FIELDS}
+    cheaper = live.upsert([{"item_id": "new-2", "price": 1.5}]).position
+    found = live.search("zorblax chutney", filter={"price": {"lt": 2}}, min_position=cheaper, **options)
+    assert {item.id: item.fields["title"] for item in found}["new-2"] == "zorblax chutney"
+    other = live.upsert([{"item_id": "new-2", "title": "quixotic lamp"}]).position
+    lamp = live.search("quixotic lamp", min_position=other, **options)[0]
+    assert (lamp.id, lamp.fields) == ("new-2", {"title": "quixotic lamp", "price": 1.5})
+    assert live.search("chutney", k=1, explain=True).status.candidates["lexical"] == 0
+    deadline = time.monotonic() + PATIENCE
+    while "quixotic lamp" not in [suggestion.text for suggestion in live.suggest("quix")]:
+        assert time.monotonic() < deadline
+    gone = live.delete(["new-2"]).position
+    for query, user in (("quixotic lamp", ""), ("", "stranger"), ("quixotic lamp", "stranger")):
+        assert "new-2" not in ids(live.search(query, user, min_position=gone, **options))
+    with pytest.raises(InvalidRequestError, match="ITEM_ID"):
+        live.similar("new-2", min_position=gone)
+    back = live.upsert([{"item_id": "new-2", "price": 2.5}]).position
+    assert live.search("quixotic lamp", min_position=back, **options)[0].fields == {**lamp.fields, "price": 2.5}
+
+
+def test_another_title_of_an_item_of_the_bundle_replaces_its_own(live: Client):
+    item, title = one_item(live, 9)
+    position = live.upsert([{"item_id": item, "title": "bibulous teapot"}]).position
+    options = {"k": 200, "min_position": position, "fields": FIELDS}
+    assert live.search("bibulous teapot", **options)[0].id == item
+    assert live.similar(text="bibulous teapot", **options)[0].id == item
+    shown = {found.id: found.fields["title"] for found in live.search(title, **options)}
+    assert shown.get(item, "bibulous teapot") == "bibulous teapot"
+    assert ids(live.search(title, **options))[0] != item
+
+
+def test_a_bad_new_item_is_named_at_its_place_and_the_others_are_kept(live: Client):
+    result = live.upsert(
+        [{**NEW, "item_id": "new-3"}, {"item_id": "new-4", "price": 3.0}, {**NEW, "item_id": "new-5", "title": ""}]
+    )
+    errors = [change.error for change in result.changes]
+    assert (result.changed, [error.field if error else None for error in errors]) == (
+        1, [None, "item_id", "fields.title"],
+    )  # fmt: skip
+    assert errors[1] is not None
+    assert "fields.title" in errors[1].allowed
+
+
+@pytest.mark.targets("single_process", reason="what a server reads when it starts is the log")
+def test_a_server_that_starts_again_knows_new_items(bundle_root: Path, target: Target, tmp_path: Path):
+    place = StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}")
+    answers = []
+    for start in range(2):
+        with (
+            Server(bundle_root, endpoints(), target, state=place) as server,
+            Client(url(server), timeout=PATIENCE) as c,
+        ):
+            if not start:
+                c.upsert([NEW, {**NEW, "item_id": "new-2"}])
+                position = c.delete(["new-2"]).position
+            found = c.search("zorblax", k=5, min_position=position, fields=["title", "brand", "price"])
+            answers.append([(item.id, item.score, item.fields) for item in found])
+    assert answers[0] == answers[1]
+    assert answers[0][0][0] == "new-1"
+    assert "new-2" not in [item for item, _, _ in answers[0]]
 
 
 def test_a_thousand_changes_with_bad_ones_among_them_are_kept_but_for_these(live: Client):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fuserank.client import Client
+from fuserank_benchmarks.refreshing import write_twin
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.serving.switch.folder import SwitchError
@@ -20,7 +21,6 @@ from fuserank_ensemble.spec import Target
 from fuserank_ensemble.state.settings import StateSettings
 from support.busy_machine import PATIENCE, lengthen_queues
 from support.running import endpoints, url
-from support.twin_bundles import make_twin
 
 QUERY = "绿茶"
 
@@ -41,7 +41,7 @@ class Twins:
 @pytest.fixture(scope="module")
 def twins(first_day_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Twins:
     folder = tmp_path_factory.mktemp("twins")
-    made = Twins(*(make_twin(first_day_root, folder / name, name) for name in "ab"))
+    made = Twins(*(write_twin(first_day_root, folder / name, prefix=name) for name in "ab"))
     for bundle in (made.first, made.second):
         lengthen_queues(bundle)
     return made

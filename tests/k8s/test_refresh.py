@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from fuserank.client import Client
+from fuserank_benchmarks.refreshing import write_twin
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.switch import fleet
 from fuserank_ensemble.serving.switch.folder import FOLDER, BundlePlace, SwitchFolder
@@ -19,7 +20,6 @@ from fuserank_export.cli import app
 from support.busy_machine import PATIENCE, wait_until
 from support.charts import LEAST, Manifest, kinds, merged, only, pod, refusal, triton
 from support.replica import free_endpoints, started
-from support.twin_bundles import make_twin
 
 REFRESH: Manifest = {
     "refresh": {"enabled": True},
@@ -145,7 +145,7 @@ def test_what_cannot_work_is_refused_with_the_remedy(values: Manifest, words: st
 
 def test_a_replica_follows_what_is_promoted_and_goes_back(tiny_bundle: Path, tmp_path: Path):
     """The rendered container that follows, beside a real Triton; its paths and ports are those of here."""
-    shop, second = tmp_path / "shop", make_twin(tiny_bundle, tmp_path / "refreshed-1", "b")
+    shop, second = tmp_path / "shop", write_twin(tiny_bundle, tmp_path / "refreshed-1", "b")
     shop.symlink_to(tiny_bundle)
     folder = SwitchFolder(tmp_path / "own" / "8001")
     served = Bundle.open(tiny_bundle, verify=())

@@ -31,7 +31,9 @@ def lengthen_queues(bundle: Path) -> None:
     """
     manifest = json.loads((bundle / MANIFEST).read_text("utf-8"))
     for path in (bundle / "model_repository").rglob("*.pbtxt"):
-        path.write_text(_TIMEOUT.sub(f"default_timeout_microseconds: {PATIENCE * 1e6:.0f}", path.read_text()))
+        lengthened = _TIMEOUT.sub(f"default_timeout_microseconds: {PATIENCE * 1e6:.0f}", path.read_text())
+        path.unlink()  # another bundle may have it under a second name
+        path.write_text(lengthened)
         manifest["files"][str(path.relative_to(bundle))] = sha256(path)
     (bundle / MANIFEST).write_text(json.dumps(manifest), "utf-8")
 

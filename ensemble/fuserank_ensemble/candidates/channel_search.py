@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.catalog.arrays import RowSource
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.retrieval.channel import (
     Channel,
@@ -48,7 +48,7 @@ class ChannelSearch:
     """
 
     def __init__(
-        self, channels: Sequence[Channel], items: Items, vectors: NDArray[Any], depth: int, events: float
+        self, channels: Sequence[Channel], items: Items, vectors: RowSource, depth: int, events: float
     ) -> None:
         self._channels, self._items, self._vectors, self._depth = channels, items, vectors, depth
         declarations = [channel.declaration for channel in channels]

@@ -176,8 +176,10 @@ class Featuriser:
         self._by_item = np.stack(list(by_item.values()), 1).astype(np.float32)  # [items, columns by item]
         self._by_item_columns = [POSITION[name] for name in by_item]
 
-    def over(self, items: Items) -> Featuriser:
-        """Returns the same over a catalogue of the same items with other values; what these do not change is shared."""
+    def over(self, items: Items, popularity: Popularity) -> Featuriser:
+        """Returns the same over a catalogue with other values or more items; what these do not change is shared."""
+        if popularity is not self._popularity:
+            return Featuriser(items, popularity, self._own_features)
         before = self._items.columns.by_name
         changed = {name for name, column in items.columns.by_name.items() if column is not before.get(name)}
         if "category" in changed:  # what is summed up by category

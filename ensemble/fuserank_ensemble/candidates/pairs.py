@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -109,17 +109,22 @@ class PairTokens:
         np.save(folder / "tokens.npy", np.asarray([token for text_ids in ids for token in text_ids], np.int32))
         np.save(folder / "offsets.npy", np.cumsum([0, *map(len, ids)], dtype=np.int64))
 
-    def join(self, query: str, texts: NDArray[np.int32]) -> list[Pair]:
+    def join(self, query: str, texts: NDArray[np.int32], text_of: Callable[[int], str] = lambda text: "") -> list[Pair]:
         """Joins the query with each text, without padding.
 
         A pair that is too long loses the end of its longer side, as the libraries' `longest_first` does (to a token,
         where both sides are longer than a pair may be: of such an item the end is not stored).
+
+        Args:
+            query: The query.
+            texts: Rows of texts, int32 `[texts]`.
+            text_of: Returns the text of a row that the bundle has not.
         """
         layout, room = self._layout, self._buckets[-1] - self._layout.specials
         query_ids = self._tokenizer.encode(query, add_special_tokens=False).ids[: self._buckets[-1]]  # as items are
         pairs = []
         for text in texts:
-            item = self._tokens[self._offsets[text] : self._offsets[text + 1]].tolist()
+            item = self._item_ids(int(text), text_of)
             shorter, longer = sorted((len(query_ids), len(item)))
             least = max(min(shorter, room - longer), min(shorter, room // 2))
             kept = least if len(query_ids) <= len(item) else min(len(query_ids), room - least)
@@ -132,6 +137,13 @@ class PairTokens:
             ]
             pairs.append(([token for token, _ in tokens], [token_type for _, token_type in tokens]))
         return pairs
+
+    def _item_ids(self, text: int, text_of: Callable[[int], str]) -> list[int]:
+        """The tokens of a text, cut as those in the bundle are."""
+        if text < len(self._offsets) - 1:
+            ids: list[int] = self._tokens[self._offsets[text] : self._offsets[text + 1]].tolist()
+            return ids
+        return list(self._tokenizer.encode(text_of(text), add_special_tokens=False).ids[: self._buckets[-1]])
 
     def bucket(self, pairs: Sequence[Pair]) -> int:
         """The smallest bucket that holds each of these pairs; the first where there are none."""

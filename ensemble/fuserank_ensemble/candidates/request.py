@@ -88,6 +88,16 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
         """Whether anything but the score decides the order."""
         return bool(self.diversity or self.rules or self.explore)
 
+    def within(self, items: int) -> ResolvedRequest:
+        """Returns the request without items from a row on: another process knew them before the one that asks."""
+        seen, disliked, hidden = self.history, self.disliked_items, self.hidden_rows
+        return msgspec.structs.replace(
+            self,
+            seen=seen.part(seen.rows < items).pack(),
+            disliked=disliked.part(disliked.rows < items).pack() if len(disliked) else b"",
+            hidden=hidden[hidden < items].tobytes(),
+        )
+
     def milliseconds_left(self) -> float:
         """What is left of the deadline; infinite where none was given, negative where it has passed."""
         return (self.deadline_ns - time.monotonic_ns()) / 1e6 if self.deadline_ns else float("inf")

@@ -14,7 +14,7 @@ from fuserank_ensemble.candidates.categories import CategoryShares, predict_cate
 from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
 from fuserank_ensemble.candidates.features import Featuriser, FloatArray
 from fuserank_ensemble.candidates.filler import Filler
-from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.interactions.profile import UserProfile
 from fuserank_ensemble.interactions.sequence import latest_positions, moments
 from fuserank_ensemble.retrieval.channel import (
@@ -23,11 +23,12 @@ from fuserank_ensemble.retrieval.channel import (
     RankedItems,
     nearness_channels,
 )
-from fuserank_ensemble.retrieval.channels.registry import open_channels
+from fuserank_ensemble.retrieval.channels.registry import channel_over, open_channels
 from fuserank_ensemble.retrieval.conditions import ConditionCheck
 from fuserank_ensemble.retrieval.evidence import Evidence
 from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, RetrievalIndex
+from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
@@ -90,34 +91,51 @@ class Retriever:
             spec: Depths and weights of the channels.
             dense: Takes the place of the local dense channel.
         """
-        self.items, self.popularity = catalog.items, interactions.popularity
         self._spec = spec
-        self._demand = 1.0 + interactions.popularity.trend
+        index = RetrievalIndex(catalog, interactions, spec.dense_texts)
         self._featurise = Featuriser(catalog.items, interactions.popularity, spec.own_features)
-        channels = open_channels(RetrievalIndex(catalog, interactions, spec.dense_texts), dense)
+        self._join(index, open_channels(index, dense))
+
+    def _join(self, index: RetrievalIndex, channels: Sequence[Channel]) -> None:
+        """Takes the index and the channels over it."""
+        items, popularity = index.catalog.items, index.interactions.popularity
+        self.items, self.popularity, self._index, self._channels = items, popularity, index, channels
+        self._demand = 1.0 + popularity.trend
         self._declared = [channel.declaration for channel in channels]
-        events = float(interactions.popularity.events.sum())
-        self._search = ChannelSearch(channels, catalog.items, catalog.vectors, spec.channel_depth, events)
+        depth = self._spec.channel_depth
+        self._search = ChannelSearch(channels, items, index.catalog.vectors, depth, float(popularity.events.sum()))
         self._fusion = ReciprocalRankFusion(
-            len(catalog.items),
-            spec.channel_depth,
+            len(items),
+            depth,
             {channel.declaration.name: channel.knowledge for channel in channels},
-            interactions.popularity,
+            popularity,
             [declared.name for declared in self._declared if declared.ties_by_popularity],
         )
-        self._lexical = catalog.lexical
-        self._conditions = ConditionCheck(catalog.items, catalog.lexical)
-        self._filler = Filler(interactions.popularity.arrived)
+        self._conditions = ConditionCheck(items, index.catalog.lexical)
+        self._filler = Filler(popularity.arrived)
 
-    def over(self, items: Items) -> Retriever:
-        """Returns the same over a catalogue of the same items with other values, such as prices."""
-        if items is self.items:
+    def over(self, snapshot: CatalogSnapshot, lexical: LexicalIndex) -> Retriever:
+        """Returns the same over the catalogue as it is after more changes.
+
+        Another thread may be using this one: what that changes is not shared.
+
+        Args:
+            snapshot: The catalogue, the next one after this retriever's.
+            lexical: The words of its items.
+        """
+        items, catalog = snapshot.items, self._index.catalog
+        if items is self.items and lexical is catalog.lexical:
             return self
         other = copy(self)
-        other.items = items
-        if items.columns is not self.items.columns:
-            other._featurise = self._featurise.over(items)
-            other._conditions = ConditionCheck(items, self._lexical)
+        if items.text is self.items.text and lexical is catalog.lexical and not self._index.relinks(snapshot):
+            other.items = items
+            if items.columns is not self.items.columns:
+                other._featurise = self._featurise.over(items, self.popularity)
+                other._conditions = ConditionCheck(items, lexical)
+            return other
+        index = self._index.over(snapshot, lexical)
+        other._featurise = self._featurise.over(items, index.interactions.popularity)
+        other._join(index, [channel_over(channel, index) for channel in self._channels])
         return other
 
     def prefetch(self, queries: Sequence[ChannelQuery], kind: str | None = None) -> Prefetch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,38 @@ def release_pages(array: NDArray[Any]) -> None:
                 mapping.madvise(mmap.MADV_DONTNEED)
             return
         part = getattr(part, "base", None)
+
+
+class RowSource(Protocol):
+    """Rows that may lie in several arrays; a numpy array is one."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        ...
+
+    def __getitem__(self, rows: NDArray[Any], /) -> Any:
+        """The rows at some positions, `[rows, …]`."""
+        ...
+
+
+class GrownRows:
+    """The rows of an array that is mapped, and behind them some that came later."""
+
+    def __init__(self, bundled: NDArray[Any], added: NDArray[Any]) -> None:
+        """Joins rows `[bundled, dim]` and `[added, dim]`."""
+        self.bundled, self.added = bundled, added
+
+    def __len__(self) -> int:
+        return len(self.bundled) + len(self.added)
+
+    def __getitem__(self, rows: NDArray[Any], /) -> Any:
+        if not len(self.added):
+            return self.bundled[rows]
+        rows = np.asarray(rows)
+        late = rows >= len(self.bundled)
+        out = self.bundled[np.where(late, 0, rows)]
+        out[late] = self.added[rows[late] - len(self.bundled)]
+        return out
 
 
 def find_row(ids: NDArray[np.bytes_], wanted: str) -> int:

@@ -57,8 +57,17 @@ class Column:
         if self.owners is not None:
             kept = ~rows[self.owners]
             return replace(self, values=self.values[kept], owners=self.owners[kept])
-        unknown = np.nan if self.kind == "number" else -1
-        return replace(self, values=np.where(rows, unknown, self.values).astype(self.values.dtype))
+        return replace(self, values=np.where(rows, self._unknown, self.values).astype(self.values.dtype))
+
+    def grown(self, count: int) -> Column:
+        """The same field of more items, whose values are unknown."""
+        if self.owners is not None:
+            return self
+        return replace(self, values=np.append(self.values, np.full(count, self._unknown, self.values.dtype)))
+
+    @property
+    def _unknown(self) -> float | int:
+        return np.nan if self.kind == "number" else -1
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,10 @@ class Columns:
     def kinds(self) -> dict[str, Kind]:
         """What `parse` needs to know of the columns."""
         return {name: column.kind for name, column in self.by_name.items()}
+
+    def grown(self, count: int) -> Columns:
+        """The fields of `count` more items, whose values are unknown."""
+        return Columns(self.items + count, {name: column.grown(count) for name, column in self.by_name.items()})
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Columns:
         """The fields of some items, rows int `[items]`: a filter then looks at these alone."""

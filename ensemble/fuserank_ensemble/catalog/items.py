@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,23 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.arrays import find_row, map_array
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR, Column, Columns, Mask
+from fuserank_ensemble.contract.identity import clean_identity
 
-_OF_IDS_AND_TEXTS = ("by_text", "_by_product")  # what is computed once whatever values the items have
+_OF_IDS_AND_TEXTS = ("by_text", "_by_product", "_added_ids")  # what is computed once whatever values the items have
 
 
 @dataclass(frozen=True)
 class Items:
-    """A catalogue of `items` items whose row is the position of its id in sorted order.
+    """A catalogue of `items` items whose row is the position of its id in sorted order; later ones stand behind.
 
     Attributes:
-        ids: Sorted ids, bytes `[items]`.
+        ids: Sorted ids of the bundle's items, bytes `[bundled items]`.
         text: Row of the item's text vector, int32 `[items]`: items with equal texts share one.
         columns: The filterable fields.
         product: Code of the item's product, int32 `[items]`: packages and sizes of one product share it. None where
             every item is a product of its own.
         visible: Which items may be shown at all, bool `[items]`; None where all may.
+        added: Rows of the items that came since the bundle, by id as `clean_identity` spells it, in their order.
     """
 
     ids: NDArray[np.bytes_]
@@ -37,9 +39,18 @@ class Items:
     columns: Columns
     product: NDArray[np.int32] | None = None
     visible: Mask | None = None
+    added: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.text)
+
+    def id_of(self, row: int) -> bytes:
+        """An item's id."""
+        return bytes(self.ids[row]) if row < len(self.ids) else self._added_ids[row - len(self.ids)]
+
+    @cached_property
+    def _added_ids(self) -> tuple[bytes, ...]:
+        return tuple(item_id.encode() for item_id in self.added)
 
     def row(self, item_id: str) -> int:
         """Row of an item, or -1; also of one that may not be shown."""
@@ -48,7 +59,36 @@ class Items:
 
     def any_row(self, item_id: str) -> int:
         """Row of an item whether or not it may be shown, or -1."""
-        return find_row(self.ids, item_id)
+        row = find_row(self.ids, item_id)
+        return row if row >= 0 or not self.added else self.added.get(clean_identity(item_id), -1)
+
+    def row_at(self, item_id: str, position: int) -> int:
+        """See `interactions.live.person.ItemRows`: these are the same at every position of the log."""
+        del position
+        return self.any_row(item_id)
+
+    def grown(self, item_ids: Sequence[str]) -> Items:
+        """The same items with more behind them, of which nothing is known yet, not even a text (-1).
+
+        Args:
+            item_ids: Their ids as `clean_identity` spells them, none of which is there.
+        """
+        count, rows = len(item_ids), range(len(self), len(self) + len(item_ids))
+        products = None
+        if self.product is not None:  # each is a product of its own until the next export
+            products = np.append(self.product, np.int32(self.product.max(initial=-1) + 1) + np.arange(count))
+        return Items(
+            self.ids,
+            np.append(self.text, np.full(count, -1, np.int32)),
+            self.columns.grown(count),
+            None if products is None else products.astype(np.int32),
+            None if self.visible is None else np.append(self.visible, np.ones(count, np.bool_)),
+            {**self.added, **dict(zip(item_ids, rows, strict=True))},
+        )
+
+    def with_text(self, text: NDArray[np.int32]) -> Items:
+        """The same items with other texts, int32 `[items]`."""
+        return replace(self, text=text)
 
     def with_columns(self, columns: Columns) -> Items:
         """The same items with other values."""

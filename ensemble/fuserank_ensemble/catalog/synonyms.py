@@ -7,6 +7,9 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+from fuserank_ensemble.catalog.text import normalise
 
 # A Chinese character is a word of its own here.
 _TOKEN = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
@@ -54,6 +57,14 @@ class Synonyms:
                     done = end
                     break
         return "".join(parts) + text[done:]
+
+    def replace_in(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns an item's fields as they are searched: with every phrase in their texts replaced."""
+        if not self.replacements:
+            return fields
+        return {
+            name: self.replace(normalise(value)) if isinstance(value, str) else value for name, value in fields.items()
+        }
 
     @cached_property
     def words(self) -> tuple[str, ...]:

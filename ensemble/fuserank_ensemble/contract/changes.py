@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,13 +17,16 @@ from fuserank_ensemble.contract.options import MAX_ITEM_ID_BYTES
 MAX_CHANGES = 1_000
 MAX_CHANGES_BYTES = 8 * 1024 * 1024
 MAX_CHANGE_ID_BYTES = 128
+MAX_NEW_ID_BYTES = 256  # of an item's id, as an export takes them
 MAX_VALUE_BYTES = 32_768  # of one field, as JSON
 LONGEST_WORD = 200  # characters of a value that can be filtered on
 MOST_WORDS = 100  # of a field of several values
 CHANGES_ALLOWED = f"a JSON list of 1 to {MAX_CHANGES:,} changes"
-_ITEM_ID, _TITLE, _CREATED, _PRICE = "item_id", "title", "created_at", "price"
+_ITEM_ID, _CREATED, _PRICE = "item_id", "created_at", "price"
+TITLE = "title"
 _KNOWN = ("change_id", _ITEM_ID, "fields", "delete")
 _SEPARATOR = " > "
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,8 @@ class ChangeReader:
         if name == _ITEM_ID or name not in self.fields:
             known = nearest(name, self.fields - {_ITEM_ID})
             raise InvalidRequestError(path, Description("an unknown field"), f"the catalogue's: {known}")
-        if name in self.searched:
-            others = nearest(name, self.fields - self.searched - {_ITEM_ID})
-            raise InvalidRequestError(
-                path, Description("a field that words or vectors are made of"), f"until the next export: {others}"
-            )
+        if name == TITLE:
+            return _title(path, held)
         if held is None:
             return None
         if name == _CREATED:
@@ -102,6 +103,8 @@ class ChangeReader:
         kind = self.kinds.get(name)
         if kind is not None:
             return _READERS[kind](path, held)
+        if name in self.searched:
+            _check_readable(path, held)
         if len(json.dumps(held, ensure_ascii=False)) > MAX_VALUE_BYTES:
             raise InvalidRequestError(
                 path, Description("a long value"), f"at most {MAX_VALUE_BYTES:,} characters as JSON"
@@ -112,6 +115,43 @@ class ChangeReader:
 def parse_changes(raw: bytes) -> list[Any]:
     """Returns the changes of one request as JSON values, each still to be read; errors as of `parse_list`."""
     return parse_list("CHANGES", raw, MAX_CHANGES_BYTES, MAX_CHANGES, CHANGES_ALLOWED)
+
+
+def check_new_item(change: RequestedChange) -> None:
+    """Checks the change of an item that the catalogue has not.
+
+    Raises:
+        InvalidRequestError: Where it does not describe one.
+    """
+    if change.delete or TITLE not in change.fields:
+        allowed = "an item of the catalogue; one that is new to it, with fields.title"
+        raise InvalidRequestError(_ITEM_ID, change.item_id, allowed)
+    allowed = f"printable text of at most {MAX_NEW_ID_BYTES} bytes, as an export takes it"
+    if _CONTROL.search(change.item_id):
+        raise InvalidRequestError(_ITEM_ID, change.item_id, allowed)
+    check_size(_ITEM_ID, change.item_id, MAX_NEW_ID_BYTES, allowed)
+
+
+def _title(path: str, held: Any) -> str:
+    allowed = f"a text of 1 to {MAX_VALUE_BYTES:,} bytes"
+    if not isinstance(held, str) or not clean_identity(_CONTROL.sub(" ", held)):
+        raise InvalidRequestError(path, Description("nothing") if held is None else held, allowed)
+    return clean_identity(_CONTROL.sub(" ", check_size(path, held, MAX_VALUE_BYTES, allowed)))
+
+
+def _check_readable(path: str, held: Any) -> None:
+    """Checks what is searched by its words: a text, a number or a list of these.
+
+    Raises:
+        InvalidRequestError: Where it is something else.
+    """
+    allowed = "a text, a number, or a list of these"
+    for value in held if isinstance(held, list) else [held]:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not isinstance(value, str) and not is_number:
+            raise InvalidRequestError(path, held, allowed)
+        if isinstance(value, str):
+            check_size(path, value, MAX_VALUE_BYTES, f"at most {MAX_VALUE_BYTES:,} bytes")
 
 
 def _text(name: str, held: object, limit: int) -> str:

@@ -5,20 +5,49 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.bundle import LEXICAL, SYNONYMS, Bundle, parser_over
+from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
+from fuserank_ensemble.catalog.synonyms import Synonyms
+from fuserank_ensemble.graph.retrieval import open_retriever
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay
-from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind
-from fuserank_ensemble.state.settings import StateSettings
+from fuserank_ensemble.retrieval.lexical.live import LiveWords
+from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Logged
+from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.tail import Consumer, LogTail
+from fuserank_ensemble.understanding.query import QueryParser
 
 MAX_WAIT_SECONDS = 0.25  # for a position: what is acknowledged is known far sooner, unless the log is away
 MakeConsumer = Callable[[LiveCatalog], Consumer]
 STALE = "stale"  # in `STATUS.degraded`: what was asked for, or the latest, does not count yet
 EVERY_KIND: frozenset[EventKind] = frozenset(EVENT_KINDS)
 NO_KIND: frozenset[EventKind] = frozenset()
+
+
+class RetrieverFollower:
+    """A `Consumer` of the log, behind the catalogue's and the words': the retriever over the items as they are now.
+
+    Attributes:
+        current: The newest catalogue, and the retriever over it; a value that is replaced whole.
+    """
+
+    def __init__(self, catalog: LiveCatalog, words: LiveWords, retriever: Retriever) -> None:
+        """Takes the catalogue and its words as they change, and the retriever over the bundle's."""
+        self._catalog, self._words = catalog, words
+        self.current = (catalog.current, retriever)
+
+    def attach(self, state: State, held: int) -> None:
+        """See `Consumer`; it needs nothing of the state."""
+        del state, held
+
+    def apply(self, batch: Sequence[Logged]) -> None:
+        """See `Consumer`; what changed is read from the catalogue."""
+        del batch
+        snapshot, retriever = self._catalog.current, self.current[1]
+        if snapshot is not self.current[0]:
+            self.current = (snapshot, retriever.over(snapshot, self._words.current))
 
 
 @dataclass(frozen=True)
@@ -29,11 +58,15 @@ class LiveState:
         tail: Follows the log in a thread.
         catalog: What the shop changed of its items.
         overlay: The users' events since; None for a step that needs none.
+        words: The words of the items; None for a step that needs none.
+        search: What finds items; None for a step that finds none.
     """
 
     tail: LogTail
     catalog: LiveCatalog
     overlay: LiveOverlay | None = None
+    words: LiveWords | None = None
+    search: RetrieverFollower | None = None
 
     @classmethod
     def open(
@@ -42,6 +75,8 @@ class LiveState:
         settings: StateSettings,
         *,
         kinds: frozenset[EventKind] = EVERY_KIND,
+        has_words: bool = False,
+        search_on: str | None = None,
         beside: MakeConsumer | None = None,
     ) -> LiveState:
         """Reads the log up to its end, and follows it from then on.
@@ -50,34 +85,56 @@ class LiveState:
             bundle: The bundle.
             settings: Where the log is.
             kinds: The kinds of users' events to keep; none keeps no users.
+            has_words: Whether to know the items' words.
+            search_on: The device to find items on, which needs their words, too; None finds none.
             beside: Makes another consumer, which is called after the catalogue.
 
         Raises:
             StateError: Where the state cannot be used as it is configured.
         """
-        catalog = LiveCatalog(bundle.items, bundle.records)
-        overlay = LiveOverlay(bundle.items, kinds=kinds) if kinds else None
-        consumers: Sequence[Consumer] = (
-            catalog,
-            *([overlay] if overlay else ()),
-            *([beside(catalog)] if beside else ()),
-        )
-        return cls(LogTail(settings, bundle.snapshot_position, consumers).start(), catalog, overlay)
+        catalog = LiveCatalog(bundle.bundled_catalog)
+        overlay = LiveOverlay(catalog, kinds=kinds) if kinds else None
+        words = open_words(bundle, catalog) if has_words or search_on else None
+        search = None
+        if words and search_on:
+            search = RetrieverFollower(catalog, words, open_retriever(bundle, search_on))
+        made = (overlay, words, search, beside(catalog) if beside else None)
+        consumers = (catalog, *(consumer for consumer in made if consumer is not None))
+        return cls(LogTail(settings, bundle.snapshot_position, consumers).start(), catalog, overlay, words, search)
+
+    def close(self) -> None:
+        """Stops following the log, and removes what was written beside the bundle."""
+        self.tail.stop()
+        if self.words:
+            self.words.close()
 
     def wait_for(self, position: int, seconds: float = MAX_WAIT_SECONDS) -> bool:
         """Waits until the log is known up to a position; returns whether it is."""
         return self.tail.wait_for(position, seconds)
 
 
+def open_words(bundle: Bundle, catalog: LiveCatalog) -> LiveWords:
+    """Opens the words of a catalogue that changes."""
+    spec, index = bundle.spec, bundle.root / "index"
+    synonyms = Synonyms.open(index / SYNONYMS)
+    return LiveWords(catalog, index / LEXICAL, spec.lexical_fields, spec.code_fields, synonyms)
+
+
 def open_live(
-    bundle: Bundle, host: Host, *, kinds: frozenset[EventKind] = EVERY_KIND, beside: MakeConsumer | None = None
+    bundle: Bundle,
+    host: Host,
+    *,
+    kinds: frozenset[EventKind] = EVERY_KIND,
+    has_words: bool = False,
+    search_on: str | None = None,
+    beside: MakeConsumer | None = None,
 ) -> LiveState | None:
     """Returns what happened since a bundle was made, see `LiveState.open`; None where no state is kept."""
     settings = host.state()
     if not settings:
         return None
-    live = LiveState.open(bundle, settings, kinds=kinds, beside=beside)
-    host.at_close(live.tail.stop)
+    live = LiveState.open(bundle, settings, kinds=kinds, has_words=has_words, search_on=search_on, beside=beside)
+    host.at_close(live.close)
     return live
 
 
@@ -86,28 +143,71 @@ class CatalogReader:
 
     def __init__(self, bundle: Bundle, live: LiveState | None) -> None:
         self._live = live
-        self._catalog = live.catalog if live else LiveCatalog(bundle.items, bundle.records)
+        self._catalog = live.catalog if live else LiveCatalog(bundle.bundled_catalog)
 
     @property
     def current(self) -> CatalogSnapshot:
         """The catalogue as it is now."""
         return self._catalog.current
 
-    def knows(self, position: int) -> bool:
+    def row_at(self, item_id: str, position: int) -> int:
+        """See `CatalogSnapshot.row_at`."""
+        return self._catalog.row_at(item_id, position)
+
+    def knows(self, position: int, seconds: float = MAX_WAIT_SECONDS) -> bool:
         """Waits until the log is known up to a position; returns whether it is. True where no state is kept."""
-        return self._live is None or self._live.wait_for(position)
-
-    def at_least(self, position: int) -> CatalogSnapshot:
-        """Returns the newest catalogue, once it holds the changes up to a position.
-
-        Where it does not come to know them in time, the snapshot's `position` is smaller.
-        """
-        if self._live and self._catalog.current.position < position:
-            self._live.wait_for(position)
-        return self._catalog.current
+        return self._live is None or self._live.wait_for(position, seconds)
 
     def at(self, position: int) -> CatalogSnapshot:
         """Returns the catalogue exactly as of a position; where it is not known in time, as of an earlier one."""
         if self._live and self._catalog.current.position < position:
             self._live.wait_for(position)
         return self._catalog.at(position)
+
+
+class LiveParsers:
+    """Takes queries apart by the words of the items as they are now."""
+
+    def __init__(self, bundled: QueryParser, words: LiveWords | None) -> None:
+        """Takes what knows the bundle's words, and the words as they change; None where no state is kept."""
+        self._bundled, self._words = bundled, words
+        self._known = (words.current if words else None, bundled)
+
+    @property
+    def current(self) -> QueryParser:
+        """What takes queries apart at present."""
+        words = self._words.current if self._words else None
+        known, parser = self._known
+        if words is not None and words is not known:
+            parser = parser_over(self._bundled, words)
+            self._known = (words, parser)
+        return parser
+
+
+class LiveSearch:
+    """Finds items in the newest catalogue."""
+
+    def __init__(self, bundle: Bundle, device: str, live: LiveState | None) -> None:
+        """Opens the index on a device where no state is kept; else `live` has opened it.
+
+        Raises:
+            ValueError: Where `live` was opened for a step that finds no items.
+        """
+        self._live, self._fixed = live, None
+        if live is None:
+            self._fixed = (CatalogSnapshot.of_bundle(bundle.bundled_catalog), open_retriever(bundle, device))
+        elif live.search is None:
+            raise ValueError("live: found none that finds items; allowed: one that was opened with search_on")
+
+    def at_least(self, position: int) -> tuple[CatalogSnapshot, Retriever]:
+        """Returns the newest catalogue, once it holds the changes up to a position, and the retriever over it.
+
+        Where it does not come to know them in time, the snapshot's `position` is smaller.
+        """
+        if self._fixed is not None:
+            return self._fixed
+        assert self._live is not None
+        assert self._live.search is not None
+        if self._live.search.current[0].position < position:
+            self._live.wait_for(position)
+        return self._live.search.current

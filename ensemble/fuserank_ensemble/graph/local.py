@@ -50,7 +50,7 @@ class LocalGraph:
             experiment: The experiment whose arms users are in; None runs none.
         """
         self.bundle, self._state, self._experiment = bundle, state, experiment
-        self.live = LiveState.open(bundle, state) if state else None
+        self.live = LiveState.open(bundle, state, has_words=True, search_on="cpu") if state else None
         stages = search_stages(bundle.spec)
         opened = {
             stage.name: OnnxEngine(

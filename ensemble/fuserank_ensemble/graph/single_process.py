@@ -67,7 +67,8 @@ class SingleProcess:
         """See `Model`; the graph in one process is always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=("index/", "model_repository/"))
-        return cls(bundle, host.search_observer(bundle), open_live(bundle, host), host.experiment())
+        live = open_live(bundle, host, has_words=True, search_on="cpu")
+        return cls(bundle, host.search_observer(bundle), live, host.experiment())
 
     def execute(self, requests: Sequence[Tensors]) -> list[Answer]:
         """See `Step`."""

@@ -126,6 +126,10 @@ class History:
         sums = (np.bincount(item, weights=w, minlength=len(distinct)) for w in (counts, recent * decay))
         return cls(distinct.astype(np.int32), next(sums).astype(np.float32), newest, next(sums).astype(np.float32))
 
+    def part(self, kept: NDArray[np.bool_]) -> History:
+        """Returns some of the items, bool `[items]`."""
+        return History(self.rows[kept], self.counts[kept], self.last[kept], self.recent[kept])
+
     def latest(self, size: int) -> History:
         """Returns the items that were had last, `size` at most."""
         if len(self) <= size:

@@ -22,7 +22,8 @@ from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_D
 Places = tuple[NDArray[np.int32], Sequence[str]]  # the code of each event, -1 where unknown, and the codes' names
 # Positions of events, the code of each of these, and the codes' names: an event may have several codes, or none.
 Groups = tuple[NDArray[np.int64], NDArray[np.int32], Sequence[str]]
-_ITEM_ARRAYS = ("counts", "events", "trend", "lately", "reach", "cycle", "latest", "arrived")
+_COUNTED = ("counts", "events", "trend", "lately", "reach")
+_ITEM_ARRAYS = (*_COUNTED, "cycle", "latest", "arrived")
 _CONTEXT_ARRAYS = ("offsets", "rows", "weights", "totals")
 DEVICE = "device"  # what a request is made on: a kind of context like a store, which the channel `trending` passes over
 LATELY_HALF_LIFE_DAYS = 7.0
@@ -106,6 +107,34 @@ class Popularity:
         level = np.empty(len(self.order), np.int32)
         level[self.order] = np.cumsum((np.diff(trend, prepend=0) != 0) | (np.diff(counts, prepend=0) != 0))
         return level
+
+    def grown(self, arrived: NDArray[np.float64]) -> Popularity:
+        """Returns the popularity of the same items and of more behind them, of which nobody had any.
+
+        Args:
+            arrived: When each of those came, epoch seconds, float64 `[more]`.
+        """
+        count, rows = len(arrived), np.arange(len(self.counts), len(self.counts) + len(arrived))
+        none = np.zeros(count, np.float32)
+        unknown = np.full(count, np.nan)
+        other = Popularity(
+            **{name: np.append(getattr(self, name), none) for name in _COUNTED},
+            cycle=np.append(self.cycle, unknown.astype(np.float32)),
+            latest=np.append(self.latest, unknown),
+            arrived=np.append(self.arrived, arrived),
+            contexts=self.contexts,
+        )
+        # They stand behind all others, as sorting anew would put them.
+        last = self.order[-1:]
+        above = bool((self.trend[last] != 0).any() or (self.counts[last] != 0).any())
+        level = self.level[last[0]] + above if len(last) else 0
+        vars(other).update(
+            order=np.append(self.order, rows.astype(np.int32)),
+            place=np.append(self.place, rows),
+            level=np.append(self.level, np.full(count, level, np.int32)),
+            total=self.total,
+        )
+        return other
 
     @cached_property
     def total(self) -> float:

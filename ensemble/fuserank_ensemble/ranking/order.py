@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.request import ResolvedRequest
 from fuserank_ensemble.catalog import filters
+from fuserank_ensemble.catalog.arrays import RowSource
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.controls import MAX_SEED
@@ -129,7 +130,7 @@ def rank_steered(
     rows: NDArray[np.int32],
     scores: NDArray[np.float32],
     items: Items,
-    vectors: NDArray[np.float16],
+    vectors: RowSource,
     events: NDArray[np.float32],
     depth: int,
 ) -> Ranked:
@@ -141,7 +142,7 @@ def rank_steered(
         scores: float32 `[candidates]`.
         items: The catalogue.
         vectors: L2-normalised text vectors, fp16 `[texts, dim]`.
-        events: All users' events by item, float32 `[items]`.
+        events: All users' events by item, float32 `[items]`; those of later items are none.
         depth: How many candidates are compared first; those beyond follow them.
     """
     mean = float(scores.mean()) if len(scores) else 0.0
@@ -163,7 +164,7 @@ def rank_steered(
         slots = [open_places.index(slot - 1) for slot in sorted(explore.slots or [resolved.k]) if slot - 1 not in pins]
         seed = secrets.randbelow(MAX_SEED + 1) if explore.seed is None else explore.seed
         exploration = draw_exploration(
-            free, length, scores, events[rows] < explore.max_events, slots, explore.rate, seed
+            free, length, scores, _events_of(events, rows) < explore.max_events, slots, explore.rate, seed
         )
         free = exploration.order
     places = _merge_pins(resolved.k, pins, free[:length], rows, exploration)
@@ -186,6 +187,13 @@ def rank_steered(
     return Ranked(positions, listed, listed_scores, shifts, rules.steps, places, rules.outcomes, outcome)
 
 
+def _events_of(events: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    """All users' events with some items, float32 `[rows]`."""
+    known = rows < len(events)
+    counted: NDArray[np.float32] = np.where(known, events[np.where(known, rows, 0)], np.float32(0.0))
+    return counted
+
+
 def _diversify(
     diversity: float,
     pinned: list[int],
@@ -195,7 +203,7 @@ def _diversify(
     rows: NDArray[np.int32],
     scores: NDArray[np.float32],
     items: Items,
-    vectors: NDArray[np.float16],
+    vectors: RowSource,
 ) -> NDArray[np.int64]:
     """The free candidates with those first that marginal relevance picks, beside what is pinned.
 

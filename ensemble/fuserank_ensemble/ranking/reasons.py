@@ -267,10 +267,20 @@ def _channel_reason(signal: str) -> Callable[[Features, Reader], str]:
     return reason
 
 
+def _collaborative_reason(features: Features, reader: Reader) -> str:
+    """As of the channel; an item that nobody had stands for those that it is like."""
+    rank = _value(features, "collaborative_rank")
+    if math.isnan(rank):
+        return reader.sentence("collaborative_none")
+    had = _value(features, "reach") > 0 or _value(features, "popularity") > 0
+    return reader.sentence("collaborative" if had else "collaborative_alike", rank=round(math.expm1(rank)) + 1)
+
+
 _REASONS: Mapping[str, Callable[[Features, Reader], str]] = {
     **{signal: _channel_reason(signal) for signal in SIGNALS},
     "text": _text_reason,
     "lexical": _lexical_reason,
+    "collaborative": _collaborative_reason,
     "popularity": _popularity_reason,
     "new": _new_reason,
     "history": _history_reason,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,9 +63,22 @@ class RelationFinder:
         """
         self._items, self._graph, self._histories = items, graph, histories
 
-    def over(self, items: Items) -> RelationFinder:
-        """Returns the same over a catalogue whose items have other values."""
-        return RelationFinder(items, self._graph, self._histories)
+    @property
+    def fields(self) -> frozenset[str]:
+        """The catalogue's fields that relate items; none without a graph."""
+        return frozenset() if self._graph is None else self._graph.names.fields
+
+    def over(self, items: Items, changed: Mapping[int, Mapping[str, Any]]) -> RelationFinder:
+        """Returns the same over a catalogue whose items have other values.
+
+        Args:
+            items: The catalogue.
+            changed: All fields of the items some of whose `fields` are new or changed, by row.
+        """
+        graph = self._graph
+        if graph is not None:
+            graph = graph.linked({row: graph.names.link_record(fields) for row, fields in changed.items()})
+        return RelationFinder(items, graph, self._histories)
 
     def of_item(self, anchor: int, rows: NDArray[np.int32]) -> list[Relations]:
         """Returns what relates each of some items `[rows]` to another item."""

@@ -324,3 +324,10 @@ class LocalChannel(Channel, Protocol):
     def open(cls, index: RetrievalIndex) -> Self | None:
         """Opens it; None where the index lacks the parts that it needs, such as a log."""
         ...
+
+    def over(self, index: RetrievalIndex) -> Self:
+        """Returns the same over an index with new items, or with other texts of some; by default it is opened again.
+
+        Another thread may be searching this one: what that changes is left alone.
+        """
+        return self.open(index) or self

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from tantivy import Occur, Query
 
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, items_schema
+from fuserank_ensemble.retrieval.lexical.documents import items_schema
+from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.words import words
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
@@ -77,12 +78,12 @@ class ConditionCheck:
 
     def _matching(self, rows: NDArray[np.int32], query: Query) -> NDArray[np.bool_]:
         """Which of the rows a query matches, bool `[rows]`."""
-        inside = Query.term_set_query(self._schema, "row", [int(row) for row in rows])
+        inside = Query.term_set_query(self._schema, "row", self._lexical.documents_of(rows))
         both = Query.boolean_query([(Occur.Must, query), (Occur.Must, inside)])
         searcher = self._lexical.searcher
         hits = searcher.search(both, len(rows), count=False).hits
-        found = searcher.fast_field_values("row", [address for _, address in hits])
-        matching: NDArray[np.bool_] = np.isin(rows, np.asarray(found, np.int64))
+        held = searcher.fast_field_values("row", [address for _, address in hits])
+        matching: NDArray[np.bool_] = np.isin(rows, self._lexical.rows_of(held))
         return matching
 
     def _term(self, field: str, term: str) -> Query:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.arrays import map_array
+from fuserank_ensemble.catalog.arrays import GrownRows, RowSource, map_array
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot, TextVectors
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.graph.index import GraphIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
@@ -27,14 +27,16 @@ class CatalogIndex:
     Attributes:
         items: The catalogue's arrays.
         vectors: Text vectors, fp16 `[texts, dim]`, or float32, see `open`.
-        texts: The search over them.
+        texts: The search over those of the bundle.
         lexical: The index of words.
+        snapshot: The catalogue while it is served, with what came since the snapshot before; None for a bundle's own.
     """
 
     items: Items
-    vectors: NDArray[Any]
+    vectors: RowSource
     texts: VectorSearch
     lexical: LexicalIndex
+    snapshot: CatalogSnapshot | None = None
 
     @classmethod
     def open(cls, folder: Path, items: Items, device: str, widened: int = 0) -> CatalogIndex:
@@ -79,6 +81,11 @@ class InteractionIndex:
             open_graph(graph, device) if graph.exists() else None,
         )
 
+    def over(self, snapshot: CatalogSnapshot) -> InteractionIndex:
+        """Returns the same with a catalogue's new items, of which nobody had any."""
+        new = len(snapshot.items) - len(self.popularity.counts)
+        return replace(self, popularity=self.popularity.grown(snapshot.arrived[-new:])) if new else self
+
 
 def open_factors(folder: Path, device: str) -> tuple[NDArray[np.float32], VectorSearch]:
     """Opens the items' factors and the search over them."""
@@ -105,6 +112,26 @@ class RetrievalIndex:
     catalog: CatalogIndex
     interactions: InteractionIndex
     max_texts: int
+
+    def over(self, snapshot: CatalogSnapshot, lexical: LexicalIndex) -> RetrievalIndex:
+        """Returns the same with the new items of a catalogue, and with other texts of some.
+
+        Args:
+            snapshot: The catalogue, the next one after this index's.
+            lexical: The words of its items.
+        """
+        vectors = self.catalog.vectors
+        bundled = vectors.bundled if isinstance(vectors, GrownRows) else np.asarray(vectors)
+        grown = TextVectors(bundled, snapshot.vectors.added, snapshot.vectors.rows)
+        catalog = replace(self.catalog, items=snapshot.items, vectors=grown, lexical=lexical, snapshot=snapshot)
+        other = replace(self, catalog=catalog, interactions=self.interactions.over(snapshot))
+        vars(other)["item_vectors"] = self.item_vectors.over(snapshot.items, grown)
+        return other
+
+    def relinks(self, snapshot: CatalogSnapshot) -> bool:
+        """Whether a catalogue's newest changes may give items other entities of the knowledge graph."""
+        graph = self.interactions.graph
+        return graph is not None and bool(snapshot.changed_rows(graph[0].names.fields))
 
     @cached_property
     def item_vectors(self) -> ItemVectorSearch:

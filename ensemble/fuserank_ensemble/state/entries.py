@@ -124,13 +124,20 @@ class _ItemEntry(_Entry, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ItemChange(_ItemEntry, frozen=True, kw_only=True, omit_defaults=True, tag="item_change"):
-    """An item has other values in some of its fields; one that was deleted is back.
+    """An item has other values in some of its fields, or is new; one that was deleted is back.
 
     Attributes:
         fields: The new values by field; None where there is none any more.
+        vector: Of the item's text where that is another one now, L2-normalised, fp16 `[dim]` as bytes: it is embedded
+            once, and the same in every process. Empty where the text stays.
+        encoder: What made the vector, see `Bundle.encoder_id`; empty without one.
+        changed_at: When the shop said so, epoch seconds.
     """
 
     fields: dict[str, Any] = {}
+    vector: bytes = b""
+    encoder: str = ""
+    changed_at: float = 0.0
 
 
 class ItemDelete(_ItemEntry, frozen=True, kw_only=True, omit_defaults=True, tag="item_delete"):

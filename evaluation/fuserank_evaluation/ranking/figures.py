@@ -115,7 +115,7 @@ def beyond_accuracy(results: Results, name: str, past: PastLog, catalog: Catalog
         method: [
             coverage(ranking.ranked, len(items)),
             float(np.nanmean(novelty(ranking.ranked, past.popularity))),
-            float(np.nanmean(diversity(ranking.ranked, catalog.vectors, items.text))),
+            float(np.nanmean(diversity(ranking.ranked, np.asarray(catalog.vectors), items.text))),
             float(np.nanmean(miscalibration(ranking.ranked, seen, items.category))),
         ]
         for method, ranking in results.rankings[name].items()

@@ -11,6 +11,7 @@ from typing import Any
 
 from fuserank_ensemble.bundle import EVENTS, EXPORTED_EVENTS
 from fuserank_export.builder.embed import embed_catalog
+from fuserank_export.builder.held_log import HeldLog
 from fuserank_export.builder.index import describe_graph, index_shop, open_models
 from fuserank_export.builder.learn import learn_channels
 from fuserank_export.builder.memory import arrays_apart, release_memory
@@ -44,6 +45,7 @@ def export_bundle(
     graph: GraphOptions | None = None,
     vectors: VectorStoreOptions | None = None,
     progress: Progress | None = None,
+    held: HeldLog | None = None,
 ) -> dict[str, Any]:
     """Exports a bundle.
 
@@ -55,6 +57,7 @@ def export_bundle(
         graph: Settings of the serving graph; by default as the command line's.
         vectors: Where the vectors lie beside the bundle; nowhere by default.
         progress: Shows the steps; on standard error by default.
+        held: What the files hold of the log of live events; nothing by default.
 
     Returns:
         The manifest.
@@ -72,6 +75,7 @@ def export_bundle(
             ranker=ranker or RankerOptions(),
             graph=graph or GraphOptions(),
             vectors=vectors or VectorStoreOptions(),
+            held=held or HeldLog(),
         )
 
 
@@ -83,6 +87,7 @@ def _build(
     ranker: RankerOptions,
     graph: GraphOptions,
     vectors: VectorStoreOptions,
+    held: HeldLog,
 ) -> dict[str, Any]:
     """Runs the steps; see `export_bundle`."""
     steps, out, progress = StepSeconds(), work.out, work.progress
@@ -93,6 +98,7 @@ def _build(
             has_tower=ranker.text_tower is not None,
             progress=progress,
             archive=work.folder / EVENTS / EXPORTED_EVENTS,
+            held=held,
         )
     log = shop.behaviour.log
     with steps.measure("index"), arrays_apart():
@@ -144,5 +150,6 @@ def _build(
         ranker=written,
         quality=ranker.quality,
         reading=inputs,
+        held=held.position,
     )
     return seal_new(work, parts, vectors, steps)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.interactions.events import EventTable
+from fuserank_export.builder.held_log import HeldLog
 from fuserank_export.builder.options import BehaviourFiles, InputFiles, OutputOptions
 from fuserank_export.index.catalog import NO_SYNONYMS
 from fuserank_export.learning.event_strengths import weigh_log
@@ -18,6 +19,8 @@ from fuserank_export.sources.users import read_users
 from fuserank_export.training.cases.judged import judged_queries, read_labelled
 from fuserank_export.training.cases.training_query import TrainingQuery
 from fuserank_export.training.text.data.labels import split_labelled_queries
+
+HELD_NOTHING = HeldLog()
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,13 @@ class ShopData:
 
 
 def read_shop(
-    files: InputFiles, out: OutputOptions, *, has_tower: bool, progress: Progress, archive: Path | None = None
+    files: InputFiles,
+    out: OutputOptions,
+    *,
+    has_tower: bool,
+    progress: Progress,
+    archive: Path | None = None,
+    held: HeldLog = HELD_NOTHING,
 ) -> ShopData:
     """Reads a shop's files; rows that are refused are listed beside the bundle.
 
@@ -65,6 +74,7 @@ def read_shop(
         has_tower: Whether the ranker has a text tower, see `judged_queries`.
         progress: Shows the steps.
         archive: A file for the log's valid rows, see `EventArchive`; None writes none.
+        held: What the files hold of a log of live events; who was forgotten there is left out.
 
     Raises:
         InputError: Where a file cannot be used.
@@ -87,6 +97,7 @@ def read_shop(
         progress=progress,
         rejected_rows=out.rejected_rows("interactions"),
         archive=archive,
+        held=held,
     )
     users_report = None
     if files.users:
@@ -99,6 +110,9 @@ def read_shop(
                 mapping=files.mappings.users,
             )
         _report(users_report, progress)
+        segments = segments.without(
+            [name for name in map(bytes.decode, segments.users.tolist()) if held.is_forgotten(name)]
+        )
         behaviour = replace(behaviour, log=replace(behaviour.log, segments=segments))
     return ShopData(catalog, synonyms, behaviour, users_report)
 
@@ -113,6 +127,7 @@ def read_behaviour(
     rejected_rows: Path | None = None,
     table: EventTable | None = None,
     archive: Path | None = None,
+    held: HeldLog = HELD_NOTHING,
 ) -> Behaviour:
     """Reads the log and the judged queries of known items.
 
@@ -125,6 +140,7 @@ def read_behaviour(
         rejected_rows: File for the rows of the log that are refused; None writes none.
         table: What each kind of event counts; None learns it from the log.
         archive: A file for the log's valid rows, see `EventArchive`; None writes none.
+        held: What the files hold of a log of live events; who was forgotten there is left out.
 
     Raises:
         InputError: Where a file cannot be used.
@@ -148,6 +164,7 @@ def read_behaviour(
             reading=files.reading,
             mapping=files.mappings.interactions,
             archive=archive,
+            is_left_out=held.is_forgotten if held.position.id else None,
         )
     _report(log.report, progress)
     return Behaviour(weigh_log(log, table), judged)

@@ -50,6 +50,7 @@ class BuiltParts:
         ranker: Step `train`: see `write_trained`.
         quality: How much it looked at.
         reading: How the files were read.
+        held: What the files hold of the log of live events.
     """
 
     shop: ShopData
@@ -61,6 +62,7 @@ class BuiltParts:
     ranker: dict[str, Any]
     quality: Quality
     reading: FileReading
+    held: SnapshotPosition
 
     def manifest(self) -> dict[str, Any]:
         """Returns the new bundle's manifest but for its id, its files and what sealing measures."""
@@ -72,8 +74,7 @@ class BuiltParts:
             "fields": sorted({name for record in indexed.records for name in record}),
             "events": log.table.to_dict(),
             "log_end": int(LogSpan.of(log.timestamp).end) - 1 if len(log) else int(time.time()),
-            # The log of live events, of which a bundle made from files alone holds nothing.
-            "live_log": asdict(SnapshotPosition()),
+            "live_log": asdict(self.held),
             "counts": {
                 "items": len(indexed.items),
                 "texts": len(self.embedded.vectors),

@@ -73,20 +73,23 @@ def replace_synonyms(records: LazyRecords, synonyms: Synonyms) -> LazyRecords:
     )
 
 
-def index_catalog(catalog: Catalog, text_template: str, synonyms: Synonyms = NO_SYNONYMS) -> Indexed:
+def index_catalog(
+    catalog: Catalog, text_template: str, synonyms: Synonyms = NO_SYNONYMS, records: LazyRecords | None = None
+) -> Indexed:
     """Builds the arrays of a catalogue.
 
     Args:
         catalog: The validated catalogue, sorted by id.
         text_template: How an item's text is laid out, see `fuserank_ensemble.catalog.text.render`.
         synonyms: What is replaced before items are embedded and searched.
+        records: The same items' records; None makes them of the catalogue's rows.
 
     Raises:
         InputError: Where the template names a field that no catalogue of this kind has.
     """
     frame = catalog.items
     _check_template(text_template, frame)
-    records = frame_records(frame)
+    records = frame_records(frame) if records is None else records
     rendered = render_all(text_template, replace_synonyms(records, synonyms))
     codes, texts = pd.factorize(np.asarray(rendered, object))
     columns = {

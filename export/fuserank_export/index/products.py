@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ _PACKED = re.compile(
     r"|\bsize\s+\w+(?:[.,/]\d+)?"
     r"|\b(?:xxs|xs|xl|xxl|xxxl|\d+xl|small|medium|large|extra large)\b"
 )
+CACHED_TITLES = 100_000
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -30,7 +32,9 @@ def product_codes(records: Sequence[Mapping[str, Any]], quantities: Quantities) 
         records: Each item's fields without the missing ones.
         quantities: Finds sizes and counts in texts.
     """
-    keys = [_product_key(record, quantities) or str(record["item_id"]) for record in records]
+    # Titles repeat: packages of one product often have the same.
+    title_of = lru_cache(maxsize=CACHED_TITLES)(lambda title: product_title(title, quantities))
+    keys = [_product_key(record, title_of) or str(record["item_id"]) for record in records]
     codes, _ = pd.factorize(np.asarray([*keys, None], object)[:-1])
     return codes.astype(np.int32)
 
@@ -46,7 +50,7 @@ def product_title(title: str, quantities: Quantities) -> str:
     return " ".join(_WORD.findall(_PACKED.sub(" ", without_amounts)))
 
 
-def _product_key(record: Mapping[str, Any], quantities: Quantities) -> str:
-    title = product_title(str(record["title"]), quantities)
+def _product_key(record: Mapping[str, Any], title_of: Callable[[str], str]) -> str:
+    title = title_of(str(record["title"]))
     # A line break is in no normalised text, so that keys and ids never meet.
     return f"{normalise(str(record.get('brand') or '')).casefold()}\n{title}" if title else ""

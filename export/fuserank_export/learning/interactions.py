@@ -26,6 +26,8 @@ from fuserank_export.learning.graph.train import GraphVectors, train_graph
 from fuserank_export.sources.interactions import Interactions
 
 FACTORS = 64
+FACTORS_INDEX = "factors.faiss"  # within `collaborative/`
+GRAPH_INDEX = Path("graph") / "items.faiss"  # within `index/`
 # Of users and items for each factor, at least: with as many factors as items, nothing is learned but the log itself.
 LEAST_FOR_A_FACTOR = 4
 SWEEPS = 10  # of alternating least squares
@@ -37,10 +39,12 @@ class LearnedStart:
     """What a bundle learned, for the next one to go on from.
 
     Attributes:
+        index: Its `index/`.
         factors: Of the next one's items, zeros where unknown, float32 `[items, factors]`; None where there are none.
         graph: Returns the vectors of the next one's graph.
     """
 
+    index: Path
     factors: NDArray[np.float32] | None
     graph: Callable[[KnowledgeGraph], GraphVectors]
 
@@ -117,22 +121,25 @@ def learn(
     report: dict[str, Any] = {"events": len(item)}
     if len(item):
         net = sum_by_pair(user, item, weights, negatives, (len(log.user_ids), len(shop.items)))
-        _write_factors(folder / "collaborative", item_factors(net, seed, start.factors if start else None))
+        factors = item_factors(net, seed, start.factors if start else None)
+        _write_factors(folder / "collaborative", factors, start.index if start else None)
     knowledge = knowledge_graph(
         shop.items, shop.titles, user, item, times, len(log.user_ids), end, weights=weights, negatives=negatives
     )
     graph = start.graph(knowledge) if start else train_graph(knowledge, seed=seed, advanced=advanced)
     graph.save(folder / "graph")
-    build_index(graph.items, folder / "graph" / "items.faiss")
+    trained = start.index / GRAPH_INDEX if start else None
+    build_index(graph.items, folder / GRAPH_INDEX, trained=trained)
     report["graph"] = graph.report.to_dict()
     return InteractionIndex.open(folder, "cpu"), report
 
 
-def _write_factors(folder: Path, factors: NDArray[np.float32]) -> None:
-    """Writes the items' factors and the index over them."""
+def _write_factors(folder: Path, factors: NDArray[np.float32], old_index: Path | None) -> None:
+    """Writes the items' factors and the index over them, with the quantisers of another bundle's `index/`."""
     folder.mkdir()
     np.save(folder / "factors.npy", factors)
-    build_index(factors, folder / "factors.faiss")
+    trained = old_index / folder.name / FACTORS_INDEX if old_index else None
+    build_index(factors, folder / FACTORS_INDEX, trained=trained)
 
 
 def sum_by_pair(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import PAIRS, Bundle
@@ -83,7 +84,7 @@ def carry_learned(bundle: Bundle, carried: Carried) -> LearnedStart:
     path = folder / "collaborative" / "factors.npy"
     factors = _of_items(np.load(path, mmap_mode="r"), carried.rows) if path.exists() else None
     old = GraphIndex.open(folder / "graph")
-    return LearnedStart(factors, lambda graph: _carry_graph(old, graph, carried.rows))
+    return LearnedStart(folder, factors, lambda graph: _carry_graph(old, graph, carried.rows))
 
 
 def _carry_graph(old: GraphIndex, graph: KnowledgeGraph, rows: NDArray[np.int32]) -> GraphVectors:
@@ -94,11 +95,18 @@ def _carry_graph(old: GraphIndex, graph: KnowledgeGraph, rows: NDArray[np.int32]
     of_entities = [known.get(name, -1) for name in zip(graph.entities.kinds, graph.entities.names, strict=True)]
     entities = _of_items(old.entities, np.asarray(of_entities, np.int32))
     index = index_vectors(graph, items, entities)
-    for row in np.flatnonzero(rows < 0).tolist():
-        items[row] = index.neighbours_vector(index.entities_of(row).tolist())
-    index = index_vectors(graph, items, entities)
-    new = np.flatnonzero(np.asarray(of_entities) < 0)
-    entities[new] = index.centroids[new]
+    new_items, new_entities = np.flatnonzero(rows < 0), np.flatnonzero(np.asarray(of_entities) < 0)
+    if len(new_items) or len(new_entities):
+        ones = np.ones(len(index.members), np.float32)
+        membership = csr_array((ones, index.members, index.offsets), shape=(len(index.names), len(items)))
+        of_items = membership[:, new_items].tocsc()
+        for at, row in enumerate(new_items.tolist()):
+            own = of_items.indices[of_items.indptr[at] : of_items.indptr[at + 1]]
+            items[row] = index.neighbours_vector(own.tolist())
+        sizes = np.maximum(np.diff(index.offsets), 1)[:, None]
+        centroids = ((membership @ items) / sizes).astype(np.float32)
+        entities[new_entities] = centroids[new_entities]
+        index = replace(index, items=items, entities=entities, centroids=centroids)
     report = GraphReport(
         {"items": graph.items, "entities": len(graph.entities), "users": graph.users},
         graph.edge_counts(),
@@ -108,7 +116,7 @@ def _carry_graph(old: GraphIndex, graph: KnowledgeGraph, rows: NDArray[np.int32]
         round(time.monotonic() - started, 1),
         [],
     )
-    return GraphVectors(index_vectors(graph, items, entities), report)
+    return GraphVectors(index, report)
 
 
 def _of_items(old: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:

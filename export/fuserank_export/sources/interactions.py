@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -138,6 +138,7 @@ class _EventRows:
         blocks: The kept events.
         impressions: The kept impressions.
         archive: Takes all kept rows as they are; None where nobody wants them.
+        is_left_out: Whether a user's rows are passed over; None passes over nobody's.
     """
 
     items: ItemIds
@@ -150,6 +151,7 @@ class _EventRows:
     blocks: ColumnBlocks = field(default_factory=ColumnBlocks)
     impressions: ImpressionRows = field(default_factory=ImpressionRows)
     archive: EventArchive | None = None
+    is_left_out: Callable[[str], bool] | None = None
 
     def add(self, chunk: pd.DataFrame, report: RowReport) -> None:
         """Validates a chunk, keeps its valid rows and counts all of them in the report."""
@@ -179,6 +181,7 @@ class _EventRows:
             bundle[is_impression] = impressions.parse("bundle", cells.parse_text)
             parser.ok[is_impression] = impressions.ok
 
+        self._leave_out(parser, user_ids, report)
         valid = np.flatnonzero(parser.ok)
         # Distinct ids first: looking up each row's text in the catalogue would cost ten times as much.
         codes, distinct = pd.factorize(item_ids[valid])
@@ -216,6 +219,17 @@ class _EventRows:
         }
         for name, values in encoded.items():
             self.blocks.append(name, values)
+
+    def _leave_out(self, parser: ColumnParser, user_ids: npt.NDArray[np.object_], report: RowReport) -> None:
+        """Passes over the valid rows of users who are left out, and counts them."""
+        valid = np.flatnonzero(parser.ok)
+        if self.is_left_out is None or not len(valid):
+            return
+        codes, distinct = pd.factorize(user_ids[valid])
+        left_out = valid[np.asarray([self.is_left_out(user) for user in distinct], np.bool_)[codes]]
+        parser.ok[left_out] = False
+        if len(left_out):
+            report.left_out["of users who were forgotten"] += len(left_out)
 
     def _keep(self, rows: npt.NDArray[np.intp], columns: dict[str, npt.NDArray[Any]]) -> None:
         """Writes some rows of a chunk to the archive, where there is one."""
@@ -274,6 +288,7 @@ def read_interactions(
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
     archive: Path | None = None,
+    is_left_out: Callable[[str], bool] | None = None,
 ) -> Interactions:
     """Reads and validates a log, chunk by chunk.
 
@@ -295,6 +310,7 @@ def read_interactions(
         now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
         archive: A Parquet file to write the kept rows to, in the input format; None writes none.
+        is_left_out: Whether a user's rows are passed over; None passes over nobody's.
 
     Returns:
         The kept rows.
@@ -322,6 +338,7 @@ def read_interactions(
             times=("timestamp",),
         )
         rows = _EventRows(ItemIds(pd.Index(list(catalog_ids), dtype=object)), latest, reading, disliked_below)
+        rows.is_left_out = is_left_out
         with EventArchive(archive) if archive else nullcontext() as rows.archive:
             for chunk in chunks:
                 rows.add(chunk, report)

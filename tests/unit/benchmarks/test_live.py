@@ -6,7 +6,11 @@ import json
 
 from fuserank_benchmarks.live import APPENDED, EVENTS, append_events, record_message
 from fuserank_benchmarks.load.open_loop import build_message
-from fuserank_ensemble.state.settings import open_log
+from fuserank_benchmarks.refreshing import TWIN, append_change, write_twin
+from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.serving.switch.checks import check_fits
+from fuserank_ensemble.state.settings import State, StateSettings, open_log
+from fuserank_export.refresh.log_part import LogPart
 
 
 def test_another_process_appends_as_many_events_as_it_says_each_once(tmp_path):
@@ -24,3 +28,19 @@ def test_a_message_of_an_event_is_one_of_the_model_record():
     message = build_message(first, model="record")
     assert (message.model_name, [tensor.name for tensor in message.inputs]) == ("record", ["EVENTS"])
     assert message.raw_input_contents[0][4:].decode() == first
+
+
+def test_a_twin_answers_as_the_bundle_does_under_ids_and_a_name_of_its_own(tiny_bundle, tmp_path):
+    bundle, twin = Bundle.open(tiny_bundle), Bundle.open(write_twin(tiny_bundle, tmp_path / "twin"))
+    assert twin.id != bundle.id
+    assert [name.decode() for name in twin.items.ids] == [f"{TWIN}{name.decode()}" for name in bundle.items.ids]
+    check_fits(twin, bundle, "ensemble_cpu")
+
+
+def test_a_change_is_of_one_in_a_hundred_events_and_items(tiny_bundle, tmp_path):
+    bundle, state = Bundle.open(tiny_bundle), State.open(StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}"))
+    append_change(bundle, state)
+    part = LogPart.read(state, bundle.snapshot_position)
+    state.log.close()
+    counts = bundle.manifest["counts"]
+    assert (len(part.events), len(part.items)) == (round(counts["events"] / 100), round(counts["items"] / 100))

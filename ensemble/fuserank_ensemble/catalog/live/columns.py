@@ -71,10 +71,11 @@ def _with_words(column: Column, words: set[str]) -> Column:
     new = sorted(words.difference(column.words))
     if not new:
         return column
-    joined = sorted([*column.words, *new])
+    codes = np.arange(len(column.words), dtype=np.int32)
+    before = [bisect.bisect_left(column.words, word) for word in new]  # how many of the old ones stand before each
     # Of the code behind the last word, which stands for a missing value, it is -1 as before.
-    moved = np.asarray([*np.searchsorted(joined, column.words), -1], np.int32)
-    return replace(column, values=moved[column.values], words=joined)
+    moved = np.append(codes + np.searchsorted(before, codes, "right").astype(np.int32), np.int32(-1))
+    return replace(column, values=moved[column.values], words=sorted([*column.words, *new]))
 
 
 def _with_keywords(column: Column, rows: NDArray[np.int32], codes_of: list[list[int]]) -> Column:

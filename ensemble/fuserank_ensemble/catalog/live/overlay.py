@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot, LiveRecords, RecordSource
+from fuserank_ensemble.catalog.live.snapshot import BundledCatalog, CatalogSnapshot
 from fuserank_ensemble.state.entries import ItemChange, ItemDelete, Logged
 from fuserank_ensemble.state.settings import State
 
 # Items that differ from the bundle. The model `catalog` takes no change of a further one: each costs memory in every
 # process, and so many are better in a bundle.
 MAX_CHANGED = 100_000
+# Items that are new or have another text than in the bundle: their vectors are compared one by one in every search.
+MAX_TEXTS = 10_000
 # Snapshots that are still known when newer ones are there: a request passes through the graph's processes meanwhile.
 KEPT_SNAPSHOTS = 8
 
@@ -19,14 +20,18 @@ KEPT_SNAPSHOTS = 8
 class LiveCatalog:
     """A `Consumer` of the log that knows the catalogue as it is now, and as it was a moment ago."""
 
-    def __init__(self, items: Items, records: RecordSource) -> None:
+    def __init__(self, bundled: BundledCatalog) -> None:
         """Takes the bundle's catalogue."""
-        self._kept: tuple[CatalogSnapshot, ...] = (CatalogSnapshot(items, LiveRecords(records)),)  # newest last
+        self._kept: tuple[CatalogSnapshot, ...] = (CatalogSnapshot.of_bundle(bundled),)  # newest last
 
     @property
     def current(self) -> CatalogSnapshot:
         """The catalogue as it is now."""
         return self._kept[-1]
+
+    def row_at(self, item_id: str, position: int) -> int:
+        """See `CatalogSnapshot.row_at`; of the newest catalogue, in which rows are as in all others."""
+        return self.current.row_at(item_id, position)
 
     def at(self, position: int) -> CatalogSnapshot:
         """Returns the catalogue as of a position of the log, exactly, whatever batches this process read.

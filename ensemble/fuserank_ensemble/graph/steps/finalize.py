@@ -65,6 +65,10 @@ class Finalize:
         traces = request.decode_traces(tensors["RETRIEVAL"])
         # All of a row's answer is as of the catalogue that its candidates were found in.
         catalogs = [self._catalog.at(trace.catalog) for trace in traces]
+        resolved = [
+            row.within(len(catalog.items)) if row.catalog > catalog.position else row
+            for row, catalog in zip(resolved, catalogs, strict=True)
+        ]
         answers = [
             self._row(row, catalog, *arrays)
             for row, catalog, *arrays in zip(
@@ -88,7 +92,7 @@ class Finalize:
         return {
             "ITEM_ID": pack_strings(
                 [
-                    [bytes(catalog.items.ids[row]) for row in ranked.rows]
+                    [catalog.items.id_of(row) for row in ranked.rows.tolist()]
                     for catalog, (ranked, _) in zip(catalogs, answers, strict=True)
                 ]
             ),
@@ -121,7 +125,7 @@ class Finalize:
         if not (resolved.steered or resolved.has_query):
             ranked = rank_varied(rows, scores, places.category, resolved.k, depth)
         elif resolved.steered:
-            ranked = rank_steered(resolved, rows, scores, catalog.items, self._bundle.vectors, self._events, depth)
+            ranked = rank_steered(resolved, rows, scores, catalog.items, catalog.vectors, self._events, depth)
         else:
             ranked = rank_by_score(rows, scores, resolved.k)
         items: list[dict[str, Any]] = [

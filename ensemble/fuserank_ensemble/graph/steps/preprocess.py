@@ -28,7 +28,7 @@ from fuserank_ensemble.contract.options import (
     epoch_seconds,
     parse_options,
 )
-from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, STALE, CatalogReader, LiveState, open_live
+from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, STALE, CatalogReader, LiveParsers, LiveState, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import still_disliked
@@ -82,7 +82,7 @@ class Preprocess:
         self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
         counts = bundle.manifest["counts"]
         self._only_purchases = counts.get("purchases") == counts["events"]  # an older export did not count them
-        self._parser = bundle.query_parser
+        self._parsers = LiveParsers(bundle.query_parser, live.words if live else None)
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
 
     @classmethod
@@ -90,7 +90,7 @@ class Preprocess:
         """See `Model`. Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
-        return cls(bundle, open_live(bundle, host), host.experiment())
+        return cls(bundle, open_live(bundle, host, has_words=True), host.experiment())
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -124,7 +124,9 @@ class Preprocess:
         query = decode_bounded("QUERY", raw_query, MAX_QUERY_BYTES)
         user = decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
         options = parse_options(raw_options)
-        understood = self._parser.parse(query, options.understood_parts) if query.strip() else None
+        understood = None
+        if query.strip():
+            understood = self._parsers.current.parse(query, options.understood_parts)
         text = query_text(self._spec.query_template, understood.text if understood else "")
         if not text and not user and not options.history and not options.session_id:
             raise InvalidRequestError(

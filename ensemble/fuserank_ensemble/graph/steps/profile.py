@@ -18,13 +18,14 @@ from fuserank_ensemble.contract.options import (
     MAX_USER_ID_BYTES,
     decode_bounded,
 )
+from fuserank_ensemble.graph.live import NO_KIND, CatalogReader, LiveState, open_live
 from fuserank_ensemble.graph.log_writer import StateHolder
 from fuserank_ensemble.graph.step import Host, UnavailableError
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.live.overlay import LogStart, read_person
 from fuserank_ensemble.interactions.live.person import LivePerson
 from fuserank_ensemble.state.entries import EVENT_KINDS, Entry, Forget, Merge, Personalise
-from fuserank_ensemble.state.identity import Subject
+from fuserank_ensemble.state.identity import Subject, hashed_name
 from fuserank_ensemble.state.log import StateUnavailableError
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.spool import erase_waiting
@@ -44,8 +45,9 @@ class Profile:
 
     name = "profile"
 
-    def __init__(self, bundle: Bundle, settings: StateSettings | None) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, settings: StateSettings | None, live: LiveState | None = None) -> None:
+        """Takes the bundle, where the log is, and what the shop changed; None for both where no state is kept."""
+        self._bundle, self._catalog = bundle, CatalogReader(bundle, live)
         self._state = StateHolder(settings)
         self._spool = settings.spool if settings else None
         self._actions: Mapping[str, Callable[[State, str, _Options], dict[str, Any]]] = {
@@ -61,7 +63,8 @@ class Profile:
         """See `Model`. Maps the catalogue and the users' histories; always on the CPU."""
         del device
         parts = ("index/items/", "index/history/", "index/users/", "index/dislikes/", "index/hidden/")
-        step = cls(Bundle.open(bundle_root, verify=parts), host.state())
+        bundle = Bundle.open(bundle_root, verify=parts)
+        step = cls(bundle, host.state(), open_live(bundle, host, kinds=NO_KIND))
         host.at_close(step.close)
         return step
 
@@ -108,11 +111,11 @@ class Profile:
         """Returns what the log and the bundle hold of the user."""
         del options
         person = self._read(state, state.key.user(user))
-        ids = self._bundle.items.ids
+        items = self._catalog.current.items
         return {
             "events": [
                 {
-                    "item_id": ids[event["row"]].decode(),
+                    "item_id": items.id_of(int(event["row"])).decode(),
                     "event": EVENT_KINDS[event["kind"]],
                     "timestamp": int(event["time"]),
                     **({} if np.isnan(event["value"]) else {"value": float(event["value"])}),
@@ -123,7 +126,7 @@ class Profile:
             "forgotten": person.forgotten,
             "merged": len(person.sources),
             "position": person.upto,
-            "bundles": self._bundles_with(user),
+            "bundles": self._bundles_with(state, user),
         }
 
     def _forget(self, state: State, user: str, options: _Options) -> dict[str, Any]:
@@ -137,11 +140,11 @@ class Profile:
         position = self._append(state, [Forget(event_id=_new_id(), user=person) for person in everyone])
         # What came in between the two.
         erased += sum(log.erase(person, position - len(everyone) + 1) for person in everyone)
-        return {"position": position, "erased": erased, "bundles": self._bundles_with(user)}
+        return {"position": position, "erased": erased, "bundles": self._bundles_with(state, user)}
 
     def _read(self, state: State, subject: Subject) -> LivePerson:
         """A user or a session as the log has it, what bundles hold of it included."""
-        return read_person(state.log, self._bundle.items, subject, LogStart.of(state.log))
+        return read_person(state.log, self._catalog, subject, LogStart.of(state.log))
 
     def _with_sources(self, state: State, subject: Subject) -> list[Subject]:
         """The subject, those that were merged into it, and those merged into these."""
@@ -172,15 +175,13 @@ class Profile:
     def _append(state: State, entries: list[Entry]) -> int:
         return state.log.append(entries)[-1].position
 
-    def _bundles_with(self, user: str) -> list[str]:
-        """The served bundle, where it holds the user: a forgotten one is in it until the next export."""
+    def _bundles_with(self, state: State, user: str) -> list[str]:
+        """The served bundle, where it holds the user: a forgotten one is in it until the next refresh or export."""
         bundle = self._bundle
-        held = (
-            bundle.histories.row(user) >= 0,
-            bundle.segments.row(user) >= 0 if bundle.segments.columns else False,
-            *(part is not None and part.row(user) >= 0 for part in (bundle.dislikes, bundle.hidden)),
-        )
-        return [bundle.id] if any(held) else []
+        names = (user, hashed_name(state.key.user(user)))
+        parts = (bundle.histories, bundle.dislikes, bundle.hidden, bundle.segments if bundle.segments.columns else None)
+        held = any(part is not None and part.row(name) >= 0 for part in parts for name in names)
+        return [bundle.id] if held else []
 
 
 def _new_id() -> str:

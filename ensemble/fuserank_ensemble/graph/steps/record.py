@@ -10,6 +10,7 @@ import msgspec
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.events import RecordedEvent, parse_events, read_event
+from fuserank_ensemble.graph.live import NO_KIND, CatalogReader, LiveState, open_live
 from fuserank_ensemble.graph.log_writer import CheckedRow, LogWriter, WrittenRow
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Interaction
@@ -26,7 +27,7 @@ class RecordStatus(msgspec.Struct):
     duplicates: int
     spooled: int  # kept on this machine's disk until the log answers
     rejected: int
-    unknown_items: int  # of the events that were kept, those with items that the bundle has not
+    unknown_items: int  # of the events that were kept, those with items that the catalogue has not
     microseconds: int
 
 
@@ -37,16 +38,23 @@ class Record(LogWriter):
     input_name = "EVENTS"
     spool = True
 
-    def __init__(self, bundle: Bundle, settings: StateSettings | None) -> None:
-        """Takes the bundle, and where the log is; None where no state is kept."""
+    def __init__(self, bundle: Bundle, settings: StateSettings | None, live: LiveState | None = None) -> None:
+        """Opens the step.
+
+        Args:
+            bundle: The bundle.
+            settings: Where the log is; None where no state is kept.
+            live: What the shop changed of its items; None where no state is kept.
+        """
         super().__init__(settings)
-        self._items = bundle.items
+        self._catalog = CatalogReader(bundle, live)
 
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Record:
-        """See `Model`. Maps the catalogue's ids; always on the CPU."""
+        """See `Model`. Maps the catalogue; always on the CPU."""
         del device
-        step = cls(Bundle.open(bundle_root, verify=("index/items/",)), host.state())
+        bundle = Bundle.open(bundle_root, verify=("index/items/",))
+        step = cls(bundle, host.state(), open_live(bundle, host, kinds=NO_KIND))
         host.at_close(step.close)
         settings = host.state()
         if settings and settings.ttl_days is not None:
@@ -66,7 +74,7 @@ class Record(LogWriter):
             written.duplicates,
             written.spooled,
             written.rejected,
-            sum(self._items.row(entry.item_id) < 0 for entry in row.entries),
+            sum(self._catalog.current.items.any_row(entry.item_id) < 0 for entry in row.entries),
             written.microseconds,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,24 +12,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
-from fuserank_ensemble.candidates.retriever import Candidates, Prefetch, Retriever
+from fuserank_ensemble.candidates.retriever import Candidates, Prefetch
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.scripts import is_written_in
-from fuserank_ensemble.catalog.text import normalise
+from fuserank_ensemble.catalog.text import normalise, render
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, open_live
+from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveSearch, LiveState, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import clearly_disliked, mask_disliked
-from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery
+from fuserank_ensemble.retrieval.channel import ChannelQuery
 
 NEWCOMERS = 16  # candidates that an exploring request has of the channel `new`, whatever the others find
 RESERVE_MS = 2.0  # an allowance for finalize (0.3 ms in docs/reports/demo.json) and the hops around it
@@ -61,11 +59,10 @@ class Retrieve:
 
     def __init__(self, bundle: Bundle, device: str, live: LiveState | None = None) -> None:
         """Opens the index on a device; `live` is what happened since the bundle, None where no state is kept."""
-        self._bundle, self._spec, self._catalog = bundle, bundle.spec, CatalogReader(bundle, live)
+        self._bundle, self._spec = bundle, bundle.spec
         self._width = len(bundle.layout.features)
-        # For good: requests are answered one batch after the other, and the engines want the other cores.
-        threadpool_limits(1, "blas")
-        self._retriever = Retriever(bundle.catalog(device), bundle.learned(device), bundle.spec, _milvus(bundle))
+        self._search = LiveSearch(bundle, device, live)
+        self._retriever = self._search.at_least(0)[1]
         self._mask = lru_cache(maxsize=256)(self._compute_mask)
         self.caches = {"filter": self._mask.cache_info}
 
@@ -73,7 +70,7 @@ class Retrieve:
     def open(cls, bundle_root: Path, device: str, host: Host) -> Retrieve:
         """See `Model`. Loads the index, and checks that the engines are those it was built with."""
         bundle = Bundle.open(bundle_root, verify=("index/", "model_repository/"))
-        return cls(bundle, device, open_live(bundle, host, kinds=NO_KIND))
+        return cls(bundle, device, open_live(bundle, host, kinds=NO_KIND, search_on=device))
 
     def prefetch(self, requests: Sequence[Tensors]) -> Prefetched:
         """Does what needs no embedding of a query, such as searching words.
@@ -82,8 +79,9 @@ class Retrieve:
             requests: As `execute` takes them; `REQUEST` alone is read.
         """
         resolved = [row for tensors in requests for row in request.decode_requests(tensors["REQUEST"])]
-        catalog = self._catalog.at_least(max(row.catalog for row in resolved))
-        self._retriever = self._retriever.over(catalog.items)
+        catalog, self._retriever = self._search.at_least(max(row.catalog for row in resolved))
+        items = len(catalog.items)
+        resolved = [row.within(items) if row.catalog > catalog.position else row for row in resolved]
         unknown = np.zeros(self._spec.embedding_dim, np.float32)
         queries = [self._channel_query(row, unknown, catalog) for row in resolved]
         groups = {}
@@ -104,21 +102,25 @@ class Retrieve:
         queries = [replace(query, embedding=v) for query, v in zip(ahead.queries, embeddings, strict=True)]
         depths = [self._depth(row) for row in resolved]
         candidates = self._candidates(queries, [depth for depth, _ in depths], ahead)
-        catalog = ahead.catalog.position
+        catalog = ahead.catalog
         cuts = [
-            [*(["ranker_depth"] if cut else []), *([STALE] if row.catalog > catalog else [])]
+            [*(["ranker_depth"] if cut else []), *([STALE] if row.catalog > catalog.position else [])]
             for row, (_, cut) in zip(resolved, depths, strict=True)
         ]
         out: list[Tensors | InvalidRequestError] = []
         for start, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
             rows = slice(int(start), int(start) + size)
-            described = self._pad(candidates[rows])
-            pairs, skipped = self._pairs(resolved[rows], queries[rows], candidates[rows], described)
+            described = self._pad(candidates[rows], catalog)
+            pairs, skipped = self._pairs(resolved[rows], queries[rows], candidates[rows], described, catalog)
             traces = [
                 [
                     request.encode(
                         RetrievalTrace(
-                            c.channel_counts, [*c.degraded, *cut, *left_out], started, time.monotonic_ns(), catalog
+                            c.channel_counts,
+                            [*c.degraded, *cut, *left_out],
+                            started,
+                            time.monotonic_ns(),
+                            catalog.position,
                         )
                     )
                 ]
@@ -207,6 +209,7 @@ class Retrieve:
         queries: Sequence[ChannelQuery],
         candidates: Sequence[Candidates],
         described: Tensors,
+        catalog: CatalogSnapshot,
     ) -> tuple[Tensors, list[list[str]]]:
         """Returns the (query, item text) pairs of each request's best candidates, where the bundle has a text tower.
 
@@ -222,7 +225,9 @@ class Retrieve:
         for row, query, found, left_out in zip(resolved, queries, candidates, skipped, strict=True):
             # Only a search is ranked. Candidates of equal texts (sizes of a product) have equal pairs.
             texts, text_of = np.unique(found.texts[:count], return_inverse=True)
-            joined = pairs.join(query.query, texts) if query.query and not row.kind else []
+            joined = []
+            if query.query and not row.kind:
+                joined = pairs.join(query.query, texts, lambda text: self._text_of(int(text), catalog))
             left = row.milliseconds_left() - RESERVE_MS - self._bundle.cost.candidates_ms(size)
             if joined and self._bundle.cost.pairs_ms(len(joined), pairs.bucket(joined)) > left:
                 left_out.append("text_tower")
@@ -231,7 +236,13 @@ class Retrieve:
         ids, types = pairs.pad(tokens, count)
         return {"PAIR_IDS": ids, "PAIR_TYPES": types}, skipped
 
-    def _pad(self, candidates: Sequence[Candidates]) -> dict[str, NDArray[Any]]:
+    def _text_of(self, text: int, catalog: CatalogSnapshot) -> str:
+        """The text of an item that is new or has another one than in the bundle, as the text tower reads it."""
+        row = int(catalog.vectors.rows[text - len(catalog.vectors.bundled)])
+        fields = self._bundle.query_parser.synonyms.replace_in(catalog.records.fields(row))
+        return render(self._spec.text_template, fields)
+
+    def _pad(self, candidates: Sequence[Candidates], catalog: CatalogSnapshot) -> dict[str, NDArray[Any]]:
         """Returns the candidates `[rows, K]` and what the ranker reads of them, in the bucket that holds all.
 
         -1 pads candidates, NaN features, 0 the rest.
@@ -247,7 +258,7 @@ class Retrieve:
             rows[i, :count], features[i, :count] = listed.rows, listed.features
             # Each text once: numpy takes longer to widen fp16 than to copy.
             texts, text_of = np.unique(np.concatenate([listed.texts, listed.events]), return_inverse=True)
-            widened = self._bundle.vectors[texts].astype(np.float32)
+            widened = catalog.vectors[texts].astype(np.float32)
             vectors[i, :count], events[i, : len(listed.events)] = widened[text_of[:count]], widened[text_of[count:]]
         return {
             "CANDIDATES": rows,
@@ -274,15 +285,3 @@ def _search_text(resolved: ResolvedRequest) -> str:
     if not resolved.has_query:
         return ""
     return resolved.understood.text if resolved.understood else normalise(resolved.query)
-
-
-def _milvus(bundle: Bundle) -> Channel | None:
-    """Returns the dense channel of a bundle whose vectors were sent to Milvus; the environment may say where it is."""
-    filled = bundle.manifest.get("milvus")
-    if filled is None:
-        return None
-    from fuserank_ensemble.retrieval.milvus.dense import MilvusDenseChannel  # noqa: PLC0415  an extra
-
-    uri = os.environ.get("FUSERANK_MILVUS_URI", filled["uri"])
-    token = os.environ.get("FUSERANK_MILVUS_TOKEN", "")
-    return MilvusDenseChannel(uri, token, filled["collection"], bundle.items.columns.kinds)

@@ -142,15 +142,16 @@ class Similar:
             filters.parse(options.filter, self._kinds)
         check_fields(options.fields or (), self._fields)
         stale = [] if self._catalog.knows(options.min_position) else [STALE]
-        catalog = self._catalog.current
+        user = decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
+        hidden = self._users.hidden_rows(user).tobytes()
+        catalog = self._catalog.current  # after the user, whose items it then has
         row = catalog.items.row(item_id) if item_id else -1
         if item_id and row < 0:
             allowed = "an item of the catalogue; for one that is not in this bundle, send its title as TEXT"
             raise InvalidRequestError("ITEM_ID", item_id, allowed)
-        user = decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
         if user and self._live and self._live.tail.failing and not stale:
             stale = [STALE]
-        return _Anchor(row, catalog.position, text, options, self._users.hidden_rows(user).tobytes(), stale)
+        return _Anchor(row, catalog.position, text, options, hidden, stale)
 
     def _answers(self, anchors: Sequence[_Anchor], started: int) -> list[_Answer]:
         vectors = self._vectors(anchors)
@@ -176,7 +177,8 @@ class Similar:
         vectors = np.zeros((len(anchors), self._spec.embedding_dim), np.float32)
         texts = [i for i, anchor in enumerate(anchors) if anchor.text]
         items = [i for i, anchor in enumerate(anchors) if not anchor.text]
-        vectors[items] = self._bundle.vectors[self._bundle.items.text[[anchors[i].row for i in items]]]
+        catalog = self._catalog.current
+        vectors[items] = catalog.vectors[catalog.items.text[[anchors[i].row for i in items]]]
         if texts:
             # As an item's own text is encoded: the query's template has no part in it.
             encodings = self._tokens.encode([anchors[i].text for i in texts])
@@ -226,8 +228,12 @@ class Similar:
         started: int,
     ) -> _Answer:
         candidates = candidates[candidates >= 0]
-        cosines = self._bundle.vectors[self._bundle.items.text[candidates]].astype(np.float32) @ vector
         catalog = self._catalog.at(trace.catalog)
+        if anchor.row >= len(catalog.items):
+            catalog = self._catalog.current
+        if not anchor.text:
+            vector = catalog.vectors[catalog.items.text[[anchor.row]]][0].astype(np.float32)
+        cosines = catalog.vectors[catalog.items.text[candidates]].astype(np.float32) @ vector
         stale = [STALE] if catalog.position != trace.catalog else []
         rows = candidates[: anchor.options.k]
         names = self._default_fields if anchor.options.fields is None else anchor.options.fields
@@ -247,7 +253,7 @@ class Similar:
             for item, signals in zip(items, explained, strict=True):
                 item["signals"] = signals
         return _Answer(
-            [bytes(item_id) for item_id in catalog.items.ids[rows]],
+            [catalog.items.id_of(row) for row in rows.tolist()],
             cosines[: len(rows)],
             [self._encode(item) for item in items],
             self._encode(status),
@@ -270,7 +276,10 @@ class Similar:
             cosines: How near all candidates are, those of the answer first, float32 `[candidates]`.
             features: Of the candidates, float32 `[candidates, F]`.
         """
-        finder, is_early = self._relations.over(catalog.items), comes_early(cosines)
+        naming, changed = self._relations.fields, catalog.records.changed
+        relinked = [row for row in (anchor.row, *rows.tolist()) if not naming.isdisjoint(changed.get(row, ()))]
+        fields = {row: catalog.records.fields(row) for row in relinked}
+        finder, is_early = self._relations.over(catalog.items, fields), comes_early(cosines)
         relations = finder.of_text(anchor.text, rows) if anchor.text else finder.of_item(anchor.row, rows)
         asked = anchor.text or str(self._decode(catalog.records.raw(anchor.row))["title"])
         explained = []

@@ -13,7 +13,7 @@ from fuserank_ensemble.contract.options import MAX_PREFIX_BYTES, decode_bounded,
 from fuserank_ensemble.graph.live import NO_KIND, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings
-from fuserank_ensemble.retrieval.lexical.hidden_titles import HiddenTitles
+from fuserank_ensemble.retrieval.lexical.live_titles import LiveTitles
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester
 from fuserank_ensemble.state.tail import Consumer
 
@@ -33,22 +33,22 @@ class Suggest:
 
     name = "suggest"
 
-    def __init__(self, completer: Completer, hidden: HiddenTitles | None = None) -> None:
-        """Takes what completes, and which titles are not shown; None where no state is kept."""
-        self._completer, self._hidden = completer, hidden
+    def __init__(self, completer: Completer, live: LiveTitles | None = None) -> None:
+        """Takes what completes, and the titles as they change; None where no state is kept."""
+        self._completer, self._live = completer, live
 
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Suggest:
         """See `Model`. Maps the phrases; always on the CPU."""
         del device
-        bundle, hidden = Bundle.open(bundle_root, verify=(f"{INDEX.as_posix()}/", "index/items/")), []
+        bundle, titles = Bundle.open(bundle_root, verify=(f"{INDEX.as_posix()}/", "index/items/")), []
 
         def follow(catalog: LiveCatalog) -> Consumer:
-            hidden.append(HiddenTitles(catalog))
-            return hidden[0]
+            titles.append(LiveTitles(catalog, bundle_root / INDEX))
+            return titles[0]
 
         open_live(bundle, host, kinds=NO_KIND, beside=follow)
-        return cls(Suggester.open(bundle_root / INDEX), next(iter(hidden), None))
+        return cls(Suggester.open(bundle_root / INDEX), next(iter(titles), None))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -67,5 +67,5 @@ class Suggest:
 
     def _completions(self, raw_prefix: bytes, raw_options: bytes) -> list[tuple[str, float]]:
         prefix = decode_bounded("PREFIX", raw_prefix, MAX_PREFIX_BYTES)
-        hidden = self._hidden.keys if self._hidden else frozenset[str]()
-        return self._completer.complete(prefix, parse_suggest_options(raw_options).count, hidden)
+        completer, hidden = self._live.current if self._live else (self._completer, frozenset[str]())
+        return completer.complete(prefix, parse_suggest_options(raw_options).count, hidden)

@@ -6,8 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.interactions.live.person import LivePerson, apply_entry
+from fuserank_ensemble.interactions.live.person import ItemRows, LivePerson, apply_entry
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Forget, Interaction, Logged, Personalise
 from fuserank_ensemble.state.identity import IdentityKey, Subject
 from fuserank_ensemble.state.log import EventLog, StateUnavailableError
@@ -48,7 +47,9 @@ class LogStart:
         return people
 
 
-def read_person(log: EventLog, items: Items, subject: Subject, start: LogStart, upto: int | None = None) -> LivePerson:
+def read_person(
+    log: EventLog, items: ItemRows, subject: Subject, start: LogStart, upto: int | None = None
+) -> LivePerson:
     """Returns a user or a session as the log has it from a start on, up to a position."""
     person = start.wished_before(log.wishes(subject)).get(subject, NOBODY)
     for logged in log.read_subject(subject, upto):
@@ -57,7 +58,7 @@ def read_person(log: EventLog, items: Items, subject: Subject, start: LogStart, 
                 person,
                 subject,
                 logged,
-                items.row,
+                items,
                 lambda source, before: read_person(log, items, source, start, before - 1),
             )
     return person
@@ -67,7 +68,7 @@ class LiveOverlay:
     """A `Consumer` of the log that knows every user's events since the bundle."""
 
     def __init__(
-        self, items: Items, max_people: int = MAX_PEOPLE, kinds: frozenset[EventKind] = frozenset(EVENT_KINDS)
+        self, items: ItemRows, max_people: int = MAX_PEOPLE, kinds: frozenset[EventKind] = frozenset(EVENT_KINDS)
     ) -> None:
         """Takes the catalogue, how many users and sessions to hold in memory, and which kinds of events to keep."""
         self._items, self._max_people, self._kinds = items, max_people, kinds
@@ -116,7 +117,7 @@ class LiveOverlay:
         entry = logged.entry
         try:
             person = self.person(subject)
-            after = apply_entry(person, subject, logged, self._items.row, self._before)
+            after = apply_entry(person, subject, logged, self._items, self._before)
         except StateUnavailableError:
             # Whoever asks for this one reads the log, which has the entry.
             self._evict(subject)

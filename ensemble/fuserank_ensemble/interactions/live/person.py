@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,14 @@ EVENT = np.dtype(
     [("row", np.int32), ("time", np.int64), ("kind", np.uint8), ("value", np.float32), ("identified", np.bool_)]
 )
 Events = NDArray[np.void]  # of dtype EVENT
+
+
+class ItemRows(Protocol):
+    """Knows the rows of items: a catalogue, or one that changes."""
+
+    def row_at(self, item_id: str, position: int) -> int:
+        """Row of an item, -1 where the catalogue had it not yet at a position of the log."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,7 @@ def apply_entry(
     person: LivePerson,
     subject: Subject,
     logged: Logged,
-    row_of: Callable[[str], int],
+    items: ItemRows,
     person_at: Callable[[Subject, int], LivePerson],
 ) -> LivePerson:
     """Returns the person after one more entry; one that was applied before changes nothing.
@@ -92,14 +101,14 @@ def apply_entry(
         person: The person before it.
         subject: Who that is.
         logged: The entry.
-        row_of: Returns an item's row in the catalogue, -1 for one that it has not.
+        items: The catalogue; an event with an item that it had not yet does not count.
         person_at: Returns a user or a session as it was before a position, to merge from.
     """
     position, entry = logged
     if position <= person.upto:
         return person
     if isinstance(entry, Interaction):
-        row = row_of(entry.item_id)
+        row = items.row_at(entry.item_id, position)
         return person.with_events(pack_event(entry, row, subject) if row >= 0 else b"", position)
     return _apply_wish(person, entry, position, person_at)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from fuserank_ensemble.catalog.arrays import GrownRows
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.interactions.events import EVENTS, LEAST_STRENGTH
 from fuserank_ensemble.interactions.history import CACHED_USERS, History, digest
@@ -25,6 +27,7 @@ from fuserank_ensemble.retrieval.channel import (
     trust_in_log,
 )
 from fuserank_ensemble.retrieval.index import RetrievalIndex
+from fuserank_ensemble.retrieval.vectors.grown import GrownSearch
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 # Of the three that `implicit` offers for this, factors reached most on Complete Journey: docs/decisions/012.
 CONFIDENCE = 5.0  # Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, 2008 (alpha)
 REGULARIZATION = 0.1
+NEIGHBOURS = 5  # items whose factors a new one has
 LEAST_RELATED = 0.25  # of the score of what was had itself: what has less is not had by the same users
 
 
@@ -70,6 +74,9 @@ class CollaborativeChannel(LocalChannel):
         self._users: LRUCache[bytes, NDArray[np.float32]] = LRUCache(CACHED_USERS)
         # No copy of what is mapped copy-on-write; implicit wants a writable buffer.
         self._model.item_factors = np.require(factors, np.float32, ["C", "W"])
+        self._bundled = len(factors)
+        self._factors = GrownRows(self._model.item_factors, np.empty((0, factors.shape[1]), np.float32))
+        self._trained = search
 
     @classmethod
     def open(cls, index: RetrievalIndex) -> Self | None:
@@ -77,9 +84,33 @@ class CollaborativeChannel(LocalChannel):
         learned = index.interactions
         return None if learned.factors is None else cls(*learned.factors, float(learned.popularity.events.sum()))
 
+    def over(self, index: RetrievalIndex) -> Self:
+        """See `LocalChannel`. A new item has the factors of those that are nearest in meaning, until an export."""
+        items, vectors = index.catalog.items, index.catalog.vectors
+        rows = np.arange(len(self._has_factors), len(items))
+        if not len(rows):
+            return self
+        wanted = vectors[items.text[rows]].astype(np.float32)
+        nearest = index.item_vectors.bundled.search(wanted, 4 * NEIGHBOURS, [None] * len(rows))
+        new = np.stack([self._mean_factors(neighbours, cosines) for neighbours, cosines in nearest])
+        other = copy(self)
+        other._factors = GrownRows(self._factors.bundled, np.concatenate([self._factors.added, new]))
+        other._has_factors = np.append(self._has_factors, new.any(axis=1))
+        other._search = GrownSearch(self._trained, self._bundled, other._factors.added)
+        return other
+
+    def _mean_factors(self, rows: NDArray[np.int32], cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The mean of the nearest items' factors by how near each is, float32 `[factors]`; zeros where none has any."""
+        kept = np.flatnonzero(self._has_factors[rows])[:NEIGHBOURS]
+        rows, cosines = rows[kept], cosines[kept]
+        weights = np.maximum(cosines, 0.0) ** 2
+        total = max(float(weights.sum()), 1e-12)
+        mean: NDArray[np.float32] = ((weights / total) @ self._factors.bundled[rows]).astype(np.float32)
+        return mean
+
     @property
     def knowledge(self) -> Knowledge:
-        """See `Channel`. Of an item that nobody had it knows nothing."""
+        """See `Channel`. Of an item that nobody had, and that is near to none, it knows nothing."""
         return Knowledge(self._has_factors, trust_in_log(self._events))
 
     def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
@@ -88,26 +119,27 @@ class CollaborativeChannel(LocalChannel):
         unrestricted: dict[int, NDArray[np.float32]] = {}
         for i, query in enumerate(queries):
             user = self._user_factors(query.seen, query.disliked)
-            if user is None:
+            # What nobody had yet has no relation to be named.
+            if user is None or (query.related_only and bool((query.seen.rows >= self._bundled).any())):
                 continue
             if query.pool is None:
                 unrestricted[i] = user
                 continue
             rows = query.pool[self._has_factors[query.pool]]
-            results[i] = RankedItems.best(rows, self._model.item_factors[rows] @ user, depth)
+            results[i] = RankedItems.best(rows, self._factors[rows] @ user, depth)
         if unrestricted:
             masks = [self._mask(queries[i].allowed) for i in unrestricted]
             nearest = self._search.search(np.stack(list(unrestricted.values())), depth, masks)
             for i, (rows, scores) in zip(unrestricted, nearest, strict=True):
                 kept = self._has_factors[rows]
                 if queries[i].related_only:
-                    kept &= scores > self._least_related(queries[i].seen, unrestricted[i])
+                    kept &= (scores > self._least_related(queries[i].seen, unrestricted[i])) & (rows < self._bundled)
                 results[i] = RankedItems(rows[kept].astype(np.int32), scores[kept])
         return [ranked.distinguishing(depth) for ranked in results]
 
     def _least_related(self, seen: History, user: NDArray[np.float32]) -> float:
         """The score from which an item counts as had by users of what was had."""
-        own = self._model.item_factors[seen.rows] @ user
+        own = self._factors[seen.rows] @ user
         return LEAST_RELATED * max(float(own.max()), 0.0)
 
     def prepare(self, queries: Sequence[ChannelQuery]) -> None:
@@ -122,11 +154,22 @@ class CollaborativeChannel(LocalChannel):
         key = digest(seen.rows, seen.counts, disliked.rows, disliked.counts)
         user = self._users.get(key)
         if user is None:
-            user = self._model.recalculate_user(0, confidences(seen, disliked, len(self._has_factors))).astype(
-                np.float32
-            )
-            self._users[key] = user
+            user = self._users[key] = self._solve(seen, disliked)
         return user
+
+    def _solve(self, seen: History, disliked: History) -> NDArray[np.float32]:
+        """A user's factors, float32 `[factors]`."""
+        certain = confidences(seen, disliked, len(self._has_factors))
+        model = self._model
+        if len(certain.indices) and certain.indices.max() >= self._bundled:
+            # The library reads the factors of the user's items alone, and the sum of all products, which it keeps.
+            assert self._model.YtY is not None
+            model = copy(self._model)
+            model.item_factors = np.ascontiguousarray(self._factors[certain.indices])
+            pairs = (certain.data, np.arange(len(certain.indices)), certain.indptr)
+            certain = type(certain)(pairs, shape=(1, len(certain.indices)))
+        factors: NDArray[np.float32] = model.recalculate_user(0, certain).astype(np.float32)
+        return factors
 
     def _mask(self, allowed: Mask | None) -> Mask | None:
         return None if allowed is None else allowed & self._has_factors

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from fuserank_ensemble.catalog.arrays import RowSource
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.history import CACHED_USERS, History, digest
@@ -41,7 +42,7 @@ class ContentChannel(LocalChannel):
         reads=EventsRead(EVENTS, "the texts' weights in the mean are the history's sums of strengths"),
     )
 
-    def __init__(self, search: ItemVectorSearch, items: Items, vectors: NDArray[Any]) -> None:
+    def __init__(self, search: ItemVectorSearch, items: Items, vectors: RowSource) -> None:
         """Joins what the channel reads.
 
         Args:

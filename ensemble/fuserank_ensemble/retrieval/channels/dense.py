@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
 
+from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.catalog.live.snapshot import TextVectors
 from fuserank_ensemble.retrieval.channel import (
+    Channel,
     ChannelDeclaration,
     ChannelQuery,
     Feature,
@@ -16,6 +20,7 @@ from fuserank_ensemble.retrieval.channel import (
     RankedItems,
 )
 from fuserank_ensemble.retrieval.index import RetrievalIndex
+from fuserank_ensemble.retrieval.vectors.grown import merge_nearest
 from fuserank_ensemble.retrieval.vectors.items import ItemVectorSearch
 
 POOL_SHARE = 0.85  # of the best cosine: items nearer than that match the query about as well as the best
@@ -60,4 +65,36 @@ class DenseChannel(LocalChannel):
             nearest = self._items.search(embeddings, depth, [queries[i].allowed for i in positions])
             for i, (rows, scores) in zip(positions, nearest, strict=True):
                 results[i] = RankedItems(rows, scores)
+        return results
+
+
+class GrownDenseChannel(Channel):
+    """A dense channel elsewhere, such as on Milvus, joined with the items that came since, or have other texts now.
+
+    Args:
+        bundled: The channel, which knows the bundle's items.
+        items: The catalogue.
+        vectors: The texts' vectors.
+    """
+
+    declaration = DenseChannel.declaration
+
+    def __init__(self, bundled: Channel, items: Items, vectors: TextVectors) -> None:
+        self.bundled, self._items, self._vectors = bundled, items, vectors
+        self._is_added = np.zeros(len(items), np.bool_)
+        self._is_added[vectors.rows] = True
+
+    def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
+        """See `Channel`."""
+        size, added = len(self._items.ids), self._vectors.rows
+        cut = [q if q.allowed is None else replace(q, allowed=q.allowed[:size]) for q in queries]
+        results = []
+        for query, ranked in zip(queries, self.bundled.search(cut, depth), strict=True):
+            stayed = ~self._is_added[ranked.rows]
+            rows, scores = ranked.rows[stayed].astype(np.int64), ranked.scores[stayed]
+            if query.is_embedded:
+                kept = added if query.allowed is None else added[query.allowed[added]]
+                cosines = self._vectors[self._items.text[kept]].astype(np.float32) @ query.embedding
+                rows, scores = merge_nearest((rows, scores), (kept.astype(np.int64), cosines), depth)
+            results.append(RankedItems(rows.astype(np.int32), scores))
         return results

@@ -7,6 +7,7 @@ like any other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Self
 
@@ -27,6 +28,7 @@ from fuserank_ensemble.retrieval.channel import (
 )
 from fuserank_ensemble.retrieval.graph.index import LARGEST_NAME, GraphIndex, Vector
 from fuserank_ensemble.retrieval.index import RetrievalIndex
+from fuserank_ensemble.retrieval.vectors.grown import GrownSearch
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 
 LEAST_TRUST = 0.5  # in a log, from which on users link items
@@ -64,12 +66,30 @@ class GraphChannel(LocalChannel):
         self._linked = np.any(index.items != 0, axis=1)
         if trust_in_log(events) < LEAST_TRUST:
             self._linked &= np.isin(np.arange(len(index.items)), index.members)
+        self._trained = index, search
 
     @classmethod
     def open(cls, index: RetrievalIndex) -> Self | None:
         """See `LocalChannel`; it needs a graph, which a shop whose items share nothing has not."""
         learned = index.interactions
         return None if learned.graph is None else cls(*learned.graph, float(learned.popularity.events.sum()))
+
+    def over(self, index: RetrievalIndex) -> Self:
+        """See `LocalChannel`. A new item has the vector of those that it shares entities with."""
+        catalog, (trained, search) = index.catalog.snapshot, self._trained
+        if catalog is None:
+            return self
+        before = np.empty((0, trained.dim), np.float32) if self._index.added is None else self._index.added
+        count = len(trained.items) + len(before)
+        rows = {*catalog.changed_rows(trained.names.fields), *range(count, len(catalog.items))}
+        links = {row: trained.names.link_record(catalog.records.fields(row)) for row in sorted(rows)}
+        new = [trained.neighbours_vector(links[row]) for row in range(count, len(catalog.items))]
+        added = np.concatenate([before, np.stack(new)]) if new else before
+        other = copy(self)
+        other._index = replace(self._index.linked(links), added=added)
+        other._search = GrownSearch(search, len(trained.items), added)
+        other._linked = np.append(self._linked, np.asarray([vector.any() for vector in new], np.bool_))
+        return other
 
     @property
     def knowledge(self) -> Knowledge:
@@ -125,7 +145,7 @@ class GraphChannel(LocalChannel):
     def _rank(self, named: Sequence[NDArray[np.int32]], vector: Vector, query: ChannelQuery, depth: int) -> RankedItems:
         """Ranks the items of the names and of the pool, by the number of names first."""
         pool = np.empty(0, np.int32) if query.pool is None else query.pool
-        pool = pool[pool < len(self._index.items)]  # others are newer than these vectors
+        pool = pool[pool < self._index.count]  # others are newer than these vectors
         rows, first = np.unique(np.concatenate([*named, pool]), return_index=True)
         names = np.zeros(len(rows), np.float32)
         for members in named:
@@ -139,5 +159,5 @@ class GraphChannel(LocalChannel):
         # Equal scores keep the order in which the rows came: that of the pool.
         order = np.argsort(first, kind="stable")
         rows, names = rows[order], names[order]
-        scores = self._index.items[rows] @ vector
+        scores = self._index.vectors_of(rows) @ vector
         return RankedItems.best(rows, scores + names * (np.ptp(scores) + 1), depth)

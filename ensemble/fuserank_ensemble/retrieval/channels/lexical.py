@@ -22,7 +22,8 @@ from fuserank_ensemble.retrieval.channel import (
 )
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.retrieval.lexical import tiers
-from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, items_schema
+from fuserank_ensemble.retrieval.lexical.documents import items_schema
+from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.tiers import GUESS_SCORE, WORDS_SCORE, TierBuilder
 from fuserank_ensemble.retrieval.lexical.words import clean, words
 
@@ -127,23 +128,25 @@ class LexicalChannel(LocalChannel):
         self, query: Query, depth: int, allowed: Mask | None, count: int, tie_rows: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The `depth` best allowed rows of a query, ties by popularity, with their BM25."""
-        items, searcher = self._index.items, self._index.searcher
+        documents, searcher = self._index.documents, self._index.searcher
         limit = depth + _SPARE
         if allowed is not None and count <= _FEW_ALLOWED:
-            inside = Query.term_set_query(self._schema, "row", [int(row) for row in np.flatnonzero(allowed)])
+            inside = Query.term_set_query(self._schema, "row", self._index.documents_of(np.flatnonzero(allowed)))
             query = Query.boolean_query([(Occur.Must, query), (Occur.Must, Query.const_score_query(inside, 0.0))])
             limit = max(count, 1)
         elif allowed is not None:
-            limit = math.ceil(1.2 * limit * items / count)
+            limit = math.ceil(1.2 * limit * documents / count)
         while True:
-            limit = min(limit, items)
+            limit = min(limit, documents)
             hits = searcher.search(query, limit, count=False).hits
-            rows = np.array(searcher.fast_field_values("row", [address for _, address in hits]), np.int64)
+            rows = self._index.rows_of(searcher.fast_field_values("row", [address for _, address in hits]))
             scores = np.array([score for score, _ in hits], np.float64)
             last = scores[-1] if len(scores) else 0.0
-            complete = len(hits) < limit or limit == items
-            if allowed is not None:
-                kept = allowed[rows]
+            complete = len(hits) < limit or limit == documents
+            if self._index.numbers is not None or allowed is not None:
+                kept = rows >= 0
+                if allowed is not None:
+                    kept &= allowed[rows]
                 rows, scores = rows[kept], scores[kept]
             straddles = len(rows) >= depth and scores[depth - 1] == last and limit < tie_rows
             if complete or (len(rows) >= depth and not straddles):

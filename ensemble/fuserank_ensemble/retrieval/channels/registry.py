@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fuserank_ensemble.catalog.live.snapshot import TextVectors
 from fuserank_ensemble.retrieval.channel import REQUEST_KINDS, Channel, ChannelDeclaration, LocalChannel, RequestKind
 from fuserank_ensemble.retrieval.channels.collaborative import CollaborativeChannel
 from fuserank_ensemble.retrieval.channels.content import ContentChannel
-from fuserank_ensemble.retrieval.channels.dense import DenseChannel
+from fuserank_ensemble.retrieval.channels.dense import DenseChannel, GrownDenseChannel
 from fuserank_ensemble.retrieval.channels.graph import GraphChannel
 from fuserank_ensemble.retrieval.channels.history import HistoryChannel
 from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
@@ -55,3 +56,13 @@ def open_channels(index: RetrievalIndex, stand_in: Channel | None = None) -> lis
         elif (opened := channel.open(index)) is not None:
             channels.append(opened)
     return channels
+
+
+def channel_over(channel: Channel, index: RetrievalIndex) -> Channel:
+    """Returns a channel over an index with new items, or with other texts of some; see `LocalChannel.over`."""
+    if isinstance(channel, CHANNEL_CLASSES):
+        return channel.over(index)
+    bundled = channel.bundled if isinstance(channel, GrownDenseChannel) else channel
+    vectors = index.catalog.vectors
+    assert isinstance(vectors, TextVectors)
+    return GrownDenseChannel(bundled, index.catalog.items, vectors)

@@ -19,7 +19,7 @@ from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.retrieval.lexical.words import simplify
 
-CATEGORY = "category"
+CATEGORY, TITLE = "category", "title"
 LONGEST_NAME = 8  # words; a longer value is a sentence and names nothing
 LONGEST_TEXT = 2_000  # characters that are searched for names: bounds the time that a text of 100 kB takes
 
@@ -61,6 +61,11 @@ class Entities:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The catalogue's fields that name entities, the title among them."""
+        return frozenset({*self.kinds, TITLE})
 
     @cached_property
     def _position(self) -> dict[tuple[str, str], int]:
@@ -126,7 +131,7 @@ class Entities:
                     entity = self._position.get((kind, level))
                     if entity is not None:
                         entities[entity] = None
-        entities.update(dict.fromkeys(self.link(str(record.get("title") or ""))))
+        entities.update(dict.fromkeys(self.link(str(record.get(TITLE) or ""))))
         return list(entities)
 
     def save(self, path: Path) -> None:

@@ -6,15 +6,16 @@ training from its entities.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.arrays import map_array
+from fuserank_ensemble.catalog.arrays import GrownRows, map_array
 from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY, History
 from fuserank_ensemble.retrieval.graph.entities import Entities
 
@@ -41,6 +42,31 @@ def event_weights(counts: NDArray[np.float32], last: NDArray[np.int64], now: flo
 
 
 @dataclass(frozen=True)
+class LiveLinks:
+    """The entities of items that came since the bundle, or whose fields changed.
+
+    Attributes:
+        by_row: The entities by the item's row.
+    """
+
+    by_row: Mapping[int, Sequence[int]] = field(default_factory=dict)
+
+    @cached_property
+    def rows(self) -> NDArray[np.int32]:
+        """The items' rows, increasing."""
+        return np.sort(np.fromiter(self.by_row, np.int32, len(self.by_row)))
+
+    @cached_property
+    def by_entity(self) -> dict[int, NDArray[np.int32]]:
+        """The rows of each entity's items among them."""
+        members: dict[int, list[int]] = {}
+        for row, entities in self.by_row.items():
+            for entity in entities:
+                members.setdefault(entity, []).append(row)
+        return {entity: np.asarray(rows, np.int32) for entity, rows in members.items()}
+
+
+@dataclass(frozen=True)
 class GraphIndex:
     """Names and vectors of the graph's nodes.
 
@@ -52,6 +78,8 @@ class GraphIndex:
         centroids: Mean vector of each entity's items; zeros where it has none, float32 `[entities, dim]`.
         offsets: Where each entity's part of `members` starts, int64 `[entities + 1]`.
         members: The rows of each entity's items, int32 `[item-entity edges]`.
+        added: Vectors of the items that came since, float32 `[added items, dim]`; None for none.
+        links: The entities of new and changed items, which stand for those in `members`.
     """
 
     names: Entities
@@ -60,11 +88,14 @@ class GraphIndex:
     centroids: NDArray[np.float32]
     offsets: NDArray[np.int64]
     members: NDArray[np.int32]
+    added: NDArray[np.float32] | None = None
+    links: LiveLinks = field(default_factory=LiveLinks)
 
     @classmethod
     def open(cls, folder: Path) -> GraphIndex:
         """Maps the arrays in `folder`; names are read."""
-        return cls(Entities.open(folder / "entities.json"), *(map_array(folder / f"{name}.npy") for name in _ARRAYS))
+        items, entities, centroids, offsets, members = (map_array(folder / f"{name}.npy") for name in _ARRAYS)
+        return cls(Entities.open(folder / "entities.json"), items, entities, centroids, offsets, members)
 
     def save(self, folder: Path) -> None:
         """Writes the names as JSON and one `.npy` an array."""
@@ -76,14 +107,37 @@ class GraphIndex:
     @property
     def dim(self) -> int:
         """Width of the vectors."""
-        return int(self.items.shape[1])
+        return int(self.entities.shape[1])
+
+    @property
+    def count(self) -> int:
+        """How many items have a vector."""
+        return len(self.items) + (0 if self.added is None else len(self.added))
+
+    def vectors_of(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """The vectors of some items, float32 `[rows, dim]`."""
+        vectors: NDArray[np.float32] = (self.items if self.added is None else GrownRows(self.items, self.added))[rows]
+        return vectors
+
+    def linked(self, by_row: Mapping[int, Sequence[int]]) -> GraphIndex:
+        """Returns the same with the entities of some items, by row, which are new or whose fields changed.
+
+        The vectors of items that training knew stay: they were learned from users, too.
+        """
+        return replace(self, links=LiveLinks({**self.links.by_row, **by_row})) if by_row else self
 
     def members_of(self, entity: int) -> NDArray[np.int32]:
         """The rows of an entity's items, increasing."""
-        return self.members[self.offsets[entity] : self.offsets[entity + 1]]
+        members = self.members[self.offsets[entity] : self.offsets[entity + 1]]
+        if not self.links.by_row:
+            return members
+        trained = members[~np.isin(members, self.links.rows)]
+        return np.sort(np.append(trained, self.links.by_entity.get(entity, np.empty(0, np.int32))))
 
     def entities_of(self, row: int) -> NDArray[np.int64]:
         """The entities that an item is a member of, by a scan of all members (2 ms for five million)."""
+        if row in self.links.by_row:
+            return np.sort(np.asarray(self.links.by_row[row], np.int64))
         entities: NDArray[np.int64] = np.searchsorted(self.offsets, np.flatnonzero(self.members == row), "right") - 1
         return entities
 
@@ -100,14 +154,14 @@ class GraphIndex:
 
     def history_vector(self, seen: History, now: float) -> Vector | None:
         """A user's vector: the mean of what they had, by `event_weights`; None without a history."""
-        rows = np.flatnonzero(seen.rows < len(self.items))
+        rows = np.flatnonzero(seen.rows < self.count)
         if not len(rows):
             return None
         weights = event_weights(seen.counts[rows], seen.last[rows], now)
         total = float(weights.sum())
         if not total > 0:
             return None
-        vector: Vector = (weights / total) @ self.items[seen.rows[rows]]
+        vector: Vector = (weights / total) @ self.vectors_of(seen.rows[rows])
         return vector
 
     def entity_vector(self, entities: Sequence[int]) -> Vector:

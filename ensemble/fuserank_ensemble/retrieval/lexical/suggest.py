@@ -65,7 +65,7 @@ class Suggester:
         merged = _merge(phrases)
         writer = index_writer(folder, _schema())
         for place, (text, weight) in enumerate(merged):
-            writer.add_document(_document(place, text, weight))
+            writer.add_document(phrase_document(place, text, weight))
         finish(writer, folder)
         return len(merged)
 
@@ -73,6 +73,13 @@ class Suggester:
     def open(cls, folder: Path) -> Suggester:
         """Maps the phrases; the folder may be read-only and stays as it is."""
         return cls(open_searcher(folder))
+
+    def __len__(self) -> int:
+        return int(self._searcher.num_docs)
+
+    def has_key(self, key: str) -> bool:
+        """Whether there is a phrase with a key, see `phrase_key`."""
+        return self._searcher.doc_freq("key", key) > 0
 
     def complete(self, prefix: str, count: int, hidden: Collection[str] = frozenset()) -> list[Completion]:
         """Phrases that a prefix may become, as they are written, each with its popularity.
@@ -187,7 +194,8 @@ def phrase_key(text: str) -> str:
     return " ".join(split_characters(text))[:_LONGEST_KEY]
 
 
-def _document(place: int, text: str, weight: float) -> tantivy.Document:
+def phrase_document(place: int, text: str, weight: float) -> tantivy.Document:
+    """A phrase of the index: its place among all, the most popular first, and its popularity."""
     spelt = split_characters(text)
     key = phrase_key(text)
     document = tantivy.Document()

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from tantivy import Occur, Query
 
 from fuserank_ensemble.retrieval.lexical.codes import code_key, tells_apart
-from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, items_schema, vocabulary_schema
+from fuserank_ensemble.retrieval.lexical.documents import items_schema, vocabulary_schema
+from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.words import (
     Word,
     content_words,

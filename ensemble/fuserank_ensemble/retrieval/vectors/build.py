@@ -28,12 +28,14 @@ MAX_LISTS, POINTS_PER_LIST, TRAINING_ROUNDS = 4_096, 64, 8
 SEED = 7
 
 
-def build_index(vectors: Vectors, path: Path, kind: Kind = "auto") -> dict[str, Any]:
+def build_index(vectors: Vectors, path: Path, kind: Kind = "auto", trained: Path | None = None) -> dict[str, Any]:
     """Writes the FAISS index of some vectors.
 
     Args:
         vectors: fp16 `[vectors, dim]`.
         path: The file to write.
+        trained: An index of nearly the same vectors, whose quantisers are taken where it is of the kind that would be
+            made; None trains them.
         kind: `flat` scans fp16 and is exact; `pq` scans 4 bits for two components, then compares the best in fp16;
             `hnsw` and `ivf` hold 8 bits a component; `auto` chooses by size, and no codes that miss much.
 
@@ -60,7 +62,8 @@ def build_index(vectors: Vectors, path: Path, kind: Kind = "auto") -> dict[str, 
         "hnsw": lambda: _train_hnsw(vectors),
         "ivf": lambda: _train_ivf(vectors),
     }
-    index = add_vectors(makers[kind](), vectors)
+    known = _untrained(trained, kind, dim) if trained and trained.exists() else None
+    index = add_vectors(makers[kind]() if known is None else known, vectors)
     if automatic and kind == "pq" and _codes_recall(index, vectors) < LEAST_RECALL:
         kind, index = "flat", add_vectors(flat_index(dim), vectors)
     faiss.write_index(index, str(path))
@@ -70,6 +73,16 @@ def build_index(vectors: Vectors, path: Path, kind: Kind = "auto") -> dict[str, 
         "seconds": round(time.monotonic() - started, 2),
         "bytes_per_vector": round(path.stat().st_size / max(1, count), 1),
     }
+
+
+def _untrained(path: Path, kind: Kind, dim: int) -> faiss.Index | None:
+    """Returns an index with its quantisers and without its vectors; None where it is of another kind or width."""
+    index = faiss.read_index(str(path))
+    found = {faiss.IndexRefine: "pq", faiss.IndexHNSWSQ: "hnsw", faiss.IndexIVFScalarQuantizer: "ivf"}
+    if found.get(type(faiss.downcast_index(index))) != kind or index.d != dim:
+        return None
+    index.reset()
+    return index
 
 
 def _train_pq(vectors: Vectors) -> faiss.Index:

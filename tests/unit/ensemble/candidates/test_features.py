@@ -185,9 +185,9 @@ def test_over_other_values_features_are_those_of_a_catalogue_that_was_made_with_
     rows = np.arange(len(ITEMS), dtype=np.int32)
     evidence = Evidence(rows, {}, {})
     profile = UserProfile.from_history(SEEN, changed, NOW)
+    moved = Featuriser(items, POPULARITY, own).over(changed, POPULARITY)
     made, over = (
-        featurise(evidence, profile, NOW, None)
-        for featurise in (Featuriser(changed, POPULARITY, own), Featuriser(items, POPULARITY, own).over(changed))
+        featurise(evidence, profile, NOW, None) for featurise in (Featuriser(changed, POPULARITY, own), moved)
     )
     np.testing.assert_array_equal(made, over)
     before = Featuriser(items, POPULARITY, own)(evidence, UserProfile.from_history(SEEN, items, NOW), NOW, None)

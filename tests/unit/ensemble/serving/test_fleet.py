@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fuserank_benchmarks.refreshing import write_twin
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.lifecycle import verify
 from fuserank_ensemble.serving.switch import fleet
@@ -18,7 +19,6 @@ from fuserank_ensemble.serving.switch.folder import Member, SwitchFolder
 from fuserank_ensemble.serving.switch.promoted import load_promoted
 from fuserank_ensemble.serving.switch.step import OpenedStep, SwitchingStep
 from support.busy_machine import PATIENCE, wait_until
-from support.twin_bundles import make_twin
 
 TARGET = "single_process"
 
@@ -41,9 +41,9 @@ class Volume:
     """Two bundles that a job wrote beside the one that replicas are started on."""
 
     def __init__(self, folder: Path, bundle: Path):
-        self.shop = make_twin(bundle, folder / "shop", "a")
-        self.first = make_twin(bundle, folder / "refreshed-1", "b")
-        self.second = make_twin(bundle, folder / "refreshed-2", "c")
+        self.shop = write_twin(bundle, folder / "shop", "a")
+        self.first = write_twin(bundle, folder / "refreshed-1", "b")
+        self.second = write_twin(bundle, folder / "refreshed-2", "c")
         self.pointer = fleet.pointer_of(self.shop)
 
     def run(self, command, *words):
@@ -141,7 +141,7 @@ def test_what_is_broken_is_not_promoted(volume):
 
 def test_old_bundles_of_the_job_go_and_what_is_needed_stays(volume, tmp_path):
     for number in (3, 4, 5):
-        make_twin(volume.shop, volume.shop.with_name(f"refreshed-{number}"), "d")
+        write_twin(volume.shop, volume.shop.with_name(f"refreshed-{number}"), "d")
     other = volume.shop.with_name("somebody-elses")
     other.mkdir()
     for number in (1, 2, 3, 4, 5):

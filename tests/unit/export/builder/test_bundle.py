@@ -351,7 +351,8 @@ def test_the_command_line_exports_a_shop_and_says_what_it_made(run, tiny_shop, t
     out = tmp_path / "new folder" / "my shop"
     result = run(
         "bundle", "--catalog", tiny_shop.catalog, "--interactions", tiny_shop.interactions, "--encoder", tiny_encoder,
-        "--out", out, "--clock", "wall", "--query-template", "q: {query}", "--epochs", "1", "--mixed-precision",
+        "--out", out, "--clock", "wall", "--query-template", "q: {query}", "--quality", "quick", "--epochs", "1",
+        "--mixed-precision",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     bundle = Bundle.open(out)
@@ -381,7 +382,7 @@ def test_the_command_line_takes_judged_queries(run, tiny_shop, tiny_encoder, tmp
     out = tmp_path / "judged"
     result = run(
         "bundle", "--catalog", tiny_shop.catalog, "--encoder", tiny_encoder, "--out", out,
-        "--queries", queries, "--judgements", judgements, "--epochs", "1", "--candidates", "32",
+        "--queries", queries, "--judgements", judgements, "--quality", "quick", "--epochs", "1", "--candidates", "32",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert f"{judgements}: {len(judged):,} rows read" in result.output

@@ -181,7 +181,11 @@ def test_quality_decides_what_is_not_said_and_full_is_the_default():
     full, quick = RankerOptions().effort, RankerOptions(quality="quick").effort
     assert full == RankerOptions(quality="full").effort
     assert quick.cases * 3 == full.cases
-    assert quick.fit.epochs < full.fit.epochs
+    assert quick.fit.least_steps < full.fit.least_steps
     assert quick.tuning_cases < full.tuning_cases
     own = RankerOptions(quality="quick", cases=60, epochs=3).effort
-    assert (own.cases, own.fit, own.tuning_cases) == (60, replace(FIT, epochs=3), quick.tuning_cases)
+    assert (own.cases, own.fit, own.tuning_cases) == (
+        60,
+        replace(FIT, least_steps=quick.fit.least_steps, epochs=3),
+        quick.tuning_cases,
+    )

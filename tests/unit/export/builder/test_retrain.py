@@ -32,6 +32,7 @@ from support.exporting import FEW_STEPS, export_quickly, rank_all_kinds
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RANKER = "model_repository/ranker/1/"
+QUICKLY = ("--quality", "quick", "--epochs", "1", "--cases", "50")
 
 
 def retrain(bundle, out, *, text_tower=None, seed=DEFAULT_SEED, **files):
@@ -163,7 +164,7 @@ def test_a_bundle_remembers_how_its_files_were_read(tiny_shop, tiny_encoder, tmp
     }
     bundle = tmp_path / "bundle"
     export_quickly(tiny_shop.catalog, tiny_encoder, bundle, interactions=log, files=files)
-    given = ["train", "ranker", "--bundle", str(bundle), "--interactions", str(log), "--epochs", "1", "--cases", "50"]
+    given = ["train", "ranker", "--bundle", str(bundle), "--interactions", str(log), *QUICKLY]
     result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "new")])
     assert result.exit_code == 0, result.output
     old, new = (json.loads((root / "manifest.json").read_text())["inputs"] for root in (bundle, tmp_path / "new"))
@@ -176,7 +177,7 @@ def test_a_bundle_remembers_how_its_files_were_read(tiny_shop, tiny_encoder, tmp
 
 def test_the_command_says_how_well_it_ranks(tiny_bundle, tiny_shop, tmp_path):
     given = ["train", "ranker", "--bundle", str(tiny_bundle), "--interactions", str(tiny_shop.interactions)]
-    result = CliRunner().invoke(app, [*given, "--epochs", "1", "--out", str(tmp_path / "new")])
+    result = CliRunner().invoke(app, [*given, *QUICKLY, "--out", str(tmp_path / "new")])
     assert result.exit_code == 0, result.output
     manifest = json.loads((tmp_path / "new" / "manifest.json").read_text())
     assert f"bundle {manifest['id']}" in result.output

@@ -18,7 +18,9 @@ from fuserank_ensemble.serving.switch.switch import trim_held
 from fuserank_ensemble.state.entries import Forget, Interaction, ItemChange, ItemDelete, Merge, Personalise
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.tail import SnapshotPosition
-from fuserank_export.builder.options import OutputOptions
+from fuserank_export.builder.held_log import HeldLog
+from fuserank_export.builder.options import BehaviourFiles, OutputOptions
+from fuserank_export.builder.read import read_behaviour
 from fuserank_export.refresh import refresh as refreshing
 from fuserank_export.refresh.command import refresh_served
 from fuserank_export.refresh.refresh import RefusedError, refresh_bundle
@@ -115,7 +117,9 @@ def test_it_names_what_it_holds_of_the_log_and_what_it_was_made_from(world):
     assert (made["texts_embedded"], made["forgotten"]) == (2, 1)
     assert made["gate"]["problems"] == []
     assert manifest["counts"]["items"] == world.old.manifest["counts"]["items"]
-    assert set(manifest["export_steps"]) == {"log", "read", "index", "embed", "learn", "seal", "gate"}
+    assert set(manifest["export_steps"]) == {
+        "log", "catalog", "read", "index", "embed", "learn", "words", "seal", "gate",
+    }  # fmt: skip
 
 
 def test_events_count_under_the_users_of_the_bundle_and_under_hashes_for_others(world):
@@ -189,6 +193,8 @@ def test_it_can_be_refreshed_again_and_the_log_is_trimmed_to_what_both_hold(worl
     ]
     assert again.items.row(world.items[9]) == -1
     assert again.manifest["refresh"]["texts_embedded"] == 0
+    words = Path("index", "lexical", "items", "meta.json")
+    assert (again.root / words).stat().st_ino == (world.new.root / words).stat().st_ino
     assert trim_held(state, (world.old, again)) == 0  # what the old one does not hold is still needed for a rollback
     log_of_both = state.log
     before = log_of_both.size()
@@ -226,6 +232,27 @@ def test_a_worse_bundle_is_refused_with_the_figures_and_nothing_is_left(world, t
     figures = json.loads((tmp_path / "worse.refused.json").read_text("utf-8"))
     assert figures["gate"]["least_cosine"] < 0.999
     assert sorted(path.name for path in tmp_path.iterdir() if "worse" in path.name) == ["worse.refused.json"]
+
+
+def test_an_export_from_files_goes_on_behind_the_log_without_who_was_forgotten(tiny_shop, world, tmp_path):
+    log = Log(tmp_path / "log.sqlite")
+    last = log.ask(Forget, user=log.state.key.user(world.users[0]))
+    held = HeldLog.read(log.settings.place, None)
+    assert held.position == SnapshotPosition(log.state.log.id, last)
+    files = BehaviourFiles(interactions=tiny_shop.interactions)
+    archive = tmp_path / "events.parquet"
+    found = read_behaviour(
+        files, world.items, seed=1, has_tower=False, progress=silent(), archive=archive, held=held
+    ).log
+    assert found.user_ids == world.users[1:]
+    assert found.report.left_out["of users who were forgotten"] > 0
+    assert set(pq.read_table(archive)["user_id"].to_pylist()) == set(world.users[1:])
+    # What was kept is the log again, event by event.
+    again = read_behaviour(
+        BehaviourFiles(interactions=archive), world.items, seed=1, has_tower=False, progress=silent()
+    )
+    for name in ("user", "item", "event", "timestamp", "value", "query"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(again.log, name))
 
 
 def test_the_command_needs_a_log_and_a_free_place(world, tmp_path):

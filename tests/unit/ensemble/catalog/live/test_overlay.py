@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.live.overlay import KEPT_SNAPSHOTS, LiveCatalog
+from fuserank_ensemble.catalog.live.snapshot import BundledCatalog
 from fuserank_ensemble.state.entries import Forget, ItemChange, ItemDelete, Logged
 
 ITEMS = 6
 PRICES = np.arange(ITEMS, dtype=np.float64)
+VECTORS = np.eye(ITEMS, dtype=np.float16)
+ENCODER, LATEST = "encoder", 1_000.0
 
 
 class Stored:
@@ -25,7 +28,8 @@ class Stored:
 def new_catalog():
     ids = np.asarray([f"i{n}".encode() for n in range(ITEMS)], "S")
     columns = Columns(ITEMS, {"price": Column("number", PRICES)})
-    return LiveCatalog(Items(ids, np.arange(ITEMS, dtype=np.int32), columns), Stored())
+    items = Items(ids, np.arange(ITEMS, dtype=np.int32), columns)
+    return LiveCatalog(BundledCatalog(items, Stored(), VECTORS, ENCODER, LATEST))
 
 
 def change(position, row, **fields):

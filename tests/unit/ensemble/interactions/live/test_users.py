@@ -10,6 +10,7 @@ from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.interactions.live.users import Users
 from fuserank_ensemble.state.entries import EVENT_KINDS, Forget, Merge, Personalise
+from fuserank_ensemble.state.identity import hashed_name
 
 NOW = 1_700_000_000
 TABLE = EventTable({name: KindStrength(1.0 if prior > 0 else -1.0, "prior") for name, prior in PRIORS.items()})
@@ -136,3 +137,17 @@ def test_without_a_state_the_bundle_is_all():
     users = Users(snapshot("anna", [1, 2, 2]), None, None, TABLE, None)
     assert had(users.find("anna", "s")) == {1: 1, 2: 2}
     assert users.find("bob", "").row == -1
+
+
+def test_who_is_in_the_bundle_under_a_hash_alone_is_known_by_id_and_a_session_too(world):
+    key = world.state.key
+    of_user, of_session = hashed_name(key.user("nora")), hashed_name(key.session("visit"))
+    users = Users(snapshot(of_user, [1]), snapshot(of_user, [7]), snapshot(of_session, [9]), TABLE, world.overlay)
+    world.record(world.event("i2", user="nora"))
+    known = users.find("nora", "visit")
+    assert had(known) == {1: 1, 2: 1}
+    assert (known.row, known.hidden.tolist()) == (0, [9])
+    assert known.disliked.rows.tolist() == [7]
+    assert had(Users(snapshot(of_session, [3]), None, None, TABLE, world.overlay).find("", "visit")) == {3: 1}
+    world.record(Forget(event_id="f", user=key.user("nora")))
+    assert (had(users.find("nora", "")), users.find("nora", "").row) == ({}, -1)

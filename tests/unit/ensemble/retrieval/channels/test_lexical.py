@@ -17,7 +17,8 @@ from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.channels import lexical
 from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
 from fuserank_ensemble.retrieval.lexical import tiers
-from fuserank_ensemble.retrieval.lexical.index import LexicalIndex, title_head
+from fuserank_ensemble.retrieval.lexical.documents import title_head
+from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.tiers import CODE_SCORE, GUESS_SCORE, VALUE_SCORE, WORDS_SCORE
 from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser, UnderstoodQuery

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -260,3 +261,14 @@ def test_on_the_device_an_answer_that_a_filter_shortened_is_padded():
     assert sorted(rows[0, :2].tolist()) == [3, 9]
     assert rows[0, 2:].tolist() == [-1] * 3
     assert np.isneginf(scores[0, 2:].numpy()).all()
+
+
+def test_quantisers_of_an_older_index_are_taken_where_it_is_of_the_same_kind(tmp_path):
+    old, new = tmp_path / "old.faiss", tmp_path / "new.faiss"
+    build_index(VECTORS[:5_000], old, "ivf")
+    build_index(VECTORS[:5_000], new, "ivf", trained=old)
+    assert new.read_bytes() == old.read_bytes()
+    build_index(VECTORS[:4_500], new, "ivf", trained=old)
+    assert faiss.read_index(str(new)).ntotal == 4_500
+    build_index(VECTORS[:5_000], new, "flat", trained=old)
+    assert isinstance(faiss.downcast_index(faiss.read_index(str(new))), faiss.IndexScalarQuantizer)

@@ -1,0 +1,1 @@
+"""A log is replayed to a living shop."""
