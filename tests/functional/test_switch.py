@@ -23,6 +23,7 @@ from support.busy_machine import PATIENCE, lengthen_queues
 from support.running import endpoints, url
 
 QUERY = "绿茶"
+PAUSE_SECONDS = 0.01  # between two requests of a caller: without one the callers take the cores of the rest of the run
 
 
 @dataclass
@@ -56,7 +57,7 @@ ASKED: dict[str, Callable[[Client], object]] = {
 
 @dataclass
 class Callers:
-    """Threads that ask without a pause; what they got is judged as it comes."""
+    """Threads that ask all the time; what they got is judged as it comes."""
 
     address: str
     prefixes: dict[str, str]
@@ -90,6 +91,7 @@ class Callers:
                 ids = [item.id for item in reply]
                 if not ids or any(item[0] != self.prefixes[reply.status.bundle] for item in ids):
                     self.wrong.append(f"{name}: {reply.status.bundle} answered {ids}")
+                stopping.wait(PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize(("runs_as", "switches"), [("single_process", 20), ("ensemble_cpu", 4)])
