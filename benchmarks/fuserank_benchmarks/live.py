@@ -278,14 +278,10 @@ def measure_live(bundle: Path, shop: Path, rounds: int, console: Console) -> Pat
             url = f"127.0.0.1:{ports[1]}"
             figures |= measure_load(url, state, ShopVocabulary.read(shop), items, rounds)
             visible, waited = measure_visibility(url, items)
-<<<<<<< HEAD
             figures |= _visible("price_visible", measure_price_visibility(url, items))
             figures |= _visible("item_visible", measure_item_visibility(url))
-=======
-            figures |= _visible("item_visible", measure_item_visibility(url, items))
             twin = write_twin(bundle.resolve(), Path(folder) / "twin")
             figures |= measure_switches(url, ShopVocabulary.read(shop).types[0], bundle.resolve(), twin)
->>>>>>> main
         figures |= _visible("event_visible", visible)
         figures["read_your_writes_p99_ms"] = round(float(np.percentile(waited, 99)), 2)
         figures |= {"event_visible_redis_p50_ms": None, "event_visible_redis_p99_ms": None}

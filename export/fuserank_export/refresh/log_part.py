@@ -135,4 +135,5 @@ class LogPart:
             "session_id": [event.session.hex() or None for event in events],
             "propensity": [event.propensity for event in events],
             "bundle": [event.bundle or None for event in events],
+            "arm": [event.arm or None for event in events],
         }

@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
         "session_id": pa.string(),
         "propensity": pa.float32(),
         "bundle": pa.string(),
+        "arm": pa.string(),  # of an experiment; an export does not read it
     }
 )
 
