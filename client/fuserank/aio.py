@@ -70,7 +70,7 @@ class AsyncClient:
         return wire_events.decode_record(await self._call("infer", **wire_events.encode_record(events)))
 
     async def upsert(self, items: Sequence[Mapping[str, Any]]) -> CatalogResult:
-        """Changes items of the catalogue; see `Client.upsert`."""
+        """Changes items of the catalogue, or adds new ones; see `Client.upsert`."""
         return wire_changes.decode_catalog(await self._call("infer", **wire_changes.encode_upserts(items)))
 
     async def delete(self, item_ids: Sequence[str]) -> CatalogResult:

@@ -19,7 +19,7 @@ from fuserank.reporting import report_errors
 BATCH = 1_000  # changes a call, the server's limit
 File = Annotated[
     Path,
-    typer.Argument(metavar="FILE", help="Items as JSON lines, each with item_id and changed fields; - reads stdin."),
+    typer.Argument(metavar="FILE", help="Items as JSON lines, each with item_id and its fields; - reads stdin."),
 ]
 ItemIds = Annotated[list[str], typer.Argument(metavar="ITEM_ID…", help="Ids; a single - reads them from stdin.")]
 
@@ -32,7 +32,7 @@ def add_change_commands(app: typer.Typer) -> None:
 
 
 def upsert(*, file: File, connection: Connection) -> None:
-    """Change items of the catalogue while it is served. Exits 2 where a change was not taken."""
+    """Change items of the catalogue while it is served, or add new ones. Exits 2 where a change was not taken."""
     with report_errors(), open_lines(file) as lines, connection.open_client() as client:
         numbered = [(f"line {number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
         _send(numbered, lambda batch: client.upsert([parse_line(line) for line in batch]), connection)

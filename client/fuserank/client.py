@@ -138,12 +138,12 @@ class Client:
         return wire_events.decode_record(self._call("infer", **wire_events.encode_record(events)))
 
     def upsert(self, items: Sequence[Mapping[str, Any]]) -> CatalogResult:
-        """Changes items of the catalogue; when it returns, the changes survive the end of any process.
+        """Changes items of the catalogue, or adds new ones; when it returns, that survives the end of any process.
 
         Args:
             items: At most 1,000, each with its `item_id` and the fields that change, None for a value that goes; where
                 it has a `change_id`, the same one counts once. A change that is not valid is not taken, and the others
-                are. An item that was deleted is back.
+                are. A new item needs a `title`; one that was deleted is back.
 
         Returns:
             The outcome of each change, and the position that `search` takes as `min_position`.

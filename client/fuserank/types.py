@@ -35,12 +35,14 @@ class Explore(TypedDict, total=False):
     """Shows items that have few events, at a probability that `Item.propensity` states.
 
     Attributes:
+        method: How a slot chooses: `softmax` of the scores, the default, or `thompson` by what was clicked before.
         rate: Probability that a slot explores.
         slots: Places from 1 to k that may explore; by default the last.
         seed: The same seed draws the same list from the same candidates; by default a new one, see `Status.explore`.
         max_events: Items with fewer events of all users may be explored.
     """
 
+    method: Literal["softmax", "thompson"]
     rate: float
     slots: Sequence[int]
     seed: int

@@ -153,6 +153,17 @@ def offpolicy(
 
 
 @app.command()
+def exploration(
+    shops: Annotated[int, typer.Option(min=2, help="How many shops are simulated.")] = 30,
+    visitors: Annotated[int, typer.Option(min=100, help="How many people come to each.")] = 4_000,
+) -> None:
+    """Regret of Thompson sampling, epsilon-greedy and greedy in a simulated shop: report `exploration`."""
+    from fuserank_evaluation.exploration.run import evaluate_exploration
+
+    _print_report(evaluate_exploration(shops, visitors))
+
+
+@app.command()
 def quote() -> None:
     """Copy the last reports to docs/reports, and their figures into the READMEs and docs/results.md."""
     from fuserank_evaluation.reports.quote import quote_reports

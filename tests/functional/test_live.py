@@ -34,8 +34,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def live_server(bundle_root: Path, place: str) -> Iterator[Server]:
-    with Server(bundle_root, endpoints(), state=StateSettings(place)) as running:
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An experiment whose arms answer alike, so that other tests do not see it."""
+    path = tmp_path_factory.mktemp("experiment") / "ab.toml"
+    path.write_text("name = 'alike'\n" + "".join(f"[[arms]]\nname = '{arm}'\nshare = 0.5\n" for arm in ("a", "b")))
+    return path
+
+
+@pytest.fixture(scope="module")
+def live_server(bundle_root: Path, place: str, experiment: Path) -> Iterator[Server]:
+    with Server(bundle_root, endpoints(), state=StateSettings(place), experiment=experiment) as running:
         yield running
 
 
@@ -54,7 +62,7 @@ def last_of(client: Client, user: str) -> str:
     return client.recommend(user, k=60)[-1].id
 
 
-def test_a_purchase_changes_the_next_answer_and_nobody_elses(live: Client):
+def test_a_purchase_leads_the_next_answer_and_nobody_elses(live: Client):
     before = live.recommend("stranger", k=10)
     assert (before.status.user_known, before.status.degraded) == (False, ())
     item = last_of(live, "stranger")
@@ -66,7 +74,18 @@ def test_a_purchase_changes_the_next_answer_and_nobody_elses(live: Client):
     assert after.status.position is not None
     assert after.status.position >= recorded.position
     assert after.status.degraded == ()
-    assert [i.id for i in live.recommend("another", k=10)] == [i.id for i in before]
+    others = live.recommend("another", k=10)
+    assert not others.status.user_known
+    assert others[0].id == before[0].id
+
+
+def test_every_reply_names_the_arm_of_who_asks_and_impressions_take_it_over(live: Client):
+    arms = [live.search("milk", user=f"dealt-{number}", k=1).status.arm for number in range(12)]
+    assert set(arms) == {"alike/a", "alike/b"}
+    assert arms == [live.recommend(f"dealt-{number}", k=1).status.arm for number in range(12)]
+    assert live.search("milk", k=1).status.arm == ""
+    shown = {"item_id": "i0001", "event": "impression", "user_id": "dealt-0", "position": 1, "arm": arms[0]}
+    assert live.record([shown]).recorded == 1
 
 
 def test_an_answer_knows_what_was_recorded_before_it_without_being_told_to_wait(live: Client):

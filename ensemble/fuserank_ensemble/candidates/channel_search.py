@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.arrays import RowSource
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.channel import (
     Channel,
     ChannelDeclaration,
@@ -56,6 +58,12 @@ class ChannelSearch:
         self._near_history = nearness_channels(declarations, "candidate")
         self._history = [declared.name for declared in declarations if declared.lists_history]
         self._trust = trust_in_log(events)
+
+    def with_popularity(self, popularity: Popularity) -> ChannelSearch:
+        """Returns the same where all users' events by item are others."""
+        other = copy(self)
+        other._channels = [channel.with_popularity(popularity) for channel in self._channels]
+        return other
 
     def prefetch(
         self, queries: Sequence[ChannelQuery], weights: Sequence[Weights]

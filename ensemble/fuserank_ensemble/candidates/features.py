@@ -164,13 +164,9 @@ class Featuriser:
         self._items, self._popularity, self._own_features = items, popularity, own
         self._own, self._lifts = OwnItemFeatures(items, own), GroupLifts(items, popularity, own)
         by_item = {
-            "popularity": np.log1p(popularity.counts),
-            "trend": np.log1p(popularity.trend),
-            "lately": np.log1p(popularity.lately),
+            **self._counted(popularity),
             "reach": np.log1p(popularity.reach),
             "repeats": np.log1p(popularity.counts / np.maximum(popularity.reach, 1.0)),
-            "trend_share": self._share_in_category(popularity.trend),
-            "lately_share": self._share_in_category(popularity.lately),
             "reach_share": self._share_in_category(popularity.reach),
         }
         self._by_item = np.stack(list(by_item.values()), 1).astype(np.float32)  # [items, columns by item]
@@ -189,6 +185,25 @@ class Featuriser:
         if any(feature.source in changed for feature in self._own_features):
             other._own = OwnItemFeatures(items, self._own_features)
         return other
+
+    def with_popularity(self, popularity: Popularity) -> Featuriser:
+        """Returns the same where all users' events by item are others; what tells of users and groups stays."""
+        other = copy(self)
+        other._popularity = popularity
+        other._by_item = self._by_item.copy()
+        counted = self._counted(popularity)
+        other._by_item[:, : len(counted)] = np.stack(list(counted.values()), 1)
+        return other
+
+    def _counted(self, popularity: Popularity) -> dict[str, FloatArray]:
+        """The columns by item that each event changes, `[items]` each."""
+        return {
+            "popularity": np.log1p(popularity.counts),
+            "trend": np.log1p(popularity.trend),
+            "lately": np.log1p(popularity.lately),
+            "trend_share": self._share_in_category(popularity.trend),
+            "lately_share": self._share_in_category(popularity.lately),
+        }
 
     def __call__(
         self,

@@ -28,7 +28,7 @@ class GroupLifts:
         """Takes the catalogue, all users' events by item and group, and which columns there are."""
         self._popularity, self._category, self._categories = popularity, items.category, items.categories
         self._columns = [(i, feature) for i, feature in enumerate(features) if feature.form in LIFTS]
-        self._trend_of_category = self._sum_by_category(np.arange(len(items)), popularity.trend)
+        self._share_of_category = self._sum_by_category(np.arange(len(items)), popularity.context_share)
         self._category_lifts = lru_cache(CACHED_GROUPS)(self._compute_category_lifts)
 
     def fill(self, out: FloatArray, rows: NDArray[np.int32], groups: Mapping[str, Sequence[str]]) -> None:
@@ -52,7 +52,7 @@ class GroupLifts:
         if context is None or not len(context[0]):
             return None
         members, weights, total = context
-        expected = self._popularity.trend[rows] / max(self._popularity.total, 1e-9) * total
+        expected = self._popularity.context_share[rows] * total
         position = np.minimum(np.searchsorted(members, rows), len(members) - 1)
         # Of a group that was cut, an item that is not there may have had as much as the last that is.
         missing = np.minimum(expected, weights.min()) if len(members) == LONGEST_CONTEXT else 0.0
@@ -70,7 +70,7 @@ class GroupLifts:
         if context is None or not len(context[0]):
             return None
         members, weights, total = context
-        expected = self._trend_of_category / max(self._popularity.total, 1e-9) * total
+        expected = self._share_of_category * total
         lifts = np.log((self._sum_by_category(members, weights) + PRIOR) / (expected + PRIOR)).astype(np.float32)
         lifts[0] = np.nan
         return lifts

@@ -17,6 +17,17 @@ from fuserank_ensemble.interactions.segments import groups_of
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 
+class Shadow(msgspec.Struct, array_like=True):
+    """How another arm of an experiment answers a request; its list is logged, not shown."""
+
+    arm: str
+    weights: tuple[float, ...]  # of HEADS
+    diversity: float
+    rules: list[Rule]
+    user: bytes  # who asks, as the log knows the user; empty where nobody is logged in
+    session: bytes
+
+
 class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     """A request with everything looked up. It travels as one MessagePack string, so that shapes never differ.
 
@@ -54,6 +65,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     segments: dict[str, list[str]] = {}  # what the shop says of the user: values by column
     catalog: int = 0  # position of the newest change of the catalogue that the request was resolved with
     arm: str = ""  # of the experiment that the user is in; empty for one that is in none
+    shadow: Shadow | None = None  # how another arm answers as well
     bundle: str = ""  # id of the bundle that it was resolved with: row numbers are of no other
 
     @property
@@ -87,6 +99,21 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     def steered(self) -> bool:
         """Whether anything but the score decides the order."""
         return bool(self.diversity or self.rules or self.explore)
+
+    @property
+    def explores_by_thompson(self) -> bool:
+        """Whether slots choose by what was clicked before."""
+        return self.explore is not None and self.explore.method == "thompson"
+
+    @property
+    def in_shadow(self) -> ResolvedRequest | None:
+        """The request as the other arm answers it; None where none does."""
+        shadow = self.shadow
+        if shadow is None:
+            return None
+        return msgspec.structs.replace(
+            self, weights=shadow.weights, diversity=shadow.diversity, rules=shadow.rules, explore=None
+        )
 
     def within(self, items: int) -> ResolvedRequest:
         """Returns the request without items from a row on: another process knew them before the one that asks."""

@@ -15,6 +15,7 @@ from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
 from fuserank_ensemble.candidates.features import Featuriser, FloatArray
 from fuserank_ensemble.candidates.filler import Filler
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
+from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile
 from fuserank_ensemble.interactions.sequence import latest_positions, moments
 from fuserank_ensemble.retrieval.channel import (
@@ -100,6 +101,7 @@ class Retriever:
         """Takes the index and the channels over it."""
         items, popularity = index.catalog.items, index.interactions.popularity
         self.items, self.popularity, self._index, self._channels = items, popularity, index, channels
+        self._counted: Popularity | None = None  # what `with_popularity` was given last
         self._demand = 1.0 + popularity.trend
         self._declared = [channel.declaration for channel in channels]
         depth = self._spec.channel_depth
@@ -136,6 +138,29 @@ class Retriever:
         index = self._index.over(snapshot, lexical)
         other._featurise = self._featurise.over(items, index.interactions.popularity)
         other._join(index, [channel_over(channel, index) for channel in self._channels])
+        return other
+
+    def with_popularity(self, counted: Popularity) -> Retriever:
+        """Returns the same where all users' events by item are others: for what is trending, what is new, and features.
+
+        What orders equals, and how far a channel is trusted, stays as it was when the index was opened. Another thread
+        may be using this one.
+
+        Args:
+            counted: The events of the first items; of those behind them nobody had any.
+        """
+        if counted is self._counted:
+            return self
+        opened = self._index.interactions.popularity
+        grown = (
+            counted.grown(opened.arrived[len(counted.counts) :]) if len(counted.counts) < len(self.items) else counted
+        )
+        arrived = np.where(np.isnan(opened.arrived), grown.arrived, opened.arrived)
+        popularity = replace(grown, arrived=arrived)
+        other = copy(self)
+        other.popularity, other._counted = popularity, counted
+        other._featurise = self._featurise.with_popularity(popularity)
+        other._search = self._search.with_popularity(popularity)
         return other
 
     def prefetch(self, queries: Sequence[ChannelQuery], kind: str | None = None) -> Prefetch:

@@ -17,7 +17,7 @@ from fuserank_ensemble.catalog.arrays import find_row, map_array
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR, Column, Columns, Mask
 from fuserank_ensemble.contract.identity import clean_identity
 
-_OF_IDS_AND_TEXTS = ("by_text", "_by_product")  # what is computed once whatever values the items have
+_OF_IDS_AND_TEXTS = ("by_text", "_by_product", "_added_ids")  # what is computed once whatever values the items have
 
 
 @dataclass(frozen=True)

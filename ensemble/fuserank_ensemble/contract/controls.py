@@ -19,6 +19,7 @@ DEFAULT_RATE = 0.1
 DEFAULT_UNCERTAIN_EVENTS = 5  # as for the channel of new items
 
 Language = Literal["en", "zh"]
+ExploreMethod = Literal["softmax", "thompson"]
 Shift = Annotated[float, msgspec.Meta(gt=0, le=MAX_SHIFT)]
 
 
@@ -49,12 +50,14 @@ class Explore(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Shows items with few events now and then, see `fuserank_ensemble.ranking.exploration`.
 
     Attributes:
+        method: How a slot that explores chooses, see `fuserank_ensemble.ranking.exploration`.
         rate: Probability that a slot explores.
         slots: Places from 1 to k that may explore; by default the last place alone.
         seed: Of the draws; by default a fresh one, which `STATUS` names.
         max_events: Items with fewer events of all users than this are uncertain.
     """
 
+    method: ExploreMethod = "softmax"
     rate: Annotated[float, msgspec.Meta(ge=0, le=1)] = DEFAULT_RATE
     slots: Annotated[list[int], msgspec.Meta(min_length=1, max_length=MAX_SLOTS)] | None = None
     seed: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEED)] | None = None
@@ -70,7 +73,8 @@ ALLOWED = {
     "rules.pin": "a place from 1 to k",
     "rules.filter": 'an object such as {"brand": "Acme", "price": {"gte": 1, "lt": 5}}',
     "rules.item_ids": f"a list of 1 to {MAX_RULE_ITEMS} item ids (strings)",
-    "explore": "an object with rate, slots, seed, max_events",
+    "explore": "an object with method, rate, slots, seed, max_events",
+    "explore.method": "softmax or thompson",
     "explore.rate": "a probability from 0 to 1",
     "explore.slots": f"a list of 1 to {MAX_SLOTS} different places from 1 to k",
     "explore.seed": f"an integer from 0 to {MAX_SEED}",

@@ -67,10 +67,13 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     Attributes:
         name: Letters, digits, `.`, `_` and `-`. Another name deals users anew.
         arms: The first is the control.
+        shadow: Share of the requests of users in an arm that the next arm answers as well: that list is logged, not
+            shown.
     """
 
     name: str
     arms: Annotated[list[Arm], msgspec.Meta(min_length=2, max_length=MAX_ARMS)]
+    shadow: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
     def assign(self, subject: bytes) -> Arm | None:
         """Returns the arm of a user or a session, always the same one; None for one that is in none.
@@ -85,6 +88,10 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 return arm
             point -= arm.share
         return None
+
+    def shadow_of(self, arm: Arm) -> Arm:
+        """Returns the arm that answers in the shadow of another."""
+        return self.arms[(self.arms.index(arm) + 1) % len(self.arms)]
 
     def label(self, arm: Arm) -> str:
         """Returns how replies and impressions name an arm."""

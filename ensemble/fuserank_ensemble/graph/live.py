@@ -10,9 +10,11 @@ from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.synonyms import Synonyms
+from fuserank_ensemble.graph.background_writer import BackgroundWriter
 from fuserank_ensemble.graph.retrieval import open_retriever
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay
+from fuserank_ensemble.interactions.live.popularity import LivePopularity, PopularitySnapshot
 from fuserank_ensemble.retrieval.lexical.live import LiveWords
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Logged
 from fuserank_ensemble.state.settings import State, StateSettings
@@ -27,15 +29,17 @@ NO_KIND: frozenset[EventKind] = frozenset()
 
 
 class RetrieverFollower:
-    """A `Consumer` of the log, behind the catalogue's and the words': the retriever over the items as they are now.
+    """A `Consumer` of the log, behind those that it reads: the retriever over the items and events as they are now.
 
     Attributes:
         current: The newest catalogue, and the retriever over it; a value that is replaced whole.
     """
 
-    def __init__(self, catalog: LiveCatalog, words: LiveWords, retriever: Retriever) -> None:
-        """Takes the catalogue and its words as they change, and the retriever over the bundle's."""
-        self._catalog, self._words = catalog, words
+    def __init__(
+        self, catalog: LiveCatalog, words: LiveWords, popularity: LivePopularity, retriever: Retriever
+    ) -> None:
+        """Takes the catalogue, its words and all users' events as they change, and the retriever over the bundle's."""
+        self._catalog, self._words, self._popularity = catalog, words, popularity
         self.current = (catalog.current, retriever)
 
     def attach(self, state: State, held: int) -> None:
@@ -43,11 +47,15 @@ class RetrieverFollower:
         del state, held
 
     def apply(self, batch: Sequence[Logged]) -> None:
-        """See `Consumer`; what changed is read from the catalogue."""
+        """See `Consumer`; what changed is read from the others."""
         del batch
-        snapshot, retriever = self._catalog.current, self.current[1]
+        snapshot, retriever, counted = self._catalog.current, self.current[1], self._popularity.current
         if snapshot is not self.current[0]:
-            self.current = (snapshot, retriever.over(snapshot, self._words.current))
+            retriever = retriever.over(snapshot, self._words.current)
+        if counted.position:
+            retriever = retriever.with_popularity(counted.popularity)
+        if snapshot is not self.current[0] or retriever is not self.current[1]:
+            self.current = (snapshot, retriever)
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,8 @@ class LiveState:
         overlay: The users' events since; None for a step that needs none.
         words: The words of the items; None for a step that needs none.
         search: What finds items; None for a step that finds none.
+        popularity: What all of them say of the items; None for a step that needs none.
+        writer: Writes what a step has to say itself.
     """
 
     tail: LogTail
@@ -67,6 +77,8 @@ class LiveState:
     overlay: LiveOverlay | None = None
     words: LiveWords | None = None
     search: RetrieverFollower | None = None
+    popularity: LivePopularity | None = None
+    writer: BackgroundWriter | None = None
 
     @classmethod
     def open(
@@ -77,6 +89,7 @@ class LiveState:
         kinds: frozenset[EventKind] = EVERY_KIND,
         has_words: bool = False,
         search_on: str | None = None,
+        counts_items: bool = False,
         beside: MakeConsumer | None = None,
     ) -> LiveState:
         """Reads the log up to its end, and follows it from then on.
@@ -86,7 +99,8 @@ class LiveState:
             settings: Where the log is.
             kinds: The kinds of users' events to keep; none keeps no users.
             has_words: Whether to know the items' words.
-            search_on: The device to find items on, which needs their words, too; None finds none.
+            search_on: The device to find items on, which needs their words and events, too; None finds none.
+            counts_items: Whether to count all users' events by item.
             beside: Makes another consumer, which is called after the catalogue.
 
         Raises:
@@ -95,16 +109,27 @@ class LiveState:
         catalog = LiveCatalog(bundle.bundled_catalog)
         overlay = LiveOverlay(catalog, kinds=kinds) if kinds else None
         words = open_words(bundle, catalog) if has_words or search_on else None
+        popularity = count_items(bundle, catalog) if counts_items or search_on else None
         search = None
-        if words and search_on:
-            search = RetrieverFollower(catalog, words, open_retriever(bundle, search_on))
-        made = (overlay, words, search, beside(catalog) if beside else None)
+        if words and popularity and search_on:
+            search = RetrieverFollower(catalog, words, popularity, open_retriever(bundle, search_on))
+        made = (overlay, words, popularity, search, beside(catalog) if beside else None)
         consumers = (catalog, *(consumer for consumer in made if consumer is not None))
-        return cls(LogTail(settings, bundle.snapshot_position, consumers).start(), catalog, overlay, words, search)
+        return cls(
+            LogTail(settings, bundle.snapshot_position, consumers).start(),
+            catalog,
+            overlay,
+            words,
+            search,
+            popularity,
+            BackgroundWriter(settings),
+        )
 
     def close(self) -> None:
         """Stops following the log, and removes what was written beside the bundle."""
         self.tail.stop()
+        if self.writer:
+            self.writer.stop()
         if self.words:
             self.words.close()
 
@@ -120,6 +145,12 @@ def open_words(bundle: Bundle, catalog: LiveCatalog) -> LiveWords:
     return LiveWords(catalog, index / LEXICAL, spec.lexical_fields, spec.code_fields, synonyms)
 
 
+def count_items(bundle: Bundle, catalog: LiveCatalog) -> LivePopularity:
+    """Opens what counts all users' events by item."""
+    log_end, follows_clock = float(bundle.manifest["log_end"]), bundle.spec.clock == "wall"
+    return LivePopularity(catalog, bundle.popularity, bundle.event_table, log_end, follows_clock)
+
+
 def open_live(
     bundle: Bundle,
     host: Host,
@@ -127,13 +158,22 @@ def open_live(
     kinds: frozenset[EventKind] = EVERY_KIND,
     has_words: bool = False,
     search_on: str | None = None,
+    counts_items: bool = False,
     beside: MakeConsumer | None = None,
 ) -> LiveState | None:
     """Returns what happened since a bundle was made, see `LiveState.open`; None where no state is kept."""
     settings = host.state()
     if not settings:
         return None
-    live = LiveState.open(bundle, settings, kinds=kinds, has_words=has_words, search_on=search_on, beside=beside)
+    live = LiveState.open(
+        bundle,
+        settings,
+        kinds=kinds,
+        has_words=has_words,
+        search_on=search_on,
+        counts_items=counts_items,
+        beside=beside,
+    )
     host.at_close(live.close)
     return live
 
@@ -211,3 +251,16 @@ class LiveSearch:
         if self._live.search.current[0].position < position:
             self._live.wait_for(position)
         return self._live.search.current
+
+
+class PopularityReader:
+    """All users' events by item as a step reads them: with those since the bundle where a state is kept."""
+
+    def __init__(self, bundle: Bundle, live: LiveState | None) -> None:
+        self._live = live.popularity if live else None
+        self._bundled = PopularitySnapshot.of_bundle(bundle.popularity)
+
+    @property
+    def current(self) -> PopularitySnapshot:
+        """The events as they are now."""
+        return self._live.current if self._live else self._bundled

@@ -75,6 +75,7 @@ class Popularity:
         arrived: When the item came, epoch seconds: its `created_at`, else its first event; NaN where neither is
             known, float64 `[items]`.
         contexts: Events by item within each place, hour, weekday and group of users.
+        context_trend: The trend of the events that `contexts` has, float32 `[items]`; None where that is `trend`.
     """
 
     counts: NDArray[np.float32]
@@ -86,6 +87,14 @@ class Popularity:
     latest: NDArray[np.float64]
     arrived: NDArray[np.float64]
     contexts: Contexts = field(default_factory=Contexts)
+    context_trend: NDArray[np.float32] | None = None
+
+    @cached_property
+    def context_share(self) -> NDArray[np.float32]:
+        """Each item's share in all events that `contexts` has, float32 `[items]`."""
+        trend = self.trend if self.context_trend is None else self.context_trend
+        share: NDArray[np.float32] = trend / max(float(trend.sum(dtype=np.float64)), 1e-9)
+        return share
 
     @cached_property
     def order(self) -> NDArray[np.int32]:
@@ -123,6 +132,7 @@ class Popularity:
             latest=np.append(self.latest, unknown),
             arrived=np.append(self.arrived, arrived),
             contexts=self.contexts,
+            context_trend=None if self.context_trend is None else np.append(self.context_trend, none),
         )
         # They stand behind all others, as sorting anew would put them.
         last = self.order[-1:]
@@ -132,14 +142,8 @@ class Popularity:
             order=np.append(self.order, rows.astype(np.int32)),
             place=np.append(self.place, rows),
             level=np.append(self.level, np.full(count, level, np.int32)),
-            total=self.total,
         )
         return other
-
-    @cached_property
-    def total(self) -> float:
-        """The sum of all items' trend."""
-        return float(self.trend.sum(dtype=np.float64))
 
     @classmethod
     def empty(cls, items: int) -> Popularity:

@@ -22,7 +22,7 @@ from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.controls import MAX_SEED
 from fuserank_ensemble.ranking.diversity import mmr
-from fuserank_ensemble.ranking.exploration import Exploration, draw_exploration
+from fuserank_ensemble.ranking.exploration import Clicks, Exploration, draw_exploration
 from fuserank_ensemble.ranking.rules import NOT_FOUND, Pin, RuleOutcome, Rules
 
 
@@ -133,6 +133,7 @@ def rank_steered(
     vectors: RowSource,
     events: NDArray[np.float32],
     depth: int,
+    clicks: Clicks | None = None,
 ) -> Ranked:
     """Returns the list that the request's rules, diversity and exploration make of the candidates.
 
@@ -144,6 +145,7 @@ def rank_steered(
         vectors: L2-normalised text vectors, fp16 `[texts, dim]`.
         events: All users' events by item, float32 `[items]`; those of later items are none.
         depth: How many candidates are compared first; those beyond follow them.
+        clicks: What is known of the candidates' clicks; needed where the request explores by Thompson sampling.
     """
     mean = float(scores.mean()) if len(scores) else 0.0
     rules = Rules(resolved.rules, rows, items)
@@ -164,7 +166,7 @@ def rank_steered(
         slots = [open_places.index(slot - 1) for slot in sorted(explore.slots or [resolved.k]) if slot - 1 not in pins]
         seed = secrets.randbelow(MAX_SEED + 1) if explore.seed is None else explore.seed
         exploration = draw_exploration(
-            free, length, scores, _events_of(events, rows) < explore.max_events, slots, explore.rate, seed
+            free, length, scores, values_of(events, rows) < explore.max_events, slots, explore.rate, seed, clicks
         )
         free = exploration.order
     places = _merge_pins(resolved.k, pins, free[:length], rows, exploration)
@@ -187,10 +189,10 @@ def rank_steered(
     return Ranked(positions, listed, listed_scores, shifts, rules.steps, places, rules.outcomes, outcome)
 
 
-def _events_of(events: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
-    """All users' events with some items, float32 `[rows]`."""
-    known = rows < len(events)
-    counted: NDArray[np.float32] = np.where(known, events[np.where(known, rows, 0)], np.float32(0.0))
+def values_of(by_item: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Values of some items, float32 `[rows]`; 0 for those behind the last that has one."""
+    known = rows < len(by_item)
+    counted: NDArray[np.float32] = np.where(known, by_item[np.where(known, rows, 0)], np.float32(0.0))
     return counted
 
 

@@ -63,12 +63,17 @@ class RelationFinder:
         """
         self._items, self._graph, self._histories = items, graph, histories
 
+    @property
+    def fields(self) -> frozenset[str]:
+        """The catalogue's fields that relate items; none without a graph."""
+        return frozenset() if self._graph is None else self._graph.names.fields
+
     def over(self, items: Items, changed: Mapping[int, Mapping[str, Any]]) -> RelationFinder:
         """Returns the same over a catalogue whose items have other values.
 
         Args:
             items: The catalogue.
-            changed: The fields of items that are new or changed, by row; those of others are as in the bundle.
+            changed: All fields of the items some of whose `fields` are new or changed, by row.
         """
         graph = self._graph
         if graph is not None:

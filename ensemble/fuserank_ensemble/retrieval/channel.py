@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.interactions.history import History
+from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.segments import groups_of
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.understanding.query import UnderstoodQuery
@@ -315,6 +316,11 @@ class Channel(Protocol):
     def prepare(self, queries: Sequence[ChannelQuery]) -> None:
         """Computes ahead what `search` needs of the queries beside their embeddings; nothing by default."""
         del queries
+
+    def with_popularity(self, popularity: Popularity) -> Self:
+        """Returns the same where all users' events by item are others; what is learned at export alone stays."""
+        del popularity
+        return self
 
 
 class LocalChannel(Channel, Protocol):

@@ -108,6 +108,35 @@ class Personalise(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="pe
         return (self.user,)
 
 
+class ShadowList(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="shadow"):
+    """What another arm of an experiment would have shown.
+
+    Attributes:
+        user: Who asked; empty where nobody was logged in.
+        session: In which session; empty where none is known.
+        timestamp: When, epoch seconds.
+        bundle: Which bundle answered.
+        arm: The arm whose list was shown.
+        shadow: The arm whose list was not.
+        shown: Item ids of the list that was shown, best first.
+        items: Item ids of the other.
+    """
+
+    user: Subject = b""
+    session: Subject = b""
+    timestamp: float
+    bundle: str
+    arm: str
+    shadow: str
+    shown: list[str]
+    items: list[str]
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """See `_Entry`."""
+        return tuple(subject for subject in (self.user, self.session) if subject)
+
+
 class _ItemEntry(_Entry, frozen=True, kw_only=True, omit_defaults=True):
     """What the shop says of one of its items.
 
@@ -146,7 +175,7 @@ class ItemDelete(_ItemEntry, frozen=True, kw_only=True, omit_defaults=True, tag=
 
 # What a person asked for. The latest of each kind is kept when the log is trimmed: it holds for every later bundle.
 Wish = Forget | Personalise
-Entry = Interaction | Forget | Merge | Personalise | ItemChange | ItemDelete
+Entry = Interaction | ShadowList | Forget | Merge | Personalise | ItemChange | ItemDelete
 
 
 class Unreadable(_Entry, frozen=True, kw_only=True, tag="unreadable"):

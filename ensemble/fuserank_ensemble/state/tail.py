@@ -44,7 +44,10 @@ class Consumer(Protocol):
         ...
 
     def apply(self, batch: Sequence[Logged]) -> None:
-        """Takes the next entries. Some may come again after an error: they must not count twice."""
+        """Takes the next entries; none where there are no more for now.
+
+        Some may come again after an error: they must not count twice.
+        """
         ...
 
 
@@ -109,7 +112,7 @@ class LogTail:
         """Hands on the next entries; returns whether there were any."""
         state = self._state or self._open()
         batch = state.log.read(self.position, BATCH, wait)
-        for consumer in self._consumers if batch else ():
+        for consumer in self._consumers:
             self._hand_on(consumer, batch)
         if batch or self.failing:
             with self._news:

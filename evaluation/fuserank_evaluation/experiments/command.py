@@ -17,6 +17,7 @@ from fuserank_ensemble.state.log import StateError
 from fuserank_ensemble.state.settings import StateSettings
 from fuserank_evaluation.datasets.shown_lists import WINDOW_HOURS, open_kept_state, read_shown_lists
 from fuserank_evaluation.experiments.arms import ExperimentOutcome, compare_arms
+from fuserank_evaluation.experiments.shadows import compare_shadows
 
 
 def experiment(
@@ -34,17 +35,18 @@ def experiment(
     """
     try:
         described = read_experiment(file)
+        labels = [described.label(arm) for arm in described.arms]
         kept = open_kept_state(StateSettings(state, state_key_file))
         try:
             lists = read_shown_lists(kept.log, window_hours)
+            shadows = compare_shadows(kept.log, labels)
         finally:
             kept.log.close()
     except (ExperimentError, StateError) as error:
         typer.echo(f"fuserank experiment: {error}", err=True)
         raise typer.Exit(1) from None
-    labels = [described.label(arm) for arm in described.arms]
     outcome = compare_arms(lists, [key.arm for key in lists.keys], labels, [arm.share for arm in described.arms])
-    report = describe_outcome(outcome)
+    report = {**describe_outcome(outcome), "shadows": [vars(shadow) for shadow in shadows]}
     if as_json:
         sys.stdout.write(json.dumps(report, indent=2, allow_nan=False) + "\n")
     else:
@@ -107,6 +109,12 @@ def _print_tables(report: Mapping[str, Any]) -> None:
         f"sample-ratio mismatch: p {report['mismatch_p']:.3g}",
         highlight=False,
     )
+    for shadow in report["shadows"]:
+        console.print(
+            f"{shadow['shadow']} in the shadow of {shadow['arm']}: {shadow['lists']:,} lists · "
+            f"{shadow['overlap']:.0%} of the items are the same · {shadow['same_first']:.0%} begin with the same",
+            highlight=False,
+        )
 
 
 def _range(values: Mapping[str, Any], prefix: str) -> str:

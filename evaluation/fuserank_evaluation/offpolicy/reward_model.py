@@ -75,7 +75,8 @@ class _Model:
         numbers: dict[str, int] = {}
         codes = np.asarray([numbers.setdefault(logged.items[i], len(numbers)) for i in at], np.int64)
         own = rewards[at].astype(np.float64)
-        earned, shown = np.bincount(codes, weights=own), np.bincount(codes).astype(np.float64)
+        earned: NDArray[np.float64] = np.bincount(codes, weights=own).astype(np.float64)
+        shown = np.bincount(codes).astype(np.float64)
 
         def odds(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
             chances = (total + PRIOR_IMPRESSIONS * mean) / (count + PRIOR_IMPRESSIONS)

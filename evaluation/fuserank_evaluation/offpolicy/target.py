@@ -29,10 +29,10 @@ class Target:
         """
         self._graph, self._state, self._options = graph, state, dict(options)
         self._events = graph.bundle.event_table
-        users = graph.bundle.histories.users
-        self._user_ids: Mapping[Subject, str] = {
-            state.key.user(raw.decode()): raw.decode() for raw in np.asarray(users).tolist()
-        }
+        names = (raw.decode() for raw in np.asarray(graph.bundle.histories.users).tolist())
+        self._names: Mapping[Subject, str] = {state.key.subject_named(name): name for name in names}
+        snapshot = graph.bundle.snapshot_position
+        self._held = snapshot.position if snapshot.id == state.log.id else 0
 
     def answer(self, key: ListKey, moment: float, log_position: int, k: int) -> list[str]:
         """Returns the item ids that the bundle lists, best first.
@@ -43,7 +43,7 @@ class Target:
             log_position: What the log said before it counts.
             k: How many items.
         """
-        user = self._user_ids.get(key.user, "")
+        user = self._names.get(key.subject, "")
         live = list(self._taken(key.subject, log_position))
         options: dict[str, Any] = {**self._options, "k": k, "context": {"timestamp": moment}}
         if live or not user:
@@ -61,9 +61,9 @@ class Target:
         return [bytes(ids[row]).decode() for row in history.rows[np.argsort(history.last, kind="stable")]]
 
     def _taken(self, subject: Subject, log_position: int) -> Iterator[str]:
-        """What the user, else the session, wanted before a position of the log, oldest first."""
-        for _, entry in self._state.log.read_subject(subject, log_position - 1):
-            if isinstance(entry, Interaction):
+        """What the user, else the session, wanted since the bundle and before a position of the log, oldest first."""
+        for position, entry in self._state.log.read_subject(subject, log_position - 1):
+            if isinstance(entry, Interaction) and position > self._held:
                 kind = self._events.kinds.get(entry.event)
                 if kind is not None and kind.strength > 0 and entry.event != "rating":
                     yield entry.item_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,6 @@ def draw_requests(
     for keys, count in ((["user", "seconds", "type"], searches), (["user", "seconds"], recommendations)):
         groups = bought.dropna(subset=keys).groupby(keys)["row"].unique()
         for key, relevant in groups.sample(min(count, len(groups)), random_state=seed).items():
-            user, seconds, *query = key
+            user, seconds, *query = cast(tuple[Any, ...], key)
             drawn.append(TimedRequest(user, "".join(query), float(seconds), np.sort(relevant).astype(np.int32)))
     return sorted(drawn, key=lambda request: request.moment)

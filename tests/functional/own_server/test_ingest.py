@@ -29,6 +29,7 @@ from support.redis_server import RedisServer, start_redis
 from support.running import endpoints, free_ports, url
 
 TOPICS = {"events": 2, "ga4": 1, "segment": 1, "items": 1, "dead": 1}
+EVERY_PARTITION = {(t, str(number)) for t, count in TOPICS.items() if t != "dead" for number in range(count)}
 GROUP = "shop"
 DAY = 86_400.0
 
@@ -104,6 +105,11 @@ class Running:
         samples = (sample for metric in self.metrics.registry.collect() for sample in metric.samples)
         wanted = labels.items()
         return sum(s.value for s in samples if s.name == name and wanted <= s.labels.items())
+
+    def partitions(self) -> set[tuple[str, str]]:
+        """Those that it reads."""
+        samples = (sample for metric in self.metrics.lag.collect() for sample in metric.samples)
+        return {(sample.labels["topic"], sample.labels["partition"]) for sample in samples}
 
 
 def event(event_id: str, **more: Any) -> dict[str, Any]:
@@ -226,9 +232,16 @@ def test_while_the_log_is_away_nothing_is_read_or_committed_and_then_all_arrives
         until(lambda: running.count("fuserank_ingest_waiting") == 1)
         until(lambda: running.count("fuserank_ingest_lag", topic="events") == 120)
         assert broker.committed(GROUP, "events", 2) == before + 1
-        redis.start()
-        until(lambda: broker.committed(GROUP, "events", 2) == before + 121)
-        assert running.count("fuserank_ingest_waiting") == 0
+        # Meanwhile a second reader joins, and takes a part of the topics over.
+        with Running(config).reading() as other:
+            until(lambda: other.count("fuserank_ingest_waiting") == 1)
+            redis.start()
+            until(lambda: broker.committed(GROUP, "events", 2) == before + 121)
+            until(lambda: running.count("fuserank_ingest_waiting") == other.count("fuserank_ingest_waiting") == 0)
+            until(lambda: running.partitions() | other.partitions() == EVERY_PARTITION)
+            assert running.partitions() != EVERY_PARTITION != other.partitions()
+        # Tansu 0.6 lets nobody in again where all readers leave at once.
+        until(lambda: running.partitions() == EVERY_PARTITION)
     assert sorted(names(redis, "b-")) == sorted(["b-first", *(f"b-{n}" for n in range(120))])
 
 

@@ -101,6 +101,14 @@ def test_deletions_go_by_id(fake, client):
     ]
 
 
+def test_changes_and_deletions_go_in_their_order_with_one_call(fake, client):
+    changes = [{"item_id": "i1", "delete": True}, {"change_id": "a", "item_id": "i1", "fields": {"price": 1}}]
+    assert client.change(changes).changed == 2
+    first, second = fake.sent[0]
+    assert len(first.pop("change_id")) == 32
+    assert [first, second] == changes
+
+
 def test_a_call_that_is_repeated_repeats_the_ids(fake, client):
     for call in (lambda: client.upsert([{"item_id": "i1"}]), lambda: client.delete(["i1"])):
         fake.failures = [(grpc.StatusCode.UNAVAILABLE, "the server is starting")]
@@ -128,7 +136,8 @@ async def test_the_async_client_does_the_same(fake):
     async with AsyncClient(fake.url) as client:
         assert (await client.upsert([{"item_id": "i1", "price": 2.0}])).changed == 1
         assert (await client.delete(["i1"])).position == 2
-    for name in ("upsert", "delete"):
+        assert (await client.change([{"item_id": "i1", "delete": True}])).changed == 1
+    for name in ("upsert", "delete", "change"):
         assert str(inspect.signature(getattr(AsyncClient, name))) == str(inspect.signature(getattr(Client, name)))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,36 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, open_live
+from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, PopularityReader, open_live
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.dislikes import strengths_of
+from fuserank_ensemble.interactions.live.popularity import PopularitySnapshot
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.adjustments import Adjustments, CandidatePlaces, adjust
-from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered, rank_varied
+from fuserank_ensemble.ranking.exploration import Clicks, expected_clicks
+from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered, rank_varied, values_of
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift, fusion_parts
 from fuserank_ensemble.ranking.rules import NOT_FOUND
 from fuserank_ensemble.retrieval.lexical.words import shared_words
+from fuserank_ensemble.state.entries import ShadowList
 
 _VERIFIED = (
     *("index/items/", "index/vectors", "index/popularity/", "index/reference"),
     *("index/synonyms", "index/lexical/"),
 )
+
+
+SHADOW_PLACES = 10  # of a list that is logged and not shown
+
+
+@dataclass(frozen=True)
+class _Ordered:
+    """A request's list, what was added to its scores, and whether the ranker ordered it."""
+
+    ranked: Ranked
+    adjustments: Adjustments
+    by_ranker: bool
 
 
 class Finalize:
@@ -45,7 +61,7 @@ class Finalize:
     def __init__(self, bundle: Bundle, observer: SearchObserver | None = None, live: LiveState | None = None) -> None:
         """Opens the step; `live` is what happened since the bundle, None where no state is kept."""
         self._bundle, self._observer, self._catalog = bundle, observer, CatalogReader(bundle, live)
-        self._events = bundle.popularity.events
+        self._popularity, self._writer = PopularityReader(bundle, live), live.writer if live else None
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 
     @classmethod
@@ -53,7 +69,7 @@ class Finalize:
         """See `Model`. Loads the catalogue's fields; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
-        return cls(bundle, host.search_observer(bundle), open_live(bundle, host, kinds=NO_KIND))
+        return cls(bundle, host.search_observer(bundle), open_live(bundle, host, kinds=NO_KIND, counts_items=True))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -111,23 +127,13 @@ class Finalize:
         contributions: NDArray[np.float32],
     ) -> tuple[Ranked, list[bytes]]:
         """One ranked list, and its items' JSON."""
-        weights = np.asarray(resolved.weights, np.float32)
         rows = candidates[candidates >= 0]
-        depth = self._bundle.spec.candidates
-        ranked_here = resolved.ranked_kind in self._bundle.spec.ranked_kinds
-        votes = features[: len(rows), POSITION["votes"]]
-        scores = heads[: len(rows)] @ weights if ranked_here else votes
-        places = CandidatePlaces.of(catalog.items, rows)
-        priors = self._bundle.spec.made_up_queries
-        disliked = strengths_of(resolved.disliked_items, rows)
-        adjustments = adjust(scores, features[: len(rows)], places, disliked, depth, ranked_here, priors)
-        scores = adjustments.add_to(scores)
-        if not (resolved.steered or resolved.has_query):
-            ranked = rank_varied(rows, scores, places.category, resolved.k, depth)
-        elif resolved.steered:
-            ranked = rank_steered(resolved, rows, scores, catalog.items, catalog.vectors, self._events, depth)
-        else:
-            ranked = rank_by_score(rows, scores, resolved.k)
+        ordered = self._order(resolved, catalog, rows, features, heads)
+        ranked = ordered.ranked
+        in_shadow = resolved.in_shadow
+        if in_shadow is not None and self._writer is not None:
+            other = self._order(in_shadow, catalog, rows, features, heads).ranked
+            self._writer.write(self._shadow_list(resolved, catalog, ranked, other))
         items: list[dict[str, Any]] = [
             {"fields": self._fields(catalog, int(row), resolved.fields)} for row in ranked.rows
         ]
@@ -140,10 +146,70 @@ class Finalize:
                 item["propensity"] = place.propensity
         if resolved.explain:
             # What all candidates share explains no order: a signal counts by how far it sets an item apart.
-            parts = contributions[: len(rows)] @ weights if ranked_here else fusion_parts(votes, self._bundle.layout)
+            if ordered.by_ranker:
+                parts = contributions[: len(rows)] @ np.asarray(resolved.weights, np.float32)
+            else:
+                parts = fusion_parts(features[: len(rows), POSITION["votes"]], self._bundle.layout)
             parts -= parts.mean(0, keepdims=True) if len(rows) else 0.0
-            self._explain(items, resolved, catalog, ranked, features, heads, parts, adjustments)
+            self._explain(items, resolved, catalog, ranked, features, heads, parts, ordered.adjustments)
         return ranked, [self._encode(item) for item in items]
+
+    def _order(
+        self,
+        resolved: ResolvedRequest,
+        catalog: CatalogSnapshot,
+        rows: NDArray[np.int32],
+        features: NDArray[np.float32],
+        heads: NDArray[np.float32],
+    ) -> _Ordered:
+        """The list that a request's weights, rules, diversity and exploration make of the candidates."""
+        depth = self._bundle.spec.candidates
+        by_ranker = resolved.ranked_kind in self._bundle.spec.ranked_kinds
+        votes = features[: len(rows), POSITION["votes"]]
+        scores = heads[: len(rows)] @ np.asarray(resolved.weights, np.float32) if by_ranker else votes
+        places = CandidatePlaces.of(catalog.items, rows)
+        priors = self._bundle.spec.made_up_queries
+        disliked = strengths_of(resolved.disliked_items, rows)
+        adjustments = adjust(scores, features[: len(rows)], places, disliked, depth, by_ranker, priors)
+        scores = adjustments.add_to(scores)
+        if not (resolved.steered or resolved.has_query):
+            ranked = rank_varied(rows, scores, places.category, resolved.k, depth)
+        elif resolved.steered:
+            known = self._popularity.current
+            clicks = _clicks(known, rows, heads, by_ranker) if resolved.explores_by_thompson else None
+            ranked = rank_steered(
+                resolved,
+                rows,
+                scores,
+                catalog.items,
+                catalog.vectors,
+                known.popularity.events,
+                depth,
+                clicks,
+            )
+        else:
+            ranked = rank_by_score(rows, scores, resolved.k)
+        return _Ordered(ranked, adjustments, by_ranker)
+
+    def _shadow_list(
+        self, resolved: ResolvedRequest, catalog: CatalogSnapshot, ranked: Ranked, other: Ranked
+    ) -> ShadowList:
+        """What the log keeps of a request that two arms answered."""
+        assert resolved.shadow is not None
+        shown, items = (
+            [bytes(catalog.items.ids[row]).decode() for row in one.rows[:SHADOW_PLACES]] for one in (ranked, other)
+        )
+        return ShadowList(
+            event_id=uuid.uuid4().hex,
+            user=resolved.shadow.user,
+            session=resolved.shadow.session,
+            timestamp=time.time(),
+            bundle=self._bundle.id,
+            arm=resolved.arm,
+            shadow=resolved.shadow.arm,
+            shown=shown,
+            items=items,
+        )
 
     def _explain(
         self,
@@ -224,6 +290,15 @@ class Finalize:
             opted_out=resolved.opted_out or msgspec.UNSET,
             arm=resolved.arm or msgspec.UNSET,
         )
+
+
+def _clicks(
+    known: PopularitySnapshot, rows: NDArray[np.int32], heads: NDArray[np.float32], ranked_here: bool
+) -> Clicks:
+    """What is known of how often the candidates are clicked; the head counts where the ranker orders."""
+    logits = heads[: len(rows), HEADS.index("click")] if ranked_here else np.zeros(len(rows), np.float32)
+    expected = expected_clicks(logits, float(known.impressions.sum()), float(known.clicks.sum()))
+    return Clicks(values_of(known.impressions, rows), values_of(known.clicks, rows), expected)
 
 
 def _probabilities(logits: NDArray[np.float32]) -> list[list[float]]:

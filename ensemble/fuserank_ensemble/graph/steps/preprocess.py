@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
-from fuserank_ensemble.candidates.request import ResolvedRequest, head_weights
+from fuserank_ensemble.candidates.request import ResolvedRequest, Shadow, head_weights
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Kind
 from fuserank_ensemble.catalog.items import Items
@@ -147,6 +148,7 @@ class Preprocess:
             degraded = [STALE]  # there is no log here that could be known so far
         known = self._users.find(user, options.session_id)
         arm = self._arm(user, options.session_id) if known.personalised else None
+        shadow = self._shadow(arm, user, options, bool(text)) if arm else None
         if arm:
             options = arm.apply(options)
         catalog = self._catalog.current
@@ -185,6 +187,7 @@ class Preprocess:
                 opted_out=not known.personalised,
                 catalog=catalog.position,
                 arm=self._experiment.label(arm) if self._experiment and arm else "",
+                shadow=shadow,
                 bundle=self._bundle.id,
             ),
         )
@@ -195,6 +198,23 @@ class Preprocess:
         if self._experiment is None or key is None or not (user or session):
             return None
         return self._experiment.assign(key.user(user) if user else key.session(session))
+
+    def _shadow(self, arm: Arm, user: str, options: Options, has_query: bool) -> Shadow | None:
+        """How the next arm answers as well, for the share of requests that the experiment names."""
+        experiment = self._experiment
+        key = self._live.overlay.key if self._live and self._live.overlay else None
+        if experiment is None or key is None or random.random() >= experiment.shadow:  # noqa: S311  no secret
+            return None
+        other = experiment.shadow_of(arm)
+        applied = other.apply(options)
+        return Shadow(
+            experiment.label(other),
+            head_weights(self._weights(applied), has_query),
+            applied.diversity,
+            applied.rules,
+            key.user(user) if user else b"",
+            key.session(options.session_id) if options.session_id else b"",
+        )
 
     @staticmethod
     def _wait_for_log(live: LiveState, options: Options, started: int) -> list[str]:

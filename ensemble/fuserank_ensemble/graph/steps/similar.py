@@ -276,8 +276,9 @@ class Similar:
             cosines: How near all candidates are, those of the answer first, float32 `[candidates]`.
             features: Of the candidates, float32 `[candidates, F]`.
         """
-        changed = [row for row in (anchor.row, *rows.tolist()) if row in catalog.records.changed]
-        fields = {row: catalog.records.fields(row) for row in changed}
+        naming, changed = self._relations.fields, catalog.records.changed
+        relinked = [row for row in (anchor.row, *rows.tolist()) if not naming.isdisjoint(changed.get(row, ()))]
+        fields = {row: catalog.records.fields(row) for row in relinked}
         finder, is_early = self._relations.over(catalog.items, fields), comes_early(cosines)
         relations = finder.of_text(anchor.text, rows) if anchor.text else finder.of_item(anchor.row, rows)
         asked = anchor.text or str(self._decode(catalog.records.raw(anchor.row))["title"])

@@ -50,6 +50,10 @@ class NewItemsChannel(LocalChannel):
         """See `LocalChannel`."""
         return cls(index.catalog.items, index.interactions.popularity)
 
+    def with_popularity(self, popularity: Popularity) -> Self:
+        """See `LocalChannel`."""
+        return type(self)(self._items, popularity)
+
     @property
     def knowledge(self) -> Knowledge:
         """See `Channel`. That an item has few events says something only where others have many."""

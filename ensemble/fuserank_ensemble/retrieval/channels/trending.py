@@ -63,6 +63,10 @@ class TrendingChannel(LocalChannel):
         """See `LocalChannel`."""
         return cls(index.interactions.popularity)
 
+    def with_popularity(self, popularity: Popularity) -> Self:
+        """See `LocalChannel`."""
+        return type(self)(popularity)
+
     @property
     def knowledge(self) -> Knowledge:
         """See `Channel`."""
@@ -81,7 +85,7 @@ class TrendingChannel(LocalChannel):
                 contexts.append((prior, *context))
         rows = self._candidates(query, depth, [members for _, members, _, _ in contexts])
         scores = popularity.trend[rows].astype(np.float32)
-        share = popularity.trend[rows] / max(popularity.total, 1e-9)
+        share = popularity.context_share[rows]
         for prior, members, weights, total in contexts:
             if not len(members):
                 continue

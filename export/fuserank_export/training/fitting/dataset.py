@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.fitting.propensity import propensity_weights
 
 MOST_TIMES = 3  # that a recommendation comes in an epoch
+NEARLY = 0.8  # of the cases that an epoch should have are enough not to pass over them once more
 
 
 class CaseDataset(Dataset[dict[str, Tensor]]):
@@ -32,7 +34,7 @@ class CaseDataset(Dataset[dict[str, Tensor]]):
             recommended = np.isin(cases.kinds, ("user", "discover"))
             times = np.clip(round((~recommended).sum() / max(1, recommended.sum())), 1, MOST_TIMES)
             rows = np.concatenate([rows, *[rows[recommended]] * (int(times) - 1)])
-            rows = np.tile(rows, max(1, round(least / len(rows))))
+            rows = np.tile(rows, max(1, math.ceil(NEARLY * least / len(rows))))
         self._rows = rows
 
     def __len__(self) -> int:

@@ -93,3 +93,11 @@ def test_requests_without_pairs_have_tensors_of_one_token(made):
 def test_a_tokenizer_that_makes_nothing_of_letters_is_refused():
     with pytest.raises(ValueError, match="no tokens of letters"):
         PairLayout.from_tokenizer(Tokenizer(models.BPE({"w": 0}, [])))
+
+
+def test_a_text_that_came_later_is_joined_as_one_of_the_bundle(made):
+    _, pairs, _ = made
+    rows = np.arange(len(TEXTS), dtype=np.int32)
+    for query in QUERIES:
+        later = pairs.join(query, rows + len(TEXTS), lambda text: TEXTS[text - len(TEXTS)])
+        assert later == pairs.join(query, rows)

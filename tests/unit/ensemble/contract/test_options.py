@@ -94,7 +94,7 @@ def outcome(raw: bytes) -> Options | str:
         ('{"rules": [{"item_ids": []}]}', "OPTIONS.rules[0].item_ids", "[]", "1 to 50 item ids"),
         ('{"rules": [{"item_ids": ["a", 1]}]}', "OPTIONS.rules[0].item_ids[1]", "1", "item ids (strings)"),
         ('{"rules": [{}, {"bost": 1}]}', "OPTIONS.rules[1].bost", "unknown", "did you mean 'boost'?"),
-        ('{"explore": true}', "OPTIONS.explore", "true", "an object with rate, slots, seed"),
+        ('{"explore": true}', "OPTIONS.explore", "true", "an object with method, rate, slots, seed"),
         ('{"explore": {"rate": 1.5}}', "OPTIONS.explore.rate", "1.5", "from 0 to 1"),
         ('{"explore": {"slots": 3}}', "OPTIONS.explore.slots", "3", "different places from 1 to k"),
         ('{"explore": {"slots": []}}', "OPTIONS.explore.slots", "[]", "a list of 1 to 20"),

@@ -83,6 +83,24 @@ def test_who_opted_out_is_in_no_experiment(graph, settings, tiny_bundle):
     assert "arm" not in ask(graph, user, min_position=position)[1]
 
 
+def test_the_next_arm_answers_in_the_shadow_and_only_the_log_knows(tiny_bundle, tmp_path):
+    place = StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}")
+    graph = LocalGraph(Bundle.open(tiny_bundle), state=place, experiment=Experiment("first", ARMS, shadow=1.0))
+    user = somebody_in("control", place)
+    (shown, status), plain = ask(graph, user, session_id="visit"), ask(graph, somebody_in("", place))[0]
+    graph.live.writer.flush()
+    graph.live.tail.stop()
+    state = State.open(place)
+    (entry,) = [entry for _, entry in state.log.read(0, 100)]
+    assert [entry] == [kept for _, kept in state.log.read_subject(state.key.user(user))]
+    assert [entry] == [kept for _, kept in state.log.read_subject(state.key.session("visit"))]
+    state.log.close()
+    assert (entry.arm, entry.shadow, entry.bundle) == ("first/control", "first/pinned", status["bundle"])
+    assert entry.shown == shown == plain
+    assert entry.items != shown
+    assert set(entry.items) <= {f"i{number:02}" for number in range(60)}
+
+
 def test_an_impression_keeps_its_arm(settings, tiny_bundle):
     event = {"event_id": "shown", "event": "impression", "item_id": "i01", "user_id": "u", "arm": "first/pinned"}
     bad = {**event, "event_id": "bad", "arm": "x" * 66}

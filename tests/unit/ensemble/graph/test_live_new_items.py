@@ -12,6 +12,7 @@ from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.step import UnavailableError
 from fuserank_ensemble.state.entries import ItemChange
+from support.busy_machine import PATIENCE, wait_until
 from support.live_shop import ITEM, Shop
 
 NEW = "n1"
@@ -106,8 +107,9 @@ def test_what_users_of_alike_items_had_speaks_for_a_new_item_and_says_so(shop):
 
 
 def test_a_new_item_is_related_by_its_brand_and_category(shop):
-    position = upsert(shop, brand="Acme")
-    out = shop.graph.similar(NEW, k=60, explain=True, min_position=position)
+    shop.ask("milk", min_position=upsert(shop, brand="Acme"))
+    out = shop.graph.similar(NEW, k=60, explain=True)
+    assert json.loads(out["STATUS"][0, 0])["degraded"] == []
     reasons = {
         item.decode(): {s["name"]: s["reason"] for s in json.loads(raw)["signals"]}
         for item, raw in zip(out["ITEM_ID"][0], out["ITEM"][0], strict=True)
@@ -132,29 +134,16 @@ def test_another_title_takes_the_place_of_the_old_one_everywhere(shop):
     twin = shop.similar(text="quixotic lamp. Food, Dairy", k=60)
     assert twin[0] == ITEM
     assert shop.similar(text="goat cheese small. Food, Dairy", k=60)[0] != ITEM
-    wait_for_suggestion(shop, "quix", "quixotic lamp")
+    assert wait_until(lambda: "quixotic lamp" in shop.suggest("quix"))
     assert "goat cheese small" not in shop.suggest("goat")
     # What users did with it is still its own.
-    favourite_of = next(user for user, own in FAVOURITES(shop).items() if ITEM in own)
-    assert ITEM in shop.ask("", favourite_of, k=60)[0]
+    assert ITEM in shop.ask("", users_of(shop, ITEM)[0], k=60)[0]
 
 
-def FAVOURITES(shop):
-    histories = shop.bundle.histories
-    ids = shop.bundle.items.ids
-    return {
-        user.decode(): [ids[row].decode() for row in histories.at(place).rows]
-        for place, user in enumerate(histories.users)
-    }
-
-
-def wait_for_suggestion(shop, prefix, phrase):
-    import time
-
-    deadline = time.monotonic() + 20
-    while phrase not in shop.suggest(prefix):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def users_of(shop, item):
+    """The users of the bundle who had an item."""
+    histories, row = shop.bundle.histories, shop.bundle.items.row(item)
+    return [user.decode() for place, user in enumerate(histories.users) if row in histories.at(place).rows]
 
 
 def test_a_new_item_is_changed_deleted_and_returns(shop):
@@ -187,6 +176,7 @@ def test_users_events_with_a_new_item_count_from_its_first_upsert_on(shop):
 
 
 def answers(graph, position):
+    assert graph.live.wait_for(position, PATIENCE)
     found = []
     for query, user in (("zorblax spread", ""), ("spread", "u00"), ("", "u00"), ("Wumpus", "u03"), ("lamp", "")):
         out = graph.search(query, user, k=61, min_position=position, explain=True)

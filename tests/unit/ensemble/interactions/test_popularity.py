@@ -51,7 +51,7 @@ def test_the_trend_halves_every_28_days_and_ties_go_to_the_item_with_more_events
     np.testing.assert_allclose(popularity.trend, [1, 1, 1, 0.25, 0, 0])
     assert popularity.order.tolist() == [0, 1, 2, 3, 4, 5]
     assert popularity.place.tolist() == [0, 1, 2, 3, 4, 5]
-    assert popularity.total == pytest.approx(3.25)
+    assert popularity.trend.sum() == pytest.approx(3.25)
 
 
 def test_each_context_sums_up_its_own_events_by_item():

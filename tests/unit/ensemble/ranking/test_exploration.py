@@ -12,7 +12,16 @@ from scipy.stats import chi2
 
 from fuserank_ensemble.contract.controls import Explore
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.ranking.exploration import check, draw_exploration, selection_probabilities
+from fuserank_ensemble.ranking.exploration import (
+    PRIOR_IMPRESSIONS,
+    THOMPSON_UNIFORM,
+    Clicks,
+    check,
+    draw_exploration,
+    expected_clicks,
+    selection_probabilities,
+    thompson_probabilities,
+)
 
 SCORES = np.asarray([3.0, 2.5, 2.0, 1.5, 1.0, 0.5, 0.0, -0.5, -1.0, -1.5], np.float32)
 RANKED = np.arange(10)
@@ -116,3 +125,60 @@ def test_no_item_of_a_pool_is_shown_less_often_than_half_of_evenly():
 def test_what_cannot_be_explored_is_refused_by_name(explore, said):
     with pytest.raises(InvalidRequestError, match=said):
         check(explore, 10)
+
+
+def known(impressions, clicks, expected=None):
+    shown = np.asarray(impressions, np.float32)
+    return Clicks(shown, np.asarray(clicks, np.float32), np.full(len(shown), 0.1) if expected is None else expected)
+
+
+def test_thompson_sampling_chooses_as_often_as_a_sample_of_the_posterior_is_largest():
+    seen = known([0, 10, 100, 400, 30], [0, 2, 5, 60, 0], np.asarray([0.1, 0.1, 0.02, 0.1, 0.3]))
+    draw = np.random.default_rng(2)
+    alpha = PRIOR_IMPRESSIONS * seen.expected + seen.clicks
+    beta = PRIOR_IMPRESSIONS * (1 - seen.expected) + seen.impressions - seen.clicks
+    largest = draw.beta(alpha, beta, (200_000, 5)).argmax(1)
+    sampled = np.bincount(largest, minlength=5) / len(largest)
+    q = thompson_probabilities(seen)
+    assert q.sum() == pytest.approx(1)
+    assert (q - THOMPSON_UNIFORM / 5) / (1 - THOMPSON_UNIFORM) == pytest.approx(sampled, abs=0.01)
+
+
+def test_what_was_shown_in_vain_is_shown_less_and_what_is_clicked_more():
+    even = thompson_probabilities(known([0, 0, 0], [0, 0, 0]))
+    assert even == pytest.approx(1 / 3)
+    tried = thompson_probabilities(known([200, 200, 0], [2, 40, 0]))
+    assert tried[1] > tried[2] > tried[0]
+    assert tried[0] >= THOMPSON_UNIFORM / 3
+    # Clicks that are more than what was shown, as of an item that is linked elsewhere, break nothing.
+    assert thompson_probabilities(known([1, 0], [50, 0]))[0] > 0.9
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.floats(0, 1), st.floats(1e-6, 0.999)), min_size=1, max_size=20))
+@settings(max_examples=100)
+def test_whatever_is_known_the_choice_is_a_distribution(items):
+    impressions, share, expected = (np.asarray(column) for column in zip(*items, strict=True))
+    q = thompson_probabilities(known(impressions, np.floor(impressions * share), expected))
+    assert q.sum() == pytest.approx(1)
+    assert q.min() >= THOMPSON_UNIFORM / len(q) * 0.999
+
+
+def test_a_list_explored_by_thompson_sampling_names_its_propensity():
+    seen = known(np.full(10, 100), np.arange(10))
+    group = np.asarray([5, 8])  # what the first slot may choose from
+    q = dict(zip(group.tolist(), thompson_probabilities(seen.of(group)).tolist(), strict=True))
+    drawn = [draw_exploration(RANKED, PLACES, SCORES, UNCERTAIN, SLOTS, 1.0, seed, seen) for seed in range(2_000)]
+    first = Counter(int(each.order[1]) for each in drawn)
+    for item, probability in q.items():
+        (propensity,) = {each.propensities[1] for each in drawn if each.order[1] == item}
+        assert propensity == pytest.approx(probability)
+        assert first[item] / len(drawn) == pytest.approx(probability, abs=0.05)
+
+
+def test_the_ranker_says_which_and_the_log_how_much_is_clicked():
+    logits = np.asarray([0.0, 1.0, -1.0, 9.0], np.float32)
+    unknown, often = expected_clicks(logits, 0, 0), expected_clicks(logits, 10_000, 3_000)
+    assert unknown.argsort().tolist() == often.argsort().tolist() == [2, 0, 1, 3]
+    assert (often > unknown).all()
+    alike = expected_clicks(np.zeros(3, np.float32), 10_000, 3_000)
+    assert alike == pytest.approx(0.3, abs=0.001)

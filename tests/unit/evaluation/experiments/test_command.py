@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from fuserank_ensemble.contract.experiment import read_experiment
-from fuserank_ensemble.state.entries import Interaction
+from fuserank_ensemble.state.entries import Interaction, ShadowList
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_evaluation.experiments.command import experiment as command
 
@@ -122,6 +122,21 @@ def test_people_of_several_arms_and_lists_of_none_are_left_out_and_counted(shop)
 
 def _fields(entry):
     return {name: getattr(entry, name) for name in entry.__struct_fields__}
+
+
+def test_lists_in_the_shadow_say_how_differently_the_other_arm_answers(shop):
+    state = State.open(StateSettings(shop[1]))
+    lists = [(["a", "b"], ["b", "a"]), (["a", "b"], ["a", "c"]), ([], ["a"])]
+    more = {"timestamp": 1.0, "bundle": "b1", "arm": "e/control", "shadow": "e/better"}
+    state.log.append([
+        ShadowList(event_id=f"s{n}", user=b"u", shown=shown, items=items, **more)
+        for n, (shown, items) in enumerate(lists)
+    ] + [ShadowList(event_id="other", shown=["a"], items=["a"], **{**more, "arm": "f/x"})])  # fmt: skip
+    state.log.close()
+    assert json.loads(run(shop, "--json").output)["shadows"] == [
+        {"arm": "e/control", "shadow": "e/better", "lists": 2, "overlap": 0.75, "same_first": 0.5}
+    ]
+    assert "e/better in the shadow of e/control: 2 lists" in run(shop).output
 
 
 def test_an_empty_log_says_nothing_and_raises_no_alarm(shop):
