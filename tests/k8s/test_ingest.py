@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fuserank.ingest.config import IngestConfig
+from fuserank.ingest.config import NATIVE, SHIPPED, IngestConfig
 from support.charts import LEAST, Manifest, kinds, merged, only, pod, refusal, triton
 
 REDIS = {"state": {"kind": "redis", "redis": {"url": "redis://redis:6379/0?name=shop"}}}
@@ -60,6 +60,11 @@ def test_the_configuration_is_what_the_values_say(tmp_path: Path):
     assert found.open_formats().keys() == found.topics.keys()
     assert found.formats["own"] == INGEST["ingest"]["formats"]["own"]
     assert container(REDIS, INGEST)["envFrom"] == [{"secretRef": {"name": "kafka"}}]
+
+
+def test_the_chart_knows_every_format_that_comes_along():
+    for name in (*NATIVE, *SHIPPED):
+        assert container(REDIS, merged(INGEST, {"ingest": {"topics": {"x": name}}}))
 
 
 def test_it_asks_every_replica_by_a_name_that_the_certificate_has(tmp_path: Path):

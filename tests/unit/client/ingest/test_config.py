@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from fuserank.errors import ConfigurationError
 from fuserank.ingest.command import ingest
-from fuserank.ingest.config import IngestConfig
-from support.pages import REPOSITORY
+from fuserank.ingest.config import NATIVE, SHIPPED, IngestConfig, shipped_format
+from support.pages import REPOSITORY, Page
 
 LEAST = """
 dead_letter_topic = "dead"
@@ -88,3 +88,14 @@ def test_the_pages_examples_can_be_read(path):
     whole, own = examples[:2]
     assert read(path, whole).open_formats().keys() == {"shop.events", "ga4.events", "segment.tracks", "shop.catalog"}
     read(path, LEAST.replace('"events"', '"erp"') + own).open_formats()
+
+
+def test_the_page_says_which_kinds_of_others_are_which_of_ours():
+    page = Page(REPOSITORY / "docs" / "ingest.md")
+    assert {row[0].strip("`") for row in page.table("format")} == {*NATIVE, *SHIPPED}
+    written = {}
+    for ours, ga4, segment in page.table("event"):
+        written |= {kind: ours.strip("`") for kind in (ga4.strip("`"), *segment.split(", ")) if kind}
+    assert written == shipped_format("ga4")["kinds"] | shipped_format("segment")["kinds"]
+    # What BigQuery exports are the same events.
+    assert shipped_format("ga4_bigquery")["kinds"].items() <= shipped_format("ga4")["kinds"].items()
