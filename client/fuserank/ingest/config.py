@@ -15,9 +15,9 @@ from fuserank.client import Client
 from fuserank.connection import DEFAULT_TIMEOUT, DEFAULT_URL, TLS
 from fuserank.errors import ConfigurationError
 from fuserank.ingest.closed import check_keys, nearest
-from fuserank.ingest.mapped import FormatTable, MappedEvents
+from fuserank.ingest.formats.mapped import FormatTable, MappedEvents
+from fuserank.ingest.formats.native import EventMessages, ItemMessages
 from fuserank.ingest.messages import MessageFormat
-from fuserank.ingest.native import EventMessages, ItemMessages
 
 # FUSERANK_KAFKA_SASL_PASSWORD is Kafka's setting sasl.password.
 KAFKA_VARIABLES = "FUSERANK_KAFKA_"
@@ -147,7 +147,7 @@ class IngestConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 def shipped_format(name: str) -> dict[str, Any]:
     """Returns the table of a format that comes along."""
-    return tomllib.loads((resources.files(__package__) / "formats" / f"{name}.toml").read_text("utf-8"))
+    return tomllib.loads((resources.files("fuserank.ingest.formats") / f"{name}.toml").read_text("utf-8"))
 
 
 def _to_struct(kind: type[Table], table: Mapping[str, Any], place: str) -> Table:

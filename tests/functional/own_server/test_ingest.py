@@ -143,6 +143,16 @@ def reasons(letters: list[Letter]) -> list[tuple[str, str, str]]:
     ]
 
 
+@contextmanager
+def killed_at_the_end(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
+    """Kills a process that has not ended by itself."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+
+
 def until(condition: Callable[[], object]) -> None:
     assert wait_until(condition)
 
@@ -249,15 +259,13 @@ def test_a_reader_that_is_killed_is_followed_by_one_that_goes_on(broker: Broker,
     before = broker.committed(GROUP, "events", 2)
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "fuserank.ingest", str(config), "--metrics-port", str(port)]
-    first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    broker.produce("events", encoded([event(f"c-{n}") for n in range(600)]))
-    until(lambda: broker.committed(GROUP, "events", 2) > before)
-    first.kill()
-    first.wait(PATIENCE)
-    second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    until(lambda: broker.committed(GROUP, "events", 2) == before + 600)
-    second.send_signal(signal.SIGTERM)
-    _, said = second.communicate(timeout=PATIENCE)
+    with killed_at_the_end(subprocess.Popen(command, stderr=subprocess.DEVNULL)):
+        broker.produce("events", encoded([event(f"c-{n}") for n in range(600)]))
+        until(lambda: broker.committed(GROUP, "events", 2) > before)
+    with killed_at_the_end(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as second:
+        until(lambda: broker.committed(GROUP, "events", 2) == before + 600)
+        second.send_signal(signal.SIGTERM)
+        _, said = second.communicate(timeout=PATIENCE)
     assert second.returncode == 0, said
     assert "Traceback" not in said
     assert "anna" not in said

@@ -8,9 +8,9 @@ from fuserank.changes import CatalogResult, ChangeOutcome
 from fuserank.errors import InvalidRequestError, ServerUnavailableError
 from fuserank.events import EventOutcome, FieldError, RecordResult
 from fuserank.ingest.delivery import DeadLetter, Delivery, NotTakenError
+from fuserank.ingest.formats.native import EventMessages, ItemMessages
 from fuserank.ingest.messages import Message, Reason
 from fuserank.ingest.metrics import IngestMetrics
-from fuserank.ingest.native import EventMessages, ItemMessages
 
 
 class Log:
