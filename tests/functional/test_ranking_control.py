@@ -144,7 +144,10 @@ def test_everything_may_be_asked_for_at_once_by_the_asyncio_client_too(client: C
         ({"rules": [{"boost": 1}]}, "OPTIONS.rules[0]: found none of them; allowed: exactly one of filter, item_ids"),
         ({"rules": [{"bury": 1, "filter": {"x": "y"}}]}, "OPTIONS.rules[0].filter.x: found an unknown field; allowed"),
         ({"explore": {"slots": [2, 2]}}, "OPTIONS.explore.slots[1]: found 2 twice; allowed: different places"),
-        ({"explore": {"sede": 2}}, "OPTIONS.explore.sede: found an unknown option; allowed: max_events, rate, seed"),
+        (
+            {"explore": {"sede": 2}},
+            "OPTIONS.explore.sede: found an unknown option; allowed: max_events, method, ",
+        ),
         ({"language": "de"}, 'OPTIONS.language: found "de"; allowed: en or zh'),
     ],
 )

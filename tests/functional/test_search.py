@@ -145,10 +145,11 @@ def test_diversity_brings_other_kinds_of_item(client: Client):
 
 
 def test_weights_of_the_objective_change_the_order(client: Client):
-    relevance, purchase = (client.search("drinks", USER, objective={head: 1}) for head in ("relevance", "purchase"))
+    heads = ("relevance", "purchase")
+    relevance, purchase = (client.search("drinks", USER, k=50, objective={head: 1}) for head in heads)
     assert ids(relevance) != ids(purchase)
     # Only proportions matter.
-    assert_same_answer(client.search("drinks", USER, objective={"purchase": 7}), purchase, 1e-5)
+    assert_same_answer(client.search("drinks", USER, k=50, objective={"purchase": 7}), purchase, 1e-5)
 
 
 def test_scores_fall_and_ids_are_distinct(client: Client):

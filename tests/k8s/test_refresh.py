@@ -145,17 +145,19 @@ def test_what_cannot_work_is_refused_with_the_remedy(values: Manifest, words: st
 
 def test_a_replica_follows_what_is_promoted_and_goes_back(tiny_bundle: Path, tmp_path: Path):
     """The rendered container that follows, beside a real Triton; its paths and ports are those of here."""
-    shop, second = tmp_path / "shop", write_twin(tiny_bundle, tmp_path / "refreshed-1", "b")
-    shop.symlink_to(tiny_bundle)
+    # A server writes compiled modules beside the bundle's: other tests have this one, too.
+    first, second = (write_twin(tiny_bundle, tmp_path / name, name[-1]) for name in ("refreshed-0", "refreshed-1"))
+    shop = tmp_path / "shop"
+    shop.symlink_to(first)
     folder = SwitchFolder(tmp_path / "own" / "8001")
-    served = Bundle.open(tiny_bundle, verify=())
+    served = Bundle.open(first, verify=())
     folder.create(BundlePlace(served.id, str(served.root)))
 
     def run(command: str, *words: object) -> None:
         assert fleet.main([command, *map(str, words), f"--bundle={shop}"]) is None
 
     switched = {FOLDER: str(folder.path)}
-    with started(triton(), tiny_bundle, free_endpoints(), tmp_path, extra=switched) as replica:
+    with started(triton(), first, free_endpoints(), tmp_path, extra=switched) as replica:
         paths = {"--bundle=/bundles/shop": f"--bundle={shop}"}
         words = [paths.get(word, word) for word in replica.command(containers()["switch"]["command"])]
         words = [f"--switch={folder.path}" if word.startswith("--switch=") else word for word in words]

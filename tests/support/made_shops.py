@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.filters import Column, Columns
@@ -85,13 +85,17 @@ class MadeShop:
         return ChannelQuery(KINDS[kind], self.centres[kind], History.empty(), float(NOW))
 
     def are_related(self, first: int, second: int) -> bool:
-        """Whether two items have a brand, a category or users of a similar history (with an item in common)."""
+        """Whether two items have a brand, a category or users in common, by way of two other items at most."""
         if any(codes[first] == codes[second] >= 0 for codes in (self.brand, self.category)):
             return True
         if self.kind[first] == self.kind[second] and (self.category >= 0).any():
             return True  # a title names a category that other items have
-        histories = [self.had[np.isin(self.users, self.users[self.had == item])] for item in (first, second)]
-        return bool(np.isin(*histories).any())
+        return bool(np.isin(self._had_with(self._had_with([first])), self._had_with([second])).any())
+
+    def _had_with(self, items: ArrayLike) -> NDArray[np.int32]:
+        """What users had who had any of some items, these among it."""
+        had: NDArray[np.int32] = self.had[np.isin(self.users, self.users[np.isin(self.had, items)])]
+        return had
 
 
 def make_shop(plan: ShopPlan, folder: Path) -> MadeShop:

@@ -134,6 +134,8 @@ def test_the_command_line_has_the_defaults_of_the_library():
     # How files are read is one object, made of flags that are empty by default.
     reading = {name: flags.pop(name) for name in READING}
     assert not any(reading.values())
+    # A log that the files hold is read before the export begins.
+    assert [flags.pop(name) for name in ("state", "state_key_file")] == [None, None]
     assert FileReading(**ReadingOptions().to_arguments(None)) == FileReading()
     assert parse_reading() == library["reading"]
     assert flags == {name: library[name] for name in flags}
