@@ -47,8 +47,9 @@ def test_a_shop_on_its_first_day_answers(first_day_root: Path):
         assert len(client.search("牛奶", filter={"price": {"lt": 5}})) == 0
 
 
-def test_a_shop_of_one_item_answers(tmp_path: Path):
-    root = export_bundle(tmp_path / "bundle", small_shops.single_item(tmp_path).catalog)
+def test_a_shop_of_one_item_answers(tmp_path: Path, tiny_encoder: Path):
+    catalog = small_shops.single_item(tmp_path).catalog
+    root = export_bundle(tmp_path / "bundle", catalog, None, "--encoder", str(tiny_encoder))
     with Server(root, endpoints()) as server, Client(url(server)) as client:
         for query, user, options in (
             ("chair", "", {}),
@@ -64,12 +65,11 @@ def test_a_shop_of_one_item_answers(tmp_path: Path):
         assert len(client.search("chair", history=["only"], exclude_seen=True)) == 0
 
 
-def test_a_shop_whose_files_hold_bad_rows_counts_every_one_and_serves_the_rest(tmp_path: Path):
+def test_a_shop_whose_files_hold_bad_rows_counts_every_one_and_serves_the_rest(tmp_path: Path, tiny_encoder: Path):
     """No text, duplicates, 100 kB, control characters, emoji, prices below zero, cycles, unknown items, the future."""
     shop = small_shops.bad_rows(tmp_path)
-    root = export_bundle(
-        tmp_path / "bundle", shop.catalog, shop.interactions, "--max-bad-rows", "0.3", "--max-unknown-items", "0.7"
-    )
+    options = ("--max-bad-rows", "0.3", "--max-unknown-items", "0.7", "--encoder", str(tiny_encoder))
+    root = export_bundle(tmp_path / "bundle", shop.catalog, shop.interactions, *options)
     inputs = Bundle.open(root).manifest["inputs"]
     assert inputs["catalog"]["reasons"] == {
         "title: missing": 1,
