@@ -31,8 +31,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 @pytest.fixture(scope="session")
 def bundle_root(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support.exporting import rank_all_kinds
+
     def export(folder: Path) -> None:
         out = export_bundle(folder / "my shop", shop.catalog, shop.interactions, "--text-template", TEMPLATE)
+        rank_all_kinds(out)
         lengthen_queues(out)
 
     # A space in the path: pytriton splits its arguments at spaces unless it is kept from doing so.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,7 +52,9 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 def server(tiny_bundle: Path, redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     state = StateSettings(redis.url, spool=tmp_path_factory.mktemp("spool") / "spool.sqlite")
-    with Server(tiny_bundle, endpoints(), state=state) as running:
+    # A server writes compiled modules into its folder, and other tests have this bundle, too.
+    bundle = shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("shop") / "bundle")
+    with Server(bundle, endpoints(), state=state) as running:
         yield running
 
 
