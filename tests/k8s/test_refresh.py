@@ -146,7 +146,7 @@ def test_what_cannot_work_is_refused_with_the_remedy(values: Manifest, words: st
 def test_a_replica_follows_what_is_promoted_and_goes_back(tiny_bundle: Path, tmp_path: Path):
     """The rendered container that follows, beside a real Triton; its paths and ports are those of here."""
     # A server writes compiled modules beside the bundle's: other tests have this one, too.
-    first, second = (write_twin(tiny_bundle, tmp_path / name, name[-1]) for name in ("refreshed-0", "refreshed-1"))
+    first, second = (write_twin(tiny_bundle, tmp_path / f"refreshed-{name}", name) for name in "ab")
     shop = tmp_path / "shop"
     shop.symlink_to(first)
     folder = SwitchFolder(tmp_path / "own" / "8001")
@@ -162,11 +162,14 @@ def test_a_replica_follows_what_is_promoted_and_goes_back(tiny_bundle: Path, tmp
         words = [paths.get(word, word) for word in replica.command(containers()["switch"]["command"])]
         words = [f"--switch={folder.path}" if word.startswith("--switch=") else word for word in words]
         with subprocess.Popen(words) as following, Client(replica.url, timeout=PATIENCE) as client:
-            run("promote", second)
-            new = Bundle.open(second, verify=()).id
-            assert wait_until(lambda: client.search("tea").status.bundle == new)
-            assert client.search("tea")[0].id.startswith("b")
-            run("rollback")
-            assert wait_until(lambda: client.search("tea").status.bundle == served.id)
-            following.terminate()
-            assert following.wait(PATIENCE) == 0
+            try:
+                run("promote", second)
+                new = Bundle.open(second, verify=()).id
+                assert wait_until(lambda: client.search("tea").status.bundle == new)
+                assert client.search("tea")[0].id.startswith("b")
+                run("rollback")
+                assert wait_until(lambda: client.search("tea").status.bundle == served.id)
+                following.terminate()
+                assert following.wait(PATIENCE) == 0
+            finally:
+                following.kill()
