@@ -35,7 +35,8 @@ def bundle_root(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def export(folder: Path) -> None:
         out = export_bundle(folder / "my shop", shop.catalog, shop.interactions, "--text-template", TEMPLATE)
-        rank_all_kinds(out)
+        # What a request weighs heads by shows only where the ranker orders.
+        rank_all_kinds(out, sorted({*Bundle.open(out, verify=()).spec.ranked_kinds, "both"}))
         lengthen_queues(out)
 
     # A space in the path: pytriton splits its arguments at spaces unless it is kept from doing so.

@@ -34,13 +34,18 @@ app.command()(command)
 def shop(tmp_path):
     path = tmp_path / "ab.toml"
     path.write_text(TOML)
+    path.with_name("key").write_text("5e" * 32)  # the same people are in the same arms each time
     return path, f"sqlite:{tmp_path / 'log.sqlite'}"
 
 
 def fill(shop, people, lost=0.0):
     """Writes a log in which each user sees a list and clicks; a share of the better arm's is never recorded."""
     path, place = shop
-    state, described, draw = State.open(StateSettings(place)), read_experiment(path), random.Random(5)
+    state, described, draw = (
+        State.open(StateSettings(place, path.with_name("key"))),
+        read_experiment(path),
+        random.Random(5),
+    )
     names, entries, counts = itertools.count(), [], dict.fromkeys(CLICKS, 0)
 
     def add(kind, item, moment, user, **more):
@@ -67,7 +72,11 @@ def fill(shop, people, lost=0.0):
 
 def run(shop, *more):
     path, place = shop
-    return CliRunner().invoke(app, [str(path), "--state", place, *more], env={"COLUMNS": "200"})
+    return CliRunner().invoke(
+        app,
+        [str(path), "--state", place, "--state-key-file", str(path.with_name("key")), *more],
+        env={"COLUMNS": "200"},
+    )
 
 
 def test_arms_are_compared_with_intervals_and_a_test_for_any_time(shop):
@@ -104,7 +113,7 @@ def test_people_who_are_missing_from_an_arm_are_an_alarm(shop):
 
 def test_people_of_several_arms_and_lists_of_none_are_left_out_and_counted(shop):
     counts = fill(shop, 100)
-    state = State.open(StateSettings(shop[1]))
+    state = State.open(StateSettings(shop[1], shop[0].with_name("key")))
     users = [state.key.user(f"u{number}") for number in range(4)]
     shown = [
         Interaction(event_id="x1", event="impression", item_id="a", timestamp=1, user=users[0], position=1, arm=arm)
@@ -125,7 +134,7 @@ def _fields(entry):
 
 
 def test_lists_in_the_shadow_say_how_differently_the_other_arm_answers(shop):
-    state = State.open(StateSettings(shop[1]))
+    state = State.open(StateSettings(shop[1], shop[0].with_name("key")))
     lists = [(["a", "b"], ["b", "a"]), (["a", "b"], ["a", "c"]), ([], ["a"])]
     more = {"timestamp": 1.0, "bundle": "b1", "arm": "e/control", "shadow": "e/better"}
     state.log.append([
@@ -140,7 +149,7 @@ def test_lists_in_the_shadow_say_how_differently_the_other_arm_answers(shop):
 
 
 def test_an_empty_log_says_nothing_and_raises_no_alarm(shop):
-    State.open(StateSettings(shop[1])).log.close()
+    State.open(StateSettings(shop[1], shop[0].with_name("key"))).log.close()
     result = run(shop, "--json")
     assert result.exit_code == 0
     assert [arm["metrics"]["click_through"]["value"] for arm in json.loads(result.output)["arms"]] == [None, None]
