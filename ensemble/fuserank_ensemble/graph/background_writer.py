@@ -35,6 +35,10 @@ class BackgroundWriter:
             self._waiting.put_nowait(entry)
         except queue.Full:
             self.dropped += 1
+            if self.dropped % MAX_WAITING == 1:
+                _LOG.warning(
+                    "entries of the log come faster than they are written: %d were dropped so far", self.dropped
+                )
 
     def stop(self) -> None:
         """Ends the thread when what was handed over is written or dropped."""

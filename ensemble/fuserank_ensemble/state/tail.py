@@ -126,8 +126,9 @@ class LogTail:
         try:
             consumer.apply(batch)
         except Exception:  # the boundary: whatever an entry holds, the next ones count
-            if len(batch) == 1:
-                _LOG.exception("an entry of the event log could not be used", extra={"position": batch[0].position})
+            if len(batch) <= 1:  # an empty one says that there is no more for now
+                position = batch[0].position if batch else self.position
+                _LOG.exception("an entry of the event log could not be used", extra={"position": position})
                 self.incomplete = True
                 return
             # Consumers take no entry twice.

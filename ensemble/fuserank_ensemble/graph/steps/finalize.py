@@ -197,7 +197,7 @@ class Finalize:
         """What the log keeps of a request that two arms answered."""
         assert resolved.shadow is not None
         shown, items = (
-            [bytes(catalog.items.ids[row]).decode() for row in one.rows[:SHADOW_PLACES]] for one in (ranked, other)
+            [catalog.items.id_of(row).decode() for row in one.rows[:SHADOW_PLACES].tolist()] for one in (ranked, other)
         )
         return ShadowList(
             event_id=uuid.uuid4().hex,

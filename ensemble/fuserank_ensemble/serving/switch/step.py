@@ -99,16 +99,16 @@ class SwitchingStep:
         return [answers[at] for at in range(len(requests))]
 
     def _follow(self) -> None:
-        version = 0
+        version = found = 0
         while True:
             try:
-                if (found := self._folder.version()) != version:
+                found = self._folder.version()
+                if found != version:
                     self._do_wanted()
-                    version = found
                 self._close_due()
             except Exception:  # the boundary: whatever is wanted, the served bundle goes on
                 _LOG.exception("the wanted bundle could not be read", extra={"stage": self._name})
-                version = found
+            version = found
             time.sleep(LOOK_SECONDS)
 
     def _do_wanted(self) -> None:
