@@ -98,6 +98,22 @@ def test_a_bundle_that_a_process_cannot_open_changes_nothing(shelf, quick):
     assert answers(step, "b") == ["b"]
 
 
+def test_a_folder_that_cannot_be_read_for_a_while_is_followed_again(shelf, quick, monkeypatch):
+    tries = []
+
+    def version():
+        tries.append(None)
+        raise OSError("stale handle")
+
+    monkeypatch.setattr(shelf.switch, "version", version)
+    shelf.member()
+    assert wait_until(lambda: len(tries) > 2, 10.0)
+    monkeypatch.undo()
+    monkeypatch.setattr(switch_step, "LOOK_SECONDS", 0.01)
+    switch_to(shelf.switch, shelf.place("b"), 10.0, previous=shelf.place("a"))
+    assert {member.active for member in shelf.switch.members()} == {"b-b"}
+
+
 def test_a_process_that_never_has_the_bundle_is_named_and_nothing_changes(shelf, quick):
     shelf.member("preprocess")
     lost = shelf.switch.members()[0]

@@ -11,6 +11,7 @@ from fuserank_ensemble.state.entries import Interaction, Unreadable, decode_entr
 from fuserank_ensemble.state.log import StateError, StateUnavailableError
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.tail import LogTail, SnapshotPosition
+from support.busy_machine import wait_until
 
 LONG = 20.0  # seconds that a wait may take on a busy machine
 NOTHING = SnapshotPosition()
@@ -110,6 +111,18 @@ def test_an_entry_that_cannot_be_used_costs_no_other(log, follow):
     tail = follow(listener)
     assert listener.names == ["e1", "e3"]
     assert tail.incomplete
+
+
+def test_a_follower_that_fails_while_nothing_comes_is_heard_of(log, follow):
+    class Idle(Listener):
+        def apply(self, batch):
+            super().apply(batch)
+            if not batch:
+                raise ValueError("nothing to do")
+
+    log.append([event("e1")])
+    tail = follow(Idle())
+    assert wait_until(lambda: tail.incomplete)
 
 
 def test_an_entry_of_a_newer_version_is_passed_over():
