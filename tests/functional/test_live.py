@@ -23,7 +23,6 @@ from fuserank_ensemble.state.settings import StateSettings, open_log
 from support.busy_machine import PATIENCE
 from support.redis_server import RedisServer, start_redis
 from support.running import FUSERANK, assert_no_traceback, endpoints, refusal, stub_pids, text_tensor, tritonserver, url
-from support.small_shops import Shop
 
 pytestmark = pytest.mark.targets("single_process", reason="a server with a state each; what differs has its own test")
 
@@ -147,19 +146,20 @@ def test_a_hidden_item_is_gone_and_a_session_counts_until_it_logs_in(live: Clien
     assert live.recommend("visitor", k=1, min_position=change.position)[0].id == item
 
 
-def test_a_user_of_the_bundle_is_forgotten_and_opts_out(live: Client, bundle: Bundle, shop: Shop):
-    stranger = [item.id for item in live.recommend("nobody", k=10)]
-    known = live.recommend("u09", k=10)
-    assert known.status.user_known
-    out = live.opt_out("u09")
-    answer = live.recommend("u09", k=10, min_position=out.position)
-    assert ([item.id for item in answer], answer.status.opted_out) == (stranger, True)
+def test_a_user_of_the_bundle_is_forgotten_and_opts_out(live: Client, bundle: Bundle):
+    def first_ids(user: str, position: int) -> list[str]:
+        return [item.id for item in live.recommend(user, k=10, min_position=position)]
+
+    assert live.recommend("u09", k=10).status.user_known
+    out = live.opt_out("u09").position
+    answer = live.recommend("u09", k=10, min_position=out)
+    assert ([item.id for item in answer], answer.status.opted_out) == (first_ids("nobody", out), True)
     live.opt_in("u09")
     assert live.profile("u09").bundles == [bundle.id]
     change = live.forget("u09")
     assert change.bundles == [bundle.id]
     answer = live.recommend("u09", k=10, min_position=change.position)
-    assert ([item.id for item in answer], answer.status.user_known) == (stranger, False)
+    assert ([item.id for item in answer], answer.status.user_known) == (first_ids("nobody", change.position), False)
     assert live.profile("u09").forgotten
 
 
