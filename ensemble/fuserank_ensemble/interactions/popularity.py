@@ -145,7 +145,7 @@ class Popularity:
         vars(other).update(computed)
         return other
 
-    def with_events(self, order: NDArray[np.int32], **arrays: NDArray[Any]) -> Popularity:
+    def with_events(self, order: NDArray[np.int32], **arrays: Any) -> Popularity:
         """Returns the same after more events; what tells of contexts stays.
 
         Args:
