@@ -172,12 +172,14 @@ def peers(
     encoder: Annotated[Path, typer.Option(help="Folder of the bundle's encoder.")],
     out: OutOption,
     bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
     text_tower: Annotated[Path | None, typer.Option(help="Folder of a cross-encoder with one logit.")] = None,
 ) -> None:
     """The peers' inputs: catalogue, habits and models as plain files."""
+    from fuserank_benchmarks.inputs.queries import ShopVocabulary
     from fuserank_benchmarks.peers.prepare import write_inputs
 
-    write_inputs(bundle, encoder, text_tower, out)
+    write_inputs(bundle, ShopVocabulary.read(shop).users, encoder, text_tower, out)
 
 
 @prepare.command()

@@ -29,7 +29,15 @@ from fuserank_ensemble.contract.options import (
     epoch_seconds,
     parse_options,
 )
-from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, STALE, CatalogReader, LiveParsers, LiveState, open_live
+from fuserank_ensemble.graph.live import (
+    MAX_WAIT_SECONDS,
+    STALE,
+    CatalogReader,
+    LiveParsers,
+    LiveState,
+    open_key,
+    open_live,
+)
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import still_disliked
@@ -37,6 +45,7 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.live.users import KnownUser, Users
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.ranking import exploration, rules
+from fuserank_ensemble.state.identity import IdentityKey
 
 INCOMPLETE = "events_missing"  # events between the bundle and the log are lost
 _VERIFIED = (
@@ -58,22 +67,28 @@ class Preprocess:
 
     name = "preprocess"
 
-    def __init__(self, bundle: Bundle, live: LiveState | None = None, experiment: Experiment | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        live: LiveState | None = None,
+        experiment: Experiment | None = None,
+        key: IdentityKey | None = None,
+    ) -> None:
         """Opens the step.
 
         Args:
             bundle: The bundle.
             live: What happened since it was made; None where no state is kept.
             experiment: The experiment whose arms users are in; None where none is run.
+            key: The key under which the bundle names users, see `open_key`.
 
         Raises:
             ExperimentError: Where the bundle's catalogue has not what an arm's rules name.
         """
         self._bundle, self._live, self._catalog = bundle, live, CatalogReader(bundle, live)
         self._experiment = experiment
-        self._users = Users(
-            bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, live.overlay if live else None
-        )
+        overlay = live.overlay if live else None
+        self._users = Users(bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, overlay, key)
         self._spec = bundle.spec
         self._kinds = bundle.items.columns.kinds
         for arm in experiment.arms if experiment else ():
@@ -91,7 +106,8 @@ class Preprocess:
         """See `Model`. Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
-        return cls(bundle, open_live(bundle, host, has_words=True), host.experiment())
+        live = open_live(bundle, host, has_words=True)
+        return cls(bundle, live, host.experiment(), open_key(bundle, host))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -181,7 +197,7 @@ class Preprocess:
                 bought=self._only_purchases and options.history is None,
                 understood=understood if text else None,
                 disliked=b"" if disliked is None else disliked.pack(),
-                segments=self._bundle.segments.values(user, now) if user and known.personalised else {},
+                segments=self._bundle.segments.values(known.name, now) if known.name else {},
                 hidden=known.hidden.tobytes(),
                 position=self._live.tail.position if self._live else None,
                 opted_out=not known.personalised,
@@ -194,7 +210,7 @@ class Preprocess:
 
     def _arm(self, user: str, session: str) -> Arm | None:
         """The arm of who asks; None where no experiment is run, nobody is named, or the state's key is not known."""
-        key = self._live.overlay.key if self._live and self._live.overlay else None
+        key = self._users.key if self._live else None
         if self._experiment is None or key is None or not (user or session):
             return None
         return self._experiment.assign(key.user(user) if user else key.session(session))
@@ -202,7 +218,7 @@ class Preprocess:
     def _shadow(self, arm: Arm, user: str, options: Options, has_query: bool) -> Shadow | None:
         """How the next arm answers as well, for the share of requests that the experiment names."""
         experiment = self._experiment
-        key = self._live.overlay.key if self._live and self._live.overlay else None
+        key = self._users.key if self._live else None
         if experiment is None or key is None or random.random() >= experiment.shadow:  # noqa: S311  no secret
             return None
         other = experiment.shadow_of(arm)

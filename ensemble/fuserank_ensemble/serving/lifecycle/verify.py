@@ -14,8 +14,9 @@ from fuserank_ensemble.serving.switch.fleet import pointer_of
 from fuserank_ensemble.serving.switch.folder import BundlePlace, SwitchError, SwitchFolder
 from fuserank_ensemble.serving.switch.promoted import read_promoted
 from fuserank_ensemble.spec import SpecError, target_named
+from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.log import StateError
-from fuserank_ensemble.state.settings import StateSettings
+from fuserank_ensemble.state.settings import StateSettings, key_from_environment
 
 
 def main(arguments: Sequence[str] | None = None) -> str | None:
@@ -39,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
         bundle = Bundle.open(root)
         check_engines(bundle, target)
         has_state = StateSettings.from_environment() is not None
+        key = key_from_environment()
+        if key is None and not has_state:
+            key = read_key_beside(options.bundle)
+        if key is not None or not has_state:
+            bundle.check_user_key(key)
         if options.switch:
             SwitchFolder(options.switch).create(BundlePlace(bundle.id, str(bundle.root.resolve())))
     except (SpecError, BundleError, StateError, SwitchError) as error:

@@ -33,7 +33,7 @@ def promote_bundle(folder: SwitchFolder, root: Path, patience: float = PATIENCE_
 
     Raises:
         SwitchError: Where the server cannot serve it, or holds somebody in it who was forgotten; nothing has changed.
-        BundleError: Where its parts do not belong together.
+        BundleError: Where its parts do not belong together, or it names users under another key.
         StateError: Where the state cannot be asked who was forgotten.
     """
     server = folder.noted()
@@ -48,6 +48,7 @@ def promote_bundle(folder: SwitchFolder, root: Path, patience: float = PATIENCE_
         state = _open_state(server)
         try:
             if state:
+                new.check_user_key(state.key)
                 check_nobody_forgotten(new, state)
             place = BundlePlace(new.id, str(new.root))
             switch_to(folder, place, patience, previous=served)
