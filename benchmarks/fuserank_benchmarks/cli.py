@@ -144,11 +144,14 @@ def live(
     bundle: BundleOption = BUNDLE,
     shop: ShopOption = SHOP,
     rounds: Annotated[int, typer.Option(help="Windows of each kind, by turns.")] = 6,
+    load_only: Annotated[
+        bool, typer.Option(help="Only the searches beside events, and the events beside these.")
+    ] = False,
 ) -> None:
     """How soon an event counts, and what recording costs searches beside it: report `live`."""
     from fuserank_benchmarks.live import measure_live
 
-    _print_report(measure_live(bundle, shop, rounds, Console()))
+    _print_report(measure_live(bundle, shop, rounds, Console(), load_only))
 
 
 @app.command()
