@@ -31,6 +31,7 @@ from fuserank_ensemble.contract.options import (
     epoch_seconds,
     parse_options,
 )
+from fuserank_ensemble.graph.arms import ArmDealer
 from fuserank_ensemble.graph.live import (
     MAX_WAIT_SECONDS,
     STALE,
@@ -86,16 +87,18 @@ class Preprocess:
             key: The key under which the bundle names users, see `open_key`.
 
         Raises:
-            ExperimentError: Where the bundle's catalogue has not what an arm's rules name.
+            ExperimentError: Where the bundle's catalogue has not what the rules of an arm name that it answers.
         """
         self._bundle, self._live, self._catalog = bundle, live, CatalogReader(bundle, live)
-        self._experiment = experiment
         overlay = live.overlay if live else None
+        self._arms = ArmDealer(experiment, overlay, bundle.id)
+        self.deal = self._arms.deal
         self._users = Users(bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, overlay, key)
         self._spec = bundle.spec
         self._kinds = bundle.items.columns.kinds
         for arm in experiment.arms if experiment else ():
-            _check_arm(arm, self._kinds)
+            if self._arms.answers(arm):
+                _check_arm(arm, self._kinds)
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
@@ -170,7 +173,7 @@ class Preprocess:
         if options.min_position and not self._live:
             degraded = [STALE]  # there is no log here that could be known so far
         known = self._users.find(user, options.session_id)
-        arm = self._arm(user, options.session_id) if known.personalised else None
+        arm = self._arms.find(user, options.session_id) if known.personalised else None
         shadow = self._shadow(arm, user, options, bool(text)) if arm else None
         if arm:
             options = arm.apply(options)
@@ -209,7 +212,7 @@ class Preprocess:
                 position=self._live.tail.position if self._live else None,
                 opted_out=not known.personalised,
                 catalog=catalog.position,
-                arm=self._experiment.label(arm) if self._experiment and arm else "",
+                arm=self._arms.experiment.label(arm) if self._arms.experiment and arm else "",
                 shadow=shadow,
                 bundle=self._bundle.id,
                 page=page,
@@ -228,17 +231,9 @@ class Preprocess:
             text = re.sub(rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])", correction, text)
         return text if corrected else ""
 
-    def _arm(self, user: str, session: str) -> Arm | None:
-        """The arm of who asks; None where no experiment is run, nobody is named, or the state's key is not known."""
-        key = self._users.key if self._live else None
-        if self._experiment is None or key is None or not (user or session):
-            return None
-        return self._experiment.assign(key.user(user) if user else key.session(session))
-
     def _shadow(self, arm: Arm, user: str, options: Options, has_query: bool) -> Shadow | None:
         """How the next arm answers as well, for the share of requests that the experiment names."""
-        experiment = self._experiment
-        key = self._users.key if self._live else None
+        experiment, key = self._arms.experiment, self._arms.key
         if experiment is None or key is None or random.random() >= experiment.shadow:  # noqa: S311  no secret
             return None
         other = experiment.shadow_of(arm)
