@@ -140,7 +140,11 @@ class LiveState:
         if words and popularity and search_on:
             search = RetrieverFollower(catalog, words, popularity, open_retriever(bundle, search_on))
         made = (overlay, words, popularity, search, beside(catalog) if beside else None)
-        consumers = (KeyCheck(bundle), catalog, *(consumer for consumer in made if consumer is not None))
+        consumers: tuple[Consumer, ...] = (
+            KeyCheck(bundle),
+            catalog,
+            *(consumer for consumer in made if consumer is not None),
+        )
         seconds = OFTEN_SECONDS if has_words or search_on or counts_items else SELDOM_SECONDS
         return cls(
             LogTail(settings, bundle.snapshot_position, consumers, seconds).start(),

@@ -103,7 +103,7 @@ class Preprocess:
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
         counts = bundle.manifest["counts"]
-        self._only_purchases = counts.get("purchases") == counts["events"]  # an older export did not count them
+        self._only_purchases = counts["purchases"] == counts["events"]
         self._parsers = LiveParsers(bundle.query_parser, live.words if live else None)
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
 
