@@ -28,6 +28,15 @@ class Shadow(msgspec.Struct, array_like=True):
     session: bytes
 
 
+class Sampled(msgspec.Struct, array_like=True):
+    """What the log keeps of a request beside what the ranker read, see `FeatureSample`."""
+
+    user: bytes
+    session: bytes
+    options: str
+    position: int
+
+
 class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     """A request with everything looked up. It travels as one MessagePack string, so that shapes never differ.
 
@@ -67,6 +76,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     arm: str = ""  # of the experiment that the user is in; empty for one that is in none
     shadow: Shadow | None = None  # how another arm answers as well
     bundle: str = ""  # id of the bundle that it was resolved with: row numbers are of no other
+    sampled: Sampled | None = None  # what the log keeps of it; None of most requests
 
     @property
     def history(self) -> History:
@@ -138,6 +148,8 @@ class RetrievalTrace(msgspec.Struct, array_like=True):
     started_ns: int
     finished_ns: int
     catalog: int = 0  # position of the newest change of the catalogue that counts in the answer
+    popularity: int | None = None  # up to where all users' events count; None where that is not known
+    embedding: bytes = b""  # of the query, float32 `[dim]`; of a request that is sampled
 
 
 class Status(msgspec.Struct):
