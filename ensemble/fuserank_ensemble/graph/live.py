@@ -95,6 +95,7 @@ class LiveState:
         search: What finds items; None for a step that finds none.
         popularity: What all of them say of the items; None for a step that needs none.
         writer: Writes what a step has to say itself.
+        feature_share: Share of the searches of which that is what the ranker read.
     """
 
     tail: LogTail
@@ -104,6 +105,7 @@ class LiveState:
     search: RetrieverFollower | None = None
     popularity: LivePopularity | None = None
     writer: BackgroundWriter | None = None
+    feature_share: float = 0.0
 
     @classmethod
     def open(
@@ -154,6 +156,7 @@ class LiveState:
             search,
             popularity,
             BackgroundWriter(settings),
+            settings.feature_share,
         )
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.scripts import is_written_in
 from fuserank_ensemble.catalog.text import normalise, render
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveSearch, LiveState, open_live
+from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveSearch, LiveState, PopularityReader, open_live
 from fuserank_ensemble.graph.pages import Page, PageMaker, excluded_rows, without_rows
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
@@ -44,12 +44,14 @@ class Prefetched:
         queries: The same for the channels, without embeddings.
         groups: By kind of request the positions of its queries, and what the channels have found ahead.
         catalog: The catalogue that all of them are answered from.
+        popularity: Up to where all users' events count; None where newer ones came meanwhile.
     """
 
     resolved: list[ResolvedRequest]
     queries: list[ChannelQuery]
     groups: dict[str, tuple[list[int], Prefetch]]
     catalog: CatalogSnapshot
+    popularity: int | None
 
 
 class Retrieve:
@@ -63,6 +65,7 @@ class Retrieve:
         self._bundle, self._spec = bundle, bundle.spec
         self._width = len(bundle.layout.features)
         self._search = LiveSearch(bundle, device, live)
+        self._counted = PopularityReader(bundle, live)
         self._retriever = self._search.at_least(0)[1]
         self._mask = lru_cache(maxsize=256)(self._compute_mask)
         self._pages = PageMaker(self._spec.candidates)
@@ -91,7 +94,14 @@ class Retrieve:
         for kind in {row.kind for row in resolved}:
             members = [i for i, row in enumerate(resolved) if row.kind == kind]
             groups[kind] = (members, self._retriever.prefetch([queries[i] for i in members], kind or None))
-        return Prefetched(resolved, queries, groups, catalog)
+        return Prefetched(resolved, queries, groups, catalog, self._counted_to())
+
+    def _counted_to(self) -> int | None:
+        """Up to where the events count that the retriever knows; None where it does not have the newest."""
+        known, counted = self._retriever.counted, self._counted.current
+        if known is None:
+            return 0
+        return counted.position if known is counted.popularity else None
 
     def execute(
         self, requests: Sequence[Tensors], prefetched: Prefetched | None = None
@@ -128,10 +138,14 @@ class Retrieve:
                             time.monotonic_ns(),
                             catalog.position,
                             page.trace(c) if page else None,
+                            ahead.popularity,
+                            embedding.tobytes() if row.sampled else b"",
                         )
                     )
                 ]
-                for c, page, cut, left_out in zip(candidates[rows], pages[rows], cuts[rows], skipped, strict=True)
+                for row, embedding, c, page, cut, left_out in zip(
+                    resolved[rows], embeddings[rows], candidates[rows], pages[rows], cuts[rows], skipped, strict=True
+                )
             ]
             out.append({**described, **pairs, "RETRIEVAL": string_tensor(traces)})
         return out
