@@ -130,10 +130,11 @@ class ShopData:
             pq.write_table(pq.read_table(self.events, filters=[("timestamp", "<", int(moment))]), path)
             known = replace(known, interactions=path)
         if self.taught:
-            known = replace(known, **self._write_judged(self.taught, folder))
+            queries, judgements = self._write_judged(self.taught, folder)
+            known = replace(known, queries=queries, judgements=judgements)
         return known
 
-    def _write_judged(self, judged: JudgedQueries, folder: Path) -> dict[str, Path]:
+    def _write_judged(self, judged: JudgedQueries, folder: Path) -> tuple[Path, Path]:
         queries, judgements = folder / "queries.jsonl", folder / "judgements.tsv"
         lines = [
             json.dumps({"query_id": str(number), "query": text}, ensure_ascii=False)
@@ -147,7 +148,7 @@ class ShopData:
             for row, grade in judged.grades[query].items()
         ]
         judgements.write_text("\n".join(rows) + "\n", "utf-8")
-        return {"queries": queries, "judgements": judgements}
+        return queries, judgements
 
 
 def whole_grades(grades: Mapping[str, Mapping[int, float]]) -> dict[str, dict[str, int]]:
