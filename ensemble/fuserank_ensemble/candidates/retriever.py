@@ -22,6 +22,7 @@ from fuserank_ensemble.interactions.sequence import latest_positions, moments
 from fuserank_ensemble.retrieval.channel import (
     Channel,
     ChannelQuery,
+    Knowledge,
     RankedItems,
     nearness_channels,
 )
@@ -120,6 +121,11 @@ class Retriever:
         )
         self._conditions = ConditionCheck(items, index.catalog.lexical)
         self._filler = Filler(popularity.arrived)
+
+    @property
+    def knowledge(self) -> dict[str, Knowledge]:
+        """What each channel can know, by its name."""
+        return {channel.declaration.name: channel.knowledge for channel in self._channels}
 
     def over(self, snapshot: CatalogSnapshot, lexical: LexicalIndex) -> Retriever:
         """Returns the same over the catalogue as it is after more changes.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
-from fuserank_ensemble.candidates.retriever import Candidates, Prefetch
+from fuserank_ensemble.candidates.retriever import Candidates, Prefetch, request_kind
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items
@@ -29,7 +29,7 @@ from fuserank_ensemble.graph.pages import Page, PageMaker, excluded_rows, withou
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import clearly_disliked, mask_disliked
-from fuserank_ensemble.retrieval.channel import ChannelQuery, MatchScope
+from fuserank_ensemble.retrieval.channel import ChannelQuery, Knowledge, MatchScope, RankedItems
 
 NEWCOMERS = 16  # candidates that an exploring request has of the channel `new`, whatever the others find
 RESERVE_MS = 2.0  # an allowance for finalize (0.3 ms in docs/reports/demo.json) and the hops around it
@@ -52,6 +52,31 @@ class Prefetched:
     groups: dict[str, tuple[list[int], Prefetch]]
     catalog: CatalogSnapshot
     popularity: int | None
+
+
+@dataclass(frozen=True)
+class ChannelTrace:
+    """Where a request's candidates come from; made to explain a reply, serving makes none.
+
+    Attributes:
+        resolved: The request.
+        query: The same as the channels take it.
+        catalog: The catalogue that it is answered from.
+        weights: Of the channels' votes.
+        lists: What each channel lists.
+        knowledge: What each channel can know.
+        unavailable: Channels that did not answer.
+        fused: Item rows of everything that is listed, best fused first, int32.
+    """
+
+    resolved: ResolvedRequest
+    query: ChannelQuery
+    catalog: CatalogSnapshot
+    weights: Mapping[str, float]
+    lists: Mapping[str, RankedItems]
+    knowledge: Mapping[str, Knowledge]
+    unavailable: Sequence[str]
+    fused: NDArray[np.int32]
 
 
 class Retrieve:
@@ -149,6 +174,24 @@ class Retrieve:
             ]
             out.append({**described, **pairs, "RETRIEVAL": string_tensor(traces)})
         return out
+
+    def trace(self, tensors: Tensors) -> ChannelTrace:
+        """Returns where the candidates of a request of one row come from; arguments as one of `execute`'s."""
+        ahead = self.prefetch([tensors])
+        resolved, query = ahead.resolved[0], replace(ahead.queries[0], embedding=tensors["EMBEDDING"][0])
+        kind = resolved.kind or request_kind(query)
+        lists, unavailable = self._retriever.search_channels([query], [kind])
+        (everything,) = self._candidates([query], [len(ahead.catalog.items)], [None], ahead)
+        return ChannelTrace(
+            resolved,
+            query,
+            ahead.catalog,
+            self._spec.channel_weights[kind],
+            lists[0],
+            self._retriever.knowledge,
+            unavailable,
+            everything.rows,
+        )
 
     def _candidates(
         self, queries: list[ChannelQuery], limits: Sequence[int], pages: Sequence[Page | None], ahead: Prefetched
