@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
+from fuserank_ensemble.candidates.pages.check import check_page
 from fuserank_ensemble.candidates.request import ResolvedRequest, Shadow, head_weights
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Kind
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.catalog.text import query_text
+from fuserank_ensemble.catalog.text import normalise, query_text
 from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError
 from fuserank_ensemble.contract.experiment import Arm, Experiment, ExperimentError
@@ -37,6 +39,7 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.live.users import KnownUser, Users
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.ranking import exploration, rules
+from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 INCOMPLETE = "events_missing"  # events between the bundle and the log are lost
 _VERIFIED = (
@@ -138,9 +141,13 @@ class Preprocess:
         if options.filter:
             filters.parse(options.filter, self._kinds)
         check_fields(options.fields or (), self._fields)
-        rules.check(options.rules, options.k, self._kinds)
+        page = options.page
+        most_ranked = self._spec.candidate_buckets[-1]
+        rules.check(options.rules, most_ranked if page else options.k, self._kinds)
         if options.explore:
             exploration.check(options.explore, options.k)
+        if page:
+            check_page(page, options, self._kinds, self._spec.candidates, most_ranked)
         timestamp = options.context.timestamp
         now = self._default_time() if timestamp is None else epoch_seconds(timestamp)
         degraded = self._wait_for_log(self._live, options, started) if self._live else []
@@ -189,8 +196,21 @@ class Preprocess:
                 arm=self._experiment.label(arm) if self._experiment and arm else "",
                 shadow=shadow,
                 bundle=self._bundle.id,
+                page=page,
+                highlight=options.highlight,
+                did_you_mean=self._did_you_mean(query, understood, options) if understood else "",
             ),
         )
+
+    def _did_you_mean(self, query: str, understood: UnderstoodQuery, options: Options) -> str:
+        """A query with its misspelt words corrected, whether or not they count as such; empty where none is."""
+        corrected, text, parser = understood.corrected, normalise(query), self._parsers.current
+        if "spelling" not in options.understood_parts and parser.spelling and not parser.is_value(text):
+            corrected = parser.spelling.correct(text)[1]
+        for word, correction in corrected:
+            # Words of letters alone: nothing of a correction is read as a pattern.
+            text = re.sub(rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])", correction, text)
+        return text if corrected else ""
 
     def _arm(self, user: str, session: str) -> Arm | None:
         """The arm of who asks; None where no experiment is run, nobody is named, or the state's key is not known."""
