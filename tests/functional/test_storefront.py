@@ -29,6 +29,8 @@ from support.tcp_proxy import TcpProxy  # noqa: E402
 expect = playwright.expect
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed")
 MAX_PAGE_BYTES = 150_000
+MAX_PICTURE_BYTES = 300_000
+DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
 PATHS = ("/", "/search?q=milk", "/compare?q=milk", "/basket", "/search?q=zzzzqqqq&f.brand=Acme", "/item/none")
 
@@ -306,3 +308,22 @@ def test_a_page_is_light(visitor: Visitor):
     read, sent = weigh(visitor.page, f"{visitor.address}/search?q=milk")
     print(f"a page of results: {read:,} bytes, {sent:,} as sent")
     assert 0 < sent < read <= MAX_PAGE_BYTES
+
+
+def test_pictures_for_the_docs_are_taken(browser: playwright.Browser, request: pytest.FixtureRequest):
+    """With `-k pictures --pictures docs/images --shop-address http://127.0.0.1:8080` while `make shop` runs."""
+    if not request.config.getoption("--pictures"):
+        pytest.skip("no folder for pictures is named: --pictures")
+    folder = Path(request.config.getoption("--pictures"))
+    address = request.config.getoption("--shop-address") or request.getfixturevalue("address")
+    last = ".people button:last-child"
+    with visiting(browser, address, viewport=DESKTOP) as visitor:
+        visitor.open("/").follow(last).follow(".open-graph button").search("milk")
+        visitor.page.locator(".tile").nth(1).hover()
+        visitor.page.screenshot(path=folder / "shop-results.png")
+    with visiting(browser, address, viewport=DESKTOP, color_scheme="dark") as visitor:
+        visitor.open("/").follow(last).open("/compare?q=snacks").page.screenshot(path=folder / "shop-compare.png")
+    with visiting(browser, address, viewport=PHONE, locale="zh-CN", device_scale_factor=2) as visitor:
+        visitor.open("/").follow(last).page.screenshot(path=folder / "shop-phone.png")
+    for name in ("results", "compare", "phone"):
+        assert (folder / f"shop-{name}.png").stat().st_size < MAX_PICTURE_BYTES
