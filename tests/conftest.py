@@ -10,9 +10,15 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from fuserank_ensemble.state import keys
+from fuserank_ensemble.state import settings as state_settings
 from support import tiny_shop as shops
+from support.keys import TEST_SECRET
 from support.once import made_once
 from support.tiny_shop import TinyShop
+
+# Every log and bundle of a run has one key: what a test exports and what it serves that with need not know each other.
+keys.new_secret = state_settings.new_secret = lambda: TEST_SECRET
 
 # The machines are shared: an example that takes long says nothing of the code.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -197,7 +197,7 @@ def bundle(
             graph=graph,
             vectors=vectors,
             out=output,
-            held=HeldLog.read(state, state_key_file) if state else None,
+            held=HeldLog.read(state, state_key_file) if state else HeldLog.nothing(out, state_key_file),
         )
     counts = manifest["counts"]
     made = (

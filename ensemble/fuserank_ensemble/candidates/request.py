@@ -215,6 +215,6 @@ def head_weights(given: tuple[float, ...], has_query: bool) -> tuple[float, ...]
     return tuple(w / (sum(weights) or 1.0) for w in weights)
 
 
-def bundle_of(tensor: NDArray[np.object_]) -> str:
-    """Returns which bundle a `REQUEST` tensor `[batch, 1]` was resolved with: rows of one call have the same."""
-    return _REQUEST.decode(tensor[0, 0]).bundle
+def bundles_of(tensor: NDArray[np.object_]) -> list[str]:
+    """Returns which bundle each row of a `REQUEST` tensor `[batch, 1]` was resolved with."""
+    return [row.bundle for row in decode_requests(tensor)]

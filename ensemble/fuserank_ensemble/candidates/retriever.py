@@ -161,7 +161,7 @@ class Retriever:
             counted.grown(opened.arrived[len(counted.counts) :]) if len(counted.counts) < len(self.items) else counted
         )
         arrived = np.where(np.isnan(opened.arrived), grown.arrived, opened.arrived)
-        popularity = replace(grown, arrived=arrived)
+        popularity = grown.with_events(grown.order, arrived=arrived)
         other = copy(self)
         other.popularity, other._counted = popularity, counted
         other._featurise = self._featurise.with_popularity(popularity)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import secrets
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuserank_ensemble.state.identity import KEY_BYTES, IdentityKey
+from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.state.keys import KEY_FILE, KEY_SUFFIX, keep_key, new_secret, read_key
 from fuserank_ensemble.state.log import EventLog, StateError
 from fuserank_ensemble.state.sqlite import SqliteLog
 
 PLACE = "FUSERANK_STATE"
-KEY_FILE = "FUSERANK_STATE_KEY_FILE"
 SPOOL = "FUSERANK_STATE_SPOOL"
 TTL_DAYS = "FUSERANK_STATE_TTL_DAYS"
 MAX_ENTRIES = "FUSERANK_STATE_MAX_ENTRIES"
@@ -56,6 +54,18 @@ class StateSettings:
         scheme, separator, rest = self.place.partition("://")
         return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else self.place
 
+    def key_in_file(self) -> IdentityKey | None:
+        """Returns the key of users where it lies in a file; None where it does not, or not yet.
+
+        Raises:
+            StateError: Where the file cannot be used.
+        """
+        path = self.key_file
+        if path is None and self.place.startswith(SQLITE):
+            kept = Path(self.place.removeprefix(SQLITE) + KEY_SUFFIX)
+            path = kept if kept.exists() else None
+        return read_key(path) if path else None
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> StateSettings | None:
         """Returns the settings of this process, or None where no state is kept.
@@ -88,20 +98,25 @@ class State:
     key: IdentityKey
 
     @classmethod
-    def open(cls, settings: StateSettings) -> State:
+    def open(cls, settings: StateSettings, offered: IdentityKey | None = None) -> State:
         """Opens the log, or makes it.
+
+        Args:
+            settings: Where it is.
+            offered: What a new log takes for its key where the settings name no file; None makes a new key.
 
         Raises:
             StateError: Where it cannot be used, or its users have another key.
             StateUnavailableError: Where it does not answer.
         """
         log = open_log(settings.place)
-        key = _read_key(settings.key_file) if settings.key_file else _kept_key(settings.place, log)
+        key = read_key(settings.key_file) if settings.key_file else _kept_key(settings.place, log, offered)
         known = log.setting("key", key.fingerprint)
         if known != key.fingerprint:
             log.close()
             raise StateError(
-                f"{KEY_FILE} {settings.key_file}: is not the key of this state's users; give the one that it began with"
+                f"{KEY_FILE} {settings.key_file or ''}: is not the key of this state's users; give the one that it "
+                "began with, or no file where the state itself keeps it"
             )
         return cls(log, key)
 
@@ -121,42 +136,22 @@ def open_log(place: str) -> EventLog:
     return RedisLog(place)
 
 
-def _read_key(path: Path) -> IdentityKey:
-    try:
-        secret = bytes.fromhex(path.read_text("ascii").strip())
-    except (OSError, ValueError) as error:
-        raise StateError(f"{KEY_FILE} {path}: {error}") from None
-    if len(secret) != KEY_BYTES:
-        raise StateError(f"{KEY_FILE} {path}: found {len(secret)} bytes; allowed: {KEY_BYTES}, as hexadecimal digits")
-    return IdentityKey(secret)
-
-
-def _kept_key(place: str, log: EventLog) -> IdentityKey:
+def _kept_key(place: str, log: EventLog, offered: IdentityKey | None) -> IdentityKey:
     """The key that is kept with the log: in a file beside SQLite's, in Redis itself."""
-    new = secrets.token_hex(KEY_BYTES)
-    if not place.startswith(SQLITE):
-        return IdentityKey(bytes.fromhex(log.setting("secret", new)))
-    path = Path(place.removeprefix(SQLITE) + ".key")
-    if not path.exists():
-        try:
-            _create_whole(path, new + "\n")
-        except OSError as error:
-            raise StateError(f"state {place}: the key cannot be kept beside it: {error}") from None
-    return _read_key(path)
+    secret = offered.secret.hex() if offered else new_secret()
+    if place.startswith(SQLITE):
+        return keep_key(Path(place.removeprefix(SQLITE) + KEY_SUFFIX), secret)
+    return IdentityKey(bytes.fromhex(log.setting("secret", secret)))
 
 
-def _create_whole(path: Path, text: str) -> None:
-    """Makes a file that only its owner may read; where another process or thread was faster, its file stays."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, text.encode("ascii"))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    try:
-        os.link(partial, path)
-    except FileExistsError:
-        pass
-    finally:
-        partial.unlink()
+def key_from_environment() -> IdentityKey | None:
+    """Returns the key of users where it lies in a file; None where the state keeps it, or there is none.
+
+    Raises:
+        StateError: Where the file cannot be used.
+    """
+    settings = StateSettings.from_environment()
+    if settings is not None:
+        return settings.key_in_file()
+    path = os.environ.get(KEY_FILE)
+    return read_key(Path(path)) if path else None

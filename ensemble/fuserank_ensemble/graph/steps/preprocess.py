@@ -31,7 +31,16 @@ from fuserank_ensemble.contract.options import (
     epoch_seconds,
     parse_options,
 )
-from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, STALE, CatalogReader, LiveParsers, LiveState, open_live
+from fuserank_ensemble.graph.arms import ArmDealer
+from fuserank_ensemble.graph.live import (
+    MAX_WAIT_SECONDS,
+    STALE,
+    CatalogReader,
+    LiveParsers,
+    LiveState,
+    open_key,
+    open_live,
+)
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import still_disliked
@@ -39,6 +48,7 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.live.users import KnownUser, Users
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.ranking import exploration, rules
+from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 INCOMPLETE = "events_missing"  # events between the bundle and the log are lost
@@ -61,26 +71,34 @@ class Preprocess:
 
     name = "preprocess"
 
-    def __init__(self, bundle: Bundle, live: LiveState | None = None, experiment: Experiment | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        live: LiveState | None = None,
+        experiment: Experiment | None = None,
+        key: IdentityKey | None = None,
+    ) -> None:
         """Opens the step.
 
         Args:
             bundle: The bundle.
             live: What happened since it was made; None where no state is kept.
             experiment: The experiment whose arms users are in; None where none is run.
+            key: The key under which the bundle names users, see `open_key`.
 
         Raises:
-            ExperimentError: Where the bundle's catalogue has not what an arm's rules name.
+            ExperimentError: Where the bundle's catalogue has not what the rules of an arm name that it answers.
         """
         self._bundle, self._live, self._catalog = bundle, live, CatalogReader(bundle, live)
-        self._experiment = experiment
-        self._users = Users(
-            bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, live.overlay if live else None
-        )
+        overlay = live.overlay if live else None
+        self._arms = ArmDealer(experiment, overlay, bundle.id)
+        self.deal = self._arms.deal
+        self._users = Users(bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, overlay, key)
         self._spec = bundle.spec
         self._kinds = bundle.items.columns.kinds
         for arm in experiment.arms if experiment else ():
-            _check_arm(arm, self._kinds)
+            if self._arms.answers(arm):
+                _check_arm(arm, self._kinds)
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
@@ -94,7 +112,8 @@ class Preprocess:
         """See `Model`. Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
-        return cls(bundle, open_live(bundle, host, has_words=True), host.experiment())
+        live = open_live(bundle, host, has_words=True)
+        return cls(bundle, live, host.experiment(), open_key(bundle, host))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -154,7 +173,7 @@ class Preprocess:
         if options.min_position and not self._live:
             degraded = [STALE]  # there is no log here that could be known so far
         known = self._users.find(user, options.session_id)
-        arm = self._arm(user, options.session_id) if known.personalised else None
+        arm = self._arms.find(user, options.session_id) if known.personalised else None
         shadow = self._shadow(arm, user, options, bool(text)) if arm else None
         if arm:
             options = arm.apply(options)
@@ -188,12 +207,12 @@ class Preprocess:
                 bought=self._only_purchases and options.history is None,
                 understood=understood if text else None,
                 disliked=b"" if disliked is None else disliked.pack(),
-                segments=self._bundle.segments.values(user, now) if user and known.personalised else {},
+                segments=self._bundle.segments.values(known.name, now) if known.name else {},
                 hidden=known.hidden.tobytes(),
                 position=self._live.tail.position if self._live else None,
                 opted_out=not known.personalised,
                 catalog=catalog.position,
-                arm=self._experiment.label(arm) if self._experiment and arm else "",
+                arm=self._arms.experiment.label(arm) if self._arms.experiment and arm else "",
                 shadow=shadow,
                 bundle=self._bundle.id,
                 page=page,
@@ -212,17 +231,9 @@ class Preprocess:
             text = re.sub(rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])", correction, text)
         return text if corrected else ""
 
-    def _arm(self, user: str, session: str) -> Arm | None:
-        """The arm of who asks; None where no experiment is run, nobody is named, or the state's key is not known."""
-        key = self._live.overlay.key if self._live and self._live.overlay else None
-        if self._experiment is None or key is None or not (user or session):
-            return None
-        return self._experiment.assign(key.user(user) if user else key.session(session))
-
     def _shadow(self, arm: Arm, user: str, options: Options, has_query: bool) -> Shadow | None:
         """How the next arm answers as well, for the share of requests that the experiment names."""
-        experiment = self._experiment
-        key = self._live.overlay.key if self._live and self._live.overlay else None
+        experiment, key = self._arms.experiment, self._arms.key
         if experiment is None or key is None or random.random() >= experiment.shadow:  # noqa: S311  no secret
             return None
         other = experiment.shadow_of(arm)

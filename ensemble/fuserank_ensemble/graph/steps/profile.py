@@ -25,7 +25,7 @@ from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.live.overlay import LogStart, read_person
 from fuserank_ensemble.interactions.live.person import LivePerson
 from fuserank_ensemble.state.entries import EVENT_KINDS, Entry, Forget, Merge, Personalise
-from fuserank_ensemble.state.identity import Subject, hashed_name
+from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import StateUnavailableError
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.spool import erase_waiting
@@ -144,6 +144,7 @@ class Profile:
 
     def _read(self, state: State, subject: Subject) -> LivePerson:
         """A user or a session as the log has it, what bundles hold of it included."""
+        self._catalog.knows(state.log.last_position())  # the items of the latest events may be new
         return read_person(state.log, self._catalog, subject, LogStart.of(state.log))
 
     def _with_sources(self, state: State, subject: Subject) -> list[Subject]:
@@ -178,9 +179,9 @@ class Profile:
     def _bundles_with(self, state: State, user: str) -> list[str]:
         """The served bundle, where it holds the user: a forgotten one is in it until the next refresh or export."""
         bundle = self._bundle
-        names = (user, hashed_name(state.key.user(user)))
+        name = state.key.user_name(user)
         parts = (bundle.histories, bundle.dislikes, bundle.hidden, bundle.segments if bundle.segments.columns else None)
-        held = any(part is not None and part.row(name) >= 0 for part in parts for name in names)
+        held = any(part is not None and part.row(name) >= 0 for part in parts)
         return [bundle.id] if held else []
 
 
