@@ -124,7 +124,7 @@ $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
 		--quality quick --vector-cache build/vectors --out $(BUNDLE) --force
 
 %.shoppers.json: %/manifest.json
-	@$(BIN)/fuserank export shoppers --bundle $* --out $@
+	@$(BIN)/fuserank export shoppers --bundle $* --interactions $(or $(INTERACTIONS),$(SHOP)/interactions.parquet) --out $@
 
 build/shops/%/manifest.json: $(CATALOG) $(INTERACTIONS) $(QUERIES) $(JUDGEMENTS) | $(DEMO_READY)
 	@$(BIN)/fuserank export bundle --catalog $(CATALOG) $(addprefix --interactions ,$(INTERACTIONS)) \

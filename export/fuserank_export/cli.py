@@ -263,9 +263,13 @@ def complete_journey(
     Console(stderr=True).print(", ".join(f"{name}: {count:,}" for name, count in written.counts.items()))
 
 
-@app.command(epilog="Example: fuserank export shoppers --bundle build/my-shop --out build/my-shop.shoppers.json")
+@app.command(
+    epilog="Example: fuserank export shoppers --bundle build/my-shop --interactions events.csv "
+    "--out build/my-shop.shoppers.json"
+)
 def shoppers(
-    bundle: Annotated[Path, typer.Option(help="A bundle that was exported with a log.")],
+    bundle: Annotated[Path, typer.Option(help="A bundle of the shop.")],
+    interactions: Annotated[Path, typer.Option(help="Its log, as `export bundle` reads it.")],
     out: Annotated[Path, typer.Option(help="A JSON file, which `fuserank shop --shoppers` reads.")],
     count: Annotated[int, typer.Option(help="How many users.")] = 3,
 ) -> None:
@@ -273,7 +277,7 @@ def shoppers(
     with exit_on_error():
         from fuserank_export.shoppers import read_shoppers  # noqa: PLC0415
 
-        chosen = read_shoppers(bundle, count)
+        chosen = read_shoppers(bundle, interactions, count)
     out.write_text(json.dumps([asdict(shopper) for shopper in chosen], ensure_ascii=False, indent=2) + "\n", "utf-8")
     for shopper in chosen:
         line = f"{shopper.user_id}: {shopper.events:,} events; {', '.join(shopper.habits)}"

@@ -1,9 +1,8 @@
-"""Chooses users of different habits from a bundle's log, for a demo that shows what the same query means to each."""
+"""Chooses users of different habits from a log, for a demo that shows what the same query means to each."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from fuserank_ensemble.bundle import EVENTS, EXPORTED_EVENTS, Bundle
-from fuserank_ensemble.interactions.events import POSITIVE
-from fuserank_export.errors import ExportError
+from fuserank_ensemble.bundle import Bundle
+from fuserank_export.sources.interactions import read_interactions
 
 KIND_LEVELS = 2  # of a category's path: "Grocery > Cheese"
 HABITS = 3
@@ -37,33 +35,38 @@ class Shopper:
     habits: tuple[str, ...]
 
 
-def read_shoppers(bundle: Path, count: int) -> list[Shopper]:
-    """Returns users of a bundle's log whose habits differ most.
+def read_shoppers(bundle: Path, interactions: str | Path, count: int) -> list[Shopper]:
+    """Returns users of a log whose habits differ most.
+
+    Args:
+        bundle: A bundle of the shop: what kind each item is.
+        interactions: The log's files, with the users' own ids: a bundle has keyed hashes of them.
+        count: How many users.
 
     Raises:
-        ExportError: Where the bundle has no log.
-        BundleError: Where it cannot be opened.
+        BundleError: Where the bundle cannot be opened.
+        InputError: Where the log cannot be used.
     """
-    opened, log = Bundle.open(bundle, verify=()), bundle / EVENTS / EXPORTED_EVENTS
-    if not log.exists():
-        raise ExportError(f"{bundle} has no log to choose shoppers from: it was exported without --interactions")
-    events = pd.read_parquet(log, columns=["user_id", "item_id", "event"])
-    return choose_shoppers(events[events["event"].isin(POSITIVE)], _read_kinds(opened), count)
+    opened = Bundle.open(bundle, verify=())
+    ids = [item.decode() for item in opened.items.ids.tolist()]
+    log = read_interactions(interactions, ids)
+    kinds = np.asarray([_read_kind(opened, row) for row in range(len(ids))], object)  # [items]
+    users = np.asarray(log.user_ids, object)
+    return choose_shoppers(pd.DataFrame({"user": users[log.user], "kind": kinds[log.item]}), count)
 
 
-def choose_shoppers(events: pd.DataFrame, kinds: Mapping[str, str], count: int) -> list[Shopper]:
+def choose_shoppers(events: pd.DataFrame, count: int) -> list[Shopper]:
     """Returns the users whose habits differ most from all users' and from each other's.
 
     The first is the active user who is least like the mean of all, each further one the user who is least like those
     before and the mean (farthest-first traversal; Gonzalez 1985), by the cosine of the square roots of their shares.
 
     Args:
-        events: `user_id` and `item_id` of what users had.
-        kinds: The kind of each item; others count nothing.
+        events: `user`, and the `kind` of the item that the user had; one without a kind counts nothing.
         count: How many to return; fewer where there are no more.
     """
-    known = events.assign(kind=events["item_id"].map(kinds)).dropna(subset=["kind", "user_id"])
-    users, kind_codes = known["user_id"].astype("category"), known["kind"].astype("category")
+    known = events.dropna(subset=["kind"])
+    users, kind_codes = known["user"].astype("category"), known["kind"].astype("category")
     names = list(kind_codes.cat.categories)
     table = csr_matrix(
         (np.ones(len(known)), (users.cat.codes, kind_codes.cat.codes)), shape=(len(users.cat.categories), len(names))
@@ -100,12 +103,8 @@ def _name_habits(shares: NDArray[np.float64], mean: NDArray[np.float64], names: 
     return tuple(names[kind].rsplit(" > ", 1)[-1] for kind in order if beyond[kind] > 0)
 
 
-def _read_kinds(bundle: Bundle) -> dict[str, str]:
-    """Returns the kind of each item that has a category."""
-    kinds: dict[str, str] = {}
-    for row in range(len(bundle.items)):
-        category = json.loads(bundle.records.raw(row)).get("category")
-        path = category[0] if isinstance(category, list) and category else category
-        if isinstance(path, str):
-            kinds[bundle.items.id_of(row).decode()] = " > ".join(path.split(" > ")[:KIND_LEVELS])
-    return kinds
+def _read_kind(bundle: Bundle, row: int) -> str | None:
+    """Returns the first levels of an item's category; None where it has none."""
+    category = json.loads(bundle.records.raw(row)).get("category")
+    path = category[0] if isinstance(category, list) and category else category
+    return " > ".join(path.split(" > ")[:KIND_LEVELS]) if isinstance(path, str) else None

@@ -36,8 +36,9 @@ PATHS = ("/", "/search?q=milk", "/compare?q=milk", "/basket", "/search?q=zzzzqqq
 
 
 @pytest.fixture(scope="module")
-def shoppers(bundle_root: Path) -> list[Shopper]:
-    chosen = read_shoppers(bundle_root, 3)
+def shoppers(bundle_root: Path, shop: Shop) -> list[Shopper]:
+    assert shop.interactions is not None
+    chosen = read_shoppers(bundle_root, shop.interactions, 3)
     assert len({shopper.habits for shopper in chosen}) == 3
     return [Shopper(shopper.user_id, shopper.events, shopper.habits) for shopper in chosen]
 

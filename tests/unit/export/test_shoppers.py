@@ -17,15 +17,15 @@ KINDS = {
 
 
 def log(**bought):
-    rows = [(user, item) for user, items in bought.items() for item, count in items.items() for _ in range(count)]
-    return pd.DataFrame(rows, columns=["user_id", "item_id"])
+    rows = [(user, KINDS.get(item)) for user, items in bought.items() for item, n in items.items() for _ in range(n)]
+    return pd.DataFrame(rows, columns=["user", "kind"])
 
 
 def test_the_users_least_like_the_others_are_chosen_with_what_they_have_more_of(monkeypatch):
     monkeypatch.setattr(shoppers, "ACTIVE", 0.0)
     usual = {f"usual {number}": {"milk": 20, "bread": 20} for number in range(8)}
     events = log(cats={"cat food": 40, "milk": 2}, drinks={"beer": 40, "bread": 2}, few={"odd": 3}, **usual)
-    first, second, third = choose_shoppers(events, KINDS, 3)
+    first, second, third = choose_shoppers(events, 3)
     assert {first.user_id, second.user_id} == {"cats", "drinks"}
     assert {shopper.user_id: shopper.habits[0] for shopper in (first, second)} == {"cats": "Cat Food", "drinks": "Beer"}
     assert third.user_id.startswith("usual")
@@ -33,5 +33,5 @@ def test_the_users_least_like_the_others_are_chosen_with_what_they_have_more_of(
 
 
 def test_there_may_be_fewer_users_than_asked_for():
-    assert len(choose_shoppers(log(one={"milk": 30}), KINDS, 3)) == 1
-    assert choose_shoppers(log(one={"unheard of": 30}), KINDS, 3) == []
+    assert len(choose_shoppers(log(one={"milk": 30}), 3)) == 1
+    assert choose_shoppers(log(one={"unheard of": 30}), 3) == []
