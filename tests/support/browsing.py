@@ -32,7 +32,7 @@ class Visitor:
         return self
 
     def search(self, query: str) -> Visitor:
-        self.page.get_by_role("combobox").fill(query)
+        self.page.locator("#q").fill(query)
         with self.swap():
             self.page.keyboard.press("Enter")
         return self
