@@ -37,6 +37,13 @@ class SharedServersScheduling(LoadScopeScheduling):
         return folder if folder in SHARE_SERVERS else file.as_posix()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", metavar="FOLDER", help="write pictures of the shop's pages there")
+    parser.addoption(
+        "--shop-address", metavar="URL", help="whose pages: those of `make shop`, in place of a test's own"
+    )
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return SharedServersScheduling(config, log)
