@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fuserank_ensemble.state.checkpoints import Checkpoints
-from fuserank_ensemble.state.entries import Entry, Interaction, Logged, Wish, decode_entry, encode_entry
+from fuserank_ensemble.state.entries import Entry, Logged, Passing, Wish, decode_entry, encode_entry
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import KEEP_SECONDS, Appended, StateError, StateUnavailableError
 
@@ -158,7 +158,7 @@ class SqliteLog:
         while True:
             with self._writing() as connection:
                 batch = _decoded(connection.execute(old, (after, oldest, EXPIRY_BATCH)))
-                expired = [logged for logged in batch if isinstance(logged.entry, Interaction)]
+                expired = [logged for logged in batch if isinstance(logged.entry, Passing)]
                 positions = [(logged.position,) for logged in expired]
                 subjects = [(subject, logged.position) for logged in expired for subject in logged.entry.subjects]
                 connection.executemany("DELETE FROM entries WHERE position = ?", positions)
