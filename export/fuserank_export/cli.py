@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -285,6 +287,27 @@ def complete_journey(
         with Progress().step("writing Complete Journey"):
             written = write_complete_journey(out)
     Console(stderr=True).print(", ".join(f"{name}: {count:,}" for name, count in written.counts.items()))
+
+
+@app.command(
+    epilog="Example: fuserank export shoppers --bundle build/my-shop --interactions events.csv "
+    "--out build/my-shop.shoppers.json"
+)
+def shoppers(
+    bundle: Annotated[Path, typer.Option(help="A bundle of the shop.")],
+    interactions: Annotated[Path, typer.Option(help="Its log, as `export bundle` reads it.")],
+    out: Annotated[Path, typer.Option(help="A JSON file, which `fuserank shop --shoppers` reads.")],
+    count: Annotated[int, typer.Option(help="How many users.")] = 3,
+) -> None:
+    """Choose users whose habits differ most, to show a shop with."""
+    with exit_on_error():
+        from fuserank_export.shoppers import read_shoppers  # noqa: PLC0415
+
+        chosen = read_shoppers(bundle, interactions, count)
+    out.write_text(json.dumps([asdict(shopper) for shopper in chosen], ensure_ascii=False, indent=2) + "\n", "utf-8")
+    for shopper in chosen:
+        line = f"{shopper.user_id}: {shopper.events:,} events; {', '.join(shopper.habits)}"
+        Console(stderr=True).print(line, markup=False, highlight=False)
 
 
 @app.command(epilog="Example: fuserank export repository --out model_repository")

@@ -40,26 +40,6 @@ pytestmark = pytest.mark.targets("single_process", reason="a server with a state
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:{tmp_path_factory.mktemp('state') / 'log.sqlite'}"
-
-
-@pytest.fixture(scope="module")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An experiment whose arms answer alike, so that other tests do not see it."""
-    path = tmp_path_factory.mktemp("experiment") / "ab.toml"
-    path.write_text("name = 'alike'\n" + "".join(f"[[arms]]\nname = '{arm}'\nshare = 0.5\n" for arm in ("a", "b")))
-    return path
-
-
-@pytest.fixture(scope="module")
-def live_server(bundle_root: Path, place: str, experiment: Path) -> Iterator[Server]:
-    settings = StateSettings(place, feature_share=1.0)
-    with Server(bundle_root, endpoints(), state=settings, experiment=experiment) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def live(live_server: Server) -> Iterator[Client]:
     with Client(url(live_server), timeout=PATIENCE) as connected:
         yield connected

@@ -20,9 +20,11 @@ from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Logged
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.settings import State, StateSettings
-from fuserank_ensemble.state.tail import Consumer, LogTail
+from fuserank_ensemble.state.tail import OFTEN_SECONDS, Consumer, LogTail
 from fuserank_ensemble.understanding.query import QueryParser
 
+# Between two reads of the log where no search is answered: the cores are the searches'.
+SELDOM_SECONDS = 0.1
 MAX_WAIT_SECONDS = 0.25  # for a position: what is acknowledged is known far sooner, unless the log is away
 MakeConsumer = Callable[[LiveCatalog], Consumer]
 STALE = "stale"  # in `STATUS.degraded`: what was asked for, or the latest, does not count yet
@@ -140,9 +142,14 @@ class LiveState:
         if words and popularity and search_on:
             search = RetrieverFollower(catalog, words, popularity, open_retriever(bundle, search_on))
         made = (overlay, words, popularity, search, beside(catalog) if beside else None)
-        consumers = (KeyCheck(bundle), catalog, *(consumer for consumer in made if consumer is not None))
+        consumers: tuple[Consumer, ...] = (
+            KeyCheck(bundle),
+            catalog,
+            *(consumer for consumer in made if consumer is not None),
+        )
+        seconds = OFTEN_SECONDS if has_words or search_on or counts_items else SELDOM_SECONDS
         return cls(
-            LogTail(settings, bundle.snapshot_position, consumers).start(),
+            LogTail(settings, bundle.snapshot_position, consumers, seconds).start(),
             catalog,
             overlay,
             words,

@@ -57,8 +57,10 @@ class SingleProcess:
             scores = PairScoreCache(OnnxPairEngine(opened["text_tower"], pad, pool, _worth_sharing(bundle)))
             self.caches["pair_score"] = lambda: scores.counts
             engines["text_tower"] = FlatTextTower(scores, pad)
+        preprocess = Preprocess(bundle, live, experiment, key)
+        self.deal = preprocess.deal
         steps: dict[str, Step] = {
-            "preprocess": Preprocess(bundle, live, experiment, key),
+            "preprocess": preprocess,
             "retrieve": retrieve,
             "finalize": Finalize(bundle, observer, live),
         }

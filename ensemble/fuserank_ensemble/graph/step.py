@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +88,15 @@ class Step(Protocol):
         Returns:
             For each request its outputs, or the error that this request alone gets.
         """
+        ...
+
+
+@runtime_checkable
+class Dealing(Protocol):
+    """A first step of the graph where the arms of an experiment may have bundles of their own."""
+
+    def deal(self, tensors: Tensors) -> list[str]:
+        """Returns the id of the bundle that answers each row of a request; empty for the served one."""
         ...
 
 

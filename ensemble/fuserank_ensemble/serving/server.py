@@ -24,6 +24,7 @@ import typer
 from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.contract.experiment import ExperimentError, read_experiment
 from fuserank_ensemble.graph.stages import companion_stages, state_stages
+from fuserank_ensemble.serving.arms import arm_places, check_arms
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.experiment import ExperimentOption, experiment_environment
 from fuserank_ensemble.serving.models import check_path, link_models, served_models
@@ -124,9 +125,11 @@ class Server:
             self.bundle.check_user_key(key)
         self._experiment = experiment
         try:
-            if experiment is not None:
-                read_experiment(experiment)
-        except ExperimentError as error:
+            read = read_experiment(experiment) if experiment is not None else None
+            if read is not None:
+                check_arms(read, self.bundle, target, state)
+            self._arms = tuple(place.id for place in arm_places(read))
+        except (ExperimentError, StateError) as error:
             raise ServerError(str(error)) from None
         for port in (self.endpoints.http, self.endpoints.grpc, self.endpoints.metrics):
             _check_free(self.endpoints.host, port)
@@ -177,7 +180,7 @@ class Server:
             time.sleep(0.05)
         self._stages = self._stage_processes()
         kept_at = self.state.to_environment() if self.state else {}
-        self.switch.note(ServerNote(self._target, kept_at, str(self._promoted or "")))
+        self.switch.note(ServerNote(self._target, kept_at, str(self._promoted or ""), self._arms))
         return self
 
     def is_ready(self) -> bool:

@@ -80,6 +80,8 @@ end
 class RedisLog:
     """An `EventLog` in Redis. Threads may share one."""
 
+    tells_of_news = True
+
     def __init__(self, url: str) -> None:
         """Connects; the server need not answer yet.
 

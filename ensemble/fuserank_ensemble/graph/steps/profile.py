@@ -145,6 +145,7 @@ class Profile:
 
     def _read(self, state: State, subject: Subject) -> LivePerson:
         """A user or a session as the log has it, what bundles hold of it included."""
+        self._catalog.knows(state.log.last_position())  # the items of the latest events may be new
         return read_person(state.log, self._catalog, subject, LogStart.of(state.log))
 
     def _with_sources(self, state: State, subject: Subject) -> list[Subject]:

@@ -38,6 +38,7 @@ def promote_bundle(folder: SwitchFolder, root: Path, patience: float = PATIENCE_
         StateError: Where the state cannot be asked who was forgotten.
     """
     server = folder.noted()
+    _check_no_arms(server)
     with folder.locked():
         check_path(root)
         served, new = folder.wanted().served, Bundle.open(root.resolve())
@@ -74,6 +75,7 @@ def rollback_bundle(folder: SwitchFolder, patience: float = PATIENCE_SECONDS) ->
         BundleError: Where its parts do not belong together.
     """
     server = folder.noted()
+    _check_no_arms(server)
     with folder.locked():
         wanted = folder.wanted()
         remembered = load_promoted(Path(server.remembered)) if server.remembered else None
@@ -136,6 +138,15 @@ def _wait(folder: SwitchFolder, is_done: Callable[[Member], bool], new: BundlePl
         if time.monotonic() > deadline:
             raise SwitchError(f"{new.folder}: {', '.join(waiting)} did not open it within {seconds:.0f} s")
         time.sleep(LOOK_SECONDS)
+
+
+def _check_no_arms(server: ServerNote) -> None:
+    """Checks that no experiment compares the served bundle with others: its control stays what it is."""
+    if server.arms:
+        raise SwitchError(
+            f"an experiment compares the served bundle with {', '.join(server.arms)}, until the server is started "
+            "without --experiment (FUSERANK_EXPERIMENT)"
+        )
 
 
 def _is_alive(pid: int) -> bool:

@@ -68,7 +68,7 @@ def shelf(tmp_path):
 def quick(monkeypatch):
     monkeypatch.setattr(switch_step, "RETIRE_SECONDS", 0.1)
     monkeypatch.setattr(switch_step, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(switch_step, "bundle_of", lambda request: request)
+    monkeypatch.setattr(switch_step, "bundles_of", lambda request: [request])
 
 
 def answers(step, *bundles):
