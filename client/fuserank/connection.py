@@ -179,8 +179,8 @@ def _join_addresses(urls: Sequence[str]) -> str:
             raise ConfigurationError(
                 f"url: found {url!r}: {error}; allowed: host:port, such as {DEFAULT_URL}"
             ) from None
-        version = ipaddress.ip_address(found[0]).version
-        addresses[f"{found[0]}:{found[1]}" if version == 4 else f"[{found[0]}]:{found[1]}"] = version
+        address = ipaddress.ip_address(found[0])
+        addresses[f"{address}:{found[1]}" if address.version == 4 else f"[{address}]:{found[1]}"] = address.version
     if len(set(addresses.values())) > 1:
         raise ConfigurationError(f"url: found IPv4 and IPv6 addresses in {', '.join(urls)}; allowed: one kind")
     return f"ipv{next(iter(addresses.values()))}:{','.join(addresses)}"
