@@ -147,11 +147,15 @@ def test_another_shopper_sees_another_order(visitor: Visitor, shoppers: list[Sho
     assert feeds[0] != feeds[1]
 
 
-def test_a_purchase_leads_the_next_feed(visitor: Visitor):
+def test_a_purchase_leads_the_next_feed(visitor: Visitor, shop: Shop):
     visitor.open("/search?q=tea&sort=price_desc")
     item = visitor.items()[0]
     visitor.follow(".tile a")
     assert item in visitor.page.url
+    rails = visitor.texts(".rail h2")
+    assert rails == ["Instead of it", "Goes well with it"]
+    kind = shop.items[item]["category"]
+    assert kind not in {shop.items[other]["category"] for other in visitor.items(".rail:last-of-type")}
     visitor.follow("button[value=purchase]")
     expect(visitor.page.locator(".note")).to_contain_text("Bought")
     visitor.follow(".logo")

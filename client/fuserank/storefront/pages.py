@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -75,7 +76,7 @@ class Pages:
         return self._page(visit, "results.html", context, result, view.query, view.offset)
 
     async def show_item(self, request: Request) -> Response:
-        """Returns an item with what stands in for it; a click that led here is recorded."""
+        """Returns an item with what stands in for it and what goes with it; a click that led here is recorded."""
         visit = self._renderer.visit(request)
         item_id = request.path_params["item_id"]
         items = await self._shop.look_up([item_id])
@@ -83,12 +84,16 @@ class Pages:
             missing = {"heading": "item.missing", "lead": visit.words("item.missing_lead")}
             return self._renderer.page(visit, "problem.html", missing, status=404)
         visit = await self._record_click(visit, item_id)
-        substitutes = await self._shop.relate(item_id, visit.preferences, visit.language)
+        substitutes, complements = await asyncio.gather(
+            self._shop.relate(item_id, visit.preferences, visit.language),
+            self._shop.complete(items, visit.preferences, visit.language),
+        )
         graph = visit.preferences.graph
         context = {
             "item": make_tiles(SearchResult(tuple(items), substitutes.status), visit.words)[0],
             "substitutes": make_tiles(substitutes, visit.words, signals=graph),
-            "panel": make_panel(substitutes.status, visit.words) if graph else None,
+            "complements": make_tiles(complements, visit.words, signals=graph),
+            "panel": make_panel(complements.status, visit.words) if graph else None,
             "click": secrets.token_hex(6),
         }
         return self._renderer.page(visit, "item.html", context)
@@ -98,7 +103,7 @@ class Pages:
         visit = self._renderer.visit(request)
         basket = visit.preferences.basket
         items = await self._shop.look_up(basket)
-        result = await self._shop.complete_basket(visit.preferences, visit.language) if items else None
+        result = await self._shop.complete(items, visit.preferences, visit.language) if items else None
         tiles = make_tiles(SearchResult(tuple(items), result.status), visit.words) if result else []
         graph = visit.preferences.graph
         context = {
