@@ -199,7 +199,7 @@ def test_a_basket_is_completed_and_bought(visitor: Visitor):
     assert items[1] in visitor.items()[:3]
 
 
-def test_three_ways_of_asking_stand_side_by_side(visitor: Visitor, shoppers: list[Shopper]):
+def test_three_ways_of_asking_stand_side_by_side(visitor: Visitor, shoppers: list[Shopper], shop: Shop):
     visitor.open("/")
     become(visitor, shoppers[0])
     visitor.open("/compare?q=milk")
@@ -211,9 +211,15 @@ def test_three_ways_of_asking_stand_side_by_side(visitor: Visitor, shoppers: lis
     assert all(lists)
     assert lists[0] != lists[2] != lists[1]
     for row in columns.nth(2).locator(".row").all():
-        said = re.findall(r"(search|recommended) (\d+)", row.inner_text())
-        for where, place in said:
-            assert lists[("search", "recommended").index(where)][int(place) - 1] == row.get_attribute("data-item")
+        item = row.get_attribute("data-item")
+        for where, place in re.findall(r"(search|recommended) (\d+)", row.inner_text()):
+            there = lists[("search", "recommended").index(where)][int(place) - 1]
+            assert product_of(shop, there) == product_of(shop, str(item))
+
+
+def product_of(shop: Shop, item: str) -> tuple[str, str]:
+    """What the sizes of a product have in common."""
+    return shop.items[item].get("brand", ""), shop.items[item]["title"].removesuffix(shop.items[item]["size"])
 
 
 def test_the_panel_shows_signals_that_add_up_and_sliders_that_move_the_list(visitor: Visitor):
@@ -325,11 +331,11 @@ def test_pictures_for_the_docs_are_taken(browser: playwright.Browser, request: p
     address = request.config.getoption("--shop-address") or request.getfixturevalue("address")
     last = ".people button:last-child"
     with visiting(browser, address, viewport=DESKTOP) as visitor:
-        visitor.open("/").follow(last).follow(".open-graph button").search("milk")
+        visitor.open("/").follow(last).follow(".open-graph button").search("yogurt")
         visitor.page.locator(".tile").nth(1).hover()
         visitor.page.screenshot(path=folder / "shop-results.png")
     with visiting(browser, address, viewport=DESKTOP, color_scheme="dark") as visitor:
-        visitor.open("/").follow(last).open("/compare?q=snacks").page.screenshot(path=folder / "shop-compare.png")
+        visitor.open("/").follow(last).open("/compare?q=coffee").page.screenshot(path=folder / "shop-compare.png")
     with visiting(browser, address, viewport=PHONE, locale="zh-CN", device_scale_factor=2) as visitor:
         visitor.open("/").follow(last).page.screenshot(path=folder / "shop-phone.png")
     for name in ("results", "compare", "phone"):

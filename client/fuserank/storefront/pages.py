@@ -21,7 +21,7 @@ from fuserank.storefront.render.tiles import make_tiles
 from fuserank.storefront.shop import Shop
 from fuserank.storefront.view import LAST_PAGE, MAX_QUERY, PAGE_SIZE, SORTS, View, read_view
 from fuserank.storefront.visit import Renderer, Visit
-from fuserank.types import SearchResult
+from fuserank.types import Item, SearchResult
 
 RETRY_SECONDS = "2"
 
@@ -129,7 +129,7 @@ class Pages:
             (name, make_tiles(result, visit.words, signals=graph)) for name, result in zip(names, lists, strict=True)
         ]
         context["places"] = {
-            name: {item.id: place for place, item in enumerate(result, 1)}
+            name: {item_id: place for place, item in enumerate(result, 1) for item_id in _list_sizes(item)}
             for name, result in zip(names[:2], lists, strict=False)
         }
         return self._page(visit, "compare.html", context, lists[-1], view.query, impressions=False)
@@ -208,6 +208,11 @@ class Pages:
             await self._shop.record(events, preferences)
         except FuseRankError:
             return  # the page was answered; its impressions are lost with the server
+
+
+def _list_sizes(item: Item) -> list[str]:
+    """Returns the ids of a tile's item and of those beneath it: another list may show the product by one of these."""
+    return [item.id, *(variant.id for variant in item.variants)]
 
 
 def _list_impressions(result: SearchResult, query: str, offset: int) -> list[Event]:
