@@ -250,6 +250,32 @@ def refresh(
     )
 
 
+@app.command(
+    epilog="Example: fuserank export features --bundle build/my-shop --state sqlite:build/my-shop.state/log.sqlite "
+    "--out features.parquet --check 20"
+)
+def features(
+    bundle: Annotated[Path, typer.Option(help="The bundle that answered.")],
+    state: Annotated[str, typer.Option(help="The server's log: sqlite:/path or redis://host:port/0.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write: a row for each item that was shown.")],
+    state_key_file: StateKeyOption = None,
+    check: Annotated[
+        int, typer.Option(min=0, help="How many of the newest samples are computed again and compared, bit by bit.")
+    ] = 0,
+) -> None:
+    """Write what the ranker read of the searches that `fuserank serve --log-features` sampled."""
+    with exit_on_error():
+        from fuserank_ensemble.bundle import Bundle  # noqa: PLC0415
+        from fuserank_ensemble.state.settings import StateSettings  # noqa: PLC0415
+        from fuserank_export.feature_log import write_feature_log  # noqa: PLC0415
+
+        report = write_feature_log(Bundle.open(bundle.resolve()), StateSettings(state, state_key_file), out, check)
+    compared = f"; {report.equal} of {report.checked} are computed the same" if check else ""
+    Console(stderr=True).print(f"{report.samples:,} searches, {report.rows:,} items: {out}{compared}", markup=False)
+    if report.equal < report.checked:
+        raise typer.Exit(1)
+
+
 @app.command("complete-journey", epilog="Example: fuserank export complete-journey --out build/complete-journey")
 def complete_journey(
     out: Annotated[Path, typer.Option(help="Folder for catalog.parquet and interactions.parquet.")],

@@ -104,8 +104,9 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def live_server(bundle_root: Path, place: str, experiment: Path) -> Iterator[Server]:
-    """A server with a log, of target `single_process`."""
-    with Server(bundle_root, endpoints(), state=StateSettings(place), experiment=experiment) as running:
+    """A server with a log that keeps what the ranker read, of target `single_process`."""
+    settings = StateSettings(place, feature_share=1.0)
+    with Server(bundle_root, endpoints(), state=settings, experiment=experiment) as running:
         yield running
 
 

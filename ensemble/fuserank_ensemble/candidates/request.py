@@ -30,6 +30,15 @@ class Shadow(msgspec.Struct, array_like=True):
     session: bytes
 
 
+class Sampled(msgspec.Struct, array_like=True):
+    """What the log keeps of a request beside what the ranker read, see `FeatureSample`."""
+
+    user: bytes
+    session: bytes
+    options: str
+    position: int
+
+
 class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     """A request with everything looked up. It travels as one MessagePack string, so that shapes never differ.
 
@@ -72,6 +81,7 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     page: PageRequest | None = None  # what makes it a page of what matches; None lists what channels find
     highlight: bool = False
     did_you_mean: str = ""  # the query with its misspelt words corrected; empty where none is
+    sampled: Sampled | None = None  # what the log keeps of it; None of most requests
 
     @property
     def history(self) -> History:
@@ -165,6 +175,8 @@ class RetrievalTrace(msgspec.Struct, array_like=True):
     finished_ns: int
     catalog: int = 0  # position of the newest change of the catalogue that counts in the answer
     page: PageTrace | None = None
+    popularity: int | None = None  # up to where all users' events count; None where that is not known
+    embedding: bytes = b""  # of the query, float32 `[dim]`; of a request that is sampled
 
 
 class Status(msgspec.Struct):

@@ -22,6 +22,7 @@ from fuserank_ensemble.interactions.sequence import latest_positions, moments
 from fuserank_ensemble.retrieval.channel import (
     Channel,
     ChannelQuery,
+    Knowledge,
     RankedItems,
     nearness_channels,
 )
@@ -106,7 +107,7 @@ class Retriever:
         """Takes the index and the channels over it."""
         items, popularity = index.catalog.items, index.interactions.popularity
         self.items, self.popularity, self._index, self._channels = items, popularity, index, channels
-        self._counted: Popularity | None = None  # what `with_popularity` was given last
+        self.counted: Popularity | None = None  # what `with_popularity` was given last
         self._demand = 1.0 + popularity.trend
         self._declared = [channel.declaration for channel in channels]
         depth = self._spec.channel_depth
@@ -120,6 +121,11 @@ class Retriever:
         )
         self._conditions = ConditionCheck(items, index.catalog.lexical)
         self._filler = Filler(popularity.arrived)
+
+    @property
+    def knowledge(self) -> dict[str, Knowledge]:
+        """What each channel can know, by its name."""
+        return {channel.declaration.name: channel.knowledge for channel in self._channels}
 
     def over(self, snapshot: CatalogSnapshot, lexical: LexicalIndex) -> Retriever:
         """Returns the same over the catalogue as it is after more changes.
@@ -154,7 +160,7 @@ class Retriever:
         Args:
             counted: The events of the first items; of those behind them nobody had any.
         """
-        if counted is self._counted:
+        if counted is self.counted:
             return self
         opened = self._index.interactions.popularity
         grown = (
@@ -163,7 +169,7 @@ class Retriever:
         arrived = np.where(np.isnan(opened.arrived), grown.arrived, opened.arrived)
         popularity = grown.with_events(grown.order, arrived=arrived)
         other = copy(self)
-        other.popularity, other._counted = popularity, counted
+        other.popularity, other.counted = popularity, counted
         other._featurise = self._featurise.with_popularity(popularity)
         other._search = self._search.with_popularity(popularity)
         return other

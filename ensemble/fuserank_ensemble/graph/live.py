@@ -95,6 +95,7 @@ class LiveState:
         search: What finds items; None for a step that finds none.
         popularity: What all of them say of the items; None for a step that needs none.
         writer: Writes what a step has to say itself.
+        feature_share: Share of the searches of which that is what the ranker read.
     """
 
     tail: LogTail
@@ -104,6 +105,7 @@ class LiveState:
     search: RetrieverFollower | None = None
     popularity: LivePopularity | None = None
     writer: BackgroundWriter | None = None
+    feature_share: float = 0.0
 
     @classmethod
     def open(
@@ -140,7 +142,11 @@ class LiveState:
         if words and popularity and search_on:
             search = RetrieverFollower(catalog, words, popularity, open_retriever(bundle, search_on))
         made = (overlay, words, popularity, search, beside(catalog) if beside else None)
-        consumers = (KeyCheck(bundle), catalog, *(consumer for consumer in made if consumer is not None))
+        consumers: tuple[Consumer, ...] = (
+            KeyCheck(bundle),
+            catalog,
+            *(consumer for consumer in made if consumer is not None),
+        )
         seconds = OFTEN_SECONDS if has_words or search_on or counts_items else SELDOM_SECONDS
         return cls(
             LogTail(settings, bundle.snapshot_position, consumers, seconds).start(),
@@ -150,6 +156,7 @@ class LiveState:
             search,
             popularity,
             BackgroundWriter(settings),
+            settings.feature_share,
         )
 
     def close(self) -> None:

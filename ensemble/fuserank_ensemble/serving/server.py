@@ -30,6 +30,7 @@ from fuserank_ensemble.serving.experiment import ExperimentOption, experiment_en
 from fuserank_ensemble.serving.models import link_models, served_models
 from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_machine, libpython_folder
 from fuserank_ensemble.serving.state import (
+    FeatureShareOption,
     StateKeyOption,
     StateOption,
     StateSizeOption,
@@ -37,6 +38,7 @@ from fuserank_ensemble.serving.state import (
     check_state,
     choose_key_file,
     choose_state,
+    sample_features,
     state_environment,
     state_folder,
 )
@@ -349,6 +351,7 @@ def serve(
     experiment: ExperimentOption = None,
     state_ttl_days: StateTtlOption = None,
     state_max_entries: StateSizeOption = MOST_ENTRIES,
+    log_features: FeatureShareOption = 0.0,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.
 
@@ -365,6 +368,7 @@ def serve(
         signal.signal(number, stop)
     try:
         settings = choose_state(bundle, state, state_key_file, state_ttl_days, state_max_entries)
+        settings = sample_features(settings, log_features)
         beside = state_folder(bundle)
         promoted = beside / PROMOTED if beside else None
         served = read_promoted(promoted, bundle) if promoted else bundle

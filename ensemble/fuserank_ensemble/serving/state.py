@@ -13,8 +13,9 @@ import typer
 
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.keys import KEY_FILE, LOG_FILE, key_file_beside, read_key
-from fuserank_ensemble.state.log import StateUnavailableError
+from fuserank_ensemble.state.log import StateError, StateUnavailableError
 from fuserank_ensemble.state.settings import (
+    FEATURE_SHARE,
     MAX_ENTRIES,
     MOST_ENTRIES,
     PLACE,
@@ -52,6 +53,15 @@ StateSizeOption = Annotated[
 ]
 
 
+FeatureShareOption = Annotated[
+    float,
+    typer.Option(
+        "--log-features",
+        help="Share of the searches of which the log keeps what the ranker read, for `fuserank export features`.",
+    ),
+]
+
+
 def check_state(settings: StateSettings, offered: Path | None) -> tuple[StateSettings, IdentityKey | None]:
     """Opens the state once, so that what is wrong with it is said before anything starts.
 
@@ -84,7 +94,7 @@ def state_environment(settings: StateSettings | None, key_file: Path | None = No
         key_file: The key of users where no state is kept.
     """
     variables = settings.to_environment() if settings else {KEY_FILE: str(key_file)} if key_file else {}
-    names = (PLACE, KEY_FILE, SPOOL, TTL_DAYS, MAX_ENTRIES)
+    names = (PLACE, KEY_FILE, SPOOL, TTL_DAYS, MAX_ENTRIES, FEATURE_SHARE)
     before = {name: os.environ.pop(name) for name in names if name in os.environ}
     os.environ.update(variables)
     try:
@@ -135,6 +145,19 @@ def choose_state(
     if folder is None:
         return None
     return StateSettings(f"{SQLITE}{folder / LOG_FILE}", key_file, None, ttl_days, max_entries)
+
+
+def sample_features(settings: StateSettings | None, share: float) -> StateSettings | None:
+    """Returns the settings with the share of searches whose features are kept.
+
+    Raises:
+        StateError: Where there is no such share, or no state to keep them.
+    """
+    if settings is None:
+        if share:
+            raise StateError(f"--log-features: found {share:g} and no state to keep them; allowed: 0 without --state")
+        return None
+    return replace(settings, feature_share=share)
 
 
 def choose_key_file(bundle: Path, key_file: Path | None) -> Path | None:

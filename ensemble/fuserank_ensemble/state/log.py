@@ -89,7 +89,7 @@ class EventLog(Protocol):
         ...
 
     def expire(self, seconds: float) -> int:
-        """Removes the interactions that were added longer ago, whether or not a snapshot holds them; returns how many.
+        """Removes what people did and were shown longer ago, whether or not a snapshot holds it; returns how many.
 
         What the shop said of its items and what people asked for stays.
         """

@@ -16,6 +16,7 @@ PLACE = "FUSERANK_STATE"
 SPOOL = "FUSERANK_STATE_SPOOL"
 TTL_DAYS = "FUSERANK_STATE_TTL_DAYS"
 MAX_ENTRIES = "FUSERANK_STATE_MAX_ENTRIES"
+FEATURE_SHARE = "FUSERANK_STATE_FEATURE_SHARE"
 MOST_ENTRIES = 10_000_000  # of a log; further events are refused until a refresh lets it be trimmed
 LEAST_TTL_DAYS = 1.0  # as long as an event that is sent again is known
 SQLITE = "sqlite:"
@@ -32,6 +33,7 @@ class StateSettings:
         spool: A file for events while the log is away; None refuses them then.
         ttl_days: Days after which the log forgets an event, whether or not a bundle holds it; None keeps it until then.
         max_entries: How many entries the log may hold; beyond it events and changes are refused.
+        feature_share: Share of the searches of which the log keeps what the ranker read, see `FeatureSample`.
     """
 
     place: str
@@ -39,12 +41,15 @@ class StateSettings:
     spool: Path | None = None
     ttl_days: float | None = None
     max_entries: int = MOST_ENTRIES
+    feature_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.ttl_days is not None and not self.ttl_days >= LEAST_TTL_DAYS:
             raise StateError(f"{TTL_DAYS}: found {self.ttl_days}; allowed: {LEAST_TTL_DAYS:g} or more")
         if self.max_entries < 1:
             raise StateError(f"{MAX_ENTRIES}: found {self.max_entries}; allowed: 1 or more")
+        if not 0.0 <= self.feature_share <= 1.0:
+            raise StateError(f"{FEATURE_SHARE}: found {self.feature_share}; allowed: a share from 0 to 1")
         if not self.place.startswith((SQLITE, *REDIS)):
             raise StateError(f"state: found {self.place!r}; allowed: sqlite:/path/of/a/file or redis://host:port/0")
 
@@ -80,13 +85,15 @@ class StateSettings:
         try:
             ttl_days = float(given[TTL_DAYS]) if given.get(TTL_DAYS) else None
             max_entries = int(given[MAX_ENTRIES]) if given.get(MAX_ENTRIES) else MOST_ENTRIES
+            feature_share = float(given.get(FEATURE_SHARE) or 0.0)
         except ValueError as error:
-            raise StateError(f"{TTL_DAYS}, {MAX_ENTRIES}: {error}; allowed: numbers") from None
-        return cls(given[PLACE], key_file, spool, ttl_days, max_entries)
+            raise StateError(f"{TTL_DAYS}, {MAX_ENTRIES}, {FEATURE_SHARE}: {error}; allowed: numbers") from None
+        return cls(given[PLACE], key_file, spool, ttl_days, max_entries, feature_share)
 
     def to_environment(self) -> dict[str, str]:
         """Returns the variables that `from_environment` reads."""
         others = {KEY_FILE: self.key_file, SPOOL: self.spool, TTL_DAYS: self.ttl_days, MAX_ENTRIES: self.max_entries}
+        others[FEATURE_SHARE] = self.feature_share or None
         return {PLACE: self.place} | {name: str(value) for name, value in others.items() if value is not None}
 
 

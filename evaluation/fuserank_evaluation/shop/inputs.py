@@ -22,7 +22,7 @@ from fuserank_export.sources.judgements import read_judgements
 from fuserank_export.training.cases.span import LogSpan
 from fuserank_export.training.cases.split import window_bounds
 
-LEAST_TAUGHT = 30  # judged queries that a ranker is taught; of fewer, all are asked
+LEAST_TAUGHT = 30  # judged queries with a right answer that a ranker is taught; of fewer, all are asked
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class ShopData:
     def taught(self) -> JudgedQueries | None:
         """The third of the judged queries that the ranker is taught; None where there are too few to spare."""
         part = self.judged.part(tuned=True) if self.judged else None
-        if part is None or len(part.queries) < LEAST_TAUGHT:
+        if part is None or sum(any(by_row.values()) for by_row in part.grades.values()) < LEAST_TAUGHT:
             return None
         grades = {grade for by_row in part.grades.values() for grade in by_row.values()}
         return part if len(grades) > 1 else None
@@ -130,10 +130,11 @@ class ShopData:
             pq.write_table(pq.read_table(self.events, filters=[("timestamp", "<", int(moment))]), path)
             known = replace(known, interactions=path)
         if self.taught:
-            known = replace(known, **self._write_judged(self.taught, folder))
+            queries, judgements = self._write_judged(self.taught, folder)
+            known = replace(known, queries=queries, judgements=judgements)
         return known
 
-    def _write_judged(self, judged: JudgedQueries, folder: Path) -> dict[str, Path]:
+    def _write_judged(self, judged: JudgedQueries, folder: Path) -> tuple[Path, Path]:
         queries, judgements = folder / "queries.jsonl", folder / "judgements.tsv"
         lines = [
             json.dumps({"query_id": str(number), "query": text}, ensure_ascii=False)
@@ -147,7 +148,7 @@ class ShopData:
             for row, grade in judged.grades[query].items()
         ]
         judgements.write_text("\n".join(rows) + "\n", "utf-8")
-        return {"queries": queries, "judgements": judgements}
+        return queries, judgements
 
 
 def whole_grades(grades: Mapping[str, Mapping[int, float]]) -> dict[str, dict[str, int]]:

@@ -23,6 +23,7 @@ from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, PopularityReader, open_live
+from fuserank_ensemble.graph.sampling import feature_sample
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.dislikes import strengths_of
@@ -112,6 +113,15 @@ class Finalize:
             self._status(row, trace, catalog, ranked, started)
             for row, trace, catalog, (ranked, _) in zip(resolved, traces, catalogs, answers, strict=True)
         ]
+        if self._writer is not None:
+            for row, trace, catalog, (ranked, _), features in zip(
+                resolved, traces, catalogs, answers, tensors["FEATURES"], strict=True
+            ):
+                if row.sampled is not None:
+                    item_ids = [catalog.items.id_of(item).decode() for item in ranked.rows.tolist()]
+                    sample = feature_sample(row, trace, item_ids, ranked.positions, features)
+                    if sample is not None:
+                        self._writer.write(sample)
         if self._observer:
             rows = zip(resolved, statuses, tensors["CANDIDATES"], tensors["FEATURES"], strict=True)
             for row, status, candidates, features in rows:

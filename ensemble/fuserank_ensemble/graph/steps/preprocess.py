@@ -12,7 +12,7 @@ from pathlib import Path
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.pages.check import check_page
-from fuserank_ensemble.candidates.request import ResolvedRequest, Shadow, head_weights
+from fuserank_ensemble.candidates.request import ResolvedRequest, Sampled, Shadow, head_weights
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Kind
 from fuserank_ensemble.catalog.items import Items
@@ -41,6 +41,7 @@ from fuserank_ensemble.graph.live import (
     open_key,
     open_live,
 )
+from fuserank_ensemble.graph.sampling import is_drawn, sample_request
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import still_disliked
@@ -103,7 +104,7 @@ class Preprocess:
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
         counts = bundle.manifest["counts"]
-        self._only_purchases = counts.get("purchases") == counts["events"]  # an older export did not count them
+        self._only_purchases = counts["purchases"] == counts["events"]
         self._parsers = LiveParsers(bundle.query_parser, live.words if live else None)
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
 
@@ -147,6 +148,7 @@ class Preprocess:
         query = decode_bounded("QUERY", raw_query, MAX_QUERY_BYTES)
         user = decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
         options = parse_options(raw_options)
+        parsed_at = self._catalog.current.position
         understood = None
         if query.strip():
             understood = self._parsers.current.parse(query, options.understood_parts)
@@ -172,12 +174,17 @@ class Preprocess:
         degraded = self._wait_for_log(self._live, options, started) if self._live else []
         if options.min_position and not self._live:
             degraded = [STALE]  # there is no log here that could be known so far
+        # Taken before: what is known of who asks then counts up to there at least.
+        reached = self._live.tail.position if self._live else 0
         known = self._users.find(user, options.session_id)
         arm = self._arms.find(user, options.session_id) if known.personalised else None
         shadow = self._shadow(arm, user, options, bool(text)) if arm else None
         if arm:
             options = arm.apply(options)
         catalog = self._catalog.current
+        sampled = None
+        if catalog.position == parsed_at and not degraded and known.complete:
+            sampled = self._sample(known, user, options, now, reached, query)
         history, unknown = self._history(known, options, now, catalog.items)
         disliked = self._disliked(known, options, history)
         return _Row(
@@ -218,8 +225,24 @@ class Preprocess:
                 page=page,
                 highlight=options.highlight,
                 did_you_mean=self._did_you_mean(query, understood, options) if understood else "",
+                sampled=sampled,
             ),
         )
+
+    def _sample(
+        self, known: KnownUser, user: str, options: Options, now: float, reached: int, query: str
+    ) -> Sampled | None:
+        """What the log keeps of a request beside what the ranker reads; None of most.
+
+        Nothing is kept of who opted out, nor of a request that entries reached while it was looked up.
+        """
+        if not self._live or not self._live.feature_share or not known.personalised or known.upto > reached:
+            return None
+        who = self._users.subjects(user, options.session_id)
+        asked = (*who, query.encode(), repr(options).encode(), str(reached).encode())
+        if not is_drawn(self._live.feature_share, *asked):
+            return None
+        return sample_request(options, now, *who, reached)
 
     def _did_you_mean(self, query: str, understood: UnderstoodQuery, options: Options) -> str:
         """A query with its misspelt words corrected, whether or not they count as such; empty where none is."""

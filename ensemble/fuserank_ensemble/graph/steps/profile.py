@@ -25,7 +25,7 @@ from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.live.overlay import LogStart, read_person
 from fuserank_ensemble.interactions.live.person import LivePerson
 from fuserank_ensemble.state.entries import EVENT_KINDS, Entry, Forget, Merge, Personalise
-from fuserank_ensemble.state.identity import Subject
+from fuserank_ensemble.state.identity import Subject, hashed_name
 from fuserank_ensemble.state.log import StateUnavailableError
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.spool import erase_waiting
@@ -110,7 +110,8 @@ class Profile:
     def _get(self, state: State, user: str, options: _Options) -> dict[str, Any]:
         """Returns what the log and the bundle hold of the user."""
         del options
-        person = self._read(state, state.key.user(user))
+        subject = state.key.user(user)
+        person = self._read(state, subject)
         items = self._catalog.current.items
         return {
             "events": [
@@ -126,7 +127,7 @@ class Profile:
             "forgotten": person.forgotten,
             "merged": len(person.sources),
             "position": person.upto,
-            "bundles": self._bundles_with(state, user),
+            "bundles": self._bundles_with([subject, *person.sources]),
         }
 
     def _forget(self, state: State, user: str, options: _Options) -> dict[str, Any]:
@@ -140,7 +141,7 @@ class Profile:
         position = self._append(state, [Forget(event_id=_new_id(), user=person) for person in everyone])
         # What came in between the two.
         erased += sum(log.erase(person, position - len(everyone) + 1) for person in everyone)
-        return {"position": position, "erased": erased, "bundles": self._bundles_with(state, user)}
+        return {"position": position, "erased": erased, "bundles": self._bundles_with(everyone)}
 
     def _read(self, state: State, subject: Subject) -> LivePerson:
         """A user or a session as the log has it, what bundles hold of it included."""
@@ -176,12 +177,12 @@ class Profile:
     def _append(state: State, entries: list[Entry]) -> int:
         return state.log.append(entries)[-1].position
 
-    def _bundles_with(self, state: State, user: str) -> list[str]:
-        """The served bundle, where it holds the user: a forgotten one is in it until the next refresh or export."""
+    def _bundles_with(self, people: Sequence[Subject]) -> list[str]:
+        """The served bundle, where it holds one of them: a forgotten one is in it until the next refresh or export."""
         bundle = self._bundle
-        name = state.key.user_name(user)
         parts = (bundle.histories, bundle.dislikes, bundle.hidden, bundle.segments if bundle.segments.columns else None)
-        held = any(part is not None and part.row(name) >= 0 for part in parts)
+        names = [hashed_name(person) for person in people]
+        held = any(part is not None and part.row(name) >= 0 for part in parts for name in names)
         return [bundle.id] if held else []
 
 

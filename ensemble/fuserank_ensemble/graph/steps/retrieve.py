@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
-from fuserank_ensemble.candidates.retriever import Candidates, Prefetch
+from fuserank_ensemble.candidates.retriever import Candidates, Prefetch, request_kind
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items
@@ -24,12 +24,12 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.scripts import is_written_in
 from fuserank_ensemble.catalog.text import normalise, render
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveSearch, LiveState, open_live
+from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveSearch, LiveState, PopularityReader, open_live
 from fuserank_ensemble.graph.pages import Page, PageMaker, excluded_rows, without_rows
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import clearly_disliked, mask_disliked
-from fuserank_ensemble.retrieval.channel import ChannelQuery, MatchScope
+from fuserank_ensemble.retrieval.channel import ChannelQuery, Knowledge, MatchScope, RankedItems
 
 NEWCOMERS = 16  # candidates that an exploring request has of the channel `new`, whatever the others find
 RESERVE_MS = 2.0  # an allowance for finalize (0.3 ms in docs/reports/demo.json) and the hops around it
@@ -44,12 +44,39 @@ class Prefetched:
         queries: The same for the channels, without embeddings.
         groups: By kind of request the positions of its queries, and what the channels have found ahead.
         catalog: The catalogue that all of them are answered from.
+        popularity: Up to where all users' events count; None where newer ones came meanwhile.
     """
 
     resolved: list[ResolvedRequest]
     queries: list[ChannelQuery]
     groups: dict[str, tuple[list[int], Prefetch]]
     catalog: CatalogSnapshot
+    popularity: int | None
+
+
+@dataclass(frozen=True)
+class ChannelTrace:
+    """Where a request's candidates come from; made to explain a reply, serving makes none.
+
+    Attributes:
+        resolved: The request.
+        query: The same as the channels take it.
+        catalog: The catalogue that it is answered from.
+        weights: Of the channels' votes.
+        lists: What each channel lists.
+        knowledge: What each channel can know.
+        unavailable: Channels that did not answer.
+        fused: Item rows of everything that is listed, best fused first, int32.
+    """
+
+    resolved: ResolvedRequest
+    query: ChannelQuery
+    catalog: CatalogSnapshot
+    weights: Mapping[str, float]
+    lists: Mapping[str, RankedItems]
+    knowledge: Mapping[str, Knowledge]
+    unavailable: Sequence[str]
+    fused: NDArray[np.int32]
 
 
 class Retrieve:
@@ -63,6 +90,7 @@ class Retrieve:
         self._bundle, self._spec = bundle, bundle.spec
         self._width = len(bundle.layout.features)
         self._search = LiveSearch(bundle, device, live)
+        self._counted = PopularityReader(bundle, live)
         self._retriever = self._search.at_least(0)[1]
         self._mask = lru_cache(maxsize=256)(self._compute_mask)
         self._pages = PageMaker(self._spec.candidates)
@@ -91,7 +119,14 @@ class Retrieve:
         for kind in {row.kind for row in resolved}:
             members = [i for i, row in enumerate(resolved) if row.kind == kind]
             groups[kind] = (members, self._retriever.prefetch([queries[i] for i in members], kind or None))
-        return Prefetched(resolved, queries, groups, catalog)
+        return Prefetched(resolved, queries, groups, catalog, self._counted_to())
+
+    def _counted_to(self) -> int | None:
+        """Up to where the events count that the retriever knows; None where it does not have the newest."""
+        known, counted = self._retriever.counted, self._counted.current
+        if known is None:
+            return 0
+        return counted.position if known is counted.popularity else None
 
     def execute(
         self, requests: Sequence[Tensors], prefetched: Prefetched | None = None
@@ -128,13 +163,35 @@ class Retrieve:
                             time.monotonic_ns(),
                             catalog.position,
                             page.trace(c) if page else None,
+                            ahead.popularity,
+                            embedding.tobytes() if row.sampled else b"",
                         )
                     )
                 ]
-                for c, page, cut, left_out in zip(candidates[rows], pages[rows], cuts[rows], skipped, strict=True)
+                for row, embedding, c, page, cut, left_out in zip(
+                    resolved[rows], embeddings[rows], candidates[rows], pages[rows], cuts[rows], skipped, strict=True
+                )
             ]
             out.append({**described, **pairs, "RETRIEVAL": string_tensor(traces)})
         return out
+
+    def trace(self, tensors: Tensors) -> ChannelTrace:
+        """Returns where the candidates of a request of one row come from; arguments as one of `execute`'s."""
+        ahead = self.prefetch([tensors])
+        resolved, query = ahead.resolved[0], replace(ahead.queries[0], embedding=tensors["EMBEDDING"][0])
+        kind = resolved.kind or request_kind(query)
+        lists, unavailable = self._retriever.search_channels([query], [kind])
+        (everything,) = self._candidates([query], [len(ahead.catalog.items)], [None], ahead)
+        return ChannelTrace(
+            resolved,
+            query,
+            ahead.catalog,
+            self._spec.channel_weights[kind],
+            lists[0],
+            self._retriever.knowledge,
+            unavailable,
+            everything.rows,
+        )
 
     def _candidates(
         self, queries: list[ChannelQuery], limits: Sequence[int], pages: Sequence[Page | None], ahead: Prefetched

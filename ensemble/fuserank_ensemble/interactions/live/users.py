@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class KnownUser:
         hidden: Rows of the items that are never shown again, int32 `[items]`.
         live: Whether there are events since the bundle.
         personalised: False for one who opted out: nothing else is known then but what is hidden.
+        upto: The newest entry of the log that counts.
         complete: False where the events since the bundle could not be read, or there is no key to look the user up.
     """
 
@@ -41,6 +42,7 @@ class KnownUser:
     hidden: NDArray[np.int32] = field(default_factory=lambda: _NO_ROWS)
     live: bool = False
     personalised: bool = True
+    upto: int = 0
     complete: bool = True
 
 
@@ -77,7 +79,7 @@ class Users:
 
     def find(self, user_id: str, session_id: str) -> KnownUser:
         """Returns what is known of a user in a session; either may be empty."""
-        user, session = self._subjects(user_id, session_id)
+        user, session = self.subjects(user_id, session_id)
         name = hashed_name(user) if user else ""
         # Without a key nobody is found who is in the bundle, and that must not look like somebody new.
         complete = bool(user) or not user_id or not self._names_anybody
@@ -96,11 +98,11 @@ class Users:
         names = [name, hashed_name(session) if session and not visit.forgotten else ""]
         if not person.personalised:
             return KnownUser(hidden=self._hidden_rows(names, events), personalised=False)
-        return self._joined(names, name, events)
+        return replace(self._joined(names, name, events), upto=max(person.upto, visit.upto))
 
     def hidden_rows(self, user_id: str) -> NDArray[np.int32]:
         """Returns the rows of the items that a user never wants to see again, int32 `[items]`."""
-        user, _ = self._subjects(user_id, "")
+        user, _ = self.subjects(user_id, "")
         if not user:
             return _NO_ROWS
         person = NOBODY
@@ -109,8 +111,8 @@ class Users:
                 person = self._overlay.person(user)
         return self._hidden_rows([] if person.forgotten else [hashed_name(user)], person.events)
 
-    def _subjects(self, user_id: str, session_id: str) -> tuple[Subject, Subject]:
-        """The hashes of a user and a session; empty of who is not given, or cannot be hashed."""
+    def subjects(self, user_id: str, session_id: str) -> tuple[Subject, Subject]:
+        """Returns the hashes of a user and a session; empty of who is not given, or cannot be hashed."""
         key = self.key
         if key is None:
             return subject_named(user_id) or b"", subject_named(session_id) or b""
