@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from fuserank.errors import FuseRankError, InvalidRequestError
 from fuserank.events import Event
@@ -61,13 +61,16 @@ class Pages:
         found = await self._shop.search(view, visit.preferences, visit.language)
         result = found.result
         status, total = result.status, result.status.total
+        last_page = min(LAST_PAGE, max(1, -(-total.value // PAGE_SIZE))) if total else 1
+        if not result.items and view.page > last_page:
+            return RedirectResponse(view.at(last_page).url())
         context = {
             "view": view,
             "query": view.query,
             "tiles": make_tiles(result, visit.words, view.offset + 1, found.plain, visit.preferences.graph),
             "facets": make_facets(status.facets, view, visit.words),
             "total": total,
-            "last_page": min(LAST_PAGE, -(-total.value // PAGE_SIZE)) if total else 1,
+            "last_page": last_page,
             "sorts": SORTS,
             "did_you_mean": status.did_you_mean,
             "relaxed": status.relaxed,

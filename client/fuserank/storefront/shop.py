@@ -70,7 +70,8 @@ class Shop:
             collapse=True,
             highlight=True,
         )
-        if preferences.arm == "a":
+        # A list that is sorted by a field has one order, whatever the sliders say.
+        if preferences.arm == "a" or view.sort != "relevance":
             return Found((await self._client.search_batch([plain]))[0], None)
         first, second = await self._client.search_batch([preferences.rank(plain), plain])
         return Found(first, second)
