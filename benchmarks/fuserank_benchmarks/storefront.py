@@ -17,10 +17,10 @@ from pathlib import Path
 
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Response, sync_playwright
 from rich.console import Console
 
-from fuserank.storefront.app import ShopSettings, create_app
+from fuserank.storefront.app import DEFAULT_TIMEOUT, ShopSettings, create_app
 from fuserank.storefront.shoppers import Shopper, read_shoppers
 from fuserank_benchmarks.demo import free_ports, served
 from fuserank_evaluation.reports.report import merge_report
@@ -73,10 +73,10 @@ def open_browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def show_shop(url: str, shoppers: Sequence[Shopper]) -> Iterator[str]:
+def show_shop(url: str, shoppers: Sequence[Shopper], timeout: float = DEFAULT_TIMEOUT) -> Iterator[str]:
     """Serves the pages over a server from a thread of this process; yields their address."""
     (port,) = free_ports(1)
-    app = create_app(ShopSettings(url=url, shoppers=shoppers))
+    app = create_app(ShopSettings(url=url, shoppers=shoppers, timeout=timeout))
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -95,7 +95,11 @@ def show_shop(url: str, shoppers: Sequence[Shopper]) -> Iterator[str]:
 def weigh(page: Page, address: str) -> tuple[int, int]:
     """Opens an address; returns the bytes of all that it loads, as they are read and as they are sent."""
     bodies: list[int] = []
-    page.on("requestfinished", lambda request: bodies.append(len(request.response().body())))
+
+    def add(response: Response) -> None:
+        bodies.append(len(response.body()))
+
+    page.on("response", add)
     page.goto(address, wait_until="networkidle")
     sent = page.evaluate(
         "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"

@@ -12,6 +12,7 @@ import pytest
 from fuserank.storefront.shoppers import Shopper
 from fuserank_ensemble.serving.server import Server
 from fuserank_export.shoppers import read_shoppers
+from support.busy_machine import PATIENCE
 from support.small_shops import Shop
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -53,7 +54,7 @@ def line(live_server: Server) -> Iterator[TcpProxy]:
 
 @pytest.fixture(scope="module")
 def address(line: TcpProxy, shoppers: list[Shopper], request: pytest.FixtureRequest) -> Iterator[str]:
-    with show_shop(f"127.0.0.1:{line.port}", shoppers) as shown:
+    with show_shop(f"127.0.0.1:{line.port}", shoppers, PATIENCE) as shown:
         yield shown
 
 
