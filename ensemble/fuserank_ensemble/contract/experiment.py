@@ -50,11 +50,16 @@ class Arm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     bundle: str = ""
 
     def apply(self, options: Options) -> Options:
-        """Returns a request's options with what the arm sets."""
+        """Returns a request's options with what the arm sets; another order than that of relevance stays as it is."""
+        page = options.page
+        if page is not None and page.sort != "relevance":
+            return msgspec.structs.replace(options, objective=options.objective or self.objective)
         explore = options.explore or self.explore
         if explore is self.explore and explore and explore.slots:
             slots = [slot for slot in explore.slots if slot <= options.k]
             explore = msgspec.structs.replace(explore, slots=slots) if slots else None
+        if page is not None and page.offset:
+            explore = None  # its slots are places of the first page
         return msgspec.structs.replace(
             options,
             objective=options.objective or self.objective,

@@ -14,6 +14,7 @@ from fuserank_ensemble.candidates.request import ResolvedRequest, Status
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.experiment import Experiment
 from fuserank_ensemble.graph.tensors import Tensors
+from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.settings import StateSettings
 
 Answer = Tensors | InvalidRequestError
@@ -60,6 +61,10 @@ class Host(Protocol):
 
     def state(self) -> StateSettings | None:
         """Returns where events are kept; None where no state is."""
+        ...
+
+    def user_key(self) -> IdentityKey | None:
+        """Returns the key of users where it lies in a file; None where the state keeps it, or there is none."""
         ...
 
     def experiment(self) -> Experiment | None:

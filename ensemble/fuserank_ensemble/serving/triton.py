@@ -27,7 +27,8 @@ from fuserank_ensemble.serving.observability.metrics import Labels, Registry
 from fuserank_ensemble.serving.observability.search import LateSearchMetrics, SearchMetrics
 from fuserank_ensemble.serving.switch.folder import SwitchFolder
 from fuserank_ensemble.serving.switch.step import OpenedStep, SwitchingStep
-from fuserank_ensemble.state.settings import StateSettings
+from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.state.settings import StateSettings, key_from_environment
 
 _LOG = logging.getLogger(LOGGER)
 # A call that is refused before it is queued keeps Triton's words, but the Python backend calls it INTERNAL.
@@ -243,6 +244,10 @@ class TritonHost:
     def state(self) -> StateSettings | None:
         """See `Host`."""
         return StateSettings.from_environment()
+
+    def user_key(self) -> IdentityKey | None:
+        """See `Host`."""
+        return key_from_environment()
 
     def experiment(self) -> Experiment | None:
         """See `Host`."""

@@ -11,13 +11,14 @@ from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.contract.experiment import ExperimentError, experiment_from_environment
 from fuserank_ensemble.serving.arms import check_arms
 from fuserank_ensemble.serving.engines import check_engines
-from fuserank_ensemble.serving.models import link_models
+from fuserank_ensemble.serving.models import check_path, link_models
 from fuserank_ensemble.serving.switch.fleet import pointer_of
 from fuserank_ensemble.serving.switch.folder import BundlePlace, SwitchError, SwitchFolder
 from fuserank_ensemble.serving.switch.promoted import read_promoted
 from fuserank_ensemble.spec import SpecError, target_named
+from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.log import StateError
-from fuserank_ensemble.state.settings import StateSettings
+from fuserank_ensemble.state.settings import StateSettings, key_from_environment
 
 
 def main(arguments: Sequence[str] | None = None) -> str | None:
@@ -38,9 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
     try:
         target = target_named(options.target)
         root = read_promoted(pointer_of(options.bundle), options.bundle) if options.switch else options.bundle
+        check_path(root)
         bundle = Bundle.open(root)
         check_engines(bundle, target)
         state, experiment = StateSettings.from_environment(), experiment_from_environment()
+        key = key_from_environment()
+        if key is None and state is None:
+            key = read_key_beside(options.bundle)
+        if key is not None or state is None:
+            bundle.check_user_key(key)
         if experiment:
             check_arms(experiment, bundle, target, state)
         if options.switch:
