@@ -54,6 +54,7 @@ def check_arms(experiment: Experiment, served: Bundle, target: Target, settings:
                 with suppress(StateUnavailableError):
                     state = State.open(settings)
                     try:
+                        bundle.check_user_key(state.key)
                         check_nobody_forgotten(bundle, state)
                     finally:
                         state.log.close()
