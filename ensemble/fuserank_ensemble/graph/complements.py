@@ -19,7 +19,7 @@ from fuserank_ensemble.interactions.together import had_together
 from fuserank_ensemble.ranking.wording import format_sentence
 
 NEIGHBOURS = 16  # items near in meaning, whose baskets count for what was seldom or never had
-NEIGHBOUR_WEIGHT = 0.5  # of all of them together, beside the items that were asked about
+SELDOM_HAD = 20.0  # by so many users: then a neighbour counts half as much as the item that was asked about
 LEAST_LIFT = 1.2  # from which on an item goes with others
 LEAST_USERS = 2
 MOST_OF_CATEGORY = 3  # in one answer
@@ -69,8 +69,8 @@ def find_complements(
     weights = np.ones(len(sources))
     if len(near):
         cosines = np.maximum(catalog.vectors[items.text[near]].astype(np.float32) @ vector, 0.0)
-        share = NEIGHBOUR_WEIGHT if len(anchors) else 1.0
-        weights[len(anchors) :] = share * cosines / max(float(cosines.sum()), 1e-9)
+        had = int(np.isin(histories.slices[1], anchors).sum())
+        weights[len(anchors) :] = SELDOM_HAD / (SELDOM_HAD + had) * cosines / max(float(cosines.max()), 1e-9)
     together = had_together(histories, sources, weights, len(items))
     rows = np.flatnonzero((together.lift >= LEAST_LIFT) & (together.users >= LEAST_USERS)).astype(np.int32)
     if items.visible is not None:
