@@ -20,7 +20,7 @@ from fuserank_ensemble.state.entries import FeatureSample, Logged
 from fuserank_ensemble.state.identity import hashed_name
 from fuserank_ensemble.state.log import EventLog
 from fuserank_ensemble.state.settings import State, StateSettings
-from fuserank_ensemble.state.tail import LogTail
+from fuserank_ensemble.state.tail import Consumer, LogTail
 
 BATCH = 10_000  # entries that are read at once
 EVERYBODY = 1 << 62  # people in memory: who is read from the log has what came later, too
@@ -107,13 +107,17 @@ class PastFeatures:
         words, popularity = open_words(bundle, catalog), count_items(bundle, catalog)
         overlay = LiveOverlay(catalog, EVERYBODY)
         search = RetrieverFollower(catalog, words, popularity, self._retriever)
-        for consumer in (catalog, words, popularity, overlay):
+        readers: tuple[tuple[Consumer, int], ...] = (
+            (catalog, sample.catalog),
+            (words, sample.catalog),
+            (popularity, sample.popularity),
+            (overlay, sample.position),
+        )
+        for consumer, upto in readers:
             consumer.attach(self._state, self._held)
-        for consumer, upto in ((catalog, sample.catalog), (words, sample.catalog), (popularity, sample.popularity)):
             consumer.apply(list(_read(log, self._held, upto)))
         popularity.publish()
         search.apply([])
-        overlay.apply(list(_read(log, self._held, sample.position)))
         tail = _StandingTail(self._settings, bundle, sample.position)
         return LiveState(tail, catalog, overlay, words, search, popularity)
 

@@ -48,10 +48,13 @@ def check_arms(experiment: Experiment, served: Bundle, target: Target, settings:
             if bundle.id == served.id:
                 raise SwitchError(f"{bundle.root}: is the served bundle; leave `bundle` out")
             check_fits(bundle, served, target)
+            if served.user_key and bundle.user_key not in ("", served.user_key):
+                raise SwitchError(f"{bundle.root}: names users under another key than {served.id}; export it under it")
             if settings is not None:
                 with suppress(StateUnavailableError):
                     state = State.open(settings)
                     try:
+                        bundle.check_user_key(state.key)
                         check_nobody_forgotten(bundle, state)
                     finally:
                         state.log.close()
