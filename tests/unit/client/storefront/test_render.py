@@ -55,6 +55,7 @@ def test_templates_name_texts_and_symbols_that_there_are(template):
         ("Produce > Tropical Fruit > Bananas", "", "banana"),
         ("Drinks > 茶", "绿茶 250 g", "coffee"),
         ("", "Wireless headphones, black", "headphones"),
+        ("", "XR500 Bluetooth Headphones, Best Earbuds for Running, Water Resistant", "headphones"),
         ("Qwerty", "Asdfgh", ANY_ITEM),
         ("", "", ANY_ITEM),
     ],
