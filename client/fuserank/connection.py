@@ -174,13 +174,13 @@ def _join_addresses(urls: Sequence[str]) -> str:
     for url in urls:
         host, _, port = url.rpartition(":")
         try:
-            found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0][4]
+            numeric = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0][4][0]
         except (OSError, ValueError) as error:
             raise ConfigurationError(
                 f"url: found {url!r}: {error}; allowed: host:port, such as {DEFAULT_URL}"
             ) from None
-        address = ipaddress.ip_address(found[0])
-        addresses[f"{address}:{found[1]}" if address.version == 4 else f"[{address}]:{found[1]}"] = address.version
+        address = ipaddress.ip_address(numeric)
+        addresses[f"{address}:{int(port)}" if address.version == 4 else f"[{address}]:{int(port)}"] = address.version
     if len(set(addresses.values())) > 1:
         raise ConfigurationError(f"url: found IPv4 and IPv6 addresses in {', '.join(urls)}; allowed: one kind")
     return f"ipv{next(iter(addresses.values()))}:{','.join(addresses)}"

@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fuserank_ensemble.bundle import LEXICAL, SYNONYMS, Bundle, parser_over
+from fuserank_ensemble.bundle import LEXICAL, SYNONYMS, Bundle
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
-from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.graph.background_writer import BackgroundWriter
 from fuserank_ensemble.graph.first_users import LiveFirstUsers
 from fuserank_ensemble.graph.retrieval import open_retriever
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay
-from fuserank_ensemble.interactions.live.popularity import LivePopularity, PopularitySnapshot
+from fuserank_ensemble.interactions.live.popularity import LivePopularity
 from fuserank_ensemble.retrieval.lexical.live import LiveWords
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Logged
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.tail import OFTEN_SECONDS, Consumer, LogTail
-from fuserank_ensemble.understanding.query import QueryParser
 
 # Between two reads of the log where no search is answered: the cores are the searches'.
 SELDOM_SECONDS = 0.1
@@ -244,91 +242,3 @@ def open_key(bundle: Bundle, host: Host) -> IdentityKey | None:
     if key is not None or not has_state:
         bundle.check_user_key(key)
     return key
-
-
-class CatalogReader:
-    """The catalogue as a step reads it: with the shop's changes where a state is kept."""
-
-    def __init__(self, bundle: Bundle, live: LiveState | None) -> None:
-        self._live = live
-        self._catalog = live.catalog if live else LiveCatalog(bundle.bundled_catalog)
-
-    @property
-    def current(self) -> CatalogSnapshot:
-        """The catalogue as it is now."""
-        return self._catalog.current
-
-    def row_at(self, item_id: str, position: int) -> int:
-        """See `CatalogSnapshot.row_at`."""
-        return self._catalog.row_at(item_id, position)
-
-    def knows(self, position: int, seconds: float = MAX_WAIT_SECONDS) -> bool:
-        """Waits until the log is known up to a position; returns whether it is. True where no state is kept."""
-        return self._live is None or self._live.wait_for(position, seconds)
-
-    def at(self, position: int) -> CatalogSnapshot:
-        """Returns the catalogue exactly as of a position; where it is not known in time, as of an earlier one."""
-        if self._live and self._catalog.current.position < position:
-            self._live.wait_for(position)
-        return self._catalog.at(position)
-
-
-class LiveParsers:
-    """Takes queries apart by the words of the items as they are now."""
-
-    def __init__(self, bundled: QueryParser, words: LiveWords | None) -> None:
-        """Takes what knows the bundle's words, and the words as they change; None where no state is kept."""
-        self._bundled, self._words = bundled, words
-        self._known = (words.current if words else None, bundled)
-
-    @property
-    def current(self) -> QueryParser:
-        """What takes queries apart at present."""
-        words = self._words.current if self._words else None
-        known, parser = self._known
-        if words is not None and words is not known:
-            parser = parser_over(self._bundled, words)
-            self._known = (words, parser)
-        return parser
-
-
-class LiveSearch:
-    """Finds items in the newest catalogue."""
-
-    def __init__(self, bundle: Bundle, device: str, live: LiveState | None) -> None:
-        """Opens the index on a device where no state is kept; else `live` has opened it.
-
-        Raises:
-            ValueError: Where `live` was opened for a step that finds no items.
-        """
-        self._live, self._fixed = live, None
-        if live is None:
-            self._fixed = (CatalogSnapshot.of_bundle(bundle.bundled_catalog), open_retriever(bundle, device))
-        elif live.search is None:
-            raise ValueError("live: found none that finds items; allowed: one that was opened with search_on")
-
-    def at_least(self, position: int) -> tuple[CatalogSnapshot, Retriever]:
-        """Returns the newest catalogue, once it holds the changes up to a position, and the retriever over it.
-
-        Where it does not come to know them in time, the snapshot's `position` is smaller.
-        """
-        if self._fixed is not None:
-            return self._fixed
-        assert self._live is not None
-        assert self._live.search is not None
-        if self._live.search.current[0].position < position:
-            self._live.wait_for(position)
-        return self._live.search.current
-
-
-class PopularityReader:
-    """All users' events by item as a step reads them: with those since the bundle where a state is kept."""
-
-    def __init__(self, bundle: Bundle, live: LiveState | None) -> None:
-        self._live = live.popularity if live else None
-        self._bundled = PopularitySnapshot.of_bundle(bundle.popularity)
-
-    @property
-    def current(self) -> PopularitySnapshot:
-        """The events as they are now."""
-        return self._live.current if self._live else self._bundled

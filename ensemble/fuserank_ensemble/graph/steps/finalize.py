@@ -22,7 +22,8 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, PopularityReader, open_live
+from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveState, open_live
+from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.sampling import feature_sample
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
@@ -71,8 +72,8 @@ class Finalize:
 
     def __init__(self, bundle: Bundle, observer: SearchObserver | None = None, live: LiveState | None = None) -> None:
         """Opens the step; `live` is what happened since the bundle, None where no state is kept."""
-        self._bundle, self._observer, self._catalog = bundle, observer, CatalogReader(bundle, live)
-        self._popularity, self._writer = PopularityReader(bundle, live), live.writer if live else None
+        self._bundle, self._observer, self._now = bundle, observer, LiveBundle(bundle, live)
+        self._writer = live.writer if live else None
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 
     @classmethod
@@ -91,7 +92,7 @@ class Finalize:
         resolved = request.decode_requests(tensors["REQUEST"])
         traces = request.decode_traces(tensors["RETRIEVAL"])
         # All of a row's answer is as of the catalogue that its candidates were found in.
-        catalogs = [self._catalog.at(trace.catalog) for trace in traces]
+        catalogs = [self._now.catalog_at(trace.catalog) for trace in traces]
         resolved = [
             row.within(len(catalog.items)) if row.catalog > catalog.position else row
             for row, catalog in zip(resolved, catalogs, strict=True)
@@ -229,7 +230,7 @@ class Finalize:
         if not (resolved.steered or resolved.has_query):
             ranked = rank_varied(rows, scores, places.category, resolved.last_place, depth)
         elif resolved.steered:
-            known = self._popularity.current
+            known = self._now.popularity
             clicks = _clicks(known, rows, heads, by_ranker) if resolved.explores_by_thompson else None
             ranked = rank_steered(
                 resolved,

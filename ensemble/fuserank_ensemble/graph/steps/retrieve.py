@@ -24,7 +24,8 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.scripts import is_written_in
 from fuserank_ensemble.catalog.text import normalise, render
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveSearch, LiveState, PopularityReader, open_live
+from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveState, open_live
+from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.pages import Page, PageMaker, excluded_rows, without_rows
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
@@ -89,9 +90,8 @@ class Retrieve:
         """Opens the index on a device; `live` is what happened since the bundle, None where no state is kept."""
         self._bundle, self._spec = bundle, bundle.spec
         self._width = len(bundle.layout.features)
-        self._search = LiveSearch(bundle, device, live)
-        self._counted = PopularityReader(bundle, live)
-        self._retriever = self._search.at_least(0)[1]
+        self._now = LiveBundle(bundle, live, search_on=device)
+        self._retriever = self._now.search_at(0)[1]
         self._mask = lru_cache(maxsize=256)(self._compute_mask)
         self._pages = PageMaker(self._spec.candidates)
         self.caches = {"filter": self._mask.cache_info}
@@ -109,7 +109,7 @@ class Retrieve:
             requests: As `execute` takes them; `REQUEST` alone is read.
         """
         resolved = [row for tensors in requests for row in request.decode_requests(tensors["REQUEST"])]
-        catalog, self._retriever = self._search.at_least(max(row.catalog for row in resolved))
+        catalog, self._retriever = self._now.search_at(max(row.catalog for row in resolved))
         items = len(catalog.items)
         resolved = [row.within(items) if row.catalog > catalog.position else row for row in resolved]
         unknown = np.zeros(self._spec.embedding_dim, np.float32)
@@ -123,7 +123,7 @@ class Retrieve:
 
     def _counted_to(self) -> int | None:
         """Up to where the events count that the retriever knows; None where it does not have the newest."""
-        known, counted = self._retriever.counted, self._counted.current
+        known, counted = self._retriever.counted, self._now.popularity
         if known is None:
             return 0
         return counted.position if known is counted.popularity else None

@@ -35,7 +35,8 @@ from fuserank_ensemble.contract.options import (
     decode_bounded,
     parse_similar_options,
 )
-from fuserank_ensemble.graph.live import STALE, CatalogReader, LiveState, open_key, open_live
+from fuserank_ensemble.graph.live import STALE, LiveState, open_key, open_live
+from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.history import History
@@ -107,7 +108,7 @@ class Similar:
         overlay = live.overlay if live else None
         self._users = Users(bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, overlay, key)
         self._bundle, self._call, self._spec = bundle, call, bundle.spec
-        self._catalog, self._kinds = CatalogReader(bundle, live), bundle.items.columns.kinds
+        self._now, self._kinds = LiveBundle(bundle, live), bundle.items.columns.kinds
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
@@ -151,10 +152,10 @@ class Similar:
         if options.filter:
             filters.parse(options.filter, self._kinds)
         check_fields(options.fields or (), self._fields)
-        stale = [] if self._catalog.knows(options.min_position) else [STALE]
+        stale = [] if self._now.knows(options.min_position) else [STALE]
         user = decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
         hidden = self._users.hidden_rows(user).tobytes()
-        catalog = self._catalog.current  # after the user, whose items it then has
+        catalog = self._now.catalog  # after the user, whose items it then has
         row = catalog.items.row(item_id) if item_id else -1
         if item_id and row < 0:
             allowed = "an item of the catalogue; for one that is not in this bundle, send its title as TEXT"
@@ -187,7 +188,7 @@ class Similar:
         vectors = np.zeros((len(anchors), self._spec.embedding_dim), np.float32)
         texts = [i for i, anchor in enumerate(anchors) if anchor.text]
         items = [i for i, anchor in enumerate(anchors) if not anchor.text]
-        catalog = self._catalog.current
+        catalog = self._now.catalog
         vectors[items] = catalog.vectors[catalog.items.text[[anchors[i].row for i in items]]]
         if texts:
             # As an item's own text is encoded: the query's template has no part in it.
@@ -238,9 +239,9 @@ class Similar:
         started: int,
     ) -> _Answer:
         candidates = candidates[candidates >= 0]
-        catalog = self._catalog.at(trace.catalog)
+        catalog = self._now.catalog_at(trace.catalog)
         if anchor.row >= len(catalog.items):
-            catalog = self._catalog.current
+            catalog = self._now.catalog
         if not anchor.text:
             vector = catalog.vectors[catalog.items.text[[anchor.row]]][0].astype(np.float32)
         cosines = catalog.vectors[catalog.items.text[candidates]].astype(np.float32) @ vector
