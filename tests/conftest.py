@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -33,6 +34,18 @@ class SharedServersScheduling(LoadScopeScheduling):
         file = PurePosixPath(nodeid.split("::", maxsplit=1)[0])
         folder = file.parent.as_posix()
         return folder if folder in SHARE_SERVERS else file.as_posix()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keeps the tests and what they import out of the collector's rounds: exports ask for several, of a second each."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
