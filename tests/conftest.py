@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -102,8 +103,8 @@ def tower_bundle(
     tiny_shop: TinyShop, tiny_encoder: Path, tiny_tower: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The shop's bundle with a text tower. Tests that change it work on a copy."""
-    from fuserank_export.builder.options import GraphOptions, RankerOptions
-    from support.exporting import FEW_STEPS, export_quickly, rank_all_kinds
+    from fuserank_export.builder.options import GraphOptions
+    from support.exporting import QUICKLY, export_quickly, rank_all_kinds
 
     def export(folder: Path) -> None:
         bundle = export_quickly(
@@ -111,7 +112,7 @@ def tower_bundle(
             tiny_encoder,
             folder / "tower",
             interactions=tiny_shop.interactions,
-            ranker=RankerOptions(text_tower=str(tiny_tower), fit=FEW_STEPS),
+            ranker=replace(QUICKLY, text_tower=str(tiny_tower)),
             graph=GraphOptions(text_candidates=8),
             text_template="{title} | {category}",
         )

@@ -15,7 +15,7 @@ from support.exporting import export_quickly, rank_all_kinds, silent
 from support.rated_shop import write_grouped_shop
 
 # Five rankers are fitted to tell which signals gain.
-FEWER = RankerOptions(cases=300, fit=FitSettings(epochs=4, learning_rate=8e-3))
+FEWER = RankerOptions(quality="quick", cases=150, fit=FitSettings(epochs=4, learning_rate=8e-3))
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
