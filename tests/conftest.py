@@ -13,9 +13,15 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from fuserank_ensemble.state import keys
+from fuserank_ensemble.state import settings as state_settings
 from support import tiny_shop as shops
+from support.keys import TEST_SECRET
 from support.once import made_once
 from support.tiny_shop import TinyShop
+
+# Every log and bundle of a run has one key: what a test exports and what it serves that with need not know each other.
+keys.new_secret = state_settings.new_secret = lambda: TEST_SECRET
 
 # The machines are shared: an example that takes long says nothing of the code.
 # In CI all changes are judged by the same examples: one that chance finds is no fault of the change it refuses.
@@ -39,7 +45,7 @@ class SharedServersScheduling(LoadScopeScheduling):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Keeps the tests and what they import out of the collector's rounds: exports ask for several, of a second each."""
+    """Keeps the tests and what they import out of the collector's rounds: exports ask for several."""
     gc.disable()
     try:
         return (yield)
@@ -47,6 +53,13 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.collect()
         gc.freeze()
         gc.enable()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", metavar="FOLDER", help="write pictures of the shop's pages there")
+    parser.addoption(
+        "--shop-address", metavar="URL", help="whose pages: those of `make shop`, in place of a test's own"
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fuserank_ensemble.bundle import LEXICAL, SYNONYMS, Bundle, parser_over
+from fuserank_ensemble.bundle import LEXICAL, SYNONYMS, Bundle
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
-from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.graph.background_writer import BackgroundWriter
+from fuserank_ensemble.graph.first_users import LiveFirstUsers
 from fuserank_ensemble.graph.retrieval import open_retriever
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay
-from fuserank_ensemble.interactions.live.popularity import LivePopularity, PopularitySnapshot
+from fuserank_ensemble.interactions.live.popularity import LivePopularity
 from fuserank_ensemble.retrieval.lexical.live import LiveWords
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Logged
+from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.settings import State, StateSettings
-from fuserank_ensemble.state.tail import Consumer, LogTail
-from fuserank_ensemble.understanding.query import QueryParser
+from fuserank_ensemble.state.tail import OFTEN_SECONDS, Consumer, LogTail
 
+# Between two reads of the log where no search is answered: the cores are the searches'.
+SELDOM_SECONDS = 0.1
 MAX_WAIT_SECONDS = 0.25  # for a position: what is acknowledged is known far sooner, unless the log is away
 MakeConsumer = Callable[[LiveCatalog], Consumer]
 STALE = "stale"  # in `STATUS.degraded`: what was asked for, or the latest, does not count yet
@@ -36,10 +39,23 @@ class RetrieverFollower:
     """
 
     def __init__(
-        self, catalog: LiveCatalog, words: LiveWords, popularity: LivePopularity, retriever: Retriever
+        self,
+        catalog: LiveCatalog,
+        words: LiveWords,
+        popularity: LivePopularity,
+        first_users: LiveFirstUsers | None,
+        retriever: Retriever,
     ) -> None:
-        """Takes the catalogue, its words and all users' events as they change, and the retriever over the bundle's."""
-        self._catalog, self._words, self._popularity = catalog, words, popularity
+        """Takes what changes, and the retriever over the bundle's items.
+
+        Args:
+            catalog: The catalogue.
+            words: Its words.
+            popularity: All users' events.
+            first_users: Who had the new items; None where no channel has factors.
+            retriever: The retriever.
+        """
+        self._catalog, self._words, self._popularity, self._first_users = catalog, words, popularity, first_users
         self.current = (catalog.current, retriever)
 
     def attach(self, state: State, held: int) -> None:
@@ -52,10 +68,33 @@ class RetrieverFollower:
         snapshot, retriever, counted = self._catalog.current, self.current[1], self._popularity.current
         if snapshot is not self.current[0]:
             retriever = retriever.over(snapshot, self._words.current)
+        if self._first_users:
+            retriever = retriever.with_first_users(self._first_users.current)
         if counted.position:
             retriever = retriever.with_popularity(counted.popularity)
         if snapshot is not self.current[0] or retriever is not self.current[1]:
             self.current = (snapshot, retriever)
+
+
+class KeyCheck:
+    """A `Consumer` of the log before all others: refuses a state whose users a bundle names under another key."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Takes the bundle."""
+        self._bundle = bundle
+
+    def attach(self, state: State, held: int) -> None:
+        """See `Consumer`.
+
+        Raises:
+            BundleError: Where the keys differ.
+        """
+        del held
+        self._bundle.check_user_key(state.key)
+
+    def apply(self, batch: Sequence[Logged]) -> None:
+        """See `Consumer`; it needs no entries."""
+        del batch
 
 
 @dataclass(frozen=True)
@@ -70,6 +109,7 @@ class LiveState:
         search: What finds items; None for a step that finds none.
         popularity: What all of them say of the items; None for a step that needs none.
         writer: Writes what a step has to say itself.
+        feature_share: Share of the searches of which that is what the ranker read.
     """
 
     tail: LogTail
@@ -79,6 +119,7 @@ class LiveState:
     search: RetrieverFollower | None = None
     popularity: LivePopularity | None = None
     writer: BackgroundWriter | None = None
+    feature_share: float = 0.0
 
     @classmethod
     def open(
@@ -105,24 +146,34 @@ class LiveState:
 
         Raises:
             StateError: Where the state cannot be used as it is configured.
+            BundleError: Where the bundle names users under another key than the state.
         """
         catalog = LiveCatalog(bundle.bundled_catalog)
         overlay = LiveOverlay(catalog, kinds=kinds) if kinds else None
         words = open_words(bundle, catalog) if has_words or search_on else None
         popularity = count_items(bundle, catalog) if counts_items or search_on else None
-        search = None
+        search = first_users = None
         if words and popularity and search_on:
-            search = RetrieverFollower(catalog, words, popularity, open_retriever(bundle, search_on))
-        made = (overlay, words, popularity, search, beside(catalog) if beside else None)
-        consumers = (catalog, *(consumer for consumer in made if consumer is not None))
+            retriever = open_retriever(bundle, search_on)
+            if retriever.collaborative:
+                first_users = LiveFirstUsers(bundle, catalog, retriever.collaborative)
+            search = RetrieverFollower(catalog, words, popularity, first_users, retriever)
+        made = (overlay, words, popularity, first_users, search, beside(catalog) if beside else None)
+        consumers: tuple[Consumer, ...] = (
+            KeyCheck(bundle),
+            catalog,
+            *(consumer for consumer in made if consumer is not None),
+        )
+        seconds = OFTEN_SECONDS if has_words or search_on or counts_items else SELDOM_SECONDS
         return cls(
-            LogTail(settings, bundle.snapshot_position, consumers).start(),
+            LogTail(settings, bundle.snapshot_position, consumers, seconds).start(),
             catalog,
             overlay,
             words,
             search,
             popularity,
             BackgroundWriter(settings),
+            settings.feature_share,
         )
 
     def close(self) -> None:
@@ -178,89 +229,16 @@ def open_live(
     return live
 
 
-class CatalogReader:
-    """The catalogue as a step reads it: with the shop's changes where a state is kept."""
+def open_key(bundle: Bundle, host: Host) -> IdentityKey | None:
+    """Returns the key under which a bundle names users; None where the state keeps it, or nobody is named.
 
-    def __init__(self, bundle: Bundle, live: LiveState | None) -> None:
-        self._live = live
-        self._catalog = live.catalog if live else LiveCatalog(bundle.bundled_catalog)
-
-    @property
-    def current(self) -> CatalogSnapshot:
-        """The catalogue as it is now."""
-        return self._catalog.current
-
-    def row_at(self, item_id: str, position: int) -> int:
-        """See `CatalogSnapshot.row_at`."""
-        return self._catalog.row_at(item_id, position)
-
-    def knows(self, position: int, seconds: float = MAX_WAIT_SECONDS) -> bool:
-        """Waits until the log is known up to a position; returns whether it is. True where no state is kept."""
-        return self._live is None or self._live.wait_for(position, seconds)
-
-    def at(self, position: int) -> CatalogSnapshot:
-        """Returns the catalogue exactly as of a position; where it is not known in time, as of an earlier one."""
-        if self._live and self._catalog.current.position < position:
-            self._live.wait_for(position)
-        return self._catalog.at(position)
-
-
-class LiveParsers:
-    """Takes queries apart by the words of the items as they are now."""
-
-    def __init__(self, bundled: QueryParser, words: LiveWords | None) -> None:
-        """Takes what knows the bundle's words, and the words as they change; None where no state is kept."""
-        self._bundled, self._words = bundled, words
-        self._known = (words.current if words else None, bundled)
-
-    @property
-    def current(self) -> QueryParser:
-        """What takes queries apart at present."""
-        words = self._words.current if self._words else None
-        known, parser = self._known
-        if words is not None and words is not known:
-            parser = parser_over(self._bundled, words)
-            self._known = (words, parser)
-        return parser
-
-
-class LiveSearch:
-    """Finds items in the newest catalogue."""
-
-    def __init__(self, bundle: Bundle, device: str, live: LiveState | None) -> None:
-        """Opens the index on a device where no state is kept; else `live` has opened it.
-
-        Raises:
-            ValueError: Where `live` was opened for a step that finds no items.
-        """
-        self._live, self._fixed = live, None
-        if live is None:
-            self._fixed = (CatalogSnapshot.of_bundle(bundle.bundled_catalog), open_retriever(bundle, device))
-        elif live.search is None:
-            raise ValueError("live: found none that finds items; allowed: one that was opened with search_on")
-
-    def at_least(self, position: int) -> tuple[CatalogSnapshot, Retriever]:
-        """Returns the newest catalogue, once it holds the changes up to a position, and the retriever over it.
-
-        Where it does not come to know them in time, the snapshot's `position` is smaller.
-        """
-        if self._fixed is not None:
-            return self._fixed
-        assert self._live is not None
-        assert self._live.search is not None
-        if self._live.search.current[0].position < position:
-            self._live.wait_for(position)
-        return self._live.search.current
-
-
-class PopularityReader:
-    """All users' events by item as a step reads them: with those since the bundle where a state is kept."""
-
-    def __init__(self, bundle: Bundle, live: LiveState | None) -> None:
-        self._live = live.popularity if live else None
-        self._bundled = PopularitySnapshot.of_bundle(bundle.popularity)
-
-    @property
-    def current(self) -> PopularitySnapshot:
-        """The events as they are now."""
-        return self._live.current if self._live else self._bundled
+    Raises:
+        BundleError: Where it is another one, or there is none.
+        StateError: Where its file cannot be used.
+    """
+    key, has_state = host.user_key(), host.state() is not None
+    if key is None and not has_state:
+        key = read_key_beside(bundle.root)
+    if key is not None or not has_state:
+        bundle.check_user_key(key)
+    return key

@@ -57,7 +57,8 @@ def export_bundle(
         graph: Settings of the serving graph; by default as the command line's.
         vectors: Where the vectors lie beside the bundle; nowhere by default.
         progress: Shows the steps; on standard error by default.
-        held: What the files hold of the log of live events; nothing by default.
+        held: What the files hold of the log of live events, and the key of users; by default nothing, and the key
+            beside the bundle.
 
     Returns:
         The manifest.
@@ -75,7 +76,7 @@ def export_bundle(
             ranker=ranker or RankerOptions(),
             graph=graph or GraphOptions(),
             vectors=vectors or VectorStoreOptions(),
-            held=held or HeldLog(),
+            held=held or HeldLog.nothing(out.folder),
         )
 
 
@@ -112,7 +113,7 @@ def _build(
             lexical_fields=choose_lexical_fields(shop.catalog.items.columns, inputs.lexical_fields),
             code_fields=choose_codes(shop.catalog.items.columns, inputs.codes),
         )
-        indexed = index_shop(work, shop, models, spec)
+        indexed = index_shop(work, shop, models, spec, held.key)
         shop = shop.without_items()
         own = choose_features(indexed.items, log, inputs.features)
         for note in own.notes:
@@ -150,6 +151,6 @@ def _build(
         ranker=written,
         quality=ranker.quality,
         reading=inputs,
-        held=held.position,
+        held=held,
     )
     return seal_new(work, parts, vectors, steps)

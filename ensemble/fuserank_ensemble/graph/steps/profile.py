@@ -18,7 +18,8 @@ from fuserank_ensemble.contract.options import (
     MAX_USER_ID_BYTES,
     decode_bounded,
 )
-from fuserank_ensemble.graph.live import NO_KIND, CatalogReader, LiveState, open_live
+from fuserank_ensemble.graph.live import NO_KIND, LiveState, open_live
+from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.log_writer import StateHolder
 from fuserank_ensemble.graph.step import Host, UnavailableError
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
@@ -47,7 +48,7 @@ class Profile:
 
     def __init__(self, bundle: Bundle, settings: StateSettings | None, live: LiveState | None = None) -> None:
         """Takes the bundle, where the log is, and what the shop changed; None for both where no state is kept."""
-        self._bundle, self._catalog = bundle, CatalogReader(bundle, live)
+        self._bundle, self._now = bundle, LiveBundle(bundle, live)
         self._state = StateHolder(settings)
         self._spool = settings.spool if settings else None
         self._actions: Mapping[str, Callable[[State, str, _Options], dict[str, Any]]] = {
@@ -110,8 +111,9 @@ class Profile:
     def _get(self, state: State, user: str, options: _Options) -> dict[str, Any]:
         """Returns what the log and the bundle hold of the user."""
         del options
-        person = self._read(state, state.key.user(user))
-        items = self._catalog.current.items
+        subject = state.key.user(user)
+        person = self._read(state, subject)
+        items = self._now.catalog.items
         return {
             "events": [
                 {
@@ -126,7 +128,7 @@ class Profile:
             "forgotten": person.forgotten,
             "merged": len(person.sources),
             "position": person.upto,
-            "bundles": self._bundles_with(state, user),
+            "bundles": self._bundles_with([subject, *person.sources]),
         }
 
     def _forget(self, state: State, user: str, options: _Options) -> dict[str, Any]:
@@ -140,11 +142,12 @@ class Profile:
         position = self._append(state, [Forget(event_id=_new_id(), user=person) for person in everyone])
         # What came in between the two.
         erased += sum(log.erase(person, position - len(everyone) + 1) for person in everyone)
-        return {"position": position, "erased": erased, "bundles": self._bundles_with(state, user)}
+        return {"position": position, "erased": erased, "bundles": self._bundles_with(everyone)}
 
     def _read(self, state: State, subject: Subject) -> LivePerson:
         """A user or a session as the log has it, what bundles hold of it included."""
-        return read_person(state.log, self._catalog, subject, LogStart.of(state.log))
+        self._now.knows(state.log.last_position())  # the items of the latest events may be new
+        return read_person(state.log, self._now, subject, LogStart.of(state.log))
 
     def _with_sources(self, state: State, subject: Subject) -> list[Subject]:
         """The subject, those that were merged into it, and those merged into these."""
@@ -175,11 +178,11 @@ class Profile:
     def _append(state: State, entries: list[Entry]) -> int:
         return state.log.append(entries)[-1].position
 
-    def _bundles_with(self, state: State, user: str) -> list[str]:
-        """The served bundle, where it holds the user: a forgotten one is in it until the next refresh or export."""
+    def _bundles_with(self, people: Sequence[Subject]) -> list[str]:
+        """The served bundle, where it holds one of them: a forgotten one is in it until the next refresh or export."""
         bundle = self._bundle
-        names = (user, hashed_name(state.key.user(user)))
         parts = (bundle.histories, bundle.dislikes, bundle.hidden, bundle.segments if bundle.segments.columns else None)
+        names = [hashed_name(person) for person in people]
         held = any(part is not None and part.row(name) >= 0 for part in parts for name in names)
         return [bundle.id] if held else []
 

@@ -35,7 +35,8 @@ from fuserank_ensemble.contract.options import (
     decode_bounded,
     parse_similar_options,
 )
-from fuserank_ensemble.graph.live import STALE, CatalogReader, LiveState, open_live
+from fuserank_ensemble.graph.live import STALE, LiveState, open_key, open_live
+from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.history import History
@@ -45,6 +46,7 @@ from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 from fuserank_ensemble.retrieval.graph.index import GraphIndex
 from fuserank_ensemble.retrieval.lexical.words import shared_words
 from fuserank_ensemble.state.entries import EventKind
+from fuserank_ensemble.state.identity import IdentityKey
 
 HIDES: frozenset[EventKind] = frozenset({"hide"})  # all that a user's events mean here
 _VERIFIED = (
@@ -91,14 +93,22 @@ class Similar:
 
     name = "similar"
 
-    def __init__(self, bundle: Bundle, call: Call, live: LiveState | None = None) -> None:
-        """Takes the bundle, how to call another model, and what happened since; None where no state is kept."""
+    def __init__(
+        self, bundle: Bundle, call: Call, live: LiveState | None = None, key: IdentityKey | None = None
+    ) -> None:
+        """Opens the step.
+
+        Args:
+            bundle: The bundle.
+            call: Runs another model of the server.
+            live: What happened since the bundle was made; None where no state is kept.
+            key: The key under which the bundle names users, see `open_key`.
+        """
         self._live = live
-        self._users = Users(
-            bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, live.overlay if live else None
-        )
+        overlay = live.overlay if live else None
+        self._users = Users(bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, overlay, key)
         self._bundle, self._call, self._spec = bundle, call, bundle.spec
-        self._catalog, self._kinds = CatalogReader(bundle, live), bundle.items.columns.kinds
+        self._now, self._kinds = LiveBundle(bundle, live), bundle.items.columns.kinds
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
@@ -111,7 +121,8 @@ class Similar:
         """See `Model`. Loads the tokenizer, maps the catalogue and its text vectors; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
-        return cls(bundle, host.call, open_live(bundle, host, kinds=HIDES))
+        live = open_live(bundle, host, kinds=HIDES)
+        return cls(bundle, host.call, live, open_key(bundle, host))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`. All rows of a batch go to each other model in one call."""
@@ -141,10 +152,10 @@ class Similar:
         if options.filter:
             filters.parse(options.filter, self._kinds)
         check_fields(options.fields or (), self._fields)
-        stale = [] if self._catalog.knows(options.min_position) else [STALE]
+        stale = [] if self._now.knows(options.min_position) else [STALE]
         user = decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
         hidden = self._users.hidden_rows(user).tobytes()
-        catalog = self._catalog.current  # after the user, whose items it then has
+        catalog = self._now.catalog  # after the user, whose items it then has
         row = catalog.items.row(item_id) if item_id else -1
         if item_id and row < 0:
             allowed = "an item of the catalogue; for one that is not in this bundle, send its title as TEXT"
@@ -177,7 +188,7 @@ class Similar:
         vectors = np.zeros((len(anchors), self._spec.embedding_dim), np.float32)
         texts = [i for i, anchor in enumerate(anchors) if anchor.text]
         items = [i for i, anchor in enumerate(anchors) if not anchor.text]
-        catalog = self._catalog.current
+        catalog = self._now.catalog
         vectors[items] = catalog.vectors[catalog.items.text[[anchors[i].row for i in items]]]
         if texts:
             # As an item's own text is encoded: the query's template has no part in it.
@@ -228,9 +239,9 @@ class Similar:
         started: int,
     ) -> _Answer:
         candidates = candidates[candidates >= 0]
-        catalog = self._catalog.at(trace.catalog)
+        catalog = self._now.catalog_at(trace.catalog)
         if anchor.row >= len(catalog.items):
-            catalog = self._catalog.current
+            catalog = self._now.catalog
         if not anchor.text:
             vector = catalog.vectors[catalog.items.text[[anchor.row]]][0].astype(np.float32)
         cosines = catalog.vectors[catalog.items.text[candidates]].astype(np.float32) @ vector

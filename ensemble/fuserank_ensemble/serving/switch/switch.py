@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.engines import check_engines
+from fuserank_ensemble.serving.models import check_path
 from fuserank_ensemble.serving.switch.checks import check_fits, check_nobody_forgotten
 from fuserank_ensemble.serving.switch.folder import BundlePlace, Member, ServerNote, SwitchError, SwitchFolder, Wanted
 from fuserank_ensemble.serving.switch.promoted import Promoted, load_promoted, remember_promoted
@@ -33,11 +34,13 @@ def promote_bundle(folder: SwitchFolder, root: Path, patience: float = PATIENCE_
 
     Raises:
         SwitchError: Where the server cannot serve it, or holds somebody in it who was forgotten; nothing has changed.
-        BundleError: Where its parts do not belong together.
+        BundleError: Where its parts do not belong together, or it names users under another key.
         StateError: Where the state cannot be asked who was forgotten.
     """
     server = folder.noted()
+    _check_no_arms(server)
     with folder.locked():
+        check_path(root)
         served, new = folder.wanted().served, Bundle.open(root.resolve())
         if new.id == served.id:
             raise SwitchError(f"bundle {new.id} is served already")
@@ -48,6 +51,7 @@ def promote_bundle(folder: SwitchFolder, root: Path, patience: float = PATIENCE_
         state = _open_state(server)
         try:
             if state:
+                new.check_user_key(state.key)
                 check_nobody_forgotten(new, state)
             place = BundlePlace(new.id, str(new.root))
             switch_to(folder, place, patience, previous=served)
@@ -71,6 +75,7 @@ def rollback_bundle(folder: SwitchFolder, patience: float = PATIENCE_SECONDS) ->
         BundleError: Where its parts do not belong together.
     """
     server = folder.noted()
+    _check_no_arms(server)
     with folder.locked():
         wanted = folder.wanted()
         remembered = load_promoted(Path(server.remembered)) if server.remembered else None
@@ -133,6 +138,15 @@ def _wait(folder: SwitchFolder, is_done: Callable[[Member], bool], new: BundlePl
         if time.monotonic() > deadline:
             raise SwitchError(f"{new.folder}: {', '.join(waiting)} did not open it within {seconds:.0f} s")
         time.sleep(LOOK_SECONDS)
+
+
+def _check_no_arms(server: ServerNote) -> None:
+    """Checks that no experiment compares the served bundle with others: its control stays what it is."""
+    if server.arms:
+        raise SwitchError(
+            f"an experiment compares the served bundle with {', '.join(server.arms)}, until the server is started "
+            "without --experiment (FUSERANK_EXPERIMENT)"
+        )
 
 
 def _is_alive(pid: int) -> bool:
