@@ -24,7 +24,7 @@ from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.learn import learn_channels
 from fuserank_export.index.catalog import index_catalog
-from fuserank_export.index.write import write_index
+from fuserank_export.index.write import write_histories, write_items
 from fuserank_export.progress import Progress
 from fuserank_export.repository.place import partial_bundle
 from fuserank_export.repository.sealing import seal
@@ -130,7 +130,8 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
         vectors = np.load(bundle / "index" / "vectors.npy")[texts]
         add_noise(vectors, copy[order[first]] > 0, draw)
     with partial_bundle(out, force=True) as partial:
-        write_index(partial / "index", indexed, log)
+        write_items(partial / "index", indexed)
+        write_histories(partial / "index", log)
         np.save(partial / "index" / "vectors.npy", vectors)
         search = learn_channels(partial / "index", indexed, log, vectors, spec=spec, seed=SEED, progress=progress)
         for name in ("tokenizer.json", REFERENCE):
