@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
 
-.PHONY: help demo serve eval bench-retrieval bench-replica bench-live bench-export bench bench-quick bench-peers engines gpu-check test lint format lock reports clean
+.PHONY: help demo serve shop eval bench-retrieval bench-replica bench-live bench-shop bench-export bench bench-quick bench-peers engines gpu-check test lint format lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,6 +36,14 @@ demo: $(BUNDLE)/manifest.json ## set up, export a supermarket's year, serve it, 
 
 serve: $(BUNDLE)/manifest.json ## the demo's server, left running on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
 	@$(BIN)/fuserank serve $(BUNDLE)
+
+# Another shop is shown with `make shop CATALOG=items.jsonl`, and with INTERACTIONS, QUERIES and JUDGEMENTS as there are.
+CATALOG :=
+SHOWN := $(if $(CATALOG),build/shops/$(notdir $(abspath $(dir $(CATALOG)))),$(BUNDLE))
+SHOWN_SHOPPERS := $(if $(CATALOG),$(if $(INTERACTIONS),$(SHOWN).shoppers.json),$(SHOWN).shoppers.json)
+
+shop: $(SHOWN)/manifest.json $(SHOWN_SHOPPERS) ## the demo's shop in the browser: its server, with a state, and its pages
+	@$(BIN)/fuserank shop --serve $(SHOWN) $(addprefix --shoppers ,$(SHOWN_SHOPPERS))
 
 eval: $(READY) build/full/manifest.json ## quality of retrieval and of ranking, on shops with known answers
 	@$(BIN)/fuserank evaluate retrieval --bundle build/full --shop $(SHOP)
@@ -53,6 +61,9 @@ bench-replica: $(READY) $(BUNDLE)/manifest.json ## what one replica costs on one
 bench-live: $(READY) $(BUNDLE)/manifest.json ## how soon an event counts, and what recording costs the searches beside it
 	@$(BENCHMARK) live --bundle $(BUNDLE) --shop $(SHOP)
 	@$(BIN)/fuserank evaluate replay --shop $(SHOP) --encoder "$(ENCODER)"
+
+bench-shop: $(READY) $(BUNDLE)/manifest.json $(BUNDLE).shoppers.json ## what a page of the shop weighs, and how soon its results are there
+	@$(BENCHMARK) storefront --bundle $(BUNDLE) --shoppers $(BUNDLE).shoppers.json
 
 bench-export: $(READY) ## what an export costs from a thousand items to a million, about an hour
 	@$(BENCHMARK) export --encoder "$(ENCODER)"
@@ -111,6 +122,14 @@ $(BUNDLE)/manifest.json: $(SHOP)/interactions.parquet $(SOURCES)
 	@$(BIN)/fuserank export bundle --catalog $(SHOP)/catalog.parquet --interactions $(SHOP)/interactions.parquet \
 		--synonyms $(SHOP)/complete_journey_synonyms.txt --encoder "$(ENCODER)" --text-template '$(TEMPLATE)' \
 		--quality quick --vector-cache build/vectors --out $(BUNDLE) --force
+
+%.shoppers.json: %/manifest.json
+	@$(BIN)/fuserank export shoppers --bundle $* --interactions $(or $(INTERACTIONS),$(SHOP)/interactions.parquet) --out $@
+
+build/shops/%/manifest.json: $(CATALOG) $(INTERACTIONS) $(QUERIES) $(JUDGEMENTS) | $(DEMO_READY)
+	@$(BIN)/fuserank export bundle --catalog $(CATALOG) $(addprefix --interactions ,$(INTERACTIONS)) \
+		$(addprefix --queries ,$(QUERIES)) $(addprefix --judgements ,$(JUDGEMENTS)) --encoder "$(ENCODER)" \
+		--quality quick --vector-cache build/vectors --out $(@D) --force
 
 # The demo's ranker is made in a hurry; what is judged is one made with care.
 build/full/manifest.json: $(BUNDLE)/manifest.json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -10,12 +11,21 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from fuserank_ensemble.state import keys
+from fuserank_ensemble.state import settings as state_settings
 from support import tiny_shop as shops
+from support.keys import TEST_SECRET
 from support.once import made_once
 from support.tiny_shop import TinyShop
 
+# Every log and bundle of a run has one key: what a test exports and what it serves that with need not know each other.
+keys.new_secret = state_settings.new_secret = lambda: TEST_SECRET
+
 # The machines are shared: an example that takes long says nothing of the code.
-settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# In CI all changes are judged by the same examples: one that chance finds is no fault of the change it refuses.
+settings.register_profile(
+    "shared", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
 settings.load_profile("shared")
 
 # The tests that lie in such a folder share servers, so they run in one process.
@@ -29,6 +39,13 @@ class SharedServersScheduling(LoadScopeScheduling):
         file = PurePosixPath(nodeid.split("::", maxsplit=1)[0])
         folder = file.parent.as_posix()
         return folder if folder in SHARE_SERVERS else file.as_posix()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", metavar="FOLDER", help="write pictures of the shop's pages there")
+    parser.addoption(
+        "--shop-address", metavar="URL", help="whose pages: those of `make shop`, in place of a test's own"
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -117,6 +117,19 @@ def replica(bundle: BundleOption = BUNDLE, shop: ShopOption = SHOP) -> None:
 
 
 @app.command()
+def storefront(
+    bundle: BundleOption = BUNDLE,
+    shoppers: Annotated[
+        Path, typer.Option(help="Users that a visitor may play, as `fuserank export shoppers` writes them.")
+    ] = Path("build/demo.shoppers.json"),
+) -> None:
+    """Bytes of the shop's pages, milliseconds until results are there, and what axe-core finds: report `people`."""
+    from fuserank_benchmarks.storefront import measure_storefront
+
+    _print_report(measure_storefront(bundle, shoppers, Console()))
+
+
+@app.command()
 def export(
     encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of the encoder.")],
     shape: Annotated[
@@ -144,11 +157,14 @@ def live(
     bundle: BundleOption = BUNDLE,
     shop: ShopOption = SHOP,
     rounds: Annotated[int, typer.Option(help="Windows of each kind, by turns.")] = 6,
+    load_only: Annotated[
+        bool, typer.Option(help="Only the searches beside events, and the events beside these.")
+    ] = False,
 ) -> None:
     """How soon an event counts, and what recording costs searches beside it: report `live`."""
     from fuserank_benchmarks.live import measure_live
 
-    _print_report(measure_live(bundle, shop, rounds, Console()))
+    _print_report(measure_live(bundle, shop, rounds, Console(), load_only))
 
 
 @app.command()
@@ -172,12 +188,14 @@ def peers(
     encoder: Annotated[Path, typer.Option(help="Folder of the bundle's encoder.")],
     out: OutOption,
     bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
     text_tower: Annotated[Path | None, typer.Option(help="Folder of a cross-encoder with one logit.")] = None,
 ) -> None:
     """The peers' inputs: catalogue, habits and models as plain files."""
+    from fuserank_benchmarks.inputs.queries import ShopVocabulary
     from fuserank_benchmarks.peers.prepare import write_inputs
 
-    write_inputs(bundle, encoder, text_tower, out)
+    write_inputs(bundle, ShopVocabulary.read(shop).users, encoder, text_tower, out)
 
 
 @prepare.command()

@@ -1,7 +1,4 @@
-"""How soon an event counts, and what recording costs the searches beside it: the report `live`.
-
-Windows with and without events take turns, so that a machine that slows down slows both.
-"""
+"""How soon an event counts, and what recording costs the searches beside it: the report `live`."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,19 +20,14 @@ from rich.progress import track
 
 from fuserank.client import Client
 from fuserank_benchmarks.demo import free_ports, served
-from fuserank_benchmarks.inputs.queries import FreshLoad, ShopVocabulary
-from fuserank_benchmarks.load.open_loop import Outcome, Plan, send_from_process
+from fuserank_benchmarks.inputs.queries import ShopVocabulary
+from fuserank_benchmarks.live_load import APPENDED, EVENTS, SEARCHES, measure_load
 from fuserank_benchmarks.refreshing import measure_refresh, measure_switches, write_twin
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay
 from fuserank_ensemble.state.entries import Interaction, Logged
-from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_evaluation.reports.report import merge_report
 
-SEARCHES, EVENTS = 50, 200  # a second
-APPENDED = 4  # events that another process appends at a time
-WINDOW_SECONDS = 8.0
-KINDS = ("alone", "tailing", "recording")  # of windows; each round turns their order around
 PROBES = 200  # events whose appearance is waited for
 PATIENCE = 30.0  # seconds until an event or a change counts as lost
 UNUSUAL_PRICE = 7_000_001  # that no item has
@@ -78,11 +69,6 @@ MEANINGS = {
     "refresh_ndcg_loss_relative": "nDCG@10 that the refresh loses on requests of what both bundles know, as a share",
     "memory_mb_per_million_events": f"MB of a process for a million events of {PEOPLE:,} users in memory",
 }
-
-
-def record_message(user: str, item: str) -> str:
-    """The `EVENTS` of one purchase, with an id of its own."""
-    return json.dumps([{"event_id": uuid.uuid4().hex, "user_id": user, "item_id": item, "event": "purchase"}])
 
 
 @contextmanager
@@ -156,67 +142,6 @@ def measure_price_visibility(url: str, items: list[str]) -> list[float]:
     return visible
 
 
-def append_events(place: str, items: list[str], seconds: float, seed: int) -> None:
-    """Appends `EVENTS` a second to a log, as another server would that took them."""
-    state = State.open(StateSettings(place))
-    draw = np.random.default_rng(seed)
-    users = [state.key.user(f"tailed-{number}") for number in range(5_000)]
-    due = time.monotonic()
-    for _ in range(int(EVENTS * seconds / APPENDED)):
-        state.log.append(
-            [
-                Interaction(
-                    event_id=uuid.uuid4().hex,
-                    item_id=items[int(draw.integers(len(items)))],
-                    event="purchase",
-                    timestamp=time.time(),
-                    user=users[int(draw.integers(len(users)))],
-                )
-                for _ in range(APPENDED)
-            ]
-        )
-        due += APPENDED / EVENTS
-        time.sleep(max(due - time.monotonic(), 0.0))
-    state.log.close()
-
-
-def measure_load(url: str, place: str, shop: ShopVocabulary, items: list[str], rounds: int) -> dict[str, float]:
-    """Searches alone, beside events of another process, and beside events that this server takes, by turns."""
-    load = FreshLoad(shop)
-    searched: dict[str, list[Outcome]] = {kind: [] for kind in KINDS}
-    recorded: list[Outcome] = []
-    windows = [kind for number in range(rounds) for kind in (KINDS if number % 2 else reversed(KINDS))]
-    context = multiprocessing.get_context("spawn")
-    with ThreadPoolExecutor(2) as pool:
-        for number, kind in enumerate(track(windows, "searches with and without events", transient=True)):
-            if kind == "tailing":
-                writer = context.Process(target=append_events, args=(place, items, WINDOW_SECONDS + 4, number))
-                writer.start()
-                time.sleep(2.0)  # until it has begun
-            searches = Plan(url, load.draw(1_000).requests(), SEARCHES, WINDOW_SECONDS, seed=number // len(KINDS))
-            sent = pool.submit(send_from_process, searches)
-            if kind == "recording":
-                users = load.draw(int(EVENTS * WINDOW_SECONDS * 2)).users
-                messages = [(record_message(user, items[at % len(items)]),) for at, user in enumerate(users)]
-                events = Plan(url, messages, EVENTS, WINDOW_SECONDS, seed=number, model="record")
-                recorded.append(pool.submit(send_from_process, events).result())
-            searched[kind].append(sent.result())
-            if kind == "tailing":
-                writer.join()
-    every = [*recorded, *(outcome for outcomes in searched.values() for outcome in outcomes)]
-    figures: dict[str, float] = {}
-    for name, outcomes in (("record", recorded), *((f"search_{kind}", searched[kind]) for kind in KINDS)):
-        latencies = [latency for outcome in outcomes for latency in outcome.answered]
-        figure, _, kind = name.partition("_")
-        suffix = "" if not kind else "_alone" if kind == "alone" else f"_while_{kind}"
-        figures |= {f"{figure}_p{q}_ms{suffix}": round(float(np.percentile(latencies, q)), 2) for q in (50, 99)}
-    ratio = figures["search_p99_ms_while_tailing"] / figures["search_p99_ms_alone"]
-    return figures | {
-        "search_p99_ratio_while_tailing_200_per_s": round(ratio, 3),
-        "refused_or_failed": sum(len(outcome.refused) + outcome.failed for outcome in every),
-    }
-
-
 def fill_overlay(bundle: str, out: multiprocessing.SimpleQueue[float]) -> None:
     """Puts into a queue how many bytes a process takes more for a million events."""
     items = Bundle.open(Path(bundle), verify=()).items
@@ -252,14 +177,15 @@ def measure_memory(bundle: Path) -> float:
     return round(taken / 1e6, 1)
 
 
-def measure_live(bundle: Path, shop: Path, rounds: int, console: Console) -> Path:
+def measure_live(bundle: Path, shop: Path, rounds: int, console: Console, load_only: bool = False) -> Path:
     """Measures a server with a state, and writes the report `live`.
 
     Args:
         bundle: The bundle to serve.
         shop: Folder of the catalogue's and the log's Parquet files.
-        rounds: How many windows of each of `KINDS`.
+        rounds: How many windows of each of `live_load.KINDS`.
         console: Shows progress and figures.
+        load_only: Measure these windows alone.
 
     Returns:
         The report's JSON file.
@@ -269,7 +195,7 @@ def measure_live(bundle: Path, shop: Path, rounds: int, console: Console) -> Pat
     """
     manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
     items = [item.decode() for item in Bundle.open(bundle, verify=()).items.ids[:2_000].tolist()]
-    figures: dict[str, float | None] = {"memory_mb_per_million_events": measure_memory(bundle)}
+    figures: dict[str, float | None] = {}
     # Beside the bundle, since a folder for temporary files may lie in memory, where nothing has to reach a disk.
     with tempfile.TemporaryDirectory(dir=bundle.parent, prefix="live-") as folder:
         ports = free_ports(3)
@@ -277,25 +203,37 @@ def measure_live(bundle: Path, shop: Path, rounds: int, console: Console) -> Pat
         with served(bundle, (ports[0], ports[1], ports[2]), console, state=state):
             url = f"127.0.0.1:{ports[1]}"
             figures |= measure_load(url, state, ShopVocabulary.read(shop), items, rounds)
-            visible, waited = measure_visibility(url, items)
-            figures |= _visible("price_visible", measure_price_visibility(url, items))
-            figures |= _visible("item_visible", measure_item_visibility(url))
-            twin = write_twin(bundle.resolve(), Path(folder) / "twin")
-            figures |= measure_switches(url, ShopVocabulary.read(shop).types[0], bundle.resolve(), twin)
-        figures |= _visible("event_visible", visible)
-        figures["read_your_writes_p99_ms"] = round(float(np.percentile(waited, 99)), 2)
-        figures |= {"event_visible_redis_p50_ms": None, "event_visible_redis_p99_ms": None}
-        if shutil.which("redis-server"):
-            ports = free_ports(3)
-            with (
-                redis_server(Path(folder)) as state,
-                served(bundle, (ports[0], ports[1], ports[2]), console, state=state),
-            ):
-                visible, _ = measure_visibility(f"127.0.0.1:{ports[1]}", items)
-            figures |= _visible("event_visible_redis", visible)
-        figures |= measure_refresh(Bundle.open(bundle), Path(folder), console)[1]
+            if not load_only:
+                figures |= _measure_server(url, bundle, shop, items, Path(folder))
+        if not load_only:
+            figures |= _measure_beside(bundle, items, Path(folder), console)
     console.print_json(data=figures)
-    return merge_report("live", "events", manifest["id"], figures, MEANINGS, {})
+    return merge_report("live", "load" if load_only else "events", manifest["id"], figures, MEANINGS, {})
+
+
+def _measure_server(url: str, bundle: Path, shop: Path, items: list[str], folder: Path) -> dict[str, float]:
+    """Measures what a server with a state in SQLite shows when."""
+    visible, waited = measure_visibility(url, items)
+    figures = {
+        **_visible("event_visible", visible),
+        "read_your_writes_p99_ms": round(float(np.percentile(waited, 99)), 2),
+        **_visible("price_visible", measure_price_visibility(url, items)),
+        **_visible("item_visible", measure_item_visibility(url)),
+    }
+    twin = write_twin(bundle.resolve(), folder / "twin")
+    return figures | measure_switches(url, ShopVocabulary.read(shop).types[0], bundle.resolve(), twin)
+
+
+def _measure_beside(bundle: Path, items: list[str], folder: Path, console: Console) -> dict[str, float | None]:
+    """Measures a server over Redis where there is one, a refresh, and memory."""
+    figures: dict[str, float | None] = {"event_visible_redis_p50_ms": None, "event_visible_redis_p99_ms": None}
+    if shutil.which("redis-server"):
+        ports = free_ports(3)
+        with redis_server(folder) as state, served(bundle, (ports[0], ports[1], ports[2]), console, state=state):
+            visible, _ = measure_visibility(f"127.0.0.1:{ports[1]}", items)
+        figures |= _visible("event_visible_redis", visible)
+    figures |= measure_refresh(Bundle.open(bundle), folder, console)[1]
+    return figures | {"memory_mb_per_million_events": measure_memory(bundle)}
 
 
 def _visible(name: str, milliseconds: list[float]) -> Mapping[str, float]:

@@ -23,6 +23,7 @@ from fuserank_ensemble.bundle import MANIFEST, Bundle
 from fuserank_ensemble.serving.switch.folder import SwitchFolder
 from fuserank_ensemble.serving.switch.switch import promote_bundle
 from fuserank_ensemble.state.entries import Entry, Interaction, ItemChange
+from fuserank_ensemble.state.keys import key_file_beside
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_export.builder.options import OutputOptions
 from fuserank_export.progress import Progress
@@ -46,7 +47,7 @@ def append_change(bundle: Bundle, state: State) -> None:
     """Appends events and changes of items, one for each hundred that the bundle has."""
     draw = np.random.default_rng(3)
     items = [item.decode() for item in bundle.items.ids.tolist()]
-    users = [state.key.user(user.decode()) for user in bundle.histories.users.tolist()]
+    users = [state.key.user(name.decode()) for name in bundle.histories.users.tolist()]
     start = float(bundle.manifest["log_end"])
     entries: list[Entry] = [
         Interaction(
@@ -74,7 +75,7 @@ def measure_refresh(bundle: Bundle, folder: Path, console: Console) -> tuple[Pat
     Returns:
         The next bundle, and the figures.
     """
-    state = State.open(StateSettings(f"sqlite:{folder / 'refresh.sqlite'}"))
+    state = State.open(StateSettings(f"sqlite:{folder / 'refresh.sqlite'}", key_file_beside(bundle.root)))
     append_change(bundle, state)
     out = folder / "next"
     started = time.monotonic()

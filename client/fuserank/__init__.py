@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from fuserank.types import (
         Explore,
         ExploreOutcome,
+        Facet,
+        FacetValue,
         Item,
         ModelStatus,
         Request,
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
         SimilarOptions,
         Status,
         Suggestion,
+        Total,
+        Variant,
     )
 
 __all__ = [
@@ -60,6 +64,8 @@ __all__ = [
     "EventOutcome",
     "Explore",
     "ExploreOutcome",
+    "Facet",
+    "FacetValue",
     "FieldError",
     "FuseRankError",
     "IncompatibleServerError",
@@ -82,6 +88,8 @@ __all__ = [
     "SimilarOptions",
     "Status",
     "Suggestion",
+    "Total",
+    "Variant",
 ]
 
 _MODULES = (

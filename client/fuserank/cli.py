@@ -23,7 +23,7 @@ from fuserank.event_commands import add_event_commands
 from fuserank.options import Connection, Ranking, Selection, expand_groups
 from fuserank.plugins import CommandGroup
 from fuserank.reporting import print_json, report_errors
-from fuserank.tables import tabulate_result, tabulate_server, tabulate_suggestions
+from fuserank.tables import tabulate_facets, tabulate_result, tabulate_server, tabulate_suggestions
 from fuserank.types import Request, SearchResult
 
 app = typer.Typer(
@@ -118,7 +118,10 @@ def _print_result(result: SearchResult, request: Request, as_json: bool) -> None
         return
     parts = [f'"{request.query}"' if request.query else "", f"for {request.user}" if request.user else ""]
     title = " ".join(part for part in parts if part) or "for anyone"
-    Console().print(tabulate_result(result, title, explain=bool(request.explain)))
+    console = Console()
+    console.print(tabulate_result(result, title, explain=bool(request.explain)))
+    if result.status.facets:
+        console.print(tabulate_facets(result.status))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,13 @@ import typer
 from fuserank.client import Client
 from fuserank.connection import DEFAULT_TIMEOUT, DEFAULT_URL, TLS
 from fuserank.errors import InvalidRequestError
-from fuserank.types import Language, Request
+from fuserank.types import Language, Request, Sort
 
 _PANEL = "Connection"
-_JSON_FORMS = {"--rules": "a JSON list of objects"}  # the other options in JSON are objects
+_JSON_FORMS = {
+    "--rules": "a JSON list of objects",
+    "--facets": "a JSON list of names and objects",
+}  # the other options in JSON are objects
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,19 @@ class Ranking(Selection):
     min_position: Annotated[
         int | None, typer.Option(help="What the answer must know of the log, as `fuserank record` printed it.")
     ] = None
+    facets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME,…", help='Fields whose values are counted, or JSON: ["brand", {"field": "price"}].'
+        ),
+    ] = None
+    offset: Annotated[int | None, typer.Option(help="How many items come before; 0 counts what matches, too.")] = None
+    sort: Annotated[
+        str | None, typer.Option(help="relevance, price_asc, price_desc, newest, rating or popularity.")
+    ] = None
+    collapse: Annotated[bool, typer.Option("--collapse", help="Packages of one product are one tile.")] = False
+    collapse_by: Annotated[str | None, typer.Option(metavar="NAME", help="Items of one value are one tile.")] = None
+    highlight: Annotated[bool, typer.Option("--highlight", help="Mark the words that match.")] = False
 
     def to_request(self, query: str, user: str) -> Request:
         """Returns the request of a query, a user or both.
@@ -100,6 +116,12 @@ class Ranking(Selection):
             understand=False if self.plain else None,
             session_id=self.session,
             min_position=self.min_position,
+            facets=_parse_facets(self.facets),
+            offset=self.offset,
+            # The server checks which orders there are.
+            sort=cast("Sort | None", self.sort),
+            collapse=self.collapse_by or self.collapse or None,
+            highlight=self.highlight or None,
         )
 
 
@@ -179,6 +201,10 @@ def _parse_header(text: str) -> tuple[str, str]:
 
 def _split_list(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _parse_facets(text: str | None) -> Any:
+    return _parse_json("--facets", text) if text is not None and text.lstrip().startswith("[") else _split_list(text)
 
 
 def _parse_json(option: str, text: str | None) -> Any:

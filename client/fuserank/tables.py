@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from fuserank.types import Item, SearchResult, ServerStatus, Signal, Status, Suggestion
+from fuserank.types import FacetValue, Item, SearchResult, ServerStatus, Signal, Status, Suggestion
 
 # More would make a row too long to read; `--json` has all signals.
 MAX_SIGNALS = 3
@@ -44,6 +44,18 @@ def tabulate_result(result: SearchResult, title: str, explain: bool = True) -> T
         cells += [Text(format_value(item.fields.get(name))) for name in number_fields]
         reasons = [Text("\n".join(_format_signals(item.signals)))] if explain else []
         table.add_row(str(rank), *cells, f"{item.score:.3f}", *reasons)
+    return table
+
+
+def tabulate_facets(status: Status) -> Table:
+    """Returns a table of the values of each field that was counted, categories indented by their level."""
+    table = Table(padding=(0, 1, 0, 0))
+    for name in ("facet", "value"):
+        table.add_column(name, overflow="fold")
+    table.add_column("count", justify="right")
+    for name, values in status.facets.items():
+        for label, count in _list_values(values):
+            table.add_row(Text(name), Text(label), f"{count:,}")
     return table
 
 
@@ -88,6 +100,13 @@ def format_status(status: Status) -> str:
         parts.append(f"explored {status.explore.explored} of {status.explore.pool}, seed {status.explore.seed}")
     if status.understood:
         parts.append("understood: " + ", ".join(f"{name} {_spell(value)}" for name, value in status.understood.items()))
+    if status.total:
+        parts.append(f"{'at least ' if status.total.relation == 'gte' else ''}{status.total.value:,} match")
+    if status.relaxed:
+        parts.append("no item has all words")
+    parts += [f"{count:,} without the condition on {name}" for name, count in status.without.items()]
+    if status.did_you_mean:
+        parts.append(f"did you mean {status.did_you_mean!r}?")
     if status.degraded:
         parts.append("degraded: " + ", ".join(status.degraded))
     return " · ".join(parts)
@@ -115,9 +134,16 @@ def _is_number(value: object) -> bool:
 def _format_product(item: Item, names: list[str]) -> Text:
     """Returns the first field, and the others dimmed on a second line; of a category path its last level."""
     first, *others = (format_value(item.fields.get(name)).rsplit(" > ", 1)[-1] for name in names)
-    text = Text(first)
-    second_line = " · ".join(other for other in others if other)
+    parts = item.highlights.get(names[0])
+    text = (
+        Text(first) if not parts else Text.assemble(*((part, "bold" if i % 2 else "") for i, part in enumerate(parts)))
+    )
+    second_line = " · ".join(other for other in (*others, *_count_variants(item)) if other)
     return text.append(f"\n{second_line}", style="dim") if second_line else text
+
+
+def _count_variants(item: Item) -> list[str]:
+    return [f"{item.variant_count} more of it"] if item.variant_count else []
 
 
 def _format_signals(signals: Sequence[Signal]) -> list[str]:
@@ -129,6 +155,17 @@ def _format_signals(signals: Sequence[Signal]) -> list[str]:
     positive = [signal for signal in signals if signal.contribution > 0 and signal.share >= MIN_SHARE]
     positive.sort(key=lambda signal: signal.contribution, reverse=True)
     return placements + [f"{signal.name} {signal.share:.0%}: {signal.reason}" for signal in positive[:MAX_SIGNALS]]
+
+
+def _list_values(values: Sequence[FacetValue], level: int = 0) -> Iterator[tuple[str, int]]:
+    """Yields each value in words, with its count."""
+    for value in values:
+        if value.value is None:
+            low, high = ("" if bound is None else f"{bound:g}" for bound in (value.low, value.high))
+            yield f"{low} to {high}".strip() if high else f"from {low}", value.count
+        else:
+            yield "  " * level + format_value(value.value).rsplit(" > ", 1)[-1], value.count
+        yield from _list_values(value.children, level + 1)
 
 
 def _spell(value: object) -> str:

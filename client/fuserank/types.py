@@ -49,6 +49,23 @@ class Explore(TypedDict, total=False):
     max_events: int
 
 
+class Facet(TypedDict, total=False):
+    """A field whose values are counted over all that matches.
+
+    Attributes:
+        field: A filterable field of the catalogue.
+        limit: How many values are returned, of a category how many below each.
+        ranges: Of a number: about how many ranges, or the bounds between them.
+    """
+
+    field: str
+    limit: int
+    ranges: int | Sequence[float]
+
+
+Sort = Literal["relevance", "price_asc", "price_desc", "newest", "rating", "popularity"]
+
+
 class SearchOptions(TypedDict, total=False):
     """The keyword options of `search` and `recommend`; `Request` describes them."""
 
@@ -68,6 +85,11 @@ class SearchOptions(TypedDict, total=False):
     understand: bool | Sequence[str] | None
     session_id: str | None
     min_position: int | None
+    facets: Sequence[str | Facet] | None
+    offset: int | None
+    sort: Sort | None
+    collapse: bool | str | None
+    highlight: bool | None
 
 
 class SimilarOptions(TypedDict, total=False):
@@ -109,6 +131,13 @@ class Request:
         session_id: The session of who asks: its events count for somebody who is not logged in, and add to a user's.
         min_position: What the answer must know of the log, as `RecordResult.position` says; `Status.degraded` holds
             `stale` where it does not in time.
+        facets: Fields whose values are counted over all that matches, see `Status.facets`. This, `offset`, `sort` and
+            `collapse` list what matches alone, and `Status.total` says how much that is.
+        offset: How many items come before: 20 with `k` 10 is the third page.
+        sort: The order; by relevance where None.
+        collapse: True makes packages of one product one tile, a field's name all items of one value; see
+            `Item.variants`.
+        highlight: Whether to mark the matched words, see `Item.highlights`.
     """
 
     query: str = ""
@@ -129,6 +158,11 @@ class Request:
     understand: bool | Sequence[str] | None = None
     session_id: str | None = None
     min_position: int | None = None
+    facets: Sequence[str | Facet] | None = None
+    offset: int | None = None
+    sort: Sort | None = None
+    collapse: bool | str | None = None
+    highlight: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +186,14 @@ class Signal:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """An item beneath a tile: its catalogue id, and the fields that the request named."""
+
+    id: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Item:
     """One ranked item.
 
@@ -165,6 +207,10 @@ class Item:
         scored: Whether the ranker scored it. False for a pinned item that retrieval did not find: its score is that
             of the mean candidate.
         propensity: The probability that it stands at this place, given the candidates; None without exploration.
+        highlights: Of each field in parts by turns without and with a match, so that `parts[1::2]` are what matches;
+            empty unless the request asked to highlight.
+        variants: The first of the items beneath it; empty unless the request collapses.
+        variant_count: How many items are beneath it.
     """
 
     id: str
@@ -175,6 +221,9 @@ class Item:
     placed: str = ""
     scored: bool = True
     propensity: float | None = None
+    highlights: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = ()
+    variant_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -220,6 +269,45 @@ class ExploreOutcome:
 
 
 @dataclass(frozen=True)
+class Total:
+    """How many items match on all pages; of tiles, how many tiles.
+
+    Attributes:
+        value: The number.
+        relation: `eq` where it is exact, `gte` where there may be more.
+    """
+
+    value: int
+    relation: str = "eq"
+
+
+@dataclass(frozen=True)
+class FacetValue:
+    """A value of a field, or a range of a number, and how many match.
+
+    Attributes:
+        count: How many are left where the filter names it.
+        value: The value; of a category the whole path. None for a range.
+        low: Least number of a range; None for any.
+        high: Number below which a range ends; None for any.
+        children: The categories below a category.
+    """
+
+    count: int
+    value: str | bool | None = None
+    low: float | None = None
+    high: float | None = None
+    children: tuple[FacetValue, ...] = ()
+
+    @property
+    def condition(self) -> Any:
+        """What the request's `filter` holds for the field to leave these alone."""
+        if self.value is not None:
+            return self.value
+        return {bound: number for bound, number in (("gte", self.low), ("lt", self.high)) if number is not None}
+
+
+@dataclass(frozen=True)
 class Status:
     """How a result was made.
 
@@ -237,6 +325,11 @@ class Status:
         position: Up to where the log of events counts in the answer; None where the server keeps none.
         opted_out: Whether the user wants no personal answers.
         arm: The arm of an experiment that the user is in; empty for one that is in none.
+        total: How much matches; None where the request asks for no page.
+        facets: The values of each field in `Request.facets`.
+        did_you_mean: The query with its misspelt words corrected; empty where none is.
+        relaxed: `words` where no item has all words of the query, so that those with some of them match.
+        without: Where nothing matches: how much would without each condition of the filter.
     """
 
     bundle: str = ""
@@ -252,6 +345,11 @@ class Status:
     position: int | None = None
     opted_out: bool = False
     arm: str = ""
+    total: Total | None = None
+    facets: Mapping[str, tuple[FacetValue, ...]] = field(default_factory=dict)
+    did_you_mean: str = ""
+    relaxed: tuple[str, ...] = ()
+    without: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

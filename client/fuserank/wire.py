@@ -22,6 +22,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from fuserank.errors import IncompatibleServerError, InvalidRequestError
 from fuserank.types import (
     ExploreOutcome,
+    FacetValue,
     Item,
     ModelStatus,
     Request,
@@ -33,6 +34,8 @@ from fuserank.types import (
     SimilarOptions,
     Status,
     Suggestion,
+    Total,
+    Variant,
 )
 
 MODEL = "search"
@@ -232,12 +235,18 @@ def _decode_item(item_id: bytes, score: np.float32, encoded: bytes) -> Item:
         placed=str(item.get("placed") or ""),
         scored=bool(item.get("scored", True)),
         propensity=item.get("propensity"),
+        highlights=dict(item.get("highlights") or {}),
+        variants=tuple(
+            Variant(str(variant.get("item_id")), dict(variant.get("fields") or {}))
+            for variant in item.get("variants") or ()
+        ),
+        variant_count=int(item.get("variant_count") or 0),
     )
 
 
 def _decode_status(encoded: bytes) -> Status:
     status = decode_json("STATUS", encoded)
-    explore = status.get("explore")
+    explore, total = status.get("explore"), status.get("total")
     return from_known_keys(
         Status,
         {
@@ -245,8 +254,19 @@ def _decode_status(encoded: bytes) -> Status:
             "degraded": tuple(status.get("degraded") or ()),
             "rules": tuple(from_known_keys(RuleOutcome, outcome) for outcome in status.get("rules") or ()),
             "explore": None if explore is None else from_known_keys(ExploreOutcome, explore),
+            "total": None if total is None else from_known_keys(Total, total),
+            "facets": {
+                name: tuple(map(_decode_facet_value, values)) for name, values in (status.get("facets") or {}).items()
+            },
+            "relaxed": tuple(status.get("relaxed") or ()),
         },
     )
+
+
+def _decode_facet_value(value: Mapping[str, Any]) -> FacetValue:
+    children = tuple(map(_decode_facet_value, value.get("children") or ()))
+    bounds = {"low": value.get("from"), "high": value.get("to"), "children": children}
+    return from_known_keys(FacetValue, {**value, **bounds})
 
 
 def decode_json(name: str, text: bytes, kind: type[Any] = dict) -> Any:

@@ -27,12 +27,13 @@ from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.retrieval.lexical.index import UNITS, LexicalIndex
 from fuserank_ensemble.spec import GraphSpec, SpecError
+from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser
 from fuserank_ensemble.understanding.spelling import Spelling
 
-FORMAT = 12
+FORMAT = 13
 MANIFEST = "manifest.json"
 LEXICAL = "lexical"  # the items' words, within `index/`
 PAIRS = "pairs"  # what the text tower reads, within `index/`
@@ -191,6 +192,26 @@ class Bundle:
     def snapshot_position(self) -> SnapshotPosition:
         """What the bundle holds of the log of live events."""
         return SnapshotPosition.from_manifest(self.manifest)
+
+    @property
+    def user_key(self) -> str:
+        """Fingerprint of the key under which the bundle names users; empty where it names nobody."""
+        return str(self.manifest["user_key"])
+
+    def check_user_key(self, key: IdentityKey | None) -> None:
+        """Checks that users who ask can be found in the bundle.
+
+        Raises:
+            BundleError: Where it names users under another key.
+        """
+        found = key.fingerprint if key else None
+        if self.user_key and found != self.user_key:
+            raise BundleError(
+                f"{self.root}: its users are hashed under the key {self.user_key}, and "
+                + (f"the key here is {found}" if found else "no key is given")
+                + "; name the key file of the export with --state-key-file or FUSERANK_STATE_KEY_FILE (without either "
+                "it is <bundle>.state/log.sqlite.key beside the bundle), or export the bundle again under the key here"
+            )
 
     @property
     def repository(self) -> Path:

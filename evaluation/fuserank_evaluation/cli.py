@@ -11,12 +11,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fuserank_evaluation.shop.command import EXAMPLE, shop
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Measure quality on shops with known answers; figures go to build/reports.",
+    help="Is it better on my data? `fuserank evaluate --catalog …` says so on one page. The commands below measure "
+    "quality on shops with known answers; their figures go to build/reports.",
 )
+app.callback(invoke_without_command=True, epilog=EXAMPLE)(shop)
 
 BundleOption = Annotated[Path, typer.Option("--bundle", help="The demo's bundle.")]
 ShopOption = Annotated[Path, typer.Option("--shop", help="Folder of Complete Journey in the input formats.")]

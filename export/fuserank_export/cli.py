@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -195,7 +197,7 @@ def bundle(
             graph=graph,
             vectors=vectors,
             out=output,
-            held=HeldLog.read(state, state_key_file) if state else None,
+            held=HeldLog.read(state, state_key_file) if state else HeldLog.nothing(out, state_key_file),
         )
     counts = manifest["counts"]
     made = (
@@ -248,6 +250,32 @@ def refresh(
     )
 
 
+@app.command(
+    epilog="Example: fuserank export features --bundle build/my-shop --state sqlite:build/my-shop.state/log.sqlite "
+    "--out features.parquet --check 20"
+)
+def features(
+    bundle: Annotated[Path, typer.Option(help="The bundle that answered.")],
+    state: Annotated[str, typer.Option(help="The server's log: sqlite:/path or redis://host:port/0.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write: a row for each item that was shown.")],
+    state_key_file: StateKeyOption = None,
+    check: Annotated[
+        int, typer.Option(min=0, help="How many of the newest samples are computed again and compared, bit by bit.")
+    ] = 0,
+) -> None:
+    """Write what the ranker read of the searches that `fuserank serve --log-features` sampled."""
+    with exit_on_error():
+        from fuserank_ensemble.bundle import Bundle  # noqa: PLC0415
+        from fuserank_ensemble.state.settings import StateSettings  # noqa: PLC0415
+        from fuserank_export.feature_log import write_feature_log  # noqa: PLC0415
+
+        report = write_feature_log(Bundle.open(bundle.resolve()), StateSettings(state, state_key_file), out, check)
+    compared = f"; {report.equal} of {report.checked} are computed the same" if check else ""
+    Console(stderr=True).print(f"{report.samples:,} searches, {report.rows:,} items: {out}{compared}", markup=False)
+    if report.equal < report.checked:
+        raise typer.Exit(1)
+
+
 @app.command("complete-journey", epilog="Example: fuserank export complete-journey --out build/complete-journey")
 def complete_journey(
     out: Annotated[Path, typer.Option(help="Folder for catalog.parquet and interactions.parquet.")],
@@ -259,6 +287,27 @@ def complete_journey(
         with Progress().step("writing Complete Journey"):
             written = write_complete_journey(out)
     Console(stderr=True).print(", ".join(f"{name}: {count:,}" for name, count in written.counts.items()))
+
+
+@app.command(
+    epilog="Example: fuserank export shoppers --bundle build/my-shop --interactions events.csv "
+    "--out build/my-shop.shoppers.json"
+)
+def shoppers(
+    bundle: Annotated[Path, typer.Option(help="A bundle of the shop.")],
+    interactions: Annotated[Path, typer.Option(help="Its log, as `export bundle` reads it.")],
+    out: Annotated[Path, typer.Option(help="A JSON file, which `fuserank shop --shoppers` reads.")],
+    count: Annotated[int, typer.Option(help="How many users.")] = 3,
+) -> None:
+    """Choose users whose habits differ most, to show a shop with."""
+    with exit_on_error():
+        from fuserank_export.shoppers import read_shoppers  # noqa: PLC0415
+
+        chosen = read_shoppers(bundle, interactions, count)
+    out.write_text(json.dumps([asdict(shopper) for shopper in chosen], ensure_ascii=False, indent=2) + "\n", "utf-8")
+    for shopper in chosen:
+        line = f"{shopper.user_id}: {shopper.events:,} events; {', '.join(shopper.habits)}"
+        Console(stderr=True).print(line, markup=False, highlight=False)
 
 
 @app.command(epilog="Example: fuserank export repository --out model_repository")

@@ -13,6 +13,7 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.spec import ENGINE_KINDS, Target, target_named
+from fuserank_ensemble.state.settings import StateSettings
 from support import small_shops
 from support.busy_machine import lengthen_queues
 from support.once import made_once
@@ -86,6 +87,27 @@ def raw(server: Server) -> Iterator[triton.InferenceServerClient]:
     """tritonclient, which sends whatever it is given."""
     with triton.InferenceServerClient(url(server)) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:{tmp_path_factory.mktemp('state') / 'log.sqlite'}"
+
+
+@pytest.fixture(scope="session")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An experiment whose arms answer alike, so that other tests do not see it."""
+    path = tmp_path_factory.mktemp("experiment") / "ab.toml"
+    path.write_text("name = 'alike'\n" + "".join(f"[[arms]]\nname = '{arm}'\nshare = 0.5\n" for arm in ("a", "b")))
+    return path
+
+
+@pytest.fixture(scope="session")
+def live_server(bundle_root: Path, place: str, experiment: Path) -> Iterator[Server]:
+    """A server with a log that keeps what the ranker read, of target `single_process`."""
+    settings = StateSettings(place, feature_share=1.0)
+    with Server(bundle_root, endpoints(), state=settings, experiment=experiment) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -18,32 +18,25 @@ import tritonclient.grpc as triton
 from fuserank.client import Client
 from fuserank.errors import FuseRankError, IncompatibleServerError
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.graph.past import PastFeatures
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.state.settings import StateSettings, open_log
 from support.busy_machine import PATIENCE
 from support.redis_server import RedisServer, start_redis
-from support.running import FUSERANK, assert_no_traceback, endpoints, refusal, stub_pids, text_tensor, tritonserver, url
+from support.running import (
+    FUSERANK,
+    assert_no_traceback,
+    endpoints,
+    options,
+    raw_inputs,
+    refusal,
+    stub_pids,
+    text_tensor,
+    tritonserver,
+    url,
+)
 
 pytestmark = pytest.mark.targets("single_process", reason="a server with a state each; what differs has its own test")
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:{tmp_path_factory.mktemp('state') / 'log.sqlite'}"
-
-
-@pytest.fixture(scope="module")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An experiment whose arms answer alike, so that other tests do not see it."""
-    path = tmp_path_factory.mktemp("experiment") / "ab.toml"
-    path.write_text("name = 'alike'\n" + "".join(f"[[arms]]\nname = '{arm}'\nshare = 0.5\n" for arm in ("a", "b")))
-    return path
-
-
-@pytest.fixture(scope="module")
-def live_server(bundle_root: Path, place: str, experiment: Path) -> Iterator[Server]:
-    with Server(bundle_root, endpoints(), state=StateSettings(place), experiment=experiment) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -163,16 +156,64 @@ def test_a_user_of_the_bundle_is_forgotten_and_opts_out(live: Client, bundle: Bu
     assert live.profile("u09").forgotten
 
 
-def test_the_log_and_the_servers_words_hold_no_user_id(live: Client, live_server: Server, place: str):
-    name = "somebody-with-a-telling-name"
-    live.record([purchase("i0001", name), {"item_id": "i0001", "event": "oops", "user_id": name}])
-    live.forget(name)
-    files = Path(place.removeprefix("sqlite:")).parent.iterdir()
-    assert not any(name.encode() in path.read_bytes() for path in files)
-    assert name not in live_server.logs()
+def test_nothing_that_a_server_writes_names_a_user_or_a_session(
+    live: Client, live_server: Server, place: str, bundle: Bundle
+):
+    user, other, visit, another = (f"{kind}-with-a-telling-name-{n}" for kind in ("user", "visit") for n in (1, 2))
+    done = [purchase("i0001", user, session_id=visit), {"item_id": "i0002", "event": "cart", "session_id": another}]
+    position = live.record(done).position
+    for query, asks, session in (("milk", user, ""), ("", other, another), ("milk", "", visit)):
+        live.search(query, asks, min_position=position, session_id=session)
+    live.similar("i0001", user=user)
+    live.merge(user, from_session=visit)
+    live.merge(other, from_user=user)
+    live.opt_out(other)
+    live.profile(user)
+    # What is refused quotes the caller's own words in the answer, and nowhere else.
+    live.record(
+        [{"item_id": "i0001", "event": user, "user_id": user}, {"item_id": user, "user_id": 7, "event": "view"}]
+    )
+    with triton.InferenceServerClient(url(live_server)) as client:
+        for inputs in (
+            raw_inputs(user=user.encode(), options=options(k=0, session_id=visit)),
+            raw_inputs(user=user.encode(), options=options(session_id=[visit])),
+            raw_inputs(user=user.encode() + b"\xff"),
+            raw_inputs(options=b'{"session_id": "' + visit.encode()),
+        ):
+            refusal(client, inputs)
+        refusal(client, [text_tensor("EVENTS", [[b'{"user_id": "%s"' % user.encode()]])], "record")
+        for action, given in (("forgt", b"{}"), ("merge", options(from_user=user, from_session=visit))):
+            tensors = {"USER_ID": user.encode(), "ACTION": action.encode(), "OPTIONS": given}
+            refusal(client, [text_tensor(name, [[value]]) for name, value in tensors.items()], "profile")
+    live.forget(other)
     metrics = f"http://127.0.0.1:{live_server.endpoints.metrics}/metrics"
     with urllib.request.urlopen(metrics, timeout=PATIENCE) as reply:
-        assert name not in reply.read().decode()
+        written = {"metrics": reply.read(), "log": live_server.logs().encode()}
+    folders = (Path(place.removeprefix("sqlite:")).parent, live_server.switch.path, bundle.root)
+    written |= {str(path): path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
+    assert any(path.endswith("log.sqlite") for path in written)
+    for name in (user, other, visit, another):
+        assert [path for path, content in written.items() if name.encode() in content] == []
+    assert all(name.startswith("hash:") for name in bundle.user_names())
+
+
+def test_what_the_ranker_read_is_computed_again_bit_by_bit(live: Client, live_server: Server, bundle: Bundle):
+    item = last_of(live, "sampled")
+    position = live.record([purchase(item, "sampled")]).position
+    shown = [
+        live.search("milk", "sampled", k=5, min_position=position),
+        live.recommend("sampled", min_position=position),
+    ]
+    past, wanted = PastFeatures(bundle, live_server.state), {tuple(one.id for one in listed) for listed in shown}
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        kept = [sample for at, sample in past.samples() if at > position and tuple(sample.items) in wanted]
+        if len(kept) >= len(wanted):
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert [past.of_sample(sample).tobytes() == sample.features for sample in kept] == [True] * len(kept)
+    past.close()
 
 
 def test_a_replica_that_comes_later_knows_all_and_both_go_on_together(live: Client, bundle_root: Path, place: str):

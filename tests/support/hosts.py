@@ -15,6 +15,9 @@ class LoneHost:
     def state(self):
         return None
 
+    def user_key(self):
+        return None
+
     def experiment(self):
         return None
 

@@ -20,9 +20,11 @@ ITEM = "i01"  # goat cheese small, 1.25
 class Shop:
     """A graph with a log, and the model that changes the catalogue."""
 
-    def __init__(self, bundle, folder):
-        self.bundle, self.settings = bundle, StateSettings(f"sqlite:{folder / 'log.sqlite'}")
-        self.graph = LocalGraph(bundle, state=self.settings)
+    def __init__(self, bundle, folder, feature_share=0.0, experiment=None):
+        folder.mkdir(exist_ok=True)
+        self.bundle = bundle
+        self.settings = StateSettings(f"sqlite:{folder / 'log.sqlite'}", feature_share=feature_share)
+        self.graph = LocalGraph(bundle, state=self.settings, experiment=experiment)
         self._catalog = Catalog(bundle, self.settings, self.graph.live, self.graph.call)
         self._record, self._names = Record(bundle, self.settings, self.graph.live), itertools.count()
 

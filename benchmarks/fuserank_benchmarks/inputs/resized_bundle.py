@@ -22,8 +22,10 @@ from fuserank_benchmarks.inputs.vectors import COPY_COSINE, noisy_copies
 from fuserank_ensemble.bundle import FORMAT, REFERENCE, SYNONYMS, Bundle
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_ensemble.state.keys import keep_key, key_file_beside
 from fuserank_export.builder.learn import learn_channels
 from fuserank_export.index.catalog import index_catalog
+from fuserank_export.index.users import name_users, user_key
 from fuserank_export.index.write import write_histories, write_items
 from fuserank_export.progress import Progress
 from fuserank_export.repository.place import partial_bundle
@@ -129,9 +131,10 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
         texts = known.items.text[origin[order[first]]]
         vectors = np.load(bundle / "index" / "vectors.npy")[texts]
         add_noise(vectors, copy[order[first]] > 0, draw)
+    key = keep_key(key_file_beside(out))
     with partial_bundle(out, force=True) as partial:
         write_items(partial / "index", indexed)
-        write_histories(partial / "index", log)
+        write_histories(partial / "index", name_users(log, key))
         np.save(partial / "index" / "vectors.npy", vectors)
         search = learn_channels(partial / "index", indexed, log, vectors, spec=spec, seed=SEED, progress=progress)
         for name in ("tokenizer.json", REFERENCE):
@@ -141,10 +144,12 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
         counts = {"items": wanted, "texts": len(indexed.texts), "events": len(log)}
         changed = {"counts": {**manifest["counts"], **counts}, "search": {**manifest["search"], **search}}
         kept = {key: value for key, value in manifest.items() if key not in ("id", "files")}
-        content = {**kept, **changed, "format": FORMAT}
+        content = {**kept, **changed, "format": FORMAT, "user_key": user_key(key, log)}
         with progress.step("answering the first requests"):
             seal(partial, content)
             # Warm-up requests name rows of the catalogue.
-            write_warmup(Bundle.open(partial, verify=()), str(frame["title"].iloc[0])[:3], log.user_ids[0])
+            write_warmup(
+                Bundle.open(partial, verify=()), str(frame["title"].iloc[0])[:3], key.user_name(log.user_ids[0])
+            )
         with progress.step("hashing"):
             return seal(partial, content)

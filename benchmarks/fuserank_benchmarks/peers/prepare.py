@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,18 @@ from fuserank_ensemble.catalog.arrays import map_array
 from fuserank_ensemble.catalog.items import Items, Records
 from fuserank_ensemble.catalog.text import render
 from fuserank_ensemble.interactions.history import HistorySnapshot
+from fuserank_ensemble.state.keys import key_file_beside, read_key
 
 OPSET = 17
 POPULAR, HABITS = 1_000, 200  # most popular items of the shop, and most frequent ones of a user, that a peer fuses
 
 
-def write_catalog(bundle: Path, out: Path) -> None:
+def write_catalog(bundle: Path, users: Sequence[str], out: Path) -> None:
     """Writes the catalogue, what is popular, and every user's habits.
 
     Args:
-        bundle: A bundle's folder.
+        bundle: A bundle's folder, beside which the key lies under which it names users.
+        users: Ids of the shop's users, since the bundle has hashes of them.
         out: Gets `vectors.npy` fp16 `[texts, dim]`, `text.npy` each item's text `[items]`, `items.json` (`item_id`,
             `title`, `text` by item), `popular.npy` item rows, `users.json`, and each user's items, most frequent
             first: `habits.npy` with `offsets.npy` `[users + 1]`.
@@ -43,18 +46,19 @@ def write_catalog(bundle: Path, out: Path) -> None:
     (out / "items.json").write_text(json.dumps(fields, ensure_ascii=False), "utf-8")
     counts = map_array(index / "popularity" / "counts.npy")
     np.save(out / "popular.npy", np.argsort(-counts, kind="stable")[:POPULAR].astype(np.int32))
-    write_habits(HistorySnapshot.open(index / "history"), out)
+    key = read_key(key_file_beside(bundle))
+    write_habits(HistorySnapshot.open(index / "history"), {user: key.user_name(user) for user in users}, out)
 
 
-def write_habits(histories: HistorySnapshot, out: Path) -> None:
-    """Writes `users.json`, `habits.npy` and `offsets.npy`."""
+def write_habits(histories: HistorySnapshot, users: Mapping[str, str], out: Path) -> None:
+    """Writes `users.json`, `habits.npy` and `offsets.npy`; `users` are the names of users in the bundle by id."""
     habits: list[NDArray[np.int32]] = []
-    for row in range(len(histories)):
-        history = histories.at(row)
+    known = {user: history for user, name in users.items() if (history := histories.get(name)) is not None}
+    for history in known.values():
         habits.append(history.rows[np.argsort(-history.counts, kind="stable")[:HABITS]])
     np.save(out / "habits.npy", np.concatenate([np.empty(0, np.int32), *habits]))
     np.save(out / "offsets.npy", np.cumsum([0, *map(len, habits)]))
-    (out / "users.json").write_text(json.dumps([user.decode() for user in histories.users.tolist()]), "utf-8")
+    (out / "users.json").write_text(json.dumps(list(known)), "utf-8")
 
 
 def write_model(source: Path, out: Path, head: bool) -> None:
@@ -101,16 +105,17 @@ def write_model(source: Path, out: Path, head: bool) -> None:
         )
 
 
-def write_inputs(bundle: Path, encoder: Path, text_tower: Path | None, out: Path) -> None:
+def write_inputs(bundle: Path, users: Sequence[str], encoder: Path, text_tower: Path | None, out: Path) -> None:
     """Writes all inputs of the peers.
 
     Args:
         bundle: A bundle's folder.
+        users: Ids of the shop's users.
         encoder: Folder of the bundle's encoder.
         text_tower: Folder of a cross-encoder with one logit; None for none.
         out: Folder to write.
     """
-    write_catalog(bundle, out)
+    write_catalog(bundle, users, out)
     write_model(encoder, out / "encoder", head=False)
     if text_tower:
         write_model(text_tower, out / "tower", head=True)

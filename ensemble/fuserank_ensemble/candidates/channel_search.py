@@ -23,6 +23,7 @@ from fuserank_ensemble.retrieval.channel import (
     nearness_channels,
     trust_in_log,
 )
+from fuserank_ensemble.retrieval.matches import Matches, MatchFinder
 from fuserank_ensemble.retrieval.pool import select_pool
 
 FloatArray = NDArray[np.float32]
@@ -58,6 +59,7 @@ class ChannelSearch:
         self._near_history = nearness_channels(declarations, "candidate")
         self._history = [declared.name for declared in declarations if declared.lists_history]
         self._trust = trust_in_log(events)
+        self._matches = MatchFinder(channels, depth * DEPTHS["text"])
 
     def with_popularity(self, popularity: Popularity) -> ChannelSearch:
         """Returns the same where all users' events by item are others."""
@@ -109,6 +111,9 @@ class ChannelSearch:
         declarations = [channel.declaration for channel in self._channels]
         restricted = list(queries)
         for i, query in enumerate(queries):
+            if query.query and query.scope is not None:
+                matching = self._matches.find(query, lists[i]).mask(len(self._items))
+                lists[i] = {name: ranked.within(matching) for name, ranked in lists[i].items()}
             if query.query:
                 lists[i] = self._weigh_guesses(query, lists[i])
                 restricted[i] = replace(query, pool=select_pool(lists[i], declarations))
@@ -117,6 +122,10 @@ class ChannelSearch:
             if not query.query and self._trust < WHOLE_TRUST:
                 lists[i] = self._weigh_relations(lists[i])
         return lists, unavailable
+
+    def matches(self, query: ChannelQuery) -> Matches:
+        """Returns what matches a request's query, where it has a scope; after `search`, which leaves it at hand."""
+        return self._matches.find(query, {})
 
     def text_scores(self, query: ChannelQuery, texts: NDArray[np.int32]) -> FloatArray:
         """Computes the cosine of the query and some texts, whichever channel found their items.

@@ -164,13 +164,13 @@ class Featuriser:
         self._items, self._popularity, self._own_features = items, popularity, own
         self._own, self._lifts = OwnItemFeatures(items, own), GroupLifts(items, popularity, own)
         by_item = {
-            **self._counted(popularity),
             "reach": np.log1p(popularity.reach),
             "repeats": np.log1p(popularity.counts / np.maximum(popularity.reach, 1.0)),
-            "reach_share": self._share_in_category(popularity.reach),
+            "reach_share": _log_share(popularity.reach, self._category_sums(popularity.reach)[items.category]),
         }
         self._by_item = np.stack(list(by_item.values()), 1).astype(np.float32)  # [items, columns by item]
         self._by_item_columns = [POSITION[name] for name in by_item]
+        self._sum_trends(popularity)
 
     def over(self, items: Items, popularity: Popularity) -> Featuriser:
         """Returns the same over a catalogue with other values or more items; what these do not change is shared."""
@@ -190,20 +190,23 @@ class Featuriser:
         """Returns the same where all users' events by item are others; what tells of users and groups stays."""
         other = copy(self)
         other._popularity = popularity
-        other._by_item = self._by_item.copy()
-        counted = self._counted(popularity)
-        other._by_item[:, : len(counted)] = np.stack(list(counted.values()), 1)
+        other._sum_trends(popularity)
         return other
 
-    def _counted(self, popularity: Popularity) -> dict[str, FloatArray]:
-        """The columns by item that each event changes, `[items]` each."""
-        return {
-            "popularity": np.log1p(popularity.counts),
-            "trend": np.log1p(popularity.trend),
-            "lately": np.log1p(popularity.lately),
-            "trend_share": self._share_in_category(popularity.trend),
-            "lately_share": self._share_in_category(popularity.lately),
-        }
+    def _sum_trends(self, popularity: Popularity) -> None:
+        """Sums up by category what each event changes."""
+        self._trend_of_category = self._category_sums(popularity.trend)
+        self._lately_of_category = self._category_sums(popularity.lately)
+
+    def _add_popularity(self, out: FloatArray, rows: NDArray[np.int32]) -> None:
+        """Fills in what each event changes: of the candidates alone, since it would be computed anew all the time."""
+        popularity, column, category = self._popularity, POSITION, self._items.category[rows]
+        trend, lately = popularity.trend[rows], popularity.lately[rows]
+        out[:, column["popularity"]] = np.log1p(popularity.counts[rows])
+        out[:, column["trend"]] = np.log1p(trend)
+        out[:, column["lately"]] = np.log1p(lately)
+        out[:, column["trend_share"]] = _log_share(trend, self._trend_of_category[category])
+        out[:, column["lately_share"]] = _log_share(lately, self._lately_of_category[category])
 
     def __call__(
         self,
@@ -247,6 +250,7 @@ class Featuriser:
         if missed is not None:
             out[:, column["missed"]] = missed
         out[:, self._by_item_columns] = self._by_item[rows]
+        self._add_popularity(out, rows)
         out[:, column["price"]] = self._items.log_price[rows]
         out[:, column["age"]] = np.log1p(days_since(popularity.arrived[rows], now))
         out[:, column["idle"]] = np.log1p(days_since(popularity.latest[rows], now))
@@ -303,14 +307,18 @@ class Featuriser:
         usual = _values_of(profile.category_log_price, category)
         out[:, column["price_gap_in_category"]] = out[:, column["price"]] - usual
 
-    def _share_in_category(self, values: FloatArray) -> FloatArray:
-        """log(0.001 + share) of each item in its category's sum; NaN without a category or a sum, `[items]`."""
-        category = self._items.category
-        sums = np.bincount(category + 1, weights=values, minlength=self._items.categories + 2)
-        total = np.where(category >= 0, sums[category + 1], 0.0)
-        share = np.where(total > 0, values / np.maximum(total, 1e-12), np.nan)
-        logs: FloatArray = np.log(0.001 + share).astype(np.float32)
-        return logs
+    def _category_sums(self, values: FloatArray) -> NDArray[np.float64]:
+        """Sums of items' values by category, and at the end 0 for those without one, float64 `[categories + 2]`."""
+        sums = np.bincount(self._items.category + 1, weights=values, minlength=self._items.categories + 2)
+        by_category: NDArray[np.float64] = np.append(sums[1:], 0.0)  # which -1, for none, picks
+        return by_category
+
+
+def _log_share(values: FloatArray, totals: NDArray[np.float64]) -> FloatArray:
+    """log(0.001 + share) of each value in its category's sum; NaN where there is none, `[rows]`."""
+    share = np.where(totals > 0, values / np.maximum(totals, 1e-12), np.nan)
+    logs: FloatArray = np.log(0.001 + share).astype(np.float32)
+    return logs
 
 
 def _values_of(values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[Any]:

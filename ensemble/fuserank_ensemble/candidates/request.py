@@ -10,8 +10,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.pages.layout import PageFacts, Total, Variants
 from fuserank_ensemble.contract.controls import Explore, Language, Rule
 from fuserank_ensemble.contract.options import HEADS
+from fuserank_ensemble.contract.page import PageRequest
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.segments import groups_of
 from fuserank_ensemble.understanding.query import UnderstoodQuery
@@ -26,6 +28,15 @@ class Shadow(msgspec.Struct, array_like=True):
     rules: list[Rule]
     user: bytes  # who asks, as the log knows the user; empty where nobody is logged in
     session: bytes
+
+
+class Sampled(msgspec.Struct, array_like=True):
+    """What the log keeps of a request beside what the ranker read, see `FeatureSample`."""
+
+    user: bytes
+    session: bytes
+    options: str
+    position: int
 
 
 class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
@@ -67,6 +78,10 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     arm: str = ""  # of the experiment that the user is in; empty for one that is in none
     shadow: Shadow | None = None  # how another arm answers as well
     bundle: str = ""  # id of the bundle that it was resolved with: row numbers are of no other
+    page: PageRequest | None = None  # what makes it a page of what matches; None lists what channels find
+    highlight: bool = False
+    did_you_mean: str = ""  # the query with its misspelt words corrected; empty where none is
+    sampled: Sampled | None = None  # what the log keeps of it; None of most requests
 
     @property
     def history(self) -> History:
@@ -82,6 +97,13 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     def hidden_rows(self) -> NDArray[np.int32]:
         """Rows of the items that the user never wants to see, int32 `[items]`."""
         return np.frombuffer(self.hidden, np.int32)
+
+    @property
+    def last_place(self) -> int:
+        """The last place of the list that is filled, from 1; of a page that of the last pin, too."""
+        if self.page is None:
+            return self.k
+        return max([self.k + self.page.offset, *(rule.last_pin for rule in self.rules if rule.pin is not None)])
 
     @property
     def ranked_kind(self) -> str:
@@ -130,6 +152,20 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
         return (self.deadline_ns - time.monotonic_ns()) / 1e6 if self.deadline_ns else float("inf")
 
 
+class PageTrace(msgspec.Struct, array_like=True):
+    """What `retrieve` reports to `finalize` of a page.
+
+    Attributes:
+        facts: What is said beside the items.
+        is_fixed: Whether the candidates are the page's items in their order; else it is a part of the ranked list.
+        variants: What is beneath each candidate; None where items are no tiles.
+    """
+
+    facts: PageFacts
+    is_fixed: bool
+    variants: list[Variants] | None = None
+
+
 class RetrievalTrace(msgspec.Struct, array_like=True):
     """What `retrieve` reports to `finalize` beside the candidates."""
 
@@ -138,6 +174,9 @@ class RetrievalTrace(msgspec.Struct, array_like=True):
     started_ns: int
     finished_ns: int
     catalog: int = 0  # position of the newest change of the catalogue that counts in the answer
+    page: PageTrace | None = None
+    popularity: int | None = None  # up to where all users' events count; None where that is not known
+    embedding: bytes = b""  # of the query, float32 `[dim]`; of a request that is sampled
 
 
 class Status(msgspec.Struct):
@@ -157,6 +196,11 @@ class Status(msgspec.Struct):
     position: int | msgspec.UnsetType = msgspec.UNSET
     opted_out: bool | msgspec.UnsetType = msgspec.UNSET
     arm: str | msgspec.UnsetType = msgspec.UNSET
+    total: Total | msgspec.UnsetType = msgspec.UNSET
+    facets: dict[str, list[dict[str, Any]]] | msgspec.UnsetType = msgspec.UNSET
+    did_you_mean: str | msgspec.UnsetType = msgspec.UNSET
+    relaxed: list[str] | msgspec.UnsetType = msgspec.UNSET
+    without: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
 _REQUEST = msgspec.msgpack.Decoder(ResolvedRequest)
@@ -183,6 +227,6 @@ def head_weights(given: tuple[float, ...], has_query: bool) -> tuple[float, ...]
     return tuple(w / (sum(weights) or 1.0) for w in weights)
 
 
-def bundle_of(tensor: NDArray[np.object_]) -> str:
-    """Returns which bundle a `REQUEST` tensor `[batch, 1]` was resolved with: rows of one call have the same."""
-    return _REQUEST.decode(tensor[0, 0]).bundle
+def bundles_of(tensor: NDArray[np.object_]) -> list[str]:
+    """Returns which bundle each row of a `REQUEST` tensor `[batch, 1]` was resolved with."""
+    return [row.bundle for row in decode_requests(tensor)]

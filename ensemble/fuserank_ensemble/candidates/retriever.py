@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +14,7 @@ from fuserank_ensemble.candidates.categories import CategoryShares, predict_cate
 from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
 from fuserank_ensemble.candidates.features import Featuriser, FloatArray
 from fuserank_ensemble.candidates.filler import Filler
+from fuserank_ensemble.candidates.pages.layout import Layout, Variants
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile
@@ -21,6 +22,7 @@ from fuserank_ensemble.interactions.sequence import latest_positions, moments
 from fuserank_ensemble.retrieval.channel import (
     Channel,
     ChannelQuery,
+    Knowledge,
     RankedItems,
     nearness_channels,
 )
@@ -30,10 +32,12 @@ from fuserank_ensemble.retrieval.evidence import Evidence
 from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, RetrievalIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
+from fuserank_ensemble.retrieval.matches import Matches
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 SIMILAR = "similar"
+LayOut = Callable[[Matches | None], Layout]  # what matches a query, None without one -> the page of it
 MISSED_WORTH = 0.5  # of an item's votes, for each condition that it misses
 
 
@@ -49,6 +53,7 @@ class Candidates:
         moments: When and how often those were had, float32 `[events, 3]`, see `interactions.sequence`.
         channel_counts: How many items each channel listed, and how many candidates there are, as `fused`.
         degraded: Which channels did not answer, such as `channel:dense`.
+        variants: What is beneath each candidate on a page of tiles; None on any other.
     """
 
     rows: NDArray[np.int32]
@@ -58,6 +63,7 @@ class Candidates:
     moments: FloatArray
     channel_counts: dict[str, int]
     degraded: list[str]
+    variants: list[Variants] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ class Retriever:
         """Takes the index and the channels over it."""
         items, popularity = index.catalog.items, index.interactions.popularity
         self.items, self.popularity, self._index, self._channels = items, popularity, index, channels
-        self._counted: Popularity | None = None  # what `with_popularity` was given last
+        self.counted: Popularity | None = None  # what `with_popularity` was given last
         self._demand = 1.0 + popularity.trend
         self._declared = [channel.declaration for channel in channels]
         depth = self._spec.channel_depth
@@ -115,6 +121,11 @@ class Retriever:
         )
         self._conditions = ConditionCheck(items, index.catalog.lexical)
         self._filler = Filler(popularity.arrived)
+
+    @property
+    def knowledge(self) -> dict[str, Knowledge]:
+        """What each channel can know, by its name."""
+        return {channel.declaration.name: channel.knowledge for channel in self._channels}
 
     def over(self, snapshot: CatalogSnapshot, lexical: LexicalIndex) -> Retriever:
         """Returns the same over the catalogue as it is after more changes.
@@ -149,19 +160,24 @@ class Retriever:
         Args:
             counted: The events of the first items; of those behind them nobody had any.
         """
-        if counted is self._counted:
+        if counted is self.counted:
             return self
         opened = self._index.interactions.popularity
         grown = (
             counted.grown(opened.arrived[len(counted.counts) :]) if len(counted.counts) < len(self.items) else counted
         )
         arrived = np.where(np.isnan(opened.arrived), grown.arrived, opened.arrived)
-        popularity = replace(grown, arrived=arrived)
+        popularity = grown.with_events(grown.order, arrived=arrived)
         other = copy(self)
-        other.popularity, other._counted = popularity, counted
+        other.popularity, other.counted = popularity, counted
         other._featurise = self._featurise.with_popularity(popularity)
         other._search = self._search.with_popularity(popularity)
         return other
+
+    @property
+    def by_popularity(self) -> NDArray[np.int32]:
+        """All item rows, the most popular first, as of when the index was opened, int32 `[items]`."""
+        return self._index.interactions.popularity.order
 
     def prefetch(self, queries: Sequence[ChannelQuery], kind: str | None = None) -> Prefetch:
         """Does what needs no embeddings; those of the queries are not read.
@@ -181,6 +197,7 @@ class Retriever:
         limits: Sequence[int],
         kind: str | None = None,
         prefetch: Prefetch | None = None,
+        pages: Sequence[LayOut | None] | None = None,
     ) -> list[Candidates]:
         """Finds candidates for each query.
 
@@ -189,6 +206,7 @@ class Retriever:
             limits: How many candidates each may have at most.
             kind: The kind of request whose channel weights hold; by default it follows from each query.
             prefetch: What `prefetch` returned for these queries, if it was called.
+            pages: For each query what lays out its page, None for one that asks for none; None where none does.
         """
         kinds = [kind or request_kind(query) for query in queries]
         asked = [replace(query, related_only=True) for query in queries] if kind == SIMILAR else queries
@@ -197,10 +215,17 @@ class Retriever:
         for i, (query, limit) in enumerate(zip(asked, limits, strict=True)):
             weights = self._spec.channel_weights[kinds[i]]
             required = self._required_rows(query, lists[i], limit)
-            if kinds[i] == "user":
-                required = self._filler.add_rows(required, lists[i], limit, query.allowed)
             profile = prefetch.profiles[i] if prefetch else None
-            candidates.append(self._candidates(query, lists[i], weights, limit, required, unavailable, profile))
+            lay_out, layout = pages[i] if pages else None, None
+            if lay_out is not None:
+                layout = lay_out(self._search.matches(query) if query.query else None)
+            kept = layout.depth if layout else limit
+            if kinds[i] == "user" and not (layout and layout.is_sorted):
+                required = self._filler.add_rows(required, lists[i], kept, query.allowed)
+            if layout is not None:
+                required = layout.required([ranked.rows for ranked in lists[i].values()], required)
+                kept = len(required) if layout.is_sorted else kept
+            candidates.append(self._candidates(query, lists[i], weights, kept, required, unavailable, profile, layout))
         return candidates
 
     def describe(self, queries: Sequence[ChannelQuery], rows: Sequence[NDArray[np.int32]]) -> list[Candidates]:
@@ -312,11 +337,15 @@ class Retriever:
         required: NDArray[np.int32] | None,
         unavailable: Sequence[str],
         profile: UserProfile | None = None,
+        layout: Layout | None = None,
     ) -> Candidates:
-        """Fuses one query's lists, and computes what the ranker reads of the candidates."""
+        """Fuses one query's lists, and computes what the ranker reads of the candidates, or of those on a page."""
         # What the encoder cannot read may be matched by single characters, which tell nothing of a category.
         categories = self.predict_categories(lists) if query.is_embedded else None
-        evidence = self.fuse(lists, weights, limit, required, query, categories)
+        evidence, variants = self.fuse(lists, weights, limit, required, query, categories), None
+        if layout is not None:
+            cut = layout.cut(evidence.rows)
+            evidence, variants = evidence.take(cut.positions), cut.variants
         candidate_texts = self.items.text[evidence.rows]
         profile = profile or UserProfile.from_history(query.seen, self.items, query.now)
         text_scores = self._search.text_scores(query, candidate_texts) if query.is_embedded else None
@@ -343,6 +372,7 @@ class Retriever:
             counts | {"fused": len(evidence.rows)},
             # Another request of the batch may have asked a channel that this one does without.
             [f"channel:{name}" for name in unavailable if weights.get(name, 0.0) > 0],
+            variants,
         )
 
     def predict_categories(self, lists: Mapping[str, RankedItems]) -> CategoryShares | None:

@@ -45,6 +45,11 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         """`boost`, `bury` or `pin`."""
         return "boost" if self.boost is not None else "bury" if self.bury is not None else "pin"
 
+    @property
+    def last_pin(self) -> int:
+        """The last place from 1 that a pin names; 0 for no pin."""
+        return 0 if self.pin is None else self.pin + len(self.item_ids or (0,)) - 1
+
 
 class Explore(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Shows items with few events now and then, see `fuserank_ensemble.ranking.exploration`.

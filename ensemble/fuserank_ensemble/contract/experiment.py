@@ -37,6 +37,8 @@ class Arm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         diversity: See `Options.diversity`.
         rules: What the shop boosts, buries and pins; a pin beyond the request's `k` is left out.
         explore: How lists explore; a slot beyond the request's `k` is left out.
+        bundle: Folder of the bundle that answers in place of the served one; a relative one lies beside the file.
+            Empty leaves the served one.
     """
 
     name: str
@@ -45,13 +47,19 @@ class Arm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     diversity: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     rules: list[Rule] = []
     explore: Explore | None = None
+    bundle: str = ""
 
     def apply(self, options: Options) -> Options:
-        """Returns a request's options with what the arm sets."""
+        """Returns a request's options with what the arm sets; another order than that of relevance stays as it is."""
+        page = options.page
+        if page is not None and page.sort != "relevance":
+            return msgspec.structs.replace(options, objective=options.objective or self.objective)
         explore = options.explore or self.explore
         if explore is self.explore and explore and explore.slots:
             slots = [slot for slot in explore.slots if slot <= options.k]
             explore = msgspec.structs.replace(explore, slots=slots) if slots else None
+        if page is not None and page.offset:
+            explore = None  # its slots are places of the first page
         return msgspec.structs.replace(
             options,
             objective=options.objective or self.objective,
@@ -93,6 +101,11 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         """Returns the arm that answers in the shadow of another."""
         return self.arms[(self.arms.index(arm) + 1) % len(self.arms)]
 
+    @property
+    def has_bundles(self) -> bool:
+        """Whether an arm is answered by another bundle than the served one."""
+        return any(arm.bundle for arm in self.arms)
+
     def label(self, arm: Arm) -> str:
         """Returns how replies and impressions name an arm."""
         return f"{self.name}/{arm.name}"
@@ -118,10 +131,16 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 raise ExperimentError(f"arms[{i}].objective: found no finite weight above 0; allowed: one at least")
             if arm.explore and arm.explore.seed is not None:
                 raise ExperimentError(f"arms[{i}].explore.seed: one seed draws the same for all; allowed: none")
+        if self.arms[0].bundle:
+            raise ExperimentError("arms[0].bundle: the served bundle answers the control; allowed: none")
+        if self.shadow and self.has_bundles:
+            raise ExperimentError(
+                "shadow: found beside an arm with a bundle, which has other candidates; allowed: 0, or arms without"
+            )
 
 
 def read_experiment(path: Path) -> Experiment:
-    """Reads an experiment from a TOML file.
+    """Reads an experiment from a TOML file; the bundles that it names need not be there.
 
     Raises:
         ExperimentError: Where it cannot be read or run.
@@ -129,9 +148,13 @@ def read_experiment(path: Path) -> Experiment:
     try:
         experiment = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Experiment)
         experiment.check()
+        arms = [
+            msgspec.structs.replace(arm, bundle=str((path.parent / arm.bundle).resolve())) if arm.bundle else arm
+            for arm in experiment.arms
+        ]
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError, ExperimentError) as error:
         raise ExperimentError(f"experiment {path}: {error}") from None
-    return experiment
+    return msgspec.structs.replace(experiment, arms=arms)
 
 
 def experiment_from_environment(environment: Mapping[str, str] | None = None) -> Experiment | None:

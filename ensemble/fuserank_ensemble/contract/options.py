@@ -16,6 +16,8 @@ import msgspec
 
 from fuserank_ensemble.contract.controls import ALLOWED, MAX_RULES, Explore, Language, Rule
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError, nearest
+from fuserank_ensemble.contract.page import ALLOWED as ALLOWED_OF_PAGES
+from fuserank_ensemble.contract.page import MAX_FACETS, MAX_LISTED, Facet, PageRequest, Sort
 
 # Limits of one request. They bound the work that one caller can ask for, so that no request starves others.
 MAX_K = 200
@@ -81,6 +83,19 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     understand: bool | list[UnderstoodPart] = True
     session_id: str = ""
     min_position: Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)] = 0
+    facets: Annotated[list[str | Facet], msgspec.Meta(max_length=MAX_FACETS)] | None = None
+    offset: Annotated[int, msgspec.Meta(ge=0, lt=MAX_LISTED)] | None = None
+    sort: Sort | None = None
+    collapse: bool | str = False
+    highlight: bool = False
+
+    @property
+    def page(self) -> PageRequest | None:
+        """What makes the request a page of what matches; None where nothing does."""
+        if self.facets is None and self.offset is None and self.sort is None and not self.collapse:
+            return None
+        facets = [Facet(facet) if isinstance(facet, str) else facet for facet in self.facets or ()]
+        return PageRequest(self.offset or 0, facets, self.sort or "relevance", self.collapse)
 
     @property
     def understood_parts(self) -> tuple[UnderstoodPart, ...]:
@@ -130,6 +145,7 @@ _ALLOWED = {
     "min_position": f"an integer from 0 to {MAX_POSITION}, such as `record` answered with",
     "count": f"an integer from 1 to {MAX_SUGGESTIONS}",
     **ALLOWED,
+    **ALLOWED_OF_PAGES,
 }
 _WEIGHT = "a finite number from 0 to 1,000, with at least one above 0"
 _INNER: Mapping[str, type[msgspec.Struct]] = {
@@ -137,6 +153,7 @@ _INNER: Mapping[str, type[msgspec.Struct]] = {
     "objective": Objective,
     "rules[]": Rule,
     "explore": Explore,
+    "facets[]": Facet,
 }
 AnyOptions = TypeVar("AnyOptions", Options, SimilarOptions, SuggestOptions)
 
@@ -307,7 +324,7 @@ def _request_error(value: dict[str, Any], error: msgspec.ValidationError) -> Inv
     held: Any = value
     for part in re.findall(r"\w+|\[\d+\]", path):
         held = held[int(part[1:-1])] if part.startswith("[") else held.get(part)
-    if path in ("history", "rules") and isinstance(held, list):
+    if path in ("history", "rules", "facets") and isinstance(held, list):
         held = Description(f"{len(held):,} {'ids' if path == 'history' else path}")
     allowed = _WEIGHT if path.startswith("objective.") else _ALLOWED.get(re.sub(r"\[\d+\]", "", path), str(error))
     if path.startswith("understand[") and isinstance(held, str):

@@ -17,10 +17,14 @@ from fuserank_ensemble.interactions.live.overlay import LiveOverlay
 from fuserank_ensemble.interactions.live.popularity import LivePopularity, PopularitySnapshot
 from fuserank_ensemble.retrieval.lexical.live import LiveWords
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Logged
+from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.settings import State, StateSettings
-from fuserank_ensemble.state.tail import Consumer, LogTail
+from fuserank_ensemble.state.tail import OFTEN_SECONDS, Consumer, LogTail
 from fuserank_ensemble.understanding.query import QueryParser
 
+# Between two reads of the log where no search is answered: the cores are the searches'.
+SELDOM_SECONDS = 0.1
 MAX_WAIT_SECONDS = 0.25  # for a position: what is acknowledged is known far sooner, unless the log is away
 MakeConsumer = Callable[[LiveCatalog], Consumer]
 STALE = "stale"  # in `STATUS.degraded`: what was asked for, or the latest, does not count yet
@@ -58,6 +62,27 @@ class RetrieverFollower:
             self.current = (snapshot, retriever)
 
 
+class KeyCheck:
+    """A `Consumer` of the log before all others: refuses a state whose users a bundle names under another key."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Takes the bundle."""
+        self._bundle = bundle
+
+    def attach(self, state: State, held: int) -> None:
+        """See `Consumer`.
+
+        Raises:
+            BundleError: Where the keys differ.
+        """
+        del held
+        self._bundle.check_user_key(state.key)
+
+    def apply(self, batch: Sequence[Logged]) -> None:
+        """See `Consumer`; it needs no entries."""
+        del batch
+
+
 @dataclass(frozen=True)
 class LiveState:
     """What happened since a bundle was made.
@@ -70,6 +95,7 @@ class LiveState:
         search: What finds items; None for a step that finds none.
         popularity: What all of them say of the items; None for a step that needs none.
         writer: Writes what a step has to say itself.
+        feature_share: Share of the searches of which that is what the ranker read.
     """
 
     tail: LogTail
@@ -79,6 +105,7 @@ class LiveState:
     search: RetrieverFollower | None = None
     popularity: LivePopularity | None = None
     writer: BackgroundWriter | None = None
+    feature_share: float = 0.0
 
     @classmethod
     def open(
@@ -105,6 +132,7 @@ class LiveState:
 
         Raises:
             StateError: Where the state cannot be used as it is configured.
+            BundleError: Where the bundle names users under another key than the state.
         """
         catalog = LiveCatalog(bundle.bundled_catalog)
         overlay = LiveOverlay(catalog, kinds=kinds) if kinds else None
@@ -114,15 +142,21 @@ class LiveState:
         if words and popularity and search_on:
             search = RetrieverFollower(catalog, words, popularity, open_retriever(bundle, search_on))
         made = (overlay, words, popularity, search, beside(catalog) if beside else None)
-        consumers = (catalog, *(consumer for consumer in made if consumer is not None))
+        consumers: tuple[Consumer, ...] = (
+            KeyCheck(bundle),
+            catalog,
+            *(consumer for consumer in made if consumer is not None),
+        )
+        seconds = OFTEN_SECONDS if has_words or search_on or counts_items else SELDOM_SECONDS
         return cls(
-            LogTail(settings, bundle.snapshot_position, consumers).start(),
+            LogTail(settings, bundle.snapshot_position, consumers, seconds).start(),
             catalog,
             overlay,
             words,
             search,
             popularity,
             BackgroundWriter(settings),
+            settings.feature_share,
         )
 
     def close(self) -> None:
@@ -176,6 +210,21 @@ def open_live(
     )
     host.at_close(live.close)
     return live
+
+
+def open_key(bundle: Bundle, host: Host) -> IdentityKey | None:
+    """Returns the key under which a bundle names users; None where the state keeps it, or nobody is named.
+
+    Raises:
+        BundleError: Where it is another one, or there is none.
+        StateError: Where its file cannot be used.
+    """
+    key, has_state = host.user_key(), host.state() is not None
+    if key is None and not has_state:
+        key = read_key_beside(bundle.root)
+    if key is not None or not has_state:
+        bundle.check_user_key(key)
+    return key
 
 
 class CatalogReader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +24,10 @@ from fuserank_ensemble.graph.steps.retrieve import Retrieve
 from fuserank_ensemble.graph.steps.similar import Similar
 from fuserank_ensemble.graph.steps.suggest import Suggest
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
-from fuserank_ensemble.state.settings import StateSettings
+from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.state.keys import read_key_beside
+from fuserank_ensemble.state.log import StateUnavailableError
+from fuserank_ensemble.state.settings import State, StateSettings
 
 FP32_FILE = "model.onnx"
 
@@ -40,6 +44,7 @@ class LocalGraph:
         engines: Mapping[str, Session] = MappingProxyType({}),
         state: StateSettings | None = None,
         experiment: Experiment | None = None,
+        key: IdentityKey | None = None,
     ) -> None:
         """Opens a bundle.
 
@@ -48,8 +53,16 @@ class LocalGraph:
             engines: What runs an engine, by stage; FP32 in ONNX Runtime where it is not named.
             state: Where events are kept; None keeps none.
             experiment: The experiment whose arms users are in; None runs none.
+            key: The key under which the bundle names users, which a new state takes over; None takes what lies beside
+                the bundle. Without one, users are known by the bundle's names for them alone.
+
+        Raises:
+            BundleError: Where the key is not the bundle's.
         """
-        self.bundle, self._state, self._experiment = bundle, state, experiment
+        self.bundle, self._state, self._experiment, self._key = bundle, state, experiment, key
+        if state is not None:
+            with suppress(StateUnavailableError):
+                State.open(state, key or read_key_beside(bundle.root)).log.close()
         self.live = LiveState.open(bundle, state, has_words=True, search_on="cpu") if state else None
         stages = search_stages(bundle.spec)
         opened = {
@@ -60,8 +73,11 @@ class LocalGraph:
             for stage in stages
             if stage.kind == "engine"
         }
+        named_by = self.user_key()
+        if named_by is not None:
+            bundle.check_user_key(named_by)
         steps: dict[str, Step] = {
-            "preprocess": Preprocess(bundle, self.live, experiment),
+            "preprocess": Preprocess(bundle, self.live, experiment, named_by),
             "retrieve": Retrieve(bundle, "cpu", self.live),
             "finalize": Finalize(bundle, live=self.live),
         }
@@ -126,6 +142,10 @@ class LocalGraph:
         """See `Host`."""
         return self._state
 
+    def user_key(self) -> IdentityKey | None:
+        """See `Host`."""
+        return self._key or (self._state.key_in_file() if self._state else read_key_beside(self.bundle.root))
+
     def experiment(self) -> Experiment | None:
         """See `Host`."""
         return self._experiment
@@ -135,7 +155,7 @@ class LocalGraph:
 
     @cached_property
     def _similar(self) -> Similar:
-        return Similar(self.bundle, self.call, self.live)
+        return Similar(self.bundle, self.call, self.live, self.user_key())
 
     @cached_property
     def _suggest(self) -> Suggest:

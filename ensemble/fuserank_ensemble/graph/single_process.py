@@ -18,7 +18,7 @@ from fuserank_ensemble.contract.experiment import Experiment
 from fuserank_ensemble.graph.caches import CacheCounts, EmbeddingCache, PairScoreCache
 from fuserank_ensemble.graph.engine import Engine, OnnxEngine, open_session, trim_tokens
 from fuserank_ensemble.graph.executor import GraphExecutor
-from fuserank_ensemble.graph.live import LiveState, open_live
+from fuserank_ensemble.graph.live import LiveState, open_key, open_live
 from fuserank_ensemble.graph.stages import Stage, search_stages, single_process_stage
 from fuserank_ensemble.graph.step import Answer, Host, SearchObserver, Step
 from fuserank_ensemble.graph.steps.finalize import Finalize
@@ -26,6 +26,7 @@ from fuserank_ensemble.graph.steps.preprocess import Preprocess
 from fuserank_ensemble.graph.steps.retrieve import Retrieve
 from fuserank_ensemble.graph.tensors import Tensors
 from fuserank_ensemble.graph.text_tower import FlatTextTower, OnnxPairEngine
+from fuserank_ensemble.state.identity import IdentityKey
 
 
 class SingleProcess:
@@ -39,6 +40,7 @@ class SingleProcess:
         observer: SearchObserver | None = None,
         live: LiveState | None = None,
         experiment: Experiment | None = None,
+        key: IdentityKey | None = None,
     ) -> None:
         """Opens the index, and the engines that the bundle names for a CPU; what follows as `Preprocess` takes it."""
         stages = search_stages(bundle.spec)
@@ -55,8 +57,10 @@ class SingleProcess:
             scores = PairScoreCache(OnnxPairEngine(opened["text_tower"], pad, pool, _worth_sharing(bundle)))
             self.caches["pair_score"] = lambda: scores.counts
             engines["text_tower"] = FlatTextTower(scores, pad)
+        preprocess = Preprocess(bundle, live, experiment, key)
+        self.deal = preprocess.deal
         steps: dict[str, Step] = {
-            "preprocess": Preprocess(bundle, live, experiment),
+            "preprocess": preprocess,
             "retrieve": retrieve,
             "finalize": Finalize(bundle, observer, live),
         }
@@ -68,7 +72,7 @@ class SingleProcess:
         del device
         bundle = Bundle.open(bundle_root, verify=("index/", "model_repository/"))
         live = open_live(bundle, host, has_words=True, search_on="cpu")
-        return cls(bundle, host.search_observer(bundle), live, host.experiment())
+        return cls(bundle, host.search_observer(bundle), live, host.experiment(), open_key(bundle, host))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Answer]:
         """See `Step`."""

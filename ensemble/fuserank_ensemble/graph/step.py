@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from fuserank_ensemble.candidates.request import ResolvedRequest, Status
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.experiment import Experiment
 from fuserank_ensemble.graph.tensors import Tensors
+from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.settings import StateSettings
 
 Answer = Tensors | InvalidRequestError
@@ -62,6 +63,10 @@ class Host(Protocol):
         """Returns where events are kept; None where no state is."""
         ...
 
+    def user_key(self) -> IdentityKey | None:
+        """Returns the key of users where it lies in a file; None where the state keeps it, or there is none."""
+        ...
+
     def experiment(self) -> Experiment | None:
         """Returns the experiment whose arms users are in; None where none is run."""
         ...
@@ -83,6 +88,15 @@ class Step(Protocol):
         Returns:
             For each request its outputs, or the error that this request alone gets.
         """
+        ...
+
+
+@runtime_checkable
+class Dealing(Protocol):
+    """A first step of the graph where the arms of an experiment may have bundles of their own."""
+
+    def deal(self, tensors: Tensors) -> list[str]:
+        """Returns the id of the bundle that answers each row of a request; empty for the served one."""
         ...
 
 

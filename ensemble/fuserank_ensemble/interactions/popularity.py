@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from fuserank_ensemble.catalog.arrays import map_array
 from fuserank_ensemble.interactions.blocks import BLOCK_EVENTS, user_blocks
 from fuserank_ensemble.interactions.events import NegativeEvents
 from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY
+from fuserank_ensemble.interactions.popularity_order import order_by_popularity
 
 Places = tuple[NDArray[np.int32], Sequence[str]]  # the code of each event, -1 where unknown, and the codes' names
 # Positions of events, the code of each of these, and the codes' names: an event may have several codes, or none.
@@ -74,7 +76,6 @@ class Popularity:
         arrived: When the item came, epoch seconds: its `created_at`, else its first event; NaN where neither is
             known, float64 `[items]`.
         contexts: Events by item within each place, hour, weekday and group of users.
-        context_trend: The trend of the events that `contexts` has, float32 `[items]`; None where that is `trend`.
     """
 
     counts: NDArray[np.float32]
@@ -86,20 +87,17 @@ class Popularity:
     latest: NDArray[np.float64]
     arrived: NDArray[np.float64]
     contexts: Contexts = field(default_factory=Contexts)
-    context_trend: NDArray[np.float32] | None = None
 
     @cached_property
     def context_share(self) -> NDArray[np.float32]:
         """Each item's share in all events that `contexts` has, float32 `[items]`."""
-        trend = self.trend if self.context_trend is None else self.context_trend
-        share: NDArray[np.float32] = trend / max(float(trend.sum(dtype=np.float64)), 1e-9)
+        share: NDArray[np.float32] = self.trend / max(float(self.trend.sum(dtype=np.float64)), 1e-9)
         return share
 
     @cached_property
     def order(self) -> NDArray[np.int32]:
         """Item rows, most popular first."""
-        order: NDArray[np.int32] = np.lexsort((-self.counts, -self.trend)).astype(np.int32)
-        return order
+        return order_by_popularity(self.trend, self.counts)
 
     @cached_property
     def place(self) -> NDArray[np.int64]:
@@ -131,17 +129,31 @@ class Popularity:
             latest=np.append(self.latest, unknown),
             arrived=np.append(self.arrived, arrived),
             contexts=self.contexts,
-            context_trend=None if self.context_trend is None else np.append(self.context_trend, none),
         )
+        known = vars(self)  # what was computed of these is not computed anew
+        computed = {"context_share": np.append(self.context_share, none)}
         # They stand behind all others, as sorting anew would put them.
-        last = self.order[-1:]
-        above = bool((self.trend[last] != 0).any() or (self.counts[last] != 0).any())
-        level = self.level[last[0]] + above if len(last) else 0
-        vars(other).update(
-            order=np.append(self.order, rows.astype(np.int32)),
-            place=np.append(self.place, rows),
-            level=np.append(self.level, np.full(count, level, np.int32)),
-        )
+        if "order" in known:
+            computed["order"] = np.append(self.order, rows.astype(np.int32))
+        if "place" in known:
+            computed["place"] = np.append(self.place, rows)
+        if "level" in known:
+            last = self.order[-1:]
+            above = bool((self.trend[last] != 0).any() or (self.counts[last] != 0).any())
+            level = self.level[last[0]] + above if len(last) else 0
+            computed["level"] = np.append(self.level, np.full(count, level, np.int32))
+        vars(other).update(computed)
+        return other
+
+    def with_events(self, order: NDArray[np.int32], **arrays: Any) -> Popularity:
+        """Returns the same after more events; what tells of contexts stays.
+
+        Args:
+            order: What `order` is by the other arrays.
+            arrays: Those that are others, by name, `[items]`.
+        """
+        other = replace(self, **arrays)
+        vars(other).update(order=order, context_share=self.context_share)
         return other
 
     @classmethod

@@ -84,14 +84,17 @@ class UserSegments:
         """Returns the same of all other users."""
         dropped = np.asarray([user.encode() for user in users], self.users.dtype if len(users) else "S1")
         kept = ~np.isin(self.users, dropped)
-        if kept.all():
-            return self
+        return self if kept.all() else self.part(np.flatnonzero(kept))
+
+    def part(self, rows: NDArray[np.int64]) -> UserSegments:
+        """Returns some users in another order; `rows` are their positions here, int64 `[kept]`."""
         columns = {}
         for name, column in self.columns.items():
-            counts = np.diff(column.offsets)
-            offsets = np.concatenate([[0], np.cumsum(counts[kept])]).astype(np.int64)
-            columns[name] = SegmentColumn(offsets, column.codes[np.repeat(kept, counts)], column.words)
-        return UserSegments(self.users[kept], self.since[kept], columns)
+            counts = np.diff(column.offsets)[rows]
+            offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+            places = np.repeat(column.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
+            columns[name] = SegmentColumn(offsets, column.codes[places], column.words)
+        return UserSegments(self.users[rows], self.since[rows], columns)
 
     def save(self, folder: Path) -> None:
         """Writes one `.npy` an array, and the columns' names and words."""

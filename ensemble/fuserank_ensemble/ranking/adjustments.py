@@ -53,6 +53,21 @@ class Adjustments:
             scores = scores + added
         return scores
 
+    def keeping_order(self, scores: FloatArray, depth: int) -> tuple[Adjustments, FloatArray]:
+        """Returns these, and the scores with all that is added, where candidates beyond a depth keep their order.
+
+        What a page holds then does not hang on how many further candidates there are.
+
+        Args:
+            scores: With all that is added, float32 `[candidates]`.
+            depth: How many candidates are compared with each other.
+        """
+        if len(scores) <= depth + 1:
+            return self, scores
+        kept = np.append(scores[:depth], np.minimum.accumulate(scores[depth:]))
+        added = self.by_name.get("depth", np.float32(0.0)) + (kept - scores)
+        return Adjustments({**self.by_name, "depth": added}), kept
+
 
 @dataclass(frozen=True)
 class CandidatePlaces:

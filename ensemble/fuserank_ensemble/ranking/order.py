@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -85,6 +85,17 @@ class Ranked:
     rules: Sequence[RuleOutcome] = ()
     explore: ExploreOutcome | None = None
 
+    def part(self, offset: int, k: int) -> Ranked:
+        """Returns k items of the list, from an offset on."""
+        page = slice(offset, offset + k)
+        return replace(
+            self,
+            positions=self.positions[page],
+            rows=self.rows[page],
+            scores=self.scores[page],
+            places=self.places[page],
+        )
+
 
 # Of one category on a page of a recommendation: five flavours of one product are no five ideas.
 PAGE, MOST_OF_CATEGORY = 10, 4
@@ -125,6 +136,18 @@ def rank_varied(
     return Ranked(order, rows[order], scores[order])
 
 
+def rank_fixed(
+    resolved: ResolvedRequest, rows: NDArray[np.int32], scores: NDArray[np.float32], items: Items, depth: int
+) -> Ranked:
+    """Returns the candidates in their order, with what rules add to their scores; arguments as of `rank_steered`."""
+    order = np.arange(len(rows))
+    if not resolved.rules:
+        return Ranked(order, rows, scores)
+    rules = Rules(resolved.rules, rows, items)
+    shifts = rules.shifts(scores, depth)
+    return Ranked(order, rows, scores + shifts, shifts, rules.steps, rules=rules.outcomes)
+
+
 def rank_steered(
     resolved: ResolvedRequest,
     rows: NDArray[np.int32],
@@ -152,14 +175,14 @@ def rank_steered(
     shifts = rules.shifts(scores, depth)
     scores = scores + shifts
     order = np.argsort(-scores, kind="stable")
-    pins = rules.pins(order, resolved.k, lambda pinned: _allowed_mask(resolved, items, pinned))
+    pins = rules.pins(order, resolved.last_place, lambda pinned: _allowed_mask(resolved, items, pinned))
     free = order[~np.isin(order, [pin.position for pin in pins.values()])]
-    length = min(resolved.k - len(pins), len(free))
+    length = min(resolved.last_place - len(pins), len(free))
     if resolved.diversity > 0:
         free = _diversify(
             resolved.diversity, [pin.row for pin in pins.values()], free, length, depth, rows, scores, items, vectors
         )
-    open_places = [place for place in range(resolved.k) if place not in pins]
+    open_places = [place for place in range(resolved.last_place) if place not in pins]
     exploration = None
     explore = resolved.explore
     if explore is not None:
@@ -169,7 +192,7 @@ def rank_steered(
             free, length, scores, values_of(events, rows) < explore.max_events, slots, explore.rate, seed, clicks
         )
         free = exploration.order
-    places = _merge_pins(resolved.k, pins, free[:length], rows, exploration)
+    places = _merge_pins(resolved.last_place, pins, free[:length], rows, exploration)
     for number, place in enumerate(places):
         if place.pin is not None:
             rules.count_pin(number, place.pin)

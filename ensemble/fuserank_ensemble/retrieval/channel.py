@@ -77,6 +77,13 @@ class RankedItems:
         kept = self.shares >= LEAST_SHARE
         return RankedItems(self.rows[kept], self.scores[kept], self.shares[kept])
 
+    def within(self, wanted: NDArray[np.bool_]) -> RankedItems:
+        """The items that are wanted, bool `[items of the catalogue]`."""
+        kept = wanted[self.rows]
+        if kept.all():
+            return self
+        return RankedItems(self.rows[kept], self.scores[kept], None if self.shares is None else self.shares[kept])
+
     def top(self, depth: int) -> RankedItems:
         """The first `depth` items."""
         return RankedItems(self.rows[:depth], self.scores[:depth])
@@ -132,6 +139,19 @@ def trust_in_log(events: float) -> float:
 
 
 @dataclass(frozen=True)
+class MatchScope:
+    """What a request that lists only what matches its query may match.
+
+    Attributes:
+        visible: Which items may be shown to anybody, bool `[items]`; None where all may.
+        narrowed: Whether the request lets fewer be shown, such as by a filter.
+    """
+
+    visible: Mask | None = None
+    narrowed: bool = False
+
+
+@dataclass(frozen=True)
 class ChannelQuery:
     """One request as channels see it.
 
@@ -152,6 +172,7 @@ class ChannelQuery:
         segments: What the shop says of the user: values by column.
         related_only: Whether an item needs a relation to the history that can be named, such as a brand in common.
         disliked: What the user returned, disliked or rated low; its counts say how strongly.
+        scope: Where only what matches the query is a candidate; None where whatever channels find may be one.
     """
 
     query: str
@@ -168,6 +189,7 @@ class ChannelQuery:
     segments: Mapping[str, Sequence[str]] = field(default_factory=dict)
     related_only: bool = False
     disliked: History = field(default_factory=History.empty)
+    scope: MatchScope | None = None
 
     @property
     def groups(self) -> dict[str, Sequence[str]]:

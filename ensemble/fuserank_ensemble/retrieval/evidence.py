@@ -41,6 +41,11 @@ class Evidence:
         order = np.argsort(-votes[:depth], kind="stable")
         return self._reordered(np.concatenate([order, np.arange(len(order), len(votes))]), votes)
 
+    def take(self, positions: NDArray[np.int64]) -> Evidence:
+        """Returns some of the candidates, in the order of their positions."""
+        assert self.votes is not None
+        return self._reordered(positions, self.votes)
+
     def bounded_by_nearness(self, channel: str, related: Collection[str]) -> Evidence:
         """Returns the candidates so that a less near one stands before a nearer one for a relation alone.
 

@@ -24,17 +24,21 @@ import typer
 from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.contract.experiment import ExperimentError, read_experiment
 from fuserank_ensemble.graph.stages import companion_stages, state_stages
+from fuserank_ensemble.serving.arms import arm_places, check_arms
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.experiment import ExperimentOption, experiment_environment
 from fuserank_ensemble.serving.models import link_models, served_models
 from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_machine, libpython_folder
 from fuserank_ensemble.serving.state import (
+    FeatureShareOption,
     StateKeyOption,
     StateOption,
     StateSizeOption,
     StateTtlOption,
     check_state,
+    choose_key_file,
     choose_state,
+    sample_features,
     state_environment,
     state_folder,
 )
@@ -42,6 +46,7 @@ from fuserank_ensemble.serving.switch.folder import FOLDER, BundlePlace, ServerN
 from fuserank_ensemble.serving.switch.promoted import PROMOTED, read_promoted
 from fuserank_ensemble.serving.target_option import TargetOption
 from fuserank_ensemble.spec import GPU_TARGETS, SpecError, Target, target_named
+from fuserank_ensemble.state.keys import read_key
 from fuserank_ensemble.state.log import StateError
 from fuserank_ensemble.state.settings import MOST_ENTRIES, StateSettings
 
@@ -75,11 +80,12 @@ class Server:
         state: Where events are kept; None keeps none, and serves no model that changes the state.
         experiment: The file of an experiment on users; None runs none.
         promoted: A file that keeps which bundle was promoted, see `serving.switch`; None forgets it with the server.
+        key_file: The key of the bundle's users, which a new state takes over; None takes what lies beside the bundle.
 
     Raises:
         ServerError: Where there is no such target, the state cannot be used, or something that the server needs is
             missing on this machine.
-        BundleError: Where the bundle's parts do not belong together.
+        BundleError: Where the bundle's parts do not belong together, or it names users under another key.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class Server:
         state: StateSettings | None = None,
         experiment: Path | None = None,
         promoted: Path | None = None,
+        key_file: Path | None = None,
     ) -> None:
         check_prerequisites()
         from pytriton.server.triton_server import TritonServer  # noqa: PLC0415  checked for above
@@ -102,17 +109,26 @@ class Server:
             raise ServerError(str(error)) from None
         self.bundle = Bundle.open(bundle.resolve())
         check_engines(self.bundle, target)
-        self.state, self._target, self._promoted = state, target, promoted
+        self._target, self._promoted = target, promoted
         self.switch = SwitchFolder.of_port(self.endpoints.grpc)
+        self._key_file = choose_key_file(bundle, key_file)
         try:
-            check_state(state)
+            if state is not None:
+                state, key = check_state(state, self._key_file)
+            else:
+                key = read_key(self._key_file) if self._key_file else None
         except StateError as error:
             raise ServerError(str(error)) from None
+        self.state = state
+        if key is not None or state is None:
+            self.bundle.check_user_key(key)
         self._experiment = experiment
         try:
-            if experiment is not None:
-                read_experiment(experiment)
-        except ExperimentError as error:
+            read = read_experiment(experiment) if experiment is not None else None
+            if read is not None:
+                check_arms(read, self.bundle, target, state)
+            self._arms = tuple(place.id for place in arm_places(read))
+        except (ExperimentError, StateError) as error:
             raise ServerError(str(error)) from None
         for port in (self.endpoints.http, self.endpoints.grpc, self.endpoints.metrics):
             _check_free(self.endpoints.host, port)
@@ -145,7 +161,7 @@ class Server:
         except SwitchError as error:
             raise ServerError(str(error)) from None
         with (
-            state_environment(self.state),
+            state_environment(self.state, self._key_file),
             experiment_environment(self._experiment),
             _environment(FOLDER, str(self.switch.path)),
         ):
@@ -163,7 +179,7 @@ class Server:
             time.sleep(0.05)
         self._stages = self._stage_processes()
         kept_at = self.state.to_environment() if self.state else {}
-        self.switch.note(ServerNote(self._target, kept_at, str(self._promoted or "")))
+        self.switch.note(ServerNote(self._target, kept_at, str(self._promoted or ""), self._arms))
         return self
 
     def is_ready(self) -> bool:
@@ -335,6 +351,7 @@ def serve(
     experiment: ExperimentOption = None,
     state_ttl_days: StateTtlOption = None,
     state_max_entries: StateSizeOption = MOST_ENTRIES,
+    log_features: FeatureShareOption = 0.0,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.
 
@@ -351,11 +368,13 @@ def serve(
         signal.signal(number, stop)
     try:
         settings = choose_state(bundle, state, state_key_file, state_ttl_days, state_max_entries)
+        settings = sample_features(settings, log_features)
         beside = state_folder(bundle)
         promoted = beside / PROMOTED if beside else None
         served = read_promoted(promoted, bundle) if promoted else bundle
         ports = Endpoints(host, http_port, grpc_port, metrics_port)
-        server = Server(served, ports, target, verbose, settings, experiment, promoted)
+        key_file = choose_key_file(bundle, state_key_file)
+        server = Server(served, ports, target, verbose, settings, experiment, promoted, key_file)
     except (ServerError, BundleError, StateError) as error:
         _fail(error)
     if served != bundle:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fuserank_ensemble.state.log import StateUnavailableError
+from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.state.keys import KEY_FILE, LOG_FILE, key_file_beside, read_key
+from fuserank_ensemble.state.log import StateError, StateUnavailableError
 from fuserank_ensemble.state.settings import (
-    KEY_FILE,
+    FEATURE_SHARE,
     MAX_ENTRIES,
     MOST_ENTRIES,
     PLACE,
@@ -34,7 +37,10 @@ StateOption = Annotated[
 ]
 StateKeyOption = Annotated[
     Path | None,
-    typer.Option(help="A file with the key of users in the state, 64 hexadecimal digits; by default it is kept there."),
+    typer.Option(
+        help="A file with the key of users, 64 hexadecimal digits; by default it is kept with the state, which is "
+        "beside the bundle."
+    ),
 ]
 
 
@@ -47,23 +53,48 @@ StateSizeOption = Annotated[
 ]
 
 
-def check_state(settings: StateSettings | None) -> None:
+FeatureShareOption = Annotated[
+    float,
+    typer.Option(
+        "--log-features",
+        help="Share of the searches of which the log keeps what the ranker read, for `fuserank export features`.",
+    ),
+]
+
+
+def check_state(settings: StateSettings, offered: Path | None) -> tuple[StateSettings, IdentityKey | None]:
     """Opens the state once, so that what is wrong with it is said before anything starts.
+
+    Args:
+        settings: Where it is.
+        offered: A file with the key that a new state takes over; None has it make one.
+
+    Returns:
+        The settings for the server's processes, and the state's key; None of a state that does not answer and keeps
+        the key itself.
 
     Raises:
         StateError: Where it cannot be used. One that does not answer at present is no error: the server starts, and
             searches are marked as degraded.
     """
-    if settings is not None:
-        with suppress(StateUnavailableError):
-            State.open(settings).log.close()
+    with suppress(StateUnavailableError):
+        state = State.open(settings, read_key(offered) if offered else None)
+        state.log.close()
+        return settings, state.key
+    settings = replace(settings, key_file=settings.key_file or offered)
+    return settings, settings.key_in_file()
 
 
 @contextmanager
-def state_environment(settings: StateSettings | None) -> Iterator[None]:
-    """Tells the processes that are started in the block where the state is; this one's own settings are not theirs."""
-    variables = settings.to_environment() if settings else {}
-    names = (PLACE, KEY_FILE, SPOOL, TTL_DAYS, MAX_ENTRIES)
+def state_environment(settings: StateSettings | None, key_file: Path | None = None) -> Iterator[None]:
+    """Tells the processes that are started in the block where the state is; this one's own settings are not theirs.
+
+    Args:
+        settings: Where the state is; None where none is kept.
+        key_file: The key of users where no state is kept.
+    """
+    variables = settings.to_environment() if settings else {KEY_FILE: str(key_file)} if key_file else {}
+    names = (PLACE, KEY_FILE, SPOOL, TTL_DAYS, MAX_ENTRIES, FEATURE_SHARE)
     before = {name: os.environ.pop(name) for name in names if name in os.environ}
     os.environ.update(variables)
     try:
@@ -76,7 +107,7 @@ def state_environment(settings: StateSettings | None) -> Iterator[None]:
 
 def state_folder(bundle: Path) -> Path | None:
     """Returns the folder `<bundle>.state` beside a bundle, or None where it cannot be written."""
-    folder = bundle.resolve().with_name(f"{bundle.resolve().name}.state")
+    folder = key_file_beside(bundle).parent
     try:
         folder.mkdir(exist_ok=True)
     except OSError:
@@ -113,4 +144,23 @@ def choose_state(
         return StateSettings(place, key_file, folder / "spool.sqlite" if folder else None, ttl_days, max_entries)
     if folder is None:
         return None
-    return StateSettings(f"{SQLITE}{folder / 'log.sqlite'}", key_file, None, ttl_days, max_entries)
+    return StateSettings(f"{SQLITE}{folder / LOG_FILE}", key_file, None, ttl_days, max_entries)
+
+
+def sample_features(settings: StateSettings | None, share: float) -> StateSettings | None:
+    """Returns the settings with the share of searches whose features are kept.
+
+    Raises:
+        StateError: Where there is no such share, or no state to keep them.
+    """
+    if settings is None:
+        if share:
+            raise StateError(f"--log-features: found {share:g} and no state to keep them; allowed: 0 without --state")
+        return None
+    return replace(settings, feature_share=share)
+
+
+def choose_key_file(bundle: Path, key_file: Path | None) -> Path | None:
+    """Returns the file with the key of a bundle's users: the one that is named, else what lies beside the bundle."""
+    beside = key_file_beside(bundle)
+    return key_file or (beside if beside.exists() else None)

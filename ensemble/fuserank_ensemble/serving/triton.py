@@ -19,6 +19,7 @@ from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.experiment import Experiment, experiment_from_environment
 from fuserank_ensemble.graph.step import Model, SearchObserver, Step, UnavailableError, UnsupportedError
 from fuserank_ensemble.graph.tensors import Tensors
+from fuserank_ensemble.serving.arms import DEALT_MODELS, arm_places
 from fuserank_ensemble.serving.observability import metrics, tracing
 from fuserank_ensemble.serving.observability.caches import CacheMetrics
 from fuserank_ensemble.serving.observability.logs import LOGGER, log_as_json
@@ -26,7 +27,8 @@ from fuserank_ensemble.serving.observability.metrics import Labels, Registry
 from fuserank_ensemble.serving.observability.search import LateSearchMetrics, SearchMetrics
 from fuserank_ensemble.serving.switch.folder import SwitchFolder
 from fuserank_ensemble.serving.switch.step import OpenedStep, SwitchingStep
-from fuserank_ensemble.state.settings import StateSettings
+from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.state.settings import StateSettings, key_from_environment
 
 _LOG = logging.getLogger(LOGGER)
 # A call that is refused before it is queued keeps Triton's words, but the Python backend calls it INTERNAL.
@@ -127,12 +129,17 @@ def triton_model(model_class: type[Model]) -> type[TritonAdapter]:
             root = Path(args["model_repository"]).resolve().parent.parent
             device, folder = instance_device(args), SwitchFolder.from_environment()
 
-            def open_step(bundle_root: Path, *, late: bool = True) -> OpenedStep:
-                host = TritonHost(late=late)
+            def open_step(bundle_root: Path, announced: Announced = "late") -> OpenedStep:
+                host = TritonHost(announced)
                 return OpenedStep(model_class.open(bundle_root, device, host), host.releases)
 
-            first = open_step(root, late=False)
-            return SwitchingStep(args["model_name"], root, first, open_step, folder) if folder else first.step
+            name, first = args["model_name"], open_step(root, "now")
+            places = arm_places(experiment_from_environment()) if name in DEALT_MODELS else []
+            if not (folder or places):
+                return first.step
+            arms = {place.id: open_step(Path(place.folder), "beside") for place in places}
+            pads = {"PAIR_IDS": Bundle.open(root, verify=()).spec.pair_pad_token_id} if arms else {}
+            return SwitchingStep(name, root, first, open_step, folder, arms, pads)
 
     return TritonPythonModel
 
@@ -207,21 +214,28 @@ def registry() -> Registry:
     return Registry(TritonSink())
 
 
+# When metrics name a step's bundle as the served one: at once, with its first answer (a step that is opened by a thread
+# of its own), or never (that of an arm, which answers beside the served one).
+Announced = Literal["now", "late", "beside"]
+
+
 class TritonHost:
     """Triton's Python backend as the `Host` of a step."""
 
-    def __init__(self, *, late: bool = False) -> None:
-        """Takes whether the step is opened beside another that answers, by a thread of its own."""
-        self._late = late
+    def __init__(self, announced: Announced = "now") -> None:
+        """Takes when metrics name the bundle."""
+        self._announced = announced
         self.releases: list[Callable[[], None]] = []
 
     def search_observer(self, bundle: Bundle) -> SearchObserver:
         """See `Host`."""
 
         def open_metrics() -> SearchMetrics:
+            if self._announced == "beside":
+                return SearchMetrics(registry(), bundle.manifest, beside=True)
             return SearchMetrics(registry(), bundle.manifest, bundle.reference)
 
-        return LateSearchMetrics(open_metrics) if self._late else open_metrics()
+        return LateSearchMetrics(open_metrics) if self._announced == "late" else open_metrics()
 
     def at_close(self, release: Callable[[], None]) -> None:
         """See `Host`."""
@@ -230,6 +244,10 @@ class TritonHost:
     def state(self) -> StateSettings | None:
         """See `Host`."""
         return StateSettings.from_environment()
+
+    def user_key(self) -> IdentityKey | None:
+        """See `Host`."""
+        return key_from_environment()
 
     def experiment(self) -> Experiment | None:
         """See `Host`."""

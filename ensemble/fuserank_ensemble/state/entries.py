@@ -137,6 +137,43 @@ class ShadowList(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="sha
         return tuple(subject for subject in (self.user, self.session) if subject)
 
 
+class FeatureSample(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="features"):
+    """What the ranker read of the items that a request was shown, and all that it follows from.
+
+    Attributes:
+        user: Who asked; empty where nobody was logged in.
+        session: In which session; empty where none is known.
+        timestamp: The request's own time, epoch seconds.
+        bundle: Which bundle answered.
+        query: What was asked.
+        options: `OPTIONS` of the request as they were answered, a JSON object that names the session by hash.
+        position: Up to where the log counted for who asked.
+        catalog: The newest change of the catalogue that counted.
+        popularity: Up to where all users' events counted.
+        embedding: Of the query, float32 `[dim]` as bytes: in another batch it may be rounded otherwise.
+        items: The item ids, best first.
+        features: What the ranker read of each, float32 `[items, features]` as bytes.
+    """
+
+    user: Subject = b""
+    session: Subject = b""
+    timestamp: float
+    bundle: str
+    query: str = ""
+    options: str
+    position: int
+    catalog: int
+    popularity: int
+    embedding: bytes
+    items: list[str]
+    features: bytes
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """See `_Entry`."""
+        return tuple(subject for subject in (self.user, self.session) if subject)
+
+
 class _ItemEntry(_Entry, frozen=True, kw_only=True, omit_defaults=True):
     """What the shop says of one of its items.
 
@@ -175,7 +212,9 @@ class ItemDelete(_ItemEntry, frozen=True, kw_only=True, omit_defaults=True, tag=
 
 # What a person asked for. The latest of each kind is kept when the log is trimmed: it holds for every later bundle.
 Wish = Forget | Personalise
-Entry = Interaction | ShadowList | Forget | Merge | Personalise | ItemChange | ItemDelete
+Entry = Interaction | ShadowList | FeatureSample | Forget | Merge | Personalise | ItemChange | ItemDelete
+# What people did and were shown, which a time to live removes.
+Passing = Interaction | ShadowList | FeatureSample
 
 
 class Unreadable(_Entry, frozen=True, kw_only=True, tag="unreadable"):

@@ -1,4 +1,4 @@
-"""Users and sessions in the log: hashes under a key, from which nobody without the key can tell who they are."""
+"""Users and sessions in logs and bundles: hashes under a key, by which nobody without it can tell who they are."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ from hashlib import blake2b
 from fuserank_ensemble.contract.identity import clean_identity
 
 KEY_BYTES = 32
-HASHED = "hash:"  # begins the name of a user or a session in a bundle whose id nobody knows, see `hashed_name`
+HASHED = "hash:"  # begins the name of a user or a session in a bundle, see `hashed_name`
 _HASHED_NAME = re.compile(rf"{HASHED}([0-9a-f]{{32}})")
 Subject = bytes  # a user or a session as the log knows them, 16 bytes
 
 
 def hashed_name(subject: Subject) -> str:
-    """Returns the name in a bundle of a user or a session whom the log alone knows."""
+    """Returns the name in a bundle of a user or a session."""
     return f"{HASHED}{subject.hex()}"
+
+
+def subject_named(name: str) -> Subject | None:
+    """Returns whom `hashed_name` named so, None where the name is not one of its."""
+    hashed = _HASHED_NAME.fullmatch(name)
+    return bytes.fromhex(hashed[1]) if hashed else None
 
 
 @dataclass(frozen=True)
 class IdentityKey:
-    """The key of a log's users and sessions.
+    """The key of users and sessions.
+
+    Who is given by the name that a bundle has for them is the one who is named so: programs that have only bundles and
+    logs need no ids.
 
     Attributes:
         secret: 32 random bytes.
@@ -31,16 +40,19 @@ class IdentityKey:
 
     def user(self, user_id: str) -> Subject:
         """Returns a user's hash, 16 bytes; ids that differ in invisible characters alone are one."""
-        return self._hash(user_id, b"user")
+        return subject_named(user_id) or self._hash(user_id, b"user")
 
     def session(self, session_id: str) -> Subject:
         """Returns a session's hash, 16 bytes; never that of a user of the same id."""
-        return self._hash(session_id, b"session")
+        return subject_named(session_id) or self._hash(session_id, b"session")
 
-    def subject_named(self, name: str) -> Subject:
-        """Returns the hash of who stands in a bundle under a name: a user's id, or what `hashed_name` returned."""
-        hashed = _HASHED_NAME.fullmatch(name)
-        return bytes.fromhex(hashed[1]) if hashed else self.user(name)
+    def user_name(self, user_id: str) -> str:
+        """Returns a user's name in a bundle."""
+        return hashed_name(self.user(user_id))
+
+    def session_name(self, session_id: str) -> str:
+        """Returns a session's name in a bundle."""
+        return hashed_name(self.session(session_id))
 
     @property
     def fingerprint(self) -> str:

@@ -34,6 +34,11 @@ class EventLog(Protocol):
     """
 
     @property
+    def tells_of_news(self) -> bool:
+        """Whether a `read` can wait for an entry; where not, readers have to look again and again."""
+        ...
+
+    @property
     def id(self) -> str:
         """Names this log among all: positions of another mean nothing here."""
         ...
@@ -51,7 +56,7 @@ class EventLog(Protocol):
         Args:
             after: The position; 0 begins at the oldest.
             limit: How many to return at most.
-            wait: Seconds to wait for the first, where there is none.
+            wait: Seconds to wait for the first, where there is none and the log `tells_of_news`.
         """
         ...
 
@@ -84,7 +89,7 @@ class EventLog(Protocol):
         ...
 
     def expire(self, seconds: float) -> int:
-        """Removes the interactions that were added longer ago, whether or not a snapshot holds them; returns how many.
+        """Removes what people did and were shown longer ago, whether or not a snapshot holds it; returns how many.
 
         What the shop said of its items and what people asked for stays.
         """

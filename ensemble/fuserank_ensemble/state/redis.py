@@ -25,8 +25,8 @@ from redis.retry import Retry
 from fuserank_ensemble.state.entries import (
     Entry,
     Forget,
-    Interaction,
     Logged,
+    Passing,
     Personalise,
     Wish,
     decode_entry,
@@ -79,6 +79,8 @@ end
 
 class RedisLog:
     """An `EventLog` in Redis. Threads may share one."""
+
+    tells_of_news = True
 
     def __init__(self, url: str) -> None:
         """Connects; the server need not answer yet.
@@ -207,7 +209,7 @@ class RedisLog:
             with self._translated():
                 found: Any = self._redis.xrange(self._log, begin, "+", count=TRIM_BATCH)
                 old = [_logged(*entry) for entry in found if float(entry[1][b"t"]) <= oldest]
-                expired = [logged for logged in old if isinstance(logged.entry, Interaction)]
+                expired = [logged for logged in old if isinstance(logged.entry, Passing)]
                 pipe = self._redis.pipeline(transaction=True)
                 for logged in expired:
                     pipe.xdel(self._log, f"{logged.position}-0")

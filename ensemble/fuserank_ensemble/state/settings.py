@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import secrets
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuserank_ensemble.state.identity import KEY_BYTES, IdentityKey
+from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.state.keys import KEY_FILE, KEY_SUFFIX, keep_key, new_secret, read_key
 from fuserank_ensemble.state.log import EventLog, StateError
 from fuserank_ensemble.state.sqlite import SqliteLog
 
 PLACE = "FUSERANK_STATE"
-KEY_FILE = "FUSERANK_STATE_KEY_FILE"
 SPOOL = "FUSERANK_STATE_SPOOL"
 TTL_DAYS = "FUSERANK_STATE_TTL_DAYS"
 MAX_ENTRIES = "FUSERANK_STATE_MAX_ENTRIES"
+FEATURE_SHARE = "FUSERANK_STATE_FEATURE_SHARE"
 MOST_ENTRIES = 10_000_000  # of a log; further events are refused until a refresh lets it be trimmed
 LEAST_TTL_DAYS = 1.0  # as long as an event that is sent again is known
 SQLITE = "sqlite:"
@@ -34,6 +33,7 @@ class StateSettings:
         spool: A file for events while the log is away; None refuses them then.
         ttl_days: Days after which the log forgets an event, whether or not a bundle holds it; None keeps it until then.
         max_entries: How many entries the log may hold; beyond it events and changes are refused.
+        feature_share: Share of the searches of which the log keeps what the ranker read, see `FeatureSample`.
     """
 
     place: str
@@ -41,12 +41,15 @@ class StateSettings:
     spool: Path | None = None
     ttl_days: float | None = None
     max_entries: int = MOST_ENTRIES
+    feature_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.ttl_days is not None and not self.ttl_days >= LEAST_TTL_DAYS:
             raise StateError(f"{TTL_DAYS}: found {self.ttl_days}; allowed: {LEAST_TTL_DAYS:g} or more")
         if self.max_entries < 1:
             raise StateError(f"{MAX_ENTRIES}: found {self.max_entries}; allowed: 1 or more")
+        if not 0.0 <= self.feature_share <= 1.0:
+            raise StateError(f"{FEATURE_SHARE}: found {self.feature_share}; allowed: a share from 0 to 1")
         if not self.place.startswith((SQLITE, *REDIS)):
             raise StateError(f"state: found {self.place!r}; allowed: sqlite:/path/of/a/file or redis://host:port/0")
 
@@ -55,6 +58,18 @@ class StateSettings:
         """The place as it may be shown: without a password."""
         scheme, separator, rest = self.place.partition("://")
         return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else self.place
+
+    def key_in_file(self) -> IdentityKey | None:
+        """Returns the key of users where it lies in a file; None where it does not, or not yet.
+
+        Raises:
+            StateError: Where the file cannot be used.
+        """
+        path = self.key_file
+        if path is None and self.place.startswith(SQLITE):
+            kept = Path(self.place.removeprefix(SQLITE) + KEY_SUFFIX)
+            path = kept if kept.exists() else None
+        return read_key(path) if path else None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> StateSettings | None:
@@ -70,13 +85,15 @@ class StateSettings:
         try:
             ttl_days = float(given[TTL_DAYS]) if given.get(TTL_DAYS) else None
             max_entries = int(given[MAX_ENTRIES]) if given.get(MAX_ENTRIES) else MOST_ENTRIES
+            feature_share = float(given.get(FEATURE_SHARE) or 0.0)
         except ValueError as error:
-            raise StateError(f"{TTL_DAYS}, {MAX_ENTRIES}: {error}; allowed: numbers") from None
-        return cls(given[PLACE], key_file, spool, ttl_days, max_entries)
+            raise StateError(f"{TTL_DAYS}, {MAX_ENTRIES}, {FEATURE_SHARE}: {error}; allowed: numbers") from None
+        return cls(given[PLACE], key_file, spool, ttl_days, max_entries, feature_share)
 
     def to_environment(self) -> dict[str, str]:
         """Returns the variables that `from_environment` reads."""
         others = {KEY_FILE: self.key_file, SPOOL: self.spool, TTL_DAYS: self.ttl_days, MAX_ENTRIES: self.max_entries}
+        others[FEATURE_SHARE] = self.feature_share or None
         return {PLACE: self.place} | {name: str(value) for name, value in others.items() if value is not None}
 
 
@@ -88,20 +105,25 @@ class State:
     key: IdentityKey
 
     @classmethod
-    def open(cls, settings: StateSettings) -> State:
+    def open(cls, settings: StateSettings, offered: IdentityKey | None = None) -> State:
         """Opens the log, or makes it.
+
+        Args:
+            settings: Where it is.
+            offered: What a new log takes for its key where the settings name no file; None makes a new key.
 
         Raises:
             StateError: Where it cannot be used, or its users have another key.
             StateUnavailableError: Where it does not answer.
         """
         log = open_log(settings.place)
-        key = _read_key(settings.key_file) if settings.key_file else _kept_key(settings.place, log)
+        key = read_key(settings.key_file) if settings.key_file else _kept_key(settings.place, log, offered)
         known = log.setting("key", key.fingerprint)
         if known != key.fingerprint:
             log.close()
             raise StateError(
-                f"{KEY_FILE} {settings.key_file}: is not the key of this state's users; give the one that it began with"
+                f"{KEY_FILE} {settings.key_file or ''}: is not the key of this state's users; give the one that it "
+                "began with, or no file where the state itself keeps it"
             )
         return cls(log, key)
 
@@ -121,42 +143,22 @@ def open_log(place: str) -> EventLog:
     return RedisLog(place)
 
 
-def _read_key(path: Path) -> IdentityKey:
-    try:
-        secret = bytes.fromhex(path.read_text("ascii").strip())
-    except (OSError, ValueError) as error:
-        raise StateError(f"{KEY_FILE} {path}: {error}") from None
-    if len(secret) != KEY_BYTES:
-        raise StateError(f"{KEY_FILE} {path}: found {len(secret)} bytes; allowed: {KEY_BYTES}, as hexadecimal digits")
-    return IdentityKey(secret)
-
-
-def _kept_key(place: str, log: EventLog) -> IdentityKey:
+def _kept_key(place: str, log: EventLog, offered: IdentityKey | None) -> IdentityKey:
     """The key that is kept with the log: in a file beside SQLite's, in Redis itself."""
-    new = secrets.token_hex(KEY_BYTES)
-    if not place.startswith(SQLITE):
-        return IdentityKey(bytes.fromhex(log.setting("secret", new)))
-    path = Path(place.removeprefix(SQLITE) + ".key")
-    if not path.exists():
-        try:
-            _create_whole(path, new + "\n")
-        except OSError as error:
-            raise StateError(f"state {place}: the key cannot be kept beside it: {error}") from None
-    return _read_key(path)
+    secret = offered.secret.hex() if offered else new_secret()
+    if place.startswith(SQLITE):
+        return keep_key(Path(place.removeprefix(SQLITE) + KEY_SUFFIX), secret)
+    return IdentityKey(bytes.fromhex(log.setting("secret", secret)))
 
 
-def _create_whole(path: Path, text: str) -> None:
-    """Makes a file that only its owner may read; where another process or thread was faster, its file stays."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, text.encode("ascii"))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    try:
-        os.link(partial, path)
-    except FileExistsError:
-        pass
-    finally:
-        partial.unlink()
+def key_from_environment() -> IdentityKey | None:
+    """Returns the key of users where it lies in a file; None where the state keeps it, or there is none.
+
+    Raises:
+        StateError: Where the file cannot be used.
+    """
+    settings = StateSettings.from_environment()
+    if settings is not None:
+        return settings.key_in_file()
+    path = os.environ.get(KEY_FILE)
+    return read_key(Path(path)) if path else None

@@ -13,12 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fuserank_ensemble.state.entries import Entry, Interaction, Logged, Wish, decode_entry, encode_entry
+from fuserank_ensemble.state.checkpoints import Checkpoints
+from fuserank_ensemble.state.entries import Entry, Logged, Passing, Wish, decode_entry, encode_entry
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import KEEP_SECONDS, Appended, StateError, StateUnavailableError
 
-POLL_SECONDS = 0.01  # how often a waiting reader looks for a commit of another process; a look takes microseconds
 BUSY_SECONDS = 5.0  # how long a writer waits for another
+# The first and the longest pause before a writer tries again; SQLite's own are 1 to 100 ms, longer than a commit.
+TRY_AGAIN_SECONDS = (0.0002, 0.01)
 EXPIRY_BATCH = 1_000  # entries of one transaction: writers wait for its end
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS
@@ -35,6 +37,8 @@ _LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'entries'"
 class SqliteLog:
     """An `EventLog` in a file. Threads may share one: each has a connection of its own."""
 
+    tells_of_news = False
+
     def __init__(self, path: Path) -> None:
         """Opens the file, or makes it.
 
@@ -45,6 +49,7 @@ class SqliteLog:
         self._threads = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._checkpoints = Checkpoints(self._connect)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._translated():
@@ -83,28 +88,25 @@ class SqliteLog:
             connection.executemany("INSERT INTO event_ids VALUES (?, ?)", positions.items())
             connection.executemany("INSERT INTO subjects VALUES (?, ?)", subjects)
             connection.executemany("INSERT OR REPLACE INTO wishes VALUES (?, ?, ?, ?)", wishes)
+        self._checkpoints.note_write()
         return answers
 
     def read(self, after: int, limit: int, wait: float = 0.0) -> list[Logged]:
         """See `EventLog`."""
+        del wait
         with self._translated():
             connection = self._connection()
-            deadline = time.monotonic() + wait
-            while True:
-                version = _version(connection)
-                logged = _decoded(
-                    connection.execute(
-                        "SELECT position, entry FROM entries WHERE position > ? ORDER BY position LIMIT ?",
-                        (after, limit),
-                    )
+            # Looking whether anybody has committed since takes half as long as looking for entries.
+            known = (after, connection.total_changes, _version(connection))
+            if known == getattr(self._threads, "nothing_behind", None):
+                return []
+            logged = _decoded(
+                connection.execute(
+                    "SELECT position, entry FROM entries WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
                 )
-                if logged or not wait:
-                    return logged
-                while _version(connection) == version:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        return []
-                    time.sleep(min(POLL_SECONDS, left))
+            )
+            self._threads.nothing_behind = None if logged else known
+            return logged
 
     def read_subject(self, subject: Subject, upto: int | None = None) -> list[Logged]:
         """See `EventLog`."""
@@ -156,7 +158,7 @@ class SqliteLog:
         while True:
             with self._writing() as connection:
                 batch = _decoded(connection.execute(old, (after, oldest, EXPIRY_BATCH)))
-                expired = [logged for logged in batch if isinstance(logged.entry, Interaction)]
+                expired = [logged for logged in batch if isinstance(logged.entry, Passing)]
                 positions = [(logged.position,) for logged in expired]
                 subjects = [(subject, logged.position) for logged in expired for subject in logged.entry.subjects]
                 connection.executemany("DELETE FROM entries WHERE position = ?", positions)
@@ -210,6 +212,7 @@ class SqliteLog:
 
     def close(self) -> None:
         """See `EventLog`."""
+        self._checkpoints.stop()
         with self._lock:
             while self._connections:
                 self._connections.pop().close()
@@ -219,15 +222,18 @@ class SqliteLog:
         """This thread's connection."""
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(
-                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA secure_delete = ON")
+            connection = self._connect()
             self._threads.connection = connection
             with self._lock:
                 self._connections.append(connection)
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
         return connection
 
     @contextmanager
@@ -235,7 +241,7 @@ class SqliteLog:
         """A transaction that holds the only writer's place; a failure leaves nothing of it."""
         with self._translated():
             connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
+            _begin(connection)
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -260,6 +266,28 @@ class SqliteLog:
 def _version(connection: sqlite3.Connection) -> int:
     """A number that changes when another connection has committed."""
     return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Takes the only writer's place as soon as it is free.
+
+    Raises:
+        sqlite3.OperationalError: Where it is not within `BUSY_SECONDS`.
+    """
+    deadline, (pause, longest) = time.monotonic() + BUSY_SECONDS, TRY_AGAIN_SECONDS
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(1.2 * pause, longest)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1_000:.0f}")
 
 
 def _decoded(rows: sqlite3.Cursor) -> list[Logged]:

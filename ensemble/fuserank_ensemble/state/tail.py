@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ from fuserank_ensemble.state.settings import State, StateSettings
 
 BATCH = 1_000
 READ_SECONDS = 0.5  # how long one read waits for news; the thread can be stopped between two
+OFTEN_SECONDS = 0.01  # between two reads: entries that come meanwhile are handed on together
+ASKED_SECONDS = 0.002  # the same while somebody waits for a position
 RETRY_SECONDS = (0.1, 2.0)  # the first and the longest pause before a log that failed is asked again
 _LOG = logging.getLogger("fuserank")
 
@@ -54,12 +57,27 @@ class Consumer(Protocol):
 class LogTail:
     """Reads the log from where a bundle ends, and hands the entries to consumers."""
 
-    def __init__(self, settings: StateSettings, snapshot: SnapshotPosition, consumers: Sequence[Consumer]) -> None:
-        """Takes where the log is, what a bundle holds of it, and who is to have the rest."""
-        self._settings, self._snapshot, self._consumers = settings, snapshot, consumers
+    def __init__(
+        self,
+        settings: StateSettings,
+        snapshot: SnapshotPosition,
+        consumers: Sequence[Consumer],
+        seconds: float = OFTEN_SECONDS,
+    ) -> None:
+        """Takes what to follow.
+
+        Args:
+            settings: Where the log is.
+            snapshot: What a bundle holds of it.
+            consumers: Who is to have the rest.
+            seconds: Between two reads; who waits for a position does not wait for the next one.
+        """
+        self._settings, self._snapshot, self._consumers, self._seconds = settings, snapshot, consumers, seconds
         self._state: State | None = None
         self._news = threading.Condition()
-        self._stopping = threading.Event()
+        self._waiting = 0  # who waits for a position
+        self._handed_on = -READ_SECONDS
+        self._stopping, self._asked = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._follow, name="log-tail", daemon=True)
         self.position = 0
         self.failing = True
@@ -82,6 +100,7 @@ class LogTail:
     def stop(self) -> None:
         """Ends the thread and closes the log."""
         self._stopping.set()
+        self._asked.set()
         self._thread.join(READ_SECONDS * 10)
         if self._state:
             self._state.log.close()
@@ -91,13 +110,21 @@ class LogTail:
         if self.position >= position:
             return True
         with self._news:
-            return self._news.wait_for(lambda: self.position >= position or self.failing, seconds) and not self.failing
+            self._waiting += 1
+            self._asked.set()
+            try:
+                there = self._news.wait_for(lambda: self.position >= position or self.failing, seconds)
+            finally:
+                self._waiting -= 1
+            return there and not self.failing
 
     def _follow(self) -> None:
         pause = RETRY_SECONDS[0]
         while not self._stopping.is_set():
             try:
-                self._read(READ_SECONDS)
+                tells = self._state is not None and self._state.log.tells_of_news
+                if self._read(READ_SECONDS) or not tells:
+                    self._rest()
                 pause = RETRY_SECONDS[0]
             except StateError as error:
                 self._fail(error)
@@ -112,14 +139,24 @@ class LogTail:
         """Hands on the next entries; returns whether there were any."""
         state = self._state or self._open()
         batch = state.log.read(self.position, BATCH, wait)
-        for consumer in self._consumers:
-            self._hand_on(consumer, batch)
+        if batch or time.monotonic() - self._handed_on >= READ_SECONDS:
+            for consumer in self._consumers:
+                self._hand_on(consumer, batch)
+            self._handed_on = time.monotonic()
         if batch or self.failing:
             with self._news:
                 self.failing = False
                 self.position = batch[-1].position if batch else self.position
                 self._news.notify_all()
         return bool(batch)
+
+    def _rest(self) -> None:
+        """Lets entries gather before the next read, but for who waits for one."""
+        if self._waiting:
+            self._stopping.wait(ASKED_SECONDS)
+        else:
+            self._asked.wait(self._seconds)
+        self._asked.clear()
 
     def _hand_on(self, consumer: Consumer, batch: Sequence[Logged]) -> None:
         """Hands entries to a consumer; where it fails on one, the others are not lost."""

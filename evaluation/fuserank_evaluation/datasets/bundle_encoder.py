@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import Bundle, open_spelling
+from fuserank_ensemble.catalog.scripts import blank_unread
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
@@ -50,6 +51,10 @@ class BundleEncoder:
     def embed(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """L2-normalised embeddings of queries, float32 `[queries, dim]`."""
         return self._encoder.embed([query_text(self.spec.query_template, query) for query in queries])
+
+    def embed_served(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """The same, and zeros for what the encoder cannot read, as serving has it."""
+        return blank_unread(self.embed(queries), queries, self.spec.unread_scripts)
 
     def unread_scripts(self, texts: Sequence[str]) -> tuple[str, ...]:
         """The scripts of some texts that the encoder does not know, as an export measures it."""

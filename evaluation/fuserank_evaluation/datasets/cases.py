@@ -132,12 +132,35 @@ def new_item_cases(log: Interactions, types: NDArray[np.object_], cut: float, co
     return _draw_searches("new_item", log, bought[~bought["item"].isin(known)], cut, count, seed)
 
 
-def recommendation_cases(log: Interactions, cut: float, end: float = np.inf) -> RankingCases:
-    """Makes a case of every user with events both before the cut and from it to `end`; all those items are relevant."""
+def logged_searches(log: Interactions, cut: float, count: int, seed: int) -> RankingCases:
+    """Draws searches that users made, answered by the items that they then had under the same query.
+
+    Args:
+        log: The log; events with a query from the cut on are the answers.
+        cut: Epoch seconds.
+        count: How many (user, query) pairs to draw at most.
+        seed: Seed of the draw.
+    """
+    asked = (log.timestamp >= cut) & (log.query >= 0)
+    taken = pd.DataFrame({"user": log.user[asked], "item": log.item[asked]})
+    taken["query"] = np.asarray(log.queries, object)[log.query[asked]] if len(taken) else ""
+    return _draw_searches("search", log, taken.drop_duplicates(), cut, count, seed)
+
+
+def recommendation_cases(log: Interactions, cut: float, end: float = np.inf, known_only: bool = True) -> RankingCases:
+    """Makes a case of every user with events from the cut to `end`; all those items are relevant.
+
+    Args:
+        log: The log.
+        cut: Epoch seconds.
+        end: Epoch seconds; later events are no answers.
+        known_only: Whether users without an event before the cut are left out.
+    """
     inside = (log.timestamp >= cut) & (log.timestamp < end)
     bought = pd.DataFrame({"user": log.user[inside], "item": log.item[inside]}).drop_duplicates()
-    known = np.unique(log.user[log.timestamp < cut])
-    relevant = bought[bought["user"].isin(known)].groupby("user")["item"].agg(list)
+    if known_only:
+        bought = bought[bought["user"].isin(np.unique(log.user[log.timestamp < cut]))]
+    relevant = bought.groupby("user")["item"].agg(list)
     users = relevant.index.to_numpy(np.int32)
     return _cases("recommendation", log, users, [""] * len(users), list(relevant), cut)
 

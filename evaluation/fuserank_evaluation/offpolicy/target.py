@@ -10,8 +10,9 @@ import numpy as np
 
 from fuserank_ensemble.contract.options import MAX_HISTORY
 from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.state.entries import Interaction
-from fuserank_ensemble.state.identity import Subject
+from fuserank_ensemble.state.identity import Subject, hashed_name
 from fuserank_ensemble.state.settings import State
 from fuserank_evaluation.datasets.shown_lists import ListKey
 
@@ -20,17 +21,19 @@ class Target:
     """A bundle with options of `search`, as the target of an off-policy estimate."""
 
     def __init__(self, graph: LocalGraph, state: State, options: Mapping[str, Any]) -> None:
-        """Finds out which of the bundle's users are which of the log's.
+        """Takes a bundle that names users as the log does.
 
         Args:
             graph: The bundle, without a state of its own.
             state: The log and its key.
             options: Options of `search` for all requests, such as `objective`.
+
+        Raises:
+            BundleError: Where the bundle names users under another key.
         """
+        graph.bundle.check_user_key(state.key)
         self._graph, self._state, self._options = graph, state, dict(options)
         self._events = graph.bundle.event_table
-        names = (raw.decode() for raw in np.asarray(graph.bundle.histories.users).tolist())
-        self._names: Mapping[Subject, str] = {state.key.subject_named(name): name for name in names}
         snapshot = graph.bundle.snapshot_position
         self._held = snapshot.position if snapshot.id == state.log.id else 0
 
@@ -43,18 +46,18 @@ class Target:
             log_position: What the log said before it counts.
             k: How many items.
         """
-        user = self._names.get(key.subject, "")
+        user = hashed_name(key.subject)
+        stored = self._graph.bundle.histories.get(user)
         live = list(self._taken(key.subject, log_position))
         options: dict[str, Any] = {**self._options, "k": k, "context": {"timestamp": moment}}
-        if live or not user:
+        if live or stored is None:
             # A history that is given replaces the stored one, so it begins with that.
-            options["history"] = [*self._stored(user), *live][-MAX_HISTORY:]
-        # Somebody of whom nothing is known is asked for as somebody new.
-        answer = self._graph.search(key.query, user or key.subject.hex(), **options)
+            options["history"] = [*self._item_ids(stored), *live][-MAX_HISTORY:]
+        answer = self._graph.search(key.query, user, **options)
         return [item.decode() for item in answer["ITEM_ID"][0] if item]
 
-    def _stored(self, user: str) -> list[str]:
-        history = self._graph.bundle.histories.get(user) if user else None
+    def _item_ids(self, history: History | None) -> list[str]:
+        """The items of a stored history, oldest first."""
         if history is None:
             return []
         ids = self._graph.bundle.items.ids

@@ -32,6 +32,7 @@ from fuserank_export.encoder.languages import unread_scripts
 from fuserank_export.encoder.prompts import choose_templates
 from fuserank_export.index.own_features import choose_features, group_features
 from fuserank_export.index.texts import TextColumn
+from fuserank_export.index.users import name_users
 from fuserank_export.index.word_fields import choose_codes, choose_lexical_fields
 from fuserank_export.index.write import write_histories
 from fuserank_export.progress import Progress
@@ -60,7 +61,8 @@ def export_bundle(
         graph: Settings of the serving graph; by default as the command line's.
         vectors: Where the vectors lie beside the bundle; nowhere by default.
         progress: Shows the steps; on standard error by default.
-        held: What the files hold of the log of live events; nothing by default.
+        held: What the files hold of the log of live events, and the key of users; by default nothing, and the key
+            beside the bundle.
 
     Returns:
         The manifest.
@@ -78,7 +80,7 @@ def export_bundle(
             ranker=ranker or RankerOptions(),
             graph=graph or GraphOptions(),
             vectors=vectors or VectorStoreOptions(),
-            held=held or HeldLog(),
+            held=held or HeldLog.nothing(out.folder),
         )
 
 
@@ -120,7 +122,7 @@ def _build(
         shop = shop.without_items()
         release_memory()
         with progress.step("summing up histories"):
-            write_histories(work.index, log)
+            write_histories(work.index, name_users(log, held.key))
         release_log(log)
         own = choose_features(indexed.items, log, inputs.features)
         for note in own.notes:
@@ -159,6 +161,6 @@ def _build(
         ranker=written,
         quality=ranker.quality,
         reading=inputs,
-        held=held.position,
+        held=held,
     )
     return seal_new(work, parts, vectors, steps)

@@ -1,21 +1,17 @@
-"""What the shop's files hold of a log of live events: a bundle that is made from them goes on behind it."""
+"""What the shop's files hold of a log of live events, and under which key the bundle names users."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fuserank_ensemble.state.entries import Forget
+from fuserank_ensemble.state.identity import IdentityKey, Subject
+from fuserank_ensemble.state.keys import keep_key, key_file_beside, read_key
 from fuserank_ensemble.state.log import StateError
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.sources.report import InputError
-
-
-def _nobody(user_id: str) -> bool:
-    del user_id
-    return False
 
 
 @dataclass(frozen=True)
@@ -23,12 +19,18 @@ class HeldLog:
     """What the files hold of a log.
 
     Attributes:
-        position: Up to where; nothing by default.
-        is_forgotten: Whether a user asked to be forgotten, and is to be left out of the files.
+        key: The key of the log's users, under which the bundle names them.
+        position: Up to where the files hold it; nothing by default.
+        forgotten: Users who asked to be forgotten, and are to be left out of the files.
     """
 
+    key: IdentityKey
     position: SnapshotPosition = field(default_factory=SnapshotPosition)
-    is_forgotten: Callable[[str], bool] = _nobody
+    forgotten: frozenset[Subject] = frozenset()
+
+    def is_forgotten(self, user_id: str) -> bool:
+        """Whether a user asked to be forgotten."""
+        return self.key.user(user_id) in self.forgotten
 
     @classmethod
     def read(cls, place: str, key_file: Path | None) -> HeldLog:
@@ -46,5 +48,21 @@ class HeldLog:
                 state.log.close()
         except StateError as error:
             raise InputError(str(error)) from None
-        forgotten = {logged.entry.user for logged in wishes if isinstance(logged.entry, Forget)}
-        return cls(position, lambda user_id: state.key.subject_named(user_id) in forgotten)
+        forgotten = frozenset(logged.entry.user for logged in wishes if isinstance(logged.entry, Forget))
+        return cls(state.key, position, forgotten)
+
+    @classmethod
+    def nothing(cls, bundle: Path, key_file: Path | None = None) -> HeldLog:
+        """Takes no log: the key is the one of a server that keeps its log beside the bundle, made where there is none.
+
+        Args:
+            bundle: The bundle's folder, which need not be there yet.
+            key_file: The key; None takes the one beside the bundle.
+
+        Raises:
+            InputError: Where the key cannot be read or kept.
+        """
+        try:
+            return cls(read_key(key_file) if key_file else keep_key(key_file_beside(bundle)))
+        except StateError as error:
+            raise InputError(str(error)) from None

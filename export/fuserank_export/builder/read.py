@@ -20,8 +20,6 @@ from fuserank_export.training.cases.judged import judged_queries, read_labelled
 from fuserank_export.training.cases.training_query import TrainingQuery
 from fuserank_export.training.text.data.labels import split_labelled_queries
 
-HELD_NOTHING = HeldLog()
-
 
 @dataclass(frozen=True)
 class Behaviour:
@@ -63,8 +61,8 @@ def read_shop(
     *,
     has_tower: bool,
     progress: Progress,
-    archive: Path | None = None,
-    held: HeldLog = HELD_NOTHING,
+    archive: Path,
+    held: HeldLog,
 ) -> ShopData:
     """Reads a shop's files; rows that are refused are listed beside the bundle.
 
@@ -73,7 +71,7 @@ def read_shop(
         out: The bundle, beside which the lists lie; its seed splits the judged queries.
         has_tower: Whether the ranker has a text tower, see `judged_queries`.
         progress: Shows the steps.
-        archive: A file for the log's valid rows, see `EventArchive`; None writes none.
+        archive: A file for the log's valid rows, see `EventArchive`.
         held: What the files hold of a log of live events; who was forgotten there is left out.
 
     Raises:
@@ -127,7 +125,7 @@ def read_behaviour(
     rejected_rows: Path | None = None,
     table: EventTable | None = None,
     archive: Path | None = None,
-    held: HeldLog = HELD_NOTHING,
+    held: HeldLog | None = None,
 ) -> Behaviour:
     """Reads the log and the judged queries of known items.
 
@@ -140,7 +138,7 @@ def read_behaviour(
         rejected_rows: File for the rows of the log that are refused; None writes none.
         table: What each kind of event counts; None learns it from the log.
         archive: A file for the log's valid rows, see `EventArchive`; None writes none.
-        held: What the files hold of a log of live events; who was forgotten there is left out.
+        held: What the files hold of a log of live events, and the archive's key; None leaves nobody out.
 
     Raises:
         InputError: Where a file cannot be used.
@@ -164,7 +162,8 @@ def read_behaviour(
             reading=files.reading,
             mapping=files.mappings.interactions,
             archive=archive,
-            is_left_out=held.is_forgotten if held.position.id else None,
+            key=held.key if held else None,
+            is_left_out=held.is_forgotten if held and held.forgotten else None,
         )
     _report(log.report, progress)
     return Behaviour(weigh_log(log, table), judged)

@@ -18,7 +18,10 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import REFERENCE, Bundle
+from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_ensemble.state.keys import key_file_beside, read_key
+from fuserank_ensemble.state.log import StateError
 from fuserank_export.builder.options import BehaviourFiles, OutputOptions, RankerOptions
 from fuserank_export.builder.read import Behaviour, read_behaviour
 from fuserank_export.builder.seal import chosen_engines
@@ -27,10 +30,11 @@ from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.index.records import written_records
 from fuserank_export.index.shop import Shop
 from fuserank_export.index.texts import TextColumn
+from fuserank_export.index.users import rename_users
 from fuserank_export.progress import Progress
 from fuserank_export.repository.place import check_place
 from fuserank_export.repository.successor import write_successor
-from fuserank_export.sources import InputError
+from fuserank_export.sources import InputError, Interactions
 from fuserank_export.training.fitting.budget import TimeBudget
 from fuserank_export.training.text.tower import load_replacement_tower
 
@@ -44,6 +48,7 @@ def retrain_ranker(
     out: OutputOptions,
     ranker: RankerOptions | None = None,
     progress: Progress | None = None,
+    key_file: Path | None = None,
 ) -> dict[str, Any] | None:
     """Trains a bundle's ranker anew, with the weights of fusion that it orders by.
 
@@ -57,6 +62,7 @@ def retrain_ranker(
         out: The bundle to write.
         ranker: How it is trained; by default as the command line does, with the bundle's own text tower.
         progress: Shows the steps; on standard error by default.
+        key_file: The key of the bundle's users, for what the shop says of them; None takes the one beside the bundle.
 
     Returns:
         The new bundle's manifest; None in every process but the first that the launcher started.
@@ -76,7 +82,7 @@ def retrain_ranker(
     tower_source = ranker.text_tower or own_tower
     tower = load_replacement_tower(old, tower_source) if tower_source else None
     behaviour = _read(old, files, out.seed, progress)
-    behaviour = replace(behaviour, log=replace(behaviour.log, segments=old.segments))
+    behaviour = replace(behaviour, log=replace(behaviour.log, segments=_segments(old, behaviour.log, key_file)))
     inputs = TrainingInputs(
         # What a log says of the channels is tuned as an export tunes it, from the same beginning.
         spec=replace(old.spec, channel_weights=GraphSpec().channel_weights) if len(behaviour.log) else old.spec,
@@ -97,6 +103,23 @@ def retrain_ranker(
     manifest = _write(_Retrained(old, trained, read_report), out, progress)
     shutil.rmtree(out.resume, ignore_errors=True)
     return manifest
+
+
+def _segments(bundle: Bundle, log: Interactions, key_file: Path | None) -> UserSegments:
+    """Returns what a bundle says of the users of a log, as that names them.
+
+    Raises:
+        InputError: Where the key cannot be read.
+        BundleError: Where it is not the bundle's.
+    """
+    if not bundle.segments.columns or not log.user_ids:
+        return bundle.segments
+    try:
+        key = read_key(key_file or key_file_beside(bundle.root))
+    except StateError as error:
+        raise InputError(f"the bundle names users under a key: {error}; name it with --state-key-file") from None
+    bundle.check_user_key(key)
+    return rename_users(bundle.segments, {key.user_name(user): user for user in log.user_ids})
 
 
 @dataclass(frozen=True)

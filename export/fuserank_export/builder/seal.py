@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import FORMAT, Bundle
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.events import EVENTS
-from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.builder.embed import EmbeddedTexts
+from fuserank_export.builder.held_log import HeldLog
 from fuserank_export.builder.index import Models
 from fuserank_export.builder.options import EncoderOptions, FileReading, Quality, VectorStoreOptions
 from fuserank_export.builder.read import ShopData
 from fuserank_export.builder.steps import StepSeconds
 from fuserank_export.builder.workspace import Workspace
 from fuserank_export.index.catalog import Indexed
+from fuserank_export.index.users import user_key
 from fuserank_export.progress import Progress
 from fuserank_export.repository.model_config import ENGINE_FILES
 from fuserank_export.repository.sealing import seal, seal_bundle
@@ -50,7 +51,7 @@ class BuiltParts:
         ranker: Step `train`: see `write_trained`.
         quality: How much it looked at.
         reading: How the files were read.
-        held: What the files hold of the log of live events.
+        held: What the files hold of the log of live events, and the key of users.
     """
 
     shop: ShopData
@@ -62,7 +63,7 @@ class BuiltParts:
     ranker: dict[str, Any]
     quality: Quality
     reading: FileReading
-    held: SnapshotPosition
+    held: HeldLog
 
     def manifest(self) -> dict[str, Any]:
         """Returns the new bundle's manifest but for its id, its files and what sealing measures."""
@@ -74,7 +75,8 @@ class BuiltParts:
             "fields": sorted({name for record in indexed.records for name in record}),
             "events": log.table.to_dict(),
             "log_end": int(LogSpan.of(log.timestamp).end) - 1 if len(log) else int(time.time()),
-            "live_log": asdict(self.held),
+            "live_log": asdict(self.held.position),
+            "user_key": user_key(self.held.key, log),
             "counts": {
                 "items": len(indexed.items),
                 "texts": len(self.embedded.vectors),
@@ -127,10 +129,11 @@ def seal_new(work: Workspace, parts: BuiltParts, vectors: VectorStoreOptions, st
         manifest = parts.manifest()
         bundle_id = str(seal_bundle(work.folder, manifest)["id"])
         user_ids = parts.shop.behaviour.log.user_ids
+        user = parts.held.key.user_name(user_ids[0] if user_ids else "anonymous")
         with work.progress.step("answering the first requests"):
             # Three characters: in any script few enough tokens for the shortest bucket.
             query = parts.indexed.titles[0][:3]
-            write_warmup(Bundle.open(work.folder, verify=()), query, user_ids[0] if user_ids else "anonymous")
+            write_warmup(Bundle.open(work.folder, verify=()), query, user)
         manifest |= _fill_vector_store(vectors, bundle_id, parts.indexed.items, parts.embedded.vectors, work.progress)
     manifest |= {"export_seconds": round(steps.total, 1), "export_steps": steps.to_dict()}
     return seal(work.folder, manifest)

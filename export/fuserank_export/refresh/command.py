@@ -34,7 +34,7 @@ def refresh_served(
 
     Raises:
         InputError: Where the state cannot be used; and as `refresh_bundle` does.
-        BundleError: Where the bundle cannot be used.
+        BundleError: Where the bundle cannot be used, or names users under another key than the state.
     """
     check_place(out.folder, out.force)
     progress = progress or Progress()

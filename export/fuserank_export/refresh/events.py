@@ -11,44 +11,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fuserank_ensemble.state.identity import IdentityKey, Subject, hashed_name
+from fuserank_ensemble.state.identity import hashed_name
 from fuserank_export.refresh.log_part import LogPart
 from fuserank_export.sources.archive import EventArchive
 
 
-def name_people(folder: Path, key: IdentityKey) -> dict[Subject, str]:
-    """Returns what a bundle's events call each user and session, by hash.
-
-    Args:
-        folder: The bundle's `events/`, which need not be there.
-        key: The key of the log's users.
-    """
-    names: set[str] = set()
-    for part in sorted(folder.glob("*.parquet")):
-        names.update(pq.read_table(part, columns=["user_id"])["user_id"].unique().to_pylist())
-    return {key.subject_named(name): name for name in names}
-
-
-def write_events(old: Path, new: Path, part: LogPart, names: Mapping[Subject, str]) -> None:
+def write_events(old: Path, new: Path, part: LogPart) -> None:
     """Writes the events of the next bundle; parts in which nothing changes are linked.
 
     Args:
         old: The last bundle's `events/`.
         new: The next one's; it is made where there is any event.
         part: What the log holds beyond the bundle.
-        names: See `name_people`.
     """
-    dropped = {names.get(who) or hashed_name(who) for who in part.forgotten}
-    renamed = {
-        names.get(source) or hashed_name(source): names.get(user) or hashed_name(user)
-        for source, user in part.merged.items()
-    }
+    dropped = {hashed_name(who) for who in part.forgotten}
+    renamed = {hashed_name(source): hashed_name(user) for source, user in part.merged.items()}
     for path in sorted(old.glob("*.parquet")):
         new.mkdir(exist_ok=True)
         _write_part(path, new / path.name, dropped, renamed)
     with EventArchive(new / f"log-{part.position:012}.parquet") as archive:
-        # Who comes back after being forgotten is known by the hash alone.
-        archive.add(part.columns({who: name for who, name in names.items() if who not in part.forgotten}))
+        archive.add(part.columns())
 
 
 def _write_part(old: Path, new: Path, dropped: set[str], renamed: Mapping[str, str]) -> None:

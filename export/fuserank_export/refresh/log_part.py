@@ -8,7 +8,6 @@ are not read, since a refresh embeds what has another text with the bundle's own
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,23 +115,19 @@ class LogPart:
         if to:
             self._of[to] += places
 
-    def columns(self, names: Mapping[Subject, str]) -> dict[str, list[Any]]:
-        """Returns the events as columns of the input format.
-
-        Args:
-            names: What the bundle calls a user or a session; the others are called by their hash.
-        """
+    def columns(self) -> dict[str, list[Any]]:
+        """Returns the events as columns of the input format."""
         owned = [(owner, event) for owner, event in zip(self.owners, self.events, strict=True) if owner]
         events = [event for _, event in owned]
         return {
-            "user_id": [names.get(owner) or hashed_name(owner) for owner, _ in owned],
+            "user_id": [hashed_name(owner) for owner, _ in owned],
             "item_id": [event.item_id for event in events],
             "event": [event.event for event in events],
             "timestamp": [int(event.timestamp) for event in events],
             "value": [event.value for event in events],
             "query": [event.query or None for event in events],
             "position": [event.position for event in events],
-            "session_id": [event.session.hex() or None for event in events],
+            "session_id": [hashed_name(event.session) if event.session else None for event in events],
             "propensity": [event.propensity for event in events],
             "bundle": [event.bundle or None for event in events],
             "arm": [event.arm or None for event in events],

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +21,7 @@ from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.interactions.events import EVENTS as KINDS
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
-from fuserank_ensemble.state.identity import Subject
+from fuserank_ensemble.state.identity import IdentityKey, hashed_name
 from fuserank_ensemble.state.settings import State
 from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.builder.learn import write_completions
@@ -32,6 +31,7 @@ from fuserank_export.builder.workspace import Workspace, open_workspace
 from fuserank_export.errors import ExportError
 from fuserank_export.index.catalog import Indexed, index_catalog, replace_synonyms
 from fuserank_export.index.units import unit_table
+from fuserank_export.index.users import user_key
 from fuserank_export.index.write import write_histories, write_items
 from fuserank_export.learning.event_strengths import weigh_log
 from fuserank_export.learning.interactions import learn
@@ -45,7 +45,7 @@ from fuserank_export.refresh.carry import (
     open_text_encoder,
 )
 from fuserank_export.refresh.catalog import ChangedCatalog, change_catalog
-from fuserank_export.refresh.events import link, name_people, write_events
+from fuserank_export.refresh.events import link, write_events
 from fuserank_export.refresh.gate import check_refreshed
 from fuserank_export.refresh.log_part import LogPart
 from fuserank_export.repository.sealing import seal, seal_bundle
@@ -66,12 +66,12 @@ class _Base:
 
     bundle: Bundle
     part: LogPart
-    names: Mapping[Subject, str]  # see `name_people`
+    key: IdentityKey
 
     @property
     def gone(self) -> frozenset[str]:
-        """Names of the users who were forgotten."""
-        return frozenset(name for who, name in self.names.items() if who in self.part.forgotten)
+        """Names of the users in the bundle who were forgotten."""
+        return frozenset(self.bundle.user_names() & {hashed_name(who) for who in self.part.forgotten})
 
 
 def refresh_bundle(bundle: Bundle, state: State, out: OutputOptions, progress: Progress) -> dict[str, Any] | None:
@@ -88,17 +88,19 @@ def refresh_bundle(bundle: Bundle, state: State, out: OutputOptions, progress: P
 
     Raises:
         InputError: Where there is a gap between the bundle and the log, or the output's place is taken.
+        BundleError: Where the bundle names users under another key than the log.
         RefusedError: Where the next bundle is worse; a report lies beside its place.
         StateUnavailableError: Where the log does not answer.
     """
     if bundle.manifest.get("milvus"):
         raise InputError(f"{bundle.root}: its vectors are in Milvus, which a refresh does not fill; export it anew")
+    bundle.check_user_key(state.key)
     steps = StepSeconds()
     with steps.measure("log"), progress.step("reading the log"):
         part = LogPart.read(state, bundle.snapshot_position)
     if not part.entries:
         return None
-    base = _Base(bundle, part, name_people(bundle.root / EVENTS, state.key))
+    base = _Base(bundle, part, state.key)
     with open_workspace(out, progress) as work:
         manifest = _build(work, base, steps)
         if problems := manifest["refresh"]["gate"]["problems"]:
@@ -135,7 +137,7 @@ def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
         known = _link_kept(work, old)
         manifest = _manifest(base, changed, indexed, carried, log) | {"search": search}
         seal_bundle(work.folder, manifest, known)
-        user = log.user_ids[0] if log.user_ids else "anonymous"
+        user = log.user_ids[0] if log.user_ids else base.key.user_name("anonymous")
         write_warmup(Bundle.open(work.folder, verify=()), indexed.titles[0][:3], user)
     with steps.measure("gate"), work.progress.step("comparing with the last bundle"):
         new = Bundle.open(work.folder, verify=())
@@ -148,7 +150,7 @@ def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
 def _read_log(work: Workspace, base: _Base, item_ids: list[str]) -> Interactions:
     """Writes the next bundle's events, and reads them as an export reads a log."""
     old, folder = base.bundle, work.folder / EVENTS
-    write_events(old.root / EVENTS, folder, base.part, base.names)
+    write_events(old.root / EVENTS, folder, base.part)
     if not folder.exists():
         return Interactions.empty()
     with work.progress.step("reading the events"):
@@ -224,6 +226,7 @@ def _manifest(
         "events": log.table.to_dict(),
         "log_end": int(LogSpan.of(log.timestamp).end) - 1 if len(log) else int(time.time()),
         "live_log": asdict(SnapshotPosition(part.held.id, part.position)),
+        "user_key": user_key(base.key, log),
         "counts": {
             "items": len(indexed.items),
             "texts": len(indexed.texts),

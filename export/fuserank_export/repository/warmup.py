@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.utils import serialize_byte_tensor
 
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.candidates import request
 from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.stages import WARMUPS, companion_stages, search_stages, single_process_stage
@@ -36,8 +38,8 @@ def write_warmup(bundle: Bundle, query: str, user: str) -> None:
     python = {stage.name for stage in search_stages(bundle.spec) if stage.kind == "python"}
     engine_inputs: dict[str, Tensors] = {}
     for kind in WARMUPS:
-        request = (query if kind != "user" else "", user if kind != "query" else "", {"explain": True})
-        for name, inputs in graph.trace([request]):
+        asked = (query if kind != "user" else "", user if kind != "query" else "", {"explain": True})
+        for name, inputs in graph.trace([asked]):
             if name in python:
                 _write(bundle, name, kind, inputs)
                 if name == "preprocess":
@@ -59,6 +61,11 @@ def write_warmup(bundle: Bundle, query: str, user: str) -> None:
 def _write(bundle: Bundle, stage: str, kind: str, inputs: Tensors) -> None:
     folder = bundle.repository / stage / "warmup"
     folder.mkdir(exist_ok=True)
+    if "REQUEST" in inputs:
+        # The bundle's id covers this file: it names none, and whichever bundle is served answers.
+        rows = request.decode_requests(inputs["REQUEST"])
+        nameless = [[request.encode(msgspec.structs.replace(row, bundle=""))] for row in rows]
+        inputs = {**inputs, "REQUEST": string_tensor(nameless)}
     for name, array in inputs.items():
         # A small shop has fewer candidates than the configuration's shape: pad as the stages themselves do.
         missing = bundle.spec.candidates - array.shape[1] if name in _CANDIDATE_TENSORS else 0

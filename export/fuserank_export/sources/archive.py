@@ -1,6 +1,7 @@
 """Keeps the valid rows of a log in the input format, so that a bundle can be made from another one and what came since.
 
-The folder is a log itself: `--interactions <bundle>/events` reads all of its parts.
+Users and sessions have the names that a bundle gives them. The folder is a log itself: `--interactions <bundle>/events`
+reads all of its parts.
 """
 
 from __future__ import annotations
@@ -34,11 +35,23 @@ SCHEMA = pa.schema(
 )
 
 
+def rename_users(path: Path, names: Mapping[str, str]) -> None:
+    """Gives users of an archive other names."""
+    renamed = path.with_name(f"{path.name}.renamed")
+    position = SCHEMA.get_field_index("user_id")
+    with pq.ParquetFile(path) as old, pq.ParquetWriter(renamed, SCHEMA, compression="zstd") as new:
+        for batch in old.iter_batches():
+            table = pa.Table.from_batches([batch])
+            users = [names.get(user, user) for user in table["user_id"].to_pylist()]
+            new.write_table(table.set_column(position, "user_id", pa.array(users, pa.string())))
+    renamed.replace(path)
+
+
 class EventArchive:
     """A Parquet file of events, written part by part; it is there when the first rows are."""
 
     def __init__(self, path: Path) -> None:
-        """Takes the file, which must not exist."""
+        """Takes the file, which must not exist. Users and sessions that it gets have their names in a bundle."""
         self._path = path
         self._writer: pq.ParquetWriter | None = None
 

@@ -34,10 +34,9 @@ def rename_float_ids(identifiers: Iterable[str]) -> dict[str, str]:
 
 
 def note_renamed(report: RowReport, column: str, renamed: Mapping[str, str]) -> None:
-    """Notes in the report that ids were renamed."""
+    """Notes in the report that ids of users were renamed, without naming one."""
     if renamed:
-        name, short = next(iter(renamed.items()))
-        report.notes.append(f"{column}: {len(renamed):,} ids are taken for whole numbers: {name} is {short}")
+        report.notes.append(f"{column}: {len(renamed):,} ids such as 7.0 are taken for whole numbers")
 
 
 @dataclass

@@ -19,9 +19,10 @@ from fuserank_ensemble.interactions.events import EVENT_NAMES, IMPRESSION, Event
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.interactions.segments import UserSegments
+from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_export.layouts.mapping import LogMapping
 from fuserank_export.layouts.recognise import offer_events
-from fuserank_export.sources.archive import EventArchive
+from fuserank_export.sources.archive import EventArchive, rename_users
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
 from fuserank_export.sources.columns.numbers import parse_number
@@ -138,6 +139,7 @@ class _EventRows:
         blocks: The kept events.
         impressions: The kept impressions.
         archive: Takes all kept rows as they are; None where nobody wants them.
+        key: The key of users and sessions in the archive; None where there is none.
         is_left_out: Whether a user's rows are passed over; None passes over nobody's.
     """
 
@@ -151,6 +153,7 @@ class _EventRows:
     blocks: ColumnBlocks = field(default_factory=ColumnBlocks)
     impressions: ImpressionRows = field(default_factory=ImpressionRows)
     archive: EventArchive | None = None
+    key: IdentityKey | None = None
     is_left_out: Callable[[str], bool] | None = None
 
     def add(self, chunk: pd.DataFrame, report: RowReport) -> None:
@@ -233,18 +236,27 @@ class _EventRows:
 
     def _keep(self, rows: npt.NDArray[np.intp], columns: dict[str, npt.NDArray[Any]]) -> None:
         """Writes some rows of a chunk to the archive, where there is one."""
-        if self.archive is None:
+        if self.archive is None or self.key is None:
             return
         kept = {name: values[rows] for name, values in columns.items()}
+        kept["user_id"] = _rename(kept["user_id"], self.key.user_name)
+        kept["session_id"] = _rename(kept["session_id"], self.key.session_name)
         kept["event"] = _EVENT_NAMES[kept["event"].astype(np.int64)]
         known = kept["position"] > 0
         kept["position"] = kept["position"].astype(object)
         kept["position"][~known] = None
         self.archive.add(kept)
 
-    def finish(self, report: RowReport) -> Interactions:
-        """Returns all kept rows in order of time."""
+    def finish(self, report: RowReport, archive: Path | None = None) -> Interactions:
+        """Returns all kept rows in order of time.
+
+        Args:
+            report: Notes what was done to them.
+            archive: The file of the archive, which is closed; None where there is none.
+        """
         renamed = rename_float_ids([*self.users.codes, *self.impressions.users.codes])
+        if renamed and self.key and archive:
+            rename_users(archive, {self.key.user_name(old): self.key.user_name(new) for old, new in renamed.items()})
         self.users.rename(renamed)
         self.impressions.users.rename(renamed)
         note_renamed(report, "user_id", renamed)
@@ -275,6 +287,12 @@ class _EventRows:
         )
 
 
+def _rename(values: npt.NDArray[np.object_], name: Callable[[str], str]) -> npt.NDArray[np.object_]:
+    """Other names for texts `[rows]`; None stays."""
+    codes, distinct = pd.factorize(values)
+    return np.asarray([*map(name, distinct), None], object)[codes]
+
+
 def read_interactions(
     path: str | Path,
     catalog_ids: Sequence[str],
@@ -288,6 +306,7 @@ def read_interactions(
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
     archive: Path | None = None,
+    key: IdentityKey | None = None,
     is_left_out: Callable[[str], bool] | None = None,
 ) -> Interactions:
     """Reads and validates a log, chunk by chunk.
@@ -310,6 +329,7 @@ def read_interactions(
         now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
         archive: A Parquet file to write the kept rows to, in the input format; None writes none.
+        key: The key of users and sessions in it.
         is_left_out: Whether a user's rows are passed over; None passes over nobody's.
 
     Returns:
@@ -338,7 +358,7 @@ def read_interactions(
             times=("timestamp",),
         )
         rows = _EventRows(ItemIds(pd.Index(list(catalog_ids), dtype=object)), latest, reading, disliked_below)
-        rows.is_left_out = is_left_out
+        rows.is_left_out, rows.key = is_left_out, key
         with EventArchive(archive) if archive else nullcontext() as rows.archive:
             for chunk in chunks:
                 rows.add(chunk, report)
@@ -350,4 +370,4 @@ def read_interactions(
     check_unknown(report, catalog_ids, max_unknown_share)
     if not rows.blocks:
         rows.add(pd.DataFrame(columns=pd.Index(COLUMNS), dtype=object), report)
-    return rows.finish(report)
+    return rows.finish(report, archive)

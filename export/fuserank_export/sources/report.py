@@ -10,7 +10,7 @@ import difflib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -20,6 +20,8 @@ from fuserank_export.errors import ExportError
 MAX_EXAMPLES = 20  # bad rows kept in memory; `bad_rows_path` gets them all
 PART_LINES = 1 << 40  # more than a file has, so that a line tells the part file of an input that has several
 MAX_VALUE_CHARACTERS = 200
+PERSONAL = ("user_id", "session_id")  # columns whose cells are not told
+WHOLE_ROW = "row"  # the column of a row that cannot be read as one
 MAX_TYPES = 40  # columns whose type is printed; the manifest has them all
 DEFAULT_MAX_BAD_SHARE = 0.05
 
@@ -51,6 +53,11 @@ def shorten(value: object, limit: int = MAX_VALUE_CHARACTERS) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def _describe_size(value: object) -> str:
+    """What may be told of a cell that says who somebody is."""
+    return f"({len(value):,} characters)" if isinstance(value, str) else f"(a value of type {type(value).__name__})"
+
+
 @dataclass(frozen=True)
 class BadRow:
     """One row that was rejected.
@@ -59,7 +66,7 @@ class BadRow:
         file: The file as the caller named it.
         line: The line on which a CSV or JSONL row begins, or the row number in Parquet; counted from 1.
         column: The column at fault, or "row" when the row as a whole cannot be read.
-        value: The cell's value, shortened.
+        value: The cell's value, shortened; of a user or a session its length alone.
         reason: What is wrong with it, and what is allowed.
     """
 
@@ -205,7 +212,8 @@ class RowReport:
         self.reasons[f"{column}: {reason}"] += 1
         if len(self.examples) >= MAX_EXAMPLES and self._sink is None:
             return
-        row = BadRow(*self.locate(line), column, shorten(value), f"{reason}; {detail}" if detail else reason)
+        told = _describe_size(value) if column in PERSONAL else shorten(value)
+        row = BadRow(*self.locate(line), column, told, f"{reason}; {detail}" if detail else reason)
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(row)
         if self._sink is not None:
@@ -256,7 +264,8 @@ class RowReport:
             "warnings": dict(self.warnings.most_common()),
             "dropped_columns": list(self.dropped_columns),
             "notes": list(self.notes),
-            "examples": [asdict(row) for row in self.examples],
+            # What a whole row holds may say who somebody is; the list of bad rows beside the bundle has it.
+            "examples": [asdict(replace(row, value="") if row.column == WHOLE_ROW else row) for row in self.examples],
         }
 
     def __str__(self) -> str:

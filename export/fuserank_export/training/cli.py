@@ -69,6 +69,9 @@ def ranker(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    state_key_file: Annotated[
+        Path | None, typer.Option(help="The key of the bundle's users; by default what lies beside the bundle.")
+    ] = None,
     config: InputsConfigFile = None,
     reading: ReadingOptions,
 ) -> None:
@@ -99,7 +102,10 @@ def ranker(
         from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
 
         silence_libraries()
-        manifest = retrain_ranker(bundle, files=files, out=output, ranker=options, progress=Progress(console))
+        progress = Progress(console)
+        manifest = retrain_ranker(
+            bundle, files=files, out=output, ranker=options, progress=progress, key_file=state_key_file
+        )
     if manifest is None:
         return
     report = manifest["ranker"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from fuserank_benchmarks.live import APPENDED, EVENTS, append_events, record_message
+from fuserank_benchmarks.live_load import APPENDED, EVENTS, append_events, record_message
 from fuserank_benchmarks.load.open_loop import build_message
 from fuserank_benchmarks.refreshing import TWIN, append_change, write_twin
 from fuserank_ensemble.bundle import Bundle

@@ -162,3 +162,38 @@ def test_an_asyncio_client_may_be_made_before_its_loop_runs(triton):
 def test_results_are_frozen(triton):
     with Client(triton.url) as client, pytest.raises(dataclasses.FrozenInstanceError):
         client.search("milk")[0].score = 1.0
+
+
+def test_a_page_has_counts_tiles_and_marked_words_and_a_facet_says_what_to_filter_by(triton):
+    tree = [{"value": "Food", "count": 9, "children": [{"value": "Food > Dairy", "count": 4, "children": []}]}]
+    triton.status = {
+        "total": {"value": 132, "relation": "gte"},
+        "facets": {"category": tree, "price": [{"to": 2, "count": 1}, {"from": 2, "count": 5}], "in_stock": []},
+        "did_you_mean": "milk",
+        "relaxed": ["words"],
+        "without": {"brand": 3},
+    }
+    beneath = [{"item_id": "i9", "fields": {"title": "Milk, gallon"}}]
+    triton.items = [
+        {"fields": {"title": "Milk"}, "highlights": {"title": ["", "Milk"]}, "variants": beneath, "variant_count": 4}
+    ]
+    options = {"facets": ["brand", {"field": "price", "ranges": 2}], "offset": 20, "sort": "newest", "collapse": True}
+    with Client(triton.url) as client:
+        result = client.search("mlik", **options, highlight=True)
+    assert triton.requests[0][0].options == {**options, "highlight": True}
+    status, item = result.status, result[0]
+    assert (status.total.value, status.total.relation) == (132, "gte")
+    assert [value.condition for value in status.facets["price"]] == [{"lt": 2}, {"gte": 2}]
+    (food,) = status.facets["category"]
+    assert (food.condition, food.count, food.children[0].value) == ("Food", 9, "Food > Dairy")
+    assert (status.did_you_mean, status.relaxed, dict(status.without)) == ("milk", ("words",), {"brand": 3})
+    assert item.highlights["title"][1::2] == ["Milk"]
+    assert (item.variants[0].id, item.variants[0].fields["title"], item.variant_count) == ("i9", "Milk, gallon", 4)
+
+
+def test_a_server_that_knows_no_pages_says_nothing_of_them(triton):
+    with Client(triton.url) as client:
+        result = client.search("milk", offset=0)
+    assert result.status.total is None
+    assert result.status.facets == {}
+    assert (result[0].variants, result[0].highlights) == ((), {})

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.features import POSITION
-from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace, Status
+from fuserank_ensemble.candidates.pages.layout import Variants
+from fuserank_ensemble.candidates.request import PageTrace, ResolvedRequest, RetrievalTrace, Status
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, PopularityReader, open_live
+from fuserank_ensemble.graph.sampling import feature_sample
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.dislikes import strengths_of
@@ -29,11 +31,20 @@ from fuserank_ensemble.interactions.live.popularity import PopularitySnapshot
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.adjustments import Adjustments, CandidatePlaces, adjust
 from fuserank_ensemble.ranking.exploration import Clicks, expected_clicks
-from fuserank_ensemble.ranking.order import Ranked, rank_by_score, rank_steered, rank_varied, values_of
+from fuserank_ensemble.ranking.order import (
+    Ranked,
+    rank_by_score,
+    rank_fixed,
+    rank_steered,
+    rank_varied,
+    values_of,
+)
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift, fusion_parts
 from fuserank_ensemble.ranking.rules import NOT_FOUND
+from fuserank_ensemble.retrieval.lexical.highlight import Highlighter
 from fuserank_ensemble.retrieval.lexical.words import shared_words
 from fuserank_ensemble.state.entries import ShadowList
+from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 _VERIFIED = (
     *("index/items/", "index/vectors", "index/popularity/", "index/reference"),
@@ -86,9 +97,10 @@ class Finalize:
             for row, catalog in zip(resolved, catalogs, strict=True)
         ]
         answers = [
-            self._row(row, catalog, *arrays)
-            for row, catalog, *arrays in zip(
+            self._row(row, trace.page, catalog, *arrays)
+            for row, trace, catalog, *arrays in zip(
                 resolved,
+                traces,
                 catalogs,
                 tensors["CANDIDATES"],
                 tensors["FEATURES"],
@@ -101,6 +113,15 @@ class Finalize:
             self._status(row, trace, catalog, ranked, started)
             for row, trace, catalog, (ranked, _) in zip(resolved, traces, catalogs, answers, strict=True)
         ]
+        if self._writer is not None:
+            for row, trace, catalog, (ranked, _), features in zip(
+                resolved, traces, catalogs, answers, tensors["FEATURES"], strict=True
+            ):
+                if row.sampled is not None:
+                    item_ids = [catalog.items.id_of(item).decode() for item in ranked.rows.tolist()]
+                    sample = feature_sample(row, trace, item_ids, ranked.positions, features)
+                    if sample is not None:
+                        self._writer.write(sample)
         if self._observer:
             rows = zip(resolved, statuses, tensors["CANDIDATES"], tensors["FEATURES"], strict=True)
             for row, status, candidates, features in rows:
@@ -120,6 +141,7 @@ class Finalize:
     def _row(
         self,
         resolved: ResolvedRequest,
+        page: PageTrace | None,
         catalog: CatalogSnapshot,
         candidates: NDArray[np.int32],
         features: NDArray[np.float32],
@@ -128,15 +150,21 @@ class Finalize:
     ) -> tuple[Ranked, list[bytes]]:
         """One ranked list, and its items' JSON."""
         rows = candidates[candidates >= 0]
-        ordered = self._order(resolved, catalog, rows, features, heads)
+        ordered = self._order(resolved, page, catalog, rows, features, heads)
         ranked = ordered.ranked
         in_shadow = resolved.in_shadow
         if in_shadow is not None and self._writer is not None:
-            other = self._order(in_shadow, catalog, rows, features, heads).ranked
+            other = self._order(in_shadow, page, catalog, rows, features, heads).ranked
             self._writer.write(self._shadow_list(resolved, catalog, ranked, other))
         items: list[dict[str, Any]] = [
             {"fields": self._fields(catalog, int(row), resolved.fields)} for row in ranked.rows
         ]
+        if resolved.highlight and resolved.understood is not None:
+            self._highlight(items, resolved.understood)
+        if page is not None and page.variants is not None:
+            for item, position in zip(items, ranked.positions.tolist(), strict=True):
+                if position != NOT_FOUND:
+                    item.update(self._variants(resolved, page.variants[position], catalog))
         for item, place in zip(items, ranked.places, strict=bool(ranked.places)):
             if place.pin is not None or place.explored:
                 item["placed"] = "pin" if place.pin is not None else "explore"
@@ -154,9 +182,31 @@ class Finalize:
             self._explain(items, resolved, catalog, ranked, features, heads, parts, ordered.adjustments)
         return ranked, [self._encode(item) for item in items]
 
+    def _highlight(self, items: Sequence[dict[str, Any]], understood: UnderstoodQuery) -> None:
+        """Adds to each item the parts of its texts that match the query's words."""
+        highlighter = Highlighter(understood.words, self._bundle.query_parser.synonyms.replace)
+        for item in items:
+            texts = {
+                name: highlighter.parts(value)
+                for name, value in item["fields"].items()
+                if isinstance(value, str) and name in self._bundle.spec.lexical_fields
+            }
+            item["highlights"] = {name: parts for name, parts in texts.items() if parts}
+
+    def _variants(self, resolved: ResolvedRequest, variants: Variants, catalog: CatalogSnapshot) -> dict[str, Any]:
+        """What is told of the items beneath a tile."""
+        if not variants.count:
+            return {}
+        beneath = [
+            {"item_id": catalog.items.id_of(row).decode(), "fields": self._fields(catalog, row, resolved.fields)}
+            for row in np.frombuffer(variants.rows, np.int32).tolist()
+        ]
+        return {"variants": beneath, "variant_count": variants.count}
+
     def _order(
         self,
         resolved: ResolvedRequest,
+        page: PageTrace | None,
         catalog: CatalogSnapshot,
         rows: NDArray[np.int32],
         features: NDArray[np.float32],
@@ -172,8 +222,12 @@ class Finalize:
         disliked = strengths_of(resolved.disliked_items, rows)
         adjustments = adjust(scores, features[: len(rows)], places, disliked, depth, by_ranker, priors)
         scores = adjustments.add_to(scores)
+        if page is not None and not page.is_fixed:
+            adjustments, scores = adjustments.keeping_order(scores, depth)
+        if page is not None and page.is_fixed:
+            return _Ordered(rank_fixed(resolved, rows, scores, catalog.items, depth), adjustments, by_ranker)
         if not (resolved.steered or resolved.has_query):
-            ranked = rank_varied(rows, scores, places.category, resolved.k, depth)
+            ranked = rank_varied(rows, scores, places.category, resolved.last_place, depth)
         elif resolved.steered:
             known = self._popularity.current
             clicks = _clicks(known, rows, heads, by_ranker) if resolved.explores_by_thompson else None
@@ -188,7 +242,9 @@ class Finalize:
                 clicks,
             )
         else:
-            ranked = rank_by_score(rows, scores, resolved.k)
+            ranked = rank_by_score(rows, scores, resolved.last_place)
+        if page is not None and resolved.page is not None:
+            ranked = ranked.part(resolved.page.offset, resolved.k)
         return _Ordered(ranked, adjustments, by_ranker)
 
     def _shadow_list(
@@ -289,7 +345,18 @@ class Finalize:
             position=resolved.position if resolved.position is not None else msgspec.UNSET,
             opted_out=resolved.opted_out or msgspec.UNSET,
             arm=resolved.arm or msgspec.UNSET,
+            did_you_mean=resolved.did_you_mean or msgspec.UNSET,
+            **_facts(trace.page),
         )
+
+
+def _facts(page: PageTrace | None) -> dict[str, Any]:
+    """What `STATUS` says of a page; nothing where the request asked for none."""
+    if page is None:
+        return {}
+    facts = page.facts
+    told = {"facets": facts.facets, "relaxed": facts.relaxed, "without": facts.without}
+    return {"total": facts.total, **{name: value for name, value in told.items() if value}}
 
 
 def _clicks(

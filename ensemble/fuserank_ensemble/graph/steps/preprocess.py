@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
-from fuserank_ensemble.candidates.request import ResolvedRequest, Shadow, head_weights
+from fuserank_ensemble.candidates.pages.check import check_page
+from fuserank_ensemble.candidates.request import ResolvedRequest, Sampled, Shadow, head_weights
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Kind
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.catalog.text import query_text
+from fuserank_ensemble.catalog.text import normalise, query_text
 from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError
 from fuserank_ensemble.contract.experiment import Arm, Experiment, ExperimentError
@@ -29,7 +31,17 @@ from fuserank_ensemble.contract.options import (
     epoch_seconds,
     parse_options,
 )
-from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, STALE, CatalogReader, LiveParsers, LiveState, open_live
+from fuserank_ensemble.graph.arms import ArmDealer
+from fuserank_ensemble.graph.live import (
+    MAX_WAIT_SECONDS,
+    STALE,
+    CatalogReader,
+    LiveParsers,
+    LiveState,
+    open_key,
+    open_live,
+)
+from fuserank_ensemble.graph.sampling import is_drawn, sample_request
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import still_disliked
@@ -37,6 +49,8 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.live.users import KnownUser, Users
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.ranking import exploration, rules
+from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 INCOMPLETE = "events_missing"  # events between the bundle and the log are lost
 _VERIFIED = (
@@ -58,31 +72,39 @@ class Preprocess:
 
     name = "preprocess"
 
-    def __init__(self, bundle: Bundle, live: LiveState | None = None, experiment: Experiment | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        live: LiveState | None = None,
+        experiment: Experiment | None = None,
+        key: IdentityKey | None = None,
+    ) -> None:
         """Opens the step.
 
         Args:
             bundle: The bundle.
             live: What happened since it was made; None where no state is kept.
             experiment: The experiment whose arms users are in; None where none is run.
+            key: The key under which the bundle names users, see `open_key`.
 
         Raises:
-            ExperimentError: Where the bundle's catalogue has not what an arm's rules name.
+            ExperimentError: Where the bundle's catalogue has not what the rules of an arm name that it answers.
         """
         self._bundle, self._live, self._catalog = bundle, live, CatalogReader(bundle, live)
-        self._experiment = experiment
-        self._users = Users(
-            bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, live.overlay if live else None
-        )
+        overlay = live.overlay if live else None
+        self._arms = ArmDealer(experiment, overlay, bundle.id)
+        self.deal = self._arms.deal
+        self._users = Users(bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, overlay, key)
         self._spec = bundle.spec
         self._kinds = bundle.items.columns.kinds
         for arm in experiment.arms if experiment else ():
-            _check_arm(arm, self._kinds)
+            if self._arms.answers(arm):
+                _check_arm(arm, self._kinds)
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
         counts = bundle.manifest["counts"]
-        self._only_purchases = counts.get("purchases") == counts["events"]  # an older export did not count them
+        self._only_purchases = counts["purchases"] == counts["events"]
         self._parsers = LiveParsers(bundle.query_parser, live.words if live else None)
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
 
@@ -91,7 +113,8 @@ class Preprocess:
         """See `Model`. Loads the tokenizer, the catalogue's schema and the users' histories; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
-        return cls(bundle, open_live(bundle, host, has_words=True), host.experiment())
+        live = open_live(bundle, host, has_words=True)
+        return cls(bundle, live, host.experiment(), open_key(bundle, host))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -125,6 +148,7 @@ class Preprocess:
         query = decode_bounded("QUERY", raw_query, MAX_QUERY_BYTES)
         user = decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
         options = parse_options(raw_options)
+        parsed_at = self._catalog.current.position
         understood = None
         if query.strip():
             understood = self._parsers.current.parse(query, options.understood_parts)
@@ -138,20 +162,29 @@ class Preprocess:
         if options.filter:
             filters.parse(options.filter, self._kinds)
         check_fields(options.fields or (), self._fields)
-        rules.check(options.rules, options.k, self._kinds)
+        page = options.page
+        most_ranked = self._spec.candidate_buckets[-1]
+        rules.check(options.rules, most_ranked if page else options.k, self._kinds)
         if options.explore:
             exploration.check(options.explore, options.k)
+        if page:
+            check_page(page, options, self._kinds, self._spec.candidates, most_ranked)
         timestamp = options.context.timestamp
         now = self._default_time() if timestamp is None else epoch_seconds(timestamp)
         degraded = self._wait_for_log(self._live, options, started) if self._live else []
         if options.min_position and not self._live:
             degraded = [STALE]  # there is no log here that could be known so far
+        # Taken before: what is known of who asks then counts up to there at least.
+        reached = self._live.tail.position if self._live else 0
         known = self._users.find(user, options.session_id)
-        arm = self._arm(user, options.session_id) if known.personalised else None
+        arm = self._arms.find(user, options.session_id) if known.personalised else None
         shadow = self._shadow(arm, user, options, bool(text)) if arm else None
         if arm:
             options = arm.apply(options)
         catalog = self._catalog.current
+        sampled = None
+        if catalog.position == parsed_at and not degraded and known.complete:
+            sampled = self._sample(known, user, options, now, reached, query)
         history, unknown = self._history(known, options, now, catalog.items)
         disliked = self._disliked(known, options, history)
         return _Row(
@@ -181,28 +214,49 @@ class Preprocess:
                 bought=self._only_purchases and options.history is None,
                 understood=understood if text else None,
                 disliked=b"" if disliked is None else disliked.pack(),
-                segments=self._bundle.segments.values(user, now) if user and known.personalised else {},
+                segments=self._bundle.segments.values(known.name, now) if known.name else {},
                 hidden=known.hidden.tobytes(),
                 position=self._live.tail.position if self._live else None,
                 opted_out=not known.personalised,
                 catalog=catalog.position,
-                arm=self._experiment.label(arm) if self._experiment and arm else "",
+                arm=self._arms.experiment.label(arm) if self._arms.experiment and arm else "",
                 shadow=shadow,
                 bundle=self._bundle.id,
+                page=page,
+                highlight=options.highlight,
+                did_you_mean=self._did_you_mean(query, understood, options) if understood else "",
+                sampled=sampled,
             ),
         )
 
-    def _arm(self, user: str, session: str) -> Arm | None:
-        """The arm of who asks; None where no experiment is run, nobody is named, or the state's key is not known."""
-        key = self._live.overlay.key if self._live and self._live.overlay else None
-        if self._experiment is None or key is None or not (user or session):
+    def _sample(
+        self, known: KnownUser, user: str, options: Options, now: float, reached: int, query: str
+    ) -> Sampled | None:
+        """What the log keeps of a request beside what the ranker reads; None of most.
+
+        Nothing is kept of who opted out, nor of a request that entries reached while it was looked up.
+        """
+        if not self._live or not self._live.feature_share or not known.personalised or known.upto > reached:
             return None
-        return self._experiment.assign(key.user(user) if user else key.session(session))
+        who = self._users.subjects(user, options.session_id)
+        asked = (*who, query.encode(), repr(options).encode(), str(reached).encode())
+        if not is_drawn(self._live.feature_share, *asked):
+            return None
+        return sample_request(options, now, *who, reached)
+
+    def _did_you_mean(self, query: str, understood: UnderstoodQuery, options: Options) -> str:
+        """A query with its misspelt words corrected, whether or not they count as such; empty where none is."""
+        corrected, text, parser = understood.corrected, normalise(query), self._parsers.current
+        if "spelling" not in options.understood_parts and parser.spelling and not parser.is_value(text):
+            corrected = parser.spelling.correct(text)[1]
+        for word, correction in corrected:
+            # Words of letters alone: nothing of a correction is read as a pattern.
+            text = re.sub(rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])", correction, text)
+        return text if corrected else ""
 
     def _shadow(self, arm: Arm, user: str, options: Options, has_query: bool) -> Shadow | None:
         """How the next arm answers as well, for the share of requests that the experiment names."""
-        experiment = self._experiment
-        key = self._live.overlay.key if self._live and self._live.overlay else None
+        experiment, key = self._arms.experiment, self._arms.key
         if experiment is None or key is None or random.random() >= experiment.shadow:  # noqa: S311  no secret
             return None
         other = experiment.shadow_of(arm)

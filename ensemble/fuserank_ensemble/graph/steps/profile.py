@@ -110,7 +110,8 @@ class Profile:
     def _get(self, state: State, user: str, options: _Options) -> dict[str, Any]:
         """Returns what the log and the bundle hold of the user."""
         del options
-        person = self._read(state, state.key.user(user))
+        subject = state.key.user(user)
+        person = self._read(state, subject)
         items = self._catalog.current.items
         return {
             "events": [
@@ -126,7 +127,7 @@ class Profile:
             "forgotten": person.forgotten,
             "merged": len(person.sources),
             "position": person.upto,
-            "bundles": self._bundles_with(state, user),
+            "bundles": self._bundles_with([subject, *person.sources]),
         }
 
     def _forget(self, state: State, user: str, options: _Options) -> dict[str, Any]:
@@ -140,10 +141,11 @@ class Profile:
         position = self._append(state, [Forget(event_id=_new_id(), user=person) for person in everyone])
         # What came in between the two.
         erased += sum(log.erase(person, position - len(everyone) + 1) for person in everyone)
-        return {"position": position, "erased": erased, "bundles": self._bundles_with(state, user)}
+        return {"position": position, "erased": erased, "bundles": self._bundles_with(everyone)}
 
     def _read(self, state: State, subject: Subject) -> LivePerson:
         """A user or a session as the log has it, what bundles hold of it included."""
+        self._catalog.knows(state.log.last_position())  # the items of the latest events may be new
         return read_person(state.log, self._catalog, subject, LogStart.of(state.log))
 
     def _with_sources(self, state: State, subject: Subject) -> list[Subject]:
@@ -175,11 +177,11 @@ class Profile:
     def _append(state: State, entries: list[Entry]) -> int:
         return state.log.append(entries)[-1].position
 
-    def _bundles_with(self, state: State, user: str) -> list[str]:
-        """The served bundle, where it holds the user: a forgotten one is in it until the next refresh or export."""
+    def _bundles_with(self, people: Sequence[Subject]) -> list[str]:
+        """The served bundle, where it holds one of them: a forgotten one is in it until the next refresh or export."""
         bundle = self._bundle
-        names = (user, hashed_name(state.key.user(user)))
         parts = (bundle.histories, bundle.dislikes, bundle.hidden, bundle.segments if bundle.segments.columns else None)
+        names = [hashed_name(person) for person in people]
         held = any(part is not None and part.row(name) >= 0 for part in parts for name in names)
         return [bundle.id] if held else []
 

@@ -68,15 +68,24 @@ class Record(LogWriter):
 
     def status(self, row: CheckedRow, written: WrittenRow) -> RecordStatus:
         """See `LogWriter`."""
+        unknown = self._count_unknown(row)
+        if unknown:  # or new, by a change that came before these events
+            self._catalog.knows(written.position)
+            unknown = self._count_unknown(row)
         return RecordStatus(
             written.position,
             written.new,
             written.duplicates,
             written.spooled,
             written.rejected,
-            sum(self._catalog.current.items.any_row(entry.item_id) < 0 for entry in row.entries),
+            unknown,
             written.microseconds,
         )
+
+    def _count_unknown(self, row: CheckedRow) -> int:
+        """How many events are of items that the catalogue has not."""
+        items = self._catalog.current.items
+        return sum(items.any_row(entry.item_id) < 0 for entry in row.entries)
 
 
 def to_entry(event: RecordedEvent, key: IdentityKey) -> Interaction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
-from fuserank_ensemble.candidates.retriever import Candidates, Prefetch
+from fuserank_ensemble.candidates.retriever import Candidates, Prefetch, request_kind
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items
@@ -24,11 +24,12 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.scripts import is_written_in
 from fuserank_ensemble.catalog.text import normalise, render
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveSearch, LiveState, open_live
+from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveSearch, LiveState, PopularityReader, open_live
+from fuserank_ensemble.graph.pages import Page, PageMaker, excluded_rows, without_rows
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import clearly_disliked, mask_disliked
-from fuserank_ensemble.retrieval.channel import ChannelQuery
+from fuserank_ensemble.retrieval.channel import ChannelQuery, Knowledge, MatchScope, RankedItems
 
 NEWCOMERS = 16  # candidates that an exploring request has of the channel `new`, whatever the others find
 RESERVE_MS = 2.0  # an allowance for finalize (0.3 ms in docs/reports/demo.json) and the hops around it
@@ -43,12 +44,39 @@ class Prefetched:
         queries: The same for the channels, without embeddings.
         groups: By kind of request the positions of its queries, and what the channels have found ahead.
         catalog: The catalogue that all of them are answered from.
+        popularity: Up to where all users' events count; None where newer ones came meanwhile.
     """
 
     resolved: list[ResolvedRequest]
     queries: list[ChannelQuery]
     groups: dict[str, tuple[list[int], Prefetch]]
     catalog: CatalogSnapshot
+    popularity: int | None
+
+
+@dataclass(frozen=True)
+class ChannelTrace:
+    """Where a request's candidates come from; made to explain a reply, serving makes none.
+
+    Attributes:
+        resolved: The request.
+        query: The same as the channels take it.
+        catalog: The catalogue that it is answered from.
+        weights: Of the channels' votes.
+        lists: What each channel lists.
+        knowledge: What each channel can know.
+        unavailable: Channels that did not answer.
+        fused: Item rows of everything that is listed, best fused first, int32.
+    """
+
+    resolved: ResolvedRequest
+    query: ChannelQuery
+    catalog: CatalogSnapshot
+    weights: Mapping[str, float]
+    lists: Mapping[str, RankedItems]
+    knowledge: Mapping[str, Knowledge]
+    unavailable: Sequence[str]
+    fused: NDArray[np.int32]
 
 
 class Retrieve:
@@ -62,8 +90,10 @@ class Retrieve:
         self._bundle, self._spec = bundle, bundle.spec
         self._width = len(bundle.layout.features)
         self._search = LiveSearch(bundle, device, live)
+        self._counted = PopularityReader(bundle, live)
         self._retriever = self._search.at_least(0)[1]
         self._mask = lru_cache(maxsize=256)(self._compute_mask)
+        self._pages = PageMaker(self._spec.candidates)
         self.caches = {"filter": self._mask.cache_info}
 
     @classmethod
@@ -89,7 +119,14 @@ class Retrieve:
         for kind in {row.kind for row in resolved}:
             members = [i for i, row in enumerate(resolved) if row.kind == kind]
             groups[kind] = (members, self._retriever.prefetch([queries[i] for i in members], kind or None))
-        return Prefetched(resolved, queries, groups, catalog)
+        return Prefetched(resolved, queries, groups, catalog, self._counted_to())
+
+    def _counted_to(self) -> int | None:
+        """Up to where the events count that the retriever knows; None where it does not have the newest."""
+        known, counted = self._retriever.counted, self._counted.current
+        if known is None:
+            return 0
+        return counted.position if known is counted.popularity else None
 
     def execute(
         self, requests: Sequence[Tensors], prefetched: Prefetched | None = None
@@ -101,8 +138,12 @@ class Retrieve:
         embeddings = np.concatenate([tensors["EMBEDDING"] for tensors in requests])
         queries = [replace(query, embedding=v) for query, v in zip(ahead.queries, embeddings, strict=True)]
         depths = [self._depth(row) for row in resolved]
-        candidates = self._candidates(queries, [depth for depth, _ in depths], ahead)
         catalog = ahead.catalog
+        pages = [
+            self._pages.make(row, query, self._retriever, self._holds(catalog.position), depth)
+            for row, query, (depth, _) in zip(resolved, queries, depths, strict=True)
+        ]
+        candidates = self._candidates(queries, [depth for depth, _ in depths], pages, ahead)
         cuts = [
             [*(["ranker_depth"] if cut else []), *([STALE] if row.catalog > catalog.position else [])]
             for row, (_, cut) in zip(resolved, depths, strict=True)
@@ -121,29 +162,59 @@ class Retrieve:
                             started,
                             time.monotonic_ns(),
                             catalog.position,
+                            page.trace(c) if page else None,
+                            ahead.popularity,
+                            embedding.tobytes() if row.sampled else b"",
                         )
                     )
                 ]
-                for c, cut, left_out in zip(candidates[rows], cuts[rows], skipped, strict=True)
+                for row, embedding, c, page, cut, left_out in zip(
+                    resolved[rows], embeddings[rows], candidates[rows], pages[rows], cuts[rows], skipped, strict=True
+                )
             ]
             out.append({**described, **pairs, "RETRIEVAL": string_tensor(traces)})
         return out
 
+    def trace(self, tensors: Tensors) -> ChannelTrace:
+        """Returns where the candidates of a request of one row come from; arguments as one of `execute`'s."""
+        ahead = self.prefetch([tensors])
+        resolved, query = ahead.resolved[0], replace(ahead.queries[0], embedding=tensors["EMBEDDING"][0])
+        kind = resolved.kind or request_kind(query)
+        lists, unavailable = self._retriever.search_channels([query], [kind])
+        (everything,) = self._candidates([query], [len(ahead.catalog.items)], [None], ahead)
+        return ChannelTrace(
+            resolved,
+            query,
+            ahead.catalog,
+            self._spec.channel_weights[kind],
+            lists[0],
+            self._retriever.knowledge,
+            unavailable,
+            everything.rows,
+        )
+
     def _candidates(
-        self, queries: Sequence[ChannelQuery], limits: Sequence[int], ahead: Prefetched
+        self, queries: list[ChannelQuery], limits: Sequence[int], pages: Sequence[Page | None], ahead: Prefetched
     ) -> list[Candidates]:
         """Returns the candidates of each query."""
         candidates: dict[int, Candidates] = {}
+        unread = [i for i, query in enumerate(queries) if is_written_in(query.query, self._spec.unread_scripts)]
+        by_words = {i: replace(queries[i], embedding=np.zeros_like(queries[i].embedding)) for i in unread}
+        # Pages are cut before they are described: theirs are found by words alone.
+        asked = [by_words.get(i, query) if pages[i] else query for i, query in enumerate(queries)]
         for kind, (members, prefetch) in ahead.groups.items():
             group = self._retriever.retrieve(
-                [queries[i] for i in members], [limits[i] for i in members], kind or None, prefetch
+                [asked[i] for i in members],
+                [limits[i] for i in members],
+                kind or None,
+                prefetch,
+                [page.lay_out if (page := pages[i]) else None for i in members],
             )
             candidates |= zip(members, group, strict=True)
-        unread = [i for i, query in enumerate(queries) if is_written_in(query.query, self._spec.unread_scripts)]
+        unread = [i for i in unread if pages[i] is None]
         if unread:
             # What meaning found fills the list up, behind what the words found.
-            by_words = [replace(queries[i], embedding=np.zeros_like(queries[i].embedding)) for i in unread]
-            described = self._retriever.describe(by_words, [candidates[i].rows for i in unread])
+            described = self._retriever.describe([by_words[i] for i in unread], [candidates[i].rows for i in unread])
             candidates |= zip(unread, described, strict=True)
         return [candidates[i] for i in range(len(queries))]
 
@@ -154,18 +225,14 @@ class Retrieve:
         allowed = items.visible
         if resolved.filter:
             allowed = self._mask(catalog.position, json.dumps(resolved.filter, sort_keys=True))
-        disliked, excluded = resolved.disliked_items, [resolved.hidden_rows]
-        if resolved.exclude_seen:
-            # What is new to a user is a new product. What is similar to an item may be another size of it.
-            had = np.concatenate([seen.rows, disliked.rows])
-            excluded.append(seen.rows if resolved.kind else items.of_same_products(had))
-        if any(len(rows) for rows in excluded):
-            allowed = np.ones(len(items), np.bool_) if allowed is None else allowed.copy()
-            allowed[np.concatenate(excluded)] = False
+        disliked, excluded = resolved.disliked_items, excluded_rows(resolved, items)
+        allowed = without_rows(allowed, excluded, len(items))
         bad = clearly_disliked(disliked)
         spares = len(bad) > 0 and not resolved.has_query
         if spares:
-            liking = mask_disliked(items, bad, seen.rows, resolved.k, allowed)
+            # A page leaves out what the pages before and behind it do.
+            least = resolved.k if resolved.page is None else self._spec.candidates
+            liking = mask_disliked(items, bad, seen.rows, least, allowed)
             allowed = liking if allowed is None else allowed & liking
         return ChannelQuery(
             _search_text(resolved),
@@ -174,16 +241,19 @@ class Retrieve:
             resolved.now,
             allowed,
             # What was had, disliked or hidden is no condition on fields, and changed fields are in this process alone.
-            None
-            if resolved.exclude_seen or spares or len(resolved.hidden_rows) or catalog.is_changed
-            else resolved.filter,
+            None if len(excluded) or spares or catalog.is_changed else resolved.filter,
             resolved.context,
             required=_pinned(resolved, items, allowed) if resolved.rules else None,
             newcomers=NEWCOMERS if resolved.explore else 0,
             understood=resolved.understood,
             segments=resolved.segments,
             disliked=disliked,
+            scope=None if resolved.page is None else MatchScope(items.visible, allowed is not items.visible),
         )
+
+    def _holds(self, position: int) -> Callable[[Mapping[str, Any]], Mask]:
+        """What returns which items a filter lets be shown in the present catalogue, whose position is given."""
+        return lambda condition: self._mask(position, json.dumps(condition, sort_keys=True))
 
     def _compute_mask(self, position: int, condition: str) -> Mask:
         """Which items a filter lets be shown in the present catalogue, whose position keys the cache of the masks."""
@@ -195,7 +265,7 @@ class Retrieve:
     def _depth(self, resolved: ResolvedRequest) -> tuple[int, bool]:
         """Returns how many candidates the ranker gets, and whether the deadline made them fewer."""
         buckets = self._spec.candidate_buckets
-        least = next((bucket for bucket in buckets if bucket >= resolved.k), buckets[-1])
+        least = next((bucket for bucket in buckets if bucket >= resolved.last_place), buckets[-1])
         # Only a search is ranked: elsewhere the order of fusion stands, and more candidates would be wasted.
         wanted = least if resolved.kind else max(self._spec.candidates, least)
         left = resolved.milliseconds_left() - RESERVE_MS
@@ -276,8 +346,8 @@ def _pinned(resolved: ResolvedRequest, items: Items, allowed: Mask | None) -> ND
         if rule.pin is not None:
             rows = [items.row(item_id) for item_id in rule.item_ids or ()]
             visible = [row for row in rows if row >= 0 and (allowed is None or allowed[row])]
-            pinned |= dict.fromkeys(visible[: resolved.k - rule.pin + 1])
-    return np.asarray(list(pinned), np.int32)[: resolved.k]
+            pinned |= dict.fromkeys(visible[: resolved.last_place - rule.pin + 1])
+    return np.asarray(list(pinned), np.int32)[: resolved.last_place]
 
 
 def _search_text(resolved: ResolvedRequest) -> str:

@@ -35,7 +35,7 @@ from fuserank_ensemble.contract.options import (
     decode_bounded,
     parse_similar_options,
 )
-from fuserank_ensemble.graph.live import STALE, CatalogReader, LiveState, open_live
+from fuserank_ensemble.graph.live import STALE, CatalogReader, LiveState, open_key, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.history import History
@@ -45,6 +45,7 @@ from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 from fuserank_ensemble.retrieval.graph.index import GraphIndex
 from fuserank_ensemble.retrieval.lexical.words import shared_words
 from fuserank_ensemble.state.entries import EventKind
+from fuserank_ensemble.state.identity import IdentityKey
 
 HIDES: frozenset[EventKind] = frozenset({"hide"})  # all that a user's events mean here
 _VERIFIED = (
@@ -91,12 +92,20 @@ class Similar:
 
     name = "similar"
 
-    def __init__(self, bundle: Bundle, call: Call, live: LiveState | None = None) -> None:
-        """Takes the bundle, how to call another model, and what happened since; None where no state is kept."""
+    def __init__(
+        self, bundle: Bundle, call: Call, live: LiveState | None = None, key: IdentityKey | None = None
+    ) -> None:
+        """Opens the step.
+
+        Args:
+            bundle: The bundle.
+            call: Runs another model of the server.
+            live: What happened since the bundle was made; None where no state is kept.
+            key: The key under which the bundle names users, see `open_key`.
+        """
         self._live = live
-        self._users = Users(
-            bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, live.overlay if live else None
-        )
+        overlay = live.overlay if live else None
+        self._users = Users(bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, overlay, key)
         self._bundle, self._call, self._spec = bundle, call, bundle.spec
         self._catalog, self._kinds = CatalogReader(bundle, live), bundle.items.columns.kinds
         self._fields = set(bundle.manifest["fields"])
@@ -111,7 +120,8 @@ class Similar:
         """See `Model`. Loads the tokenizer, maps the catalogue and its text vectors; always on the CPU."""
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
-        return cls(bundle, host.call, open_live(bundle, host, kinds=HIDES))
+        live = open_live(bundle, host, kinds=HIDES)
+        return cls(bundle, host.call, live, open_key(bundle, host))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`. All rows of a batch go to each other model in one call."""

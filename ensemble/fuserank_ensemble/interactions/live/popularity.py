@@ -6,10 +6,11 @@ position alone, in whatever batches it was read.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from fuserank_ensemble.interactions.events import EventTable
 from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY
 from fuserank_ensemble.interactions.live.person import ItemRows
 from fuserank_ensemble.interactions.popularity import LATELY_HALF_LIFE_DAYS, Popularity
+from fuserank_ensemble.interactions.popularity_order import order_by_popularity, popularity_keys, reorder
 from fuserank_ensemble.state.entries import Interaction, Logged
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.settings import State
@@ -82,6 +84,9 @@ class LivePopularity:
         self._waiting: OrderedDict[tuple[Subject, int], tuple[tuple[Subject, int], ...]] = OrderedDict()
         self._position, self._newest = 0, log_end
         self._rows = len(popularity.counts)  # items that anything is known of
+        self._order: NDArray[np.int32] | None = None  # of the latest snapshot: the items by popularity
+        self._days = 0.0  # from the end of the bundle's log to that snapshot
+        self._changed: set[int] = set()  # rows of the items whose popularity is another since
         self._published = -np.inf
         self.seconds = max(LEAST_SECONDS, SECONDS_PER_ITEM * len(popularity.counts))
 
@@ -110,17 +115,28 @@ class LivePopularity:
         if self._rows > len(bundled.counts):
             bundled = bundled.grown(np.full(self._rows - len(bundled.counts), np.nan))
         days = (self._newest - self._log_end) // SECONDS_PER_DAY
-        popularity = replace(
-            bundled,
-            counts=_net(sums.counts),
+        counts, trend = _net(sums.counts), _net(sums.trend * np.exp2(-days / HALF_LIFE_DAYS))
+        popularity = bundled.with_events(
+            self._reorder(trend, counts, days),
+            counts=counts,
             events=sums.events,
-            trend=_net(sums.trend * np.exp2(-days / HALF_LIFE_DAYS)),
+            trend=trend,
             lately=_net(sums.lately * np.exp2(-days / LATELY_HALF_LIFE_DAYS)),
             latest=sums.latest,
             arrived=sums.arrived,
-            context_trend=bundled.trend,
         )
         self.current = PopularitySnapshot(popularity, sums.impressions, sums.clicks, self._position)
+
+    def _reorder(self, trend: NDArray[np.float32], counts: NDArray[np.float32], days: float) -> NDArray[np.int32]:
+        """The items by popularity, most popular first: the last snapshot's, but for those whose popularity changed."""
+        order = self._bundled.order if self._order is None else self._order
+        if days != self._days or len(order) < len(counts):  # all are others, or there are more
+            order = order_by_popularity(trend, counts)
+        else:
+            changed = np.fromiter(self._changed, np.int32, len(self._changed))
+            order = reorder(order, popularity_keys(trend, counts), changed)
+        self._order, self._days, self._changed = order, days, set()
+        return order
 
     def _count(self, entry: Interaction, row: int) -> None:
         sums = self._sums or _Sums.of(self._bundled)
@@ -151,13 +167,16 @@ class LivePopularity:
             self._newest = max(self._newest, moment)
         else:
             days = 0.0
+        self._changed.add(row)
         sums.counts[row] += strength
-        sums.trend[row] += strength * np.exp2(days / HALF_LIFE_DAYS)
-        sums.lately[row] += strength * np.exp2(days / LATELY_HALF_LIFE_DAYS)
+        sums.trend[row] += strength * math.exp2(days / HALF_LIFE_DAYS)
+        sums.lately[row] += strength * math.exp2(days / LATELY_HALF_LIFE_DAYS)
         if strength > 0:
             sums.events[row] += 1
-            sums.latest[row] = np.fmax(sums.latest[row], moment)
-            if np.isnan(sums.arrived[row]):
+            latest = sums.latest[row]
+            if not latest >= moment:  # nor where it is not known
+                sums.latest[row] = moment
+            if math.isnan(sums.arrived[row]):
                 sums.arrived[row] = moment
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from fuserank_ensemble.interactions.events import EventTable
 from fuserank_ensemble.interactions.history import History, HistorySnapshot
 from fuserank_ensemble.interactions.live.overlay import NOBODY, LiveOverlay
 from fuserank_ensemble.interactions.live.person import KIND_CODES, Events
-from fuserank_ensemble.state.identity import hashed_name
+from fuserank_ensemble.state.identity import IdentityKey, Subject, hashed_name, subject_named
 from fuserank_ensemble.state.log import StateUnavailableError
 
 _NO_ROWS = np.empty(0, np.int32)
@@ -24,21 +24,25 @@ class KnownUser:
     """What an answer may use of who asks.
 
     Attributes:
+        name: What the bundle calls the user; empty for nobody, and for one whose past counts no more.
         row: Position in the bundle's histories, -1 for one who is not there or whose past counts no more.
         seen: What was had.
         disliked: What was returned, disliked or rated low, and how strongly; None where nothing was.
         hidden: Rows of the items that are never shown again, int32 `[items]`.
         live: Whether there are events since the bundle.
         personalised: False for one who opted out: nothing else is known then but what is hidden.
-        complete: False where the events since the bundle could not be read.
+        upto: The newest entry of the log that counts.
+        complete: False where the events since the bundle could not be read, or there is no key to look the user up.
     """
 
+    name: str = ""
     row: int = -1
     seen: History = field(default_factory=History.empty)
     disliked: History | None = None
     hidden: NDArray[np.int32] = field(default_factory=lambda: _NO_ROWS)
     live: bool = False
     personalised: bool = True
+    upto: int = 0
     complete: bool = True
 
 
@@ -52,6 +56,7 @@ class Users:
         hidden: HistorySnapshot | None,
         table: EventTable,
         overlay: LiveOverlay | None,
+        key: IdentityKey | None = None,
     ) -> None:
         """Joins what is known of users.
 
@@ -61,45 +66,60 @@ class Users:
             hidden: What they want never to see again; None where nobody does.
             table: What one event of each kind counts.
             overlay: The events since; None where no state is kept.
+            key: The key under which the bundle names users; None where the state keeps it, or there is none.
         """
         self._histories, self._dislikes, self._hidden, self._overlay = histories, dislikes, hidden, overlay
-        self._table = table
+        self._table, self._key = table, key
+        self._names_anybody = len(histories) > 0 or dislikes is not None or hidden is not None
+
+    @property
+    def key(self) -> IdentityKey | None:
+        """The key of users and sessions; None as long as none is known."""
+        return self._key or (self._overlay.key if self._overlay else None)
 
     def find(self, user_id: str, session_id: str) -> KnownUser:
         """Returns what is known of a user in a session; either may be empty."""
-        key = self._overlay.key if self._overlay else None
-        if self._overlay is None or key is None:
-            return self._joined([user_id], NOBODY.events)
+        user, session = self.subjects(user_id, session_id)
+        name = hashed_name(user) if user else ""
+        # Without a key nobody is found who is in the bundle, and that must not look like somebody new.
+        complete = bool(user) or not user_id or not self._names_anybody
+        if self._overlay is None or self._overlay.key is None:
+            return self._joined([name], name, NOBODY.events, complete)
         try:
-            person = self._overlay.person(key.user(user_id)) if user_id else NOBODY
-            session = self._overlay.person(key.session(session_id)) if session_id else NOBODY
+            person = self._overlay.person(user) if user else NOBODY
+            visit = self._overlay.person(session) if session else NOBODY
         except StateUnavailableError:
-            return self._joined(self._names(user_id), NOBODY.events, complete=False)
+            return self._joined([name], name, NOBODY.events, complete=False)
         # What names its user counts under the user alone; without one it is all that is known.
-        of_session = session.anonymous_events() if user_id else session.events
-        events = np.concatenate([person.events, of_session]) if len(of_session) else person.events
-        # A bundle that was made from the log holds sessions, too, and users whose ids it does not know.
-        names = [] if person.forgotten else self._names(user_id)
-        names += [hashed_name(key.session(session_id))] if session_id and not session.forgotten else []
+        of_visit = visit.anonymous_events() if user else visit.events
+        events = np.concatenate([person.events, of_visit]) if len(of_visit) else person.events
+        name = "" if person.forgotten else name
+        # A bundle that was made from the log holds sessions, too.
+        names = [name, hashed_name(session) if session and not visit.forgotten else ""]
         if not person.personalised:
             return KnownUser(hidden=self._hidden_rows(names, events), personalised=False)
-        return self._joined(names, events)
+        return replace(self._joined(names, name, events), upto=max(person.upto, visit.upto))
 
     def hidden_rows(self, user_id: str) -> NDArray[np.int32]:
         """Returns the rows of the items that a user never wants to see again, int32 `[items]`."""
-        key = self._overlay.key if self._overlay else None
+        user, _ = self.subjects(user_id, "")
+        if not user:
+            return _NO_ROWS
         person = NOBODY
-        if self._overlay is not None and key is not None and user_id:
+        if self._overlay is not None:
             with suppress(StateUnavailableError):
-                person = self._overlay.person(key.user(user_id))
-        return self._hidden_rows([] if person.forgotten else self._names(user_id), person.events)
+                person = self._overlay.person(user)
+        return self._hidden_rows([] if person.forgotten else [hashed_name(user)], person.events)
 
-    def _names(self, user_id: str) -> list[str]:
-        """What the bundle may call a user: by id, or by the hash where the log alone knew of the user."""
-        key = self._overlay.key if self._overlay else None
-        return [user_id, *([hashed_name(key.user(user_id))] if key else [])] if user_id else []
+    def subjects(self, user_id: str, session_id: str) -> tuple[Subject, Subject]:
+        """Returns the hashes of a user and a session; empty of who is not given, or cannot be hashed."""
+        key = self.key
+        if key is None:
+            return subject_named(user_id) or b"", subject_named(session_id) or b""
+        return key.user(user_id) if user_id else b"", key.session(session_id) if session_id else b""
 
-    def _joined(self, names: Sequence[str], events: Events, complete: bool = True) -> KnownUser:
+    def _joined(self, names: Sequence[str], user: str, events: Events, complete: bool = True) -> KnownUser:
+        """Joins what the bundle holds under some names with events; `user` is the name of who asks."""
         rows = [row for name in names if name and (row := self._histories.row(name)) >= 0]
         seen, disliked = History.empty(), None
         for row in rows:
@@ -114,7 +134,8 @@ class Users:
                 taken_away = _history(events[lowered], -strengths[lowered])
                 seen, disliked = seen.less(taken_away), (disliked or History.empty()).joined(taken_away)
         hidden = self._hidden_rows(names, events)
-        return KnownUser(rows[0] if rows else -1, seen, disliked, hidden, live=len(events) > 0, complete=complete)
+        row = rows[0] if rows else -1
+        return KnownUser(user, row, seen, disliked, hidden, live=len(events) > 0, complete=complete)
 
     def _strengths(self, events: Events) -> NDArray[np.float32]:
         """What each event counts, float32 `[events]`; a rating is measured from the mean of those among them."""

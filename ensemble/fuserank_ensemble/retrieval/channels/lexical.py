@@ -24,8 +24,10 @@ from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.retrieval.lexical import tiers
 from fuserank_ensemble.retrieval.lexical.documents import items_schema
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
-from fuserank_ensemble.retrieval.lexical.tiers import GUESS_SCORE, WORDS_SCORE, TierBuilder
+from fuserank_ensemble.retrieval.lexical.tiers import CODE_SCORE, GUESS_SCORE, WORDS_SCORE, TierBuilder
 from fuserank_ensemble.retrieval.lexical.words import clean, words
+from fuserank_ensemble.retrieval.matches import WordMatches
+from fuserank_ensemble.understanding.phrases import find_phrases
 
 # Of the best score: what scores more matches the query about as well as the best. It keeps the tiers apart.
 POOL_SHARE = 0.6
@@ -36,6 +38,8 @@ _QUERY_WORDS = 32
 _QUERY_CHARACTERS = 300
 # Up to this many allowed rows are part of the query; beyond, the engine is asked for more rows than needed.
 _FEW_ALLOWED = 2_000
+# Items with all of a query's words that are listed one by one.
+MOST_MATCHES = 10_000
 # How deep to look for rows that tie with the last one, and in the last tier.
 _TIE_ROWS, _LOOSE_TIE_ROWS = 4_096, 1_024
 # Rows asked for beyond those wanted: most ties with the last one end within them, and asking again costs more.
@@ -123,6 +127,37 @@ class LexicalChannel(LocalChannel):
             width = WORDS_SCORE if base >= WORDS_SCORE else GUESS_SCORE
             scores = np.concatenate([scores, base + width * bm25[new] / (bm25[new] + _HALF_WAY)])
         return RankedItems(rows[:depth].astype(np.int32), scores[:depth].astype(np.float32))
+
+    def match(self, query: ChannelQuery) -> WordMatches:
+        """Finds all items that match a query by its words, whatever the request lets be shown.
+
+        Args:
+            query: The request; its words are read alone.
+        """
+        text = clean(query.words)[:_QUERY_CHARACTERS]
+        query_words = words(text)[:_QUERY_WORDS]
+        if not query_words or not self._index.items:
+            return WordMatches()
+        understood = query.understood
+        amounts, is_certain = (understood.amounts, not understood.corrected) if understood else ((), True)
+        rows, complete, is_named = np.empty(0, np.int64), True, False
+        for base, tier in self._tiers.build(text, query_words, amounts, 1.0, is_certain):
+            if base < GUESS_SCORE or is_named:
+                break
+            tier_rows, _ = self._collect(tier, MOST_MATCHES + 1, None, 0, 0)
+            complete = complete and len(tier_rows) <= MOST_MATCHES
+            self._listed[rows] = True
+            new = tier_rows[~self._listed[tier_rows]]
+            self._listed[rows] = False
+            rows = np.concatenate([rows, new])
+            is_named = base >= CODE_SCORE and len(rows) > 0
+        return WordMatches(
+            rows[:MOST_MATCHES].astype(np.int32),
+            complete and len(rows) <= MOST_MATCHES,
+            # What a code names is meant, and what is quoted has to be there.
+            sufficient=is_named or bool(find_phrases(text)),
+            unknown=self._tiers.unknown_words(query_words),
+        )
 
     def _collect(
         self, query: Query, depth: int, allowed: Mask | None, count: int, tie_rows: int

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.events import POSITIVE
 from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import Popularity
+from fuserank_ensemble.interactions.popularity_order import reorder
 from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
     ChannelQuery,
@@ -39,10 +41,11 @@ class NewItemsChannel(LocalChannel):
         reads=EventsRead(POSITIVE, "counted one by one: how much is known of an item"),
     )
 
-    def __init__(self, items: Items, popularity: Popularity) -> None:
+    def __init__(self, items: Items, popularity: Popularity, by_arrival: NDArray[np.int32] | None = None) -> None:
+        """Takes the catalogue, all users' events by item, and where they are known the rows by when the items came."""
         self._items, self._popularity = items, popularity
-        few = np.flatnonzero((popularity.events < FEW_EVENTS) & ~np.isnan(popularity.arrived)).astype(np.int32)
-        self._rows = few[np.argsort(popularity.arrived[few], kind="stable")]
+        self._by_arrival = _rows_by_arrival(popularity) if by_arrival is None else by_arrival
+        self._rows = self._by_arrival[popularity.events[self._by_arrival] < FEW_EVENTS]
         self._arrived = popularity.arrived[self._rows]
 
     @classmethod
@@ -52,7 +55,11 @@ class NewItemsChannel(LocalChannel):
 
     def with_popularity(self, popularity: Popularity) -> Self:
         """See `LocalChannel`."""
-        return type(self)(self._items, popularity)
+        before, after = self._popularity.arrived, popularity.arrived
+        if len(before) != len(after):
+            return type(self)(self._items, popularity)
+        came = np.flatnonzero((before != after) & ~np.isnan(after)).astype(np.int32)
+        return type(self)(self._items, popularity, reorder(self._by_arrival, after, came))
 
     @property
     def knowledge(self) -> Knowledge:
@@ -82,3 +89,10 @@ class NewItemsChannel(LocalChannel):
             events[0] = 0.0  # of items without a category, which share none
             scores *= 1.0 + events[categories[rows] + 1] / float(query.seen.counts.sum())
         return RankedItems.best(rows, scores.astype(np.float32), depth)
+
+
+def _rows_by_arrival(popularity: Popularity) -> NDArray[np.int32]:
+    """Rows of the items of which it is known when they came, in that order, int32."""
+    known = np.flatnonzero(~np.isnan(popularity.arrived)).astype(np.int32)
+    rows: NDArray[np.int32] = known[np.argsort(popularity.arrived[known], kind="stable")]
+    return rows

@@ -112,6 +112,12 @@ class TierBuilder:
         terms = [*self._terms([*rare, *fillers]), *self._amounts(amounts), *self._characters(text)]
         yield 0.0, _boolean([_boolean([], terms), *limits] if limits else [], [] if limits else terms)
 
+    def unknown_words(self, query_words: list[Word]) -> tuple[str, ...]:
+        """Returns the words of a query that no item has, nor anything like them."""
+        content = list(dict.fromkeys(content_words(query_words)))
+        unknown = [word for word in content if not self._is_known(word)]
+        return tuple(word.written for word in unknown if not self._guesses(word, word is content[-1]))
+
     def _codes(self, text: str) -> Iterator[tuple[float, Query]]:
         """The codes that are the whole query, or stand in it: each with the least score of the items that have it."""
         whole = self._known_code(text)

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle, BundleError
+from fuserank_ensemble.contract.experiment import ExperimentError, experiment_from_environment
+from fuserank_ensemble.serving.arms import check_arms
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.models import link_models
 from fuserank_ensemble.serving.switch.fleet import pointer_of
 from fuserank_ensemble.serving.switch.folder import BundlePlace, SwitchError, SwitchFolder
 from fuserank_ensemble.serving.switch.promoted import read_promoted
 from fuserank_ensemble.spec import SpecError, target_named
+from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.log import StateError
-from fuserank_ensemble.state.settings import StateSettings
+from fuserank_ensemble.state.settings import StateSettings, key_from_environment
 
 
 def main(arguments: Sequence[str] | None = None) -> str | None:
@@ -38,13 +41,20 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
         root = read_promoted(pointer_of(options.bundle), options.bundle) if options.switch else options.bundle
         bundle = Bundle.open(root)
         check_engines(bundle, target)
-        has_state = StateSettings.from_environment() is not None
+        state, experiment = StateSettings.from_environment(), experiment_from_environment()
+        key = key_from_environment()
+        if key is None and state is None:
+            key = read_key_beside(options.bundle)
+        if key is not None or state is None:
+            bundle.check_user_key(key)
+        if experiment:
+            check_arms(experiment, bundle, target, state)
         if options.switch:
             SwitchFolder(options.switch).create(BundlePlace(bundle.id, str(bundle.root.resolve())))
-    except (SpecError, BundleError, StateError, SwitchError) as error:
+    except (SpecError, BundleError, StateError, SwitchError, ExperimentError) as error:
         return f"error: {error}"
     if options.models:
-        link_models(bundle, target, options.models, has_state=has_state)
+        link_models(bundle, target, options.models, has_state=state is not None)
     sys.stdout.write(f"bundle {bundle.id}: {len(bundle.manifest['files'])} files as exported, fit for {target}\n")
     return None
 

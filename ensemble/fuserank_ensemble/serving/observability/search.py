@@ -28,12 +28,17 @@ class SearchMetrics:
         registry: Where it counts.
         manifest: Of the bundle that answers.
         reference: The features that its ranker learned from; without them no drift is measured.
+        beside: Whether the bundle answers in an arm of an experiment, beside the served one that metrics name.
     """
 
     def __init__(
-        self, registry: Registry, manifest: Mapping[str, Any], reference: FeatureReference | None = None
+        self,
+        registry: Registry,
+        manifest: Mapping[str, Any],
+        reference: FeatureReference | None = None,
+        beside: bool = False,
     ) -> None:
-        self._registry, self._opened_ns = registry, time.monotonic_ns()
+        self._registry, self._beside, self._opened_ns = registry, beside, time.monotonic_ns()
         self._drift = FeatureDrift(registry, reference, manifest["features"]) if reference else None
         for kind in ("query", "user", "both"):
             registry.add(metrics.REQUESTS, 0.0, kind=kind)
@@ -77,7 +82,7 @@ class SearchMetrics:
     def _announce(self) -> None:
         """Says which bundle answers, where that was another before."""
         registry, before = self._registry, self._registry.served_bundle
-        if before == self._bundle:
+        if self._beside or before == self._bundle:
             return
         if before:
             registry.set(metrics.BUNDLE, 0.0, bundle=before)

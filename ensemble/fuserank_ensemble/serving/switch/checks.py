@@ -9,6 +9,7 @@ from fuserank_ensemble.graph.stages import models
 from fuserank_ensemble.serving.switch.folder import SwitchError
 from fuserank_ensemble.spec import Target
 from fuserank_ensemble.state.entries import Forget
+from fuserank_ensemble.state.identity import hashed_name
 from fuserank_ensemble.state.settings import State
 
 
@@ -63,13 +64,13 @@ def check_nobody_forgotten(bundle: Bundle, state: State) -> None:
     held = bundle.snapshot_position
     upto = held.position if held.id == state.log.id else 0
     forgotten = {
-        logged.entry.user
+        hashed_name(logged.entry.user)
         for logged in state.log.wishes()
         if isinstance(logged.entry, Forget) and logged.position > upto
     }
     if not forgotten:
         return
-    count = sum(state.key.subject_named(name) in forgotten for name in bundle.user_names())
+    count = len(bundle.user_names() & forgotten)
     if count:
         raise SwitchError(
             f"{bundle.root}: holds {count:,} users who were forgotten since; `fuserank export refresh` makes a bundle "

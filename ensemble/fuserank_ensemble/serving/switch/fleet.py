@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle, BundleError
+from fuserank_ensemble.contract.experiment import experiment_from_environment
+from fuserank_ensemble.serving.arms import arm_places
 from fuserank_ensemble.serving.observability.logs import log_as_json
 from fuserank_ensemble.serving.switch.folder import BundlePlace, ServerNote, SwitchError, SwitchFolder
 from fuserank_ensemble.serving.switch.promoted import PROMOTED, Promoted, load_promoted, remember_promoted
@@ -124,7 +126,8 @@ def follow(bundle: Path, folder: SwitchFolder, target: str, http_port: int, stop
         if stopping.wait(LOOK_SECONDS):
             return
     state = StateSettings.from_environment()
-    folder.note(ServerNote(target_named(target), state.to_environment() if state else {}))
+    arms = tuple(place.id for place in arm_places(experiment_from_environment()))
+    folder.note(ServerNote(target_named(target), state.to_environment() if state else {}, arms=arms))
     follower = Follower(pointer_of(bundle), folder)
     log = log_as_json()
     while not stopping.wait(LOOK_SECONDS):

@@ -58,11 +58,13 @@ class ServerNote(msgspec.Struct, frozen=True, omit_defaults=True):
         target: How it runs the graph.
         state: The environment's variables that say where events are kept; none where none are.
         remembered: A file that keeps what was promoted for the server's next start; empty where there is none.
+        arms: Ids of the bundles of an experiment's arms, which are answered beside the served one.
     """
 
     target: str
     state: Mapping[str, str] = {}
     remembered: str = ""
+    arms: tuple[str, ...] = ()
 
 
 class Member(msgspec.Struct, frozen=True, omit_defaults=True):

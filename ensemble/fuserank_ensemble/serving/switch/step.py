@@ -1,4 +1,7 @@
-"""A step of the graph that holds two bundles open for a while, and answers each request from one of them."""
+"""A step of the graph that holds several bundles open, and answers each row of a request from one of them.
+
+There are two while a server goes from one bundle to another, and as many as an experiment has arms with bundles.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from fuserank_ensemble.bundle import MANIFEST
-from fuserank_ensemble.candidates.request import bundle_of
+from fuserank_ensemble.candidates.request import bundles_of
+from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.caches import CacheCounter, CacheCounts
-from fuserank_ensemble.graph.step import Answer, Step, UnavailableError
-from fuserank_ensemble.graph.tensors import Tensors
+from fuserank_ensemble.graph.step import Answer, Dealing, Step, UnavailableError
+from fuserank_ensemble.graph.tensors import Tensors, join_rows, take_rows
 from fuserank_ensemble.serving.switch.folder import BundlePlace, Member, SwitchFolder
 
 LOOK_SECONDS = 0.05  # how often a process looks for what is wanted
@@ -56,14 +61,28 @@ class _Manifest(msgspec.Struct):
     id: str
 
 
+def place_of(root: Path) -> BundlePlace:
+    """Returns the id of a bundle that lies in a folder."""
+    return BundlePlace(msgspec.json.decode((root / MANIFEST).read_bytes(), type=_Manifest).id, str(root))
+
+
 class SwitchingStep:
     """A step on the bundle that is wanted at the moment.
 
-    The first steps of a graph take the active bundle and name it in the request; those behind them answer from the
-    bundle that is named.
+    The first steps of a graph take the active bundle, or that of the arm that who asks is in, and name it in the
+    request; those behind them answer from the bundle that is named.
     """
 
-    def __init__(self, name: str, root: Path, opened: OpenedStep, open_step: OpenStep, folder: SwitchFolder) -> None:
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        opened: OpenedStep,
+        open_step: OpenStep,
+        folder: SwitchFolder | None,
+        arms: Mapping[str, OpenedStep] = MappingProxyType({}),
+        pads: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         """Follows what is wanted in a thread.
 
         Args:
@@ -71,51 +90,72 @@ class SwitchingStep:
             root: Folder of the bundle that is served first.
             opened: The step on that bundle.
             open_step: Opens the step on another bundle; it is called from the thread.
-            folder: Says what is wanted.
+            folder: Says what is wanted; None where that stays as it is.
+            arms: The step on the bundles of an experiment's arms, by id; they stay open.
+            pads: See `join_rows`.
         """
-        self._name, self._open, self._folder = name, open_step, folder
-        served = msgspec.json.decode((root / MANIFEST).read_bytes(), type=_Manifest).id
-        self._held = _Held({served: opened}, served)
+        self._name, self._open, self._folder, self._pads = name, open_step, folder, pads
+        served = place_of(root).id
+        self._held = _Held({served: opened, **arms}, served)
+        self._arms = frozenset(arms)
         self._failed: dict[str, str] = {}
         self._closing: dict[str, float] = {}  # when to close what is wanted no longer, by id
         self._looked_up = CacheTotals(getattr(opened.step, "caches", {}))
+        for arm in arms.values():
+            self._looked_up.add(getattr(arm.step, "caches", {}))
         self.caches = self._looked_up.counts
-        self._report()
-        threading.Thread(target=self._follow, name="switch", daemon=True).start()
+        if folder:
+            self._report(folder)
+            threading.Thread(target=self._follow, args=(folder,), name="switch", daemon=True).start()
 
     def execute(self, requests: Sequence[Tensors]) -> Sequence[Answer]:
         """See `Step`."""
         held = self._held
-        if len(held.steps) == 1 or "REQUEST" not in requests[0]:
+        if len(held.steps) == 1:
             return held.steps[held.active].step.execute(requests)
-        answers: dict[int, Answer] = {}
-        named = [bundle_of(tensors["REQUEST"]) for tensors in requests]
-        for bundle in dict.fromkeys(named):
+        named = [self._bundles(held, tensors) for tensors in requests]
+        parts: list[list[tuple[list[int], Answer]]] = [[] for _ in requests]
+        for bundle in dict.fromkeys(bundle for rows in named for bundle in rows):
             if bundle not in held.steps:
                 raise UnavailableError(f"{self._name}: bundle {bundle} is not open any more")
-            members = [at for at, name in enumerate(named) if name == bundle]
-            answered = held.steps[bundle].step.execute([requests[at] for at in members])
-            answers.update(zip(members, answered, strict=True))
-        return [answers[at] for at in range(len(requests))]
+            rows_of = {at: [r for r, name in enumerate(rows) if name == bundle] for at, rows in enumerate(named)}
+            rows_of = {at: rows for at, rows in rows_of.items() if rows}
+            asked = [
+                requests[at] if len(rows) == len(named[at]) else take_rows(requests[at], rows)
+                for at, rows in rows_of.items()
+            ]
+            answered = held.steps[bundle].step.execute(asked)
+            for (at, rows), answer in zip(rows_of.items(), answered, strict=True):
+                parts[at].append((rows, answer))
+        return [_join(of_request, self._pads) for of_request in parts]
 
-    def _follow(self) -> None:
+    def _bundles(self, held: _Held, tensors: Tensors) -> list[str]:
+        """Ids of the bundles that answer a request: one for each row, or one for all of them."""
+        step = held.steps[held.active].step
+        if "REQUEST" in tensors:
+            named = bundles_of(tensors["REQUEST"])
+        else:
+            named = step.deal(tensors) if isinstance(step, Dealing) else [""]
+        return [name or held.active for name in (named if len(set(named)) > 1 else named[:1])]
+
+    def _follow(self, folder: SwitchFolder) -> None:
         version = found = 0
         while True:
             try:
-                found = self._folder.version()
+                found = folder.version()
                 if found != version:
-                    self._do_wanted()
-                self._close_due()
+                    self._do_wanted(folder)
+                self._close_due(folder)
             except Exception:  # the boundary: whatever is wanted, the served bundle goes on
                 _LOG.exception("the wanted bundle could not be read", extra={"stage": self._name})
             version = found
             time.sleep(LOOK_SECONDS)
 
-    def _do_wanted(self) -> None:
-        if not self._folder.version():
+    def _do_wanted(self, folder: SwitchFolder) -> None:
+        if not folder.version():
             return
-        wanted = self._folder.wanted()
-        ids = {place.id for place in wanted.held}
+        wanted = folder.wanted()
+        ids = {place.id for place in wanted.held} | self._arms
         self._failed = {bundle: why for bundle, why in self._failed.items() if bundle in ids}
         for place in wanted.held:
             self._closing.pop(place.id, None)
@@ -125,7 +165,7 @@ class SwitchingStep:
             self._held = _Held(self._held.steps, wanted.active)
         for bundle in set(self._held.steps) - ids - {self._held.active} - set(self._closing):
             self._closing[bundle] = time.monotonic() + RETIRE_SECONDS
-        self._report()
+        self._report(folder)
 
     def _add(self, place: BundlePlace) -> None:
         started = time.monotonic()
@@ -142,7 +182,7 @@ class SwitchingStep:
         seconds = round(time.monotonic() - started, 3)
         _LOG.info("a bundle has been opened", extra={"stage": self._name, "bundle": place.id, "seconds": seconds})
 
-    def _close_due(self) -> None:
+    def _close_due(self, folder: SwitchFolder) -> None:
         for bundle in [bundle for bundle, due in self._closing.items() if time.monotonic() >= due]:
             del self._closing[bundle]
             steps = dict(self._held.steps)
@@ -150,11 +190,21 @@ class SwitchingStep:
             self._held = _Held(steps, self._held.active)
             self._looked_up.settle(getattr(closed.step, "caches", {}))
             closed.close()
-            self._report()
+            self._report(folder)
 
-    def _report(self) -> None:
+    def _report(self, folder: SwitchFolder) -> None:
         held = self._held
-        self._folder.report(Member(self._name, os.getpid(), tuple(held.steps), held.active, self._failed))
+        folder.report(Member(self._name, os.getpid(), tuple(held.steps), held.active, self._failed))
+
+
+def _join(parts: Sequence[tuple[list[int], Answer]], pads: Mapping[str, float]) -> Answer:
+    """The answer to a request, of what bundles answered to its rows; where one refuses them, the request is refused."""
+    answered: list[tuple[list[int], Tensors]] = []
+    for rows, answer in parts:
+        if isinstance(answer, InvalidRequestError) or len(parts) == 1:
+            return answer
+        answered.append((rows, answer))
+    return join_rows(answered, pads)
 
 
 class CacheTotals:

@@ -33,10 +33,11 @@ def promote_bundle(folder: SwitchFolder, root: Path, patience: float = PATIENCE_
 
     Raises:
         SwitchError: Where the server cannot serve it, or holds somebody in it who was forgotten; nothing has changed.
-        BundleError: Where its parts do not belong together.
+        BundleError: Where its parts do not belong together, or it names users under another key.
         StateError: Where the state cannot be asked who was forgotten.
     """
     server = folder.noted()
+    _check_no_arms(server)
     with folder.locked():
         served, new = folder.wanted().served, Bundle.open(root.resolve())
         if new.id == served.id:
@@ -48,6 +49,7 @@ def promote_bundle(folder: SwitchFolder, root: Path, patience: float = PATIENCE_
         state = _open_state(server)
         try:
             if state:
+                new.check_user_key(state.key)
                 check_nobody_forgotten(new, state)
             place = BundlePlace(new.id, str(new.root))
             switch_to(folder, place, patience, previous=served)
@@ -71,6 +73,7 @@ def rollback_bundle(folder: SwitchFolder, patience: float = PATIENCE_SECONDS) ->
         BundleError: Where its parts do not belong together.
     """
     server = folder.noted()
+    _check_no_arms(server)
     with folder.locked():
         wanted = folder.wanted()
         remembered = load_promoted(Path(server.remembered)) if server.remembered else None
@@ -133,6 +136,15 @@ def _wait(folder: SwitchFolder, is_done: Callable[[Member], bool], new: BundlePl
         if time.monotonic() > deadline:
             raise SwitchError(f"{new.folder}: {', '.join(waiting)} did not open it within {seconds:.0f} s")
         time.sleep(LOOK_SECONDS)
+
+
+def _check_no_arms(server: ServerNote) -> None:
+    """Checks that no experiment compares the served bundle with others: its control stays what it is."""
+    if server.arms:
+        raise SwitchError(
+            f"an experiment compares the served bundle with {', '.join(server.arms)}, until the server is started "
+            "without --experiment (FUSERANK_EXPERIMENT)"
+        )
 
 
 def _is_alive(pid: int) -> bool:

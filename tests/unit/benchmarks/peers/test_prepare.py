@@ -13,9 +13,9 @@ from support.tiny_shop import TinyShop
 
 
 @pytest.fixture(scope="module")
-def inputs(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inputs(tiny_bundle: Path, tiny_shop: TinyShop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("peers")
-    write_catalog(tiny_bundle, out)
+    write_catalog(tiny_bundle, list(tiny_shop.favourites), out)
     return out
 
 

@@ -192,3 +192,21 @@ def test_over_other_values_features_are_those_of_a_catalogue_that_was_made_with_
     np.testing.assert_array_equal(made, over)
     before = Featuriser(items, POPULARITY, own)(evidence, UserProfile.from_history(SEEN, items, NOW), NOW, None)
     assert not np.array_equal(made, before, equal_nan=True)
+
+
+def test_after_more_events_features_are_those_of_the_new_counts_but_for_what_an_export_alone_learns():
+    counts = POPULARITY.counts + np.asarray([3, 0, 1, 0, 0], np.float32)
+    more = {"counts": counts, "trend": counts / 2, "lately": counts / 4, "latest": POPULARITY.latest + DAY}
+    later = replace(POPULARITY, **more)
+    rows = np.arange(len(ITEMS), dtype=np.int32)
+    evidence, profile = Evidence(rows, {}, {}), UserProfile.from_history(SEEN, ITEMS, NOW)
+    before = Featuriser(ITEMS, POPULARITY)
+    kept = before(evidence, profile, NOW, None)
+    moved, made = (
+        one(evidence, profile, NOW, None) for one in (before.with_popularity(later), Featuriser(ITEMS, later))
+    )
+    repeats = POSITION["repeats"]  # needs to know who had an item before
+    np.testing.assert_array_equal(moved[:, repeats], kept[:, repeats])
+    np.testing.assert_array_equal(np.delete(moved, repeats, 1), np.delete(made, repeats, 1))
+    np.testing.assert_array_equal(before(evidence, profile, NOW, None), kept)
+    assert not np.array_equal(moved, kept, equal_nan=True)

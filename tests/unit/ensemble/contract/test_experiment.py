@@ -98,6 +98,11 @@ def test_an_arm_sets_what_the_request_does_not(experiment):
         (("objective =", "objectiv ="), "objectiv"),
         (("[[arms]]", "[[arm]]"), "arm"),
         (("rate = 0.2", "rate = "), "Invalid value"),
+        (("share = 0.5", "share = 0.5\nbundle = \"next\""), "arms[0].bundle: the served bundle answers the control"),
+        (
+            ("\n[[arms]]\nname = \"control\"", "\nshadow = 0.1\n[[arms]]\nname = \"next\"\nshare = 0.1\n"
+             "[[arms]]\nbundle = \"next\"\nname = \"control\""), "shadow: found beside an arm with a bundle",
+        ),
     ],
 )  # fmt: skip
 def test_an_experiment_that_cannot_be_run_is_named(tmp_path, change, message):
@@ -107,6 +112,16 @@ def test_an_experiment_that_cannot_be_run_is_named(tmp_path, change, message):
         read_experiment(path)
     assert str(raised.value).startswith(f"experiment {path}: ")
     assert message in str(raised.value)
+
+
+def test_a_bundle_lies_beside_the_file_unless_its_place_is_named_whole(tmp_path):
+    path = tmp_path / "ab.toml"
+    path.write_text(TOML.replace("share = 0.25", 'share = 0.25\nbundle = "next"'))
+    experiment = read_experiment(path)
+    assert [arm.bundle for arm in experiment.arms] == ["", str(tmp_path / "next")]
+    assert experiment.has_bundles
+    path.write_text(TOML.replace("share = 0.25", 'share = 0.25\nbundle = "/bundles/next"'))
+    assert read_experiment(path).arms[1].bundle == "/bundles/next"
 
 
 def test_the_environment_names_the_file(tmp_path):

@@ -16,8 +16,9 @@ from fuserank_ensemble.graph.steps.preprocess import Preprocess
 from fuserank_ensemble.graph.steps.profile import Profile
 from fuserank_ensemble.graph.steps.record import Record
 from fuserank_ensemble.graph.tensors import string_tensor
-from fuserank_ensemble.state.entries import Interaction
+from fuserank_ensemble.state.entries import Interaction, ShadowList
 from fuserank_ensemble.state.settings import State, StateSettings
+from support.live_shop import Shop
 
 LAST = "i59"
 ARMS = [Arm("control", 0.4), Arm("pinned", 0.4, objective=Objective(click=1), rules=[Rule(pin=1, item_ids=[LAST])])]
@@ -99,6 +100,20 @@ def test_the_next_arm_answers_in_the_shadow_and_only_the_log_knows(tiny_bundle, 
     assert entry.shown == shown == plain
     assert entry.items != shown
     assert set(entry.items) <= {f"i{number:02}" for number in range(60)}
+
+
+def test_shadow_lists_hold_an_item_that_came_since_the_bundle(tiny_bundle, tmp_path):
+    shop = Shop(Bundle.open(tiny_bundle), tmp_path, experiment=Experiment("first", ARMS, shadow=1.0))
+    position = shop.upsert("brand-new", title="sparkling rhubarb lemonade")
+    assert "brand-new" in shop.ask("rhubarb lemonade", somebody_in("control", shop.settings), min_position=position)[0]
+    shop.graph.live.writer.flush()
+    shop.graph.live.tail.stop()
+    state = State.open(shop.settings)
+    (entry,) = [entry for _, entry in state.log.read(0, 100) if isinstance(entry, ShadowList)]
+    state.log.close()
+    assert (entry.arm, entry.shadow) == ("first/control", "first/pinned")
+    assert "brand-new" in entry.shown
+    assert "brand-new" in entry.items
 
 
 def test_an_impression_keeps_its_arm(settings, tiny_bundle):

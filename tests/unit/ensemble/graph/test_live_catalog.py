@@ -66,6 +66,28 @@ def test_the_price_is_the_rankers_too(shop):
     assert price_feature(ITEM) == pytest.approx(4.6052, abs=1e-3)
 
 
+def test_facets_totals_orders_and_tiles_see_changes(shop):
+    def page(position, **options):
+        items, status = shop.ask('"goat cheese"', offset=0, min_position=position, **options)
+        return list(items), status
+
+    cheeses, before = page(0, facets=["shelf", "price"], sort="price_asc")
+    assert (cheeses[0], len(cheeses), before["total"]["value"]) == (ITEM, 3, 3)
+    position = shop.upsert(price=99.5, shelf="a new shelf")
+    dearer, after = page(position, facets=["shelf"], sort="price_asc")
+    assert dearer == [*cheeses[1:], ITEM]
+    assert {"value": "a new shelf", "count": 1} in after["facets"]["shelf"]
+    position = shop.upsert("new", title="goat cheese with herbs", price=0.5, shelf="a new shelf")
+    grown, status = page(position, facets=["shelf"], sort="price_asc")
+    assert grown == ["new", *dearer]
+    assert {"value": "a new shelf", "count": 2} in status["facets"]["shelf"]
+    position = shop.delete()
+    left, status = page(position, facets=["shelf"], collapse="shelf")
+    assert (len(left), "new" in left, status["total"]["value"]) == (2, True, 2)  # the two others are on one shelf
+    assert {"value": "a new shelf", "count": 1} in status["facets"]["shelf"]
+    assert page(shop.upsert(price=1.0))[1]["total"]["value"] == 4  # it is back
+
+
 def test_a_value_that_goes_is_missing(shop):
     position = shop.upsert(price=None)
     items, _ = shop.ask("goat cheese", k=60, min_position=position, fields=["price", "title"])

@@ -14,6 +14,7 @@ from fuserank_ensemble.graph.single_process import SingleProcess
 from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
 from fuserank_ensemble.serving.triton import execute_isolated
+from support.keys import TEST_KEY
 
 ASKED = [
     ("milk", "", {}),
@@ -31,7 +32,7 @@ def row(query, user, options):
 
 @pytest.fixture(scope="module")
 def search(tiny_bundle):
-    return SingleProcess(Bundle.open(tiny_bundle))
+    return SingleProcess(Bundle.open(tiny_bundle), key=TEST_KEY)
 
 
 @pytest.fixture(scope="module")

@@ -249,3 +249,10 @@ def test_a_shop_whose_items_have_no_category_has_new_items_all_the_same():
     bare = Items(np.asarray([b"a", b"b"]), np.arange(2, dtype=np.int32), Columns(2, {}))
     seen = History.from_rows([0], NOW)
     assert NewItemsChannel(bare, arrived(1, 2)).search([asked(seen)], 9)[0].rows.tolist() == [0, 1]
+
+
+def test_as_events_come_new_items_are_what_opening_the_channel_again_would_list():
+    items, first = items_of([0] * 6), arrived(40, np.nan, 5, np.nan, 5, np.nan, counts=[0, 0, 4, 0, 0, 0])
+    later = arrived(40, 5, 5, 2, 5, np.nan, counts=[1, 1, FEW_EVENTS, 1, 0, 0])
+    moved, opened = NewItemsChannel(items, first).with_popularity(later), NewItemsChannel(items, later)
+    assert moved.search([asked()], 9)[0].rows.tolist() == opened.search([asked()], 9)[0].rows.tolist() == [3, 1, 4, 0]

@@ -47,7 +47,8 @@ def request(**changed):
         "k": 5, "rules": [], "explore": None, "diversity": 0.0, "filter": None, "exclude_seen": False,
         "history": History.empty(), "disliked_items": History.empty(), "hidden_rows": np.empty(0, np.int32),
     }  # fmt: skip
-    return SimpleNamespace(**values | changed)
+    values |= changed
+    return SimpleNamespace(**values, last_place=values["k"])
 
 
 def ranked(*rules, rows=ROWS, scores=SCORES, **changed):

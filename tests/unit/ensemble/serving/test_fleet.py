@@ -18,6 +18,7 @@ from fuserank_ensemble.serving.switch import fleet
 from fuserank_ensemble.serving.switch.folder import Member, SwitchFolder
 from fuserank_ensemble.serving.switch.promoted import load_promoted
 from fuserank_ensemble.serving.switch.step import OpenedStep, SwitchingStep
+from fuserank_ensemble.state.keys import KEY_FILE, key_file_beside
 from support.busy_machine import PATIENCE, wait_until
 
 TARGET = "single_process"
@@ -51,7 +52,9 @@ class Volume:
 
 
 @pytest.fixture
-def volume(tmp_path, tiny_bundle):
+def volume(tmp_path, tiny_bundle, monkeypatch):
+    # As a Secret is mounted: the volume does not hold the key.
+    monkeypatch.setenv(KEY_FILE, str(key_file_beside(tiny_bundle)))
     return Volume(tmp_path / "volume", tiny_bundle)
 
 

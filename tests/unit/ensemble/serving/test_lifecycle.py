@@ -176,6 +176,7 @@ def test_engines_of_another_gpu_are_refused_before_triton_starts(tmp_path: Path,
     manifest = {
         "id": "b-1",
         "format": FORMAT,
+        "user_key": "",
         "features": [feature.name for feature in FEATURES],
         "spec": GraphSpec().to_dict(),
         "files": {},

@@ -20,7 +20,6 @@ from fuserank_ensemble.serving.switch.step import CacheTotals, OpenedStep, Switc
 from fuserank_ensemble.serving.switch.switch import rollback_bundle, switch_to
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.state.entries import Forget
-from fuserank_ensemble.state.identity import hashed_name
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.tail import SnapshotPosition
 from support.busy_machine import wait_until
@@ -69,7 +68,7 @@ def shelf(tmp_path):
 def quick(monkeypatch):
     monkeypatch.setattr(switch_step, "RETIRE_SECONDS", 0.1)
     monkeypatch.setattr(switch_step, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(switch_step, "bundle_of", lambda request: request)
+    monkeypatch.setattr(switch_step, "bundles_of", lambda request: [request])
 
 
 def answers(step, *bundles):
@@ -213,14 +212,14 @@ def test_a_bundle_that_holds_a_forgotten_person_is_refused_until_one_is_made_wit
     def holding(*names, position=NOTHING):
         return SimpleNamespace(root="next", user_names=lambda: set(names), snapshot_position=position)
 
-    check_nobody_forgotten(holding("bob"), state)
-    for name in ("anna", hashed_name(state.key.user("anna"))):
-        with pytest.raises(SwitchError, match="holds 1 users who were forgotten"):
-            check_nobody_forgotten(holding("bob", name), state)
+    anna, bob = (state.key.user_name(user) for user in ("anna", "bob"))
+    check_nobody_forgotten(holding(bob), state)
+    with pytest.raises(SwitchError, match="holds 1 users who were forgotten"):
+        check_nobody_forgotten(holding(bob, anna), state)
     since = SnapshotPosition(state.log.id, forgotten.position)
-    check_nobody_forgotten(holding("anna", position=since), state)  # who came back after it
+    check_nobody_forgotten(holding(anna, position=since), state)  # who came back after it
     with pytest.raises(SwitchError, match="forgotten"):
-        check_nobody_forgotten(holding("anna", position=SnapshotPosition("another", 9)), state)
+        check_nobody_forgotten(holding(anna, position=SnapshotPosition("another", 9)), state)
 
 
 def test_look_ups_of_bundles_that_are_gone_still_count():

@@ -8,7 +8,15 @@ import time
 
 import pytest
 
-from fuserank_ensemble.state.entries import Forget, Interaction, ItemDelete, Merge, Personalise
+from fuserank_ensemble.state.entries import (
+    FeatureSample,
+    Forget,
+    Interaction,
+    ItemDelete,
+    Merge,
+    Personalise,
+    ShadowList,
+)
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.settings import open_log
 
@@ -137,10 +145,25 @@ def test_what_people_asked_for_is_kept_when_all_else_is_trimmed_or_erased(log):
 
 def test_events_expire_and_nothing_else_does(log):
     kept = [Personalise(event_id="p1", user=ANNA, allowed=False), ItemDelete(event_id="d1", item_id="i1")]
-    log.append([event("e1", session=VISIT), *kept, *(event(f"more-{i}") for i in range(1_500)), event("e2")])
-    assert log.size() == 1_504
+    seen = {"session": VISIT, "timestamp": 1.0, "bundle": "b"}
+    shown = [
+        ShadowList(event_id="s1", arm="a", shadow="b", shown=["i1"], items=["i2"], **seen),
+        FeatureSample(
+            event_id="x1",
+            options="{}",
+            position=1,
+            catalog=0,
+            popularity=1,
+            embedding=b"",
+            items=[],
+            features=b"",
+            **seen,
+        ),
+    ]
+    log.append([event("e1", session=VISIT), *kept, *shown, *(event(f"more-{i}") for i in range(1_500)), event("e2")])
+    assert log.size() == 1_506
     assert log.expire(seconds=3_600.0) == 0
-    assert log.expire(seconds=-1.0) == 1_502
+    assert log.expire(seconds=-1.0) == 1_504
     assert [logged.entry for logged in log.read(0, 10)] == kept
     assert log.read_subject(VISIT) == []
     assert log.trimmed_position() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from fuserank_ensemble.bundle import Bundle
@@ -12,6 +13,7 @@ from fuserank_export.builder.options import BehaviourFiles, GraphOptions, Output
 from fuserank_export.builder.retrain import retrain_ranker
 from fuserank_export.training.fitting.settings import FitSettings
 from support.exporting import export_quickly, rank_all_kinds, silent
+from support.keys import TEST_KEY
 from support.rated_shop import write_grouped_shop
 
 # Five rankers are fitted to tell which signals gain.
@@ -104,3 +106,16 @@ def test_a_ranker_that_is_trained_anew_reads_the_same_columns(grouped, shop, tmp
     assert new.spec.own_features == old.spec.own_features != ()
     assert new.manifest["features"] == old.manifest["features"]
     assert new.manifest["ranker"]["ndcg_at_10"] == old.manifest["ranker"]["ndcg_at_10"]
+
+
+def test_no_file_of_a_bundle_names_a_user(grouped):
+    """Nor do the lists of refused rows beside it: there were none."""
+    files = [path for path in grouped.rglob("*") if path.is_file()]
+    assert {"users.npy", "export.parquet", "manifest.json"} <= {path.name for path in files}
+    for path in files:
+        content = str(pq.read_table(path).to_pydict()).encode() if path.suffix == ".parquet" else path.read_bytes()
+        assert b"telling-user" not in content, path
+        assert b"somebody new" not in content, path
+    names = Bundle.open(grouped).user_names()
+    assert TEST_KEY.user_name("telling-user-001") in names
+    assert TEST_KEY.user_name("somebody new") in names

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fuserank_ensemble.bundle import EVENTS, Bundle
+from fuserank_ensemble.bundle import EVENTS, Bundle, BundleError
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.serving.switch.checks import check_fits, check_nobody_forgotten
 from fuserank_ensemble.serving.switch.switch import trim_held
@@ -244,15 +244,26 @@ def test_an_export_from_files_goes_on_behind_the_log_without_who_was_forgotten(t
     found = read_behaviour(
         files, world.items, seed=1, has_tower=False, progress=silent(), archive=archive, held=held
     ).log
-    assert found.user_ids == world.users[1:]
+    assert {held.key.user_name(user) for user in found.user_ids} == set(world.users[1:])
     assert found.report.left_out["of users who were forgotten"] > 0
     assert set(pq.read_table(archive)["user_id"].to_pylist()) == set(world.users[1:])
-    # What was kept is the log again, event by event.
+    # What was kept is the log again, event by event; only the order of users is that of their hashes.
     again = read_behaviour(
         BehaviourFiles(interactions=archive), world.items, seed=1, has_tower=False, progress=silent()
     )
-    for name in ("user", "item", "event", "timestamp", "value", "query"):
+    for name in ("item", "event", "timestamp", "value", "query"):
         np.testing.assert_array_equal(getattr(found, name), getattr(again.log, name))
+    hashed = [held.key.user_name(found.user_ids[user]) for user in found.user.tolist()]
+    assert [again.log.user_ids[user] for user in again.log.user.tolist()] == hashed
+
+
+def test_a_log_under_another_key_is_refused_before_anything_is_written(world, tmp_path):
+    (tmp_path / "key").write_text("ab" * 32)
+    state = State.open(StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}", tmp_path / "key"))
+    fingerprint = state.key.fingerprint
+    with pytest.raises(BundleError, match=f"under the key {world.old.user_key}, and the key here is {fingerprint}"):
+        refresh_bundle(world.old, state, OutputOptions(folder=tmp_path / "next"), silent())
+    assert not (tmp_path / "next").exists()
 
 
 def test_the_command_needs_a_log_and_a_free_place(world, tmp_path):

@@ -7,12 +7,15 @@ import time
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fuserank_ensemble.interactions.events import EVENTS, NEGATIVE, POSITIVE
 from fuserank_export.sources import InputError, Interactions, read_interactions
+from fuserank_export.sources.archive import SCHEMA
+from support.keys import TEST_KEY
 
 NOW = 1_700_000_000
 CATALOG = ["10", "9", "milk"]
@@ -242,3 +245,30 @@ def test_counts_add_up_for_random_csv(write_text, rows, noise):
     body = "\n".join(",".join(row) for row in rows).encode("utf-8", "ignore")
     content = b"user_id,item_id,event,timestamp,value\n" + body + b"\n" + noise
     check_counts(read_interactions(write_text(content), CATALOG, max_bad_share=1, max_unknown_share=1, chunk_rows=3))
+
+
+def test_what_is_kept_names_users_and_sessions_by_hash_and_users_as_all_of_the_log_do(write_csv, tmp_path):
+    rows = [event(user_id=f"{user}.0", event="impression", session_id="visit-7") for user in (41, 42)]
+    log = write_csv([*rows, event(user_id="41", event="purchase")])
+    kept = tmp_path / "events.parquet"
+    read = read_interactions(log, CATALOG, now=NOW, archive=kept, key=TEST_KEY)
+    assert read.user_ids == ["41"]
+    table = pq.read_table(kept)
+    names = [TEST_KEY.user_name(user) for user in ("41", "42", "41")]
+    assert (table["user_id"].to_pylist(), table.schema) == (names, SCHEMA)
+    assert table["session_id"].to_pylist() == [TEST_KEY.session_name("visit-7")] * 2 + [None]
+    # It is a log, whose names stay as they are.
+    again = tmp_path / "again.parquet"
+    read_interactions(kept, CATALOG, now=NOW, archive=again, key=TEST_KEY)
+    assert pq.read_table(again).equals(table)
+
+
+def test_reports_and_lists_of_bad_rows_do_not_tell_who_somebody_is(write_csv, tmp_path):
+    log = write_csv([event(user_id="x" * 2_000), event(user_id="vvv\x07vvv")])
+    refused = tmp_path / "refused.jsonl"
+    report = read_interactions(log, CATALOG, now=NOW, max_bad_share=1.0, bad_rows_path=refused).report
+    told = f"{report}{json.dumps(report.summary())}{refused.read_text('utf-8')}"
+    assert report.bad > 0
+    assert "(2,000 characters)" in told
+    assert "xxx" not in told
+    assert "vvv" not in told

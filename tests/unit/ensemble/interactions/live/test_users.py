@@ -11,22 +11,26 @@ from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.interactions.live.users import Users
 from fuserank_ensemble.state.entries import EVENT_KINDS, Forget, Merge, Personalise
 from fuserank_ensemble.state.identity import hashed_name
+from support.keys import TEST_KEY
 
 NOW = 1_700_000_000
 TABLE = EventTable({name: KindStrength(1.0 if prior > 0 else -1.0, "prior") for name, prior in PRIORS.items()})
 
 
-def snapshot(user, rows):
+ANNA = TEST_KEY.user_name("anna")
+
+
+def snapshot(name, rows):
     count = len(rows)
     return HistorySnapshot.from_log(
-        np.asarray([user.encode()], "S"), np.zeros(count, np.int32), np.asarray(rows, np.int32),
+        np.asarray([name.encode()], "S"), np.zeros(count, np.int32), np.asarray(rows, np.int32),
         np.full(count, NOW - 56 * DAY, np.int64),
     )  # fmt: skip
 
 
 @pytest.fixture
 def users(world):
-    return Users(snapshot("anna", [1, 2, 2]), snapshot("anna", [7]), snapshot("anna", [9]), TABLE, world.overlay)
+    return Users(snapshot(ANNA, [1, 2, 2]), snapshot(ANNA, [7]), snapshot(ANNA, [9]), TABLE, world.overlay)
 
 
 def had(known):
@@ -70,7 +74,7 @@ def test_the_log_and_the_table_know_the_same_kinds_of_events():
 
 
 def test_an_event_counts_what_the_bundles_table_says(world):
-    users = Users(snapshot("anna", [1]), None, None, EventTable(), world.overlay)
+    users = Users(snapshot(ANNA, [1]), None, None, EventTable(), world.overlay)
     world.record(*(world.event(f"i{n}", kind, user="anna") for n, kind in ((2, "view"), (3, "cart"), (4, "purchase"))))
     known = users.find("anna", "")
     np.testing.assert_allclose(known.seen.counts, [1, PRIORS["view"], PRIORS["cart"], 1])
@@ -85,7 +89,7 @@ def test_a_return_takes_a_purchase_away_and_leaves_those_before_it(world, users)
 
 def test_a_rating_below_the_users_own_mean_lowers_and_one_above_it_lifts(world):
     table = EventTable(ratings=RatingScale(mean=3.0, damping=2.0, spread=1.0, least_liked=3.0))
-    users = Users(snapshot("anna", [1]), None, None, table, world.overlay)
+    users = Users(snapshot(ANNA, [1]), None, None, table, world.overlay)
     for item, value in (("i2", 5.0), ("i3", 5.0), ("i4", 1.0)):
         world.record(world.event(item, "rating", user="anna", value=value))
     known = users.find("anna", "")
@@ -134,12 +138,22 @@ def test_who_opted_out_is_answered_as_nobody_until_they_opt_in(world, users):
 
 
 def test_without_a_state_the_bundle_is_all():
-    users = Users(snapshot("anna", [1, 2, 2]), None, None, TABLE, None)
+    users = Users(snapshot(ANNA, [1, 2, 2]), None, None, TABLE, None, TEST_KEY)
     assert had(users.find("anna", "s")) == {1: 1, 2: 2}
+    assert (users.find("anna", "").name, users.find("anna", "").complete) == (ANNA, True)
     assert users.find("bob", "").row == -1
 
 
-def test_who_is_in_the_bundle_under_a_hash_alone_is_known_by_id_and_a_session_too(world):
+def test_without_a_key_who_is_named_as_the_bundle_does_is_found_and_an_id_is_not_taken_for_somebody_new():
+    users = Users(snapshot(ANNA, [1, 2, 2]), None, None, TABLE, None)
+    assert had(users.find(ANNA, "")) == {1: 1, 2: 2}
+    known = users.find("anna", "")
+    assert (known.row, known.complete) == (-1, False)
+    nobody = Users(HistorySnapshot.from_log(np.empty(0, "S1"), *[np.empty(0, np.int64)] * 3), None, None, TABLE, None)
+    assert nobody.find("anna", "").complete  # a shop's first day
+
+
+def test_who_is_in_the_bundle_under_a_hash_is_known_by_id_and_a_session_too(world):
     key = world.state.key
     of_user, of_session = hashed_name(key.user("nora")), hashed_name(key.session("visit"))
     users = Users(snapshot(of_user, [1]), snapshot(of_user, [7]), snapshot(of_session, [9]), TABLE, world.overlay)

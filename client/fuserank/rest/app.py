@@ -1,0 +1,162 @@
+"""The REST API as a Starlette application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fuserank.aio import AsyncClient
+from fuserank.changes import CatalogResult
+from fuserank.errors import (
+    AuthenticationError,
+    DeadlineExceededError,
+    FuseRankError,
+    IncompatibleServerError,
+    InvalidRequestError,
+    OverloadedError,
+    ServerUnavailableError,
+)
+from fuserank.events import Profile, ProfileChange, RecordResult
+from fuserank.rest import bodies
+from fuserank.rest.openapi import Operation, describe
+from fuserank.types import SearchResult
+
+# What a caller must do next, as HTTP says it; every other error is 502.
+_STATUS: Mapping[type[FuseRankError], int] = {
+    InvalidRequestError: 400,
+    AuthenticationError: 401,
+    IncompatibleServerError: 404,
+    OverloadedError: 429,
+    ServerUnavailableError: 503,
+    DeadlineExceededError: 504,
+}
+Handler = Callable[[Request], Awaitable[Any]]
+
+
+class Api:
+    """Answers each operation with a call of the client.
+
+    Args:
+        client: Its calls go to the server.
+    """
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def search(self, request: Request) -> Any:
+        """Ranks items for a query, a user, or both."""
+        body = await _read(request, bodies.Search)
+        return await self._client.search(body.pop("query"), body.pop("user"), **body)
+
+    async def similar(self, request: Request) -> Any:
+        """Finds items like an item or a text."""
+        body = await _read(request, bodies.Similar)
+        return await self._client.similar(body.pop("item_id"), text=body.pop("text"), **body)
+
+    async def suggest(self, request: Request) -> Any:
+        """Completes a query."""
+        count = request.query_params.get("count", "")
+        if count and not count.isdecimal():
+            raise InvalidRequestError(f"count: found {count!r}; allowed: a whole number")
+        prefix = request.query_params.get("prefix", "")
+        return {"suggestions": await self._client.suggest(prefix, int(count) if count else None)}
+
+    async def record(self, request: Request) -> Any:
+        """Records events."""
+        return await self._client.record((await _read(request, bodies.Record))["events"])
+
+    async def change(self, request: Request) -> Any:
+        """Changes and deletes items."""
+        return await self._client.change((await _read(request, bodies.Change))["changes"])
+
+    async def profile(self, request: Request) -> Any:
+        """Returns what is known of a user."""
+        return await self._client.profile(request.path_params["user"])
+
+    async def forget(self, request: Request) -> Any:
+        """Erases a user."""
+        return await self._client.forget(request.path_params["user"])
+
+    async def merge(self, request: Request) -> Any:
+        """Makes what a session or a visitor did a user's."""
+        return await self._client.merge(request.path_params["user"], **await _read(request, bodies.Merge))
+
+
+def list_operations(api: Api) -> dict[Operation, Handler]:
+    """Returns every operation with what answers it."""
+    return {
+        _post("/v1/search", "Ranks items for a query, a user, or both", bodies.Search, SearchResult): api.search,
+        _post("/v1/similar", "Finds items like an item or a text", bodies.Similar, SearchResult): api.similar,
+        _get("/v1/suggest", "Completes a query", bodies.Suggestions, prefix="string", count="integer"): api.suggest,
+        _post("/v1/events", "Records what shoppers did", bodies.Record, RecordResult): api.record,
+        _post("/v1/items", "Changes and deletes items", bodies.Change, CatalogResult): api.change,
+        _get("/v1/users/{user}", "Returns what is known of a user", Profile): api.profile,
+        Operation("delete", "/v1/users/{user}", "Erases a user", None, ProfileChange): api.forget,
+        _post("/v1/users/{user}/merge", "Joins a visitor to a user", bodies.Merge, ProfileChange): api.merge,
+    }
+
+
+def create_app(client: AsyncClient) -> Starlette:
+    """Returns the application; it closes the client at its end."""
+    operations = list_operations(Api(client))
+    document = msgspec.json.encode(describe(tuple(operations)))
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await client.close()
+
+    async def show_document(request: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    async def say_ready(request: Request) -> Response:
+        await client.suggest("", 1)
+        return Response(b'{"ready":true}', media_type="application/json")
+
+    routes = [Route(o.path, _encoded(handler), methods=[o.method.upper()]) for o, handler in operations.items()]
+    return Starlette(
+        routes=[*routes, Route("/openapi.json", show_document), Route("/ready", say_ready)],
+        exception_handlers={FuseRankError: _show_error},
+        lifespan=lifespan,
+    )
+
+
+def _post(path: str, summary: str, body: type[msgspec.Struct], reply: type[Any]) -> Operation:
+    return Operation("post", path, summary, body, reply)
+
+
+def _get(path: str, summary: str, reply: type[Any], **query: str) -> Operation:
+    return Operation("get", path, summary, None, reply, tuple(query.items()))
+
+
+async def _read(request: Request, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    if media_type != "application/json":
+        raise InvalidRequestError(f"Content-Type: found {media_type!r}; allowed: application/json")
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > bodies.MAX_BODY_BYTES:
+            raise InvalidRequestError(f"BODY: found more bytes; allowed: {bodies.MAX_BODY_BYTES:,} bytes")
+    return bodies.read_body(kind, bytes(content))
+
+
+def _encoded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        return Response(msgspec.json.encode(await handler(request)), media_type="application/json")
+
+    return respond
+
+
+async def _show_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FuseRankError)
+    problem = {"error": error.message, "field": error.field if isinstance(error, InvalidRequestError) else None}
+    status = _STATUS.get(type(error), 502)
+    return Response(msgspec.json.encode(problem), status, media_type="application/json")

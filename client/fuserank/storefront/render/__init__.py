@@ -1,0 +1,1 @@
+"""What the templates show: words, pictures, tiles and the panel of the graph, as plain values."""

@@ -1,0 +1,150 @@
+// Follows links and sends forms without loading the page anew; without this file all of them work as they are.
+import { startSuggestions } from "./suggestions.js";
+import { showFirst, startSignals } from "./signals.js";
+
+const RETRY_MS = 2000;
+const NARROW = 900; // as in shop.css
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+let latest = 0;
+let waiting = 0;
+
+/** Names the tiles for a view transition, so that each moves to its new place. */
+function nameTiles() {
+  document.querySelectorAll("#page .tile, #page .row").forEach((tile, index) => {
+    const top = tile.getBoundingClientRect().top;
+    const visible = top < innerHeight * 1.2 && top > -400;
+    const column = tile.closest(".column, .rail, main");
+    const list = [...document.querySelectorAll(".column, .rail, main")].indexOf(column);
+    tile.style.viewTransitionName = visible && index < 60 ? `tile-${list}-${CSS.escape(tile.dataset.item)}` : "";
+  });
+}
+
+/** Puts the parts of another page in place of this one's. */
+async function show(text, { stay }) {
+  const next = new DOMParser().parseFromString(text, "text/html");
+  const focused = stay ? describeFocus() : null;
+  const replace = () => {
+    document.title = next.title;
+    document.querySelector("#page").replaceWith(document.adoptNode(next.querySelector("#page")));
+    document.querySelector("#q").value = next.querySelector("#q").value;
+    fold();
+    if (!stay) scrollTo(0, 0);
+    if (document.startViewTransition && !calm.matches) nameTiles();
+  };
+  if (document.startViewTransition && !calm.matches) {
+    nameTiles();
+    await document.startViewTransition(replace).updateCallbackDone;
+  } else {
+    replace();
+  }
+  const again = focused && document.querySelector(focused);
+  (again || document.querySelector("#main")).focus({ preventScroll: true });
+  const heading = document.querySelector("#main h1")?.textContent ?? "";
+  const total = document.querySelector("#main .total")?.textContent ?? "";
+  announce(`${heading} ${total}`.trim());
+  showFirst();
+  watchBreak();
+}
+
+/** Returns a selector of what has the focus that holds on the next page, too. */
+function describeFocus() {
+  const element = document.activeElement;
+  if (!element || element === document.body || !element.name) return null;
+  const item = element.closest("[data-item]")?.dataset.item;
+  const own = `[name="${element.name}"]` + (element.tagName === "BUTTON" && element.name !== "graph" ? `[value="${CSS.escape(element.value)}"]` : "");
+  return item ? `[data-item="${CSS.escape(item)}"] ${own}` : own;
+}
+
+/** Folds the facets away where they would fill a phone's screen. */
+function fold() {
+  const facets = document.querySelector(".facets > details");
+  if (facets && innerWidth < NARROW) facets.open = false;
+}
+
+function announce(text) {
+  document.querySelector("#announcement").textContent = text;
+}
+
+/** Fetches a page and shows it; of several that are under way only the latest. */
+async function visit(url, { method = "GET", body, stay = false, push = true } = {}) {
+  const number = ++latest;
+  let response;
+  try {
+    response = await fetch(url, { method, body, headers: { Accept: "text/html" } });
+  } catch {
+    lose(url, method);
+    return;
+  }
+  const text = await response.text();
+  if (number !== latest) return;
+  document.querySelector("#lost").hidden = true;
+  const address = new URL(response.url);
+  const here = method === "GET" || response.redirected ? address.pathname + address.search : location.pathname + location.search;
+  if (push && here !== location.pathname + location.search) history.pushState({}, "", here);
+  await show(text, { stay });
+}
+
+/** Says that the shop itself cannot be reached, and tries again. */
+function lose(url, method) {
+  const lost = document.querySelector("#lost");
+  lost.textContent = lost.dataset.text;
+  lost.hidden = false;
+  setTimeout(() => visit(method === "GET" ? url : location.href, { push: method === "GET" }), RETRY_MS);
+}
+
+/** Where the page says that the server takes a break: asks until it is back. */
+function watchBreak() {
+  clearTimeout(waiting);
+  const sign = document.querySelector("[data-break]");
+  if (!sign) return;
+  waiting = setTimeout(async () => {
+    const ready = await fetch("/ready").then((response) => response.ok, () => false);
+    if (!ready) return watchBreak();
+    const back = sign.dataset.break;
+    await visit(location.href, { push: false });
+    announce(back);
+  }, RETRY_MS);
+}
+
+function isPlain(event) {
+  return event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-swap]");
+  if (!link || !isPlain(event) || event.defaultPrevented) return;
+  event.preventDefault();
+  visit(link.href);
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!("swap" in form.dataset) || event.defaultPrevented) return;
+  event.preventDefault();
+  const data = new URLSearchParams(new FormData(form, event.submitter));
+  const stay = "stay" in form.dataset;
+  if (form.method === "post") {
+    visit(form.action, { method: "POST", body: data, stay });
+  } else {
+    const given = new URLSearchParams([...data].filter(([name, value]) => value || name === "q"));
+    visit(`${form.action}?${given}`, { stay });
+  }
+});
+
+// What is moved or chosen counts at once; a slider that is moved chooses the arm that reads it.
+document.addEventListener("input", (event) => {
+  const output = event.target.closest(".knob")?.querySelector("output");
+  if (output) output.textContent = event.target.value;
+});
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form[data-auto]");
+  if (!form) return;
+  if (event.target.type === "range") form.querySelector('[name="arm"][value="b"]').checked = true;
+  form.requestSubmit();
+});
+
+addEventListener("popstate", () => visit(location.href, { push: false }));
+fold();
+startSuggestions(document.querySelector(".search"));
+startSignals();
+watchBreak();

@@ -1,0 +1,1 @@
+"""`fuserank evaluate --catalog …`: whether FuseRank is better on a shop's own data, as one HTML page."""

@@ -1,0 +1,178 @@
+"""The REST API passes requests on as the client's types, and errors as HTTP's codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import asdict
+
+import pytest
+
+from fuserank.errors import (
+    DeadlineExceededError,
+    FuseRankError,
+    InvalidRequestError,
+    OverloadedError,
+    ServerError,
+    ServerUnavailableError,
+)
+from fuserank.events import EventOutcome, ProfileChange, RecordResult
+from fuserank.rest.app import create_app
+from fuserank.types import Item, Request, SearchOptions, SearchResult, SimilarOptions, Status, Suggestion
+
+RESULT = SearchResult((Item("1", 0.5, {"title": "牛奶"}),), Status("b-1"), "r-1")
+RECORDED = RecordResult((EventOutcome(7),), 7, 1)
+
+
+class FakeClient:
+    """Stands in for `AsyncClient`: keeps what it was called with, and raises the error that it holds."""
+
+    def __init__(self):
+        self.calls, self.error, self.closed = [], None, False
+
+    def _answer(self, answer, *call):
+        self.calls.append(call)
+        if self.error:
+            raise self.error
+        return answer
+
+    async def search(self, query="", user="", **options):
+        return self._answer(RESULT, "search", query, user, options)
+
+    async def similar(self, item_id="", *, text="", **options):
+        return self._answer(RESULT, "similar", item_id, text, options)
+
+    async def suggest(self, prefix, count=None):
+        return self._answer([Suggestion("milk", 2.0)], "suggest", prefix, count)
+
+    async def record(self, events):
+        return self._answer(RECORDED, "record", events)
+
+    async def forget(self, user):
+        return self._answer(ProfileChange(9, 3), "forget", user)
+
+    async def merge(self, user, **sources):
+        return self._answer(ProfileChange(9, merged=2), "merge", user, sources)
+
+    async def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def client():
+    return FakeClient()
+
+
+def send(client, method, path, body=None, content_type="application/json"):
+    """Sends one request to the application; returns status and JSON."""
+    path, _, query = path.partition("?")
+    content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
+        "raw_path": path.encode(), "query_string": query.encode(), "root_path": "", "scheme": "http",
+        "headers": [(b"content-type", content_type.encode())], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
+    }  # fmt: skip
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    async def keep(message):
+        sent.append(message)
+
+    asyncio.run(create_app(client)(scope, receive, keep))
+    answer = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], json.loads(answer) if answer.startswith((b"{", b"[")) else answer
+
+
+def test_a_search_is_passed_on_with_every_option_and_answered_whole(client):
+    body = {
+        "query": "milk",
+        "user": "900",
+        "k": 3,
+        "filter": {"price": {"lt": 5}},
+        "facets": ["brand", {"field": "price"}],
+    }
+    status, answer = send(client, "POST", "/v1/search", body)
+    assert status == 200
+    assert answer == json.loads(json.dumps(asdict(RESULT)))
+    options = {name: value for name, value in body.items() if name not in ("query", "user")}
+    assert client.calls == [("search", "milk", "900", options)]
+
+
+def test_what_is_not_said_is_not_sent(client):
+    send(client, "POST", "/v1/search", {"user": "900"})
+    send(client, "POST", "/v1/similar", {"item_id": "1"})
+    assert client.calls == [("search", "", "900", {}), ("similar", "1", "", {})]
+
+
+def test_the_other_operations_reach_their_calls(client):
+    assert send(client, "GET", "/v1/suggest?prefix=mi%20l&count=3") == (
+        200, {"suggestions": [{"text": "milk", "score": 2.0}]},
+    )  # fmt: skip
+    event = {"event_id": "e", "item_id": "1", "event": "click", "user_id": "u"}
+    assert send(client, "POST", "/v1/events", {"events": [event]})[1]["position"] == 7
+    assert send(client, "DELETE", "/v1/users/u1")[1]["erased"] == 3
+    assert send(client, "POST", "/v1/users/u1/merge", {"from_session": "s"})[1]["merged"] == 2
+    assert client.calls == [
+        ("suggest", "mi l", 3), ("record", [event]), ("forget", "u1"),
+        ("merge", "u1", {"from_session": "s", "from_user": ""}),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{", r"BODY: found malformed JSON .*; allowed: a JSON object"),
+        ([], r"BODY: found another type; allowed: `object`, got `array`"),
+        ({"qeury": "x"}, r"BODY\.qeury: found an unknown key; .*did you mean 'query'"),
+        ({"k": "ten"}, r"BODY\.k: found another type; allowed: .*int"),
+        ({"rules": [{"boost": "much"}]}, r"BODY\.rules\[0\]\.boost: found another type; allowed: .*float"),
+        ({"sort": "best"}, r"BODY\.sort: found another type"),
+    ],
+)
+def test_a_body_that_is_wrong_is_named_and_not_sent(client, body, message):
+    status, answer = send(client, "POST", "/v1/search", body)
+    assert status == 400
+    assert re.search(message, answer["error"]), answer
+    assert client.calls == []
+
+
+def test_a_form_of_another_site_is_no_request(client):
+    status, answer = send(client, "POST", "/v1/events", {"events": []}, "text/plain")
+    assert (status, client.calls) == (400, [])
+    assert "Content-Type" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InvalidRequestError("OPTIONS.k: found 900; allowed: 1 to 200"), 400),
+        (OverloadedError("full"), 429),
+        (ServerUnavailableError("away"), 503),
+        (DeadlineExceededError("late"), 504),
+        (ServerError("broken"), 502),
+        (FuseRankError("other"), 502),
+    ],
+)
+def test_what_the_server_refuses_has_its_words_and_a_code(client, error, status):
+    client.error = error
+    field = error.field if isinstance(error, InvalidRequestError) else None
+    assert send(client, "POST", "/v1/search", {"query": "milk"}) == (status, {"error": error.message, "field": field})
+
+
+def test_the_document_describes_every_path_and_every_option(client):
+    status, document = send(client, "GET", "/openapi.json")
+    assert status == 200
+    assert document["openapi"].startswith("3.")
+    schemas = document["components"]["schemas"]
+    assert set(schemas["Search"]["properties"]) == {"query", "user", *SearchOptions.__annotations__}
+    assert set(schemas["Similar"]["properties"]) == {"item_id", "text", *SimilarOptions.__annotations__}
+    assert set(SearchOptions.__annotations__) <= set(Request.__dataclass_fields__)
+    references = set(json.dumps(document).split('"#/components/schemas/')[1:])
+    assert {reference.partition('"')[0] for reference in references} <= set(schemas)
+    for path, methods in document["paths"].items():
+        for described in methods.values():
+            named = {parameter["name"] for parameter in described["parameters"] if parameter["in"] == "path"}
+            assert named == {part[1:-1] for part in path.split("/") if part.startswith("{")}
