@@ -76,7 +76,7 @@ def feature_sample(
     """
     sampled = resolved.sampled
     assert sampled is not None
-    if trace.degraded or trace.popularity is None or trace.first_users is None or trace.catalog != resolved.catalog:
+    if trace.degraded or trace.first_users is None or trace.catalog != resolved.catalog:
         return None
     places = [place for place, position in enumerate(positions.tolist()) if position != NOT_FOUND][:SAMPLED_PLACES]
     return FeatureSample(

@@ -94,7 +94,7 @@ def place(shop, user):
 
 
 def folded(shop):
-    known = shop.graph.live.search.current[1].factors
+    known = shop.graph.live.search.current.retriever.factors
     return known.first_users.by_row, known._factors.added
 
 
@@ -125,8 +125,8 @@ def test_a_server_that_starts_later_has_the_same_factors(shop):
     other = LocalGraph(shop.bundle, state=shop.settings)
     try:
         assert other.live.wait_for(position, PATIENCE)
-        assert wait_until(lambda: other.live.search.current[1].factors.first_users.by_row)
-        np.testing.assert_array_equal(other.live.search.current[1].factors._factors.added, folded(shop)[1])
+        assert wait_until(lambda: other.live.search.current.retriever.factors.first_users.by_row)
+        np.testing.assert_array_equal(other.live.search.current.retriever.factors._factors.added, folded(shop)[1])
     finally:
         other.live.tail.stop()
 
@@ -136,7 +136,7 @@ class Reader:
 
     def __init__(self, bundle, shop):
         self.bundle, self.state = bundle, State.open(shop.settings)
-        self.channel = shop.graph.live.search.current[1].factors
+        self.channel = shop.graph.live.search.current.retriever.factors
         self.again()
 
     def again(self):
