@@ -80,6 +80,8 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     bundle: str = ""  # id of the bundle that it was resolved with: row numbers are of no other
     page: PageRequest | None = None  # what makes it a page of what matches; None lists what channels find
     highlight: bool = False
+    probability: bool = False
+    shares: dict[str, float] = {}  # what share of a page one value of a field may have
     did_you_mean: str = ""  # the query with its misspelt words corrected; empty where none is
     sampled: Sampled | None = None  # what the log keeps of it; None of most requests
 
@@ -202,6 +204,8 @@ class Status(msgspec.Struct):
     did_you_mean: str | msgspec.UnsetType = msgspec.UNSET
     relaxed: list[str] | msgspec.UnsetType = msgspec.UNSET
     without: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    exposure: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
+    sponsored: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
 
 
 _REQUEST = msgspec.msgpack.Decoder(ResolvedRequest)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import EVENTS, PAIRS, REFERENCE, SYNONYMS, TOKENIZER, Bundle
 from fuserank_ensemble.catalog.synonyms import Synonyms
+from fuserank_ensemble.catalog.tokens import EncoderVocabulary
 from fuserank_ensemble.interactions.events import EVENTS as KINDS
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
@@ -180,7 +181,8 @@ def _learn(
         learned, report = learn(folder, log, indexed.shop, end, work.out.seed, start=start)
     with work.progress.step("indexing vectors and completions"):
         report["dense"] = build_index(vectors, folder / "vectors.faiss", trained=start.index / "vectors.faiss")
-        report["suggest"] = write_completions(folder, indexed.titles, learned.popularity.counts, log)
+        language = EncoderVocabulary(old.tokenizer)
+        report["suggest"] = write_completions(folder, indexed, learned.popularity.counts, log, language)
     return {**old.manifest["search"], **report}
 
 
