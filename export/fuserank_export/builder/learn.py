@@ -58,6 +58,8 @@ def learn_channels(
         interactions, report = learn(
             folder, log, indexed.shop, end, seed, lambda *step: advanced("learning from the log and the graph", *step)
         )
+    counts = interactions.popularity.counts
+    del interactions  # the indexes over its vectors
     with progress.step("indexing words and vectors"):
         report["dense"] = build_index(vectors, folder / "vectors.faiss")
         searched = indexed.searched
@@ -65,9 +67,7 @@ def learn_channels(
         report["lexical"] = {"items_with_words": words}
     report["synonyms"] = _learn_synonyms(folder, searched, indexed.synonyms, log, progress)
     with progress.step("indexing completions"):
-        report["suggest"] = write_completions(
-            folder, indexed, interactions.popularity.counts, log, EncoderVocabulary(folder / TOKENIZER)
-        )
+        report["suggest"] = write_completions(folder, indexed, counts, log, EncoderVocabulary(folder / TOKENIZER))
     return report
 
 

@@ -34,7 +34,7 @@ from fuserank_export.errors import ExportError
 from fuserank_export.index.catalog import Indexed, index_catalog, replace_synonyms
 from fuserank_export.index.units import unit_table
 from fuserank_export.index.users import user_key
-from fuserank_export.index.write import write_index
+from fuserank_export.index.write import write_histories, write_items
 from fuserank_export.learning.event_strengths import weigh_log
 from fuserank_export.learning.interactions import learn
 from fuserank_export.progress import Progress
@@ -123,7 +123,8 @@ def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
         with steps.measure("index"), work.progress.step("indexing the catalogue"):
             synonyms = _given_synonyms(old)
             indexed = index_catalog(changed.catalog, old.spec.text_template, synonyms, changed.records)
-            write_index(work.index, indexed, log)
+            write_items(work.index, indexed)
+            write_histories(work.index, log)
         carried = find_carried(old, indexed, changed.retexted)
         encoder = open_text_encoder(old)
         with steps.measure("embed"), work.progress.step("embedding new texts"):
