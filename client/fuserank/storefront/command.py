@@ -15,7 +15,7 @@ import uvicorn
 
 from fuserank.connection import DEFAULT_URL
 from fuserank.reporting import report_errors
-from fuserank.storefront.app import ShopSettings, create_app
+from fuserank.storefront.app import DEFAULT_TIMEOUT, ShopSettings, create_app
 from fuserank.storefront.shoppers import read_shoppers
 
 STOP_SECONDS = 30
@@ -39,6 +39,9 @@ def shop(
     images: Annotated[
         str, typer.Option(help="Where photographs of the catalogue come from, such as https://cdn.example.")
     ] = "",
+    timeout: Annotated[
+        float, typer.Option(help="Seconds after which a page says that the shop takes a break.")
+    ] = DEFAULT_TIMEOUT,
     name: Annotated[
         list[str] | None, typer.Option(help="Another host name that the page is asked for by; may be repeated.")
     ] = None,
@@ -55,6 +58,7 @@ def shop(
             facets=tuple(facet or ()),
             currency=currency,
             images=images,
+            timeout=timeout,
             hosts=("127.0.0.1", "localhost", host, *(name or ())),
         )
         app = create_app(settings)

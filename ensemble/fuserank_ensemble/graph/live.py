@@ -12,6 +12,7 @@ from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.graph.background_writer import BackgroundWriter
+from fuserank_ensemble.graph.first_users import LiveFirstUsers
 from fuserank_ensemble.graph.retrieval import open_retriever
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay
@@ -54,10 +55,23 @@ class RetrieverFollower:
     """
 
     def __init__(
-        self, catalog: LiveCatalog, words: LiveWords, popularity: LivePopularity, retriever: Retriever
+        self,
+        catalog: LiveCatalog,
+        words: LiveWords,
+        popularity: LivePopularity,
+        first_users: LiveFirstUsers | None,
+        retriever: Retriever,
     ) -> None:
-        """Takes the catalogue, its words and all users' events as they change, and the retriever over the bundle's."""
-        self._catalog, self._words, self._popularity = catalog, words, popularity
+        """Takes what changes, and the retriever over the bundle's items.
+
+        Args:
+            catalog: The catalogue.
+            words: Its words.
+            popularity: All users' events.
+            first_users: Who had the new items; None where no channel has factors.
+            retriever: The retriever.
+        """
+        self._catalog, self._words, self._popularity, self._first_users = catalog, words, popularity, first_users
         self.current = Searched(catalog.current, retriever)
 
     def attach(self, state: State, held: int) -> None:
@@ -70,6 +84,8 @@ class RetrieverFollower:
         snapshot, retriever, counted = self._catalog.current, self.current.retriever, self._popularity.current
         if snapshot is not self.current.catalog:
             retriever = retriever.over(snapshot, self._words.current)
+        if self._first_users:
+            retriever = retriever.with_first_users(self._first_users.current)
         if counted.position:
             retriever = retriever.with_popularity(counted.popularity)
         if snapshot is not self.current.catalog or retriever is not self.current.retriever:
@@ -152,10 +168,13 @@ class LiveState:
         overlay = LiveOverlay(catalog, kinds=kinds) if kinds else None
         words = open_words(bundle, catalog) if has_words or search_on else None
         popularity = count_items(bundle, catalog) if counts_items or search_on else None
-        search = None
+        search = first_users = None
         if words and popularity and search_on:
-            search = RetrieverFollower(catalog, words, popularity, open_retriever(bundle, search_on))
-        made = (overlay, words, popularity, search, beside(catalog) if beside else None)
+            retriever = open_retriever(bundle, search_on)
+            if retriever.factors:
+                first_users = LiveFirstUsers(bundle, catalog, retriever.factors)
+            search = RetrieverFollower(catalog, words, popularity, first_users, retriever)
+        made = (overlay, words, popularity, first_users, search, beside(catalog) if beside else None)
         consumers: tuple[Consumer, ...] = (
             KeyCheck(bundle),
             catalog,
