@@ -176,6 +176,7 @@ class RetrievalTrace(msgspec.Struct, array_like=True):
     catalog: int = 0  # position of the newest change of the catalogue that counts in the answer
     page: PageTrace | None = None
     popularity: int | None = None  # up to where all users' events count; None where that is not known
+    first_users: int | None = None  # up to where it counts who had new items; None where that is not known
     embedding: bytes = b""  # of the query, float32 `[dim]`; of a request that is sampled
 
 

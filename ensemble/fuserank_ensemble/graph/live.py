@@ -155,8 +155,8 @@ class LiveState:
         search = first_users = None
         if words and popularity and search_on:
             retriever = open_retriever(bundle, search_on)
-            if retriever.collaborative:
-                first_users = LiveFirstUsers(bundle, catalog, retriever.collaborative)
+            if retriever.factors:
+                first_users = LiveFirstUsers(bundle, catalog, retriever.factors)
             search = RetrieverFollower(catalog, words, popularity, first_users, retriever)
         made = (overlay, words, popularity, first_users, search, beside(catalog) if beside else None)
         consumers: tuple[Consumer, ...] = (

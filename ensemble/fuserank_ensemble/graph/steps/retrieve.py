@@ -46,6 +46,7 @@ class Prefetched:
         groups: By kind of request the positions of its queries, and what the channels have found ahead.
         catalog: The catalogue that all of them are answered from.
         popularity: Up to where all users' events count; None where newer ones came meanwhile.
+        first_users: Up to where it counts who had new items; None where that differs by item.
     """
 
     resolved: list[ResolvedRequest]
@@ -53,6 +54,7 @@ class Prefetched:
     groups: dict[str, tuple[list[int], Prefetch]]
     catalog: CatalogSnapshot
     popularity: int | None
+    first_users: int | None
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Retrieve:
         for kind in {row.kind for row in resolved}:
             members = [i for i, row in enumerate(resolved) if row.kind == kind]
             groups[kind] = (members, self._retriever.prefetch([queries[i] for i in members], kind or None))
-        return Prefetched(resolved, queries, groups, catalog, self._counted_to())
+        return Prefetched(resolved, queries, groups, catalog, self._counted_to(), self._folded_to())
 
     def _counted_to(self) -> int | None:
         """Up to where the events count that the retriever knows; None where it does not have the newest."""
@@ -127,6 +129,11 @@ class Retrieve:
         if known is None:
             return 0
         return counted.position if known is counted.popularity else None
+
+    def _folded_to(self) -> int | None:
+        """Up to where it counts who had new items; None where that differs by item."""
+        factors = self._retriever.factors
+        return factors.first_users.position if factors else 0
 
     def execute(
         self, requests: Sequence[Tensors], prefetched: Prefetched | None = None
@@ -164,6 +171,7 @@ class Retrieve:
                             catalog.position,
                             page.trace(c) if page else None,
                             ahead.popularity,
+                            ahead.first_users,
                             embedding.tobytes() if row.sampled else b"",
                         )
                     )
