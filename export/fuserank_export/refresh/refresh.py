@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -116,8 +117,14 @@ def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
     old = base.bundle
     with steps.measure("catalog"), work.progress.step("applying changes of the catalogue"):
         changed = change_catalog(old, base.part.items)
-    # In a process of its own, for it takes a third of all and needs nothing of the log.
-    with started(lambda: _write_words(work, old, changed)) as words:
+    store = store_of(old)
+
+    def write_words() -> int:
+        return _write_words(work, old, changed)
+
+    # In a process of its own, for it takes a third of all and needs nothing of the log; but gRPC, by which Milvus is
+    # reached, hangs in a process that was forked after it was used.
+    with nullcontext(write_words) if store else started(write_words) as words:
         with steps.measure("read"):
             log = _read_log(work, base, changed.catalog.item_ids)
         with steps.measure("index"), work.progress.step("indexing the catalogue"):
@@ -139,7 +146,7 @@ def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
         known = _link_kept(work, old)
         manifest = _manifest(base, changed, indexed, carried, log) | {"search": search}
         sealed = seal_bundle(work.folder, manifest, known)
-        if store := store_of(old):
+        if store:
             manifest |= fill_vector_store(store, str(sealed["id"]), indexed.items, vectors, work.progress)
             seal(work.folder, manifest, known)
         user = log.user_ids[0] if log.user_ids else base.key.user_name("anonymous")
