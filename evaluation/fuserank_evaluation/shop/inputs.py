@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_evaluation.datasets.cases import Rows
 from fuserank_evaluation.datasets.judged import JudgedQueries
 from fuserank_export.builder.options import InputFiles
@@ -44,12 +45,13 @@ class ShopData:
     judged: JudgedQueries | None
 
     @classmethod
-    def read(cls, files: InputFiles, folder: Path, progress: Progress) -> ShopData:
+    def read(cls, files: InputFiles, folder: Path, key: IdentityKey, progress: Progress) -> ShopData:
         """Reads the files.
 
         Args:
             files: The files.
             folder: Gets the log in the input format.
+            key: The key of users in it and in the bundles that are made of it.
             progress: Shows the steps.
 
         Raises:
@@ -73,6 +75,7 @@ class ShopData:
                     reading=files.reading,
                     mapping=files.mappings.interactions,
                     archive=events,
+                    key=key,
                 )
         judged = None
         if files.queries and files.judgements:

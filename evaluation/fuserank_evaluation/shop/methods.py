@@ -47,14 +47,14 @@ class Served:
     Attributes:
         bundle: The bundle.
         graph: Its graph in this process.
-        user_ids: The log's users, by row.
+        user_names: The log's users by row, as bundles name them.
         on_progress: Called as requests are answered.
         name: Its name in the report.
     """
 
     bundle: Bundle
     graph: LocalGraph
-    user_ids: list[str]
+    user_names: list[str]
     on_progress: ProgressCallback
     name: str = PRODUCT
 
@@ -67,7 +67,7 @@ class Served:
             "exclude_seen": cases.excluded is not None,
             **({"context": {"timestamp": cases.now}} if cases.now else {}),
         }
-        users = ["" if user == NOBODY else self.user_ids[user] for user in cases.users]
+        users = ["" if user == NOBODY else self.user_names[user] for user in cases.users]
         ranked: list[Rows] = []
         for start in range(0, len(cases), _BATCH):
             batch = slice(start, start + _BATCH)

@@ -45,10 +45,12 @@ from fuserank_evaluation.shop.requests import (
 from fuserank_evaluation.shop.segments import Segment, segments
 from fuserank_evaluation.shop.worst import lost_shares, worst_requests
 from fuserank_export.builder.bundle import export_bundle
+from fuserank_export.builder.held_log import HeldLog
 from fuserank_export.builder.options import EncoderOptions, InputFiles, OutputOptions, RankerOptions
 from fuserank_export.progress import Progress
 
 PAGE, FIGURES = "index.html", "figures.json"
+LATEST = "bundle-0"  # of the latest window, beside which the key of users is kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,25 +84,26 @@ def evaluate_shop(evaluation: ShopEvaluation, progress: Progress) -> Page:
         EncoderError: Where the encoder cannot be exported.
     """
     evaluation.out.mkdir(parents=True, exist_ok=True)
-    data = ShopData.read(evaluation.files, evaluation.out, progress)
+    held = HeldLog.nothing(evaluation.out / LATEST)
+    data = ShopData.read(evaluation.files, evaluation.out, held.key, progress)
     sets: dict[str, RequestSet] = {}
-    windows = data.windows(evaluation.windows)
+    windows, names = data.windows(evaluation.windows), [held.key.user_name(user) for user in data.log.user_ids]
     latest: Bundle | None = None
     popularity = np.zeros(len(data.catalog), np.float32)
     for number, (cut, end) in enumerate(windows):
-        bundle = _export(evaluation, data, cut, number, progress)
+        bundle = _export(evaluation, data, held, cut, number, progress)
         with progress.steps() as on_progress:
-            _ask_window(evaluation, data, bundle, sets, (number, cut, end), on_progress)
+            _ask_window(evaluation, data, bundle, sets, (number, cut, end), names, on_progress)
         if latest is None:
             latest, popularity = bundle, PastLog.before(data.log, cut, len(data.catalog)).popularity
-    bundle = latest or _export(evaluation, data, None, 0, progress)
+    bundle = latest or _export(evaluation, data, held, None, 0, progress)
     with progress.steps() as on_progress:
         _ask_without_log(evaluation, data, bundle, sets, popular_head(popularity), on_progress)
     return _write(evaluation, data, bundle, sets, popularity, windows)
 
 
 def _export(
-    evaluation: ShopEvaluation, data: ShopData, moment: float | None, number: int, progress: Progress
+    evaluation: ShopEvaluation, data: ShopData, held: HeldLog, moment: float | None, number: int, progress: Progress
 ) -> Bundle:
     """Exports the shop as it was at a moment; None is a shop without a log."""
     out = evaluation.out / f"bundle-{number}"
@@ -110,6 +113,7 @@ def _export(
         ranker=evaluation.ranker,
         out=OutputOptions(folder=out, force=True, vector_cache=evaluation.out / "vectors"),
         progress=progress,
+        held=held,
     )
     return Bundle.open(out, verify=())
 
@@ -120,15 +124,16 @@ def _ask_window(
     bundle: Bundle,
     sets: dict[str, RequestSet],
     window: tuple[int, float, float],
+    user_names: list[str],
     on_progress: ProgressCallback,
 ) -> None:
-    """Asks all methods the requests of one window: its number, start and end."""
+    """Asks all methods the requests of one window: its number, start and end; users as bundles name them."""
     number, cut, end = window
     log, encoder = events_before(data.log, end), BundleEncoder(bundle)
     past = PastLog.before(log, cut, len(bundle.items))
     finder = candidate_finder(bundle, encoder, on_progress)
     methods: list[RankingMethod] = [
-        Served(bundle, LocalGraph(bundle), log.user_ids, on_progress),
+        Served(bundle, LocalGraph(bundle), user_names, on_progress),
         *text_methods(PlainLists.open(bundle, encoder, bundle_records(bundle))),
         *log_methods(finder, past),
     ]
