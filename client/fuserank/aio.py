@@ -63,9 +63,9 @@ class AsyncClient:
         response = await self._ask(wire.encode_similar(item_id, text, options))
         return wire.decode_results(response, rows=1)[0]
 
-    async def suggest(self, prefix: str, count: int | None = None) -> list[Suggestion]:
+    async def suggest(self, prefix: str, count: int | None = None, user: str | None = None) -> list[Suggestion]:
         """Completes a query while it is typed; see `Client.suggest`."""
-        return wire.decode_suggestions(await self._ask(wire.encode_suggest(prefix, count)))
+        return wire.decode_suggestions(await self._ask(wire.encode_suggest(prefix, count, user)))
 
     async def record(self, events: Sequence[Event]) -> RecordResult:
         """Records what shoppers did; see `Client.record`."""

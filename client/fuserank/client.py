@@ -93,17 +93,19 @@ class Client:
         return wire.decode_results(response, rows=len(requests))
 
     def similar(self, item_id: str = "", *, text: str = "", **options: Unpack[SimilarOptions]) -> SearchResult:
-        """Finds items like an item, or like a free text: one of the two is given.
+        """Finds items like an item, a free text or a basket, or what goes with it: one of the three is given.
 
         Args:
             item_id: An item of the catalogue, which is not in the answer.
             text: A text that the items resemble, such as the title of an item that the catalogue lacks.
             **options: `k`, `filter`, `fields`, `explain` and `language`, as for `search`; `user`, whose hidden items
-                are left out.
+                are left out; `basket`, ids of items in place of one; `relation`, `substitute` for what may stand in,
+                the default, or `complement` for what is had together with it.
 
         Returns:
             Items, best first. The score is the cosine of the texts' embeddings; the order also counts users in
-            common and relations of the catalogue, so that scores need not fall.
+            common and relations of the catalogue, so that scores need not fall. Of a complement it is how many times
+            as often as by chance it is had with what was asked about.
 
         Raises:
             InvalidRequestError: Names the field, what it held and what is allowed; such as an unknown item.
@@ -112,12 +114,13 @@ class Client:
         response = self._ask(wire.encode_similar(item_id, text, options))
         return wire.decode_results(response, rows=1)[0]
 
-    def suggest(self, prefix: str, count: int | None = None) -> list[Suggestion]:
+    def suggest(self, prefix: str, count: int | None = None, user: str | None = None) -> list[Suggestion]:
         """Completes a query while it is typed; spelling mistakes are tolerated.
 
         Args:
             prefix: What was typed so far; empty for the most popular completions.
             count: How many completions to return at most; the server's default where None.
+            user: Who types: of what fits as well, what they have had comes first.
 
         Returns:
             Completions, best first; none where nothing fits.
@@ -125,7 +128,7 @@ class Client:
         Raises:
             FuseRankError: As `similar` does.
         """
-        return wire.decode_suggestions(self._ask(wire.encode_suggest(prefix, count)))
+        return wire.decode_suggestions(self._ask(wire.encode_suggest(prefix, count, user)))
 
     def record(self, events: Sequence[Event]) -> RecordResult:
         """Records what shoppers did; when it returns, the events survive the end of any process.

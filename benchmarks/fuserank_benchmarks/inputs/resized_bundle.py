@@ -26,7 +26,7 @@ from fuserank_ensemble.state.keys import keep_key, key_file_beside
 from fuserank_export.builder.learn import learn_channels
 from fuserank_export.index.catalog import index_catalog
 from fuserank_export.index.users import name_users, user_key
-from fuserank_export.index.write import write_index
+from fuserank_export.index.write import write_histories, write_items
 from fuserank_export.progress import Progress
 from fuserank_export.repository.place import partial_bundle
 from fuserank_export.repository.sealing import seal
@@ -133,7 +133,8 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
         add_noise(vectors, copy[order[first]] > 0, draw)
     key = keep_key(key_file_beside(out))
     with partial_bundle(out, force=True) as partial:
-        write_index(partial / "index", indexed, name_users(log, key))
+        write_items(partial / "index", indexed)
+        write_histories(partial / "index", name_users(log, key))
         np.save(partial / "index" / "vectors.npy", vectors)
         search = learn_channels(partial / "index", indexed, log, vectors, spec=spec, seed=SEED, progress=progress)
         for name in ("tokenizer.json", REFERENCE):

@@ -22,11 +22,11 @@ from fuserank_ensemble.interactions.sequence import latest_positions, moments
 from fuserank_ensemble.retrieval.channel import (
     Channel,
     ChannelQuery,
+    FactorChannel,
     Knowledge,
     RankedItems,
     nearness_channels,
 )
-from fuserank_ensemble.retrieval.channels.collaborative import CollaborativeChannel
 from fuserank_ensemble.retrieval.channels.registry import channel_over, open_channels
 from fuserank_ensemble.retrieval.conditions import ConditionCheck
 from fuserank_ensemble.retrieval.evidence import Evidence
@@ -178,7 +178,7 @@ class Retriever:
 
     def with_first_users(self, first: NewItemUsers) -> Retriever:
         """Returns the same where other users had the new items; another thread may be using this one."""
-        known = self.collaborative
+        known = self.factors
         if known is None or (channel := known.with_first_users(first)) is known:
             return self
         other, name = copy(self), channel.declaration.name
@@ -188,9 +188,9 @@ class Retriever:
         return other
 
     @property
-    def collaborative(self) -> CollaborativeChannel | None:
+    def factors(self) -> FactorChannel | None:
         """The channel whose factors are solved; None where there is no log."""
-        return next((channel for channel in self._channels if isinstance(channel, CollaborativeChannel)), None)
+        return next(filter(None, (channel.factors for channel in self._channels)), None)
 
     @property
     def by_popularity(self) -> NDArray[np.int32]:

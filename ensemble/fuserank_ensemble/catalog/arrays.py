@@ -23,12 +23,12 @@ def map_array(path: Path, mode: Literal["r", "c"] = "r") -> NDArray[Any]:
     return np.asarray(np.load(path, mmap_mode=mode))
 
 
-def release_pages(array: NDArray[Any]) -> None:
+def release_pages(array: Any) -> None:
     """Takes the pages of a read-only mapped array out of this process's memory; they are mapped again when read.
 
     Arrays of another kind stay as they are.
     """
-    part: Any = array
+    part = array
     while part is not None:
         mapping = getattr(part, "_mmap", None)
         if mapping is not None:

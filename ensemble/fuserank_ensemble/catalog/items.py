@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.arrays import find_row, map_array
+from fuserank_ensemble.catalog.arrays import find_row, map_array, release_pages
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR, Column, Columns, Mask
 from fuserank_ensemble.contract.identity import clean_identity
 
@@ -237,6 +237,10 @@ class Records:
     def raw(self, row: int) -> bytes:
         """The item's JSON object."""
         return self._blob[self._offsets[row] : self._offsets[row + 1]].tobytes()
+
+    def release(self) -> None:
+        """Takes what was read out of this process's memory."""
+        release_pages(self._blob)
 
     @staticmethod
     def save(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:

@@ -6,7 +6,8 @@ import math
 import re
 import string
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 _FORMATTER = string.Formatter()
@@ -46,14 +47,15 @@ def collapse(text: str) -> str:
     return " ".join(_CONTROL.sub(" ", text).split())
 
 
-def template_fields(template: str) -> set[str]:
+@lru_cache
+def template_fields(template: str) -> frozenset[str]:
     """The catalogue fields that a template names.
 
     Raises:
         TemplateError: Where the template is not a valid format string.
     """
     try:
-        fields = {name for _, name, _, _ in _FORMATTER.parse(template) if name is not None}
+        fields = frozenset(name for _, name, _, _ in _FORMATTER.parse(template) if name is not None)
         _FORMATTER.vformat(template, (), dict.fromkeys(fields, "text"))
     except (ValueError, IndexError, KeyError, AttributeError) as error:
         allowed = "'{field}', '{field:.200}' and segments between '|'"
@@ -77,11 +79,6 @@ def render(template: str, record: Mapping[str, Any]) -> str:
         if all(values.values()):
             segments.append(normalise(_FORMATTER.vformat(segment, (), values)))
     return ". ".join(s for s in segments if s)
-
-
-def render_all(template: str, records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Lays out every record's text; see `render`."""
-    return [render(template, record) for record in records]
 
 
 def query_text(template: str, query: str) -> str:

@@ -22,7 +22,7 @@ from fuserank_ensemble.interactions.events import CODES
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.live.overlay import LogStart, read_person
 from fuserank_ensemble.interactions.live.users import Users
-from fuserank_ensemble.retrieval.channels.collaborative import CollaborativeChannel
+from fuserank_ensemble.retrieval.channel import FactorChannel
 from fuserank_ensemble.retrieval.fold_in import FirstUsers, NewItemUsers
 from fuserank_ensemble.state.entries import Forget, Interaction, Logged, Merge
 from fuserank_ensemble.state.identity import Subject
@@ -45,7 +45,7 @@ class _Pair:
     subject: Subject  # under whom the log has the last of them
     position: int  # of that one
     strength: float  # what all of them count
-    solved: tuple[NDArray[np.float32], float] | None = None  # see `CollaborativeChannel.solve_bundled`
+    solved: tuple[NDArray[np.float32], float] | None = None  # see `FactorChannel.solve_bundled`
     known: bool = False  # whether `solved` has been looked for
 
 
@@ -56,7 +56,7 @@ class LiveFirstUsers:
         current: Who had each new item; a value that is replaced whole.
     """
 
-    def __init__(self, bundle: Bundle, catalog: LiveCatalog, channel: CollaborativeChannel) -> None:
+    def __init__(self, bundle: Bundle, catalog: LiveCatalog, channel: FactorChannel) -> None:
         """Takes the bundle, its catalogue as it changes, and what solves users' factors."""
         self._bundle, self._catalog, self._channel = bundle, catalog, channel
         self._bundled, self._table = len(bundle.items), bundle.event_table
@@ -86,6 +86,19 @@ class LiveFirstUsers:
         """Makes a value of all that was read, as far as the users' own entries can be read now."""
         with suppress(StateUnavailableError):
             self._solve_users()
+        self._replace()
+
+    def finish(self) -> None:
+        """Makes a value of all that was read, however long that takes.
+
+        Raises:
+            StateUnavailableError: Where the log does not answer.
+        """
+        while self._changed:
+            self._solve_users()
+            self._replace()
+
+    def _replace(self) -> None:
         rows = {
             row for row in self._changed if all(self._pairs[row, user].known for user in self._of_item.get(row, ()))
         }
@@ -93,7 +106,8 @@ class LiveFirstUsers:
         by_row |= {row: users for row in sorted(rows) if (users := self._first_users(row))}
         self._changed -= rows
         if rows:
-            self.current = NewItemUsers(by_row, self._precision if by_row else self.current.precision)
+            position = None if self._changed else self._position
+            self.current = NewItemUsers(by_row, self._precision if by_row else self.current.precision, position)
 
     def _take(self, logged: Logged) -> None:
         position, entry = logged

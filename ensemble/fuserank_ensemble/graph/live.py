@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fuserank_ensemble.bundle import LEXICAL, SYNONYMS, Bundle
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
+from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.graph.background_writer import BackgroundWriter
 from fuserank_ensemble.graph.first_users import LiveFirstUsers
@@ -31,11 +33,25 @@ EVERY_KIND: frozenset[EventKind] = frozenset(EVENT_KINDS)
 NO_KIND: frozenset[EventKind] = frozenset()
 
 
+class Searched(NamedTuple):
+    """What a request finds items in.
+
+    Attributes:
+        catalog: The catalogue.
+        retriever: The retriever over it.
+        counted: Up to which position of the log all users' events count in it, 0 where the bundle's do alone.
+    """
+
+    catalog: CatalogSnapshot
+    retriever: Retriever
+    counted: int = 0
+
+
 class RetrieverFollower:
     """A `Consumer` of the log, behind those that it reads: the retriever over the items and events as they are now.
 
     Attributes:
-        current: The newest catalogue, and the retriever over it; a value that is replaced whole.
+        current: What items are found in now; a value that is replaced whole.
     """
 
     def __init__(
@@ -56,7 +72,7 @@ class RetrieverFollower:
             retriever: The retriever.
         """
         self._catalog, self._words, self._popularity, self._first_users = catalog, words, popularity, first_users
-        self.current = (catalog.current, retriever)
+        self.current = Searched(catalog.current, retriever)
 
     def attach(self, state: State, held: int) -> None:
         """See `Consumer`; it needs nothing of the state."""
@@ -65,15 +81,15 @@ class RetrieverFollower:
     def apply(self, batch: Sequence[Logged]) -> None:
         """See `Consumer`; what changed is read from the others."""
         del batch
-        snapshot, retriever, counted = self._catalog.current, self.current[1], self._popularity.current
-        if snapshot is not self.current[0]:
+        snapshot, retriever, counted = self._catalog.current, self.current.retriever, self._popularity.current
+        if snapshot is not self.current.catalog:
             retriever = retriever.over(snapshot, self._words.current)
         if self._first_users:
             retriever = retriever.with_first_users(self._first_users.current)
         if counted.position:
             retriever = retriever.with_popularity(counted.popularity)
-        if snapshot is not self.current[0] or retriever is not self.current[1]:
-            self.current = (snapshot, retriever)
+        if snapshot is not self.current.catalog or retriever is not self.current.retriever:
+            self.current = Searched(snapshot, retriever, counted.position)
 
 
 class KeyCheck:
@@ -155,8 +171,8 @@ class LiveState:
         search = first_users = None
         if words and popularity and search_on:
             retriever = open_retriever(bundle, search_on)
-            if retriever.collaborative:
-                first_users = LiveFirstUsers(bundle, catalog, retriever.collaborative)
+            if retriever.factors:
+                first_users = LiveFirstUsers(bundle, catalog, retriever.factors)
             search = RetrieverFollower(catalog, words, popularity, first_users, retriever)
         made = (overlay, words, popularity, first_users, search, beside(catalog) if beside else None)
         consumers: tuple[Consumer, ...] = (

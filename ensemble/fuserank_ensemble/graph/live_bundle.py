@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 
 from fuserank_ensemble.bundle import Bundle, parser_over
-from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
-from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, LiveState
+from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, LiveState, Searched
 from fuserank_ensemble.graph.retrieval import open_retriever
 from fuserank_ensemble.interactions.live.popularity import PopularitySnapshot
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
@@ -75,15 +74,15 @@ class LiveBundle:
     def _bundled_popularity(self) -> PopularitySnapshot:
         return PopularitySnapshot.of_bundle(self._bundle.popularity)
 
-    def search_at(self, position: int) -> tuple[CatalogSnapshot, Retriever]:
-        """Returns the newest catalogue, once it holds the changes up to a position, and the retriever over it.
+    def search_at(self, position: int) -> Searched:
+        """Returns what items are found in now, once it holds the changes of the catalogue up to a position.
 
-        Where it does not come to know them in time, the snapshot's `position` is smaller.
+        Where it does not come to know them in time, the catalogue's `position` is smaller.
         """
         if self._retriever is not None:
-            return self.catalog, self._retriever
+            return Searched(self.catalog, self._retriever)
         search = self._live.search if self._live else None
         assert search is not None  # checked when this was made
-        if search.current[0].position < position:
+        if search.current.catalog.position < position:
             self.knows(position)
         return search.current

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.graph.first_users import LiveFirstUsers
 from fuserank_ensemble.graph.live import LiveState, RetrieverFollower, count_items, open_words
 from fuserank_ensemble.graph.retrieval import open_retriever
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
@@ -106,17 +107,23 @@ class PastFeatures:
         catalog = LiveCatalog(bundle.bundled_catalog)
         words, popularity = open_words(bundle, catalog), count_items(bundle, catalog)
         overlay = LiveOverlay(catalog, EVERYBODY)
-        search = RetrieverFollower(catalog, words, popularity, self._retriever)
-        readers: tuple[tuple[Consumer, int], ...] = (
+        factors = self._retriever.factors
+        first_users = LiveFirstUsers(bundle, catalog, factors) if factors else None
+        search = RetrieverFollower(catalog, words, popularity, first_users, self._retriever)
+        readers: list[tuple[Consumer, int]] = [
             (catalog, sample.catalog),
             (words, sample.catalog),
             (popularity, sample.popularity),
             (overlay, sample.position),
-        )
+        ]
+        if first_users:
+            readers.append((first_users, sample.first_users))
         for consumer, upto in readers:
             consumer.attach(self._state, self._held)
             consumer.apply(list(_read(log, self._held, upto)))
         popularity.publish()
+        if first_users:
+            first_users.finish()
         search.apply([])
         tail = _StandingTail(self._settings, bundle, sample.position)
         return LiveState(tail, catalog, overlay, words, search, popularity)

@@ -204,9 +204,7 @@ class HistorySnapshot:
             known = negatives.part(negatives.user < len(user_ids))
             user, rows = np.concatenate([user, known.user]), np.concatenate([rows, known.item])
             times, strengths = np.concatenate([times, known.timestamp]), np.concatenate([strengths, -known.weight])
-        parts = [_sum_by_pair(user[block], rows[block], times[block], strengths[block]) for block in user_blocks(user)]
-        columns = [np.concatenate(column) for column in zip(*(parts or [_no_pairs()]), strict=True)]
-        pair_user, row, counts, last, recent = columns
+        pair_user, row, counts, last, recent = _sum_by_blocks(user, rows, times, strengths)
         offsets = np.searchsorted(pair_user, np.arange(len(user_ids) + 1)).astype(np.int64)
         return cls(user_ids, offsets, row, counts, last, recent, usual)
 
@@ -239,6 +237,11 @@ class HistorySnapshot:
         """Each pair's position of the user, item row, strengths and newest event, by user and item; `[pairs]` each."""
         users = np.repeat(np.arange(len(self.users), dtype=np.int32), np.diff(self._offsets))
         return users, self._rows, self._counts, self._last
+
+    @property
+    def slices(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+        """Where each user's pairs begin `[users + 1]`, and each pair's item row and newest event `[pairs]`."""
+        return self._offsets, self._rows, self._last
 
     def row(self, user_id: str) -> int:
         """Position of a user, or -1 for one the log does not know."""
@@ -301,9 +304,20 @@ def _sum_by_pair(
     return user[starts], rows[starts].astype(np.int32), counts[kept], newest, np.maximum(recent[kept], 0.0)
 
 
-def _no_pairs() -> _Pairs:
-    empty = History.empty()
-    return np.empty(0, np.int32), empty.rows, empty.counts, empty.last, empty.recent
+def _sum_by_blocks(
+    user: NDArray[np.int32], rows: NDArray[np.int32], times: NDArray[np.int64], strengths: NDArray[np.float32]
+) -> _Pairs:
+    """Returns what `_sum_by_pair` does, a block of users at a time; no pair is in memory twice."""
+    size, end = len(user), 0
+    # The system gives a page of these when it is written to: what stays empty takes no memory.
+    pairs: list[NDArray[Any]] = [np.empty(size, kind) for kind in (*(np.int32,) * 2, np.float32, np.int64, np.float32)]
+    for block in user_blocks(user):
+        part = _sum_by_pair(user[block], rows[block], times[block], strengths[block])
+        start, end = end, end + len(part[0])
+        for column, values in zip(pairs, part, strict=True):
+            column[start:end] = values
+    of_user, of_row, counts, last, recent = (column[:end] for column in pairs)
+    return of_user, of_row, counts, last, recent
 
 
 def _usual_places(

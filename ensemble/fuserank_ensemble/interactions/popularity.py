@@ -193,39 +193,34 @@ class Popularity:
         """
         strengths = np.ones(len(rows), np.float32) if weights is None else weights
         lowered = NegativeEvents.empty() if negatives is None else negatives
-        decay, lately = _decays(now - times)
         first, latest = np.full(items, np.nan), np.full(items, np.nan)
         np.fmin.at(first, rows, times)
         np.fmax.at(latest, rows, times)
         arrived = first if created is None else np.where(np.isnan(created), first, created)
-        all_places = dict(places or {})
-        if len(rows):
-            all_places["hour"] = (hour_of(times).astype(np.int32), [str(hour) for hour in range(24)])
-            all_places["weekday"] = (weekday_of(times).astype(np.int32), [str(day) for day in range(7)])
+        raised_by, decayed = _sum_by_age(rows, strengths, times, items, now)
 
-        def sum_up(decays: NDArray[Any], half_life: float) -> NDArray[np.float64]:
+        def sum_up(half_life: float) -> NDArray[np.float64]:
             """What events and the negative ones leave of each item, float64 `[items]`."""
-            raised: NDArray[np.float64] = np.bincount(rows, weights=strengths * decays, minlength=items).astype(float)
+            raised = raised_by[half_life]
             if not len(lowered):
                 return raised
             lost = np.exp2(-np.maximum(now - lowered.timestamp, 0) / (half_life * SECONDS_PER_DAY)) * lowered.weight
             net: NDArray[np.float64] = np.maximum(raised - np.bincount(lowered.item, lost, minlength=items), 0.0)
             return net
 
-        trend = sum_up(decay, HALF_LIFE_DAYS)
-        decayed = strengths * decay
+        trend = sum_up(HALF_LIFE_DAYS)
         if len(lowered):  # what an item lost it lost in every context
             raised = np.bincount(rows, weights=decayed, minlength=items)
             decayed = (decayed * (trend / np.where(raised > 0, raised, 1.0))[rows]).astype(np.float32)
         return cls(
-            sum_up(np.ones(len(rows), np.float32), np.inf).astype(np.float32),
+            sum_up(np.inf).astype(np.float32),
             np.bincount(rows, minlength=items).astype(np.float32),
             trend.astype(np.float32),
-            sum_up(lately, LATELY_HALF_LIFE_DAYS).astype(np.float32),
+            sum_up(LATELY_HALF_LIFE_DAYS).astype(np.float32),
             *_by_user(user, rows, times, strengths, items),
             latest,
             arrived,
-            _contexts(rows, decayed, items, chain(_events_with_place(all_places), (groups or {}).items())),
+            _contexts(rows, decayed, chain(_events_with_place(places or {}, times), (groups or {}).items())),
         )
 
     def save(self, folder: Path) -> None:
@@ -278,15 +273,26 @@ def _by_user(
     return reach.astype(np.float32), cycle.astype(np.float32)
 
 
-def _decays(age: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """What each event counts after so many seconds: halved every 28 days, and halved every 7, `[events]`."""
-    decay, lately = np.empty(len(age), np.float32), np.empty(len(age))
-    for start in range(0, len(age), BLOCK_EVENTS):
+def _sum_by_age(
+    rows: NDArray[np.int32], strengths: NDArray[np.float32], times: NDArray[np.int64], items: int, now: float
+) -> tuple[dict[float, NDArray[np.float64]], NDArray[np.float32]]:
+    """Sums strengths up by item, each halved for every so many days of age.
+
+    Returns:
+        The sums by half-life in days, infinity among them, float64 `[items]`; and the strengths as they are after
+        `HALF_LIFE_DAYS`, float32 `[events]`.
+    """
+    sums = {half_life: np.zeros(items) for half_life in (np.inf, HALF_LIFE_DAYS, LATELY_HALF_LIFE_DAYS)}
+    decayed = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), BLOCK_EVENTS):
         block = slice(start, start + BLOCK_EVENTS)
-        days = np.maximum(age[block], 0) / SECONDS_PER_DAY
-        decay[block] = np.exp2(-days / HALF_LIFE_DAYS)
-        lately[block] = np.exp2(-days / LATELY_HALF_LIFE_DAYS)
-    return decay, lately
+        row, strength = rows[block].astype(np.intp), strengths[block]
+        days = np.maximum(now - times[block], 0) / SECONDS_PER_DAY
+        decayed[block] = strength * np.exp2(-days / HALF_LIFE_DAYS).astype(np.float32)
+        np.add.at(sums[np.inf], row, strength.astype(np.float64))
+        np.add.at(sums[HALF_LIFE_DAYS], row, decayed[block].astype(np.float64))
+        np.add.at(sums[LATELY_HALF_LIFE_DAYS], row, strength * np.exp2(-days / LATELY_HALF_LIFE_DAYS))
+    return sums, decayed
 
 
 def hour_of(times: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -308,16 +314,18 @@ def context_names(now: float, context: Mapping[str, str] | None) -> list[str]:
     return [*named, f"hour={moment.hour}", f"weekday={moment.weekday()}"]
 
 
-def _events_with_place(places: Mapping[str, Places]) -> Iterator[tuple[str, Groups]]:
-    """The events of each kind of place that have one."""
+def _events_with_place(places: Mapping[str, Places], times: NDArray[np.int64]) -> Iterator[tuple[str, Groups]]:
+    """The events of each kind of place that have one, then all by the hour and by the day of the week."""
     for kind, (codes, names) in places.items():
         events = np.flatnonzero(codes >= 0)
         yield kind, (events, codes[events], names)
+    if len(times):
+        events = np.arange(len(times))
+        yield "hour", (events, hour_of(times).astype(np.int32), [str(hour) for hour in range(24)])
+        yield "weekday", (events, weekday_of(times).astype(np.int32), [str(day) for day in range(7)])
 
 
-def _contexts(
-    rows: NDArray[np.int32], weights: NDArray[np.float32], items: int, groups: Iterable[tuple[str, Groups]]
-) -> Contexts:
+def _contexts(rows: NDArray[np.int32], weights: NDArray[np.float32], groups: Iterable[tuple[str, Groups]]) -> Contexts:
     """Sums up by (context, item), and keeps of each context the items with the most."""
     position: dict[str, int] = {}
     offsets, kept_rows, kept_weights, totals = [0], [], [], []

@@ -41,10 +41,12 @@ class NewItemUsers:
     Attributes:
         by_row: The users of each item that somebody had, by the item's row.
         precision: See `prior_precision`, float64 `[factors, factors]`.
+        position: Up to where the log counts; None where it counts further for some items than for others.
     """
 
     by_row: Mapping[int, FirstUsers] = field(default_factory=dict)
     precision: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    position: int | None = 0
 
 
 def confidence(strengths: FloatArray) -> FloatArray:

@@ -31,8 +31,12 @@ from fuserank_export.builder.workspace import Workspace, open_workspace
 from fuserank_export.encoder.languages import unread_scripts
 from fuserank_export.encoder.prompts import choose_templates
 from fuserank_export.index.own_features import choose_features, group_features
+from fuserank_export.index.texts import TextColumn
+from fuserank_export.index.users import name_users
 from fuserank_export.index.word_fields import choose_codes, choose_lexical_fields
+from fuserank_export.index.write import write_histories
 from fuserank_export.progress import Progress
+from fuserank_export.sources.mapped_log import map_log, release_log
 from fuserank_export.training.fitting.budget import TimeBudget
 
 
@@ -101,7 +105,8 @@ def _build(
             archive=work.folder / EVENTS / EXPORTED_EVENTS,
             held=held,
         )
-    log = shop.behaviour.log
+        log = map_log(shop.behaviour.log, work.folder)
+        shop = replace(shop, behaviour=replace(shop.behaviour, log=log))
     with steps.measure("index"), arrays_apart():
         models = open_models(encoder, ranker, progress)
         templates = choose_templates(models.encoder.prompts, encoder.query_template, encoder.text_template)
@@ -113,20 +118,25 @@ def _build(
             lexical_fields=choose_lexical_fields(shop.catalog.items.columns, inputs.lexical_fields),
             code_fields=choose_codes(shop.catalog.items.columns, inputs.codes),
         )
-        indexed = index_shop(work, shop, models, spec, held.key)
+        indexed = index_shop(work, shop, models, spec)
         shop = shop.without_items()
+        release_memory()
+        with progress.step("summing up histories"):
+            write_histories(work.index, name_users(log, held.key))
+        release_log(log)
         own = choose_features(indexed.items, log, inputs.features)
         for note in own.notes:
             progress.note(note)
         spec = replace(spec, own_features=(*own.features, *group_features(log)))
     with steps.measure("embed"):
         embedded = embed_catalog(work, indexed.texts, models.encoder, encoder, spec)
-    indexed = replace(indexed, texts=[])  # they are embedded
+    indexed = replace(indexed, texts=TextColumn())  # they are embedded
     release_memory()
     spec = replace(spec, unread_scripts=unread_scripts(embedded.scripts))
     with steps.measure("learn"):
         search = learn_channels(work.index, indexed, log, embedded.vectors, spec=spec, seed=out.seed, progress=progress)
     release_memory()
+    release_log(log)
     training = TrainingInputs(
         spec=spec,
         index=work.index,

@@ -10,15 +10,13 @@ from fuserank_ensemble.bundle import PAIRS
 from fuserank_ensemble.candidates.pairs import PairTokens
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.spec import Clock, GraphSpec
-from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_export.builder.options import ClockSetting, EncoderOptions, GraphOptions, RankerOptions
 from fuserank_export.builder.read import ShopData
 from fuserank_export.builder.workspace import Workspace
 from fuserank_export.encoder.load import Encoder, load_encoder
 from fuserank_export.index.catalog import Indexed, index_catalog
 from fuserank_export.index.records import written_records
-from fuserank_export.index.users import name_users
-from fuserank_export.index.write import write_index
+from fuserank_export.index.write import write_items
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Interactions
 from fuserank_export.training.cases.span import LogSpan
@@ -72,15 +70,15 @@ def describe_graph(models: Models, encoder: EncoderOptions, graph: GraphOptions,
     )
 
 
-def index_shop(work: Workspace, shop: ShopData, models: Models, spec: GraphSpec, key: IdentityKey) -> Indexed:
-    """Writes the catalogue's arrays, the users' histories under hashes, and the texts as the models' tokens.
+def index_shop(work: Workspace, shop: ShopData, models: Models, spec: GraphSpec) -> Indexed:
+    """Writes the catalogue's arrays, and the texts as the models' tokens.
 
     Raises:
         InputError: Where the text template names a field that the catalogue has not.
     """
     with work.progress.step("laying out texts"):
         indexed = index_catalog(shop.catalog, spec.text_template, shop.synonyms)
-    write_index(work.index, indexed, name_users(shop.behaviour.log, key))
+        write_items(work.index, indexed)
     indexed = replace(indexed, records=written_records(work.index / "items", len(indexed.items)))
     models.encoder.tokenizer.save(str(work.index / "tokenizer.json"))
     if models.tower:

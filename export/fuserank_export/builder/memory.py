@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Iterator
+import mmap
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -22,9 +24,12 @@ def arrays_apart() -> Iterator[None]:
     came to more than what was kept.
     """
     _set_thresholds(_SMALL, _SMALL)
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what is freed
     try:
         yield
     finally:
+        pa.set_memory_pool(pool)
         _set_thresholds(_LARGE, _KEPT)
         release_memory()
 
@@ -40,6 +45,24 @@ def arrays_reused() -> Iterator[None]:
         yield
     finally:
         release_memory()
+
+
+def release_mapped(folders: Sequence[Path]) -> None:
+    """Takes the files of some folders that are mapped to be read out of this process's memory, until they are read.
+
+    A search reads a few pages of an index of gigabytes, and each stays mapped: after thousands of searches all are.
+    """
+    maps = Path("/proc/self/maps")
+    if not maps.exists():  # no Linux
+        return
+    beginnings = tuple(f"{folder.resolve()}/" for folder in folders)
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for line in maps.read_text("utf-8", "replace").splitlines():
+        pages, access, *_, file = line.split(maxsplit=5)
+        if access.startswith("r-") and file.startswith(beginnings):
+            start, end = (int(address, 16) for address in pages.split("-"))
+            advise(start, end - start, mmap.MADV_DONTNEED)
 
 
 def release_memory() -> None:

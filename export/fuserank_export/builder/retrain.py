@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from fuserank_export.builder.train import TrainedRanker, TrainingInputs, train_o
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.index.records import written_records
 from fuserank_export.index.shop import Shop
+from fuserank_export.index.texts import TextColumn
 from fuserank_export.index.users import rename_users
 from fuserank_export.progress import Progress
 from fuserank_export.repository.place import check_place
@@ -179,11 +181,14 @@ def _read(bundle: Bundle, files: BehaviourFiles, seed: int, progress: Progress) 
 
 def _open_shop(bundle: Bundle) -> Shop:
     """Returns the bundle's catalogue."""
-    titles, created = [], array("d")
-    for record in written_records(bundle.root / "index" / "items", len(bundle.items)):
-        titles.append(str(record["title"]))
-        created.append(record.get("created_at", np.nan))
-    return Shop(bundle.items, titles, np.asarray(created))
+    records, created = written_records(bundle.root / "index" / "items", len(bundle.items)), array("d")
+
+    def titles() -> Iterator[str]:
+        for record in records:
+            created.append(record.get("created_at", np.nan))
+            yield str(record["title"])
+
+    return Shop(bundle.items, TextColumn(titles()), np.asarray(created))
 
 
 def _open_encoder(bundle: Bundle) -> OnnxEncoder:

@@ -22,7 +22,7 @@ from fuserank_ensemble.catalog.scripts import blank_unread
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.builder.memory import arrays_reused
+from fuserank_export.builder.memory import arrays_reused, release_mapped, release_memory
 from fuserank_export.builder.options import OutputOptions, RankerOptions
 from fuserank_export.builder.read import Behaviour
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
@@ -45,6 +45,7 @@ from fuserank_export.training.model.ranker import Ranker
 from fuserank_export.training.text.engine import write_text_tower
 from fuserank_export.training.text.tower import LoadedTower, PairScorer
 
+LARGE_SHOP = 200_000  # items from which two rankers are not fitted at once, and mapped files do not stay in memory
 WIDENED_BYTES = 256 * 2**20  # of text vectors as float32: those of more texts stay mapped
 
 
@@ -116,6 +117,8 @@ def train_on_index(
     # The graph of entities is made of the catalogue as it is.
     builder, effort = _case_builder(inputs, items, spec), options.effort
     with tempfile.TemporaryDirectory() as folder, progress.steps() as advanced, arrays_reused():
+        if len(items) >= LARGE_SHOP:
+            builder = replace(builder, release=partial(release_mapped, [inputs.index, Path(folder)]))
         earliest: list[InteractionIndex] = []
 
         def index_before(moment: float) -> InteractionIndex:
@@ -129,6 +132,8 @@ def train_on_index(
         weights, tuning = tuned_weights(
             log, shop, builder, index_before, seed=seed, advanced=advanced, cases=effort.tuning_cases
         )
+        release_memory()
+        builder.release()
         spec = replace(spec, channel_weights={**spec.channel_weights, **weights})
         ranker, report = train_ranker(
             log,
@@ -142,6 +147,7 @@ def train_on_index(
             seed=seed,
             advanced=advanced,
             budget=budget,
+            at_once=len(items) < LARGE_SHOP,
         )
     spec = replace(
         spec,

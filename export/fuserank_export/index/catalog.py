@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.synonyms import Synonyms
-from fuserank_ensemble.catalog.text import normalise, render_all, template_fields
+from fuserank_ensemble.catalog.text import normalise, render, template_fields
 from fuserank_ensemble.contract.errors import nearest
 from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_export.index.columns import to_column
 from fuserank_export.index.products import product_codes
 from fuserank_export.index.records import LazyRecords, frame_records
 from fuserank_export.index.shop import Shop
+from fuserank_export.index.texts import TextColumn
 from fuserank_export.index.units import unit_table
 from fuserank_export.sources.catalog import Catalog
 from fuserank_export.sources.report import InputError
@@ -46,9 +47,9 @@ class Indexed:
     """
 
     items: Items
-    texts: list[str]
+    texts: TextColumn
     records: LazyRecords
-    titles: list[str]
+    titles: TextColumn
     created: NDArray[np.float64]
     synonyms: Synonyms
 
@@ -90,14 +91,14 @@ def index_catalog(
     frame = catalog.items
     _check_template(text_template, frame)
     records = frame_records(frame) if records is None else records
-    rendered = render_all(text_template, replace_synonyms(records, synonyms))
-    codes, texts = pd.factorize(np.asarray(rendered, object))
+    searched = replace_synonyms(records, synonyms)
+    codes, texts = TextColumn(render(text_template, record) for record in searched).distinct()
     columns = {
         name: to_column(frame[name]) for name in frame.columns if name not in _NOT_FILTERED and _filterable(frame[name])
     }
     items = Items(
         np.asarray([item_id.encode() for item_id in frame["item_id"]], "S"),
-        codes.astype(np.int32),
+        codes,
         Columns(len(frame), columns),
         product_codes(records, Quantities(unit_table())),
     )
@@ -106,8 +107,7 @@ def index_catalog(
         if "created_at" in frame
         else np.full(len(frame), np.nan)
     )
-    titles = [str(title) for title in frame["title"]]
-    return Indexed(items, [str(text) for text in texts], records, titles, created, synonyms)
+    return Indexed(items, texts, records, TextColumn(map(str, frame["title"])), created, synonyms)
 
 
 def _filterable(values: pd.Series[Any]) -> bool:

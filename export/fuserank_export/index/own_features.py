@@ -19,6 +19,7 @@ from fuserank_ensemble.candidates.own_features import numbers, read_number
 from fuserank_ensemble.catalog.filters import CATEGORIES, CATEGORY_SEPARATOR, Column
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.errors import nearest
+from fuserank_ensemble.interactions.blocks import user_blocks
 from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.interactions.segments import USER
@@ -237,11 +238,10 @@ def _counted_from_log(column: Column, log: Interactions, items: int) -> str:
     if values is None or not len(log):
         return ""
     valued = ~np.isnan(log.value)
-    by_user = np.unique(log.item.astype(np.int64) * len(log.user_ids) + log.user)
     counts = {
         "count of events": np.bincount(log.item, minlength=items),
         "count of purchases": np.bincount(log.item[log.event == PURCHASE], minlength=items),
-        "count of users": np.bincount(by_user // len(log.user_ids), minlength=items),
+        "count of users": _users_of_items(log, items),
         "sum of values": np.bincount(log.item[valued], log.value[valued], minlength=items),
     }
     of_valued = np.bincount(log.item[valued], minlength=items)
@@ -254,3 +254,12 @@ def _counted_from_log(column: Column, log: Interactions, items: int) -> str:
             if correlation >= COUNTS_THE_LOG:
                 return name
     return ""
+
+
+def _users_of_items(log: Interactions, items: int) -> NDArray[np.int64]:
+    """How many users have each item, `[items]`."""
+    counts, users = np.zeros(items, np.int64), len(log.user_ids)
+    for events in user_blocks(log.user):
+        pairs = np.unique(log.item[events].astype(np.int64) * users + log.user[events])
+        counts += np.bincount(pairs // users, minlength=items)
+    return counts

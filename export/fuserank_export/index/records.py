@@ -56,7 +56,14 @@ def frame_records(frame: pd.DataFrame) -> LazyRecords:
 def written_records(folder: Path, count: int) -> LazyRecords:
     """Returns the records that `Records.save` wrote to a folder."""
     records, decoder = Records(folder), msgspec.json.Decoder()
-    return LazyRecords(count, lambda rows: [decoder.decode(records.raw(row)) for row in rows])
+
+    def make(rows: range) -> list[Record]:
+        made = [decoder.decode(records.raw(row)) for row in rows]
+        if len(rows) == BLOCK:  # one of many, that are read in turn
+            records.release()
+        return made
+
+    return LazyRecords(count, make)
 
 
 def _record(row: Mapping[Any, Any]) -> Record:

@@ -1,4 +1,4 @@
-"""Writes a catalogue's arrays, its records and the users' histories."""
+"""Writes a catalogue's arrays and its records, and the users' histories."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ from fuserank_export.sources import Interactions
 from fuserank_export.sources.ratings import keep_users
 
 
-def write_index(folder: Path, indexed: Indexed, log: Interactions) -> None:
-    """Writes what serving maps of a catalogue and a log into a bundle's `index/`."""
+def write_items(folder: Path, indexed: Indexed) -> None:
+    """Writes what serving maps of a catalogue into a bundle's `index/`."""
     indexed.items.save(folder / "items")
     Records.save(folder / "items", indexed.records)
+
+
+def write_histories(folder: Path, log: Interactions) -> None:
+    """Writes what serving maps of a log's users into a bundle's `index/`."""
     user_ids = np.asarray([user.encode() for user in log.user_ids], "S")
     if log.segments.columns:
         log.segments.save(folder / USERS)

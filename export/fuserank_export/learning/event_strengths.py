@@ -12,11 +12,13 @@ frequency tables, The American Statistician 53, 1999).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.interactions.blocks import BLOCK_EVENTS
 from fuserank_ensemble.interactions.events import (
     CODES,
     EVENTS,
@@ -75,7 +77,7 @@ def learn_event_table(log: Interactions, end: float) -> EventTable:
         log: The log.
         end: Epoch seconds; later events are not looked at.
     """
-    early = log.timestamp < end
+    early = slice(None) if end == np.inf else log.before(end)
     event = log.event[early]
     counts = np.bincount(event, minlength=len(EVENTS))
     present = [name for name in TAKES if counts[CODES[name]]]
@@ -145,6 +147,14 @@ class _Pairs:
         other.start = self.start
         return other
 
+    def by_users(self, others: _Pairs) -> Iterator[tuple[_Pairs, _Pairs]]:
+        """Yields these events and others of the same log by some users at a time: sorting all takes much memory."""
+        users = max(int(part.user.max(initial=-1)) for part in (self, others)) + 1
+        counts = np.bincount(self.user, minlength=users) + np.bincount(others.user, minlength=users)
+        block = (np.cumsum(counts) // BLOCK_EVENTS).astype(np.int32)  # `[users]`
+        for number in np.unique(block):
+            yield self.part(block[self.user] == number), others.part(block[others.user] == number)
+
     def first_in_time(self, seconds: float) -> _Pairs:
         """Returns the first event of each user and item, of those after which `seconds` of the log remain."""
         kept = np.zeros(len(self), np.bool_)
@@ -168,32 +178,39 @@ class _Pairs:
 
 def _strength_before(of_kind: _Pairs, takings: _Pairs, days: float, prior: float) -> KindStrength:
     """The strength of a kind that comes before taking an item."""
-    seconds = days * SECONDS_PER_DAY
-    events = of_kind.first_in_time(seconds)
-    if not len(events):
+    seconds, items = days * SECONDS_PER_DAY, max(takings.items, 1)
+    taken, by_item, takers = 0, np.zeros(items, np.int64), np.zeros(items, np.int64)
+    for of_users, takings_of_users in of_kind.by_users(takings):
+        events = of_users.first_in_time(seconds)
+        taken += int(events.followed(takings_of_users, seconds, after=0).sum())
+        by_item += np.bincount(events.item, minlength=items)
+        takers += np.bincount(np.unique(takings_of_users.key) % items, minlength=items)
+    count = int(by_item.sum())
+    if not count:
         return KindStrength(prior, "prior", len(of_kind))
-    taken = int(events.followed(takings, seconds, after=0).sum())
     # How often a user takes an item in so much time who is as any other.
-    distinct = np.unique(takings.key)
     users = max(len(np.unique(takings.user)), len(np.unique(of_kind.user)), 1)
-    takers = np.bincount((distinct % max(takings.items, 1)).astype(np.int64), minlength=max(takings.items, 1))
     rates = 1.0 - (1.0 - takers / users) ** min(seconds / max(takings.span, 1), 1.0)
-    base = float(np.clip(rates[events.item].mean(), 0.0, 0.99))
-    share = (taken + PRIOR_EVENTS * prior) / (len(events) + PRIOR_EVENTS)
+    base = float(np.clip((rates * by_item).sum() / count, 0.0, 0.99))
+    share = (taken + PRIOR_EVENTS * prior) / (count + PRIOR_EVENTS)
     strength = float(np.clip((share - base) / (1.0 - base), LEAST_STRENGTH, 1.0))
-    if len(events) >= MANY_EVENTS and taken <= BY_CHANCE * base * len(events):
+    if count >= MANY_EVENTS and taken <= BY_CHANCE * base * count:
         strength = NO_STRENGTH
-    return KindStrength(strength, "learned", len(events), taken / len(events), base)
+    return KindStrength(strength, "learned", count, taken / count, base)
 
 
 def _strength_against(of_kind: _Pairs, takings: _Pairs, days: float, prior: float) -> KindStrength:
     """The strength of a kind that says that an item is not wanted."""
     seconds = days * SECONDS_PER_DAY
-    events, first_takings = of_kind.first_in_time(seconds), takings.first_in_time(seconds)
-    if not len(events) or not len(first_takings):
+    count, taken, first_count, taken_again = 0, 0, 0, 0
+    for of_users, takings_of_users in of_kind.by_users(takings):
+        events, first_takings = of_users.first_in_time(seconds), takings_of_users.first_in_time(seconds)
+        count, first_count = count + len(events), first_count + len(first_takings)
+        taken += int(events.followed(takings_of_users, seconds, after=1).sum())
+        taken_again += int(first_takings.followed(takings_of_users, seconds, after=1).sum())
+    if not count or not first_count:
         return KindStrength(prior, "prior", len(of_kind))
-    again = float(first_takings.followed(takings, seconds, after=1).mean())
-    taken = int(events.followed(takings, seconds, after=1).sum())
-    ratio = (taken + PRIOR_TAKINGS * (1.0 + prior)) / (len(events) * again + PRIOR_TAKINGS)
+    again = taken_again / first_count
+    ratio = (taken + PRIOR_TAKINGS * (1.0 + prior)) / (count * again + PRIOR_TAKINGS)
     strength = float(np.clip(ratio - 1.0, -1.0, -LEAST_STRENGTH))
-    return KindStrength(strength, "learned", len(events), taken / len(events), again)
+    return KindStrength(strength, "learned", count, taken / count, again)

@@ -21,10 +21,12 @@ from fuserank_ensemble.retrieval.channels.collaborative import REGULARIZATION
 from fuserank_ensemble.retrieval.fold_in import confidence
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
+from fuserank_export.builder.memory import release_memory
 from fuserank_export.index.shop import Shop
 from fuserank_export.learning.graph.knowledge import KnowledgeGraph, knowledge_graph
 from fuserank_export.learning.graph.train import GraphVectors, train_graph
 from fuserank_export.sources.interactions import Interactions
+from fuserank_export.sources.mapped_log import release_log
 
 FACTORS = 64
 FACTORS_INDEX = "factors.faiss"  # within `collaborative/`
@@ -115,32 +117,70 @@ def learn(
     Returns:
         What the channels know, as serving opens it on a CPU, and a report.
     """
-    before = log.before(end)
-    user, item, times = log.user[before], log.item[before], log.timestamp[before]
-    weights, negatives = log.weights[before], log.negatives.before(end)
+    # Each in a function of its own: what it makes is let go of before the next.
     popularity_before(log, shop, end).save(folder / "popularity")
-    report: dict[str, Any] = {"events": len(item)}
-    if len(item):
-        net = sum_by_pair(user, item, weights, negatives, (len(log.user_ids), len(shop.items)))
-        factors = item_factors(net, seed, start.factors if start else None)
-        _write_factors(folder / "collaborative", factors, start.index if start else None)
-    knowledge = knowledge_graph(
-        shop.items, shop.titles, user, item, times, len(log.user_ids), end, weights=weights, negatives=negatives
-    )
-    graph = start.graph(knowledge) if start else train_graph(knowledge, seed=seed, advanced=advanced)
-    graph.save(folder / "graph")
-    trained = start.index / GRAPH_INDEX if start else None
-    build_index(graph.items, folder / GRAPH_INDEX, trained=trained)
-    report["graph"] = graph.report.to_dict()
+    _release(log)
+    report: dict[str, Any] = {"events": log.before(end).stop}
+    if report["events"]:
+        _learn_factors(folder / "collaborative", log, len(shop.items), end, seed, start)
+    _release(log)
+    report["graph"] = _learn_graph(folder, log, shop, end, seed, advanced, start)
+    _release(log)
     return InteractionIndex.open(folder, "cpu"), report
 
 
-def _write_factors(folder: Path, factors: NDArray[np.float32], old_index: Path | None) -> None:
-    """Writes the items' factors and the index over them, with the quantisers of another bundle's `index/`."""
+def _release(log: Interactions) -> None:
+    """Lets go of what was made, and of what is mapped of the log."""
+    release_memory()
+    release_log(log)
+
+
+def _learn_factors(
+    folder: Path, log: Interactions, items: int, end: float, seed: int, start: LearnedStart | None
+) -> None:
+    """Writes the items' factors and the index over them, with the quantisers of what was learned before."""
+    before = log.before(end)
+    shape = len(log.user_ids), items
+    net = sum_by_pair(log.user[before], log.item[before], log.weights[before], log.negatives.before(end), shape)
+    _release(log)
+    factors = item_factors(net, seed, start.factors if start else None)
+    del net
     folder.mkdir()
     np.save(folder / "factors.npy", factors)
-    trained = old_index / folder.name / FACTORS_INDEX if old_index else None
+    trained = start.index / folder.name / FACTORS_INDEX if start else None
     build_index(factors, folder / FACTORS_INDEX, trained=trained)
+
+
+def _learn_graph(
+    folder: Path,
+    log: Interactions,
+    shop: Shop,
+    end: float,
+    seed: int,
+    advanced: Callable[[int, int], None],
+    start: LearnedStart | None,
+) -> dict[str, Any]:
+    """Writes the graph's vectors and the index over those of the items; returns the report of its training."""
+    before = log.before(end)
+    knowledge = knowledge_graph(
+        shop.items,
+        shop.titles,
+        log.user[before],
+        log.item[before],
+        log.timestamp[before],
+        len(log.user_ids),
+        end,
+        weights=log.weights[before],
+        negatives=log.negatives.before(end),
+    )
+    _release(log)
+    graph = start.graph(knowledge) if start else train_graph(knowledge, seed=seed, advanced=advanced)
+    del knowledge
+    release_memory()
+    graph.save(folder / "graph")
+    trained = start.index / GRAPH_INDEX if start else None
+    build_index(graph.items, folder / GRAPH_INDEX, trained=trained)
+    return graph.report.to_dict()
 
 
 def sum_by_pair(
@@ -177,8 +217,8 @@ def item_factors(net: csr_matrix, seed: int, start: NDArray[np.float32] | None =
         start: Factors of the items to go on from, float32 `[items, factors]`; None begins anew.
     """
     users, items = net.shape
-    confident = net.copy()
-    confident.data = confidence(net.data)
+    wanted = np.bincount(net.indices[net.data > 0], minlength=items)
+    confident = csr_matrix((confidence(net.data), net.indices, net.indptr), shape=net.shape)
     with threadpool_limits(1, "blas"):  # many small products: threads would only wait for each other
         factors = min(FACTORS, max(2, min(users, items) // LEAST_FOR_A_FACTOR))
         begun = start if start is not None and start.shape[1] == factors else None
@@ -189,10 +229,18 @@ def item_factors(net: csr_matrix, seed: int, start: NDArray[np.float32] | None =
             num_threads=1,
             random_state=seed,
         )
-        if begun is not None:
-            model.item_factors = begun.copy()  # users are solved for them first
+        draw = np.random.default_rng(seed)
+        model.user_factors = _first_factors(draw, users, factors)
+        # Where there are some, users are solved for them first.
+        model.item_factors = _first_factors(draw, items, factors) if begun is None else begun.copy()
         model.fit(confident, show_progress=False)
     learned = np.asarray(model.item_factors, np.float32)
-    wanted = np.bincount(net.indices[net.data > 0], minlength=items)
     learned[wanted == 0] = 0.0
     return learned
+
+
+def _first_factors(draw: np.random.Generator, count: int, factors: int) -> NDArray[np.float32]:
+    """Draws factors as implicit does, in place: it holds them twice, float32 `[count, factors]`."""
+    drawn = draw.random((count, factors), np.float32)
+    drawn *= 0.01
+    return drawn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def open_text_encoder(bundle: Bundle) -> OnnxEncoder:
 
 
 def carry_vectors(
-    bundle: Bundle, texts: list[str], carried: Carried, encoder: OnnxEncoder, out: Path
+    bundle: Bundle, texts: Sequence[str], carried: Carried, encoder: OnnxEncoder, out: Path
 ) -> NDArray[np.float16]:
     """Writes the texts' vectors and returns them, float16 `[texts, dim]`; those of new texts alone are computed."""
     vectors = np.empty((len(texts), bundle.vectors.shape[1]), np.float16)
@@ -72,7 +73,7 @@ def carry_vectors(
     return vectors
 
 
-def carry_pairs(bundle: Bundle, texts: list[str], out: Path) -> None:
+def carry_pairs(bundle: Bundle, texts: Sequence[str], out: Path) -> None:
     """Writes the texts as the text tower's tokens, which takes less than to look for those that stay."""
     tokenizer = Tokenizer.from_file(str(bundle.root / "index" / PAIRS / "tokenizer.json"))
     PairTokens.write(out, tokenizer, texts, bundle.spec.pair_buckets[-1])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import EVENTS, PAIRS, REFERENCE, SYNONYMS, TOKENIZER, Bundle
 from fuserank_ensemble.catalog.synonyms import Synonyms
+from fuserank_ensemble.catalog.tokens import EncoderVocabulary
 from fuserank_ensemble.interactions.events import EVENTS as KINDS
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
@@ -33,7 +34,7 @@ from fuserank_export.errors import ExportError
 from fuserank_export.index.catalog import Indexed, index_catalog, replace_synonyms
 from fuserank_export.index.units import unit_table
 from fuserank_export.index.users import user_key
-from fuserank_export.index.write import write_index
+from fuserank_export.index.write import write_histories, write_items
 from fuserank_export.learning.event_strengths import weigh_log
 from fuserank_export.learning.interactions import learn
 from fuserank_export.progress import Progress
@@ -122,7 +123,8 @@ def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
         with steps.measure("index"), work.progress.step("indexing the catalogue"):
             synonyms = _given_synonyms(old)
             indexed = index_catalog(changed.catalog, old.spec.text_template, synonyms, changed.records)
-            write_index(work.index, indexed, log)
+            write_items(work.index, indexed)
+            write_histories(work.index, log)
         carried = find_carried(old, indexed, changed.retexted)
         encoder = open_text_encoder(old)
         with steps.measure("embed"), work.progress.step("embedding new texts"):
@@ -179,7 +181,8 @@ def _learn(
         learned, report = learn(folder, log, indexed.shop, end, work.out.seed, start=start)
     with work.progress.step("indexing vectors and completions"):
         report["dense"] = build_index(vectors, folder / "vectors.faiss", trained=start.index / "vectors.faiss")
-        report["suggest"] = write_completions(folder, indexed.titles, learned.popularity.counts, log)
+        language = EncoderVocabulary(old.tokenizer)
+        report["suggest"] = write_completions(folder, indexed, learned.popularity.counts, log, language)
     return {**old.manifest["search"], **report}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
-from fuserank_ensemble.candidates.pages.check import check_page
+from fuserank_ensemble.candidates.pages.check import check_exposure, check_page
 from fuserank_ensemble.candidates.request import ResolvedRequest, Sampled, Shadow, head_weights
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Kind
@@ -165,6 +165,7 @@ class Preprocess:
         rules.check(options.rules, most_ranked if page else options.k, self._kinds)
         if options.explore:
             exploration.check(options.explore, options.k)
+        check_exposure(options, self._kinds)
         if page:
             check_page(page, options, self._kinds, self._spec.candidates, most_ranked)
         timestamp = options.context.timestamp
@@ -222,6 +223,8 @@ class Preprocess:
                 bundle=self._bundle.id,
                 page=page,
                 highlight=options.highlight,
+                probability=options.probability,
+                shares=options.shares,
                 did_you_mean=self._did_you_mean(query, understood, options) if understood else "",
                 sampled=sampled,
             ),

@@ -79,7 +79,7 @@ class CollaborativeChannel(LocalChannel):
         self._factors = GrownRows(self._model.item_factors, none)
         self._trained = search
         # Of the items that came later: what near items give them, who had them, and what both together say.
-        self._priors, self._first = none, NewItemUsers()
+        self._priors, self.first_users = none, NewItemUsers()
         self._folded: dict[int, tuple[FirstUsers, NDArray[np.float32]]] = {}
         self._version = 0  # of these factors
 
@@ -100,12 +100,17 @@ class CollaborativeChannel(LocalChannel):
         new = np.stack([self._mean_factors(neighbours, cosines) for neighbours, cosines in nearest])
         other = copy(self)
         other._priors = np.concatenate([self._priors, new])
-        other._join(self._first)
+        other._join(self.first_users)
         return other
+
+    @property
+    def factors(self) -> Self:
+        """See `Channel`."""
+        return self
 
     def with_first_users(self, first: NewItemUsers) -> Self:
         """Returns the same where other users had the new items; another thread may be searching this one."""
-        if first is self._first or not len(self._priors):
+        if first is self.first_users or not len(self._priors):
             return self
         other = copy(self)
         other._join(first)
@@ -119,7 +124,7 @@ class CollaborativeChannel(LocalChannel):
                 known = self._folded.get(row)
                 factors = known[1] if known and known[0] is users else fold_in(added[at], users, first.precision)
                 folded[row], added[at] = (users, factors), factors
-        self._first, self._folded, self._version = first, folded, self._version + 1
+        self.first_users, self._folded, self._version = first, folded, self._version + 1
         self._factors = GrownRows(self._factors.bundled, added)
         self._has_factors = np.append(self._has_factors[: self._bundled], added.any(axis=1))
         self._search = GrownSearch(self._trained, self._bundled, added)

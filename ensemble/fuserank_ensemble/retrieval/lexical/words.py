@@ -25,6 +25,8 @@ _APOSTROPHE = re.compile(r"(?<=[^\W\d_])['’](?=[^\W\d_])")
 _ACCENT = re.compile("[\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff]")
 _JIEBA_LOCK = threading.Lock()
 _STEMS = 200_000  # words whose stems are kept
+# An item's texts are cleaned a dozen times while it is indexed, and brands and levels of categories repeat.
+_SHORT, _CLEANED = 200, 4_096  # characters of a text that is kept cleaned; how many are
 
 
 class Word(NamedTuple):
@@ -36,8 +38,15 @@ class Word(NamedTuple):
 
 def clean(text: str) -> str:
     """Normalises, drops what cannot be seen or encoded and apostrophes within words, and cuts at `MAX_CHARACTERS`."""
+    return _clean_short(text) if len(text) <= _SHORT else _clean(text)
+
+
+def _clean(text: str) -> str:
     encodable = text[: 2 * MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
     return _APOSTROPHE.sub("", _INVISIBLE.sub("", normalise(encodable)))[:MAX_CHARACTERS]
+
+
+_clean_short = lru_cache(_CLEANED)(_clean)
 
 
 def has_han(text: str) -> bool:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch_geometric.nn import LightGCN
 
 from fuserank_ensemble.retrieval.graph.index import GraphIndex
+from fuserank_export.builder.memory import release_memory
 from fuserank_export.learning.graph.core import core_of, extend_vectors, interactions_of
 from fuserank_export.learning.graph.knowledge import KnowledgeGraph
 from fuserank_export.learning.graph.matrices import adjacency_matrix, member_matrix
@@ -100,13 +101,41 @@ def train_graph(
     """
     started = time.monotonic()
     core = core_of(graph)
-    queries = QuerySampler(core.graph, np.random.default_rng(seed))
-    adjacency, degree = adjacency_matrix(core.graph)
+    trained = _train(core.graph, dim, seed, advanced)
+    release_memory()
+    axis = _popularity_axis(graph)[: graph.items]
+    items, entities = extend_vectors(graph, core, trained.vectors, trained.own, trained.degree, axis)
+    report = GraphReport(
+        {"items": graph.items, "entities": len(graph.entities), "users": graph.users},
+        graph.edge_counts(),
+        dim,
+        len(trained.degree),
+        len(trained.losses),
+        round(time.monotonic() - started, 1),
+        [round(loss, 4) for loss in trained.losses[:: max(1, len(trained.losses) - 1)]],
+    )
+    return GraphVectors(index_vectors(graph, items, entities), report)
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What training makes of a graph: see `extend_vectors`, and the loss of each step."""
+
+    vectors: NDArray[np.float32]
+    own: NDArray[np.float32]
+    degree: NDArray[np.float64]
+    losses: list[float]
+
+
+def _train(graph: KnowledgeGraph, dim: int, seed: int, advanced: Callable[[int, int], None]) -> _Trained:
+    """Trains the vectors of all nodes of a graph; see `train_graph`."""
+    queries = QuerySampler(graph, np.random.default_rng(seed))
+    adjacency, degree = adjacency_matrix(graph)
     nodes = adjacency.shape[0]
     model = LightGCN(nodes, dim, LAYERS, normalize=False)
     with torch.no_grad():
         model.embedding.weight.normal_(std=0.1, generator=torch.Generator().manual_seed(seed))
-        model.embedding.weight[:, 0] = torch.from_numpy(_popularity_axis(core.graph))
+        model.embedding.weight[:, 0] = torch.from_numpy(_popularity_axis(graph))
     losses: list[float] = []
     if len(queries):
         optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
@@ -123,17 +152,7 @@ def train_graph(
         vectors = model.get_embedding(adjacency).numpy()
         own = model.embedding.weight.numpy()
     vectors[degree <= 0] = 0
-    items, entities = extend_vectors(graph, core, vectors, own, degree, _popularity_axis(graph)[: graph.items])
-    report = GraphReport(
-        {"items": graph.items, "entities": len(graph.entities), "users": graph.users},
-        graph.edge_counts(),
-        dim,
-        nodes,
-        len(losses),
-        round(time.monotonic() - started, 1),
-        [round(loss, 4) for loss in losses[:: max(1, len(losses) - 1)]],
-    )
-    return GraphVectors(index_vectors(graph, items, entities), report)
+    return _Trained(vectors, own, degree, losses)
 
 
 def index_vectors(graph: KnowledgeGraph, items: NDArray[np.float32], entities: NDArray[np.float32]) -> GraphIndex:

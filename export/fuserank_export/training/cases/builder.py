@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from zlib import crc32
 
@@ -42,6 +42,7 @@ class CaseBuilder:
         parse: Takes queries apart, as serving does.
         read: Reads pairs with the text tower; None where there is none.
         blurred: Share of the queries that are asked as if in words that no item has, see `_blur`.
+        release: Called after each batch, in the process that built it.
     """
 
     catalog: CatalogIndex
@@ -50,6 +51,7 @@ class CaseBuilder:
     parse: Callable[[str], UnderstoodQuery] = UnderstoodQuery.plain
     read: ReadPairs | None = None
     blurred: float = 0.0
+    release: Callable[[], None] = lambda: None
 
     def build(
         self,
@@ -69,16 +71,20 @@ class CaseBuilder:
 
         def build_batch(start: int) -> Cases:
             batch = slice(start, start + BATCH)
-            return self._build_batch(retriever, channel_queries[batch], training_queries[batch])
+            cases = self._build_batch(retriever, channel_queries[batch], training_queries[batch])
+            self.release()
+            return cases
 
         starts = range(0, len(training_queries), BATCH)
         # A text tower has threads, which forked processes have not.
         processes = spare_processes(len(starts) // LEAST_BATCHES) if self.read is None else 1
-        parts = [self._blank([])]
-        for part in map_forked(build_batch, starts, processes):
-            parts.append(part)
-            advanced(len(part))
-        return Cases.joined(parts)
+
+        def built() -> Iterator[Cases]:
+            for part in map_forked(build_batch, starts, processes):
+                advanced(len(part))
+                yield part
+
+        return Cases.collected(built(), len(training_queries)) if starts else self._blank([])
 
     def _blank(self, kinds: Sequence[str]) -> Cases:
         width = len(FeatureLayout(self.spec.own_features).features)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,3 +84,23 @@ class Cases:
     def joined(cls, parts: Sequence[Cases]) -> Cases:
         """Concatenates cases."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+    @classmethod
+    def collected(cls, parts: Iterable[Cases], count: int) -> Cases:
+        """Returns cases that come in parts, one or more, so that no more than one part is in memory twice.
+
+        Args:
+            parts: The parts; who yields them lets go of them.
+            count: How many cases they have together.
+        """
+        arrays: dict[str, NDArray[Any]] = {}
+        kinds, start = list[NDArray[np.str_]](), 0
+        for part in parts:
+            kinds.append(part.kinds)
+            for name in (field.name for field in fields(cls)[1:]):
+                values = getattr(part, name)
+                if name not in arrays:  # the system gives a page of it when it is written to
+                    arrays[name] = np.empty((count, *values.shape[1:]), values.dtype)
+                arrays[name][start : start + len(part)] = values
+            start += len(part)
+        return cls(np.concatenate(kinds), **arrays)

@@ -14,8 +14,10 @@ from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.index import InteractionIndex
+from fuserank_export.builder.memory import release_memory
 from fuserank_export.index.shop import Shop
 from fuserank_export.sources.interactions import Interactions
+from fuserank_export.sources.mapped_log import release_log
 from fuserank_export.training.cases.builder import CaseBuilder
 from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.impressions import impression_queries, shown_lists
@@ -85,24 +87,26 @@ def split_cases(
     bounds = window_bounds(log.timestamp, span)
     windows: list[Cases] = []
     list_count = 0
-    for i, (start, end) in zip(range(WINDOWS, 0, -1), pairwise(bounds), strict=False):
-        shown = impression_queries(
-            shown_lists(log, start, end),
-            snapshot_before(log, start),
-            start,
-            count=count,
-            seed=seed + i,
-            segments=log.segments,
-        )
-        list_count += len(shown)
+
+    def window_cases(i: int, start: float, end: float) -> tuple[Cases | None, int]:
+        """The cases of a window, None where it has no queries, and how many of them are of shown lists."""
+        shown = _shown_queries(log, start, end, count=count, seed=seed + i)
         queries = window_queries(log, synthetic, start, end, count=count, seed=seed + i) + shown
         done = count_up(advanced, f"cases of window {WINDOWS + 1 - i} of {WINDOWS}", len(queries))
-        if queries:
-            windows.append(builder.build(queries, index_before(start), done))
+        release_log(log)
+        return builder.build(queries, index_before(start), done) if queries else None, len(shown)
+
+    for i, (start, end) in zip(range(WINDOWS, 0, -1), pairwise(bounds), strict=False):
+        cases, lists = window_cases(i, start, end)
+        list_count += lists
+        if cases is not None:
+            windows.append(cases)
+        release_memory()  # everybody's histories before the window, and the queries that hold them
+        builder.release()
     if len(windows) == WINDOWS and sum(map(len, windows[:-1])) >= MIN_CASES and len(windows[-1]):
         held_out = windows.pop()
-        train = Cases.joined(windows)
-        windows.clear()
+        total = sum(map(len, windows))
+        train = Cases.collected((windows.pop(0) for _ in range(len(windows))), total)
         if judged:
             last = bounds[-2]
             dated = [replace(query, now=last) for query in judged]
@@ -134,7 +138,8 @@ def window_bounds(timestamps: NDArray[np.int64], span: LogSpan) -> list[float]:
     length = min(LONGEST_WINDOW_DAYS * SECONDS_PER_DAY, max(span.end - 1 - span.start, 0.0) / 10)
     if not length:
         return []
-    inside = timestamps[(timestamps >= span.start) & (timestamps < span.end)]
+    first, last = np.searchsorted(timestamps, (span.start, span.end))
+    inside = timestamps[first:last]  # a view: a mask would copy them
     least = math.ceil(WINDOW_SHARE * len(inside))
     bounds = [span.end]
     for _ in range(WINDOWS):
@@ -155,6 +160,15 @@ def count_up(advanced: StepProgress, step: str, total: int) -> Callable[[int], N
         advanced(step, done, total)
 
     return count
+
+
+def _shown_queries(log: Interactions, start: float, end: float, *, count: int, seed: int) -> list[TrainingQuery]:
+    """Queries of a window's shown lists; without any, nobody's history is summed up."""
+    lists = shown_lists(log, start, end)
+    if not lists:
+        return []
+    past = snapshot_before(log, start)
+    return impression_queries(lists, past, start, count=count, seed=seed, segments=log.segments)
 
 
 def _split_fifth(

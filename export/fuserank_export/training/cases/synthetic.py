@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import History
+from fuserank_export.index.texts import TextColumn, TextNumbers
 from fuserank_export.training.cases.rewording import reword
 from fuserank_export.training.cases.training_query import TrainingQuery
 
@@ -34,22 +35,23 @@ class SyntheticQueries:
         above = np.asarray([_level_above(path) for path in paths] or [""], object)
         self._above = np.where(items.category >= 0, above[items.category], "")
         draw = np.random.default_rng(seed)
-        self._words = np.asarray([_some_words(title, draw) for title in titles], object)
+        self._words = TextColumn(_some_words(title, draw) for title in titles)
+        self._of_words = TextNumbers(self._words)
         rows = np.arange(len(items), dtype=np.int32)
         self._by_category = pd.Series(rows).groupby(self._category).indices
         self._by_above = pd.Series(rows).groupby(self._above).indices
         self._meaning: dict[str, str] = {}  # of reworded queries
-        self._title, distinct = pd.factorize(np.asarray(titles, object))
+        self._title, distinct = TextColumn(titles).distinct()
         self._of_titles = np.argsort(self._title, kind="stable").astype(np.int32)
         self._title_starts = np.searchsorted(self._title[self._of_titles], np.arange(len(distinct) + 1))
-        self._title_of_words = dict(zip(self._words, self._title.tolist(), strict=True))
 
     def draw(self, rows: NDArray[np.int32], generator: np.random.Generator) -> NDArray[np.object_]:
         """Returns a query for each of the item rows, str `[rows]`."""
         chosen = generator.random(len(rows))
         by_category = (self._category[rows] != "") & (chosen < BY_CATEGORY)
         by_above = (self._above[rows] != "") & (chosen < BY_LEVEL_ABOVE)
-        queries = np.where(by_category, self._category[rows], self._words[rows])
+        words = np.asarray(self._words.take(rows), object)
+        queries = np.where(by_category, self._category[rows], words)
         queries = np.where(by_above, self._above[rows], queries)
         return np.asarray([self._reword(query, generator) for query in queries], object)
 
@@ -59,20 +61,24 @@ class SyntheticQueries:
         for indices in (self._by_category, self._by_above):
             if meaning in indices:
                 return np.asarray(indices[meaning], np.int32)
-        title = self._title_of_words.get(meaning)
-        if title is None:
+        row = self._of_words.find(meaning)
+        if row < 0:
             return np.empty(0, np.int32)
+        title = self._title[row]
         return self._of_titles[self._title_starts[title] : self._title_starts[title + 1]]
 
     def _reword(self, query: str, generator: np.random.Generator) -> str:
         """Words a query anew; one that would mean something else by then stays as it is."""
         worded = reword(query, generator)
         known = self._meaning.get(worded, worded)
-        taken = any(known in indices for indices in (self._by_category, self._by_above, self._title_of_words))
-        if worded == query or (taken and known != query):
+        if worded == query or (known != query and self._is_asked(known)):
             return query
         self._meaning[worded] = query
         return worded
+
+    def _is_asked(self, query: str) -> bool:
+        """Whether an item has such a query."""
+        return query in self._by_category or query in self._by_above or self._of_words.find(query) >= 0
 
 
 def catalog_queries(items: Items, synthetic: SyntheticQueries, count: int, seed: int) -> list[TrainingQuery]:

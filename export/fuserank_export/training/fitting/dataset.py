@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from fuserank_ensemble.catalog.arrays import release_pages
 from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.fitting.propensity import propensity_weights
 
@@ -65,6 +66,7 @@ def ranker_inputs(cases: Cases, vectors: NDArray[np.float16], rows: NDArray[Any]
         "moments": cases.moments[rows],
         "reading": cases.reading[rows],
     }
+    release_pages(vectors)  # else all of them stay mapped after an epoch
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 

@@ -92,6 +92,7 @@ def train_ranker(
     seed: int = 13,
     advanced: StepProgress = lambda step, done, total: None,
     budget: TimeBudget | None = None,
+    at_once: bool = True,
 ) -> tuple[Ranker, TrainingReport]:
     """Trains a ranker.
 
@@ -112,6 +113,7 @@ def train_ranker(
         seed: Of draws and weights.
         advanced: Called with a step's name, what is done and the whole.
         budget: The time after which it stops with the best so far; None has no end.
+        at_once: Whether two rankers may be fitted at once, which takes twice the memory of a fit.
     """
     split = split_cases(log, shop, builder, index_before, judged=judged, count=cases, seed=seed, advanced=advanced)
     train, held_out = split.train, split.held_out
@@ -140,7 +142,8 @@ def train_ranker(
         return Fitted(model, losses, position, predicted(model, retrieved.with_columns(columns), vectors))
 
     def fit_all(layouts: Sequence[FeatureLayout]) -> list[Fitted]:
-        return fit_at_once([partial(fit_columns, layout) for layout in layouts], budget)
+        fits = [partial(fit_columns, layout) for layout in layouts]
+        return fit_at_once(fits, budget) if at_once else [fit_one() for fit_one in fits]
 
     gains: dict[str, SignalGain] = {}
     if not signals_must_gain:

@@ -51,9 +51,10 @@ def tuned_weights(
     if not bounds:
         return {}, {}
     start, end = bounds[:2]
+    interactions = index_before(start)  # first, as learning takes most memory
     synthetic = SyntheticQueries(shop.items, shop.titles, seed)
     queries = window_queries(log, synthetic, start, end, count=cases, seed=seed)
-    retriever = Retriever(builder.catalog, index_before(start), builder.spec)
+    retriever = Retriever(builder.catalog, interactions, builder.spec)
     of_kind = {
         kind: [query for query in queries if query.kind == kind and len(query.seen)] for kind in ("both", "user")
     }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuserank_ensemble.catalog.text import TemplateError, normalise, query_text, render, render_all, template_fields
+from fuserank_ensemble.catalog.text import TemplateError, normalise, query_text, render, template_fields
 
 TEMPLATE = "{title} | {brand} | {category} | {description:.10}"
 
@@ -34,10 +34,6 @@ def test_a_segment_of_several_fields_needs_all_of_them():
         "Heat (1995). Crime"
     )
     assert render("{title} ({year}) | {genres}", {"title": "Heat", "genres": ["Crime"]}) == "Crime"
-
-
-def test_every_record_gets_its_text_in_order():
-    assert render_all("{title}", [{"title": "b"}, {}, {"title": "a"}]) == ["b", "", "a"]
 
 
 @pytest.mark.parametrize(

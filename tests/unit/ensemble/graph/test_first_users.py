@@ -94,8 +94,8 @@ def place(shop, user):
 
 
 def folded(shop):
-    known = shop.graph.live.search.current[1].collaborative
-    return known._first.by_row, known._factors.added
+    known = shop.graph.live.search.current.retriever.factors
+    return known.first_users.by_row, known._factors.added
 
 
 def test_an_item_whose_buyers_share_a_taste_is_recommended_to_it_though_its_text_says_otherwise(shop):
@@ -125,8 +125,8 @@ def test_a_server_that_starts_later_has_the_same_factors(shop):
     other = LocalGraph(shop.bundle, state=shop.settings)
     try:
         assert other.live.wait_for(position, PATIENCE)
-        assert wait_until(lambda: other.live.search.current[1].collaborative._first.by_row)
-        np.testing.assert_array_equal(other.live.search.current[1].collaborative._factors.added, folded(shop)[1])
+        assert wait_until(lambda: other.live.search.current.retriever.factors.first_users.by_row)
+        np.testing.assert_array_equal(other.live.search.current.retriever.factors._factors.added, folded(shop)[1])
     finally:
         other.live.tail.stop()
 
@@ -136,7 +136,7 @@ class Reader:
 
     def __init__(self, bundle, shop):
         self.bundle, self.state = bundle, State.open(shop.settings)
-        self.channel = shop.graph.live.search.current[1].collaborative
+        self.channel = shop.graph.live.search.current.retriever.factors
         self.again()
 
     def again(self):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuserank_ensemble.catalog.arrays import find_row
+from fuserank_ensemble.interactions import history
+from fuserank_ensemble.interactions.blocks import user_blocks
 from fuserank_ensemble.interactions.history import HABIT_HALF_LIFE_DAYS, MAX_ITEMS, History, HistorySnapshot
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
 
@@ -44,6 +48,16 @@ def test_the_snapshot_counts_every_event_once_and_keeps_the_newest_time(events):
     assert len(found) == len(USERS)
     for number in range(len(USERS)):
         assert as_dict(found.at(number)) == expected[number]
+
+
+@given(EVENTS)
+def test_summing_up_a_few_users_at_a_time_is_summing_up_all(events):
+    whole = snapshot(events)
+    with patch.object(history, "user_blocks", partial(user_blocks, least=3)):
+        by_blocks = snapshot(events)
+    for of_whole, of_blocks in zip(whole.pairs, by_blocks.pairs, strict=True):
+        assert of_blocks.dtype == of_whole.dtype
+        np.testing.assert_array_equal(of_blocks, of_whole)
 
 
 def test_users_are_found_by_their_whole_id_and_others_are_unknown():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import pairwise
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuserank_ensemble.interactions import popularity as module
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
 from fuserank_ensemble.interactions.popularity import LEAST_RETURNS, Popularity
 
@@ -83,3 +85,13 @@ def test_counting_at_once_is_counting_event_by_event(events):
         assert popularity.reach[row] == len(of_user)
         expected = np.mean(gaps) if len(gaps) >= LEAST_RETURNS else NAN
         np.testing.assert_allclose(popularity.cycle[row], expected, rtol=1e-6)
+
+
+@given(EVENTS)
+def test_counting_in_blocks_gives_the_same_bytes(events):
+    whole = counted(events)
+    with patch.object(module, "BLOCK_EVENTS", 3):
+        by_blocks = counted(events)
+    for name in ("counts", "events", "trend", "lately", "reach", "latest", "arrived"):
+        np.testing.assert_array_equal(getattr(by_blocks, name), getattr(whole, name), name)
+    np.testing.assert_array_equal(by_blocks.contexts.weights, whole.contexts.weights)

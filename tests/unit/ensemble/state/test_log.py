@@ -165,6 +165,7 @@ def test_events_expire_and_nothing_else_does(log):
             position=1,
             catalog=0,
             popularity=1,
+            first_users=1,
             embedding=b"",
             items=[],
             features=b"",

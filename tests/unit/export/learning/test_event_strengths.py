@@ -19,6 +19,7 @@ from fuserank_ensemble.interactions.events import (
 )
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.retrieval.channels.collaborative import CONFIDENCE, confidence
+from fuserank_export.learning import event_strengths
 from fuserank_export.learning.event_strengths import describe_table, learn_event_table, weigh_log
 from fuserank_export.sources.interactions import Interactions
 
@@ -162,3 +163,13 @@ def test_one_event_counts_as_the_export_counts_it():
     # For one who gave twenty times 5, a 4 is a low rating; for one who gave twenty times 1, a 2.5 is a good one.
     assert table.strength("rating", 4.0, total=100.0, count=20) < 0
     assert table.strength("rating", 2.5, total=20.0, count=20) > 0.5
+
+
+def test_strengths_are_the_same_however_few_users_are_looked_at_at_a_time(monkeypatch):
+    whole = learn_event_table(planted(), np.inf)
+    monkeypatch.setattr(event_strengths, "BLOCK_EVENTS", 50)
+    by_blocks = learn_event_table(planted(), np.inf)
+    for name, kind in whole.kinds.items():
+        other = by_blocks.kinds[name]
+        assert (other.events, other.followed, other.source) == (kind.events, kind.followed, kind.source), name
+        assert (other.strength, other.base) == pytest.approx((kind.strength, kind.base), rel=1e-12), name

@@ -148,7 +148,8 @@ def read_text_data(inputs: TextInputFiles, encoder: str, folder: Path, seed: int
         if not path.exists():
             _find_candidates(path, indexed, spec, encoder, used, progress)
     candidates = json.loads(path.read_text("utf-8"))
-    texts = [indexed.texts[code] for code in indexed.items.text]
+    distinct = list(indexed.texts)
+    texts = [distinct[code] for code in indexed.items.text]
     train, validation, held_out = ([RankedQuery(**values) for values in candidates[name]] for name in vars(used))
     return TextData(texts, train, validation, held_out, report, spec.query_template)
 
@@ -223,5 +224,5 @@ def _digest(inputs: TextInputFiles, encoder: str, indexed: Indexed, parts: Query
         return [[query.text, query.relevant.tolist(), query.irrelevant.tolist()] for query in queries]
 
     settings = {name: str(value) for name, value in asdict(inputs).items()}
-    content = [settings, encoder, indexed.texts, *map(to_lists, vars(parts).values())]
+    content = [settings, encoder, list(indexed.texts), *map(to_lists, vars(parts).values())]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -133,6 +133,7 @@ def test_sets_of_cases_are_joined_and_taken_apart_again(cases_of):
     parts = [cases.part(slice(0, half)), cases.part(np.arange(len(cases)) >= half)]
     assert [len(part) for part in parts] == [half, len(cases) - half]
     assert_same(Cases.joined(parts), cases)
+    assert_same(Cases.collected(iter(parts), len(cases)), cases)
 
 
 @pytest.fixture

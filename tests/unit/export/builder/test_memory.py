@@ -1,0 +1,40 @@
+"""Files that are mapped are taken out of memory, and are there again when they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fuserank_ensemble.catalog.arrays import map_array
+from fuserank_export.builder.memory import release_mapped
+
+KIB = 4_000
+
+
+def resident(path):
+    """KiB of a mapped file in this process's memory."""
+    lines = iter(Path("/proc/self/smaps").read_text("utf-8", "replace").splitlines())
+    return sum(
+        int(next(line for line in lines if line.startswith("Rss:")).split()[1])
+        for line in lines
+        if line.endswith(str(path))
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux says what is mapped")
+def test_mapped_files_of_a_folder_leave_memory_and_come_back_when_they_are_read(tmp_path):
+    arrays = {}
+    for folder in ("index", "other"):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "numbers.npy", np.arange(KIB * 128))
+        arrays[folder] = map_array(tmp_path / folder / "numbers.npy")
+    expected = np.arange(KIB * 128).sum()
+    for array in arrays.values():
+        assert array.sum() == expected
+    assert resident(tmp_path / "index" / "numbers.npy") >= KIB
+    release_mapped([tmp_path / "index"])
+    assert resident(tmp_path / "index" / "numbers.npy") == 0
+    assert resident(tmp_path / "other" / "numbers.npy") >= KIB
+    assert arrays["index"].sum() == expected
