@@ -28,7 +28,7 @@ LEAVES = ["Milk", "Tea", "Soap"]
 QUERIES = ["milk", "tea", "soap"]
 VIEW, PURCHASE = EVENTS.index("view"), EVENTS.index("purchase")
 START = 1_600_000_000
-SPEC = GraphSpec(embedding_dim=DIM, candidate_buckets=(32, 64), candidates=64)
+SPEC = GraphSpec(embedding_dim=DIM, candidate_buckets=(32, 64), candidates=32)
 
 
 def unit(rows):
