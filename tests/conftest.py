@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -39,6 +41,18 @@ class SharedServersScheduling(LoadScopeScheduling):
         file = PurePosixPath(nodeid.split("::", maxsplit=1)[0])
         folder = file.parent.as_posix()
         return folder if folder in SHARE_SERVERS else file.as_posix()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keeps the tests and what they import out of the collector's rounds: exports ask for several."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -102,8 +116,8 @@ def tower_bundle(
     tiny_shop: TinyShop, tiny_encoder: Path, tiny_tower: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The shop's bundle with a text tower. Tests that change it work on a copy."""
-    from fuserank_export.builder.options import GraphOptions, RankerOptions
-    from support.exporting import FEW_STEPS, export_quickly, rank_all_kinds
+    from fuserank_export.builder.options import GraphOptions
+    from support.exporting import QUICKLY, export_quickly, rank_all_kinds
 
     def export(folder: Path) -> None:
         bundle = export_quickly(
@@ -111,7 +125,7 @@ def tower_bundle(
             tiny_encoder,
             folder / "tower",
             interactions=tiny_shop.interactions,
-            ranker=RankerOptions(text_tower=str(tiny_tower), fit=FEW_STEPS),
+            ranker=replace(QUICKLY, text_tower=str(tiny_tower)),
             graph=GraphOptions(text_candidates=8),
             text_template="{title} | {category}",
         )

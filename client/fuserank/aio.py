@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -29,14 +30,15 @@ class AsyncClient:
 
     def __init__(
         self,
-        url: str = DEFAULT_URL,
+        url: str | Sequence[str] = DEFAULT_URL,
         *,
         timeout: float | None = DEFAULT_TIMEOUT,
         tls: TLS | None = None,
         headers: Mapping[str, str] | None = None,
         retries: int = DEFAULT_RETRIES,
+        hedge_after: float | None = None,
     ) -> None:
-        self._connection = Connection(url, timeout, tls, headers, retries)
+        self._connection = Connection(url, timeout, tls, headers, retries, hedge_after)
         self._arguments = self._connection.triton_arguments()
         self._triton: Any = None
         self._closed = False
@@ -53,17 +55,17 @@ class AsyncClient:
         """Answers several requests with one call; see `Client.search_batch`."""
         if not requests:
             return []
-        response = await self._call("infer", **wire.encode_search(requests))
+        response = await self._ask(wire.encode_search(requests))
         return wire.decode_results(response, rows=len(requests))
 
     async def similar(self, item_id: str = "", *, text: str = "", **options: Unpack[SimilarOptions]) -> SearchResult:
         """Finds items like an item, or like a free text; see `Client.similar`."""
-        response = await self._call("infer", **wire.encode_similar(item_id, text, options))
+        response = await self._ask(wire.encode_similar(item_id, text, options))
         return wire.decode_results(response, rows=1)[0]
 
-    async def suggest(self, prefix: str, count: int | None = None) -> list[Suggestion]:
+    async def suggest(self, prefix: str, count: int | None = None, user: str | None = None) -> list[Suggestion]:
         """Completes a query while it is typed; see `Client.suggest`."""
-        return wire.decode_suggestions(await self._call("infer", **wire.encode_suggest(prefix, count)))
+        return wire.decode_suggestions(await self._ask(wire.encode_suggest(prefix, count, user)))
 
     async def record(self, events: Sequence[Event]) -> RecordResult:
         """Records what shoppers did; see `Client.record`."""
@@ -118,6 +120,23 @@ class AsyncClient:
 
     async def _change(self, user: str, action: str, options: Mapping[str, str] | None = None) -> ProfileChange:
         return wire_events.decode_change(await self._call("infer", **wire_events.encode_profile(user, action, options)))
+
+    async def _ask(self, arguments: Mapping[str, Any]) -> Any:
+        """Calls a model that changes nothing; where that takes long, and hedging is wished, twice."""
+        if self._connection.hedge_after is None:
+            return await self._call("infer", **arguments)
+        calls = {asyncio.ensure_future(self._call("infer", **arguments))}
+        try:
+            answered, waiting = await asyncio.wait(calls, timeout=self._connection.hedge_after)
+            if waiting:
+                calls.add(asyncio.ensure_future(self._call("infer", **arguments)))
+                answered, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+                if waiting and all(one.exception() for one in answered):  # the other may still succeed
+                    answered, _ = await asyncio.wait(waiting)
+            return min(answered, key=lambda one: one.exception() is not None).result()
+        finally:
+            for one in calls:
+                one.cancel()
 
     async def _call(self, method: str, **arguments: Any) -> Any:
         if self._closed:

@@ -7,7 +7,7 @@ Answers go to stdout; an error is one line on stderr.
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 try:
     import typer
@@ -20,7 +20,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from fuserank.change_commands import add_change_commands
 from fuserank.event_commands import add_event_commands
-from fuserank.options import Connection, Ranking, Selection, expand_groups
+from fuserank.options import Connection, Ranking, Selection, expand_groups, split_list
 from fuserank.plugins import CommandGroup
 from fuserank.reporting import print_json, report_errors
 from fuserank.tables import tabulate_facets, tabulate_result, tabulate_server, tabulate_suggestions
@@ -38,8 +38,11 @@ User = Annotated[str, typer.Option("--user", "-u", help="Who asks; an unknown us
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Whom to recommend to.")]
 ItemId = Annotated[str, typer.Argument(metavar="[ITEM_ID]", help="An item of the catalogue.")]
 Text = Annotated[str, typer.Option(help="A text in place of an item.")]
+Basket = Annotated[str, typer.Option(metavar="ID,ID,…", help="Items in place of one.")]
+Complements = Annotated[bool, typer.Option("--complements", help="What goes with it, not what stands in for it.")]
 Viewer = Annotated[str, typer.Option("--user", "-u", help="Who looks: what this user hid is left out.")]
 Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="What was typed so far.")]
+Typist = Annotated[str, typer.Option("--user", "-u", help="Who types: what they have had comes first.")]
 Count = Annotated[int | None, typer.Option("--count", "-n", help="How many completions.")]
 
 
@@ -60,24 +63,34 @@ def recommend(*, user: UserArgument, ranking: Ranking, connection: Connection) -
 @app.command(epilog="Example: fuserank similar 1082185 -k 10   or: fuserank similar --text 'oat drink'")
 @expand_groups
 def similar(
-    *, item_id: ItemId = "", text: Text = "", user: Viewer = "", selection: Selection, connection: Connection
+    *,
+    item_id: ItemId = "",
+    text: Text = "",
+    basket: Basket = "",
+    complements: Complements = False,
+    user: Viewer = "",
+    selection: Selection,
+    connection: Connection,
 ) -> None:
-    """Find items like an item, or like a text."""
+    """Find items like an item, a text or a basket, or what goes with it."""
+    more: dict[str, Any] = {"user": user or None, "basket": split_list(basket or None)}
     with report_errors(), connection.open_client() as client:
-        result = client.similar(item_id, text=text, user=user or None, **selection.to_arguments())
+        relation: Literal["complement"] | None = "complement" if complements else None
+        result = client.similar(item_id, text=text, relation=relation, **more, **selection.to_arguments())
         if connection.as_json:
             print_json(result)
         else:
-            title = f"like {item_id}" if item_id else f'like "{text}"'
+            asked = item_id or (f'"{text}"' if text else basket)
+            title = f"{'with' if complements else 'like'} {asked}"
             Console().print(tabulate_result(result, title, explain=selection.explain))
 
 
 @app.command(epilog="Example: fuserank suggest 'mlik' --count 5")
 @expand_groups
-def suggest(*, prefix: Prefix, count: Count = None, connection: Connection) -> None:
+def suggest(*, prefix: Prefix, count: Count = None, user: Typist = "", connection: Connection) -> None:
     """Complete a query while it is typed."""
     with report_errors(), connection.open_client() as client:
-        completions = client.suggest(prefix, count)
+        completions = client.suggest(prefix, count, user or None)
         if connection.as_json:
             print_json(completions)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -12,7 +13,7 @@ from tritonclient.grpc import InferenceServerClient
 from fuserank import wire, wire_changes, wire_events
 from fuserank.changes import CatalogResult
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
-from fuserank.errors import FuseRankError, translate_errors
+from fuserank.errors import FuseRankError, from_triton, translate_errors
 from fuserank.events import Event, Profile, ProfileChange, RecordResult
 from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus, SimilarOptions, Suggestion
 
@@ -27,12 +28,16 @@ class Client:
 
     Args:
         url: Host and port of Triton's gRPC endpoint, without a scheme. Where the host stands for several servers (a
-            headless Service), they are asked by turns.
+            headless Service), or several addresses are given, they are asked by turns. The names of several addresses
+            are looked up once, and with `tls` they need its `server_name`.
         timeout: Hard limit of one call in seconds, its retries included; `None` waits for ever.
         tls: Certificates for an encrypted connection; not encrypted where `None`.
         headers: Sent with every call, such as `{"authorization": "Bearer …"}`.
         retries: How often gRPC repeats a call that found the server unavailable, with growing pauses; 0 to 4.
             Searches change nothing on the server, and an event that is sent again counts once: repeating is safe.
+        hedge_after: Seconds without an answer after which a search, `similar` or `suggest` is asked once more, of the
+            next server; the first answer counts, and the other call is cancelled. None, the default, asks once: a hedge
+            makes slow answers rarer and costs the servers its share of calls. A good value is the p95.
 
     Raises:
         ConfigurationError: Where a setting is unusable. The server itself is first met at the first call.
@@ -40,14 +45,15 @@ class Client:
 
     def __init__(
         self,
-        url: str = DEFAULT_URL,
+        url: str | Sequence[str] = DEFAULT_URL,
         *,
         timeout: float | None = DEFAULT_TIMEOUT,
         tls: TLS | None = None,
         headers: Mapping[str, str] | None = None,
         retries: int = DEFAULT_RETRIES,
+        hedge_after: float | None = None,
     ) -> None:
-        self._connection = Connection(url, timeout, tls, headers, retries)
+        self._connection = Connection(url, timeout, tls, headers, retries, hedge_after)
         self._triton = InferenceServerClient(**self._connection.triton_arguments())
 
     def search(self, query: str = "", user: str = "", **options: Unpack[SearchOptions]) -> SearchResult:
@@ -83,35 +89,38 @@ class Client:
         """
         if not requests:
             return []
-        response = self._call("infer", **wire.encode_search(requests))
+        response = self._ask(wire.encode_search(requests))
         return wire.decode_results(response, rows=len(requests))
 
     def similar(self, item_id: str = "", *, text: str = "", **options: Unpack[SimilarOptions]) -> SearchResult:
-        """Finds items like an item, or like a free text: one of the two is given.
+        """Finds items like an item, a free text or a basket, or what goes with it: one of the three is given.
 
         Args:
             item_id: An item of the catalogue, which is not in the answer.
             text: A text that the items resemble, such as the title of an item that the catalogue lacks.
             **options: `k`, `filter`, `fields`, `explain` and `language`, as for `search`; `user`, whose hidden items
-                are left out.
+                are left out; `basket`, ids of items in place of one; `relation`, `substitute` for what may stand in,
+                the default, or `complement` for what is had together with it.
 
         Returns:
             Items, best first. The score is the cosine of the texts' embeddings; the order also counts users in
-            common and relations of the catalogue, so that scores need not fall.
+            common and relations of the catalogue, so that scores need not fall. Of a complement it is how many times
+            as often as by chance it is had with what was asked about.
 
         Raises:
             InvalidRequestError: Names the field, what it held and what is allowed; such as an unknown item.
             FuseRankError: Another class of `fuserank.errors`.
         """
-        response = self._call("infer", **wire.encode_similar(item_id, text, options))
+        response = self._ask(wire.encode_similar(item_id, text, options))
         return wire.decode_results(response, rows=1)[0]
 
-    def suggest(self, prefix: str, count: int | None = None) -> list[Suggestion]:
+    def suggest(self, prefix: str, count: int | None = None, user: str | None = None) -> list[Suggestion]:
         """Completes a query while it is typed; spelling mistakes are tolerated.
 
         Args:
             prefix: What was typed so far; empty for the most popular completions.
             count: How many completions to return at most; the server's default where None.
+            user: Who types: of what fits as well, what they have had comes first.
 
         Returns:
             Completions, best first; none where nothing fits.
@@ -119,7 +128,7 @@ class Client:
         Raises:
             FuseRankError: As `similar` does.
         """
-        return wire.decode_suggestions(self._call("infer", **wire.encode_suggest(prefix, count)))
+        return wire.decode_suggestions(self._ask(wire.encode_suggest(prefix, count, user)))
 
     def record(self, events: Sequence[Event]) -> RecordResult:
         """Records what shoppers did; when it returns, the events survive the end of any process.
@@ -208,6 +217,36 @@ class Client:
 
     def _change(self, user: str, action: str, options: Mapping[str, str] | None = None) -> ProfileChange:
         return wire_events.decode_change(self._call("infer", **wire_events.encode_profile(user, action, options)))
+
+    def _ask(self, arguments: Mapping[str, Any]) -> Any:
+        """Calls a model that changes nothing; where that takes long, and hedging is wished, twice."""
+        hedge_after = self._connection.hedge_after
+        if hedge_after is None:
+            return self._call("infer", **arguments)
+        answers: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+        calls: list[Any] = []
+
+        def put(result: Any, error: Any) -> None:
+            answers.put((result, error))
+
+        def ask() -> None:
+            calls.append(self._call("async_infer", callback=put, **arguments))
+
+        try:
+            ask()
+            try:
+                result, error = answers.get(timeout=hedge_after)
+            except Empty:
+                ask()
+                result, error = answers.get()
+                if error is not None:  # the other may still succeed
+                    result, error = answers.get()
+        finally:
+            for call in calls:
+                call.cancel()
+        if error is not None:
+            raise from_triton(error, self._connection.timeout)
+        return result
 
     def _call(self, method: str, **arguments: Any) -> Any:
         with translate_errors(self._connection.timeout):

@@ -5,9 +5,11 @@ The blocking and the asyncio client share them.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
-from collections.abc import Mapping
+import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -73,15 +75,19 @@ class Connection:
         ConfigurationError: Names the setting, what it held and what is allowed.
     """
 
-    url: str = DEFAULT_URL
+    url: str | Sequence[str] = DEFAULT_URL
     timeout: float | None = DEFAULT_TIMEOUT
     tls: TLS | None = None
     headers: Mapping[str, str] | None = None
     retries: int = DEFAULT_RETRIES
+    hedge_after: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.url or self.url.partition("://")[0] in ("http", "https", "grpc", "grpcs"):
-            raise ConfigurationError(f"url: found {self.url!r}; allowed: host:port, such as {DEFAULT_URL}")
+        for url in self.urls or ("",):
+            if not url or url.partition("://")[0] in ("http", "https", "grpc", "grpcs"):
+                raise ConfigurationError(f"url: found {url!r}; allowed: host:port, such as {DEFAULT_URL}")
+        if self.hedge_after is not None and not self.hedge_after > 0:
+            raise ConfigurationError(f"hedge_after: found {self.hedge_after}; allowed: seconds above 0, or None")
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigurationError(f"timeout: found {self.timeout}; allowed: seconds above 0, or None")
         if not 0 <= self.retries <= MAX_RETRIES:
@@ -92,10 +98,24 @@ class Connection:
             if not _HEADER_VALUE.fullmatch(value):
                 raise ConfigurationError(f"headers: found {value!r} for {name}; allowed: printable ASCII")
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses, one or several."""
+        return (self.url,) if isinstance(self.url, str) else tuple(self.url)
+
+    @property
+    def target(self) -> str:
+        """What gRPC connects to. Of several addresses the names are looked up, now and once.
+
+        Raises:
+            ConfigurationError: Where one of several is no host and port, or is not known.
+        """
+        return self.urls[0] if len(self.urls) == 1 else _join_addresses(self.urls)
+
     def triton_arguments(self) -> dict[str, Any]:
         """Returns the constructor arguments of both `InferenceServerClient` classes of tritonclient."""
         return {
-            "url": self.url,
+            "url": self.target,
             "creds": self.tls.credentials() if self.tls else None,
             "channel_args": self._channel_arguments(),
         }
@@ -146,6 +166,24 @@ class Connection:
             # Retries stop while most calls fail: a struggling server must not get a multiple of its load.
             "retryThrottling": {"maxTokens": 20, "tokenRatio": 0.5},
         }
+
+
+def _join_addresses(urls: Sequence[str]) -> str:
+    """Several addresses as one target of gRPC's own form, such as `ipv4:10.0.0.1:8001,10.0.0.2:8001`."""
+    addresses: dict[str, int] = {}
+    for url in urls:
+        host, _, port = url.rpartition(":")
+        try:
+            numeric = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0][4][0]
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"url: found {url!r}: {error}; allowed: host:port, such as {DEFAULT_URL}"
+            ) from None
+        address = ipaddress.ip_address(numeric)
+        addresses[f"{address}:{int(port)}" if address.version == 4 else f"[{address}]:{int(port)}"] = address.version
+    if len(set(addresses.values())) > 1:
+        raise ConfigurationError(f"url: found IPv4 and IPv6 addresses in {', '.join(urls)}; allowed: one kind")
+    return f"ipv{next(iter(addresses.values()))}:{','.join(addresses)}"
 
 
 def _read_pem(setting: str, path: str | PathLike[str] | None) -> bytes | None:

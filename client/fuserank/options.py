@@ -43,7 +43,7 @@ class Selection:
         return {
             "k": self.k,
             "filter": _parse_json("--filter", self.filter),
-            "fields": _split_list(self.fields),
+            "fields": split_list(self.fields),
             "explain": self.explain or None,
             # The server checks which languages there are.
             "language": cast("Language | None", self.language),
@@ -73,6 +73,9 @@ class Ranking(Selection):
     explore: Annotated[
         str | None, typer.Option(metavar="JSON", help='Show items few know, such as {"rate": 0.1, "slots": [5]}.')
     ] = None
+    exposure: Annotated[
+        str | None, typer.Option(metavar="JSON", help='Shares of a page, such as {"brand": {"max_share": 0.4}}.')
+    ] = None
     plain: Annotated[
         bool, typer.Option("--plain", help="Take sizes, prices and negations in the query as words like any other.")
     ] = False
@@ -94,6 +97,7 @@ class Ranking(Selection):
     collapse: Annotated[bool, typer.Option("--collapse", help="Packages of one product are one tile.")] = False
     collapse_by: Annotated[str | None, typer.Option(metavar="NAME", help="Items of one value are one tile.")] = None
     highlight: Annotated[bool, typer.Option("--highlight", help="Mark the words that match.")] = False
+    probability: Annotated[bool, typer.Option("--probability", help="Show how likely each is taken.")] = False
 
     def to_request(self, query: str, user: str) -> Request:
         """Returns the request of a query, a user or both.
@@ -105,7 +109,7 @@ class Ranking(Selection):
             query,
             user,
             **self.to_arguments(),
-            history=_split_list(self.history),
+            history=split_list(self.history),
             context=_parse_json("--context", self.context),
             objective=_parse_json("--objective", self.objective),
             diversity=self.diversity,
@@ -122,6 +126,8 @@ class Ranking(Selection):
             sort=cast("Sort | None", self.sort),
             collapse=self.collapse_by or self.collapse or None,
             highlight=self.highlight or None,
+            probability=self.probability or None,
+            exposure=_parse_json("--exposure", self.exposure),
         )
 
 
@@ -199,12 +205,13 @@ def _parse_header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _split_list(text: str | None) -> list[str] | None:
+def split_list(text: str | None) -> list[str] | None:
+    """Returns the entries of a list that commas part; None for None."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _parse_facets(text: str | None) -> Any:
-    return _parse_json("--facets", text) if text is not None and text.lstrip().startswith("[") else _split_list(text)
+    return _parse_json("--facets", text) if text is not None and text.lstrip().startswith("[") else split_list(text)
 
 
 def _parse_json(option: str, text: str | None) -> Any:

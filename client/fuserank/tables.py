@@ -36,6 +36,9 @@ def tabulate_result(result: SearchResult, title: str, explain: bool = True) -> T
     for name in number_fields:
         table.add_column(Text(name), justify="right")
     table.add_column("score", justify="right", style="bold")
+    has_chances = any(item.probability is not None for item in result)
+    if has_chances:
+        table.add_column("probability", justify="right")
     if explain:
         table.add_column("why", overflow="fold", ratio=3)
     for rank, item in enumerate(result, start=1):
@@ -43,7 +46,8 @@ def tabulate_result(result: SearchResult, title: str, explain: bool = True) -> T
         cells = [Text(item.id), *([_format_product(item, text_fields)] if text_fields else [])]
         cells += [Text(format_value(item.fields.get(name))) for name in number_fields]
         reasons = [Text("\n".join(_format_signals(item.signals)))] if explain else []
-        table.add_row(str(rank), *cells, f"{item.score:.3f}", *reasons)
+        chance = ["" if item.probability is None else f"{item.probability:.1%}"] if has_chances else []
+        table.add_row(str(rank), *cells, f"{item.score:.3f}", *chance, *reasons)
     return table
 
 
@@ -96,6 +100,10 @@ def format_status(status: Status) -> str:
         counts = asdict(outcome)
         nonzero = [f"{name} {n}" for name, n in counts.items() if name != "kind" and (n or name == "matched")]
         parts.append(f"rule {number} ({outcome.kind}): {', '.join(nonzero)}")
+    if status.exposure:
+        parts.append(f"exposure moved {status.exposure.moved}, cost {status.exposure.cost:.3f} of the mean score")
+    if status.sponsored:
+        parts.append(f"sponsored {status.sponsored.placed}, cost {status.sponsored.cost:.3f} of the mean score")
     if status.explore:
         parts.append(f"explored {status.explore.explored} of {status.explore.pool}, seed {status.explore.seed}")
     if status.understood:
@@ -138,7 +146,7 @@ def _format_product(item: Item, names: list[str]) -> Text:
     text = (
         Text(first) if not parts else Text.assemble(*((part, "bold" if i % 2 else "") for i, part in enumerate(parts)))
     )
-    second_line = " · ".join(other for other in (*others, *_count_variants(item)) if other)
+    second_line = " · ".join(other for other in (item.sponsored, *others, *_count_variants(item)) if other)
     return text.append(f"\n{second_line}", style="dim") if second_line else text
 
 

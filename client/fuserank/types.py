@@ -22,6 +22,8 @@ class Rule(TypedDict, total=False):
         pin: The place to show the items at, from 1 to k.
         filter: Conditions on the candidates, as in `Request.filter`.
         item_ids: Ids of the items; pinned ones are shown even where retrieval did not find them.
+        label: What the result calls items that a pin puts there, such as "Sponsored"; see `Item.sponsored`.
+        floor: The share of the candidates that a pin's items must be better than, from 0 to below 1.
     """
 
     boost: float
@@ -29,6 +31,14 @@ class Rule(TypedDict, total=False):
     pin: int
     filter: Mapping[str, Any]
     item_ids: Sequence[str]
+    label: str
+    floor: float
+
+
+class Exposure(TypedDict):
+    """What share of a page, above 0 and up to 1, one value of a field may have."""
+
+    max_share: float
 
 
 class Explore(TypedDict, total=False):
@@ -90,6 +100,8 @@ class SearchOptions(TypedDict, total=False):
     sort: Sort | None
     collapse: bool | str | None
     highlight: bool | None
+    probability: bool | None
+    exposure: Mapping[str, Exposure] | None
 
 
 class SimilarOptions(TypedDict, total=False):
@@ -102,6 +114,8 @@ class SimilarOptions(TypedDict, total=False):
     language: Language | None
     user: str | None
     min_position: int | None
+    relation: Literal["substitute", "complement"] | None
+    basket: Sequence[str] | None
 
 
 @dataclass(frozen=True)
@@ -138,6 +152,9 @@ class Request:
         collapse: True makes packages of one product one tile, a field's name all items of one value; see
             `Item.variants`.
         highlight: Whether to mark the matched words, see `Item.highlights`.
+        probability: Whether to say how likely each item is taken, see `Item.probability`.
+        exposure: By field what share of a page one value may have, such as `{"brand": {"max_share": 0.4}}`; see
+            `Status.exposure`.
     """
 
     query: str = ""
@@ -163,6 +180,8 @@ class Request:
     sort: Sort | None = None
     collapse: bool | str | None = None
     highlight: bool | None = None
+    probability: bool | None = None
+    exposure: Mapping[str, Exposure] | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +230,8 @@ class Item:
             empty unless the request asked to highlight.
         variants: The first of the items beneath it; empty unless the request collapses.
         variant_count: How many items are beneath it.
+        probability: How likely what the request ranks by happens, 0 to 1; None unless the request asked for it.
+        sponsored: The label of the pin that put it here; empty for any other.
     """
 
     id: str
@@ -224,6 +245,8 @@ class Item:
     highlights: Mapping[str, Sequence[str]] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
     variant_count: int = 0
+    probability: float | None = None
+    sponsored: str = ""
 
 
 @dataclass(frozen=True)
@@ -239,6 +262,7 @@ class RuleOutcome:
         unplaced: Items of a pin of ids that found no place, or that an earlier pin has.
         filtered_out: Items of a pin of ids that the request's `filter` or `exclude_seen` leaves out.
         unknown: Ids that the catalogue does not have.
+        below_floor: Items of a pin that are not good enough for it.
     """
 
     kind: str
@@ -249,6 +273,30 @@ class RuleOutcome:
     unplaced: int = 0
     filtered_out: int = 0
     unknown: int = 0
+    below_floor: int = 0
+
+
+@dataclass(frozen=True)
+class ExposureOutcome:
+    """What bounding shares of a page did.
+
+    Attributes:
+        moved: Items on the page that would not be there else.
+        unmet: Places that had to exceed a share, since nothing else was left.
+        cost: By how much the page's mean score is lower.
+    """
+
+    moved: int
+    unmet: int = 0
+    cost: float = 0.0
+
+
+@dataclass(frozen=True)
+class SponsoredOutcome:
+    """What pins with a label did: how many items they placed, and by how much the page's mean score is lower."""
+
+    placed: int
+    cost: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -330,6 +378,8 @@ class Status:
         did_you_mean: The query with its misspelt words corrected; empty where none is.
         relaxed: `words` where no item has all words of the query, so that those with some of them match.
         without: Where nothing matches: how much would without each condition of the filter.
+        exposure: The outcome of `Request.exposure`; None without one.
+        sponsored: The outcome of pins with a label; None without any.
     """
 
     bundle: str = ""
@@ -350,6 +400,8 @@ class Status:
     did_you_mean: str = ""
     relaxed: tuple[str, ...] = ()
     without: Mapping[str, int] = field(default_factory=dict)
+    exposure: ExposureOutcome | None = None
+    sponsored: SponsoredOutcome | None = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from fuserank.errors import IncompatibleServerError, InvalidRequestError
 from fuserank.types import (
     ExploreOutcome,
+    ExposureOutcome,
     FacetValue,
     Item,
     ModelStatus,
@@ -32,6 +33,7 @@ from fuserank.types import (
     ServerStatus,
     Signal,
     SimilarOptions,
+    SponsoredOutcome,
     Status,
     Suggestion,
     Total,
@@ -103,13 +105,13 @@ def encode_similar(item_id: str, text: str, options: SimilarOptions) -> dict[str
     return infer_arguments("similar", one_row(row), OUTPUTS)
 
 
-def encode_suggest(prefix: str, count: int | None) -> dict[str, Any]:
+def encode_suggest(prefix: str, count: int | None, user: str | None = None) -> dict[str, Any]:
     """Returns the arguments of tritonclient's `infer` for completions of a prefix.
 
     Raises:
         InvalidRequestError: Where a value cannot be encoded; see `encode_requests`.
     """
-    row = {"PREFIX": encode_text("PREFIX", prefix), "OPTIONS": _encode_options({"count": count})}
+    row = {"PREFIX": encode_text("PREFIX", prefix), "OPTIONS": _encode_options({"count": count, "user": user})}
     return infer_arguments("suggest", one_row(row), SUGGEST_OUTPUTS)
 
 
@@ -241,20 +243,26 @@ def _decode_item(item_id: bytes, score: np.float32, encoded: bytes) -> Item:
             for variant in item.get("variants") or ()
         ),
         variant_count=int(item.get("variant_count") or 0),
+        probability=item.get("probability"),
+        sponsored=str(item.get("sponsored") or ""),
     )
 
 
 def _decode_status(encoded: bytes) -> Status:
     status = decode_json("STATUS", encoded)
-    explore, total = status.get("explore"), status.get("total")
+    outcomes: dict[str, type[Any]] = {
+        "explore": ExploreOutcome,
+        "total": Total,
+        "exposure": ExposureOutcome,
+        "sponsored": SponsoredOutcome,
+    }
     return from_known_keys(
         Status,
         {
             **status,
             "degraded": tuple(status.get("degraded") or ()),
             "rules": tuple(from_known_keys(RuleOutcome, outcome) for outcome in status.get("rules") or ()),
-            "explore": None if explore is None else from_known_keys(ExploreOutcome, explore),
-            "total": None if total is None else from_known_keys(Total, total),
+            **{name: from_known_keys(kind, status[name]) for name, kind in outcomes.items() if status.get(name)},
             "facets": {
                 name: tuple(map(_decode_facet_value, values)) for name, values in (status.get("facets") or {}).items()
             },

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -112,7 +113,7 @@ def _table(group: list[tuple[int, FeatureSample]], names: list[str]) -> pa.Table
     counts = [len(sample.items) for _, sample in group]
     features = np.concatenate([np.frombuffer(sample.features, np.float32) for _, sample in group])
     features = features.reshape(sum(counts), len(names))
-    of_samples = [
+    of_samples: list[list[Any]] = [
         [sample.event_id for _, sample in group],
         [position for position, _ in group],
         [sample.timestamp for _, sample in group],

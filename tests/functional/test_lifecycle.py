@@ -25,6 +25,7 @@ from fuserank.client import Client
 from fuserank_ensemble.bundle import MANIFEST, Bundle, BundleError
 from fuserank_ensemble.serving.server import Endpoints, Server, ServerError
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_ensemble.state.keys import carry_key
 from support.busy_machine import PATIENCE
 from support.running import FUSERANK, assert_no_traceback, endpoints, flipped, free_ports, replaced, tritonserver
 
@@ -32,7 +33,9 @@ from support.running import FUSERANK, assert_no_traceback, endpoints, flipped, f
 @pytest.fixture(scope="module")
 def copied(bundle_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the bundle to spoil; each test mends it again."""
-    return shutil.copytree(bundle_root, tmp_path_factory.mktemp("copy") / "bundle")
+    copy = shutil.copytree(bundle_root, tmp_path_factory.mktemp("copy") / "bundle")
+    carry_key(bundle_root, copy)
+    return copy
 
 
 @contextmanager

@@ -71,6 +71,25 @@ def test_a_purchase_leads_the_next_answer_and_nobody_elses(live: Client):
     assert others[0].id == before[0].id
 
 
+def test_what_the_ranker_read_is_computed_again_bit_by_bit(live: Client, live_server: Server, bundle: Bundle):
+    item = last_of(live, "sampled")
+    position = live.record([purchase(item, "sampled")]).position
+    shown = [
+        live.search("milk", "sampled", k=5, min_position=position),
+        live.recommend("sampled", min_position=position),
+    ]
+    past, wanted = PastFeatures(bundle, live_server.state), {tuple(one.id for one in listed) for listed in shown}
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        kept = [sample for at, sample in past.samples() if at > position and tuple(sample.items) in wanted]
+        if len(kept) >= len(wanted):
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert [past.of_sample(sample).tobytes() == sample.features for sample in kept] == [True] * len(kept)
+    past.close()
+
+
 def test_every_reply_names_the_arm_of_who_asks_and_impressions_take_it_over(live: Client):
     arms = [live.search("milk", user=f"dealt-{number}", k=1).status.arm for number in range(12)]
     assert set(arms) == {"alike/a", "alike/b"}
@@ -195,25 +214,6 @@ def test_nothing_that_a_server_writes_names_a_user_or_a_session(
     for name in (user, other, visit, another):
         assert [path for path, content in written.items() if name.encode() in content] == []
     assert all(name.startswith("hash:") for name in bundle.user_names())
-
-
-def test_what_the_ranker_read_is_computed_again_bit_by_bit(live: Client, live_server: Server, bundle: Bundle):
-    item = last_of(live, "sampled")
-    position = live.record([purchase(item, "sampled")]).position
-    shown = [
-        live.search("milk", "sampled", k=5, min_position=position),
-        live.recommend("sampled", min_position=position),
-    ]
-    past, wanted = PastFeatures(bundle, live_server.state), {tuple(one.id for one in listed) for listed in shown}
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        kept = [sample for at, sample in past.samples() if at > position and tuple(sample.items) in wanted]
-        if len(kept) >= len(wanted):
-            break
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    assert [past.of_sample(sample).tobytes() == sample.features for sample in kept] == [True] * len(kept)
-    past.close()
 
 
 def test_a_replica_that_comes_later_knows_all_and_both_go_on_together(live: Client, bundle_root: Path, place: str):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +37,6 @@ INVALID = "INVALID_ARGUMENT"
 
 
 pytestmark = pytest.mark.targets("single_process", reason="similar and suggest are the same models of every target")
-
-
-@pytest.fixture(scope="module")
-def first_day(first_day_root: Path) -> Iterator[Client]:
-    """A client of a shop without a log."""
-    with Server(first_day_root, endpoints()) as running, Client(url(running)) as connected:
-        yield connected
 
 
 def inputs(model: str, *cells: Any) -> list[triton.InferInput]:
@@ -89,18 +81,6 @@ def test_an_item_nobody_had_is_answered_too(client: Client, shop: Shop):
         found = client.similar(item_id)
         assert len(found) == 10
         assert shop.items[item_id]["category"] in {item.fields["category"] for item in found}
-
-
-def test_a_shop_without_a_log_has_similar_items_and_completions(first_day: Client, first_day_root: Path):
-    records = (first_day_root / "index" / "items" / "records.jsonl").read_text("utf-8").splitlines()
-    titles = {json.loads(record)["title"] for record in records}
-    found = first_day.similar("商品00", k=5)
-    assert len(found) == 5
-    assert found.status.candidates.get("collaborative", 0) == 0
-    assert len(first_day.similar(text="有机牛奶")) == 10
-    completions = [each.text for each in first_day.suggest("有机", 50)]
-    assert set(completions) == {title for title in titles if title.startswith("有机")}
-    assert len(first_day.suggest("", 3)) == 3
 
 
 def test_completions_begin_with_the_prefix_and_forgive_a_typing_error(client: Client, graph: LocalGraph):

@@ -12,6 +12,7 @@ import pytest
 from fuserank.storefront.shoppers import Shopper
 from fuserank_ensemble.serving.server import Server
 from fuserank_export.shoppers import read_shoppers
+from support.busy_machine import PATIENCE
 from support.small_shops import Shop
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -53,7 +54,7 @@ def line(live_server: Server) -> Iterator[TcpProxy]:
 
 @pytest.fixture(scope="module")
 def address(line: TcpProxy, shoppers: list[Shopper], request: pytest.FixtureRequest) -> Iterator[str]:
-    with show_shop(f"127.0.0.1:{line.port}", shoppers) as shown:
+    with show_shop(f"127.0.0.1:{line.port}", shoppers, PATIENCE) as shown:
         yield shown
 
 
@@ -147,16 +148,20 @@ def test_another_shopper_sees_another_order(visitor: Visitor, shoppers: list[Sho
     assert feeds[0] != feeds[1]
 
 
-def test_a_purchase_leads_the_next_feed(visitor: Visitor):
+def test_a_purchase_leads_the_next_feed(visitor: Visitor, shop: Shop):
     visitor.open("/search?q=tea&sort=price_desc")
     item = visitor.items()[0]
     visitor.follow(".tile a")
     assert item in visitor.page.url
+    rails = visitor.texts(".rail h2")
+    assert rails == ["Instead of it", "Goes well with it"]
+    kind = shop.items[item]["category"]
+    assert kind not in {shop.items[other]["category"] for other in visitor.items(".rail:last-of-type")}
     visitor.follow("button[value=purchase]")
     expect(visitor.page.locator(".note")).to_contain_text("Bought")
     visitor.follow(".logo")
     assert visitor.items()[0] == item
-    assert "you bought it" in visitor.page.locator(".tile").first.inner_text()
+    assert re.search("you bought it|history 1", visitor.page.locator(".tile").first.inner_text())
 
 
 def test_a_click_makes_the_visitor_known(visitor: Visitor):
@@ -195,7 +200,7 @@ def test_a_basket_is_completed_and_bought(visitor: Visitor):
     assert items[1] in visitor.items()[:3]
 
 
-def test_three_ways_of_asking_stand_side_by_side(visitor: Visitor, shoppers: list[Shopper]):
+def test_three_ways_of_asking_stand_side_by_side(visitor: Visitor, shoppers: list[Shopper], shop: Shop):
     visitor.open("/")
     become(visitor, shoppers[0])
     visitor.open("/compare?q=milk")
@@ -207,9 +212,15 @@ def test_three_ways_of_asking_stand_side_by_side(visitor: Visitor, shoppers: lis
     assert all(lists)
     assert lists[0] != lists[2] != lists[1]
     for row in columns.nth(2).locator(".row").all():
-        said = re.findall(r"(search|recommended) (\d+)", row.inner_text())
-        for where, place in said:
-            assert lists[("search", "recommended").index(where)][int(place) - 1] == row.get_attribute("data-item")
+        item = row.get_attribute("data-item")
+        for where, place in re.findall(r"(search|recommended) (\d+)", row.inner_text()):
+            there = lists[("search", "recommended").index(where)][int(place) - 1]
+            assert product_of(shop, there) == product_of(shop, str(item))
+
+
+def product_of(shop: Shop, item: str) -> tuple[str, str]:
+    """What the sizes of a product have in common."""
+    return shop.items[item].get("brand", ""), shop.items[item]["title"].removesuffix(shop.items[item]["size"])
 
 
 def test_the_panel_shows_signals_that_add_up_and_sliders_that_move_the_list(visitor: Visitor):
@@ -321,11 +332,11 @@ def test_pictures_for_the_docs_are_taken(browser: playwright.Browser, request: p
     address = request.config.getoption("--shop-address") or request.getfixturevalue("address")
     last = ".people button:last-child"
     with visiting(browser, address, viewport=DESKTOP) as visitor:
-        visitor.open("/").follow(last).follow(".open-graph button").search("milk")
+        visitor.open("/").follow(last).follow(".open-graph button").search("yogurt")
         visitor.page.locator(".tile").nth(1).hover()
         visitor.page.screenshot(path=folder / "shop-results.png")
     with visiting(browser, address, viewport=DESKTOP, color_scheme="dark") as visitor:
-        visitor.open("/").follow(last).open("/compare?q=snacks").page.screenshot(path=folder / "shop-compare.png")
+        visitor.open("/").follow(last).open("/compare?q=coffee").page.screenshot(path=folder / "shop-compare.png")
     with visiting(browser, address, viewport=PHONE, locale="zh-CN", device_scale_factor=2) as visitor:
         visitor.open("/").follow(last).page.screenshot(path=folder / "shop-phone.png")
     for name in ("results", "compare", "phone"):

@@ -144,6 +144,8 @@ def test_what_verifies_knows_of_the_state_and_the_key_is_a_file():
     (verify,) = pod(REDIS)["initContainers"]
     assert "FUSERANK_STATE" in {each["name"] for each in verify["env"]}
     assert variables(REDIS, keyed)["FUSERANK_STATE_KEY_FILE"] == f"{mounts(REDIS, keyed)['state-key']}/key"
+    (verify,) = pod(REDIS, keyed)["initContainers"]
+    assert mounts(REDIS, keyed)["state-key"] in {mount["mountPath"] for mount in verify["volumeMounts"]}
     assert kinds(REDIS, keyed) == kinds()
 
 

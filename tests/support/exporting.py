@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from rich.console import Console
 from fuserank_ensemble.bundle import MANIFEST
 from fuserank_ensemble.spec import RANKED_KINDS
 from fuserank_export.builder.bundle import export_bundle
-from fuserank_export.builder.options import EncoderOptions, InputFiles, OutputOptions, RankerOptions
+from fuserank_export.builder.options import LEAST_CASES, EncoderOptions, InputFiles, OutputOptions, RankerOptions
 from fuserank_export.progress import Progress
 from fuserank_export.training.fitting.settings import FitSettings
 
 FEW_STEPS = FitSettings(epochs=3)
+# Enough for a ranker that is in the bundle and orders nothing, and for one that has learned habits.
+HARDLY = RankerOptions(quality="quick", cases=LEAST_CASES, fit=replace(FEW_STEPS, epochs=1))
+QUICKLY = RankerOptions(quality="quick", fit=FEW_STEPS)
 
 
 def silent():
@@ -27,7 +31,7 @@ def export_quickly(
     catalog, encoder, out, *, interactions=None, max_bad_rows=0.05, features=(), users=None, force=False, ranker=None,
     graph=None, vectors=None, max_unknown_items=0.5, vector_cache=None, files=None, **encoder_options: Any,
 ):  # fmt: skip
-    """Exports a shop and returns the bundle's folder; a ranker's options are few steps unless given.
+    """Exports a shop and returns the bundle's folder; without a log its ranker has hardly learned.
 
     `files` are more of the input files' options. Columns of the shop's own are no features unless `features` says so:
     to find out whether they gain takes its time.
@@ -43,7 +47,7 @@ def export_quickly(
             **(files or {}),
         ),
         encoder=EncoderOptions(source=str(encoder), **encoder_options),
-        ranker=ranker or RankerOptions(fit=FEW_STEPS),
+        ranker=ranker or (QUICKLY if interactions else HARDLY),
         graph=graph,
         vectors=vectors,
         out=OutputOptions(folder=out, force=force, vector_cache=vector_cache),

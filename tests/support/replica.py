@@ -23,6 +23,7 @@ from pytriton.utils import distribution
 from fuserank_ensemble.serving.lifecycle import verify
 from fuserank_ensemble.serving.prerequisites import libpython_folder
 from fuserank_ensemble.serving.server import Endpoints, compose_backends
+from fuserank_ensemble.state.keys import carry_key
 from support.busy_machine import PATIENCE, lengthen_queues
 
 ADMIN_KEY = "only-for-tests"
@@ -146,6 +147,7 @@ def started(
         compose_backends(backends)
         # A copy: Python leaves its bytecode in a model repository that is not read-only, as it is in a pod.
         lengthen_queues(shutil.copytree(bundle, Path(scratch) / "bundle"))
+        carry_key(bundle, Path(scratch) / "bundle")
         # What the init container does before.
         models = Path(scratch) / "models"
         refused = verify.main([f"{scratch}/bundle", f"--target={target(container)}", f"--models={models}"])

@@ -65,8 +65,8 @@ class Api:
         count = request.query_params.get("count", "")
         if count and not count.isdecimal():
             raise InvalidRequestError(f"count: found {count!r}; allowed: a whole number")
-        prefix = request.query_params.get("prefix", "")
-        return {"suggestions": await self._client.suggest(prefix, int(count) if count else None)}
+        prefix, user = (request.query_params.get(name, "") for name in ("prefix", "user"))
+        return {"suggestions": await self._client.suggest(prefix, int(count) if count else None, user or None)}
 
     async def record(self, request: Request) -> Any:
         """Records events."""
@@ -94,7 +94,9 @@ def list_operations(api: Api) -> dict[Operation, Handler]:
     return {
         _post("/v1/search", "Ranks items for a query, a user, or both", bodies.Search, SearchResult): api.search,
         _post("/v1/similar", "Finds items like an item or a text", bodies.Similar, SearchResult): api.similar,
-        _get("/v1/suggest", "Completes a query", bodies.Suggestions, prefix="string", count="integer"): api.suggest,
+        _get(
+            "/v1/suggest", "Completes a query", bodies.Suggestions, prefix="string", count="integer", user="string"
+        ): api.suggest,
         _post("/v1/events", "Records what shoppers did", bodies.Record, RecordResult): api.record,
         _post("/v1/items", "Changes and deletes items", bodies.Change, CatalogResult): api.change,
         _get("/v1/users/{user}", "Returns what is known of a user", Profile): api.profile,

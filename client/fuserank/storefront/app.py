@@ -28,8 +28,7 @@ from fuserank.storefront.shoppers import Shopper
 from fuserank.storefront.visit import Renderer
 
 STATIC = Path(__file__).with_name("static")
-# A shopper does not wait longer than this for a page.
-CALL_SECONDS = 5.0
+DEFAULT_TIMEOUT = 5.0
 MIN_COMPRESSED = 1_000
 
 
@@ -44,6 +43,7 @@ class ShopSettings:
         currency: Stands before prices.
         images: The origin that the catalogue's photographs come from, such as `https://cdn.example`; none are shown
             where it is empty.
+        timeout: Seconds after which a page says that the shop takes a break.
         hosts: Names that the page may be asked for by; `*` for any.
     """
 
@@ -52,6 +52,7 @@ class ShopSettings:
     facets: Sequence[str] = ()
     currency: str = "$"
     images: str = ""
+    timeout: float = DEFAULT_TIMEOUT
     hosts: Sequence[str] = ("127.0.0.1", "localhost")
 
 
@@ -62,7 +63,7 @@ def create_app(settings: ShopSettings, headers: Mapping[str, str] | None = None)
         settings: What it is started with.
         headers: Sent with every call to the server.
     """
-    client = AsyncClient(settings.url, timeout=CALL_SECONDS, headers=headers, retries=1)
+    client = AsyncClient(settings.url, timeout=settings.timeout, headers=headers, retries=1)
     shop = Shop(client, settings.facets, images=bool(settings.images))
     static = f"/static/{_digest(STATIC)}"
     templates = Environment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ import typer
 import uvicorn
 
 from fuserank.connection import DEFAULT_URL
+from fuserank.errors import ConfigurationError
 from fuserank.reporting import report_errors
-from fuserank.storefront.app import ShopSettings, create_app
+from fuserank.storefront.app import DEFAULT_TIMEOUT, ShopSettings, create_app
 from fuserank.storefront.shoppers import read_shoppers
 
 STOP_SECONDS = 30
@@ -39,6 +41,9 @@ def shop(
     images: Annotated[
         str, typer.Option(help="Where photographs of the catalogue come from, such as https://cdn.example.")
     ] = "",
+    timeout: Annotated[
+        float, typer.Option(help="Seconds after which a page says that the shop takes a break.")
+    ] = DEFAULT_TIMEOUT,
     name: Annotated[
         list[str] | None, typer.Option(help="Another host name that the page is asked for by; may be repeated.")
     ] = None,
@@ -55,9 +60,12 @@ def shop(
             facets=tuple(facet or ()),
             currency=currency,
             images=images,
+            timeout=timeout,
             hosts=("127.0.0.1", "localhost", host, *(name or ())),
         )
         app = create_app(settings)
+        # uvicorn raises the signal again that ended it: the server beside it has to be ended, too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         with serve_bundle(serve, url):
             typer.echo(f"The shop: http://{host}:{port}   (Ctrl-C ends it)")
             uvicorn.run(app, host=host, port=port, log_level="warning")
@@ -69,18 +77,12 @@ def serve_bundle(bundle: Path | None, url: str) -> Iterator[None]:
     if bundle is None:
         yield
         return
-    grpc_host, _, grpc_port = url.rpartition(":")
-    command = [
-        sys.executable,
-        "-m",
-        "fuserank.cli",
-        "serve",
-        str(bundle),
-        "--host",
-        grpc_host,
-        "--grpc-port",
-        grpc_port,
-    ]
+    host, _, port = url.rpartition(":")
+    if not port.isdecimal():
+        raise ConfigurationError(f"--url: found {url!r}; allowed: host:port, such as {DEFAULT_URL}")
+    grpc = int(port)
+    ports = ["--http-port", str(grpc - 1), "--grpc-port", port, "--metrics-port", str(grpc + 1)]  # as by default
+    command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle), "--host", host, *ports]
     server = subprocess.Popen(command)
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from fuserank.errors import FuseRankError, InvalidRequestError
 from fuserank.events import Event
@@ -20,7 +21,7 @@ from fuserank.storefront.render.tiles import make_tiles
 from fuserank.storefront.shop import Shop
 from fuserank.storefront.view import LAST_PAGE, MAX_QUERY, PAGE_SIZE, SORTS, View, read_view
 from fuserank.storefront.visit import Renderer, Visit
-from fuserank.types import SearchResult
+from fuserank.types import Item, SearchResult
 
 RETRY_SECONDS = "2"
 
@@ -60,13 +61,16 @@ class Pages:
         found = await self._shop.search(view, visit.preferences, visit.language)
         result = found.result
         status, total = result.status, result.status.total
+        last_page = min(LAST_PAGE, max(1, -(-total.value // PAGE_SIZE))) if total else 1
+        if not result.items and view.page > last_page:
+            return RedirectResponse(view.at(last_page).url())
         context = {
             "view": view,
             "query": view.query,
             "tiles": make_tiles(result, visit.words, view.offset + 1, found.plain, visit.preferences.graph),
             "facets": make_facets(status.facets, view, visit.words),
             "total": total,
-            "last_page": min(LAST_PAGE, -(-total.value // PAGE_SIZE)) if total else 1,
+            "last_page": last_page,
             "sorts": SORTS,
             "did_you_mean": status.did_you_mean,
             "relaxed": status.relaxed,
@@ -75,7 +79,7 @@ class Pages:
         return self._page(visit, "results.html", context, result, view.query, view.offset)
 
     async def show_item(self, request: Request) -> Response:
-        """Returns an item with what stands in for it; a click that led here is recorded."""
+        """Returns an item with what stands in for it and what goes with it; a click that led here is recorded."""
         visit = self._renderer.visit(request)
         item_id = request.path_params["item_id"]
         items = await self._shop.look_up([item_id])
@@ -83,12 +87,16 @@ class Pages:
             missing = {"heading": "item.missing", "lead": visit.words("item.missing_lead")}
             return self._renderer.page(visit, "problem.html", missing, status=404)
         visit = await self._record_click(visit, item_id)
-        substitutes = await self._shop.relate(item_id, visit.preferences, visit.language)
+        substitutes, complements = await asyncio.gather(
+            self._shop.relate(item_id, visit.preferences, visit.language),
+            self._shop.complete(items, visit.preferences, visit.language),
+        )
         graph = visit.preferences.graph
         context = {
             "item": make_tiles(SearchResult(tuple(items), substitutes.status), visit.words)[0],
             "substitutes": make_tiles(substitutes, visit.words, signals=graph),
-            "panel": make_panel(substitutes.status, visit.words) if graph else None,
+            "complements": make_tiles(complements, visit.words, signals=graph),
+            "panel": make_panel(complements.status, visit.words) if graph else None,
             "click": secrets.token_hex(6),
         }
         return self._renderer.page(visit, "item.html", context)
@@ -98,7 +106,7 @@ class Pages:
         visit = self._renderer.visit(request)
         basket = visit.preferences.basket
         items = await self._shop.look_up(basket)
-        result = await self._shop.complete_basket(visit.preferences, visit.language) if items else None
+        result = await self._shop.complete(items, visit.preferences, visit.language) if items else None
         tiles = make_tiles(SearchResult(tuple(items), result.status), visit.words) if result else []
         graph = visit.preferences.graph
         context = {
@@ -124,7 +132,7 @@ class Pages:
             (name, make_tiles(result, visit.words, signals=graph)) for name, result in zip(names, lists, strict=True)
         ]
         context["places"] = {
-            name: {item.id: place for place, item in enumerate(result, 1)}
+            name: {item_id: place for place, item in enumerate(result, 1) for item_id in _list_sizes(item)}
             for name, result in zip(names[:2], lists, strict=False)
         }
         return self._page(visit, "compare.html", context, lists[-1], view.query, impressions=False)
@@ -203,6 +211,11 @@ class Pages:
             await self._shop.record(events, preferences)
         except FuseRankError:
             return  # the page was answered; its impressions are lost with the server
+
+
+def _list_sizes(item: Item) -> list[str]:
+    """Returns the ids of a tile's item and of those beneath it: another list may show the product by one of these."""
+    return [item.id, *(variant.id for variant in item.variants)]
 
 
 def _list_impressions(result: SearchResult, query: str, offset: int) -> list[Event]:

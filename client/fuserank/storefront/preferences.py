@@ -77,7 +77,8 @@ class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             diversity=knobs.diversity,
             # A recommendation has no relevance: one of the others must weigh something.
             objective=weights if knobs.click + knobs.purchase > 0 else None,
-            explore=explored if knobs.explore > 0 else None,
+            # Its slots are places of the first page.
+            explore=explored if knobs.explore > 0 and not request.offset else None,
         )
 
 

@@ -70,7 +70,8 @@ class Shop:
             collapse=True,
             highlight=True,
         )
-        if preferences.arm == "a":
+        # A list that is sorted by a field has one order, whatever the sliders say.
+        if preferences.arm == "a" or view.sort != "relevance":
             return Found((await self._client.search_batch([plain]))[0], None)
         first, second = await self._client.search_batch([preferences.rank(plain), plain])
         return Found(first, second)
@@ -100,10 +101,17 @@ class Shop:
             fields=await self._returned(),
         )
 
-    async def complete_basket(self, preferences: Preferences, language: Language) -> SearchResult:
-        """Returns what people who have these items have beside them."""
-        request = replace(preferences.ask(), history=list(preferences.basket), exclude_seen=True, k=RAIL_SIZE)
-        request = replace(await self._explained(request, language), collapse=True)
+    async def complete(self, items: Sequence[Item], preferences: Preferences, language: Language) -> SearchResult:
+        """Returns what people who have these items have beside them, of other categories."""
+        categories = sorted({name for item in items for name in _list_categories(item)})
+        request = replace(
+            await self._explained(preferences.ask(), language),
+            history=[item.id for item in items],
+            filter={"not": {"category": categories}} if categories else None,
+            exclude_seen=True,
+            collapse=True,
+            k=RAIL_SIZE,
+        )
         return (await self._client.search_batch([request]))[0]
 
     async def look_up(self, item_ids: Sequence[str]) -> list[Item]:
@@ -153,3 +161,8 @@ class Shop:
             result = await self._client.recommend("", session_id=LOOKUP_SESSION, k=LOOKED_AT)
             self._fields = tuple(dict.fromkeys(name for item in result for name in item.fields))
         return self._fields
+
+
+def _list_categories(item: Item) -> list[str]:
+    category = item.fields.get("category") or []
+    return [category] if isinstance(category, str) else list(category)

@@ -67,6 +67,13 @@ class ChannelSearch:
         other._channels = [channel.with_popularity(popularity) for channel in self._channels]
         return other
 
+    def with_channel(self, channel: Channel) -> ChannelSearch:
+        """Returns the same with another channel in the place of the one of its name."""
+        other = copy(self)
+        name = channel.declaration.name
+        other._channels = [channel if known.declaration.name == name else known for known in self._channels]
+        return other
+
     def prefetch(
         self, queries: Sequence[ChannelQuery], weights: Sequence[Weights]
     ) -> dict[str, dict[int, RankedItems]]:

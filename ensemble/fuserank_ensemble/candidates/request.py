@@ -80,6 +80,8 @@ class ResolvedRequest(msgspec.Struct, array_like=True, kw_only=True):
     bundle: str = ""  # id of the bundle that it was resolved with: row numbers are of no other
     page: PageRequest | None = None  # what makes it a page of what matches; None lists what channels find
     highlight: bool = False
+    probability: bool = False
+    shares: dict[str, float] = {}  # what share of a page one value of a field may have
     did_you_mean: str = ""  # the query with its misspelt words corrected; empty where none is
     sampled: Sampled | None = None  # what the log keeps of it; None of most requests
 
@@ -175,7 +177,8 @@ class RetrievalTrace(msgspec.Struct, array_like=True):
     finished_ns: int
     catalog: int = 0  # position of the newest change of the catalogue that counts in the answer
     page: PageTrace | None = None
-    popularity: int | None = None  # up to where all users' events count; None where that is not known
+    popularity: int = 0  # up to where all users' events count
+    first_users: int | None = None  # up to where it counts who had new items; None where that is not known
     embedding: bytes = b""  # of the query, float32 `[dim]`; of a request that is sampled
 
 
@@ -201,6 +204,8 @@ class Status(msgspec.Struct):
     did_you_mean: str | msgspec.UnsetType = msgspec.UNSET
     relaxed: list[str] | msgspec.UnsetType = msgspec.UNSET
     without: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    exposure: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
+    sponsored: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
 
 
 _REQUEST = msgspec.msgpack.Decoder(ResolvedRequest)

@@ -22,6 +22,7 @@ from fuserank_ensemble.interactions.sequence import latest_positions, moments
 from fuserank_ensemble.retrieval.channel import (
     Channel,
     ChannelQuery,
+    FactorChannel,
     Knowledge,
     RankedItems,
     nearness_channels,
@@ -29,6 +30,7 @@ from fuserank_ensemble.retrieval.channel import (
 from fuserank_ensemble.retrieval.channels.registry import channel_over, open_channels
 from fuserank_ensemble.retrieval.conditions import ConditionCheck
 from fuserank_ensemble.retrieval.evidence import Evidence
+from fuserank_ensemble.retrieval.fold_in import NewItemUsers
 from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, RetrievalIndex
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
@@ -173,6 +175,22 @@ class Retriever:
         other._featurise = self._featurise.with_popularity(popularity)
         other._search = self._search.with_popularity(popularity)
         return other
+
+    def with_first_users(self, first: NewItemUsers) -> Retriever:
+        """Returns the same where other users had the new items; another thread may be using this one."""
+        known = self.factors
+        if known is None or (channel := known.with_first_users(first)) is known:
+            return self
+        other, name = copy(self), channel.declaration.name
+        other._channels = [channel if of_name is known else of_name for of_name in self._channels]
+        other._search = self._search.with_channel(channel)
+        other._fusion = self._fusion.with_knowledge(name, channel.knowledge)
+        return other
+
+    @property
+    def factors(self) -> FactorChannel | None:
+        """The channel whose factors are solved; None where there is no log."""
+        return next(filter(None, (channel.factors for channel in self._channels)), None)
 
     @property
     def by_popularity(self) -> NDArray[np.int32]:

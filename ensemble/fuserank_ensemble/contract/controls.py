@@ -11,6 +11,8 @@ import msgspec
 
 MAX_RULES = 16
 MAX_RULE_ITEMS = 50  # ids that one rule may name
+MAX_LABEL = 64  # characters
+MAX_EXPOSED = 4  # fields
 MAX_SHIFT = 5.0  # standard deviations by which rules may move one item, alone or together
 MAX_SLOTS = 20
 MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps
@@ -32,6 +34,8 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         pin: The position from 1 to k that an item gets.
         filter: Which candidates, in the language of `fuserank_ensemble.catalog.filters`.
         item_ids: Which items.
+        label: Of a pin: what the reply calls its items, such as "Sponsored".
+        floor: Of a pin: the share of the candidates that its items must be better than to be shown.
     """
 
     boost: Shift | None = None
@@ -39,6 +43,8 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     pin: Annotated[int, msgspec.Meta(ge=1)] | None = None
     filter: dict[str, Any] | None = None
     item_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_RULE_ITEMS)] | None = None
+    label: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_LABEL)] | None = None
+    floor: Annotated[float, msgspec.Meta(ge=0, lt=1)] | None = None
 
     @property
     def kind(self) -> str:
@@ -78,6 +84,9 @@ ALLOWED = {
     "rules.pin": "a place from 1 to k",
     "rules.filter": 'an object such as {"brand": "Acme", "price": {"gte": 1, "lt": 5}}',
     "rules.item_ids": f"a list of 1 to {MAX_RULE_ITEMS} item ids (strings)",
+    "rules.label": f"of a pin: 1 to {MAX_LABEL} characters",
+    "rules.floor": "of a pin: a share of the candidates from 0 to below 1",
+    "exposure": f'an object of at most {MAX_EXPOSED} fields, such as {{"brand": {{"max_share": 0.4}}}}',
     "explore": "an object with method, rate, slots, seed, max_events",
     "explore.method": "softmax or thompson",
     "explore.rate": "a probability from 0 to 1",

@@ -58,8 +58,8 @@ class Arm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         if explore is self.explore and explore and explore.slots:
             slots = [slot for slot in explore.slots if slot <= options.k]
             explore = msgspec.structs.replace(explore, slots=slots) if slots else None
-        if page is not None and page.offset:
-            explore = None  # its slots are places of the first page
+        if (page is not None and page.offset) or options.exposure:
+            explore = None  # its slots are places of the first page, and shares of a page leave it none
         return msgspec.structs.replace(
             options,
             objective=options.objective or self.objective,

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
-from fuserank_ensemble.contract.controls import ALLOWED, MAX_RULES, Explore, Language, Rule
+from fuserank_ensemble.contract.controls import ALLOWED, MAX_EXPOSED, MAX_RULES, Explore, Language, Rule
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError, nearest
 from fuserank_ensemble.contract.page import ALLOWED as ALLOWED_OF_PAGES
 from fuserank_ensemble.contract.page import MAX_FACETS, MAX_LISTED, Facet, PageRequest, Sort
@@ -32,12 +32,14 @@ MAX_ITEM_ID_BYTES = 1_024
 MAX_TEXT_BYTES = 4_096
 MAX_PREFIX_BYTES = 1_024
 MAX_SUGGESTIONS = 50
+MAX_BASKET = 100
 DEFAULT_K = 10
 DEFAULT_SUGGESTIONS = 10
 
 HEADS = ("relevance", "click", "purchase")
 # What a query says beside its words; `fuserank_ensemble.understanding` takes it apart.
 UnderstoodPart = Literal["sizes", "prices", "negation", "fillers", "synonyms", "spelling"]
+Relation = Literal["substitute", "complement"]  # what stands in for an item, and what goes with it
 UNDERSTOOD_PARTS: tuple[UnderstoodPart, ...] = get_args(UnderstoodPart)
 
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1_000)]
@@ -88,6 +90,13 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     sort: Sort | None = None
     collapse: bool | str = False
     highlight: bool = False
+    probability: bool = False
+    exposure: Annotated[dict[str, Any], msgspec.Meta(min_length=1, max_length=MAX_EXPOSED)] | None = None
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What share of a page one value of a field may have, as `check_exposure` has checked it."""
+        return {field: float(limit["max_share"]) for field, limit in (self.exposure or {}).items()}
 
     @property
     def page(self) -> PageRequest | None:
@@ -115,12 +124,15 @@ class SimilarOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     language: Language = "en"
     user: str = ""  # what this user hid is left out
     min_position: Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)] = 0
+    relation: Relation = "substitute"
+    basket: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_BASKET)] | None = None
 
 
 class SuggestOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Everything a caller of `suggest` may ask for beyond the prefix."""
 
     count: Annotated[int, msgspec.Meta(ge=1, le=MAX_SUGGESTIONS)] = DEFAULT_SUGGESTIONS
+    user: str = ""  # whose habits order the completions
 
 
 # What each option allows, in words; errors quote it.
@@ -143,7 +155,10 @@ _ALLOWED = {
     "fields": "a list of catalogue field names",
     "session_id": f"a string of at most {MAX_SESSION_ID_BYTES} bytes",
     "min_position": f"an integer from 0 to {MAX_POSITION}, such as `record` answered with",
+    "relation": "substitute or complement",
+    "basket": f"a list of 1 to {MAX_BASKET} item ids (strings)",
     "count": f"an integer from 1 to {MAX_SUGGESTIONS}",
+    "probability": "true or false",
     **ALLOWED,
     **ALLOWED_OF_PAGES,
 }

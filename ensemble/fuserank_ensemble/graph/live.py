@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from fuserank_ensemble.bundle import LEXICAL, SYNONYMS, Bundle, parser_over
+from fuserank_ensemble.bundle import LEXICAL, SYNONYMS, Bundle
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.graph.background_writer import BackgroundWriter
+from fuserank_ensemble.graph.first_users import LiveFirstUsers
 from fuserank_ensemble.graph.retrieval import open_retriever
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay
-from fuserank_ensemble.interactions.live.popularity import LivePopularity, PopularitySnapshot
+from fuserank_ensemble.interactions.live.popularity import LivePopularity
 from fuserank_ensemble.retrieval.lexical.live import LiveWords
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Logged
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.tail import OFTEN_SECONDS, Consumer, LogTail
-from fuserank_ensemble.understanding.query import QueryParser
 
 # Between two reads of the log where no search is answered: the cores are the searches'.
 SELDOM_SECONDS = 0.1
@@ -32,19 +33,46 @@ EVERY_KIND: frozenset[EventKind] = frozenset(EVENT_KINDS)
 NO_KIND: frozenset[EventKind] = frozenset()
 
 
+class Searched(NamedTuple):
+    """What a request finds items in.
+
+    Attributes:
+        catalog: The catalogue.
+        retriever: The retriever over it.
+        counted: Up to which position of the log all users' events count in it, 0 where the bundle's do alone.
+    """
+
+    catalog: CatalogSnapshot
+    retriever: Retriever
+    counted: int = 0
+
+
 class RetrieverFollower:
     """A `Consumer` of the log, behind those that it reads: the retriever over the items and events as they are now.
 
     Attributes:
-        current: The newest catalogue, and the retriever over it; a value that is replaced whole.
+        current: What items are found in now; a value that is replaced whole.
     """
 
     def __init__(
-        self, catalog: LiveCatalog, words: LiveWords, popularity: LivePopularity, retriever: Retriever
+        self,
+        catalog: LiveCatalog,
+        words: LiveWords,
+        popularity: LivePopularity,
+        first_users: LiveFirstUsers | None,
+        retriever: Retriever,
     ) -> None:
-        """Takes the catalogue, its words and all users' events as they change, and the retriever over the bundle's."""
-        self._catalog, self._words, self._popularity = catalog, words, popularity
-        self.current = (catalog.current, retriever)
+        """Takes what changes, and the retriever over the bundle's items.
+
+        Args:
+            catalog: The catalogue.
+            words: Its words.
+            popularity: All users' events.
+            first_users: Who had the new items; None where no channel has factors.
+            retriever: The retriever.
+        """
+        self._catalog, self._words, self._popularity, self._first_users = catalog, words, popularity, first_users
+        self.current = Searched(catalog.current, retriever)
 
     def attach(self, state: State, held: int) -> None:
         """See `Consumer`; it needs nothing of the state."""
@@ -53,13 +81,15 @@ class RetrieverFollower:
     def apply(self, batch: Sequence[Logged]) -> None:
         """See `Consumer`; what changed is read from the others."""
         del batch
-        snapshot, retriever, counted = self._catalog.current, self.current[1], self._popularity.current
-        if snapshot is not self.current[0]:
+        snapshot, retriever, counted = self._catalog.current, self.current.retriever, self._popularity.current
+        if snapshot is not self.current.catalog:
             retriever = retriever.over(snapshot, self._words.current)
+        if self._first_users:
+            retriever = retriever.with_first_users(self._first_users.current)
         if counted.position:
             retriever = retriever.with_popularity(counted.popularity)
-        if snapshot is not self.current[0] or retriever is not self.current[1]:
-            self.current = (snapshot, retriever)
+        if snapshot is not self.current.catalog or retriever is not self.current.retriever:
+            self.current = Searched(snapshot, retriever, counted.position)
 
 
 class KeyCheck:
@@ -138,10 +168,13 @@ class LiveState:
         overlay = LiveOverlay(catalog, kinds=kinds) if kinds else None
         words = open_words(bundle, catalog) if has_words or search_on else None
         popularity = count_items(bundle, catalog) if counts_items or search_on else None
-        search = None
+        search = first_users = None
         if words and popularity and search_on:
-            search = RetrieverFollower(catalog, words, popularity, open_retriever(bundle, search_on))
-        made = (overlay, words, popularity, search, beside(catalog) if beside else None)
+            retriever = open_retriever(bundle, search_on)
+            if retriever.factors:
+                first_users = LiveFirstUsers(bundle, catalog, retriever.factors)
+            search = RetrieverFollower(catalog, words, popularity, first_users, retriever)
+        made = (overlay, words, popularity, first_users, search, beside(catalog) if beside else None)
         consumers: tuple[Consumer, ...] = (
             KeyCheck(bundle),
             catalog,
@@ -225,91 +258,3 @@ def open_key(bundle: Bundle, host: Host) -> IdentityKey | None:
     if key is not None or not has_state:
         bundle.check_user_key(key)
     return key
-
-
-class CatalogReader:
-    """The catalogue as a step reads it: with the shop's changes where a state is kept."""
-
-    def __init__(self, bundle: Bundle, live: LiveState | None) -> None:
-        self._live = live
-        self._catalog = live.catalog if live else LiveCatalog(bundle.bundled_catalog)
-
-    @property
-    def current(self) -> CatalogSnapshot:
-        """The catalogue as it is now."""
-        return self._catalog.current
-
-    def row_at(self, item_id: str, position: int) -> int:
-        """See `CatalogSnapshot.row_at`."""
-        return self._catalog.row_at(item_id, position)
-
-    def knows(self, position: int, seconds: float = MAX_WAIT_SECONDS) -> bool:
-        """Waits until the log is known up to a position; returns whether it is. True where no state is kept."""
-        return self._live is None or self._live.wait_for(position, seconds)
-
-    def at(self, position: int) -> CatalogSnapshot:
-        """Returns the catalogue exactly as of a position; where it is not known in time, as of an earlier one."""
-        if self._live and self._catalog.current.position < position:
-            self._live.wait_for(position)
-        return self._catalog.at(position)
-
-
-class LiveParsers:
-    """Takes queries apart by the words of the items as they are now."""
-
-    def __init__(self, bundled: QueryParser, words: LiveWords | None) -> None:
-        """Takes what knows the bundle's words, and the words as they change; None where no state is kept."""
-        self._bundled, self._words = bundled, words
-        self._known = (words.current if words else None, bundled)
-
-    @property
-    def current(self) -> QueryParser:
-        """What takes queries apart at present."""
-        words = self._words.current if self._words else None
-        known, parser = self._known
-        if words is not None and words is not known:
-            parser = parser_over(self._bundled, words)
-            self._known = (words, parser)
-        return parser
-
-
-class LiveSearch:
-    """Finds items in the newest catalogue."""
-
-    def __init__(self, bundle: Bundle, device: str, live: LiveState | None) -> None:
-        """Opens the index on a device where no state is kept; else `live` has opened it.
-
-        Raises:
-            ValueError: Where `live` was opened for a step that finds no items.
-        """
-        self._live, self._fixed = live, None
-        if live is None:
-            self._fixed = (CatalogSnapshot.of_bundle(bundle.bundled_catalog), open_retriever(bundle, device))
-        elif live.search is None:
-            raise ValueError("live: found none that finds items; allowed: one that was opened with search_on")
-
-    def at_least(self, position: int) -> tuple[CatalogSnapshot, Retriever]:
-        """Returns the newest catalogue, once it holds the changes up to a position, and the retriever over it.
-
-        Where it does not come to know them in time, the snapshot's `position` is smaller.
-        """
-        if self._fixed is not None:
-            return self._fixed
-        assert self._live is not None
-        assert self._live.search is not None
-        if self._live.search.current[0].position < position:
-            self._live.wait_for(position)
-        return self._live.search.current
-
-
-class PopularityReader:
-    """All users' events by item as a step reads them: with those since the bundle where a state is kept."""
-
-    def __init__(self, bundle: Bundle, live: LiveState | None) -> None:
-        self._live = live.popularity if live else None
-        self._bundled = PopularitySnapshot.of_bundle(bundle.popularity)
-
-    @property
-    def current(self) -> PopularitySnapshot:
-        """The events as they are now."""
-        return self._live.current if self._live else self._bundled

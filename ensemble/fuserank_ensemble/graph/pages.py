@@ -75,7 +75,8 @@ class PageMaker:
             holds,
             query.required if query.required is not None and len(query.required) else None,
             _groups(page.collapse, items),
-            any(rule.pin is not None for rule in resolved.rules) and resolved.last_place <= limit,
+            (bool(resolved.shares) or any(rule.pin is not None for rule in resolved.rules))
+            and resolved.last_place <= limit,
             sort_key(page.sort, items, retriever.popularity),
         )
         return Page(scope, self._counter, self._compared, limit)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.graph.first_users import LiveFirstUsers
 from fuserank_ensemble.graph.live import LiveState, RetrieverFollower, count_items, open_words
 from fuserank_ensemble.graph.retrieval import open_retriever
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
@@ -20,7 +21,7 @@ from fuserank_ensemble.state.entries import FeatureSample, Logged
 from fuserank_ensemble.state.identity import hashed_name
 from fuserank_ensemble.state.log import EventLog
 from fuserank_ensemble.state.settings import State, StateSettings
-from fuserank_ensemble.state.tail import LogTail
+from fuserank_ensemble.state.tail import Consumer, LogTail
 
 BATCH = 10_000  # entries that are read at once
 EVERYBODY = 1 << 62  # people in memory: who is read from the log has what came later, too
@@ -106,14 +107,24 @@ class PastFeatures:
         catalog = LiveCatalog(bundle.bundled_catalog)
         words, popularity = open_words(bundle, catalog), count_items(bundle, catalog)
         overlay = LiveOverlay(catalog, EVERYBODY)
-        search = RetrieverFollower(catalog, words, popularity, self._retriever)
-        for consumer in (catalog, words, popularity, overlay):
+        factors = self._retriever.factors
+        first_users = LiveFirstUsers(bundle, catalog, factors) if factors else None
+        search = RetrieverFollower(catalog, words, popularity, first_users, self._retriever)
+        readers: list[tuple[Consumer, int]] = [
+            (catalog, sample.catalog),
+            (words, sample.catalog),
+            (popularity, sample.popularity),
+            (overlay, sample.position),
+        ]
+        if first_users:
+            readers.append((first_users, sample.first_users))
+        for consumer, upto in readers:
             consumer.attach(self._state, self._held)
-        for consumer, upto in ((catalog, sample.catalog), (words, sample.catalog), (popularity, sample.popularity)):
             consumer.apply(list(_read(log, self._held, upto)))
         popularity.publish()
+        if first_users:
+            first_users.finish()
         search.apply([])
-        overlay.apply(list(_read(log, self._held, sample.position)))
         tail = _StandingTail(self._settings, bundle, sample.position)
         return LiveState(tail, catalog, overlay, words, search, popularity)
 

@@ -76,7 +76,7 @@ def feature_sample(
     """
     sampled = resolved.sampled
     assert sampled is not None
-    if trace.degraded or trace.popularity is None or trace.catalog != resolved.catalog:
+    if trace.degraded or trace.first_users is None or trace.catalog != resolved.catalog:
         return None
     places = [place for place, position in enumerate(positions.tolist()) if position != NOT_FOUND][:SAMPLED_PLACES]
     return FeatureSample(
@@ -90,6 +90,7 @@ def feature_sample(
         position=sampled.position,
         catalog=trace.catalog,
         popularity=trace.popularity,
+        first_users=trace.first_users,
         embedding=trace.embedding,
         items=[item_ids[place] for place in places],
         features=features[positions[places]].tobytes(),

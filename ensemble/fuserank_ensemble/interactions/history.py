@@ -238,6 +238,11 @@ class HistorySnapshot:
         users = np.repeat(np.arange(len(self.users), dtype=np.int32), np.diff(self._offsets))
         return users, self._rows, self._counts, self._last
 
+    @property
+    def slices(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+        """Where each user's pairs begin `[users + 1]`, and each pair's item row and newest event `[pairs]`."""
+        return self._offsets, self._rows, self._last
+
     def row(self, user_id: str) -> int:
         """Position of a user, or -1 for one the log does not know."""
         return find_row(self.users, user_id)

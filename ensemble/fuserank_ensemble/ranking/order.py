@@ -42,6 +42,32 @@ class ExploreOutcome(msgspec.Struct):
     explored: int
 
 
+class ExposureOutcome(msgspec.Struct):
+    """What bounding did to a page, as `STATUS` tells it.
+
+    Attributes:
+        moved: Items on the page that would not be there else.
+        unmet: Places that had to go to a value beyond its share, since nothing else was left.
+        cost: By how much the page's mean score is lower.
+    """
+
+    moved: int
+    unmet: int
+    cost: float
+
+
+class SponsoredOutcome(msgspec.Struct):
+    """What pins with a label did to a page, as `STATUS` tells it.
+
+    Attributes:
+        placed: Items on the page that such a pin put there.
+        cost: By how much the page's mean score is lower than that of the best candidates in their place.
+    """
+
+    placed: int
+    cost: float
+
+
 @dataclass(frozen=True)
 class Place:
     """One place of the list, and how it was filled.
@@ -74,6 +100,8 @@ class Ranked:
         places: How each place was filled; empty without any steering.
         rules: What each rule did.
         explore: What exploring did; None where nothing explores.
+        exposure: What bounding shares of the page did; None where none are bound.
+        sponsored: What pins with a label did; None where there are none.
     """
 
     positions: NDArray[np.int64]
@@ -84,6 +112,20 @@ class Ranked:
     places: Sequence[Place] = ()
     rules: Sequence[RuleOutcome] = ()
     explore: ExploreOutcome | None = None
+    exposure: ExposureOutcome | None = None
+    sponsored: SponsoredOutcome | None = None
+
+    def with_cost(self, scores: NDArray[np.float32], offset: int) -> Ranked:
+        """Returns the page with what its pins cost.
+
+        Args:
+            scores: Of all candidates, float32 `[candidates]`.
+            offset: How many items come before the page.
+        """
+        best = np.sort(scores)[::-1][offset : offset + len(self.scores)]
+        cost = float(best.mean() - self.scores[: len(best)].mean()) if len(best) else 0.0
+        placed = sum(place.pin is not None for place in self.places)
+        return replace(self, sponsored=SponsoredOutcome(placed, round(max(cost, 0.0), 6)))
 
     def part(self, offset: int, k: int) -> Ranked:
         """Returns k items of the list, from an offset on."""

@@ -37,6 +37,7 @@ class RuleOutcome(msgspec.Struct, omit_defaults=True):
         unplaced: Items of a pin of ids without a place: an earlier pin has the item, or no place up to k is left.
         filtered_out: Items of a pin of ids that the request's `filter` or `exclude_seen` leaves out, or the user hid.
         unknown: Ids that the catalogue does not have.
+        below_floor: Items of a pin that are not better than the share of candidates that it asks for.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class RuleOutcome(msgspec.Struct, omit_defaults=True):
     unplaced: int = 0
     filtered_out: int = 0
     unknown: int = 0
+    below_floor: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,11 @@ def check(rules: Sequence[Rule], k: int, kinds: Mapping[str, Kind]) -> None:
             steps = getattr(rule, name)
             if steps is not None and not math.isfinite(steps):
                 raise InvalidRequestError(f"{path}.{name}", steps, ALLOWED[f"rules.{name}"])
+        for name in ("label", "floor"):
+            if getattr(rule, name) is not None and rule.pin is None:
+                raise InvalidRequestError(f"{path}.{name}", Description(f"one of a {rule.kind}"), "it with a pin alone")
+        if rule.floor is not None and not math.isfinite(rule.floor):
+            raise InvalidRequestError(f"{path}.floor", rule.floor, ALLOWED["rules.floor"])
         if rule.pin is not None and rule.pin > k:
             raise InvalidRequestError(f"{path}.pin", rule.pin, f"a place from 1 to k ({format_value(k)})")
         if rule.filter is not None:
@@ -164,6 +171,10 @@ class Rules:
                 wanted = [row for row in self._rows[order[mask[order]]].tolist() if row not in used][:1]
             else:
                 wanted = self._allowed_rows(number, allowed)
+            if rule.floor is not None:
+                better = set(self._rows[order[: math.ceil((1.0 - rule.floor) * len(order))]].tolist())
+                outcome.below_floor = sum(row not in better for row in wanted)
+                wanted = [row for row in wanted if row in better]
             for offset, row in enumerate(wanted):
                 asked = rule.pin - 1 + offset
                 place = next((place for place in range(asked, k) if place not in placed), None)

@@ -106,6 +106,7 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
         "same_users_bought": "bought by the same {users}",
         "like_users_had": "had by users of a similar history",
         "like_users_bought": "bought by users of a similar history",
+        "together": "had with “{query}” by {users}, {lift:.1f} times as often as by chance",
         "related": "before nearer items: {relations}",
     },
     "zh": {
@@ -193,6 +194,7 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
         "same_users_bought": "有 {users}两者都买过",
         "like_users_had": "历史相似的用户选过",
         "like_users_bought": "历史相似的用户买过",
+        "together": "{users}把它和“{query}”一起选过，是随机情况的 {lift:.1f} 倍",
         "related": "排在更相似的商品之前：{relations}",
     },
 }

@@ -17,6 +17,7 @@ from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.segments import groups_of
+from fuserank_ensemble.retrieval.fold_in import NewItemUsers
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
@@ -343,6 +344,29 @@ class Channel(Protocol):
         """Returns the same where all users' events by item are others; what is learned at export alone stays."""
         del popularity
         return self
+
+    @property
+    def factors(self) -> FactorChannel | None:
+        """The channel itself where it searches by factors that users and new items get later; None for all others."""
+        return None
+
+
+class FactorChannel(Channel, Protocol):
+    """A channel that searches by factors of users and items, and finds those of new items by who had them."""
+
+    first_users: NewItemUsers
+
+    def with_first_users(self, first: NewItemUsers) -> Self:
+        """Returns the same where other users had the new items; another thread may be searching this one."""
+        ...
+
+    def solve_bundled(self, seen: History, disliked: History) -> tuple[NDArray[np.float32], float] | None:
+        """A user's factors by the bundle's items alone, and the mean score of these; None where there are none."""
+        ...
+
+    def prior_precision(self, users: NDArray[np.float32]) -> NDArray[np.float64]:
+        """How firmly the items hold a new one, see `fold_in.prior_precision`; `users` float32 `[users, factors]`."""
+        ...
 
 
 class LocalChannel(Channel, Protocol):

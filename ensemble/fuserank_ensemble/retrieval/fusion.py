@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from copy import copy
 from types import MappingProxyType
 from typing import Any
 
@@ -57,6 +58,14 @@ class ReciprocalRankFusion:
         self._known = {
             name: known.items for name, known in knowledge.items() if known.items is not None and not known.items.all()
         }
+
+    def with_knowledge(self, name: str, known: Knowledge) -> ReciprocalRankFusion:
+        """Returns the same where a channel can know of other items."""
+        other = copy(self)
+        other._known = {channel: items for channel, items in self._known.items() if channel != name}
+        if known.items is not None and not known.items.all():
+            other._known[name] = known.items
+        return other
 
     def fuse(
         self,

@@ -9,6 +9,7 @@ from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.contract.experiment import Experiment, ExperimentError
 from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.serving.engines import check_engines
+from fuserank_ensemble.serving.models import check_path
 from fuserank_ensemble.serving.switch.checks import check_fits, check_nobody_forgotten
 from fuserank_ensemble.serving.switch.folder import BundlePlace, SwitchError
 from fuserank_ensemble.serving.switch.step import place_of
@@ -43,11 +44,16 @@ def check_arms(experiment: Experiment, served: Bundle, target: Target, settings:
         if not arm.bundle:
             continue
         try:
+            check_path(Path(arm.bundle))
             bundle = Bundle.open(Path(arm.bundle))
             check_engines(bundle, target)
             if bundle.id == served.id:
                 raise SwitchError(f"{bundle.root}: is the served bundle; leave `bundle` out")
             check_fits(bundle, served, target)
+            if served.user_key and bundle.user_key not in ("", served.user_key):
+                raise SwitchError(
+                    f"{bundle.root}: names users under another key than {served.id}; export it under the same key"
+                )
             if settings is not None:
                 with suppress(StateUnavailableError):
                     state = State.open(settings)

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.graph.stages import models, state_stages
 from fuserank_ensemble.spec import Target
+
+
+def check_path(bundle: Path) -> None:
+    """Checks that Triton's Python stages can read a bundle: their interpreter takes paths for ASCII.
+
+    Raises:
+        BundleError: Where a folder of the path has another name.
+    """
+    root = bundle.resolve()
+    if not str(root).isascii():
+        raise BundleError(
+            f"{root}: a path that is not ASCII, which the Python stages of Triton cannot read; copy or move the bundle "
+            "to a folder such as /srv/shop, with <bundle>.state beside it"
+        )
 
 
 def served_models(bundle: Bundle, target: Target, *, has_state: bool) -> set[str]:

@@ -27,7 +27,7 @@ from fuserank_ensemble.graph.stages import companion_stages, state_stages
 from fuserank_ensemble.serving.arms import arm_places, check_arms
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.experiment import ExperimentOption, experiment_environment
-from fuserank_ensemble.serving.models import link_models, served_models
+from fuserank_ensemble.serving.models import check_path, link_models, served_models
 from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_machine, libpython_folder
 from fuserank_ensemble.serving.state import (
     FeatureShareOption,
@@ -107,6 +107,7 @@ class Server:
             target = target_named(target)
         except SpecError as error:
             raise ServerError(str(error)) from None
+        check_path(bundle)
         self.bundle = Bundle.open(bundle.resolve())
         check_engines(self.bundle, target)
         self._target, self._promoted = target, promoted

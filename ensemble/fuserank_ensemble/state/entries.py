@@ -150,6 +150,7 @@ class FeatureSample(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="
         position: Up to where the log counted for who asked.
         catalog: The newest change of the catalogue that counted.
         popularity: Up to where all users' events counted.
+        first_users: Up to where it counted who had new items.
         embedding: Of the query, float32 `[dim]` as bytes: in another batch it may be rounded otherwise.
         items: The item ids, best first.
         features: What the ranker read of each, float32 `[items, features]` as bytes.
@@ -164,6 +165,7 @@ class FeatureSample(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="
     position: int
     catalog: int
     popularity: int
+    first_users: int
     embedding: bytes
     items: list[str]
     features: bytes

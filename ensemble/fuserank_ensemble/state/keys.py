@@ -71,6 +71,17 @@ def keep_key(path: Path, secret: str = "") -> IdentityKey:
     return read_key(path)
 
 
+def carry_key(old: Path, new: Path) -> None:
+    """Copies the key file beside a bundle to beside one that is made of it, where there is one and none is there.
+
+    Raises:
+        StateError: Where it cannot be read or kept.
+    """
+    key = read_key_beside(old)
+    if key is not None:
+        keep_key(key_file_beside(new), key.secret.hex())
+
+
 def _create_whole(path: Path, text: str) -> None:
     """Makes a file that only its owner may read; where another process or thread was faster, its file stays."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

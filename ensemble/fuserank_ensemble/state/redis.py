@@ -7,7 +7,6 @@ append-only file does: run it with `appendonly yes`, and with `appendfsync alway
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,11 +42,11 @@ TRIM_BATCH = 1_000
 DEFAULT_NAME = "fuserank"
 _LOG = logging.getLogger("fuserank")
 
-# KEYS: log, event ids, meta, wishes, then those of subjects. ARGV: the time, then for each entry its digest, its bytes,
-# its name among the wishes (empty for what is none), how many subjects it has, and which of KEYS these are. Answers
-# with two numbers an entry: position, and 1 for a duplicate.
+# KEYS: log, event ids, meta, wishes, then those of subjects. ARGV: for each entry its digest, its bytes, its name among
+# the wishes (empty for what is none), how many subjects it has, and which of KEYS these are. Answers with two numbers
+# an entry: position, and 1 for a duplicate. The time is Redis' own: those of the machines that write may differ.
 _APPEND = """
-local answers, at = {}, 2
+local answers, at, now = {}, 1, redis.call('TIME')[1]
 while at <= #ARGV do
   local digest, wish, subjects = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 3])
   local position = redis.call('ZSCORE', KEYS[2], digest)
@@ -55,7 +54,7 @@ while at <= #ARGV do
     answers[#answers + 1], answers[#answers + 2] = tonumber(position), 1
   else
     position = redis.call('HINCRBY', KEYS[3], 'position', 1)
-    redis.call('XADD', KEYS[1], string.format('%d-0', position), 'e', ARGV[at + 1], 't', ARGV[1])
+    redis.call('XADD', KEYS[1], string.format('%d-0', position), 'e', ARGV[at + 1], 't', now)
     redis.call('ZADD', KEYS[2], position, digest)
     for i = 1, subjects do
       redis.call('RPUSH', KEYS[tonumber(ARGV[at + 3 + i])], position)
@@ -129,7 +128,7 @@ class RedisLog:
         """See `EventLog`."""
         keys = [self._log, self._ids, self._meta, self._wishes]
         places: dict[Subject, int] = {}
-        arguments: list[Any] = [time.time()]
+        arguments: list[Any] = []
         for entry in entries:
             for subject in entry.subjects:
                 if subject not in places:
@@ -181,7 +180,7 @@ class RedisLog:
 
     def trim(self, position: int, keep_seconds: float = KEEP_SECONDS) -> int:
         """See `EventLog`."""
-        removed, oldest = 0, time.time() - keep_seconds
+        removed, oldest = 0, self._now() - keep_seconds
         while True:
             with self._translated():
                 found: Any = self._redis.xrange(self._log, "-", f"{position}-0", count=TRIM_BATCH)
@@ -204,7 +203,7 @@ class RedisLog:
 
     def expire(self, seconds: float) -> int:
         """See `EventLog`. Redis lets go of the bytes with the block of the stream that they are in."""
-        removed, begin, oldest = 0, "-", time.time() - seconds
+        removed, begin, oldest = 0, "-", self._now() - seconds
         while True:
             with self._translated():
                 found: Any = self._redis.xrange(self._log, begin, "+", count=TRIM_BATCH)
@@ -269,6 +268,12 @@ class RedisLog:
             pipe.xrange(self._log, f"{position}-0", f"{position}-0")
         for found in pipe.execute():
             yield _logged(*found[0]) if found else None
+
+    def _now(self) -> float:
+        """The time of Redis, epoch seconds: that of the entries, whatever this machine's clock says."""
+        with self._translated():
+            seconds: Any = self._redis.time()
+        return float(seconds[0])
 
     def _number(self, name: str) -> int:
         with self._translated():

@@ -63,7 +63,7 @@ class SqliteLog:
         """See `EventLog`."""
         encoded = [(entry.digest, encode_entry(entry), entry) for entry in entries]
         with self._writing() as connection:
-            last, now = self._last(connection), time.time()
+            last, now = self._last(connection), self._now(connection)
             positions: dict[bytes, int] = {}
             answers: list[Appended] = []
             added: list[tuple[int, float, bytes]] = []
@@ -256,6 +256,12 @@ class SqliteLog:
             yield
         except sqlite3.Error as error:
             raise StateUnavailableError(f"the event log {self._path} cannot be used: {error}") from error
+
+    @staticmethod
+    def _now(connection: sqlite3.Connection) -> float:
+        """The time, never earlier than that of the newest entry: a clock that is set back makes none look old."""
+        newest = connection.execute("SELECT added FROM entries ORDER BY position DESC LIMIT 1").fetchone()
+        return max(time.time(), newest[0]) if newest else time.time()
 
     @staticmethod
     def _last(connection: sqlite3.Connection) -> int:

@@ -7,7 +7,8 @@ from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from fuserank_ensemble.retrieval.channels.collaborative import REGULARIZATION, confidence
+from fuserank_ensemble.retrieval.channels.collaborative import REGULARIZATION
+from fuserank_ensemble.retrieval.fold_in import confidence
 from fuserank_evaluation.datasets.past import PastLog
 from fuserank_export.learning.interactions import item_factors
 

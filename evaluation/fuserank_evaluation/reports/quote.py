@@ -16,7 +16,7 @@ from fuserank_evaluation.reports.results import RESULTS
 
 COMMITTED = Path("docs/reports")
 # A figure that two reports name is the later one's; `demo` has names of its own for the two that `bench` has too.
-QUOTED = ("demo", "retrieval", "relevance", "shopper", "replica", "export", "live", "bench")
+QUOTED = ("demo", "retrieval", "relevance", "shopper", "replica", "export", "live", "people", "bench")
 COPIED = (*QUOTED, "parity", "exploration")
 NOT_MEASURED = ("not measured", "未测量")
 ENGLISH, CHINESE = 0, 1

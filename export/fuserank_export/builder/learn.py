@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.bundle import SYNONYMS
+from fuserank_ensemble.bundle import SYNONYMS, TOKENIZER
 from fuserank_ensemble.catalog.synonyms import Synonyms
+from fuserank_ensemble.catalog.tokens import EncoderVocabulary
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
+from fuserank_ensemble.retrieval.lexical.shorthand import Spoken
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
@@ -65,24 +67,26 @@ def learn_channels(
         report["lexical"] = {"items_with_words": words}
     report["synonyms"] = _learn_synonyms(folder, searched, indexed.synonyms, log, progress)
     with progress.step("indexing completions"):
-        report["suggest"] = write_completions(folder, indexed.titles, counts, log)
+        report["suggest"] = write_completions(folder, indexed, counts, log, EncoderVocabulary(folder / TOKENIZER))
     return report
 
 
 def write_completions(
-    folder: Path, titles: Sequence[str], counts: NDArray[np.float32], log: Interactions
+    folder: Path, indexed: Indexed, counts: NDArray[np.float32], log: Interactions, language: Container[str]
 ) -> dict[str, Any]:
     """Writes what completes queries, and returns a report.
 
     Args:
         folder: A bundle's `index/`.
-        titles: The items' titles.
+        indexed: The items, whose titles, brands and categories are suggested.
         counts: The events of each item `[items]`.
         log: The log, whose queries are completed, too.
+        language: The words that are one token of the encoder.
     """
     asked = np.bincount(log.query[log.query >= 0], minlength=len(log.queries))
     query_counts = {query: count for query, count in zip(log.queries, asked.tolist(), strict=True) if count}
-    completions = collect_phrases(titles, counts, query_counts)
+    columns = indexed.items.columns
+    completions = collect_phrases(indexed.titles, counts, query_counts, columns, Spoken(language))
     return {"phrases": Suggester.write(folder / "suggest", completions)}
 
 

@@ -134,15 +134,22 @@ def seal_new(work: Workspace, parts: BuiltParts, vectors: VectorStoreOptions, st
             # Three characters: in any script few enough tokens for the shortest bucket.
             query = parts.indexed.titles[0][:3]
             write_warmup(Bundle.open(work.folder, verify=()), query, user)
-        manifest |= _fill_vector_store(vectors, bundle_id, parts.indexed.items, parts.embedded.vectors, work.progress)
+        manifest |= fill_vector_store(vectors, bundle_id, parts.indexed.items, parts.embedded.vectors, work.progress)
     manifest |= {"export_seconds": round(steps.total, 1), "export_steps": steps.to_dict()}
     return seal(work.folder, manifest)
 
 
-def _fill_vector_store(
+def fill_vector_store(
     options: VectorStoreOptions, bundle_id: str, items: Items, vectors: NDArray[np.float16], progress: Progress
 ) -> dict[str, Any]:
     """Sends the vectors to Milvus, into a collection named after the bundle.
+
+    Args:
+        options: Where it is.
+        bundle_id: The bundle's id.
+        items: The catalogue.
+        vectors: Vectors of its texts, fp16 `[texts, dim]`.
+        progress: Shows the step.
 
     Returns:
         Where they are, the manifest's `milvus`; nothing where no store is asked for.

@@ -17,7 +17,8 @@ from fuserank_ensemble.interactions.events import NegativeEvents
 from fuserank_ensemble.interactions.history import ROUNDING
 from fuserank_ensemble.interactions.popularity import Groups, Popularity
 from fuserank_ensemble.interactions.segments import USER
-from fuserank_ensemble.retrieval.channels.collaborative import REGULARIZATION, confidence
+from fuserank_ensemble.retrieval.channels.collaborative import REGULARIZATION
+from fuserank_ensemble.retrieval.fold_in import confidence
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_export.builder.memory import release_memory

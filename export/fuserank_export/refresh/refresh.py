@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import EVENTS, PAIRS, REFERENCE, SYNONYMS, TOKENIZER, Bundle
 from fuserank_ensemble.catalog.synonyms import Synonyms
+from fuserank_ensemble.catalog.tokens import EncoderVocabulary
 from fuserank_ensemble.interactions.events import EVENTS as KINDS
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
@@ -26,6 +27,7 @@ from fuserank_ensemble.state.settings import State
 from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.builder.learn import write_completions
 from fuserank_export.builder.options import FileReading, OutputOptions
+from fuserank_export.builder.seal import fill_vector_store
 from fuserank_export.builder.steps import StepSeconds
 from fuserank_export.builder.workspace import Workspace, open_workspace
 from fuserank_export.errors import ExportError
@@ -48,10 +50,11 @@ from fuserank_export.refresh.catalog import ChangedCatalog, change_catalog
 from fuserank_export.refresh.events import link, write_events
 from fuserank_export.refresh.gate import check_refreshed
 from fuserank_export.refresh.log_part import LogPart
+from fuserank_export.refresh.vector_store import drop_vectors, store_of
 from fuserank_export.repository.sealing import seal, seal_bundle
 from fuserank_export.repository.successor import is_configuration
 from fuserank_export.repository.warmup import write_warmup
-from fuserank_export.sources import InputError, Interactions, read_interactions
+from fuserank_export.sources import Interactions, read_interactions
 from fuserank_export.training.cases.span import LogSpan
 from fuserank_export.training.forked import started
 
@@ -92,8 +95,6 @@ def refresh_bundle(bundle: Bundle, state: State, out: OutputOptions, progress: P
         RefusedError: Where the next bundle is worse; a report lies beside its place.
         StateUnavailableError: Where the log does not answer.
     """
-    if bundle.manifest.get("milvus"):
-        raise InputError(f"{bundle.root}: its vectors are in Milvus, which a refresh does not fill; export it anew")
     bundle.check_user_key(state.key)
     steps = StepSeconds()
     with steps.measure("log"), progress.step("reading the log"):
@@ -106,6 +107,7 @@ def refresh_bundle(bundle: Bundle, state: State, out: OutputOptions, progress: P
         if problems := manifest["refresh"]["gate"]["problems"]:
             report = out.folder.with_name(f"{out.folder.name}.refused.json")
             report.write_text(json.dumps(manifest["refresh"], indent=2) + "\n", "utf-8")
+            drop_vectors(manifest)
             raise RefusedError(f"{'; '.join(problems)}. The bundle was not kept; {report} has the figures")
     return manifest
 
@@ -136,7 +138,10 @@ def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
     with steps.measure("seal"), work.progress.step("sealing"):
         known = _link_kept(work, old)
         manifest = _manifest(base, changed, indexed, carried, log) | {"search": search}
-        seal_bundle(work.folder, manifest, known)
+        sealed = seal_bundle(work.folder, manifest, known)
+        if store := store_of(old):
+            manifest |= fill_vector_store(store, str(sealed["id"]), indexed.items, vectors, work.progress)
+            seal(work.folder, manifest, known)
         user = log.user_ids[0] if log.user_ids else base.key.user_name("anonymous")
         write_warmup(Bundle.open(work.folder, verify=()), indexed.titles[0][:3], user)
     with steps.measure("gate"), work.progress.step("comparing with the last bundle"):
@@ -176,7 +181,8 @@ def _learn(
         learned, report = learn(folder, log, indexed.shop, end, work.out.seed, start=start)
     with work.progress.step("indexing vectors and completions"):
         report["dense"] = build_index(vectors, folder / "vectors.faiss", trained=start.index / "vectors.faiss")
-        report["suggest"] = write_completions(folder, indexed.titles, learned.popularity.counts, log)
+        language = EncoderVocabulary(old.tokenizer)
+        report["suggest"] = write_completions(folder, indexed, learned.popularity.counts, log, language)
     return {**old.manifest["search"], **report}
 
 
@@ -218,7 +224,7 @@ def _manifest(
     """Returns the next bundle's manifest but for its id, its files and what is measured at the end."""
     old, part = base.bundle, base.part
     computed = int((carried.texts < 0).sum())
-    kept = {name: value for name, value in old.manifest.items() if name not in ("id", "files", "refresh")}
+    kept = {name: value for name, value in old.manifest.items() if name not in ("id", "files", "refresh", "milvus")}
     return kept | {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_from": old.id,

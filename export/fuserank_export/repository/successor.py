@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.state.keys import carry_key
+from fuserank_ensemble.state.log import StateError
 from fuserank_export.repository.place import partial_bundle
 from fuserank_export.repository.sealing import seal_bundle
+from fuserank_export.sources import InputError
 
 
 def write_successor(
@@ -23,7 +26,7 @@ def write_successor(
     force: bool,
     dropped: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Writes a bundle that differs in some files and in its configurations.
+    """Writes a bundle that differs in some files and in its configurations; the key of users beside it is copied.
 
     Args:
         bundle: The old one, verified.
@@ -37,7 +40,7 @@ def write_successor(
         The manifest, with an id of its own.
 
     Raises:
-        InputError: Where the place is taken.
+        InputError: Where the place is taken, or the key cannot be copied.
     """
     kept = {
         name: digest
@@ -52,7 +55,12 @@ def write_successor(
             shutil.copyfile(source, partial / name)
         old = {key: value for key, value in bundle.manifest.items() if key not in ("id", "files")}
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        return seal_bundle(partial, {**old, **changes, "created": created, "made_from": bundle.id}, kept)
+        manifest = seal_bundle(partial, {**old, **changes, "created": created, "made_from": bundle.id}, kept)
+    try:
+        carry_key(bundle.root, out)
+    except StateError as error:
+        raise InputError(str(error)) from None
+    return manifest
 
 
 def is_configuration(name: str) -> bool:

@@ -290,7 +290,8 @@ class _EventRows:
 def _rename(values: npt.NDArray[np.object_], name: Callable[[str], str]) -> npt.NDArray[np.object_]:
     """Other names for texts `[rows]`; None stays."""
     codes, distinct = pd.factorize(values)
-    return np.asarray([*map(name, distinct), None], object)[codes]
+    named: npt.NDArray[np.object_] = np.asarray([*map(name, distinct), None], object)[codes]
+    return named
 
 
 def read_interactions(

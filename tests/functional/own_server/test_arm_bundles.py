@@ -34,7 +34,7 @@ def test_a_real_server_answers_each_arm_from_its_bundle(bundle_root: Path, tmp_p
     with Server(bundle_root, endpoints(), "single_process", state=settings, experiment=file) as server:
         state = State.open(settings)
         state.log.close()
-        users = [f"user-{number}" for number in range(12)]
+        users = [f"user-{number}" for number in range(60)]
         arms = [experiment.assign(state.key.user(user)) for user in users]
         expected = {user: experiment.label(arm) if arm else "" for user, arm in zip(users, arms, strict=True)}
         assert set(expected.values()) == {"ab/control", "ab/twin", ""}

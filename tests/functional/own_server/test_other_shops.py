@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from fuserank.errors import InvalidRequestError
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.server import Server
 from support import small_shops
-from support.running import endpoints, export_bundle, url
+from support.exporting import export_quickly
+from support.running import endpoints, url
 
 
 def test_a_shop_on_its_first_day_answers(first_day_root: Path):
@@ -46,10 +48,20 @@ def test_a_shop_on_its_first_day_answers(first_day_root: Path):
             client.search("牛奶", fields=["brand"])
         assert len(client.search("牛奶", filter={"price": {"lt": 5}})) == 0
 
+        records = (first_day_root / "index" / "items" / "records.jsonl").read_text("utf-8").splitlines()
+        titles = {json.loads(record)["title"] for record in records}
+        similar = client.similar("商品00", k=5)
+        assert len(similar) == 5
+        assert similar.status.candidates.get("collaborative", 0) == 0
+        assert len(client.similar(text="有机牛奶")) == 10
+        completions = [suggestion.text for suggestion in client.suggest("有机", 50)]
+        assert set(completions) == {title for title in titles if title.startswith("有机")}
+        assert len(client.suggest("", 3)) == 3
+
 
 def test_a_shop_of_one_item_answers(tmp_path: Path, tiny_encoder: Path):
     catalog = small_shops.single_item(tmp_path).catalog
-    root = export_bundle(tmp_path / "bundle", catalog, None, "--encoder", str(tiny_encoder))
+    root = export_quickly(catalog, tiny_encoder, tmp_path / "bundle")
     with Server(root, endpoints()) as server, Client(url(server)) as client:
         for query, user, options in (
             ("chair", "", {}),
@@ -68,8 +80,14 @@ def test_a_shop_of_one_item_answers(tmp_path: Path, tiny_encoder: Path):
 def test_a_shop_whose_files_hold_bad_rows_counts_every_one_and_serves_the_rest(tmp_path: Path, tiny_encoder: Path):
     """No text, duplicates, 100 kB, control characters, emoji, prices below zero, cycles, unknown items, the future."""
     shop = small_shops.bad_rows(tmp_path)
-    options = ("--max-bad-rows", "0.3", "--max-unknown-items", "0.7", "--encoder", str(tiny_encoder))
-    root = export_bundle(tmp_path / "bundle", shop.catalog, shop.interactions, *options)
+    root = export_quickly(
+        shop.catalog,
+        tiny_encoder,
+        tmp_path / "bundle",
+        interactions=shop.interactions,
+        max_bad_rows=0.3,
+        max_unknown_items=0.7,
+    )
     inputs = Bundle.open(root).manifest["inputs"]
     assert inputs["catalog"]["reasons"] == {
         "title: missing": 1,

@@ -54,6 +54,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     requests: list[list[SimpleNamespace]] = field(default_factory=list)  # decoded rows of each ModelInfer
     metadata: list[dict[str, str]] = field(default_factory=list)  # headers of each call
     stopped: threading.Event = field(default_factory=threading.Event)  # ends all delays
+    ended: threading.Event = field(default_factory=threading.Event)  # the latest call has ended, or was cancelled
     url: str = ""
 
     def ModelInfer(self, request, context):
@@ -66,6 +67,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             for query, user, options in zip(*columns, strict=True)
         ]
         self.requests.append(rows)
+        context.add_callback(self.ended.set)
         self.stopped.wait(self.delay)
         if self.failures:
             context.abort(*self.failures.pop(0))
@@ -125,13 +127,23 @@ def serve(fake, credentials=None):
     return server
 
 
-@pytest.fixture
-def triton():
-    fake = FakeTriton()
+def running(fake):
+    """A fake on a free port while a test runs."""
     server = serve(fake)
     yield fake
     fake.stopped.set()
     server.stop(0).wait()
+
+
+@pytest.fixture
+def triton():
+    yield from running(FakeTriton())
+
+
+@pytest.fixture
+def slow_triton():
+    """A server that does not answer within a test."""
+    yield from running(FakeTriton(delay=60))
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,35 @@ def test_every_option_reaches_the_server(fuserank, triton):
     }
 
 
+def test_the_options_of_a_page_reach_the_server_and_its_counts_are_printed(fuserank, triton):
+    triton.status = {
+        "total": {"value": 1320, "relation": "gte"},
+        "facets": {"price": [{"to": 2.5, "count": 3}], "category": [{"value": "A", "count": 9, "children": []}]},
+        "without": {"brand": 4},
+        "did_you_mean": "milk",
+    }
+    run = fuserank(
+        *["search", "mlik", "--facets", '["brand", {"field": "price", "ranges": 2}]', "--offset", "20"],
+        *["--sort", "newest", "--collapse-by", "brand", "--highlight", "--probability"],
+        *["--exposure", '{"brand": {"max_share": 0.4}}'],
+    )
+    assert run.exit_code == 0
+    assert triton.requests[0][0].options == {
+        "facets": ["brand", {"field": "price", "ranges": 2}],
+        "offset": 20,
+        "sort": "newest",
+        "collapse": "brand",
+        "highlight": True,
+        "probability": True,
+        "exposure": {"brand": {"max_share": 0.4}},
+    }
+    printed = " ".join(run.stdout.split())
+    for text in ("at least 1,320 match", "4 without the condition on brand", "did you mean 'milk'?", "to 2.5"):
+        assert text in printed
+    fuserank("search", "milk", "--facets", "brand,price", "--collapse")
+    assert triton.requests[1][0].options == {"facets": ["brand", "price"], "collapse": True}
+
+
 def test_the_table_shows_placements_rule_outcomes_and_exploration(fuserank, triton):
     pinned = {"name": "placement", "value": None, "contribution": 0.0, "share": 0.0, "reason": "pinned by the shop"}
     milk = triton.items[0]

@@ -172,11 +172,14 @@ def test_a_page_has_counts_tiles_and_marked_words_and_a_facet_says_what_to_filte
         "did_you_mean": "milk",
         "relaxed": ["words"],
         "without": {"brand": 3},
+        "exposure": {"moved": 2, "unmet": 0, "cost": 0.25},
+        "sponsored": {"placed": 1, "cost": 0.5},
     }
     beneath = [{"item_id": "i9", "fields": {"title": "Milk, gallon"}}]
     triton.items = [
-        {"fields": {"title": "Milk"}, "highlights": {"title": ["", "Milk"]}, "variants": beneath, "variant_count": 4}
-    ]
+        {"fields": {"title": "Milk"}, "highlights": {"title": ["", "Milk"]}, "variants": beneath, "variant_count": 4,
+         "probability": 0.25, "sponsored": "Ad"}
+    ]  # fmt: skip
     options = {"facets": ["brand", {"field": "price", "ranges": 2}], "offset": 20, "sort": "newest", "collapse": True}
     with Client(triton.url) as client:
         result = client.search("mlik", **options, highlight=True)
@@ -187,6 +190,8 @@ def test_a_page_has_counts_tiles_and_marked_words_and_a_facet_says_what_to_filte
     (food,) = status.facets["category"]
     assert (food.condition, food.count, food.children[0].value) == ("Food", 9, "Food > Dairy")
     assert (status.did_you_mean, status.relaxed, dict(status.without)) == ("milk", ("words",), {"brand": 3})
+    assert (status.exposure.moved, status.exposure.cost, status.sponsored.placed) == (2, 0.25, 1)
+    assert (item.probability, item.sponsored) == (0.25, "Ad")
     assert item.highlights["title"][1::2] == ["Milk"]
     assert (item.variants[0].id, item.variants[0].fields["title"], item.variant_count) == ("i9", "Milk, gallon", 4)
 

@@ -83,13 +83,14 @@ def options(command):
     return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
 
 
-def leaves(command):
-    """A command, or all commands below a group."""
+def commands_of(command):
+    """A command, and all commands below it where it is a group: a group may have options of its own."""
     if isinstance(command, EntryPointCommand):
         command = opened(command.name)
     if not hasattr(command, "resolve_command"):
         return [command]
-    return [leaf for name in command.list_commands(None) for leaf in leaves(command.get_command(None, name))]
+    below = [command.get_command(None, name) for name in command.list_commands(None)]
+    return [command, *(one for child in below for one in commands_of(child))]
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +98,7 @@ def known_options():
     """Every option of the commands that pages name; others may take long to import."""
     group = typer.main.get_command(app)
     named = [name for name in group.list_commands(None) if any(f"fuserank {name}" in page.text for page in WRITTEN)]
-    return {name for chosen in named for leaf in leaves(group.get_command(None, chosen)) for name in options(leaf)}
+    return {name for chosen in named for one in commands_of(group.get_command(None, chosen)) for name in options(one)}
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from zlib import crc32
 TINTS = 10
 ANY_ITEM = "package"
 _WORD = re.compile(r"[^\W\d_]+")
+_PAUSE = re.compile(r"[,(|:.;，（：。]|\s[-–—]\s|\bfor\b|\bwith\b")
 
 
 class Picture(NamedTuple):
@@ -25,7 +26,9 @@ class Picture(NamedTuple):
 def draw_picture(category: str, title: str) -> Picture:
     """Returns the picture for a category's path, or for the title where no level of it says enough."""
     levels = [level for level in category.split(" > ") if level]
-    symbols = (_match(text) for text in (*reversed(levels), title))
+    # Long titles name the thing first, then what it is for.
+    head = _PAUSE.split(title, 1)[0]
+    symbols = (_match(text) for text in (*reversed(levels), head, title))
     symbol = next((symbol for symbol in symbols if symbol), ANY_ITEM)
     return Picture(symbol, crc32(symbol.encode()) % TINTS)
 

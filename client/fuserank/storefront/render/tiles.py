@@ -139,15 +139,15 @@ def _first(value: Any) -> str:
 
 
 def _choose_reasons(signals: Sequence[Signal]) -> tuple[Reason, ...]:
-    """Returns where it was placed by, and what adds most to its score."""
+    """Returns what placed it, and what adds most to its score; where fusion orders, its votes."""
     placements = [signal for signal in signals if signal.name == "placement" and signal.reason]
     positive = [
-        signal
-        for signal in signals
-        if signal.contribution > 0 and signal.share >= LEAST_SHARE and signal.reason and signal.name not in NO_REASONS
+        signal for signal in signals if signal.contribution > 0 and signal.share >= LEAST_SHARE and signal.reason
     ]
     positive.sort(key=lambda signal: -signal.contribution)
-    return tuple(Reason(signal.name, signal.reason) for signal in (placements + positive)[:MAX_REASONS])
+    of_item = [signal for signal in positive if signal.name not in NO_REASONS]
+    chosen = (placements + of_item)[:MAX_REASONS] or [signal for signal in positive if signal.name != "base"][:1]
+    return tuple(Reason(signal.name, signal.reason) for signal in chosen)
 
 
 def _encode_signals(item: Item, words: Words) -> str:

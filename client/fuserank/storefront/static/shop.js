@@ -4,6 +4,7 @@ import { showFirst, startSignals } from "./signals.js";
 
 const RETRY_MS = 2000;
 const NARROW = 900; // as in shop.css
+const MARGIN_PX = 40;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let latest = 0;
 let waiting = 0;
@@ -27,7 +28,7 @@ async function show(text, { stay }) {
     document.title = next.title;
     document.querySelector("#page").replaceWith(document.adoptNode(next.querySelector("#page")));
     document.querySelector("#q").value = next.querySelector("#q").value;
-    fold();
+    fit();
     if (!stay) scrollTo(0, 0);
     if (document.startViewTransition && !calm.matches) nameTiles();
   };
@@ -55,8 +56,10 @@ function describeFocus() {
   return item ? `[data-item="${CSS.escape(item)}"] ${own}` : own;
 }
 
-/** Folds the facets away where they would fill a phone's screen. */
-function fold() {
+/** Fits the page to a narrow screen: facets that would fill it are folded away, and the chosen shopper is in view. */
+function fit() {
+  const chosen = document.querySelector('.people [aria-pressed="true"]');
+  if (chosen) chosen.parentElement.scrollLeft = chosen.offsetLeft - chosen.parentElement.offsetLeft - MARGIN_PX;
   const facets = document.querySelector(".facets > details");
   if (facets && innerWidth < NARROW) facets.open = false;
 }
@@ -144,7 +147,7 @@ document.addEventListener("change", (event) => {
 });
 
 addEventListener("popstate", () => visit(location.href, { push: false }));
-fold();
+fit();
 startSuggestions(document.querySelector(".search"));
 startSignals();
 watchBreak();

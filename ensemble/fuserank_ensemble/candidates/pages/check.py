@@ -44,12 +44,37 @@ def check_page(page: PageRequest, options: Options, kinds: Mapping[str, Kind], c
             "rules": bool(options.rules),
             "diversity": bool(options.diversity),
             "explore": options.explore is not None,
+            "exposure": bool(options.exposure),
         }
         steers = [name for name, given in steering.items() if given]
         if steers:
             found = Description(f"{page.sort} with {' and '.join(steers)}")
             raise InvalidRequestError("OPTIONS.sort", found, "relevance with these; without them, every order")
     _check_offset(page.offset, options, compared, ranked)
+
+
+def check_exposure(options: Options, kinds: Mapping[str, Kind]) -> None:
+    """Checks what shares of a page a request allows.
+
+    Args:
+        options: All options.
+        kinds: The catalogue's filterable fields.
+
+    Raises:
+        InvalidRequestError: On a field without one value an item, a share that is no number, or beside `explore`.
+    """
+    for field, limit in (options.exposure or {}).items():
+        path = f"OPTIONS.exposure.{field}"
+        if kinds.get(field) not in COLLAPSIBLE:
+            fields = [name for name, kind in kinds.items() if kind in COLLAPSIBLE]
+            raise InvalidRequestError(
+                path, Description("another field"), f"a field of one text: {nearest(field, fields)}"
+            )
+        share = limit.get("max_share") if isinstance(limit, dict) and len(limit) == 1 else None
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+            raise InvalidRequestError(path, limit, '{"max_share": a share above 0, up to 1}')
+    if options.exposure and options.explore is not None:
+        raise InvalidRequestError("OPTIONS.exposure", Description("one with explore"), "one of them alone")
 
 
 def _check_facets(facets: Sequence[Facet], kinds: Mapping[str, Kind]) -> None:
@@ -83,7 +108,8 @@ def _check_offset(offset: int, options: Options, compared: int, ranked: int) -> 
         raise InvalidRequestError("OPTIONS.offset", found, "0 with explore: its slots are places of the first page")
     pins = [rule.last_pin for rule in options.rules if rule.pin is not None]
     last = max([last, *pins])
-    if last > ranked and (pins or offset < compared):
-        found = Description(f"{offset} with k {k}" + (" and pins" if pins else ""))
-        allowed = f"offset + k up to {ranked}" + ("" if pins else f", or an offset from {compared}")
+    whole = "pins" if pins else "exposure" if options.exposure else ""  # what needs all pages before it
+    if last > ranked and (whole or offset < compared):
+        found = Description(f"{offset} with k {k}" + (f" and {whole}" if whole else ""))
+        allowed = f"offset + k up to {ranked}" + ("" if whole else f", or an offset from {compared}")
         raise InvalidRequestError("OPTIONS.offset", found, allowed)

@@ -262,7 +262,8 @@ class Layout:
     def _sorted_page(self) -> Rows:
         rows = self._sorted_rows()
         first = _first_of_groups(rows, self.scope.groups)[:MAX_LISTED]
-        return rows[first[self.scope.request.offset : self.scope.request.offset + self.scope.k]]
+        page: Rows = rows[first[self.scope.request.offset : self.scope.request.offset + self.scope.k]]
+        return page
 
     def _variants(self, tiles: Rows, order: Rows) -> list[Variants] | None:
         """Returns what is beneath each tile: the other listed items of its group, in an order."""

@@ -16,7 +16,8 @@ from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.text import render, template_fields
 from fuserank_ensemble.contract.changes import ChangeReader, RequestedChange, check_new_item, parse_changes
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError
-from fuserank_ensemble.graph.live import NO_KIND, CatalogReader, LiveState, open_live
+from fuserank_ensemble.graph.live import NO_KIND, LiveState, open_live
+from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.log_writer import CheckedRow, LogWriter, WrittenRow
 from fuserank_ensemble.graph.step import Host, UnavailableError
 from fuserank_ensemble.graph.text_encoder import Call, TextEncoder
@@ -59,7 +60,7 @@ class Catalog(LogWriter):
         searched = {*spec.lexical_fields, *spec.code_fields, *template_fields(spec.text_template)}
         fields = frozenset(bundle.manifest["fields"])
         self._reader = ChangeReader(bundle.items.columns.kinds, fields, frozenset(searched & fields))
-        self._catalog = CatalogReader(bundle, live)
+        self._now = LiveBundle(bundle, live)
         self._layout = TextLayout(spec.text_template, Synonyms.open(bundle.root / "index" / SYNONYMS))
         self._encoder, self._encoder_id = TextEncoder(bundle, call), bundle.encoder_id
 
@@ -76,10 +77,10 @@ class Catalog(LogWriter):
         """See `LogWriter`."""
         values = parse_changes(raw)
         try:
-            self._catalog.knows(state.log.last_position(), CATCH_UP_SECONDS)
+            self._now.knows(state.log.last_position(), CATCH_UP_SECONDS)
         except StateError as error:
             raise UnavailableError(str(error)) from None
-        changes = ChangeBatch(self._reader, self._catalog.current, self._layout)
+        changes = ChangeBatch(self._reader, self._now.catalog, self._layout)
         row = CheckedRow.of(values, changes.read)
         row.entries = self._embedded(row.entries, changes)
         return row

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.features import POSITION
-from fuserank_ensemble.candidates.pages.layout import Variants
 from fuserank_ensemble.candidates.request import PageTrace, ResolvedRequest, RetrievalTrace, Status
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_ensemble.graph.live import NO_KIND, STALE, CatalogReader, LiveState, PopularityReader, open_live
+from fuserank_ensemble.graph.item_describer import ItemDescriber
+from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveState, open_live
+from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.sampling import feature_sample
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
@@ -31,6 +32,7 @@ from fuserank_ensemble.interactions.live.popularity import PopularitySnapshot
 from fuserank_ensemble.ranking import reasons
 from fuserank_ensemble.ranking.adjustments import Adjustments, CandidatePlaces, adjust
 from fuserank_ensemble.ranking.exploration import Clicks, expected_clicks
+from fuserank_ensemble.ranking.exposure import limit_exposure
 from fuserank_ensemble.ranking.order import (
     Ranked,
     rank_by_score,
@@ -41,10 +43,8 @@ from fuserank_ensemble.ranking.order import (
 )
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift, fusion_parts
 from fuserank_ensemble.ranking.rules import NOT_FOUND
-from fuserank_ensemble.retrieval.lexical.highlight import Highlighter
 from fuserank_ensemble.retrieval.lexical.words import shared_words
 from fuserank_ensemble.state.entries import ShadowList
-from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 _VERIFIED = (
     *("index/items/", "index/vectors", "index/popularity/", "index/reference"),
@@ -71,9 +71,10 @@ class Finalize:
 
     def __init__(self, bundle: Bundle, observer: SearchObserver | None = None, live: LiveState | None = None) -> None:
         """Opens the step; `live` is what happened since the bundle, None where no state is kept."""
-        self._bundle, self._observer, self._catalog = bundle, observer, CatalogReader(bundle, live)
-        self._popularity, self._writer = PopularityReader(bundle, live), live.writer if live else None
+        self._bundle, self._observer, self._now = bundle, observer, LiveBundle(bundle, live)
+        self._writer = live.writer if live else None
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
+        self._describer = ItemDescriber(bundle)
 
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Finalize:
@@ -91,7 +92,7 @@ class Finalize:
         resolved = request.decode_requests(tensors["REQUEST"])
         traces = request.decode_traces(tensors["RETRIEVAL"])
         # All of a row's answer is as of the catalogue that its candidates were found in.
-        catalogs = [self._catalog.at(trace.catalog) for trace in traces]
+        catalogs = [self._now.catalog_at(trace.catalog) for trace in traces]
         resolved = [
             row.within(len(catalog.items)) if row.catalog > catalog.position else row
             for row, catalog in zip(resolved, catalogs, strict=True)
@@ -156,22 +157,7 @@ class Finalize:
         if in_shadow is not None and self._writer is not None:
             other = self._order(in_shadow, page, catalog, rows, features, heads).ranked
             self._writer.write(self._shadow_list(resolved, catalog, ranked, other))
-        items: list[dict[str, Any]] = [
-            {"fields": self._fields(catalog, int(row), resolved.fields)} for row in ranked.rows
-        ]
-        if resolved.highlight and resolved.understood is not None:
-            self._highlight(items, resolved.understood)
-        if page is not None and page.variants is not None:
-            for item, position in zip(items, ranked.positions.tolist(), strict=True):
-                if position != NOT_FOUND:
-                    item.update(self._variants(resolved, page.variants[position], catalog))
-        for item, place in zip(items, ranked.places, strict=bool(ranked.places)):
-            if place.pin is not None or place.explored:
-                item["placed"] = "pin" if place.pin is not None else "explore"
-            if place.position == NOT_FOUND:
-                item["scored"] = False
-            if resolved.explore is not None:
-                item["propensity"] = place.propensity
+        items = self._describer.describe(resolved, page, catalog, ranked, _probabilities(heads[ranked.positions]))
         if resolved.explain:
             # What all candidates share explains no order: a signal counts by how far it sets an item apart.
             if ordered.by_ranker:
@@ -181,27 +167,6 @@ class Finalize:
             parts -= parts.mean(0, keepdims=True) if len(rows) else 0.0
             self._explain(items, resolved, catalog, ranked, features, heads, parts, ordered.adjustments)
         return ranked, [self._encode(item) for item in items]
-
-    def _highlight(self, items: Sequence[dict[str, Any]], understood: UnderstoodQuery) -> None:
-        """Adds to each item the parts of its texts that match the query's words."""
-        highlighter = Highlighter(understood.words, self._bundle.query_parser.synonyms.replace)
-        for item in items:
-            texts = {
-                name: highlighter.parts(value)
-                for name, value in item["fields"].items()
-                if isinstance(value, str) and name in self._bundle.spec.lexical_fields
-            }
-            item["highlights"] = {name: parts for name, parts in texts.items() if parts}
-
-    def _variants(self, resolved: ResolvedRequest, variants: Variants, catalog: CatalogSnapshot) -> dict[str, Any]:
-        """What is told of the items beneath a tile."""
-        if not variants.count:
-            return {}
-        beneath = [
-            {"item_id": catalog.items.id_of(row).decode(), "fields": self._fields(catalog, row, resolved.fields)}
-            for row in np.frombuffer(variants.rows, np.int32).tolist()
-        ]
-        return {"variants": beneath, "variant_count": variants.count}
 
     def _order(
         self,
@@ -226,10 +191,13 @@ class Finalize:
             adjustments, scores = adjustments.keeping_order(scores, depth)
         if page is not None and page.is_fixed:
             return _Ordered(rank_fixed(resolved, rows, scores, catalog.items, depth), adjustments, by_ranker)
+        page_of = resolved
+        if resolved.shares:  # chooses from the whole list
+            resolved = msgspec.structs.replace(resolved, k=len(rows), page=None)
         if not (resolved.steered or resolved.has_query):
             ranked = rank_varied(rows, scores, places.category, resolved.last_place, depth)
         elif resolved.steered:
-            known = self._popularity.current
+            known = self._now.popularity
             clicks = _clicks(known, rows, heads, by_ranker) if resolved.explores_by_thompson else None
             ranked = rank_steered(
                 resolved,
@@ -243,9 +211,13 @@ class Finalize:
             )
         else:
             ranked = rank_by_score(rows, scores, resolved.last_place)
-        if page is not None and resolved.page is not None:
-            ranked = ranked.part(resolved.page.offset, resolved.k)
-        return _Ordered(ranked, adjustments, by_ranker)
+        offset = page_of.page.offset if page_of.page else 0
+        if page_of.shares:
+            ranked = limit_exposure(ranked, page_of.shares, catalog.items, offset, page_of.k)
+        elif page is not None:
+            ranked = ranked.part(offset, page_of.k)
+        labelled = any(rule.label is not None for rule in page_of.rules)
+        return _Ordered(ranked.with_cost(scores, offset) if labelled else ranked, adjustments, by_ranker)
 
     def _shadow_list(
         self, resolved: ResolvedRequest, catalog: CatalogSnapshot, ranked: Ranked, other: Ranked
@@ -311,10 +283,6 @@ class Finalize:
         texts = (str(record[name]) for name in self._bundle.spec.lexical_fields if name in record)
         return shared_words(resolved.understood.words, map(synonyms.replace, map(normalise, texts)))
 
-    def _fields(self, catalog: CatalogSnapshot, row: int, names: Sequence[str]) -> dict[str, Any]:
-        record = self._decode(catalog.records.raw(row))
-        return {name: record[name] for name in names if name in record}
-
     def _status(
         self, resolved: ResolvedRequest, trace: RetrievalTrace, catalog: CatalogSnapshot, ranked: Ranked, started: int
     ) -> Status:
@@ -346,6 +314,8 @@ class Finalize:
             opted_out=resolved.opted_out or msgspec.UNSET,
             arm=resolved.arm or msgspec.UNSET,
             did_you_mean=resolved.did_you_mean or msgspec.UNSET,
+            exposure=ranked.exposure if ranked.exposure is not None else msgspec.UNSET,
+            sponsored=ranked.sponsored if ranked.sponsored is not None else msgspec.UNSET,
             **_facts(trace.page),
         )
 

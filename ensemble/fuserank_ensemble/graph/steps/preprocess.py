@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
-from fuserank_ensemble.candidates.pages.check import check_page
+from fuserank_ensemble.candidates.pages.check import check_exposure, check_page
 from fuserank_ensemble.candidates.request import ResolvedRequest, Sampled, Shadow, head_weights
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Kind
@@ -35,12 +35,11 @@ from fuserank_ensemble.graph.arms import ArmDealer
 from fuserank_ensemble.graph.live import (
     MAX_WAIT_SECONDS,
     STALE,
-    CatalogReader,
-    LiveParsers,
     LiveState,
     open_key,
     open_live,
 )
+from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.sampling import is_drawn, sample_request
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
@@ -90,7 +89,7 @@ class Preprocess:
         Raises:
             ExperimentError: Where the bundle's catalogue has not what the rules of an arm name that it answers.
         """
-        self._bundle, self._live, self._catalog = bundle, live, CatalogReader(bundle, live)
+        self._bundle, self._live, self._now = bundle, live, LiveBundle(bundle, live)
         overlay = live.overlay if live else None
         self._arms = ArmDealer(experiment, overlay, bundle.id)
         self.deal = self._arms.deal
@@ -105,7 +104,6 @@ class Preprocess:
         self._default_weights = tuple(bundle.spec.objective.get(h, 0.0) for h in HEADS)
         counts = bundle.manifest["counts"]
         self._only_purchases = counts["purchases"] == counts["events"]
-        self._parsers = LiveParsers(bundle.query_parser, live.words if live else None)
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
 
     @classmethod
@@ -148,10 +146,10 @@ class Preprocess:
         query = decode_bounded("QUERY", raw_query, MAX_QUERY_BYTES)
         user = decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
         options = parse_options(raw_options)
-        parsed_at = self._catalog.current.position
+        parsed_at = self._now.catalog.position
         understood = None
         if query.strip():
-            understood = self._parsers.current.parse(query, options.understood_parts)
+            understood = self._now.parser.parse(query, options.understood_parts)
         text = query_text(self._spec.query_template, understood.text if understood else "")
         if not text and not user and not options.history and not options.session_id:
             raise InvalidRequestError(
@@ -167,6 +165,7 @@ class Preprocess:
         rules.check(options.rules, most_ranked if page else options.k, self._kinds)
         if options.explore:
             exploration.check(options.explore, options.k)
+        check_exposure(options, self._kinds)
         if page:
             check_page(page, options, self._kinds, self._spec.candidates, most_ranked)
         timestamp = options.context.timestamp
@@ -181,7 +180,7 @@ class Preprocess:
         shadow = self._shadow(arm, user, options, bool(text)) if arm else None
         if arm:
             options = arm.apply(options)
-        catalog = self._catalog.current
+        catalog = self._now.catalog
         sampled = None
         if catalog.position == parsed_at and not degraded and known.complete:
             sampled = self._sample(known, user, options, now, reached, query)
@@ -224,6 +223,8 @@ class Preprocess:
                 bundle=self._bundle.id,
                 page=page,
                 highlight=options.highlight,
+                probability=options.probability,
+                shares=options.shares,
                 did_you_mean=self._did_you_mean(query, understood, options) if understood else "",
                 sampled=sampled,
             ),
@@ -246,7 +247,7 @@ class Preprocess:
 
     def _did_you_mean(self, query: str, understood: UnderstoodQuery, options: Options) -> str:
         """A query with its misspelt words corrected, whether or not they count as such; empty where none is."""
-        corrected, text, parser = understood.corrected, normalise(query), self._parsers.current
+        corrected, text, parser = understood.corrected, normalise(query), self._now.parser
         if "spelling" not in options.understood_parts and parser.spelling and not parser.is_value(text):
             corrected = parser.spelling.correct(text)[1]
         for word, correction in corrected:

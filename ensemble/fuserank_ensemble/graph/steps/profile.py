@@ -18,7 +18,8 @@ from fuserank_ensemble.contract.options import (
     MAX_USER_ID_BYTES,
     decode_bounded,
 )
-from fuserank_ensemble.graph.live import NO_KIND, CatalogReader, LiveState, open_live
+from fuserank_ensemble.graph.live import NO_KIND, LiveState, open_live
+from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.log_writer import StateHolder
 from fuserank_ensemble.graph.step import Host, UnavailableError
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
@@ -47,7 +48,7 @@ class Profile:
 
     def __init__(self, bundle: Bundle, settings: StateSettings | None, live: LiveState | None = None) -> None:
         """Takes the bundle, where the log is, and what the shop changed; None for both where no state is kept."""
-        self._bundle, self._catalog = bundle, CatalogReader(bundle, live)
+        self._bundle, self._now = bundle, LiveBundle(bundle, live)
         self._state = StateHolder(settings)
         self._spool = settings.spool if settings else None
         self._actions: Mapping[str, Callable[[State, str, _Options], dict[str, Any]]] = {
@@ -112,7 +113,7 @@ class Profile:
         del options
         subject = state.key.user(user)
         person = self._read(state, subject)
-        items = self._catalog.current.items
+        items = self._now.catalog.items
         return {
             "events": [
                 {
@@ -145,8 +146,8 @@ class Profile:
 
     def _read(self, state: State, subject: Subject) -> LivePerson:
         """A user or a session as the log has it, what bundles hold of it included."""
-        self._catalog.knows(state.log.last_position())  # the items of the latest events may be new
-        return read_person(state.log, self._catalog, subject, LogStart.of(state.log))
+        self._now.knows(state.log.last_position())  # the items of the latest events may be new
+        return read_person(state.log, self._now, subject, LogStart.of(state.log))
 
     def _with_sources(self, state: State, subject: Subject) -> list[Subject]:
         """The subject, those that were merged into it, and those merged into these."""

@@ -10,7 +10,8 @@ import msgspec
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.events import RecordedEvent, parse_events, read_event
-from fuserank_ensemble.graph.live import NO_KIND, CatalogReader, LiveState, open_live
+from fuserank_ensemble.graph.live import NO_KIND, LiveState, open_live
+from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.log_writer import CheckedRow, LogWriter, WrittenRow
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Interaction
@@ -47,7 +48,7 @@ class Record(LogWriter):
             live: What the shop changed of its items; None where no state is kept.
         """
         super().__init__(settings)
-        self._catalog = CatalogReader(bundle, live)
+        self._now = LiveBundle(bundle, live)
 
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Record:
@@ -70,7 +71,7 @@ class Record(LogWriter):
         """See `LogWriter`."""
         unknown = self._count_unknown(row)
         if unknown:  # or new, by a change that came before these events
-            self._catalog.knows(written.position)
+            self._now.knows(written.position)
             unknown = self._count_unknown(row)
         return RecordStatus(
             written.position,
@@ -84,7 +85,7 @@ class Record(LogWriter):
 
     def _count_unknown(self, row: CheckedRow) -> int:
         """How many events are of items that the catalogue has not."""
-        items = self._catalog.current.items
+        items = self._now.catalog.items
         return sum(items.any_row(entry.item_id) < 0 for entry in row.entries)
 
 

@@ -24,7 +24,8 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.scripts import is_written_in
 from fuserank_ensemble.catalog.text import normalise, render
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveSearch, LiveState, PopularityReader, open_live
+from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveState, open_live
+from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.pages import Page, PageMaker, excluded_rows, without_rows
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
@@ -44,14 +45,16 @@ class Prefetched:
         queries: The same for the channels, without embeddings.
         groups: By kind of request the positions of its queries, and what the channels have found ahead.
         catalog: The catalogue that all of them are answered from.
-        popularity: Up to where all users' events count; None where newer ones came meanwhile.
+        popularity: Up to where all users' events count.
+        first_users: Up to where it counts who had new items; None where that differs by item.
     """
 
     resolved: list[ResolvedRequest]
     queries: list[ChannelQuery]
     groups: dict[str, tuple[list[int], Prefetch]]
     catalog: CatalogSnapshot
-    popularity: int | None
+    popularity: int
+    first_users: int | None
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,8 @@ class Retrieve:
         """Opens the index on a device; `live` is what happened since the bundle, None where no state is kept."""
         self._bundle, self._spec = bundle, bundle.spec
         self._width = len(bundle.layout.features)
-        self._search = LiveSearch(bundle, device, live)
-        self._counted = PopularityReader(bundle, live)
-        self._retriever = self._search.at_least(0)[1]
+        self._now = LiveBundle(bundle, live, search_on=device)
+        self._retriever = self._now.search_at(0).retriever
         self._mask = lru_cache(maxsize=256)(self._compute_mask)
         self._pages = PageMaker(self._spec.candidates)
         self.caches = {"filter": self._mask.cache_info}
@@ -109,7 +111,7 @@ class Retrieve:
             requests: As `execute` takes them; `REQUEST` alone is read.
         """
         resolved = [row for tensors in requests for row in request.decode_requests(tensors["REQUEST"])]
-        catalog, self._retriever = self._search.at_least(max(row.catalog for row in resolved))
+        catalog, self._retriever, counted = self._now.search_at(max(row.catalog for row in resolved))
         items = len(catalog.items)
         resolved = [row.within(items) if row.catalog > catalog.position else row for row in resolved]
         unknown = np.zeros(self._spec.embedding_dim, np.float32)
@@ -119,14 +121,12 @@ class Retrieve:
         for kind in {row.kind for row in resolved}:
             members = [i for i, row in enumerate(resolved) if row.kind == kind]
             groups[kind] = (members, self._retriever.prefetch([queries[i] for i in members], kind or None))
-        return Prefetched(resolved, queries, groups, catalog, self._counted_to())
+        return Prefetched(resolved, queries, groups, catalog, counted, self._folded_to())
 
-    def _counted_to(self) -> int | None:
-        """Up to where the events count that the retriever knows; None where it does not have the newest."""
-        known, counted = self._retriever.counted, self._counted.current
-        if known is None:
-            return 0
-        return counted.position if known is counted.popularity else None
+    def _folded_to(self) -> int | None:
+        """Up to where it counts who had new items; None where that differs by item."""
+        factors = self._retriever.factors
+        return factors.first_users.position if factors else 0
 
     def execute(
         self, requests: Sequence[Tensors], prefetched: Prefetched | None = None
@@ -164,6 +164,7 @@ class Retrieve:
                             catalog.position,
                             page.trace(c) if page else None,
                             ahead.popularity,
+                            ahead.first_users,
                             embedding.tobytes() if row.sampled else b"",
                         )
                     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.bundle import SYNONYMS, Bundle
+from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
-from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
-from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError
@@ -35,15 +32,14 @@ from fuserank_ensemble.contract.options import (
     decode_bounded,
     parse_similar_options,
 )
-from fuserank_ensemble.graph.live import STALE, CatalogReader, LiveState, open_key, open_live
+from fuserank_ensemble.graph.complements import NEIGHBOURS, explain_complement, find_complements
+from fuserank_ensemble.graph.live import STALE, LiveState, open_key, open_live
+from fuserank_ensemble.graph.live_bundle import LiveBundle
+from fuserank_ensemble.graph.similar_reasons import SimilarExplainer
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.live.users import Users
-from fuserank_ensemble.ranking.relations import RelationFinder, SimilarItem, comes_early, explain_similar
-from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
-from fuserank_ensemble.retrieval.graph.index import GraphIndex
-from fuserank_ensemble.retrieval.lexical.words import shared_words
 from fuserank_ensemble.state.entries import EventKind
 from fuserank_ensemble.state.identity import IdentityKey
 
@@ -52,6 +48,7 @@ _VERIFIED = (
     *("index/tokenizer", "index/items/", "index/vectors.npy", "index/graph/", "index/history/", "index/synonyms"),
     "index/hidden/",
 )
+_NAMED_ITEMS = 3  # of a basket in a reason
 Call = Callable[[str, Tensors, Sequence[str]], Tensors]  # see `Host.call`
 
 
@@ -69,12 +66,17 @@ class SimilarStatus(msgspec.Struct):
 class _Anchor:
     """One row of a request: what its answer is to be like."""
 
-    row: int  # of the item, -1 for a text
+    rows: NDArray[np.int32]  # of the item, or of those in the basket; none for a text
     catalog: int  # position of the newest change of the catalogue that it was looked up in
     text: str  # normalised, empty for an item
     options: SimilarOptions
     hidden: bytes  # rows of the items that the user never wants to see, int32
     degraded: list[str] = field(default_factory=list)
+
+    @property
+    def wants_complements(self) -> bool:
+        """Whether what goes with it is wanted, not what stands in for it."""
+        return self.options.relation == "complement"
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,12 @@ class Similar:
         overlay = live.overlay if live else None
         self._users = Users(bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, overlay, key)
         self._bundle, self._call, self._spec = bundle, call, bundle.spec
-        self._catalog, self._kinds = CatalogReader(bundle, live), bundle.items.columns.kinds
+        self._now, self._kinds = LiveBundle(bundle, live), bundle.items.columns.kinds
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
         self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
-        counts = bundle.manifest["counts"]
-        self._only_purchases = counts["purchases"] == counts["events"]
+        self._explainer = SimilarExplainer(bundle)
 
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Similar:
@@ -145,23 +146,29 @@ class Similar:
         item_id = decode_bounded("ITEM_ID", raw_id, MAX_ITEM_ID_BYTES)
         text = normalise(decode_bounded("TEXT", raw_text, MAX_TEXT_BYTES))
         options = parse_similar_options(raw_options)
-        if bool(item_id) == bool(text):
-            found = Description("an item and a text" if item_id else "both empty")
-            raise InvalidRequestError("ITEM_ID, TEXT", found, "one of them: an item's id or a text, the other empty")
+        given = {"an item": item_id, "a text": text, "a basket": options.basket}
+        named = [name for name, value in given.items() if value]
+        if len(named) != 1:
+            found = Description(" and ".join(named) or "both empty, and no basket")
+            allowed = "one of them: an item's id, a text or OPTIONS.basket, the others empty"
+            raise InvalidRequestError("ITEM_ID, TEXT", found, allowed)
         if options.filter:
             filters.parse(options.filter, self._kinds)
         check_fields(options.fields or (), self._fields)
-        stale = [] if self._catalog.knows(options.min_position) else [STALE]
+        stale = [] if self._now.knows(options.min_position) else [STALE]
         user = decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
         hidden = self._users.hidden_rows(user).tobytes()
-        catalog = self._catalog.current  # after the user, whose items it then has
-        row = catalog.items.row(item_id) if item_id else -1
-        if item_id and row < 0:
+        catalog = self._now.catalog  # after the user, whose items it then has
+        found_rows = [catalog.items.row(name) for name in options.basket or ([item_id] if item_id else [])]
+        rows = np.asarray(list(dict.fromkeys(row for row in found_rows if row >= 0)), np.int32)
+        if item_id and not len(rows):
             allowed = "an item of the catalogue; for one that is not in this bundle, send its title as TEXT"
             raise InvalidRequestError("ITEM_ID", item_id, allowed)
+        if options.basket and not len(rows):
+            raise InvalidRequestError("OPTIONS.basket", options.basket, "items one of which the catalogue has")
         if user and self._live and self._live.tail.failing and not stale:
             stale = [STALE]
-        return _Anchor(row, catalog.position, text, options, hidden, stale)
+        return _Anchor(rows, catalog.position, text, options, hidden, stale)
 
     def _answers(self, anchors: Sequence[_Anchor], started: int) -> list[_Answer]:
         vectors = self._vectors(anchors)
@@ -187,8 +194,9 @@ class Similar:
         vectors = np.zeros((len(anchors), self._spec.embedding_dim), np.float32)
         texts = [i for i, anchor in enumerate(anchors) if anchor.text]
         items = [i for i, anchor in enumerate(anchors) if not anchor.text]
-        catalog = self._catalog.current
-        vectors[items] = catalog.vectors[catalog.items.text[[anchors[i].row for i in items]]]
+        catalog = self._now.catalog
+        for i in items:
+            vectors[i] = self._mean_vector(catalog, anchors[i].rows)
         if texts:
             # As an item's own text is encoded: the query's template has no part in it.
             encodings = self._tokens.encode([anchors[i].text for i in texts])
@@ -200,17 +208,27 @@ class Similar:
             vectors[texts] = encoded["EMBEDDING"]
         return vectors
 
+    @staticmethod
+    def _mean_vector(catalog: CatalogSnapshot, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+        """The L2-normalised mean of some items' vectors, float32 `[dim]`; of one item its own."""
+        mean = catalog.vectors[catalog.items.text[rows]].astype(np.float32).mean(axis=0)
+        unit: NDArray[np.float32] = mean / max(float(np.linalg.norm(mean)), 1e-12) if len(rows) > 1 else mean
+        return unit
+
     def _resolved(self, anchor: _Anchor, now: float, started: int) -> ResolvedRequest:
-        """For `retrieve` an item is a history of one event; a text is a query."""
-        history = History.empty() if anchor.text else History.from_rows([anchor.row], now)
+        """For `retrieve` an item is a history of one event; a text is a query.
+
+        What goes with an item is looked up here: `retrieve` then finds what is near it, whatever is filtered out.
+        """
+        history = History.empty() if anchor.text else History.from_rows(anchor.rows.tolist(), now)
         return ResolvedRequest(
             kind="similar",
             has_query=bool(anchor.text),
             user_known=False,
-            k=anchor.options.k,
+            k=2 * NEIGHBOURS if anchor.wants_complements else anchor.options.k,
             now=now,
             seen=history.pack(),
-            filter=anchor.options.filter,
+            filter=None if anchor.wants_complements else anchor.options.filter,
             weights=(),
             diversity=0.0,
             exclude_seen=True,
@@ -238,28 +256,22 @@ class Similar:
         started: int,
     ) -> _Answer:
         candidates = candidates[candidates >= 0]
-        catalog = self._catalog.at(trace.catalog)
-        if anchor.row >= len(catalog.items):
-            catalog = self._catalog.current
+        catalog = self._now.catalog_at(trace.catalog)
+        if anchor.rows.max(initial=-1) >= len(catalog.items):
+            catalog = self._now.catalog
         if not anchor.text:
-            vector = catalog.vectors[catalog.items.text[[anchor.row]]][0].astype(np.float32)
+            vector = self._mean_vector(catalog, anchor.rows)
+        if anchor.wants_complements:
+            return self._answer_complements(anchor, catalog, vector, candidates, trace, started)
         cosines = catalog.vectors[catalog.items.text[candidates]].astype(np.float32) @ vector
         stale = [STALE] if catalog.position != trace.catalog else []
         rows = candidates[: anchor.options.k]
         names = self._default_fields if anchor.options.fields is None else anchor.options.fields
-        status = SimilarStatus(
-            bundle=self._bundle.id,
-            degraded=list(dict.fromkeys([*anchor.degraded, *trace.degraded, *stale])),
-            candidates=trace.candidates,
-            microseconds={
-                "retrieve": (trace.finished_ns - trace.started_ns) // 1_000,
-                "total": (time.monotonic_ns() - started) // 1_000,
-            },
-            returned=len(rows),
-        )
+        status = self._status(anchor, trace, stale, trace.candidates, len(rows), started)
         items: list[dict[str, Any]] = [{"fields": self._shown_fields(catalog, int(row), names)} for row in rows]
         if anchor.options.explain and features is not None:
-            explained = self._explain(anchor, catalog, rows, cosines, features)
+            asked = (anchor.rows, anchor.text, anchor.options.language)
+            explained = self._explainer.explain(*asked, catalog, rows, cosines, features)
             for item, signals in zip(items, explained, strict=True):
                 item["signals"] = signals
         return _Answer(
@@ -269,70 +281,59 @@ class Similar:
             self._encode(status),
         )
 
-    def _explain(
+    def _status(
+        self,
+        anchor: _Anchor,
+        trace: RetrievalTrace,
+        stale: Sequence[str],
+        candidates: dict[str, int],
+        returned: int,
+        started: int,
+    ) -> SimilarStatus:
+        return SimilarStatus(
+            bundle=self._bundle.id,
+            degraded=list(dict.fromkeys([*anchor.degraded, *trace.degraded, *stale])),
+            candidates=candidates,
+            microseconds={
+                "retrieve": (trace.finished_ns - trace.started_ns) // 1_000,
+                "total": (time.monotonic_ns() - started) // 1_000,
+            },
+            returned=returned,
+        )
+
+    def _answer_complements(
         self,
         anchor: _Anchor,
         catalog: CatalogSnapshot,
-        rows: NDArray[np.int32],
-        cosines: NDArray[np.float32],
-        features: NDArray[np.float32],
-    ) -> list[list[dict[str, Any]]]:
-        """Returns the signals of the items of an answer.
-
-        Args:
-            anchor: What they are to be like.
-            catalog: The catalogue that they were found in.
-            rows: The items, int32 `[items]`.
-            cosines: How near all candidates are, those of the answer first, float32 `[candidates]`.
-            features: Of the candidates, float32 `[candidates, F]`.
-        """
-        naming, changed = self._relations.fields, catalog.records.changed
-        relinked = [row for row in (anchor.row, *rows.tolist()) if not naming.isdisjoint(changed.get(row, ()))]
-        fields = {row: catalog.records.fields(row) for row in relinked}
-        finder, is_early = self._relations.over(catalog.items, fields), comes_early(cosines)
-        relations = finder.of_text(anchor.text, rows) if anchor.text else finder.of_item(anchor.row, rows)
-        asked = anchor.text or str(self._decode(catalog.records.raw(anchor.row))["title"])
-        explained = []
-        for place, (row, of_row) in enumerate(zip(rows.tolist(), relations, strict=True)):
-            item = SimilarItem(
-                cosine=float(cosines[place]),
-                comes_early=bool(is_early[place]),
-                related_by=related_channels(features[place]),
-                relations=of_row,
-                shared_words=self._shared_words(anchor.text, catalog, row) if anchor.text else (),
-            )
-            explained.append(explain_similar(item, asked, anchor.options.language, self._only_purchases))
-        return explained
-
-    @cached_property
-    def _relations(self) -> RelationFinder:
-        graph = self._bundle.root / "index" / "graph"
-        return RelationFinder(
-            self._bundle.items, GraphIndex.open(graph) if graph.exists() else None, self._bundle.histories
+        vector: NDArray[np.float32],
+        near: NDArray[np.int32],
+        trace: RetrievalTrace,
+        started: int,
+    ) -> _Answer:
+        """What goes with what was asked about; `near` is what is near it in meaning."""
+        options = anchor.options
+        hidden = set(np.frombuffer(anchor.hidden, np.int32).tolist())
+        found = find_complements(
+            *(self._bundle.histories, catalog, anchor.rows, vector, near, options.filter or {}, hidden, options.k)
         )
-
-    def _shared_words(self, text: str, catalog: CatalogSnapshot, row: int) -> list[str]:
-        """Returns the words of a text that an item's fields hold."""
-        record = self._decode(catalog.records.raw(row))
-        texts = (str(record[name]) for name in self._spec.lexical_fields if name in record)
-        return shared_words(text, map(self._synonyms.replace, map(normalise, texts)))
-
-    @cached_property
-    def _synonyms(self) -> Synonyms:
-        return Synonyms.open(self._bundle.root / "index" / SYNONYMS)
+        names = self._default_fields if options.fields is None else options.fields
+        items: list[dict[str, Any]] = [{"fields": self._shown_fields(catalog, item.row, names)} for item in found]
+        if options.explain:
+            asked = anchor.text or ", ".join(self._explainer.titles(catalog, anchor.rows[:_NAMED_ITEMS]))
+            for item, complement in zip(items, found, strict=True):
+                item["signals"] = explain_complement(complement, asked, options.language)
+        stale = [STALE] if catalog.position != trace.catalog else []
+        status = self._status(anchor, trace, stale, {"together": len(found)}, len(found), started)
+        return _Answer(
+            [catalog.items.id_of(item.row) for item in found],
+            np.asarray([item.lift for item in found], np.float32),
+            [self._encode(item) for item in items],
+            self._encode(status),
+        )
 
     def _shown_fields(self, catalog: CatalogSnapshot, row: int, names: Sequence[str]) -> dict[str, Any]:
         record = self._decode(catalog.records.raw(row))
         return {name: record[name] for name in names if name in record}
-
-
-def related_channels(features: NDArray[np.float32]) -> list[str]:
-    """Returns the channels that relate an item to what was asked, by its features, float32 `[F]`."""
-    return [
-        name
-        for name, declared in DECLARATIONS.items()
-        if declared.relates and not np.isnan(features[POSITION[declared.rank.name]])
-    ]
 
 
 def _outputs(answers: Sequence[_Answer]) -> Tensors:

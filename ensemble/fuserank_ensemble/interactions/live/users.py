@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.interactions.events import EventTable
 from fuserank_ensemble.interactions.history import History, HistorySnapshot
 from fuserank_ensemble.interactions.live.overlay import NOBODY, LiveOverlay
-from fuserank_ensemble.interactions.live.person import KIND_CODES, Events
+from fuserank_ensemble.interactions.live.person import KIND_CODES, Events, LivePerson
 from fuserank_ensemble.state.identity import IdentityKey, Subject, hashed_name, subject_named
 from fuserank_ensemble.state.log import StateUnavailableError
 
@@ -99,6 +99,11 @@ class Users:
         if not person.personalised:
             return KnownUser(hidden=self._hidden_rows(names, events), personalised=False)
         return replace(self._joined(names, name, events), upto=max(person.upto, visit.upto))
+
+    def of_person(self, subject: Subject, person: LivePerson) -> KnownUser:
+        """Returns what is known of a user or a session by what the bundle has and by some entries of the log."""
+        name = "" if person.forgotten else hashed_name(subject)
+        return self._joined([name], name, person.events)
 
     def hidden_rows(self, user_id: str) -> NDArray[np.int32]:
         """Returns the rows of the items that a user never wants to see again, int32 `[items]`."""

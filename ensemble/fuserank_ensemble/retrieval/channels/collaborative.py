@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from fuserank_ensemble.catalog.arrays import GrownRows
 from fuserank_ensemble.catalog.filters import Mask
-from fuserank_ensemble.interactions.events import EVENTS, LEAST_STRENGTH
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.history import CACHED_USERS, History, digest
 from fuserank_ensemble.retrieval.channel import (
     ChannelDeclaration,
@@ -26,6 +26,7 @@ from fuserank_ensemble.retrieval.channel import (
     ScoreFeature,
     trust_in_log,
 )
+from fuserank_ensemble.retrieval.fold_in import FirstUsers, NewItemUsers, confidence, fold_in, prior_precision
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.retrieval.vectors.grown import GrownSearch
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 # Of the three that `implicit` offers for this, factors reached most on Complete Journey: docs/decisions/012.
-CONFIDENCE = 5.0  # Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets, 2008 (alpha)
 REGULARIZATION = 0.1
-NEIGHBOURS = 5  # items whose factors a new one has
+NEIGHBOURS = 5  # items whose factors a new one has until somebody has it
 LEAST_RELATED = 0.25  # of the score of what was had itself: what has less is not had by the same users
 
 
@@ -75,8 +75,13 @@ class CollaborativeChannel(LocalChannel):
         # No copy of what is mapped copy-on-write; implicit wants a writable buffer.
         self._model.item_factors = np.require(factors, np.float32, ["C", "W"])
         self._bundled = len(factors)
-        self._factors = GrownRows(self._model.item_factors, np.empty((0, factors.shape[1]), np.float32))
+        none = np.empty((0, factors.shape[1]), np.float32)
+        self._factors = GrownRows(self._model.item_factors, none)
         self._trained = search
+        # Of the items that came later: what near items give them, who had them, and what both together say.
+        self._priors, self.first_users = none, NewItemUsers()
+        self._folded: dict[int, tuple[FirstUsers, NDArray[np.float32]]] = {}
+        self._version = 0  # of these factors
 
     @classmethod
     def open(cls, index: RetrievalIndex) -> Self | None:
@@ -85,7 +90,7 @@ class CollaborativeChannel(LocalChannel):
         return None if learned.factors is None else cls(*learned.factors, float(learned.popularity.events.sum()))
 
     def over(self, index: RetrievalIndex) -> Self:
-        """See `LocalChannel`. A new item has the factors of those that are nearest in meaning, until an export."""
+        """See `LocalChannel`. A new item has the factors of the nearest in meaning, until somebody has it."""
         items, vectors = index.catalog.items, index.catalog.vectors
         rows = np.arange(len(self._has_factors), len(items))
         if not len(rows):
@@ -94,10 +99,35 @@ class CollaborativeChannel(LocalChannel):
         nearest = index.item_vectors.bundled.search(wanted, 4 * NEIGHBOURS, [None] * len(rows))
         new = np.stack([self._mean_factors(neighbours, cosines) for neighbours, cosines in nearest])
         other = copy(self)
-        other._factors = GrownRows(self._factors.bundled, np.concatenate([self._factors.added, new]))
-        other._has_factors = np.append(self._has_factors, new.any(axis=1))
-        other._search = GrownSearch(self._trained, self._bundled, other._factors.added)
+        other._priors = np.concatenate([self._priors, new])
+        other._join(self.first_users)
         return other
+
+    @property
+    def factors(self) -> Self:
+        """See `Channel`."""
+        return self
+
+    def with_first_users(self, first: NewItemUsers) -> Self:
+        """Returns the same where other users had the new items; another thread may be searching this one."""
+        if first is self.first_users or not len(self._priors):
+            return self
+        other = copy(self)
+        other._join(first)
+        return other
+
+    def _join(self, first: NewItemUsers) -> None:
+        """Gives the new items the factors that their neighbours and users say together."""
+        added, folded = self._priors.copy(), {}
+        for row, users in first.by_row.items():
+            if (at := row - self._bundled) < len(added):
+                known = self._folded.get(row)
+                factors = known[1] if known and known[0] is users else fold_in(added[at], users, first.precision)
+                folded[row], added[at] = (users, factors), factors
+        self.first_users, self._folded, self._version = first, folded, self._version + 1
+        self._factors = GrownRows(self._factors.bundled, added)
+        self._has_factors = np.append(self._has_factors[: self._bundled], added.any(axis=1))
+        self._search = GrownSearch(self._trained, self._bundled, added)
 
     def _mean_factors(self, rows: NDArray[np.int32], cosines: NDArray[np.float32]) -> NDArray[np.float32]:
         """The mean of the nearest items' factors by how near each is, float32 `[factors]`; zeros where none has any."""
@@ -152,10 +182,32 @@ class CollaborativeChannel(LocalChannel):
         if not len(seen) or not self._has_factors[seen.rows].any():
             return None
         key = digest(seen.rows, seen.counts, disliked.rows, disliked.counts)
+        if seen.rows.max() >= self._bundled:
+            key += self._version.to_bytes(8, "big")  # the factors of new items change
         user = self._users.get(key)
         if user is None:
             user = self._users[key] = self._solve(seen, disliked)
         return user
+
+    def solve_bundled(self, seen: History, disliked: History) -> tuple[NDArray[np.float32], float] | None:
+        """Returns a user's factors by the items of the bundle alone, and the mean score of those that the user had.
+
+        Any thread may call it: what is cached for requests is left alone.
+
+        Returns:
+            The factors, float32 `[factors]`; None where the user had no item that has any.
+        """
+        seen, disliked = (history.part(history.rows < self._bundled) for history in (seen, disliked))
+        rows = seen.rows[self._has_factors[seen.rows]]
+        if not len(rows):
+            return None
+        user = self._solve(seen, disliked)
+        return user, float((self._factors.bundled[rows] @ user).mean())
+
+    def prior_precision(self, users: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Returns how firmly near items hold a new one, see `fold_in.prior_precision`, by some users' factors."""
+        assert self._model.YtY is not None
+        return prior_precision(users, self._model.YtY / max(int(self._has_factors[: self._bundled].sum()), 1))
 
     def _solve(self, seen: History, disliked: History) -> NDArray[np.float32]:
         """A user's factors, float32 `[factors]`."""
@@ -173,18 +225,6 @@ class CollaborativeChannel(LocalChannel):
 
     def _mask(self, allowed: Mask | None) -> Mask | None:
         return None if allowed is None else allowed & self._has_factors
-
-
-def confidence(strengths: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns how certain the model is of pairs of user and item, below 0 of what is not wanted; float32 `[pairs]`.
-
-    Strengths are damped by the logarithm. A weak event is no less certain than none, of which the certainty is 1,
-    unless it is of a kind that nothing follows.
-    """
-    weak = np.minimum(np.abs(strengths) / LEAST_STRENGTH, 1.0)
-    certain = np.maximum(CONFIDENCE * np.log1p(np.abs(strengths)), weak)
-    signed: NDArray[np.float32] = np.copysign(certain, strengths).astype(np.float32)
-    return signed
 
 
 def confidences(seen: History, disliked: History, items: int) -> csr_matrix:

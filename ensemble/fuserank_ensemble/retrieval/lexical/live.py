@@ -34,6 +34,7 @@ class LiveWords:
 
     Attributes:
         current: The index as of the newest catalogue; a value that is replaced whole.
+        bundled: The index of the bundle.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class LiveWords:
         self._indexed = frozenset({*fields, *codes, _TITLE})
         self._seen = catalog.current
         self._failed: CatalogSnapshot | None = None  # of which only a part may be indexed
-        self.current = self._bundled = LexicalIndex.open(folder)
+        self.current = self.bundled = LexicalIndex.open(folder)
         self._added: AddedWords | None = None
 
     def attach(self, state: State, held: int) -> None:
@@ -94,7 +95,7 @@ class LiveWords:
 
     def _begin_anew(self, written: AddedWords | None) -> AddedWords:
         """Returns words added to the bundle's: none, or the latest of those that were written."""
-        added = AddedWords(self._bundled, self._folder, self._documents)
+        added = AddedWords(self.bundled, self._folder, self._documents)
         if written:
             for row, fields in written.latest():
                 added.add(row, fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -28,9 +28,9 @@ class LiveTitles:
             value that is replaced whole.
     """
 
-    def __init__(self, catalog: LiveCatalog, folder: Path) -> None:
-        """Takes the catalogue as it changes, and a bundle's completions."""
-        self._catalog, self._folder = catalog, folder
+    def __init__(self, catalog: LiveCatalog, folder: Path, spoken: Callable[[str], str] = str) -> None:
+        """Takes the catalogue as it changes, a bundle's completions, and what shortened its titles to them."""
+        self._catalog, self._folder, self._spoken = catalog, folder, spoken
         self._seen = self._bundled = catalog.current
         self._retitled: set[int] = set()  # rows of items that are new or have another title
         self._added: set[str] = set()  # keys of the phrases that came since the bundle
@@ -68,7 +68,7 @@ class LiveTitles:
         """Returns the completions with the titles of some items."""
         new = {}
         for row in rows:
-            title = str(catalog.records.fields(row)[_TITLE])
+            title = self._spoken(str(catalog.records.fields(row)[_TITLE]))
             key = phrase_key(title)
             if key and key not in self._added and not self._phrases.has_key(key):
                 new[key] = title
@@ -86,7 +86,7 @@ class LiveTitles:
         gone = [] if visible is None else np.flatnonzero(~visible[:bundled]).tolist()
         lost = Counter(self._key(row) for row in {*gone, *(row for row in self._retitled if row < bundled)})
         gained = Counter(
-            phrase_key(str(catalog.records.fields(row)[_TITLE]))
+            phrase_key(self._spoken(str(catalog.records.fields(row)[_TITLE])))
             for row in self._retitled
             if visible is None or visible[row]
         )
@@ -94,7 +94,7 @@ class LiveTitles:
         return frozenset(key for key, items in left.items() if items <= 0)
 
     def _key(self, row: int) -> str:
-        return phrase_key(str(self._bundled.records.fields(row)[_TITLE]))
+        return phrase_key(self._spoken(str(self._bundled.records.fields(row)[_TITLE])))
 
     def _count(self, key: str) -> int:
         """How many items of the bundle have a title."""

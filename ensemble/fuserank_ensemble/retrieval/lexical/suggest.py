@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -13,12 +13,14 @@ import tantivy
 from numpy.typing import NDArray
 from tantivy import Occur, Query
 
+from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR, Columns
 from fuserank_ensemble.catalog.text import collapse
 from fuserank_ensemble.retrieval.lexical.cuts import LONGEST_SHOWN, cut_middle, cut_phrase
 from fuserank_ensemble.retrieval.lexical.tantivy_files import finish, index_writer, open_searcher
 from fuserank_ensemble.retrieval.lexical.words import MAX_CHARACTERS, has_han, split_characters
 
 LONGEST_QUERY = 100  # characters of a logged query that is suggested; nobody would want a longer one
+NAMED_BY = ("brand", "category")  # the fields whose values are phrases, too
 _LONGEST_KEY = 1_000  # characters of a phrase that a prefix is compared with
 # Prefixes up to this long are terms of their own: what begins so is one posting list, however much it is.
 _START = 12
@@ -29,7 +31,11 @@ Completion = tuple[str, float]
 
 
 def collect_phrases(
-    titles: Sequence[str], popularity: NDArray[np.float32], queries: Mapping[str, int]
+    titles: Sequence[str],
+    popularity: NDArray[np.float32],
+    queries: Mapping[str, int],
+    columns: Columns | None = None,
+    spoken: Callable[[str], str] = str,
 ) -> Iterator[Completion]:
     """Yields the phrases that may be suggested, each with its popularity; `Suggester.write` merges equal ones.
 
@@ -37,6 +43,8 @@ def collect_phrases(
         titles: The items' titles `[items]`.
         popularity: The items' popularity `[items]`.
         queries: How often each query was logged.
+        columns: The items' fields, whose brands and categories are suggested, too; None for neither.
+        spoken: Shortens a title or a name to what may be suggested; empty where nothing of it may.
 
     Raises:
         ValueError: Where `titles` and `popularity` differ in length.
@@ -44,7 +52,24 @@ def collect_phrases(
     if len(titles) != len(popularity):
         raise ValueError(f"titles and popularity: found {len(titles)} and {len(popularity)}; allowed: equally many")
     asked = ((query, float(count)) for query, count in queries.items() if len(query) <= LONGEST_QUERY)
-    return chain(zip(titles, map(float, popularity), strict=True), asked)
+    titled = zip(map(spoken, titles), map(float, popularity), strict=True)
+    named = () if columns is None else ((spoken(name), count) for name, count in _names(columns, popularity).items())
+    return chain(titled, named, asked)
+
+
+def _names(columns: Columns, popularity: NDArray[np.float32]) -> dict[str, float]:
+    """Returns the brands and the categories' own names, each with the popularity of its items."""
+    names: dict[str, float] = {}
+    for field in NAMED_BY:
+        column = columns.by_name.get(field)
+        if column is None or column.kind not in ("keyword", "category"):
+            continue
+        known = column.values >= 0
+        counts = np.bincount(column.values[known], popularity[known], minlength=len(column.words))
+        for word, count in zip(column.words, counts.tolist(), strict=True):
+            for name in word.split(CATEGORY_SEPARATOR) if column.kind == "category" else (word,):
+                names[name] = names.get(name, 0.0) + count
+    return names
 
 
 class Suggester:
@@ -82,7 +107,9 @@ class Suggester:
         """Whether there is a phrase with a key, see `phrase_key`."""
         return self._searcher.doc_freq("key", key) > 0
 
-    def complete(self, prefix: str, count: int, hidden: Collection[str] = frozenset()) -> list[Completion]:
+    def complete(
+        self, prefix: str, count: int, hidden: Collection[str] = frozenset(), habits: Sequence[str] = ()
+    ) -> list[Completion]:
         """Phrases that a prefix may become, as they are written, each with its popularity.
 
         First those that begin with the prefix, then those that hold its words in any order (the last one as a
@@ -93,22 +120,41 @@ class Suggester:
             prefix: What is typed so far; empty for the most popular phrases.
             count: How many are wanted.
             hidden: Keys of the phrases that are not shown, see `phrase_key`.
+            habits: What the user's items are called, dearest first: of what fits as well it comes first.
         """
         spelt = split_characters(prefix)[-_PREFIX_WORDS:]
         if count < 1 or not self._searcher.num_docs:
             return []
+        own = {key: habit for habit in habits if (key := phrase_key(habit)) and key not in hidden}
         if not spelt:
+            if own:
+                dearest = self._extend(self._known(list(own)[:count]), Query.all_query(), count, hidden)
+                return _cut(list(dearest.items())[:count], spelt)
             if count <= len(self._top) and not hidden:
                 return _cut(list(self._top.items())[:count], spelt)
             return _cut(list(self._extend({}, Query.all_query(), count, hidden).items())[:count], spelt)
         completions: dict[str, float] = {}
         # A space after the last word says that it is whole.
         ended = prefix[-1:].isspace()
-        for query in self._queries(spelt, ended):
+        fitting = [_beginning_with(own, spelt, ended), _holding_words(own, spelt, ended), []]
+        for query, keys in zip(self._queries(spelt, ended), fitting, strict=True):
+            completions |= {
+                phrase: worth for phrase, worth in self._known(keys[:count]).items() if phrase not in completions
+            }
             completions = self._extend(completions, query, count, hidden)
             if len(completions) >= count:
                 break
         return _cut(list(completions.items())[:count], spelt)
+
+    def _known(self, keys: Sequence[str]) -> dict[str, float]:
+        """The phrases with some keys, in their order, each with its popularity; a key without a phrase has none."""
+        known: dict[str, float] = {}
+        for key in keys:
+            hits = self._searcher.search(Query.term_query(self._schema, "key", key, "basic"), 1, count=False).hits
+            for _, address in hits:
+                document = self._searcher.doc(address)
+                known[str(document.get_first("text"))] = float(document.get_first("popularity") or 0.0)
+        return known
 
     def _queries(self, spelt: list[str], ended: bool) -> Iterator[Query]:
         yield self._beginning(" ".join(spelt) + " " * ended)
@@ -161,6 +207,23 @@ class Suggester:
             if not hidden or phrase_key(text) not in hidden:
                 extended.setdefault(text, float(document.get_first("popularity") or 0.0))
         return extended
+
+
+def _beginning_with(keys: Iterable[str], spelt: Sequence[str], ended: bool) -> list[str]:
+    """Returns the keys that begin with what was typed."""
+    start = " ".join(spelt)
+    return [key for key in keys if (f"{key} ".startswith(f"{start} ") if ended else key.startswith(start))]
+
+
+def _holding_words(keys: Iterable[str], spelt: Sequence[str], ended: bool) -> list[str]:
+    """Returns the keys that hold the words that were typed, the last one as a beginning unless it is whole."""
+    *earlier, last = spelt
+    held = [(key, key.split()) for key in keys]
+    return [
+        key
+        for key, words in held
+        if set(earlier) <= set(words) and (last in words if ended else any(word.startswith(last) for word in words))
+    ]
 
 
 def _cut(completions: Sequence[Completion], typed: Sequence[str]) -> list[Completion]:

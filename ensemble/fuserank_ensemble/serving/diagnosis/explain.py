@@ -17,6 +17,7 @@ from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.serving.diagnosis.explanation import Explanation
 from fuserank_ensemble.serving.state import StateKeyOption
+from fuserank_ensemble.state.keys import read_key
 from fuserank_ensemble.state.log import StateError
 from fuserank_ensemble.state.settings import StateSettings
 
@@ -53,7 +54,8 @@ def explain(
         raise typer.Exit(2) from None
     try:
         settings = StateSettings(state, state_key_file) if state else None
-        graph = LocalGraph(Bundle.open(bundle, verify=()), state=settings)
+        key = read_key(state_key_file) if state_key_file else None
+        graph = LocalGraph(Bundle.open(bundle, verify=()), state=settings, key=key)
         explanation = explain_item(graph, item, query, user, wanted)
     except (BundleError, StateError) as error:
         typer.echo(f"fuserank explain: {error}", err=True)

@@ -11,7 +11,7 @@ from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.contract.experiment import ExperimentError, experiment_from_environment
 from fuserank_ensemble.serving.arms import check_arms
 from fuserank_ensemble.serving.engines import check_engines
-from fuserank_ensemble.serving.models import link_models
+from fuserank_ensemble.serving.models import check_path, link_models
 from fuserank_ensemble.serving.switch.fleet import pointer_of
 from fuserank_ensemble.serving.switch.folder import BundlePlace, SwitchError, SwitchFolder
 from fuserank_ensemble.serving.switch.promoted import read_promoted
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
     try:
         target = target_named(options.target)
         root = read_promoted(pointer_of(options.bundle), options.bundle) if options.switch else options.bundle
+        check_path(root)
         bundle = Bundle.open(root)
         check_engines(bundle, target)
         state, experiment = StateSettings.from_environment(), experiment_from_environment()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.engines import check_engines
+from fuserank_ensemble.serving.models import check_path
 from fuserank_ensemble.serving.switch.checks import check_fits, check_nobody_forgotten
 from fuserank_ensemble.serving.switch.folder import BundlePlace, Member, ServerNote, SwitchError, SwitchFolder, Wanted
 from fuserank_ensemble.serving.switch.promoted import Promoted, load_promoted, remember_promoted
@@ -39,6 +40,7 @@ def promote_bundle(folder: SwitchFolder, root: Path, patience: float = PATIENCE_
     server = folder.noted()
     _check_no_arms(server)
     with folder.locked():
+        check_path(root)
         served, new = folder.wanted().served, Bundle.open(root.resolve())
         if new.id == served.id:
             raise SwitchError(f"bundle {new.id} is served already")

@@ -141,6 +141,50 @@ the remedy. */}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- $x := $v.experiment -}}
+{{- if and $x.arms (not $x.name) -}}
+{{- fail "experiment.name: empty, and experiment.arms names some; set it, or experiment.arms to an empty list" -}}
+{{- end -}}
+{{- if $x.name -}}
+{{- if eq $st.kind "none" -}}
+{{- fail "experiment.name: set, and state.kind is none; people are dealt by the key of the state: set state.kind to redis or sqlite" -}}
+{{- end -}}
+{{- if lt (len $x.arms) 2 -}}
+{{- fail (printf "experiment.arms: found %d; name two at least, the control first" (len $x.arms)) -}}
+{{- end -}}
+{{- $names := list -}}
+{{- $shares := 0.0 -}}
+{{- range $x.arms -}}
+{{- $names = append $names .name -}}
+{{- $shares = addf $shares .share -}}
+{{- end -}}
+{{- if lt (len (uniq $names)) (len $names) -}}
+{{- fail (printf "experiment.arms: found the names %s; each name once" (join ", " $names)) -}}
+{{- end -}}
+{{- if gt $shares 1.000001 -}}
+{{- fail (printf "experiment.arms: found shares that sum up to %v; lower them to 1 at most" $shares) -}}
+{{- end -}}
+{{- if include "fuserank.armBundles" . -}}
+{{- if (index $x.arms 0).bundle -}}
+{{- fail "experiment.arms[0].bundle: the bundle of the release answers the control; leave it out" -}}
+{{- end -}}
+{{- if $x.shadow -}}
+{{- fail "experiment.shadow: an arm with a bundle has other candidates; set it to 0" -}}
+{{- end -}}
+{{- if ne $b.source "pvc" -}}
+{{- fail (printf "bundle.source: %s, and an arm of the experiment has a bundle; both lie in one claim: set it to pvc" $b.source) -}}
+{{- end -}}
+{{- if not $b.path -}}
+{{- fail "bundle.path: empty, and an arm of the experiment has a bundle; name the folder of each within the claim" -}}
+{{- end -}}
+{{- if $v.refresh.enabled -}}
+{{- fail "refresh.enabled: true, and an arm of the experiment has a bundle; the control stays what it is: set it to false until the experiment ends" -}}
+{{- end -}}
+{{- if $e.build -}}
+{{- fail "engines.build: true, and an arm of the experiment has a bundle; engines are built for one: serve bundles that have theirs" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if $v.refresh.enabled -}}
 {{- if ne $b.source "pvc" -}}
 {{- fail (printf "bundle.source: %s, and refresh.enabled is true; the next bundle is written beside the served one: set it to pvc" $b.source) -}}

@@ -51,18 +51,21 @@
   valueFrom: {secretKeyRef: {name: {{ $v.milvus.secretName }}, key: token}}
 {{- end }}
 {{- include "fuserank.stateEnvironment" . }}
+{{- if $v.experiment.name }}
+- {name: FUSERANK_EXPERIMENT, value: /experiment/experiment.toml}
+{{- end }}
 {{- if $v.refresh.enabled }}
 - {name: FUSERANK_SWITCH, value: {{ include "fuserank.switch" . }}}
 {{- end }}
 {{- end -}}
 
-{{/* Where a replica finds the bundle. One that goes to others sees all of the claim. */}}
+{{/* Where a replica finds the bundle. One that goes to others, or answers from several, sees all of the claim. */}}
 {{- define "fuserank.bundlePath" -}}
-{{- if .Values.refresh.enabled }}/bundles/{{ trimAll "/" .Values.bundle.path }}{{ else }}/bundle{{ end -}}
+{{- if or .Values.refresh.enabled (include "fuserank.armBundles" .) }}/bundles/{{ trimAll "/" .Values.bundle.path }}{{ else }}/bundle{{ end -}}
 {{- end -}}
 
 {{- define "fuserank.bundleMount" -}}
-{{- if .Values.refresh.enabled -}}
+{{- if or .Values.refresh.enabled (include "fuserank.armBundles" .) -}}
 - {name: bundle, mountPath: /bundles, readOnly: true}
 {{- else -}}
 - name: bundle

@@ -23,7 +23,11 @@
 {{- if ne $s.kind "none" }}
 - {name: state, mountPath: /state}
 {{- end }}
-{{- if $s.keySecretName }}
+{{- include "fuserank.keyMount" . }}
+{{- end -}}
+
+{{- define "fuserank.keyMount" -}}
+{{- if .Values.state.keySecretName }}
 - {name: state-key, mountPath: /state-key, readOnly: true}
 {{- end }}
 {{- end -}}

@@ -52,6 +52,8 @@ def test_the_sliders_count_with_arm_b_alone():
     assert ranked.objective == {"relevance": 0.1, "click": 0.2, "purchase": 0.3}
     assert ranked.diversity == 0.4
     assert ranked.explore == {"rate": 0.5, "slots": [21, 22, 23, 24]}
+    second = Preferences(session="a-session", arm="b", knobs=Knobs(explore=0.5)).rank(Request("milk", k=24, offset=24))
+    assert second.explore is None
 
 
 def test_weights_that_a_recommendation_could_not_rank_by_are_not_sent():

@@ -55,6 +55,7 @@ def test_templates_name_texts_and_symbols_that_there_are(template):
         ("Produce > Tropical Fruit > Bananas", "", "banana"),
         ("Drinks > 茶", "绿茶 250 g", "coffee"),
         ("", "Wireless headphones, black", "headphones"),
+        ("", "XR500 Bluetooth Headphones, Best Earbuds for Running, Water Resistant", "headphones"),
         ("Qwerty", "Asdfgh", ANY_ITEM),
         ("", "", ANY_ITEM),
     ],
@@ -106,6 +107,10 @@ def test_reasons_are_what_adds_most_and_says_something_of_the_item():
     assert [reason.signal for reason in tile.reasons] == ["text", "history"]
     placed = Item("2", 0.0, signals=(*MILK.signals, Signal("placement", reason="before nearer items")))
     assert [r.signal for r in make_tiles(result(placed), ENGLISH)[0].reasons] == ["placement", "text"]
+    voted = Item(
+        "3", 0.1, signals=(Signal("fusion", 1, 0.1, 1.0, "place by channel: history 1"), Signal("base", 0, 0.5))
+    )
+    assert [r.text for r in make_tiles(result(voted), ENGLISH)[0].reasons] == ["place by channel: history 1"]
     assert (tile.brand, tile.kind, tile.name, tile.signals) == ("Acme", "Dairy", "Milk <b>", "")
 
 

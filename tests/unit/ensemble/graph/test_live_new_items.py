@@ -178,7 +178,8 @@ def test_users_events_with_a_new_item_count_from_its_first_upsert_on(shop):
 def answers(graph, position):
     assert graph.live.wait_for(position, PATIENCE)
     found = []
-    for query, user in (("zorblax spread", ""), ("spread", "u00"), ("", "u00"), ("Wumpus", "u03"), ("lamp", "")):
+    asked = (("zorblax spread", ""), ("spread", "u00"), ("", "u00"), ("Wumpus", "u03"), ("lamp", ""), ("zorblaks", ""))
+    for query, user in asked:
         out = graph.search(query, user, k=61, min_position=position, explain=True)
         found.append((out["ITEM_ID"][0], out["SCORE"][0]))
     out = graph.similar(NEW, k=61)
@@ -195,6 +196,8 @@ def test_a_server_that_starts_later_answers_the_same(shop):
     first = answers(shop.graph, position)
     other = LocalGraph(shop.bundle, state=shop.settings)
     try:
+        status = json.loads(other.search("zorblaks", k=5)["STATUS"][0, 0])
+        assert "zorblax" in status["understood"]["corrected"].values(), "a word that the log had when it started"
         # The words' scores add up in another order where the log was read in other batches.
         for one, another in zip(first, answers(other, position), strict=True):
             np.testing.assert_array_equal(one[0], another[0])

@@ -208,6 +208,50 @@ def test_matched_words_are_marked_where_that_is_asked_for(ask):
     assert "highlights" not in ask("", "u01", highlight=True, k=1).items[0]
 
 
+def test_a_probability_is_the_mean_of_the_heads_as_the_objective_weighs_them(ask):
+    answer = ask("milk", "u01", probability=True, explain=True, objective={"click": 1, "purchase": 3})
+    for item in answer.items:
+        assert item["probability"] == pytest.approx(
+            0.25 * item["heads"]["click"] + 0.75 * item["heads"]["purchase"], abs=1e-5
+        )
+    assert "probability" not in ask("milk").items[0]
+    assert "probability" not in ask("", "u01", probability=True, objective={"relevance": 1}).items[0]
+    pinned = ask("milk", k=3, probability=True, rules=[{"pin": 1, "item_ids": ["i39"]}])
+    assert all(0.0 < item["probability"] < 1.0 for item in pinned.items if item.get("scored", True))
+
+
+@pytest.mark.parametrize(("query", "user"), [("milk", ""), ("", "u03"), ("soft", "u07")])
+def test_no_brand_has_more_than_its_share_of_any_page_and_the_cost_is_told(ask, query, user):
+    options = {"exposure": {"brand": {"max_share": 0.34}}, "k": 6, "fields": ["brand"]}
+    pages = [ask(query, user, offset=offset, **options) for offset in (0, 6)]
+    plain = ask(query, user, offset=0, k=6)
+    for page in pages:
+        brands = [brand for brand in page.values("brand") if brand is not None]
+        if not page.status["exposure"]["unmet"]:
+            assert max(map(brands.count, brands), default=0) <= 2
+    assert pages[0].status["exposure"]["unmet"] == 0
+    assert not set(pages[0].ids) & set(pages[1].ids)
+    assert pages[0].status["exposure"]["moved"] == len(set(pages[0].ids) - set(plain.ids))
+    cost = np.mean(plain.scores) - np.mean(pages[0].scores)
+    assert pages[0].status["exposure"]["cost"] == pytest.approx(cost, abs=1e-5)
+
+
+def test_a_sponsored_item_has_its_label_and_is_not_shown_below_its_floor(ask):
+    last = ask("milk", k=16).ids[-1]
+    shown = ask("milk", rules=[{"pin": 2, "item_ids": [last], "label": "Sponsored"}])
+    assert (shown.ids[1], shown.items[1]["sponsored"], shown.items[1]["placed"]) == (last, "Sponsored", "pin")
+    assert "sponsored" not in shown.items[0]
+    assert shown.status["sponsored"]["placed"] == 1
+    best = np.mean(ask("milk").scores)
+    assert shown.status["sponsored"]["cost"] == pytest.approx(best - np.mean(shown.scores), abs=1e-5)
+    refused = ask("milk", rules=[{"pin": 2, "item_ids": [last], "label": "Sponsored", "floor": 0.9}])
+    assert refused.ids == ask("milk").ids
+    assert refused.status["rules"][0]["below_floor"] == 1
+    assert refused.status["sponsored"] == {"placed": 0, "cost": 0.0}
+    lowered = ask("milk", rules=[{"pin": 2, "filter": {"brand": "Acme"}, "label": "Ad", "floor": 0.2}])
+    assert lowered.items[1]["sponsored"] == "Ad"
+
+
 def test_a_correction_is_told_whether_or_not_it_counts(ask):
     assert ask("goat chese").status["did_you_mean"] == "goat cheese"
     left = ask("goat chese", understand=["sizes"]).status
@@ -240,6 +284,13 @@ def test_a_correction_is_told_whether_or_not_it_counts(ask):
         ({"collapse": "price"}, "a field of one text an item"),
         ({"collapse": 3}, "true for packages of one product"),
         ({"highlight": "yes"}, "true or false"),
+        ({"exposure": {"price": {"max_share": 0.5}}}, "a field of one text"),
+        ({"exposure": {"brand": {"max_share": 0}}}, "max_share"),
+        ({"exposure": {"brand": {"share": 0.5}}}, '{"max_share": a share above 0, up to 1}'),
+        ({"exposure": {"brand": 0.5}}, "OPTIONS.exposure.brand: found 0.5"),
+        ({"exposure": {"brand": {"max_share": 0.5}}, "explore": {}}, "one of them alone"),
+        ({"rules": [{"boost": 1, "filter": {}, "label": "x"}]}, "it with a pin alone"),
+        ({"rules": [{"pin": 1, "filter": {}, "floor": 1}]}, "a share of the candidates from 0 to below 1"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_with_a_remedy(graph, options, said):

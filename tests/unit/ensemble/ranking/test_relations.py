@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.contract.controls import Language
-from fuserank_ensemble.graph.steps.similar import related_channels
+from fuserank_ensemble.graph.similar_reasons import related_channels
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.ranking.relations import (
     Entity,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import platform
+import shutil
 import socket
 import sys
 from collections import namedtuple
@@ -15,7 +16,12 @@ from typer.testing import CliRunner
 
 from fuserank_ensemble.serving import prerequisites, server
 from fuserank_ensemble.serving.server import Endpoints, Server, ServerError, check_prerequisites
+from fuserank_ensemble.serving.state import check_state
 from fuserank_ensemble.spec import RENAMED_TARGETS
+from fuserank_ensemble.state import keys
+from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.state.settings import State, StateSettings
+from support.keys import TEST_KEY
 
 Version = namedtuple("Version", "major minor micro")
 
@@ -185,6 +191,50 @@ def test_serving_what_is_no_bundle_ends_with_one_line_and_no_traceback(serve, tm
     assert isinstance(result.exception, SystemExit)
     assert result.output.startswith("error: ")
     assert str(target) in result.output.replace("\n", "")
+
+
+def test_a_path_that_tritons_stages_cannot_read_is_refused_by_name_and_with_the_remedy(serve, tmp_path):
+    (tmp_path / "Läden").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "Läden")
+    for named in (tmp_path / "Läden" / "bundle", tmp_path / "link" / "bundle"):
+        said = serve(named).output.replace("\n", "")
+        assert f"{tmp_path}/Läden/bundle: a path that is not ASCII" in said
+        assert "copy or move the bundle to a folder such as /srv/shop" in said
+
+
+def test_a_bundle_whose_users_are_under_another_key_is_not_served_and_the_error_names_both(
+    serve, tiny_bundle, tmp_path
+):
+    key, other = tmp_path / "key", IdentityKey(bytes.fromhex("ab" * 32))
+    key.write_text("ab" * 32)
+    for more in (("--state", "none"), ("--state", f"sqlite:{tmp_path / 'log.sqlite'}")):
+        result = serve(tiny_bundle, "--state-key-file", key, *more)
+        assert result.exit_code == 1
+        said = result.output.replace("\n", "")
+        assert f"hashed under the key {TEST_KEY.fingerprint}, and the key here is {other.fingerprint}" in said
+        assert "--state-key-file" in said
+
+
+def test_a_bundle_that_was_moved_without_its_key_says_what_to_name(serve, tiny_bundle, tmp_path):
+    moved = shutil.copytree(tiny_bundle, tmp_path / "moved", copy_function=os.link)
+    result = serve(moved, "--state", "none")
+    assert result.exit_code == 1
+    assert f"under the key {TEST_KEY.fingerprint}, and no key is given; name the key file" in result.output.replace(
+        "\n", ""
+    )
+
+
+def test_a_new_log_takes_over_the_key_beside_the_bundle(tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(keys, "new_secret", lambda: "cd" * 32)
+    settings = StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}")
+    checked, key = check_state(settings, keys.key_file_beside(tiny_bundle))
+    assert (checked, key, State.open(settings).key) == (settings, TEST_KEY, TEST_KEY)
+    # One that has a key keeps it.
+    (tmp_path / "own").write_text("ef" * 32)
+    assert check_state(settings, tmp_path / "own")[1] == TEST_KEY
+    # Redis that is away cannot tell; the file can.
+    away = StateSettings("redis://127.0.0.1:1/0")
+    assert check_state(away, keys.key_file_beside(tiny_bundle))[1] == TEST_KEY
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED_TARGETS.items())

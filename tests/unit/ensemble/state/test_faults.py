@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 
 import pytest
 
+from fuserank_ensemble.state import checkpoints, sqlite
 from fuserank_ensemble.state.entries import Interaction
 from fuserank_ensemble.state.log import StateUnavailableError
 from fuserank_ensemble.state.settings import StateSettings, open_log
@@ -90,6 +92,66 @@ def test_a_full_disk_refuses_and_keeps_what_was_acknowledged(tmp_path):
     log.close()
 
 
+def test_what_was_half_written_when_the_machine_stopped_is_left_out_whole(tmp_path):
+    place = f"sqlite:{tmp_path / 'log.sqlite'}"
+    writer = start_writer(place)
+    for _ in range(20):
+        writer.stdout.readline()
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.wait(PATIENCE)
+    ahead = tmp_path / "log.sqlite-wal"
+    os.truncate(ahead, ahead.stat().st_size * 2 // 3 + 1)
+    log = open_log(place)
+    kept = names(log)
+    assert len(kept) % 3 == 0
+    assert kept == [f"{batch}-{n}" for batch in range(len(kept) // 3) for n in range(3)]
+    assert len(kept) > 0
+    assert log.append([event("next")])[0].position == log.last_position()
+    assert names(log) == [*kept, "next"]
+    log.close()
+
+
+def test_a_redis_whose_file_ends_in_the_middle_of_an_entry_goes_on_with_those_before(own_redis):
+    log = open_log(own_redis.url)
+    log.append([event("e1")])
+    log.append([event("e2")])
+    own_redis.stop()
+    (appended,) = own_redis.folder.glob("appendonlydir/*.incr.aof")
+    os.truncate(appended, appended.stat().st_size - 5)
+    own_redis.start()
+    assert names(log) == ["e1"]
+    assert [answer.duplicate for answer in log.append([event("e1"), event("e2")])] == [True, False]
+    assert names(log) == ["e1", "e2"]
+    log.close()
+
+
+def test_a_file_that_another_process_has_locked_refuses_and_takes_events_when_it_is_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
+    log = open_log(f"sqlite:{tmp_path / 'log.sqlite'}")
+    other = sqlite3.connect(tmp_path / "log.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StateUnavailableError, match="locked"):
+        log.append([event("e1")])
+    other.execute("ROLLBACK")
+    assert log.append([event("e1")])[0].duplicate is False
+    assert names(log) == ["e1"]
+    other.close()
+    log.close()
+
+
+def test_what_is_written_ahead_reaches_the_file_while_the_log_is_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.01)
+    log, path = open_log(f"sqlite:{tmp_path / 'log.sqlite'}"), tmp_path / "log.sqlite"
+    for number in range(3):
+        log.append([event(f"an event of some length, number {number}")])
+        assert wait_until(lambda number=number: f"number {number}".encode() in path.read_bytes())
+    # Nothing is left ahead, so that the next entry stands at its beginning again.
+    size = path.with_name("log.sqlite-wal").stat().st_size
+    log.append([event("one more")])
+    assert path.with_name("log.sqlite-wal").stat().st_size == size
+    log.close()
+
+
 @pytest.fixture
 def proxied(redis_server):
     with redis_server.connect() as client:
@@ -155,6 +217,18 @@ def test_events_wait_on_the_disk_while_redis_is_away_and_arrive_once(spooled):
     assert names(log) == ["before", "away-1", "away-2", "away-3"]
     assert wait_until(lambda: spool.append([event("after")])[0] is not None)
     assert names(log).count("after") == 1
+
+
+def test_a_full_disk_below_what_waits_refuses_events_and_keeps_those_before(spooled):
+    server, log, spool = spooled
+    server.kill()
+    assert spool.append([event("kept")]) == [None]
+    pages = "PRAGMA max_page_count = 1"  # as if the disk had no room for another
+    spool._file._connection().execute(pages).fetchall()
+    with pytest.raises(StateUnavailableError, match="full"):
+        spool.append([event(f"{'long' * 2_000}")])
+    server.start()
+    assert wait_until(lambda: names(log) == ["kept"])
 
 
 def test_who_is_forgotten_does_not_come_back_from_what_waits(own_redis, tmp_path):

@@ -117,6 +117,17 @@ def test_trimming_keeps_the_ids_of_young_entries(log):
     assert log.trimmed_position() == 0
 
 
+def test_a_clock_that_is_more_than_a_day_behind_makes_no_entry_old(log, monkeypatch):
+    log.append([event("e1")])
+    now = time.time()
+    with monkeypatch.context() as behind:
+        behind.setattr(time, "time", lambda: now - 100_000)
+        (late,) = log.append([event("e2")])
+    assert log.trim(late.position) == 0
+    assert log.expire(seconds=3_600.0) == 0
+    assert log.append([event("e2")]) == [(late.position, True)]
+
+
 def test_many_entries_are_trimmed_to_the_exact_position(log):
     appended = log.append([event(f"e{i}") for i in range(2_500)])
     assert log.trim(appended[2_200].position, keep_seconds=0.0) == 2_201
@@ -154,6 +165,7 @@ def test_events_expire_and_nothing_else_does(log):
             position=1,
             catalog=0,
             popularity=1,
+            first_users=1,
             embedding=b"",
             items=[],
             features=b"",

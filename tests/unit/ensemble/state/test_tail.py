@@ -10,7 +10,7 @@ import pytest
 from fuserank_ensemble.state.entries import Interaction, Unreadable, decode_entry, encode_entry
 from fuserank_ensemble.state.log import StateError, StateUnavailableError
 from fuserank_ensemble.state.settings import State, StateSettings
-from fuserank_ensemble.state.tail import LogTail, SnapshotPosition
+from fuserank_ensemble.state.tail import OFTEN_SECONDS, LogTail, SnapshotPosition
 from support.busy_machine import wait_until
 
 LONG = 20.0  # seconds that a wait may take on a busy machine
@@ -19,12 +19,13 @@ NOTHING = SnapshotPosition()
 
 class Listener:
     def __init__(self, failing=()):
-        self.seen, self.state, self.failing = [], None, set(failing)
+        self.seen, self.state, self.failing, self.batches = [], None, set(failing), 0
 
     def attach(self, state, held):
         self.state = state
 
     def apply(self, batch):
+        self.batches += bool(batch)
         for logged in batch:
             if logged.entry.event_id in self.failing:
                 raise ValueError(logged.entry.event_id)
@@ -44,8 +45,8 @@ def event(event_id):
 def follow(place):
     tails = []
 
-    def follow(listener, snapshot=NOTHING):
-        tails.append(LogTail(StateSettings(place), snapshot, [listener]).start())
+    def follow(listener, snapshot=NOTHING, seconds=OFTEN_SECONDS):
+        tails.append(LogTail(StateSettings(place), snapshot, [listener], seconds).start())
         return tails[-1]
 
     yield follow
@@ -71,6 +72,18 @@ def test_a_position_that_does_not_come_is_waited_for_no_longer_than_asked(log, f
     started = time.monotonic()
     assert not tail.wait_for(10, 0.05)
     assert time.monotonic() - started < LONG
+
+
+def test_what_comes_between_two_reads_is_handed_on_together_and_at_once_to_who_waits(log, follow):
+    listener = Listener()
+    tail = follow(listener, seconds=600.0)
+    first = log.append([event("e0")])[-1].position
+    assert tail.wait_for(first, LONG)
+    batches = listener.batches
+    last = [log.append([event(f"e{number}")])[-1].position for number in range(1, 20)][-1]
+    assert tail.wait_for(last, LONG)
+    assert listener.names == [f"e{number}" for number in range(20)]
+    assert listener.batches <= batches + 2  # the one that was waited for, and one that the first wait let be read
 
 
 def test_a_bundle_that_holds_a_part_of_the_log_gets_the_rest(log, follow):

@@ -222,7 +222,7 @@ def test_ranker_and_lambdamart_learn_habits_from_before_the_cut(tmp_path):
     )
     cases = recommendation_cases(habits.LOG, habits.FROM)
     finder = CandidateFinder(builder, habits.knowing(known)(habits.FROM), 50)
-    network, boosted, report = train_methods(shop, finder, 200, FitSettings(), lambda step, done, total: None)
+    network, boosted, report = train_methods(shop, finder, 200, FitSettings(epochs=3), lambda step, done, total: None)
     assert report.source == "log"
     assert len(moments) > 0
     assert max(moments) < habits.FROM - 2 * habits.WINDOW

@@ -10,7 +10,6 @@ import pytest
 
 pytest.importorskip("lightgbm")
 pytest.importorskip("torchmetrics")
-from fuserank_evaluation.metrics import significance
 from fuserank_evaluation.shop.methods import PRODUCT
 from fuserank_evaluation.shop.run import ShopEvaluation, evaluate_shop
 from fuserank_export.builder.options import EncoderOptions, InputFiles, RankerOptions
@@ -30,13 +29,6 @@ def evaluate(folder, encoder, **files):
     page = evaluate_shop(evaluation, silent())
     figures = json.loads((folder / "out" / "figures.json").read_text("utf-8"))
     return page, figures, unescape(page.path.read_text("utf-8"))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def few_permutations():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(significance, "_RESAMPLES", 99)
-        yield
 
 
 @pytest.fixture(scope="module")

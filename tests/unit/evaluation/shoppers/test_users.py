@@ -15,8 +15,7 @@ from fuserank_evaluation.datasets.made_log import MadeLog, MadeUsers
 from fuserank_evaluation.shoppers import amazon_users, films
 from fuserank_evaluation.shoppers.amazon_users import draw_strangers, title_groups
 from fuserank_evaluation.shoppers.personal import MEASURES, personal_figures
-from fuserank_export.builder.options import RankerOptions
-from support.exporting import FEW_STEPS, silent
+from support.exporting import QUICKLY, silent
 from support.film_files import write_film_files
 from support.grocery_shop import WordProduct
 
@@ -76,7 +75,7 @@ def test_films_are_exported_with_a_log_and_asked_by_its_users(tiny_encoder, tmp_
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(films, "LEAST_GROUP", 10)
     write_film_files(tmp_path)
-    product = films.open_shop(tmp_path, str(tiny_encoder), silent(), LITTLE, RankerOptions(fit=FEW_STEPS))
+    product = films.open_shop(tmp_path, str(tiny_encoder), silent(), LITTLE, QUICKLY)
     assert len(product.users) == LITTLE.count
     judged = films.judged_queries(tmp_path, 10)
     figures = films.figures(product, judged)

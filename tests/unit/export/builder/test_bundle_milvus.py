@@ -9,9 +9,15 @@ import pytest
 
 from fuserank_ensemble.bundle import MANIFEST, Bundle
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_export.builder.options import VectorStoreOptions
+from fuserank_ensemble.retrieval.milvus.dense import connect
+from fuserank_ensemble.state.entries import ItemChange, ItemDelete
+from fuserank_ensemble.state.settings import State, StateSettings
+from fuserank_export.builder.options import OutputOptions, VectorStoreOptions
+from fuserank_export.refresh import refresh as refreshing
+from fuserank_export.refresh.gate import GateReport
+from fuserank_export.refresh.refresh import RefusedError, refresh_bundle
 from fuserank_export.sources import InputError
-from support.exporting import export_quickly
+from support.exporting import export_quickly, silent
 
 pytest.importorskip("milvus_lite", reason="the embedded Milvus is not installed")
 
@@ -59,6 +65,51 @@ def test_while_it_does_not_answer_the_other_channels_do_and_the_reply_says_so(bu
         outputs = LocalGraph(Bundle.open(bundle)).search("goat cheese", "u03")
     assert status(outputs)["degraded"] == ["channel:dense"]
     assert set(ids(outputs)) == {item for item, row in tiny_shop.items.items() if "goat cheese" in row["title"]}
+
+
+def collections(folder):
+    client = connect(str(folder / "vectors.db"), "", 60.0)
+    try:
+        return set(client.list_collections())
+    finally:
+        client.close()
+
+
+def refresh(bundle, folder):
+    """The next bundle, of a log that knows a new item and a deletion."""
+    state = State.open(StateSettings(f"sqlite:{folder / 'log.sqlite'}"))
+    state.log.append(
+        [
+            ItemChange(event_id="new", item_id="n1", fields={"title": "goat cheese round", "category": "Food > Dairy"}),
+            ItemDelete(event_id="gone", item_id="i00"),
+        ]
+    )
+    try:
+        return refresh_bundle(Bundle.open(bundle), state, OutputOptions(folder=folder / "next"), silent())
+    finally:
+        state.log.close()
+
+
+def test_a_refresh_fills_a_collection_of_its_own(bundle, tmp_path):
+    filled = refresh(bundle, tmp_path)["milvus"]
+    before = json.loads((bundle / MANIFEST).read_text("utf-8"))["milvus"]
+    assert (filled["entities"], filled["uri"], filled["index"]) == (60, before["uri"], before["index"])
+    assert filled["collection"] != before["collection"]
+    assert {filled["collection"], before["collection"]} <= collections(bundle.parent)
+    outputs = LocalGraph(Bundle.open(tmp_path / "next")).search(
+        "goat cheese", k=60, filter={"category": "Food > Dairy"}
+    )
+    assert status(outputs)["candidates"]["dense"] == 15, "one came and one went"
+    assert "n1" in ids(outputs)
+
+
+def test_the_collection_of_a_bundle_that_is_refused_is_dropped(bundle, tmp_path, monkeypatch):
+    known = collections(bundle.parent)
+    worse = GateReport(90, 0.5, 0.1, 0.8, 0.2, 1.0, ("it ranks worse",))
+    monkeypatch.setattr(refreshing, "check_refreshed", lambda *arguments: worse)
+    with pytest.raises(RefusedError, match="it ranks worse"):
+        refresh(bundle, tmp_path)
+    assert collections(bundle.parent) == known
 
 
 def test_a_milvus_that_is_not_there_is_an_error_that_names_it(tiny_shop, tiny_encoder, tmp_path):

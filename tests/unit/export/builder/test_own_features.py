@@ -19,7 +19,7 @@ from support.rated_shop import write_rated_shop
 
 # Three rankers are fitted to tell whether the rating gains.
 FEWER = {
-    "ranker": RankerOptions(cases=300, fit=FitSettings(epochs=6, learning_rate=8e-3)),
+    "ranker": RankerOptions(quality="quick", cases=200, fit=FitSettings(epochs=5, learning_rate=8e-3)),
     "graph": GraphOptions(candidates=32),
 }
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -17,7 +17,7 @@ from support.keys import TEST_KEY
 from support.rated_shop import write_grouped_shop
 
 # Five rankers are fitted to tell which signals gain.
-FEWER = RankerOptions(cases=300, fit=FitSettings(epochs=4, learning_rate=8e-3))
+FEWER = RankerOptions(quality="quick", cases=150, fit=FitSettings(epochs=4, learning_rate=8e-3))
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -19,7 +20,7 @@ from fuserank_ensemble.graph.local import LocalGraph
 pytest.importorskip("torch")
 from transformers import AutoTokenizer
 
-from fuserank_export.builder.options import DEFAULT_SEED, BehaviourFiles, OutputOptions, RankerOptions
+from fuserank_export.builder.options import DEFAULT_SEED, BehaviourFiles, OutputOptions
 from fuserank_export.builder.retrain import retrain_ranker
 from fuserank_export.cli import app
 from fuserank_export.layouts.config import Mappings
@@ -28,21 +29,21 @@ from fuserank_export.progress import Progress
 from fuserank_export.repository.successor import write_successor
 from fuserank_export.sources import InputError
 from fuserank_export.sources.reading import parse_reading
-from support.exporting import FEW_STEPS, export_quickly, rank_all_kinds
+from support.exporting import HARDLY, QUICKLY, export_quickly, rank_all_kinds
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RANKER = "model_repository/ranker/1/"
-QUICKLY = ("--quality", "quick", "--epochs", "1", "--cases", "50")
+TRAIN = ("train", "ranker", "--quality", "quick", "--epochs", "1")
 
 
-def retrain(bundle, out, *, text_tower=None, seed=DEFAULT_SEED, **files):
+def retrain(bundle, out, *, ranker=HARDLY, seed=DEFAULT_SEED, **files):
     """Trains a bundle's ranker with a few steps; returns the manifest and what the terminal showed."""
     terminal = io.StringIO()
     manifest = retrain_ranker(
         bundle,
         files=BehaviourFiles(**files),
         out=OutputOptions(folder=out, seed=seed),
-        ranker=RankerOptions(text_tower=text_tower, fit=FEW_STEPS),
+        ranker=ranker,
         progress=Progress(Console(file=terminal)),
     )
     return manifest, terminal.getvalue()
@@ -51,7 +52,7 @@ def retrain(bundle, out, *, text_tower=None, seed=DEFAULT_SEED, **files):
 @pytest.mark.parametrize("name", ["tiny_bundle", "tower_bundle"])
 def test_the_same_log_and_settings_teach_what_the_export_taught(name, request, tiny_shop, tmp_path):
     old = Bundle.open(request.getfixturevalue(name))
-    manifest, terminal = retrain(old.root, tmp_path / "new", interactions=tiny_shop.interactions)
+    manifest, terminal = retrain(old.root, tmp_path / "new", ranker=QUICKLY, interactions=tiny_shop.interactions)
     new = Bundle.open(rank_all_kinds(tmp_path / "new"))
     assert manifest["made_from"] == old.id != new.id == manifest["id"]
     assert new.spec == old.spec
@@ -123,9 +124,9 @@ def test_bad_input_is_named_before_anything_is_trained(tiny_bundle, tower_bundle
     assert "nothing to learn from" in refusal(tiny_bundle, new)
     one = refusal(tiny_bundle, new, interactions=log, queries=tmp_path / "q.tsv")
     assert "--queries and --judgements: found one" in one
-    needless = refusal(tiny_bundle, new, interactions=log, text_tower=str(tiny_tower))
+    needless = refusal(tiny_bundle, new, interactions=log, ranker=replace(HARDLY, text_tower=str(tiny_tower)))
     assert "has no text tower whose place it could take" in needless
-    missing = refusal(tower_bundle, new, interactions=log, text_tower=str(tmp_path / "none"))
+    missing = refusal(tower_bundle, new, interactions=log, ranker=replace(HARDLY, text_tower=str(tmp_path / "none")))
     assert "cannot be loaded" in missing
     assert "none.csv" in refusal(tiny_bundle, new, interactions=tmp_path / "none.csv")
     (tmp_path / "taken").mkdir()
@@ -142,11 +143,12 @@ def test_a_tower_with_other_tokens_is_refused(tower_bundle, tiny_tower, tiny_sho
     tokenizer = AutoTokenizer.from_pretrained(str(other))
     tokenizer.add_tokens(["newword"])
     tokenizer.save_pretrained(str(other))
-    message = refusal(tower_bundle, tmp_path / "new", interactions=tiny_shop.interactions, text_tower=str(other))
+    ranker = replace(HARDLY, text_tower=str(other))
+    message = refusal(tower_bundle, tmp_path / "new", interactions=tiny_shop.interactions, ranker=ranker)
     assert "reads other tokens than" in message
 
 
-def test_a_bundle_remembers_how_its_files_were_read(tiny_shop, tiny_encoder, tmp_path):
+def test_a_bundle_remembers_how_its_files_were_read(little_effort, tiny_shop, tiny_encoder, tmp_path):
     """A log that the options of the export alone can read is read again without them."""
     lines = []
     for event in csv.DictReader(tiny_shop.interactions.open(encoding="utf-8")):
@@ -164,7 +166,7 @@ def test_a_bundle_remembers_how_its_files_were_read(tiny_shop, tiny_encoder, tmp
     }
     bundle = tmp_path / "bundle"
     export_quickly(tiny_shop.catalog, tiny_encoder, bundle, interactions=log, files=files)
-    given = ["train", "ranker", "--bundle", str(bundle), "--interactions", str(log), *QUICKLY]
+    given = [*TRAIN, "--bundle", str(bundle), "--interactions", str(log)]
     result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "new")])
     assert result.exit_code == 0, result.output
     old, new = (json.loads((root / "manifest.json").read_text())["inputs"] for root in (bundle, tmp_path / "new"))
@@ -175,9 +177,9 @@ def test_a_bundle_remembers_how_its_files_were_read(tiny_shop, tiny_encoder, tmp
     assert "[interactions.columns] user_id = 'kunde': the file has no such column" in " ".join(other.output.split())
 
 
-def test_the_command_says_how_well_it_ranks(tiny_bundle, tiny_shop, tmp_path):
-    given = ["train", "ranker", "--bundle", str(tiny_bundle), "--interactions", str(tiny_shop.interactions)]
-    result = CliRunner().invoke(app, [*given, *QUICKLY, "--out", str(tmp_path / "new")])
+def test_the_command_says_how_well_it_ranks(little_effort, tiny_bundle, tiny_shop, tmp_path):
+    given = [*TRAIN, "--bundle", str(tiny_bundle), "--interactions", str(tiny_shop.interactions)]
+    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "new")])
     assert result.exit_code == 0, result.output
     manifest = json.loads((tmp_path / "new" / "manifest.json").read_text())
     assert f"bundle {manifest['id']}" in result.output
@@ -185,5 +187,5 @@ def test_the_command_says_how_well_it_ranks(tiny_bundle, tiny_shop, tmp_path):
     again = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "new")])
     assert again.exit_code == 2
     assert "error: " in again.output
-    missing = CliRunner().invoke(app, ["train", "ranker", "--bundle", str(tmp_path / "x"), "--out", "y"])
+    missing = CliRunner().invoke(app, [*TRAIN, "--bundle", str(tmp_path / "x"), "--out", "y"])
     assert missing.exit_code == 2

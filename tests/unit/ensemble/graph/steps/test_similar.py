@@ -19,6 +19,7 @@ from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.step import UnavailableError
 from fuserank_ensemble.graph.steps.similar import Similar
 from fuserank_ensemble.graph.tensors import pack_floats, pack_strings, string_tensor
+from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.serving.triton import TritonHost, execute_isolated
 from support.exporting import export_quickly
 from support.tiny_shop import write_csv
@@ -204,6 +205,50 @@ def test_reasons_name_what_relates_an_item_that_stands_before_a_nearer_one(ask, 
                     else named if "text" in anchor else "") in signals["graph"]["reason"]  # fmt: skip
 
 
+def test_a_basket_is_answered_by_what_is_like_all_of_it_with_reasons_that_name_the_nearest_of_it(ask, tiny_shop):
+    basket = ["i00", "i05", "gone", "i15"]
+    answer = ask(basket=basket, explain=True, k=60)
+    assert set(answer.ids) == set(tiny_shop.items) - set(basket)
+    titles = {tiny_shop.items[item]["title"] for item in basket if item in tiny_shop.items}
+    assert all(any(title in signals["text"]["reason"] for title in titles) for signals in answer.signals)
+    assert ask(basket=["i00"]).ids == ask("i00").ids
+
+
+@pytest.fixture(scope="module")
+def baskets(tiny_bundle):
+    """A graph whose users have had milk (i00, i20), spread (i08) and towels (i15) in one basket, tea (i10) any day."""
+    bundle = Bundle.open(tiny_bundle)
+    rows = {name: bundle.items.row(name) for name in ("i00", "i20", "i08", "i15", "i10", "i02")}
+    events = [(user, rows["i10"], 86_400 * (user % 50)) for user in range(60)]
+    for user in range(30):
+        day = 86_400 * (100 + user)
+        milk = "i00" if user % 2 else "i20"
+        events += [(user, rows[item], day) for item in (milk, "i08", "i15" if user % 3 else "i02")]
+    users, items, times = (np.asarray(column) for column in zip(*sorted(events), strict=True))
+    names = np.asarray([f"b{user:02}".encode() for user in range(60)])
+    histories = HistorySnapshot.from_log(names, users.astype(np.int32), items.astype(np.int32), times.astype(np.int64))
+    vars(bundle)["histories"] = histories
+    return LocalGraph(bundle)
+
+
+@pytest.mark.parametrize(
+    "anchor", [{"item_id": "i00"}, {"basket": ["i00", "i20", "gone"]}, {"text": "whole milk small"}]
+)
+def test_what_goes_with_something_is_no_other_of_its_kind_and_says_how_often_it_is_had_with_it(baskets, anchor):
+    answer = Answer(baskets.similar(**anchor, relation="complement", k=40, explain=True))
+    assert {"i08", "i15"} == set(answer.ids)
+    # Tea is had by everybody, at other times; yogurt is of milk's own category, and i20 is milk.
+    assert not {"i10", "i02", "i00", "i20"} & set(answer.ids)
+    assert min(answer.scores) >= 1.2
+    for score, signals in zip(answer.scores, answer.signals, strict=True):
+        assert signals["together"]["value"] == pytest.approx(score)
+        assert f"{score:.1f} times as often as by chance" in signals["together"]["reason"]
+    assert answer.status["candidates"] == {"together": len(answer.ids)}
+    filtered = Answer(baskets.similar(**anchor, relation="complement", k=40, filter={"category": "Household"}))
+    assert filtered.ids == ["i15"]
+    assert Answer(baskets.similar(**anchor, relation="complement", k=1)).ids == answer.ids[:1]
+
+
 def test_without_explain_no_reasons_are_computed(similar, calls):
     similar.execute([row("i11")])
     assert "FEATURES" not in calls.outputs[0]
@@ -217,7 +262,11 @@ def test_a_text_too_long_for_the_encoder_is_cut_and_says_so(ask):
 
 
 REFUSED = {
-    "neither": (row(), "ITEM_ID, TEXT: found both empty; allowed: one of them"),
+    "neither": (row(), "ITEM_ID, TEXT: found both empty, and no basket; allowed: one of them"),
+    "an item and a basket": (row("i00", options='{"basket": ["i01"]}'), "found an item and a basket; allowed: one of"),
+    "a basket of nothing": (row(options='{"basket": []}'), "OPTIONS.basket: found []; allowed: a list of 1 to 100"),
+    "a basket of unknown items": (row(options='{"basket": ["x"]}'), 'OPTIONS.basket: found ["x"]; allowed: items one'),
+    "another relation": (row("i00", options='{"relation": "friend"}'), "allowed: substitute or complement"),
     "a text of spaces and controls": (row(text=" \t\x00\u3000"), "ITEM_ID, TEXT: found both empty"),
     "both": (row("i00", "milk"), "ITEM_ID, TEXT: found an item and a text"),
     "an unknown item": (row("i99"), 'ITEM_ID: found "i99"; allowed: an item of the catalogue; for one that is not'),

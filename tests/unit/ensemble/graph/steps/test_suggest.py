@@ -22,7 +22,7 @@ class Completing:
     def __init__(self):
         self.asked = []
 
-    def complete(self, prefix, count, hidden=frozenset()):
+    def complete(self, prefix, count, hidden=frozenset(), habits=()):
         self.asked.append((prefix, count))
         return [(f"{prefix}{'é' * n}", 10.0 - n) for n in range(min(len(prefix), count))]
 
@@ -74,7 +74,11 @@ REFUSED = {
     "too large a count": (("a", '{"count": 51}'), "OPTIONS.count: found 51; allowed: an integer from 1 to 50"),
     "a count of text": (("a", '{"count": "3"}'), 'OPTIONS.count: found "3"; allowed: an integer from 1 to 50'),
     "a count that is no number": (("a", '{"count": NaN}'), "OPTIONS.count: found NaN"),
-    "another option": (("a", '{"k": 3}'), "OPTIONS.k: found an unknown option; allowed: count"),
+    "another option": (("a", '{"k": 3}'), "OPTIONS.k: found an unknown option; allowed: count, user"),
+    "a user's id of 1 kB": (
+        ("a", '{"user": "' + "u" * 1_000 + '"}'),
+        "OPTIONS.user: found 1,000 bytes; allowed: at most",
+    ),
     "no JSON": (("a", "{count"), "OPTIONS: found malformed JSON"),
     "a list": (("a", "[3]"), "OPTIONS: found [3]; allowed: a JSON object"),
     "100 kB of options": (("a", " " * 100_000), "OPTIONS: found 100,000 bytes; allowed: at most 65,536 bytes"),
@@ -109,6 +113,25 @@ def test_a_bundle_completes_titles_and_queries_and_forgives_an_error(graph, tiny
     assert any(text.startswith("乌龙") for text in texts(graph.suggest("乌")))
     # A query of the log that is no title: the category's name, which the shop's regulars ask for.
     assert "household" in {text.lower() for text in texts(graph.suggest("househ"))}
+
+
+def test_brands_and_categories_are_completed_by_their_own_names(graph):
+    assert texts(graph.suggest("zeni")) == ["Zenith"]
+    assert {text.lower() for text in texts(graph.suggest("dairy"))} >= {"dairy", "dairy free"}
+    assert "Food > Dairy" not in texts(graph.suggest("", count=50))
+
+
+def test_what_a_user_has_had_comes_first_of_what_fits_as_well(graph, tiny_shop):
+    for user, prefix in (
+        ("u00", ""),
+        ("u05", ""),
+        ("u05", tiny_shop.items[tiny_shop.favourites["u05"][0]]["title"][0]),
+    ):
+        dearest = tiny_shop.items[tiny_shop.favourites[user][0]]["title"]
+        assert dearest in texts(graph.suggest(prefix, user=user, count=8))[:4]
+        if prefix:
+            assert set(texts(graph.suggest(prefix, user=user, count=50))) == set(texts(graph.suggest(prefix, count=50)))
+    assert texts(graph.suggest("w", user="nobody")) == texts(graph.suggest("w"))
 
 
 def test_scores_are_popularity_and_never_rise_among_what_begins_so(graph):

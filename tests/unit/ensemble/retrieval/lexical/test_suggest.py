@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuserank_ensemble.retrieval.lexical.cuts import cut_phrase
+from fuserank_ensemble.retrieval.lexical.shorthand import Spoken
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases, phrase_key
 
 PHRASES = [
@@ -180,3 +181,39 @@ def test_a_cut_phrase_is_short_and_made_of_the_phrase(text, typed):
     assert len(shown) <= 100
     assert shown == text if len(text) <= 100 else "…" in shown
     assert all(part in text for part in shown.replace(" … ", "…").split("…"))
+
+
+@pytest.mark.parametrize(
+    ("title", "said"),
+    [
+        ("Traditional, HLF GAL", "Traditional"),
+        ("Cream Cheese, L      8 OZ", "Cream Cheese"),
+        ("Formula, 209 REC OZ", "Formula"),
+        ("Chocolate Milk, 1 gallon", "Chocolate Milk, 1 gallon"),
+        ("Sauce, BBQ", "Sauce, BBQ"),
+        ("Cable, USB", "Cable, USB"),
+        ("Non-Crbntd Water", ""),
+        ("SFT DRNK, 12 OZ", ""),
+        ("Gym rhythm, sky", "Gym rhythm, sky"),
+        ("绿茶, 200克", "绿茶, 200克"),
+        ("Milk", "Milk"),
+        ("", ""),
+    ],
+)
+def test_the_shops_abbreviations_are_never_said(title, said):
+    assert Spoken({"bbq"})(title) == said
+
+
+def test_habits_come_first_among_what_begins_so_and_nothing_is_made_up(tmp_path):
+    phrases = [("milk", 9.0), ("milk chocolate", 5.0), ("mild soap", 4.0), ("oat milk", 3.0)]
+    Suggester.write(tmp_path / "habits", phrases)
+    suggester = Suggester.open(tmp_path / "habits")
+    habits = ["Oat Milk", "mild soap", "milk of the moon"]
+    assert [text for text, _ in suggester.complete("mil", 9, habits=habits)] == [
+        "mild soap",
+        "milk",
+        "milk chocolate",
+        "oat milk",
+    ]
+    assert suggester.complete("", 2, habits=habits) == [("oat milk", 3.0), ("mild soap", 4.0)]
+    assert suggester.complete("mil", 1, {"mild soap"}, habits) == [("milk", 9.0)]

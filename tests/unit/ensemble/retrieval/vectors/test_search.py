@@ -193,12 +193,20 @@ def test_a_quantised_index_takes_little_more_than_a_byte_a_component(tmp_path):
     assert build_index(vectors, tmp_path / "index.faiss", "ivf")["bytes_per_vector"] < 700
 
 
-@pytest.mark.parametrize("depth", [1, 10, 300, 512])
-def test_codes_lose_next_to_nothing_of_a_scan_at_any_depth(depth, tmp_path):
+@pytest.fixture(scope="module")
+def coded(tmp_path_factory):
+    """Vectors that are found by their codes, the search, and queries."""
+    path = tmp_path_factory.mktemp("coded") / "index.faiss"
     both = scattered(10_050, 384, 48)
     vectors, queries = both[50:].astype(np.float16), both[:50].astype(np.float32)
-    assert build_index(vectors, tmp_path / "index.faiss")["kind"] == "pq"
-    found = open_search(vectors, tmp_path / "index.faiss").search(queries, depth, [None] * len(queries))
+    assert build_index(vectors, path)["kind"] == "pq"
+    return vectors, open_search(vectors, path), queries
+
+
+@pytest.mark.parametrize("depth", [1, 10, 300, 512])
+def test_codes_lose_next_to_nothing_of_a_scan_at_any_depth(depth, coded):
+    vectors, search, queries = coded
+    found = search.search(queries, depth, [None] * len(queries))
     pairs = zip(queries, found, strict=True)
     assert np.mean([np.isin(best(vectors, query, depth)[0], rows).mean() for query, (rows, _) in pairs]) >= 0.99
 

@@ -242,7 +242,7 @@ def test_the_training_takes_shown_lists_of_all_windows_and_tells_what_positions_
     count = 800
     log = biased_log(count, int(FROM - 2 * WINDOW), int(4 * WINDOW / count) - 1)
     settings = FitSettings(epochs=3, batch=32, patience=3)
-    _, report = train_ranker(log, SHOP, builder, knowing(log), cases=2_000, settings=settings, seed=3)
+    _, report = train_ranker(log, SHOP, builder, knowing(log), cases=220, settings=settings, seed=3)
     print(report.shown_lists, report.position_terms)
     assert count * 0.98 < report.shown_lists <= count
     assert list(report.position_terms) == [1, 2, 3, 4, 5, 6]

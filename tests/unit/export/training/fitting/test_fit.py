@@ -21,6 +21,8 @@ from fuserank_export.training.fitting.settings import FitSettings  # noqa: E402
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHORT = FitSettings(epochs=3, batch=32, patience=3)
+# As many steps as the planted pattern takes, in few epochs: each is measured and kept.
+LONG = FitSettings(epochs=4, batch=32, least_steps=75, patience=4)
 
 
 def fitted(settings=SHORT, seed=5, learned=None, later=None, advanced=lambda epoch: None):
@@ -35,7 +37,7 @@ def assert_same(one, other):
 
 @pytest.fixture(scope="module")
 def pattern(one_thread):
-    return fitted(FitSettings(epochs=12, batch=32, patience=12), learned=planted(800, 1), later=planted(200, 2))
+    return fitted(LONG, learned=planted(800, 1), later=planted(200, 2))
 
 
 def test_what_follows_from_the_latest_item_is_learned(pattern):
@@ -178,9 +180,7 @@ def test_a_fit_goes_on_where_the_last_bits_of_features_differ_as_after_another_n
 
 
 def test_mixed_precision_learns_the_same_pattern():
-    ranker, _ = fitted(
-        FitSettings(epochs=12, batch=32, patience=12, bf16=True), learned=planted(800, 1), later=planted(200, 2)
-    )
+    ranker, _ = fitted(replace(LONG, bf16=True), learned=planted(800, 1), later=planted(200, 2))
     assert all(value.dtype == torch.float32 for value in ranker.state_dict().values())
     unseen = planted(300, 9)
     assert share_right(predicted(ranker, unseen, VECTORS), unseen) > 0.8

@@ -51,13 +51,13 @@ def builder(tmp_path_factory):
     return case_builder(tmp_path_factory.mktemp("words"))
 
 
-def train(log, builder, **settings):
-    return train_ranker(log, SHOP, builder, knowing(log), settings=FitSettings(), **settings)
+def train(log, builder, epochs=1, **settings):
+    return train_ranker(log, SHOP, builder, knowing(log), settings=FitSettings(epochs=epochs), **settings)
 
 
 @pytest.fixture(scope="module")
 def trained(one_thread, builder):
-    return train(LOG, builder, seed=3, cases=100)
+    return train(LOG, builder, 6, seed=3, cases=100)
 
 
 def test_on_a_log_with_habits_the_ranker_beats_fusion_on_what_came_later(trained):
@@ -78,7 +78,7 @@ def test_on_a_log_with_habits_the_ranker_beats_fusion_on_what_came_later(trained
 
 
 def test_training_again_with_the_same_seed_gives_the_same_ranker(builder):
-    one, other = (train(LOG, builder, seed=3, cases=20)[0] for _ in range(2))
+    one, other = (train(LOG, builder, 2, seed=3, cases=20)[0] for _ in range(2))
     for weights, again in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
         torch.testing.assert_close(weights, again)
 
