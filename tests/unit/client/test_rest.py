@@ -43,8 +43,8 @@ class FakeClient:
     async def similar(self, item_id="", *, text="", **options):
         return self._answer(RESULT, "similar", item_id, text, options)
 
-    async def suggest(self, prefix, count=None):
-        return self._answer([Suggestion("milk", 2.0)], "suggest", prefix, count)
+    async def suggest(self, prefix, count=None, user=None):
+        return self._answer([Suggestion("milk", 2.0)], "suggest", prefix, count, user)
 
     async def record(self, events):
         return self._answer(RECORDED, "record", events)
@@ -108,7 +108,7 @@ def test_what_is_not_said_is_not_sent(client):
 
 
 def test_the_other_operations_reach_their_calls(client):
-    assert send(client, "GET", "/v1/suggest?prefix=mi%20l&count=3") == (
+    assert send(client, "GET", "/v1/suggest?prefix=mi%20l&count=3&user=u1") == (
         200, {"suggestions": [{"text": "milk", "score": 2.0}]},
     )  # fmt: skip
     event = {"event_id": "e", "item_id": "1", "event": "click", "user_id": "u"}
@@ -116,7 +116,7 @@ def test_the_other_operations_reach_their_calls(client):
     assert send(client, "DELETE", "/v1/users/u1")[1]["erased"] == 3
     assert send(client, "POST", "/v1/users/u1/merge", {"from_session": "s"})[1]["merged"] == 2
     assert client.calls == [
-        ("suggest", "mi l", 3), ("record", [event]), ("forget", "u1"),
+        ("suggest", "mi l", 3, "u1"), ("record", [event]), ("forget", "u1"),
         ("merge", "u1", {"from_session": "s", "from_user": ""}),
     ]  # fmt: skip
 

@@ -128,7 +128,7 @@ def test_words_that_nobody_had_are_words(folder):
     assert index.similar_words("frothr", 1) == ["frother"]
     assert index.is_code("trx7144")
     assert index.is_value("Wumpus")
-    assert not followed[1]._bundled.has_word("frother")
+    assert not followed[1].bundled.has_word("frother")
 
 
 def test_synonyms_are_replaced_in_new_items(folder):
