@@ -51,7 +51,7 @@ def find_complements(
         catalog: The catalogue.
         anchors: The items, int32; none for a text.
         vector: Their mean text vector, or that of the text, float32 `[dim]`.
-        near: The items nearest to it in meaning, nearest first, int32: their baskets count, too, so that what nobody
+        near: Items that are near it in meaning, int32: baskets of the nearest count, too, so that what nobody
             has had goes with something.
         condition: The filter.
         hidden: Rows that are not shown.
@@ -59,6 +59,7 @@ def find_complements(
     """
     items = catalog.items
     near = near[~np.isin(near, anchors)]
+    near = near[np.argsort(-(catalog.vectors[items.text[near]].astype(np.float32) @ vector), kind="stable")]
     siblings = _sibling_categories(items, anchors if len(anchors) else near[:1])
     if siblings:  # how near is alike differs by encoder; the shop's categories say what is of one kind
         near = near[np.isin(items.category[near], siblings)]

@@ -234,7 +234,7 @@ def baskets(tiny_bundle):
 @pytest.mark.parametrize(
     "anchor",
     # The text is all that is embedded of i00: which other one a random encoder takes for nearest is chance.
-    [{"item_id": "i00"}, {"basket": ["i00", "i20", "gone"]}, {"text": "whole milk small | Food > Dairy"}],
+    [{"item_id": "i00"}, {"basket": ["i00", "i20", "gone"]}, {"text": "whole milk small. Food, Dairy"}],
 )
 def test_what_goes_with_something_is_no_other_of_its_kind_and_says_how_often_it_is_had_with_it(baskets, anchor):
     answer = Answer(baskets.similar(**anchor, relation="complement", k=40, explain=True))
