@@ -18,7 +18,7 @@ from fuserank_ensemble.interactions.events import (
     RatingScale,
 )
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
-from fuserank_ensemble.retrieval.channels.collaborative import CONFIDENCE, confidence
+from fuserank_ensemble.retrieval.fold_in import CONFIDENCE, confidence
 from fuserank_export.learning import event_strengths
 from fuserank_export.learning.event_strengths import describe_table, learn_event_table, weigh_log
 from fuserank_export.sources.interactions import Interactions
