@@ -140,7 +140,7 @@ def test_too_many_bad_rows_end_the_export_with_reasons_and_nothing_but_their_lis
     with pytest.raises(InputError, match=r"items\.csv: 10 of 26 rows \(38\.5%\) are bad; allowed: 5\.0%\. Reasons: "):
         export_shop(items, events)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "bundle.rejected-catalog.jsonl", "events.csv", "items.csv",
+        "bundle.rejected-catalog.jsonl", "bundle.state", "events.csv", "items.csv",
     ]  # fmt: skip
     assert len(rejected(tmp_path / "bundle", "catalog")) == 10
 
