@@ -43,7 +43,7 @@ class FakeClient:
     async def similar(self, item_id="", *, text="", **options):
         return self._answer(RESULT, "similar", item_id, text, options)
 
-    async def suggest(self, prefix, count=None):
+    async def suggest(self, prefix, count=None, user=None):
         return self._answer([Suggestion("milk", 2.0)], "suggest", prefix, count)
 
     async def record(self, events):
