@@ -15,6 +15,7 @@ from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.retrieval.channels.registry import CHANNEL_WEIGHTS
 from fuserank_export.builder.seal import LIBRARIES
 from fuserank_export.encoder.engines import TOLERANCE_FP32
+from support.keys import TEST_KEY
 from support.tiny_shop import write_csv
 
 
@@ -83,7 +84,7 @@ def test_a_bundle_opens_and_its_index_matches_the_shops_files(tiny_bundle, tiny_
     interactions, catalog = bundle.learned("cpu"), bundle.catalog("cpu")
     assert len(interactions.factors[0]) == len(interactions.graph[0].items) == 60
     assert (catalog.lexical.items, catalog.vectors.shape) == (60, (60, 32))
-    favourite = bundle.histories.get("u00")
+    favourite = bundle.histories.get(TEST_KEY.user_name("u00"))
     assert favourite is not None
     np.testing.assert_allclose(favourite.counts.sum(), 60 * (1 + views), rtol=1e-5)
 

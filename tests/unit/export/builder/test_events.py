@@ -10,6 +10,7 @@ import pytest
 from fuserank_ensemble.bundle import MANIFEST, Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from support.exporting import export_quickly
+from support.keys import TEST_KEY
 from support.tiny_shop import write_csv
 
 START, DAY = 1_650_000_000, 86_400
@@ -100,7 +101,7 @@ def test_what_was_disliked_or_returned_is_not_recommended_and_is_still_found(gra
 
 def test_a_returned_item_is_no_part_of_the_history(graph):
     bundle = graph.bundle
-    had = {bundle.items.ids[row].decode() for row in bundle.histories.get("tidy").rows}
+    had = {bundle.items.ids[row].decode() for row in bundle.histories.get(TEST_KEY.user_name("tidy")).rows}
     assert had == {"crime0", "crime3"}
 
 
