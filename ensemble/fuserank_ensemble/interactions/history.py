@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,13 @@ class HistorySnapshot:
     def slices(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
         """Where each user's pairs begin `[users + 1]`, and each pair's item row and newest event `[pairs]`."""
         return self._offsets, self._rows, self._last
+
+    @cached_property
+    def by_item(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Where each item's pairs begin in the second array `[items + 1]`, and the places of all pairs by item."""
+        order = np.argsort(self._rows, kind="stable").astype(np.int32)
+        items = int(self._rows.max(initial=-1)) + 1
+        return np.searchsorted(self._rows[order], np.arange(items + 1)), order
 
     def row(self, user_id: str) -> int:
         """Position of a user, or -1 for one the log does not know."""

@@ -43,10 +43,11 @@ def had_together(
         items: How many items the catalogue has.
     """
     offsets, rows, last = histories.slices
+    first, places = histories.by_item
     weight_of = np.zeros(items, np.float64)
     weight_of[sources] = weights
-    inside = rows < items
-    held = np.flatnonzero(inside & (weight_of[np.where(inside, rows, 0)] > 0))
+    of_sources = [places[first[s] : first[s + 1]] for s in sources[weights > 0].tolist() if s + 1 < len(first)]
+    held = np.sort(np.concatenate([np.empty(0, np.int32), *of_sources]))
     users = np.searchsorted(offsets, held, "right") - 1
     lengths = offsets[users + 1] - offsets[users]
     if lengths.sum() > MOST_PAIRS:
@@ -57,11 +58,12 @@ def had_together(
     pairs = np.repeat(offsets[users] - starts, lengths) + np.arange(lengths.sum())
     near = np.abs(last[pairs] - np.repeat(last[held], lengths)) <= SAME_BASKET_SECONDS
     counted = np.repeat(weight_of[rows[held]], lengths) * np.where(near, 1.0, ELSEWHERE)
-    known = rows[pairs] < items
-    seen = np.bincount(rows[pairs][known], counted[known], minlength=items)
+    beside = rows[pairs]
+    seen = np.bincount(beside, counted, minlength=items)
     seen[sources] = 0.0
-    baskets = np.bincount(rows[pairs][known & near], minlength=items).astype(np.int32)
-    had = np.bincount(rows[inside], minlength=items).astype(np.float64)
+    baskets = np.bincount(beside[near], minlength=items).astype(np.int32)
+    had = np.zeros(items)
+    had[: len(first) - 1] = np.diff(first)
     had[sources] = 0.0
     expected = had * (seen.sum() / max(float(had.sum()), 1.0))
     return Together(((seen + CHANCE) / (expected + CHANCE)).astype(np.float32), baskets)
