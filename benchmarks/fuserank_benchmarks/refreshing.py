@@ -23,7 +23,7 @@ from fuserank_ensemble.bundle import MANIFEST, Bundle
 from fuserank_ensemble.serving.switch.folder import SwitchFolder
 from fuserank_ensemble.serving.switch.switch import promote_bundle
 from fuserank_ensemble.state.entries import Entry, Interaction, ItemChange
-from fuserank_ensemble.state.keys import key_file_beside
+from fuserank_ensemble.state.keys import carry_key, key_file_beside
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_export.builder.options import OutputOptions
 from fuserank_export.progress import Progress
@@ -98,6 +98,7 @@ def write_twin(bundle: Path, out: Path, prefix: str = TWIN) -> Path:
     Files that do not differ are linked: nobody may write into them.
     """
     shutil.copytree(bundle, out, copy_function=_link)
+    carry_key(bundle, out)
     manifest = json.loads((bundle / MANIFEST).read_text("utf-8"))
     ids = Path("index") / "items" / "ids.npy"
     for name in (ids, Path(MANIFEST)):

@@ -66,7 +66,7 @@ def test_tiers_and_devices_that_decide_purchases_are_read_and_order_clearly_bett
 
 
 def test_a_reply_tells_of_the_group_and_its_contributions_add_up(grouped):
-    for item in explained(grouped, "u001", context={"device": "app"}):
+    for item in explained(grouped, "telling-user-001", context={"device": "app"}):
         assert "tier: silver" in item["segment"]["reason"]
         assert "device: app" in item["context"]["reason"]
     # Somebody of whom the log knows nothing, but the shop does.
@@ -86,10 +86,10 @@ def test_a_signal_that_cannot_apply_contributes_exactly_nothing(grouped):
 
 
 def test_a_device_named_counts_before_the_usual_one(grouped):
-    usual = {item["context"]["reason"].rsplit(": ", 1)[1] for item in explained(grouped, "u001")}
+    usual = {item["context"]["reason"].rsplit(": ", 1)[1] for item in explained(grouped, "telling-user-001")}
     assert len(usual) == 1
     for device in ("app", "web"):
-        told = explained(grouped, "u001", context={"device": device})
+        told = explained(grouped, "telling-user-001", context={"device": device})
         assert {item["context"]["reason"].rsplit(": ", 1)[1] for item in told} == {device}
 
 

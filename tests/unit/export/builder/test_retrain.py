@@ -64,7 +64,8 @@ def test_the_same_log_and_settings_teach_what_the_export_taught(name, request, t
         outputs, expected = (LocalGraph(bundle).search(*query_and_user) for bundle in (new, old))
         assert outputs["ITEM_ID"].tolist() == expected["ITEM_ID"].tolist()
         np.testing.assert_allclose(outputs["SCORE"], expected["SCORE"], atol=1e-4)
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]  # no checkpoints, no scratch
+    # The key of users goes along; there are no checkpoints and no scratch.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "new.state"]
 
 
 def test_another_seed_changes_the_ranker_and_nothing_else(tiny_bundle, tiny_shop, tmp_path):

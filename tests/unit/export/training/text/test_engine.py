@@ -15,6 +15,7 @@ from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.single_process import SingleProcess
 from fuserank_ensemble.graph.tensors import string_tensor
+from support.keys import TEST_KEY
 
 torch = pytest.importorskip("torch")
 from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: E402
@@ -144,7 +145,7 @@ def test_pairs_are_shared_by_two_threads_where_the_tower_takes_long(bundle, grap
         monkeypatch.setattr(
             OnnxEngine, "run", lambda self, batch, ran=ran: ran.append("PAIR_IDS" in batch) or run(self, batch)
         )
-        search = SingleProcess(replace(bundle, manifest=bundle.manifest | {"text_tower_ms": slow}))
+        search = SingleProcess(replace(bundle, manifest=bundle.manifest | {"text_tower_ms": slow}), key=TEST_KEY)
         (found,) = search.execute([asked("milk")])
         assert sum(ran) == shares
         assert found["ITEM_ID"].tolist() == whole["ITEM_ID"].tolist()
@@ -164,7 +165,7 @@ def test_each_pair_is_read_once_whoever_asks(bundle, graph, monkeypatch):
         return run(self, batch)
 
     monkeypatch.setattr(OnnxEngine, "run", count)
-    search = SingleProcess(bundle)
+    search = SingleProcess(bundle, key=TEST_KEY)
     counts, reads_by_request = search.caches["pair_score"], []
     for query, user in [("milk", "u00"), ("milk", "u00"), ("绿茶", "u01"), ("milk", "u01"), ("", "u00"), ("milk", "")]:
         (found,) = search.execute([asked(query, user)])
@@ -181,7 +182,7 @@ def test_each_pair_is_read_once_whoever_asks(bundle, graph, monkeypatch):
 
 
 def test_pairs_of_a_batch_keep_to_their_own_requests(bundle, graph):
-    search = SingleProcess(bundle)
+    search = SingleProcess(bundle, key=TEST_KEY)
     search.execute([asked("milk")])
     batch = [("绿茶", "u01"), ("milk", "u00"), ("", "u00"), ("milk", "u01"), ("dish soap", "")]
     for (query, user), found in zip(batch, search.execute([asked(*each) for each in batch]), strict=True):
