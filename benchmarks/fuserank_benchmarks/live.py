@@ -208,7 +208,8 @@ def measure_live(bundle: Path, shop: Path, rounds: int, console: Console, load_o
         if not load_only:
             figures |= _measure_beside(bundle, items, Path(folder), console)
     console.print_json(data=figures)
-    return merge_report("live", "load" if load_only else "events", manifest["id"], figures, MEANINGS, {})
+    meanings = {name: meaning for name, meaning in MEANINGS.items() if name in figures}
+    return merge_report("live", "load" if load_only else "events", manifest["id"], figures, meanings, {})
 
 
 def _measure_server(url: str, bundle: Path, shop: Path, items: list[str], folder: Path) -> dict[str, float]:
