@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from fuserank_ensemble.bundle import Bundle, BundleError
+from fuserank_ensemble.bundle import MANIFEST, Bundle, BundleError
 from fuserank_ensemble.contract.experiment import experiment_from_environment
 from fuserank_ensemble.serving.arms import arm_places
 from fuserank_ensemble.serving.observability.logs import log_as_json
@@ -60,7 +60,7 @@ def promote(pointer: Path, root: Path, started_on: Path, keep: int) -> Promoted:
     older = sorted(
         folder
         for folder in new.root.parent.glob(f"{REFRESHED}*")
-        if folder.is_dir() and folder.name < new.root.name and folder != previous
+        if (folder / MANIFEST).is_file() and folder.name < new.root.name and folder != previous
     )
     for folder in older[: -keep or None]:
         shutil.rmtree(folder)

@@ -150,7 +150,9 @@ def test_old_bundles_of_the_job_go_and_what_is_needed_stays(volume, tmp_path):
     for number in (1, 2, 3, 4, 5):
         volume.run("promote", volume.shop.with_name(f"refreshed-{number}"), "--keep", 1)
     left = {path.name for path in volume.shop.parent.iterdir()}
-    assert left == {"shop", "shop.state", "somebody-elses", "refreshed-3", "refreshed-4", "refreshed-5"}
+    # What lies beside a bundle, such as its key, is none of the job's.
+    beside = {f"{name}.state" for name in ("shop", *(f"refreshed-{number}" for number in range(1, 6)))}
+    assert left == {"shop", "somebody-elses", "refreshed-3", "refreshed-4", "refreshed-5", *beside}
     promoted = load_promoted(volume.pointer)
     assert Path(promoted.served.folder).name == "refreshed-5"
     assert Path(promoted.previous.folder).name == "refreshed-4"
