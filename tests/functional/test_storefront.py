@@ -95,6 +95,22 @@ def test_suggestions_are_chosen_with_the_keyboard(visitor: Visitor):
     assert chosen in visitor.page.get_by_role("heading", level=1).inner_text()
     assert visitor.items()
     assert visitor.is_marked()
+    # The box is as it was: whoever searches again is told what there is, at once.
+    box.fill("gr")
+    box.press_sequentially("e")
+    expect(options.first).to_be_visible()
+
+
+def test_who_goes_on_typing_while_an_answer_is_under_way_keeps_the_words(visitor: Visitor):
+    visitor.open("/").mark()
+    box = visitor.page.locator("#q")
+    visitor.page.route("**/search?*", lambda route: (box.fill("green"), route.continue_())[1])
+    box.fill("milk")
+    with visitor.swap():
+        box.press("Enter")
+    expect(visitor.page.get_by_role("heading", level=1)).to_contain_text("milk")
+    expect(box).to_have_value("green")
+    expect(box).to_be_focused()
 
 
 def test_a_facet_leaves_as_many_as_it_said(visitor: Visitor, shop: Shop):

@@ -20,14 +20,20 @@ function nameTiles() {
   });
 }
 
-/** Puts the parts of another page in place of this one's. */
-async function show(text, { stay }) {
+/** Puts the parts of another page in place of this one's; whoever goes on typing keeps the box, where `asked` stood. */
+async function show(text, { stay, asked }) {
   const next = new DOMParser().parseFromString(text, "text/html");
   const focused = stay ? describeFocus() : null;
   const replace = () => {
+    const box = document.querySelector("#q");
+    const types = document.activeElement === box && box.value !== asked;
     document.title = next.title;
     document.querySelector("#page").replaceWith(document.adoptNode(next.querySelector("#page")));
-    document.querySelector("#q").value = next.querySelector("#q").value;
+    if (!types) {
+      box.value = next.querySelector("#q").value;
+      const again = focused && document.querySelector(focused);
+      (again || document.querySelector("#main")).focus({ preventScroll: true });
+    }
     fit();
     if (!stay) scrollTo(0, 0);
     if (document.startViewTransition && !calm.matches) nameTiles();
@@ -38,8 +44,6 @@ async function show(text, { stay }) {
   } else {
     replace();
   }
-  const again = focused && document.querySelector(focused);
-  (again || document.querySelector("#main")).focus({ preventScroll: true });
   const heading = document.querySelector("#main h1")?.textContent ?? "";
   const total = document.querySelector("#main .total")?.textContent ?? "";
   announce(`${heading} ${total}`.trim());
@@ -71,6 +75,7 @@ function announce(text) {
 /** Fetches a page and shows it; of several that are under way only the latest. */
 async function visit(url, { method = "GET", body, stay = false, push = true } = {}) {
   const number = ++latest;
+  const asked = document.querySelector("#q").value;
   let response;
   try {
     response = await fetch(url, { method, body, headers: { Accept: "text/html" } });
@@ -84,7 +89,7 @@ async function visit(url, { method = "GET", body, stay = false, push = true } = 
   const address = new URL(response.url);
   const here = method === "GET" || response.redirected ? address.pathname + address.search : location.pathname + location.search;
   if (push && here !== location.pathname + location.search) history.pushState({}, "", here);
-  await show(text, { stay });
+  await show(text, { stay, asked });
 }
 
 /** Says that the shop itself cannot be reached, and tries again. */

@@ -63,7 +63,7 @@ export function startSuggestions(form) {
     else return;
     event.preventDefault();
   });
-  input.addEventListener("blur", () => setTimeout(close, 150));
+  input.addEventListener("blur", () => setTimeout(() => document.activeElement === input || close(), 150));
   list.addEventListener("pointerdown", (event) => event.preventDefault()); // keeps the focus in the box
   list.addEventListener("click", (event) => {
     const option = event.target.closest("[role=option]");
