@@ -19,6 +19,7 @@ from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.segments import groups_of
 from fuserank_ensemble.retrieval.fold_in import NewItemUsers
 from fuserank_ensemble.retrieval.index import RetrievalIndex
+from fuserank_ensemble.retrieval.word_matches import WordMatches
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 # What a request holds: a query, a user with a history, or both; `similar` is the model that finds items like an item.
@@ -335,6 +336,11 @@ class Channel(Protocol):
             ChannelUnavailableError: Where what it depends on does not answer.
         """
         ...
+
+    def match(self, query: ChannelQuery) -> WordMatches | None:
+        """All items that match a query by its words, whatever the request lets be shown; None of a channel without."""
+        del query
+        return None
 
     def prepare(self, queries: Sequence[ChannelQuery]) -> None:
         """Computes ahead what `search` needs of the queries beside their embeddings; nothing by default."""

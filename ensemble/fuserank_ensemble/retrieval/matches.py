@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery, ChannelUnavailableError, RankedItems
+from fuserank_ensemble.retrieval.word_matches import NO_ROWS
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
-_KEPT = 256  # queries whose matches are kept
-NO_ROWS = np.empty(0, np.int32)
-
-
-@dataclass(frozen=True)
-class WordMatches:
-    """The items that match a query by its words.
-
-    Attributes:
-        rows: Best first, int32 without repeats `[items]`.
-        complete: Whether these are all.
-        sufficient: Whether nothing else matches, such as where the query is an item's code.
-        unknown: Words of the query that no item has, nor anything like them: they exclude nothing.
-    """
-
-    rows: NDArray[np.int32] = field(default_factory=lambda: NO_ROWS)
-    complete: bool = True
-    sufficient: bool = False
-    unknown: tuple[str, ...] = ()
-
-
-@runtime_checkable
-class WordMatcher(Protocol):
-    """A text channel that knows all items with a query's words, not only the best."""
-
-    def match(self, query: ChannelQuery) -> WordMatches:
-        """Finds all items that match a query by its words, whatever the request lets be shown."""
-        ...
+_KEPT_BYTES = 16 << 20  # of matches that are kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +52,9 @@ class MatchFinder:
     def __init__(self, channels: Sequence[Channel], depth: int) -> None:
         self._channels = [channel for channel in channels if channel.declaration.phase == "text"]
         self._depth = depth
-        self._known: OrderedDict[tuple[str, UnderstoodQuery | None], tuple[Mask | None, Matches]] = OrderedDict()
+        self._known: LRUCache[tuple[str, UnderstoodQuery | None], tuple[Mask | None, Matches]] = LRUCache(
+            _KEPT_BYTES, getsizeof=lambda known: 1_024 + known[1].rows.nbytes
+        )
 
     def find(self, query: ChannelQuery, lists: Mapping[str, RankedItems]) -> Matches:
         """Returns what matches; it is kept for the next request with the query.
@@ -92,26 +67,24 @@ class MatchFinder:
         key, visible = (query.query, query.understood), query.scope.visible
         known = self._known.get(key)
         if known is not None and known[0] is visible:
-            self._known.move_to_end(key)
             return known[1]
         matches, answered = self._find(query, lists)
-        if answered:
+        if answered and matches.rows.nbytes < _KEPT_BYTES // 8:
             self._known[key] = (visible, matches)
-            if len(self._known) > _KEPT:
-                self._known.popitem(last=False)
         return matches
 
     def _find(self, query: ChannelQuery, lists: Mapping[str, RankedItems]) -> tuple[Matches, bool]:
         """Returns what matches, and whether every channel answered."""
-        by_words = [channel.match(query) for channel in self._channels if isinstance(channel, WordMatcher)]
+        of_channels = [channel.match(query) for channel in self._channels]
+        by_words = [matches for matches in of_channels if matches is not None]
         rows = [matches.rows for matches in by_words]
         has_words = any(map(len, rows))
         unknown = any(matches.unknown for matches in by_words)
         answered = True
         if not any(matches.sufficient for matches in by_words):
-            for channel in self._channels:
+            for channel, own in zip(self._channels, of_channels, strict=True):
                 declared = channel.declaration
-                if declared.pool is None or (has_words and isinstance(channel, WordMatcher)):
+                if declared.pool is None or (has_words and own is not None):
                     continue
                 try:
                     rows.append(declared.pool(self._list(channel, query, lists)).rows)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.facets import FacetCounter, group_ids
@@ -19,7 +20,7 @@ from fuserank_ensemble.retrieval.matches import Matches
 Rows = NDArray[np.int32]
 MOST_OF_TILES = 4 * MAX_LISTED  # items that tiles are made of
 MOST_VARIANTS = 10  # items that are returned beneath a tile
-_KEPT = 256  # counts that are kept
+_KEPT_BYTES = 32 << 20  # of selections that are kept
 
 
 class Total(msgspec.Struct):
@@ -104,7 +105,10 @@ class PageCounter:
 
     def __init__(self) -> None:
         self._facets = FacetCounter()
-        self._known: OrderedDict[bytes, tuple[tuple[object, ...], Selection]] = OrderedDict()
+        self._known: LRUCache[bytes, tuple[Matches | None, Selection]] = LRUCache(
+            _KEPT_BYTES, getsizeof=lambda known: 1_024 + known[1].rows.nbytes
+        )
+        self._catalog: tuple[object, ...] = ()  # the arrays that these are of
 
     def select(self, scope: PageScope, matches: Matches | None) -> Selection:
         """Returns what a request lists.
@@ -115,17 +119,18 @@ class PageCounter:
         """
         if scope.personal or scope.pinned is not None:
             return self._select(scope, matches)
+        catalog = (scope.columns, scope.allowed, scope.everything)
+        if len(self._catalog) != len(catalog) or any(a is not b for a, b in zip(catalog, self._catalog, strict=True)):
+            self._known.clear()  # what is kept would keep the arrays of an older catalogue, too
+            self._catalog = catalog
         request = scope.request
         asked = msgspec.json.encode([scope.filter, request.facets, request.collapse, id(matches)])
-        seen = (matches, scope.columns, scope.allowed, scope.everything)
         known = self._known.get(asked)
-        if known is not None and all(a is b for a, b in zip(known[0], seen, strict=True)):
-            self._known.move_to_end(asked)
+        if known is not None and known[0] is matches:
             return known[1]
         selection = self._select(scope, matches)
-        self._known[asked] = (seen, selection)
-        if len(self._known) > _KEPT:
-            self._known.popitem(last=False)
+        if selection.rows.nbytes < _KEPT_BYTES // 8:
+            self._known[asked] = (matches, selection)
         return selection
 
     def _select(self, scope: PageScope, matches: Matches | None) -> Selection:
@@ -159,7 +164,8 @@ class PageCounter:
         return Selection(listed, facts)
 
 
-def _all(masks: Any, size: int) -> Mask:
+def _all(masks: Iterable[Mask], size: int) -> Mask:
+    """Returns where all of some masks hold, bool `[size]`."""
     kept = np.ones(size, np.bool_)
     for mask in masks:
         kept &= mask
@@ -247,12 +253,13 @@ class Layout:
             page = self._sorted_page()
             place = {row: at for at, row in enumerate(rows.tolist())}
             positions = np.asarray([place[row] for row in page.tolist()], np.int64)
-            return Cut(positions, self._variants(page, self._sorted_rows()))
+            return Cut(positions, self._variants(page, self._sorted_rows))
         first = _first_of_groups(rows, self.scope.groups)[:MAX_LISTED]
         offset = self.scope.request.offset
         kept = first[offset : offset + self.scope.k] if self.is_fixed else first[: self.limit]
         return Cut(kept, self._variants(rows[kept], rows))
 
+    @cached_property
     def _sorted_rows(self) -> Rows:
         rows, key = self.selection.rows, self.scope.sort_key
         assert key is not None
@@ -260,7 +267,7 @@ class Layout:
         return ordered
 
     def _sorted_page(self) -> Rows:
-        rows = self._sorted_rows()
+        rows = self._sorted_rows
         first = _first_of_groups(rows, self.scope.groups)[:MAX_LISTED]
         page: Rows = rows[first[self.scope.request.offset : self.scope.request.offset + self.scope.k]]
         return page

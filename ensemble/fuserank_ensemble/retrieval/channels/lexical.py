@@ -26,7 +26,7 @@ from fuserank_ensemble.retrieval.lexical.documents import items_schema
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.tiers import CODE_SCORE, GUESS_SCORE, WORDS_SCORE, TierBuilder
 from fuserank_ensemble.retrieval.lexical.words import clean, words
-from fuserank_ensemble.retrieval.matches import WordMatches
+from fuserank_ensemble.retrieval.word_matches import WordMatches
 from fuserank_ensemble.understanding.phrases import find_phrases
 
 # Of the best score: what scores more matches the query about as well as the best. It keeps the tiers apart.
