@@ -123,6 +123,7 @@ class SimilarOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     explain: bool = False
     language: Language = "en"
     user: str = ""  # what this user hid is left out
+    session_id: str = ""  # what was hidden in this session is, too
     min_position: Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)] = 0
     relation: Relation = "substitute"
     basket: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_BASKET)] | None = None
@@ -184,19 +185,25 @@ def parse_options(raw: bytes) -> Options:
     """
     options = _parse(raw, Options, _INNER)
     _check_numbers(options)
-    if (size := len(options.session_id.encode())) > MAX_SESSION_ID_BYTES:
-        raise InvalidRequestError("OPTIONS.session_id", Description(f"{size:,} bytes"), _ALLOWED["session_id"])
+    _check_session(options.session_id)
     return options
 
 
 def parse_similar_options(raw: bytes) -> SimilarOptions:
     """Parses and validates `OPTIONS` of `similar`; see `parse_options`."""
-    return _parse(raw, SimilarOptions, {})
+    options = _parse(raw, SimilarOptions, {})
+    _check_session(options.session_id)
+    return options
 
 
 def parse_suggest_options(raw: bytes) -> SuggestOptions:
     """Parses and validates `OPTIONS` of `suggest`; see `parse_options`."""
     return _parse(raw, SuggestOptions, {})
+
+
+def _check_session(session_id: str) -> None:
+    if (size := len(session_id.encode())) > MAX_SESSION_ID_BYTES:
+        raise InvalidRequestError("OPTIONS.session_id", Description(f"{size:,} bytes"), _ALLOWED["session_id"])
 
 
 def decode_bounded(field: str, raw: bytes, limit: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +40,7 @@ def find_complements(
     vector: NDArray[np.float32],
     near: NDArray[np.int32],
     condition: dict[str, Any],
-    hidden: Collection[int],
+    hidden: NDArray[np.int32],
     k: int,
 ) -> list[Complement]:
     """Returns what is had together with some items beyond its popularity, and is of another kind.
@@ -54,7 +53,7 @@ def find_complements(
         near: Items that are near it in meaning, int32: baskets of the nearest count, too, so that what nobody
             has had goes with something.
         condition: The filter.
-        hidden: Rows that are not shown.
+        hidden: Rows that are not shown, int32.
         k: How many are wanted.
     """
     items = catalog.items
@@ -70,13 +69,14 @@ def find_complements(
     weights = np.ones(len(sources))
     if len(near):
         cosines = np.maximum(catalog.vectors[items.text[near]].astype(np.float32) @ vector, 0.0)
-        had = int(np.isin(histories.slices[1], anchors).sum())
+        first, _ = histories.by_item
+        had = sum(int(first[row + 1] - first[row]) for row in anchors.tolist() if row + 1 < len(first))
         weights[len(anchors) :] = SELDOM_HAD / (SELDOM_HAD + had) * cosines / max(float(cosines.max()), 1e-9)
     together = had_together(histories, sources, weights, len(items))
     rows = np.flatnonzero((together.lift >= LEAST_LIFT) & (together.users >= LEAST_USERS)).astype(np.int32)
     if items.visible is not None:
         rows = rows[items.visible[rows]]
-    rows = rows[~np.isin(rows, np.fromiter(hidden, np.int32, len(hidden)))]
+    rows = rows[~np.isin(rows, hidden)]
     rows = rows[filters.parse(condition, items.columns.kinds)(items.columns.take(rows))]
     rows = rows[~np.isin(rows, items.of_same_products(sources))]
     rows = rows[~np.isin(items.category[rows], siblings)]

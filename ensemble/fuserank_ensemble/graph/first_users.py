@@ -31,10 +31,10 @@ from fuserank_ensemble.state.settings import State
 
 MAX_USERS = 64  # of one item, latest kept: they say what more of them would
 MAX_PAIRS = 20_000  # of item and user in all, latest kept
-SECONDS = 0.5  # between two values
-# Users whose entries are read for one value, so that the other readers of the thread need not wait; the others are read
-# for the next.
-READS = 500
+SECONDS = 0.25  # between two values
+# Users whose entries are read for one value: who waits for a position waits for that, too. The others are read for the
+# next.
+READS = 50
 SAMPLED_USERS = 512  # of the bundle, whose factors say how the shop's users differ
 
 
@@ -79,8 +79,8 @@ class LiveFirstUsers:
                 self._position = logged.position
                 self._take(logged)
         if self._changed and time.monotonic() - self._published >= SECONDS:
+            self._published = time.monotonic()  # before: what fails is not tried again for each entry of the batch
             self.publish()
-            self._published = time.monotonic()
 
     def publish(self) -> None:
         """Makes a value of all that was read, as far as the users' own entries can be read now."""
@@ -186,6 +186,6 @@ class LiveFirstUsers:
     def _precision(self) -> NDArray[np.float64]:
         """How firmly near items hold a new one, by the factors of some of the bundle's users, evenly drawn."""
         histories = self._bundle.histories
-        rows = np.unique(np.linspace(0, len(histories.users) - 1, SAMPLED_USERS).astype(np.int64)).tolist()
-        solved = [self._channel.solve_bundled(histories.at(row), History.empty()) for row in rows]
-        return self._channel.prior_precision(np.stack([user for user, _ in filter(None, solved)]))
+        rows = np.unique(np.linspace(0, max(len(histories) - 1, 0), min(SAMPLED_USERS, len(histories))).astype(int))
+        solved = [self._channel.solve_bundled(histories.at(row), History.empty()) for row in rows.tolist()]
+        return self._channel.prior_precision([user for user, _ in filter(None, solved)])

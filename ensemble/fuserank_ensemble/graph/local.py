@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +25,7 @@ from fuserank_ensemble.graph.steps.retrieve import Retrieve
 from fuserank_ensemble.graph.steps.similar import Similar
 from fuserank_ensemble.graph.steps.suggest import Suggest
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
+from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.log import StateUnavailableError
@@ -83,6 +85,16 @@ class LocalGraph:
         }
         self._steps: dict[str, Step] = {**steps, **opened}
         self._graph = GraphExecutor(stages, steps, opened)
+
+    def over(self, spec: GraphSpec) -> LocalGraph:
+        """Returns the same with another specification of its bundle, such as longer lists."""
+        bundle = replace(self.bundle, spec=spec)
+        return LocalGraph(bundle, state=self._state, experiment=self._experiment, key=self._key)
+
+    def close(self) -> None:
+        """Lets go of the log, where there is one."""
+        if self.live:
+            self.live.close()
 
     def trace(self, requests: Sequence[tuple[str, str, dict[str, Any]]]) -> Iterator[tuple[str, Tensors]]:
         """Answers requests as one call with a row each, and returns what went in and out.

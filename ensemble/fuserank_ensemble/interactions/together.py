@@ -61,7 +61,9 @@ def had_together(
     beside = rows[pairs]
     seen = np.bincount(beside, counted, minlength=items)
     seen[sources] = 0.0
-    baskets = np.bincount(beside[near], minlength=items).astype(np.int32)
+    # A user with several of the sources has the item once.
+    of_users = np.unique(np.repeat(users, lengths)[near].astype(np.int64) * items + beside[near])
+    baskets = np.bincount(of_users % items, minlength=items).astype(np.int32)
     had = np.zeros(items)
     had[: len(first) - 1] = np.diff(first)
     had[sources] = 0.0

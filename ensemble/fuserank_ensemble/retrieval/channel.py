@@ -370,8 +370,8 @@ class FactorChannel(Channel, Protocol):
         """A user's factors by the bundle's items alone, and the mean score of these; None where there are none."""
         ...
 
-    def prior_precision(self, users: NDArray[np.float32]) -> NDArray[np.float64]:
-        """How firmly the items hold a new one, see `fold_in.prior_precision`; `users` float32 `[users, factors]`."""
+    def prior_precision(self, users: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """How firmly the items hold a new one, see `fold_in.prior_precision`, by some users' factors."""
         ...
 
 

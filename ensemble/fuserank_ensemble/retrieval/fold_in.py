@@ -75,7 +75,8 @@ def prior_precision(users: FloatArray, items: FloatArray) -> NDArray[np.float64]
     of_items = items.astype(np.float64)
     size = len(of_items)
     ridge = _RIDGE * np.trace(of_items) / size * np.eye(size)
-    expected = float(np.trace(of_users @ of_items))  # the mean square of a score
+    # The mean square of a score; where no user has factors, any number holds the item where its neighbours are.
+    expected = float(np.trace(of_users @ of_items)) or 1.0
     precision: NDArray[np.float64] = PRIOR_ITEMS * expected * np.linalg.inv(of_items + ridge) + PRIOR_USERS * of_users
     return precision
 

@@ -48,8 +48,8 @@ from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.live.users import KnownUser, Users
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.ranking import exploration, rules
-from fuserank_ensemble.state.identity import IdentityKey
-from fuserank_ensemble.understanding.query import UnderstoodQuery
+from fuserank_ensemble.state.identity import IdentityKey, Subject
+from fuserank_ensemble.understanding.query import QueryParser, UnderstoodQuery
 
 INCOMPLETE = "events_missing"  # events between the bundle and the log are lost
 _VERIFIED = (
@@ -147,9 +147,11 @@ class Preprocess:
         user = decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
         options = parse_options(raw_options)
         parsed_at = self._now.catalog.position
-        understood = None
+        understood, did_you_mean = None, ""
         if query.strip():
-            understood = self._now.parser.parse(query, options.understood_parts)
+            parser = self._now.parser
+            understood = parser.parse(query, options.understood_parts)
+            did_you_mean = _did_you_mean(parser, query, understood, options)
         text = query_text(self._spec.query_template, understood.text if understood else "")
         if not text and not user and not options.history and not options.session_id:
             raise InvalidRequestError(
@@ -183,7 +185,8 @@ class Preprocess:
         catalog = self._now.catalog
         sampled = None
         if catalog.position == parsed_at and not degraded and known.complete:
-            sampled = self._sample(known, user, options, now, reached, query)
+            raw = (raw_query, raw_user, raw_options)
+            sampled = self._sample(known, self._users.subjects(user, options.session_id), options, now, reached, raw)
         history, unknown = self._history(known, options, now, catalog.items)
         disliked = self._disliked(known, options, history)
         return _Row(
@@ -203,7 +206,7 @@ class Preprocess:
                 query=query,
                 context=self._places(known, options),
                 history_unknown=unknown,
-                degraded=degraded if known.complete or degraded else [STALE],
+                degraded=list(dict.fromkeys(degraded if known.complete else [*degraded, STALE])),
                 started_ns=started,
                 finished_ns=0,
                 deadline_ns=started + int(options.deadline_ms * 1e6) if options.deadline_ms else 0,
@@ -215,7 +218,7 @@ class Preprocess:
                 disliked=b"" if disliked is None else disliked.pack(),
                 segments=self._bundle.segments.values(known.name, now) if known.name else {},
                 hidden=known.hidden.tobytes(),
-                position=self._live.tail.position if self._live else None,
+                position=reached if self._live else None,
                 opted_out=not known.personalised,
                 catalog=catalog.position,
                 arm=self._arms.experiment.label(arm) if self._arms.experiment and arm else "",
@@ -225,13 +228,19 @@ class Preprocess:
                 highlight=options.highlight,
                 probability=options.probability,
                 shares=options.shares,
-                did_you_mean=self._did_you_mean(query, understood, options) if understood else "",
+                did_you_mean=did_you_mean,
                 sampled=sampled,
             ),
         )
 
     def _sample(
-        self, known: KnownUser, user: str, options: Options, now: float, reached: int, query: str
+        self,
+        known: KnownUser,
+        who: tuple[Subject, Subject],
+        options: Options,
+        now: float,
+        reached: int,
+        raw: tuple[bytes, bytes, bytes],
     ) -> Sampled | None:
         """What the log keeps of a request beside what the ranker reads; None of most.
 
@@ -239,21 +248,9 @@ class Preprocess:
         """
         if not self._live or not self._live.feature_share or not known.personalised or known.upto > reached:
             return None
-        who = self._users.subjects(user, options.session_id)
-        asked = (*who, query.encode(), repr(options).encode(), str(reached).encode())
-        if not is_drawn(self._live.feature_share, *asked):
+        if not is_drawn(self._live.feature_share, *raw, str(reached).encode()):
             return None
         return sample_request(options, now, *who, reached)
-
-    def _did_you_mean(self, query: str, understood: UnderstoodQuery, options: Options) -> str:
-        """A query with its misspelt words corrected, whether or not they count as such; empty where none is."""
-        corrected, text, parser = understood.corrected, normalise(query), self._now.parser
-        if "spelling" not in options.understood_parts and parser.spelling and not parser.is_value(text):
-            corrected = parser.spelling.correct(text)[1]
-        for word, correction in corrected:
-            # Words of letters alone: nothing of a correction is read as a pattern.
-            text = re.sub(rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])", correction, text)
-        return text if corrected else ""
 
     def _shadow(self, arm: Arm, user: str, options: Options, has_query: bool) -> Shadow | None:
         """How the next arm answers as well, for the share of requests that the experiment names."""
@@ -315,6 +312,17 @@ class Preprocess:
 
     def _default_time(self) -> float:
         return float(self._bundle.manifest["log_end"]) if self._spec.clock == "log" else time.time()
+
+
+def _did_you_mean(parser: QueryParser, query: str, understood: UnderstoodQuery, options: Options) -> str:
+    """A query with its misspelt words corrected, whether or not they count as such; empty where none is."""
+    corrected, text = understood.corrected, normalise(query)
+    if "spelling" not in options.understood_parts and parser.spelling and not parser.is_value(text):
+        corrected = parser.spelling.correct(text)[1]
+    for word, correction in corrected:
+        # Words of letters alone: nothing of a correction is read as a pattern.
+        text = re.sub(rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])", correction, text)
+    return text if corrected else ""
 
 
 def _check_arm(arm: Arm, kinds: Mapping[str, Kind]) -> None:

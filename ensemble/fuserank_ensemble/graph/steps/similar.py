@@ -33,7 +33,7 @@ from fuserank_ensemble.contract.options import (
     parse_similar_options,
 )
 from fuserank_ensemble.graph.complements import NEIGHBOURS, explain_complement, find_complements
-from fuserank_ensemble.graph.live import STALE, LiveState, open_key, open_live
+from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, STALE, LiveState, open_key, open_live
 from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.similar_reasons import SimilarExplainer
 from fuserank_ensemble.graph.step import Host
@@ -127,7 +127,7 @@ class Similar:
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`. All rows of a batch go to each other model in one call."""
         started = time.monotonic_ns()
-        parsed = [self._parsed(tensors) for tensors in requests]
+        parsed = [self._parsed(tensors, started) for tensors in requests]
         anchors = [anchor for rows in parsed if not isinstance(rows, InvalidRequestError) for anchor in rows]
         answers = iter(self._answers(anchors, started) if anchors else ())
         return [
@@ -135,14 +135,14 @@ class Similar:
             for rows in parsed
         ]
 
-    def _parsed(self, tensors: Tensors) -> list[_Anchor] | InvalidRequestError:
+    def _parsed(self, tensors: Tensors, started: int) -> list[_Anchor] | InvalidRequestError:
         rows = zip(tensors["ITEM_ID"][:, 0], tensors["TEXT"][:, 0], tensors["OPTIONS"][:, 0], strict=True)
         try:
-            return [self._anchor(*row) for row in rows]
+            return [self._anchor(*row, started) for row in rows]
         except InvalidRequestError as error:
             return error
 
-    def _anchor(self, raw_id: bytes, raw_text: bytes, raw_options: bytes) -> _Anchor:
+    def _anchor(self, raw_id: bytes, raw_text: bytes, raw_options: bytes, started: int) -> _Anchor:
         item_id = decode_bounded("ITEM_ID", raw_id, MAX_ITEM_ID_BYTES)
         text = normalise(decode_bounded("TEXT", raw_text, MAX_TEXT_BYTES))
         options = parse_similar_options(raw_options)
@@ -155,9 +155,12 @@ class Similar:
         if options.filter:
             filters.parse(options.filter, self._kinds)
         check_fields(options.fields or (), self._fields)
-        stale = [] if self._now.knows(options.min_position) else [STALE]
+        # All rows of a batch wait no longer than one may.
+        left = max(MAX_WAIT_SECONDS - (time.monotonic_ns() - started) / 1e9, 0.0)
+        known_so_far = self._now.knows(options.min_position, left)
         user = decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
-        hidden = self._users.hidden_rows(user).tobytes()
+        known = self._users.find(user, options.session_id)
+        stale = [] if known_so_far and known.complete else [STALE]
         catalog = self._now.catalog  # after the user, whose items it then has
         found_rows = [catalog.items.row(name) for name in options.basket or ([item_id] if item_id else [])]
         rows = np.asarray(list(dict.fromkeys(row for row in found_rows if row >= 0)), np.int32)
@@ -166,9 +169,9 @@ class Similar:
             raise InvalidRequestError("ITEM_ID", item_id, allowed)
         if options.basket and not len(rows):
             raise InvalidRequestError("OPTIONS.basket", options.basket, "items one of which the catalogue has")
-        if user and self._live and self._live.tail.failing and not stale:
+        if (user or options.session_id) and self._live and self._live.tail.failing and not stale:
             stale = [STALE]
-        return _Anchor(rows, catalog.position, text, options, hidden, stale)
+        return _Anchor(rows, catalog.position, text, options, known.hidden.tobytes(), stale)
 
     def _answers(self, anchors: Sequence[_Anchor], started: int) -> list[_Answer]:
         vectors = self._vectors(anchors)
@@ -312,7 +315,7 @@ class Similar:
     ) -> _Answer:
         """What goes with what was asked about; `near` is what is near it in meaning."""
         options = anchor.options
-        hidden = set(np.frombuffer(anchor.hidden, np.int32).tolist())
+        hidden = np.frombuffer(anchor.hidden, np.int32)
         found = find_complements(
             *(self._bundle.histories, catalog, anchor.rows, vector, near, options.filter or {}, hidden, options.k)
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -104,17 +103,6 @@ class Users:
         """Returns what is known of a user or a session by what the bundle has and by some entries of the log."""
         name = "" if person.forgotten else hashed_name(subject)
         return self._joined([name], name, person.events)
-
-    def hidden_rows(self, user_id: str) -> NDArray[np.int32]:
-        """Returns the rows of the items that a user never wants to see again, int32 `[items]`."""
-        user, _ = self.subjects(user_id, "")
-        if not user:
-            return _NO_ROWS
-        person = NOBODY
-        if self._overlay is not None:
-            with suppress(StateUnavailableError):
-                person = self._overlay.person(user)
-        return self._hidden_rows([] if person.forgotten else [hashed_name(user)], person.events)
 
     def subjects(self, user_id: str, session_id: str) -> tuple[Subject, Subject]:
         """Returns the hashes of a user and a session; empty of who is not given, or cannot be hashed."""

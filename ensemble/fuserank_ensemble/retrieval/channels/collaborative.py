@@ -204,10 +204,11 @@ class CollaborativeChannel(LocalChannel):
         user = self._solve(seen, disliked)
         return user, float((self._factors.bundled[rows] @ user).mean())
 
-    def prior_precision(self, users: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Returns how firmly near items hold a new one, see `fold_in.prior_precision`, by some users' factors."""
+    def prior_precision(self, users: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """See `FactorChannel`."""
         assert self._model.YtY is not None
-        return prior_precision(users, self._model.YtY / max(int(self._has_factors[: self._bundled].sum()), 1))
+        stacked = np.asarray(users, np.float32).reshape(len(users), len(self._model.YtY))
+        return prior_precision(stacked, self._model.YtY / max(int(self._has_factors[: self._bundled].sum()), 1))
 
     def _solve(self, seen: History, disliked: History) -> NDArray[np.float32]:
         """A user's factors, float32 `[factors]`."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.contract.options import DEFAULT_K, MAX_K
+from fuserank_ensemble.contract.page import MAX_LISTED
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.steps.retrieve import ChannelTrace, Retrieve
 from fuserank_ensemble.graph.tensors import Tensors
@@ -129,7 +130,7 @@ def explain_item(graph: LocalGraph, item: str, query: str, user: str, options: M
         return replace(base, outcome=refused[0], sentence=refused[1])
     if row not in ranked:
         return _lost(base)
-    return _placed(graph, base, query, user, asked)
+    return _placed(graph, base, query, user, asked, stages["search"])
 
 
 def _refusal(trace: ChannelTrace, row: int, fields: Mapping[str, Any]) -> tuple[Outcome, str] | None:
@@ -164,9 +165,9 @@ def _findings(graph: LocalGraph, trace: ChannelTrace, row: int, tensors: Tensors
     asked = {name for name, weight in trace.weights.items() if weight > 0}
     longer: dict[str, int | None] = {}
     if any(ranks.get(name) is None for name in asked):
-        # Its bundle is the same, and its channels list more.
-        spec = replace(graph.bundle.spec, channel_depth=DEEPER, dense_texts=DEEPER)
-        deep = Retrieve(replace(graph.bundle, spec=spec), "cpu", graph.live).trace(tensors)
+        deeper_graph = graph.over(replace(graph.bundle.spec, channel_depth=DEEPER, dense_texts=DEEPER))
+        deep = Retrieve(deeper_graph.bundle, "cpu", deeper_graph.live).trace(tensors)
+        deeper_graph.close()
         longer = {name: _rank(ranked.rows, row) for name, ranked in deep.lists.items()}
     findings = []
     for name, known in trace.knowledge.items():
@@ -202,10 +203,15 @@ def _lost(base: Explanation) -> Explanation:
     return replace(base, outcome="not found", sentence=sentence)
 
 
-def _placed(graph: LocalGraph, base: Explanation, query: str, user: str, asked: dict[str, Any]) -> Explanation:
-    """An item that was ranked: its place, and what made it."""
-    everything = graph.search(query, user, **{**asked, "k": MAX_K})
-    ids = [item.decode() for item in everything["ITEM_ID"][0] if item]
+def _placed(
+    graph: LocalGraph, base: Explanation, query: str, user: str, asked: dict[str, Any], answer: Tensors
+) -> Explanation:
+    """An item that was ranked: its place in the answer, else in a longer one, and what made it."""
+    wanted, offset = int(asked["k"]), int(asked.get("offset", 0))
+    everything, ids = answer, _ids(answer)
+    if base.item not in ids:
+        everything = graph.search(query, user, **{**asked, "k": min(MAX_K, MAX_LISTED - offset)})
+        ids = _ids(everything)
     by = "the ranker" if base.by_ranker else "fusion"
     if base.item not in ids:
         sentence = f"a candidate that {by} ordered, and that a rule or its place left out of the answer"
@@ -213,13 +219,18 @@ def _placed(graph: LocalGraph, base: Explanation, query: str, user: str, asked: 
     at = ids.index(base.item)
     details = [json.loads(item) for item in everything["ITEM"][0][: len(ids)]]
     scores = everything["SCORE"][0]
-    placed = replace(base, place=at + 1, score=float(scores[at]), signals=details[at].get("signals", ()))
-    wanted = int(asked["k"])
+    place, end = offset + at + 1, offset + wanted
+    placed = replace(base, place=place, score=float(scores[at]), signals=details[at].get("signals", ()))
     if at < wanted:
-        return replace(placed, sentence=f"place {at + 1} of {min(wanted, len(ids))}, ordered by {by}")
-    last = {"item": ids[wanted - 1], "place": wanted, "score": float(scores[wanted - 1]), **details[wanted - 1]}
-    sentence = f"place {at + 1}, ordered by {by}: the request asks for {wanted}"
+        return replace(placed, sentence=f"place {place} of {offset + min(wanted, len(ids))}, ordered by {by}")
+    last = {"item": ids[wanted - 1], "place": end, "score": float(scores[wanted - 1]), **details[wanted - 1]}
+    asks = f"{wanted}" + (f" from place {offset + 1} on" if offset else "")
+    sentence = f"place {place}, ordered by {by}: the request asks for {asks}"
     return replace(placed, outcome="ranked", sentence=sentence, beside=last)
+
+
+def _ids(answer: Tensors) -> list[str]:
+    return [item.decode() for item in answer["ITEM_ID"][0] if item]
 
 
 def _rank(rows: Any, row: int) -> int | None:

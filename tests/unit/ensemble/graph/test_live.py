@@ -10,6 +10,7 @@ import pytest
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.step import UnavailableError, UnsupportedError
 from fuserank_ensemble.graph.steps.profile import Profile
@@ -107,18 +108,30 @@ def test_a_hidden_item_never_comes_back_by_whatever_way(live, query):
     assert first in live.ask(query, "u01", k=60)[0]
 
 
-def test_a_hidden_item_is_like_nothing_for_who_hid_it(live):
-    def similar(user):
-        outputs = live.graph.similar("i00", k=10, user=user)
+@pytest.mark.parametrize("who", ["user", "session"])
+def test_a_hidden_item_is_like_nothing_for_who_hid_it(live, who):
+    option = {"user": "user", "session": "session_id"}[who]
+
+    def similar(name):
+        outputs = live.graph.similar("i00", k=10, **{option: name})
         return [item.decode() for item in outputs["ITEM_ID"][0]], json.loads(outputs["STATUS"][0, 0])["degraded"]
 
     first = similar("hider")[0][0]
-    _, recorded = live.record({"item_id": first, "event": "hide", "user_id": "hider"})
+    _, recorded = live.record({"item_id": first, "event": "hide", f"{who}_id": "hider"})
     assert live.graph.live.tail.wait_for(recorded["position"], 20)
     ids, degraded = similar("hider")
     assert first not in ids
     assert degraded == []
     assert similar("somebody else")[0][0] == first
+
+
+def test_rows_of_similar_that_wait_for_a_position_wait_no_longer_than_one(live):
+    options = json.dumps({"min_position": NEVER}).encode()
+    inputs = {"ITEM_ID": string_tensor([[b"i00"]] * 32), "TEXT": string_tensor([[b""]] * 32)}
+    started = time.monotonic()
+    (outputs,) = live.graph._similar.execute([{**inputs, "OPTIONS": string_tensor([[options]] * 32)}])
+    assert time.monotonic() - started < 32 * MAX_WAIT_SECONDS
+    assert all(json.loads(status)["degraded"] == ["stale"] for status in outputs["STATUS"][:, 0])
 
 
 def test_a_disliked_item_is_not_recommended_and_can_still_be_searched_for(live):
@@ -186,7 +199,7 @@ def record_mixed(live):
         ({"timestamp": "yesterday"}, "timestamp", '"yesterday"'),
         ({"timestamp": True}, "timestamp", "true"),
         ({"timestamp": -1}, "timestamp", "-1"),
-        ({"timestamp": time.time() + 3 * 86_400}, "timestamp", "1"),
+        ({"timestamp": time.time() + 3 * 326_400}, "timestamp", "1"),
         ({"value": float("nan")}, "value", "NaN"),
         ({"value": 10**400}, "value", "1000"),
         ({"value": "5"}, "value", '"5"'),

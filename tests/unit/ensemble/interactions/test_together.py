@@ -43,5 +43,15 @@ def test_what_nobody_had_goes_with_what_its_neighbours_go_with(histories):
 
 def test_items_that_came_later_than_the_histories_are_known_nothing_of(histories):
     together = had_together(histories, np.asarray([8], np.int32), np.ones(1), 9)
-    assert together.lift.tolist() == pytest.approx([1.0] * 9, abs=0.9)
+    assert together.lift.tolist() == [1.0] * 9
     assert not together.users.any()
+
+
+def test_one_user_with_several_of_the_items_is_one_user(histories):
+    sources = np.asarray([PASTA, MILK], np.int32)
+    together = had_together(histories, sources, np.ones(2), 6)
+    assert together.users[SAUCE] == 20
+    one = HistorySnapshot.from_log(
+        np.asarray([b"u"]), np.zeros(3, np.int32), np.asarray([PASTA, SAUCE, MILK], np.int32), np.asarray([0, 60, 90])
+    )
+    assert had_together(one, sources, np.ones(2), 6).users[SAUCE] == 1

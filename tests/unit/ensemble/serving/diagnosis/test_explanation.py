@@ -49,6 +49,13 @@ def test_an_item_that_is_shown_has_its_place_and_contributions_that_add_up(graph
         assert found.fields["title"]
 
 
+def test_a_later_page_counts_from_the_first_place_of_all(graph):
+    shown = answered(graph, offset=10, k=5)
+    found = explain_item(graph, shown[2], QUERY, USER, {"offset": 10, "k": 5})
+    assert (found.outcome, found.place, found.sentence) == ("shown", 13, "place 13 of 15, ordered by the ranker")
+    assert explain_item(graph, shown[0], QUERY, USER, {"offset": 900, "k": 100}).outcome != "shown"
+
+
 def test_channels_say_where_they_list_it(graph):
     found = explain_item(graph, answered(graph)[0], QUERY, USER, {})
     by_name = {one.channel: one for one in found.channels}
@@ -82,8 +89,11 @@ def test_an_item_that_is_cut_says_how_many_are_ranked(bundle):
         assert f"place {found.fused} of" in found.sentence
 
 
-def test_an_item_that_nothing_lists_says_where_longer_lists_have_it(bundle):
+@pytest.mark.parametrize("with_state", [False, True])
+def test_an_item_that_nothing_lists_says_where_longer_lists_have_it(bundle, with_state, tmp_path):
     graph = narrow(bundle, channel_depth=1, dense_texts=1)
+    if with_state:
+        graph = Shop(graph.bundle, tmp_path / "log").graph
     found = explain_item(graph, "i03", QUERY, "", {})
     assert found.outcome == "not found"
     assert found.place is None
