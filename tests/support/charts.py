@@ -59,7 +59,20 @@ def manifests(*values: Manifest, again: bool = False) -> list[Manifest]:
 @cache
 def _manifests(values: str) -> list[Manifest]:
     texts = [text for name, text in files(json.loads(values)).items() if not name.endswith(".txt")]
-    return [each for text in texts for each in yaml.load_all(text, yaml.CSafeLoader) if each]
+    made = [each for text in texts for each in yaml.load_all(text, yaml.CSafeLoader) if each]
+    for each in made:
+        check_mounts(each)
+    return made
+
+
+def check_mounts(node: Any) -> None:
+    """Whatever values a test renders: no container mounts two volumes at one path, which no schema says."""
+    if isinstance(node, dict):
+        paths = [mount["mountPath"] for mount in node.get("volumeMounts") or ()]
+        assert len(paths) == len(set(paths)), f"{node.get('name')}: {sorted(paths)}"
+        node = list(node.values())
+    for inner in node if isinstance(node, list) else ():
+        check_mounts(inner)
 
 
 def only(kind: str, *values: Manifest, name: str = RELEASE) -> Manifest:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.pages.layout import Variants
 from fuserank_ensemble.candidates.request import PageTrace, ResolvedRequest
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
+from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.ranking.order import Ranked
 from fuserank_ensemble.ranking.rules import NOT_FOUND
 from fuserank_ensemble.retrieval.lexical.highlight import Highlighter
+from fuserank_ensemble.retrieval.lexical.words import shared_words
 
 Described = dict[str, Any]
 
@@ -24,7 +25,7 @@ class ItemDescriber:
 
     def __init__(self, bundle: Bundle) -> None:
         """Takes the bundle, whose fields are searched and whose synonyms are known."""
-        self._bundle, self._decode = bundle, msgspec.json.Decoder().decode
+        self._bundle = bundle
 
     def describe(
         self,
@@ -44,7 +45,7 @@ class ItemDescriber:
             heads: Each item's probability of each head `[items, heads]`.
         """
         items: list[Described] = [
-            {"fields": self._fields(catalog, int(row), resolved.fields)} for row in ranked.rows.tolist()
+            {"fields": catalog.records.named(row, resolved.fields)} for row in ranked.rows.tolist()
         ]
         known = [(item, at) for item, at in zip(items, ranked.positions.tolist(), strict=True) if at != NOT_FOUND]
         if resolved.probability and any(resolved.weights):
@@ -60,10 +61,6 @@ class ItemDescriber:
                 item.update(self._variants(resolved, page.variants[position], catalog))
         _tell_places(items, ranked, resolved)
         return items
-
-    def _fields(self, catalog: CatalogSnapshot, row: int, names: Sequence[str]) -> dict[str, Any]:
-        record = self._decode(catalog.records.raw(row))
-        return {name: record[name] for name in names if name in record}
 
     def _highlight(self, items: Sequence[Described], query: str) -> None:
         """Adds to each item the parts of its texts that match the query's words."""
@@ -81,10 +78,16 @@ class ItemDescriber:
         if not variants.count:
             return {}
         beneath = [
-            {"item_id": catalog.items.id_of(row).decode(), "fields": self._fields(catalog, row, resolved.fields)}
+            {"item_id": catalog.items.id_of(row).decode(), "fields": catalog.records.named(row, resolved.fields)}
             for row in np.frombuffer(variants.rows, np.int32).tolist()
         ]
         return {"variants": beneath, "variant_count": variants.count}
+
+
+def words_in_item(text: str, bundle: Bundle, catalog: CatalogSnapshot, row: int) -> list[str]:
+    """Returns the words of a text that an item's searched fields hold, as the text has them."""
+    values = catalog.records.named(row, bundle.spec.lexical_fields).values()
+    return shared_words(text, (bundle.query_parser.synonyms.replace(normalise(str(value))) for value in values))
 
 
 def _tell_places(items: Sequence[Described], ranked: Ranked, resolved: ResolvedRequest) -> None:

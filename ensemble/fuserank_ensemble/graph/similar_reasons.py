@@ -5,16 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.bundle import SYNONYMS, Bundle
+from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
-from fuserank_ensemble.catalog.synonyms import Synonyms
-from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.controls import Language
+from fuserank_ensemble.graph.item_describer import words_in_item
 from fuserank_ensemble.ranking.relations import (
     RelationFinder,
     Relations,
@@ -24,7 +22,6 @@ from fuserank_ensemble.ranking.relations import (
 )
 from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 from fuserank_ensemble.retrieval.graph.index import GraphIndex
-from fuserank_ensemble.retrieval.lexical.words import shared_words
 
 
 class SimilarExplainer:
@@ -32,7 +29,7 @@ class SimilarExplainer:
 
     def __init__(self, bundle: Bundle) -> None:
         """Takes the bundle; what it reads of it is opened at the first explanation."""
-        self._bundle, self._decode = bundle, msgspec.json.Decoder().decode
+        self._bundle = bundle
         counts = bundle.manifest["counts"]
         self._only_purchases = counts["purchases"] == counts["events"]
 
@@ -72,14 +69,14 @@ class SimilarExplainer:
                 comes_early=bool(is_early[place]),
                 related_by=related_channels(features[place]),
                 relations=of_row,
-                shared_words=self._shared_words(text, catalog, row) if text else (),
+                shared_words=words_in_item(text, self._bundle, catalog, row) if text else (),
             )
             explained.append(explain_similar(item, asked[place], language, self._only_purchases))
         return explained
 
     def titles(self, catalog: CatalogSnapshot, rows: NDArray[np.int32]) -> list[str]:
         """Returns the titles of some items."""
-        return [str(self._decode(catalog.records.raw(int(row)))["title"]) for row in rows]
+        return [str(catalog.records.fields(row)["title"]) for row in rows.tolist()]
 
     def _relate(
         self, finder: RelationFinder, catalog: CatalogSnapshot, anchors: NDArray[np.int32], rows: NDArray[np.int32]
@@ -102,16 +99,6 @@ class SimilarExplainer:
         return RelationFinder(
             self._bundle.items, GraphIndex.open(graph) if graph.exists() else None, self._bundle.histories
         )
-
-    def _shared_words(self, text: str, catalog: CatalogSnapshot, row: int) -> list[str]:
-        """Returns the words of a text that an item's fields hold."""
-        record = self._decode(catalog.records.raw(row))
-        texts = (str(record[name]) for name in self._bundle.spec.lexical_fields if name in record)
-        return shared_words(text, map(self._synonyms.replace, map(normalise, texts)))
-
-    @cached_property
-    def _synonyms(self) -> Synonyms:
-        return Synonyms.open(self._bundle.root / "index" / SYNONYMS)
 
 
 def related_channels(features: NDArray[np.float32]) -> list[str]:

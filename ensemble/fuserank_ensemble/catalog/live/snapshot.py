@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -58,6 +58,11 @@ class LiveRecords:
         """The item's fields without the missing ones."""
         record: dict[str, Any] = _DECODE(self.raw(row))
         return record
+
+    def named(self, row: int, names: Iterable[str]) -> dict[str, Any]:
+        """Those of the item's fields that are named, in that order."""
+        record = self.fields(row)
+        return {name: record[name] for name in names if name in record}
 
 
 class TextVectors(GrownRows):

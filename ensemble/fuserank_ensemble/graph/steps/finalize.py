@@ -18,10 +18,9 @@ from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.candidates.request import PageTrace, ResolvedRequest, RetrievalTrace, Status
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
-from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS
-from fuserank_ensemble.graph.item_describer import ItemDescriber
+from fuserank_ensemble.graph.item_describer import ItemDescriber, words_in_item
 from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveState, open_live
 from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.sampling import feature_sample
@@ -43,7 +42,6 @@ from fuserank_ensemble.ranking.order import (
 )
 from fuserank_ensemble.ranking.reasons import Reader, RuleShift, fusion_parts
 from fuserank_ensemble.ranking.rules import NOT_FOUND
-from fuserank_ensemble.retrieval.lexical.words import shared_words
 from fuserank_ensemble.state.entries import ShadowList
 
 _VERIFIED = (
@@ -73,7 +71,7 @@ class Finalize:
         """Opens the step; `live` is what happened since the bundle, None where no state is kept."""
         self._bundle, self._observer, self._now = bundle, observer, LiveBundle(bundle, live)
         self._writer = live.writer if live else None
-        self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
+        self._encode = msgspec.json.Encoder().encode
         self._describer = ItemDescriber(bundle)
 
     @classmethod
@@ -257,6 +255,7 @@ class Finalize:
         chances = _probabilities(heads[ranked.positions])
         reader = Reader(resolved.query, language, resolved.bought, layout=self._bundle.layout, groups=resolved.groups)
         adjusted = adjustments.by_name.items()
+        asked = resolved.understood.words if resolved.understood else ""
         for place, (item, position) in enumerate(zip(items, ranked.positions.tolist(), strict=True)):
             score = float(ranked.scores[place])
             if position == NOT_FOUND:
@@ -266,22 +265,13 @@ class Finalize:
                 if resolved.rules and ranked.shifts is not None and ranked.steps is not None:
                     moved = RuleShift(float(ranked.shifts[position]), float(ranked.steps[position]))
                 added = {name: (float(values[position]), float(values.mean())) for name, values in adjusted}
-                item_reader = replace(
-                    reader, shared_words=self._shared_words(resolved, catalog, int(ranked.rows[place]))
-                )
+                words = words_in_item(asked, self._bundle, catalog, int(ranked.rows[place])) if asked else []
+                item_reader = replace(reader, shared_words=words)
                 item["signals"] = reasons.explain(score, parts[position], features[position], item_reader, moved, added)
                 item["heads"] = {head: chances[place][at] for at, head in judged}
             if "placed" in item:
                 sentence = "pin_unscored" if position == NOT_FOUND else item["placed"]
                 item["signals"].append(reasons.placed(sentence, language))
-
-    def _shared_words(self, resolved: ResolvedRequest, catalog: CatalogSnapshot, row: int) -> list[str]:
-        """Returns the words of the query that an item's fields hold, as the query has them."""
-        if resolved.understood is None:
-            return []
-        record, synonyms = self._decode(catalog.records.raw(row)), self._bundle.query_parser.synonyms
-        texts = (str(record[name]) for name in self._bundle.spec.lexical_fields if name in record)
-        return shared_words(resolved.understood.words, map(synonyms.replace, map(normalise, texts)))
 
     def _status(
         self, resolved: ResolvedRequest, trace: RetrievalTrace, catalog: CatalogSnapshot, ranked: Ranked, started: int

@@ -113,7 +113,7 @@ class Similar:
         self._fields = set(bundle.manifest["fields"])
         self._default_fields = [name for name in bundle.spec.default_fields if name in self._fields]
         self._tokens = EncoderTokenizer(bundle.tokenizer, bundle.spec.length_buckets, bundle.spec.pad_token_id)
-        self._decode, self._encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
+        self._encode = msgspec.json.Encoder().encode
         self._explainer = SimilarExplainer(bundle)
 
     @classmethod
@@ -122,6 +122,7 @@ class Similar:
         del device
         bundle = Bundle.open(bundle_root, verify=_VERIFIED)
         live = open_live(bundle, host, kinds=HIDES)
+        bundle.histories.by_item  # noqa: B018  computed now, and not within the first request for what goes with an item
         return cls(bundle, host.call, live, open_key(bundle, host))
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
@@ -271,7 +272,7 @@ class Similar:
         rows = candidates[: anchor.options.k]
         names = self._default_fields if anchor.options.fields is None else anchor.options.fields
         status = self._status(anchor, trace, stale, trace.candidates, len(rows), started)
-        items: list[dict[str, Any]] = [{"fields": self._shown_fields(catalog, int(row), names)} for row in rows]
+        items: list[dict[str, Any]] = [{"fields": catalog.records.named(row, names)} for row in rows.tolist()]
         if anchor.options.explain and features is not None:
             asked = (anchor.rows, anchor.text, anchor.options.language)
             explained = self._explainer.explain(*asked, catalog, rows, cosines, features)
@@ -320,7 +321,7 @@ class Similar:
             *(self._bundle.histories, catalog, anchor.rows, vector, near, options.filter or {}, hidden, options.k)
         )
         names = self._default_fields if options.fields is None else options.fields
-        items: list[dict[str, Any]] = [{"fields": self._shown_fields(catalog, item.row, names)} for item in found]
+        items: list[dict[str, Any]] = [{"fields": catalog.records.named(item.row, names)} for item in found]
         if options.explain:
             asked = anchor.text or ", ".join(self._explainer.titles(catalog, anchor.rows[:_NAMED_ITEMS]))
             for item, complement in zip(items, found, strict=True):
@@ -333,10 +334,6 @@ class Similar:
             [self._encode(item) for item in items],
             self._encode(status),
         )
-
-    def _shown_fields(self, catalog: CatalogSnapshot, row: int, names: Sequence[str]) -> dict[str, Any]:
-        record = self._decode(catalog.records.raw(row))
-        return {name: record[name] for name in names if name in record}
 
 
 def _outputs(answers: Sequence[_Answer]) -> Tensors:
