@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.candidate_set import Candidates, Prefetch
 from fuserank_ensemble.candidates.categories import CategoryShares, predict_categories
 from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
-from fuserank_ensemble.candidates.features import Featuriser, FloatArray
+from fuserank_ensemble.candidates.features import Featuriser
 from fuserank_ensemble.candidates.filler import Filler
-from fuserank_ensemble.candidates.pages.layout import Layout, Variants
+from fuserank_ensemble.candidates.pages.layout import Layout
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile
@@ -41,45 +42,6 @@ from fuserank_ensemble.understanding.query import UnderstoodQuery
 SIMILAR = "similar"
 LayOut = Callable[[Matches | None], Layout]  # what matches a query, None without one -> the page of it
 MISSED_WORTH = 0.5  # of an item's votes, for each condition that it misses
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """One request's candidates.
-
-    Attributes:
-        rows: Item rows, best fused first, int32 `[candidates]`.
-        features: float32 `[candidates, features]`.
-        texts: Row of each candidate's text vector, int32 `[candidates]`.
-        events: Rows of the text vectors of the user's latest items, newest first, int32, `spec.events` at most.
-        moments: When and how often those were had, float32 `[events, 3]`, see `interactions.sequence`.
-        channel_counts: How many items each channel listed, and how many candidates there are, as `fused`.
-        degraded: Which channels did not answer, such as `channel:dense`.
-        variants: What is beneath each candidate on a page of tiles; None on any other.
-    """
-
-    rows: NDArray[np.int32]
-    features: FloatArray
-    texts: NDArray[np.int32]
-    events: NDArray[np.int32]
-    moments: FloatArray
-    channel_counts: dict[str, int]
-    degraded: list[str]
-    variants: list[Variants] | None = None
-
-
-@dataclass(frozen=True)
-class Prefetch:
-    """What was computed for some queries before their embeddings were known.
-
-    Attributes:
-        lists: By channel its list for each query, by the query's position, of channels that need no embedding; one that
-            did not answer is left out.
-        profiles: Each query's user profile.
-    """
-
-    lists: dict[str, dict[int, RankedItems]]
-    profiles: list[UserProfile]
 
 
 class Retriever:

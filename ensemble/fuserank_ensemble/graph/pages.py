@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.candidate_set import Candidates
 from fuserank_ensemble.candidates.pages.layout import Layout, PageCounter, PageScope
 from fuserank_ensemble.candidates.pages.sorting import sort_key
 from fuserank_ensemble.candidates.request import PageTrace, ResolvedRequest
-from fuserank_ensemble.candidates.retriever import Candidates, Retriever
+from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.retrieval.channel import ChannelQuery

