@@ -33,7 +33,7 @@ from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser
 from fuserank_ensemble.understanding.spelling import Spelling
 
-FORMAT = 13
+FORMAT = 14
 MANIFEST = "manifest.json"
 LEXICAL = "lexical"  # the items' words, within `index/`
 PAIRS = "pairs"  # what the text tower reads, within `index/`
@@ -45,6 +45,7 @@ USERS = "users"  # what the shop says of its users, within `index/`; not there w
 EVENTS = "events"  # the log in the input format, a part for each export and refresh; serving does not read it
 EXPORTED_EVENTS = "export.parquet"  # what the export's files held, within `events/`
 REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`
+RANKER_WEIGHTS = "ranker.safetensors"  # what the next bundle's ranker goes on from, within `index/`
 
 
 class BundleError(RuntimeError):

@@ -239,12 +239,18 @@ def refresh(
     if manifest is None:
         Console(stderr=True).print("nothing happened since the bundle was made: there is no other one", markup=False)
         raise typer.Exit(3)
-    made, gate = manifest["refresh"], manifest["refresh"]["gate"]
+    made, gate, ranker = manifest["refresh"], manifest["refresh"]["gate"], manifest["refresh"]["ranker"]
+    learned = (
+        f"the ranker learned from {ranker['cases']:,} requests since, nDCG@10 of {ranker['held_out']:,} later ones "
+        f"{ranker['ndcg_after']:.3f} (before: {ranker['ndcg_before']:.3f})"
+        if ranker["taken"]
+        else f"the ranker stays: {ranker['note']}"
+    )
     Console(stderr=True).print(
         f"bundle {manifest['id']} at {out}, from {made['from']}: {made['events']:,} events; items "
         + ", ".join(f"{count:,} {what}" for what, count in made["items"].items())
         + f"; {made['texts_embedded']:,} texts embedded; nDCG@10 of {gate['requests']} requests "
-        f"{gate['ndcg_after']:.3f} (before: {gate['ndcg_before']:.3f}); {manifest['export_seconds']} s",
+        f"{gate['ndcg_after']:.3f} (before: {gate['ndcg_before']:.3f}); {learned}; {manifest['export_seconds']} s",
         markup=False,
         highlight=False,
     )

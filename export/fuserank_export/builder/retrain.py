@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from fuserank_ensemble.bundle import REFERENCE, Bundle
+from fuserank_ensemble.bundle import RANKER_WEIGHTS, REFERENCE, Bundle
 from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.state.keys import key_file_beside, read_key
@@ -87,9 +87,9 @@ def retrain_ranker(
         # What a log says of the channels is tuned as an export tunes it, from the same beginning.
         spec=replace(old.spec, channel_weights=GraphSpec().channel_weights) if len(behaviour.log) else old.spec,
         index=old.root / "index",
-        shop=_open_shop(old),
+        shop=open_shop(old),
         behaviour=behaviour,
-        encoder=_open_encoder(old),
+        encoder=open_query_encoder(old),
         tower=tower,
         encoder_id=old.id,
         signals_must_gain=False,  # another input of the ranker would need other configurations and warm-up requests
@@ -147,7 +147,7 @@ def _write(retrained: _Retrained, out: OutputOptions, progress: Progress) -> dic
         return write_successor(
             old,
             out.folder,
-            added={**engines, f"index/{REFERENCE}": folder / REFERENCE},
+            added={**engines, **{f"index/{name}": folder / name for name in (REFERENCE, RANKER_WEIGHTS)}},
             changes={
                 **written,
                 "search": {**old.manifest["search"], "fusion": trained.tuning},
@@ -179,7 +179,7 @@ def _read(bundle: Bundle, files: BehaviourFiles, seed: int, progress: Progress) 
     return behaviour
 
 
-def _open_shop(bundle: Bundle) -> Shop:
+def open_shop(bundle: Bundle) -> Shop:
     """Returns the bundle's catalogue."""
     records, created = written_records(bundle.root / "index" / "items", len(bundle.items)), array("d")
 
@@ -191,7 +191,7 @@ def _open_shop(bundle: Bundle) -> Shop:
     return Shop(bundle.items, TextColumn(titles()), np.asarray(created))
 
 
-def _open_encoder(bundle: Bundle) -> OnnxEncoder:
+def open_query_encoder(bundle: Bundle) -> OnnxEncoder:
     """Returns the bundle's encoder as a CPU runs it."""
     tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
     spec = bundle.spec

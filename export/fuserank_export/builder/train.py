@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.bundle import PAIRS, REFERENCE, open_query_parser, sha256
+from fuserank_ensemble.bundle import PAIRS, RANKER_WEIGHTS, REFERENCE, open_query_parser, sha256
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.scripts import blank_unread
 from fuserank_ensemble.catalog.text import query_text
@@ -42,6 +42,7 @@ from fuserank_export.training.fitting.train import (
 from fuserank_export.training.fitting.tune import tuned_weights
 from fuserank_export.training.model.engine import RankerEngine, write_ranker
 from fuserank_export.training.model.ranker import Ranker
+from fuserank_export.training.model.weights import write_weights
 from fuserank_export.training.text.engine import write_text_tower
 from fuserank_export.training.text.tower import LoadedTower, PairScorer
 
@@ -197,13 +198,14 @@ def write_trained(trained: TrainedRanker, engines: Path, index: Path, progress: 
     Args:
         trained: The ranker.
         engines: Folder of the stages, each of which gets a folder for its engines.
-        index: Folder of the features' file.
+        index: Folder of the files of features and weights.
         progress: Shows the step.
 
     Returns:
         Its part of the manifest: `spec`, the names of its `features`, `ranker`, and what the engines cost.
     """
     trained.report.reference.write(index / REFERENCE)
+    write_weights(trained.ranker, index / RANKER_WEIGHTS)
     cost: dict[str, Any] = {}
     with progress.step("exporting the ranker"):
         report, cost["ranker_ms"] = write_ranker(RankerEngine(trained.ranker), engines / "ranker" / "1", trained.spec)

@@ -1,8 +1,8 @@
 """Makes the next bundle from the last one and the log.
 
-What stays as it is is linked or carried over: engines, the ranker, synonyms, the vectors of texts and of the graph. The
-catalogue's arrays, the words, the histories and what is counted are made anew from the bundle's own records and events
-with those of the log; the factors go on from the last ones.
+What stays as it is is linked or carried over: engines, synonyms, the vectors of texts and of the graph. The catalogue's
+arrays, the words, the histories and what is counted are made anew from the bundle's own records and events with those
+of the log; the factors and the ranker go on from the last ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.bundle import EVENTS, PAIRS, REFERENCE, SYNONYMS, TOKENIZER, Bundle
+from fuserank_ensemble.bundle import EVENTS, PAIRS, RANKER_WEIGHTS, REFERENCE, SYNONYMS, TOKENIZER, Bundle
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.tokens import EncoderVocabulary
 from fuserank_ensemble.interactions.events import EVENTS as KINDS
@@ -51,6 +51,7 @@ from fuserank_export.refresh.catalog import ChangedCatalog, change_catalog
 from fuserank_export.refresh.events import link, write_events
 from fuserank_export.refresh.gate import check_refreshed
 from fuserank_export.refresh.log_part import LogPart
+from fuserank_export.refresh.ranker import continue_ranker
 from fuserank_export.refresh.vector_store import drop_vectors, store_of
 from fuserank_export.repository.sealing import seal, seal_bundle
 from fuserank_export.repository.successor import is_configuration
@@ -58,6 +59,11 @@ from fuserank_export.repository.warmup import write_warmup
 from fuserank_export.sources import Interactions, read_interactions
 from fuserank_export.training.cases.span import LogSpan
 from fuserank_export.training.forked import started
+from fuserank_export.training.model.engine import RankerEngine, write_ranker
+from fuserank_export.training.model.ranker import Ranker
+from fuserank_export.training.model.weights import write_weights
+
+RANKER_FILES = ("model_repository/ranker/1/", f"index/{RANKER_WEIGHTS}")
 
 
 class RefusedError(ExportError):
@@ -142,9 +148,14 @@ def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
             search = _learn(work, base, indexed, carried, log, vectors)
         with steps.measure("words"), work.progress.step("indexing words"):
             search |= {"lexical": {"items_with_words": words()}}
+        with steps.measure("ranker"):
+            ranker, ranker_report = continue_ranker(old, log, carried.rows, work.out.seed, work.progress)
     with steps.measure("seal"), work.progress.step("sealing"):
-        known = _link_kept(work, old)
+        known = _link_kept(work, old, replaced=RANKER_FILES if ranker else ())
         manifest = _manifest(base, changed, indexed, carried, log) | {"search": search}
+        manifest["refresh"]["ranker"] = ranker_report.to_dict()
+        if ranker:
+            manifest |= _write_ranker(work, old, ranker)
         sealed = seal_bundle(work.folder, manifest, known)
         if store:
             manifest |= fill_vector_store(store, str(sealed["id"]), indexed.items, vectors, work.progress)
@@ -211,14 +222,25 @@ def _given_synonyms(bundle: Bundle) -> Synonyms:
     return Synonyms({word: to for word, to in of_bundle.items() if learned.get(word) != to})
 
 
-def _link_kept(work: Workspace, bundle: Bundle) -> dict[str, str]:
-    """Links the files that stay; returns their hashes by path."""
-    alike = tuple(f"index/{name}" for name in (TOKENIZER, REFERENCE, SYNONYMS))
+def _write_ranker(work: Workspace, bundle: Bundle, ranker: Ranker) -> dict[str, Any]:
+    """Writes a ranker that goes on from a bundle's; returns what changes in the manifest."""
+    write_weights(ranker, work.index / RANKER_WEIGHTS)
+    folder = work.folder / "model_repository" / "ranker" / "1"
+    report, milliseconds = write_ranker(RankerEngine(ranker), folder, bundle.spec)
+    return {"ranker": {**bundle.manifest["ranker"], **report}, "ranker_ms": milliseconds}
+
+
+def _link_kept(work: Workspace, bundle: Bundle, replaced: tuple[str, ...]) -> dict[str, str]:
+    """Links the files that stay, but for those whose paths begin as `replaced` says; returns their hashes by path."""
+    alike = tuple(f"index/{name}" for name in (TOKENIZER, REFERENCE, SYNONYMS, RANKER_WEIGHTS))
     kept = {
         name: digest
         for name, digest in bundle.manifest["files"].items()
-        if name in alike
-        or (name.startswith("model_repository/") and not is_configuration(name) and "/warmup/" not in name)
+        if not name.startswith(replaced)
+        and (
+            name in alike
+            or (name.startswith("model_repository/") and not is_configuration(name) and "/warmup/" not in name)
+        )
     }
     for name in kept:
         link(bundle.root / name, work.folder / name)

@@ -6,6 +6,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,7 @@ def fit(
     position: PositionBias | None = None,
     layout: FeatureLayout = EVERY_SHOP,
     budget: TimeBudget | None = None,
+    start: Ranker | None = None,
 ) -> tuple[Ranker, list[dict[str, float]]]:
     """Fits a ranker.
 
@@ -116,13 +118,18 @@ def fit(
             does; in place.
         layout: The columns of the cases' features.
         budget: The time after which training stops, in the middle of an epoch too; None has no end.
+        start: A ranker of the same columns to go on from, which stays as it is: its scales, pieces and silent signals
+            are taken over; None begins anew.
 
     Returns:
         The ranker, calibrated, and the losses by epoch: `epoch`, and `loss` or `eval_loss`.
     """
     torch.manual_seed(seed)
-    ranker = Ranker(vectors.shape[1], layout)
-    _standardise(ranker, learned)
+    if start is None:
+        ranker = Ranker(vectors.shape[1], layout)
+        _standardise(ranker, learned)
+    else:
+        ranker = deepcopy(start)
     training = CaseDataset(learned, vectors, max(1, settings.least_steps) * settings.batch)
     later = CaseDataset(held_out, vectors)
     cuda = torch.cuda.is_available()
@@ -289,4 +296,6 @@ def _calibrate(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> No
             continue
         fitted = LogisticRegression(C=1e6).fit(logits[..., h][known][:, None], labels)
         if fitted.coef_[0, 0] > 0:  # a slope below zero would turn the order round
-            ranker.slope[h], ranker.offset[h] = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+            slope, offset = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+            # A ranker that goes on from another one is calibrated already.
+            ranker.slope[h], ranker.offset[h] = slope * ranker.slope[h], slope * ranker.offset[h] + offset

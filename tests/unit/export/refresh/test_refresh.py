@@ -118,7 +118,7 @@ def test_it_names_what_it_holds_of_the_log_and_what_it_was_made_from(world):
     assert made["gate"]["problems"] == []
     assert manifest["counts"]["items"] == world.old.manifest["counts"]["items"]
     assert set(manifest["export_steps"]) == {
-        "log", "catalog", "read", "index", "embed", "learn", "words", "seal", "gate",
+        "log", "catalog", "read", "index", "embed", "learn", "words", "ranker", "seal", "gate",
     }  # fmt: skip
 
 

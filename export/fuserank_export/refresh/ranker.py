@@ -1,0 +1,165 @@
+"""The next bundle's ranker: it goes on from the last one's, on what people did since.
+
+The last bundle knows nothing of that, so its channels describe the candidates as they did when people asked, and
+nothing has to be learned anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.bundle import RANKER_WEIGHTS, Bundle
+from fuserank_ensemble.catalog.scripts import blank_unread
+from fuserank_ensemble.catalog.text import query_text
+from fuserank_export.builder.retrain import open_query_encoder, open_shop
+from fuserank_export.progress import Progress
+from fuserank_export.repository.model_config import ENGINE_FILES
+from fuserank_export.sources import Interactions
+from fuserank_export.training.cases.builder import CaseBuilder
+from fuserank_export.training.cases.cases import Cases
+from fuserank_export.training.cases.synthetic import SyntheticQueries
+from fuserank_export.training.cases.window import window_queries
+from fuserank_export.training.fitting.fit import fit, predicted
+from fuserank_export.training.fitting.settings import FitSettings
+from fuserank_export.training.fitting.validation import ndcg_by_case
+from fuserank_export.training.model.ranker import Ranker
+from fuserank_export.training.model.weights import open_ranker
+
+LEARNED_SHARE = 0.8  # of the new events; the later ones are measured on
+LEAST_CASES = 50  # of either part: fewer show nothing
+MOST_PAIRS = 200  # (user, query) pairs that are drawn from either part
+WARM = FitSettings(epochs=2, learning_rate=1e-3, least_steps=40)
+
+
+@dataclass(frozen=True)
+class RankerReport:
+    """What became of the ranker; the manifest's `refresh.ranker`.
+
+    Attributes:
+        cases: How many requests of the new events it learned from.
+        held_out: How many later ones it was measured on.
+        ndcg_before: Mean nDCG@10 of these, of the last bundle's ranker over the candidates; None where nothing was
+            measured.
+        ndcg_after: Of the one that went on.
+        taken: Whether the bundle has the new one.
+        note: Why the last one stays; empty where it does not.
+    """
+
+    cases: int = 0
+    held_out: int = 0
+    ndcg_before: float | None = None
+    ndcg_after: float | None = None
+    taken: bool = False
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return asdict(self)
+
+
+def continue_ranker(
+    bundle: Bundle, log: Interactions, rows: NDArray[np.int32], seed: int, progress: Progress
+) -> tuple[Ranker | None, RankerReport]:
+    """Trains the last bundle's ranker further, on requests that came after it.
+
+    Args:
+        bundle: The last bundle.
+        log: The next one's log.
+        rows: Where the next one's items are in the last, -1 for new ones, int32 `[items]`.
+        seed: Of draws and order.
+        progress: Shows the step.
+
+    Returns:
+        The ranker, None where the last one stays, and the report.
+    """
+    spec = bundle.spec
+    if spec.text_candidates:
+        return None, RankerReport(note="it reads a text tower's scores, which a refresh has no tower for")
+    if not spec.ranked_kinds:
+        return None, RankerReport(note="fusion orders every kind of request")
+    if others := _other_engines(bundle):
+        return None, RankerReport(note=f"{', '.join(others)}: engines that were measured for it")
+    with progress.step("requests since the last bundle"):
+        parts = _build_cases(bundle, _of_items(log, rows), seed)
+    counts = [len(part) for part in parts]
+    if min(counts, default=0) < LEAST_CASES:
+        least = min(counts, default=0)
+        note = f"{least} requests since the last bundle to learn from or to measure on; it takes {LEAST_CASES} of each"
+        return None, RankerReport(*(counts or (0, 0)), note=note)
+    learned, later = parts
+    vectors = bundle.vectors
+    last = open_ranker(bundle.root / "index" / RANKER_WEIGHTS, spec.embedding_dim, bundle.layout)
+    with progress.steps() as advanced:
+        ranker, _ = fit(
+            learned,
+            later,
+            vectors,
+            WARM,
+            seed,
+            lambda epoch: advanced("training the ranker further", epoch, WARM.epochs),
+            layout=bundle.layout,
+            start=last,
+        )
+    before, after = (float(ndcg_by_case(later, predicted(of, later, vectors)).mean()) for of in (last, ranker))
+    report = RankerReport(*counts, round(before, 4), round(after, 4), after > before)
+    if not report.taken:
+        return None, replace(report, note="the one that went on is no better on the latest requests")
+    return ranker, report
+
+
+def _build_cases(bundle: Bundle, log: Interactions, seed: int) -> list[Cases]:
+    """The cases of what came after the bundle, those to learn from first; none where that is of one moment."""
+    times = log.timestamp[log.before(bundle.manifest["log_end"] + 1).stop :]
+    if len(times) < 2 or times[0] == times[-1]:
+        return []
+    split = float(times[math.floor(LEARNED_SHARE * len(times))])
+    shop = open_shop(bundle)
+    synthetic = SyntheticQueries(shop.items, shop.titles, seed)
+    builder, learned = _case_builder(bundle), bundle.learned("cpu")
+    return [
+        builder.build(window_queries(log, synthetic, start, end, count=MOST_PAIRS, seed=seed + i), learned)
+        for i, (start, end) in enumerate(pairwise((float(times[0]), split, float(times[-1]) + 1)))
+        if start < end
+    ]
+
+
+def _other_engines(bundle: Bundle) -> list[str]:
+    """Engine files of the ranker that are served and that an export does not write."""
+    kinds = bundle.manifest["engines"].values()
+    served = {kind.get("chosen", {}).get("ranker") for kind in kinds} - {None}
+    return sorted(served - {ENGINE_FILES["cpu"], ENGINE_FILES["cuda"]})
+
+
+def _case_builder(bundle: Bundle) -> CaseBuilder:
+    spec, encoder = bundle.spec, open_query_encoder(bundle)
+
+    def embed(queries: Sequence[str]) -> NDArray[np.float32]:
+        embedded = encoder.embed([query_text(spec.query_template, query) for query in queries])
+        return blank_unread(embedded, queries, spec.unread_scripts)
+
+    return CaseBuilder(bundle.catalog("cpu"), spec, embed, bundle.query_parser.parse)
+
+
+def _of_items(log: Interactions, rows: NDArray[np.int32]) -> Interactions:
+    """The log of a catalogue's items as one of another catalogue: what is of items that this has not is left out."""
+    kept = rows[log.item] >= 0
+    negatives = log.negatives.part(rows[log.negatives.item] >= 0)
+    return replace(
+        log,
+        user=log.user[kept],
+        item=rows[log.item][kept],
+        event=log.event[kept],
+        timestamp=log.timestamp[kept],
+        value=log.value[kept],
+        query=log.query[kept],
+        places={name: (codes[kept], names) for name, (codes, names) in log.places.items()},
+        weight=log.weights[kept],
+        negatives=replace(negatives, item=rows[negatives.item]),
+    )

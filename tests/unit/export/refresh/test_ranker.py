@@ -1,0 +1,142 @@
+"""The next bundle's ranker goes on from the last one's where that ranks the latest requests better, and says if not."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from fuserank_ensemble.bundle import RANKER_WEIGHTS, Bundle
+from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.spec import RANKED_KINDS
+from fuserank_ensemble.state.entries import Interaction
+from fuserank_ensemble.state.settings import State, StateSettings
+from fuserank_export.builder.options import OutputOptions
+from fuserank_export.refresh import ranker as ranking
+from fuserank_export.refresh.ranker import RankerReport
+from fuserank_export.refresh.refresh import refresh_bundle
+from fuserank_export.training.model.ranker import Ranker
+from fuserank_export.training.model.weights import open_ranker
+from support.exporting import silent
+from support.tiny_shop import KINDS, USERS
+
+WEEK = 7 * 86_400
+WEIGHTS = f"index/{RANKER_WEIGHTS}"
+ENGINE = "model_repository/ranker/1/model.onnx"
+
+
+def ranked(bundle: Bundle, **manifest) -> Bundle:
+    """The bundle, as if its ranker had been shown to order every kind of request."""
+    return Bundle(bundle.root, {**bundle.manifest, **manifest}, replace(bundle.spec, ranked_kinds=RANKED_KINDS))
+
+
+@pytest.fixture(scope="module")
+def old(tiny_bundle) -> Bundle:
+    return ranked(Bundle.open(tiny_bundle))
+
+
+def dearest(shop) -> dict[str, list[str]]:
+    """By category as people write it, its items, the dearest first."""
+    return {
+        category.rsplit(" > ", 1)[-1].lower(): sorted(
+            shop.ids(category=category), key=lambda item: -float(shop.items[item]["price"] or 0)
+        )
+        for category in KINDS
+    }
+
+
+def state_of(path, shop, rounds: int) -> State:
+    """A log in which all users ask for each category, as often as there are rounds, and buy the dearest of it."""
+    state = State.open(StateSettings(f"sqlite:{path}"))
+    start = time.time() - WEEK
+    asked = [
+        (turn, user, query, items[(turn + user) % 3])
+        for turn in range(rounds)
+        for user in range(USERS)
+        for query, items in dearest(shop).items()
+    ]
+    entries = [
+        Interaction(
+            event_id=f"e{number}", item_id=item, event="purchase", query=query,
+            timestamp=start + turn * WEEK / rounds, user=state.key.user(f"u{user:02}"), session=b"",
+        )
+        for number, (turn, user, query, item) in enumerate(asked)
+    ]  # fmt: skip
+    state.log.append(entries)
+    return state
+
+
+@pytest.fixture(scope="module")
+def refreshed(old, tiny_shop, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranker")
+    state = state_of(folder / "log.sqlite", tiny_shop, 5)
+    return refresh_bundle(old, state, OutputOptions(folder=folder / "next"), silent()), Bundle.open(folder / "next")
+
+
+def test_it_learns_what_people_want_since_the_last_bundle(refreshed):
+    manifest, _ = refreshed
+    report = RankerReport(**manifest["refresh"]["ranker"])
+    assert report.taken
+    assert min(report.cases, report.held_out) >= ranking.LEAST_CASES
+    assert report.ndcg_after > report.ndcg_before
+    assert not report.note
+
+
+def test_the_next_bundle_serves_what_it_learned(old, refreshed):
+    _, new = refreshed
+    assert all(old.manifest["files"][name] != new.manifest["files"][name] for name in (WEIGHTS, ENGINE))
+    assert new.manifest["ranker"]["cases"] == old.manifest["ranker"]["cases"]  # what it went on from
+    assert new.manifest["ranker"]["engines"]["model.onnx"]["max_abs_diff"] < 1e-4
+    weights = open_ranker(new.root / WEIGHTS, new.spec.embedding_dim, new.layout)
+    assert isinstance(weights, Ranker)
+    engine = ort.InferenceSession(str(new.root / ENGINE))
+    biases = [float(b) for b in (weights.bias * weights.slope + weights.offset).detach()]
+    shapes = {i.name: [d if isinstance(d, int) else 1 for d in i.shape] for i in engine.get_inputs()}
+    nothing = {
+        name: np.full(shape, np.nan if name == "FEATURES" else 0.0, np.float32) for name, shape in shapes.items()
+    }
+    heads, contributions = engine.run(["HEADS", "CONTRIBUTIONS"], nothing)
+    np.testing.assert_allclose(heads[0, 0] - contributions[0, 0].sum(0), biases, atol=1e-4)
+    assert len(LocalGraph(new).search("dairy", k=5)["ITEM_ID"][0]) == 5
+
+
+def test_of_few_requests_nothing_is_learned_and_the_ranker_stays(old, tiny_shop, tmp_path):
+    state = state_of(tmp_path / "log.sqlite", tiny_shop, 1)
+    manifest = refresh_bundle(old, state, OutputOptions(folder=tmp_path / "next"), silent())
+    report = RankerReport(**manifest["refresh"]["ranker"])
+    assert (report.taken, report.ndcg_after) == (False, None)
+    assert f"it takes {ranking.LEAST_CASES} of each" in report.note
+    assert all(old.manifest["files"][name] == manifest["files"][name] for name in (WEIGHTS, ENGINE))
+
+
+def test_one_that_ranks_the_latest_requests_worse_is_not_taken(old, tiny_shop, tmp_path, monkeypatch):
+    def spoiled(learned, later, vectors, *_, start, layout):
+        ranker = Ranker(vectors.shape[1], layout)
+        ranker.active.zero_()
+        return ranker.eval(), []
+
+    monkeypatch.setattr(ranking, "fit", spoiled)
+    state = state_of(tmp_path / "log.sqlite", tiny_shop, 5)
+    manifest = refresh_bundle(old, state, OutputOptions(folder=tmp_path / "next"), silent())
+    report = RankerReport(**manifest["refresh"]["ranker"])
+    assert not report.taken
+    assert report.ndcg_after <= report.ndcg_before
+    assert "no better" in report.note
+    assert old.manifest["files"][WEIGHTS] == manifest["files"][WEIGHTS]
+
+
+@pytest.mark.parametrize(
+    ("bundle", "note"),
+    [
+        (lambda old: Bundle(old.root, old.manifest, replace(old.spec, ranked_kinds=())), "fusion orders"),
+        (lambda old: Bundle(old.root, old.manifest, replace(old.spec, text_candidates=16)), "text tower"),
+        (lambda old: ranked(old, engines={"cpu": {"chosen": {"ranker": "model.int8.onnx"}}}), "model.int8.onnx"),
+    ],
+)
+def test_what_it_cannot_go_on_from_is_said(old, bundle, note):
+    ranker, report = ranking.continue_ranker(bundle(old), None, None, 1, silent())
+    assert ranker is None
+    assert note in report.note
