@@ -14,6 +14,7 @@ from fuserank_export.index.catalog import NO_SYNONYMS
 from fuserank_export.learning.event_strengths import weigh_log
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
+from fuserank_export.sources.identity import is_meant
 from fuserank_export.sources.synonyms import read_synonyms
 from fuserank_export.sources.users import read_users
 from fuserank_export.training.cases.judged import judged_queries, read_labelled
@@ -109,7 +110,7 @@ def read_shop(
             )
         _report(users_report, progress)
         segments = segments.without(
-            [name for name in map(bytes.decode, segments.users.tolist()) if held.is_forgotten(name)]
+            [name for name in map(bytes.decode, segments.users.tolist()) if is_meant(name, held.is_forgotten)]
         )
         behaviour = replace(behaviour, log=replace(behaviour.log, segments=segments))
     return ShopData(catalog, synonyms, behaviour, users_report)

@@ -34,6 +34,7 @@ from fuserank_export.sources.identity import (
     DEFAULT_MAX_UNKNOWN_SHARE,
     ItemIds,
     check_unknown,
+    is_meant,
     note_renamed,
     rename_float_ids,
 )
@@ -229,7 +230,7 @@ class _EventRows:
         if self.is_left_out is None or not len(valid):
             return
         codes, distinct = pd.factorize(user_ids[valid])
-        left_out = valid[np.asarray([self.is_left_out(user) for user in distinct], np.bool_)[codes]]
+        left_out = valid[np.asarray([is_meant(user, self.is_left_out) for user in distinct], np.bool_)[codes]]
         parser.ok[left_out] = False
         if len(left_out):
             report.left_out["of users who were forgotten"] += len(left_out)
@@ -330,15 +331,19 @@ def read_interactions(
         now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
         archive: A Parquet file to write the kept rows to, in the input format; None writes none.
-        key: The key of users and sessions in it.
-        is_left_out: Whether a user's rows are passed over; None passes over nobody's.
+        key: The key of users and sessions in it; an archive needs one.
+        is_left_out: Whether a user's rows are passed over; None passes over nobody's. It is asked of `100.0` as of
+            `100`, because only the whole log tells whether they are one.
 
     Returns:
         The kept rows.
 
     Raises:
         InputError: The file cannot be used, or too many rows are bad or of unknown items.
+        ValueError: An archive without a key: it would name users as the log does.
     """
+    if archive and key is None:
+        raise ValueError(f"archive {archive}: found no key; allowed: a key, under which the archive names users")
     latest = int(time.time() if now is None else now) + SECONDS_PER_DAY
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     read = partial(
