@@ -87,7 +87,7 @@ def read_shop(
             reading=files.reading,
             mapping=files.mappings.catalog,
         )
-    _report(catalog.report, progress)
+    progress.note(str(catalog.report))
     behaviour = read_behaviour(
         files,
         catalog.item_ids,
@@ -108,7 +108,7 @@ def read_shop(
                 reading=files.reading,
                 mapping=files.mappings.users,
             )
-        _report(users_report, progress)
+        progress.note(str(users_report))
         segments = segments.without(
             [name for name in map(bytes.decode, segments.users.tolist()) if is_meant(name, held.is_forgotten)]
         )
@@ -166,12 +166,5 @@ def read_behaviour(
             key=held.key if held else None,
             is_left_out=held.is_forgotten if held and held.forgotten else None,
         )
-    _report(log.report, progress)
+    progress.note(str(log.report))
     return Behaviour(weigh_log(log, table), judged)
-
-
-def _report(report: RowReport, progress: Progress) -> None:
-    """Notes what became of a file's rows; an empty list of refused ones is removed."""
-    progress.note(str(report))
-    if not report.bad and report.bad_rows_path:
-        report.bad_rows_path.unlink()
