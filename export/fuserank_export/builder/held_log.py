@@ -44,7 +44,8 @@ class HeldLog:
         """
         if place.startswith(SQLITE) and not Path(place.removeprefix(SQLITE)).exists():
             raise InputError(
-                f"--state {place}: there is no such log; name the file that `fuserank serve` writes, or leave out --state"
+                f"--state {place}: there is no such log; name the file that `fuserank serve` writes, or leave out "
+                "--state"
             )
         try:
             state = State.open(StateSettings(place, key_file))
@@ -60,7 +61,7 @@ class HeldLog:
 
     @classmethod
     def nothing(cls, bundle: Path, key_file: Path | None = None) -> HeldLog:
-        """Takes no log: the key is the one of a server that keeps its log beside the bundle, a new one where it has none.
+        """Takes no log: the key is the one of a server that keeps its log beside the bundle, else a new one.
 
         Nothing is written: `keep_key` does that.
 

@@ -11,6 +11,7 @@ from fuserank_ensemble.interactions.events import EventTable
 from fuserank_export.builder.held_log import HeldLog
 from fuserank_export.builder.options import BehaviourFiles, InputFiles, OutputOptions
 from fuserank_export.index.catalog import NO_SYNONYMS
+from fuserank_export.index.users import match_users
 from fuserank_export.learning.event_strengths import weigh_log
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
@@ -20,6 +21,11 @@ from fuserank_export.sources.users import read_users
 from fuserank_export.training.cases.judged import judged_queries, read_labelled
 from fuserank_export.training.cases.training_query import TrainingQuery
 from fuserank_export.training.text.data.labels import split_labelled_queries
+
+_TOO_FEW_JUDGED = (
+    "Judge more queries, or leave out --queries and --judgements: the ranker then learns from the log, and without one "
+    "from queries made of the catalogue."
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,12 @@ def read_shop(
         segments = segments.without(
             [name for name in map(bytes.decode, segments.users.tolist()) if is_meant(name, held.is_forgotten)]
         )
-        behaviour = replace(behaviour, log=replace(behaviour.log, segments=segments))
+        matched = match_users(segments, behaviour.log, held.key)
+        if twice := len(segments) - len(matched):
+            progress.note(
+                f"{files.users}: {twice:,} rows are of users who are there by id and by hash; the first counts"
+            )
+        behaviour = replace(behaviour, log=replace(behaviour.log, segments=matched))
     return ShopData(catalog, synonyms, behaviour, users_report)
 
 
@@ -149,7 +160,8 @@ def read_behaviour(
         labelled = read_labelled(
             files.queries, files.judgements, item_ids, files.max_bad_rows, progress, files.reading.encoding
         )
-        judged = judged_queries(split_labelled_queries(labelled.queries, seed), has_tower)
+        parts = split_labelled_queries(labelled.queries, seed, source=str(files.judgements), remedy=_TOO_FEW_JUDGED)
+        judged = judged_queries(parts, has_tower)
     if files.interactions is None:
         return Behaviour(Interactions.empty(), judged)
     with progress.step("reading the interactions"):

@@ -176,6 +176,15 @@ def test_a_catalogue_without_an_item_is_an_error_and_leaves_no_bundle(tiny_encod
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("bundle.rejected-")] == ["items.csv"]
 
 
+def test_too_few_judged_queries_are_named_with_what_to_do_and_no_word_of_a_tower(export_shop, tmp_path):
+    (tmp_path / "queries.tsv").write_text("".join(f"{number}\tmilk {number}\n" for number in range(9)))
+    (tmp_path / "judged.tsv").write_text("".join(f"{number} 0 ok0 1\n{number} 0 ok1 0\n" for number in range(9)))
+    files = {"queries": tmp_path / "queries.tsv", "judgements": tmp_path / "judged.tsv"}
+    with pytest.raises(InputError, match=r"judged\.tsv: found 9 queries .*leave out --queries and --judg") as error:
+        export_shop(sound(), files=files)
+    assert "tower" not in str(error.value)
+
+
 ELSEWHERE = [event(f"gone{number}", f"u{number}") for number in range(30)]
 LATER = [event(age=-400 * SECONDS_PER_DAY), event(age=-2 * SECONDS_PER_DAY)]
 

@@ -286,6 +286,13 @@ def test_who_is_left_out_is_so_however_the_log_writes_the_id(write_csv, tmp_path
     assert pq.read_table(kept)["user_id"].to_pylist() == [TEST_KEY.user_name(user) for user in read.user_ids]
 
 
+def test_a_user_whom_the_log_has_by_id_and_by_hashed_name_is_one(write_csv):
+    name = TEST_KEY.user_name("ann")
+    log = write_csv([event(), event(user_id=name, event="impression"), event(user_id="bob")])
+    read = read_interactions(log, CATALOG, now=NOW, key=TEST_KEY)
+    assert read.user_ids == sorted(["bob", name])
+
+
 def test_an_archive_without_a_key_is_refused_instead_of_not_being_written(write_csv, tmp_path):
     with pytest.raises(ValueError, match=r"events\.parquet: found no key; allowed: a key"):
         read_interactions(write_csv([event()]), CATALOG, now=NOW, archive=tmp_path / "events.parquet")
