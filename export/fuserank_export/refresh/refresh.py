@@ -51,7 +51,7 @@ from fuserank_export.refresh.catalog import ChangedCatalog, change_catalog
 from fuserank_export.refresh.events import link, write_events
 from fuserank_export.refresh.gate import check_refreshed
 from fuserank_export.refresh.log_part import LogPart
-from fuserank_export.refresh.vector_store import drop_vectors, store_of
+from fuserank_export.refresh.vector_store import store_of
 from fuserank_export.repository.sealing import seal, seal_bundle
 from fuserank_export.repository.successor import is_configuration
 from fuserank_export.repository.warmup import write_warmup
@@ -108,7 +108,6 @@ def refresh_bundle(bundle: Bundle, state: State, out: OutputOptions, progress: P
         if problems := manifest["refresh"]["gate"]["problems"]:
             report = out.folder.with_name(f"{out.folder.name}.refused.json")
             report.write_text(json.dumps(manifest["refresh"], indent=2) + "\n", "utf-8")
-            drop_vectors(manifest)
             raise RefusedError(f"{'; '.join(problems)}. The bundle was not kept; {report} has the figures")
     return manifest
 
@@ -147,7 +146,7 @@ def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
         manifest = _manifest(base, changed, indexed, carried, log) | {"search": search}
         sealed = seal_bundle(work.folder, manifest, known)
         if store:
-            manifest |= fill_vector_store(store, str(sealed["id"]), indexed.items, vectors, work.progress)
+            manifest |= fill_vector_store(work, store, str(sealed["id"]), indexed.items, vectors)
             seal(work.folder, manifest, known)
         user = log.user_ids[0] if log.user_ids else base.key.user_name("anonymous")
         write_warmup(Bundle.open(work.folder, verify=()), indexed.titles[0][:3], user)
