@@ -227,6 +227,10 @@ def refresh(
         str | None, typer.Option(help="Where its events are kept, as `fuserank serve --state` was given it.")
     ] = None,
     state_key_file: StateKeyOption = None,
+    keep_ranker: Annotated[
+        bool,
+        typer.Option("--keep-ranker", help="Learn no ranker: a running ensemble takes no other one."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
 ) -> None:
@@ -235,7 +239,7 @@ def refresh(
         from fuserank_export.refresh.command import refresh_served  # noqa: PLC0415
 
         output = OutputOptions(folder=out, force=force, seed=seed)
-        manifest = refresh_served(bundle, state, state_key_file, output)
+        manifest = refresh_served(bundle, state, state_key_file, output, keep_ranker=keep_ranker)
     if manifest is None:
         Console(stderr=True).print("nothing happened since the bundle was made: there is no other one", markup=False)
         raise typer.Exit(3)

@@ -55,7 +55,7 @@ def test_one_at_a_time_on_its_schedule_and_what_is_refused_is_not_tried_again():
     assert spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 600
 
 
-def run_job(folder: Path, code: int) -> tuple[int, list[list[str]]]:
+def run_job(folder: Path, code: int, *values: Manifest) -> tuple[int, list[list[str]]]:
     """Runs the job's command with a Python that writes down how it is called, and ends the export with a code."""
     python = folder / "python3"
     calls = folder / "calls"
@@ -66,7 +66,7 @@ def run_job(folder: Path, code: int) -> tuple[int, list[list[str]]]:
         "FUSERANK_STATE": "redis://redis:6379/0?name=a b",
         "FUSERANK_STATE_KEY_FILE": "/state-key/key",
     }
-    done = subprocess.run(job_container()["command"], env=environment, check=False, timeout=60)
+    done = subprocess.run(job_container(*values)["command"], env=environment, check=False, timeout=60)
     return done.returncode, [line.split() for line in calls.read_text().splitlines()]
 
 
@@ -82,6 +82,13 @@ def test_the_next_bundle_is_made_beside_the_served_one_and_promoted(tmp_path: Pa
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word.partition("=")[0] for word in refresh if word.startswith("--")} <= known
     assert promote == ["-m", fleet.__name__, "promote", out, "--bundle=/bundles/shop", "--keep=2"]
+
+
+@pytest.mark.parametrize(("profile", "kept"), [("single_process", False), ("ensemble_cpu", True)])
+def test_the_ranker_stays_where_triton_holds_its_engines(tmp_path: Path, profile: str, kept: bool):
+    _, (refresh, promote) = run_job(tmp_path, 0, {"profile": profile})
+    assert ("--keep-ranker" in refresh) == kept
+    assert promote[-1] == "--keep=2"
 
 
 @pytest.mark.parametrize(("code", "ends"), [(3, 0), (1, 1), (2, 2)])

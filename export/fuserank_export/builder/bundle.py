@@ -62,7 +62,7 @@ def export_bundle(
         vectors: Where the vectors lie beside the bundle; nowhere by default.
         progress: Shows the steps; on standard error by default.
         held: What the files hold of the log of live events, and the key of users; by default nothing, and the key
-            beside the bundle.
+            beside the bundle. A new key is kept when the bundle is whole.
 
     Returns:
         The manifest.
@@ -72,16 +72,19 @@ def export_bundle(
         EncoderError: Where the encoder cannot be exported.
         SpecError: Where there can be no such graph.
     """
+    held = held or HeldLog.nothing(out.folder)
     with open_workspace(out, progress or Progress()) as work:
-        return _build(
+        manifest = _build(
             work,
             inputs=inputs,
             encoder=encoder,
             ranker=ranker or RankerOptions(),
             graph=graph or GraphOptions(),
             vectors=vectors or VectorStoreOptions(),
-            held=held or HeldLog.nothing(out.folder),
+            held=held,
         )
+        held.keep_key()  # not before: a key without a bundle is of no use
+    return manifest
 
 
 def _build(

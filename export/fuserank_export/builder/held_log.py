@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fuserank_ensemble.state.entries import Forget
 from fuserank_ensemble.state.identity import IdentityKey, Subject
-from fuserank_ensemble.state.keys import keep_key, key_file_beside, read_key
+from fuserank_ensemble.state.keys import keep_key, key_file_beside, new_secret, read_key
 from fuserank_ensemble.state.log import StateError
-from fuserank_ensemble.state.settings import State, StateSettings
+from fuserank_ensemble.state.settings import SQLITE, State, StateSettings
 from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.sources.report import InputError
 
@@ -22,11 +23,13 @@ class HeldLog:
         key: The key of the log's users, under which the bundle names them.
         position: Up to where the files hold it; nothing by default.
         forgotten: Users who asked to be forgotten, and are to be left out of the files.
+        new_key_file: Where the key is to be kept once there is a bundle under it; None where it is kept already.
     """
 
     key: IdentityKey
     position: SnapshotPosition = field(default_factory=SnapshotPosition)
     forgotten: frozenset[Subject] = frozenset()
+    new_key_file: Path | None = None
 
     def is_forgotten(self, user_id: str) -> bool:
         """Whether a user asked to be forgotten."""
@@ -37,8 +40,13 @@ class HeldLog:
         """Takes all that a log holds now, before the files are read.
 
         Raises:
-            InputError: Where the log cannot be used.
+            InputError: Where there is no such log, or it cannot be used.
         """
+        if place.startswith(SQLITE) and not Path(place.removeprefix(SQLITE)).exists():
+            raise InputError(
+                f"--state {place}: there is no such log; name the file that `fuserank serve` writes, or leave out "
+                "--state"
+            )
         try:
             state = State.open(StateSettings(place, key_file))
             try:
@@ -53,16 +61,41 @@ class HeldLog:
 
     @classmethod
     def nothing(cls, bundle: Path, key_file: Path | None = None) -> HeldLog:
-        """Takes no log: the key is the one of a server that keeps its log beside the bundle, made where there is none.
+        """Takes no log: the key is the one of a server that keeps its log beside the bundle, else a new one.
+
+        Nothing is written: `keep_key` does that.
 
         Args:
             bundle: The bundle's folder, which need not be there yet.
             key_file: The key; None takes the one beside the bundle.
 
         Raises:
-            InputError: Where the key cannot be read or kept.
+            InputError: Where the key cannot be read, or a new one could not be kept.
         """
+        beside = key_file_beside(bundle)
         try:
-            return cls(read_key(key_file) if key_file else keep_key(key_file_beside(bundle)))
+            if key_file or beside.exists():
+                return cls(read_key(key_file or beside))
         except StateError as error:
             raise InputError(str(error)) from None
+        folder = beside.parent
+        if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise InputError(f"the key of users cannot be kept at {beside}: {folder} is no folder that can be written")
+        return cls(IdentityKey(bytes.fromhex(new_secret())), new_key_file=beside)
+
+    def keep_key(self) -> None:
+        """Keeps a new key where the bundle's server reads it.
+
+        Raises:
+            InputError: Where it cannot be kept, or another was kept there meanwhile.
+        """
+        if self.new_key_file is None:
+            return
+        try:
+            kept = keep_key(self.new_key_file, self.key.secret.hex())
+        except StateError as error:
+            raise InputError(str(error)) from None
+        if kept != self.key:
+            raise InputError(
+                f"{self.new_key_file}: holds another key, which was not there when the export began; export again"
+            )

@@ -11,14 +11,21 @@ from fuserank_ensemble.interactions.events import EventTable
 from fuserank_export.builder.held_log import HeldLog
 from fuserank_export.builder.options import BehaviourFiles, InputFiles, OutputOptions
 from fuserank_export.index.catalog import NO_SYNONYMS
+from fuserank_export.index.users import match_users
 from fuserank_export.learning.event_strengths import weigh_log
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Catalog, Interactions, RowReport, read_catalog, read_interactions
+from fuserank_export.sources.identity import is_meant
 from fuserank_export.sources.synonyms import read_synonyms
 from fuserank_export.sources.users import read_users
 from fuserank_export.training.cases.judged import judged_queries, read_labelled
 from fuserank_export.training.cases.training_query import TrainingQuery
 from fuserank_export.training.text.data.labels import split_labelled_queries
+
+_TOO_FEW_JUDGED = (
+    "Judge more queries, or leave out --queries and --judgements: the ranker then learns from the log, and without one "
+    "from queries made of the catalogue."
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ def read_shop(
             reading=files.reading,
             mapping=files.mappings.catalog,
         )
-    _report(catalog.report, progress)
+    progress.note(str(catalog.report))
     behaviour = read_behaviour(
         files,
         catalog.item_ids,
@@ -107,11 +114,16 @@ def read_shop(
                 reading=files.reading,
                 mapping=files.mappings.users,
             )
-        _report(users_report, progress)
+        progress.note(str(users_report))
         segments = segments.without(
-            [name for name in map(bytes.decode, segments.users.tolist()) if held.is_forgotten(name)]
+            [name for name in map(bytes.decode, segments.users.tolist()) if is_meant(name, held.is_forgotten)]
         )
-        behaviour = replace(behaviour, log=replace(behaviour.log, segments=segments))
+        matched = match_users(segments, behaviour.log, held.key)
+        if twice := len(segments) - len(matched):
+            progress.note(
+                f"{files.users}: {twice:,} rows are of users who are there by id and by hash; the first counts"
+            )
+        behaviour = replace(behaviour, log=replace(behaviour.log, segments=matched))
     return ShopData(catalog, synonyms, behaviour, users_report)
 
 
@@ -148,7 +160,8 @@ def read_behaviour(
         labelled = read_labelled(
             files.queries, files.judgements, item_ids, files.max_bad_rows, progress, files.reading.encoding
         )
-        judged = judged_queries(split_labelled_queries(labelled.queries, seed), has_tower)
+        parts = split_labelled_queries(labelled.queries, seed, source=str(files.judgements), remedy=_TOO_FEW_JUDGED)
+        judged = judged_queries(parts, has_tower)
     if files.interactions is None:
         return Behaviour(Interactions.empty(), judged)
     with progress.step("reading the interactions"):
@@ -165,12 +178,5 @@ def read_behaviour(
             key=held.key if held else None,
             is_left_out=held.is_forgotten if held and held.forgotten else None,
         )
-    _report(log.report, progress)
+    progress.note(str(log.report))
     return Behaviour(weigh_log(log, table), judged)
-
-
-def _report(report: RowReport, progress: Progress) -> None:
-    """Notes what became of a file's rows; an empty list of refused ones is removed."""
-    progress.note(str(report))
-    if not report.bad and report.bad_rows_path:
-        report.bad_rows_path.unlink()

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from fuserank_ensemble.bundle import RANKER_WEIGHTS, REFERENCE, Bundle
 from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_ensemble.state.identity import subject_named
 from fuserank_ensemble.state.keys import key_file_beside, read_key
 from fuserank_ensemble.state.log import StateError
 from fuserank_export.builder.options import BehaviourFiles, OutputOptions, RankerOptions
@@ -82,7 +83,7 @@ def retrain_ranker(
     tower_source = ranker.text_tower or own_tower
     tower = load_replacement_tower(old, tower_source) if tower_source else None
     behaviour = _read(old, files, out.seed, progress)
-    behaviour = replace(behaviour, log=replace(behaviour.log, segments=_segments(old, behaviour.log, key_file)))
+    behaviour = replace(behaviour, log=replace(behaviour.log, segments=segments_of_log(old, behaviour.log, key_file)))
     inputs = TrainingInputs(
         # What a log says of the channels is tuned as an export tunes it, from the same beginning.
         spec=replace(old.spec, channel_weights=GraphSpec().channel_weights) if len(behaviour.log) else old.spec,
@@ -105,21 +106,26 @@ def retrain_ranker(
     return manifest
 
 
-def _segments(bundle: Bundle, log: Interactions, key_file: Path | None) -> UserSegments:
+def segments_of_log(bundle: Bundle, log: Interactions, key_file: Path | None) -> UserSegments:
     """Returns what a bundle says of the users of a log, as that names them.
 
+    A log that names users as bundles do, such as a bundle's own events, needs no key.
+
     Raises:
-        InputError: Where the key cannot be read.
+        InputError: Where the key is needed and cannot be read.
         BundleError: Where it is not the bundle's.
     """
     if not bundle.segments.columns or not log.user_ids:
         return bundle.segments
+    names = {user: user for user in log.user_ids if subject_named(user)}
+    if len(names) == len(log.user_ids):
+        return rename_users(bundle.segments, names)
     try:
         key = read_key(key_file or key_file_beside(bundle.root))
     except StateError as error:
         raise InputError(f"the bundle names users under a key: {error}; name it with --state-key-file") from None
     bundle.check_user_key(key)
-    return rename_users(bundle.segments, {key.user_name(user): user for user in log.user_ids})
+    return rename_users(bundle.segments, {key.user_name(user): user for user in log.user_ids} | names)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from fuserank_export.builder.steps import StepSeconds
 from fuserank_export.builder.workspace import Workspace
 from fuserank_export.index.catalog import Indexed
 from fuserank_export.index.users import user_key
-from fuserank_export.progress import Progress
 from fuserank_export.repository.model_config import ENGINE_FILES
 from fuserank_export.repository.sealing import seal, seal_bundle
 from fuserank_export.repository.warmup import write_warmup
@@ -134,22 +133,22 @@ def seal_new(work: Workspace, parts: BuiltParts, vectors: VectorStoreOptions, st
             # Three characters: in any script few enough tokens for the shortest bucket.
             query = parts.indexed.titles[0][:3]
             write_warmup(Bundle.open(work.folder, verify=()), query, user)
-        manifest |= fill_vector_store(vectors, bundle_id, parts.indexed.items, parts.embedded.vectors, work.progress)
+        manifest |= fill_vector_store(work, vectors, bundle_id, parts.indexed.items, parts.embedded.vectors)
     manifest |= {"export_seconds": round(steps.total, 1), "export_steps": steps.to_dict()}
     return seal(work.folder, manifest)
 
 
 def fill_vector_store(
-    options: VectorStoreOptions, bundle_id: str, items: Items, vectors: NDArray[np.float16], progress: Progress
+    work: Workspace, options: VectorStoreOptions, bundle_id: str, items: Items, vectors: NDArray[np.float16]
 ) -> dict[str, Any]:
-    """Sends the vectors to Milvus, into a collection named after the bundle.
+    """Sends the vectors to Milvus, into a collection named after the bundle; where no bundle comes of it, drops that.
 
     Args:
+        work: The bundle.
         options: Where it is.
         bundle_id: The bundle's id.
         items: The catalogue.
         vectors: Vectors of its texts, fp16 `[texts, dim]`.
-        progress: Shows the step.
 
     Returns:
         Where they are, the manifest's `milvus`; nothing where no store is asked for.
@@ -166,6 +165,7 @@ def fill_vector_store(
         from fuserank_export.milvus.collection import (  # noqa: PLC0415
             MilvusLoadError,
             collection_name,
+            drop_collection,
             fill_collection,
         )
     except ImportError:
@@ -173,10 +173,16 @@ def fill_vector_store(
     token = os.environ.get("FUSERANK_MILVUS_TOKEN", "")
     name = collection_name(bundle_id)
     try:
-        with progress.step("filling Milvus", len(items)) as advanced:
+        with work.progress.step("filling Milvus", len(items)) as advanced:
             filled = fill_collection(uri, token, name, items, vectors, index=options.milvus_index, advanced=advanced)
     except (MilvusLoadError, MilvusException) as error:
         raise InputError(f"--milvus {uri}: {error}") from None
+
+    def drop() -> None:
+        if problem := drop_collection(uri, token, name):
+            work.progress.note(problem)
+
+    work.undo.callback(drop)
     return {"milvus": {"uri": uri, **filled}}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,13 @@ class Workspace:
         folder: The bundle while it is being built.
         out: Where it goes, and its seed.
         progress: Shows the steps.
+        undo: Takes back what was done outside of the folder, where no bundle comes of it.
     """
 
     folder: Path
     out: OutputOptions
     progress: Progress
+    undo: ExitStack
 
     @property
     def index(self) -> Path:
@@ -44,6 +46,8 @@ def open_workspace(out: OutputOptions, progress: Progress) -> Iterator[Workspace
     Raises:
         InputError: Where the place is taken.
     """
-    with partial_bundle(out.folder, out.force) as folder:
-        yield Workspace(folder, out, progress)
+    with ExitStack() as undo:
+        with partial_bundle(out.folder, out.force) as folder:
+            yield Workspace(folder, out, progress, undo)
+        undo.pop_all()  # the bundle stands
     shutil.rmtree(out.resume, ignore_errors=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.segments import UserSegments
-from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.state.identity import IdentityKey, subject_named
 from fuserank_export.sources import Impressions, Interactions
 
 
@@ -43,6 +43,20 @@ def name_users(log: Interactions, key: IdentityKey) -> Interactions:
         ),
         impressions=Impressions.empty(),
     )
+
+
+def match_users(segments: UserSegments, log: Interactions, key: IdentityKey) -> UserSegments:
+    """Returns what a shop says of its users under the names that the log has for them.
+
+    Either may name users by ids, or by hashes as bundles do. Of a user who is there under both, the first row counts.
+    """
+    users = [user.decode() for user in segments.users.tolist()]
+    if not any(map(subject_named, (*users, *log.user_ids))):
+        return segments
+    in_log, names = {key.user_name(user): user for user in log.user_ids}, dict[str, str]()
+    for user in users:
+        names.setdefault(key.user_name(user), user)
+    return rename_users(segments, {user: in_log.get(hashed, user) for hashed, user in names.items()})
 
 
 def rename_users(segments: UserSegments, names: Mapping[str, str]) -> UserSegments:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,24 +74,48 @@ def fill_collection(
         half_precision = not index.startswith("GPU_") and not uri.endswith(".db")
         vector_type: type[np.floating[Any]] = np.float16 if half_precision else np.float32
         schema = collection_schema(items, vectors.shape[1], half_precision)
-        client.create_collection(name, schema=schema, timeout=TIMEOUT_S)
-        complete = False
-        try:
+        with ExitStack() as undo:
+            undo.callback(_try_to_drop, client, name)
+            client.create_collection(name, schema=schema, timeout=TIMEOUT_S)
             _insert(client, name, items, vectors, vector_type, batch, advanced)
             _build_index(client, name, index, index_params or {})
             _verify_count(client, name, len(items))
-            complete = True
-        finally:
-            if not complete:
-                client.drop_collection(name, timeout=TIMEOUT_S)
+            undo.pop_all()
     finally:
         client.close()
     return {"collection": name, "entities": len(items), "index": index, "vector_type": vector_type.__name__}
 
 
+def drop_collection(uri: str, token: str, name: str) -> str:
+    """Drops the collection of a bundle that is not kept.
+
+    Returns:
+        Why it could not be dropped; nothing where it was.
+    """
+    from pymilvus.exceptions import MilvusException  # noqa: PLC0415  an extra
+
+    try:
+        client = connect(uri, token, TIMEOUT_S)
+        try:
+            client.drop_collection(name, timeout=TIMEOUT_S)
+        finally:
+            client.close()
+    except MilvusException as error:
+        return f"the collection {name} at {uri} could not be dropped: {error}; drop it yourself"
+    return ""
+
+
 def collection_name(bundle: str) -> str:
     """Returns the collection's name of a bundle's id: only letters, digits and `_`."""
     return "fuserank_" + "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in bundle)
+
+
+def _try_to_drop(client: MilvusClient, name: str) -> None:
+    """Drops a collection that could not be filled; where that fails too, the first failure is what is told."""
+    from pymilvus.exceptions import MilvusException  # noqa: PLC0415  an extra
+
+    with suppress(MilvusException):
+        client.drop_collection(name, timeout=TIMEOUT_S)
 
 
 def _insert(

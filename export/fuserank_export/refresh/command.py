@@ -18,7 +18,13 @@ from fuserank_export.sources import InputError
 
 
 def refresh_served(
-    named: Path, place: str | None, key_file: Path | None, out: OutputOptions, progress: Progress | None = None
+    named: Path,
+    place: str | None,
+    key_file: Path | None,
+    out: OutputOptions,
+    progress: Progress | None = None,
+    *,
+    keep_ranker: bool = False,
 ) -> dict[str, Any] | None:
     """Makes the next bundle of a server.
 
@@ -28,6 +34,7 @@ def refresh_served(
         key_file: The key of the users in it; None where it is kept there.
         out: Where the next bundle goes.
         progress: Shows the steps; on standard error by default.
+        keep_ranker: See `refresh_bundle`.
 
     Returns:
         See `refresh_bundle`.
@@ -47,7 +54,7 @@ def refresh_served(
             bundle = Bundle.open(served.resolve())
         state = State.open(settings)
         try:
-            return refresh_bundle(bundle, state, out, progress)
+            return refresh_bundle(bundle, state, out, progress, keep_ranker=keep_ranker)
         finally:
             state.log.close()
     except StateError as error:

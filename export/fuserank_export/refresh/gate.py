@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class GateReport:
 
 
 def check_refreshed(
-    old: Bundle, new: Bundle, indexed: Indexed, carried: Carried, encoder: OnnxEncoder, gone: frozenset[str], seed: int
+    old: Bundle, folder: Path, indexed: Indexed, carried: Carried, encoder: OnnxEncoder, gone: frozenset[str], seed: int
 ) -> GateReport:
     """Compares a bundle with the one that it was made from.
 
@@ -58,13 +59,14 @@ def check_refreshed(
 
     Args:
         old: The last bundle.
-        new: The next one.
+        folder: The next one.
         indexed: Its catalogue.
         carried: What it took over.
         encoder: What embeds texts.
         gone: Names of the users who are not in it any more.
         seed: Of the requests.
     """
+    new = Bundle.open(folder, verify=())
     requests = _answerable(draw_requests(old, REQUESTS, seed), set(new.items.ids.tolist()), gone)
     before, after = (trace_requests(LocalGraph(bundle), requests)[0] for bundle in (old, new))
     loss = relative_loss(after.ndcg, before.ndcg)

@@ -64,9 +64,29 @@ class RankerReport:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class ContinuedRanker:
+    """What became of the ranker.
+
+    Attributes:
+        taken: The one that went on; None where the last one stays.
+        report: For the manifest.
+    """
+
+    taken: Ranker | None
+    report: RankerReport
+
+    def refused(self, note: str) -> ContinuedRanker:
+        """Returns the same where the last one stays after all, and why."""
+        return ContinuedRanker(None, replace(self.report, taken=False, note=note))
+
+
+KEPT_AS_TOLD = ContinuedRanker(None, RankerReport(note="--keep-ranker"))
+
+
 def continue_ranker(
     bundle: Bundle, log: Interactions, rows: NDArray[np.int32], seed: int, progress: Progress
-) -> tuple[Ranker | None, RankerReport]:
+) -> ContinuedRanker:
     """Trains the last bundle's ranker further, on requests that came after it.
 
     Args:
@@ -75,66 +95,63 @@ def continue_ranker(
         rows: Where the next one's items are in the last, -1 for new ones, int32 `[items]`.
         seed: Of draws and order.
         progress: Shows the step.
-
-    Returns:
-        The ranker, None where the last one stays, and the report.
     """
     spec = bundle.spec
-    if spec.text_candidates:
-        return None, RankerReport(note="it reads a text tower's scores, which a refresh has no tower for")
-    if not spec.ranked_kinds:
-        return None, RankerReport(note="fusion orders every kind of request")
-    if others := _other_engines(bundle):
-        return None, RankerReport(note=f"{', '.join(others)}: engines that were measured for it")
+    if note := _why_it_stays(bundle):
+        return ContinuedRanker(None, RankerReport(note=note))
     with progress.step("requests since the last bundle"):
-        parts = _build_cases(bundle, _of_items(log, rows), seed)
-    counts = [len(part) for part in parts]
-    if min(counts, default=0) < LEAST_CASES:
-        least = min(counts, default=0)
+        learned, later = _build_cases(bundle, _of_items(log, rows), seed)
+    report = RankerReport(len(learned), len(later))
+    if (least := min(len(learned), len(later))) < LEAST_CASES:
         note = f"{least} requests since the last bundle to learn from or to measure on; it takes {LEAST_CASES} of each"
-        return None, RankerReport(*(counts or (0, 0)), note=note)
-    learned, later = parts
-    vectors = bundle.vectors
+        return ContinuedRanker(None, replace(report, note=note))
     last = open_ranker(bundle.root / "index" / RANKER_WEIGHTS, spec.embedding_dim, bundle.layout)
     with progress.steps() as advanced:
         ranker, _ = fit(
             learned,
             later,
-            vectors,
+            bundle.vectors,
             WARM,
             seed,
             lambda epoch: advanced("training the ranker further", epoch, WARM.epochs),
             layout=bundle.layout,
             start=last,
         )
-    before, after = (float(ndcg_by_case(later, predicted(of, later, vectors)).mean()) for of in (last, ranker))
-    report = RankerReport(*counts, round(before, 4), round(after, 4), after > before)
-    if not report.taken:
-        return None, replace(report, note="the one that went on is no better on the latest requests")
-    return ranker, report
+    before, after = (float(ndcg_by_case(later, predicted(of, later, bundle.vectors)).mean()) for of in (last, ranker))
+    measured = replace(report, ndcg_before=round(before, 4), ndcg_after=round(after, 4), taken=after > before)
+    continued = ContinuedRanker(ranker, measured)
+    return continued if measured.taken else continued.refused("it is no better on the latest requests")
 
 
-def _build_cases(bundle: Bundle, log: Interactions, seed: int) -> list[Cases]:
-    """The cases of what came after the bundle, those to learn from first; none where that is of one moment."""
+def _why_it_stays(bundle: Bundle) -> str:
+    """Why a bundle's ranker cannot go on; empty where it can."""
+    if not bundle.spec.ranked_kinds:
+        return "fusion orders every kind of request"
+    if bundle.spec.text_candidates:
+        return "it reads a text tower's scores, and a refresh has no tower"
+    kinds = bundle.manifest["engines"].values()
+    served = {kind.get("chosen", {}).get("ranker") for kind in kinds} - {
+        None,
+        ENGINE_FILES["cpu"],
+        ENGINE_FILES["cuda"],
+    }
+    return f"{', '.join(sorted(served))}: made and measured for the last one" if served else ""
+
+
+def _build_cases(bundle: Bundle, log: Interactions, seed: int) -> tuple[Cases, Cases]:
+    """The cases of what came after the bundle: those to learn from, and later ones."""
+    builder, known = _case_builder(bundle), bundle.learned("cpu")
     times = log.timestamp[log.before(bundle.manifest["log_end"] + 1).stop :]
     if len(times) < 2 or times[0] == times[-1]:
-        return []
+        return builder.build([], known), builder.build([], known)
     split = float(times[math.floor(LEARNED_SHARE * len(times))])
     shop = open_shop(bundle)
     synthetic = SyntheticQueries(shop.items, shop.titles, seed)
-    builder, learned = _case_builder(bundle), bundle.learned("cpu")
-    return [
-        builder.build(window_queries(log, synthetic, start, end, count=MOST_PAIRS, seed=seed + i), learned)
+    first, second = (
+        builder.build(window_queries(log, synthetic, start, end, count=MOST_PAIRS, seed=seed + i), known)
         for i, (start, end) in enumerate(pairwise((float(times[0]), split, float(times[-1]) + 1)))
-        if start < end
-    ]
-
-
-def _other_engines(bundle: Bundle) -> list[str]:
-    """Engine files of the ranker that are served and that an export does not write."""
-    kinds = bundle.manifest["engines"].values()
-    served = {kind.get("chosen", {}).get("ranker") for kind in kinds} - {None}
-    return sorted(served - {ENGINE_FILES["cpu"], ENGINE_FILES["cuda"]})
+    )
+    return first, second
 
 
 def _case_builder(bundle: Bundle) -> CaseBuilder:

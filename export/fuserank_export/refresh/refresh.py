@@ -8,10 +8,13 @@ of the log; the factors and the ranker go on from the last ones.
 from __future__ import annotations
 
 import json
+import shutil
 import time
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,8 +54,8 @@ from fuserank_export.refresh.catalog import ChangedCatalog, change_catalog
 from fuserank_export.refresh.events import link, write_events
 from fuserank_export.refresh.gate import check_refreshed
 from fuserank_export.refresh.log_part import LogPart
-from fuserank_export.refresh.ranker import continue_ranker
-from fuserank_export.refresh.vector_store import drop_vectors, store_of
+from fuserank_export.refresh.ranker import KEPT_AS_TOLD, ContinuedRanker, continue_ranker
+from fuserank_export.refresh.vector_store import store_of
 from fuserank_export.repository.sealing import seal, seal_bundle
 from fuserank_export.repository.successor import is_configuration
 from fuserank_export.repository.warmup import write_warmup
@@ -60,7 +63,6 @@ from fuserank_export.sources import Interactions, read_interactions
 from fuserank_export.training.cases.span import LogSpan
 from fuserank_export.training.forked import started
 from fuserank_export.training.model.engine import RankerEngine, write_ranker
-from fuserank_export.training.model.ranker import Ranker
 from fuserank_export.training.model.weights import write_weights
 
 RANKER_FILES = ("model_repository/ranker/1/", f"index/{RANKER_WEIGHTS}")
@@ -77,6 +79,7 @@ class _Base:
     bundle: Bundle
     part: LogPart
     key: IdentityKey
+    keep_ranker: bool
 
     @property
     def gone(self) -> frozenset[str]:
@@ -84,7 +87,9 @@ class _Base:
         return frozenset(self.bundle.user_names() & {hashed_name(who) for who in self.part.forgotten})
 
 
-def refresh_bundle(bundle: Bundle, state: State, out: OutputOptions, progress: Progress) -> dict[str, Any] | None:
+def refresh_bundle(
+    bundle: Bundle, state: State, out: OutputOptions, progress: Progress, *, keep_ranker: bool = False
+) -> dict[str, Any] | None:
     """Makes the next bundle.
 
     Args:
@@ -92,6 +97,7 @@ def refresh_bundle(bundle: Bundle, state: State, out: OutputOptions, progress: P
         state: The log.
         out: Where the next one goes.
         progress: Shows the steps.
+        keep_ranker: The last ranker stays: an ensemble that runs, whose engines Triton holds, takes no other.
 
     Returns:
         The manifest; None where the log holds nothing that the bundle does not.
@@ -108,13 +114,12 @@ def refresh_bundle(bundle: Bundle, state: State, out: OutputOptions, progress: P
         part = LogPart.read(state, bundle.snapshot_position)
     if not part.entries:
         return None
-    base = _Base(bundle, part, state.key)
+    base = _Base(bundle, part, state.key, keep_ranker)
     with open_workspace(out, progress) as work:
         manifest = _build(work, base, steps)
         if problems := manifest["refresh"]["gate"]["problems"]:
             report = out.folder.with_name(f"{out.folder.name}.refused.json")
             report.write_text(json.dumps(manifest["refresh"], indent=2) + "\n", "utf-8")
-            drop_vectors(manifest)
             raise RefusedError(f"{'; '.join(problems)}. The bundle was not kept; {report} has the figures")
     return manifest
 
@@ -149,25 +154,58 @@ def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
         with steps.measure("words"), work.progress.step("indexing words"):
             search |= {"lexical": {"items_with_words": words()}}
         with steps.measure("ranker"):
-            ranker, ranker_report = continue_ranker(old, log, carried.rows, work.out.seed, work.progress)
+            ranker = KEPT_AS_TOLD
+            if not base.keep_ranker:
+                ranker = continue_ranker(old, log, carried.rows, work.out.seed, work.progress)
+    described = _manifest(base, changed, indexed, carried, log) | {"search": search}
     with steps.measure("seal"), work.progress.step("sealing"):
-        known = _link_kept(work, old, replaced=RANKER_FILES if ranker else ())
-        manifest = _manifest(base, changed, indexed, carried, log) | {"search": search}
-        manifest["refresh"]["ranker"] = ranker_report.to_dict()
-        if ranker:
-            manifest |= _write_ranker(work, old, ranker)
-        sealed = seal_bundle(work.folder, manifest, known)
-        if store:
-            manifest |= fill_vector_store(store, str(sealed["id"]), indexed.items, vectors, work.progress)
-            seal(work.folder, manifest, known)
         user = log.user_ids[0] if log.user_ids else base.key.user_name("anonymous")
-        write_warmup(Bundle.open(work.folder, verify=()), indexed.titles[0][:3], user)
+        warm_up = partial(write_warmup, query=indexed.titles[0][:3], user=user)
+        manifest, known = _seal(work, old, described, ranker, warm_up)
     with steps.measure("gate"), work.progress.step("comparing with the last bundle"):
-        new = Bundle.open(work.folder, verify=())
-        gate = check_refreshed(old, new, indexed, carried, encoder, base.gone, work.out.seed)
-    report = {**manifest["refresh"], "gate": gate.to_dict()}
-    manifest |= {"refresh": report, "export_seconds": round(steps.total, 1), "export_steps": steps.to_dict()}
+        compare = partial(check_refreshed, old, work.folder, indexed, carried, encoder, base.gone, work.out.seed)
+        gate = compare()
+        if gate.problems and ranker.taken is not None:
+            # What it learned of the latest requests costs earlier ones more than is allowed: the last one stays.
+            manifest, known = _seal(work, old, described, ranker.refused("; ".join(gate.problems)), warm_up)
+            gate = compare()
+    manifest["refresh"]["gate"] = gate.to_dict()
+    if store and not gate.problems:
+        manifest |= fill_vector_store(work, store, str(manifest["id"]), indexed.items, vectors)
+    manifest |= {"export_seconds": round(steps.total, 1), "export_steps": steps.to_dict()}
     return seal(work.folder, manifest, known)
+
+
+def _seal(
+    work: Workspace,
+    bundle: Bundle,
+    described: Mapping[str, Any],
+    ranker: ContinuedRanker,
+    warm_up: Callable[[Bundle], None],
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Adds the ranker and what stays of the last bundle, and seals.
+
+    Args:
+        work: The bundle, whole but for these; sealing it once more replaces them.
+        bundle: The last bundle.
+        described: The manifest but for the ranker.
+        ranker: What became of the ranker.
+        warm_up: Writes the warm-up requests of a bundle.
+
+    Returns:
+        The manifest, and the hashes of files that stay as they are.
+    """
+    shutil.rmtree(work.folder / "model_repository", ignore_errors=True)
+    known = _link_kept(work, bundle, dropped=RANKER_FILES if ranker.taken else ())
+    manifest = {**described, "refresh": {**described["refresh"], "ranker": ranker.report.to_dict()}}
+    if ranker.taken:
+        write_weights(ranker.taken, work.index / RANKER_WEIGHTS)
+        folder = work.folder / "model_repository" / "ranker" / "1"
+        report, cost = write_ranker(RankerEngine(ranker.taken), folder, bundle.spec)
+        manifest |= {"ranker": {**bundle.manifest["ranker"], **report}, "ranker_ms": cost}
+    sealed = seal_bundle(work.folder, manifest, known)
+    warm_up(Bundle.open(work.folder, verify=()))
+    return sealed, known
 
 
 def _read_log(work: Workspace, base: _Base, item_ids: list[str]) -> Interactions:
@@ -222,27 +260,20 @@ def _given_synonyms(bundle: Bundle) -> Synonyms:
     return Synonyms({word: to for word, to in of_bundle.items() if learned.get(word) != to})
 
 
-def _write_ranker(work: Workspace, bundle: Bundle, ranker: Ranker) -> dict[str, Any]:
-    """Writes a ranker that goes on from a bundle's; returns what changes in the manifest."""
-    write_weights(ranker, work.index / RANKER_WEIGHTS)
-    folder = work.folder / "model_repository" / "ranker" / "1"
-    report, milliseconds = write_ranker(RankerEngine(ranker), folder, bundle.spec)
-    return {"ranker": {**bundle.manifest["ranker"], **report}, "ranker_ms": milliseconds}
-
-
-def _link_kept(work: Workspace, bundle: Bundle, replaced: tuple[str, ...]) -> dict[str, str]:
-    """Links the files that stay, but for those whose paths begin as `replaced` says; returns their hashes by path."""
+def _link_kept(work: Workspace, bundle: Bundle, dropped: tuple[str, ...]) -> dict[str, str]:
+    """Links the files that stay, but for those whose paths begin as one of `dropped`; returns their hashes by path."""
     alike = tuple(f"index/{name}" for name in (TOKENIZER, REFERENCE, SYNONYMS, RANKER_WEIGHTS))
     kept = {
         name: digest
         for name, digest in bundle.manifest["files"].items()
-        if not name.startswith(replaced)
+        if not name.startswith(dropped)
         and (
             name in alike
             or (name.startswith("model_repository/") and not is_configuration(name) and "/warmup/" not in name)
         )
     }
     for name in kept:
+        (work.folder / name).unlink(missing_ok=True)
         link(bundle.root / name, work.folder / name)
     return kept
 

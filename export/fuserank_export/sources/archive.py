@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
 )
 
 
-def rename_users(path: Path, names: Mapping[str, str]) -> None:
+def rename_archived_users(path: Path, names: Mapping[str, str]) -> None:
     """Gives users of an archive other names."""
     renamed = path.with_name(f"{path.name}.renamed")
     position = SCHEMA.get_field_index("user_id")

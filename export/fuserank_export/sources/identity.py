@@ -25,6 +25,11 @@ def without_fraction(identifier: str) -> str:
     return match[1] if match else identifier
 
 
+def is_meant(identifier: str, is_named: Callable[[str], bool]) -> bool:
+    """Returns whether an id is named, as it is written or as `rename_float_ids` may write it when all ids are read."""
+    return is_named(identifier) or is_named(without_fraction(identifier))
+
+
 def rename_float_ids(identifiers: Iterable[str]) -> dict[str, str]:
     """Returns the new names of ids such as 7000.0, if all ids are whole numbers; none otherwise."""
     identifiers = list(identifiers)

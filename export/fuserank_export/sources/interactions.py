@@ -19,10 +19,10 @@ from fuserank_ensemble.interactions.events import EVENT_NAMES, IMPRESSION, Event
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.interactions.segments import UserSegments
-from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.state.identity import IdentityKey, subject_named
 from fuserank_export.layouts.mapping import LogMapping
 from fuserank_export.layouts.recognise import offer_events
-from fuserank_export.sources.archive import EventArchive, rename_users
+from fuserank_export.sources.archive import EventArchive, rename_archived_users
 from fuserank_export.sources.columns import cells
 from fuserank_export.sources.columns.codes import ColumnBlocks, TextCodes
 from fuserank_export.sources.columns.numbers import parse_number
@@ -34,6 +34,7 @@ from fuserank_export.sources.identity import (
     DEFAULT_MAX_UNKNOWN_SHARE,
     ItemIds,
     check_unknown,
+    is_meant,
     note_renamed,
     rename_float_ids,
 )
@@ -229,7 +230,7 @@ class _EventRows:
         if self.is_left_out is None or not len(valid):
             return
         codes, distinct = pd.factorize(user_ids[valid])
-        left_out = valid[np.asarray([self.is_left_out(user) for user in distinct], np.bool_)[codes]]
+        left_out = valid[np.asarray([is_meant(user, self.is_left_out) for user in distinct], np.bool_)[codes]]
         parser.ok[left_out] = False
         if len(left_out):
             report.left_out["of users who were forgotten"] += len(left_out)
@@ -247,6 +248,13 @@ class _EventRows:
         kept["position"][~known] = None
         self.archive.add(kept)
 
+    def _hashed_names(self, users: list[str]) -> dict[str, str]:
+        """The hashed names of users whom the log has by these as well as by their ids: they are one."""
+        hashed = set(filter(subject_named, users))
+        if self.key is None or not hashed:
+            return {}
+        return {user: name for user in users if (name := self.key.user_name(user)) in hashed}
+
     def finish(self, report: RowReport, archive: Path | None = None) -> Interactions:
         """Returns all kept rows in order of time.
 
@@ -254,11 +262,14 @@ class _EventRows:
             report: Notes what was done to them.
             archive: The file of the archive, which is closed; None where there is none.
         """
-        renamed = rename_float_ids([*self.users.codes, *self.impressions.users.codes])
+        users = [*self.users.codes, *self.impressions.users.codes]
+        renamed = rename_float_ids(users)
         if renamed and self.key and archive:
-            rename_users(archive, {self.key.user_name(old): self.key.user_name(new) for old, new in renamed.items()})
-        self.users.rename(renamed)
-        self.impressions.users.rename(renamed)
+            hashed = {self.key.user_name(old): self.key.user_name(new) for old, new in renamed.items()}
+            rename_archived_users(archive, hashed)
+        names = renamed or self._hashed_names(users)
+        self.users.rename(names)
+        self.impressions.users.rename(names)
         note_renamed(report, "user_id", renamed)
         self.items.note_matches(report)
         for name, codes in self.places.items():
@@ -330,15 +341,20 @@ def read_interactions(
         now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
         archive: A Parquet file to write the kept rows to, in the input format; None writes none.
-        key: The key of users and sessions in it.
-        is_left_out: Whether a user's rows are passed over; None passes over nobody's.
+        key: The key of users and sessions in it; an archive needs one. Under it a user is one whom the log has by id
+            and by hashed name.
+        is_left_out: Whether a user's rows are passed over; None passes over nobody's. It is asked of `100.0` as of
+            `100`, because only the whole log tells whether they are one.
 
     Returns:
         The kept rows.
 
     Raises:
         InputError: The file cannot be used, or too many rows are bad or of unknown items.
+        ValueError: An archive without a key: it would name users as the log does.
     """
+    if archive and key is None:
+        raise ValueError(f"archive {archive}: found no key; allowed: a key, under which the archive names users")
     latest = int(time.time() if now is None else now) + SECONDS_PER_DAY
     report = RowReport(str(path), Path(bad_rows_path) if bad_rows_path is not None else None)
     read = partial(

@@ -86,7 +86,8 @@ class RowReport:
 
     Attributes:
         file: The file that is read.
-        bad_rows_path: Where every bad row is written as JSONL; None keeps only the first examples.
+        bad_rows_path: Where every bad row is written as JSONL, no file where none is bad; None keeps only the first
+            examples.
         read: Rows in the file, without header and blank lines.
         kept: Valid rows; of a log, those of events.
         impressions: Valid rows of a log that are impressions.
@@ -137,7 +138,7 @@ class RowReport:
 
     def __enter__(self) -> Self:
         if self.bad_rows_path is not None:
-            # Opened even if no bad row follows: a file of an earlier run would be taken for this one's.
+            # Opened before a bad row comes: a file of an earlier run would be taken for this one's.
             self.bad_rows_path.parent.mkdir(parents=True, exist_ok=True)
             self._sink = self.bad_rows_path.open("w", encoding="utf-8")
         return self
@@ -148,6 +149,8 @@ class RowReport:
         if self._sink is not None:
             self._sink.close()
             self._sink = None
+            if not self.bad and self.bad_rows_path is not None:
+                self.bad_rows_path.unlink(missing_ok=True)
 
     @property
     def rows(self) -> int:

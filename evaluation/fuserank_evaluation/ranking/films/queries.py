@@ -108,7 +108,7 @@ def split_queries(
     films: FilmShop, encoder: BundleEncoder, settings: FilmSettings, on_progress: ProgressCallback
 ) -> FilmQueries:
     """Splits the queries 70 to 10 to 20 by seed, and retrieves their candidates."""
-    labelled = split_labelled_queries(films.labelled_queries(), SEED)
+    labelled = split_labelled_queries(films.labelled_queries(), SEED, source="films", remedy="Take more films.")
     retriever = open_retriever(films, encoder.spec)
     used: Mapping[str, Sequence[LabelledQuery]] = {
         "tower": labelled.train[: settings.tower_queries],

@@ -140,7 +140,7 @@ def test_too_many_bad_rows_end_the_export_with_reasons_and_nothing_but_their_lis
     with pytest.raises(InputError, match=r"items\.csv: 10 of 26 rows \(38\.5%\) are bad; allowed: 5\.0%\. Reasons: "):
         export_shop(items, events)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "bundle.rejected-catalog.jsonl", "bundle.state", "events.csv", "items.csv",
+        "bundle.rejected-catalog.jsonl", "events.csv", "items.csv",
     ]  # fmt: skip
     assert len(rejected(tmp_path / "bundle", "catalog")) == 10
 
@@ -173,7 +173,16 @@ def test_a_catalogue_without_an_item_is_an_error_and_leaves_no_bundle(tiny_encod
     out = tmp_path / "bundle"
     with pytest.raises(InputError, match=message):
         export_quickly(path, tiny_encoder, out)
-    assert not out.exists()
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("bundle.rejected-")] == ["items.csv"]
+
+
+def test_too_few_judged_queries_are_named_with_what_to_do_and_no_word_of_a_tower(export_shop, tmp_path):
+    (tmp_path / "queries.tsv").write_text("".join(f"{number}\tmilk {number}\n" for number in range(9)))
+    (tmp_path / "judged.tsv").write_text("".join(f"{number} 0 ok0 1\n{number} 0 ok1 0\n" for number in range(9)))
+    files = {"queries": tmp_path / "queries.tsv", "judgements": tmp_path / "judged.tsv"}
+    with pytest.raises(InputError, match=r"judged\.tsv: found 9 queries .*leave out --queries and --judg") as error:
+        export_shop(sound(), files=files)
+    assert "tower" not in str(error.value)
 
 
 ELSEWHERE = [event(f"gone{number}", f"u{number}") for number in range(30)]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 
 import pytest
+from rich.console import Console
 
 from fuserank_ensemble.bundle import MANIFEST, Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.retrieval.milvus.dense import connect
 from fuserank_ensemble.state.entries import ItemChange, ItemDelete
 from fuserank_ensemble.state.settings import State, StateSettings
+from fuserank_export.builder import seal as sealing
 from fuserank_export.builder.options import OutputOptions, VectorStoreOptions
+from fuserank_export.progress import Progress
 from fuserank_export.refresh import refresh as refreshing
 from fuserank_export.refresh.gate import GateReport
 from fuserank_export.refresh.refresh import RefusedError, refresh_bundle
@@ -20,6 +24,8 @@ from fuserank_export.sources import InputError
 from support.exporting import export_quickly, silent
 
 pytest.importorskip("milvus_lite", reason="the embedded Milvus is not installed")
+from pymilvus import MilvusClient
+from pymilvus.exceptions import MilvusException
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +81,7 @@ def collections(folder):
         client.close()
 
 
-def refresh(bundle, folder):
+def refresh(bundle, folder, progress=None):
     """The next bundle, of a log that knows a new item and a deletion."""
     state = State.open(StateSettings(f"sqlite:{folder / 'log.sqlite'}"))
     state.log.append(
@@ -85,7 +91,7 @@ def refresh(bundle, folder):
         ]
     )
     try:
-        return refresh_bundle(Bundle.open(bundle), state, OutputOptions(folder=folder / "next"), silent())
+        return refresh_bundle(Bundle.open(bundle), state, OutputOptions(folder=folder / "next"), progress or silent())
     finally:
         state.log.close()
 
@@ -110,6 +116,41 @@ def test_the_collection_of_a_bundle_that_is_refused_is_dropped(bundle, tmp_path,
     with pytest.raises(RefusedError, match="it ranks worse"):
         refresh(bundle, tmp_path)
     assert collections(bundle.parent) == known
+
+
+def test_what_a_refused_bundle_is_told_even_where_its_collection_cannot_be_dropped(bundle, tmp_path, monkeypatch):
+    worse = GateReport(90, 0.5, 0.1, 0.8, 0.2, 1.0, ("it ranks worse",))
+    monkeypatch.setattr(refreshing, "check_refreshed", lambda *arguments: worse)
+
+    def refuse(*arguments, **options):
+        raise MilvusException(message="no node answers")
+
+    monkeypatch.setattr(MilvusClient, "drop_collection", refuse)
+    terminal = io.StringIO()
+    with pytest.raises(RefusedError, match="it ranks worse"):
+        refresh(bundle, tmp_path, Progress(Console(file=terminal, width=1_000)))
+    assert "could not be dropped: " in terminal.getvalue()
+    assert "no node answers" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("step", ["check_refreshed", "write_warmup"])
+def test_a_refresh_that_fails_after_milvus_was_filled_leaves_no_collection(bundle, tmp_path, monkeypatch, step):
+    known = collections(bundle.parent)
+    monkeypatch.setattr(refreshing, step, lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        refresh(bundle, tmp_path)
+    assert collections(bundle.parent) == known
+
+
+def test_an_export_that_fails_after_milvus_was_filled_leaves_no_collection(
+    tiny_shop, tiny_encoder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sealing, "seal", lambda *arguments: 1 / 0)
+    store = VectorStoreOptions(milvus=str(tmp_path / "vectors.db"))
+    with pytest.raises(ZeroDivisionError):
+        export_quickly(tiny_shop.catalog, tiny_encoder, tmp_path / "bundle", vectors=store)
+    assert collections(tmp_path) == set()
+    assert not list(tmp_path.glob("bundle*"))
 
 
 def test_a_milvus_that_is_not_there_is_an_error_that_names_it(tiny_shop, tiny_encoder, tmp_path):

@@ -8,6 +8,7 @@ import json
 import shutil
 from dataclasses import replace
 from datetime import datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,20 +17,22 @@ from typer.testing import CliRunner
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.interactions.segments import ALWAYS, SegmentColumn, UserSegments
 
 pytest.importorskip("torch")
 from transformers import AutoTokenizer
 
 from fuserank_export.builder.options import DEFAULT_SEED, BehaviourFiles, OutputOptions
-from fuserank_export.builder.retrain import retrain_ranker
+from fuserank_export.builder.retrain import retrain_ranker, segments_of_log
 from fuserank_export.cli import app
 from fuserank_export.layouts.config import Mappings
 from fuserank_export.layouts.mapping import LogMapping
 from fuserank_export.progress import Progress
 from fuserank_export.repository.successor import write_successor
-from fuserank_export.sources import InputError
+from fuserank_export.sources import InputError, Interactions
 from fuserank_export.sources.reading import parse_reading
 from support.exporting import HARDLY, QUICKLY, export_quickly, rank_all_kinds
+from support.keys import TEST_KEY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RANKER = "model_repository/ranker/1/"
@@ -94,6 +97,17 @@ def test_engines_that_were_measured_for_the_old_ranker_are_left_out(tiny_bundle,
     assert (new.engine("encoder").name, new.engine("ranker").name) == ("model.int8.onnx", "model.onnx")
     assert "model.int8.onnx" not in (new.repository / "ranker" / "config.pbtxt").read_text()
     assert "cuda" not in new.manifest["engines"]
+
+
+def test_what_is_said_of_users_needs_a_key_only_where_the_log_has_ids(tmp_path):
+    names = [TEST_KEY.user_name(user) for user in ("ann", "bob")]
+    tier = SegmentColumn(np.arange(3), np.asarray([0, 1], np.int32), ["gold", "silver"])
+    said = UserSegments(np.asarray(sorted(name.encode() for name in names)), np.asarray([ALWAYS] * 2), {"tier": tier})
+    bundle = SimpleNamespace(segments=said, root=tmp_path / "without-a-key")
+    log = replace(Interactions.empty(), user_ids=names[:1])
+    assert segments_of_log(bundle, log, None).values(names[0], 0.0) == said.values(names[0], 0.0) != {}
+    with pytest.raises(InputError, match="name it with --state-key-file"):
+        segments_of_log(bundle, replace(log, user_ids=["ann", names[1]]), None)
 
 
 def test_judgements_alone_are_enough(tiny_bundle, tmp_path):

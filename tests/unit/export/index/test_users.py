@@ -7,7 +7,7 @@ import pytest
 
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.state.identity import IdentityKey
-from fuserank_export.index.users import name_users, rename_users, user_key
+from fuserank_export.index.users import match_users, name_users, rename_users, user_key
 from fuserank_export.sources import Interactions, read_interactions
 from fuserank_export.sources.users import read_users
 
@@ -78,6 +78,25 @@ def test_groups_are_told_again_by_the_ids_of_a_log(log):
     assert back.users.tolist() == [b"ann", b"di"]
     for user in ("ann", "di"):
         assert back.values(user, NOW) == log.segments.values(user, NOW)
+
+
+@pytest.mark.parametrize("hashed", ["log", "users"])
+def test_groups_are_found_where_the_log_or_the_users_file_has_hashed_names(log, hashed):
+    named = name_users(log, KEYS[0])
+    of_log, of_file = (named, log) if hashed == "log" else (log, named)
+    matched = match_users(of_file.segments, of_log, KEYS[0])
+    for user, name in zip(USERS, map(KEYS[0].user_name, USERS), strict=True):
+        known = name if hashed == "log" and name in named.user_ids else user
+        if known in of_log.user_ids:
+            assert matched.values(known, NOW) == log.segments.values(user, NOW)
+    renamed = name_users(of_log.__class__(**{**vars(of_log), "segments": matched}), KEYS[0])
+    assert renamed.segments.users.tolist() == named.segments.users.tolist()
+
+
+def test_a_user_of_the_users_file_by_id_and_by_hash_is_one(log, write_csv):
+    rows = [{"user_id": user, "tier": tier} for user, tier in (("ann", "t0"), (KEYS[0].user_name("ann"), "t1"))]
+    segments, _ = read_users(write_csv(rows, "twice.csv"))
+    assert match_users(segments, log, KEYS[0]).users.tolist() == [b"ann"]
 
 
 def test_a_bundle_of_nobody_has_no_key(log):

@@ -8,11 +8,13 @@ import pytest
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_export.milvus import collection
-from fuserank_export.milvus.collection import MilvusLoadError, collection_name, fill_collection
+from fuserank_export.milvus.collection import MilvusLoadError, collection_name, drop_collection, fill_collection
 from fuserank_export.sources import InputError
 
 pytest.importorskip("pymilvus", reason="pymilvus is an optional extra")
 pytest.importorskip("milvus_lite", reason="milvus-lite is for tests")
+from pymilvus import MilvusClient
+from pymilvus.exceptions import MilvusException
 
 VECTORS = np.eye(3, 8, dtype=np.float16)
 
@@ -43,6 +45,17 @@ def test_a_collection_that_lost_items_is_dropped(uri, monkeypatch):
         fill_collection(uri, "", "lost", items(2), VECTORS)
     monkeypatch.undo()
     assert fill_collection(uri, "", "lost", items(2), VECTORS)["entities"] == 2
+
+
+def test_why_a_collection_is_not_filled_is_told_even_where_it_cannot_be_dropped(uri, monkeypatch):
+    def refuse(*arguments, **options):
+        raise MilvusException(message="no node answers")
+
+    monkeypatch.setattr(collection, "_insert", lambda *arguments: None)
+    monkeypatch.setattr(MilvusClient, "drop_collection", refuse)
+    with pytest.raises(MilvusLoadError, match="holds 0 items, 2 were sent"):
+        fill_collection(uri, "", "stuck", items(2), VECTORS)
+    assert "stuck at" in drop_collection(uri, "", "stuck")
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(uri):

@@ -8,20 +8,24 @@ from dataclasses import replace
 import numpy as np
 import onnxruntime as ort
 import pytest
+import torch
 
 from fuserank_ensemble.bundle import RANKER_WEIGHTS, Bundle
 from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.interactions.sequence import MOMENT_DIM
 from fuserank_ensemble.spec import RANKED_KINDS
 from fuserank_ensemble.state.entries import Interaction
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_export.builder.options import OutputOptions
+from fuserank_export.refresh import gate
 from fuserank_export.refresh import ranker as ranking
+from fuserank_export.refresh import refresh as refreshing
 from fuserank_export.refresh.ranker import RankerReport
 from fuserank_export.refresh.refresh import refresh_bundle
 from fuserank_export.training.model.ranker import Ranker
 from fuserank_export.training.model.weights import open_ranker
 from support.exporting import silent
-from support.tiny_shop import KINDS, USERS
+from support.tiny_shop import KINDS
 
 WEEK = 7 * 86_400
 WEIGHTS = f"index/{RANKER_WEIGHTS}"
@@ -38,6 +42,33 @@ def old(tiny_bundle) -> Bundle:
     return ranked(Bundle.open(tiny_bundle))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def any_loss_of_earlier_requests_is_allowed():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gate, "MAX_NDCG_LOSS", 1.0)
+        yield
+
+
+def state_of(path, shop, rounds: int) -> State:
+    """A log in which all users ask for each category, as often as there are rounds, and now buy the dearest of it."""
+    state = State.open(StateSettings(f"sqlite:{path}"))
+    start = time.time() - WEEK
+    asked = [
+        (turn, user, category, items[(turn + int(user[1:])) % 3])
+        for turn in range(rounds)
+        for user in shop.favourites
+        for category, items in dearest(shop).items()
+    ]
+    state.log.append(
+        Interaction(
+            event_id=f"e{number}", item_id=item, event="purchase", timestamp=start + turn * WEEK / rounds,
+            query=category, user=state.key.user(user), session=b"",
+        )
+        for number, (turn, user, category, item) in enumerate(asked)
+    )  # fmt: skip
+    return state
+
+
 def dearest(shop) -> dict[str, list[str]]:
     """By category as people write it, its items, the dearest first."""
     return {
@@ -48,32 +79,19 @@ def dearest(shop) -> dict[str, list[str]]:
     }
 
 
-def state_of(path, shop, rounds: int) -> State:
-    """A log in which all users ask for each category, as often as there are rounds, and buy the dearest of it."""
-    state = State.open(StateSettings(f"sqlite:{path}"))
-    start = time.time() - WEEK
-    asked = [
-        (turn, user, query, items[(turn + user) % 3])
-        for turn in range(rounds)
-        for user in range(USERS)
-        for query, items in dearest(shop).items()
-    ]
-    entries = [
-        Interaction(
-            event_id=f"e{number}", item_id=item, event="purchase", query=query,
-            timestamp=start + turn * WEEK / rounds, user=state.key.user(f"u{user:02}"), session=b"",
-        )
-        for number, (turn, user, query, item) in enumerate(asked)
-    ]  # fmt: skip
-    state.log.append(entries)
-    return state
-
-
 @pytest.fixture(scope="module")
 def refreshed(old, tiny_shop, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranker")
     state = state_of(folder / "log.sqlite", tiny_shop, 5)
     return refresh_bundle(old, state, OutputOptions(folder=folder / "next"), silent()), Bundle.open(folder / "next")
+
+
+def shapes(bundle: Bundle) -> dict[str, tuple[int, ...]]:
+    dim, events, candidates = bundle.spec.embedding_dim, bundle.spec.events, bundle.spec.candidate_buckets[0]
+    return {
+        "features": (1, candidates, len(bundle.layout.features)), "vectors": (1, candidates, dim),
+        "events": (1, events, dim), "moments": (1, events, MOMENT_DIM),
+    }  # fmt: skip
 
 
 def test_it_learns_what_people_want_since_the_last_bundle(refreshed):
@@ -92,14 +110,12 @@ def test_the_next_bundle_serves_what_it_learned(old, refreshed):
     assert new.manifest["ranker"]["engines"]["model.onnx"]["max_abs_diff"] < 1e-4
     weights = open_ranker(new.root / WEIGHTS, new.spec.embedding_dim, new.layout)
     assert isinstance(weights, Ranker)
-    engine = ort.InferenceSession(str(new.root / ENGINE))
-    biases = [float(b) for b in (weights.bias * weights.slope + weights.offset).detach()]
-    shapes = {i.name: [d if isinstance(d, int) else 1 for d in i.shape] for i in engine.get_inputs()}
-    nothing = {
-        name: np.full(shape, np.nan if name == "FEATURES" else 0.0, np.float32) for name, shape in shapes.items()
-    }
-    heads, contributions = engine.run(["HEADS", "CONTRIBUTIONS"], nothing)
-    np.testing.assert_allclose(heads[0, 0] - contributions[0, 0].sum(0), biases, atol=1e-4)
+    case = {name: torch.zeros(shape) for name, shape in shapes(new).items()}
+    inputs = {name.upper(): tensor.numpy() for name, tensor in case.items()}
+    heads = ort.InferenceSession(str(new.root / ENGINE)).run(["HEADS"], inputs)[0]
+    with torch.no_grad():
+        expected = weights(**case, reading=torch.full(case["features"].shape[:2], torch.nan))[0]
+    np.testing.assert_allclose(heads, expected.numpy(), atol=1e-4)
     assert len(LocalGraph(new).search("dairy", k=5)["ITEM_ID"][0]) == 5
 
 
@@ -128,6 +144,24 @@ def test_one_that_ranks_the_latest_requests_worse_is_not_taken(old, tiny_shop, t
     assert old.manifest["files"][WEIGHTS] == manifest["files"][WEIGHTS]
 
 
+def test_one_that_costs_earlier_requests_too_much_is_taken_back(old, tiny_shop, tmp_path, monkeypatch):
+    checked, check = [], refreshing.check_refreshed
+
+    def refuse_first(*arguments):
+        report = check(*arguments)
+        checked.append(report)
+        return report if len(checked) > 1 else replace(report, problems=("nDCG@10 fell",))
+
+    monkeypatch.setattr(refreshing, "check_refreshed", refuse_first)
+    state = state_of(tmp_path / "log.sqlite", tiny_shop, 5)
+    manifest = refresh_bundle(old, state, OutputOptions(folder=tmp_path / "next"), silent())
+    report = RankerReport(**manifest["refresh"]["ranker"])
+    assert (report.taken, report.note, len(checked)) == (False, "nDCG@10 fell", 2)
+    assert all(old.manifest["files"][name] == manifest["files"][name] for name in (WEIGHTS, ENGINE))
+    assert Bundle.open(tmp_path / "next").id == manifest["id"]
+    assert Bundle.open(old.root).id == old.id  # its files, which the next one shares, are as they were
+
+
 @pytest.mark.parametrize(
     ("bundle", "note"),
     [
@@ -137,6 +171,6 @@ def test_one_that_ranks_the_latest_requests_worse_is_not_taken(old, tiny_shop, t
     ],
 )
 def test_what_it_cannot_go_on_from_is_said(old, bundle, note):
-    ranker, report = ranking.continue_ranker(bundle(old), None, None, 1, silent())
-    assert ranker is None
-    assert note in report.note
+    continued = ranking.continue_ranker(bundle(old), None, None, 1, silent())
+    assert continued.taken is None
+    assert note in continued.report.note

@@ -272,3 +272,27 @@ def test_reports_and_lists_of_bad_rows_do_not_tell_who_somebody_is(write_csv, tm
     assert "(2,000 characters)" in told
     assert "xxx" not in told
     assert "vvv" not in told
+
+
+@pytest.mark.parametrize("others", ["7.0", "ann"], ids=["whole numbers", "names"])
+def test_who_is_left_out_is_so_however_the_log_writes_the_id(write_csv, tmp_path, others):
+    kept = tmp_path / "events.parquet"
+    log = write_csv([event(user_id="100.0"), event(user_id="100"), event(user_id=others)])
+    read = read_interactions(
+        log, CATALOG, now=NOW, archive=kept, key=TEST_KEY, is_left_out=lambda user: user == "100", chunk_rows=1
+    )
+    assert read.user_ids == [others.removesuffix(".0")]
+    assert read.report.left_out["of users who were forgotten"] == 2
+    assert pq.read_table(kept)["user_id"].to_pylist() == [TEST_KEY.user_name(user) for user in read.user_ids]
+
+
+def test_a_user_whom_the_log_has_by_id_and_by_hashed_name_is_one(write_csv):
+    name = TEST_KEY.user_name("ann")
+    log = write_csv([event(), event(user_id=name, event="impression"), event(user_id="bob")])
+    read = read_interactions(log, CATALOG, now=NOW, key=TEST_KEY)
+    assert read.user_ids == sorted(["bob", name])
+
+
+def test_an_archive_without_a_key_is_refused_instead_of_not_being_written(write_csv, tmp_path):
+    with pytest.raises(ValueError, match=r"events\.parquet: found no key; allowed: a key"):
+        read_interactions(write_csv([event()]), CATALOG, now=NOW, archive=tmp_path / "events.parquet")

@@ -42,6 +42,7 @@ from fuserank_export.training.text.data.labels import (
     MIN_QUERIES,
     LabelledQueries,
     LabelledQuery,
+    LabelSource,
     QuerySplit,
     label_from_catalog,
     label_from_log,
@@ -50,6 +51,12 @@ from fuserank_export.training.text.data.labels import (
 from fuserank_export.training.text.data.pairs import RankedQuery, rank_queries
 
 MAX_ITEM_TOKENS = 256  # of an item's text, for the vectors of retrieval
+TOO_FEW: Mapping[LabelSource, str] = {
+    "judgements": "Judge more queries, or leave out --queries and --judgements: others are then taken from the log, or "
+    "made from the catalogue.",
+    "log": "Give a longer log, or judged queries.",
+    "catalog": "Give judged queries, a log with a query column, or more items with different titles and categories.",
+}
 MAX_EVALUATED = 500  # queries of validation, and of the held-out part, that are scored
 
 
@@ -132,7 +139,10 @@ def read_text_data(inputs: TextInputFiles, encoder: str, folder: Path, seed: int
     )
     progress.note(str(catalog.report))
     labelled = _label_queries(inputs, indexed, catalog.item_ids, seed, progress)
-    parts = split_labelled_queries(labelled.queries, seed)
+    of_source = {"judgements": inputs.judgements, "log": inputs.interactions, "catalog": inputs.catalog}
+    parts = split_labelled_queries(
+        labelled.queries, seed, source=str(of_source[labelled.source]), remedy=TOO_FEW[labelled.source]
+    )
     report = {
         "source": labelled.source,
         **labelled.report,

@@ -141,18 +141,23 @@ class QuerySplit:
     held_out: tuple[LabelledQuery, ...]
 
 
-def split_labelled_queries(queries: Sequence[LabelledQuery], seed: int) -> QuerySplit:
+def split_labelled_queries(queries: Sequence[LabelledQuery], seed: int, *, source: str, remedy: str) -> QuerySplit:
     """Splits queries into 70 % for training, 10 % for validation and 20 % held out.
 
     The order of `queries` and the seed decide which query is in which part.
+
+    Args:
+        queries: The queries.
+        seed: Of the draw.
+        source: Where they come from, for the message.
+        remedy: What to do where they are too few, a sentence.
 
     Raises:
         InputError: Where there are too few queries.
     """
     if len(queries) < MIN_QUERIES:
         raise InputError(
-            f"found {len(queries)} queries with a right item; allowed: {MIN_QUERIES} or more. Add judgements or a "
-            "log with a query column, or do without: --layers 0 trains no text tower."
+            f"{source}: found {len(queries)} queries with a right item; allowed: {MIN_QUERIES} or more. {remedy}"
         )
     order = np.random.default_rng(seed).permutation(len(queries))
     first = int(len(queries) * SHARES[0])

@@ -27,7 +27,7 @@ DEAR = np.setdiff1d(np.arange(COUNT, dtype=np.int32), CHEAP)
 QUERIES = [
     LabelledQuery(f"{leaf} {i}", CHEAP, DEAR[:5]) for i in range(50) for leaf in ("milk", "tea", "soap", "milk or tea")
 ]
-PARTS = split_labelled_queries(QUERIES, SEED)
+PARTS = split_labelled_queries(QUERIES, SEED, source="judged.tsv", remedy="")
 
 
 def texts(part):

@@ -100,16 +100,20 @@ def test_queries_made_from_the_catalogue_are_distinct(tiny_indexed):
     assert [query.text for query in label_from_catalog(tiny_indexed.items, tiny_indexed.titles, 30, 3).queries] == texts
 
 
+def split(count, seed):
+    return split_labelled_queries(queries_of(count), seed, source="judged.tsv", remedy="Judge more.")
+
+
 def test_queries_are_split_by_the_seed_without_overlap():
-    parts = split_labelled_queries(queries_of(200), 5)
+    parts = split(200, 5)
     assert [len(part) for part in (parts.train, parts.validation, parts.held_out)] == [140, 20, 40]
     names = [{query.text for query in part} for part in (parts.train, parts.validation, parts.held_out)]
     assert len(set.union(*names)) == 200
-    again, other = split_labelled_queries(queries_of(200), 5), split_labelled_queries(queries_of(200), 6)
+    again, other = split(200, 5), split(200, 6)
     assert [query.text for query in again.train] == [query.text for query in parts.train]
     assert {query.text for query in other.train} != names[0]
 
 
 def test_too_few_queries_are_an_error():
-    with pytest.raises(InputError, match=r"found 9 queries .* allowed: 10 or more"):
-        split_labelled_queries(queries_of(9), 5)
+    with pytest.raises(InputError, match=r"^judged\.tsv: found 9 queries .* allowed: 10 or more\. Judge more\.$"):
+        split(9, 5)
