@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from fuserank_export.builder.options import EncoderOptions, InputFiles, Quality, RankerOptions
+from fuserank_export.command_options import ReadingOptions, WordOptions, expand_groups
 from fuserank_export.errors import exit_on_error
 from fuserank_export.layouts.config import InputsConfigFile
 from fuserank_export.progress import Progress
-from fuserank_export.reading_options import ReadingOptions, WordOptions, expand_groups
 
 EXAMPLE = "Example: fuserank evaluate --catalog items.csv --interactions events.parquet"
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"

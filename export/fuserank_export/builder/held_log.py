@@ -15,6 +15,19 @@ from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.sources.report import InputError
 
 
+def check_log(place: str) -> None:
+    """Refuses a log that is not there: to open it would make an empty one.
+
+    Args:
+        place: What `--state` names.
+
+    Raises:
+        InputError: Where it is a file that is not there.
+    """
+    if place.startswith(SQLITE) and not Path(place.removeprefix(SQLITE)).exists():
+        raise InputError(f"--state {place}: there is no such log; name the file that `fuserank serve` writes")
+
+
 @dataclass(frozen=True)
 class HeldLog:
     """What the files hold of a log.
@@ -42,11 +55,7 @@ class HeldLog:
         Raises:
             InputError: Where there is no such log, or it cannot be used.
         """
-        if place.startswith(SQLITE) and not Path(place.removeprefix(SQLITE)).exists():
-            raise InputError(
-                f"--state {place}: there is no such log; name the file that `fuserank serve` writes, or leave out "
-                "--state"
-            )
+        check_log(place)
         try:
             state = State.open(StateSettings(place, key_file))
             try:

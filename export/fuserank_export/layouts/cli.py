@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from fuserank_export.command_options import Delimiter, Encoding, SkipLines
 from fuserank_export.errors import exit_on_error
 from fuserank_export.layouts.mapping import LogMapping
-from fuserank_export.reading_options import Delimiter, Encoding, SkipLines
 
 if TYPE_CHECKING:
     from fuserank_export.layouts.draft import Draft
