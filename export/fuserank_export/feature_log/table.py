@@ -61,7 +61,7 @@ def write_feature_log(bundle: Bundle, settings: StateSettings, out: Path, check:
     """
     if out.exists():
         raise InputError(f"{out}: exists already; name another file")
-    check_log(settings.place)
+    check_log(settings)
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
         with closing(PastFeatures(bundle, settings)) as past:
