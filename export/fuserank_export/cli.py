@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +14,6 @@ from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.held_log import HeldLog
 from fuserank_export.builder.options import (
     DEFAULT_SEED,
-    LEAST_CASES,
     ClockSetting,
     EmbeddingEngine,
     EncoderOptions,
@@ -25,16 +22,27 @@ from fuserank_export.builder.options import (
     OutputOptions,
     PoolingSetting,
     Precision,
-    Quality,
-    RankerOptions,
     VectorStoreOptions,
+)
+from fuserank_export.command_options import (
+    BundleOut,
+    Force,
+    Judgements,
+    Queries,
+    ReadingOptions,
+    Seed,
+    TrainingOptions,
+    WordOptions,
+    expand_groups,
+    named_columns,
 )
 from fuserank_export.engines.cli import engines
 from fuserank_export.errors import exit_on_error
+from fuserank_export.feature_log.cli import features
 from fuserank_export.layouts.cli import init
 from fuserank_export.layouts.config import ConfigFile
 from fuserank_export.progress import Progress
-from fuserank_export.reading_options import ReadingOptions, WordOptions, expand_groups, named_columns
+from fuserank_export.shoppers.cli import shoppers
 from fuserank_export.training.cli import app as train
 
 app = typer.Typer(
@@ -57,7 +65,7 @@ def bundle(
         typer.Option(help="Catalogue with item_id and title: Parquet, CSV, JSONL or .sql; a file, folder or pattern."),
     ],
     encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of a sentence encoder.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; must not exist, unless --force.")],
+    out: BundleOut,
     interactions: Annotated[
         Path | None, typer.Option(help="Log with user_id, item_id, event, timestamp. Leave out on a shop's first day.")
     ] = None,
@@ -75,8 +83,8 @@ def bundle(
         ClockSetting,
         typer.Option(help="What time a request without a timestamp has: the log's end or now. auto: log if it is old."),
     ] = GraphOptions.clock,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    seed: Seed = DEFAULT_SEED,
+    force: Force = False,
     engine: Annotated[
         EmbeddingEngine, typer.Option(help="What embeds the texts: this process, or Ray Data on all cores.")
     ] = EncoderOptions.engine,
@@ -99,33 +107,8 @@ def bundle(
     candidates: Annotated[
         int, typer.Option(help="How many candidates the ranker orders: 32, 64, 128 or 256.")
     ] = GraphOptions.candidates,
-    quality: Annotated[
-        Quality, typer.Option(help="quick learns from fewer cases, for a first look; full is for a shop.")
-    ] = RankerOptions.quality,
-    cases: Annotated[
-        int | None,
-        typer.Option(
-            min=LEAST_CASES,
-            help="(user, query) pairs of each time window that the ranker learns from; --quality decides.",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="The ranker's passes over them at most; --quality decides.")
-    ] = None,
-    mixed_precision: Annotated[
-        bool, typer.Option("--mixed-precision", help="Fit the ranker in bfloat16; weights stay FP32.")
-    ] = False,
-    time_budget: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01,
-            help="Minutes from the start, after which the ranker is trained no longer: the best so far is taken.",
-        ),
-    ] = None,
-    queries: Annotated[
-        Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query. The ranker learns from them.")
-    ] = None,
-    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id, item_id and grade.")] = None,
+    queries: Queries = None,
+    judgements: Judgements = None,
     features: Annotated[
         list[str] | None,
         typer.Option(
@@ -149,6 +132,7 @@ def bundle(
     ] = None,
     state_key_file: StateKeyOption = None,
     config: ConfigFile = None,
+    training: TrainingOptions,
     words: WordOptions,
     reading: ReadingOptions,
 ) -> None:
@@ -173,14 +157,7 @@ def bundle(
             engine=engine,
             ray_address=ray_address,
         )
-        ranker = RankerOptions(
-            text_tower=text_tower,
-            quality=quality,
-            cases=cases,
-            epochs=epochs,
-            mixed_precision=mixed_precision,
-            time_budget=time_budget,
-        )
+        ranker = training.to_options(text_tower)
         graph = GraphOptions(candidates=candidates, text_candidates=text_candidates, clock=clock)
         vectors = VectorStoreOptions(milvus=milvus, milvus_index=milvus_index)
         output = OutputOptions(folder=out, force=force, seed=seed, vector_cache=vector_cache)
@@ -222,7 +199,7 @@ def refresh(
     bundle: Annotated[
         Path, typer.Option(help="The bundle that `fuserank serve` was started on; what was promoted over it counts.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write; must not exist, unless --force.")],
+    out: BundleOut,
     state: Annotated[
         str | None, typer.Option(help="Where its events are kept, as `fuserank serve --state` was given it.")
     ] = None,
@@ -231,8 +208,8 @@ def refresh(
         bool,
         typer.Option("--keep-ranker", help="Learn no ranker: a running ensemble takes no other one."),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = DEFAULT_SEED,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    seed: Seed = DEFAULT_SEED,
+    force: Force = False,
 ) -> None:
     """Make the next bundle from the served one and what happened since; one that ranks worse is refused."""
     with exit_on_error():
@@ -260,32 +237,6 @@ def refresh(
     )
 
 
-@app.command(
-    epilog="Example: fuserank export features --bundle build/my-shop --state sqlite:build/my-shop.state/log.sqlite "
-    "--out features.parquet --check 20"
-)
-def features(
-    bundle: Annotated[Path, typer.Option(help="The bundle that answered.")],
-    state: Annotated[str, typer.Option(help="The server's log: sqlite:/path or redis://host:port/0.")],
-    out: Annotated[Path, typer.Option(help="Parquet file to write: a row for each item that was shown.")],
-    state_key_file: StateKeyOption = None,
-    check: Annotated[
-        int, typer.Option(min=0, help="How many of the newest samples are computed again and compared, bit by bit.")
-    ] = 0,
-) -> None:
-    """Write what the ranker read of the searches that `fuserank serve --log-features` sampled."""
-    with exit_on_error():
-        from fuserank_ensemble.bundle import Bundle  # noqa: PLC0415
-        from fuserank_ensemble.state.settings import StateSettings  # noqa: PLC0415
-        from fuserank_export.feature_log import write_feature_log  # noqa: PLC0415
-
-        report = write_feature_log(Bundle.open(bundle.resolve()), StateSettings(state, state_key_file), out, check)
-    compared = f"; {report.equal} of {report.checked} are computed the same" if check else ""
-    Console(stderr=True).print(f"{report.samples:,} searches, {report.rows:,} items: {out}{compared}", markup=False)
-    if report.equal < report.checked:
-        raise typer.Exit(1)
-
-
 @app.command("complete-journey", epilog="Example: fuserank export complete-journey --out build/complete-journey")
 def complete_journey(
     out: Annotated[Path, typer.Option(help="Folder for catalog.parquet and interactions.parquet.")],
@@ -297,27 +248,6 @@ def complete_journey(
         with Progress().step("writing Complete Journey"):
             written = write_complete_journey(out)
     Console(stderr=True).print(", ".join(f"{name}: {count:,}" for name, count in written.counts.items()))
-
-
-@app.command(
-    epilog="Example: fuserank export shoppers --bundle build/my-shop --interactions events.csv "
-    "--out build/my-shop.shoppers.json"
-)
-def shoppers(
-    bundle: Annotated[Path, typer.Option(help="A bundle of the shop.")],
-    interactions: Annotated[Path, typer.Option(help="Its log, as `export bundle` reads it.")],
-    out: Annotated[Path, typer.Option(help="A JSON file, which `fuserank shop --shoppers` reads.")],
-    count: Annotated[int, typer.Option(help="How many users.")] = 3,
-) -> None:
-    """Choose users whose habits differ most, to show a shop with."""
-    with exit_on_error():
-        from fuserank_export.shoppers import read_shoppers  # noqa: PLC0415
-
-        chosen = read_shoppers(bundle, interactions, count)
-    out.write_text(json.dumps([asdict(shopper) for shopper in chosen], ensure_ascii=False, indent=2) + "\n", "utf-8")
-    for shopper in chosen:
-        line = f"{shopper.user_id}: {shopper.events:,} events; {', '.join(shopper.habits)}"
-        Console(stderr=True).print(line, markup=False, highlight=False)
 
 
 @app.command(epilog="Example: fuserank export repository --out model_repository")
@@ -333,6 +263,14 @@ def repository(
 
 
 app.command(epilog="Example: fuserank export init products_export.csv --events events.jsonl --out shop.toml")(init)
+app.command(
+    epilog="Example: fuserank export features --bundle build/my-shop --state sqlite:build/my-shop.state/log.sqlite "
+    "--out features.parquet --check 20"
+)(features)
+app.command(
+    epilog="Example: fuserank export shoppers --bundle build/my-shop --interactions events.csv "
+    "--out build/my-shop.shoppers.json"
+)(shoppers)
 app.command(epilog="Example: fuserank export engines --bundle build/demo --out build/demo-int8 --precision auto")(
     engines
 )

@@ -11,7 +11,7 @@ import pytest
 
 from fuserank.storefront.shoppers import Shopper
 from fuserank_ensemble.serving.server import Server
-from fuserank_export.shoppers import read_shoppers
+from fuserank_export.shoppers.choose import read_shoppers
 from support.busy_machine import PATIENCE
 from support.small_shops import Shop
 

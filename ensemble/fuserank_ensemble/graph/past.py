@@ -44,7 +44,11 @@ class _StandingTail(LogTail):
 
 
 class PastFeatures:
-    """Computes features with the steps that serve."""
+    """Computes features with the steps that serve.
+
+    Attributes:
+        others: How many samples of other bundles `samples` passed over.
+    """
 
     def __init__(self, bundle: Bundle, settings: StateSettings) -> None:
         """Takes the bundle that answered, and where the log is.
@@ -56,14 +60,19 @@ class PastFeatures:
         self._bundle, self._settings, self._state = bundle, settings, State.open(settings)
         bundle.check_user_key(self._state.key)
         self._retriever = open_retriever(bundle, "cpu")
+        self.others = 0
         snapshot = bundle.snapshot_position
         self._held = snapshot.position if snapshot.id == self._state.log.id else 0
 
     def samples(self) -> Iterator[tuple[int, FeatureSample]]:
         """Yields the samples of the bundle's answers with their places in the log, in order."""
         for position, entry in _read(self._state.log, self._held, None):
-            if isinstance(entry, FeatureSample) and entry.bundle == self._bundle.id:
+            if not isinstance(entry, FeatureSample):
+                continue
+            if entry.bundle == self._bundle.id:
                 yield position, entry
+            else:
+                self.others += 1
 
     def of_sample(self, sample: FeatureSample) -> NDArray[np.float32]:
         """Returns the features of a sample's items, float32 `[items, features]`; NaN of one that is not found now.

@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from fuserank_export.builder.options import EncoderOptions, InputFiles, Quality, RankerOptions
+from fuserank_export.command_options import Judgements, Queries, ReadingOptions, WordOptions, expand_groups
 from fuserank_export.errors import exit_on_error
 from fuserank_export.layouts.config import InputsConfigFile
 from fuserank_export.progress import Progress
-from fuserank_export.reading_options import ReadingOptions, WordOptions, expand_groups
 
 EXAMPLE = "Example: fuserank evaluate --catalog items.csv --interactions events.parquet"
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -25,8 +25,8 @@ def shop(
     context: typer.Context,
     catalog: Annotated[Path | None, typer.Option(help="Catalogue, as `export bundle` reads it.")] = None,
     interactions: Annotated[Path | None, typer.Option(help="Log; leave out where there is none.")] = None,
-    queries: Annotated[Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query.")] = None,
-    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id, item_id and grade.")] = None,
+    queries: Queries = None,
+    judgements: Judgements = None,
     users: Annotated[Path | None, typer.Option(help="What the shop says of its users.")] = None,
     encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of a sentence encoder.")] = DEFAULT_ENCODER,
     text_template: Annotated[

@@ -14,7 +14,6 @@ from fuserank_export.builder.embed import embed_catalog
 from fuserank_export.builder.held_log import HeldLog
 from fuserank_export.builder.index import describe_graph, index_shop, open_models
 from fuserank_export.builder.learn import learn_channels
-from fuserank_export.builder.memory import arrays_apart, release_memory
 from fuserank_export.builder.options import (
     EncoderOptions,
     GraphOptions,
@@ -35,6 +34,7 @@ from fuserank_export.index.texts import TextColumn
 from fuserank_export.index.users import name_users
 from fuserank_export.index.word_fields import choose_codes, choose_lexical_fields
 from fuserank_export.index.write import write_histories
+from fuserank_export.memory import arrays_apart, release_memory
 from fuserank_export.progress import Progress
 from fuserank_export.sources.mapped_log import map_log, release_log
 from fuserank_export.training.fitting.budget import TimeBudget

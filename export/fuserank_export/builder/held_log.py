@@ -8,11 +8,31 @@ from pathlib import Path
 
 from fuserank_ensemble.state.entries import Forget
 from fuserank_ensemble.state.identity import IdentityKey, Subject
-from fuserank_ensemble.state.keys import keep_key, key_file_beside, new_secret, read_key
+from fuserank_ensemble.state.keys import KEY_SUFFIX, keep_key, key_file_beside, new_secret, read_key
 from fuserank_ensemble.state.log import StateError
 from fuserank_ensemble.state.settings import SQLITE, State, StateSettings
 from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.sources.report import InputError
+
+
+def check_log(settings: StateSettings) -> None:
+    """Refuses a log that is not there, or whose key is not: to open it would make an empty one, or another key.
+
+    Args:
+        settings: What `--state` and `--state-key-file` name.
+
+    Raises:
+        InputError: Where it is a file that is not there, or none of the files is its key.
+    """
+    if not settings.place.startswith(SQLITE):
+        return
+    file = settings.place.removeprefix(SQLITE)
+    if not Path(file).exists():
+        raise InputError(f"--state {settings.place}: there is no such log; name the file that `fuserank serve` writes")
+    if settings.key_file is None and not Path(file + KEY_SUFFIX).exists():
+        raise InputError(
+            f"--state {settings.place}: found no key at {file}{KEY_SUFFIX}; name the log's key with --state-key-file"
+        )
 
 
 @dataclass(frozen=True)
@@ -42,13 +62,10 @@ class HeldLog:
         Raises:
             InputError: Where there is no such log, or it cannot be used.
         """
-        if place.startswith(SQLITE) and not Path(place.removeprefix(SQLITE)).exists():
-            raise InputError(
-                f"--state {place}: there is no such log; name the file that `fuserank serve` writes, or leave out "
-                "--state"
-            )
         try:
-            state = State.open(StateSettings(place, key_file))
+            settings = StateSettings(place, key_file)
+            check_log(settings)
+            state = State.open(settings)
             try:
                 wishes = state.log.wishes()
                 position = SnapshotPosition(state.log.id, state.log.last_position())

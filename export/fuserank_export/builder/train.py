@@ -22,13 +22,13 @@ from fuserank_ensemble.catalog.scripts import blank_unread
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.builder.memory import arrays_reused, release_mapped, release_memory
 from fuserank_export.builder.options import OutputOptions, RankerOptions
 from fuserank_export.builder.read import Behaviour
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.index.shadows import add_shadows
 from fuserank_export.index.shop import Shop
 from fuserank_export.learning.interactions import learn, popularity_before
+from fuserank_export.memory import arrays_reused, release_mapped, release_memory
 from fuserank_export.progress import Progress
 from fuserank_export.training.cases.builder import CaseBuilder
 from fuserank_export.training.fitting.budget import TimeBudget

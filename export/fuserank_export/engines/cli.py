@@ -10,13 +10,14 @@ from rich.console import Console
 
 from fuserank_ensemble.serving.target_option import TargetOption
 from fuserank_ensemble.spec import ENGINE_KINDS
+from fuserank_export.command_options import BundleOut, Force, Judgements
 from fuserank_export.errors import exit_on_error
 from fuserank_export.progress import Progress
 
 
 def engines(
     bundle: Annotated[Path, typer.Option(help="The bundle whose engines are measured; it is not changed.")],
-    out: Annotated[Path, typer.Option(help="The bundle to write; must not exist, unless --force.")],
+    out: BundleOut,
     target: TargetOption = "single_process",
     precision: Annotated[
         Literal["auto", "fp32", "fp16", "int8"],
@@ -26,7 +27,7 @@ def engines(
     queries: Annotated[
         Path | None, typer.Option(help="Judged queries (query_id<TAB>query), instead of requests from the bundle.")
     ] = None,
-    judgements: Annotated[Path | None, typer.Option(help="Their judgements: query_id, item_id and grade.")] = None,
+    judgements: Judgements = None,
     text_tower: Annotated[
         str | None,
         typer.Option(
@@ -41,7 +42,7 @@ def engines(
         bool, typer.Option("--dry-run", help="Check and measure, say what TensorRT would build, write no bundle.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the draw of requests.")] = 13,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    force: Force = False,
 ) -> None:
     """Make a bundle with engines in another precision, where they rank as FP32 does."""
     with exit_on_error():

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from fuserank_export.command_options import Delimiter, Encoding, Force, SkipLines
 from fuserank_export.errors import exit_on_error
 from fuserank_export.layouts.mapping import LogMapping
-from fuserank_export.reading_options import Delimiter, Encoding, SkipLines
 
 if TYPE_CHECKING:
     from fuserank_export.layouts.draft import Draft
@@ -35,7 +35,7 @@ def init(
     encoding: Encoding = None,
     delimiter: Delimiter = None,
     skip_lines: SkipLines = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    force: Force = False,
 ) -> None:
     """Recognise the layout of a shop's files, and write the TOML file for `export bundle --config`."""
     console = Console(stderr=True)

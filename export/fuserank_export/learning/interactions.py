@@ -21,10 +21,10 @@ from fuserank_ensemble.retrieval.channels.collaborative import REGULARIZATION
 from fuserank_ensemble.retrieval.fold_in import confidence
 from fuserank_ensemble.retrieval.index import InteractionIndex
 from fuserank_ensemble.retrieval.vectors.build import build_index
-from fuserank_export.builder.memory import release_memory
 from fuserank_export.index.shop import Shop
 from fuserank_export.learning.graph.knowledge import KnowledgeGraph, knowledge_graph
 from fuserank_export.learning.graph.train import GraphVectors, train_graph
+from fuserank_export.memory import release_memory
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.sources.mapped_log import release_log
 

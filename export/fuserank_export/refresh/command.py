@@ -10,6 +10,7 @@ from fuserank_ensemble.serving.state import choose_state
 from fuserank_ensemble.serving.switch.promoted import PROMOTED, read_promoted
 from fuserank_ensemble.state.log import StateError
 from fuserank_ensemble.state.settings import State
+from fuserank_export.builder.held_log import check_log
 from fuserank_export.builder.options import OutputOptions
 from fuserank_export.progress import Progress
 from fuserank_export.refresh.refresh import refresh_bundle
@@ -49,6 +50,8 @@ def refresh_served(
         settings = choose_state(named, place, key_file)
         if settings is None:
             raise InputError(f"{named}: has no log beside it; name it with --state")
+        if place is not None:
+            check_log(settings)
         served = read_promoted(named.resolve().with_name(f"{named.resolve().name}.state") / PROMOTED, named)
         with progress.step("verifying the bundle"):
             bundle = Bundle.open(served.resolve())

@@ -56,10 +56,10 @@ def write_successor(
         old = {key: value for key, value in bundle.manifest.items() if key not in ("id", "files")}
         created = datetime.now(UTC).isoformat(timespec="seconds")
         manifest = seal_bundle(partial, {**old, **changes, "created": created, "made_from": bundle.id}, kept)
-    try:
-        carry_key(bundle.root, out)
-    except StateError as error:
-        raise InputError(str(error)) from None
+        try:
+            carry_key(bundle.root, out)
+        except StateError as error:
+            raise InputError(str(error)) from None
     return manifest
 
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch_geometric.nn import LightGCN
 
 from fuserank_ensemble.retrieval.graph.index import GraphIndex
-from fuserank_export.builder.memory import release_memory
 from fuserank_export.learning.graph.core import core_of, extend_vectors, interactions_of
 from fuserank_export.learning.graph.knowledge import KnowledgeGraph
 from fuserank_export.learning.graph.matrices import adjacency_matrix, member_matrix
 from fuserank_export.learning.graph.sampler import QuerySampler
+from fuserank_export.memory import release_memory
 
 LAYERS = 1
 STEPS = 36

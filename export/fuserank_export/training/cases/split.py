@@ -14,8 +14,8 @@ from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.index import InteractionIndex
-from fuserank_export.builder.memory import release_memory
 from fuserank_export.index.shop import Shop
+from fuserank_export.memory import release_memory
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.sources.mapped_log import release_log
 from fuserank_export.training.cases.builder import CaseBuilder

@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.command_options import Judgements, ReadingOptions, WordOptions, expand_groups
 from fuserank_export.errors import exit_on_error
 from fuserank_export.layouts.config import InputsConfigFile
 from fuserank_export.progress import Progress
-from fuserank_export.reading_options import ReadingOptions, WordOptions, expand_groups
 from fuserank_export.sources.columns.cells import CellError
 from fuserank_export.sources.columns.times import parse_epoch_seconds
 from fuserank_export.sources.report import InputError
@@ -33,7 +33,6 @@ Encoder = Annotated[str, typer.Option(help="Hugging Face id or folder of the enc
 Out = Annotated[Path, typer.Option(help="Folder to write; must not exist.")]
 Log = Annotated[Path | None, typer.Option(help="Log; items that were clicked or bought for a query are right for it.")]
 Queries = Annotated[Path | None, typer.Option(help="Judged queries: query_id<TAB>query.")]
-Judgements = Annotated[Path | None, typer.Option(help="Their judgements: query_id, item_id and grade.")]
 Before = Annotated[str | None, typer.Option(help="Read the log up to this moment only: ISO 8601 or epoch seconds.")]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training pairs.")]
 BatchSize = Annotated[int, typer.Option(min=2, help="Pairs a step, over all processes.")]

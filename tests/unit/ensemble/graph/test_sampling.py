@@ -14,7 +14,7 @@ from fuserank_ensemble.graph.sampling import SAMPLED_PLACES, is_drawn
 from fuserank_ensemble.graph.steps.profile import Profile
 from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.state.settings import State, StateError, StateSettings
-from fuserank_export.feature_log import write_feature_log
+from fuserank_export.feature_log.table import write_feature_log
 from fuserank_export.sources import InputError
 from support.live_shop import Shop
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.state.settings import State, StateSettings
 
 
 def ids(graph, query="", user="", **options):
@@ -91,6 +92,18 @@ def test_a_mistake_on_the_command_line_ends_with_one_line_and_nothing_written(
     assert text in result.output
     assert "Traceback" not in result.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_without_its_key_is_refused_and_gets_no_other_one(run, tiny_shop, tiny_encoder, tmp_path):
+    log = tmp_path / "log.sqlite"
+    State.open(StateSettings(f"sqlite:{log}")).log.close()
+    key = tmp_path / "log.sqlite.key"
+    key.unlink()
+    given = ("--catalog", tiny_shop.catalog, "--encoder", tiny_encoder, "--out", tmp_path / "b")
+    result = run("bundle", *given, "--state", f"sqlite:{log}")
+    assert result.exit_code == 2
+    assert f"found no key at {key}; name the log's key with --state-key-file" in result.output
+    assert not key.exists()
 
 
 def test_help_shows_an_example_of_each_command(run):

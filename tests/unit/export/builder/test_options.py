@@ -23,9 +23,9 @@ from fuserank_export.builder.options import (
 )
 from fuserank_export.checks import OptionError
 from fuserank_export.cli import app
+from fuserank_export.command_options import ReadingOptions
 from fuserank_export.layouts.config import Mappings
 from fuserank_export.layouts.mapping import FileMapping, LogMapping
-from fuserank_export.reading_options import ReadingOptions
 from fuserank_export.sources import InputError
 from fuserank_export.sources.formats.text_format import TextFormat
 from fuserank_export.sources.reading import parse_reading

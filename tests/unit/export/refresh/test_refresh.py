@@ -271,3 +271,8 @@ def test_the_command_needs_a_log_and_a_free_place(world, tmp_path):
         refresh_served(world.old.root, None, None, OutputOptions(folder=tmp_path), silent())
     with pytest.raises(InputError, match="--state"):
         refresh_served(world.old.root, "none", None, OutputOptions(folder=tmp_path / "x"), silent())
+    with pytest.raises(InputError, match="there is no such log"):
+        refresh_served(
+            world.old.root, f"sqlite:{tmp_path / 'typo'}", None, OutputOptions(folder=tmp_path / "x"), silent()
+        )
+    assert list(tmp_path.iterdir()) == []

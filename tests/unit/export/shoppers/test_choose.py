@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fuserank_export import shoppers
-from fuserank_export.shoppers import choose_shoppers
+from fuserank_export.shoppers import choose as shoppers
+from fuserank_export.shoppers.choose import choose_shoppers
 
 KINDS = {
     "milk": "Food > Dairy",
@@ -35,3 +35,9 @@ def test_the_users_least_like_the_others_are_chosen_with_what_they_have_more_of(
 def test_there_may_be_fewer_users_than_asked_for():
     assert len(choose_shoppers(log(one={"milk": 30}), 3)) == 1
     assert choose_shoppers(log(one={"unheard of": 30}), 3) == []
+
+
+def test_nobody_is_chosen_twice_where_all_have_the_same_habits(monkeypatch):
+    monkeypatch.setattr(shoppers, "ACTIVE", 0.0)
+    chosen = choose_shoppers(log(**{f"u{number}": {"milk": 17, "bread": 13} for number in range(4)}), 5)
+    assert sorted(shopper.user_id for shopper in chosen) == ["u0", "u1", "u2", "u3"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from fuserank_ensemble.state.entries import FeatureSample
 from fuserank_ensemble.state.identity import hashed_name
 from fuserank_ensemble.state.log import StateError
 from fuserank_ensemble.state.settings import StateSettings
+from fuserank_export.builder.held_log import check_log
 from fuserank_export.sources import InputError
 
 GROUP = 1_000  # samples that are written at once
@@ -32,12 +35,14 @@ class FeatureLogReport:
         rows: Their items.
         checked: Searches of which the features were computed again.
         equal: Those of these whose features are the same, bit by bit.
+        others: Searches that other bundles answered, and that are left out.
     """
 
     samples: int
     rows: int
     checked: int
     equal: int
+    others: int
 
 
 def write_feature_log(bundle: Bundle, settings: StateSettings, out: Path, check: int = 0) -> FeatureLogReport:
@@ -46,31 +51,47 @@ def write_feature_log(bundle: Bundle, settings: StateSettings, out: Path, check:
     Args:
         bundle: The bundle that answered; samples of others are left out, since their features are others.
         settings: Where the log is.
-        out: The Parquet file to write.
+        out: The Parquet file to write; it is there when it is whole.
         check: How many samples to compute again, the newest ones.
 
     Raises:
-        InputError: Where the log cannot be used, or the file is there.
+        InputError: Where the log cannot be used, has samples of other bundles alone, or the file is there or cannot be
+            written.
         BundleError: Where the log's key is not the bundle's.
     """
     if out.exists():
         raise InputError(f"{out}: exists already; name another file")
-    names = [feature.name for feature in bundle.layout.features]
-    samples, rows, newest = 0, 0, list[FeatureSample]()
+    check_log(settings)
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
-        past = PastFeatures(bundle, settings)
-        try:
-            with pq.ParquetWriter(out, _schema(names), compression="zstd") as writer:
-                for group in _groups(past.samples()):
-                    writer.write_table(_table(group, names))
-                    samples, rows = samples + len(group), rows + sum(len(sample.items) for _, sample in group)
-                    newest = [*newest, *(sample for _, sample in group)][-check:] if check else []
+        with closing(PastFeatures(bundle, settings)) as past:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            samples, rows, newest = _write(partial, past, [feature.name for feature in bundle.layout.features], check)
+            if past.others and not samples:
+                raise InputError(
+                    f"{settings.address}: found {past.others:,} samples, none of which the bundle {bundle.id} "
+                    "answered; name the one that did with --bundle"
+                )
             equal = sum(_is_equal(past, sample) for sample in newest)
-        finally:
-            past.close()
+        partial.replace(out)
     except StateError as error:
         raise InputError(str(error)) from None
-    return FeatureLogReport(samples, rows, len(newest), equal)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return FeatureLogReport(samples, rows, len(newest), equal, past.others)
+
+
+def _write(path: Path, past: PastFeatures, names: list[str], check: int) -> tuple[int, int, list[FeatureSample]]:
+    """Writes all samples; returns how many they are, how many rows, and the newest ones."""
+    samples, rows, newest = 0, 0, list[FeatureSample]()
+    with pq.ParquetWriter(path, _schema(names), compression="zstd") as writer:
+        for group in _groups(past.samples()):
+            writer.write_table(_table(group, names))
+            samples, rows = samples + len(group), rows + sum(len(sample.items) for _, sample in group)
+            newest = [*newest, *(sample for _, sample in group)][-check:] if check else []
+    return samples, rows, newest
 
 
 def _is_equal(past: PastFeatures, sample: FeatureSample) -> bool:

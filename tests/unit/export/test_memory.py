@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.catalog.arrays import map_array
-from fuserank_export.builder.memory import release_mapped
+from fuserank_export.memory import release_mapped
 
 KIB = 4_000
 

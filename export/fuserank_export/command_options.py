@@ -1,4 +1,4 @@
-"""Groups of options that several commands share: how a shop's files are read, and which of their words are searched.
+"""Options that several commands share: how a shop's files are read, which of their words are searched, how is trained.
 
 A command takes a group as one parameter; `expand_groups` gives the command line an option for each of its fields.
 """
@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_export.builder.options import FileReading
+from fuserank_export.builder.options import LEAST_CASES, FileReading, Quality, RankerOptions
 from fuserank_export.index.word_fields import parse_lexical_fields
 from fuserank_export.layouts.config import read_mappings
 from fuserank_export.sources.reading import parse_reading
@@ -31,6 +31,13 @@ Delimiter = Annotated[
         help="What stands between cells, such as ; or :: or tab; found by default. interactions=:: for one file."
     ),
 ]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is at --out.")]
+BundleOut = Annotated[Path, typer.Option(help="The bundle to write; must not exist, unless --force.")]
+Queries = Annotated[
+    Path | None, typer.Option(help="Queries that people judged: query_id<TAB>query. The ranker learns from them.")
+]
+Judgements = Annotated[Path | None, typer.Option(help="Their judgements: query_id, item_id and grade.")]
 SkipLines = Annotated[
     list[str] | None,
     typer.Option(help="How many lines stand before the header; found by default. catalog=3 for one file."),
@@ -155,6 +162,50 @@ class WordOptions:
             "lexical_fields": None if self.lexical_fields is None else parse_lexical_fields(self.lexical_fields),
             "codes": named_columns(self.codes),
         }
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of how the ranker is trained."""
+
+    quality: Annotated[
+        Quality, typer.Option(help="quick learns from fewer cases, for a first look; full is for a shop.")
+    ] = RankerOptions.quality
+    cases: Annotated[
+        int | None,
+        typer.Option(
+            min=LEAST_CASES,
+            help="(user, query) pairs of each time window that the ranker learns from; --quality decides.",
+        ),
+    ] = None
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="The ranker's passes over them at most; --quality decides.")
+    ] = None
+    mixed_precision: Annotated[
+        bool, typer.Option("--mixed-precision", help="Fit the ranker in bfloat16; weights stay FP32.")
+    ] = False
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            help="Minutes from the start, after which the ranker is trained no longer: the best so far is taken.",
+        ),
+    ] = None
+
+    def to_options(self, text_tower: str | None) -> RankerOptions:
+        """Returns the options of a ranker with a text tower, or without one.
+
+        Raises:
+            OptionError: Where one of them has a wrong value.
+        """
+        return RankerOptions(
+            text_tower=text_tower,
+            quality=self.quality,
+            cases=self.cases,
+            epochs=self.epochs,
+            mixed_precision=self.mixed_precision,
+            time_budget=self.time_budget,
+        )
 
 
 def remembered_reading(bundle: Path) -> FileReading:

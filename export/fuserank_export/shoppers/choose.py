@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from fuserank_ensemble.bundle import Bundle
+from fuserank_export.builder.options import FileReading
+from fuserank_export.sources import InputError
 from fuserank_export.sources.interactions import read_interactions
 
 KIND_LEVELS = 2  # of a category's path: "Grocery > Cheese"
@@ -35,24 +37,41 @@ class Shopper:
     habits: tuple[str, ...]
 
 
-def read_shoppers(bundle: Path, interactions: str | Path, count: int) -> list[Shopper]:
+def read_shoppers(
+    bundle: Path, interactions: str | Path, count: int, reading: FileReading | None = None
+) -> list[Shopper]:
     """Returns users of a log whose habits differ most.
 
     Args:
         bundle: A bundle of the shop: what kind each item is.
         interactions: The log's files, with the users' own ids: a bundle has keyed hashes of them.
         count: How many users.
+        reading: How the files are read; None reads them as those of the bundle were.
 
     Raises:
         BundleError: Where the bundle cannot be opened.
-        InputError: Where the log cannot be used.
+        InputError: Where the log cannot be used, or shows nobody's habits.
     """
     opened = Bundle.open(bundle, verify=())
+    reading = reading or FileReading.from_manifest(opened.manifest["inputs"]["reading"])
     ids = [item.decode() for item in opened.items.ids.tolist()]
-    log = read_interactions(interactions, ids)
+    log = read_interactions(
+        interactions,
+        ids,
+        mapping=reading.mappings.interactions,
+        max_bad_share=reading.max_bad_rows,
+        max_unknown_share=reading.max_unknown_items,
+        reading=reading.reading,
+        disliked_below=reading.disliked_below,
+    )
     kinds = np.asarray([_read_kind(opened, row) for row in range(len(ids))], object)  # [items]
     users = np.asarray(log.user_ids, object)
-    return choose_shoppers(pd.DataFrame({"user": users[log.user], "kind": kinds[log.item]}), count)
+    chosen = choose_shoppers(pd.DataFrame({"user": users[log.user], "kind": kinds[log.item]}), count)
+    if not chosen:
+        raise InputError(
+            f"{interactions}: no user has {LEAST_EVENTS} events of items with a category; nobody's habits can be told"
+        )
+    return chosen
 
 
 def choose_shoppers(events: pd.DataFrame, count: int) -> list[Shopper]:
@@ -93,6 +112,7 @@ def _choose_farthest(vectors: NDArray[np.float64], mean: NDArray[np.float64], co
         row = int(np.argmin(nearest))
         chosen.append(row)
         nearest = np.maximum(nearest, vectors @ vectors[row])
+        nearest[chosen] = np.inf  # rounding leaves a user no farther from another of the same habits than from itself
     return chosen
 
 

@@ -1,0 +1,1 @@
+"""What the ranker read of sampled searches, as a table."""

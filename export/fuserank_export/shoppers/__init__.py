@@ -1,0 +1,1 @@
+"""Users of different habits, to show a shop with."""
