@@ -20,7 +20,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 from rich.console import Console
 
-from fuserank.storefront.app import DEFAULT_TIMEOUT, ShopSettings, create_app
+from fuserank.aio import AsyncClient
+from fuserank.storefront.app import DEFAULT_TIMEOUT, RETRIES, ShopSettings, create_app
 from fuserank.storefront.shoppers import Shopper, read_shoppers
 from fuserank_benchmarks.demo import free_ports, served
 from fuserank_evaluation.reports.report import merge_report
@@ -76,7 +77,7 @@ def open_browser() -> Iterator[Browser]:
 def show_shop(url: str, shoppers: Sequence[Shopper], timeout: float = DEFAULT_TIMEOUT) -> Iterator[str]:
     """Serves the pages over a server from a thread of this process; yields their address."""
     (port,) = free_ports(1)
-    app = create_app(ShopSettings(url=url, shoppers=shoppers, timeout=timeout))
+    app = create_app(AsyncClient(url, timeout=timeout, retries=RETRIES), ShopSettings(shoppers=shoppers))
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
