@@ -105,7 +105,14 @@ class SearchOptions(TypedDict, total=False):
 
 
 class SimilarOptions(TypedDict, total=False):
-    """The keyword options of `similar`; `Request` describes them."""
+    """The keyword options of `similar`; `Request` describes those that both have.
+
+    Attributes:
+        user: Who looks: what this user hid is left out.
+        session_id: The session of who looks: what was hidden in it is left out.
+        relation: `substitute` for what may stand in, the default, or `complement` for what is had together with it.
+        basket: Ids of items in place of one.
+    """
 
     k: int | None
     filter: Mapping[str, Any] | None
@@ -113,6 +120,7 @@ class SimilarOptions(TypedDict, total=False):
     explain: bool | None
     language: Language | None
     user: str | None
+    session_id: str | None
     min_position: int | None
     relation: Literal["substitute", "complement"] | None
     basket: Sequence[str] | None

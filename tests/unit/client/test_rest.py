@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from fuserank.errors import (
 from fuserank.events import EventOutcome, ProfileChange, RecordResult
 from fuserank.rest.app import DEFAULT_HOSTS, create_app
 from fuserank.types import Item, Request, SearchOptions, SearchResult, SimilarOptions, Status, Suggestion
+from support import asgi
 
 RESULT = SearchResult((Item("1", 0.5, {"title": "牛奶"}),), Status("b-1"), "r-1")
 RECORDED = RecordResult((EventOutcome(7),), 7, 1)
@@ -64,27 +64,12 @@ def client():
     return FakeClient()
 
 
-def send(client, method, path, body=None, content_type="application/json", host="127.0.0.1:2", hosts=DEFAULT_HOSTS):
+def send(client, method, path, body=None, content_type="application/json", host="127.0.0.1", hosts=DEFAULT_HOSTS):
     """Sends one request to the application; returns status and JSON."""
-    path, _, query = path.partition("?")
     content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
-        "raw_path": path.encode(), "query_string": query.encode(), "root_path": "", "scheme": "http",
-        "headers": [(b"content-type", content_type.encode()), (b"host", host.encode())],
-        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
-    }  # fmt: skip
-    sent = []
-
-    async def receive():
-        return {"type": "http.request", "body": content, "more_body": False}
-
-    async def keep(message):
-        sent.append(message)
-
-    asyncio.run(create_app(client, hosts)(scope, receive, keep))
-    answer = b"".join(message.get("body", b"") for message in sent[1:])
-    return sent[0]["status"], json.loads(answer) if answer.startswith((b"{", b"[")) else answer
+    answer = asgi.send(create_app(client, hosts), method, path, content, {"content-type": content_type, "host": host})
+    held = answer.body
+    return answer.status, json.loads(held) if held.startswith((b"{", b"[")) else held
 
 
 def test_a_search_is_passed_on_with_every_option_and_answered_whole(client):
