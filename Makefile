@@ -42,7 +42,7 @@ CATALOG :=
 SHOWN := $(if $(CATALOG),build/shops/$(notdir $(abspath $(dir $(CATALOG)))),$(BUNDLE))
 SHOWN_SHOPPERS := $(if $(CATALOG),$(if $(INTERACTIONS),$(SHOWN).shoppers.json),$(SHOWN).shoppers.json)
 
-shop: $(SHOWN)/manifest.json $(SHOWN_SHOPPERS) ## the demo's shop in the browser: its server, with a state, and its pages
+shop: $(SHOWN)/manifest.json $(SHOWN_SHOPPERS) ## the demo's shop in the browser, with its server and a state; CATALOG=items.jsonl shows another shop
 	@$(BIN)/fuserank shop --serve $(SHOWN) $(addprefix --shoppers ,$(SHOWN_SHOPPERS))
 
 eval: $(READY) build/full/manifest.json ## quality of retrieval and of ranking, on shops with known answers

@@ -19,8 +19,10 @@ import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 from rich.console import Console
+from starlette.applications import Starlette
 
-from fuserank.storefront.app import DEFAULT_TIMEOUT, ShopSettings, create_app
+from fuserank.aio import AsyncClient
+from fuserank.storefront.app import DEFAULT_TIMEOUT, RETRIES, ShopSettings, create_app
 from fuserank.storefront.shoppers import Shopper, read_shoppers
 from fuserank_benchmarks.demo import free_ports, served
 from fuserank_evaluation.reports.report import merge_report
@@ -75,8 +77,15 @@ def open_browser() -> Iterator[Browser]:
 @contextmanager
 def show_shop(url: str, shoppers: Sequence[Shopper], timeout: float = DEFAULT_TIMEOUT) -> Iterator[str]:
     """Serves the pages over a server from a thread of this process; yields their address."""
+    client = AsyncClient(url, timeout=timeout, retries=RETRIES)
+    with serve_pages(create_app(client, ShopSettings(shoppers=shoppers))) as address:
+        yield address
+
+
+@contextmanager
+def serve_pages(app: Starlette) -> Iterator[str]:
+    """Serves an application from a thread of this process; yields its address."""
     (port,) = free_ports(1)
-    app = create_app(ShopSettings(url=url, shoppers=shoppers, timeout=timeout))
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

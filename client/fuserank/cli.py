@@ -41,6 +41,8 @@ Text = Annotated[str, typer.Option(help="A text in place of an item.")]
 Basket = Annotated[str, typer.Option(metavar="ID,ID,…", help="Items in place of one.")]
 Complements = Annotated[bool, typer.Option("--complements", help="What goes with it, not what stands in for it.")]
 Viewer = Annotated[str, typer.Option("--user", "-u", help="Who looks: what this user hid is left out.")]
+Looking = Annotated[str, typer.Option("--session", help="The viewer's session: what it hid is left out, too.")]
+MinPosition = Annotated[int | None, typer.Option(help="What the answer must know of the log.")]
 Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="What was typed so far.")]
 Typist = Annotated[str, typer.Option("--user", "-u", help="Who types: what they have had comes first.")]
 Count = Annotated[int | None, typer.Option("--count", "-n", help="How many completions.")]
@@ -69,11 +71,18 @@ def similar(
     basket: Basket = "",
     complements: Complements = False,
     user: Viewer = "",
+    session: Looking = "",
+    min_position: MinPosition = None,
     selection: Selection,
     connection: Connection,
 ) -> None:
     """Find items like an item, a text or a basket, or what goes with it."""
-    more: dict[str, Any] = {"user": user or None, "basket": split_list(basket or None)}
+    more: dict[str, Any] = {
+        "user": user or None,
+        "session_id": session or None,
+        "min_position": min_position,
+        "basket": split_list(basket or None),
+    }
     with report_errors(), connection.open_client() as client:
         relation: Literal["complement"] | None = "complement" if complements else None
         result = client.similar(item_id, text=text, relation=relation, **more, **selection.to_arguments())

@@ -98,9 +98,9 @@ class Client:
         Args:
             item_id: An item of the catalogue, which is not in the answer.
             text: A text that the items resemble, such as the title of an item that the catalogue lacks.
-            **options: `k`, `filter`, `fields`, `explain` and `language`, as for `search`; `user`, whose hidden items
-                are left out; `basket`, ids of items in place of one; `relation`, `substitute` for what may stand in,
-                the default, or `complement` for what is had together with it.
+            **options: `k`, `filter`, `fields`, `explain`, `language` and `min_position`, as for `search`; `user` and
+                `session_id`, whose hidden items are left out; `basket`, ids of items in place of one; `relation`,
+                `substitute` for what may stand in, the default, or `complement` for what is had together with it.
 
         Returns:
             Items, best first. The score is the cosine of the texts' embeddings; the order also counts users in

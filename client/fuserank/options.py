@@ -132,10 +132,9 @@ class Ranking(Selection):
 
 
 @dataclass(frozen=True)
-class Connection:
-    """Options of the connection to the server, and of the output's form."""
+class Server:
+    """Options of how the server is reached."""
 
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, and nothing else.")] = False
     url: Annotated[str, typer.Option(envvar="FUSERANK_URL", help="Triton's gRPC address.", rich_help_panel=_PANEL)] = (
         DEFAULT_URL
     )
@@ -153,8 +152,8 @@ class Connection:
         typer.Option(metavar="NAME=VALUE", help="Sent along; may be repeated.", rich_help_panel=_PANEL),
     ] = None
 
-    def open_client(self) -> Client:
-        """Opens a client of the server.
+    def to_arguments(self) -> dict[str, Any]:
+        """Returns the options as keyword arguments of both clients.
 
         Raises:
             InvalidRequestError: On a malformed header.
@@ -162,7 +161,18 @@ class Connection:
         encrypt = self.tls or self.tls_ca or self.tls_cert or self.tls_key
         tls = TLS(self.tls_ca, self.tls_cert, self.tls_key) if encrypt else None
         headers = dict(_parse_header(header) for header in self.header or ())
-        return Client(self.url, timeout=self.timeout, tls=tls, headers=headers)
+        return {"url": self.url, "timeout": self.timeout, "tls": tls, "headers": headers}
+
+
+@dataclass(frozen=True)
+class Connection(Server):
+    """Options of the connection to the server, and of the output's form."""
+
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, and nothing else.")] = False
+
+    def open_client(self) -> Client:
+        """Opens a client of the server; errors as of `to_arguments`."""
+        return Client(**self.to_arguments())
 
 
 def expand_groups(command: Callable[..., None]) -> Callable[..., None]:

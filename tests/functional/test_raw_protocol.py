@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -16,6 +17,7 @@ from fuserank_ensemble.serving.server import Server
 from support.running import REPOSITORY, url
 
 EXAMPLE = REPOSITORY / "client" / "examples" / "raw_grpc.py"
+NODE_EXAMPLE = EXAMPLE.with_name("kserve.mjs")
 
 
 pytestmark = pytest.mark.targets("single_process", reason="the protocol is Triton's own, whatever runs the graph")
@@ -59,6 +61,18 @@ def over_http(server: Server, **values: str) -> dict:
 def test_http_and_json_do_as_well(server: Server, client: Client):
     found = over_http(server, QUERY="rye bread", OPTIONS='{"k": 3}')
     assert found["ITEM_ID"] == [item.id for item in client.search("rye bread", k=3)]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no Node is installed")
+def test_the_node_example_gets_the_clients_answer(server: Server, client: Client, bundle: Bundle):
+    address = f"http://127.0.0.1:{server.endpoints.http}"
+    command = ["node", str(NODE_EXAMPLE), "half gallon milk", "u03", '{"k": 4}', address]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    *items, last = (json.loads(line) for line in done.stdout.splitlines())
+    expected = client.search("half gallon milk", "u03", k=4)
+    assert [(item["id"], item["fields"]) for item in items] == [(item.id, item.fields) for item in expected]
+    assert last["status"]["bundle"] == bundle.id
 
 
 def test_http_refuses_with_400(server: Server):

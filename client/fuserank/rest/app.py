@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -25,6 +28,7 @@ from fuserank.errors import (
 )
 from fuserank.events import Profile, ProfileChange, RecordResult
 from fuserank.rest import bodies
+from fuserank.rest.faults import explain_unknown
 from fuserank.rest.openapi import Operation, describe
 from fuserank.types import SearchResult
 
@@ -37,6 +41,8 @@ _STATUS: Mapping[type[FuseRankError], int] = {
     ServerUnavailableError: 503,
     DeadlineExceededError: 504,
 }
+DEFAULT_HOSTS = ("127.0.0.1", "localhost")
+MAX_DIGITS = 9
 Handler = Callable[[Request], Awaitable[Any]]
 
 
@@ -63,8 +69,8 @@ class Api:
     async def suggest(self, request: Request) -> Any:
         """Completes a query."""
         count = request.query_params.get("count", "")
-        if count and not count.isdecimal():
-            raise InvalidRequestError(f"count: found {count!r}; allowed: a whole number")
+        if count and not (count.isdecimal() and len(count) <= MAX_DIGITS):
+            raise InvalidRequestError(f"PARAMETERS.count: found {count!r}; allowed: a whole number")
         prefix, user = (request.query_params.get(name, "") for name in ("prefix", "user"))
         return {"suggestions": await self._client.suggest(prefix, int(count) if count else None, user or None)}
 
@@ -89,26 +95,31 @@ class Api:
         return await self._client.merge(request.path_params["user"], **await _read(request, bodies.Merge))
 
 
-def list_operations(api: Api) -> dict[Operation, Handler]:
+def list_operations(api: Api) -> list[tuple[Operation, Handler]]:
     """Returns every operation with what answers it."""
-    return {
-        _post("/v1/search", "Ranks items for a query, a user, or both", bodies.Search, SearchResult): api.search,
-        _post("/v1/similar", "Finds items like an item or a text", bodies.Similar, SearchResult): api.similar,
-        _get(
-            "/v1/suggest", "Completes a query", bodies.Suggestions, prefix="string", count="integer", user="string"
-        ): api.suggest,
-        _post("/v1/events", "Records what shoppers did", bodies.Record, RecordResult): api.record,
-        _post("/v1/items", "Changes and deletes items", bodies.Change, CatalogResult): api.change,
-        _get("/v1/users/{user}", "Returns what is known of a user", Profile): api.profile,
-        Operation("delete", "/v1/users/{user}", "Erases a user", None, ProfileChange): api.forget,
-        _post("/v1/users/{user}/merge", "Joins a visitor to a user", bodies.Merge, ProfileChange): api.merge,
-    }
+    prefix = {"prefix": "string", "count": "integer", "user": "string"}
+    return [
+        (_post("/v1/search", "Ranks items for a query, a user, or both", bodies.Search, SearchResult), api.search),
+        (_post("/v1/similar", "Finds items like an item or a text", bodies.Similar, SearchResult), api.similar),
+        (Operation("get", "/v1/suggest", "Completes a query", None, bodies.Suggestions, prefix), api.suggest),
+        (_post("/v1/events", "Records what shoppers did", bodies.Record, RecordResult), api.record),
+        (_post("/v1/items", "Changes and deletes items", bodies.Change, CatalogResult), api.change),
+        (Operation("get", "/v1/users/{user}", "Returns what is known of a user", None, Profile), api.profile),
+        (Operation("delete", "/v1/users/{user}", "Erases a user", None, ProfileChange), api.forget),
+        (_post("/v1/users/{user}/merge", "Joins a visitor to a user", bodies.Merge, ProfileChange), api.merge),
+    ]
 
 
-def create_app(client: AsyncClient) -> Starlette:
-    """Returns the application; it closes the client at its end."""
+def create_app(client: AsyncClient, hosts: Sequence[str] = DEFAULT_HOSTS) -> Starlette:
+    """Returns the application; it closes the client at its end.
+
+    Args:
+        client: Its calls go to the server.
+        hosts: Names that the API may be asked for by; `*` for any. A page of another site cannot read an answer by
+            pointing a name of its own here (DNS rebinding).
+    """
     operations = list_operations(Api(client))
-    document = msgspec.json.encode(describe(tuple(operations)))
+    document = msgspec.json.encode(describe([operation for operation, _ in operations]))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -122,10 +133,11 @@ def create_app(client: AsyncClient) -> Starlette:
         await client.suggest("", 1)
         return Response(b'{"ready":true}', media_type="application/json")
 
-    routes = [Route(o.path, _encoded(handler), methods=[o.method.upper()]) for o, handler in operations.items()]
+    routes = [Route(o.path, _answer(o, handler), methods=[o.method.upper()]) for o, handler in operations]
     return Starlette(
         routes=[*routes, Route("/openapi.json", show_document), Route("/ready", say_ready)],
-        exception_handlers={FuseRankError: _show_error},
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)],
+        exception_handlers={FuseRankError: _show_error, HTTPException: _show_http_error},
         lifespan=lifespan,
     )
 
@@ -134,14 +146,10 @@ def _post(path: str, summary: str, body: type[msgspec.Struct], reply: type[Any])
     return Operation("post", path, summary, body, reply)
 
 
-def _get(path: str, summary: str, reply: type[Any], **query: str) -> Operation:
-    return Operation("get", path, summary, None, reply, tuple(query.items()))
-
-
 async def _read(request: Request, kind: type[msgspec.Struct]) -> dict[str, Any]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip()
     if media_type != "application/json":
-        raise InvalidRequestError(f"Content-Type: found {media_type!r}; allowed: application/json")
+        raise InvalidRequestError(f"HEADERS.Content-Type: found {media_type!r}; allowed: application/json")
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
@@ -150,8 +158,13 @@ async def _read(request: Request, kind: type[msgspec.Struct]) -> dict[str, Any]:
     return bodies.read_body(kind, bytes(content))
 
 
-def _encoded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _answer(operation: Operation, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def respond(request: Request) -> Response:
+        for name in request.query_params:
+            if name not in operation.query:
+                raise InvalidRequestError(explain_unknown(f"PARAMETERS.{name}", "parameter", operation.query))
+            if len(given := request.query_params.getlist(name)) > 1:
+                raise InvalidRequestError(f"PARAMETERS.{name}: found {len(given)} values; allowed: one")
         return Response(msgspec.json.encode(await handler(request)), media_type="application/json")
 
     return respond
@@ -162,3 +175,9 @@ async def _show_error(request: Request, error: Exception) -> Response:
     problem = {"error": error.message, "field": error.field if isinstance(error, InvalidRequestError) else None}
     status = _STATUS.get(type(error), 502)
     return Response(msgspec.json.encode(problem), status, media_type="application/json")
+
+
+async def _show_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    problem = {"error": f"{error.detail}: {request.method} {request.url.path}", "field": None}
+    return Response(msgspec.json.encode(problem), error.status_code, error.headers, media_type="application/json")

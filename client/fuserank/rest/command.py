@@ -8,22 +8,25 @@ import typer
 import uvicorn
 
 from fuserank.aio import AsyncClient
-from fuserank.connection import DEFAULT_TIMEOUT, DEFAULT_URL
+from fuserank.options import Server, expand_groups
 from fuserank.reporting import report_errors
-from fuserank.rest.app import create_app
+from fuserank.rest.app import DEFAULT_HOSTS, create_app
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(help="Port.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(help="Another host name that callers may ask for, such as the gateway's; may be repeated, * is any."),
+]
 
 
-def rest(
-    url: Annotated[str, typer.Option(envvar="FUSERANK_URL", help="Triton's gRPC address.")] = DEFAULT_URL,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port.")] = 8090,
-    timeout: Annotated[float, typer.Option(help="Hard limit of a call in seconds.")] = DEFAULT_TIMEOUT,
-) -> None:
+@expand_groups
+def rest(*, host: Host = "127.0.0.1", port: Port = 8090, name: Names = None, server: Server) -> None:
     """Answer over REST what a server answers over gRPC; /openapi.json describes it.
 
     Example: fuserank rest --url search.example:8001
     """
     with report_errors():
-        app = create_app(AsyncClient(url, timeout=timeout))
+        app = create_app(AsyncClient(**server.to_arguments()), (*DEFAULT_HOSTS, host, *(name or ())))
         typer.echo(f"REST: http://{host}:{port}/v1   described by http://{host}:{port}/openapi.json")
         uvicorn.run(app, host=host, port=port, log_level="warning")

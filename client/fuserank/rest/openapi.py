@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
 from fuserank.rest import bodies
-
-_REFERENCES = "#/components/schemas/{name}"
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,12 @@ class Operation:
     summary: str
     body: type[msgspec.Struct] | None
     reply: type[Any]
-    query: tuple[tuple[str, str], ...] = ()
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
-def describe(operations: tuple[Operation, ...]) -> dict[str, Any]:
+def describe(operations: Sequence[Operation]) -> dict[str, Any]:
     """Returns the document of some operations."""
-    _, components = msgspec.json.schema_components((*bodies.BODIES, *bodies.REPLIES), ref_template=_REFERENCES)
+    _, components = msgspec.json.schema_components((*bodies.BODIES, *bodies.REPLIES), ref_template=bodies.REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method] = _describe_operation(operation)
@@ -55,7 +54,7 @@ def _describe_operation(operation: Operation) -> dict[str, Any]:
         "operationId": f"{operation.method}_{operation.path.strip('/').replace('/', '_').translate(_NO_BRACES)}",
         "parameters": [
             *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in in_path),
-            *({"name": name, "in": "query", "schema": {"type": kind}} for name, kind in operation.query),
+            *({"name": name, "in": "query", "schema": {"type": kind}} for name, kind in operation.query.items()),
         ],
         "responses": {
             "200": {"description": "The answer.", "content": _json_of(operation.reply)},
@@ -72,4 +71,4 @@ _NO_BRACES = str.maketrans("", "", "{}")
 
 
 def _json_of(kind: type[Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": _REFERENCES.format(name=kind.__name__)}}}
+    return {"application/json": {"schema": {"$ref": bodies.REFERENCE.format(name=kind.__name__)}}}

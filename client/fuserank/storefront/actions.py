@@ -11,9 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fuserank.events import Event
-from fuserank.storefront.preferences import MAX_BASKET, Knobs, Preferences, start_preferences
-from fuserank.storefront.shop import Shop
-from fuserank.storefront.view import MAX_QUERY
+from fuserank.storefront.preferences import Knobs, Preferences, start_preferences
+from fuserank.storefront.shop import Shop, list_refusals, read_place
 from fuserank.storefront.visit import MAX_NOTE_VALUE, Note, Renderer, Visit, go
 
 RECORDED = ("cart", "purchase", "hide")
@@ -40,38 +39,40 @@ class Actions:
         if not item_id or kind not in (*RECORDED, TAKEN_OUT):
             raise HTTPException(404)
         if kind == TAKEN_OUT:
-            return go(visit.back(), _take_out(preferences, item_id))
-        if kind == "cart" and len(preferences.basket) >= MAX_BASKET:
-            return go(visit.back(), preferences, Note("full"))
+            return go(visit, visit.back(), preferences.take_out(item_id))
+        items = await self._shop.look_up([item_id])
+        if not items:
+            return go(visit, visit.back(), preferences, Note("unknown", {"item": item_id[:MAX_NOTE_VALUE]}))
+        after = preferences.put_in(item_id) if kind == "cart" else preferences.take_out(item_id)
+        if after is None:
+            return go(visit, visit.back(), preferences, Note("full"))
         event: Event = {"item_id": item_id, "event": kind}
-        if place := _text(form, "place"):
-            event["position"] = int(place) if place.isdecimal() else 1
-        if query := _text(form, "query"):
-            event["query"] = query[:MAX_QUERY]
+        event.update(read_place(_text(form, "place"), _text(form, "query")))
         recorded = await self._shop.record([event], preferences)
-        title = _text(form, "title")[:MAX_NOTE_VALUE] or item_id
+        if reasons := list_refusals(recorded):
+            return go(visit, visit.back(), preferences, Note("refused", {"reason": reasons[0][:MAX_NOTE_VALUE]}))
+        title = str(items[0].fields.get("title") or item_id)[:MAX_NOTE_VALUE]
         note = Note(kind, {"title": title}) if recorded or kind == "cart" else Note("stateless")
-        preferences = _advance(preferences, recorded.position if recorded else 0)
-        if kind == "cart":
-            basket = tuple(dict.fromkeys((*preferences.basket, item_id)))
-            preferences = msgspec.structs.replace(preferences, basket=basket)
-        else:
-            preferences = _take_out(preferences, item_id)
         # The page of a hidden item would offer it again.
         back = "/" if kind == "hide" and visit.back().startswith("/item/") else visit.back()
-        return go(back, preferences, note)
+        return go(visit, back, after.advance(recorded), note)
 
     async def check_out(self, request: Request) -> Response:
-        """Records that all of the basket was bought, and empties it."""
+        """Records that all of the basket was bought, and empties it of what was."""
         visit, _ = await self._read(request)
         preferences = visit.preferences
-        if not preferences.basket:
-            return go("/basket", preferences)
-        events: list[Event] = [{"item_id": item_id, "event": "purchase"} for item_id in preferences.basket]
+        basket = preferences.basket
+        if len(await self._shop.look_up(basket)) < len(basket) or not basket:
+            return go(visit, "/basket", preferences)  # it says what is not there any more
+        events: list[Event] = [{"item_id": item_id, "event": "purchase"} for item_id in basket]
         recorded = await self._shop.record(events, preferences)
+        if reasons := list_refusals(recorded):
+            assert recorded is not None
+            bought = [item for item, outcome in zip(basket, recorded.events, strict=True) if outcome.error is None]
+            after = preferences.take_out(*bought).advance(recorded)
+            return go(visit, "/basket", after, Note("refused", {"reason": reasons[0][:MAX_NOTE_VALUE]}))
         note = Note("purchase_all", {"count": str(len(events))}) if recorded else Note("stateless")
-        preferences = _advance(preferences, recorded.position if recorded else 0)
-        return go("/", msgspec.structs.replace(preferences, basket=()), note)
+        return go(visit, "/", preferences.take_out(*basket).advance(recorded), note)
 
     async def change_preferences(self, request: Request) -> Response:
         """Keeps what the visitor chose; what cannot be chosen is passed over."""
@@ -84,7 +85,7 @@ class Actions:
             words = visit.words
             name = words("page.household", user=user) if user else words("page.new_shopper")
             note = Note("user", {"name": name})
-        return go(visit.back(), preferences, note)
+        return go(visit, visit.back(), preferences, note)
 
     async def _read(self, request: Request) -> tuple[Visit, FormData]:
         """Returns who acts and what with.
@@ -124,13 +125,4 @@ def _share(form: FormData, name: str, before: float) -> float:
 def _become(preferences: Preferences, user: str) -> Preferences:
     """Returns the preferences of somebody else with the same looks: another session and an empty basket."""
     session = start_preferences().session
-    return msgspec.structs.replace(preferences, user=user, session=session, basket=(), viewed="")
-
-
-def _advance(preferences: Preferences, position: int) -> Preferences:
-    return msgspec.structs.replace(preferences, position=max(position, preferences.position))
-
-
-def _take_out(preferences: Preferences, item_id: str) -> Preferences:
-    basket = tuple(kept for kept in preferences.basket if kept != item_id)
-    return msgspec.structs.replace(preferences, basket=basket)
+    return msgspec.structs.replace(preferences, user=user, session=session, basket=())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,9 @@ from fuserank.storefront.shoppers import Shopper
 from fuserank.storefront.visit import Renderer
 
 STATIC = Path(__file__).with_name("static")
-DEFAULT_TIMEOUT = 5.0
+DEFAULT_HOSTS = ("127.0.0.1", "localhost")
+DEFAULT_TIMEOUT = 5.0  # seconds, then a page says that the shop takes a break
+RETRIES = 1  # a visitor would not wait for more
 MIN_COMPRESSED = 1_000
 
 
@@ -37,33 +39,28 @@ class ShopSettings:
     """What the shop is started with.
 
     Attributes:
-        url: Triton's gRPC address.
         shoppers: Users of the log that a visitor may play.
         facets: Fields that lists can be narrowed by; by default those of category, brand and price that there are.
         currency: Stands before prices.
         images: The origin that the catalogue's photographs come from, such as `https://cdn.example`; none are shown
             where it is empty.
-        timeout: Seconds after which a page says that the shop takes a break.
         hosts: Names that the page may be asked for by; `*` for any.
     """
 
-    url: str
     shoppers: Sequence[Shopper] = ()
     facets: Sequence[str] = ()
     currency: str = "$"
     images: str = ""
-    timeout: float = DEFAULT_TIMEOUT
-    hosts: Sequence[str] = ("127.0.0.1", "localhost")
+    hosts: Sequence[str] = DEFAULT_HOSTS
 
 
-def create_app(settings: ShopSettings, headers: Mapping[str, str] | None = None) -> Starlette:
-    """Returns the application.
+def create_app(client: AsyncClient, settings: ShopSettings) -> Starlette:
+    """Returns the application; it closes the client at its end.
 
     Args:
-        settings: What it is started with.
-        headers: Sent with every call to the server.
+        client: Its calls go to the server.
+        settings: What the shop is started with.
     """
-    client = AsyncClient(settings.url, timeout=settings.timeout, headers=headers, retries=1)
     shop = Shop(client, settings.facets, images=bool(settings.images))
     static = f"/static/{_digest(STATIC)}"
     templates = Environment(

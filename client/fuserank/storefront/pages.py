@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import logging
+import re
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-import msgspec
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -18,12 +21,14 @@ from fuserank.storefront.preferences import Preferences
 from fuserank.storefront.render.facets import make_facets
 from fuserank.storefront.render.graph import make_panel
 from fuserank.storefront.render.tiles import make_tiles
-from fuserank.storefront.shop import Shop
+from fuserank.storefront.shop import Shop, list_refusals, read_place
 from fuserank.storefront.view import LAST_PAGE, MAX_QUERY, PAGE_SIZE, SORTS, View, read_view
-from fuserank.storefront.visit import Renderer, Visit
+from fuserank.storefront.visit import Note, Renderer, Visit
 from fuserank.types import Item, SearchResult
 
 RETRY_SECONDS = "2"
+CLICK = re.compile("[0-9a-f]{12}")  # as `_new_click` makes them
+_LOG = logging.getLogger(__name__)
 
 
 class Pages:
@@ -86,37 +91,42 @@ class Pages:
         if not items:
             missing = {"heading": "item.missing", "lead": visit.words("item.missing_lead")}
             return self._renderer.page(visit, "problem.html", missing, status=404)
-        visit = await self._record_click(visit, item_id)
+        visit, note = await self._record_click(visit, item_id)
         substitutes, complements = await asyncio.gather(
             self._shop.relate(item_id, visit.preferences, visit.language),
-            self._shop.complete(items, visit.preferences, visit.language),
+            self._shop.complete([item_id], visit.preferences, visit.language),
         )
         graph = visit.preferences.graph
         context = {
             "item": make_tiles(SearchResult(tuple(items), substitutes.status), visit.words)[0],
             "substitutes": make_tiles(substitutes, visit.words, signals=graph),
             "complements": make_tiles(complements, visit.words, signals=graph),
-            "panel": make_panel(complements.status, visit.words) if graph else None,
-            "click": secrets.token_hex(6),
+            "panel": make_panel(complements.status, visit.words, ranked=False) if graph else None,
+            "click": _new_click(),
         }
-        return self._renderer.page(visit, "item.html", context)
+        return self._renderer.page(visit, "item.html", context, note=note)
 
     async def show_basket(self, request: Request) -> Response:
-        """Returns the basket with what goes well with it."""
+        """Returns the basket with what goes well with it; what the catalogue has no more is taken out, and said."""
         visit = self._renderer.visit(request)
-        basket = visit.preferences.basket
-        items = await self._shop.look_up(basket)
-        result = await self._shop.complete(items, visit.preferences, visit.language) if items else None
-        tiles = make_tiles(SearchResult(tuple(items), result.status), visit.words) if result else []
+        items = await self._shop.look_up(visit.preferences.basket)
+        known = [item.id for item in items]
+        gone = [item_id for item_id in visit.preferences.basket if item_id not in known]
+        visit = replace(visit, preferences=visit.preferences.take_out(*gone))
+        result = await self._shop.complete(known, visit.preferences, visit.language) if items else None
+        # That nothing goes with it is an answer, too, whose length is 0.
+        status = None if result is None else result.status
+        tiles = make_tiles(SearchResult(tuple(items), status), visit.words) if status else []
         graph = visit.preferences.graph
         context = {
             "basket": tiles,
             "sum": sum(tile.price or 0 for tile in tiles),
             "complements": make_tiles(result, visit.words, signals=graph) if result else [],
-            "panel": make_panel(result.status, visit.words) if result and graph else None,
-            "click": secrets.token_hex(6),
+            "panel": make_panel(status, visit.words, ranked=False) if status and graph else None,
+            "click": _new_click(),
         }
-        return self._renderer.page(visit, "basket.html", context)
+        note = Note("gone", {"count": str(len(gone))}) if gone else None
+        return self._renderer.page(visit, "basket.html", context, note=note)
 
     async def show_comparison(self, request: Request) -> Response:
         """Returns the lists of the query alone, of the shopper alone and of both, side by side."""
@@ -141,7 +151,7 @@ class Pages:
         """Returns completions as the options of a list box."""
         visit = self._renderer.visit(request)
         prefix = request.query_params.get("q", "")[:MAX_QUERY]
-        completions = await self._shop.suggest(prefix)
+        completions = await self._shop.suggest(prefix, visit.preferences)
         return self._renderer.fragment(visit, "_suggestions.html", completions=completions, prefix=prefix)
 
     async def say_ready(self, request: Request) -> Response:
@@ -176,17 +186,20 @@ class Pages:
         shopper = self._renderer.shoppers.get(preferences.user)
         return shopper.habits if shopper else ()
 
-    async def _record_click(self, visit: Visit, item_id: str) -> Visit:
+    async def _record_click(self, visit: Visit, item_id: str) -> tuple[Visit, Note | None]:
         """Records the click of the address: the same address counts once, however often it is opened."""
         parameters = visit.request.query_params
-        preferences = visit.preferences
-        if token := parameters.get("click", "")[:64]:
-            event: Event = {"event_id": f"{token}-{item_id}"[:128], "item_id": item_id, "event": "click"}
-            event.update(_place(parameters.get("place", ""), parameters.get("q", "")))
-            recorded = await self._shop.record([event], preferences)
-            position = recorded.position if recorded else 0
-            preferences = msgspec.structs.replace(preferences, position=max(position, preferences.position))
-        return Visit(visit.request, preferences, visit.language, visit.words)
+        token = parameters.get("click", "")
+        if not CLICK.fullmatch(token):
+            return visit, None
+        # An item's id may be longer than an event's.
+        short = hashlib.blake2b(item_id.encode(), digest_size=8).hexdigest()
+        event: Event = {"event_id": f"{token}-{short}", "item_id": item_id, "event": "click"}
+        event.update(read_place(parameters.get("place", ""), parameters.get("q", "")))
+        recorded = await self._shop.record([event], visit.preferences)
+        reasons = list_refusals(recorded)
+        note = Note("refused", {"reason": reasons[0]}) if reasons else None
+        return replace(visit, preferences=visit.preferences.advance(recorded)), note
 
     def _page(
         self,
@@ -201,16 +214,19 @@ class Pages:
     ) -> Response:
         """Returns the page of a list; that it was shown is recorded when the page has been sent."""
         context["panel"] = make_panel(result.status, visit.words) if visit.preferences.graph else None
-        context["click"] = secrets.token_hex(6)
+        context["click"] = _new_click()
         shown = _list_impressions(result, query, offset)
         task = BackgroundTask(self._record_quietly, shown, visit.preferences) if shown and impressions else None
         return self._renderer.page(visit, template, context, background=task)
 
     async def _record_quietly(self, events: Sequence[Event], preferences: Preferences) -> None:
         try:
-            await self._shop.record(events, preferences)
-        except FuseRankError:
-            return  # the page was answered; its impressions are lost with the server
+            recorded = await self._shop.record(events, preferences)
+        except FuseRankError as error:  # the page was answered
+            _LOG.warning("%d impressions are lost: %s", len(events), error)
+            return
+        if reasons := list_refusals(recorded):
+            _LOG.warning("%d of %d impressions were refused: %s", len(reasons), len(events), reasons[0])
 
 
 def _list_sizes(item: Item) -> list[str]:
@@ -234,11 +250,5 @@ def _list_impressions(result: SearchResult, query: str, offset: int) -> list[Eve
     return events
 
 
-def _place(place: str, query: str) -> Event:
-    """Returns where in which list an item stood, as far as it is said."""
-    event: Event = {}
-    if place.isdecimal() and 0 < int(place[:6]) <= 10_000:
-        event["position"] = int(place)
-    if query:
-        event["query"] = query[:MAX_QUERY]
-    return event
+def _new_click() -> str:
+    return secrets.token_hex(6)

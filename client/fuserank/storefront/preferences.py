@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from fuserank.events import RecordResult
 from fuserank.types import Explore, Language, Request
 
 COOKIE = "fuserank-shop"
@@ -19,8 +20,8 @@ MAX_BASKET = 30
 Theme = Literal["auto", "light", "dark"]
 Arm = Literal["a", "b"]
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1)]
-# A cookie holds 4,096 bytes; ids of up to 1,024 are allowed, and those of a demo are short.
-ItemId = Annotated[str, msgspec.Meta(max_length=64)]
+# A browser drops a cookie of more than 4,096 bytes; what is not the basket may still grow by some.
+MAX_COOKIE_BYTES = 3_900
 
 
 class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +47,6 @@ class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         knobs: The sliders.
         position: Of the last recorded event in the log; the next answer knows it.
         basket: Ids of items, oldest first.
-        viewed: The item that was looked at last.
     """
 
     session: Annotated[str, msgspec.Meta(min_length=8, max_length=64)]
@@ -57,13 +57,20 @@ class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arm: Arm = "a"
     knobs: Knobs = Knobs()
     position: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
-    basket: Annotated[tuple[ItemId, ...], msgspec.Meta(max_length=MAX_BASKET)] = ()
-    viewed: ItemId = ""
+    basket: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_BASKET)] = ()
 
     def ask(self, query: str = "") -> Request:
         """Returns a request of the visitor that knows what the visitor did last."""
         session = None if self.user else self.session
         return Request(query, self.user, session_id=session, min_position=self.position or None)
+
+    def weighs(self, query: str) -> bool:
+        """Returns whether a slider of a head that counts for the query is above 0; a recommendation has no relevance.
+
+        Where none is, there is no order to send, and the shop's own weights hold.
+        """
+        knobs = self.knobs
+        return knobs.click + knobs.purchase + (knobs.relevance if query else 0) > 0
 
     def rank(self, request: Request) -> Request:
         """Returns a request ordered as the sliders say; with arm `a` as it is."""
@@ -75,11 +82,24 @@ class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return replace(
             request,
             diversity=knobs.diversity,
-            # A recommendation has no relevance: one of the others must weigh something.
-            objective=weights if knobs.click + knobs.purchase > 0 else None,
+            objective=weights if self.weighs(request.query) else None,
             # Its slots are places of the first page.
             explore=explored if knobs.explore > 0 and not request.offset else None,
         )
+
+    def put_in(self, item_id: str) -> Preferences | None:
+        """Returns preferences with an item in the basket; None where it, or the cookie, would be too full."""
+        filled = msgspec.structs.replace(self, basket=tuple(dict.fromkeys((*self.basket, item_id))))
+        fits = len(filled.basket) <= MAX_BASKET and len(write_preferences(filled)) <= MAX_COOKIE_BYTES
+        return filled if fits else None
+
+    def take_out(self, *item_ids: str) -> Preferences:
+        """Returns preferences without some items in the basket."""
+        return msgspec.structs.replace(self, basket=tuple(kept for kept in self.basket if kept not in item_ids))
+
+    def advance(self, recorded: RecordResult | None) -> Preferences:
+        """Returns preferences whose next answer knows what was recorded."""
+        return msgspec.structs.replace(self, position=max(self.position, recorded.position if recorded else 0))
 
 
 def start_preferences() -> Preferences:

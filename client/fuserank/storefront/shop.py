@@ -10,8 +10,8 @@ from fuserank.aio import AsyncClient
 from fuserank.errors import IncompatibleServerError
 from fuserank.events import Event, RecordResult
 from fuserank.storefront.preferences import Preferences
-from fuserank.storefront.view import PAGE_SIZE, View
-from fuserank.types import Facet, Item, Language, Request, SearchResult, Suggestion
+from fuserank.storefront.view import MAX_QUERY, PAGE_SIZE, View
+from fuserank.types import Facet, Item, Language, Request, SearchResult, SimilarOptions, Suggestion
 
 RAIL_SIZE = 12
 COMPARED = 12
@@ -19,6 +19,7 @@ SUGGESTIONS = 8
 FACETS = ("category", "brand", "price")
 PRICE_RANGES = 5
 LOOKED_AT = 50
+MAX_PLACE = 10_000  # the last that an event may name
 # Whoever looks up items by their ids is nobody.
 LOOKUP_SESSION = "storefront-lookup"
 
@@ -87,32 +88,18 @@ class Shop:
         """Returns the same moment asked three ways, from one call: the query alone, the user alone, both."""
         both = replace(await self._explained(preferences.ask(query), language), k=COMPARED, collapse=True)
         ways = [replace(both, user="", session_id=None), replace(both, query=""), both]
-        return await self._client.search_batch(ways)
+        # Places are compared, so that no item takes one by chance.
+        return await self._client.search_batch([replace(preferences.rank(way), explore=None) for way in ways])
 
     async def relate(self, item_id: str, preferences: Preferences, language: Language) -> SearchResult:
         """Returns what stands in for an item."""
-        return await self._client.similar(
-            item_id,
-            k=RAIL_SIZE,
-            explain=True,
-            language=language,
-            user=preferences.user or None,
-            min_position=preferences.position or None,
-            fields=await self._returned(),
-        )
+        return await self._client.similar(item_id, **await self._related(preferences, language))
 
-    async def complete(self, items: Sequence[Item], preferences: Preferences, language: Language) -> SearchResult:
-        """Returns what people who have these items have beside them, of other categories."""
-        categories = sorted({name for item in items for name in _list_categories(item)})
-        request = replace(
-            await self._explained(preferences.ask(), language),
-            history=[item.id for item in items],
-            filter={"not": {"category": categories}} if categories else None,
-            exclude_seen=True,
-            collapse=True,
-            k=RAIL_SIZE,
-        )
-        return (await self._client.search_batch([request]))[0]
+    async def complete(self, item_ids: Sequence[str], preferences: Preferences, language: Language) -> SearchResult:
+        """Returns what people who have these items have beside them."""
+        options = await self._related(preferences, language)
+        options["basket"], options["relation"] = item_ids, "complement"
+        return await self._client.similar(**options)
 
     async def look_up(self, item_ids: Sequence[str]) -> list[Item]:
         """Returns items by their ids, in their order; those that the catalogue has not are left out."""
@@ -128,9 +115,9 @@ class Shop:
         items = {item.id: item for item in result if item.placed == "pin"}
         return [items[item_id] for item_id in item_ids if item_id in items]
 
-    async def suggest(self, prefix: str) -> list[Suggestion]:
-        """Completes a query while it is typed."""
-        return await self._client.suggest(prefix, SUGGESTIONS)
+    async def suggest(self, prefix: str, preferences: Preferences) -> list[Suggestion]:
+        """Completes a query while it is typed; what the visitor has had comes first."""
+        return await self._client.suggest(prefix, SUGGESTIONS, preferences.user or None)
 
     async def record(self, events: Sequence[Event], preferences: Preferences) -> RecordResult | None:
         """Records what the visitor did; returns None where the server keeps no state."""
@@ -145,6 +132,17 @@ class Shop:
         """Returns whether the server answers searches; raises the client's errors where it does not."""
         await self._client.suggest("", 1)
         return True
+
+    async def _related(self, preferences: Preferences, language: Language) -> SimilarOptions:
+        return SimilarOptions(
+            k=RAIL_SIZE,
+            explain=True,
+            language=language,
+            user=preferences.user or None,
+            session_id=None if preferences.user else preferences.session,
+            min_position=preferences.position or None,
+            fields=await self._returned(),
+        )
 
     async def _explained(self, request: Request, language: Language) -> Request:
         return replace(request, explain=True, language=language, fields=await self._returned())
@@ -163,6 +161,17 @@ class Shop:
         return self._fields
 
 
-def _list_categories(item: Item) -> list[str]:
-    category = item.fields.get("category") or []
-    return [category] if isinstance(category, str) else list(category)
+def list_refusals(recorded: RecordResult | None) -> list[str]:
+    """Returns why events were not taken, in the server's words."""
+    errors = [outcome.error for outcome in recorded.events if outcome.error] if recorded else []
+    return [f"{error.field}: found {error.found}; allowed: {error.allowed}" for error in errors]
+
+
+def read_place(place: str, query: str) -> Event:
+    """Returns where in which list an item stood, as far as a form or an address says it."""
+    event: Event = {}
+    if place.isdecimal() and len(place) < 6 and 0 < int(place) <= MAX_PLACE:
+        event["position"] = int(place)
+    if query:
+        event["query"] = query[:MAX_QUERY]
+    return event

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import urlencode
 
 from fuserank.types import Sort
@@ -13,6 +14,10 @@ PAGE_SIZE = 24
 LAST_PAGE = 1_000 // PAGE_SIZE  # a request reaches the first thousand items
 SORTS: tuple[Sort, ...] = get_args(Sort)
 MAX_QUERY = 500
+MAX_NUMBER = 1e12
+MAX_TYPED = 40  # characters of a bound that are repeated
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 
 Value = str | bool
 
@@ -25,10 +30,36 @@ class Range:
     below: float | None = None
     upto: float | None = None
 
+    @property
+    def is_reversed(self) -> bool:
+        """Whether it ends before it starts."""
+        ends = [end for end in (self.below, self.upto) if end is not None]
+        return self.start is not None and bool(ends) and min(ends) < self.start
+
+    def spell(self) -> str:
+        """Returns its bounds as they are shown."""
+        end = self.below if self.below is not None else self.upto
+        return " … ".join("–" if bound is None else f"{bound:.2f}" for bound in (self.start, end))
+
     def to_condition(self) -> dict[str, float]:
         """Returns the range as a filter's condition."""
         bounds = {"gte": self.start, "lt": self.below, "lte": self.upto}
         return {name: bound for name, bound in bounds.items() if bound is not None}
+
+
+@dataclass(frozen=True)
+class Misread:
+    """A bound that was typed and cannot be meant; it narrows nothing.
+
+    Attributes:
+        field: The field.
+        reason: `number` where it is none, `negative`, or `reversed` where the range ends before it starts.
+        text: What was typed.
+    """
+
+    field: str
+    reason: Literal["number", "negative", "reversed"]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -41,6 +72,7 @@ class View:
         ranges: The chosen ranges by field.
         sort: One of `SORTS`.
         page: From 1.
+        misread: Bounds that narrow nothing; the address of the view does not have them.
     """
 
     query: str = ""
@@ -48,6 +80,7 @@ class View:
     ranges: Mapping[str, Range] = field(default_factory=dict)
     sort: Sort = "relevance"
     page: int = 1
+    misread: tuple[Misread, ...] = field(default=(), compare=False)
 
     @property
     def offset(self) -> int:
@@ -118,7 +151,7 @@ class View:
 
 
 def read_view(parameters: Iterable[tuple[str, str]], fields: Sequence[str]) -> View:
-    """Returns the view that an address names; what it cannot mean is passed over.
+    """Returns the view that an address names; what it cannot mean is passed over, and of bounds told.
 
     Args:
         parameters: Names and values of the address, in their order.
@@ -128,6 +161,7 @@ def read_view(parameters: Iterable[tuple[str, str]], fields: Sequence[str]) -> V
     sort: Sort = "relevance"
     values: dict[str, tuple[Value, ...]] = {}
     bounds: dict[str, dict[str, float]] = {}
+    misread: list[Misread] = []
     for name, text in parameters:
         kind, _, field_name = name.partition(".")
         if name == "q":
@@ -142,15 +176,25 @@ def read_view(parameters: Iterable[tuple[str, str]], fields: Sequence[str]) -> V
             values[field_name] = (*values.get(field_name, ()), text)
         elif kind == "b" and text in ("true", "false"):
             values[field_name] = (*values.get(field_name, ()), text == "true")
-        elif kind in ("from", "below", "upto") and (number := _read_number(text)) is not None:
-            bounds.setdefault(field_name, {})["start" if kind == "from" else kind] = number
+        elif kind in ("from", "below", "upto") and text.strip():
+            number = _read_number(text)
+            if number is None or number < 0:
+                misread.append(Misread(field_name, "number" if number is None else "negative", text[:MAX_TYPED]))
+            else:
+                bounds.setdefault(field_name, {})["start" if kind == "from" else kind] = number
     ranges = {name: Range(**given) for name, given in bounds.items()}
-    return View(query, values, ranges, sort, page)
+    reversed_ones = {name: chosen for name, chosen in ranges.items() if chosen.is_reversed}
+    misread += [Misread(name, "reversed", chosen.spell()) for name, chosen in reversed_ones.items()]
+    ranges = {name: chosen for name, chosen in ranges.items() if name not in reversed_ones}
+    return View(query, values, ranges, sort, page, tuple(misread))
 
 
 def _read_number(text: str) -> float | None:
-    try:
-        number = float(text.replace(",", "."))
-    except ValueError:
+    """Returns a number as people type it, `12,50` and `1,250.00` among them; None where it is none."""
+    digits = "".join(text.split())
+    # Three digits behind a comma are thousands, one or two are hundredths.
+    digits = digits.replace(",", "") if _THOUSANDS.fullmatch(digits) else digits.replace(",", ".")
+    if not _NUMBER.fullmatch(digits):
         return None
-    return number if 0 <= number < 1e12 else None  # NaN is neither
+    number = float(digits)
+    return number if abs(number) < MAX_NUMBER else None

@@ -21,7 +21,7 @@ from fuserank.types import Language
 NOTE_COOKIE = "fuserank-shop-note"
 NOTE_SECONDS = 30
 YEAR_SECONDS = 31_536_000
-MAX_NOTE_VALUE = 120
+MAX_NOTE_VALUE = 240
 LEAST_PRICE = 0.01
 THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
 
@@ -92,8 +92,18 @@ class Renderer:
         *,
         status: int = 200,
         background: BackgroundTask | None = None,
+        note: Note | None = None,
     ) -> Response:
-        """Returns a page; it sets the visitor's cookie, and says what the last action did."""
+        """Returns a page; it sets the visitor's cookie where it changed, and says what the last action did.
+
+        Args:
+            visit: Who asks.
+            template: The page's template.
+            context: What the template shows.
+            status: The HTTP status.
+            background: Runs when the page has been sent.
+            note: Said on this page in place of what the last action did.
+        """
         page = self._templates.get_template(template).render(
             t=visit.words,
             visit=visit,
@@ -101,11 +111,11 @@ class Renderer:
             shoppers=list(self.shoppers.values()),
             languages=LANGUAGES,
             themes=THEMES,
-            note=_read_note(visit),
+            note=_spell_note(note, visit) if note else _read_note(visit),
             **{"query": "", "panel": None, **(context or {})},
         )
         response = HTMLResponse(page, status, background=background)
-        keep(response, visit.preferences)
+        keep(response, visit, visit.preferences)
         if NOTE_COOKIE in visit.request.cookies:
             response.delete_cookie(NOTE_COOKIE)
         return response
@@ -115,20 +125,25 @@ class Renderer:
         return HTMLResponse(self._templates.get_template(template).render(t=visit.words, **context))
 
 
-def go(path: str, preferences: Preferences, note: Note | None = None) -> Response:
+def go(visit: Visit, path: str, preferences: Preferences, note: Note | None = None) -> Response:
     """Returns a redirection after an action, with what the next page says of it."""
     response = RedirectResponse(path, 303)
-    keep(response, preferences)
+    keep(response, visit, preferences)
     if note:
         text = msgspec.json.encode(note).hex()
-        response.set_cookie(NOTE_COOKIE, text, max_age=NOTE_SECONDS, httponly=True, samesite="strict")
+        response.set_cookie(NOTE_COOKIE, text, max_age=NOTE_SECONDS, httponly=True, samesite="lax")
     return response
 
 
-def keep(response: Response, preferences: Preferences) -> None:
-    """Sets the cookie of a visitor."""
+def keep(response: Response, visit: Visit, preferences: Preferences) -> None:
+    """Sets the cookie of a visitor where it changed: an answer that only shows something undoes nothing.
+
+    Whoever follows a link from another site is still the same visitor, so that it is sent along (lax); a form of
+    another site is not.
+    """
     value = write_preferences(preferences)
-    response.set_cookie(COOKIE, value, max_age=YEAR_SECONDS, httponly=True, samesite="strict")
+    if value != visit.request.cookies.get(COOKIE):
+        response.set_cookie(COOKIE, value, max_age=YEAR_SECONDS, httponly=True, samesite="lax")
 
 
 def _spell_price(price: float, currency: str) -> str:
@@ -138,7 +153,10 @@ def _spell_price(price: float, currency: str) -> str:
 def _read_note(visit: Visit) -> str:
     try:
         note = msgspec.json.decode(bytes.fromhex(visit.request.cookies.get(NOTE_COOKIE, "")), type=Note)
-        values = {name: value[:MAX_NOTE_VALUE] for name, value in note.values.items()}
-        return visit.words(f"note.{note.key}", **values)
+        return _spell_note(note, visit)
     except (ValueError, KeyError, msgspec.MsgspecError):
         return ""
+
+
+def _spell_note(note: Note, visit: Visit) -> str:
+    return visit.words(f"note.{note.key}", **{name: value[:MAX_NOTE_VALUE] for name, value in note.values.items()})

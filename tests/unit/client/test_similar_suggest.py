@@ -18,7 +18,7 @@ from fuserank.aio import AsyncClient
 from fuserank.cli import app
 from fuserank.client import Client
 from fuserank.errors import IncompatibleServerError, InvalidRequestError, OverloadedError
-from fuserank.types import Suggestion
+from fuserank.types import SimilarOptions, Suggestion
 
 ITEM = json.dumps({"fields": {"title": "Oat drink", "price": 2.5}})
 STATUS = json.dumps({"bundle": "b-1", "candidates": {"content": 9, "fused": 9}, "returned": 1})
@@ -178,6 +178,19 @@ def test_similar_prints_a_table_or_json(fuserank, fake):
     assert json.loads(fake.sent[0][1]["OPTIONS"]) == options
     assert json.loads(fuserank("similar", "--text", "tea", "--json").stdout)["items"][0]["id"] == "i1"
     assert fake.sent[1][1] == {"ITEM_ID": b"", "TEXT": b"tea", "OPTIONS": b"{}"}
+
+
+def test_every_option_of_similar_has_an_option_of_the_command(fuserank, fake):
+    run = fuserank(
+        *["similar", "--basket", "a, b", "--complements", "--user", "u1", "--session", "s1", "--min-position", "7"],
+        *["-k", "2", "--filter", "{}", "--fields", "title", "--explain", "--language", "zh"],
+    )
+    assert run.exit_code == 0
+    sent = json.loads(fake.sent[0][1]["OPTIONS"])
+    assert sent.keys() == SimilarOptions.__annotations__.keys()
+    assert (sent["basket"], sent["relation"], sent["session_id"], sent["min_position"]) == (
+        ["a", "b"], "complement", "s1", 7,
+    )  # fmt: skip
 
 
 def test_suggest_prints_a_table_or_json(fuserank, fake):

@@ -177,7 +177,7 @@ def test_python_compiles_and_json_toml_and_yaml_parse(page):
 
 @parametrize("page", WRITTEN)
 def test_every_block_says_what_it_is(page):
-    known = {*SHELL, "python", "json", "toml", "yaml", "csv", "mermaid"}
+    known = {*SHELL, "python", "json", "toml", "yaml", "csv", "mermaid", "js", "go"}
     assert {token.info.strip() for token in page.tokens if token.type == "fence"} <= known
 
 

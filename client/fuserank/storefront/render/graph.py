@@ -34,6 +34,7 @@ class GraphPanel:
         position: Up to where the log counts.
         arm: The arm of the server's experiment, empty where there is none.
         known: Whether the log knows the shopper.
+        ranked: Whether the reply is a ranking: it knows the shopper and is ordered by the sliders.
     """
 
     milliseconds: float
@@ -46,10 +47,11 @@ class GraphPanel:
     position: int | None
     arm: str
     known: bool
+    ranked: bool
 
 
-def make_panel(status: Status, words: Words) -> GraphPanel:
-    """Returns the panel of a reply."""
+def make_panel(status: Status, words: Words, *, ranked: bool = True) -> GraphPanel:
+    """Returns the panel of a reply; one of `similar` is no ranking."""
     stages = {name: time / 1_000 for name, time in status.microseconds.items() if name != "total"}
     channels = {name: count for name, count in status.candidates.items() if name != "fused"}
     return GraphPanel(
@@ -65,6 +67,7 @@ def make_panel(status: Status, words: Words) -> GraphPanel:
         position=status.position,
         arm=status.arm,
         known=status.user_known,
+        ranked=ranked,
     )
 
 

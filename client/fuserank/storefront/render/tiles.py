@@ -41,11 +41,9 @@ class Tile:
         picture: The drawn picture.
         reasons: Why it stands here, the strongest first.
         signals: JSON for the panel: name, contribution and reason of each signal, the base first.
-        score: What ordered it.
         probability: How likely it is what is wanted; None where the server does not say.
         sponsored: The label of a paid place.
-        explored: Whether exploration put it there, and with what probability.
-        propensity: The probability that it stands here, with exploration.
+        explored: Whether exploration put it there.
         moved: How many places it stands above its place without the sliders; None where it was not in that list.
         compared: Whether there is such another list.
         variants: Sizes and prices of the same product.
@@ -63,11 +61,9 @@ class Tile:
     picture: Picture
     reasons: tuple[Reason, ...]
     signals: str
-    score: float
     probability: float | None
     sponsored: str
     explored: bool
-    propensity: float | None
     moved: int | None
     compared: bool
     variants: tuple[tuple[str, str, float | None], ...]
@@ -115,11 +111,9 @@ def _make_tile(item: Item, place: int, words: Words, places: Mapping[str, int] |
         picture=draw_picture(category, title),
         reasons=_choose_reasons(item.signals),
         signals=_encode_signals(item, words) if signals else "",
-        score=item.score,
-        probability=getattr(item, "probability", None),
-        sponsored=str(getattr(item, "sponsored", None) or ""),
+        probability=item.probability,
+        sponsored=item.sponsored,
         explored=item.placed == "explore",
-        propensity=item.propensity,
         moved=None if before is None else before - place,
         compared=places is not None,
         variants=tuple(_read_variant(variant) for variant in item.variants),

@@ -8,6 +8,9 @@ const MARGIN_PX = 40;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let latest = 0;
 let waiting = 0;
+let retry = 0;
+let reading = null; // ends the page that is on its way, where another one is wanted
+let turn = Promise.resolve(); // until what was asked for before has been answered
 
 /** Names the tiles for a view transition, so that each moves to its new place. */
 function nameTiles() {
@@ -21,8 +24,7 @@ function nameTiles() {
 }
 
 /** Puts the parts of another page in place of this one's; whoever goes on typing keeps the box, where `asked` stood. */
-async function show(text, { stay, asked }) {
-  const next = new DOMParser().parseFromString(text, "text/html");
+async function show(next, { stay, asked }) {
   const focused = stay ? describeFocus() : null;
   const replace = () => {
     const box = document.querySelector("#q");
@@ -72,32 +74,56 @@ function announce(text) {
   document.querySelector("#announcement").textContent = text;
 }
 
-/** Fetches a page and shows it; of several that are under way only the latest. */
-async function visit(url, { method = "GET", body, stay = false, push = true } = {}) {
+/**
+ * Fetches a page and shows it; of several only the latest. Each waits until the one before is answered: both may change
+ * the cookie, and the later answer would undo what the earlier one put into the basket. What is sent is sent in any case.
+ */
+function visit(url, options = {}) {
   const number = ++latest;
   const asked = document.querySelector("#q").value;
+  clearTimeout(retry);
+  reading?.abort();
+  const load = () => answer(url, number, { asked, ...options });
+  turn = turn.then(load, load);
+  return turn;
+}
+
+async function answer(url, number, { asked, method = "GET", body, stay = false, push = true, unrecorded = false }) {
+  if (method === "GET" && number !== latest) return;
+  reading = method === "GET" ? new AbortController() : null;
   let response;
+  let next;
   try {
-    response = await fetch(url, { method, body, headers: { Accept: "text/html" } });
+    response = await fetch(url, { method, body, headers: { Accept: "text/html" }, signal: reading?.signal });
+    next = new DOMParser().parseFromString(await response.text(), "text/html");
   } catch {
-    lose(url, method);
-    return;
+    return lose(url, method, number);
+  } finally {
+    reading = null;
   }
-  const text = await response.text();
+  // What has no page in it is not of the shop, but of something that stands before it.
+  if (!next.querySelector("#page")) return lose(url, method, number);
   if (number !== latest) return;
-  document.querySelector("#lost").hidden = true;
+  tell(unrecorded ? "unrecorded" : "");
   const address = new URL(response.url);
   const here = method === "GET" || response.redirected ? address.pathname + address.search : location.pathname + location.search;
   if (push && here !== location.pathname + location.search) history.pushState({}, "", here);
-  await show(text, { stay, asked });
+  await show(next, { stay, asked });
 }
 
-/** Says that the shop itself cannot be reached, and tries again. */
-function lose(url, method) {
-  const lost = document.querySelector("#lost");
-  lost.textContent = lost.dataset.text;
-  lost.hidden = false;
-  setTimeout(() => visit(method === "GET" ? url : location.href, { push: method === "GET" }), RETRY_MS);
+/** Says that the shop itself cannot be reached, and tries again until the visitor wants something else. */
+function lose(url, method, number) {
+  const sent = method === "POST";
+  if (sent || number === latest) tell(sent ? "unrecorded" : "lost");
+  if (number !== latest) return;
+  retry = setTimeout(() => visit(sent ? location.href : url, { push: !sent, unrecorded: sent }), RETRY_MS);
+}
+
+/** Shows one of the alerts that the page holds; none for an empty name. */
+function tell(name) {
+  const alert = document.querySelector("#lost");
+  alert.textContent = alert.dataset[name] ?? "";
+  alert.hidden = !name;
 }
 
 /** Where the page says that the server takes a break: asks until it is back. */

@@ -56,7 +56,25 @@ def test_the_sliders_count_with_arm_b_alone():
     assert second.explore is None
 
 
-def test_weights_that_a_recommendation_could_not_rank_by_are_not_sent():
-    ranked = Preferences(session="a-session", arm="b", knobs=Knobs(relevance=1, click=0, purchase=0)).rank(Request(k=2))
-    assert ranked.objective is None
-    assert ranked.explore is None
+def test_weights_that_nothing_could_be_ranked_by_are_not_sent():
+    relevant = Preferences(session="a-session", arm="b", knobs=Knobs(relevance=1, click=0, purchase=0))
+    assert relevant.rank(Request(k=2)).objective is None
+    assert relevant.rank(Request("milk", k=2)).objective == {"relevance": 1, "click": 0, "purchase": 0}
+    nothing = Preferences(session="a-session", arm="b", knobs=Knobs(0, 0, 0))
+    assert nothing.rank(Request("milk", k=2)).objective is None
+    assert relevant.rank(Request(k=2)).explore is None
+
+
+def test_a_basket_takes_what_fits_into_a_cookie():
+    for item_id in ("7" * 40, "牛" * 40, "x" * 1_024):
+        held = ME
+        for number in range(99):
+            more = held.put_in(f"{item_id}{number}")
+            if more is None:
+                break
+            held = more
+        assert len(held.basket) < 99
+        assert len(write_preferences(held)) < 4_000
+        assert read_preferences(write_preferences(held), {"u1"}) == held
+    assert ME.put_in("1") == ME
+    assert ME.take_out("1", "none").basket == ("2",)

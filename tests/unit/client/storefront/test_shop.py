@@ -6,43 +6,18 @@ import asyncio
 
 import pytest
 
-from fuserank.errors import IncompatibleServerError
-from fuserank.events import RecordResult
-from fuserank.storefront.preferences import Preferences
+from fuserank.storefront.preferences import Knobs, Preferences
 from fuserank.storefront.shop import LOOKUP_SESSION, Shop
 from fuserank.storefront.view import Range, View
-from fuserank.types import Item, SearchResult, Status
+from support.shop_client import ShopClient
 
-MILK = Item("1", 1.0, {"title": "Milk", "category": "Food > Dairy", "price": 2.5}, placed="pin")
-LAMP = Item("2", 0.5, {"title": "Lamp", "brand": "Acme", "category": ["Home", "Light"]}, placed="pin")
 NEW = Preferences(session="a-session", position=7)
 KNOWN = Preferences(session="a-session", user="u1")
 
 
-class FakeClient:
-    """Stands in for `AsyncClient`: keeps the requests of each call; the catalogue has two items."""
-
-    def __init__(self):
-        self.batches, self.looked_up, self.events, self.stateless = [], [], [], False
-
-    async def search_batch(self, requests):
-        self.batches.append(requests)
-        return [SearchResult((MILK, LAMP), Status()) for _ in requests]
-
-    async def recommend(self, user, **options):
-        self.looked_up.append(options)
-        return SearchResult((LAMP, MILK, Item("3", 0.1)), Status())
-
-    async def record(self, events):
-        if self.stateless:
-            raise IncompatibleServerError("no state")
-        self.events += events
-        return RecordResult((), 8, len(events))
-
-
 @pytest.fixture
 def client():
-    return FakeClient()
+    return ShopClient()
 
 
 def ask(method, *arguments):
@@ -59,7 +34,7 @@ def test_a_page_of_results_is_one_request_that_counts_and_collapses(client):
     assert request.filter == {"brand": ["Acme"], "price": {"lte": 3.0}}
     # Of the fields that a reply has by default those that some item has.
     assert request.facets == ["category", "brand", {"field": "price", "ranges": 5}]
-    assert request.fields == ["title", "brand", "category", "price"]
+    assert sorted(request.fields) == ["brand", "category", "price", "title"]
     assert (request.explain, request.language, request.collapse, request.highlight) == (True, "zh", True, True)
 
 
@@ -87,23 +62,38 @@ def test_three_ways_are_asked_in_one_call(client):
     assert [request.session_id for request in client.batches[1]] == [None, "a-session", "a-session"]
 
 
-def test_what_goes_with_items_is_of_other_categories(client):
-    ask(Shop(client).complete, [MILK, LAMP], KNOWN, "en")
-    ((request,),) = client.batches
-    assert (request.history, request.exclude_seen) == (["1", "2"], True)
-    assert request.filter == {"not": {"category": ["Food > Dairy", "Home", "Light"]}}
+def test_the_three_ways_are_ordered_by_the_sliders_and_none_explores(client):
+    mine = Preferences(session="a-session", user="u1", arm="b", knobs=Knobs(purchase=1, explore=0.5))
+    ask(Shop(client).compare, "milk", mine, "en")
+    ((search, recommend, fused),) = client.batches
+    assert search.objective == recommend.objective == fused.objective == mine.rank(search).objective
+    assert [request.explore for request in (search, recommend, fused)] == [None] * 3
+
+
+def test_what_goes_with_items_and_what_stands_in_for_one_are_the_graphs_own(client):
+    shop = Shop(client)
+    ask(shop.complete, ["1", "2"], KNOWN, "en")
+    ask(shop.relate, "1", NEW, "zh")
+    ask(shop.suggest, "mi", KNOWN)
+    together, alike, typed = client.related
+    assert (together["basket"], together["relation"], together["user"]) == (["1", "2"], "complement", "u1")
+    assert together["session_id"] is None
+    assert (alike["item_id"], alike["user"], alike["session_id"], alike["min_position"]) == ("1", None, "a-session", 7)
+    assert (together["explain"], alike["language"]) == (True, "zh")
+    assert typed == {"prefix": "mi", "count": 8, "user": "u1"}
+    assert client.batches == []
 
 
 def test_items_are_looked_up_by_pins_in_their_order_and_by_nobody(client):
-    assert ask(Shop(client).look_up, ["1", "none", "2"]) == [MILK, LAMP]
-    assert client.looked_up[-1]["rules"] == [{"pin": 1, "item_ids": ["1", "none", "2"]}]
+    assert [item.id for item in ask(Shop(client).look_up, ["2", "none", "1"])] == ["2", "1"]
+    assert client.looked_up[-1]["rules"] == [{"pin": 1, "item_ids": ["2", "none", "1"]}]
     assert client.looked_up[-1]["session_id"] == LOOKUP_SESSION
     assert ask(Shop(client).look_up, []) == []
 
 
 def test_events_are_a_users_or_else_a_sessions_and_a_server_may_keep_none(client):
     shop = Shop(client)
-    assert ask(shop.record, [{"item_id": "1", "event": "click", "event_id": "e"}], KNOWN).position == 8
+    assert ask(shop.record, [{"item_id": "1", "event": "click", "event_id": "e"}], KNOWN).position == 1
     ask(shop.record, [{"item_id": "1", "event": "hide"}], NEW)
     assert client.events[0] == {"item_id": "1", "event": "click", "event_id": "e", "user_id": "u1"}
     assert client.events[1].keys() == {"item_id", "event", "event_id", "session_id"}

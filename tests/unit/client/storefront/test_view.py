@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from hypothesis import given
@@ -26,7 +26,8 @@ VIEWS = st.builds(
     ranges=st.fixed_dictionaries(
         {},
         optional={
-            "price": st.builds(Range, NUMBERS, NUMBERS, st.none()) | st.builds(Range, st.none(), st.none(), NUMBERS)
+            "price": st.builds(Range, st.none(), st.none(), NUMBERS)
+            | st.tuples(NUMBERS, NUMBERS).map(lambda bounds: Range(min(bounds), max(bounds)))
         },
     ),
     sort=st.sampled_from(SORTS),
@@ -67,14 +68,44 @@ def test_the_filter_has_one_key_a_field():
     assert not View("milk").narrowed
 
 
-def test_a_typed_bound_holds_the_number_itself_and_takes_a_comma():
-    assert read("/search?upto.price=2,50").to_filter() == {"price": {"lte": 2.5}}
+@pytest.mark.parametrize(
+    ("typed", "bound"),
+    [("2", 2), ("12,50", 12.5), ("12.50", 12.5), (" 3 ", 3), (".5", 0.5), ("1,250", 1250), ("1,250.50", 1250.5),
+     ("1 250,5", 1250.5), ("0", 0), ("٣", 3)],
+)  # fmt: skip
+def test_a_typed_bound_is_the_number_as_people_write_it(typed, bound):
+    view = read(f"/search?{urlencode({'upto.price': typed})}")
+    assert (view.to_filter(), view.misread) == ({"price": {"lte": bound}}, ())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "misread"),
+    [
+        ("from.price=cheap", [("number", "cheap")]),
+        ("from.price=nan&upto.price=inf", [("number", "nan"), ("number", "inf")]),
+        ("upto.price=1e999", [("number", "1e999")]),
+        ("upto.price=1.250,50", [("number", "1.250,50")]),
+        ("from.price=-1", [("negative", "-1")]),
+        ("from.price=9&upto.price=2,50", [("reversed", "9.00 … 2.50")]),
+        ("from.price=&upto.price=%20", []),
+    ],
+)
+def test_a_bound_that_cannot_be_meant_narrows_nothing_and_is_told(parameters, misread):
+    view = read(f"/search?q=milk&{parameters}")
+    assert view == View("milk")
+    assert [(bound.reason, bound.text) for bound in view.misread] == misread
+    assert {bound.field for bound in view.misread} <= {"price"}
+
+
+def test_a_good_bound_beside_a_bad_one_narrows():
+    view = read("/search?from.price=2&upto.price=x")
+    assert (view.to_filter(), len(view.misread)) == ({"price": {"gte": 2}}, 1)
 
 
 @pytest.mark.parametrize(
     "parameters",
-    ["f.secret=1", "f.brand=", "from.price=cheap", "from.price=nan", "from.price=-1", "sort=best", "page=-2",
-     "page=12345", "page=x", "b.in_stock=perhaps", "upto.price=1e999", "x=y", "f.=1"],
+    ["f.secret=1", "f.brand=", "sort=best", "page=-2",
+     "page=12345", "page=x", "b.in_stock=perhaps", "from.secret=1", "x=y", "f.=1"],
 )  # fmt: skip
 def test_what_an_address_cannot_mean_is_passed_over(parameters):
     assert read(f"/search?q=milk&{parameters}") == View("milk")
