@@ -21,10 +21,17 @@ class StateUnavailableError(StateError):
 
 
 class Appended(NamedTuple):
-    """Where an entry is: its position, and whether it had been there before."""
+    """What became of an entry.
+
+    Attributes:
+        position: Where it is, 0 of one that was left out.
+        duplicate: Whether it had been there before.
+        forgotten: Whether it was left out, since it waited while somebody whose it is was forgotten.
+    """
 
     position: int
     duplicate: bool
+    forgotten: bool = False
 
 
 class EventLog(Protocol):
@@ -46,7 +53,8 @@ class EventLog(Protocol):
     def append(self, entries: Sequence[Entry]) -> list[Appended]:
         """Adds entries, all or none, and returns when they survive the end of any process.
 
-        An entry whose `event_id` is in the log already is not added again.
+        An entry whose `event_id` is in the log already is not added again, nor one that waited for the log
+        (`waited_since`) while somebody whose it is was forgotten.
         """
         ...
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fuserank_ensemble.state.checkpoints import Checkpoints
-from fuserank_ensemble.state.entries import Entry, Logged, Passing, Wish, decode_entry, encode_entry
+from fuserank_ensemble.state.entries import Entry, Forget, Logged, Passing, Wish, decode_entry, encode_entry
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import KEEP_SECONDS, Appended, StateError, StateUnavailableError
 
@@ -77,6 +77,9 @@ class SqliteLog:
                 if known is not None:
                     answers.append(Appended(known, True))
                     continue
+                if _is_forgotten(connection, entry):
+                    answers.append(Appended(0, False, forgotten=True))
+                    continue
                 last += 1
                 positions[digest] = last
                 answers.append(Appended(last, False))
@@ -88,7 +91,6 @@ class SqliteLog:
             connection.executemany("INSERT INTO event_ids VALUES (?, ?)", positions.items())
             connection.executemany("INSERT INTO subjects VALUES (?, ?)", subjects)
             connection.executemany("INSERT OR REPLACE INTO wishes VALUES (?, ?, ?, ?)", wishes)
-        self._checkpoints.note_write()
         return answers
 
     def read(self, after: int, limit: int, wait: float = 0.0) -> list[Logged]:
@@ -245,6 +247,7 @@ class SqliteLog:
             try:
                 yield connection
                 connection.execute("COMMIT")
+                self._checkpoints.note_write()
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -294,6 +297,15 @@ def _begin(connection: sqlite3.Connection) -> None:
             pause = min(1.2 * pause, longest)
     finally:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1_000:.0f}")
+
+
+def _is_forgotten(connection: sqlite3.Connection, entry: Entry) -> bool:
+    """Whether somebody whose entry it is was forgotten while it waited."""
+    since = entry.waited_since
+    if since is None:
+        return False
+    find = "SELECT 1 FROM wishes WHERE subject = ? AND kind = ? AND position > ?"
+    return any(connection.execute(find, (who, Forget.__name__, since)).fetchone() for who in entry.subjects)
 
 
 def _decoded(rows: sqlite3.Cursor) -> list[Logged]:

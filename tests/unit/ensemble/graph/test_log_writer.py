@@ -26,14 +26,14 @@ def settings(folder, **more):
 
 def test_a_full_log_refuses_events_until_it_is_trimmed_and_still_forgets_people(tmp_path, monkeypatch):
     monkeypatch.setattr(log_writer, "COUNT_SECONDS", 0.0)
-    holder = StateHolder(settings(tmp_path, max_entries=3, spool=tmp_path / "spool.sqlite"))
-    holder.append([event("e1"), event("e2"), event("e3")], spool=True)
+    holder = StateHolder(settings(tmp_path, max_entries=3, spool=tmp_path / "spool.sqlite"), spool=True)
+    holder.append([event("e1"), event("e2"), event("e3")])
     with pytest.raises(UnavailableError, match="holds 3 entries of at most 3: promote what `fuserank export refresh`"):
-        holder.append([event("e4")], spool=True)
+        holder.append([event("e4")])
     log = holder.get().log
     (forgotten,) = log.append([Forget(event_id="f", user=b"u" * 16)])
     log.trim(forgotten.position, keep_seconds=0.0)
-    assert holder.append([event("e4")], spool=True)[0].position > forgotten.position
+    assert holder.append([event("e4")])[0].position > forgotten.position
     holder.close()
 
 

@@ -15,10 +15,9 @@ from fuserank_ensemble.state import checkpoints, sqlite
 from fuserank_ensemble.state.entries import Interaction
 from fuserank_ensemble.state.log import StateUnavailableError
 from fuserank_ensemble.state.settings import StateSettings, open_log
-from fuserank_ensemble.state.spool import Spool, erase_waiting
+from fuserank_ensemble.state.spool import Spool
 from fuserank_ensemble.state.tail import LogTail, SnapshotPosition
 from support.busy_machine import PATIENCE, wait_until
-from support.redis_server import start_redis
 from support.tcp_proxy import TcpProxy
 
 # Appends batches of three until it is killed or fails, and says which were acknowledged.
@@ -189,16 +188,9 @@ def test_a_redis_that_says_nothing_is_given_up_in_bounded_time(proxied):
 
 
 @pytest.fixture
-def own_redis(tmp_path):
-    server = start_redis(tmp_path)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
 def spooled(own_redis, tmp_path):
     log = open_log(own_redis.url)
-    spool = Spool(log, tmp_path / "spool.sqlite", max_events=5)
+    spool = Spool(log, tmp_path / "spool.sqlite", known=0, max_events=5)
     yield own_redis, log, spool
     spool.close()
     log.close()
@@ -231,31 +223,14 @@ def test_a_full_disk_below_what_waits_refuses_events_and_keeps_those_before(spoo
     assert wait_until(lambda: names(log) == ["kept"])
 
 
-def test_who_is_forgotten_does_not_come_back_from_what_waits(own_redis, tmp_path):
-    log = open_log(own_redis.url)
-    own_redis.stop()
-    path = tmp_path / "spool.sqlite"
-    assert erase_waiting(path, b"u" * 16) == 0
-    spool = Spool(log, path)
-    other = Interaction(event_id="other", user=b"v" * 16, item_id="i1", event="click", timestamp=1.0)
-    assert spool.append([event("e1"), other]) == [None, None]
-    spool.close()
-    assert erase_waiting(path, b"u" * 16) == 1
-    own_redis.start()
-    again = Spool(log, path)
-    assert wait_until(lambda: names(log) == ["other"])
-    again.close()
-    log.close()
-
-
 def test_what_waits_outlives_the_process_that_kept_it(own_redis, tmp_path):
     log = open_log(own_redis.url)
     own_redis.stop()
-    first = Spool(log, tmp_path / "spool.sqlite")
+    first = Spool(log, tmp_path / "spool.sqlite", known=0)
     assert first.append([event("kept")]) == [None]
     first.close()
     own_redis.start()
-    second = Spool(log, tmp_path / "spool.sqlite")
+    second = Spool(log, tmp_path / "spool.sqlite", known=0)
     assert wait_until(lambda: names(log) == ["kept"])
     second.close()
     log.close()
