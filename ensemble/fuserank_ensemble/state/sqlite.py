@@ -141,7 +141,7 @@ class SqliteLog:
             return int(found[0]) if found else 0
 
     def trim(self, position: int, keep_seconds: float = KEEP_SECONDS) -> int:
-        """See `EventLog`."""
+        """See `EventLog`. The bytes are overwritten in the file, too."""
         with self._writing() as connection:
             old = "SELECT max(position) FROM entries WHERE position <= ? AND added <= ?"
             (cut,) = connection.execute(old, (position, time.time() - keep_seconds)).fetchone()
@@ -151,6 +151,7 @@ class SqliteLog:
             connection.execute("DELETE FROM event_ids WHERE position <= ?", (cut,))
             connection.execute("DELETE FROM subjects WHERE position <= ?", (cut,))
             connection.execute("INSERT OR REPLACE INTO settings VALUES ('trimmed', ?)", (str(cut),))
+        self._empty_ahead()
         return removed
 
     def expire(self, seconds: float) -> int:
@@ -169,6 +170,8 @@ class SqliteLog:
                 connection.executemany("DELETE FROM event_ids WHERE digest = ?", digests)
             removed += len(expired)
             if len(batch) < EXPIRY_BATCH:
+                if removed:
+                    self._empty_ahead()
                 return removed
             after = batch[-1].position
 
@@ -189,9 +192,7 @@ class SqliteLog:
             connection.executemany("DELETE FROM entries WHERE position = ?", positions)
             keys = [(other, position) for other in others for (position,) in positions]
             connection.executemany("DELETE FROM subjects WHERE subject = ? AND position = ?", keys)
-        with self._translated():
-            # What was erased also lies in the write-ahead log until that begins anew.
-            self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._empty_ahead()
         return len(positions)
 
     def advance(self, position: int) -> None:
@@ -219,6 +220,10 @@ class SqliteLog:
             while self._connections:
                 self._connections.pop().close()
         self._threads = threading.local()
+
+    def _empty_ahead(self) -> None:
+        with self._translated():
+            self._checkpoints.empty(self._connection())
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 
+import pytest
+
+from fuserank_ensemble.state import checkpoints, sqlite
 from fuserank_ensemble.state.entries import Forget, Interaction, ShadowList
 from fuserank_ensemble.state.redis import RedisLog
 from fuserank_ensemble.state.settings import open_log
@@ -106,3 +110,72 @@ def test_what_is_on_its_way_from_the_disk_is_left_out_when_its_user_is_forgotten
     assert "taken" not in names(log)
     again.close()
     log.close()
+
+
+def held_bytes(path):
+    """All that the files of a log hold."""
+    return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+
+
+@pytest.fixture
+def sqlite_log(tmp_path):
+    log = open_log(f"sqlite:{tmp_path / 'log.sqlite'}")
+    yield log, tmp_path / "log.sqlite"
+    log.close()
+
+
+def telling(number, user):
+    """An event whose bytes tell that they are this user's; some are longer than a page of the file."""
+    text = f"{user.decode()}-tells-" * (600 if number % 7 == 0 else 3)
+    return event(f"{user!r}-{number}", user=user, session=user + b"s", query=text)
+
+
+def remove(log, how):
+    last = log.last_position()
+    return log.erase(ANNA, last + 1) if how == "erase" else log.trim(last, 0.0) if how == "trim" else log.expire(-1.0)
+
+
+@pytest.mark.parametrize("how", ["erase", "trim", "expire"])
+def test_nothing_of_what_was_removed_stays_in_the_files(sqlite_log, how):
+    log, path = sqlite_log
+    for number in range(60):
+        log.append([telling(number, ANNA), telling(number, BOB)])
+    assert b"aaaa-tells-" in held_bytes(path)
+    remove(log, how)
+    held = held_bytes(path)
+    assert b"aaaa-tells-" not in held
+    assert ANNA not in held
+    assert (b"bbbb-tells-" in held) is (how == "erase")
+
+
+def test_what_was_removed_leaves_the_files_once_others_are_done_with_them(sqlite_log, monkeypatch):
+    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    log, path = sqlite_log
+    log.append([telling(number, ANNA) for number in range(60)])
+    # As a checkpoint of another process, beside which SQLite makes none; or a reader, who goes on reading what was.
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM entries LIMIT 1").fetchall()
+    assert log.erase(ANNA, log.last_position() + 1) == 60
+    assert b"aaaa-tells-" in held_bytes(path)
+    reader.execute("COMMIT")
+    assert wait_until(lambda: b"aaaa-tells-" not in held_bytes(path))
+    reader.close()
+
+
+def test_every_write_is_followed_by_a_checkpoint(sqlite_log, monkeypatch):
+    log, _ = sqlite_log
+    noted = []
+    monkeypatch.setattr(log._checkpoints, "note_write", lambda: noted.append(1))
+    writes = [
+        lambda: log.append([event("e1")]),
+        lambda: log.advance(10),
+        lambda: log.setting("colour", "red"),
+        lambda: log.trim(1, keep_seconds=0.0),
+        lambda: log.expire(-1.0),
+        lambda: log.erase(ANNA, 100),
+    ]
+    for number, write in enumerate(writes, start=1):
+        write()
+        assert len(noted) >= number
