@@ -14,12 +14,12 @@ from fuserank_ensemble.contract.errors import InvalidRequestError, format_value
 from fuserank_ensemble.graph.step import UnavailableError, UnsupportedError
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.state.entries import Entry
-from fuserank_ensemble.state.log import Appended, StateError, StateUnavailableError
+from fuserank_ensemble.state.log import Appended, StateError, StateFullError, StateUnavailableError
+from fuserank_ensemble.state.room import Room
 from fuserank_ensemble.state.settings import MOST_ENTRIES, State, StateSettings
 from fuserank_ensemble.state.spool import Spool
 
 NO_STATE = "this server keeps no state: start it with `fuserank serve --state sqlite:/path`, or set FUSERANK_STATE"
-COUNT_SECONDS = 1.0  # how long the number of entries is taken for the same, but for those of this process
 
 
 class FieldError(msgspec.Struct):
@@ -117,7 +117,7 @@ class StateHolder:
         self._spools = spool
         self._state: State | None = None
         self._spool: Spool | None = None
-        self._size, self._counted_at = 0, float("-inf")
+        self._room = Room(settings.max_entries if settings else MOST_ENTRIES)
 
     def get(self) -> State:
         """Returns the state.
@@ -160,29 +160,18 @@ class StateHolder:
         """
         state = self.get()
         try:
-            self._check_room(state, len(entries))
+            self._take_room(state, len(entries))
             return self._spool.append(entries) if self._spool else list(state.log.append(entries))
         except StateError as error:
             raise UnavailableError(str(error)) from None
 
-    def _check_room(self, state: State, more: int) -> None:
-        """Refuses what a full log has no room for; it is counted once a second, for all who write.
-
-        Raises:
-            UnavailableError: Where it is full.
-        """
-        most = self._settings.max_entries if self._settings else MOST_ENTRIES
-        if time.monotonic() - self._counted_at > COUNT_SECONDS:
-            try:
-                self._size, self._counted_at = state.log.size(), time.monotonic()
-            except StateUnavailableError:
-                return  # what cannot be counted cannot be written, either, and may wait on the disk
-        if self._size + more > most:
-            raise UnavailableError(
-                f"the event log holds {self._size:,} entries of at most {most:,}: promote what `fuserank export "
-                "refresh` makes, which lets it be trimmed, or raise --state-max-entries"
-            )
-        self._size += more
+    def _take_room(self, state: State, more: int) -> None:
+        try:
+            self._room.take(state.log, more)
+        except StateFullError:
+            raise
+        except StateUnavailableError:
+            pass  # what cannot be counted cannot be written, either, and may wait on the disk
 
 
 class LogWriter(ABC):

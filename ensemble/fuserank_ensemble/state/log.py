@@ -20,6 +20,10 @@ class StateUnavailableError(StateError):
     """The state does not answer at present, or has no room left; nothing of the call was kept."""
 
 
+class StateFullError(StateUnavailableError):
+    """The log has no room left, until it is trimmed."""
+
+
 class Appended(NamedTuple):
     """What became of an entry.
 
@@ -104,7 +108,7 @@ class EventLog(Protocol):
         ...
 
     def size(self) -> int:
-        """How many entries the log holds, at most."""
+        """How many entries the log holds."""
         ...
 
     def erase(self, subject: Subject, before: int) -> int:

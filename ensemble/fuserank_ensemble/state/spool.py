@@ -82,8 +82,8 @@ class Spool:
         return [None] * len(events)
 
     def __len__(self) -> int:
-        """How many events wait, at most."""
-        return self._file.last_position() - self._file.trimmed_position()
+        """How many events wait."""
+        return self._file.size()
 
     def close(self) -> None:
         """Ends the deliveries; what waits stays on the disk."""

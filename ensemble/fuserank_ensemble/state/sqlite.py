@@ -31,6 +31,16 @@ CREATE TABLE IF NOT EXISTS
   wishes(subject BLOB, kind TEXT, position INTEGER, entry BLOB, PRIMARY KEY(subject, kind)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+# How many entries there are: counting them takes long. A log of before is counted once.
+_COUNTED = """
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS held(entries INTEGER NOT NULL);
+INSERT INTO held SELECT (SELECT count(*) FROM entries) WHERE NOT EXISTS (SELECT 1 FROM held);
+CREATE TRIGGER IF NOT EXISTS count_added AFTER INSERT ON entries BEGIN UPDATE held SET entries = entries + 1; END;
+CREATE TRIGGER IF NOT EXISTS count_removed AFTER DELETE ON entries BEGIN UPDATE held SET entries = entries - 1; END;
+COMMIT;
+"""
+_HAS_COUNT = "SELECT 1 FROM sqlite_master WHERE name = 'count_removed'"
 _LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'entries'"
 
 
@@ -55,6 +65,8 @@ class SqliteLog:
             with self._translated():
                 connection = self._connection()
                 connection.executescript(_SCHEMA)
+                if connection.execute(_HAS_COUNT).fetchone() is None:
+                    connection.executescript(_COUNTED)
         except (OSError, StateUnavailableError) as error:
             raise StateError(f"state sqlite:{path}: {error}; choose a file in a folder that can be written") from None
         self.id = self.setting("id", uuid.uuid4().hex)
@@ -176,8 +188,9 @@ class SqliteLog:
             after = batch[-1].position
 
     def size(self) -> int:
-        """See `EventLog`: those that were erased or have expired count, since counting takes long."""
-        return self.last_position() - self.trimmed_position()
+        """See `EventLog`."""
+        with self._translated():
+            return int(self._connection().execute("SELECT entries FROM held").fetchone()[0])
 
     def erase(self, subject: Subject, before: int) -> int:
         """See `EventLog`. The bytes are overwritten in the file, too."""

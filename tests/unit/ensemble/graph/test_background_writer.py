@@ -85,3 +85,15 @@ def test_what_waits_is_left_out_once_its_user_is_forgotten(tmp_path, monkeypatch
     assert [logged.entry.event_id for logged in log.read(0, 10)] == ["f", "bob"]
     log.close()
     assert writer.dropped == 0
+
+
+def test_a_full_log_takes_nothing_that_nobody_waits_for_either(tmp_path):
+    settings = StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}", max_entries=2)
+    writer, log = BackgroundWriter(settings), State.open(settings).log
+    for name in ("1", "2", "3"):
+        writer.write(entry(name))
+        writer.flush()
+    writer.stop()
+    assert [logged.entry.event_id for logged in log.read(0, 10)] == ["1", "2"]
+    assert writer.dropped == 1
+    log.close()

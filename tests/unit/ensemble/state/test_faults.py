@@ -272,3 +272,16 @@ def test_a_reader_goes_on_after_redis_was_killed_and_started_again(own_redis):
     assert log.append([event("e1")])[0].duplicate
     tail.stop()
     log.close()
+
+
+def test_a_file_that_did_not_count_its_entries_is_counted_once(tmp_path):
+    log = open_log(f"sqlite:{tmp_path / 'log.sqlite'}")
+    log.append([event("e1"), event("e2")])
+    log.close()
+    with sqlite3.connect(tmp_path / "log.sqlite") as before:
+        before.executescript("DROP TRIGGER count_added; DROP TRIGGER count_removed; DROP TABLE held")
+    before.close()
+    for _ in range(2):
+        log = open_log(f"sqlite:{tmp_path / 'log.sqlite'}")
+        assert log.size() == 2
+        log.close()

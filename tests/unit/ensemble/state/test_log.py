@@ -193,6 +193,23 @@ def test_erasing_removes_a_subjects_entries_everywhere_and_nobody_elses(log):
     assert log.erase(ANNA, tombstone.position) == 0
 
 
+def test_a_log_counts_what_it_holds(log, place):
+    appended = log.append([event(f"e{i}") for i in range(5)] + [event(f"b{i}", user=BOB) for i in range(3)])
+    assert log.size() == 8
+    assert log.erase(BOB, appended[-1].position + 1) == 3
+    assert log.size() == 5
+    log.append([event("e0"), event("e9")])  # the first is there
+    assert log.size() == 6
+    assert log.trim(appended[1].position, keep_seconds=0.0) == 2
+    assert log.size() == 4
+    assert log.expire(seconds=-1.0) == 4
+    assert log.size() == 0
+    log.advance(1_000)
+    other = open_log(place)
+    assert other.size() == 0
+    other.close()
+
+
 def test_an_erased_event_sent_again_stays_erased(log):
     (first,) = log.append([event("e1")])
     log.erase(ANNA, first.position + 1)
