@@ -79,7 +79,7 @@ class LocalGraph:
         if named_by is not None:
             bundle.check_user_key(named_by)
         steps: dict[str, Step] = {
-            "preprocess": Preprocess(bundle, self.live, experiment, named_by),
+            "preprocess": Preprocess(bundle, self.live, experiment, named_by, takes_names=True),
             "retrieve": Retrieve(bundle, "cpu", self.live),
             "finalize": Finalize(bundle, live=self.live),
         }
@@ -167,7 +167,7 @@ class LocalGraph:
 
     @cached_property
     def _similar(self) -> Similar:
-        return Similar(self.bundle, self.call, self.live, self.user_key())
+        return Similar(self.bundle, self.call, self.live, self.user_key(), takes_names=True)
 
     @cached_property
     def _suggest(self) -> Suggest:

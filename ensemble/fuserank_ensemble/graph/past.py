@@ -88,7 +88,8 @@ class PastFeatures:
             "OPTIONS": sample.options,
         }
         inputs = {name: string_tensor([[value.encode()]]) for name, value in asked.items()}
-        (resolved,) = Preprocess(self._bundle, live, key=self._state.key).execute([inputs])
+        preprocess = Preprocess(self._bundle, live, key=self._state.key, takes_names=True)
+        (resolved,) = preprocess.execute([inputs])
         if isinstance(resolved, InvalidRequestError):
             raise resolved
         embedding = np.frombuffer(sample.embedding, np.float32)[None]
