@@ -20,7 +20,6 @@ from fuserank_ensemble.interactions.live.popularity import LivePopularity
 from fuserank_ensemble.retrieval.lexical.live import LiveWords
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Logged
 from fuserank_ensemble.state.identity import IdentityKey
-from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.tail import OFTEN_SECONDS, Consumer, LogTail
 
@@ -252,9 +251,7 @@ def open_key(bundle: Bundle, host: Host) -> IdentityKey | None:
         BundleError: Where it is another one, or there is none.
         StateError: Where its file cannot be used.
     """
-    key, has_state = host.user_key(), host.state() is not None
-    if key is None and not has_state:
-        key = read_key_beside(bundle.root)
-    if key is not None or not has_state:
+    key = host.user_key(bundle)
+    if key is not None or host.state() is None:
         bundle.check_user_key(key)
     return key

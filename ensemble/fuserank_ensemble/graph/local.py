@@ -29,7 +29,7 @@ from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.log import StateUnavailableError
-from fuserank_ensemble.state.settings import State, StateSettings
+from fuserank_ensemble.state.settings import State, StateSettings, choose_key
 
 FP32_FILE = "model.onnx"
 
@@ -75,7 +75,7 @@ class LocalGraph:
             for stage in stages
             if stage.kind == "engine"
         }
-        named_by = self.user_key()
+        named_by = self.user_key(bundle)
         if named_by is not None:
             bundle.check_user_key(named_by)
         steps: dict[str, Step] = {
@@ -154,9 +154,9 @@ class LocalGraph:
         """See `Host`."""
         return self._state
 
-    def user_key(self) -> IdentityKey | None:
+    def user_key(self, bundle: Bundle) -> IdentityKey | None:
         """See `Host`."""
-        return self._key or (self._state.key_in_file() if self._state else read_key_beside(self.bundle.root))
+        return self._key or choose_key(self._state, bundle.root)
 
     def experiment(self) -> Experiment | None:
         """See `Host`."""
@@ -167,7 +167,7 @@ class LocalGraph:
 
     @cached_property
     def _similar(self) -> Similar:
-        return Similar(self.bundle, self.call, self.live, self.user_key(), takes_names=True)
+        return Similar(self.bundle, self.call, self.live, self.user_key(self.bundle), takes_names=True)
 
     @cached_property
     def _suggest(self) -> Suggest:

@@ -46,9 +46,8 @@ from fuserank_ensemble.serving.switch.folder import FOLDER, BundlePlace, ServerN
 from fuserank_ensemble.serving.switch.promoted import PROMOTED, read_promoted
 from fuserank_ensemble.serving.target_option import TargetOption
 from fuserank_ensemble.spec import GPU_TARGETS, SpecError, Target, target_named
-from fuserank_ensemble.state.keys import read_key
 from fuserank_ensemble.state.log import StateError
-from fuserank_ensemble.state.settings import MOST_ENTRIES, StateSettings
+from fuserank_ensemble.state.settings import MOST_ENTRIES, StateSettings, choose_key
 
 EXIT_TIMEOUT_SECONDS = 30
 START_TIMEOUT_SECONDS = 120.0
@@ -117,7 +116,7 @@ class Server:
             if state is not None:
                 state, key = check_state(state, self._key_file)
             else:
-                key = read_key(self._key_file) if self._key_file else None
+                key = choose_key(None, bundle, self._key_file)
         except StateError as error:
             raise ServerError(str(error)) from None
         self.state = state

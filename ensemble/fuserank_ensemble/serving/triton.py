@@ -28,7 +28,7 @@ from fuserank_ensemble.serving.observability.search import LateSearchMetrics, Se
 from fuserank_ensemble.serving.switch.folder import SwitchFolder
 from fuserank_ensemble.serving.switch.step import OpenedStep, SwitchingStep
 from fuserank_ensemble.state.identity import IdentityKey
-from fuserank_ensemble.state.settings import StateSettings, key_from_environment
+from fuserank_ensemble.state.settings import StateSettings, choose_key, key_file_from_environment
 
 _LOG = logging.getLogger(LOGGER)
 # A call that is refused before it is queued keeps Triton's words, but the Python backend calls it INTERNAL.
@@ -245,9 +245,9 @@ class TritonHost:
         """See `Host`."""
         return StateSettings.from_environment()
 
-    def user_key(self) -> IdentityKey | None:
+    def user_key(self, bundle: Bundle) -> IdentityKey | None:
         """See `Host`."""
-        return key_from_environment()
+        return choose_key(self.state(), bundle.root, key_file_from_environment())
 
     def experiment(self) -> Experiment | None:
         """See `Host`."""

@@ -106,7 +106,10 @@ class RedisLog:
         options = parse_qs(parts.query)
         name = options.pop("name", [DEFAULT_NAME])[0]
         if options or not name.replace("-", "").replace("_", "").isalnum():
-            raise StateError(f"state {_without_password(url)}: allowed: redis://host:port/database?name=letters-digits")
+            found = f"the option {min(options)!r}" if options else f"the name {name!r}"
+            raise StateError(
+                f"state {_without_password(url)}: found {found}; allowed: redis://host:port/database?name=letters-digits"
+            )
         # One slot of a cluster for all keys: a script may touch no others.
         self._prefix = f"fuserank:{{{name}}}:"
         names = ("log", "ids", "meta", "wishes")
