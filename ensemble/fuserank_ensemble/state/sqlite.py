@@ -1,10 +1,12 @@
 """The log in one SQLite file: several processes of one machine append to it and read it.
 
-In WAL mode readers never wait for the writer. With `synchronous=FULL` a commit is on the disk before `append` returns.
+In WAL mode readers never wait for the writer. A commit is on the disk before `append` returns, but not before the next
+writer may begin: the disk is waited for beside it, and what several wrote meanwhile reaches it together.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -59,6 +61,7 @@ class SqliteLog:
         self._threads = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._ahead: int | None = None  # the descriptor of what is written ahead, by which the disk is waited for
         self._checkpoints = Checkpoints(self._connect)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +71,7 @@ class SqliteLog:
                 if connection.execute(_HAS_COUNT).fetchone() is None:
                     connection.executescript(_COUNTED)
         except (OSError, StateUnavailableError) as error:
+            self.close()
             raise StateError(f"state sqlite:{path}: {error}; choose a file in a folder that can be written") from None
         self.id = self.setting("id", uuid.uuid4().hex)
 
@@ -232,6 +236,9 @@ class SqliteLog:
         with self._lock:
             while self._connections:
                 self._connections.pop().close()
+            if self._ahead is not None:
+                os.close(self._ahead)
+                self._ahead = None
         self._threads = threading.local()
 
     def _empty_ahead(self) -> None:
@@ -250,10 +257,17 @@ class SqliteLog:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            # Otherwise SQLite waits for the disk while it holds the only writer's place; see `_reach_disk`. It does so
+            # before a checkpoint, which neither needs.
+            self._waits_itself = mode == "wal"
+            connection.execute(f"PRAGMA synchronous = {'NORMAL' if self._waits_itself else 'FULL'}")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     @contextmanager
@@ -266,10 +280,27 @@ class SqliteLog:
                 yield connection
                 connection.execute("COMMIT")
                 self._checkpoints.note_write()
+                self._reach_disk()
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def _reach_disk(self) -> None:
+        """Waits until all commits so far are on the disk.
+
+        Raises:
+            StateUnavailableError: Where that cannot be said; who sends the entries again is told that they are there.
+        """
+        if not self._waits_itself:
+            return
+        try:
+            with self._lock:
+                if self._ahead is None:  # it lies there as long as a connection is open
+                    self._ahead = os.open(f"{self._path}-wal", os.O_RDWR)
+            os.fdatasync(self._ahead)
+        except OSError as error:
+            raise StateUnavailableError(f"the event log {self._path} may not be on the disk: {error}") from error
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -7,7 +7,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -285,3 +287,49 @@ def test_a_file_that_did_not_count_its_entries_is_counted_once(tmp_path):
         log = open_log(f"sqlite:{tmp_path / 'log.sqlite'}")
         assert log.size() == 2
         log.close()
+
+
+def test_what_is_acknowledged_has_reached_the_disk_and_no_writer_waits_for_another_to_get_there(tmp_path, monkeypatch):
+    place = f"sqlite:{tmp_path / 'log.sqlite'}"
+    log, other = open_log(place), open_log(place)
+    log.append([event("e0")])
+    real, ahead, reached, go_on = os.fdatasync, tmp_path / "log.sqlite-wal", threading.Event(), threading.Event()
+    synced = []
+
+    def slow(descriptor):
+        assert os.path.samestat(os.fstat(descriptor), ahead.stat())
+        synced.append(ahead.stat().st_size)
+        if threading.current_thread() is not threading.main_thread():
+            reached.set()
+            assert go_on.wait(PATIENCE)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(log.append, [event("e1")])
+        assert reached.wait(PATIENCE)
+        other.append([event("e2")])  # while the first is on its way
+        assert not first.done()
+        go_on.set()
+        assert first.result(PATIENCE)[0].duplicate is False
+    assert len(synced) == 2
+    assert names(log) == ["e0", "e1", "e2"]
+    log.close()
+    other.close()
+
+
+def test_a_disk_that_fails_below_a_commit_refuses_it_and_the_event_counts_once_when_it_is_sent_again(
+    tmp_path, monkeypatch
+):
+    log = open_log(f"sqlite:{tmp_path / 'log.sqlite'}")
+
+    def fail(descriptor):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", fail)
+        with pytest.raises(StateUnavailableError, match=r"may not be on the disk: .*Input/output error"):
+            log.append([event("e1")])
+    log.append([event("e1")])
+    assert names(log) == ["e1"]
+    log.close()
