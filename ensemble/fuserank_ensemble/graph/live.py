@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -180,24 +181,23 @@ class LiveState:
             *(consumer for consumer in made if consumer is not None),
         )
         seconds = OFTEN_SECONDS if has_words or search_on or counts_items else SELDOM_SECONDS
-        return cls(
-            LogTail(settings, bundle.snapshot_position, consumers, seconds).start(),
-            catalog,
-            overlay,
-            words,
-            search,
-            popularity,
-            BackgroundWriter(settings),
-            settings.feature_share,
-        )
+        tail, writer = LogTail(settings, bundle.snapshot_position, consumers, seconds), BackgroundWriter(settings)
+        live = cls(tail, catalog, overlay, words, search, popularity, writer, settings.feature_share)
+        try:
+            tail.start()
+        except BaseException:
+            live.close()
+            raise
+        return live
 
     def close(self) -> None:
         """Stops following the log, and removes what was written beside the bundle."""
-        self.tail.stop()
-        if self.writer:
-            self.writer.stop()
-        if self.words:
-            self.words.close()
+        with ExitStack() as closing:  # one that fails keeps no other
+            if self.words:
+                closing.callback(self.words.close)
+            if self.writer:
+                closing.callback(self.writer.stop)
+            closing.callback(self.tail.stop)
 
     def wait_for(self, position: int, seconds: float = MAX_WAIT_SECONDS) -> bool:
         """Waits until the log is known up to a position; returns whether it is."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.first_users import LiveFirstUsers
@@ -54,7 +54,11 @@ class PastFeatures:
             BundleError: Where its key is not the bundle's.
         """
         self._bundle, self._settings, self._state = bundle, settings, State.open(settings)
-        bundle.check_user_key(self._state.key)
+        try:
+            bundle.check_user_key(self._state.key)
+        except BundleError:
+            self.close()
+            raise
         self._retriever = open_retriever(bundle, "cpu")
         snapshot = bundle.snapshot_position
         self._held = snapshot.position if snapshot.id == self._state.log.id else 0
