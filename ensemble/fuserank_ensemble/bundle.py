@@ -160,7 +160,10 @@ class Bundle:
             path = self.root / name
             if not path.is_file():
                 raise BundleError(f"{path}: missing; the bundle is incomplete: copy or export it again")
-            found = sha256(path)
+            try:
+                found = sha256(path)
+            except OSError as error:
+                raise BundleError(f"{path}: {error.strerror}; let this user read it, or export again") from None
             if found != expected:
                 raise BundleError(
                     f"{path}: sha256 {found[:12]}… differs from {expected[:12]}… in {MANIFEST}; encoder, ranker and "

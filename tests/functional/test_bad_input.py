@@ -35,6 +35,10 @@ LONE = "\\ud800"  # half of a surrogate pair: JSON can write it, UTF-8 cannot
 CASES = {
     "nothing asked": ({"query": b""}, ["QUERY, USER_ID", "both empty", "a query, a user or a history"]),
     "white space asked": ({"query": b" \n\t "}, ["QUERY, USER_ID", "both empty"]),
+    "a user by the name in a bundle": (
+        {"query": b"milk", "user": b"hash:" + b"0a" * 16},
+        ["USER_ID", "hash:0a0a", "the shop's own id"],
+    ),
     "k 0": ({"options": options(k=0)}, ["OPTIONS.k", "found 0", "from 1 to 200"]),
     "k -1": ({"options": options(k=-1)}, ["OPTIONS.k", "found -1", "from 1 to 200"]),
     "k 10000": ({"options": options(k=10_000)}, ["OPTIONS.k", "found 10000", "from 1 to 200"]),

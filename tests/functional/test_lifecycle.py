@@ -23,7 +23,8 @@ from tritonclient.utils import InferenceServerException
 import fuserank_ensemble.serving.server
 from fuserank.client import Client
 from fuserank_ensemble.bundle import MANIFEST, Bundle, BundleError
-from fuserank_ensemble.serving.server import Endpoints, Server, ServerError
+from fuserank_ensemble.serving.server import Server
+from fuserank_ensemble.serving.tritonserver import Endpoints, ServerError
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.state.keys import carry_key
 from support.busy_machine import PATIENCE

@@ -15,7 +15,7 @@ class LoneHost:
     def state(self):
         return None
 
-    def user_key(self):
+    def user_key(self, bundle):
         return None
 
     def experiment(self):

@@ -22,7 +22,7 @@ from pytriton.utils import distribution
 
 from fuserank_ensemble.serving.lifecycle import verify
 from fuserank_ensemble.serving.prerequisites import libpython_folder
-from fuserank_ensemble.serving.server import Endpoints, compose_backends
+from fuserank_ensemble.serving.tritonserver import Endpoints, compose_backends
 from fuserank_ensemble.state.keys import carry_key
 from support.busy_machine import PATIENCE, lengthen_queues
 

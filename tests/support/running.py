@@ -18,7 +18,8 @@ import psutil
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from fuserank_ensemble.serving.server import Endpoints, Server
+from fuserank_ensemble.serving.server import Server
+from fuserank_ensemble.serving.tritonserver import Endpoints
 from fuserank_ensemble.state.keys import keep_key, key_file_beside
 
 REPOSITORY = Path(__file__).parents[2]

@@ -8,6 +8,7 @@ from typing import Any
 
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError, nearest
 from fuserank_ensemble.contract.experiment import MAX_ARM_BYTES
+from fuserank_ensemble.contract.identity import refuse_hashed_name
 from fuserank_ensemble.contract.json_values import check_size, parse_list, read_moment
 from fuserank_ensemble.contract.options import (
     MAX_ITEM_ID_BYTES,
@@ -100,6 +101,11 @@ def _text(limit: int) -> Callable[[str, object], str]:
     return read
 
 
+def _identity(limit: int) -> Callable[[str, object], str]:
+    text = _text(limit)
+    return lambda name, held: refuse_hashed_name(name, text(name, held))
+
+
 def _number(least: float, most: float, allowed: str) -> Callable[[str, object], float]:
     def read(name: str, held: object) -> float:
         if isinstance(held, bool) or not isinstance(held, int | float) or not least <= held <= most:
@@ -137,8 +143,8 @@ _FINITE = 3.4e38  # what a float32 holds
 _READERS: Mapping[str, Callable[[str, object], Any]] = {
     "event_id": _text(MAX_EVENT_ID_BYTES),
     "item_id": _text(MAX_ITEM_ID_BYTES),
-    "user_id": _text(MAX_USER_ID_BYTES),
-    "session_id": _text(MAX_SESSION_ID_BYTES),
+    "user_id": _identity(MAX_USER_ID_BYTES),
+    "session_id": _identity(MAX_SESSION_ID_BYTES),
     "query": _text(MAX_QUERY_BYTES),
     "bundle": _text(MAX_BUNDLE_BYTES),
     "arm": _text(MAX_ARM_BYTES),

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from fuserank_ensemble.state.log import StateError
+from fuserank_ensemble.state.room import Room
 from fuserank_ensemble.state.settings import State, StateSettings
 
 MAX_WAITING = 1_000
@@ -53,6 +54,7 @@ class BackgroundWriter:
 
     def _follow(self) -> None:
         state: State | None = None
+        room = Room(self._settings.max_entries)
         going_on = True
         while going_on:
             taken = [self._waiting.get()]
@@ -63,6 +65,7 @@ class BackgroundWriter:
             batch = [entry for entry in taken if entry is not None]
             try:
                 state = state or State.open(self._settings)
+                room.take(state.log, len(batch))
                 state.log.append(batch)
             except StateError as error:
                 self.dropped += len(batch)

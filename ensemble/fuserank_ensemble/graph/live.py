@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +21,6 @@ from fuserank_ensemble.interactions.live.popularity import LivePopularity
 from fuserank_ensemble.retrieval.lexical.live import LiveWords
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Logged
 from fuserank_ensemble.state.identity import IdentityKey
-from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.tail import OFTEN_SECONDS, Consumer, LogTail
 
@@ -181,24 +181,23 @@ class LiveState:
             *(consumer for consumer in made if consumer is not None),
         )
         seconds = OFTEN_SECONDS if has_words or search_on or counts_items else SELDOM_SECONDS
-        return cls(
-            LogTail(settings, bundle.snapshot_position, consumers, seconds).start(),
-            catalog,
-            overlay,
-            words,
-            search,
-            popularity,
-            BackgroundWriter(settings),
-            settings.feature_share,
-        )
+        tail, writer = LogTail(settings, bundle.snapshot_position, consumers, seconds), BackgroundWriter(settings)
+        live = cls(tail, catalog, overlay, words, search, popularity, writer, settings.feature_share)
+        try:
+            tail.start()
+        except BaseException:
+            live.close()
+            raise
+        return live
 
     def close(self) -> None:
         """Stops following the log, and removes what was written beside the bundle."""
-        self.tail.stop()
-        if self.writer:
-            self.writer.stop()
-        if self.words:
-            self.words.close()
+        with ExitStack() as closing:  # one that fails keeps no other
+            if self.words:
+                closing.callback(self.words.close)
+            if self.writer:
+                closing.callback(self.writer.stop)
+            closing.callback(self.tail.stop)
 
     def wait_for(self, position: int, seconds: float = MAX_WAIT_SECONDS) -> bool:
         """Waits until the log is known up to a position; returns whether it is."""
@@ -252,9 +251,7 @@ def open_key(bundle: Bundle, host: Host) -> IdentityKey | None:
         BundleError: Where it is another one, or there is none.
         StateError: Where its file cannot be used.
     """
-    key, has_state = host.user_key(), host.state() is not None
-    if key is None and not has_state:
-        key = read_key_beside(bundle.root)
-    if key is not None or not has_state:
+    key = host.user_key(bundle)
+    if key is not None or host.state() is None:
         bundle.check_user_key(key)
     return key

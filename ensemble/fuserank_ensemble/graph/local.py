@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.log import StateUnavailableError
-from fuserank_ensemble.state.settings import State, StateSettings
+from fuserank_ensemble.state.settings import State, StateSettings, choose_key
 
 FP32_FILE = "model.onnx"
 
@@ -62,10 +62,16 @@ class LocalGraph:
             BundleError: Where the key is not the bundle's.
         """
         self.bundle, self._state, self._experiment, self._key = bundle, state, experiment, key
+        self._closing = ExitStack()
         if state is not None:
             with suppress(StateUnavailableError):
                 State.open(state, key or read_key_beside(bundle.root)).log.close()
+        named_by = self.user_key(bundle)
+        if named_by is not None:
+            bundle.check_user_key(named_by)
         self.live = LiveState.open(bundle, state, has_words=True, search_on="cpu") if state else None
+        if self.live:
+            self._closing.callback(self.live.close)
         stages = search_stages(bundle.spec)
         opened = {
             stage.name: OnnxEngine(
@@ -75,11 +81,8 @@ class LocalGraph:
             for stage in stages
             if stage.kind == "engine"
         }
-        named_by = self.user_key()
-        if named_by is not None:
-            bundle.check_user_key(named_by)
         steps: dict[str, Step] = {
-            "preprocess": Preprocess(bundle, self.live, experiment, named_by),
+            "preprocess": Preprocess(bundle, self.live, experiment, named_by, takes_names=True),
             "retrieve": Retrieve(bundle, "cpu", self.live),
             "finalize": Finalize(bundle, live=self.live),
         }
@@ -92,9 +95,8 @@ class LocalGraph:
         return LocalGraph(bundle, state=self._state, experiment=self._experiment, key=self._key)
 
     def close(self) -> None:
-        """Lets go of the log, where there is one."""
-        if self.live:
-            self.live.close()
+        """Ends what follows the log, where there is one, and what the models beside it opened."""
+        self._closing.close()
 
     def trace(self, requests: Sequence[tuple[str, str, dict[str, Any]]]) -> Iterator[tuple[str, Tensors]]:
         """Answers requests as one call with a row each, and returns what went in and out.
@@ -154,20 +156,21 @@ class LocalGraph:
         """See `Host`."""
         return self._state
 
-    def user_key(self) -> IdentityKey | None:
+    def user_key(self, bundle: Bundle) -> IdentityKey | None:
         """See `Host`."""
-        return self._key or (self._state.key_in_file() if self._state else read_key_beside(self.bundle.root))
+        return self._key or choose_key(self._state, bundle.root)
 
     def experiment(self) -> Experiment | None:
         """See `Host`."""
         return self._experiment
 
     def at_close(self, release: Callable[[], None]) -> None:
-        """See `Host`; the graph lives as long as its process."""
+        """See `Host`."""
+        self._closing.callback(release)
 
     @cached_property
     def _similar(self) -> Similar:
-        return Similar(self.bundle, self.call, self.live, self.user_key())
+        return Similar(self.bundle, self.call, self.live, self.user_key(self.bundle), takes_names=True)
 
     @cached_property
     def _suggest(self) -> Suggest:

@@ -14,12 +14,12 @@ from fuserank_ensemble.contract.errors import InvalidRequestError, format_value
 from fuserank_ensemble.graph.step import UnavailableError, UnsupportedError
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.state.entries import Entry
-from fuserank_ensemble.state.log import Appended, StateError, StateUnavailableError
+from fuserank_ensemble.state.log import Appended, StateError, StateFullError, StateUnavailableError
+from fuserank_ensemble.state.room import Room
 from fuserank_ensemble.state.settings import MOST_ENTRIES, State, StateSettings
 from fuserank_ensemble.state.spool import Spool
 
 NO_STATE = "this server keeps no state: start it with `fuserank serve --state sqlite:/path`, or set FUSERANK_STATE"
-COUNT_SECONDS = 1.0  # how long the number of entries is taken for the same, but for those of this process
 
 
 class FieldError(msgspec.Struct):
@@ -105,17 +105,19 @@ class WrittenRow:
 
 
 def _place(place: Appended | None) -> Outcome:
-    return Outcome(spooled=True) if place is None else Outcome(*place)
+    return Outcome(spooled=True) if place is None else Outcome(place.position, place.duplicate)
 
 
 class StateHolder:
     """Opens the state when it is first needed: it need not answer when the server starts."""
 
-    def __init__(self, settings: StateSettings | None) -> None:
+    def __init__(self, settings: StateSettings | None, *, spool: bool = False) -> None:
+        """Takes where the state is, and whether entries may wait on the disk for a log that is away."""
         self._settings = settings
+        self._spools = spool
         self._state: State | None = None
         self._spool: Spool | None = None
-        self._size, self._counted_at = 0, float("-inf")
+        self._room = Room(settings.max_entries if settings else MOST_ENTRIES)
 
     def get(self) -> State:
         """Returns the state.
@@ -128,10 +130,20 @@ class StateHolder:
             raise UnsupportedError(NO_STATE)
         if self._state is None:
             try:
-                self._state = State.open(self._settings)
+                self._state = self._open(self._settings)
             except StateError as error:
                 raise UnavailableError(str(error)) from None
         return self._state
+
+    def _open(self, settings: StateSettings) -> State:
+        state = State.open(settings)
+        try:
+            if self._spools and settings.spool:
+                self._spool = Spool(state.log, settings.spool, known=state.log.last_position())
+        except StateError:
+            state.log.close()
+            raise
+        return state
 
     def close(self) -> None:
         """Lets go of the log; what waits on the disk stays there."""
@@ -140,43 +152,26 @@ class StateHolder:
         if self._state:
             self._state.log.close()
 
-    def append(self, entries: Sequence[Any], *, spool: bool) -> list[Appended | None]:
-        """Adds entries to the log.
-
-        Args:
-            entries: All are kept, or none.
-            spool: Whether they may wait on the disk for a log that is away; None stands for each that does.
+    def append(self, entries: Sequence[Any]) -> list[Appended | None]:
+        """Adds entries to the log, all or none; None stands for each that waits on the disk for a log that is away.
 
         Raises:
             UnavailableError: Where the log does not answer or has no room; nothing was kept.
         """
         state = self.get()
         try:
-            self._check_room(state, len(entries))
-            if spool and self._spool is None and self._settings and self._settings.spool:
-                self._spool = Spool(state.log, self._settings.spool)
-            return self._spool.append(entries) if spool and self._spool else list(state.log.append(entries))
+            self._take_room(state, len(entries))
+            return self._spool.append(entries) if self._spool else list(state.log.append(entries))
         except StateError as error:
             raise UnavailableError(str(error)) from None
 
-    def _check_room(self, state: State, more: int) -> None:
-        """Refuses what a full log has no room for; it is counted once a second, for all who write.
-
-        Raises:
-            UnavailableError: Where it is full.
-        """
-        most = self._settings.max_entries if self._settings else MOST_ENTRIES
-        if time.monotonic() - self._counted_at > COUNT_SECONDS:
-            try:
-                self._size, self._counted_at = state.log.size(), time.monotonic()
-            except StateUnavailableError:
-                return  # what cannot be counted cannot be written, either, and may wait on the disk
-        if self._size + more > most:
-            raise UnavailableError(
-                f"the event log holds {self._size:,} entries of at most {most:,}: promote what `fuserank export "
-                "refresh` makes, which lets it be trimmed, or raise --state-max-entries"
-            )
-        self._size += more
+    def _take_room(self, state: State, more: int) -> None:
+        try:
+            self._room.take(state.log, more)
+        except StateFullError:
+            raise
+        except StateUnavailableError:
+            pass  # what cannot be counted cannot be written, either, and may wait on the disk
 
 
 class LogWriter(ABC):
@@ -192,7 +187,7 @@ class LogWriter(ABC):
 
     def __init__(self, settings: StateSettings | None) -> None:
         """Takes where the log is; None where no state is kept."""
-        self._holder = StateHolder(settings)
+        self._holder = StateHolder(settings, spool=self.spool)
         self._encode = msgspec.json.Encoder().encode
 
     def close(self) -> None:
@@ -224,7 +219,7 @@ class LogWriter(ABC):
         entries = [
             e for rows in checked if not isinstance(rows, InvalidRequestError) for row in rows for e in row.entries
         ]
-        appended = iter(self._holder.append(entries, spool=self.spool) if entries else [])
+        appended = iter(self._holder.append(entries) if entries else [])
         out: list[Tensors | InvalidRequestError] = []
         for rows in checked:
             if isinstance(rows, InvalidRequestError):

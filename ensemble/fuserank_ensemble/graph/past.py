@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.first_users import LiveFirstUsers
@@ -58,7 +58,11 @@ class PastFeatures:
             BundleError: Where its key is not the bundle's.
         """
         self._bundle, self._settings, self._state = bundle, settings, State.open(settings)
-        bundle.check_user_key(self._state.key)
+        try:
+            bundle.check_user_key(self._state.key)
+        except BundleError:
+            self.close()
+            raise
         self._retriever = open_retriever(bundle, "cpu")
         self.others = 0
         snapshot = bundle.snapshot_position
@@ -97,7 +101,8 @@ class PastFeatures:
             "OPTIONS": sample.options,
         }
         inputs = {name: string_tensor([[value.encode()]]) for name, value in asked.items()}
-        (resolved,) = Preprocess(self._bundle, live, key=self._state.key).execute([inputs])
+        preprocess = Preprocess(self._bundle, live, key=self._state.key, takes_names=True)
+        (resolved,) = preprocess.execute([inputs])
         if isinstance(resolved, InvalidRequestError):
             raise resolved
         embedding = np.frombuffer(sample.embedding, np.float32)[None]

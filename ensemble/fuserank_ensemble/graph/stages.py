@@ -135,7 +135,8 @@ def companion_stages() -> tuple[Stage, ...]:
 def state_stages() -> tuple[Stage, ...]:
     """Returns the models that change the state; served only where a state is kept."""
     return (
-        # Two, for the same reason as `companion_stages` has; SQLite lets them write by turns.
+        # Two, for the same reason as `companion_stages` has; SQLite has them write by turns, and wait for the disk
+        # together.
         Stage("record", "python", RECORD_INPUTS, RECORD_OUTPUTS, QUEUE, instances=(2, 2), warmups=()),
         Stage("catalog", "python", CATALOG_INPUTS, RECORD_OUTPUTS, QUEUE, instances=(2, 2), warmups=()),
         Stage("profile", "python", PROFILE_INPUTS, PROFILE_OUTPUTS, QUEUE, warmups=()),

@@ -63,8 +63,8 @@ class Host(Protocol):
         """Returns where events are kept; None where no state is."""
         ...
 
-    def user_key(self) -> IdentityKey | None:
-        """Returns the key of users where it lies in a file; None where the state keeps it, or there is none."""
+    def user_key(self, bundle: Bundle) -> IdentityKey | None:
+        """Returns the key of a bundle's users where it lies in a file; None where the state keeps it, or has none."""
         ...
 
     def experiment(self) -> Experiment | None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle, BundleError
-from fuserank_ensemble.contract.experiment import Experiment, ExperimentError
+from fuserank_ensemble.contract.experiment import Arm, Experiment, ExperimentError
 from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.models import check_path
@@ -28,7 +28,7 @@ def arm_places(experiment: Experiment | None) -> list[BundlePlace]:
 
 
 def check_arms(experiment: Experiment, served: Bundle, target: Target, settings: StateSettings | None) -> None:
-    """Checks that a server can answer from the bundles of an experiment's arms beside the served one.
+    """Checks that a server can run an experiment, and answer from the bundles of its arms beside the served one.
 
     Args:
         experiment: The experiment.
@@ -37,29 +37,48 @@ def check_arms(experiment: Experiment, served: Bundle, target: Target, settings:
         settings: Where events are kept; None where none are.
 
     Raises:
-        ExperimentError: Where it cannot, naming the arm, or where a bundle holds somebody who was forgotten since.
+        ExperimentError: Where it cannot, naming the arm; where no state is kept, since nobody would be in an arm; or
+            where a bundle holds somebody who was forgotten since.
         StateError: Where the state cannot be used as it is configured.
     """
-    for arm in experiment.arms:
-        if not arm.bundle:
-            continue
-        try:
-            check_path(Path(arm.bundle))
-            bundle = Bundle.open(Path(arm.bundle))
-            check_engines(bundle, target)
-            if bundle.id == served.id:
-                raise SwitchError(f"{bundle.root}: is the served bundle; leave `bundle` out")
-            check_fits(bundle, served, target)
-            if served.user_key and bundle.user_key not in ("", served.user_key):
-                raise SwitchError(
-                    f"{bundle.root}: names users under another key than {served.id}; export it under the same key"
-                )
-            if settings is not None:
-                with suppress(StateUnavailableError):
-                    state = State.open(settings)
-                    try:
-                        check_nobody_forgotten(bundle, state)
-                    finally:
-                        state.log.close()
-        except (BundleError, SwitchError) as error:
-            raise ExperimentError(f"experiment: arm {arm.name}: {error}") from None
+    if settings is None:
+        raise ExperimentError(
+            f"experiment {experiment.name}: found no state; allowed: with one, whose key deals people to the arms: "
+            "serve with --state sqlite:/path or redis://host:port/0 (FUSERANK_STATE), or without --experiment"
+        )
+    state: State | None = None
+    try:
+        with suppress(StateUnavailableError):
+            state = State.open(settings)
+        key = state.key if state else settings.key_in_file()
+        for arm in experiment.arms:
+            if arm.bundle:
+                _check_arm(arm, served, target, state, key.fingerprint if key else served.user_key)
+    finally:
+        if state:
+            state.log.close()
+
+
+def _check_arm(arm: Arm, served: Bundle, target: Target, state: State | None, user_key: str) -> None:
+    """Checks one arm's bundle; `user_key` is the fingerprint of the key of users, empty where none is known.
+
+    Raises:
+        ExperimentError: See `check_arms`.
+    """
+    try:
+        check_path(Path(arm.bundle))
+        bundle = Bundle.open(Path(arm.bundle))
+        check_engines(bundle, target)
+        if bundle.id == served.id:
+            raise SwitchError(f"{bundle.root}: is the served bundle; leave `bundle` out")
+        check_fits(bundle, served, target)
+        if user_key and bundle.user_key not in ("", user_key):
+            raise SwitchError(
+                f"{bundle.root}: names users under the key {bundle.user_key}; allowed: {user_key}, the server's: "
+                "export it with --state-key-file"
+            )
+        if state:
+            with suppress(StateUnavailableError):
+                check_nobody_forgotten(bundle, state)
+    except (BundleError, SwitchError) as error:
+        raise ExperimentError(f"experiment: arm {arm.name}: {error}") from None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -85,24 +84,15 @@ def check_state(settings: StateSettings, offered: Path | None) -> tuple[StateSet
     return settings, settings.key_in_file()
 
 
-@contextmanager
-def state_environment(settings: StateSettings | None, key_file: Path | None = None) -> Iterator[None]:
-    """Tells the processes that are started in the block where the state is; this one's own settings are not theirs.
+def state_variables(settings: StateSettings | None, key_file: Path | None = None) -> dict[str, str | None]:
+    """Returns what tells a server's processes where the state is; None of what they must not know.
 
     Args:
         settings: Where the state is; None where none is kept.
         key_file: The key of users where no state is kept.
     """
-    variables = settings.to_environment() if settings else {KEY_FILE: str(key_file)} if key_file else {}
-    names = (PLACE, KEY_FILE, SPOOL, TTL_DAYS, MAX_ENTRIES, FEATURE_SHARE)
-    before = {name: os.environ.pop(name) for name in names if name in os.environ}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            os.environ.pop(name, None)
-        os.environ.update(before)
+    given = settings.to_environment() if settings else {KEY_FILE: str(key_file)} if key_file else {}
+    return {name: given.get(name) for name in (PLACE, KEY_FILE, SPOOL, TTL_DAYS, MAX_ENTRIES, FEATURE_SHARE)}
 
 
 def state_folder(bundle: Path) -> Path | None:

@@ -8,6 +8,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +29,7 @@ from fuserank_ensemble.serving.observability.search import LateSearchMetrics, Se
 from fuserank_ensemble.serving.switch.folder import SwitchFolder
 from fuserank_ensemble.serving.switch.step import OpenedStep, SwitchingStep
 from fuserank_ensemble.state.identity import IdentityKey
-from fuserank_ensemble.state.settings import StateSettings, key_from_environment
+from fuserank_ensemble.state.settings import StateSettings, choose_key, key_file_from_environment
 
 _LOG = logging.getLogger(LOGGER)
 # A call that is refused before it is queued keeps Triton's words, but the Python backend calls it INTERNAL.
@@ -54,6 +55,7 @@ class TritonAdapter(ABC):
         self._inputs = [tensor["name"] for tensor in config["input"]]
         self._outputs = [tensor["name"] for tensor in config["output"]]
         log_as_json()
+        self._closing = ExitStack()
         started = time.monotonic()
         self._step = self.open_step(args, config)
         seconds = round(time.monotonic() - started, 3)
@@ -65,6 +67,13 @@ class TritonAdapter(ABC):
         # What is loaded now lives as long as the process: the collector need not walk it during requests.
         gc.collect()
         gc.freeze()
+
+    def finalize(self) -> None:
+        """Ends the step's threads and lets go of its files, once all requests have been answered."""
+        try:
+            self._closing.close()
+        except Exception:  # the boundary: Triton stops whatever happens
+            _LOG.exception("a model could not be closed", extra={"stage": self._name})
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answers a batch; each request gets its outputs or its own error."""
@@ -136,10 +145,13 @@ def triton_model(model_class: type[Model]) -> type[TritonAdapter]:
             name, first = args["model_name"], open_step(root, "now")
             places = arm_places(experiment_from_environment()) if name in DEALT_MODELS else []
             if not (folder or places):
+                self._closing.callback(first.close)
                 return first.step
             arms = {place.id: open_step(Path(place.folder), "beside") for place in places}
             pads = {"PAIR_IDS": Bundle.open(root, verify=()).spec.pair_pad_token_id} if arms else {}
-            return SwitchingStep(name, root, first, open_step, folder, arms, pads)
+            switching = SwitchingStep(name, root, first, open_step, folder, arms, pads)
+            self._closing.callback(switching.close)
+            return switching
 
     return TritonPythonModel
 
@@ -245,9 +257,9 @@ class TritonHost:
         """See `Host`."""
         return StateSettings.from_environment()
 
-    def user_key(self) -> IdentityKey | None:
+    def user_key(self, bundle: Bundle) -> IdentityKey | None:
         """See `Host`."""
-        return key_from_environment()
+        return choose_key(self.state(), bundle.root, key_file_from_environment())
 
     def experiment(self) -> Experiment | None:
         """See `Host`."""

@@ -20,6 +20,8 @@ class Checkpoints:
         self._written, self._stopping = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        # The first one of a process empties: one before may have been killed between erasing and emptying.
+        self._erased, self._emptied = 1, 0
 
     def note_write(self) -> None:
         """Has a checkpoint made soon; any thread may say so."""
@@ -30,6 +32,16 @@ class Checkpoints:
                     self._thread = threading.Thread(target=self._follow, name="checkpoints", daemon=True)
                     self._thread.start()
 
+    def empty(self, connection: sqlite3.Connection) -> None:
+        """Empties what was written ahead: what was erased also lies there.
+
+        Where others are at the file the thread tries again, until it is empty.
+        """
+        with self._lock:
+            self._erased += 1
+        if not self._empty(connection):
+            self.note_write()
+
     def stop(self) -> None:
         """Ends the thread; whoever closes the file last makes the last checkpoint."""
         self._stopping.set()
@@ -39,15 +51,41 @@ class Checkpoints:
 
     def _follow(self) -> None:
         connection: sqlite3.Connection | None = None
-        while self._written.wait() and not self._stopping.wait(EVERY_SECONDS):
+        while self._written.wait():
+            ending = self._stopping.wait(EVERY_SECONDS)
+            if ending and self._emptied == self._erased:
+                break
             self._written.clear()
             try:
                 connection = connection or self._connect()
-                # Most of it beside the writers, then what they added meanwhile, for which the next one waits: what is
-                # written ahead begins at the start of its file again only where nothing is left.
-                for mode in ("PASSIVE", "FULL"):
-                    connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+                self._checkpoint(connection)
             except sqlite3.Error as error:
                 _LOG.warning("what was written ahead of the event log stays there for now: %s", error)
+            if ending:
+                break
         if connection is not None:
             connection.close()
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        # Most of it beside the writers, then what they added meanwhile, for which the next one waits: what is written
+        # ahead begins at the start of its file again only where nothing is left.
+        _run(connection, "PASSIVE")
+        if self._emptied == self._erased:
+            _run(connection, "FULL")
+        elif not self._empty(connection):
+            self._written.set()
+
+    def _empty(self, connection: sqlite3.Connection) -> bool:
+        """Returns whether what was written ahead is empty, but for what comes meanwhile."""
+        erased = self._erased
+        if not _run(connection, "TRUNCATE"):
+            return False
+        with self._lock:
+            self._emptied = max(self._emptied, erased)
+        return True
+
+
+def _run(connection: sqlite3.Connection, mode: str) -> bool:
+    """Makes a checkpoint; returns whether nothing was in its way."""
+    busy, _, _ = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    return not busy

@@ -33,6 +33,14 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
         return ()
 
     @property
+    def waited_since(self) -> int | None:
+        """The log's last position that was known when an entry that waited for it came; None of one that did not wait.
+
+        Whoever was forgotten behind it stays so: such an entry is left out.
+        """
+        return None
+
+    @property
     def digest(self) -> bytes:
         """The event's id as the log compares it, 16 bytes."""
         return blake2b(self.event_id.encode(), digest_size=16).digest()
@@ -53,6 +61,7 @@ class Interaction(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="in
         propensity: With what probability it stood there, as the reply gave it.
         bundle: Which bundle had answered.
         arm: Which arm of an experiment had, as the reply named it.
+        known: See `waited_since`.
     """
 
     item_id: str
@@ -66,6 +75,12 @@ class Interaction(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="in
     propensity: float | None = None
     bundle: str = ""
     arm: str = ""
+    known: int | None = None
+
+    @property
+    def waited_since(self) -> int | None:
+        """See `_Entry`."""
+        return self.known
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
@@ -120,6 +135,7 @@ class ShadowList(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="sha
         shadow: The arm whose list was not.
         shown: Item ids of the list that was shown, best first.
         items: Item ids of the other.
+        known: See `waited_since`.
     """
 
     user: Subject = b""
@@ -130,6 +146,12 @@ class ShadowList(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="sha
     shadow: str
     shown: list[str]
     items: list[str]
+    known: int | None = None
+
+    @property
+    def waited_since(self) -> int | None:
+        """See `_Entry`."""
+        return self.known
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
@@ -169,6 +191,11 @@ class FeatureSample(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="
     embedding: bytes
     items: list[str]
     features: bytes
+
+    @property
+    def waited_since(self) -> int | None:
+        """See `_Entry`."""
+        return self.position
 
     @property
     def subjects(self) -> tuple[Subject, ...]:

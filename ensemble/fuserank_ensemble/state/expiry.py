@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import closing
 
 from fuserank_ensemble.state.log import StateError
 from fuserank_ensemble.state.settings import State, StateSettings
 
 EVERY_SECONDS = 3_600.0
+STOP_SECONDS = 10.0
 SECONDS_PER_DAY = 86_400.0
 _LOG = logging.getLogger("fuserank")
 
@@ -28,15 +30,15 @@ class Expiry:
         return self
 
     def stop(self) -> None:
-        """Ends the thread."""
+        """Ends the thread, after what it removes at present."""
         self._stopping.set()
+        self._thread.join(STOP_SECONDS)
 
     def _follow(self) -> None:
         while True:
             try:
-                log = State.open(self._settings).log
-                removed = log.expire(self._seconds)
-                log.close()
+                with closing(State.open(self._settings).log) as log:
+                    removed = log.expire(self._seconds)
                 if removed:
                     _LOG.info("events were removed from the log after their time to live: %d", removed)
             except StateError as error:

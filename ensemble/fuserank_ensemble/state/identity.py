@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from fuserank_ensemble.contract.identity import clean_identity
+from fuserank_ensemble.contract.identity import HASHED, HASHED_NAME, clean_identity
 
 KEY_BYTES = 32
-HASHED = "hash:"  # begins the name of a user or a session in a bundle, see `hashed_name`
-_HASHED_NAME = re.compile(rf"{HASHED}([0-9a-f]{{32}})")
 Subject = bytes  # a user or a session as the log knows them, 16 bytes
 
 
@@ -21,7 +18,7 @@ def hashed_name(subject: Subject) -> str:
 
 def subject_named(name: str) -> Subject | None:
     """Returns whom `hashed_name` named so, None where the name is not one of its."""
-    hashed = _HASHED_NAME.fullmatch(name)
+    hashed = HASHED_NAME.fullmatch(name)
     return bytes.fromhex(hashed[1]) if hashed else None
 
 
@@ -30,7 +27,7 @@ class IdentityKey:
     """The key of users and sessions.
 
     Who is given by the name that a bundle has for them is the one who is named so: programs that have only bundles and
-    logs need no ids.
+    logs need no ids. What comes over the network is checked before, see `refuse_hashed_name`.
 
     Attributes:
         secret: 32 random bytes.

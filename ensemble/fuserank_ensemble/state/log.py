@@ -20,11 +20,22 @@ class StateUnavailableError(StateError):
     """The state does not answer at present, or has no room left; nothing of the call was kept."""
 
 
+class StateFullError(StateUnavailableError):
+    """The log has no room left, until it is trimmed."""
+
+
 class Appended(NamedTuple):
-    """Where an entry is: its position, and whether it had been there before."""
+    """What became of an entry.
+
+    Attributes:
+        position: Where it is, 0 of one that was left out.
+        duplicate: Whether it had been there before.
+        forgotten: Whether it was left out, since it waited while somebody whose it is was forgotten.
+    """
 
     position: int
     duplicate: bool
+    forgotten: bool = False
 
 
 class EventLog(Protocol):
@@ -46,7 +57,8 @@ class EventLog(Protocol):
     def append(self, entries: Sequence[Entry]) -> list[Appended]:
         """Adds entries, all or none, and returns when they survive the end of any process.
 
-        An entry whose `event_id` is in the log already is not added again.
+        An entry whose `event_id` is in the log already is not added again, nor one that waited for the log
+        (`waited_since`) while somebody whose it is was forgotten.
         """
         ...
 
@@ -96,7 +108,7 @@ class EventLog(Protocol):
         ...
 
     def size(self) -> int:
-        """How many entries the log holds, at most."""
+        """How many entries the log holds."""
         ...
 
     def erase(self, subject: Subject, before: int) -> int:

@@ -43,28 +43,40 @@ DEFAULT_NAME = "fuserank"
 _LOG = logging.getLogger("fuserank")
 
 # KEYS: log, event ids, meta, wishes, then those of subjects. ARGV: for each entry its digest, its bytes, its name among
-# the wishes (empty for what is none), how many subjects it has, and which of KEYS these are. Answers with two numbers
-# an entry: position, and 1 for a duplicate. The time is Redis' own: those of the machines that write may differ.
+# the wishes (empty for what is none), since which position it waited (-1 for what did not), how many subjects it has,
+# and which of KEYS these are. Answers with two numbers an entry: position, and 1 for a duplicate, 2 for one of who was
+# forgotten while it waited. The time is Redis' own: those of the machines that write may differ.
 _APPEND = """
+local function is_forgotten(first, last, since)
+  for i = first, last do
+    local wish = redis.call('HGET', KEYS[4], string.sub(KEYS[tonumber(ARGV[i])], -32) .. ':Forget')
+    if wish and tonumber(string.match(wish, '^%d+')) > since then
+      return true
+    end
+  end
+  return false
+end
 local answers, at, now = {}, 1, redis.call('TIME')[1]
 while at <= #ARGV do
-  local digest, wish, subjects = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 3])
+  local digest, wish, since, subjects = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   local position = redis.call('ZSCORE', KEYS[2], digest)
   if position then
     answers[#answers + 1], answers[#answers + 2] = tonumber(position), 1
+  elseif since >= 0 and is_forgotten(at + 5, at + 4 + subjects, since) then
+    answers[#answers + 1], answers[#answers + 2] = 0, 2
   else
     position = redis.call('HINCRBY', KEYS[3], 'position', 1)
     redis.call('XADD', KEYS[1], string.format('%d-0', position), 'e', ARGV[at + 1], 't', now)
     redis.call('ZADD', KEYS[2], position, digest)
     for i = 1, subjects do
-      redis.call('RPUSH', KEYS[tonumber(ARGV[at + 3 + i])], position)
+      redis.call('RPUSH', KEYS[tonumber(ARGV[at + 4 + i])], position)
     end
     if wish ~= '' then
       redis.call('HSET', KEYS[4], wish, string.format('%d:', position) .. ARGV[at + 1])
     end
     answers[#answers + 1], answers[#answers + 2] = position, 0
   end
-  at = at + 4 + subjects
+  at = at + 5 + subjects
 end
 return answers
 """
@@ -94,7 +106,10 @@ class RedisLog:
         options = parse_qs(parts.query)
         name = options.pop("name", [DEFAULT_NAME])[0]
         if options or not name.replace("-", "").replace("_", "").isalnum():
-            raise StateError(f"state {_without_password(url)}: allowed: redis://host:port/database?name=letters-digits")
+            found = f"the option {min(options)!r}" if options else f"the name {name!r}"
+            raise StateError(
+                f"state {_without_password(url)}: found {found}; allowed: redis://host:port/database?name=letters-digits"
+            )
         # One slot of a cluster for all keys: a script may touch no others.
         self._prefix = f"fuserank:{{{name}}}:"
         names = ("log", "ids", "meta", "wishes")
@@ -136,12 +151,13 @@ class RedisLog:
                     places[subject] = len(keys)
             of_entry = [places[subject] for subject in entry.subjects]
             wish = _wish_name(entry.user, type(entry)) if isinstance(entry, Wish) else ""
-            arguments += [entry.digest, encode_entry(entry), wish, len(of_entry), *of_entry]
+            since = -1 if entry.waited_since is None else entry.waited_since
+            arguments += [entry.digest, encode_entry(entry), wish, since, len(of_entry), *of_entry]
         if not entries:
             return []
         with self._translated():
             answers = self._append(keys, arguments)
-        return [Appended(int(p), bool(d)) for p, d in zip(answers[::2], answers[1::2], strict=True)]
+        return [Appended(int(p), d == 1, d == 2) for p, d in zip(answers[::2], answers[1::2], strict=True)]
 
     def read(self, after: int, limit: int, wait: float = 0.0) -> list[Logged]:
         """See `EventLog`."""

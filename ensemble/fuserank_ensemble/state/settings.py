@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fuserank_ensemble.state.identity import IdentityKey
-from fuserank_ensemble.state.keys import KEY_FILE, KEY_SUFFIX, keep_key, new_secret, read_key
+from fuserank_ensemble.state.keys import KEY_FILE, KEY_SUFFIX, keep_key, new_secret, read_key, read_key_beside
 from fuserank_ensemble.state.log import EventLog, StateError
 from fuserank_ensemble.state.sqlite import SqliteLog
 
@@ -21,6 +23,7 @@ MOST_ENTRIES = 10_000_000  # of a log; further events are refused until a refres
 LEAST_TTL_DAYS = 1.0  # as long as an event that is sent again is known
 SQLITE = "sqlite:"
 REDIS = ("redis://", "rediss://")
+_PLACES = "sqlite:/path/of/a/file, redis://host:port/database or none"
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,17 @@ class StateSettings:
             raise StateError(f"{MAX_ENTRIES}: found {self.max_entries}; allowed: 1 or more")
         if not 0.0 <= self.feature_share <= 1.0:
             raise StateError(f"{FEATURE_SHARE}: found {self.feature_share}; allowed: a share from 0 to 1")
-        if not self.place.startswith((SQLITE, *REDIS)):
-            raise StateError(f"state: found {self.place!r}; allowed: sqlite:/path/of/a/file or redis://host:port/0")
+        _check_place(self.place)
 
     @property
     def address(self) -> str:
         """The place as it may be shown: without a password."""
-        scheme, separator, rest = self.place.partition("://")
-        return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else self.place
+        return _without_password(self.place)
+
+    @property
+    def keeps_key_beside(self) -> bool:
+        """Whether the key lies in a file beside the log, where no other is named."""
+        return self.place.startswith(SQLITE)
 
     def key_in_file(self) -> IdentityKey | None:
         """Returns the key of users where it lies in a file; None where it does not, or not yet.
@@ -66,7 +72,7 @@ class StateSettings:
             StateError: Where the file cannot be used.
         """
         path = self.key_file
-        if path is None and self.place.startswith(SQLITE):
+        if path is None and self.keeps_key_beside:
             kept = Path(self.place.removeprefix(SQLITE) + KEY_SUFFIX)
             path = kept if kept.exists() else None
         return read_key(path) if path else None
@@ -117,14 +123,18 @@ class State:
             StateUnavailableError: Where it does not answer.
         """
         log = open_log(settings.place)
-        key = read_key(settings.key_file) if settings.key_file else _kept_key(settings.place, log, offered)
-        known = log.setting("key", key.fingerprint)
-        if known != key.fingerprint:
+        try:
+            key = read_key(settings.key_file) if settings.key_file else _kept_key(settings.place, log, offered)
+            known = log.setting("key", key.fingerprint)
+            if known != key.fingerprint:
+                kept = settings.key_file or f"{settings.address}{KEY_SUFFIX}"
+                raise StateError(
+                    f"{KEY_FILE} {kept}: found the key {key.fingerprint}; allowed: {known}, with which this state "
+                    "began: name its file with --state-key-file, or another state with --state"
+                )
+        except BaseException:
             log.close()
-            raise StateError(
-                f"{KEY_FILE} {settings.key_file or ''}: is not the key of this state's users; give the one that it "
-                "began with, or no file where the state itself keeps it"
-            )
+            raise
         return cls(log, key)
 
 
@@ -151,14 +161,60 @@ def _kept_key(place: str, log: EventLog, offered: IdentityKey | None) -> Identit
     return IdentityKey(bytes.fromhex(log.setting("secret", secret)))
 
 
-def key_from_environment() -> IdentityKey | None:
+def choose_key(settings: StateSettings | None, bundle: Path, key_file: Path | None = None) -> IdentityKey | None:
     """Returns the key of users where it lies in a file; None where the state keeps it, or there is none.
+
+    Args:
+        settings: Where the state is, which decides; None where none is kept.
+        bundle: The bundle's folder, beside which the key lies where nothing else is named.
+        key_file: The file that is named where no state is kept.
 
     Raises:
         StateError: Where the file cannot be used.
     """
-    settings = StateSettings.from_environment()
     if settings is not None:
         return settings.key_in_file()
+    return read_key(key_file) if key_file else read_key_beside(bundle)
+
+
+def key_file_from_environment() -> Path | None:
+    """Returns the key file that this process was given; None where it was given none."""
     path = os.environ.get(KEY_FILE)
-    return read_key(Path(path)) if path else None
+    return Path(path) if path else None
+
+
+def _check_place(place: str) -> None:
+    """Checks an address as far as it can be without asking.
+
+    Raises:
+        StateError: Naming what is wrong with it and what is allowed.
+    """
+    shown = _without_password(place)
+    scheme, separator, rest = place.partition(":")
+    if not place.startswith((SQLITE, *REDIS)):
+        forms = (SQLITE, *REDIS, "none")
+        close = difflib.get_close_matches(f"{scheme}:" if separator else place, forms, n=1)
+        raise StateError(f"--state ({PLACE}): found {shown!r}; allowed: {_PLACES}" + _meant(close))
+    if place.startswith(SQLITE):
+        if not rest or Path(rest).is_dir():
+            found = f"{shown!r}, a folder" if rest else f"{shown!r}, without a file"
+            raise StateError(f"--state ({PLACE}): found {found}; allowed: {SQLITE}/path/of/a/file, such as log.sqlite")
+        return
+    try:
+        parts = urlsplit(place)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise StateError(f"--state ({PLACE}): found {shown!r}, {error}; allowed: {_PLACES}") from None
+    if not host or (not parts.path.removeprefix("/").isdecimal() and parts.path not in ("", "/")):
+        wrong = "whose database is no number" if host else "without a host"
+        raise StateError(f"--state ({PLACE}): found {shown!r}, {wrong}; allowed: {_PLACES}")
+
+
+def _meant(close: list[str]) -> str:
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _without_password(place: str) -> str:
+    """A place as it may be shown."""
+    scheme, separator, rest = place.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else place

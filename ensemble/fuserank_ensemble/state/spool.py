@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from fuserank_ensemble.state.entries import Interaction
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import Appended, EventLog, StateUnavailableError
@@ -31,15 +33,26 @@ def erase_waiting(path: Path, subject: Subject) -> int:
 
 
 class Spool:
-    """Appends events to a log, or to a file as long as the log does not answer. Processes may share the file."""
+    """Appends events to a log, or to a file as long as the log does not answer. Processes may share the file.
 
-    def __init__(self, log: EventLog, path: Path, max_events: int = MAX_EVENTS) -> None:
+    Those of somebody who was forgotten while they waited are left out when they are delivered, on whatever machine that
+    was asked for: each notes how far the log was known when it came. It is asked once a second, so that of somebody who
+    comes back right after, the events of such a second are left out, too, where the log went away within it.
+    """
+
+    def __init__(self, log: EventLog, path: Path, *, known: int, max_events: int = MAX_EVENTS) -> None:
         """Takes the log, and the file; what an earlier process left in it is delivered.
+
+        Args:
+            log: The log.
+            path: The file.
+            known: The log's last position as of now: it may not answer any more when events come.
+            max_events: How many may wait.
 
         Raises:
             StateError: Where the file cannot be used.
         """
-        self._log, self._file, self._max_events = log, SqliteLog(path), max_events
+        self._log, self._file, self._known, self._max_events = log, SqliteLog(path), known, max_events
         self._away_until = 0.0
         self._stopping, self._news = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._deliver, name="spool", daemon=True)
@@ -51,6 +64,7 @@ class Spool:
         Raises:
             StateUnavailableError: Where the log is away and the file is full.
         """
+        known = self._known  # before the log is asked, which takes a while
         if time.monotonic() >= self._away_until:
             try:
                 return list(self._log.append(events))
@@ -63,13 +77,13 @@ class Spool:
                 f"the event log does not answer, and {waiting:,} events wait for it on this machine's disk; at most "
                 f"{self._max_events:,} may: send these again later"
             )
-        self._file.append(events)
+        self._file.append([msgspec.structs.replace(event, known=known) for event in events])
         self._news.set()
         return [None] * len(events)
 
     def __len__(self) -> int:
-        """How many events wait, at most."""
-        return self._file.last_position() - self._file.trimmed_position()
+        """How many events wait."""
+        return self._file.size()
 
     def close(self) -> None:
         """Ends the deliveries; what waits stays on the disk."""
@@ -85,13 +99,19 @@ class Spool:
                 if waiting:
                     # One that had been delivered before the process ended is known by its id.
                     events = [logged.entry for logged in waiting if isinstance(logged.entry, Interaction)]
-                    self._log.append(events)
+                    forgotten = sum(place.forgotten for place in self._log.append(events))
                     self._file.trim(waiting[-1].position, keep_seconds=0.0)
-                    _LOG.warning("events that waited on this machine's disk were delivered: %d", len(events))
+                    _LOG.warning(
+                        "events that waited on this machine's disk were delivered: %d; left out, of who was forgotten "
+                        "meanwhile: %d",
+                        len(events) - forgotten,
+                        forgotten,
+                    )
                     if len(events) < len(waiting):
                         lost = len(waiting) - len(events)
                         _LOG.error("entries on this machine's disk that a newer version wrote were left out: %d", lost)
                     continue
+                self._known = self._log.last_position()
             except StateUnavailableError:
                 self._stopping.wait(AWAY_SECONDS)
                 continue

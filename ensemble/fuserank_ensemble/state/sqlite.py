@@ -1,10 +1,12 @@
 """The log in one SQLite file: several processes of one machine append to it and read it.
 
-In WAL mode readers never wait for the writer. With `synchronous=FULL` a commit is on the disk before `append` returns.
+In WAL mode readers never wait for the writer. A commit is on the disk before `append` returns, but not before the next
+writer may begin: the disk is waited for beside it, and what several wrote meanwhile reaches it together.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -14,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fuserank_ensemble.state.checkpoints import Checkpoints
-from fuserank_ensemble.state.entries import Entry, Logged, Passing, Wish, decode_entry, encode_entry
+from fuserank_ensemble.state.entries import Entry, Forget, Logged, Passing, Wish, decode_entry, encode_entry
 from fuserank_ensemble.state.identity import Subject
 from fuserank_ensemble.state.log import KEEP_SECONDS, Appended, StateError, StateUnavailableError
 
@@ -31,6 +33,16 @@ CREATE TABLE IF NOT EXISTS
   wishes(subject BLOB, kind TEXT, position INTEGER, entry BLOB, PRIMARY KEY(subject, kind)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+# How many entries there are: counting them takes long. A log of before is counted once.
+_COUNTED = """
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS held(entries INTEGER NOT NULL);
+INSERT INTO held SELECT (SELECT count(*) FROM entries) WHERE NOT EXISTS (SELECT 1 FROM held);
+CREATE TRIGGER IF NOT EXISTS count_added AFTER INSERT ON entries BEGIN UPDATE held SET entries = entries + 1; END;
+CREATE TRIGGER IF NOT EXISTS count_removed AFTER DELETE ON entries BEGIN UPDATE held SET entries = entries - 1; END;
+COMMIT;
+"""
+_HAS_COUNT = "SELECT 1 FROM sqlite_master WHERE name = 'count_removed'"
 _LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'entries'"
 
 
@@ -49,13 +61,17 @@ class SqliteLog:
         self._threads = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._ahead: int | None = None  # the descriptor of what is written ahead, by which the disk is waited for
         self._checkpoints = Checkpoints(self._connect)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._translated():
                 connection = self._connection()
                 connection.executescript(_SCHEMA)
+                if connection.execute(_HAS_COUNT).fetchone() is None:
+                    connection.executescript(_COUNTED)
         except (OSError, StateUnavailableError) as error:
+            self.close()
             raise StateError(f"state sqlite:{path}: {error}; choose a file in a folder that can be written") from None
         self.id = self.setting("id", uuid.uuid4().hex)
 
@@ -77,6 +93,9 @@ class SqliteLog:
                 if known is not None:
                     answers.append(Appended(known, True))
                     continue
+                if _is_forgotten(connection, entry):
+                    answers.append(Appended(0, False, forgotten=True))
+                    continue
                 last += 1
                 positions[digest] = last
                 answers.append(Appended(last, False))
@@ -88,7 +107,6 @@ class SqliteLog:
             connection.executemany("INSERT INTO event_ids VALUES (?, ?)", positions.items())
             connection.executemany("INSERT INTO subjects VALUES (?, ?)", subjects)
             connection.executemany("INSERT OR REPLACE INTO wishes VALUES (?, ?, ?, ?)", wishes)
-        self._checkpoints.note_write()
         return answers
 
     def read(self, after: int, limit: int, wait: float = 0.0) -> list[Logged]:
@@ -139,7 +157,7 @@ class SqliteLog:
             return int(found[0]) if found else 0
 
     def trim(self, position: int, keep_seconds: float = KEEP_SECONDS) -> int:
-        """See `EventLog`."""
+        """See `EventLog`. The bytes are overwritten in the file, too."""
         with self._writing() as connection:
             old = "SELECT max(position) FROM entries WHERE position <= ? AND added <= ?"
             (cut,) = connection.execute(old, (position, time.time() - keep_seconds)).fetchone()
@@ -149,6 +167,7 @@ class SqliteLog:
             connection.execute("DELETE FROM event_ids WHERE position <= ?", (cut,))
             connection.execute("DELETE FROM subjects WHERE position <= ?", (cut,))
             connection.execute("INSERT OR REPLACE INTO settings VALUES ('trimmed', ?)", (str(cut),))
+        self._empty_ahead()
         return removed
 
     def expire(self, seconds: float) -> int:
@@ -167,12 +186,15 @@ class SqliteLog:
                 connection.executemany("DELETE FROM event_ids WHERE digest = ?", digests)
             removed += len(expired)
             if len(batch) < EXPIRY_BATCH:
+                if removed:
+                    self._empty_ahead()
                 return removed
             after = batch[-1].position
 
     def size(self) -> int:
-        """See `EventLog`: those that were erased or have expired count, since counting takes long."""
-        return self.last_position() - self.trimmed_position()
+        """See `EventLog`."""
+        with self._translated():
+            return int(self._connection().execute("SELECT entries FROM held").fetchone()[0])
 
     def erase(self, subject: Subject, before: int) -> int:
         """See `EventLog`. The bytes are overwritten in the file, too."""
@@ -187,9 +209,7 @@ class SqliteLog:
             connection.executemany("DELETE FROM entries WHERE position = ?", positions)
             keys = [(other, position) for other in others for (position,) in positions]
             connection.executemany("DELETE FROM subjects WHERE subject = ? AND position = ?", keys)
-        with self._translated():
-            # What was erased also lies in the write-ahead log until that begins anew.
-            self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._empty_ahead()
         return len(positions)
 
     def advance(self, position: int) -> None:
@@ -216,7 +236,14 @@ class SqliteLog:
         with self._lock:
             while self._connections:
                 self._connections.pop().close()
+            if self._ahead is not None:
+                os.close(self._ahead)
+                self._ahead = None
         self._threads = threading.local()
+
+    def _empty_ahead(self) -> None:
+        with self._translated():
+            self._checkpoints.empty(self._connection())
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection."""
@@ -230,10 +257,17 @@ class SqliteLog:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            # Otherwise SQLite waits for the disk while it holds the only writer's place; see `_reach_disk`. It does so
+            # before a checkpoint, which neither needs.
+            self._waits_itself = mode == "wal"
+            connection.execute(f"PRAGMA synchronous = {'NORMAL' if self._waits_itself else 'FULL'}")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     @contextmanager
@@ -245,10 +279,28 @@ class SqliteLog:
             try:
                 yield connection
                 connection.execute("COMMIT")
+                self._checkpoints.note_write()
+                self._reach_disk()
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def _reach_disk(self) -> None:
+        """Waits until all commits so far are on the disk.
+
+        Raises:
+            StateUnavailableError: Where that cannot be said; who sends the entries again is told that they are there.
+        """
+        if not self._waits_itself:
+            return
+        try:
+            with self._lock:
+                if self._ahead is None:  # it lies there as long as a connection is open
+                    self._ahead = os.open(f"{self._path}-wal", os.O_RDWR)
+            os.fdatasync(self._ahead)
+        except OSError as error:
+            raise StateUnavailableError(f"the event log {self._path} may not be on the disk: {error}") from error
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -294,6 +346,15 @@ def _begin(connection: sqlite3.Connection) -> None:
             pause = min(1.2 * pause, longest)
     finally:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1_000:.0f}")
+
+
+def _is_forgotten(connection: sqlite3.Connection, entry: Entry) -> bool:
+    """Whether somebody whose entry it is was forgotten while it waited."""
+    since = entry.waited_since
+    if since is None:
+        return False
+    find = "SELECT 1 FROM wishes WHERE subject = ? AND kind = ? AND position > ?"
+    return any(connection.execute(find, (who, Forget.__name__, since)).fetchone() for who in entry.subjects)
 
 
 def _decoded(rows: sqlite3.Cursor) -> list[Logged]:

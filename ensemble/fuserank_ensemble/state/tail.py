@@ -101,7 +101,8 @@ class LogTail:
         """Ends the thread and closes the log."""
         self._stopping.set()
         self._asked.set()
-        self._thread.join(READ_SECONDS * 10)
+        if self._thread.ident is not None:  # it was started
+            self._thread.join(READ_SECONDS * 10)
         if self._state:
             self._state.log.close()
 
@@ -174,6 +175,15 @@ class LogTail:
 
     def _open(self) -> State:
         state = State.open(self._settings)
+        try:
+            self._attach(state)
+        except BaseException:
+            state.log.close()
+            raise
+        self._state = state
+        return state
+
+    def _attach(self, state: State) -> None:
         log, snapshot = state.log, self._snapshot
         if log.id == snapshot.id:
             # A log that was restored from a backup must not give the positions that the bundle holds to others.
@@ -184,8 +194,6 @@ class LogTail:
             _LOG.warning("the event log was trimmed beyond what the bundle holds: some events do not count")
         for consumer in self._consumers:
             consumer.attach(state, self.position)
-        self._state = state
-        return state
 
     def _fail(self, error: StateError) -> None:
         if not self.failing or self._state is None:

@@ -19,6 +19,7 @@ from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.stages import WARMUPS, companion_stages, search_stages, single_process_stage
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
+from fuserank_ensemble.graph.warmups import warmup_folder
 from fuserank_export.engines.buckets import Bucket, list_buckets, warmup_file
 
 _CANDIDATE_TENSORS = ("CANDIDATES", "FEATURES", "HEADS", "CONTRIBUTIONS")
@@ -59,7 +60,7 @@ def write_warmup(bundle: Bundle, query: str, user: str) -> None:
 
 
 def _write(bundle: Bundle, stage: str, kind: str, inputs: Tensors) -> None:
-    folder = bundle.repository / stage / "warmup"
+    folder = warmup_folder(bundle, stage)
     folder.mkdir(exist_ok=True)
     if "REQUEST" in inputs:
         # The bundle's id covers this file: it names none, and whichever bundle is served answers.
@@ -83,7 +84,7 @@ def _tokens(bundle: Bundle, query: str, bucket: Bucket) -> Tensors:
 
 
 def _write_bucket(bundle: Bundle, stage: str, bucket: Bucket, inputs: Tensors) -> None:
-    folder = bundle.repository / stage / "warmup"
+    folder = warmup_folder(bundle, stage)
     folder.mkdir(exist_ok=True)
     for name, row in bucket_feed(inputs, bucket).items():
         (folder / warmup_file(name, bucket.shapes[name])).write_bytes(_raw(row))

@@ -235,6 +235,7 @@ class Finalize:
             shadow=resolved.shadow.arm,
             shown=shown,
             items=items,
+            known=resolved.position,
         )
 
     def _explain(

@@ -20,6 +20,7 @@ from fuserank_ensemble.catalog.text import normalise, query_text
 from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError
 from fuserank_ensemble.contract.experiment import Arm, Experiment, ExperimentError
+from fuserank_ensemble.contract.identity import refuse_hashed_name
 from fuserank_ensemble.contract.options import (
     HEADS,
     MAX_K,
@@ -43,6 +44,7 @@ from fuserank_ensemble.graph.live_bundle import LiveBundle
 from fuserank_ensemble.graph.sampling import is_drawn, sample_request
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
+from fuserank_ensemble.graph.warmups import read_warmups
 from fuserank_ensemble.interactions.dislikes import still_disliked
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.live.users import KnownUser, Users
@@ -77,6 +79,8 @@ class Preprocess:
         live: LiveState | None = None,
         experiment: Experiment | None = None,
         key: IdentityKey | None = None,
+        *,
+        takes_names: bool = False,
     ) -> None:
         """Opens the step.
 
@@ -85,11 +89,15 @@ class Preprocess:
             live: What happened since it was made; None where no state is kept.
             experiment: The experiment whose arms users are in; None where none is run.
             key: The key under which the bundle names users, see `open_key`.
+            takes_names: Whether users and sessions may be given by the bundle's names for them; never over the network.
 
         Raises:
             ExperimentError: Where the bundle's catalogue has not what the rules of an arm name that it answers.
         """
         self._bundle, self._live, self._now = bundle, live, LiveBundle(bundle, live)
+        self._takes_names = takes_names
+        # Triton itself asks as somebody whom the bundle names, once each, before anybody else can ask.
+        self._warmups = set() if takes_names else read_warmups(bundle)
         overlay = live.overlay if live else None
         self._arms = ArmDealer(experiment, overlay, bundle.id)
         self.deal = self._arms.deal
@@ -146,6 +154,9 @@ class Preprocess:
         query = decode_bounded("QUERY", raw_query, MAX_QUERY_BYTES)
         user = decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
         options = parse_options(raw_options)
+        if not self._takes_names and not self._is_warmup(raw_query, raw_user, raw_options):
+            refuse_hashed_name("USER_ID", user)
+            refuse_hashed_name("OPTIONS.session_id", options.session_id)
         parsed_at = self._now.catalog.position
         understood, did_you_mean = None, ""
         if query.strip():
@@ -232,6 +243,13 @@ class Preprocess:
                 sampled=sampled,
             ),
         )
+
+    def _is_warmup(self, *raw: bytes) -> bool:
+        """Whether Triton asks, and not somebody over the network."""
+        if raw not in self._warmups:
+            return False
+        self._warmups.remove(raw)
+        return True
 
     def _sample(
         self,

@@ -12,6 +12,7 @@ import numpy as np
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError, nearest
+from fuserank_ensemble.contract.identity import refuse_hashed_name
 from fuserank_ensemble.contract.options import (
     MAX_OPTIONS_BYTES,
     MAX_SESSION_ID_BYTES,
@@ -94,7 +95,7 @@ class Profile:
             return error
 
     def _row(self, state: State, raw_user: bytes, raw_action: bytes, raw_options: bytes) -> dict[str, Any]:
-        user = decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
+        user = refuse_hashed_name("USER_ID", decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES))
         if not user.strip():
             raise InvalidRequestError("USER_ID", user, "the user's id")
         action = decode_bounded("ACTION", raw_action, 64)
@@ -104,6 +105,8 @@ class Profile:
             options = msgspec.json.decode(decode_bounded("OPTIONS", raw_options, MAX_OPTIONS_BYTES), type=_Options)
         except msgspec.DecodeError as error:
             raise InvalidRequestError("OPTIONS", Description(str(error)), f"{{}}, or with merge {_SOURCE}") from None
+        for name, identity in (("from_session", options.from_session), ("from_user", options.from_user)):
+            refuse_hashed_name(f"OPTIONS.{name}", identity)
         if action != "merge" and options != _Options():
             raise InvalidRequestError("OPTIONS", msgspec.to_builtins(options), f"{{}}: {action} takes no options")
         return self._actions[action](state, user, options)

@@ -23,6 +23,7 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError
+from fuserank_ensemble.contract.identity import refuse_hashed_name
 from fuserank_ensemble.contract.options import (
     MAX_ITEM_ID_BYTES,
     MAX_TEXT_BYTES,
@@ -95,7 +96,13 @@ class Similar:
     name = "similar"
 
     def __init__(
-        self, bundle: Bundle, call: Call, live: LiveState | None = None, key: IdentityKey | None = None
+        self,
+        bundle: Bundle,
+        call: Call,
+        live: LiveState | None = None,
+        key: IdentityKey | None = None,
+        *,
+        takes_names: bool = False,
     ) -> None:
         """Opens the step.
 
@@ -104,8 +111,9 @@ class Similar:
             call: Runs another model of the server.
             live: What happened since the bundle was made; None where no state is kept.
             key: The key under which the bundle names users, see `open_key`.
+            takes_names: Whether users may be given by the bundle's names for them; never over the network.
         """
-        self._live = live
+        self._live, self._takes_names = live, takes_names
         overlay = live.overlay if live else None
         self._users = Users(bundle.histories, bundle.dislikes, bundle.hidden, bundle.event_table, overlay, key)
         self._bundle, self._call, self._spec = bundle, call, bundle.spec
@@ -160,6 +168,9 @@ class Similar:
         left = max(MAX_WAIT_SECONDS - (time.monotonic_ns() - started) / 1e9, 0.0)
         known_so_far = self._now.knows(options.min_position, left)
         user = decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
+        if not self._takes_names:
+            refuse_hashed_name("OPTIONS.user", user)
+            refuse_hashed_name("OPTIONS.session_id", options.session_id)
         known = self._users.find(user, options.session_id)
         stale = [] if known_so_far and known.complete else [STALE]
         catalog = self._now.catalog  # after the user, whose items it then has

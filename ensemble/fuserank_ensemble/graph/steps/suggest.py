@@ -14,6 +14,7 @@ from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.catalog.tokens import EncoderVocabulary
 from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.contract.identity import refuse_hashed_name
 from fuserank_ensemble.contract.options import (
     MAX_PREFIX_BYTES,
     MAX_USER_ID_BYTES,
@@ -145,6 +146,8 @@ class Suggest:
         prefix = decode_bounded("PREFIX", raw_prefix, MAX_PREFIX_BYTES)
         completer, hidden = self._live.current if self._live else (self._completer, frozenset[str]())
         options = parse_suggest_options(raw_options)
-        user = decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
+        user = refuse_hashed_name(
+            "OPTIONS.user", decode_bounded("OPTIONS.user", options.user.encode(), MAX_USER_ID_BYTES)
+        )
         habits = self._habits.of(user) if user and self._habits else []
         return completer.complete(prefix, options.count, hidden, habits)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from packaging.requirements import Requirement
 
 from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.serving.engines import check_engines
+from fuserank_ensemble.serving.ports import port_fault
 from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_machine
 from fuserank_ensemble.spec import GPU_TARGETS, Target
 
@@ -28,6 +27,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  Triton's stages exchange tensors
 LEAST_SHARED_BYTES = 64 * 2**20
 MEMORY = Path("/proc/meminfo")
 PATIENCE_SECONDS = 3.0
+GPU_SECONDS = 30.0
 State = Literal["ok", "note", "wrong"]
 
 
@@ -150,10 +150,14 @@ def check_gpu(target: Target) -> Check:
         found = "no nvidia-smi: no GPU here"
     else:
         command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.free", "--format=csv,noheader"]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
-        if done.returncode == 0 and done.stdout.strip():
-            return Check("GPU", "ok", "; ".join(done.stdout.strip().splitlines()))
-        found = f"nvidia-smi: {(done.stderr or done.stdout).strip() or 'says nothing'}"
+        try:
+            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=GPU_SECONDS)
+        except subprocess.TimeoutExpired:
+            found = f"nvidia-smi: no answer within {GPU_SECONDS:.0f} s"
+        else:
+            if done.returncode == 0 and done.stdout.strip():
+                return Check("GPU", "ok", "; ".join(done.stdout.strip().splitlines()))
+            found = f"nvidia-smi: {(done.stderr or done.stdout).strip() or 'says nothing'}"
     if target in GPU_TARGETS:
         return Check("GPU", "wrong", found, f"target {target} needs one: serve with --target single_process")
     return Check("GPU", "ok", f"{found}; target {target} needs none")
@@ -175,13 +179,17 @@ def check_server(url: str, bundle: Path | None, *, expected: bool) -> Iterator[C
         is_ready = client.is_model_ready("search", client_timeout=PATIENCE_SECONDS)
         status = _ask(client, triton) if is_ready else {}
     except triton.InferenceServerException as error:
-        remedy = "start one with `fuserank serve BUNDLE`, or name its address with --url"
+        remedy = "start one with `fuserank serve BUNDLE`, or name its gRPC address with --url host:port"
         yield Check("server", "wrong" if expected else "note", f"{url}: {error.message()}", remedy if expected else "")
         return
     finally:
         client.close()
     if not is_ready:
         yield Check("server", "wrong", f"{url}: Triton {version} answers, the model `search` is not ready", _LOG)
+        return
+    if "bundle" not in status:
+        found = f"{url}: Triton {version} answers, its model `search` is not FuseRank's"
+        yield Check("server", "wrong", found, "name the gRPC address of `fuserank serve` with --url host:port")
         return
     yield Check("server", "ok", f"{url}: Triton {version} answers from bundle {status['bundle']}")
     if status["degraded"]:
@@ -204,15 +212,16 @@ def _compare(bundle: Path, served: str) -> Iterator[Check]:
 
 
 def _ask(client: Any, triton: Any) -> Mapping[str, Any]:
-    """The status of a search for one item."""
+    """The status of a search for one item; empty where the model says none."""
     inputs = []
     for name, value in (("QUERY", "a"), ("USER_ID", ""), ("OPTIONS", '{"k": 1}')):
         tensor = triton.InferInput(name, [1, 1], "BYTES")
         tensor.set_data_from_numpy(np.asarray([[value.encode()]], object))
         inputs.append(tensor)
     reply = client.infer("search", inputs, client_timeout=PATIENCE_SECONDS)
-    status: dict[str, Any] = json.loads(reply.as_numpy("STATUS")[0, 0])
-    return status
+    status = reply.as_numpy("STATUS")
+    found = json.loads(status[0, 0]) if status is not None else None
+    return found if isinstance(found, dict) else {}
 
 
 def check_ports(host: str, ports: Mapping[str, int], *, is_served: bool) -> Iterator[Check]:
@@ -224,15 +233,15 @@ def check_ports(host: str, ports: Mapping[str, int], *, is_served: bool) -> Iter
         is_served: Whether a server of ours has them.
     """
     for name, port in ports.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                if is_served:
-                    yield Check("ports", "ok", f"{name} {port} is the server's")
-                else:
-                    remedy = f"`fuserank serve --{name}-port` with another, or stop what listens there"
-                    yield Check("ports", "wrong", f"{name} {port} on {host}: {os.strerror(error.errno or 0)}", remedy)
-            else:
-                yield Check("ports", "ok", f"{name} {port} is free")
+        remedy = f"`fuserank serve --{name}-port` with another, or stop what listens there"
+        shared = [other for other, taken in ports.items() if taken == port and other != name]
+        if shared:
+            yield Check("ports", "wrong", f"{name} {port} is also that of {' and '.join(shared)}", remedy)
+            continue
+        fault = port_fault(host, port)
+        if not fault:
+            yield Check("ports", "ok", f"{name} {port} is free")
+        elif is_served:
+            yield Check("ports", "ok", f"{name} {port} is the server's")
+        else:
+            yield Check("ports", "wrong", f"{name} {port} on {host}: {fault}", remedy)

@@ -22,6 +22,8 @@ from fuserank_ensemble.serving.diagnosis.checks import (
     check_server,
     check_shared_memory,
 )
+from fuserank_ensemble.serving.diagnosis.state_checks import check_state
+from fuserank_ensemble.serving.state import StateKeyOption
 from fuserank_ensemble.serving.target_option import TargetOption
 from fuserank_ensemble.spec import Target
 
@@ -38,14 +40,16 @@ def doctor(
     grpc_port: Annotated[int, typer.Option(help="As for `fuserank serve`.")] = 8001,
     metrics_port: Annotated[int, typer.Option(help="As for `fuserank serve`.")] = 8002,
     target: TargetOption = "single_process",
+    state: Annotated[str | None, typer.Option(help="As for `fuserank serve`; it is looked at, not made.")] = None,
+    state_key_file: StateKeyOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look at machine, packages, bundle, server, ports, shared memory and GPU. Exits 1 where something is wrong.
+    """Look at machine, packages, bundle, state, server, ports, shared memory and GPU. Exits 1 where something is wrong.
 
     Example: fuserank doctor build/demo --url localhost:8001
     """
     ports = {"http": http_port, "grpc": grpc_port, "metrics": metrics_port}
-    checks = list(examine(bundle, url, host, ports, target))
+    checks = list(examine(bundle, url, host, ports, target, state, state_key_file))
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(checks)).decode())
     else:
@@ -53,7 +57,15 @@ def doctor(
     raise typer.Exit(1 if any(check.state == "wrong" for check in checks) else 0)
 
 
-def examine(bundle: Path | None, url: str | None, host: str, ports: dict[str, int], target: Target) -> Iterator[Check]:
+def examine(
+    bundle: Path | None,
+    url: str | None,
+    host: str,
+    ports: dict[str, int],
+    target: Target,
+    state: str | None = None,
+    state_key_file: Path | None = None,
+) -> Iterator[Check]:
     """Makes all checks.
 
     Args:
@@ -62,6 +74,8 @@ def examine(bundle: Path | None, url: str | None, host: str, ports: dict[str, in
         host: Where a server here listens.
         ports: Its ports by what they are for.
         target: Which configurations are served.
+        state: Where events are kept; None is beside the bundle, where it is there.
+        state_key_file: The key of users; None is the one that is kept with the state, or beside the bundle.
     """
     yield from check_host()
     yield check_shared_memory()
@@ -69,6 +83,7 @@ def examine(bundle: Path | None, url: str | None, host: str, ports: dict[str, in
     yield from check_packages()
     if bundle is not None:
         yield from check_bundle(bundle, target)
+    yield from check_state(bundle, state, state_key_file)
     own = f"{host}:{ports['grpc']}"
     of_server = list(check_server(url or own, bundle, expected=url is not None))
     yield from of_server

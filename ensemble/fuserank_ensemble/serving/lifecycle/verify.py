@@ -16,9 +16,8 @@ from fuserank_ensemble.serving.switch.fleet import pointer_of
 from fuserank_ensemble.serving.switch.folder import BundlePlace, SwitchError, SwitchFolder
 from fuserank_ensemble.serving.switch.promoted import read_promoted
 from fuserank_ensemble.spec import SpecError, target_named
-from fuserank_ensemble.state.keys import read_key_beside
 from fuserank_ensemble.state.log import StateError
-from fuserank_ensemble.state.settings import StateSettings, key_from_environment
+from fuserank_ensemble.state.settings import StateSettings, choose_key, key_file_from_environment
 
 
 def main(arguments: Sequence[str] | None = None) -> str | None:
@@ -43,9 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
         bundle = Bundle.open(root)
         check_engines(bundle, target)
         state, experiment = StateSettings.from_environment(), experiment_from_environment()
-        key = key_from_environment()
-        if key is None and state is None:
-            key = read_key_beside(options.bundle)
+        key = choose_key(state, options.bundle, key_file_from_environment())
         if key is not None or state is None:
             bundle.check_user_key(key)
         if experiment:

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -40,9 +41,10 @@ class OpenedStep:
     releases: list[Callable[[], None]] = field(default_factory=list)
 
     def close(self) -> None:
-        """Ends the step's threads and lets go of its connections."""
-        for release in self.releases:
-            release()
+        """Ends the step's threads and lets go of its connections, the last first; one that fails keeps no other."""
+        with ExitStack() as closing:
+            for release in self.releases:
+                closing.callback(release)
 
 
 OpenStep = Callable[[Path], OpenedStep]
@@ -104,9 +106,21 @@ class SwitchingStep:
         for arm in arms.values():
             self._looked_up.add(getattr(arm.step, "caches", {}))
         self.caches = self._looked_up.counts
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
         if folder:
             self._report(folder)
-            threading.Thread(target=self._follow, args=(folder,), name="switch", daemon=True).start()
+            self._thread = threading.Thread(target=self._follow, args=(folder,), name="switch", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Follows no longer what is wanted, and closes the step on every bundle."""
+        self._stopping.set()
+        if self._thread:
+            self._thread.join()
+        with ExitStack() as closing:
+            for opened in self._held.steps.values():
+                closing.callback(opened.close)
 
     def execute(self, requests: Sequence[Tensors]) -> Sequence[Answer]:
         """See `Step`."""
@@ -140,7 +154,7 @@ class SwitchingStep:
 
     def _follow(self, folder: SwitchFolder) -> None:
         version = found = 0
-        while True:
+        while not self._stopping.wait(LOOK_SECONDS):
             try:
                 found = folder.version()
                 if found != version:
@@ -149,7 +163,6 @@ class SwitchingStep:
             except Exception:  # the boundary: whatever is wanted, the served bundle goes on
                 _LOG.exception("the wanted bundle could not be read", extra={"stage": self._name})
             version = found
-            time.sleep(LOOK_SECONDS)
 
     def _do_wanted(self, folder: SwitchFolder) -> None:
         if not folder.version():

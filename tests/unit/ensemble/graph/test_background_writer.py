@@ -4,7 +4,7 @@ import threading
 
 from fuserank_ensemble.graph import background_writer
 from fuserank_ensemble.graph.background_writer import BackgroundWriter
-from fuserank_ensemble.state.entries import Interaction
+from fuserank_ensemble.state.entries import Forget, Interaction, ShadowList
 from fuserank_ensemble.state.log import StateUnavailableError
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.sqlite import SqliteLog
@@ -63,3 +63,37 @@ def test_more_than_can_wait_is_dropped_at_once(tmp_path, monkeypatch):
     assert writer.dropped >= 40
     gate.set()
     writer.flush()
+
+
+def test_what_waits_is_left_out_once_its_user_is_forgotten(tmp_path, monkeypatch):
+    settings = StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}")
+    gate, written = threading.Event(), SqliteLog.append
+
+    def held_up(self, entries):
+        if not isinstance(entries[0], Forget):
+            gate.wait(20)
+        return written(self, entries)
+
+    monkeypatch.setattr(SqliteLog, "append", held_up)
+    writer, log = BackgroundWriter(settings), State.open(settings).log
+    shown = {"timestamp": 1.0, "bundle": "b", "arm": "a", "shadow": "s", "shown": ["i"], "items": ["j"], "known": 0}
+    for name in (b"anna", b"bob"):
+        writer.write(ShadowList(event_id=name.decode(), user=name, **shown))
+    log.append([Forget(event_id="f", user=b"anna")])
+    gate.set()
+    writer.stop()
+    assert [logged.entry.event_id for logged in log.read(0, 10)] == ["f", "bob"]
+    log.close()
+    assert writer.dropped == 0
+
+
+def test_a_full_log_takes_nothing_that_nobody_waits_for_either(tmp_path):
+    settings = StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}", max_entries=2)
+    writer, log = BackgroundWriter(settings), State.open(settings).log
+    for name in ("1", "2", "3"):
+        writer.write(entry(name))
+        writer.flush()
+    writer.stop()
+    assert [logged.entry.event_id for logged in log.read(0, 10)] == ["1", "2"]
+    assert writer.dropped == 1
+    log.close()

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from fuserank_ensemble.graph import log_writer
 from fuserank_ensemble.graph.log_writer import StateHolder
 from fuserank_ensemble.graph.step import UnavailableError
+from fuserank_ensemble.state import room
 from fuserank_ensemble.state.entries import Forget, Interaction
 from fuserank_ensemble.state.expiry import Expiry
 from fuserank_ensemble.state.log import StateError
@@ -25,15 +25,26 @@ def settings(folder, **more):
 
 
 def test_a_full_log_refuses_events_until_it_is_trimmed_and_still_forgets_people(tmp_path, monkeypatch):
-    monkeypatch.setattr(log_writer, "COUNT_SECONDS", 0.0)
-    holder = StateHolder(settings(tmp_path, max_entries=3, spool=tmp_path / "spool.sqlite"))
-    holder.append([event("e1"), event("e2"), event("e3")], spool=True)
+    monkeypatch.setattr(room, "COUNT_SECONDS", 0.0)
+    holder = StateHolder(settings(tmp_path, max_entries=3, spool=tmp_path / "spool.sqlite"), spool=True)
+    holder.append([event("e1"), event("e2"), event("e3")])
     with pytest.raises(UnavailableError, match="holds 3 entries of at most 3: promote what `fuserank export refresh`"):
-        holder.append([event("e4")], spool=True)
+        holder.append([event("e4")])
     log = holder.get().log
     (forgotten,) = log.append([Forget(event_id="f", user=b"u" * 16)])
     log.trim(forgotten.position, keep_seconds=0.0)
-    assert holder.append([event("e4")], spool=True)[0].position > forgotten.position
+    assert holder.append([event("e4")])[0].position > forgotten.position
+    holder.close()
+
+
+def test_what_was_erased_or_has_expired_leaves_its_room_to_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "COUNT_SECONDS", 0.0)
+    holder = StateHolder(settings(tmp_path, max_entries=2))
+    for remove in (lambda log: log.erase(b"u" * 16, 100), lambda log: log.expire(-1.0)):
+        holder.append([event(f"{remove}-1"), event(f"{remove}-2")])
+        with pytest.raises(UnavailableError, match="holds 2 entries of at most 2"):
+            holder.append([event("too many")])
+        remove(holder.get().log)
     holder.close()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -144,7 +146,7 @@ def bundle_ids(tiny_bundle, twin):
 def test_under_load_each_arm_answers_from_its_bundle_and_nobody_changes_arms(search, experiment, settings, bundle_ids):
     of_arm = people(experiment, settings, 4)
     asked = [(label, user) for label, users in of_arm.items() for user in users]
-    lock, wrong, seen = threading.Lock(), [], []
+    lock, seen = threading.Lock(), []
 
     def call(offset):
         for turn in range(6):
@@ -152,19 +154,15 @@ def test_under_load_each_arm_answers_from_its_bundle_and_nobody_changes_arms(sea
             rows = [("milk", user, {"k": 5}), ("", user, {"k": 3})]
             with lock:  # a model's process answers one batch after the other
                 answers = search.execute([request(row) for row in rows])
-            try:
-                for answer in answers:
-                    assert_own(read(answer)[0], label, bundle_ids)
-                seen.append(label)
-            except AssertionError as error:
-                wrong.append(error)
+            for answer in answers:
+                assert_own(read(answer)[0], label, bundle_ids)
+            seen.append(label)
 
-    threads = [threading.Thread(target=call, args=(offset,)) for offset in range(0, len(asked), 2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
-    assert wrong == []
+    offsets = range(0, len(asked), 2)
+    with ThreadPoolExecutor(len(offsets)) as pool:
+        for done in [pool.submit(call, offset) for offset in offsets]:
+            done.result(PATIENCE)  # whatever went wrong in a thread is raised here
+    assert len(seen) == 6 * len(offsets)
     assert set(seen) == {SERVED, TWIN_ARM, NO_ARM}
 
 
@@ -251,7 +249,21 @@ def test_a_server_answers_from_bundles_that_fit_and_are_not_its_own(experiment, 
         assert words in str(raised.value)
     unfit = SimpleNamespace(id="b", spec=served.spec, manifest={"files": {}})
     with pytest.raises(ExperimentError, match=r"arm twin: .*differs from b"):
-        check_arms(experiment, unfit, "single_process", None)
+        check_arms(experiment, unfit, "single_process", settings)
+
+
+def test_an_experiment_without_a_state_is_refused_since_nobody_would_be_in_an_arm(experiment, tiny_bundle):
+    with pytest.raises(ExperimentError, match=r"experiment ab: found no state; allowed: .*--state sqlite:/path"):
+        check_arms(experiment, Bundle.open(tiny_bundle), "single_process", None)
+
+
+def test_an_arm_that_names_users_under_another_key_than_the_state_is_refused(twin, tiny_bundle, tmp_path):
+    (tmp_path / "own.key").write_text("ab" * 32)
+    state = StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}", tmp_path / "own.key")
+    nobody_named = replace(Bundle.open(tiny_bundle), manifest={**Bundle.open(tiny_bundle).manifest, "user_key": ""})
+    arms = Experiment("ab", [Arm("control", 0.5), Arm("twin", 0.5, bundle=str(twin))])
+    with pytest.raises(ExperimentError, match=r"arm twin: .*names users under the key [0-9a-f]{16}; allowed: [0-9a-f]"):
+        check_arms(arms, nobody_named, "single_process", state)
 
 
 def test_while_arms_have_bundles_the_served_one_stays(tmp_path, tiny_bundle):

@@ -158,7 +158,9 @@ def test_where_a_state_is_kept_the_models_that_change_it_are_linked_too(tiny_bun
     assert verify.main([str(tiny_bundle), "--target", "single_process", "--models", str(models)]) is None
     assert {link.name for link in models.iterdir()} >= {"search", "record", "profile"}
     monkeypatch.setenv("FUSERANK_STATE", "nowhere")
-    assert "error: state: found 'nowhere'" in str(verify.main([str(tiny_bundle), "--target", "single_process"]))
+    assert "error: --state (FUSERANK_STATE): found 'nowhere'" in str(
+        verify.main([str(tiny_bundle), "--target", "single_process"])
+    )
 
 
 def test_a_changed_bundle_is_refused_in_one_line(tiny_bundle: Path, tmp_path: Path):

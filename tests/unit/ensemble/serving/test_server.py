@@ -14,9 +14,20 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fuserank_ensemble.serving import prerequisites, server
-from fuserank_ensemble.serving.server import Endpoints, Server, ServerError, check_prerequisites
+from fuserank_ensemble.serving import prerequisites
+from fuserank_ensemble.serving import serve as serve_command
+from fuserank_ensemble.serving.environment import environment
+from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.serving.state import check_state
+from fuserank_ensemble.serving.tritonserver import (
+    Endpoints,
+    ServerError,
+    check_free,
+    check_prerequisites,
+    compose_backends,
+    prepare_environment,
+    server_arguments,
+)
 from fuserank_ensemble.spec import RENAMED_TARGETS
 from fuserank_ensemble.state import keys
 from fuserank_ensemble.state.identity import IdentityKey
@@ -92,8 +103,8 @@ def test_the_interpreters_own_library_reaches_the_servers_environment(monkeypatc
     monkeypatch.setattr(prerequisites.sysconfig, "get_config_var", settings.get)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/other")
     assert prerequisites.libpython_folder() == tmp_path
-    server._prepare_environment()
-    server._prepare_environment()
+    prepare_environment()
+    prepare_environment()
     assert os.environ["LD_LIBRARY_PATH"] == f"{tmp_path}:/opt/other"
 
 
@@ -121,28 +132,44 @@ def test_a_port_in_use_is_named_before_anything_starts(taken_port, tiny_bundle, 
     with pytest.raises(
         ServerError, match=rf"port {taken_port} on 127\.0\.0\.1: Address already in use; choose another"
     ):
-        server.Server(tiny_bundle, Endpoints(http=taken_port))
+        Server(tiny_bundle, Endpoints(http=taken_port))
 
 
 @pytest.mark.parametrize("port", [-1, 70_000])
 def test_a_port_that_does_not_exist_is_refused_like_any_other(port):
     with pytest.raises(ServerError, match=f"port {port} on"):
-        server._check_free("127.0.0.1", port)
+        check_free(Endpoints(http=port))
 
 
 def test_a_host_that_is_not_this_machine_is_refused():
     with pytest.raises(ServerError, match=r"port 0 on 192\.0\.2\.1"):
-        server._check_free("192.0.2.1", 0)
+        check_free(Endpoints("192.0.2.1", 0))
+
+
+def test_two_endpoints_at_one_port_are_refused():
+    with pytest.raises(ServerError, match="port 8000: found for two of HTTP, gRPC and metrics"):
+        check_free(Endpoints("127.0.0.1", 8000, 8000, 8002))
+
+
+def test_the_servers_environment_is_this_ones_again_afterwards(monkeypatch):
+    monkeypatch.setenv("FUSERANK_STATE", "sqlite:/own")
+    monkeypatch.delenv("FUSERANK_EXPERIMENT", raising=False)
+    monkeypatch.setenv("FUSERANK_STATE_SPOOL", "/own")
+    given = {"FUSERANK_STATE": "sqlite:/server", "FUSERANK_EXPERIMENT": "/ab.toml", "FUSERANK_STATE_SPOOL": None}
+    with environment(given):
+        assert {name: os.environ.get(name) for name in given} == given
+    assert (os.environ["FUSERANK_STATE"], os.environ["FUSERANK_STATE_SPOOL"]) == ("sqlite:/own", "/own")
+    assert "FUSERANK_EXPERIMENT" not in os.environ
 
 
 def test_a_free_port_stays_free(taken_port):
-    server._check_free("127.0.0.1", 0)
+    check_free(Endpoints("127.0.0.1", 0, 0, 0))
 
 
 def test_a_folder_with_spaces_and_equals_signs_stays_one_argument():
     pytest.importorskip("pytriton")
     repository, backends = Path("/data/my shop=new/model_repository"), Path("/tmp/two  spaces")
-    arguments = server._arguments(repository, backends, Endpoints("0.0.0.0", 1, 2, 3), "ensemble_cuda").to_args_list()
+    arguments = server_arguments(repository, backends, Endpoints("0.0.0.0", 1, 2, 3), "ensemble_cuda").to_args_list()
     assert f"--model-repository={repository}" in arguments
     assert f"--backend-directory={backends}" in arguments
     assert {"--model-config-name=ensemble_cuda", "--http-port=1", "--grpc-port=2", "--metrics-port=3"} <= set(arguments)
@@ -152,14 +179,14 @@ def test_a_folder_with_spaces_and_equals_signs_stays_one_argument():
 
 def test_models_are_never_loaded_over_the_network():
     pytest.importorskip("pytriton")
-    arguments = server._arguments(Path("/r"), Path("/b"), Endpoints(), "ensemble_cpu").to_args_list()
+    arguments = server_arguments(Path("/r"), Path("/b"), Endpoints(), "ensemble_cpu").to_args_list()
     assert "--model-control-mode=none" in arguments
     assert "--allow-gpu-metrics=false" in arguments
 
 
 def test_the_backend_folder_holds_tritons_python_backend_and_ours(tmp_path):
     distribution = pytest.importorskip("pytriton.utils.distribution")
-    server.compose_backends(tmp_path)
+    compose_backends(tmp_path)
     stub = tmp_path / "python" / "triton_python_backend_stub"
     ours = distribution.get_stub_path(f"3.{sys.version_info.minor}")
     assert stub.read_bytes() == Path(ours).read_bytes()
@@ -171,11 +198,11 @@ def test_the_backend_folder_holds_tritons_python_backend_and_ours(tmp_path):
 def serve(sound_machine):
     import typer
 
-    sound_machine.setattr(server.signal, "signal", lambda *_: None)
+    sound_machine.setattr(serve_command.signal, "signal", lambda *_: None)
     sound_machine.delitem(sys.modules, "pytriton")
     pytest.importorskip("pytriton")
     app = typer.Typer()
-    app.command()(server.serve)
+    app.command()(serve_command.serve)
     return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
 
 
@@ -213,6 +240,7 @@ def test_a_bundle_whose_users_are_under_another_key_is_not_served_and_the_error_
         said = result.output.replace("\n", "")
         assert f"hashed under the key {TEST_KEY.fingerprint}, and the key here is {other.fingerprint}" in said
         assert "--state-key-file" in said
+    assert not (tmp_path / "log.sqlite").exists()  # no state begins with a key that is not the bundle's
 
 
 def test_a_bundle_that_was_moved_without_its_key_says_what_to_name(serve, tiny_bundle, tmp_path):

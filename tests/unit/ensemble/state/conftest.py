@@ -15,6 +15,13 @@ def redis_server(tmp_path_factory):
     server.stop()
 
 
+@pytest.fixture
+def own_redis(tmp_path):
+    server = start_redis(tmp_path)
+    yield server
+    server.stop()
+
+
 @pytest.fixture(params=["sqlite", "redis"])
 def place(request, tmp_path):
     """Where an empty log is."""

@@ -7,7 +7,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,10 +17,9 @@ from fuserank_ensemble.state import checkpoints, sqlite
 from fuserank_ensemble.state.entries import Interaction
 from fuserank_ensemble.state.log import StateUnavailableError
 from fuserank_ensemble.state.settings import StateSettings, open_log
-from fuserank_ensemble.state.spool import Spool, erase_waiting
+from fuserank_ensemble.state.spool import Spool
 from fuserank_ensemble.state.tail import LogTail, SnapshotPosition
 from support.busy_machine import PATIENCE, wait_until
-from support.redis_server import start_redis
 from support.tcp_proxy import TcpProxy
 
 # Appends batches of three until it is killed or fails, and says which were acknowledged.
@@ -189,16 +190,9 @@ def test_a_redis_that_says_nothing_is_given_up_in_bounded_time(proxied):
 
 
 @pytest.fixture
-def own_redis(tmp_path):
-    server = start_redis(tmp_path)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
 def spooled(own_redis, tmp_path):
     log = open_log(own_redis.url)
-    spool = Spool(log, tmp_path / "spool.sqlite", max_events=5)
+    spool = Spool(log, tmp_path / "spool.sqlite", known=0, max_events=5)
     yield own_redis, log, spool
     spool.close()
     log.close()
@@ -231,31 +225,14 @@ def test_a_full_disk_below_what_waits_refuses_events_and_keeps_those_before(spoo
     assert wait_until(lambda: names(log) == ["kept"])
 
 
-def test_who_is_forgotten_does_not_come_back_from_what_waits(own_redis, tmp_path):
-    log = open_log(own_redis.url)
-    own_redis.stop()
-    path = tmp_path / "spool.sqlite"
-    assert erase_waiting(path, b"u" * 16) == 0
-    spool = Spool(log, path)
-    other = Interaction(event_id="other", user=b"v" * 16, item_id="i1", event="click", timestamp=1.0)
-    assert spool.append([event("e1"), other]) == [None, None]
-    spool.close()
-    assert erase_waiting(path, b"u" * 16) == 1
-    own_redis.start()
-    again = Spool(log, path)
-    assert wait_until(lambda: names(log) == ["other"])
-    again.close()
-    log.close()
-
-
 def test_what_waits_outlives_the_process_that_kept_it(own_redis, tmp_path):
     log = open_log(own_redis.url)
     own_redis.stop()
-    first = Spool(log, tmp_path / "spool.sqlite")
+    first = Spool(log, tmp_path / "spool.sqlite", known=0)
     assert first.append([event("kept")]) == [None]
     first.close()
     own_redis.start()
-    second = Spool(log, tmp_path / "spool.sqlite")
+    second = Spool(log, tmp_path / "spool.sqlite", known=0)
     assert wait_until(lambda: names(log) == ["kept"])
     second.close()
     log.close()
@@ -296,4 +273,63 @@ def test_a_reader_goes_on_after_redis_was_killed_and_started_again(own_redis):
     assert seen == ["e1", "e2"]
     assert log.append([event("e1")])[0].duplicate
     tail.stop()
+    log.close()
+
+
+def test_a_file_that_did_not_count_its_entries_is_counted_once(tmp_path):
+    log = open_log(f"sqlite:{tmp_path / 'log.sqlite'}")
+    log.append([event("e1"), event("e2")])
+    log.close()
+    with sqlite3.connect(tmp_path / "log.sqlite") as before:
+        before.executescript("DROP TRIGGER count_added; DROP TRIGGER count_removed; DROP TABLE held")
+    before.close()
+    for _ in range(2):
+        log = open_log(f"sqlite:{tmp_path / 'log.sqlite'}")
+        assert log.size() == 2
+        log.close()
+
+
+def test_what_is_acknowledged_has_reached_the_disk_and_no_writer_waits_for_another_to_get_there(tmp_path, monkeypatch):
+    place = f"sqlite:{tmp_path / 'log.sqlite'}"
+    log, other = open_log(place), open_log(place)
+    log.append([event("e0")])
+    real, ahead, reached, go_on = os.fdatasync, tmp_path / "log.sqlite-wal", threading.Event(), threading.Event()
+    synced = []
+
+    def slow(descriptor):
+        assert os.path.samestat(os.fstat(descriptor), ahead.stat())
+        synced.append(ahead.stat().st_size)
+        if threading.current_thread() is not threading.main_thread():
+            reached.set()
+            assert go_on.wait(PATIENCE)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(log.append, [event("e1")])
+        assert reached.wait(PATIENCE)
+        other.append([event("e2")])  # while the first is on its way
+        assert not first.done()
+        go_on.set()
+        assert first.result(PATIENCE)[0].duplicate is False
+    assert len(synced) == 2
+    assert names(log) == ["e0", "e1", "e2"]
+    log.close()
+    other.close()
+
+
+def test_a_disk_that_fails_below_a_commit_refuses_it_and_the_event_counts_once_when_it_is_sent_again(
+    tmp_path, monkeypatch
+):
+    log = open_log(f"sqlite:{tmp_path / 'log.sqlite'}")
+
+    def fail(descriptor):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", fail)
+        with pytest.raises(StateUnavailableError, match=r"may not be on the disk: .*Input/output error"):
+            log.append([event("e1")])
+    log.append([event("e1")])
+    assert names(log) == ["e1"]
     log.close()

@@ -18,6 +18,7 @@ from fuserank_ensemble.state.entries import (
     ShadowList,
 )
 from fuserank_ensemble.state.identity import IdentityKey
+from fuserank_ensemble.state.log import Appended
 from fuserank_ensemble.state.settings import open_log
 
 KEY = IdentityKey(bytes(range(32)))
@@ -58,9 +59,9 @@ def test_a_reader_goes_on_behind_any_position_and_takes_no_more_than_it_asks_for
 def test_an_event_sent_again_is_kept_once_and_answered_with_its_position(log):
     (first,) = log.append([event("e1")])
     again = log.append([event("e0"), event("e1", item="another"), event("e0")])
-    assert again[1] == (first.position, True)
+    assert again[1] == Appended(first.position, True)
     assert again[0].duplicate is False
-    assert again[2] == (again[0].position, True)
+    assert again[2] == Appended(again[0].position, True)
     assert [logged.entry.item_id for logged in log.read(0, 10)] == ["i1", "i1"]
 
 
@@ -113,7 +114,7 @@ def test_trimming_removes_what_a_snapshot_holds_and_never_gives_a_position_twice
 def test_trimming_keeps_the_ids_of_young_entries(log):
     appended = log.append([event("e1"), event("e2")])
     assert log.trim(appended[-1].position) == 0
-    assert log.append([event("e1")]) == [(appended[0].position, True)]
+    assert log.append([event("e1")]) == [Appended(appended[0].position, True)]
     assert log.trimmed_position() == 0
 
 
@@ -125,7 +126,7 @@ def test_a_clock_that_is_more_than_a_day_behind_makes_no_entry_old(log, monkeypa
         (late,) = log.append([event("e2")])
     assert log.trim(late.position) == 0
     assert log.expire(seconds=3_600.0) == 0
-    assert log.append([event("e2")]) == [(late.position, True)]
+    assert log.append([event("e2")]) == [Appended(late.position, True)]
 
 
 def test_many_entries_are_trimmed_to_the_exact_position(log):
@@ -192,10 +193,27 @@ def test_erasing_removes_a_subjects_entries_everywhere_and_nobody_elses(log):
     assert log.erase(ANNA, tombstone.position) == 0
 
 
+def test_a_log_counts_what_it_holds(log, place):
+    appended = log.append([event(f"e{i}") for i in range(5)] + [event(f"b{i}", user=BOB) for i in range(3)])
+    assert log.size() == 8
+    assert log.erase(BOB, appended[-1].position + 1) == 3
+    assert log.size() == 5
+    log.append([event("e0"), event("e9")])  # the first is there
+    assert log.size() == 6
+    assert log.trim(appended[1].position, keep_seconds=0.0) == 2
+    assert log.size() == 4
+    assert log.expire(seconds=-1.0) == 4
+    assert log.size() == 0
+    log.advance(1_000)
+    other = open_log(place)
+    assert other.size() == 0
+    other.close()
+
+
 def test_an_erased_event_sent_again_stays_erased(log):
     (first,) = log.append([event("e1")])
     log.erase(ANNA, first.position + 1)
-    assert log.append([event("e1")]) == [(first.position, True)]
+    assert log.append([event("e1")]) == [Appended(first.position, True)]
     assert log.read(0, 10) == []
 
 
@@ -221,7 +239,7 @@ def test_what_was_appended_is_there_when_the_log_is_opened_again(log, place):
     log.close()
     opened = open_log(place)
     assert positions(opened) == [answer.position for answer in appended]
-    assert opened.append([event("e2")]) == [(appended[1].position, True)]
+    assert opened.append([event("e2")]) == [Appended(appended[1].position, True)]
     opened.close()
 
 

@@ -179,7 +179,7 @@ def test_a_state_keeps_its_key_and_refuses_another(place, tmp_path):
     assert first.key.user(" anna") == first.key.user("anna")
     key_file = tmp_path / "key"
     key_file.write_text("ab" * 32)
-    with pytest.raises(StateError, match="not the key of this state's users"):
+    with pytest.raises(StateError, match=r"found the key [0-9a-f]{16}; allowed: [0-9a-f]{16}, with which"):
         State.open(StateSettings(place, key_file))
     for state in (first, again):
         state.log.close()
@@ -206,7 +206,21 @@ def test_threads_that_open_a_new_state_at_once_agree_on_its_key(place):
 
 @pytest.mark.parametrize(
     ("place", "words"),
-    [("postgres://x", "allowed: sqlite:/path"), ("sqlite:/proc/none/log", "choose a file in a folder that can be")],
+    [
+        ("postgres://x", r"--state \(FUSERANK_STATE\): found 'postgres://x'; allowed: sqlite:/path"),
+        ("sqllite:/log", "found 'sqllite:/log'; allowed: .* or none .did you mean 'sqlite:'"),
+        ("reddis://u:secret@host/0", "found 'reddis://host/0'; allowed: .*did you mean 'redis://'"),
+        ("None", "did you mean 'none'"),
+        ("log.sqlite", "found 'log.sqlite'; allowed: sqlite:/path"),
+        ("sqlite:", "found 'sqlite:', without a file; allowed: sqlite:/path/of/a/file"),
+        ("sqlite:/proc", "found 'sqlite:/proc', a folder; allowed: sqlite:/path/of/a/file"),
+        ("sqlite:/proc/none/log", "choose a file in a folder that can be"),
+        ("redis:///0", "found 'redis:///0', without a host; allowed: .*redis://host:port/database"),
+        ("redis://host:port/0", "found 'redis://host:port/0', Port could not be cast"),
+        ("redis://host:6379/zero", "found 'redis://host:6379/zero', whose database is no number"),
+        ("redis://u:secret@host/0?nmae=shop", "state redis://host/0: found the option 'nmae'; allowed: .*name="),
+        ("redis://host/0?name=a b", "found the name 'a b'; allowed: .*name=letters-digits"),
+    ],
 )
 def test_a_place_that_cannot_be_used_is_refused(place, words):
     with pytest.raises(StateError, match=words):

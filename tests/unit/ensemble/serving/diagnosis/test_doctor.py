@@ -56,7 +56,17 @@ def test_a_sound_machine_without_a_server_is_no_fault(sound, free_ports, tiny_bu
     code, wrong, found = examine(free_ports, str(tiny_bundle))
     assert (code, wrong) == (0, {})
     assert {one["name"] for one in found} == {
-        *("machine", "cores and memory", "shared memory", "GPU", "packages", "bundle", "server", "ports")
+        *(
+            "machine",
+            "cores and memory",
+            "shared memory",
+            "GPU",
+            "packages",
+            "bundle",
+            "key of users",
+            "server",
+            "ports",
+        )
     }
 
 

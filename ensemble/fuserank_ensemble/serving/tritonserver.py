@@ -1,0 +1,140 @@
+"""The tritonserver that nvidia-pytriton carries: what it needs of this machine, its backends and its command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fuserank_ensemble.serving.ports import port_fault
+from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_machine, libpython_folder
+from fuserank_ensemble.spec import GPU_TARGETS, Target
+
+EXIT_TIMEOUT_SECONDS = 30
+_BACKENDS = Path(__file__).parent / "backends"
+
+
+class ServerError(RuntimeError):
+    """The server cannot start or has stopped; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where a server listens."""
+
+    host: str = "127.0.0.1"
+    http: int = 8000
+    grpc: int = 8001
+    metrics: int = 8002
+
+
+def check_prerequisites() -> None:
+    """Looks for what the embedded server needs, so that a missing part is named before anything starts.
+
+    Raises:
+        ServerError: Naming what is missing and how to get it.
+    """
+    try:
+        check_machine()
+    except PrerequisiteError as error:
+        raise ServerError(str(error)) from None
+    try:
+        import pytriton  # noqa: F401, PLC0415
+    except ImportError:
+        raise ServerError("nvidia-pytriton: not installed; run: pip install 'fuserank[embedded]'") from None
+
+
+def check_free(endpoints: Endpoints) -> None:
+    """Looks whether a server can listen where it is to.
+
+    Raises:
+        ServerError: Naming the first port that it cannot have.
+    """
+    ports = (endpoints.http, endpoints.grpc, endpoints.metrics)
+    for at, port in enumerate(ports):
+        if port and port in ports[:at]:
+            raise ServerError(f"port {port}: found for two of HTTP, gRPC and metrics; allowed: one for each")
+        fault = port_fault(endpoints.host, port)
+        if fault:
+            raise ServerError(f"port {port} on {endpoints.host}: {fault}; choose another port")
+
+
+def open_tritonserver(folder: Path, repository: Path, endpoints: Endpoints, target: Target, *, verbose: bool) -> Any:
+    """Returns pytriton's `TritonServer` on a model repository, not started.
+
+    Args:
+        folder: A folder without spaces for the backends; it is filled.
+        repository: The model repository.
+        endpoints: Where to listen.
+        target: Which configurations to use.
+        verbose: Print Triton's log as it comes.
+    """
+    from pytriton.server.triton_server import TritonServer  # noqa: PLC0415  an extra
+    from pytriton.utils import distribution  # noqa: PLC0415
+
+    compose_backends(folder)
+    # pytriton splits the command at spaces, which the environment's folder may hold.
+    binary = folder / "tritonserver"
+    binary.symlink_to(distribution.get_root_module_path() / "tritonserver" / "bin" / "tritonserver")
+    config = server_arguments(repository, folder, endpoints, target)
+    return TritonServer(path=binary, libs_path=distribution.get_libs_path(), config=config, verbose=verbose)
+
+
+def compose_backends(folder: Path) -> None:
+    """Lays out a backend directory: Triton's Python backend with this Python's stub, and our onnxruntime."""
+    from pytriton.utils import distribution  # noqa: PLC0415  an extra
+
+    source = distribution.get_root_module_path() / "tritonserver" / "backends" / "python"
+    target = folder / "python"
+    shutil.copytree(source, target, symlinks=True)
+    stub = distribution.get_stub_path(f"{sys.version_info.major}.{sys.version_info.minor}")
+    shutil.copy2(stub, target / "triton_python_backend_stub")
+    shutil.copytree(_BACKENDS / "onnxruntime", folder / "onnxruntime", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def server_arguments(repository: Path, backends: Path, endpoints: Endpoints, target: str) -> Any:
+    """Returns tritonserver's command line, as pytriton's `TritonServerConfig`."""
+    from pytriton.server.triton_server_config import TritonServerConfig  # noqa: PLC0415  an extra
+
+    class Config(TritonServerConfig):  # type: ignore[misc]  # untyped
+        # Newer than the list that pytriton checks against.
+        server_arg_keys = [*TritonServerConfig.server_arg_keys, "model-config-name"]  # noqa: RUF012
+
+        def to_args_list(self) -> list[str]:
+            # Not by way of one string that is split at spaces: a folder's name may hold some.
+            return [f"--{name}={value}" for name, value in self._server_args.items()]
+
+    config = Config()
+    values = {
+        "model-repository": repository,
+        "backend-directory": backends,
+        "model-config-name": target,
+        # The configurations are complete: nothing to guess, and no extra stub started to guess it.
+        "strict-model-config": True,
+        # No loading over the network: that would be running code for whoever reaches the port.
+        "model-control-mode": "none",
+        "exit-timeout-secs": EXIT_TIMEOUT_SECONDS,
+        "http-address": endpoints.host,
+        "http-port": endpoints.http,
+        "grpc-address": endpoints.host,
+        "grpc-port": endpoints.grpc,
+        "metrics-address": endpoints.host,
+        "metrics-port": endpoints.metrics,
+        "allow-gpu-metrics": target in GPU_TARGETS,
+    }
+    for name, value in values.items():
+        config[name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return config
+
+
+def prepare_environment() -> None:
+    """What the server's process inherits."""
+    # The stub takes the interpreter's own library, so that stub and standard library are of one build.
+    folders = [str(folder) for folder in (libpython_folder(),) if folder and folder.is_absolute()]
+    if folders and folders[0] not in os.environ.get("LD_LIBRARY_PATH", ""):
+        os.environ["LD_LIBRARY_PATH"] = ":".join([*folders, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])])
+    # A request's few texts are not worth a thread pool; the engines want the cores.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
