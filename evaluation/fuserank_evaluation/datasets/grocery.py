@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class Grocery:
     @cached_property
     def known_log(self) -> Interactions:
         """The events before the cut, which are all that training may see."""
-        return events_before(self.log, self.cut)
+        return self.log.as_of(self.cut)
 
     @cached_property
     def past(self) -> PastLog:
@@ -148,13 +148,3 @@ class Grocery:
     @cached_property
     def _records(self) -> list[dict[str, Any]]:
         return [json.loads(self.bundle.records.raw(row)) for row in range(len(self.bundle.items))]
-
-
-def events_before(log: Interactions, moment: float) -> Interactions:
-    """The events before a moment, epoch seconds; users, queries and places keep their rows."""
-    kept = log.timestamp < moment
-    return replace(
-        log,
-        **{name: getattr(log, name)[kept] for name in ("user", "item", "event", "timestamp", "value", "query")},
-        places={name: (codes[kept], names) for name, (codes, names) in log.places.items()},
-    )

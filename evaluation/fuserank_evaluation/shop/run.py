@@ -14,7 +14,6 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_evaluation.datasets.bundle_encoder import BundleEncoder
 from fuserank_evaluation.datasets.cases import RankingCases
-from fuserank_evaluation.datasets.grocery import events_before
 from fuserank_evaluation.datasets.judged import JudgedQueries
 from fuserank_evaluation.datasets.past import PastLog
 from fuserank_evaluation.progress import ProgressCallback
@@ -129,7 +128,7 @@ def _ask_window(
 ) -> None:
     """Asks all methods the requests of one window: its number, start and end; users as bundles name them."""
     number, cut, end = window
-    log, encoder = events_before(data.log, end), BundleEncoder(bundle)
+    log, encoder = data.log.as_of(end), BundleEncoder(bundle)
     past = PastLog.before(log, cut, len(bundle.items))
     finder = candidate_finder(bundle, encoder, on_progress)
     methods: list[RankingMethod] = [
@@ -138,7 +137,7 @@ def _ask_window(
         *log_methods(finder, past),
     ]
     if evaluation.with_boosted_trees:
-        known = events_before(log, cut)
+        known = log.as_of(cut)
         boosted = boosted_trees(bundle, encoder, finder, known, evaluation.ranker.effort.cases, on_progress)
         methods += [boosted] if boosted else []
     head = popular_head(past.popularity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 import numpy as np
@@ -42,6 +42,14 @@ class Impressions:
 
     def __len__(self) -> int:
         return len(self.timestamp)
+
+    def before(self, moment: float) -> Self:
+        """Returns the impressions before a moment, epoch seconds."""
+        kept = self.timestamp < moment
+        columns = {column.name: getattr(self, column.name) for column in fields(self)}
+        return replace(
+            self, **{name: values[kept] for name, values in columns.items() if isinstance(values, np.ndarray)}
+        )
 
     @classmethod
     def empty(cls) -> Self:
