@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +25,7 @@ from fuserank_evaluation.datasets.cases import (
     search_cases,
 )
 from fuserank_evaluation.datasets.past import PastLog
-from fuserank_export.index.shop import Shop
+from fuserank_export.index.shop import Shop, bundle_records
 from fuserank_export.learning.interactions import learn
 from fuserank_export.sources import read_interactions
 from fuserank_export.sources.interactions import Interactions
@@ -147,4 +146,4 @@ class Grocery:
 
     @cached_property
     def _records(self) -> list[dict[str, Any]]:
-        return [json.loads(self.bundle.records.raw(row)) for row in range(len(self.bundle.items))]
+        return list(bundle_records(self.bundle))

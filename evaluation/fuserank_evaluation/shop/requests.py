@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -33,14 +33,33 @@ from fuserank_export.training.cases.synthetic import SyntheticQueries, catalog_q
 SHOWN_MEASURES = ("ndcg_at_10", "hit_at_10", "recall_at_100", "mrr")
 HEAD_SHARE = 0.5  # of the events, that the head of the catalogue has
 MADE_UP_SEED = SEED + 1  # other queries than those that a ranker of such a shop was trained on
-# What each set asks, in words for the page.
-SETS = {
-    "judged": "Searches that people judged",
-    "search": "Searches, answered by what the user then took under the same query",
-    "category_search": "Searches for a category, made up from what the user then took of it: the log has no queries",
-    "made_up": "Searches made up from titles and categories: they show that search works, not that people like it",
-    "recommendation": "Recommendations, answered by all that the user took in the window",
-    "discovery": "Recommendations of what is new to the user",
+
+
+@dataclass(frozen=True)
+class SetName:
+    """What a set of requests is called on the page.
+
+    Attributes:
+        name: In sentences, tables and plots.
+        asked: What is asked, and what answers it.
+    """
+
+    name: str
+    asked: str
+
+
+SETS: Mapping[str, SetName] = {
+    "judged": SetName("judged searches", "queries of which people judged the answers"),
+    "search": SetName("searches", "answered by what the user then took under the same query"),
+    "category_search": SetName(
+        "searches for categories",
+        "made up, since the log has no queries: the name of a category, answered by what the user then took of it",
+    ),
+    "made_up": SetName(
+        "made-up searches", "words of titles and categories: they show that search works, not that people like it"
+    ),
+    "recommendation": SetName("recommendations", "answered by all that the user took in the window"),
+    "discovery": SetName("recommendations of what is new", "answered by what the user took and had never had"),
 }
 
 

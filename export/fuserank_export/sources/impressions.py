@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,7 @@ class Impressions:
     def before(self, moment: float) -> Self:
         """Returns the impressions before a moment, epoch seconds."""
         kept = self.timestamp < moment
-        columns = {column.name: getattr(self, column.name) for column in fields(self)}
+        columns: dict[str, Any] = {column.name: getattr(self, column.name) for column in fields(self)}
         return replace(
             self, **{name: values[kept] for name, values in columns.items() if isinstance(values, np.ndarray)}
         )
