@@ -93,7 +93,7 @@ class RankingCases:
     def part(self, kept: Sequence[int]) -> RankingCases:
         """Some of the cases, by their positions."""
         columns = ("queries", "seen", "places", "segments", "relevant")
-        lists = {name: [getattr(self, name)[i] for i in kept] for name in columns}
+        lists: dict[str, Any] = {name: [getattr(self, name)[i] for i in kept] for name in columns}
         excluded = None if self.excluded is None else [self.excluded[i] for i in kept]
         return replace(self, users=self.users[list(kept)], excluded=excluded, **lists)
 

@@ -19,7 +19,7 @@ from fuserank_evaluation.shop.requests import RequestSet
 
 SIZE = 3.7, 2.9  # inches: a plot is as wide as a phone, and the page lays several side by side
 _INK = "#010203"  # stands for the page's ink, and for no other colour
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fuserank",
     "figure.facecolor": "none",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,7 +208,8 @@ def popular_head(popularity: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def _anonymous(name: str, queries: list[str], relevant: list[Rows]) -> RankingCases:
     count = len(queries)
-    users, nothing = np.full(count, NOBODY, np.int32), [{}] * count
+    users = np.full(count, NOBODY, np.int32)
+    nothing: list[dict[str, Any]] = [{}] * count
     return RankingCases(name, users, queries, [History.empty()] * count, nothing, nothing, relevant, 0.0)
 
 

@@ -47,9 +47,8 @@ class Impressions:
         """Returns the impressions before a moment, epoch seconds."""
         kept = self.timestamp < moment
         columns: dict[str, Any] = {column.name: getattr(self, column.name) for column in fields(self)}
-        return replace(
-            self, **{name: values[kept] for name, values in columns.items() if isinstance(values, np.ndarray)}
-        )
+        cut: dict[str, Any] = {name: of[kept] for name, of in columns.items() if isinstance(of, np.ndarray)}
+        return replace(self, **cut)
 
     @classmethod
     def empty(cls) -> Self:

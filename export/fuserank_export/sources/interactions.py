@@ -108,10 +108,11 @@ class Interactions:
     def as_of(self, moment: float) -> Self:
         """Returns the log as it was at a moment, epoch seconds: users, queries and places keep their positions."""
         rows = self.before(moment)
-        columns = {column.name: getattr(self, column.name) for column in fields(self)}
+        columns: dict[str, Any] = {column.name: getattr(self, column.name) for column in fields(self)}
+        cut: dict[str, Any] = {name: of[rows] for name, of in columns.items() if isinstance(of, np.ndarray)}
         return replace(
             self,
-            **{name: values[rows] for name, values in columns.items() if isinstance(values, np.ndarray)},
+            **cut,
             places={name: (codes[rows], names) for name, (codes, names) in self.places.items()},
             impressions=self.impressions.before(moment),
             negatives=self.negatives.before(moment),
