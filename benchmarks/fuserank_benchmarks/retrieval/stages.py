@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +25,7 @@ from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.index.shop import bundle_records
 from fuserank_export.index.units import unit_table
 
 SEED = 7
@@ -76,7 +76,7 @@ def measure_retrieve(folder: Path, console: Console) -> dict[str, float]:
 def measure_lexical(folder: Path, console: Console) -> dict[str, float]:
     """Times the lexical channel on a million items, whose titles and categories recombine the catalogue's words."""
     bundle = Bundle.open(folder, verify=())
-    records = [json.loads(bundle.records.raw(row)) for row in range(len(bundle.items))]
+    records = list(bundle_records(bundle))
     titles = [str(record["title"]).split() for record in records]
     draw = np.random.default_rng(SEED)
     first, second, kind = draw.integers(0, len(records), (3, MILLION))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,6 @@ from fuserank_evaluation.retrieval.candidates import LIST_DEPTH, CandidateFinder
 from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.training_query import Kind
 
-PURCHASE = HEADS.index("purchase")
 SETTINGS: dict[str, Any] = {
     "n_estimators": 1_000,  # at most: see `PATIENCE`
     "learning_rate": 0.05,
@@ -35,7 +35,7 @@ class LabelledLists:
 
     Attributes:
         features: float32 `[candidates, features]`, NaN where missing.
-        labels: 1 where bought, int8 `[candidates]`.
+        labels: 1 where right, int8 `[candidates]`.
         sizes: Candidates of each list, int64 `[lists]`.
     """
 
@@ -44,13 +44,22 @@ class LabelledLists:
     sizes: NDArray[np.int64]
 
     @classmethod
-    def from_cases(cls, cases: Cases, kind: str) -> LabelledLists:
-        """Takes the lists of one kind of request in which something was bought; the others teach no order."""
-        bought = np.nan_to_num(cases.labels[..., PURCHASE]) > 0
-        kept = cases.part((cases.kinds == kind) & bought.any(1))
-        present = kept.present
-        labels = np.nan_to_num(kept.labels[..., PURCHASE][present]).astype(np.int8)
-        return cls(kept.features[present], labels, present.sum(1).astype(np.int64))
+    def from_cases(cls, cases: Cases, kind: str, heads: Sequence[str] = ("purchase",)) -> LabelledLists:
+        """Takes the lists of one kind of request that have a right answer; the others teach no order.
+
+        Args:
+            cases: The ranker's cases.
+            kind: The kind of request.
+            heads: Whose labels to take: of each candidate those of the first head that has one.
+        """
+        first, *others = (cases.labels[..., HEADS.index(head)] for head in heads)
+        for labels in others:
+            first = np.where(np.isnan(first), labels, first)
+        right = np.nan_to_num(first) > 0
+        kept = (cases.kinds == kind) & right.any(1)
+        lists = cases.part(kept)
+        present = lists.present
+        return cls(lists.features[present], right[kept][present].astype(np.int8), present.sum(1).astype(np.int64))
 
 
 class LightGbm:

@@ -39,6 +39,7 @@ class RankingCases:
         queries: Query texts, empty for a recommendation, `[cases]`.
         seen: Each user's history before the request, `[cases]`.
         places: Where each user usually was before, by kind of place, `[cases]`.
+        segments: What the shop said of each user by then: values by column, `[cases]`.
         relevant: Relevant item rows, distinct and at least one, `[cases]`.
         now: Time of the requests, epoch seconds.
         excluded: Item rows that are left out of each case's answers, all packages of what the user had; None for none.
@@ -49,6 +50,7 @@ class RankingCases:
     queries: list[str]
     seen: list[History]
     places: Sequence[Mapping[str, str]]
+    segments: Sequence[Mapping[str, Sequence[str]]]
     relevant: list[Rows]
     now: float
     excluded: Sequence[Rows] | None = None
@@ -81,11 +83,19 @@ class RankingCases:
             users=np.full(count, NOBODY, np.int32),
             seen=[History.empty()] * count,
             places=[{}] * count,
+            segments=[{}] * count,
         )
 
     def without_query(self) -> RankingCases:
         """The same users with the same answers, but no queries."""
         return replace(self, name=f"{self.name}_user_only", queries=[""] * len(self))
+
+    def part(self, kept: Sequence[int]) -> RankingCases:
+        """Some of the cases, by their positions."""
+        columns = ("queries", "seen", "places", "segments", "relevant")
+        lists: dict[str, Any] = {name: [getattr(self, name)[i] for i in kept] for name in columns}
+        excluded = None if self.excluded is None else [self.excluded[i] for i in kept]
+        return replace(self, users=self.users[list(kept)], excluded=excluded, **lists)
 
     def new_to_user(self, items: Items) -> RankingCases:
         """The cases with only those answers whose product is new to their user; cases without any are left out.
@@ -94,17 +104,8 @@ class RankingCases:
         """
         excluded = [items.of_same_products(seen.rows) for seen in self.seen]
         relevant = [np.setdiff1d(rows, had) for rows, had in zip(self.relevant, excluded, strict=True)]
-        kept = [i for i, rows in enumerate(relevant) if len(rows)]
-        return RankingCases(
-            f"{self.name}_new",
-            self.users[kept],
-            [self.queries[i] for i in kept],
-            [self.seen[i] for i in kept],
-            [self.places[i] for i in kept],
-            [relevant[i] for i in kept],
-            self.now,
-            [excluded[i] for i in kept],
-        )
+        new = replace(self, name=f"{self.name}_new", relevant=relevant, excluded=excluded)
+        return new.part([i for i, rows in enumerate(relevant) if len(rows)])
 
 
 def last_window(log: Interactions) -> float:
@@ -191,5 +192,13 @@ def _cases(
     cut: float,
 ) -> RankingCases:
     histories = snapshot_before(log, cut)
-    seen, places = [histories.at(int(user)) for user in users], [histories.places(int(user)) for user in users]
-    return RankingCases(name, users, queries, seen, places, [np.asarray(rows, np.int32) for rows in relevant], cut)
+    return RankingCases(
+        name,
+        users,
+        queries,
+        [histories.at(int(user)) for user in users],
+        [histories.places(int(user)) for user in users],
+        [log.segments.values(log.user_ids[user], cut) for user in users],
+        [np.asarray(rows, np.int32) for rows in relevant],
+        cut,
+    )

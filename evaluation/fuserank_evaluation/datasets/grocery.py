@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from fuserank_evaluation.datasets.cases import (
     search_cases,
 )
 from fuserank_evaluation.datasets.past import PastLog
-from fuserank_export.index.shop import Shop
+from fuserank_export.index.shop import Shop, bundle_records
 from fuserank_export.learning.interactions import learn
 from fuserank_export.sources import read_interactions
 from fuserank_export.sources.interactions import Interactions
@@ -81,7 +80,7 @@ class Grocery:
     @cached_property
     def known_log(self) -> Interactions:
         """The events before the cut, which are all that training may see."""
-        return events_before(self.log, self.cut)
+        return self.log.as_of(self.cut)
 
     @cached_property
     def past(self) -> PastLog:
@@ -147,14 +146,4 @@ class Grocery:
 
     @cached_property
     def _records(self) -> list[dict[str, Any]]:
-        return [json.loads(self.bundle.records.raw(row)) for row in range(len(self.bundle.items))]
-
-
-def events_before(log: Interactions, moment: float) -> Interactions:
-    """The events before a moment, epoch seconds; users, queries and places keep their rows."""
-    kept = log.timestamp < moment
-    return replace(
-        log,
-        **{name: getattr(log, name)[kept] for name in ("user", "item", "event", "timestamp", "value", "query")},
-        places={name: (codes[kept], names) for name, (codes, names) in log.places.items()},
-    )
+        return list(bundle_records(self.bundle))

@@ -16,7 +16,7 @@ from rich.console import Console
 from fuserank_ensemble.bundle import Bundle
 from fuserank_evaluation.datasets.bundle_encoder import BundleEncoder
 from fuserank_evaluation.datasets.cases import WINDOW_SECONDS
-from fuserank_evaluation.datasets.grocery import Grocery, events_before
+from fuserank_evaluation.datasets.grocery import Grocery
 from fuserank_evaluation.progress import ProgressCallback
 from fuserank_evaluation.ranking.figures import figure_name, number_table
 from fuserank_evaluation.ranking.method import RankingMethod
@@ -37,7 +37,7 @@ MEANINGS = {
 def shift_window(grocery: Grocery, back: int) -> Grocery:
     """The shop with its evaluated window moved back by so many windows."""
     cut = grocery.cut - back * WINDOW_SECONDS
-    return replace(grocery, log=events_before(grocery.log, cut + WINDOW_SECONDS), cut=cut)
+    return replace(grocery, log=grocery.log.as_of(cut + WINDOW_SECONDS), cut=cut)
 
 
 def evaluate_window(grocery: Grocery, cases: int, on_progress: ProgressCallback) -> Results:

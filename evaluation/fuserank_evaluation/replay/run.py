@@ -30,6 +30,7 @@ from fuserank_evaluation.replay.requests import TimedRequest, draw_requests, rea
 from fuserank_evaluation.reports.report import merge_report
 from fuserank_export.builder.bundle import export_bundle
 from fuserank_export.builder.options import EncoderOptions, InputFiles, OutputOptions, RankerOptions
+from fuserank_export.index.shop import bundle_records
 from fuserank_export.progress import Progress
 
 FOLDER = Path("build/eval/replay")
@@ -78,7 +79,7 @@ def evaluate_replay(shop: Path, encoder: str, searches: int, recommendations: in
     progress = Progress(console)
     bundle = _export(shop, events[events["seconds"] < cut], encoder, progress)
     window = events[events["seconds"] >= cut]
-    records = [json.loads(bundle.records.raw(row)) for row in range(len(bundle.items))]
+    records = list(bundle_records(bundle))
     types = {record["item_id"]: record["product_type"] for record in records if record.get("product_type")}
     requests = draw_requests(
         window,

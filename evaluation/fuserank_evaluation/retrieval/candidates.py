@@ -85,6 +85,16 @@ class CandidateFinder:
 def training_queries(cases: RankingCases) -> list[TrainingQuery]:
     """The cases as the ranker's training takes them, without their answers."""
     return [
-        TrainingQuery(cases.kind_of(i), cases.queries[i], cases.seen[i], cases.now, None, None, None, cases.places[i])
+        TrainingQuery(
+            cases.kind_of(i),
+            cases.queries[i],
+            cases.seen[i],
+            cases.now,
+            relevant=None,
+            clicked=None,
+            purchased=None,
+            places=cases.places[i],
+            segments=cases.segments[i],
+        )
         for i in range(len(cases))
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -44,11 +44,16 @@ def shop(
     reading: ReadingOptions,
 ) -> None:
     """Is it better on my data? Compares FuseRank with other methods on a shop's own files, on one HTML page."""
+    given = given_options(context)
     if context.invoked_subcommand is not None:
+        if given:
+            _refuse(
+                f"found {', '.join(given)} and the command {context.invoked_subcommand}; allowed: one of both. A "
+                "command's own options stand behind it; without a command your own shop is evaluated"
+            )
         return
     if catalog is None:
-        typer.echo("fuserank evaluate: found no --catalog and no command; allowed: one of both, see --help", err=True)
-        raise typer.Exit(2)
+        _refuse(f"found {', '.join(given) or 'no option'} and no command; allowed: --catalog, or a command, see --help")
     with exit_on_error():
         files = InputFiles(
             catalog=catalog,
@@ -82,3 +87,17 @@ def shop(
         for sentence in sentences:
             console.print(f"- {sentence}", markup=False, highlight=False)
     console.print(f"\npage: {page.path}", markup=False, highlight=False)
+
+
+def given_options(context: typer.Context) -> list[str]:
+    """The options that the command line gives, as they are written at their longest."""
+    return [
+        max(parameter.opts, key=len)
+        for parameter in context.command.params
+        if (source := context.get_parameter_source(str(parameter.name))) and source.name == "COMMANDLINE"
+    ]
+
+
+def _refuse(message: str) -> NoReturn:
+    typer.echo(f"fuserank evaluate: {message}", err=True)
+    raise typer.Exit(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from fuserank_evaluation.datasets.cases import Rows
 from fuserank_evaluation.metrics.measures import CUT, coverage
+from fuserank_evaluation.shop.methods import TAKEN
 from fuserank_evaluation.shop.requests import RequestSet
 
 POPULAR_SHARE = 0.1  # of the items, that are called popular
@@ -21,7 +23,7 @@ class Exposure:
 
     Attributes:
         requests: The set's name.
-        method: The method; `taken` is what people took.
+        method: The method; `TAKEN` is what people took.
         coverage: Share of the catalogue in anybody's first ten; None for what people took.
         popular: Share of the places that show one of the most popular tenth of the items.
     """
@@ -40,13 +42,13 @@ def exposures(requests: RequestSet, popularity: NDArray[np.float32]) -> list[Exp
         popularity: Events by item before the latest window `[items]`.
     """
     popular = np.zeros(len(popularity), np.bool_)
-    popular[np.argsort(-popularity, kind="stable")[: max(1, round(POPULAR_SHARE * len(popularity)))]] = True
+    popular[np.argsort(-popularity, kind="stable")[: math.ceil(POPULAR_SHARE * len(popularity))]] = True
     popular &= popularity > 0
     shown = [
         Exposure(requests.name, method, coverage(ranked, len(popularity)), _share(ranked, popular))
         for method, ranked in requests.ranked.items()
     ]
-    return [*shown, Exposure(requests.name, "taken", None, _share(requests.relevant, popular, cut=None))]
+    return [*shown, Exposure(requests.name, TAKEN, None, _share(requests.relevant, popular, cut=None))]
 
 
 def _share(lists: Sequence[Rows], popular: NDArray[np.bool_], cut: int | None = CUT) -> float:

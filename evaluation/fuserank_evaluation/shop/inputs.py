@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,19 +12,68 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_evaluation.datasets.cases import Rows
 from fuserank_evaluation.datasets.judged import JudgedQueries
-from fuserank_export.builder.options import InputFiles
+from fuserank_export.builder.options import DEFAULT_SEED, InputFiles
+from fuserank_export.builder.read import Behaviour, read_behaviour
 from fuserank_export.layouts.mapping import LogMapping
+from fuserank_export.learning.event_strengths import weigh_log
 from fuserank_export.progress import Progress
 from fuserank_export.sources import read_catalog, read_interactions
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.sources.judgements import read_judgements
+from fuserank_export.sources.report import RowReport
+from fuserank_export.sources.users import read_users
 from fuserank_export.training.cases.span import LogSpan
 from fuserank_export.training.cases.split import window_bounds
 
 LEAST_TAUGHT = 30  # judged queries with a right answer that a ranker is taught; of fewer, all are asked
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """What became of a file's rows.
+
+    Attributes:
+        file: Its name.
+        read: Rows that were read.
+        bad: Those that could not be used.
+        unknown_item: Those of items that the catalogue lacks.
+    """
+
+    file: str
+    read: int
+    bad: int
+    unknown_item: int
+
+    @classmethod
+    def of(cls, report: RowReport) -> FileRows:
+        """Takes the counts of a report."""
+        return cls(Path(report.file).name, report.read, report.bad, report.unknown_item)
+
+    @property
+    def dropped(self) -> int:
+        """Rows that were left out."""
+        return self.bad + self.unknown_item
+
+
+@dataclass(frozen=True)
+class MeasuredLog:
+    """How much log there is to measure on.
+
+    Attributes:
+        events: How many events.
+        days: From the first to the last.
+        windows: How many windows of time were measured.
+        wanted: How many were asked for.
+    """
+
+    events: int
+    days: float
+    windows: int
+    wanted: int
 
 
 @dataclass(frozen=True)
@@ -33,9 +83,10 @@ class ShopData:
     Attributes:
         files: Where they are, and how they are read.
         catalog: The catalogue, a row an item in the order of a bundle's rows.
-        log: The log; may be empty.
+        log: The log, with what the shop says of its users; may be empty.
         events: The log in the input format, Parquet; None where it is empty.
         judged: Queries with grades by the item's row as text; None without any.
+        reports: What became of the rows of each file.
     """
 
     files: InputFiles
@@ -43,6 +94,7 @@ class ShopData:
     log: Interactions
     events: Path | None
     judged: JudgedQueries | None
+    reports: tuple[RowReport, ...] = ()
 
     @classmethod
     def read(cls, files: InputFiles, folder: Path, key: IdentityKey, progress: Progress) -> ShopData:
@@ -61,6 +113,7 @@ class ShopData:
             catalog = read_catalog(
                 files.catalog, max_bad_share=files.max_bad_rows, reading=files.reading, mapping=files.mappings.catalog
             )
+        reports = [catalog.report]
         events = folder / "events.parquet"
         events.unlink(missing_ok=True)
         log = Interactions.empty()
@@ -77,6 +130,14 @@ class ShopData:
                     archive=events,
                     key=key,
                 )
+            reports.append(log.report)
+        if files.users:
+            with progress.step("reading the users"):
+                users, report = read_users(
+                    files.users, max_bad_share=files.max_bad_rows, reading=files.reading, mapping=files.mappings.users
+                )
+            log = replace(log, segments=users)
+            reports.append(report)
         judged = None
         if files.queries and files.judgements:
             read = read_judgements(
@@ -87,19 +148,26 @@ class ShopData:
                 encoding=files.reading.encoding,
             )
             judged = JudgedQueries(read.queries, whole_grades(read.grades))
-        return cls(files, catalog.items, log, events if len(log) else None, judged)
+            reports += read.reports
+        for report in reports:
+            progress.note(str(report))
+        return cls(files, catalog.items, log, events if len(log) else None, judged, tuple(reports))
 
     def windows(self, count: int) -> list[tuple[float, float]]:
-        """Where the log's last windows begin and end, epoch seconds, the latest first; none without a log.
+        """Where the log's last windows begin and end, epoch seconds, the latest first; none where it is too short.
 
         A window is as long as one of the ranker's training. Before each there are events to learn from.
         """
         timestamps = self.log.timestamp
-        if not len(timestamps):
-            return []
         bounds = window_bounds(timestamps, LogSpan.of(timestamps))[::-1]
         windows = list(zip(bounds[1:], bounds, strict=False))[:count]
         return [(start, end) for start, end in windows if timestamps[0] < start]
+
+    def measured_log(self, windows: int, wanted: int) -> MeasuredLog:
+        """How much log there is; of the wanted windows there are `windows`."""
+        timestamps = self.log.timestamp
+        days = float(timestamps[-1] - timestamps[0]) / SECONDS_PER_DAY if len(timestamps) else 0.0
+        return MeasuredLog(len(timestamps), days, windows, wanted)
 
     @property
     def taught(self) -> JudgedQueries | None:
@@ -130,27 +198,40 @@ class ShopData:
         known = replace(self.files, interactions=None, queries=None, judgements=None, mappings=mappings)
         if self.events is not None and moment is not None:
             path = folder / "known.parquet"
-            pq.write_table(pq.read_table(self.events, filters=[("timestamp", "<", int(moment))]), path)
+            pq.write_table(pq.read_table(self.events, filters=[("timestamp", "<", math.ceil(moment))]), path)
             known = replace(known, interactions=path)
         if self.taught:
             queries, judgements = self._write_judged(self.taught, folder)
             known = replace(known, queries=queries, judgements=judgements)
         return known
 
+    def behaviour_before(self, moment: float | None, known: InputFiles, progress: Progress) -> Behaviour:
+        """What a bundle's ranker learns from that is exported from `known`, the files before a moment."""
+        log = self.log.as_of(moment or 0.0)
+        read = read_behaviour(
+            replace(known, interactions=None),
+            self.catalog["item_id"].tolist(),
+            seed=DEFAULT_SEED,
+            has_tower=False,
+            progress=progress,
+        )
+        return replace(read, log=weigh_log(log))
+
     def _write_judged(self, judged: JudgedQueries, folder: Path) -> tuple[Path, Path]:
         queries, judgements = folder / "queries.jsonl", folder / "judgements.tsv"
+        encoding = self.files.reading.encoding or "utf-8"  # the export reads all files in the one that is declared
         lines = [
             json.dumps({"query_id": str(number), "query": text}, ensure_ascii=False)
             for number, text in enumerate(judged.queries.values())
         ]
-        queries.write_text("\n".join(lines) + "\n", "utf-8")
+        queries.write_text("\n".join(lines) + "\n", encoding)
         ids = self.catalog["item_id"]
         rows = [
             f"{number}\t{ids[int(row)]}\t{grade}"
             for number, query in enumerate(judged.queries)
             for row, grade in judged.grades[query].items()
         ]
-        judgements.write_text("\n".join(rows) + "\n", "utf-8")
+        judgements.write_text("\n".join(rows) + "\n", encoding)
         return queries, judgements
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from fuserank_ensemble.bundle import Bundle
@@ -26,17 +25,46 @@ from fuserank_evaluation.datasets.past import PastLog
 from fuserank_evaluation.progress import ProgressCallback
 from fuserank_evaluation.ranking.method import RankingMethod, ScoringMethod
 from fuserank_evaluation.retrieval.candidates import LIST_DEPTH, CandidateFinder
-from fuserank_export.index.shop import Shop
-from fuserank_export.learning.event_strengths import weigh_log
+from fuserank_export.builder.read import Behaviour
+from fuserank_export.index.shop import Shop, bundle_records
 from fuserank_export.learning.interactions import learn, popularity_before
-from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.builder import CaseBuilder
 from fuserank_export.training.cases.split import split_cases
 from fuserank_export.training.cases.training_query import KINDS
 
-PRODUCT = "fuserank"
+PRODUCT, TAKEN = "fuserank", "taken"
 TEXT_METHODS = ("bm25", "dense", "rrf")
+LABELS_READ = ("click", "relevance")  # what people took of a list; of judged queries what they called right
 PATIENT_MS = 60_000  # of a request: what is measured is what it answers, not when
+
+
+@dataclass(frozen=True)
+class MethodName:
+    """What a method is called on the page.
+
+    Attributes:
+        label: In sentences, tables and plots.
+        meaning: What it does.
+        colour: In every plot, readable on white and on black.
+    """
+
+    label: str
+    meaning: str
+    colour: str
+
+
+METHODS: Mapping[str, MethodName] = {
+    PRODUCT: MethodName("FuseRank", "the whole graph, as it is served", "#d9650d"),
+    "bm25": MethodName("BM25", "over the items' texts", "#3b82c4"),
+    "dense": MethodName("dense", "the encoder's nearest texts", "#8b6fd6"),
+    "rrf": MethodName("BM25 + dense", "both, by reciprocal-rank fusion", "#0f9488"),
+    "popularity": MethodName("popularity", "the most popular of what search finds", "#7c8593"),
+    "item_item": MethodName("item-item", "items that the same users had", "#c8508f"),
+    "als": MethodName("ALS", "matrix factorisation", "#5a9432"),
+    "lightgbm": MethodName("LambdaMART", "LightGBM on what the ranker reads and learns from", "#a8820f"),
+}
+
+
 _BATCH = 16
 
 
@@ -92,9 +120,9 @@ class PlainLists:
     _lists: dict[str, list[Mapping[str, Rows]]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, bundle: Bundle, encoder: BundleEncoder, catalog: list[dict[str, object]]) -> PlainLists:
-        """Indexes the catalogue's records; Chinese texts are cut into words, which BM25 cannot find by itself."""
-        texts = [_cut(render(bundle.spec.text_template, record)) for record in catalog]
+    def open(cls, bundle: Bundle, encoder: BundleEncoder) -> PlainLists:
+        """Indexes the catalogue; Chinese texts are cut into words, which BM25 cannot find by itself."""
+        texts = [_cut(render(bundle.spec.text_template, record)) for record in bundle_records(bundle)]
         return cls(PlainSearch(texts, bundle.vectors, bundle.items.text), encoder)
 
     def of(self, cases: RankingCases) -> list[Mapping[str, Rows]]:
@@ -147,23 +175,21 @@ def boosted_trees(
     bundle: Bundle,
     encoder: BundleEncoder,
     finder: CandidateFinder,
-    known: Interactions,
+    known: Behaviour,
     cases: int,
     on_progress: ProgressCallback,
 ) -> LightGbm | None:
-    """LambdaMART on the ranker's features, trained on the same windows of time; None where the log is too short.
+    """LambdaMART on the ranker's features, log and judged queries; None where there is neither to learn from.
 
     Args:
-        bundle: The window's bundle.
+        bundle: The bundle that is measured.
         encoder: Embeds queries.
         finder: Finds and describes the candidates that are ranked.
-        known: The events before the window.
+        known: What the bundle's ranker was trained on.
         cases: How many (user, query) pairs to draw from each of the training's windows.
         on_progress: Called as steps go on.
     """
-    log = weigh_log(known)
-    titles = [str(record["title"]) for record in bundle_records(bundle)]
-    shop = Shop(bundle.items, titles, np.full(len(titles), np.nan))
+    shop, log = Shop.of_bundle(bundle), known.log
     earliest: list[InteractionIndex] = []
     with tempfile.TemporaryDirectory() as folder:
 
@@ -177,22 +203,18 @@ def boosted_trees(
             shop,
             _case_builder(bundle, encoder),
             index_before,
-            judged=(),
+            judged=known.judged,
             count=cases,
             seed=SEED,
             advanced=on_progress,
         )
-    if split.source != "log":
+    if split.source == "catalog":
         return None
     boosted = LightGbm(finder, bundle.spec.candidates, SEED)
     for kind in KINDS:
-        boosted.fit(kind, LabelledLists.from_cases(split.train, kind), LabelledLists.from_cases(split.held_out, kind))
+        train, held_out = (LabelledLists.from_cases(part, kind, LABELS_READ) for part in (split.train, split.held_out))
+        boosted.fit(kind, train, held_out)
     return boosted
-
-
-def bundle_records(bundle: Bundle) -> list[dict[str, object]]:
-    """Every item's fields, in the order of rows."""
-    return [msgspec.json.decode(bundle.records.raw(row)) for row in range(len(bundle.items))]
 
 
 def _case_builder(bundle: Bundle, encoder: BundleEncoder) -> CaseBuilder:

@@ -13,32 +13,12 @@ from markupsafe import Markup
 from fuserank_evaluation.metrics.significance import half_width
 from fuserank_evaluation.ranking.results import MAIN
 from fuserank_evaluation.shop.advice import Facts
-from fuserank_evaluation.shop.methods import PRODUCT
-from fuserank_evaluation.shop.plots import by_window, plot_methods, plot_windows
+from fuserank_evaluation.shop.methods import METHODS, PRODUCT, TAKEN
+from fuserank_evaluation.shop.plots import by_window, plot_methods, plot_windows, window_name
 from fuserank_evaluation.shop.requests import SETS, SHOWN_MEASURES, RequestSet
 from fuserank_evaluation.shop.worst import WorstRequest
 
 MEASURE_NAMES = {"ndcg_at_10": "nDCG@10", "hit_at_10": "hit@10", "recall_at_100": "recall@100", "mrr": "MRR"}
-METHOD_NAMES = {
-    PRODUCT: "FuseRank, as it is served",
-    "bm25": "BM25 over the items' texts",
-    "dense": "the encoder's nearest texts",
-    "rrf": "both, by reciprocal-rank fusion",
-    "popularity": "the most popular of what search finds",
-    "item_item": "items that the same users had",
-    "als": "matrix factorisation (ALS)",
-    "lightgbm": "LambdaMART on FuseRank's features",
-    "taken": "what people took",
-}
-# A plot's heading, which has room for a few words.
-CAPTIONS = {
-    "judged": "judged searches",
-    "search": "searches",
-    "category_search": "searches for categories",
-    "made_up": "made-up searches",
-    "recommendation": "recommendations",
-    "discovery": "new to the user",
-}
 
 
 @dataclass(frozen=True)
@@ -55,7 +35,6 @@ class Page:
         verdicts: A sentence on each set.
         advice: What to do next.
         worst: The worst searches by set.
-        quality: How much the rankers learned from.
         users: Users of the log.
     """
 
@@ -68,7 +47,6 @@ class Page:
     verdicts: Sequence[str]
     advice: Sequence[str]
     worst: Mapping[str, Sequence[WorstRequest]]
-    quality: str
     users: int
 
     @property
@@ -80,7 +58,7 @@ class Page:
             for method in sorted(requests.values, key=requests.mean, reverse=True):
                 cells = [f"{requests.mean(method, measure):.3f}" for measure in SHOWN_MEASURES]
                 cells[0] += f" ± {half_width(requests.values[method][MAIN]):.3f}"
-                rows.append([METHOD_NAMES[method], *cells])
+                rows.append([METHODS[method].label, *cells])
             tables[name] = rows
         return tables
 
@@ -91,8 +69,8 @@ class Page:
         for name, requests in self.sets.items():
             windows, means = by_window(requests)
             if len(windows) > 1:
-                head = ["method", *("latest" if window == 0 else f"{window} back" for window in windows)]
-                rows = [[METHOD_NAMES[method], *(f"{mean:.3f}" for mean in of)] for method, of in means.items()]
+                head = ["method", *map(window_name, windows)]
+                rows = [[METHODS[method].label, *(f"{mean:.3f}" for mean in of)] for method, of in means.items()]
                 tables[name] = [head, *rows]
         return tables
 
@@ -103,13 +81,15 @@ def write_page(page: Page) -> None:
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["day"] = lambda moment: datetime.fromtimestamp(moment, UTC).date().isoformat()
     environment.filters["share"] = lambda value: f"{value:.1%}"
-    by_time = {name: requests for name, requests in page.sets.items() if len(set(requests.windows)) > 1}
-    # The plots hold names of methods and sets alone, nothing of the shop's.
-    drawn = {
-        "methods": Markup(plot_methods(page.sets, CAPTIONS)) if page.sets else "",  # noqa: S704
-        "windows": Markup(plot_windows(by_time, CAPTIONS)) if by_time else "",  # noqa: S704
+    environment.filters["capital"] = lambda text: text[:1].upper() + text[1:]
+    by_time = {name: requests for name, requests in page.sets.items() if name in page.window_tables}
+    # The plots hold names of methods alone, nothing of the shop's.
+    plots = {
+        "methods": {name: Markup(plot_methods(requests)) for name, requests in page.sets.items()},  # noqa: S704
+        "windows": {name: Markup(plot_windows(requests)) for name, requests in by_time.items()},  # noqa: S704
     }
+    shown = {name: METHODS[name] for name in METHODS if any(name in requests.values for requests in page.sets.values())}
     html = environment.get_template("page.html").render(
-        page=page, facts=page.facts, set_names=SETS, method_names=METHOD_NAMES, plots=drawn, ours=METHOD_NAMES[PRODUCT]
+        page=page, facts=page.facts, sets=SETS, methods=METHODS, shown=shown, plots=plots, product=PRODUCT, taken=TAKEN
     )
     page.path.write_text(html, "utf-8")

@@ -1,9 +1,9 @@
-"""Plots of the page, as SVG text."""
+"""Plots of the page, as SVG text that takes its ink from the page: dark on light, light on dark."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -14,45 +14,57 @@ import numpy as np
 
 from fuserank_evaluation.metrics.significance import half_width
 from fuserank_evaluation.ranking.results import MAIN
-from fuserank_evaluation.shop.methods import PRODUCT
+from fuserank_evaluation.shop.methods import METHODS, PRODUCT
 from fuserank_evaluation.shop.requests import RequestSet
 
-OURS, OTHERS = "#d9730d", "#8a94a6"
+SIZE = 3.7, 2.9  # inches: a plot is as wide as a phone, and the page lays several side by side
+_INK = "#010203"  # stands for the page's ink, and for no other colour
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fuserank",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color"), _INK),
+}
 
 
-def plot_methods(sets: Mapping[str, RequestSet], captions: Mapping[str, str]) -> str:
-    """Bars of nDCG@10 of every method with 95 % intervals, a panel for each set."""
-    plot, panels = plt.subplots(1, len(sets), figsize=(3.6 * len(sets), 3.2), squeeze=False)
-    for (name, requests), panel in zip(sets.items(), panels[0], strict=True):
-        ordered = sorted(requests.values, key=requests.mean)
-        panel.barh(
-            ordered,
+def plot_methods(requests: RequestSet) -> str:
+    """Bars of nDCG@10 of every method with 95 % intervals."""
+    ordered = sorted(requests.values, key=requests.mean)
+    with mpl.rc_context(STYLE):
+        plot, axes = plt.subplots(figsize=SIZE)
+        axes.barh(
+            [METHODS[method].label for method in ordered],
             [requests.mean(method) for method in ordered],
             xerr=[half_width(requests.values[method][MAIN]) for method in ordered],
-            color=[OURS if method == PRODUCT else OTHERS for method in ordered],
+            color=[METHODS[method].colour for method in ordered],
+            ecolor=_INK,
             capsize=2,
         )
-        panel.set_title(captions[name], fontsize=9)
-        panel.set_xlabel("nDCG@10")
-    return _svg(plot)
+        axes.set_xlim(left=0)
+        return _svg(plot)
 
 
-def plot_windows(sets: Mapping[str, RequestSet], captions: Mapping[str, str]) -> str:
+def plot_windows(requests: RequestSet) -> str:
     """Lines of nDCG@10 of every method over the windows of time, the latest at the right."""
-    plot, panels = plt.subplots(1, len(sets), figsize=(3.6 * len(sets), 3.0), squeeze=False)
-    for (name, requests), panel in zip(sets.items(), panels[0], strict=True):
-        windows, by_method = by_window(requests)
+    windows, by_method = by_window(requests)
+    with mpl.rc_context(STYLE):
+        plot, axes = plt.subplots(figsize=SIZE)
         for method, means in by_method.items():
-            is_ours = method == PRODUCT
-            panel.plot(
-                windows, means, marker="o", label=method, linewidth=2.5 if is_ours else 1,
-                color=OURS if is_ours else None,
-            )  # fmt: skip
-        panel.set_title(captions[name], fontsize=9)
-        panel.set_xticks(windows, ["latest" if window == 0 else f"{window} back" for window in windows])
-        panel.invert_xaxis()
-    panels[0][-1].legend(fontsize=7)
-    return _svg(plot)
+            width = 2.5 if method == PRODUCT else 1.2
+            axes.plot(windows, means, marker="o", markersize=4, linewidth=width, color=METHODS[method].colour)
+        axes.set_xticks(windows, [window_name(window) for window in windows])
+        axes.invert_xaxis()
+        axes.set_ylim(bottom=0)
+        return _svg(plot)
+
+
+def window_name(window: int) -> str:
+    """What a window is called, by its number."""
+    return f"{window} back" if window else "latest"
 
 
 def by_window(requests: RequestSet) -> tuple[list[int], dict[str, Sequence[float]]]:
@@ -69,8 +81,7 @@ def _svg(plot: Any) -> str:
     """A figure as an SVG element without declarations; its texts stay texts, in the reader's font."""
     plot.tight_layout()
     stream = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fuserank"}):
-        plot.savefig(stream, format="svg", metadata={"Date": None})
+    plot.savefig(stream, format="svg", metadata={"Date": None})
     plt.close(plot)
     text = stream.getvalue()
-    return text[text.index("<svg") :]
+    return text[text.index("<svg") :].replace(_INK, "currentColor")

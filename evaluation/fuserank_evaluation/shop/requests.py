@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +34,33 @@ from fuserank_export.training.cases.synthetic import SyntheticQueries, catalog_q
 SHOWN_MEASURES = ("ndcg_at_10", "hit_at_10", "recall_at_100", "mrr")
 HEAD_SHARE = 0.5  # of the events, that the head of the catalogue has
 MADE_UP_SEED = SEED + 1  # other queries than those that a ranker of such a shop was trained on
-# What each set asks, in words for the page.
-SETS = {
-    "judged": "Searches that people judged",
-    "search": "Searches, answered by what the user then took under the same query",
-    "category_search": "Searches for a category, made up from what the user then took of it: the log has no queries",
-    "made_up": "Searches made up from titles and categories: they show that search works, not that people like it",
-    "recommendation": "Recommendations, answered by all that the user took in the window",
-    "discovery": "Recommendations of what is new to the user",
+
+
+@dataclass(frozen=True)
+class SetName:
+    """What a set of requests is called on the page.
+
+    Attributes:
+        name: In sentences, tables and plots.
+        asked: What is asked, and what answers it.
+    """
+
+    name: str
+    asked: str
+
+
+SETS: Mapping[str, SetName] = {
+    "judged": SetName("judged searches", "queries of which people judged the answers"),
+    "search": SetName("searches", "answered by what the user then took under the same query"),
+    "category_search": SetName(
+        "searches for categories",
+        "made up, since the log has no queries: the name of a category, answered by what the user then took of it",
+    ),
+    "made_up": SetName(
+        "made-up searches", "words of titles and categories: they show that search works, not that people like it"
+    ),
+    "recommendation": SetName("recommendations", "answered by all that the user took in the window"),
+    "discovery": SetName("recommendations of what is new", "answered by what the user took and had never had"),
 }
 
 
@@ -149,10 +169,10 @@ def log_cases(log: Interactions, items: Items, cut: float, count: int) -> list[R
         search = logged_searches(log, cut, count, SEED)
     else:
         search = search_cases(log, category_names(items), cut, count, SEED)
-        search = _named(search, "category_search")
-    recommendation = _first(recommendation_cases(log, cut, known_only=False), count)
+        search = replace(search, name="category_search")
+    recommendation = _drawn(recommendation_cases(log, cut, known_only=False), count)
     known = [i for i, seen in enumerate(recommendation.seen) if len(seen)]
-    discovery = _named(_part(recommendation, known).new_to_user(items), "discovery")
+    discovery = replace(recommendation.part(known).new_to_user(items), name="discovery")
     return [cases for cases in (search, recommendation, discovery) if len(cases)]
 
 
@@ -165,8 +185,8 @@ def made_up_cases(items: Items, titles: Sequence[str], count: int) -> RankingCas
     """Queries made from the catalogue, for a shop where nobody asked any."""
     synthetic = SyntheticQueries(items, titles, MADE_UP_SEED)
     drawn = catalog_queries(items, synthetic, count, MADE_UP_SEED)
-    kept = [query for query in drawn if query.relevant is not None and len(query.relevant)]
-    return _anonymous("made_up", [query.query for query in kept], [_rows(query.relevant) for query in kept])
+    kept = {query.query: query.relevant for query in drawn if query.relevant is not None and len(query.relevant)}
+    return _anonymous("made_up", list(kept), list(kept.values()))
 
 
 def category_names(items: Items) -> NDArray[np.object_]:
@@ -188,35 +208,12 @@ def popular_head(popularity: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def _anonymous(name: str, queries: list[str], relevant: list[Rows]) -> RankingCases:
     count = len(queries)
-    return RankingCases(
-        name, np.full(count, NOBODY, np.int32), queries, [History.empty()] * count, [{}] * count, relevant, 0.0
-    )
+    users = np.full(count, NOBODY, np.int32)
+    nothing: list[dict[str, Any]] = [{}] * count
+    return RankingCases(name, users, queries, [History.empty()] * count, nothing, nothing, relevant, 0.0)
 
 
-def _named(cases: RankingCases, name: str) -> RankingCases:
-    return RankingCases(
-        name, cases.users, cases.queries, cases.seen, cases.places, cases.relevant, cases.now, cases.excluded
-    )
-
-
-def _first(cases: RankingCases, count: int) -> RankingCases:
+def _drawn(cases: RankingCases, count: int) -> RankingCases:
     """At most `count` of the cases, drawn by the seed."""
     drawn = np.random.default_rng(SEED).permutation(len(cases))[:count]
-    return _part(cases, sorted(drawn.tolist()))
-
-
-def _part(cases: RankingCases, kept: Sequence[int]) -> RankingCases:
-    return RankingCases(
-        cases.name,
-        cases.users[list(kept)],
-        [cases.queries[i] for i in kept],
-        [cases.seen[i] for i in kept],
-        [cases.places[i] for i in kept],
-        [cases.relevant[i] for i in kept],
-        cases.now,
-        None if cases.excluded is None else [cases.excluded[i] for i in kept],
-    )
-
-
-def _rows(rows: Rows | None) -> Rows:
-    return np.empty(0, np.int32) if rows is None else rows
+    return cases.part(sorted(drawn.tolist()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,24 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_evaluation.datasets.bundle_encoder import BundleEncoder
 from fuserank_evaluation.datasets.cases import RankingCases
-from fuserank_evaluation.datasets.grocery import events_before
 from fuserank_evaluation.datasets.judged import JudgedQueries
 from fuserank_evaluation.datasets.past import PastLog
 from fuserank_evaluation.progress import ProgressCallback
 from fuserank_evaluation.ranking.method import RankingMethod
+from fuserank_evaluation.retrieval.candidates import CandidateFinder
 from fuserank_evaluation.shop.advice import Facts, Outcome, advise, verdicts
-from fuserank_evaluation.shop.exposure import Exposure, exposures
+from fuserank_evaluation.shop.exposure import exposures
 from fuserank_evaluation.shop.health import examine
-from fuserank_evaluation.shop.inputs import ShopData
+from fuserank_evaluation.shop.inputs import FileRows, ShopData
 from fuserank_evaluation.shop.methods import (
     PRODUCT,
     PlainLists,
     Served,
     boosted_trees,
-    bundle_records,
     candidate_finder,
     log_methods,
     text_methods,
@@ -42,11 +43,12 @@ from fuserank_evaluation.shop.requests import (
     made_up_cases,
     popular_head,
 )
-from fuserank_evaluation.shop.segments import Segment, segments
+from fuserank_evaluation.shop.segments import segments
 from fuserank_evaluation.shop.worst import lost_shares, worst_requests
 from fuserank_export.builder.bundle import export_bundle
 from fuserank_export.builder.held_log import HeldLog
 from fuserank_export.builder.options import EncoderOptions, InputFiles, OutputOptions, RankerOptions
+from fuserank_export.builder.read import Behaviour
 from fuserank_export.progress import Progress
 
 PAGE, FIGURES = "index.html", "figures.json"
@@ -76,6 +78,68 @@ class ShopEvaluation:
     with_boosted_trees: bool = True
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Requests, and the grades of their queries where people judged these."""
+
+    cases: RankingCases
+    judged: JudgedQueries | None = None
+
+
+@dataclass(frozen=True)
+class Contestants:
+    """A bundle, and all methods that are asked the same as it.
+
+    Attributes:
+        bundle: The bundle.
+        finder: Finds what its retrieval finds.
+        methods: The bundle's whole graph, and the others.
+        popularity: Events by item before its moment, float32 `[items]`.
+    """
+
+    bundle: Bundle
+    finder: CandidateFinder
+    methods: list[RankingMethod]
+    popularity: NDArray[np.float32]
+
+    @classmethod
+    def prepare(
+        cls,
+        evaluation: ShopEvaluation,
+        bundle: Bundle,
+        known: Behaviour,
+        names: list[str],
+        on_progress: ProgressCallback,
+    ) -> Contestants:
+        """Fits the other methods to what the bundle was made from.
+
+        Args:
+            evaluation: What is evaluated.
+            bundle: The bundle.
+            known: What its ranker was trained on.
+            names: The log's users by row, as the bundle names them.
+            on_progress: Called as steps go on.
+        """
+        encoder, past = BundleEncoder(bundle), PastLog.before(known.log, math.inf, len(bundle.items))
+        finder = candidate_finder(bundle, encoder, on_progress)
+        methods: list[RankingMethod] = [
+            Served(bundle, LocalGraph(bundle), names, on_progress),
+            *text_methods(PlainLists.open(bundle, encoder)),
+            *(log_methods(finder, past) if len(known.log) else []),
+        ]
+        if evaluation.with_boosted_trees:
+            cases = evaluation.ranker.effort.cases
+            boosted = boosted_trees(bundle, encoder, finder, known, cases, on_progress)
+            methods += [boosted] if boosted else []
+        return cls(bundle, finder, methods, past.popularity)
+
+    def answer(self, sets: dict[str, RequestSet], asked: Asked, window: int) -> None:
+        """Asks all methods a set's requests of one window, and adds their answers."""
+        requests = sets.setdefault(asked.cases.name, RequestSet(asked.cases.name))
+        retrieved, head = self.finder.fused_rows(asked.cases), popular_head(self.popularity)
+        requests.add(asked.cases, self.methods, retrieved, window=window, head=head, judged=asked.judged)
+
+
 def evaluate_shop(evaluation: ShopEvaluation, progress: Progress) -> Page:
     """Evaluates a shop, writes its page and its figures, and returns the page.
 
@@ -86,123 +150,82 @@ def evaluate_shop(evaluation: ShopEvaluation, progress: Progress) -> Page:
     evaluation.out.mkdir(parents=True, exist_ok=True)
     held = HeldLog.nothing(evaluation.out / LATEST)
     data = ShopData.read(evaluation.files, evaluation.out, held.key, progress)
+    names = [held.key.user_name(user) for user in data.log.user_ids]
     sets: dict[str, RequestSet] = {}
-    windows, names = data.windows(evaluation.windows), [held.key.user_name(user) for user in data.log.user_ids]
-    latest: Bundle | None = None
-    popularity = np.zeros(len(data.catalog), np.float32)
-    for number, (cut, end) in enumerate(windows):
-        bundle = _export(evaluation, data, held, cut, number, progress)
+    windows = data.windows(evaluation.windows)
+    contestants: list[Contestants] = []
+    for number, window in enumerate(windows or [None]):
+        known = data.files_before(window and window[0], evaluation.out)
+        bundle = _export(evaluation, known, held, evaluation.out / f"bundle-{number}", progress)
+        behaviour = data.behaviour_before(window and window[0], known, progress)
         with progress.steps() as on_progress:
-            _ask_window(evaluation, data, bundle, sets, (number, cut, end), names, on_progress)
-        if latest is None:
-            latest, popularity = bundle, PastLog.before(data.log, cut, len(data.catalog)).popularity
-    bundle = latest or _export(evaluation, data, held, None, 0, progress)
-    with progress.steps() as on_progress:
-        _ask_without_log(evaluation, data, bundle, sets, popular_head(popularity), on_progress)
-    return _write(evaluation, data, bundle, sets, popularity, windows)
+            contestants.append(Contestants.prepare(evaluation, bundle, behaviour, names, on_progress))
+            for asked in _asked(data, bundle.items, window, evaluation.cases, number == 0):
+                contestants[-1].answer(sets, asked, number)
+        if number:  # only the latest bundle is looked at again
+            contestants.pop()
+    return _write(evaluation, data, contestants[0], sets, windows)
 
 
-def _export(
-    evaluation: ShopEvaluation, data: ShopData, held: HeldLog, moment: float | None, number: int, progress: Progress
-) -> Bundle:
-    """Exports the shop as it was at a moment; None is a shop without a log."""
-    out = evaluation.out / f"bundle-{number}"
+def _export(evaluation: ShopEvaluation, known: InputFiles, held: HeldLog, folder: Path, progress: Progress) -> Bundle:
     export_bundle(
-        inputs=data.files_before(moment, evaluation.out),
+        inputs=known,
         encoder=evaluation.encoder,
         ranker=evaluation.ranker,
-        out=OutputOptions(folder=out, force=True, vector_cache=evaluation.out / "vectors"),
+        out=OutputOptions(folder=folder, force=True, vector_cache=evaluation.out / "vectors"),
         progress=progress,
         held=held,
     )
-    return Bundle.open(out, verify=())
+    return Bundle.open(folder, verify=())
 
 
-def _ask_window(
-    evaluation: ShopEvaluation,
-    data: ShopData,
-    bundle: Bundle,
-    sets: dict[str, RequestSet],
-    window: tuple[int, float, float],
-    user_names: list[str],
-    on_progress: ProgressCallback,
-) -> None:
-    """Asks all methods the requests of one window: its number, start and end; users as bundles name them."""
-    number, cut, end = window
-    log, encoder = events_before(data.log, end), BundleEncoder(bundle)
-    past = PastLog.before(log, cut, len(bundle.items))
-    finder = candidate_finder(bundle, encoder, on_progress)
-    methods: list[RankingMethod] = [
-        Served(bundle, LocalGraph(bundle), user_names, on_progress),
-        *text_methods(PlainLists.open(bundle, encoder, bundle_records(bundle))),
-        *log_methods(finder, past),
-    ]
-    if evaluation.with_boosted_trees:
-        known = events_before(log, cut)
-        boosted = boosted_trees(bundle, encoder, finder, known, evaluation.ranker.effort.cases, on_progress)
-        methods += [boosted] if boosted else []
-    head = popular_head(past.popularity)
-    for cases in log_cases(log, bundle.items, cut, evaluation.cases):
-        requests = sets.setdefault(cases.name, RequestSet(cases.name))
-        requests.add(cases, methods, finder.fused_rows(cases), window=number, head=head)
+def _asked(data: ShopData, items: Items, window: tuple[float, float] | None, count: int, latest: bool) -> list[Asked]:
+    """What is asked in a window: of the log, and once, in the latest, what needs no log.
 
-
-def _ask_without_log(
-    evaluation: ShopEvaluation,
-    data: ShopData,
-    bundle: Bundle,
-    sets: dict[str, RequestSet],
-    head: NDArray[np.bool_],
-    on_progress: ProgressCallback,
-) -> None:
-    """Asks what needs no log: the judged queries, and made-up ones where there is no search yet."""
-    asked: list[tuple[RankingCases, JudgedQueries | None]] = []
-    if data.asked:
-        asked.append((judged_cases(data.asked), data.asked))
-    if not asked and not any(requests.is_search for requests in sets.values()):
-        titles = [str(title) for title in data.catalog["title"]]
-        made_up = made_up_cases(bundle.items, titles, evaluation.cases)
-        asked += [(made_up, None)] if len(made_up) else []
-    if not asked:
-        return
-    encoder = BundleEncoder(bundle)
-    finder = candidate_finder(bundle, encoder, on_progress)
-    methods: list[RankingMethod] = [
-        Served(bundle, LocalGraph(bundle), [], on_progress),
-        *text_methods(PlainLists.open(bundle, encoder, bundle_records(bundle))),
-    ]
-    for cases, grades_of_cases in asked:
-        requests = sets.setdefault(cases.name, RequestSet(cases.name))
-        requests.add(cases, methods, finder.fused_rows(cases), window=0, head=head, judged=grades_of_cases)
+    That is the judged queries, and where nothing else asks a search, made-up ones.
+    """
+    asked: list[Asked] = []
+    if window is not None:
+        cut, end = window
+        asked += [Asked(cases) for cases in log_cases(data.log.as_of(end), items, cut, count)]
+    if latest and data.asked:
+        asked.append(Asked(judged_cases(data.asked), data.asked))
+    if latest and not any(one.cases.is_search for one in asked):
+        made_up = made_up_cases(items, [str(title) for title in data.catalog["title"]], count)
+        asked += [Asked(made_up)] if len(made_up) else []
+    return asked
 
 
 def _write(
     evaluation: ShopEvaluation,
     data: ShopData,
-    bundle: Bundle,
+    latest: Contestants,
     sets: Mapping[str, RequestSet],
-    popularity: NDArray[np.float32],
     windows: list[tuple[float, float]],
 ) -> Page:
     """Sums up, and writes the page and the figures."""
+    bundle, popularity = latest.bundle, latest.popularity
     ordered = {name: sets[name] for name in SETS if name in sets}
-    parts: list[Segment] = [segment for one in ordered.values() for segment in segments(one, bundle.items)]
-    shown: list[Exposure] = [
-        exposure for name, one in ordered.items() if name != "made_up" for exposure in exposures(one, popularity)
-    ]
     facts = Facts(
         outcomes={name: outcome(one) for name, one in ordered.items()},
-        segments=parts,
-        exposures=shown if popularity.any() else [],
+        segments=[segment for one in ordered.values() for segment in segments(one, bundle.items)],
+        exposures=[
+            exposure
+            for one in ordered.values()
+            if one.name != "made_up" and popularity.any()
+            for exposure in exposures(one, popularity)
+        ],
         health=examine(data.catalog, _events_by_item(data)),
-        events=len(data.log),
+        log=data.measured_log(len(windows), evaluation.windows),
+        files=[FileRows.of(report) for report in data.reports],
         has_queries=data.log.has_queries,
         judged=len(data.judged.queries) if data.judged else 0,
+        taught=len(data.taught.queries) if data.taught else 0,
         unread_scripts=tuple(bundle.spec.unread_scripts),
         unranked=_unranked_note(bundle),
+        quality=evaluation.ranker.quality,
     )
     titles = [str(title) for title in data.catalog["title"]]
-    searches = [one for one in ordered.values() if one.is_search]
     page = Page(
         path=evaluation.out / PAGE,
         bundle=bundle.id,
@@ -212,8 +235,7 @@ def _write(
         facts=facts,
         verdicts=verdicts(facts),
         advice=advise(facts),
-        worst={one.name: worst_requests(one, titles) for one in searches},
-        quality=evaluation.ranker.quality,
+        worst={one.name: worst_requests(one, titles) for one in ordered.values() if one.is_search},
         users=len(data.log.user_ids),
     )
     write_page(page)
@@ -221,9 +243,11 @@ def _write(
         "bundle": bundle.id,
         "outcomes": {name: asdict(one) for name, one in facts.outcomes.items()},
         "means": {name: {method: one.mean(method) for method in one.values} for name, one in ordered.items()},
-        "segments": [asdict(part) for part in parts],
+        "segments": [asdict(part) for part in facts.segments],
         "exposures": [asdict(one) for one in facts.exposures],
         "health": asdict(facts.health),
+        "log": asdict(facts.log),
+        "files": [asdict(one) for one in facts.files],
         "verdicts": page.verdicts,
         "advice": page.advice,
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -14,6 +16,12 @@ from fuserank_evaluation.shop.requests import RequestSet
 
 MOST, SHOWN_TITLES = 20, 5
 WORST_NDCG = 0.5  # a request that is answered better is none of the worst
+Lost = Literal[
+    "no answer",  # the list is empty
+    "not found",  # by retrieval
+    "ranked below ten",
+    "ranked low",  # within the first ten
+]
 
 
 @dataclass(frozen=True)
@@ -24,11 +32,11 @@ class WorstRequest:
         query: Its text.
         known_user: Whether the user had events before.
         ours: The product's nDCG@10.
-        baseline: The best other method of the set.
+        baseline: The best other method of the set; empty where there is none.
         theirs: Its nDCG@10.
         answered: Titles of the first items that were answered.
         wanted: Titles of right answers.
-        lost: Where the right answers were lost: `not found`, `ranked below ten`, or `ranked low` within them.
+        lost: Where the right answers were lost.
     """
 
     query: str
@@ -38,40 +46,44 @@ class WorstRequest:
     theirs: float
     answered: tuple[str, ...]
     wanted: tuple[str, ...]
-    lost: str
+    lost: Lost
 
 
 def worst_requests(requests: RequestSet, titles: Sequence[str], count: int = MOST) -> list[WorstRequest]:
     """The searches with the least nDCG@10, each query once; those that another method answers best come first."""
-    baseline = requests.best_baseline or PRODUCT
-    ours, theirs = requests.values[PRODUCT][MAIN], requests.values[baseline][MAIN]
-    order = [int(i) for i in np.lexsort((-theirs, ours)) if ours[i] < WORST_NDCG]
-    first = {requests.queries[i]: i for i in reversed(order)}
+    baseline = requests.best_baseline
+    ours = requests.values[PRODUCT][MAIN]
+    theirs = requests.values[baseline][MAIN] if baseline else np.zeros(len(ours))
+    worst: dict[str, int] = {}
+    for i in np.lexsort((-theirs, ours)).tolist():
+        if ours[i] < WORST_NDCG:
+            worst.setdefault(requests.queries[i], i)
     return [
         WorstRequest(
-            query=requests.queries[i],
+            query=query,
             known_user=requests.known[i],
             ours=float(ours[i]),
-            baseline=baseline,
+            baseline=baseline or "",
             theirs=float(theirs[i]),
             answered=tuple(titles[row] for row in requests.ranked[PRODUCT][i][:SHOWN_TITLES]),
             wanted=tuple(titles[row] for row in requests.relevant[i][:SHOWN_TITLES]),
             lost=where_lost(requests, i),
         )
-        for i in [i for i in order if first[requests.queries[i]] == i][:count]
+        for query, i in list(worst.items())[:count]
     ]
 
 
-def where_lost(requests: RequestSet, i: int) -> str:
+def where_lost(requests: RequestSet, i: int) -> Lost:
     """Where the right answers of a request were lost."""
-    relevant = requests.relevant[i]
-    if np.isin(relevant, requests.ranked[PRODUCT][i][:CUT]).any():
+    relevant, answered = requests.relevant[i], requests.ranked[PRODUCT][i]
+    if not len(answered):
+        return "no answer"
+    if np.isin(relevant, answered[:CUT]).any():
         return "ranked low"
     return "ranked below ten" if np.isin(relevant, requests.retrieved[i]).any() else "not found"
 
 
-def lost_shares(requests: RequestSet) -> dict[str, float]:
-    """Share of all requests whose right answers are `not found` and `ranked below ten`, and of those without answer."""
-    lost = [where_lost(requests, i) for i in range(len(requests))]
-    shares = {name: lost.count(name) / len(lost) for name in ("not found", "ranked below ten")}
-    return {**shares, "no answer": float(np.mean([not len(rows) for rows in requests.ranked[PRODUCT]]))}
+def lost_shares(requests: RequestSet) -> dict[Lost, float]:
+    """Share of all requests without a right answer in the first ten, by where it was lost."""
+    lost = Counter(where_lost(requests, i) for i in range(len(requests)))
+    return {name: lost[name] / len(requests) for name in get_args(Lost) if name != "ranked low"}

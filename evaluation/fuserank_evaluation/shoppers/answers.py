@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from fuserank_evaluation.baselines.plain_search import PlainSearch
 from fuserank_evaluation.datasets.bundle_encoder import BundleEncoder
 from fuserank_evaluation.datasets.judged import JudgedQueries
 from fuserank_evaluation.metrics.measures import measure_judged
+from fuserank_export.index.shop import bundle_records
 
 Rows = NDArray[np.int32]
 
@@ -41,7 +41,7 @@ class Product:
     @classmethod
     def open(cls, bundle: Bundle) -> Product:
         """Opens a bundle's graph and reads its catalogue."""
-        records = [json.loads(bundle.records.raw(row)) for row in range(len(bundle.items))]
+        records = list(bundle_records(bundle))
         users = [user.decode() for user in bundle.histories.users]
         return cls(bundle, LocalGraph(bundle), users, records)
 

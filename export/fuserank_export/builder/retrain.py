@@ -8,13 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import RANKER_WEIGHTS, REFERENCE, Bundle
@@ -28,9 +25,7 @@ from fuserank_export.builder.read import Behaviour, read_behaviour
 from fuserank_export.builder.seal import chosen_engines
 from fuserank_export.builder.train import TrainedRanker, TrainingInputs, train_on_index, write_trained
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
-from fuserank_export.index.records import written_records
 from fuserank_export.index.shop import Shop
-from fuserank_export.index.texts import TextColumn
 from fuserank_export.index.users import rename_users
 from fuserank_export.progress import Progress
 from fuserank_export.repository.place import check_place
@@ -88,7 +83,7 @@ def retrain_ranker(
         # What a log says of the channels is tuned as an export tunes it, from the same beginning.
         spec=replace(old.spec, channel_weights=GraphSpec().channel_weights) if len(behaviour.log) else old.spec,
         index=old.root / "index",
-        shop=open_shop(old),
+        shop=Shop.of_bundle(old),
         behaviour=behaviour,
         encoder=open_query_encoder(old),
         tower=tower,
@@ -183,18 +178,6 @@ def _read(bundle: Bundle, files: BehaviourFiles, seed: int, progress: Progress) 
             "from; give the log of this bundle's catalogue, or export the new catalogue with `export bundle`"
         )
     return behaviour
-
-
-def open_shop(bundle: Bundle) -> Shop:
-    """Returns the bundle's catalogue."""
-    records, created = written_records(bundle.root / "index" / "items", len(bundle.items)), array("d")
-
-    def titles() -> Iterator[str]:
-        for record in records:
-            created.append(record.get("created_at", np.nan))
-            yield str(record["title"])
-
-    return Shop(bundle.items, TextColumn(titles()), np.asarray(created))
 
 
 def open_query_encoder(bundle: Bundle) -> OnnxEncoder:

@@ -9,7 +9,8 @@ from typing import Any
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.catalog.text import template_fields
-from fuserank_export.index.records import LazyRecords, Record, written_records
+from fuserank_export.index.records import LazyRecords, Record
+from fuserank_export.index.shop import bundle_records
 from fuserank_export.refresh.log_part import ItemState
 from fuserank_export.sources.catalog import Catalog, catalog_of_records
 
@@ -48,7 +49,7 @@ def change_catalog(bundle: Bundle, items: Mapping[str, ItemState]) -> ChangedCat
     retexted: set[str] = set()
     known: set[str] = set()
     changed = deleted = 0
-    for record in written_records(bundle.root / "index" / "items", len(bundle.items)):
+    for record in bundle_records(bundle):
         state = items.get(record["item_id"])
         if state is None:
             kept.append(record)

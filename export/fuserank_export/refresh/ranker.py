@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import RANKER_WEIGHTS, Bundle
 from fuserank_ensemble.catalog.scripts import blank_unread
 from fuserank_ensemble.catalog.text import query_text
-from fuserank_export.builder.retrain import open_query_encoder, open_shop
+from fuserank_export.builder.retrain import open_query_encoder
+from fuserank_export.index.shop import Shop
 from fuserank_export.progress import Progress
 from fuserank_export.repository.model_config import ENGINE_FILES
 from fuserank_export.sources import Interactions
@@ -145,7 +146,7 @@ def _build_cases(bundle: Bundle, log: Interactions, seed: int) -> tuple[Cases, C
     if len(times) < 2 or times[0] == times[-1]:
         return builder.build([], known), builder.build([], known)
     split = float(times[math.floor(LEARNED_SHARE * len(times))])
-    shop = open_shop(bundle)
+    shop = Shop.of_bundle(bundle)
     synthetic = SyntheticQueries(shop.items, shop.titles, seed)
     first, second = (
         builder.build(window_queries(log, synthetic, start, end, count=MOST_PAIRS, seed=seed + i), known)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,13 @@ class Impressions:
 
     def __len__(self) -> int:
         return len(self.timestamp)
+
+    def before(self, moment: float) -> Self:
+        """Returns the impressions before a moment, epoch seconds."""
+        kept = self.timestamp < moment
+        columns: dict[str, Any] = {column.name: getattr(self, column.name) for column in fields(self)}
+        cut: dict[str, Any] = {name: of[kept] for name, of in columns.items() if isinstance(of, np.ndarray)}
+        return replace(self, **cut)
 
     @classmethod
     def empty(cls) -> Self:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -105,6 +105,19 @@ class Interactions:
     def before(self, moment: float) -> slice:
         """Returns which rows came before a moment, epoch seconds: a slice copies nothing."""
         return slice(0, int(np.searchsorted(self.timestamp, math.ceil(moment))))
+
+    def as_of(self, moment: float) -> Self:
+        """Returns the log as it was at a moment, epoch seconds: users, queries and places keep their positions."""
+        rows = self.before(moment)
+        columns: dict[str, Any] = {column.name: getattr(self, column.name) for column in fields(self)}
+        cut: dict[str, Any] = {name: of[rows] for name, of in columns.items() if isinstance(of, np.ndarray)}
+        return replace(
+            self,
+            **cut,
+            places={name: (codes[rows], names) for name, (codes, names) in self.places.items()},
+            impressions=self.impressions.before(moment),
+            negatives=self.negatives.before(moment),
+        )
 
     def __len__(self) -> int:
         return len(self.timestamp)

@@ -188,14 +188,6 @@ def _has_seen_items(retrieve, cases):
     return [np.isin(one.rows, seen.rows).any() for one, seen in zip(candidates, cases.seen, strict=True)]
 
 
-def test_events_before_a_moment_keep_user_rows_and_names():
-    kept = grocery.events_before(habits.LOG, habits.FROM)
-    assert len(kept) == (~FUTURE).sum()
-    assert kept.user_ids is habits.LOG.user_ids
-    assert kept.timestamp.max() < habits.FROM
-    assert all(len(getattr(kept, name)) == len(kept) for name in ("user", "item", "event", "value", "query"))
-
-
 def test_the_price_of_an_item_without_earlier_sales_is_unknown(tmp_path):
     catalog = habits.case_builder(tmp_path / "index").catalog
     parser = SimpleNamespace(parse=UnderstoodQuery.plain)
@@ -211,7 +203,7 @@ def test_the_price_of_an_item_without_earlier_sales_is_unknown(tmp_path):
 
 def test_ranker_and_lambdamart_learn_habits_from_before_the_cut(tmp_path):
     builder = habits.case_builder(tmp_path / "index")
-    known = grocery.events_before(habits.LOG, habits.FROM)
+    known = habits.LOG.as_of(habits.FROM)
     moments = []
     shop = SimpleNamespace(
         known_log=known,

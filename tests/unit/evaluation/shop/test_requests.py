@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("lightgbm")
@@ -19,7 +21,11 @@ from fuserank_evaluation.shop.inputs import ShopData, whole_grades
 from fuserank_evaluation.shop.methods import PRODUCT
 from fuserank_evaluation.shop.requests import RequestSet, judged_cases, log_cases, made_up_cases, popular_head
 from fuserank_evaluation.shop.segments import is_short, segments
-from support.hand_log import CUT, LOG, make_items
+from fuserank_export.builder.options import InputFiles
+from fuserank_export.sources.interactions import Interactions
+from fuserank_export.sources.judgements import read_judgements
+from fuserank_export.sources.reading import Reading
+from support.hand_log import CUT, EVENTS_BY_HAND, LOG, make_items, make_log
 
 HEAD = np.asarray([True, False, False, False, False])
 
@@ -83,6 +89,29 @@ def test_few_judged_queries_are_asked_and_none_is_taught():
     data = ShopData(None, pd.DataFrame(), LOG, None, judged)
     assert data.taught is None
     assert list(data.asked.queries) == ["a"]  # nothing answers b
+
+
+def test_a_log_without_two_moments_has_no_windows():
+    for events in ([], EVENTS_BY_HAND[:1]):
+        log = make_log(events) if events else Interactions.empty()
+        assert ShopData(None, pd.DataFrame(), log, None, None).windows(2) == []
+
+
+def test_what_a_bundle_learns_from_ends_where_its_window_begins(tmp_path):
+    events = tmp_path / "events.parquet"
+    pq.write_table(pa.table({"timestamp": [8, 9, 10]}), events)
+    data = ShopData(InputFiles(catalog=tmp_path / "items.csv"), pd.DataFrame(), LOG, events, None)
+    known = data.files_before(9.5, tmp_path)
+    assert pq.read_table(known.interactions)["timestamp"].to_pylist() == [8, 9]
+
+
+def test_judged_queries_are_written_as_the_shop_says_its_files_are(tmp_path):
+    judged = JudgedQueries({f"q{i}": f"绿茶{i}" for i in range(400)}, {f"q{i}": {"0": 1, "1": 2} for i in range(400)})
+    catalog = pd.DataFrame({"item_id": ["甲", "乙"]})
+    files = InputFiles(catalog=tmp_path / "items.csv", reading=Reading(encoding="gb18030"))
+    known = ShopData(files, catalog, LOG, None, judged).files_before(None, tmp_path)
+    read = read_judgements(known.queries, known.judgements, ["甲", "乙"], encoding="gb18030")
+    assert "绿茶" in next(iter(read.queries.values()))
 
 
 def test_the_head_has_half_of_the_events():

@@ -43,7 +43,9 @@ def test_every_method_is_compared_on_every_kind_of_request(with_log):
     assert set(figures["means"]) == {"search", "recommendation", "discovery"}
     assert set(figures["means"]["search"]) >= {*recommenders, "bm25", "dense", "rrf"}
     assert set(figures["means"]["recommendation"]) >= recommenders
-    assert "lightgbm" in figures["means"]["recommendation"]
+    assert all("lightgbm" in means for means in figures["means"].values())
+    assert figures["log"]["windows"] == figures["log"]["wanted"] == 1
+    assert [(one["file"], one["bad"]) for one in figures["files"]] == [("items.csv", 0), ("events.csv", 0)]
     # Its users come back for the same four items, which the untrained encoder of a text search cannot know.
     assert figures["means"]["recommendation"][PRODUCT] > 0.3
     assert figures["means"]["search"][PRODUCT] > figures["means"]["search"]["dense"]
@@ -90,8 +92,20 @@ def test_a_chinese_shop_without_a_log_is_evaluated_on_what_people_judged(tiny_en
     judgements.write_text("".join(graded), "utf-8")
     page, figures, text = evaluate(tmp_path, tiny_encoder, catalog=catalog, queries=queries, judgements=judgements)
     assert set(figures["means"]) == {"judged"}
+    assert "lightgbm" in figures["means"]["judged"]  # what taught the ranker taught it, too
     assert figures["means"]["judged"][PRODUCT] > 0.8
     assert figures["means"]["judged"]["bm25"] > 0.5  # Chinese words are cut for it, too
     assert any("no log" in sentence for sentence in page.advice)
     assert "饮料" in text  # the segment of a category
     assert page.facts.outcomes["judged"].cases < len(asked)  # a third was taught
+
+
+def test_a_log_too_short_for_a_window_is_said_and_searches_are_made_up(tiny_shop, tiny_encoder, tmp_path):
+    rows = [{"user_id": "a", "item_id": item, "event": "view", "timestamp": 1_700_000_000} for item in ("i00", "gone")]
+    log = write_csv(tmp_path / "log.csv", rows)
+    page, figures, text = evaluate(tmp_path, tiny_encoder, catalog=tiny_shop.catalog, interactions=log)
+    assert set(figures["means"]) == {"made_up"}
+    (short,) = (sentence for sentence in page.advice if "too short" in sentence)
+    assert "1 event of 0.0 days" in short
+    assert any("1 of 2 rows of log.csv are left out" in sentence for sentence in page.advice)
+    assert short in text

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fuserank_ensemble.interactions.events import EVENTS, NEGATIVE, POSITIVE
+from fuserank_export.learning.event_strengths import weigh_log
 from fuserank_export.sources import InputError, Interactions, read_interactions
 from fuserank_export.sources.archive import SCHEMA
 from support.keys import TEST_KEY
@@ -296,3 +297,29 @@ def test_a_user_whom_the_log_has_by_id_and_by_hashed_name_is_one(write_csv):
 def test_an_archive_without_a_key_is_refused_instead_of_not_being_written(write_csv, tmp_path):
     with pytest.raises(ValueError, match=r"events\.parquet: found no key; allowed: a key"):
         read_interactions(write_csv([event()]), CATALOG, now=NOW, archive=tmp_path / "events.parquet")
+
+
+def test_a_log_as_of_a_moment_holds_what_was_before_it_in_every_column(write_csv):
+    nothing = {"value": "", "query": "", "store": "", "position": "", "session_id": ""}
+    kinds = [
+        {"event": "rating", "value": "5", "store": "north"},
+        {"event": "rating", "value": "1"},
+        {"event": "return"},
+        {"event": "click", "query": "tea", "store": "south"},
+        {"event": "impression", "position": "1", "session_id": "s"},
+    ]
+    # The same of everything on two days.
+    rows = [nothing | event(timestamp=NOW - day, **kind) for day in (20, 10) for kind in kinds]
+    log = read_interactions(write_csv(rows), CATALOG, now=NOW)
+    known = log.as_of(NOW - 10 + 0.5)
+    assert all(len(getattr(known, part)) == len(getattr(log, part)) > 0 for part in ("negatives", "impressions"))
+    known = log.as_of(NOW - 10)
+    for part, halved in ((log, known), (log.negatives, known.negatives), (log.impressions, known.impressions)):
+        arrays = {name: values for name, values in vars(part).items() if isinstance(values, np.ndarray)}
+        assert len(arrays) >= 5
+        for name, values in arrays.items():
+            np.testing.assert_array_equal(getattr(halved, name), values[: len(part) // 2])
+    assert [names for _, names in known.places.values()] == [names for _, names in log.places.values()]
+    assert all(len(codes) == len(known) for codes, _ in known.places.values())
+    assert len(known.weights) == len(known) > 0
+    assert weigh_log(known).weights.shape == known.timestamp.shape
