@@ -66,7 +66,8 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     if path.name.endswith(CHINESE):
         twin = path.with_name(path.name.removesuffix(CHINESE) + ".md")
         markdown = with_anchors_of(markdown, twin.read_text("utf-8"))
-    return OTHER_LANGUAGE.sub("", markdown, count=1)
+    # From left to right a diagram is wider than the column, and its words too small.
+    return OTHER_LANGUAGE.sub("", markdown, count=1).replace("flowchart LR", "flowchart TB")
 
 
 def on_post_page(output: str, *, page: Any, **_: Any) -> str:
