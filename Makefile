@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
 
-.PHONY: help demo serve shop eval bench-retrieval bench-replica bench-live bench-shop bench-export bench bench-quick bench-peers engines gpu-check test lint format lock reports clean
+.PHONY: help demo serve shop eval bench-retrieval bench-replica bench-live bench-shop bench-export bench bench-quick bench-peers engines gpu-check test lint format docs lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -99,6 +99,13 @@ format: $(READY) ## ruff's fixes and layout
 lock: ## pin anew what pyproject.toml allows, from a fresh environment
 	tools/lock.sh $(PYTHON)
 
+# Pages lie in the site's folder of pages as they lie here, so that links between them hold in both places.
+PAGES := README.md README.zh-CN.md CHANGELOG.md CONTRIBUTING.md docs k8s client evaluation examples
+docs: $(VENV)/.docs ## the site, in build/site: pages in English and Chinese and the reference; every link is checked
+	@rm -rf build/pages && mkdir -p build/pages && ln -s $(addprefix $(CURDIR)/,$(PAGES)) build/pages
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "build/site/index.html"
+
 reports: ## copy the last reports to docs/reports and their figures into the READMEs and docs/results.md
 	@$(BIN)/fuserank evaluate quote
 
@@ -113,6 +120,12 @@ $(READY) $(VENV)/.demo: pyproject.toml requirements/torch.txt tools/install.py $
 	@$(PYTHON) -I $(PREREQUISITES)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python tools/install.py $(filter %.lock,$^)
+	@touch $@
+
+# What the site needs is no part of the lock that everything else has.
+$(VENV)/.docs: requirements/docs.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
 	@touch $@
 
 $(SHOP)/interactions.parquet: requirements/demo.lock export/fuserank_export/adapters/complete_journey.py export/fuserank_export/adapters/package_size.py | $(DEMO_READY)

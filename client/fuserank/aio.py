@@ -23,7 +23,7 @@ class AsyncClient:
 
     Arguments and errors are those of `Client`. A cancelled task cancels its call.
 
-    Example:
+    Examples:
         >>> async with AsyncClient("127.0.0.1:8001") as client:
         ...     milk, bread = await asyncio.gather(client.search("milk"), client.search("bread"))
     """

@@ -21,7 +21,7 @@ from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus, S
 class Client:
     """Searches and recommends over one gRPC channel. Threads may share a client.
 
-    Example:
+    Examples:
         >>> with Client("127.0.0.1:8001") as client:
         ...     for item in client.search("half gallon milk", user="900", k=5):
         ...         print(item.id, item.score, item.fields["title"])

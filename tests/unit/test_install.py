@@ -107,7 +107,7 @@ def test_what_neither_can_install_is_a_failure(commands):
     assert not install.install(LOCK)
 
 
-@pytest.mark.parametrize("name", ["demo.lock", "dev.lock", "uv.lock"])
+@pytest.mark.parametrize("name", ["demo.lock", "dev.lock", "docs.lock", "uv.lock"])
 def test_every_locked_package_has_a_version_and_a_hash_and_torch_is_none_of_them(name):
     text = (ROOT / "requirements" / name).read_text("utf-8").replace("\\\n", "")
     packages = [line for line in text.splitlines() if not line.startswith("#")]
@@ -123,3 +123,11 @@ def test_the_demos_packages_are_those_of_the_dev_set_in_the_same_versions():
         for name in ("demo.lock", "dev.lock")
     )
     assert demo < dev
+
+
+def test_what_the_site_shares_with_the_dev_set_has_the_same_versions():
+    docs, dev = (
+        dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / "requirements" / name).read_text("utf-8"), re.M))
+        for name in ("docs.lock", "dev.lock")
+    )
+    assert {name: dev[name] for name in docs if name in dev} == {name: docs[name] for name in docs if name in dev}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from importlib.util import find_spec
@@ -106,3 +108,10 @@ def test_the_command_works_outside_the_checkout(installed: Path, tmp_path: Path)
     listed = run(installed / "fuserank", "--help", cwd=tmp_path)
     assert {"search", "serve", "export"} <= set(listed.replace("│", " ").split())
     assert "bundle" in run(installed / "fuserank", "export", "--help", cwd=tmp_path).split()
+
+
+def test_the_citation_names_the_version_that_is_built():
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.M)
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert cited is not None
+    assert cited[1] == built

@@ -1,4 +1,4 @@
-"""What pages say can be followed: links lead somewhere, commands exist, code compiles, both READMEs say the same."""
+"""What pages say can be followed: links lead somewhere, commands exist, code compiles, both languages say the same."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ from support.pages import REPOSITORY, Page, anchor, pages
 
 PAGES = pages()
 WRITTEN = [page for page in PAGES if not page.name.startswith("docs/reports/")]
-README, CHINESE = Page(REPOSITORY / "README.md"), Page(REPOSITORY / "README.zh-CN.md")
+README = Page(REPOSITORY / "README.md")
+# What there is in Chinese too.
+ENGLISH = [Page(page.path.with_suffix("").with_suffix(".md")) for page in PAGES if page.name.endswith(".zh-CN.md")]
 SHELL = ("", "sh", "bash", "console")
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)+\.(?:py|sh|md|yaml|json|toml|cpp|pbtxt)")
@@ -215,15 +217,35 @@ def test_every_page_is_reached_from_the_readme():
     assert not {page.name for page in WRITTEN if page.path not in reached}
 
 
-def test_both_readmes_have_the_same_parts_links_and_figures():
-    assert [level for level, _ in README.headings] == [level for level, _ in CHINESE.headings]
-    other = {"README.md": "README.zh-CN.md"}
-    assert [other.get(target, target) for target in CHINESE.links] == README.links
-    assert Counter(NUMBER.findall(README.words)) == Counter(NUMBER.findall(CHINESE.words))
-    assert [list(commands(block)) for block in README.fences(*SHELL)] == [
-        list(commands(block)) for block in CHINESE.fences(*SHELL)
+def without_language(target, pages=frozenset(page.path.name for page in ENGLISH)):
+    """A link as both languages have it; pages of both have anchors of their own language."""
+    path, _, name = target.replace(".zh-CN.md", ".md").partition("#")
+    return path if not name or path.rpartition("/")[2] in pages else f"{path}#{name}"
+
+
+@parametrize("english", ENGLISH)
+def test_both_languages_have_the_same_parts_links_and_figures(english):
+    chinese = Page(english.path.with_suffix(".zh-CN.md"))
+    assert [level for level, _ in english.headings] == [level for level, _ in chinese.headings]
+    assert sorted(map(without_language, chinese.links)) == sorted(map(without_language, english.links))
+    assert Counter(NUMBER.findall(english.words)) == Counter(NUMBER.findall(chinese.words))
+    for kind in ("fence", "tr_open", "list_item_open"):
+        assert [token.type for token in english.tokens].count(kind) == [t.type for t in chinese.tokens].count(kind)
+    assert [list(commands(block)) for block in english.fences(*SHELL)] == [
+        list(commands(block)) for block in chinese.fences(*SHELL)
     ]
-    assert README.fences("console", "python") == CHINESE.fences("console", "python")
+    copied = ("console", "csv", "json", "python")
+    assert english.fences(*copied) == chinese.fences(*copied)
+
+
+@parametrize("english", ENGLISH)
+def test_both_languages_lead_to_each_other_and_the_chinese_to_chinese_pages(english):
+    chinese = Page(english.path.with_suffix(".zh-CN.md"))
+    assert english.links[0] == chinese.path.name
+    assert chinese.links[0] == english.path.name
+    twins = {page.path for page in ENGLISH}
+    followed = {(chinese.path.parent / target.partition("#")[0]).resolve() for target in chinese.links[1:]}
+    assert not followed & twins
 
 
 def test_the_contract_names_every_option_of_a_search():
