@@ -154,7 +154,8 @@ class Preprocess:
         query = decode_bounded("QUERY", raw_query, MAX_QUERY_BYTES)
         user = decode_bounded("USER_ID", raw_user, MAX_USER_ID_BYTES)
         options = parse_options(raw_options)
-        if not self._takes_names and not self._is_warmup(raw_query, raw_user, raw_options):
+        is_warmup = self._is_warmup(raw_query, raw_user, raw_options)
+        if not self._takes_names and not is_warmup:
             refuse_hashed_name("USER_ID", user)
             refuse_hashed_name("OPTIONS.session_id", options.session_id)
         parsed_at = self._now.catalog.position
@@ -195,7 +196,7 @@ class Preprocess:
             options = arm.apply(options)
         catalog = self._now.catalog
         sampled = None
-        if catalog.position == parsed_at and not degraded and known.complete:
+        if catalog.position == parsed_at and not degraded and known.complete and not is_warmup:
             raw = (raw_query, raw_user, raw_options)
             sampled = self._sample(known, self._users.subjects(user, options.session_id), options, now, reached, raw)
         history, unknown = self._history(known, options, now, catalog.items)

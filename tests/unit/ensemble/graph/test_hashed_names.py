@@ -7,7 +7,9 @@ import json
 import pytest
 
 from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.candidates.request import decode_requests
 from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.graph.live import LiveState
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
 from fuserank_ensemble.graph.steps.profile import Profile
@@ -84,12 +86,18 @@ def test_programs_that_have_the_bundle_may_ask_as_anybody_in_it(bundle, name):
     assert len(graph.similar("i01", user=name)["ITEM_ID"][0])
 
 
-def test_a_warm_up_of_triton_is_answered_once(bundle):
-    step, warmups = Preprocess(bundle), read_warmups(bundle)
+def test_a_warm_up_of_triton_is_answered_once_and_is_no_search_to_keep(bundle, tmp_path):
+    settings = StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}", feature_share=1.0)
+    live = LiveState.open(bundle, settings, has_words=True)
+    step, warmups = Preprocess(bundle, live), read_warmups(bundle)
     of_user = [raw for raw in warmups if raw[1]]
     assert len(warmups) == 3
     assert len(of_user) == 2
     for raw in of_user:
         inputs = dict(zip(("QUERY", "USER_ID", "OPTIONS"), map(bytes.decode, raw), strict=True))
-        assert not isinstance(ask(step, **inputs), InvalidRequestError)
+        (resolved,) = decode_requests(ask(step, **inputs)["REQUEST"])
+        assert resolved.sampled is None
         assert_refused(ask(step, **inputs), "USER_ID", raw[1].decode())
+    (resolved,) = decode_requests(search(step, "anna")["REQUEST"])
+    assert resolved.sampled is not None
+    live.close()
