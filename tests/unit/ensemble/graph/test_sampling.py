@@ -84,6 +84,21 @@ def test_what_serving_read_is_what_is_computed_at_the_same_position_bit_by_bit(s
     past.close()
 
 
+def test_samples_in_the_logs_order_cost_one_reading_of_it(shop, monkeypatch):
+    past, samples = shop.samples()
+    log, read = past._state.log, []
+
+    def reading(after, count, plain=log.read):
+        read.extend(batch := plain(after, count))
+        return batch
+
+    monkeypatch.setattr(log, "read", reading)
+    assert all(past.of_sample(sample).tobytes() == sample.features for sample in samples)
+    assert 0 < len(read) <= log.last_position()
+    assert past.of_sample(samples[0]).tobytes() == samples[0].features  # backwards, too
+    past.close()
+
+
 def replace_sample(sample, **changes):
     return type(sample)(**{name: getattr(sample, name) for name in sample.__struct_fields__} | changes)
 
