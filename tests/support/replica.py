@@ -22,7 +22,7 @@ from pytriton.utils import distribution
 
 from fuserank_ensemble.serving.lifecycle import verify
 from fuserank_ensemble.serving.prerequisites import libpython_folder
-from fuserank_ensemble.serving.tritonserver import Endpoints, compose_backends
+from fuserank_ensemble.serving.tritonserver import Endpoints, compose_backends, library_folder
 from fuserank_ensemble.state.keys import carry_key
 from support.busy_machine import PATIENCE, lengthen_queues
 
@@ -216,5 +216,5 @@ def _path() -> str:
 
 
 def _libraries() -> dict[str, str]:
-    folders = [folder for folder in (libpython_folder(), distribution.get_libs_path()) if folder and str(folder) != "."]
+    folders = [folder for folder in (libpython_folder(), library_folder()) if folder and str(folder) != "."]
     return {"LD_LIBRARY_PATH": ":".join(map(str, folders))}

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import sys
+import tarfile
 import tomllib
-import venv
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.installation import GENERIC, ROOT, build, install, run, sdist_in, tracked_files, wheel_in
+from support.once import made_once
+
 ROOMS = {
     "client/fuserank": "fuserank",
     "ensemble/fuserank_ensemble": "fuserank_ensemble",
@@ -23,56 +21,37 @@ ROOMS = {
     "benchmarks/fuserank_benchmarks": "fuserank_benchmarks",
     "evaluation/fuserank_evaluation": "fuserank_evaluation",
 }
-# The checkout's folders: names that any environment may hold already.
-GENERIC = ("benchmarks", "client", "ensemble", "evaluation", "export", "model_repository", "tests", "tools")
 pytestmark = pytest.mark.skipif(
     not (ROOT / ".git").exists(), reason="not a git checkout: nothing says which files are tracked"
 )
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """Runs a command that must succeed; returns what it prints."""
-    done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def tracked() -> list[str]:
-    return [path for path in run("git", "ls-files", cwd=ROOT).splitlines() if (ROOT / path).is_file()]
+    return tracked_files()
 
 
 @pytest.fixture(scope="module")
-def wheel(tracked: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built once from a copy: setuptools leaves its work in the folder that it builds from."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for path in tracked:
-        (folder / "clone" / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / path, folder / "clone" / path)
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, folder / "clone")
-    return next(folder.glob("fuserank-*.whl"))
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the sdist, and of the wheel that was built from it."""
+    return made_once(tmp_path_factory, "distributions", build)
+
+
+@pytest.fixture(scope="module")
+def wheel(distributions: Path) -> Path:
+    return wheel_in(distributions)
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel, somebody else's packages of generic names, and this one's dependencies.
+    """The `bin` folder of an environment that has the wheel."""
+    return install(wheel, tmp_path_factory.mktemp("installed") / "environment")
 
-    Returns:
-        Its `bin` folder.
-    """
-    folder = tmp_path_factory.mktemp("installed") / "environment"
-    venv.create(folder, with_pip=False)
-    python = folder / "bin" / "python"
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel)
-    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-    for name in GENERIC:
-        (site / name).mkdir()
-        (site / name / "__init__.py").write_text("OWNER = 'somebody else'\n", "utf-8")
-    # A folder that a .pth file names is searched, and its own .pth files are not read: no checkout comes with it.
-    specs = (find_spec(name) for name in ("typer", "numpy"))
-    dependencies = {str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin}
-    (site / "dependencies.pth").write_text("\n".join(sorted(dependencies)) + "\n", "utf-8")
-    return folder / "bin"
+
+def test_the_sdist_is_this_projects_and_has_what_pages_of_it_show(distributions: Path):
+    with tarfile.open(sdist_in(distributions)) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff"} <= held
 
 
 def test_the_wheel_holds_every_file_of_every_room(wheel: Path, tracked: list[str]):

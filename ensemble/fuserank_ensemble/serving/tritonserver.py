@@ -80,7 +80,18 @@ def open_tritonserver(folder: Path, repository: Path, endpoints: Endpoints, targ
     binary = folder / "tritonserver"
     binary.symlink_to(distribution.get_root_module_path() / "tritonserver" / "bin" / "tritonserver")
     config = server_arguments(repository, folder, endpoints, target)
-    return TritonServer(path=binary, libs_path=distribution.get_libs_path(), config=config, verbose=verbose)
+    return TritonServer(path=binary, libs_path=library_folder(), config=config, verbose=verbose)
+
+
+def library_folder() -> Path:
+    """Returns where the libraries of Triton's wheel lie.
+
+    pytriton takes itself for a checkout, and looks elsewhere, where its folder is found by PYTHONPATH or a .pth file.
+    """
+    from pytriton.utils import distribution  # noqa: PLC0415  an extra
+
+    beside = Path(distribution.get_root_module_path()).parent / "nvidia_pytriton.libs"
+    return beside if beside.is_dir() else Path(distribution.get_libs_path())
 
 
 def compose_backends(folder: Path) -> None:

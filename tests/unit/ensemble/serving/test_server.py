@@ -25,6 +25,7 @@ from fuserank_ensemble.serving.tritonserver import (
     check_free,
     check_prerequisites,
     compose_backends,
+    library_folder,
     prepare_environment,
     server_arguments,
 )
@@ -192,6 +193,14 @@ def test_the_backend_folder_holds_tritons_python_backend_and_ours(tmp_path):
     assert stub.read_bytes() == Path(ours).read_bytes()
     assert os.access(stub, os.X_OK)
     assert (tmp_path / "onnxruntime" / "model.py").is_file()
+
+
+def test_tritons_libraries_are_those_beside_its_package_wherever_that_lies(tmp_path, monkeypatch):
+    distribution = pytest.importorskip("pytriton.utils.distribution")
+    monkeypatch.setattr(distribution, "get_root_module_path", lambda: tmp_path / "pytriton")
+    assert library_folder() == Path(distribution.get_libs_path())
+    (tmp_path / "nvidia_pytriton.libs").mkdir()
+    assert library_folder() == tmp_path / "nvidia_pytriton.libs"
 
 
 @pytest.fixture
