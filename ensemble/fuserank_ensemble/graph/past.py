@@ -59,6 +59,7 @@ class PastFeatures:
             BundleError: Where its key is not the bundle's.
         """
         self._bundle, self._settings, self._state = bundle, settings, State.open(settings)
+        self._replay: _Replay | None = None
         try:
             bundle.check_user_key(self._state.key)
         except BundleError:
@@ -68,7 +69,6 @@ class PastFeatures:
         self.others = 0
         snapshot = bundle.snapshot_position
         self._held = snapshot.position if snapshot.id == self._state.log.id else 0
-        self._replay: _Replay | None = None
 
     def samples(self) -> Iterator[tuple[int, FeatureSample]]:
         """Yields the samples of the bundle's answers with their places in the log, in order."""
