@@ -18,7 +18,7 @@ import tritonclient.grpc as triton
 from fuserank.client import Client
 from fuserank.errors import FuseRankError, IncompatibleServerError
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.graph.past import PastFeatures
+from fuserank_ensemble.graph.live.past import PastFeatures
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.state.settings import StateSettings, open_log
 from support.busy_machine import PATIENCE

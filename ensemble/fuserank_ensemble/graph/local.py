@@ -16,7 +16,7 @@ from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.experiment import Experiment
 from fuserank_ensemble.graph.engine import OnnxEngine, Session, open_session
 from fuserank_ensemble.graph.executor import GraphExecutor
-from fuserank_ensemble.graph.live import LiveState
+from fuserank_ensemble.graph.live.state import LiveState
 from fuserank_ensemble.graph.stages import SEARCH_OUTPUTS, search_stages
 from fuserank_ensemble.graph.step import SearchObserver, Step
 from fuserank_ensemble.graph.steps.finalize import Finalize

@@ -18,7 +18,7 @@ from fuserank_ensemble.contract.experiment import Experiment
 from fuserank_ensemble.graph.caches import CacheCounts, EmbeddingCache, PairScoreCache
 from fuserank_ensemble.graph.engine import Engine, OnnxEngine, open_session, trim_tokens
 from fuserank_ensemble.graph.executor import GraphExecutor
-from fuserank_ensemble.graph.live import LiveState, open_key, open_live
+from fuserank_ensemble.graph.live.state import LiveState, open_key, open_live
 from fuserank_ensemble.graph.stages import Stage, search_stages, single_process_stage
 from fuserank_ensemble.graph.step import Answer, Host, SearchObserver, Step
 from fuserank_ensemble.graph.steps.finalize import Finalize

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.past import PastFeatures
+from fuserank_ensemble.graph.live.past import PastFeatures
 from fuserank_ensemble.state.entries import FeatureSample
 from fuserank_ensemble.state.identity import hashed_name
 from fuserank_ensemble.state.log import StateError

@@ -16,9 +16,9 @@ from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.text import render, template_fields
 from fuserank_ensemble.contract.changes import ChangeReader, RequestedChange, check_new_item, parse_changes
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError
-from fuserank_ensemble.graph.live import NO_KIND, LiveState, open_live
-from fuserank_ensemble.graph.live_bundle import LiveBundle
-from fuserank_ensemble.graph.log_writer import CheckedRow, LogWriter, WrittenRow
+from fuserank_ensemble.graph.live.bundle import LiveBundle
+from fuserank_ensemble.graph.live.log_writer import CheckedRow, LogWriter, WrittenRow
+from fuserank_ensemble.graph.live.state import NO_KIND, LiveState, open_live
 from fuserank_ensemble.graph.step import Host, UnavailableError
 from fuserank_ensemble.graph.text_encoder import Call, TextEncoder
 from fuserank_ensemble.state.entries import ItemChange, ItemDelete

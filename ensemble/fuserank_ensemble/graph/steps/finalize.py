@@ -21,9 +21,9 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.graph.item_describer import ItemDescriber, words_in_item
-from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveState, open_live
-from fuserank_ensemble.graph.live_bundle import LiveBundle
-from fuserank_ensemble.graph.sampling import feature_sample
+from fuserank_ensemble.graph.live.bundle import LiveBundle
+from fuserank_ensemble.graph.live.sampling import feature_sample
+from fuserank_ensemble.graph.live.state import NO_KIND, STALE, LiveState, open_live
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
 from fuserank_ensemble.interactions.dislikes import strengths_of

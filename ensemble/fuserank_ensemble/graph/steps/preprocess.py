@@ -33,15 +33,15 @@ from fuserank_ensemble.contract.options import (
     parse_options,
 )
 from fuserank_ensemble.graph.arms import ArmDealer
-from fuserank_ensemble.graph.live import (
+from fuserank_ensemble.graph.live.bundle import LiveBundle
+from fuserank_ensemble.graph.live.sampling import is_drawn, sample_request
+from fuserank_ensemble.graph.live.state import (
     MAX_WAIT_SECONDS,
     STALE,
     LiveState,
     open_key,
     open_live,
 )
-from fuserank_ensemble.graph.live_bundle import LiveBundle
-from fuserank_ensemble.graph.sampling import is_drawn, sample_request
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.graph.warmups import read_warmups

@@ -19,9 +19,9 @@ from fuserank_ensemble.contract.options import (
     MAX_USER_ID_BYTES,
     decode_bounded,
 )
-from fuserank_ensemble.graph.live import NO_KIND, LiveState, open_live
-from fuserank_ensemble.graph.live_bundle import LiveBundle
-from fuserank_ensemble.graph.log_writer import StateHolder
+from fuserank_ensemble.graph.live.bundle import LiveBundle
+from fuserank_ensemble.graph.live.log_writer import StateHolder
+from fuserank_ensemble.graph.live.state import NO_KIND, LiveState, open_live
 from fuserank_ensemble.graph.step import Host, UnavailableError
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.live.overlay import LogStart, read_person

@@ -10,9 +10,9 @@ import msgspec
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.events import RecordedEvent, parse_events, read_event
-from fuserank_ensemble.graph.live import NO_KIND, LiveState, open_live
-from fuserank_ensemble.graph.live_bundle import LiveBundle
-from fuserank_ensemble.graph.log_writer import CheckedRow, LogWriter, WrittenRow
+from fuserank_ensemble.graph.live.bundle import LiveBundle
+from fuserank_ensemble.graph.live.log_writer import CheckedRow, LogWriter, WrittenRow
+from fuserank_ensemble.graph.live.state import NO_KIND, LiveState, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.state.entries import EVENT_KINDS, EventKind, Interaction
 from fuserank_ensemble.state.expiry import Expiry

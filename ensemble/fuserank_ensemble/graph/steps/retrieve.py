@@ -25,8 +25,8 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.scripts import is_written_in
 from fuserank_ensemble.catalog.text import normalise, render
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.live import NO_KIND, STALE, LiveState, open_live
-from fuserank_ensemble.graph.live_bundle import LiveBundle
+from fuserank_ensemble.graph.live.bundle import LiveBundle
+from fuserank_ensemble.graph.live.state import NO_KIND, STALE, LiveState, open_live
 from fuserank_ensemble.graph.pages import Page, PageMaker, excluded_rows, without_rows
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor

@@ -34,8 +34,8 @@ from fuserank_ensemble.contract.options import (
     parse_similar_options,
 )
 from fuserank_ensemble.graph.complements import NEIGHBOURS, explain_complement, find_complements
-from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, STALE, LiveState, open_key, open_live
-from fuserank_ensemble.graph.live_bundle import LiveBundle
+from fuserank_ensemble.graph.live.bundle import LiveBundle
+from fuserank_ensemble.graph.live.state import MAX_WAIT_SECONDS, STALE, LiveState, open_key, open_live
 from fuserank_ensemble.graph.similar_reasons import SimilarExplainer
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor

@@ -21,8 +21,8 @@ from fuserank_ensemble.contract.options import (
     decode_bounded,
     parse_suggest_options,
 )
-from fuserank_ensemble.graph.live import LiveState, open_key, open_live
-from fuserank_ensemble.graph.live_bundle import LiveBundle
+from fuserank_ensemble.graph.live.bundle import LiveBundle
+from fuserank_ensemble.graph.live.state import LiveState, open_key, open_live
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings
 from fuserank_ensemble.interactions.live.users import Users

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fuserank_ensemble.bundle import Bundle, BundleError
-from fuserank_ensemble.graph.live import LiveState
+from fuserank_ensemble.graph.live.past import PastFeatures
+from fuserank_ensemble.graph.live.state import LiveState
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.graph.past import PastFeatures
 from fuserank_ensemble.graph.steps.finalize import Finalize
 from fuserank_ensemble.graph.steps.profile import Profile
 from fuserank_ensemble.graph.steps.record import Record

@@ -9,7 +9,7 @@ import pytest
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.request import decode_requests
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.live import LiveState
+from fuserank_ensemble.graph.live.state import LiveState
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
 from fuserank_ensemble.graph.steps.profile import Profile

@@ -17,7 +17,7 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.experiment import Arm, Experiment, ExperimentError, read_experiment
 from fuserank_ensemble.graph.executor import GraphExecutor
-from fuserank_ensemble.graph.live import LiveState
+from fuserank_ensemble.graph.live.state import LiveState
 from fuserank_ensemble.graph.single_process import SingleProcess
 from fuserank_ensemble.graph.stages import SEARCH_OUTPUTS, search_stages
 from fuserank_ensemble.graph.steps.finalize import Finalize

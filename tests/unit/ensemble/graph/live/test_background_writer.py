@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import threading
 
-from fuserank_ensemble.graph import background_writer
-from fuserank_ensemble.graph.background_writer import BackgroundWriter
+from fuserank_ensemble.graph.live import background_writer
+from fuserank_ensemble.graph.live.background_writer import BackgroundWriter
 from fuserank_ensemble.state.entries import Forget, Interaction, ShadowList
 from fuserank_ensemble.state.log import StateUnavailableError
 from fuserank_ensemble.state.settings import State, StateSettings

@@ -12,8 +12,8 @@ from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.synonyms import Synonyms
-from fuserank_ensemble.graph.background_writer import BackgroundWriter
-from fuserank_ensemble.graph.first_users import LiveFirstUsers
+from fuserank_ensemble.graph.live.background_writer import BackgroundWriter
+from fuserank_ensemble.graph.live.first_users import LiveFirstUsers
 from fuserank_ensemble.graph.retrieval import open_retriever
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.interactions.live.overlay import LiveOverlay

@@ -11,8 +11,8 @@ from scipy.sparse import csr_matrix
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
-from fuserank_ensemble.graph import first_users
-from fuserank_ensemble.graph.first_users import LiveFirstUsers
+from fuserank_ensemble.graph.live import first_users
+from fuserank_ensemble.graph.live.first_users import LiveFirstUsers
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.interactions.history import HistorySnapshot
 from fuserank_ensemble.retrieval.vectors.build import build_index

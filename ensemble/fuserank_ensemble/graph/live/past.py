@@ -11,8 +11,8 @@ from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.first_users import LiveFirstUsers
-from fuserank_ensemble.graph.live import LiveState, RetrieverFollower, count_items, open_words
+from fuserank_ensemble.graph.live.first_users import LiveFirstUsers
+from fuserank_ensemble.graph.live.state import LiveState, RetrieverFollower, count_items, open_words
 from fuserank_ensemble.graph.retrieval import open_retriever
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
 from fuserank_ensemble.graph.steps.retrieve import Retrieve

@@ -7,7 +7,7 @@ from functools import cached_property
 from fuserank_ensemble.bundle import Bundle, parser_over
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
-from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS, LiveState, Searched
+from fuserank_ensemble.graph.live.state import MAX_WAIT_SECONDS, LiveState, Searched
 from fuserank_ensemble.graph.retrieval import open_retriever
 from fuserank_ensemble.interactions.live.popularity import PopularitySnapshot
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.graph.past import PastFeatures
-from fuserank_ensemble.graph.sampling import SAMPLED_PLACES, is_drawn
+from fuserank_ensemble.graph.live.past import PastFeatures
+from fuserank_ensemble.graph.live.sampling import SAMPLED_PLACES, is_drawn
 from fuserank_ensemble.graph.steps.profile import Profile
 from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.state.settings import State, StateError, StateSettings

@@ -10,7 +10,7 @@ import pytest
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.errors import InvalidRequestError
-from fuserank_ensemble.graph.live import MAX_WAIT_SECONDS
+from fuserank_ensemble.graph.live.state import MAX_WAIT_SECONDS
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.step import UnavailableError, UnsupportedError
 from fuserank_ensemble.graph.steps.profile import Profile

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from fuserank_ensemble.graph.log_writer import StateHolder
+from fuserank_ensemble.graph.live.log_writer import StateHolder
 from fuserank_ensemble.graph.step import UnavailableError
 from fuserank_ensemble.state import room
 from fuserank_ensemble.state.entries import Forget, Interaction

@@ -1,0 +1,1 @@
+"""What happens while the graph serves: the log that its steps follow, write and learn from."""
