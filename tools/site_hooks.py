@@ -6,7 +6,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator
-from importlib.resources import as_file, files
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,14 @@ def on_startup(**_: Any) -> None:
     jieba.setLogLevel(logging.WARNING)
 
 
+def on_files(files: Any, **_: Any) -> Any:
+    """Called by MkDocs with all files: those that the site leaves out are none, so that a link to one is an error."""
+    for file in list(files):
+        if file.inclusion.is_excluded():
+            files.remove(file)
+    return files
+
+
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """Called by MkDocs with the text of each page."""
     path = Path(page.file.abs_src_path)
@@ -83,7 +91,7 @@ def on_post_page(output: str, *, page: Any, **_: Any) -> str:
 def on_post_build(*, config: Any, **_: Any) -> None:
     """Called by MkDocs at the end: adds Mermaid, and warns of each file that has something loaded from another host."""
     site = Path(config.site_dir)
-    with as_file(files("mermaidx") / "assets" / "mermaid.js") as script:
+    with resources.as_file(resources.files("mermaidx") / "assets" / "mermaid.js") as script:
         shutil.copyfile(script, site / MERMAID)
     for path in (site / "assets" / "javascripts").glob("bundle.*.js"):
         path.write_text(CDN.sub("", path.read_text("utf-8")), "utf-8")
