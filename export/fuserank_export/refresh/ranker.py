@@ -35,8 +35,9 @@ from fuserank_export.training.model.weights import open_ranker
 
 LEARNED_SHARE = 0.8  # of the new events; the later ones are measured on
 LEAST_CASES = 50  # of either part: fewer show nothing
-MOST_PAIRS = 200  # (user, query) pairs that are drawn from either part
-WARM = FitSettings(epochs=2, learning_rate=1e-3, least_steps=40)
+EVENTS_A_PAIR = 75  # new events for a (user, query) pair that is drawn from either part: a refresh costs by what is new
+PAIRS = (200, 1_500)  # at least and at most
+WARM = FitSettings(epochs=2, learning_rate=1e-3, least_steps=10)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class RankerReport:
         ndcg_before: Mean nDCG@10 of these, of the last bundle's ranker over the candidates; None where nothing was
             measured.
         ndcg_after: Of the one that went on.
+        standard_error: Of the mean difference of the two, by the requests.
         taken: Whether the bundle has the new one.
         note: Why the last one stays; empty where it does not.
     """
@@ -57,6 +59,7 @@ class RankerReport:
     held_out: int = 0
     ndcg_before: float | None = None
     ndcg_after: float | None = None
+    standard_error: float | None = None
     taken: bool = False
     note: str = ""
 
@@ -118,10 +121,14 @@ def continue_ranker(
             layout=bundle.layout,
             start=last,
         )
-    before, after = (float(ndcg_by_case(later, predicted(of, later, bundle.vectors)).mean()) for of in (last, ranker))
-    measured = replace(report, ndcg_before=round(before, 4), ndcg_after=round(after, 4), taken=after > before)
-    continued = ContinuedRanker(ranker, measured)
-    return continued if measured.taken else continued.refused("it is no better on the latest requests")
+    before, after = (ndcg_by_case(later, predicted(of, later, bundle.vectors)) for of in (last, ranker))
+    error = float(np.std(after - before)) / len(later) ** 0.5
+    means = round(float(before.mean()), 4), round(float(after.mean()), 4)
+    report = replace(report, ndcg_before=means[0], ndcg_after=means[1], standard_error=round(error, 4), taken=True)
+    continued = ContinuedRanker(ranker, report)
+    if float((after - before).mean()) > error:
+        return continued
+    return continued.refused("the gain of going on is within the scatter of the latest requests")
 
 
 def _why_it_stays(bundle: Bundle) -> str:
@@ -146,10 +153,11 @@ def _build_cases(bundle: Bundle, log: Interactions, seed: int) -> tuple[Cases, C
     if len(times) < 2 or times[0] == times[-1]:
         return builder.build([], known), builder.build([], known)
     split = float(times[math.floor(LEARNED_SHARE * len(times))])
+    pairs = int(np.clip(len(times) // EVENTS_A_PAIR, *PAIRS))
     shop = Shop.of_bundle(bundle)
     synthetic = SyntheticQueries(shop.items, shop.titles, seed)
     first, second = (
-        builder.build(window_queries(log, synthetic, start, end, count=MOST_PAIRS, seed=seed + i), known)
+        builder.build(window_queries(log, synthetic, start, end, count=pairs, seed=seed + i), known)
         for i, (start, end) in enumerate(pairwise((float(times[0]), split, float(times[-1]) + 1)))
     )
     return first, second

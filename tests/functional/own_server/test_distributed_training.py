@@ -1,53 +1,96 @@
-"""Text models train in two processes under accelerate's launcher, on a CPU, and end as one."""
+"""Rankers and text models train in two processes under accelerate's launcher, on a CPU, and end as one."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
+from fuserank_ensemble.bundle import Bundle
+from support.running import free_ports
 from support.tiny_shop import TinyShop
 
-SECONDS = 300
+TESTS = Path(__file__).parents[2]
+SECONDS = 400
+TEXT_MODELS = ("text-tower", "encoder")
 
 
-def free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])
+@dataclass(frozen=True)
+class Trained:
+    """What two processes wrote together, and what they told."""
+
+    folder: Path
+    told: str
 
 
-@pytest.mark.parametrize("command", ["text-tower", "encoder"])
-def test_two_processes_train_one_model(command: str, tiny_shop: TinyShop, tiny_encoder: Path, tmp_path: Path) -> None:
-    out = tmp_path / command
+@pytest.fixture(scope="module")
+def trained(
+    tiny_bundle: Path, tiny_shop: TinyShop, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
+    folder = tmp_path_factory.mktemp("distributed")
+    shop = ("--catalog", tiny_shop.catalog, "--encoder", tiny_encoder, "--epochs", "2", "--batch-size", "16")
+    log = ("--bundle", tiny_bundle, "--interactions", tiny_shop.interactions, "--quality", "quick", "--cases", "50")
+    commands = [[model, *shop, "--out", folder / model] for model in TEXT_MODELS]
+    commands.append(["ranker", *log, "--out", folder / "ranker"])
     # `accelerate launch --cpu` starts one process however many are asked for; --multi_gpu is torch's launcher, which
     # takes a CPU where there is no GPU.
-    launched = subprocess.run(
+    done = subprocess.run(
         [
             sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
-            "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port()), "-m",
-            "fuserank_export.training.text.cli", command, "--catalog", str(tiny_shop.catalog),
-            "--encoder", str(tiny_encoder),
-            "--out", str(out), "--epochs", "2", "--batch-size", "16",
+            "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_ports()[0]),
+            str(TESTS / "support" / "train_together.py"), str(folder), json.dumps(commands, default=str),
         ],
         capture_output=True,
         text=True,
         timeout=SECONDS,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env={
+            **os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
+            "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
+        },
         check=False,
     )  # fmt: skip
-    assert launched.returncode == 0, launched.stderr[-3_000:]
-    report = json.loads((out / "training.json").read_text("utf-8"))
+    assert done.returncode == 0, done.stderr[-3_000:]
+    return Trained(folder, done.stderr)
+
+
+def test_two_processes_fit_one_ranker(trained: Trained) -> None:
+    one, other = (torch.load(trained.folder / f"weights.{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+    reports = [json.loads((trained.folder / f"report.{rank}.json").read_text("utf-8")) for rank in (0, 1)]
+    assert reports[0] == reports[1]
+    print(f"right candidate first: {reports[0]['right']:.3f} of unseen cases, by chance {1 / 8:.3f}")
+    assert reports[0]["right"] > 0.8
+    # Both read half of the cases each: as many steps as one process takes with batches twice as large.
+    assert len(reports[0]["losses"]) == 14
+
+
+def test_two_processes_train_a_bundles_ranker_and_one_writes_it(tiny_bundle: Path, trained: Trained) -> None:
+    new = Bundle.open(trained.folder / "ranker")
+    assert new.manifest["made_from"] == Bundle.open(tiny_bundle).id
+    assert len([each for each in new.manifest["ranker"]["losses"] if "eval_loss" in each]) == 2
+    assert trained.told.count(f"bundle {new.id} at") == 1
+
+
+@pytest.mark.parametrize("model", TEXT_MODELS)
+def test_two_processes_train_one_model(model: str, trained: Trained) -> None:
+    report = json.loads((trained.folder / model / "training.json").read_text("utf-8"))
     assert report["processes"] == 2
     assert report["steps"] >= 2
     assert report["losses"]
-    # One of the two finds the candidates, tells how it goes, and writes.
-    assert len(re.findall("candidates of train queries", launched.stderr)) == 1
-    assert list(tmp_path.iterdir()) == [out]
-    print(f"{command}: {report['pairs']} pairs in {report['steps']} steps of two processes, {report['seconds']} s")
+    print(f"{model}: {report['pairs']} pairs in {report['steps']} steps of two processes, {report['seconds']} s")
+
+
+def test_one_of_two_processes_finds_the_candidates_tells_how_it_goes_and_writes(trained: Trained) -> None:
+    assert len(re.findall("candidates of train queries", trained.told)) == len(TEXT_MODELS)
+    assert sorted(path.name for path in trained.folder.iterdir() if path.is_dir()) == [
+        "encoder", "ranker", "ranker.state", "text-tower",  # the key of users goes along
+    ]  # fmt: skip

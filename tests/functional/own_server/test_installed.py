@@ -39,7 +39,7 @@ def test_a_wheel_that_was_built_from_the_sdist_exports_serves_and_answers(
 ):
     fuserank = install(wheel_in(made_once(tmp_path_factory, "distributions", build)), tmp_path / "venv") / "fuserank"
     bundle, catalog = tmp_path / "bundle", small_shops.single_item(tmp_path).catalog
-    shop = ("--catalog", catalog, "--encoder", tiny_encoder, "--quality", "quick", "--out", bundle)
+    shop = ("--catalog", catalog, "--encoder", tiny_encoder, "--quality", "quick", "--cases", "50", "--out", bundle)
     run(fuserank, "export", "bundle", *shop, cwd=tmp_path)
 
     http, grpc, metrics = map(str, free_ports())

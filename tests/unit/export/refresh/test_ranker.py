@@ -140,7 +140,7 @@ def test_one_that_ranks_the_latest_requests_worse_is_not_taken(old, tiny_shop, t
     report = RankerReport(**manifest["refresh"]["ranker"])
     assert not report.taken
     assert report.ndcg_after <= report.ndcg_before
-    assert "no better" in report.note
+    assert "within the scatter" in report.note
     assert old.manifest["files"][WEIGHTS] == manifest["files"][WEIGHTS]
 
 
