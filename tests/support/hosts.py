@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fuserank_ensemble.state.settings import choose_key
+
 
 class LoneHost:
     """A `Host` for steps that call nobody."""
@@ -16,7 +18,7 @@ class LoneHost:
         return None
 
     def user_key(self, bundle):
-        return None
+        return choose_key(None, bundle.root)
 
     def experiment(self):
         return None

@@ -118,28 +118,33 @@ def test_the_collection_of_a_bundle_that_is_refused_is_dropped(bundle, tmp_path,
     assert collections(bundle.parent) == known
 
 
-def test_what_a_refused_bundle_is_told_even_where_its_collection_cannot_be_dropped(bundle, tmp_path, monkeypatch):
+def test_a_refused_bundle_is_not_sent_to_milvus(bundle, tmp_path, monkeypatch):
     worse = GateReport(90, 0.5, 0.1, 0.8, 0.2, 1.0, ("it ranks worse",))
     monkeypatch.setattr(refreshing, "check_refreshed", lambda *arguments: worse)
+    monkeypatch.setattr(refreshing, "fill_vector_store", lambda *arguments: 1 / 0)
+    with pytest.raises(RefusedError, match="it ranks worse"):
+        refresh(bundle, tmp_path)
 
+
+def test_a_refresh_that_fails_after_milvus_was_filled_leaves_no_collection(bundle, tmp_path, monkeypatch):
+    known = collections(bundle.parent)
+    monkeypatch.setattr(refreshing, "seal", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        refresh(bundle, tmp_path)
+    assert collections(bundle.parent) == known
+
+
+def test_a_collection_that_cannot_be_dropped_is_told_and_hides_no_other_error(bundle, tmp_path, monkeypatch):
     def refuse(*arguments, **options):
         raise MilvusException(message="no node answers")
 
     monkeypatch.setattr(MilvusClient, "drop_collection", refuse)
+    monkeypatch.setattr(refreshing, "seal", lambda *arguments: 1 / 0)
     terminal = io.StringIO()
-    with pytest.raises(RefusedError, match="it ranks worse"):
+    with pytest.raises(ZeroDivisionError):
         refresh(bundle, tmp_path, Progress(Console(file=terminal, width=1_000)))
     assert "could not be dropped: " in terminal.getvalue()
     assert "no node answers" in terminal.getvalue()
-
-
-@pytest.mark.parametrize("step", ["check_refreshed", "write_warmup"])
-def test_a_refresh_that_fails_after_milvus_was_filled_leaves_no_collection(bundle, tmp_path, monkeypatch, step):
-    known = collections(bundle.parent)
-    monkeypatch.setattr(refreshing, step, lambda *arguments: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        refresh(bundle, tmp_path)
-    assert collections(bundle.parent) == known
 
 
 def test_an_export_that_fails_after_milvus_was_filled_leaves_no_collection(

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from fuserank_ensemble.bundle import Bundle
+from fuserank_ensemble.bundle import RANKER_WEIGHTS, Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.interactions.segments import ALWAYS, SegmentColumn, UserSegments
 
@@ -75,7 +75,9 @@ def test_another_seed_changes_the_ranker_and_nothing_else(tiny_bundle, tiny_shop
     retrain(tiny_bundle, tmp_path / "new", interactions=tiny_shop.interactions, seed=5)
     before, after = (Bundle.open(root).manifest["files"] for root in (tiny_bundle, tmp_path / "new"))
     changed = {name for name in before | after if before.get(name) != after.get(name)}
-    assert changed <= {f"{RANKER}model.onnx", f"{RANKER}model.fp16.onnx", "index/reference.npz"}
+    assert changed <= {
+        f"{RANKER}model.onnx", f"{RANKER}model.fp16.onnx", "index/reference.npz", f"index/{RANKER_WEIGHTS}",
+    }  # fmt: skip
     assert f"{RANKER}model.onnx" in changed
 
 
