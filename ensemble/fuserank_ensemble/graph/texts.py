@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,7 +28,7 @@ class TextStatus(msgspec.Struct):
     microseconds: dict[str, int]
 
 
-def read_texts(field: str, raw: NDArray[np.object_], *, may_be_empty: bool = False) -> list[list[str]]:
+def read_texts(field: str, raw: NDArray[Any], *, may_be_empty: bool = False) -> list[list[str]]:
     """Decodes the texts of a request.
 
     Args:
