@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from fuserank.rest import bodies
+from fuserank.rest.bodies import REFERENCE, Described, Problem
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Operation:
     bodies: tuple[type[Any], ...]
     replies: tuple[type[Any], ...]
     query: Mapping[str, str] = field(default_factory=dict)
-    problem: type[Any] = bodies.Problem
+    problem: type[Any] = Problem
 
 
 def describe(operations: Sequence[Operation]) -> dict[str, Any]:
     """Returns the document of some operations."""
-    kinds = [bodies.Described, *(kind for o in operations for kind in (*o.bodies, *o.replies, o.problem))]
-    _, components = msgspec.json.schema_components(kinds, ref_template=bodies.REFERENCE)
+    kinds = [Described, *(kind for o in operations for kind in (*o.bodies, *o.replies, o.problem))]
+    _, components = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method] = _describe_operation(operation)
@@ -74,5 +74,5 @@ _NO_BRACES = str.maketrans("", "", "{}")
 
 
 def _json_of(*kinds: type[Any]) -> dict[str, Any]:
-    schemas, _ = msgspec.json.schema_components(kinds, ref_template=bodies.REFERENCE)
+    schemas, _ = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     return {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"oneOf": list(schemas)}}}

@@ -144,7 +144,7 @@ def read_rerank(content: bytes) -> RerankRequest | TextsRequest:
         has_texts = msgspec.json.decode(content, type=_Shape).texts is not UNSET
     except msgspec.DecodeError:
         has_texts = False  # no object at all: reading it says what it is
-    return bodies.decode_body(TextsRequest if has_texts else RerankRequest, content)
+    return bodies.decode_body(TextsRequest, content) if has_texts else bodies.decode_body(RerankRequest, content)
 
 
 def list_texts(documents: Sequence[str | Document]) -> list[str]:

@@ -161,12 +161,16 @@ class LocalGraph:
         """
         given = {"DOCUMENT": string_tensor([[text.encode() for text in documents]])}
         row = _row(QUERY=query, OPTIONS=json.dumps(options))
-        return _answer(Rerank(self.bundle, self.call), {**row, **given})
+        return _answer(Rerank(self.bundle, self), {**row, **given})
 
     def call(self, model: str, inputs: Tensors, outputs: Sequence[str]) -> Tensors:
         """See `Host`."""
         answer = _answer(self._steps[model], inputs)
         return {name: answer[name] for name in outputs}
+
+    def serves(self, model: str) -> bool:
+        """See `Host`."""
+        return model in self._steps
 
     def search_observer(self, bundle: Bundle) -> SearchObserver | None:
         """See `Host`; nobody is told."""

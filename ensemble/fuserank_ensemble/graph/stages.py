@@ -16,7 +16,6 @@ from fuserank_ensemble.spec import GraphSpec, Target
 
 DType = Literal["BYTES", "INT32", "INT64", "FP32"]
 PAIR_TENSORS = ("PAIR_IDS", "PAIR_TYPES")  # the tokens that a text tower reads
-CALLED = ("encoder", "retrieve", "text_tower")  # stages that the models beside `search` call
 WARMUPS = ("query", "user", "both")  # the kinds of real requests that warm the Python stages of `search`
 
 
@@ -136,6 +135,7 @@ def companion_stages() -> tuple[Stage, ...]:
         # It calls the encoder and `retrieve`, which Triton lets nobody do before the server is ready: no warm-up.
         Stage("similar", "python", SIMILAR_INPUTS, SEARCH_OUTPUTS, QUEUE, instances=pair, warmups=()),
         Stage("suggest", "python", SUGGEST_INPUTS, SUGGEST_OUTPUTS, typing, instances=pair, warmups=("prefix",)),
+        # These call engines, too.
         Stage("embed", "python", EMBED_INPUTS, EMBED_OUTPUTS, TEXTS, instances=pair, warmups=()),
         Stage("rerank", "python", RERANK_INPUTS, RERANK_OUTPUTS, TEXTS, instances=pair, warmups=()),
     )
@@ -173,5 +173,5 @@ def models(spec: GraphSpec, target: Target, heavy: bool = True) -> tuple[Stage, 
     beside = (*companion_stages(), *state_stages())
     if target != "single_process":
         return (*stages, *beside)
-    called = tuple(stage for stage in stages if stage.name in CALLED)
+    called = tuple(stage for stage in stages if stage.name in ("encoder", "retrieve"))  # `similar` and `embed` do
     return (single_process_stage(spec, heavy), *called, *beside)

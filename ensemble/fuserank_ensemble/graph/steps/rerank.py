@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -16,12 +17,15 @@ from fuserank_ensemble.candidates.pairs import Pair, PairTokens
 from fuserank_ensemble.catalog.text import normalise, query_text
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError
 from fuserank_ensemble.contract.options import MAX_QUERY_BYTES, decode_bounded, parse_rerank_options
+from fuserank_ensemble.graph.cpu_engine import open_cpu_engine
+from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.graph.text_encoder import PAUSE_SECONDS, Call, TextEncoder
-from fuserank_ensemble.graph.text_tower import MOST_PAIRS
+from fuserank_ensemble.graph.text_tower import MOST_PAIRS, OnnxPairEngine, PairEngine
 from fuserank_ensemble.graph.texts import encode_status, name_encoder, name_text_tower, read_texts
-from fuserank_ensemble.spec import GraphSpec
+
+TEXT_TOWER = "text_tower"
 
 
 @dataclass(frozen=True)
@@ -56,36 +60,69 @@ class Scorer(Protocol):
 
 
 class TowerScorer:
-    """Calls the model `text_tower`: the sigmoid of its logit, 0 to 1."""
+    """Reads each document with the query by a text tower: the sigmoid of its logit, 0 to 1."""
 
-    def __init__(self, bundle: Bundle, pairs: PairTokens, call: Call) -> None:
-        """Takes the bundle, what joins query and document, and how to call another model."""
+    def __init__(self, bundle: Bundle, pairs: PairTokens, tower: PairEngine) -> None:
+        """Takes the bundle, what joins query and document, and its text tower."""
         self.model = name_text_tower(bundle)
-        self._pairs, self._call, self._spec = pairs, call, bundle.spec
+        self._pairs, self._tower = pairs, tower
 
     def score(self, query: str, documents: Sequence[str], *, raw: bool) -> Scored:
         """See `Scorer`."""
         pairs, truncated, query_truncated = self._pairs.join_texts(query, documents)
-        logits = np.zeros(len(pairs), np.float32)
-        by_length = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]))
-        # Few at a time, so that searches need not wait for all of them.
-        room = self._spec.text_candidates * pair_rows(self._spec)
-        for start in range(0, len(pairs), room):
-            time.sleep(PAUSE_SECONDS if start else 0)
-            part = by_length[start : start + room]
-            logits[part] = self._read([pairs[i] for i in part])
+        ids, types = ([np.asarray(pair[side], np.int64) for pair in pairs] for side in (0, 1))
+        logits = self._tower.score(ids, types)
         scores = logits if raw else 1 / (1 + np.exp(-logits.astype(np.float64)))
-        tokens = sum(len(ids) for ids, _ in pairs)
-        return Scored(scores.astype(np.float32), truncated, query_truncated, tokens)
+        return Scored(scores.astype(np.float32), truncated, query_truncated, sum(map(len, ids)))
+
+
+class CalledTower:
+    """The model `text_tower` of the server as a `PairEngine`."""
+
+    def __init__(self, bundle: Bundle, pairs: PairTokens, call: Call) -> None:
+        """Takes the bundle, what pads pairs, and how to call another model."""
+        self._pairs, self._call, self._count = pairs, call, bundle.spec.text_candidates
+        # Few at a time, so that searches need not wait for all of them.
+        self._rows = max(1, min(bundle.spec.max_batch, MOST_PAIRS // self._count))
+
+    def score(self, ids: Sequence[NDArray[np.int64]], types: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """See `PairEngine`.
+
+        Raises:
+            UnavailableError: Where the model takes no calls at present.
+        """
+        logits = np.zeros(len(ids), np.float32)
+        by_length = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        for start in range(0, len(ids), self._rows * self._count):
+            time.sleep(PAUSE_SECONDS if start else 0)
+            part = by_length[start : start + self._rows * self._count]
+            logits[part] = self._read([(ids[i].tolist(), types[i].tolist()) for i in part])
+        return logits
 
     def _read(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
         """The logits of some pairs, float32 `[pairs]`, in rows of as many as the engine reads of one search."""
-        count = self._spec.text_candidates
-        rows = [pairs[start : start + count] for start in range(0, len(pairs), count)]
-        ids, types = self._pairs.pad(rows, count)
-        read = self._call("text_tower", {"PAIR_IDS": ids, "PAIR_TYPES": types}, ("TEXT_SCORES",))
+        rows = [pairs[start : start + self._count] for start in range(0, len(pairs), self._count)]
+        ids, types = self._pairs.pad(rows, self._count)
+        read = self._call(TEXT_TOWER, {"PAIR_IDS": ids, "PAIR_TYPES": types}, ("TEXT_SCORES",))
         scores: NDArray[np.float32] = read["TEXT_SCORES"].reshape(-1)[: len(pairs)]
         return scores
+
+
+class OwnTower:
+    """The bundle's text tower in this process, opened when it is first asked: most shops rerank nothing."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Takes the bundle."""
+        self._bundle = bundle
+
+    def score(self, ids: Sequence[NDArray[np.int64]], types: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """See `PairEngine`."""
+        return self._engine.score(ids, types)
+
+    @cached_property
+    def _engine(self) -> OnnxPairEngine:
+        (stage,) = (stage for stage in search_stages(self._bundle.spec) if stage.name == TEXT_TOWER)
+        return OnnxPairEngine(open_cpu_engine(self._bundle, stage), self._bundle.spec.pair_pad_token_id)
 
 
 class CosineScorer:
@@ -109,16 +146,24 @@ class Rerank:
 
     name = "rerank"
 
-    def __init__(self, bundle: Bundle, call: Call) -> None:
-        """Takes the bundle, and how to call another model."""
+    def __init__(self, bundle: Bundle, host: Host) -> None:
+        """Takes the bundle, and the process that it runs in."""
         self._bundle, pairs = bundle, bundle.pairs
-        self._scorer: Scorer = TowerScorer(bundle, pairs, call) if pairs else CosineScorer(bundle, call)
+        self._scorer: Scorer
+        if pairs is None:
+            self._scorer = CosineScorer(bundle, host.call)
+        else:
+            # Where one process answers a search, no model is the text tower, and another bundle may have another one.
+            called = host.serves(TEXT_TOWER)
+            tower = CalledTower(bundle, pairs, host.call) if called else OwnTower(bundle)
+            self._scorer = TowerScorer(bundle, pairs, tower)
 
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Rerank:
         """See `Model`. Loads the tokenizer; always on the CPU."""
         del device
-        return cls(Bundle.open(bundle_root, verify=("index/tokenizer", "index/pairs/")), host.call)
+        verified = ("index/tokenizer", "index/pairs/", f"model_repository/{TEXT_TOWER}/")
+        return cls(Bundle.open(bundle_root, verify=verified), host)
 
     def execute(self, requests: Sequence[Tensors]) -> list[Tensors | InvalidRequestError]:
         """See `Step`."""
@@ -144,11 +189,6 @@ class Rerank:
     def _status(self, row: Scored, started: int) -> bytes:
         degraded = ["query_truncated"] if row.query_truncated else []
         return encode_status(self._bundle, self._scorer.model, degraded, row.truncated, row.tokens, started)
-
-
-def pair_rows(spec: GraphSpec) -> int:
-    """How many rows of `text_candidates` pairs one call of the text tower has."""
-    return max(1, min(spec.max_batch, MOST_PAIRS // spec.text_candidates))
 
 
 def _read_query(raw: bytes) -> str:

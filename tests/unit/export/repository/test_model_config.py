@@ -208,8 +208,7 @@ def test_a_text_tower_is_an_engine_before_the_ranker_with_a_bucket_a_length():
         assert warmed == {(batch, 16, length) for batch in batches for length in (24, 48, 96)}
         assert [list(t.dims) for t in config_of("ranker", target, configs).input if t.name == "TEXT_SCORES"] == [[16]]
     assert len(config_of("text_tower", "ensemble_tensorrt", configs).instance_group[0].profile) == 3
-    # `search` has its own there; this one answers `rerank`.
-    assert "text_tower" in {model.name for model in models(spec, "single_process")}
+    assert "text_tower" not in {model.name for model in models(spec, "single_process")}
 
 
 @pytest.mark.parametrize(

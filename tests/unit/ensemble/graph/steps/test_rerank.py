@@ -13,6 +13,7 @@ from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.graph.steps.rerank import Rerank
 from fuserank_ensemble.graph.tensors import string_tensor
 from fuserank_ensemble.serving.triton import execute_isolated
+from support.hosts import LoneHost
 
 DOCUMENTS = ["whole milk small", "dish soap", "绿茶", "", "goat cheese " * 200, "oat drink"]
 
@@ -57,6 +58,13 @@ def test_without_a_text_tower_the_score_is_the_cosine_of_the_encoders_vectors(pl
     assert json.loads(answer["STATUS"][0, 0])["model"] == f"encoder-{plain.bundle.encoder_id[:12]}"
 
 
+def test_where_no_model_is_the_text_tower_the_bundles_own_is_read_in_this_process(tower):
+    (answer,) = Rerank(tower.bundle, LoneHost()).execute([request("whole milk", DOCUMENTS)])
+    # This one runs the engine that the export chose for its speed.
+    np.testing.assert_allclose(answer["SCORE"], tower.rerank("whole milk", DOCUMENTS)["SCORE"], atol=0.05)
+    assert json.loads(answer["STATUS"][0, 0])["model"] == f"text_tower-{tower.bundle.text_tower_id[:12]}"
+
+
 @pytest.mark.parametrize("name", ["tower", "plain"])
 def test_hundreds_of_documents_keep_their_places(name, request):
     graph = request.getfixturevalue(name)
@@ -86,7 +94,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_bad_request_is_refused_by_field_and_the_others_of_its_batch_are_answered(tower, name):
     bad, text = REFUSED[name]
-    step = Rerank(tower.bundle, tower.call)
+    step = Rerank(tower.bundle, tower)
     first, refused, last = execute_isolated(step, "rerank", [request(), bad, request()], ["", "", ""])
     assert isinstance(refused, InvalidRequestError)
     assert text in str(refused)
