@@ -33,7 +33,7 @@ ENGINES = ("encoder", "ranker")
 LOADS = (100, 1_000, 10_000)  # requests a second
 # Cores of a replica without a GPU; `retrieve` is one process, which limits how many cores can work.
 REPLICA_CORES = 2
-PROCESSES = (*STAGES, "similar", "suggest", "tritonserver")
+PROCESSES = (*STAGES, "similar", "suggest", "embed", "rerank", "tritonserver")
 
 MEANINGS = {
     "replica_requests_per_second": f"requests/s that one core answers, {CONCURRENCY} callers on other cores",

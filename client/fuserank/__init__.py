@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from fuserank.events import Event, EventOutcome, FieldError, Profile, ProfileChange, RecordResult
     from fuserank.types import (
+        Embeddings,
         Explore,
         ExploreOutcome,
         Exposure,
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
         FacetValue,
         Item,
         ModelStatus,
+        RankedDocument,
         Request,
+        RerankResult,
         Rule,
         RuleOutcome,
         SearchOptions,
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
         SponsoredOutcome,
         Status,
         Suggestion,
+        TextStatus,
         Total,
         Variant,
     )
@@ -63,6 +67,7 @@ __all__ = [
     "ClientClosedError",
     "ConfigurationError",
     "DeadlineExceededError",
+    "Embeddings",
     "Event",
     "EventOutcome",
     "Explore",
@@ -80,8 +85,10 @@ __all__ = [
     "OverloadedError",
     "Profile",
     "ProfileChange",
+    "RankedDocument",
     "RecordResult",
     "Request",
+    "RerankResult",
     "Rule",
     "RuleOutcome",
     "SearchOptions",
@@ -94,6 +101,7 @@ __all__ = [
     "SponsoredOutcome",
     "Status",
     "Suggestion",
+    "TextStatus",
     "Total",
     "Variant",
 ]

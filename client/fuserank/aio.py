@@ -10,12 +10,22 @@ from typing import Any, Self, Unpack
 
 from tritonclient.grpc.aio import InferenceServerClient
 
-from fuserank import wire, wire_changes, wire_events
+from fuserank import wire, wire_changes, wire_events, wire_texts
 from fuserank.changes import CatalogResult
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
 from fuserank.errors import ClientClosedError, FuseRankError, translate_errors
 from fuserank.events import Event, Profile, ProfileChange, RecordResult
-from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus, SimilarOptions, Suggestion
+from fuserank.types import (
+    Embeddings,
+    Request,
+    RerankResult,
+    SearchOptions,
+    SearchResult,
+    ServerStatus,
+    SimilarOptions,
+    Suggestion,
+    TextKind,
+)
 
 
 class AsyncClient:
@@ -66,6 +76,18 @@ class AsyncClient:
     async def suggest(self, prefix: str, count: int | None = None, user: str | None = None) -> list[Suggestion]:
         """Completes a query while it is typed; see `Client.suggest`."""
         return wire.decode_suggestions(await self._ask(wire.encode_suggest(prefix, count, user)))
+
+    async def embed(self, texts: Sequence[str], kind: TextKind = "document") -> Embeddings:
+        """Returns the vectors of texts; see `Client.embed`."""
+        return wire_texts.decode_embeddings(await self._ask(wire_texts.encode_embed(texts, kind)), len(texts))
+
+    async def rerank(
+        self, query: str, documents: Sequence[str], *, top_n: int | None = None, raw_scores: bool = False
+    ) -> RerankResult:
+        """Orders documents by how well each answers a query; see `Client.rerank`."""
+        wire_texts.check_top_n(top_n)
+        response = await self._ask(wire_texts.encode_rerank(query, documents, raw_scores=raw_scores))
+        return wire_texts.decode_ranking(response, documents, top_n)
 
     async def record(self, events: Sequence[Event]) -> RecordResult:
         """Records what shoppers did; see `Client.record`."""

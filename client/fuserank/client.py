@@ -10,12 +10,22 @@ from typing import Any, Self, Unpack
 
 from tritonclient.grpc import InferenceServerClient
 
-from fuserank import wire, wire_changes, wire_events
+from fuserank import wire, wire_changes, wire_events, wire_texts
 from fuserank.changes import CatalogResult
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
 from fuserank.errors import FuseRankError, from_triton, translate_errors
 from fuserank.events import Event, Profile, ProfileChange, RecordResult
-from fuserank.types import Request, SearchOptions, SearchResult, ServerStatus, SimilarOptions, Suggestion
+from fuserank.types import (
+    Embeddings,
+    Request,
+    RerankResult,
+    SearchOptions,
+    SearchResult,
+    ServerStatus,
+    SimilarOptions,
+    Suggestion,
+    TextKind,
+)
 
 
 class Client:
@@ -35,9 +45,10 @@ class Client:
         headers: Sent with every call, such as `{"authorization": "Bearer …"}`.
         retries: How often gRPC repeats a call that found the server unavailable, with growing pauses; 0 to 4.
             Searches change nothing on the server, and an event that is sent again counts once: repeating is safe.
-        hedge_after: Seconds without an answer after which a search, `similar` or `suggest` is asked once more, of the
-            next server; the first answer counts, and the other call is cancelled. None, the default, asks once: a hedge
-            makes slow answers rarer and costs the servers its share of calls. A good value is the p95.
+        hedge_after: Seconds without an answer after which a search, `similar`, `suggest`, `embed` or `rerank` is asked
+            once more, of the next server; the first answer counts, and the other call is cancelled. None, the default,
+            asks once: a hedge makes slow answers rarer and costs the servers its share of calls. A good value is the
+            p95.
 
     Raises:
         ConfigurationError: Where a setting is unusable. The server itself is first met at the first call.
@@ -129,6 +140,40 @@ class Client:
             FuseRankError: As `similar` does.
         """
         return wire.decode_suggestions(self._ask(wire.encode_suggest(prefix, count, user)))
+
+    def embed(self, texts: Sequence[str], kind: TextKind = "document") -> Embeddings:
+        """Returns the vectors of texts, by the encoder of the bundle.
+
+        Args:
+            texts: 1 to 1,000, none of them empty. One that is too long for the encoder is cut, and `status.truncated`
+                names it.
+            kind: `query` where the texts are what people type, `document` where they are what is searched: an encoder
+                may want a prefix before queries.
+
+        Raises:
+            InvalidRequestError: Names the field, what it held and what is allowed.
+            FuseRankError: Another class of `fuserank.errors`.
+        """
+        return wire_texts.decode_embeddings(self._ask(wire_texts.encode_embed(texts, kind)), len(texts))
+
+    def rerank(
+        self, query: str, documents: Sequence[str], *, top_n: int | None = None, raw_scores: bool = False
+    ) -> RerankResult:
+        """Orders documents, which need not be items, by how well each answers a query.
+
+        Args:
+            query: What was asked.
+            documents: 1 to 1,000 texts. One that is too long is cut, and `truncated` says so.
+            top_n: How many of the best are returned; all where None.
+            raw_scores: Whether a text tower's logits are returned in place of scores from 0 to 1.
+
+        Raises:
+            InvalidRequestError: Names the field, what it held and what is allowed.
+            FuseRankError: Another class of `fuserank.errors`.
+        """
+        wire_texts.check_top_n(top_n)
+        response = self._ask(wire_texts.encode_rerank(query, documents, raw_scores=raw_scores))
+        return wire_texts.decode_ranking(response, documents, top_n)
 
     def record(self, events: Sequence[Event]) -> RecordResult:
         """Records what shoppers did; when it returns, the events survive the end of any process.

@@ -75,7 +75,7 @@ def encode_requests(requests: Sequence[Request]) -> dict[str, NDArray[np.object_
             cannot hold. The server checks all else.
     """
     rows = [
-        (encode_text("QUERY", r.query), encode_text("USER_ID", r.user), _encode_options(_options_of(r)))
+        (encode_text("QUERY", r.query), encode_text("USER_ID", r.user), encode_options(_options_of(r)))
         for r in requests
     ]
     table = np.array(rows, dtype=np.object_).reshape(len(rows), len(INPUTS))
@@ -100,7 +100,7 @@ def encode_similar(item_id: str, text: str, options: SimilarOptions) -> dict[str
     row = {
         "ITEM_ID": encode_text("ITEM_ID", item_id),
         "TEXT": encode_text("TEXT", text),
-        "OPTIONS": _encode_options(options),
+        "OPTIONS": encode_options(options),
     }
     return infer_arguments("similar", one_row(row), OUTPUTS)
 
@@ -111,7 +111,7 @@ def encode_suggest(prefix: str, count: int | None, user: str | None = None) -> d
     Raises:
         InvalidRequestError: Where a value cannot be encoded; see `encode_requests`.
     """
-    row = {"PREFIX": encode_text("PREFIX", prefix), "OPTIONS": _encode_options({"count": count, "user": user})}
+    row = {"PREFIX": encode_text("PREFIX", prefix), "OPTIONS": encode_options({"count": count, "user": user})}
     return infer_arguments("suggest", one_row(row), SUGGEST_OUTPUTS)
 
 
@@ -136,7 +136,12 @@ def _options_of(request: Request) -> dict[str, Any]:
     return {name: getattr(request, name) for name in SearchOptions.__annotations__}
 
 
-def _encode_options(options: Mapping[str, Any]) -> bytes:
+def encode_options(options: Mapping[str, Any]) -> bytes:
+    """Returns `OPTIONS` without those that are None.
+
+    Raises:
+        InvalidRequestError: Where a value has no JSON form.
+    """
     given = {name: value for name, value in options.items() if value is not None}
     try:
         # NaN passes as it is: the server's error names the option that holds it.
@@ -212,8 +217,8 @@ def decode_suggestions(response: Response) -> list[Suggestion]:
     ]
 
 
-def output(response: Response, name: str, rows: int) -> NDArray[Any]:
-    """Returns an output `[rows, …]`.
+def output(response: Response, name: str, rows: int, rank: int = 2) -> NDArray[Any]:
+    """Returns an output `[rows, …]` of `rank` dimensions.
 
     Raises:
         IncompatibleServerError: Where it is missing or misshapen.
@@ -221,7 +226,7 @@ def output(response: Response, name: str, rows: int) -> NDArray[Any]:
     values = response.as_numpy(name)
     if values is None:
         raise IncompatibleServerError(f"the response lacks {name}")
-    if values.ndim != 2 or len(values) != rows:
+    if values.ndim != rank or len(values) != rows:
         raise IncompatibleServerError(f"{name} has shape {list(values.shape)}, expected [{rows}, …]")
     return values
 

@@ -33,7 +33,7 @@ from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser
 from fuserank_ensemble.understanding.spelling import Spelling
 
-FORMAT = 14
+FORMAT = 15
 MANIFEST = "manifest.json"
 LEXICAL = "lexical"  # the items' words, within `index/`
 PAIRS = "pairs"  # what the text tower reads, within `index/`
@@ -184,6 +184,12 @@ class Bundle:
     def encoder_id(self) -> str:
         """Names what makes vectors: those of another encoder mean something else."""
         parts = (f"index/{TOKENIZER}", "model_repository/encoder/1/model.onnx")
+        return sha256_of_texts(str(self.manifest["files"].get(part, "")) for part in parts)
+
+    @property
+    def text_tower_id(self) -> str:
+        """Names what scores pairs of query and text; the scores of another text tower mean something else."""
+        parts = (f"index/{PAIRS}/tokenizer.json", "model_repository/text_tower/1/model.onnx")
         return sha256_of_texts(str(self.manifest["files"].get(part, "")) for part in parts)
 
     @cached_property

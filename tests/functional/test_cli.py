@@ -64,7 +64,15 @@ def test_status_names_the_bundle_and_the_models(server: Server, bundle: Bundle):
     found = answered(server, "status")
     assert found["ready"]
     assert found["model_ready"]
-    assert {model["name"] for model in found["models"]} == {"search", "encoder", "retrieve", "similar", "suggest"}
+    assert {model["name"] for model in found["models"]} == {
+        "search",
+        "encoder",
+        "retrieve",
+        "similar",
+        "suggest",
+        "embed",
+        "rerank",
+    }
     assert found["bundle"] == bundle.id
 
 

@@ -94,8 +94,8 @@ def test_switching_under_load_fails_nobody_and_mixes_nothing(
                     promote_bundle(server.switch, promoted.root, PATIENCE)
                 seconds.append(time.monotonic() - started)
                 # Whoever asks after the command has ended is answered from the new bundle.
-                answered = {ask(client).status.bundle for ask in ASKED.values()}
-                assert answered == {promoted.id}
+                replies = [*(ask(client) for ask in ASKED.values()), client.embed([QUERY]), client.rerank(QUERY, ["a"])]
+                assert {reply.status.bundle for reply in replies} == {promoted.id}
         print(f"{target}: replies {callers.replies}; seconds {seconds[0]:.2f}, then at most {max(seconds[1:]):.2f}")
         assert callers.wrong == []
         assert callers.bundles == {bundle.id, twin.id}

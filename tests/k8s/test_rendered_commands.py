@@ -69,7 +69,15 @@ def test_only_the_models_of_the_profile_are_loaded(replica: Replica):
     known = {"triton-grpc-protocol-fuserank-admin": ADMIN_KEY}
     with grpc_client.InferenceServerClient(replica.url) as client:
         index = client.get_model_repository_index(headers=known)
-    assert {model.name for model in index.models} == {"search", "encoder", "retrieve", "similar", "suggest"}
+    assert {model.name for model in index.models} == {
+        "search",
+        "encoder",
+        "retrieve",
+        "similar",
+        "suggest",
+        "embed",
+        "rerank",
+    }
 
 
 def test_helm_test_passes(replica: Replica):

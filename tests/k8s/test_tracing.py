@@ -15,6 +15,7 @@ from fuserank.types import SearchResult
 from support.charts import triton
 from support.collector import Collector, Span, collector
 from support.replica import Replica, free_endpoints, started
+from support.running import BESIDE
 
 TRACE, CALLER = "ab" * 16, "cd" * 8
 ATTEMPTS = 4
@@ -42,11 +43,11 @@ class Graph:
 
 
 GRAPHS = {
-    "single_process": Graph((), ("search",), frozenset({"search", "encoder", "retrieve", "similar", "suggest"})),
+    "single_process": Graph((), ("search",), frozenset({"search", "encoder", "retrieve", *BESIDE})),
     "ensemble_cpu": Graph(
         ("preprocess", "encoder", "retrieve", "ranker", "finalize"),
         ("preprocess", "retrieve", "finalize"),
-        frozenset({"preprocess", "encoder", "retrieve", "ranker", "finalize", "similar", "suggest"}),
+        frozenset({"preprocess", "encoder", "retrieve", "ranker", "finalize", *BESIDE}),
     ),
 }
 

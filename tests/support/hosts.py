@@ -11,6 +11,9 @@ class LoneHost:
     def call(self, model, inputs, outputs):
         raise RuntimeError(f"{model}: no other model here")
 
+    def serves(self, model):
+        return False
+
     def search_observer(self, bundle):
         return None
 

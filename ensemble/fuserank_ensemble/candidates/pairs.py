@@ -120,23 +120,42 @@ class PairTokens:
             texts: Rows of texts, int32 `[texts]`.
             text_of: Returns the text of a row that the bundle has not.
         """
-        layout, room = self._layout, self._buckets[-1] - self._layout.specials
         query_ids = self._tokenizer.encode(query, add_special_tokens=False).ids[: self._buckets[-1]]  # as items are
-        pairs = []
-        for text in texts:
-            item = self._item_ids(int(text), text_of)
-            shorter, longer = sorted((len(query_ids), len(item)))
-            least = max(min(shorter, room - longer), min(shorter, room // 2))
-            kept = least if len(query_ids) <= len(item) else min(len(query_ids), room - least)
-            tokens = [
-                *layout.before,
-                *((token, layout.query_type) for token in query_ids[:kept]),
-                *layout.between,
-                *((token, layout.item_type) for token in item[: room - kept]),
-                *layout.after,
-            ]
-            pairs.append(([token for token, _ in tokens], [token_type for _, token_type in tokens]))
-        return pairs
+        return [self._pair(query_ids, self._item_ids(int(text), text_of)) for text in texts]
+
+    def join_texts(self, query: str, texts: Sequence[str]) -> tuple[list[Pair], NDArray[np.bool_], bool]:
+        """Joins the query with texts that are no items, as `join` does.
+
+        Returns:
+            The pairs; which texts lost their end, bool `[texts]`; and whether the query did in some pair.
+        """
+        query_ids = self._tokenizer.encode(query, add_special_tokens=False).ids
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        longest, room = self._buckets[-1], self._buckets[-1] - self._layout.specials
+        kept = [self._kept(len(query_ids[:longest]), min(len(encoding.ids), longest)) for encoding in encodings]
+        pairs = [self._pair(query_ids[:longest], encoding.ids[:longest]) for encoding in encodings]
+        lengths = zip(kept, encodings, strict=True)
+        cut = np.asarray([len(encoding.ids) > room - of_query for of_query, encoding in lengths], np.bool_)
+        return pairs, cut, len(query_ids) > min(kept, default=len(query_ids))
+
+    def _pair(self, query_ids: Sequence[int], item: Sequence[int]) -> Pair:
+        layout, room = self._layout, self._buckets[-1] - self._layout.specials
+        kept = self._kept(len(query_ids), len(item))
+        tokens = [
+            *layout.before,
+            *((token, layout.query_type) for token in query_ids[:kept]),
+            *layout.between,
+            *((token, layout.item_type) for token in item[: room - kept]),
+            *layout.after,
+        ]
+        return [token for token, _ in tokens], [token_type for _, token_type in tokens]
+
+    def _kept(self, query: int, item: int) -> int:
+        """How many of the query's tokens a pair has room for, given how many both sides have."""
+        room = self._buckets[-1] - self._layout.specials
+        shorter, longer = sorted((query, item))
+        least = max(min(shorter, room - longer), min(shorter, room // 2))
+        return least if query <= item else min(query, room - least)
 
     def _item_ids(self, text: int, text_of: Callable[[int], str]) -> list[int]:
         """The tokens of a text, cut as those in the bundle are."""

@@ -1,4 +1,4 @@
-"""The options of `search`, `similar` and `suggest`: their limits, their defaults, and their validation.
+"""The options of `search`, `similar`, `suggest`, `embed` and `rerank`: limits, defaults and validation.
 
 The client sends options as JSON and checks none of them: the server alone decides what is allowed.
 """
@@ -33,12 +33,16 @@ MAX_TEXT_BYTES = 4_096
 MAX_PREFIX_BYTES = 1_024
 MAX_SUGGESTIONS = 50
 MAX_BASKET = 100
+MAX_TEXTS = 1_000  # of one call of `embed` or `rerank`
+MAX_LONG_TEXT_BYTES = 32_768  # of each of them
+MAX_ALL_TEXTS_BYTES = 4 * 2**20
 DEFAULT_K = 10
 DEFAULT_SUGGESTIONS = 10
 
 HEADS = ("relevance", "click", "purchase")
 # What a query says beside its words; `fuserank_ensemble.understanding` takes it apart.
 UnderstoodPart = Literal["sizes", "prices", "negation", "fillers", "synonyms", "spelling"]
+TextKind = Literal["query", "document"]  # what a text is encoded as
 Relation = Literal["substitute", "complement"]  # what stands in for an item, and what goes with it
 UNDERSTOOD_PARTS: tuple[UnderstoodPart, ...] = get_args(UnderstoodPart)
 
@@ -136,6 +140,18 @@ class SuggestOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     user: str = ""  # whose habits order the completions
 
 
+class EmbedOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Everything a caller of `embed` may ask for beyond the texts."""
+
+    kind: TextKind = "document"
+
+
+class RerankOptions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Everything a caller of `rerank` may ask for beyond the query and the documents."""
+
+    raw_scores: bool = False  # a text tower's logits, without the sigmoid
+
+
 # What each option allows, in words; errors quote it.
 _ALLOWED = {
     "k": f"an integer from 1 to {MAX_K}",
@@ -160,6 +176,8 @@ _ALLOWED = {
     "basket": f"a list of 1 to {MAX_BASKET} item ids (strings)",
     "count": f"an integer from 1 to {MAX_SUGGESTIONS}",
     "probability": "true or false",
+    "kind": "query or document",
+    "raw_scores": "true or false",
     **ALLOWED,
     **ALLOWED_OF_PAGES,
 }
@@ -171,7 +189,7 @@ _INNER: Mapping[str, type[msgspec.Struct]] = {
     "explore": Explore,
     "facets[]": Facet,
 }
-AnyOptions = TypeVar("AnyOptions", Options, SimilarOptions, SuggestOptions)
+AnyOptions = TypeVar("AnyOptions", Options, SimilarOptions, SuggestOptions, EmbedOptions, RerankOptions)
 
 
 def parse_options(raw: bytes) -> Options:
@@ -199,6 +217,16 @@ def parse_similar_options(raw: bytes) -> SimilarOptions:
 def parse_suggest_options(raw: bytes) -> SuggestOptions:
     """Parses and validates `OPTIONS` of `suggest`; see `parse_options`."""
     return _parse(raw, SuggestOptions, {})
+
+
+def parse_embed_options(raw: bytes) -> EmbedOptions:
+    """Parses and validates `OPTIONS` of `embed`; see `parse_options`."""
+    return _parse(raw, EmbedOptions, {})
+
+
+def parse_rerank_options(raw: bytes) -> RerankOptions:
+    """Parses and validates `OPTIONS` of `rerank`; see `parse_options`."""
+    return _parse(raw, RerankOptions, {})
 
 
 def _check_session(session_id: str) -> None:

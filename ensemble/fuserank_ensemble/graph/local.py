@@ -19,8 +19,10 @@ from fuserank_ensemble.graph.executor import GraphExecutor
 from fuserank_ensemble.graph.live.state import LiveState
 from fuserank_ensemble.graph.stages import SEARCH_OUTPUTS, search_stages
 from fuserank_ensemble.graph.step import SearchObserver, Step
+from fuserank_ensemble.graph.steps.embed import Embed
 from fuserank_ensemble.graph.steps.finalize import Finalize
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
+from fuserank_ensemble.graph.steps.rerank import Rerank
 from fuserank_ensemble.graph.steps.retrieve import Retrieve
 from fuserank_ensemble.graph.steps.similar import Similar
 from fuserank_ensemble.graph.steps.suggest import Suggest
@@ -142,10 +144,33 @@ class LocalGraph:
         """
         return _answer(self._suggest, _row(PREFIX=prefix, OPTIONS=json.dumps(options)))
 
+    def embed(self, texts: Sequence[str], **options: Any) -> Tensors:
+        """Answers one request of `embed`; returns its outputs by name.
+
+        Raises:
+            InvalidRequestError: Where the step refuses it.
+        """
+        given = {"TEXT": string_tensor([[text.encode() for text in texts]])}
+        return _answer(Embed(self.bundle, self.call), {**_row(OPTIONS=json.dumps(options)), **given})
+
+    def rerank(self, query: str, documents: Sequence[str], **options: Any) -> Tensors:
+        """Answers one request of `rerank`; returns its outputs by name.
+
+        Raises:
+            InvalidRequestError: Where the step refuses it.
+        """
+        given = {"DOCUMENT": string_tensor([[text.encode() for text in documents]])}
+        row = _row(QUERY=query, OPTIONS=json.dumps(options))
+        return _answer(Rerank(self.bundle, self), {**row, **given})
+
     def call(self, model: str, inputs: Tensors, outputs: Sequence[str]) -> Tensors:
         """See `Host`."""
         answer = _answer(self._steps[model], inputs)
         return {name: answer[name] for name in outputs}
+
+    def serves(self, model: str) -> bool:
+        """See `Host`."""
+        return model in self._steps
 
     def search_observer(self, bundle: Bundle) -> SearchObserver | None:
         """See `Host`; nobody is told."""

@@ -10,16 +10,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import joblib
-
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.cost import HEAVY_MS
 from fuserank_ensemble.contract.experiment import Experiment
 from fuserank_ensemble.graph.caches import CacheCounts, EmbeddingCache, PairScoreCache
-from fuserank_ensemble.graph.engine import Engine, OnnxEngine, open_session, trim_tokens
+from fuserank_ensemble.graph.cpu_engine import open_cpu_engine
+from fuserank_ensemble.graph.engine import Engine
 from fuserank_ensemble.graph.executor import GraphExecutor
 from fuserank_ensemble.graph.live.state import LiveState, open_key, open_live
-from fuserank_ensemble.graph.stages import Stage, search_stages, single_process_stage
+from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.graph.step import Answer, Host, SearchObserver, Step
 from fuserank_ensemble.graph.steps.finalize import Finalize
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
@@ -48,7 +47,7 @@ class SingleProcess:
         # A second thread for single requests: another core does what need not wait for this one.
         pool = ThreadPoolExecutor(1, "beside")
         self.caches: dict[str, Callable[[], CacheCounts]] = dict(retrieve.caches)
-        opened = {stage.name: _open_engine(bundle, stage) for stage in stages if stage.kind == "engine"}
+        opened = {stage.name: open_cpu_engine(bundle, stage) for stage in stages if stage.kind == "engine"}
         embeddings = EmbeddingCache(opened["encoder"])
         self.caches["embedding"] = lambda: embeddings.counts
         engines: dict[str, Engine] = {**opened, "encoder": embeddings}
@@ -77,15 +76,6 @@ class SingleProcess:
     def execute(self, requests: Sequence[Tensors]) -> list[Answer]:
         """See `Step`."""
         return self._graph.execute(requests)
-
-
-def _open_engine(bundle: Bundle, stage: Stage) -> OnnxEngine:
-    # The instances share the cores: each with all of them would only take turns.
-    cores = joblib.cpu_count() // single_process_stage(bundle.spec).instances[0]
-    threads = max(1, cores) if stage.threads == 0 else stage.threads
-    session = open_session(bundle.engine(stage.name), {"intra_op_thread_count": str(threads)})
-    trim = trim_tokens if stage.name == "encoder" else None
-    return OnnxEngine(session, [tensor.name for tensor in stage.outputs], trim)
 
 
 def _worth_sharing(bundle: Bundle) -> float:

@@ -40,6 +40,8 @@ class Queue:
 
 # A waiting request is worth at most what one second of work clears; later it is refused, not served late.
 QUEUE = Queue(max_size=256, timeout_us=1_000_000)
+# A call may bring a thousand texts: few calls are taken together, since all of them wait for the last text.
+TEXTS = Queue(max_size=32, timeout_us=QUEUE.timeout_us, batch=8)
 # Where one process answers a request from end to end.
 SINGLE_PROCESS = Queue(max_size=64, timeout_us=QUEUE.timeout_us, batch=16)
 WITH_HEAVY_TOWER = Queue(max_size=16, timeout_us=QUEUE.timeout_us, batch=3)
@@ -70,6 +72,10 @@ SEARCH_OUTPUTS = (
 )
 SIMILAR_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("ITEM_ID", "TEXT", "OPTIONS"))
 SUGGEST_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("PREFIX", "OPTIONS"))
+EMBED_INPUTS = (Tensor("TEXT", "BYTES", (-1,)), Tensor("OPTIONS", "BYTES", (1,)))
+EMBED_OUTPUTS = (Tensor("EMBEDDING", "FP32", (-1, -1)), Tensor("STATUS", "BYTES", (1,)))
+RERANK_INPUTS = (Tensor("QUERY", "BYTES", (1,)), Tensor("DOCUMENT", "BYTES", (-1,)), Tensor("OPTIONS", "BYTES", (1,)))
+RERANK_OUTPUTS = (Tensor("SCORE", "FP32", (-1,)), Tensor("STATUS", "BYTES", (1,)))
 RECORD_INPUTS = (Tensor("EVENTS", "BYTES", (1,)),)
 RECORD_OUTPUTS = (Tensor("RESULT", "BYTES", (1,)), Tensor("STATUS", "BYTES", (1,)))
 CATALOG_INPUTS = (Tensor("CHANGES", "BYTES", (1,)),)
@@ -129,6 +135,9 @@ def companion_stages() -> tuple[Stage, ...]:
         # It calls the encoder and `retrieve`, which Triton lets nobody do before the server is ready: no warm-up.
         Stage("similar", "python", SIMILAR_INPUTS, SEARCH_OUTPUTS, QUEUE, instances=pair, warmups=()),
         Stage("suggest", "python", SUGGEST_INPUTS, SUGGEST_OUTPUTS, typing, instances=pair, warmups=("prefix",)),
+        # These call engines, too.
+        Stage("embed", "python", EMBED_INPUTS, EMBED_OUTPUTS, TEXTS, instances=pair, warmups=()),
+        Stage("rerank", "python", RERANK_INPUTS, RERANK_OUTPUTS, TEXTS, instances=pair, warmups=()),
     )
 
 
@@ -164,5 +173,5 @@ def models(spec: GraphSpec, target: Target, heavy: bool = True) -> tuple[Stage, 
     beside = (*companion_stages(), *state_stages())
     if target != "single_process":
         return (*stages, *beside)
-    called = tuple(stage for stage in stages if stage.name in ("encoder", "retrieve"))  # `similar` calls these two
+    called = tuple(stage for stage in stages if stage.name in ("encoder", "retrieve"))  # `similar` and `embed` do
     return (single_process_stage(spec, heavy), *called, *beside)

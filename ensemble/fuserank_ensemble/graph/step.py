@@ -55,6 +55,10 @@ class Host(Protocol):
         """
         ...
 
+    def serves(self, model: str) -> bool:
+        """Whether the same server has a model of that name, which `call` may run."""
+        ...
+
     def search_observer(self, bundle: Bundle) -> SearchObserver | None:
         """Returns who is told of every search, if anybody is."""
         ...

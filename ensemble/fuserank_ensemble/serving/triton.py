@@ -139,7 +139,8 @@ def triton_model(model_class: type[Model]) -> type[TritonAdapter]:
             device, folder = instance_device(args), SwitchFolder.from_environment()
 
             def open_step(bundle_root: Path, announced: Announced = "late") -> OpenedStep:
-                host = TritonHost(announced)
+                # A link to the bundle's folder: what lies beside it is what this server serves.
+                host = TritonHost(announced, Path(args["model_repository"]).parent)
                 return OpenedStep(model_class.open(bundle_root, device, host), host.releases)
 
             name, first = args["model_name"], open_step(root, "now")
@@ -234,10 +235,14 @@ Announced = Literal["now", "late", "beside"]
 class TritonHost:
     """Triton's Python backend as the `Host` of a step."""
 
-    def __init__(self, announced: Announced = "now") -> None:
-        """Takes when metrics name the bundle."""
-        self._announced = announced
+    def __init__(self, announced: Announced = "now", models: Path = Path()) -> None:
+        """Takes when metrics name the bundle, and the repository of the models that the server has."""
+        self._announced, self._models = announced, models
         self.releases: list[Callable[[], None]] = []
+
+    def serves(self, model: str) -> bool:
+        """See `Host`."""
+        return (self._models / model).is_dir()
 
     def search_observer(self, bundle: Bundle) -> SearchObserver:
         """See `Host`."""

@@ -17,6 +17,8 @@ PYTHON_MODELS = {
     "search": ("single_process", "SingleProcess"),
     "similar": ("steps.similar", "Similar"),
     "suggest": ("steps.suggest", "Suggest"),
+    "embed": ("steps.embed", "Embed"),
+    "rerank": ("steps.rerank", "Rerank"),
     "record": ("steps.record", "Record"),
     "catalog": ("steps.catalog", "Catalog"),
     "profile": ("steps.profile", "Profile"),

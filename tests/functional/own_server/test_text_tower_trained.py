@@ -39,3 +39,12 @@ def test_a_deadline_that_has_passed_leaves_the_tower_out_and_says_so(answered):
     found = answered.search("goat milk", "u01", deadline_ms=0.001)
     assert {"ranker_depth", "text_tower"} <= set(found.status.degraded)
     assert len(found) == 10
+
+
+def test_documents_are_reranked_by_the_tower(answered, tower_bundle):
+    documents = [f"{kind} {number}" for number in range(15) for kind in ("goat cheese", "绿茶", "dish soap")]
+    found = answered.rerank("goat milk", documents)
+    assert found.status.model.startswith("text_tower-")
+    expected = LocalGraph(Bundle.open(tower_bundle)).rerank("goat milk", documents)["SCORE"][0]
+    by_place = [one.score for one in sorted(found, key=lambda one: one.index)]
+    assert by_place == pytest.approx(expected.tolist(), abs=0.05)

@@ -37,3 +37,8 @@ def test_suggest_takes_every_option():
 
 def test_a_request_has_every_option_of_a_search():
     assert set(types.Request.__dataclass_fields__) == {"query", "user", *options.Options.__struct_encode_fields__}
+
+
+def test_embed_and_rerank_take_every_option():
+    assert set(options.EmbedOptions.__struct_encode_fields__) < set(inspect.signature(Client.embed).parameters)
+    assert set(options.RerankOptions.__struct_encode_fields__) < set(inspect.signature(Client.rerank).parameters)

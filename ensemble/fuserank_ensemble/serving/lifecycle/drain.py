@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 # What callers ask; the stages of `search` follow from it.
 _REQUESTS = re.compile(
-    r'^nv_inference_request_(?:success|failure)\{[^}]*model="(?:search|similar|suggest)"[^}]*\} (\S+)$', re.M
+    r'^nv_inference_request_(?:success|failure)\{[^}]*model="(?:search|similar|suggest|embed|rerank)"[^}]*\} (\S+)$',
+    re.M,
 )
 _PENDING = re.compile(r"^nv_inference_pending_request_count\{[^}]*\} (\S+)$", re.M)
 

@@ -101,3 +101,17 @@ def test_a_text_that_came_later_is_joined_as_one_of_the_bundle(made):
     for query in QUERIES:
         later = pairs.join(query, rows + len(TEXTS), lambda text: TEXTS[text - len(TEXTS)])
         assert later == pairs.join(query, rows)
+
+
+def test_texts_that_are_no_items_are_joined_as_items_are_and_what_is_cut_is_said(made):
+    tokenizer, pairs, _ = made
+    rows = np.arange(len(TEXTS), dtype=np.int32)
+    tokenizer.enable_truncation(BUCKETS[-1], strategy="longest_first")
+    for query in QUERIES:
+        joined, cut, query_cut = pairs.join_texts(query, TEXTS)
+        assert joined == pairs.join(query, rows)
+        left_out = [tokenizer.encode(query, text).overflowing for text in TEXTS]
+        assert [bool(a or query_cut) >= bool(b) for a, b in zip(cut, left_out, strict=True)] == [True] * len(TEXTS)
+        assert (cut.any() or query_cut) == any(left_out)
+    assert pairs.join_texts(QUERIES[1], TEXTS)[1].tolist() == [False] * 5 + [True]
+    assert pairs.join_texts(QUERIES[5], TEXTS[:2])[2]

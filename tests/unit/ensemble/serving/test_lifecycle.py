@@ -147,7 +147,15 @@ def test_verifying_links_the_models_of_the_target_and_no_other(tiny_bundle: Path
     # Twice, as where a container starts again beside a volume that is kept.
     for target in ("ensemble_cpu", "single_process"):
         assert verify.main([str(tiny_bundle), "--target", target, "--models", str(models)]) is None
-    assert {link.name for link in models.iterdir()} == {"search", "encoder", "retrieve", "similar", "suggest"}
+    assert {link.name for link in models.iterdir()} == {
+        "search",
+        "encoder",
+        "retrieve",
+        "similar",
+        "suggest",
+        "embed",
+        "rerank",
+    }
     for link in models.iterdir():
         assert link.resolve() == tiny_bundle.resolve() / "model_repository" / link.name
 

@@ -85,3 +85,9 @@ def test_a_call_that_was_not_taken_is_told_from_one_that_failed(triton, error, e
     with pytest.raises(RuntimeError, match=f"^retrieve: {error.message()}$") as caught:
         TritonHost().call("retrieve", {"X": np.zeros((1, 1), np.float32)}, ("Y",))
     assert caught.type is expected
+
+
+def test_the_models_of_a_server_are_those_of_its_repository(tmp_path):
+    (tmp_path / "text_tower").mkdir()
+    host = TritonHost(models=tmp_path)
+    assert (host.serves("text_tower"), host.serves("ranker")) == (True, False)

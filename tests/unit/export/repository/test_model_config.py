@@ -98,6 +98,8 @@ def test_in_one_process_search_has_the_ensembles_interface():
         "retrieve",
         "similar",
         "suggest",
+        "embed",
+        "rerank",
         "record",
         "catalog",
         "profile",
