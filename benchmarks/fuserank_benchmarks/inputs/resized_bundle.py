@@ -31,8 +31,8 @@ from fuserank_export.progress import Progress
 from fuserank_export.repository.place import partial_bundle
 from fuserank_export.repository.sealing import seal
 from fuserank_export.repository.warmup import write_warmup
+from fuserank_export.sources import Interactions, read_interactions
 from fuserank_export.sources.catalog import Catalog, read_catalog
-from fuserank_export.sources.interactions import Interactions, read_interactions
 
 
 def draw_items(rows: int, wanted: int, draw: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

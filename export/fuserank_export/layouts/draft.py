@@ -16,7 +16,7 @@ from fuserank_export.layouts.layout import Kind, Layout
 from fuserank_export.layouts.mapping import FileMapping, LogMapping, find_name, fold
 from fuserank_export.layouts.nested import join_pairs, root_column, take_column, unfold_rows
 from fuserank_export.layouts.recognise import known_events, looks_like_a_row, recognise, recognise_headless
-from fuserank_export.sources import catalog, interactions, users
+from fuserank_export.sources import catalog, log_reader, users
 from fuserank_export.sources.columns.cells import is_missing
 from fuserank_export.sources.formats.parts import find_parts
 from fuserank_export.sources.formats.rows import read_rows
@@ -26,12 +26,12 @@ from fuserank_export.sources.report import InputError, RowReport
 SAMPLE_ROWS = 20_000
 REQUIRED: Mapping[Kind, Sequence[str]] = {
     "catalog": catalog.REQUIRED,
-    "interactions": interactions.REQUIRED,
+    "interactions": log_reader.REQUIRED,
     "users": users.REQUIRED,
 }
 OURS: Mapping[Kind, Sequence[str]] = {
     "catalog": catalog.COLUMNS,
-    "interactions": interactions.COLUMNS,
+    "interactions": log_reader.COLUMNS,
     "users": (*users.REQUIRED, users.SINCE),
 }
 

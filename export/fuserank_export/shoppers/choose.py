@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 from fuserank_ensemble.bundle import Bundle
 from fuserank_export.builder.options import FileReading
 from fuserank_export.sources import InputError
-from fuserank_export.sources.interactions import read_interactions
+from fuserank_export.sources.log_reader import read_interactions
 
 KIND_LEVELS = 2  # of a category's path: "Grocery > Cheese"
 HABITS = 3

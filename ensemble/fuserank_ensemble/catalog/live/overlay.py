@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fuserank_ensemble.catalog.live.snapshot import BundledCatalog, CatalogSnapshot
 from fuserank_ensemble.state.entries import ItemChange, ItemDelete, Logged
@@ -13,8 +15,9 @@ from fuserank_ensemble.state.settings import State
 MAX_CHANGED = 100_000
 # Items that are new or have another text than in the bundle: their vectors are compared one by one in every search.
 MAX_TEXTS = 10_000
-# Snapshots that are still known when newer ones are there: a request passes through the graph's processes meanwhile.
-KEPT_SNAPSHOTS = 8
+# For how long the catalogue as it was is still known exactly: a request passes through the graph's processes meanwhile.
+KEPT_SECONDS = 2.0
+KEPT_SNAPSHOTS = 8  # of that time at most; what lay between two of them is computed from their entries
 
 
 class LiveCatalog:
@@ -23,6 +26,7 @@ class LiveCatalog:
     def __init__(self, bundled: BundledCatalog) -> None:
         """Takes the bundle's catalogue."""
         self._kept: tuple[CatalogSnapshot, ...] = (CatalogSnapshot.of_bundle(bundled),)  # newest last
+        self._taken: tuple[float, ...] = (time.monotonic(),)  # when each was
 
     @property
     def current(self) -> CatalogSnapshot:
@@ -59,4 +63,17 @@ class LiveCatalog:
             logged for logged in batch if isinstance(logged.entry, ItemChange | ItemDelete) and logged.position > known
         ]
         if changes:
-            self._kept = (*self._kept[1 - KEPT_SNAPSHOTS :], self.current.after(changes))
+            self._keep(self.current.after(changes))
+
+    def _keep(self, snapshot: CatalogSnapshot) -> None:
+        """Adds the newest snapshot; where there are too many, lets go of the oldest, or of one between two others."""
+        kept, taken = [*self._kept, snapshot], [*self._taken, time.monotonic()]
+        if len(kept) > KEPT_SNAPSHOTS:
+            if taken[-1] - taken[1] > KEPT_SECONDS:
+                del kept[0], taken[0]
+            else:
+                # The one whose entries cost least to compute again; the newest and the one before stay as they are.
+                at = min(range(1, len(kept) - 2), key=lambda i: len(kept[i].entries) + len(kept[i + 1].entries))
+                kept[at + 1] = replace(kept[at + 1], entries=[*kept[at].entries, *kept[at + 1].entries])
+                del kept[at], taken[at]
+        self._kept, self._taken = tuple(kept), tuple(taken)

@@ -45,7 +45,7 @@ def _handlers():
 
 def test_where_the_server_ends_the_shop_ends_with_its_code_and_its_last_lines(capsys):
     pages = Pages()
-    talk = "import sys; print('\\n'.join(f'line {n}' for n in range(99))); sys.exit('no such bundle')"
+    talk = "import sys; print('\\n'.join(f'line {n}' for n in range(99)), flush=True); sys.exit('no such bundle')"
     with pytest.raises(typer.Exit) as ended:
         run_beside(pages, program(talk))
     assert (ended.value.exit_code, pages.should_exit) == (1, True)

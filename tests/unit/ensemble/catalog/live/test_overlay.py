@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.catalog.live.overlay import KEPT_SNAPSHOTS, LiveCatalog
+from fuserank_ensemble.catalog.live import overlay
+from fuserank_ensemble.catalog.live.overlay import KEPT_SECONDS, KEPT_SNAPSHOTS, LiveCatalog
 from fuserank_ensemble.catalog.live.snapshot import BundledCatalog
 from fuserank_ensemble.state.entries import Forget, ItemChange, ItemDelete, Logged
 
@@ -115,15 +116,35 @@ def test_the_state_at_a_position_is_the_same_whatever_the_batches(drawn, cuts, o
         assert first[0] == min(position, len(entries))
 
 
-def test_only_the_latest_snapshots_are_kept_and_an_older_one_says_what_it_is():
+def priced(catalog, position):
+    """The position of what is known of a position, and the first item's price there."""
+    snapshot = catalog.at(position)
+    return snapshot.position, float(snapshot.items.columns.by_name["price"].values[0])
+
+
+def test_however_fast_changes_come_the_last_seconds_are_known_exactly_by_few_snapshots(monkeypatch):
+    monkeypatch.setattr(overlay.time, "monotonic", lambda: 100.0)
     catalog = new_catalog()
-    for position in range(1, 2 * KEPT_SNAPSHOTS):
+    for position in range(1, 200):
         catalog.apply([change(position, 0, price=float(position))])
-    newest = 2 * KEPT_SNAPSHOTS - 1
-    oldest = newest - KEPT_SNAPSHOTS + 1
-    assert [catalog.at(position).position for position in (1, oldest, newest, newest + 9)] == [
-        oldest, oldest, newest, newest,
-    ]  # fmt: skip
+    assert len(catalog._kept) == KEPT_SNAPSHOTS
+    for position in (1, 7, 100, 150, 198, 199, 250):
+        assert priced(catalog, position) == (min(position, 199), min(position, 199))
+
+
+def test_what_is_older_than_any_request_is_let_go_and_an_older_one_says_what_it_is(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(overlay.time, "monotonic", lambda: now[0])
+    catalog = new_catalog()
+    for position in range(1, 3 * KEPT_SNAPSHOTS):
+        now[0] += KEPT_SECONDS / (KEPT_SNAPSHOTS - 2)
+        catalog.apply([change(position, 0, price=float(position))])
+    newest = 3 * KEPT_SNAPSHOTS - 1
+    assert len(catalog._kept) == KEPT_SNAPSHOTS
+    oldest = catalog._kept[0].position
+    assert 0 < oldest < newest
+    assert [priced(catalog, position)[0] for position in (1, oldest, newest)] == [oldest, oldest, newest]
+    assert [priced(catalog, position)[0] for position in range(oldest, newest)] == list(range(oldest, newest))
 
 
 def test_what_does_not_depend_on_values_is_not_computed_again():
