@@ -34,6 +34,7 @@ from fuserank_export.training.model.ranker import Ranker
 from fuserank_export.training.model.weights import open_ranker
 
 LEARNED_SHARE = 0.8  # of the new events; the later ones are measured on
+LEAST_NEW = 0.02  # of the last bundle's events: fewer teach a ranker nothing, and a refresh of them is to be cheap
 LEAST_CASES = 50  # of either part: fewer show nothing
 EVENTS_A_PAIR = 75  # new events for a (user, query) pair that is drawn from either part: a refresh costs by what is new
 PAIRS = (200, 1_500)  # at least and at most
@@ -102,6 +103,10 @@ def continue_ranker(
     """
     spec = bundle.spec
     if note := _why_it_stays(bundle):
+        return ContinuedRanker(None, RankerReport(note=note))
+    new, held = len(log) - log.before(bundle.manifest["log_end"] + 1).stop, bundle.manifest["counts"]["events"]
+    if new < LEAST_NEW * held:
+        note = f"{new:,} events came after the {held:,} of the last bundle; it takes {LEAST_NEW:.0%} of them"
         return ContinuedRanker(None, RankerReport(note=note))
     with progress.step("requests since the last bundle"):
         learned, later = _build_cases(bundle, _of_items(log, rows), seed)

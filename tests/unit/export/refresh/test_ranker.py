@@ -128,6 +128,14 @@ def test_of_few_requests_nothing_is_learned_and_the_ranker_stays(old, tiny_shop,
     assert all(old.manifest["files"][name] == manifest["files"][name] for name in (WEIGHTS, ENGINE))
 
 
+def test_where_little_is_new_a_refresh_is_cheap(old, tiny_shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(ranking, "LEAST_NEW", 0.9)
+    monkeypatch.setattr(ranking, "_build_cases", lambda *arguments: 1 / 0)
+    state = state_of(tmp_path / "log.sqlite", tiny_shop, 1)
+    manifest = refresh_bundle(old, state, OutputOptions(folder=tmp_path / "next"), silent())
+    assert "48 events came after the 1,440 of the last bundle; it takes 90%" in manifest["refresh"]["ranker"]["note"]
+
+
 def test_one_that_ranks_the_latest_requests_worse_is_not_taken(old, tiny_shop, tmp_path, monkeypatch):
     def spoiled(learned, later, vectors, *_, start, layout):
         ranker = Ranker(vectors.shape[1], layout)
