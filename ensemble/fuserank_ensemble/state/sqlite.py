@@ -61,6 +61,7 @@ class SqliteLog:
         self._threads = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._lost = ""  # why the disk did not take something: from then on nothing more is taken
         self._ahead: int | None = None  # the descriptor of what is written ahead, by which the disk is waited for
         self._checkpoints = Checkpoints(self._connect)
         try:
@@ -272,7 +273,13 @@ class SqliteLog:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the only writer's place; a failure leaves nothing of it."""
+        """A transaction that holds the only writer's place; a failure leaves nothing of it, but for one of the disk.
+
+        After that nothing more is taken: the system tells of a failed write once, and to wait for the disk again would say
+        nothing of what was lost.
+        """
+        if self._lost:
+            raise StateUnavailableError(self._lost)
         with self._translated():
             connection = self._connection()
             _begin(connection)
@@ -290,7 +297,7 @@ class SqliteLog:
         """Waits until all commits so far are on the disk.
 
         Raises:
-            StateUnavailableError: Where that cannot be said; who sends the entries again is told that they are there.
+            StateUnavailableError: Where that cannot be said.
         """
         if not self._waits_itself:
             return
@@ -300,7 +307,8 @@ class SqliteLog:
                     self._ahead = os.open(f"{self._path}-wal", os.O_RDWR)
             os.fdatasync(self._ahead)
         except OSError as error:
-            raise StateUnavailableError(f"the event log {self._path} may not be on the disk: {error}") from error
+            self._lost = f"the event log {self._path} may not be on the disk: {error}; mend the disk, and start again"
+            raise StateUnavailableError(self._lost) from error
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
