@@ -275,8 +275,8 @@ class SqliteLog:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction that holds the only writer's place; a failure leaves nothing of it, but for one of the disk.
 
-        After that nothing more is taken: the system tells of a failed write once, and to wait for the disk again would say
-        nothing of what was lost.
+        After that nothing more is taken: the system tells of a failed write once, and to wait for the disk again would
+        say nothing of what was lost.
         """
         if self._lost:
             raise StateUnavailableError(self._lost)
