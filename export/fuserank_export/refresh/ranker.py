@@ -155,9 +155,9 @@ def _build_cases(bundle: Bundle, log: Interactions, seed: int) -> tuple[Cases, C
     """The cases of what came after the bundle: those to learn from, and later ones."""
     builder, known = _case_builder(bundle), bundle.learned("cpu")
     times = log.timestamp[log.before(bundle.manifest["log_end"] + 1).stop :]
-    if len(times) < 2 or times[0] == times[-1]:
+    split = float(times[math.floor(LEARNED_SHARE * len(times))]) if len(times) else 0.0
+    if not len(times) or split == times[0]:  # nothing came before what is measured on
         return builder.build([], known), builder.build([], known)
-    split = float(times[math.floor(LEARNED_SHARE * len(times))])
     pairs = int(np.clip(len(times) // EVENTS_A_PAIR, *PAIRS))
     shop = Shop.of_bundle(bundle)
     synthetic = SyntheticQueries(shop.items, shop.titles, seed)

@@ -49,10 +49,11 @@ def any_loss_of_earlier_requests_is_allowed():
         yield
 
 
-def state_of(path, shop, rounds: int) -> State:
+def state_of(path, shop, rounds: int, at_once: bool = False) -> State:
     """A log in which all users ask for each category, as often as there are rounds, and now buy the dearest of it."""
     state = State.open(StateSettings(f"sqlite:{path}"))
     start = time.time() - WEEK
+    after = [0.0 if at_once and turn < rounds - 1 else turn * WEEK / rounds for turn in range(rounds)]
     asked = [
         (turn, user, category, items[(turn + int(user[1:])) % 3])
         for turn in range(rounds)
@@ -61,7 +62,7 @@ def state_of(path, shop, rounds: int) -> State:
     ]
     state.log.append(
         Interaction(
-            event_id=f"e{number}", item_id=item, event="purchase", timestamp=start + turn * WEEK / rounds,
+            event_id=f"e{number}", item_id=item, event="purchase", timestamp=start + after[turn],
             query=category, user=state.key.user(user), session=b"",
         )
         for number, (turn, user, category, item) in enumerate(asked)
@@ -134,6 +135,12 @@ def test_where_little_is_new_a_refresh_is_cheap(old, tiny_shop, tmp_path, monkey
     state = state_of(tmp_path / "log.sqlite", tiny_shop, 1)
     manifest = refresh_bundle(old, state, OutputOptions(folder=tmp_path / "next"), silent())
     assert "48 events came after the 1,440 of the last bundle; it takes 90%" in manifest["refresh"]["ranker"]["note"]
+
+
+def test_where_all_but_the_latest_came_in_one_moment_nothing_is_learned(old, tiny_shop, tmp_path):
+    state = state_of(tmp_path / "log.sqlite", tiny_shop, 10, at_once=True)
+    manifest = refresh_bundle(old, state, OutputOptions(folder=tmp_path / "next"), silent())
+    assert manifest["refresh"]["ranker"]["note"].startswith("0 requests since the last bundle")
 
 
 def test_one_that_ranks_the_latest_requests_worse_is_not_taken(old, tiny_shop, tmp_path, monkeypatch):
