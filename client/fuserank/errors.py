@@ -84,7 +84,8 @@ _WRAPPING = re.compile(
 
 _QUEUE = re.compile(r"maximum queue size|queue is full|request timeout expired", re.IGNORECASE)
 _TLS = re.compile(r"handshake failed|certificate|verification", re.IGNORECASE)
-_NO_STATE = re.compile(r"unknown model: '(record|profile)'")
+_NO_STATE = re.compile(r"unknown model: '(record|catalog|profile)'")
+_LEFT_OUT = re.compile(r"unknown model: '(similar|suggest|embed|rerank)'")
 _MESSAGE_SIZE = re.compile(r"message larger than max", re.IGNORECASE)
 
 _BY_CODE: dict[str, type[FuseRankError]] = {
@@ -125,6 +126,8 @@ def from_triton(error: InferenceServerException, timeout: float | None = None) -
         kind = OverloadedError
     elif kind is IncompatibleServerError and _NO_STATE.search(message):
         message = f"{message}: the server keeps no state, it has to be started with one (fuserank serve --state)"
+    elif kind is IncompatibleServerError and (model := _LEFT_OUT.search(message)):
+        message = f"{message}: the server was started without it (fuserank serve --without {model[1]})"
     elif kind is ServerUnavailableError and _TLS.search(message):
         kind = AuthenticationError
     elif kind is DeadlineExceededError and timeout is not None:

@@ -1,4 +1,7 @@
-"""One small shop, exported once for the whole session and served once by each target that a CPU can run."""
+"""One small shop, exported once for the whole session and served once by each target that a CPU can run.
+
+What serves it ends with the last test of this folder (scope `package`): idle servers cost the other tests their time.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.spec import ENGINE_KINDS, Target, target_named
 from fuserank_ensemble.state.settings import StateSettings
 from fuserank_export.builder.options import RankerOptions
+from fuserank_export.training.fitting.settings import FitSettings
 from support import small_shops
 from support.busy_machine import lengthen_queues
 from support.once import made_once
@@ -41,7 +45,7 @@ def bundle_root(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ENCODER,
             folder / "my shop",
             interactions=shop.interactions,
-            ranker=RankerOptions(quality="quick", cases=150),
+            ranker=RankerOptions(quality="quick", cases=150, fit=FitSettings(epochs=2, least_steps=30)),
             text_template=TEMPLATE,
         )
         # What a request weighs heads by shows only where the ranker orders.
@@ -68,31 +72,31 @@ def first_day_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs what needs a target against each; for the whole session, so that each server starts once."""
+    """Runs what needs a target against each; for the whole folder, so that each server starts once."""
     if "target" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("targets")
-        metafunc.parametrize("target", marker.args if marker else CPU_TARGETS, indirect=True, scope="session")
+        metafunc.parametrize("target", marker.args if marker else CPU_TARGETS, indirect=True, scope="package")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def target(request: pytest.FixtureRequest) -> Target:
     """What runs the graph: see `fuserank_ensemble.spec.TARGETS`."""
     return target_named(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(bundle_root: Path, target: Target) -> Iterator[Server]:
     with Server(bundle_root, endpoints(), target) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(server: Server) -> Iterator[Client]:
     with Client(url(server)) as connected:
         yield connected
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def raw(server: Server) -> Iterator[triton.InferenceServerClient]:
     """tritonclient, which sends whatever it is given."""
     with triton.InferenceServerClient(url(server)) as connected:
@@ -112,7 +116,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live_server(bundle_root: Path, place: str, experiment: Path) -> Iterator[Server]:
     """A server with a log that keeps what the ranker read, of target `single_process`."""
     settings = StateSettings(place, feature_share=1.0)

@@ -46,7 +46,7 @@ def executions(raw: triton.InferenceServerClient, model: str) -> tuple[int, int]
     return stats.inference_count, stats.execution_count
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def waiting(target: Target) -> tuple[str, ...]:
     """The models whose queues the requests of `search` pass, the first of which sees all of them."""
     return ("search",) if target == "single_process" else STAGES

@@ -28,7 +28,16 @@ from fuserank_ensemble.serving.tritonserver import Endpoints, ServerError
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.state.keys import carry_key
 from support.busy_machine import PATIENCE
-from support.running import FUSERANK, assert_no_traceback, endpoints, flipped, free_ports, replaced, tritonserver
+from support.running import (
+    BESIDE,
+    FUSERANK,
+    assert_no_traceback,
+    endpoints,
+    flipped,
+    free_ports,
+    replaced,
+    tritonserver,
+)
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +221,7 @@ def test_a_dead_stage_ends_the_server_with_its_name(bundle_root: Path, ports: li
     """Triton itself would go on, call itself ready, and fail every request."""
     http, grpc, metrics = ports
     command = [FUSERANK, "serve", str(bundle_root), "--http-port", http, "--grpc-port", grpc, "--metrics-port", metrics]
+    command += [word for model in BESIDE for word in ("--without", model)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
         try:
             assert serving.stdout is not None

@@ -1,4 +1,4 @@
-"""One replica of the rendered chart for the whole session, and certificates."""
+"""One replica of the rendered chart for this folder, and certificates."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from support.charts import triton
 from support.replica import Replica, free_endpoints, started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def replica(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     """What the default values deploy, running here."""
-    with started(triton(), tiny_bundle, free_endpoints(), tmp_path_factory.mktemp("replica")) as running:
+    with started(triton(), tiny_bundle, free_endpoints(), tmp_path_factory.mktemp("replica"), without=()) as running:
         yield running
 
 

@@ -15,6 +15,7 @@ TENSORRT = {
 # What a schema can see: the message names the place and what is allowed there.
 SHAPE: list[tuple[Manifest, list[str]]] = [
     ({"profile": 1}, ["profile", "string"]),
+    ({"without": ["search"]}, ["without", "similar", "rerank"]),
     ({"replicas": "two"}, ["replicas", "string", "integer"]),
     ({"replicas": 0}, ["replicas", "minimum", "1"]),
     ({"replica": 2}, ["replica", "not allowed"]),

@@ -65,6 +65,14 @@ def test_the_bundle_is_verified_before(tiny_bundle: Path, replica: Replica, tmp_
     assert {link.name for link in tmp_path.iterdir()} == {link.name for link in replica.models.iterdir()}
 
 
+def test_what_is_not_wanted_is_not_linked(tiny_bundle: Path, replica: Replica, tmp_path: Path):
+    (verify,) = pod({"without": ["embed", "rerank"]})["initContainers"]
+    here = {"/bundle": str(tiny_bundle), "--models=/models": f"--models={tmp_path}"}
+    done = replica.execute([here.get(word, word) for word in verify["command"]])
+    assert done.returncode == 0, done.stderr
+    assert {link.name for link in tmp_path.iterdir()} == {"search", "encoder", "retrieve", "similar", "suggest"}
+
+
 def test_only_the_models_of_the_profile_are_loaded(replica: Replica):
     known = {"triton-grpc-protocol-fuserank-admin": ADMIN_KEY}
     with grpc_client.InferenceServerClient(replica.url) as client:

@@ -15,7 +15,6 @@ from fuserank.types import SearchResult
 from support.charts import triton
 from support.collector import Collector, Span, collector
 from support.replica import Replica, free_endpoints, started
-from support.running import BESIDE
 
 TRACE, CALLER = "ab" * 16, "cd" * 8
 ATTEMPTS = 4
@@ -43,11 +42,11 @@ class Graph:
 
 
 GRAPHS = {
-    "single_process": Graph((), ("search",), frozenset({"search", "encoder", "retrieve", *BESIDE})),
+    "single_process": Graph((), ("search",), frozenset({"search"})),
     "ensemble_cpu": Graph(
         ("preprocess", "encoder", "retrieve", "ranker", "finalize"),
         ("preprocess", "retrieve", "finalize"),
-        frozenset({"preprocess", "encoder", "retrieve", "ranker", "finalize", *BESIDE}),
+        frozenset({"preprocess", "encoder", "retrieve", "ranker", "finalize"}),
     ),
 }
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from fuserank_ensemble.serving.prerequisites import libpython_folder
 from fuserank_ensemble.serving.tritonserver import Endpoints, compose_backends, library_folder
 from fuserank_ensemble.state.keys import carry_key
 from support.busy_machine import PATIENCE, lengthen_queues
+from support.running import BESIDE
 
 ADMIN_KEY = "only-for-tests"
 REPOSITORY = Path(__file__).parents[2]
@@ -128,6 +129,7 @@ def started(
     folder: Path,
     tls: Path | None = None,
     extra: Mapping[str, str] | None = None,
+    without: Sequence[str] = BESIDE,
 ) -> Iterator[Replica]:
     """Runs Triton's rendered container until the block ends, and waits until its startup probe succeeds.
 
@@ -138,6 +140,7 @@ def started(
         folder: For the log.
         tls: What is mounted at /tls.
         extra: More environment, beside the container's own.
+        without: As the value of that name: most tests search only.
     """
     with tempfile.TemporaryDirectory(prefix="fuserank-replica-") as scratch:
         # The image has its backends where Triton looks for them; the embedded one takes an option, and its stub wants a
@@ -149,8 +152,8 @@ def started(
         lengthen_queues(shutil.copytree(bundle, Path(scratch) / "bundle"))
         carry_key(bundle, Path(scratch) / "bundle")
         # What the init container does before.
-        models = Path(scratch) / "models"
-        refused = verify.main([f"{scratch}/bundle", f"--target={target(container)}", f"--models={models}"])
+        models, left_out = Path(scratch) / "models", [f"--without={model}" for model in without]
+        refused = verify.main([f"{scratch}/bundle", f"--target={target(container)}", f"--models={models}", *left_out])
         assert refused is None, refused
         log = folder / f"triton-{endpoints.grpc}.log"
         with log.open("wb") as out:

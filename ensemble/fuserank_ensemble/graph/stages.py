@@ -61,6 +61,7 @@ class Stage:
     threads: int = 1  # of an engine on a CPU, within one operator; 0 takes every core
     on_device: bool = False  # one instance on every GPU where the target has GPUs; on the CPU otherwise
     warmups: tuple[str, ...] = WARMUPS  # of a Python stage: the kinds of real requests that warm it
+    calls: tuple[str, ...] = ()  # other models that it asks while it answers
 
 
 SEARCH_INPUTS = tuple(Tensor(name, "BYTES", (1,)) for name in ("QUERY", "USER_ID", "OPTIONS"))
@@ -133,12 +134,13 @@ def companion_stages() -> tuple[Stage, ...]:
     pair = (2, 2)
     return (
         # It calls the encoder and `retrieve`, which Triton lets nobody do before the server is ready: no warm-up.
-        Stage("similar", "python", SIMILAR_INPUTS, SEARCH_OUTPUTS, QUEUE, instances=pair, warmups=()),
+        Stage("similar", "python", SIMILAR_INPUTS, SEARCH_OUTPUTS, QUEUE, instances=pair, warmups=(),
+              calls=("encoder", "retrieve")),
         Stage("suggest", "python", SUGGEST_INPUTS, SUGGEST_OUTPUTS, typing, instances=pair, warmups=("prefix",)),
         # These call engines, too.
-        Stage("embed", "python", EMBED_INPUTS, EMBED_OUTPUTS, TEXTS, instances=pair, warmups=()),
-        Stage("rerank", "python", RERANK_INPUTS, RERANK_OUTPUTS, TEXTS, instances=pair, warmups=()),
-    )
+        Stage("embed", "python", EMBED_INPUTS, EMBED_OUTPUTS, TEXTS, instances=pair, warmups=(), calls=("encoder",)),
+        Stage("rerank", "python", RERANK_INPUTS, RERANK_OUTPUTS, TEXTS, instances=pair, warmups=(), calls=("encoder",)),
+    )  # fmt: skip
 
 
 def state_stages() -> tuple[Stage, ...]:
@@ -147,9 +149,10 @@ def state_stages() -> tuple[Stage, ...]:
         # Two, for the same reason as `companion_stages` has; SQLite has them write by turns, and wait for the disk
         # together.
         Stage("record", "python", RECORD_INPUTS, RECORD_OUTPUTS, QUEUE, instances=(2, 2), warmups=()),
-        Stage("catalog", "python", CATALOG_INPUTS, RECORD_OUTPUTS, QUEUE, instances=(2, 2), warmups=()),
+        Stage("catalog", "python", CATALOG_INPUTS, RECORD_OUTPUTS, QUEUE, instances=(2, 2), warmups=(),
+              calls=("encoder",)),
         Stage("profile", "python", PROFILE_INPUTS, PROFILE_OUTPUTS, QUEUE, warmups=()),
-    )
+    )  # fmt: skip
 
 
 def single_process_stage(spec: GraphSpec, heavy: bool = True) -> Stage:
@@ -173,5 +176,6 @@ def models(spec: GraphSpec, target: Target, heavy: bool = True) -> tuple[Stage, 
     beside = (*companion_stages(), *state_stages())
     if target != "single_process":
         return (*stages, *beside)
-    called = tuple(stage for stage in stages if stage.name in ("encoder", "retrieve"))  # `similar` and `embed` do
+    names = {name for stage in beside for name in stage.calls}
+    called = tuple(stage for stage in stages if stage.name in names)
     return (single_process_stage(spec, heavy), *called, *beside)

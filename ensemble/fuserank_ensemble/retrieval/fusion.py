@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,7 @@ from fuserank_ensemble.retrieval.evidence import Evidence, JoinedLists, RowTable
 
 K_RRF = 60.0
 MOST_FILLED = 2.0
+NO_ROWS = np.empty(0, np.int32)
 
 
 def reciprocal_rank(weight: float | NDArray[np.float64], rank: NDArray[Any]) -> NDArray[np.float64]:
@@ -27,6 +29,27 @@ def reciprocal_rank(weight: float | NDArray[np.float64], rank: NDArray[Any]) -> 
     SIGIR 2009.
     """
     return weight / (K_RRF + rank)
+
+
+@dataclass(frozen=True)
+class Votable:
+    """Lists that are joined and wait for the weights of their channels.
+
+    Attributes:
+        lists: The channels' lists, one behind the other.
+        voting: The entries of them that have a vote, int64 `[votes]`.
+        rows: The item rows that they name, and those that are required, int32 without repeats `[rows]`.
+        voted: The position in `rows` of what each of them votes for, int32 `[votes]`.
+        required: The positions of those that are required, int32 `[required]`.
+        unknown: Of which rows a channel that has a list can know nothing, by its name, bool `[rows]`.
+    """
+
+    lists: JoinedLists
+    voting: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    voted: NDArray[np.int32]
+    required: NDArray[np.int32]
+    unknown: Mapping[str, NDArray[np.bool_]]
 
 
 class ReciprocalRankFusion:
@@ -88,25 +111,46 @@ class ReciprocalRankFusion:
         Returns:
             The candidates, best first, with every channel's rank and score of each.
         """
-        required = np.empty(0, np.int32) if required is None else required[:limit]
-        counted = {name: weights[name] * self._trust.get(name, 1.0) for name in lists}
-        joined = JoinedLists.of(lists, self._level, self._by_popularity)
-        voting = np.flatnonzero(joined.positions < self._depth)
-        weight = np.asarray([*counted.values(), 0.0])[joined.channels[voting]]
-        votes = reciprocal_rank(weight, joined.ranks[voting] + 1) * joined.shares[voting]
-        rows, positions = self._table.unique(np.concatenate([joined.rows[voting], required]))
-        voted = positions[: len(voting)]
-        sums = np.bincount(voted, votes, minlength=len(rows)).astype(np.float64)
-        sums *= self._filled(rows, {name: counted[name] for name, ranked in lists.items() if len(ranked)})
+        required = NO_ROWS if required is None else required[:limit]
+        joined = self.join(lists, required)
+        sums = self._sum_votes(joined, weights)
         if worth is not None:
-            sums *= worth(rows)
-        order = self._order(rows, sums, None if len(required) else limit)
+            sums *= worth(joined.rows)
+        order = self._order(joined.rows, sums, None if len(required) else limit)
         if len(required):
-            is_required = np.isin(order, positions[len(voted) :])
+            is_required = np.isin(order, joined.required)
             order = order[is_required | (np.cumsum(~is_required) <= limit - len(required))]
         kept = order[:limit]
         # Counted in first places of a channel of weight 1.
-        return joined.describe(rows[kept], (K_RRF * sums[kept]).astype(np.float32), self._table)
+        return joined.lists.describe(joined.rows[kept], (K_RRF * sums[kept]).astype(np.float32), self._table)
+
+    def join(self, lists: Mapping[str, RankedItems], required: NDArray[np.int32] = NO_ROWS) -> Votable:
+        """Returns what of fusing some lists does not depend on the weights; `required` as `fuse` takes it."""
+        joined = JoinedLists.of(lists, self._level, self._by_popularity)
+        voting = np.flatnonzero(joined.positions < self._depth)
+        rows, positions = self._table.unique(np.concatenate([joined.rows[voting], required]))
+        unknown = {name: ~known[rows] for name, known in self._known.items() if len(lists.get(name, NO_ROWS))}
+        return Votable(joined, voting, rows, positions[: len(voting)], positions[len(voting) :], unknown)
+
+    def rank(self, joined: Votable, weights: Mapping[str, float], limit: int) -> NDArray[np.int32]:
+        """Returns the rows that `fuse` keeps of joined lists, best first, int32 `[candidates]`, and nothing of them."""
+        return joined.rows[self._order(joined.rows, self._sum_votes(joined, weights), limit)[:limit]]
+
+    def _sum_votes(self, joined: Votable, weights: Mapping[str, float]) -> NDArray[np.float64]:
+        """The sum of each row's votes, for the weight of the channels that can know nothing of it, float64 `[rows]`."""
+        lists, voting = joined.lists, joined.voting
+        counted = [weights[name] * self._trust.get(name, 1.0) for name in lists.names]
+        weight = np.asarray([*counted, 0.0])[lists.channels[voting]]
+        votes = reciprocal_rank(weight, lists.ranks[voting] + 1) * lists.shares[voting]
+        sums = np.bincount(joined.voted, votes, minlength=len(joined.rows)).astype(np.float64)
+        answered = np.bincount(lists.channels, minlength=len(counted)) > 0
+        total = sum(weight for weight, is_there in zip(counted, answered.tolist(), strict=True) if is_there)
+        missing = np.zeros(len(sums))
+        for name, unknown in joined.unknown.items():
+            if (weight_of := counted[lists.names.index(name)]) > 0:
+                missing += weight_of * unknown
+        sums *= total / np.maximum(total - missing, total / MOST_FILLED) if total else missing + 1
+        return sums
 
     def _order(self, rows: NDArray[np.int32], sums: NDArray[np.float64], limit: int | None) -> NDArray[np.int64]:
         """Positions of the best sums, all or at least `limit`: equal ones by popularity, those of 0 as they stand."""
@@ -117,13 +161,3 @@ class ReciprocalRankFusion:
         ties = best if self._place is None else np.where(sums[best] > 0, self._place[rows[best]], best)
         order: NDArray[np.int64] = best[np.lexsort((ties, -sums[best]))]
         return order
-
-    def _filled(self, rows: NDArray[np.int32], weights: Mapping[str, float]) -> NDArray[np.float64]:
-        """What an item's votes are multiplied by, for the weight of the channels that can know nothing of it."""
-        missing = np.zeros(len(rows))
-        for name, known in self._known.items():
-            if weights.get(name, 0.0) > 0:
-                missing += weights[name] * ~known[rows]
-        total = sum(weights.values())
-        filled: NDArray[np.float64] = total / np.maximum(total - missing, total / MOST_FILLED) if total else missing + 1
-        return filled

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from fuserank_ensemble.bundle import Bundle, BundleError
-from fuserank_ensemble.graph.stages import models, state_stages
+from fuserank_ensemble.graph.stages import companion_stages, models, search_stages, state_stages
 from fuserank_ensemble.spec import Target
 
 
@@ -23,13 +24,38 @@ def check_path(bundle: Path) -> None:
         )
 
 
-def served_models(bundle: Bundle, target: Target, *, has_state: bool) -> set[str]:
-    """Names of the models that a target serves, `search` among them; where no state is kept, none that changes it."""
-    names = {stage.name for stage in models(bundle.spec, target)} | {"search"}
-    return names if has_state else names - {stage.name for stage in state_stages()}
+def check_without(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the models that a server leaves out.
+
+    Raises:
+        BundleError: Where one is not a model that can be left out.
+    """
+    allowed = [stage.name for stage in companion_stages()]
+    if wrong := [name for name in names if name not in allowed]:
+        raise BundleError(f"--without: found {', '.join(wrong)}; allowed: {', '.join(allowed)}")
+    return tuple(names)
 
 
-def link_models(bundle: Bundle, target: Target, folder: Path, *, has_state: bool) -> None:
+def served_models(bundle: Bundle, target: Target, *, has_state: bool, without: Collection[str] = ()) -> set[str]:
+    """Returns the names of the models that a target serves, `search` among them.
+
+    Args:
+        bundle: The bundle.
+        target: What is served.
+        has_state: Whether a state is kept; without one no model that changes it is served.
+        without: Models that are left out, see `check_without`; what only they call is left out with them.
+    """
+    stages = {stage.name: stage for stage in models(bundle.spec, target)}
+    left_out = {*without, *(() if has_state else (stage.name for stage in state_stages()))}
+    of_search = {"search"} if target == "single_process" else {"search", *(s.name for s in search_stages(bundle.spec))}
+    callable_ = {name for stage in stages.values() for name in stage.calls}
+    names = of_search | (stages.keys() - callable_ - left_out)
+    return names | {called for name in names if name in stages for called in stages[name].calls}
+
+
+def link_models(
+    bundle: Bundle, target: Target, folder: Path, *, has_state: bool, without: Collection[str] = ()
+) -> None:
     """Makes a model repository of links to the models that a target serves.
 
     Args:
@@ -37,9 +63,10 @@ def link_models(bundle: Bundle, target: Target, folder: Path, *, has_state: bool
         target: What is to be served.
         folder: The repository; links that are there already, as after a container's restart, are made anew.
         has_state: Whether a state is kept.
+        without: Models that are left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for link in folder.iterdir():
         link.unlink()
-    for name in served_models(bundle, target, has_state=has_state):
+    for name in served_models(bundle, target, has_state=has_state, without=without):
         (folder / name).symlink_to(bundle.repository / name, target_is_directory=True)

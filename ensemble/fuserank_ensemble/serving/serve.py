@@ -45,6 +45,14 @@ def serve(
     state_ttl_days: StateTtlOption = None,
     state_max_entries: StateSizeOption = MOST_ENTRIES,
     log_features: FeatureShareOption = 0.0,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A model that is not served: similar, suggest, embed or rerank; may be given several times. "
+            "Each takes two processes.",
+        ),
+    ] = None,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.
 
@@ -67,7 +75,7 @@ def serve(
         served = read_promoted(promoted, bundle) if promoted else bundle
         ports = Endpoints(host, http_port, grpc_port, metrics_port)
         key_file = choose_key_file(bundle, state_key_file)
-        server = Server(served, ports, target, verbose, settings, experiment, promoted, key_file)
+        server = Server(served, ports, target, verbose, settings, experiment, promoted, key_file, without or ())
     except (ServerError, BundleError, StateError) as error:
         _fail(error)
     if served != bundle:

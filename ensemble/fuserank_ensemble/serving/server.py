@@ -6,6 +6,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,11 +16,10 @@ import psutil
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.contract.experiment import PLACE as EXPERIMENT
 from fuserank_ensemble.contract.experiment import ExperimentError, read_experiment
-from fuserank_ensemble.graph.stages import companion_stages, state_stages
 from fuserank_ensemble.serving.arms import arm_places, check_arms
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.environment import environment
-from fuserank_ensemble.serving.models import check_path, link_models, served_models
+from fuserank_ensemble.serving.models import check_path, check_without, link_models, served_models
 from fuserank_ensemble.serving.state import check_state, choose_key_file, state_variables
 from fuserank_ensemble.serving.switch.folder import FOLDER, BundlePlace, ServerNote, SwitchError, SwitchFolder
 from fuserank_ensemble.serving.tritonserver import (
@@ -49,6 +49,7 @@ class Server:
         experiment: The file of an experiment on users; None runs none.
         promoted: A file that keeps which bundle was promoted, see `serving.switch`; None forgets it with the server.
         key_file: The key of the bundle's users, which a new state takes over; None takes what lies beside the bundle.
+        without: Models beside `search` that are not served, see `serving.models`.
 
     Raises:
         ServerError: Where there is no such target, the state cannot be used, or something that the server needs is
@@ -66,6 +67,7 @@ class Server:
         experiment: Path | None = None,
         promoted: Path | None = None,
         key_file: Path | None = None,
+        without: Sequence[str] = (),
     ) -> None:
         check_prerequisites()
         self.endpoints = endpoints or Endpoints()
@@ -93,11 +95,12 @@ class Server:
             raise ServerError(str(error)) from None
         check_free(self.endpoints)
         self._backends = tempfile.TemporaryDirectory(prefix="fuserank-backends-")
-        self._models = served_models(self.bundle, target, has_state=state is not None)
+        left_out = check_without(without)
+        self._models = served_models(self.bundle, target, has_state=state is not None, without=left_out)
         # Triton starts its stubs through a command line split at spaces: this path has none.
         folder = Path(self._backends.name)
         repository = folder / "model_repository"
-        link_models(self.bundle, target, repository, has_state=state is not None)
+        link_models(self.bundle, target, repository, has_state=state is not None, without=left_out)
         prepare_environment()
         self._triton = open_tritonserver(folder, repository, self.endpoints, target, verbose=verbose)
 
@@ -164,8 +167,7 @@ class Server:
 
     def is_ready(self) -> bool:
         """Whether all models are loaded. They stay so when a stage's process dies: see `dead_stages`."""
-        beside = (*companion_stages(), *(state_stages() if self.state else ()))
-        return all(self._answers(f"models/{name}/ready") for name in ("search", *(model.name for model in beside)))
+        return all(self._answers(f"models/{name}/ready") for name in self._models)
 
     def _answers(self, path: str) -> bool:
         url = f"http://{self.endpoints.host}:{self.endpoints.http}/v2/{path}"

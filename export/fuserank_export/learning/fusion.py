@@ -52,8 +52,10 @@ def tune_weights(
     ranked, _ = retriever.search_channels(queries, [kind] * len(queries), everything=True)
     used = [name for name in CHANNELS if any(len(channels.get(name, RankedItems.empty())) for channels in ranked)]
 
+    rankings = [retriever.ranking(channels, DEPTH) for channels in ranked]
+
     def evaluate(weights: Weights) -> float:
-        return objective([retriever.fuse(channels, weights, DEPTH).rows for channels in ranked])
+        return objective([ranking(weights) for ranking in rankings])
 
     best = {name: float(start.get(name, 0.0)) for name in used}
     before = best_value = evaluate(best)

@@ -27,7 +27,7 @@ from fuserank_ensemble.state.settings import StateSettings, open_log
 from support.broker import QUICK_GROUP, Broker, Letter
 from support.busy_machine import PATIENCE, wait_until
 from support.redis_server import RedisServer, start_redis
-from support.running import endpoints, free_ports, url
+from support.running import BESIDE, endpoints, free_ports, url
 
 TOPICS = {"events": 2, "ga4": 1, "segment": 1, "items": 1, "dead": 1}
 EVERY_PARTITION = {(t, str(number)) for t, count in TOPICS.items() if t != "dead" for number in range(count)}
@@ -54,7 +54,7 @@ def server(tiny_bundle: Path, redis: RedisServer, tmp_path_factory: pytest.TempP
     state = StateSettings(redis.url, spool=tmp_path_factory.mktemp("spool") / "spool.sqlite")
     # A server writes compiled modules into its folder, and other tests have this bundle, too.
     bundle = shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("shop") / "bundle")
-    with Server(bundle, endpoints(), state=state) as running:
+    with Server(bundle, endpoints(), state=state, without=BESIDE) as running:
         yield running
 
 

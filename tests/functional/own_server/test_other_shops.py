@@ -13,7 +13,7 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.server import Server
 from support import small_shops
 from support.exporting import export_quickly
-from support.running import endpoints, url
+from support.running import BESIDE, endpoints, url
 
 
 def test_a_shop_on_its_first_day_answers(first_day_root: Path):
@@ -62,7 +62,7 @@ def test_a_shop_on_its_first_day_answers(first_day_root: Path):
 def test_a_shop_of_one_item_answers(tmp_path: Path, tiny_encoder: Path):
     catalog = small_shops.single_item(tmp_path).catalog
     root = export_quickly(catalog, tiny_encoder, tmp_path / "bundle")
-    with Server(root, endpoints()) as server, Client(url(server)) as client:
+    with Server(root, endpoints(), without=BESIDE) as server, Client(url(server)) as client:
         for query, user, options in (
             ("chair", "", {}),
             ("milk", "", {"k": 200, "explain": True, "diversity": 0.5}),
@@ -99,7 +99,7 @@ def test_a_shop_whose_files_hold_bad_rows_counts_every_one_and_serves_the_rest(t
     assert (inputs["catalog"]["read"], inputs["catalog"]["kept"]) == (len(shop.items) + 4, len(shop.items))
     log = inputs["interactions"]
     assert (log["read"], log["kept"], log["bad"], log["unknown_item"]) == (6, 2, 1, 3)
-    with Server(root, endpoints()) as server, Client(url(server)) as client:
+    with Server(root, endpoints(), without=BESIDE) as server, Client(url(server)) as client:
         for query, user in (("tea", ""), ("", "anybody"), ("🍵", "u00"), ("", "u00")):
             assert {item.id for item in client.search(query, user, k=50)} == shop.items.keys()
         assert client.search("🍵👩‍🌾", k=1)[0].id == "emoji"

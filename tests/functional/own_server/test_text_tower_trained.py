@@ -16,9 +16,12 @@ from support.running import assert_same_answer, endpoints, url
 ASKED = [("goat milk", ""), ("", "u01"), ("绿茶", "u02")]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def answered(tower_bundle: Path, target: Target):
-    with Server(tower_bundle, endpoints(), target) as running, Client(url(running)) as client:
+    with (
+        Server(tower_bundle, endpoints(), target, without=("similar", "suggest", "embed")) as running,
+        Client(url(running)) as client,
+    ):
         yield client
 
 

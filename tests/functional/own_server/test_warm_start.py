@@ -8,7 +8,7 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.spec import GraphSpec
 from support.busy_machine import cpu_seconds
-from support.running import endpoints, raw_inputs, tritonserver, url
+from support.running import BESIDE, endpoints, raw_inputs, tritonserver, url
 
 # What is asked for is that nothing is left to load, not that two moments are alike.
 SLACK = 2.0
@@ -26,7 +26,7 @@ def queries(spec: GraphSpec, number: int) -> list[bytes]:
 def test_the_first_request_of_each_bucket_costs_no_more_than_the_tenth(bundle_root):
     spec = Bundle.open(bundle_root, verify=()).spec
     with (
-        Server(bundle_root, endpoints(), "ensemble_cpu") as server,
+        Server(bundle_root, endpoints(), "ensemble_cpu", without=BESIDE) as server,
         triton.InferenceServerClient(url(server)) as client,
     ):
         for stage, buckets in (("encoder", spec.length_buckets), ("ranker", spec.candidate_buckets)):

@@ -43,6 +43,16 @@ def test_a_status_code_becomes_its_class(code, message, kind):
 
 
 @pytest.mark.parametrize(
+    ("model", "remedy"),
+    [("catalog", "fuserank serve --state"), ("record", "--state"), ("rerank", "fuserank serve --without rerank")],
+)
+def test_a_model_that_is_not_served_is_told_with_the_option_that_decides(model, remedy):
+    error = error_of("NOT_FOUND", f"Request for unknown model: '{model}' is not found")
+    assert type(error) is errors.IncompatibleServerError
+    assert remedy in str(error)
+
+
+@pytest.mark.parametrize(
     ("sent", "kept"),
     [
         ("in ensemble 'search', QUERY: found 5", "QUERY: found 5"),

@@ -11,7 +11,7 @@ from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.contract.experiment import ExperimentError, experiment_from_environment
 from fuserank_ensemble.serving.arms import check_arms
 from fuserank_ensemble.serving.engines import check_engines
-from fuserank_ensemble.serving.models import check_path, link_models
+from fuserank_ensemble.serving.models import check_path, check_without, link_models
 from fuserank_ensemble.serving.switch.fleet import pointer_of
 from fuserank_ensemble.serving.switch.folder import BundlePlace, SwitchError, SwitchFolder
 from fuserank_ensemble.serving.switch.promoted import read_promoted
@@ -34,11 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
     parser.add_argument("--target", required=True, help="what Triton will serve, as --model-config-name takes it")
     parser.add_argument("--models", type=Path, help="folder to fill with links to the target's models")
     parser.add_argument("--switch", type=Path, help="folder to make, by which the replica can go to another bundle")
+    parser.add_argument("--without", action="append", default=[], help="a model that is not served")
     options = parser.parse_args(arguments)
     try:
         target = target_named(options.target)
         root = read_promoted(pointer_of(options.bundle), options.bundle) if options.switch else options.bundle
         check_path(root)
+        without = check_without(options.without)
         bundle = Bundle.open(root)
         check_engines(bundle, target)
         state, experiment = StateSettings.from_environment(), experiment_from_environment()
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
     except (SpecError, BundleError, StateError, SwitchError, ExperimentError) as error:
         return f"error: {error}"
     if options.models:
-        link_models(bundle, target, options.models, has_state=state is not None)
+        link_models(bundle, target, options.models, has_state=state is not None, without=without)
     sys.stdout.write(f"bundle {bundle.id}: {len(bundle.manifest['files'])} files as exported, fit for {target}\n")
     return None
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuserank_ensemble.interactions.popularity import Popularity
-from fuserank_ensemble.retrieval.channel import RankedItems, starts_of_ties
+from fuserank_ensemble.retrieval.channel import Knowledge, RankedItems, starts_of_ties
 from fuserank_ensemble.retrieval.fusion import ReciprocalRankFusion
 
 ITEMS = 30
@@ -202,3 +202,14 @@ def test_what_rounding_alone_tells_apart_is_equal():
     scores = np.asarray([0.3, 0.3 * (1 - 1e-7), 0.2], np.float32)
     assert starts_of_ties(scores).tolist() == [True, False, True]
     assert starts_of_ties(np.asarray([0.0, 0.0, -1.0], np.float32)).tolist() == [True, False, True]
+
+
+@given(LISTS, st.lists(WEIGHTS, min_size=1, max_size=3), st.integers(1, 40), st.integers(1, 40), ROWS)
+def test_lists_that_are_joined_once_are_ordered_for_each_weights_as_fusing_does(lists, several, depth, limit, unknown):
+    known = np.ones(ITEMS, np.bool_)
+    known[unknown] = False
+    fusion = ReciprocalRankFusion(ITEMS, depth, {"dense": Knowledge(items=known), "other": Knowledge(trust=0.5)})
+    named = {name: ranked(rows) for name, rows in lists.items()}
+    joined = fusion.join(named)
+    for weights in several:
+        assert fusion.rank(joined, weights, limit).tolist() == fusion.fuse(named, weights, limit).rows.tolist()

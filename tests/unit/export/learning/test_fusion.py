@@ -36,9 +36,9 @@ class Lists:
         self.calls.append((len(queries), list(kinds), everything))
         return self._ranked, []
 
-    def fuse(self, lists, weights, limit):
-        every = {name: weights.get(name, 0.0) for name in lists}
-        return ReciprocalRankFusion(ITEMS, ITEMS).fuse(lists, every, limit)
+    def ranking(self, lists, limit):
+        fusion = ReciprocalRankFusion(ITEMS, ITEMS)
+        return lambda weights: fusion.fuse(lists, {name: weights.get(name, 0.0) for name in lists}, limit).rows
 
 
 def made_up(seed=1):
@@ -71,8 +71,8 @@ def test_the_returned_objective_is_that_of_the_weights_returned():
     objective = recall_objective(right)
     weights, before, after = tuned(retriever, objective, trials=5)
     lists, _ = retriever.search_channels([], [])
-    assert objective([retriever.fuse(channels, START, 200).rows for channels in lists]) == before
-    assert objective([retriever.fuse(channels, weights, 200).rows for channels in lists]) == pytest.approx(after)
+    assert objective([retriever.ranking(channels, 200)(START) for channels in lists]) == before
+    assert objective([retriever.ranking(channels, 200)(weights) for channels in lists]) == pytest.approx(after)
     assert max(weights.values()) == 1.0
 
 

@@ -1,0 +1,1 @@
+"""Part of its package: files that start servers of their own."""

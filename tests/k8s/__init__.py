@@ -1,0 +1,1 @@
+"""A package, so that pytest ends its replica with its last test."""
