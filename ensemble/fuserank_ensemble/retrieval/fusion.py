@@ -134,7 +134,8 @@ class ReciprocalRankFusion:
 
     def rank(self, joined: Votable, weights: Mapping[str, float], limit: int) -> NDArray[np.int32]:
         """Returns the rows that `fuse` keeps of joined lists, best first, int32 `[candidates]`, and nothing of them."""
-        return joined.rows[self._order(joined.rows, self._sum_votes(joined, weights), limit)[:limit]]
+        rows: NDArray[np.int32] = joined.rows[self._order(joined.rows, self._sum_votes(joined, weights), limit)[:limit]]
+        return rows
 
     def _sum_votes(self, joined: Votable, weights: Mapping[str, float]) -> NDArray[np.float64]:
         """The sum of each row's votes, for the weight of the channels that can know nothing of it, float64 `[rows]`."""
