@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.candidates.list_cache import ListCache
 from fuserank_ensemble.catalog.arrays import RowSource
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.popularity import Popularity
@@ -48,10 +49,17 @@ class ChannelSearch:
         vectors: Text vectors, fp16 `[texts, dim]`.
         depth: How many items of each channel take part in fusion.
         events: How many events the log has.
+        lists: What text channels over the same index found before.
     """
 
     def __init__(
-        self, channels: Sequence[Channel], items: Items, vectors: RowSource, depth: int, events: float
+        self,
+        channels: Sequence[Channel],
+        items: Items,
+        vectors: RowSource,
+        depth: int,
+        events: float,
+        lists: ListCache,
     ) -> None:
         self._channels, self._items, self._vectors, self._depth = channels, items, vectors, depth
         declarations = [channel.declaration for channel in channels]
@@ -60,18 +68,23 @@ class ChannelSearch:
         self._history = [declared.name for declared in declarations if declared.lists_history]
         self._trust = trust_in_log(events)
         self._matches = MatchFinder(channels, depth * DEPTHS["text"])
+        self.lists = lists
 
     def with_popularity(self, popularity: Popularity) -> ChannelSearch:
         """Returns the same where all users' events by item are others."""
-        other = copy(self)
-        other._channels = [channel.with_popularity(popularity) for channel in self._channels]
-        return other
+        return self._with_channels([channel.with_popularity(popularity) for channel in self._channels])
 
     def with_channel(self, channel: Channel) -> ChannelSearch:
         """Returns the same with another channel in the place of the one of its name."""
-        other = copy(self)
         name = channel.declaration.name
-        other._channels = [channel if known.declaration.name == name else known for known in self._channels]
+        return self._with_channels([channel if known.declaration.name == name else known for known in self._channels])
+
+    def _with_channels(self, channels: Sequence[Channel]) -> ChannelSearch:
+        other = copy(self)
+        other._channels = channels
+        changed = [new for new, old in zip(channels, self._channels, strict=True) if new is not old]
+        if any(channel.declaration.phase == "text" for channel in changed):
+            other.lists = self.lists.emptied()
         return other
 
     def prefetch(
@@ -90,7 +103,7 @@ class ChannelSearch:
             channel.prepare(selected)
             if declared.phase == "text" and not declared.needs_embedding:
                 with suppress(ChannelUnavailableError):
-                    ranked = channel.search(selected, self._depth * DEPTHS["text"])
+                    ranked = self.lists.search(channel, selected, self._depth * DEPTHS["text"])
                     lists[declared.name] = dict(zip(positions, ranked, strict=True))
         return lists
 
@@ -171,6 +184,8 @@ class ChannelSearch:
             try:
                 if known is not None:
                     ranked = [known[i] for i in positions]
+                elif phase == "text":
+                    ranked = self.lists.search(channel, [queries[i] for i in positions], depth)
                 else:
                     ranked = channel.search([queries[i] for i in positions], depth)
             except ChannelUnavailableError:

@@ -15,7 +15,9 @@ from fuserank_ensemble.candidates.categories import CategoryShares, predict_cate
 from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
 from fuserank_ensemble.candidates.features import Featuriser
 from fuserank_ensemble.candidates.filler import Filler
+from fuserank_ensemble.candidates.list_cache import ListCache
 from fuserank_ensemble.candidates.pages.layout import Layout
+from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfile
@@ -63,19 +65,21 @@ class Retriever:
             dense: Takes the place of the local dense channel.
         """
         self._spec = spec
+        self.visibility = 0  # how often it changed which items may be shown at all
         index = RetrievalIndex(catalog, interactions, spec.dense_texts)
         self._featurise = Featuriser(catalog.items, interactions.popularity, spec.own_features)
-        self._join(index, open_channels(index, dense))
+        self._join(index, open_channels(index, dense), ListCache())
 
-    def _join(self, index: RetrievalIndex, channels: Sequence[Channel]) -> None:
-        """Takes the index and the channels over it."""
+    def _join(self, index: RetrievalIndex, channels: Sequence[Channel], lists: ListCache) -> None:
+        """Takes the index, the channels over it and an empty cache of their lists."""
         items, popularity = index.catalog.items, index.interactions.popularity
         self.items, self.popularity, self._index, self._channels = items, popularity, index, channels
         self.counted: Popularity | None = None  # what `with_popularity` was given last
         self._demand = 1.0 + popularity.trend
         self._declared = [channel.declaration for channel in channels]
         depth = self._spec.channel_depth
-        self._search = ChannelSearch(channels, items, index.catalog.vectors, depth, float(popularity.events.sum()))
+        events = float(popularity.events.sum())
+        self._search = ChannelSearch(channels, items, index.catalog.vectors, depth, events, lists)
         self._fusion = ReciprocalRankFusion(
             len(items),
             depth,
@@ -104,6 +108,8 @@ class Retriever:
         if items is self.items and lexical is catalog.lexical:
             return self
         other = copy(self)
+        if not _are_equal(items.visible, self.items.visible):
+            other.visibility += 1
         if items.text is self.items.text and lexical is catalog.lexical and not self._index.relinks(snapshot):
             other.items = items
             if items.columns is not self.items.columns:
@@ -112,7 +118,7 @@ class Retriever:
             return other
         index = self._index.over(snapshot, lexical)
         other._featurise = self._featurise.over(items, index.interactions.popularity)
-        other._join(index, [channel_over(channel, index) for channel in self._channels])
+        other._join(index, [channel_over(channel, index) for channel in self._channels], self.text_lists.emptied())
         return other
 
     def with_popularity(self, counted: Popularity) -> Retriever:
@@ -148,6 +154,11 @@ class Retriever:
         other._search = self._search.with_channel(channel)
         other._fusion = self._fusion.with_knowledge(name, channel.knowledge)
         return other
+
+    @property
+    def text_lists(self) -> ListCache:
+        """What text channels found before."""
+        return self._search.lists
 
     @property
     def factors(self) -> FactorChannel | None:
@@ -371,6 +382,10 @@ class Retriever:
         names = [declared.name for declared in self._declared if declared.phase == "text" and declared.name in lists]
         texts = [(weights.get(name, 0.0), lists[name]) for name in names]
         return predict_categories(texts, self.items, self._demand, self._spec.channel_depth)
+
+
+def _are_equal(mask: Mask | None, other: Mask | None) -> bool:
+    return mask is other or (mask is not None and other is not None and np.array_equal(mask, other))
 
 
 def request_kind(query: ChannelQuery) -> str:

@@ -37,7 +37,9 @@ FP32_FILE = "model.onnx"
 
 
 class LocalGraph:
-    """Answers requests with a bundle's steps and its FP32 engines, without caches: each step gets what Triton would.
+    """Answers requests with a bundle's steps and its FP32 engines, without caches around these.
+
+    Each step gets what Triton would give it.
 
     It is the `Host` of its own steps.
     """

@@ -175,6 +175,7 @@ class ChannelQuery:
         related_only: Whether an item needs a relation to the history that can be named, such as a brand in common.
         disliked: What the user returned, disliked or rated low; its counts say how strongly.
         scope: Where only what matches the query is a candidate; None where whatever channels find may be one.
+        shared_mask: Names `allowed` where it is nobody's own, so that equal names mean equal masks; None of one's own.
     """
 
     query: str
@@ -192,6 +193,7 @@ class ChannelQuery:
     related_only: bool = False
     disliked: History = field(default_factory=History.empty)
     scope: MatchScope | None = None
+    shared_mask: str | None = None
 
     @property
     def groups(self) -> dict[str, Sequence[str]]:

@@ -25,6 +25,7 @@ from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.scripts import is_written_in
 from fuserank_ensemble.catalog.text import normalise, render
 from fuserank_ensemble.contract.errors import InvalidRequestError
+from fuserank_ensemble.graph.caches import CacheCounts
 from fuserank_ensemble.graph.live.bundle import LiveBundle
 from fuserank_ensemble.graph.live.state import NO_KIND, STALE, LiveState, open_live
 from fuserank_ensemble.graph.pages import Page, PageMaker, excluded_rows, without_rows
@@ -97,7 +98,10 @@ class Retrieve:
         self._retriever = self._now.search_at(0).retriever
         self._mask = lru_cache(maxsize=256)(self._compute_mask)
         self._pages = PageMaker(self._spec.candidates)
-        self.caches = {"filter": self._mask.cache_info}
+        self.caches: dict[str, Callable[[], CacheCounts]] = {
+            "filter": self._mask.cache_info,
+            "text_lists": lambda: self._retriever.text_lists,
+        }
 
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Retrieve:
@@ -224,9 +228,10 @@ class Retrieve:
         self, resolved: ResolvedRequest, embedding: NDArray[np.float32], catalog: CatalogSnapshot
     ) -> ChannelQuery:
         seen, items = resolved.history, catalog.items
-        allowed = items.visible
+        allowed, shared = items.visible, str(self._retriever.visibility)
         if resolved.filter:
-            allowed = self._mask(catalog.position, json.dumps(resolved.filter, sort_keys=True))
+            condition = json.dumps(resolved.filter, sort_keys=True)
+            allowed, shared = self._mask(catalog.position, condition), f"{catalog.position} {condition}"
         disliked, excluded = resolved.disliked_items, excluded_rows(resolved, items)
         allowed = without_rows(allowed, excluded, len(items))
         bad = clearly_disliked(disliked)
@@ -251,6 +256,7 @@ class Retrieve:
             segments=resolved.segments,
             disliked=disliked,
             scope=None if resolved.page is None else MatchScope(items.visible, allowed is not items.visible),
+            shared_mask=None if len(excluded) or spares else shared,
         )
 
     def _holds(self, position: int) -> Callable[[Mapping[str, Any]], Mask]:

@@ -293,3 +293,32 @@ def test_a_log_that_is_away_refuses_changes(shop, monkeypatch):
 def test_without_a_state_nothing_is_changed(tiny_bundle):
     with pytest.raises(UnsupportedError, match="fuserank serve --state"):
         Catalog(Bundle.open(tiny_bundle), None, None, None).execute([{}])
+
+
+def test_what_was_searched_before_is_found_anew_after_each_change(shop):
+    """Lists that text channels found are kept; a change of what may be shown, of texts or of a filter ends them."""
+
+    def asked(**options):
+        return [set(shop.ask("goat cheese", k=60, **options)[0]) for _ in range(2)]
+
+    def counts():
+        return shop.graph._steps["retrieve"].caches["text_lists"]().hits
+
+    cheap = {"filter": {"price": {"lt": 5}}}
+    before = asked()
+    assert before[0] == before[1]
+    assert counts() > 0
+    assert all(ITEM in found for found in asked(**cheap))
+    asked(min_position=shop.upsert(price=8.0))  # the first change opens an index that can grow
+    dearer = shop.upsert(price=9.0)
+    hits = counts()
+    assert asked(min_position=dearer) == before
+    assert counts() > hits + 2  # the price changes nothing of what words find
+    assert all(ITEM not in found for found in asked(min_position=dearer, **cheap))
+    gone = shop.delete()
+    assert all(found == before[0] - {ITEM} for found in asked(min_position=gone))
+    back = shop.upsert(title="goat cheese small")
+    assert asked(min_position=back) == before
+    other = shop.upsert(title="zorblax lamp")
+    assert [ITEM in found for found in asked(min_position=other)] == [ITEM in before[0]] * 2
+    assert ITEM in shop.ask("zorblax", k=1, min_position=other)[0]
