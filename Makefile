@@ -83,8 +83,14 @@ gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; do
 
 # Tests that start servers mostly wait, so there is a process more than cores; those that take longest come first.
 TEST_PROCESSES = $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 5 )))
-test: $(READY) ## functional tests against a real Triton, the chart and what it would run, unit tests
+# A test's file is compiled for its assertions at its first import: once, by two processes, instead of by each of them.
+test: $(READY) tests/support/__pycache__ ## functional tests against a real Triton, the chart and what it would run, unit tests
 	$(BIN)/python -m pytest tests --numprocesses $(TEST_PROCESSES) --no-loadscope-reorder
+
+tests/support/__pycache__: $(READY)
+	@$(BIN)/python -m pytest tests/unit/export --collect-only -qq >/dev/null & \
+	$(BIN)/python -m pytest tests --ignore=tests/unit/export --collect-only -qq >/dev/null; wait
+	@touch $@
 
 lint: $(READY) ## ruff, mypy --strict, and who may import whom
 	$(BIN)/ruff check .
