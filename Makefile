@@ -128,8 +128,10 @@ $(READY) $(VENV)/.demo: pyproject.toml requirements/torch.txt tools/install.py $
 	@$(BIN)/python tools/install.py $(filter %.lock,$^)
 	@touch $@
 
-# What the site needs is no part of the lock that everything else has.
+# What the site needs is no part of the lock that everything else has, nor is NVIDIA's parser, of 95 MB.
 $(VENV)/.docs: requirements/docs.lock
+$(VENV)/.tensorrt-check: requirements/tensorrt-check.lock
+$(VENV)/.docs $(VENV)/.tensorrt-check:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
 	@touch $@

@@ -27,5 +27,6 @@ compile() {
 compile dev.lock pyproject.toml --extra dev --constraint "$root/requirements/torch.txt"
 compile demo.lock pyproject.toml --extra demo --constraint "$root/requirements/torch.txt" \
   --constraint "$root/requirements/dev.lock"
+compile tensorrt-check.lock pyproject.toml --extra tensorrt-check --constraint "$root/requirements/dev.lock"
 compile docs.lock pyproject.toml --extra docs --constraint "$root/requirements/dev.lock"
 compile uv.lock uv.in

@@ -13,7 +13,8 @@ from fuserank_export.engines.parity.adversarial import Feed
 from fuserank_export.engines.parity.gate import MAX_ERROR, Precision
 from fuserank_export.engines.parity.layers import compare_layers, describe_layers
 from fuserank_export.engines.precision import find_wide_products, write_fp16, write_int8, write_int8_static
-from fuserank_export.engines.soundness import EngineError, check_tensorrt, load_checked
+from fuserank_export.engines.soundness import EngineError, load_checked
+from fuserank_export.engines.tensorrt.parser import check_tensorrt
 
 # What a kind of engine runs fast: a CPU has no half-precision kernels, TensorRT and CUDA no dynamic 8-bit ones.
 PRECISIONS: Mapping[EngineKind, tuple[Precision, ...]] = {

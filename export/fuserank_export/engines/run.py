@@ -23,6 +23,7 @@ from fuserank_export.engines.parity.torch_encoder import open_torch_encoder
 from fuserank_export.engines.report import describe_machine, write_report
 from fuserank_export.engines.soundness import EngineError
 from fuserank_export.engines.tensorrt.build import BuiltEngine, PlanSession, build, require_builder
+from fuserank_export.engines.tensorrt.parser import require_parser
 from fuserank_export.engines.tensorrt.profiles import make_profiles
 from fuserank_export.progress import Progress
 from fuserank_export.repository.place import check_place
@@ -89,8 +90,8 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
     precisions = _list_precisions(settings)
     if not settings.dry_run:
         check_place(settings.out, settings.force)
-        if settings.kind == "tensorrt":
-            require_builder()  # refuses before minutes of measuring
+    if settings.kind == "tensorrt":  # refused before minutes of measuring
+        _ = require_parser() if settings.dry_run else require_builder()
     with progress.step("verifying the bundle"):
         bundle = Bundle.open(settings.bundle)
     stages = [stage for stage in search_stages(bundle.spec) if stage.kind == "engine"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError
 
 from fuserank_ensemble.graph.stages import Stage
-from fuserank_export.engines.tensorrt import operators
 from fuserank_export.errors import ExportError
 
-# The first has LayerNormalization as one operator, which half precision keeps in FP32; the last ends TensorRT's list.
-OLDEST_OPSET, NEWEST_OPSET = 17, operators.NEWEST_OPSET
+# The first has LayerNormalization as one operator, which half precision keeps in FP32; all that serve read the last.
+OLDEST_OPSET, NEWEST_OPSET = 17, 20
 _TYPES: Mapping[int, str] = {
     onnx.TensorProto.FLOAT: "FP32",
     onnx.TensorProto.FLOAT16: "FP16",
@@ -27,7 +25,6 @@ _TYPES: Mapping[int, str] = {
     onnx.TensorProto.INT8: "INT8",
     onnx.TensorProto.UINT8: "UINT8",
     onnx.TensorProto.BOOL: "BOOL",
-    onnx.TensorProto.DOUBLE: "FP32",  # TensorRT narrows it, its list says
 }
 _DTYPES = {"FP32": onnx.TensorProto.FLOAT, "INT64": onnx.TensorProto.INT64, "INT32": onnx.TensorProto.INT32}
 
@@ -102,51 +99,3 @@ def _type_and_rank(value: Any) -> tuple[int, int]:
 
 def _format_signature(signature: Mapping[str, tuple[int, int]]) -> str:
     return ", ".join(f"{name} {_TYPES.get(kind, kind)} of {rank} axes" for name, (kind, rank) in signature.items())
-
-
-def check_tensorrt(path: Path) -> dict[str, int]:
-    """Checks by TensorRT's list of operators that a strongly typed network can be made of an ONNX file.
-
-    A strongly typed network takes every tensor's type from the graph, so each must be inferable and supported.
-
-    Returns:
-        Number of nodes by operator.
-
-    Raises:
-        EngineError: Where TensorRT does not support operators or types; the message names them.
-    """
-    model = onnx.load(str(path))
-    try:
-        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
-    except InferenceError as error:
-        raise EngineError(
-            f"{path}: its types do not fit together ({str(error).strip().splitlines()[0]}); a strongly typed network "
-            "needs a Cast where they differ"
-        ) from None
-    graph = inferred.graph
-    types = {v.name: v.type.tensor_type.elem_type for v in [*graph.value_info, *graph.input, *graph.output]}
-    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
-    problems: Counter[str] = Counter()
-    for node in graph.node:
-        allowed = operators.TYPES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        if allowed is None:
-            problems[f"operator {node.domain or 'onnx'}.{node.op_type}"] += 1
-            continue
-        for name in node.output:
-            output_type = _TYPES.get(types.get(name, 0), "unknown")
-            if name and output_type not in allowed and output_type not in _output_types(node.op_type):
-                problems[f"{node.op_type} that gives {output_type}"] += 1
-    if problems:
-        listed = ", ".join(f"{problem} ({count} nodes)" for problem, count in problems.items())
-        raise EngineError(
-            f"{path}: TensorRT's list of operators lacks {listed}; serve this engine with --target ensemble_cuda, "
-            "or export a model without them"
-        )
-    return dict(Counter(node.op_type for node in graph.node))
-
-
-def _output_types(operator: str) -> tuple[str, ...]:
-    """Returns an operator's types of outputs that differ from its inputs'; the list has types of inputs only."""
-    if operator in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "IsNaN", "IsInf", "Not"):
-        return ("BOOL",)
-    return ("INT64",) if operator in ("Shape", "Size", "ArgMax", "ArgMin", "NonZero") else ()

@@ -225,6 +225,7 @@ def test_weights_with_nan_are_refused_before_measuring(tiny_bundle, tmp_path):
         run(copied, tmp_path / "out")
 
 
+@pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed")
 def test_a_dry_run_for_tensorrt_lists_profiles_and_writes_no_bundle(tiny_bundle, tmp_path):
     _, told = run(tiny_bundle, tmp_path / "out", "ensemble_tensorrt", "fp16", dry_run=True)
     assert "encoder, profile 16: {'INPUT_IDS': (1, 16), 'ATTENTION_MASK': (1, 16)} to" in told

@@ -11,9 +11,8 @@ from onnx import helper
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.stages import search_stages
-from fuserank_export.engines.precision import write_fp16, write_int8
-from fuserank_export.engines.soundness import EngineError, check_tensorrt, load_checked
-from fuserank_export.engines.tensorrt import operators
+from fuserank_export.engines.precision import write_fp16
+from fuserank_export.engines.soundness import EngineError, load_checked
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,6 @@ def test_exported_engines_are_valid_in_fp32_and_half_precision(engines, tmp_path
     write_fp16(path, tmp_path / "half.onnx")
     for file in (path, tmp_path / "half.onnx"):
         load_checked(file, stage)
-        assert check_tensorrt(file)["MatMul"] > 0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
@@ -114,51 +112,3 @@ def test_other_inputs_than_the_specs_are_refused(copied, engines):
     text = refused(ranker, path)
     assert "INPUT_IDS INT64 of 2 axes" in text
     assert "the spec's ranker has FEATURES FP32 of 3 axes" in text
-
-
-def test_operators_that_tensorrt_lacks_are_named_with_the_remedy(engines, tmp_path):
-    path = tmp_path / "odd.onnx"
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        [helper.make_node("Det", ["x"], ["y"])], "g",
-        [value("x", onnx.TensorProto.FLOAT, [1, 4, 4])], [value("y", onnx.TensorProto.FLOAT, [1])],
-    )  # fmt: skip
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), str(path))
-    with pytest.raises(
-        EngineError, match=r"odd.onnx: TensorRT's list of operators lacks operator onnx.Det \(1 nodes\)"
-    ):
-        check_tensorrt(path)
-
-
-def test_dynamic_int8_is_refused_for_tensorrt(tmp_path):
-    path = tmp_path / "fp32.onnx"
-    weights = helper.make_tensor("w", onnx.TensorProto.FLOAT, [64, 64], np.eye(64).ravel())
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"], name="wide")], "g",
-        [value("x", onnx.TensorProto.FLOAT, ["n", 64])], [value("y", onnx.TensorProto.FLOAT, ["n", 64])], [weights],
-    )  # fmt: skip
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
-    write_int8(path, tmp_path / "int8.onnx")
-    with pytest.raises(EngineError, match="MatMulInteger"):
-        check_tensorrt(tmp_path / "int8.onnx")
-
-
-def test_types_that_contradict_each_other_are_refused(engines, tmp_path):
-    """A strongly typed network converts nothing by itself."""
-    path = tmp_path / "mixed.onnx"
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["x", "z"], ["y"])], "g",
-        [value("x", onnx.TensorProto.FLOAT, [1]), value("z", onnx.TensorProto.FLOAT16, [1])],
-        [value("y", onnx.TensorProto.FLOAT, [1])],
-    )  # fmt: skip
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), str(path))
-    with pytest.raises(EngineError, match="a strongly typed network needs a Cast where they differ"):
-        check_tensorrt(path)
-
-
-def test_the_list_of_tensorrt_operators_is_complete():
-    assert len(operators.TYPES) == 150
-    assert operators.TYPES["LayerNormalization"] == {"FP32", "FP16", "BF16"}
-    assert "Det" not in operators.TYPES
