@@ -80,15 +80,15 @@ def recall_objective(relevant: Sequence[NDArray[np.int32]]) -> Objective:
     """Returns mean recall at 50, and a little of that at 200, over the queries that have an answer.
 
     Args:
-        relevant: Item rows that answer each query.
+        relevant: Item rows that answer each query, without repeats.
     """
 
     def recall(fused: Sequence[NDArray[np.int32]]) -> float:
-        values = [
-            np.isin(right, rows[:FIRST]).mean() + DEEP_SHARE * np.isin(right, rows[:DEPTH]).mean()
-            for rows, right in zip(fused, relevant, strict=True)
-            if len(right)
-        ]
+        values = []
+        for rows, right in zip(fused, relevant, strict=True):
+            if len(right):
+                found = np.isin(rows[:DEPTH], right)
+                values.append((found[:FIRST].sum() + DEEP_SHARE * found.sum()) / len(right))
         return float(np.mean(values)) if values else 0.0
 
     return recall
