@@ -156,7 +156,7 @@ def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
         with steps.measure("ranker"):
             ranker = KEPT_AS_TOLD
             if not base.keep_ranker:
-                ranker = continue_ranker(old, log, carried.rows, work.out.seed, work.progress)
+                ranker = continue_ranker(old, base.part, log, carried.rows, work.out.seed, work.progress)
     described = _manifest(base, changed, indexed, carried, log) | {"search": search}
     with steps.measure("seal"), work.progress.step("sealing"):
         user = log.user_ids[0] if log.user_ids else base.key.user_name("anonymous")
