@@ -7,8 +7,8 @@ nothing has to be learned anew.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import RANKER_WEIGHTS, Bundle
-from fuserank_ensemble.catalog.scripts import blank_unread
-from fuserank_ensemble.catalog.text import query_text
 from fuserank_export.builder.retrain import open_query_encoder
 from fuserank_export.index.shop import Shop
 from fuserank_export.progress import Progress
@@ -180,13 +178,8 @@ def _build_cases(bundle: Bundle, log: Interactions, seed: int) -> tuple[Cases, C
 
 
 def _case_builder(bundle: Bundle) -> CaseBuilder:
-    spec, encoder = bundle.spec, open_query_encoder(bundle)
-
-    def embed(queries: Sequence[str]) -> NDArray[np.float32]:
-        embedded = encoder.embed([query_text(spec.query_template, query) for query in queries])
-        return blank_unread(embedded, queries, spec.unread_scripts)
-
-    return CaseBuilder(bundle.catalog("cpu"), spec, embed, bundle.query_parser.parse)
+    embed = partial(open_query_encoder(bundle).embed_queries, spec=bundle.spec)
+    return CaseBuilder(bundle.catalog("cpu"), bundle.spec, embed, bundle.query_parser.parse)
 
 
 def _of_items(log: Interactions, rows: NDArray[np.int32]) -> Interactions:
