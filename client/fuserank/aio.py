@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from tritonclient.grpc.aio import InferenceServerClient
 
-from fuserank import wire, wire_changes, wire_events, wire_texts
+from fuserank import frames, wire, wire_changes, wire_events, wire_texts
 from fuserank.changes import CatalogResult
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
 from fuserank.errors import ClientClosedError, FuseRankError, translate_errors
@@ -26,6 +26,9 @@ from fuserank.types import (
     Suggestion,
     TextKind,
 )
+
+if TYPE_CHECKING:
+    from narwhals.typing import IntoDataFrame, IntoDataFrameT
 
 
 class AsyncClient:
@@ -68,6 +71,17 @@ class AsyncClient:
         response = await self._ask(wire.encode_search(requests))
         return wire.decode_results(response, rows=len(requests))
 
+    async def search_frame(
+        self,
+        requests: IntoDataFrameT,
+        *,
+        keep: Sequence[str] = (),
+        batch: int = frames.REQUESTS_A_CALL,
+        **options: Unpack[SearchOptions],
+    ) -> IntoDataFrameT:
+        """Answers the requests of a frame, one a row, with a frame of ranked items; see `Client.search_frame`."""
+        return await frames.run_async(frames.search(requests, keep, batch, options), self.search_batch)
+
     async def similar(self, item_id: str = "", *, text: str = "", **options: Unpack[SimilarOptions]) -> SearchResult:
         """Finds items like an item, or like a free text; see `Client.similar`."""
         response = await self._ask(wire.encode_similar(item_id, text, options))
@@ -93,9 +107,17 @@ class AsyncClient:
         """Records what shoppers did; see `Client.record`."""
         return wire_events.decode_record(await self._call("infer", **wire_events.encode_record(events)))
 
+    async def record_frame(self, events: IntoDataFrame) -> RecordResult:
+        """Records the events of a frame, one a row; see `Client.record_frame`."""
+        return await frames.run_async(frames.record(events), self.record)
+
     async def upsert(self, items: Sequence[Mapping[str, Any]]) -> CatalogResult:
         """Changes items of the catalogue, or adds new ones; see `Client.upsert`."""
         return wire_changes.decode_catalog(await self._call("infer", **wire_changes.encode_upserts(items)))
+
+    async def upsert_frame(self, items: IntoDataFrame, *, clear_empty: bool = False) -> CatalogResult:
+        """Changes items of the catalogue, or adds new ones, by a frame, one a row; see `Client.upsert_frame`."""
+        return await frames.run_async(frames.upsert(items, clear_empty), self.upsert)
 
     async def delete(self, item_ids: Sequence[str]) -> CatalogResult:
         """Takes items out of the catalogue; see `Client.delete`."""

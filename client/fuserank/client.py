@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from tritonclient.grpc import InferenceServerClient
 
-from fuserank import wire, wire_changes, wire_events, wire_texts
+from fuserank import frames, wire, wire_changes, wire_events, wire_texts
 from fuserank.changes import CatalogResult
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
 from fuserank.errors import FuseRankError, from_triton, translate_errors
@@ -26,6 +26,9 @@ from fuserank.types import (
     Suggestion,
     TextKind,
 )
+
+if TYPE_CHECKING:
+    from narwhals.typing import IntoDataFrame, IntoDataFrameT
 
 
 class Client:
@@ -102,6 +105,36 @@ class Client:
             return []
         response = self._ask(wire.encode_search(requests))
         return wire.decode_results(response, rows=len(requests))
+
+    def search_frame(
+        self,
+        requests: IntoDataFrameT,
+        *,
+        keep: Sequence[str] = (),
+        batch: int = frames.REQUESTS_A_CALL,
+        **options: Unpack[SearchOptions],
+    ) -> IntoDataFrameT:
+        """Answers the requests of a frame, one a row, with a frame of the same library, one ranked item a row.
+
+        Args:
+            requests: A frame of polars, pandas or PyArrow. Its columns are `query`, `user` and options, named as those
+                of `Request`; a cell without a value leaves its option to `options`.
+            keep: Columns of the requests' frame that are to stand beside their items, such as an id of yours.
+            batch: How many requests a call asks; the server's limit is 32.
+            **options: Of every request, see `Request`.
+
+        Returns:
+            `row` (of the request, from 0), `query`, `user` and `keep` as they were, `rank` (from 1), `item_id` and
+            `score`; where there are any, `probability`, `propensity`, `reasons` (the strongest first, with `explain`)
+            and `degraded`; then the items' fields, as `item_…` where the name is taken. A request without an answer
+            has no row. Facets and the rest of `Status` has `search_batch` alone.
+
+        Raises:
+            InvalidRequestError: Names the field, what it held, what is allowed, and the row; or the column.
+            ConfigurationError: Where narwhals is not installed, the extra `fuserank[frames]`.
+            FuseRankError: As `search` does.
+        """
+        return frames.run(frames.search(requests, keep, batch, options), self.search_batch)
 
     def similar(self, item_id: str = "", *, text: str = "", **options: Unpack[SimilarOptions]) -> SearchResult:
         """Finds items like an item, a free text or a basket, or what goes with it: one of the three is given.
@@ -191,6 +224,23 @@ class Client:
         """
         return wire_events.decode_record(self._call("infer", **wire_events.encode_record(events)))
 
+    def record_frame(self, events: IntoDataFrame) -> RecordResult:
+        """Records the events of a frame, one a row, 1,000 a call.
+
+        Args:
+            events: A frame of polars, pandas or PyArrow, its columns named as the fields of `Event`; a cell without a
+                value leaves its field out. With a column `event_id` the frame may be sent again.
+
+        Returns:
+            As `record`, of all calls: `events[row]` is the outcome of a row.
+
+        Raises:
+            InvalidRequestError: Names a column that no event has.
+            ConfigurationError: Where narwhals is not installed, the extra `fuserank[frames]`.
+            FuseRankError: As `record` does. Where earlier calls were answered, it names the row to go on from.
+        """
+        return frames.run(frames.record(events), self.record)
+
     def upsert(self, items: Sequence[Mapping[str, Any]]) -> CatalogResult:
         """Changes items of the catalogue, or adds new ones; when it returns, that survives the end of any process.
 
@@ -208,6 +258,22 @@ class Client:
             FuseRankError: Another class of `fuserank.errors`.
         """
         return wire_changes.decode_catalog(self._call("infer", **wire_changes.encode_upserts(items)))
+
+    def upsert_frame(self, items: IntoDataFrame, *, clear_empty: bool = False) -> CatalogResult:
+        """Changes items of the catalogue, or adds new ones, by a frame, one a row, 1,000 a call.
+
+        Args:
+            items: A frame of polars, pandas or PyArrow with a column `item_id` and one for each field that changes.
+            clear_empty: Whether a cell without a value takes the item's value away; it leaves it where False.
+
+        Returns:
+            As `upsert`, of all calls: `changes[row]` is the outcome of a row.
+
+        Raises:
+            ConfigurationError: Where narwhals is not installed, the extra `fuserank[frames]`.
+            FuseRankError: As `upsert` does. Where earlier calls were answered, it names the row to go on from.
+        """
+        return frames.run(frames.upsert(items, clear_empty), self.upsert)
 
     def delete(self, item_ids: Sequence[str]) -> CatalogResult:
         """Takes items out of the catalogue: they are never shown again, until they are upserted. As `upsert`."""

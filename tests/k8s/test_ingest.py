@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fuserank.ingest.config import NATIVE, SHIPPED, IngestConfig
-from support.charts import LEAST, Manifest, kinds, merged, only, pod, refusal, triton
+from fuserank_ensemble.state.settings import StateSettings
+from support.charts import LEAST, Manifest, kinds, manifests, merged, only, pod, refusal, triton
 
 REDIS = {"state": {"kind": "redis", "redis": {"url": "redis://redis:6379/0?name=shop"}}}
 SQLITE = {"state": {"kind": "sqlite", "sqlite": {"claimName": "log"}}, "rollout": {"maxSurge": 0}}
@@ -149,9 +151,21 @@ def test_what_verifies_knows_of_the_state_and_the_key_is_a_file():
     assert kinds(REDIS, keyed) == kinds()
 
 
+@pytest.mark.parametrize("share", [1, 0.25, 0.00001])
+def test_the_server_keeps_the_share_of_what_the_ranker_read_and_no_other_container_does(share: float):
+    values = {"state": {"featureShare": share}}
+    assert StateSettings.from_environment(variables(REDIS, values)) == StateSettings(
+        "redis://redis:6379/0?name=shop", spool=Path("/state/spool.sqlite"), feature_share=share
+    )
+    everything = manifests(REDIS, values, INGEST)
+    assert json.dumps(everything).count("FUSERANK_STATE_FEATURE_SHARE") == 1
+    assert "FUSERANK_STATE_FEATURE_SHARE" not in variables(REDIS)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"state": {"featureShare": 0.5}}, "state.featureShare: 0.5, and state.kind is none"),
         ({"state": {"kind": "redis"}}, "state.redis.url: empty, and state.kind is redis; set the address"),
         (
             {"state": {"kind": "redis", "redis": {"url": "redis://r", "secretName": "r"}}},

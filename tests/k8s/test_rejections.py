@@ -29,6 +29,7 @@ SHAPE: list[tuple[Manifest, list[str]]] = [
     ({"engines": {"precision": "int8"}}, ["engines", "precision", "fp16"]),
     ({"image": {"digest": "latest"}}, ["image", "digest", "latest"]),
     ({"monitoring": {"latencySeconds": 0.3}}, ["monitoring", "latencySeconds", "0.25"]),
+    ({"state": {"featureShare": 2}}, ["state", "featureShare", "maximum", "1"]),
     ({"networkPolicy": {"clients": "all"}}, ["networkPolicy", "clients", "string", "array"]),
 ]
 # What only the chart can see: settings that are each right and cannot work together.

@@ -168,6 +168,22 @@ class PageTrace(msgspec.Struct, array_like=True):
     variants: list[Variants] | None = None
 
 
+class RankerInputs(msgspec.Struct, array_like=True):
+    """What the ranker reads of a request beside features, for the log to keep; arrays as bytes.
+
+    Attributes:
+        embedding: Of the query, float32 `[dim]`.
+        texts: Row of each candidate's text vector, int32 `[candidates]`.
+        events: Rows of the text vectors of the user's latest items, int32 `[events]`.
+        moments: When and how often those were had, float32 `[events, 3]`.
+    """
+
+    embedding: bytes
+    texts: bytes
+    events: bytes
+    moments: bytes
+
+
 class RetrievalTrace(msgspec.Struct, array_like=True):
     """What `retrieve` reports to `finalize` beside the candidates."""
 
@@ -179,7 +195,7 @@ class RetrievalTrace(msgspec.Struct, array_like=True):
     page: PageTrace | None = None
     popularity: int = 0  # up to where all users' events count
     first_users: int | None = None  # up to where it counts who had new items; None where that is not known
-    embedding: bytes = b""  # of the query, float32 `[dim]`; of a request that is sampled
+    read: RankerInputs | None = None  # of a request that is sampled
 
 
 class Status(msgspec.Struct):

@@ -176,6 +176,10 @@ class FeatureSample(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="
         embedding: Of the query, float32 `[dim]` as bytes: in another batch it may be rounded otherwise.
         items: The item ids, best first.
         features: What the ranker read of each, float32 `[items, features]` as bytes.
+        texts: Row of each item's text vector, int32 `[items]` as bytes; behind the bundle's vectors those of texts that
+            are newer. Empty, as the next two, in what an older version wrote.
+        events: Rows of the text vectors of the user's latest items, newest first, int32 `[events]` as bytes.
+        moments: When and how often those were had, float32 `[events, 3]` as bytes.
     """
 
     user: Subject = b""
@@ -191,6 +195,9 @@ class FeatureSample(_Entry, frozen=True, kw_only=True, omit_defaults=True, tag="
     embedding: bytes
     items: list[str]
     features: bytes
+    texts: bytes = b""
+    events: bytes = b""
+    moments: bytes = b""
 
     @property
     def waited_since(self) -> int | None:

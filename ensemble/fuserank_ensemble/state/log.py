@@ -119,8 +119,8 @@ class EventLog(Protocol):
         """Makes every later entry's position larger than this one, as a log restored from a backup needs."""
         ...
 
-    def setting(self, name: str, default: str) -> str:
-        """Returns a setting that is kept with the log; the first who asks for it sets it."""
+    def setting(self, name: str, default: str = "") -> str:
+        """Returns a setting of the log, empty where there is none; the first who asks with a default sets it."""
         ...
 
     def close(self) -> None:

@@ -260,12 +260,13 @@ class RedisLog:
         with self._translated():
             self._advance([self._meta], [position])
 
-    def setting(self, name: str, default: str) -> str:
+    def setting(self, name: str, default: str = "") -> str:
         """See `EventLog`."""
         with self._translated():
-            self._redis.hsetnx(self._meta, f"setting:{name}", default)
+            if default:
+                self._redis.hsetnx(self._meta, f"setting:{name}", default)
             found: Any = self._redis.hget(self._meta, f"setting:{name}")
-        return str(found.decode())
+        return str(found.decode()) if found is not None else ""
 
     def close(self) -> None:
         """See `EventLog`."""

@@ -220,16 +220,16 @@ class SqliteLog:
                 connection.execute("DELETE FROM sqlite_sequence WHERE name = 'entries'")
                 connection.execute("INSERT INTO sqlite_sequence VALUES ('entries', ?)", (position,))
 
-    def setting(self, name: str, default: str) -> str:
+    def setting(self, name: str, default: str = "") -> str:
         """See `EventLog`."""
         find = "SELECT value FROM settings WHERE name = ?"
         with self._translated():
             found = self._connection().execute(find, (name,)).fetchone()
-        if found is None:
+        if found is None and default:
             with self._writing() as connection:
                 connection.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, default))
                 found = connection.execute(find, (name,)).fetchone()
-        return str(found[0])
+        return str(found[0]) if found is not None else ""
 
     def close(self) -> None:
         """See `EventLog`."""

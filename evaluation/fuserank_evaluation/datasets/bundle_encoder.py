@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import Bundle, open_spelling
-from fuserank_ensemble.catalog.scripts import blank_unread
 from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.retrieval.channel import ChannelQuery
@@ -54,7 +53,7 @@ class BundleEncoder:
 
     def embed_served(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """The same, and zeros for what the encoder cannot read, as serving has it."""
-        return blank_unread(self.embed(queries), queries, self.spec.unread_scripts)
+        return self._encoder.embed_queries(queries, self.spec)
 
     def unread_scripts(self, texts: Sequence[str]) -> tuple[str, ...]:
         """The scripts of some texts that the encoder does not know, as an export measures it."""

@@ -7,6 +7,7 @@ in a folder beside its place and moved there when it is whole: a reader sees all
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fuserank_ensemble.bundle import EVENTS, EXPORTED_EVENTS
@@ -26,6 +27,7 @@ from fuserank_export.builder.read import read_shop
 from fuserank_export.builder.seal import BuiltParts, seal_new
 from fuserank_export.builder.steps import StepSeconds
 from fuserank_export.builder.train import TrainingInputs, train_on_index, write_trained
+from fuserank_export.builder.vector_store import drop_abandoned
 from fuserank_export.builder.workspace import Workspace, open_workspace
 from fuserank_export.encoder.languages import unread_scripts
 from fuserank_export.encoder.prompts import choose_templates
@@ -72,15 +74,16 @@ def export_bundle(
         EncoderError: Where the encoder cannot be exported.
         SpecError: Where there can be no such graph.
     """
-    held = held or HeldLog.nothing(out.folder)
-    with open_workspace(out, progress or Progress()) as work:
+    held, progress = held or HeldLog.nothing(out.folder), progress or Progress()
+    vectors = vectors or VectorStoreOptions()
+    with open_workspace(out, progress, partial(drop_abandoned, options=vectors, progress=progress)) as work:
         manifest = _build(
             work,
             inputs=inputs,
             encoder=encoder,
             ranker=ranker or RankerOptions(),
             graph=graph or GraphOptions(),
-            vectors=vectors or VectorStoreOptions(),
+            vectors=vectors,
             held=held,
         )
         held.keep_key()  # not before: a key without a bundle is of no use

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fuserank_ensemble.bundle import FORMAT, Bundle
-from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_export.builder.embed import EmbeddedTexts
 from fuserank_export.builder.held_log import HeldLog
@@ -21,13 +16,13 @@ from fuserank_export.builder.index import Models
 from fuserank_export.builder.options import EncoderOptions, FileReading, Quality, VectorStoreOptions
 from fuserank_export.builder.read import ShopData
 from fuserank_export.builder.steps import StepSeconds
+from fuserank_export.builder.vector_store import fill_vector_store
 from fuserank_export.builder.workspace import Workspace
 from fuserank_export.index.catalog import Indexed
 from fuserank_export.index.users import user_key
 from fuserank_export.repository.model_config import ENGINE_FILES
 from fuserank_export.repository.sealing import seal, seal_bundle
 from fuserank_export.repository.warmup import write_warmup
-from fuserank_export.sources import InputError
 from fuserank_export.training.cases.span import LogSpan
 
 LIBRARIES = (
@@ -136,54 +131,6 @@ def seal_new(work: Workspace, parts: BuiltParts, vectors: VectorStoreOptions, st
         manifest |= fill_vector_store(work, vectors, bundle_id, parts.indexed.items, parts.embedded.vectors)
     manifest |= {"export_seconds": round(steps.total, 1), "export_steps": steps.to_dict()}
     return seal(work.folder, manifest)
-
-
-def fill_vector_store(
-    work: Workspace, options: VectorStoreOptions, bundle_id: str, items: Items, vectors: NDArray[np.float16]
-) -> dict[str, Any]:
-    """Sends the vectors to Milvus, into a collection named after the bundle; where no bundle comes of it, drops that.
-
-    Args:
-        work: The bundle.
-        options: Where it is.
-        bundle_id: The bundle's id.
-        items: The catalogue.
-        vectors: Vectors of its texts, fp16 `[texts, dim]`.
-
-    Returns:
-        Where they are, the manifest's `milvus`; nothing where no store is asked for.
-
-    Raises:
-        InputError: Where pymilvus is not installed, or Milvus does not take all of them.
-    """
-    uri = options.milvus
-    if not uri:
-        return {}
-    try:
-        from pymilvus.exceptions import MilvusException  # noqa: PLC0415  an extra
-
-        from fuserank_export.milvus.collection import (  # noqa: PLC0415
-            MilvusLoadError,
-            collection_name,
-            drop_collection,
-            fill_collection,
-        )
-    except ImportError:
-        raise InputError("--milvus: pymilvus is not installed. Run: pip install 'fuserank[milvus]'") from None
-    token = os.environ.get("FUSERANK_MILVUS_TOKEN", "")
-    name = collection_name(bundle_id)
-    try:
-        with work.progress.step("filling Milvus", len(items)) as advanced:
-            filled = fill_collection(uri, token, name, items, vectors, index=options.milvus_index, advanced=advanced)
-    except (MilvusLoadError, MilvusException) as error:
-        raise InputError(f"--milvus {uri}: {error}") from None
-
-    def drop() -> None:
-        if problem := drop_collection(uri, token, name):
-            work.progress.note(problem)
-
-    work.undo.callback(drop)
-    return {"milvus": {"uri": uri, **filled}}
 
 
 def _version(name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -13,13 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import numpy as np
-from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import PAIRS, RANKER_WEIGHTS, REFERENCE, open_query_parser, sha256
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.catalog.scripts import blank_unread
-from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.options import OutputOptions, RankerOptions
@@ -222,16 +217,11 @@ def write_trained(trained: TrainedRanker, engines: Path, index: Path, progress: 
 
 
 def _case_builder(inputs: TrainingInputs, items: Items, spec: GraphSpec) -> CaseBuilder:
-    template, index = spec.query_template, inputs.index
-
-    def embed(queries: Sequence[str]) -> NDArray[np.float32]:
-        embedded = inputs.encoder.embed([query_text(template, query) for query in queries])
-        return blank_unread(embedded, queries, spec.unread_scripts)
-
+    index = inputs.index
     return CaseBuilder(
         CatalogIndex.open(index, items, "cpu", widened=WIDENED_BYTES),
         spec,
-        embed,
+        partial(inputs.encoder.embed_queries, spec=spec),
         open_query_parser(index).parse,
         PairScorer.open(inputs.tower, index / PAIRS, inputs.spec) if inputs.tower else None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,14 +40,16 @@ class Workspace:
 
 
 @contextmanager
-def open_workspace(out: OutputOptions, progress: Progress) -> Iterator[Workspace]:
-    """Yields a workspace whose bundle takes its place when the block ends.
+def open_workspace(
+    out: OutputOptions, progress: Progress, abandoned: Callable[[Path], None] = lambda partial: None
+) -> Iterator[Workspace]:
+    """Yields a workspace whose bundle takes its place when the block ends; `abandoned` as of `partial_bundle`.
 
     Raises:
         InputError: Where the place is taken.
     """
     with ExitStack() as undo:
-        with partial_bundle(out.folder, out.force) as folder:
+        with partial_bundle(out.folder, out.force, abandoned) as folder:
             yield Workspace(folder, out, progress, undo)
         undo.pop_all()  # the bundle stands
     shutil.rmtree(out.resume, ignore_errors=True)

@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from fuserank_ensemble.catalog.scripts import blank_unread
+from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.graph.engine import Session, open_session
+from fuserank_ensemble.spec import GraphSpec
 
 
 class OnnxEncoder:
@@ -58,6 +61,19 @@ class OnnxEncoder:
             advanced(len(part))
         assert embeddings is not None, "no text to embed"
         return embeddings
+
+    def embed_queries(self, queries: Sequence[str], spec: GraphSpec) -> NDArray[np.float32]:
+        """Embeds queries as serving does: in the spec's layout, and as zeros what the encoder cannot read.
+
+        Args:
+            queries: One query or more.
+            spec: The graph that serves them.
+
+        Returns:
+            float32 `[queries, dim]`, L2-normalised.
+        """
+        embedded = self.embed([query_text(spec.query_template, query) for query in queries])
+        return blank_unread(embedded, queries, spec.unread_scripts)
 
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """Embeds padded tokens.

@@ -61,9 +61,9 @@ def write_feature_log(bundle: Bundle, settings: StateSettings, out: Path, check:
     """
     if out.exists():
         raise InputError(f"{out}: exists already; name another file")
-    check_log(settings)
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
+        check_log(settings)
         with closing(PastFeatures(bundle, settings)) as past:
             out.parent.mkdir(parents=True, exist_ok=True)
             samples, rows, newest = _write(partial, past, [feature.name for feature in bundle.layout.features], check)

@@ -7,17 +7,18 @@ are not read, since a refresh embeds what has another text with the bundle's own
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from fuserank_ensemble.state.entries import Forget, Interaction, ItemChange, ItemDelete, Logged, Merge
+from fuserank_ensemble.state.entries import FeatureSample, Forget, Interaction, ItemChange, ItemDelete, Logged, Merge
 from fuserank_ensemble.state.identity import Subject, hashed_name
 from fuserank_ensemble.state.settings import State
 from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.sources.report import InputError
 
 BATCH = 10_000  # entries that are read at once
+MOST_SAMPLES = 5_000  # of 8 KB or so
 
 
 @dataclass
@@ -46,6 +47,7 @@ class LogPart:
         items: The items that changed, by id.
         forgotten: Users and sessions that the bundle may hold, and the next one must not.
         merged: For each session or visitor that logged in, the user.
+        samples: What the ranker read of searches, the newest `MOST_SAMPLES`.
     """
 
     held: SnapshotPosition
@@ -56,6 +58,7 @@ class LogPart:
     items: defaultdict[str, ItemState] = field(default_factory=lambda: defaultdict(ItemState))
     forgotten: set[Subject] = field(default_factory=set)
     merged: dict[Subject, Subject] = field(default_factory=dict)
+    samples: deque[FeatureSample] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES))
     _of: defaultdict[Subject, list[int]] = field(default_factory=lambda: defaultdict(list))  # places in `events`
 
     @classmethod
@@ -94,6 +97,8 @@ class LogPart:
             self._of[owner].append(len(self.events))
             self.events.append(entry)
             self.owners.append(owner)
+        elif isinstance(entry, FeatureSample):
+            self.samples.append(entry)
         elif isinstance(entry, ItemChange):
             item = self.items[entry.item_id]
             item.fields.update(entry.fields)

@@ -7,8 +7,8 @@ nothing has to be learned anew.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import RANKER_WEIGHTS, Bundle
-from fuserank_ensemble.catalog.scripts import blank_unread
-from fuserank_ensemble.catalog.text import query_text
 from fuserank_export.builder.retrain import open_query_encoder
 from fuserank_export.index.shop import Shop
 from fuserank_export.progress import Progress
+from fuserank_export.refresh.log_part import LogPart
+from fuserank_export.refresh.sampled import sampled_cases
 from fuserank_export.repository.model_config import ENGINE_FILES
 from fuserank_export.sources import Interactions
 from fuserank_export.training.cases.builder import CaseBuilder
@@ -30,6 +30,7 @@ from fuserank_export.training.cases.window import window_queries
 from fuserank_export.training.fitting.fit import fit, predicted
 from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.fitting.validation import ndcg_by_case
+from fuserank_export.training.model.position import PositionBias
 from fuserank_export.training.model.ranker import Ranker
 from fuserank_export.training.model.weights import open_ranker
 
@@ -46,7 +47,8 @@ class RankerReport:
     """What became of the ranker; the manifest's `refresh.ranker`.
 
     Attributes:
-        cases: How many requests of the new events it learned from.
+        cases: How many requests of the new events it learned from, the sampled ones among them.
+        sampled: How many of these are searches of which the log kept what the ranker read.
         held_out: How many later ones it was measured on.
         ndcg_before: Mean nDCG@10 of these, of the last bundle's ranker over the candidates; None where nothing was
             measured.
@@ -57,6 +59,7 @@ class RankerReport:
     """
 
     cases: int = 0
+    sampled: int = 0
     held_out: int = 0
     ndcg_before: float | None = None
     ndcg_after: float | None = None
@@ -90,12 +93,15 @@ KEPT_AS_TOLD = ContinuedRanker(None, RankerReport(note="--keep-ranker"))
 
 
 def continue_ranker(
-    bundle: Bundle, log: Interactions, rows: NDArray[np.int32], seed: int, progress: Progress
+    bundle: Bundle, part: LogPart, log: Interactions, rows: NDArray[np.int32], seed: int, progress: Progress
 ) -> ContinuedRanker:
     """Trains the last bundle's ranker further, on requests that came after it.
 
+    Searches that were sampled while it served, and answered, teach what it really read; it is measured without them.
+
     Args:
         bundle: The last bundle.
+        part: What the log holds behind it.
         log: The next one's log.
         rows: Where the next one's items are in the last, -1 for new ones, int32 `[items]`.
         seed: Of draws and order.
@@ -109,8 +115,10 @@ def continue_ranker(
         note = f"{new:,} events came after the {held:,} of the last bundle; it takes {LEAST_NEW:.0%} of them"
         return ContinuedRanker(None, RankerReport(note=note))
     with progress.step("requests since the last bundle"):
-        learned, later = _build_cases(bundle, _of_items(log, rows), seed)
-    report = RankerReport(len(learned), len(later))
+        learned, later, until = _build_cases(bundle, _of_items(log, rows), seed)
+        sampled = sampled_cases(bundle, part.samples, part.events, until)
+        learned = Cases.joined([learned, sampled])
+    report = RankerReport(len(learned), len(sampled), len(later))
     if (least := min(len(learned), len(later))) < LEAST_CASES:
         note = f"{least} requests since the last bundle to learn from or to measure on; it takes {LEAST_CASES} of each"
         return ContinuedRanker(None, replace(report, note=note))
@@ -123,6 +131,7 @@ def continue_ranker(
             WARM,
             seed,
             lambda epoch: advanced("training the ranker further", epoch, WARM.epochs),
+            PositionBias() if len(sampled) else None,
             layout=bundle.layout,
             start=last,
         )
@@ -151,13 +160,13 @@ def _why_it_stays(bundle: Bundle) -> str:
     return f"{', '.join(sorted(served))}: made and measured for the last one" if served else ""
 
 
-def _build_cases(bundle: Bundle, log: Interactions, seed: int) -> tuple[Cases, Cases]:
-    """The cases of what came after the bundle: those to learn from, and later ones."""
+def _build_cases(bundle: Bundle, log: Interactions, seed: int) -> tuple[Cases, Cases, float]:
+    """The cases of what came after the bundle: those to learn from, later ones, and when those begin."""
     builder, known = _case_builder(bundle), bundle.learned("cpu")
     times = log.timestamp[log.before(bundle.manifest["log_end"] + 1).stop :]
     split = float(times[math.floor(LEARNED_SHARE * len(times))]) if len(times) else 0.0
     if not len(times) or split == times[0]:  # nothing came before what is measured on
-        return builder.build([], known), builder.build([], known)
+        return builder.build([], known), builder.build([], known), split
     pairs = int(np.clip(len(times) // EVENTS_A_PAIR, *PAIRS))
     shop = Shop.of_bundle(bundle)
     synthetic = SyntheticQueries(shop.items, shop.titles, seed)
@@ -165,17 +174,12 @@ def _build_cases(bundle: Bundle, log: Interactions, seed: int) -> tuple[Cases, C
         builder.build(window_queries(log, synthetic, start, end, count=pairs, seed=seed + i), known)
         for i, (start, end) in enumerate(pairwise((float(times[0]), split, float(times[-1]) + 1)))
     )
-    return first, second
+    return first, second, split
 
 
 def _case_builder(bundle: Bundle) -> CaseBuilder:
-    spec, encoder = bundle.spec, open_query_encoder(bundle)
-
-    def embed(queries: Sequence[str]) -> NDArray[np.float32]:
-        embedded = encoder.embed([query_text(spec.query_template, query) for query in queries])
-        return blank_unread(embedded, queries, spec.unread_scripts)
-
-    return CaseBuilder(bundle.catalog("cpu"), spec, embed, bundle.query_parser.parse)
+    embed = partial(open_query_encoder(bundle).embed_queries, spec=bundle.spec)
+    return CaseBuilder(bundle.catalog("cpu"), bundle.spec, embed, bundle.query_parser.parse)
 
 
 def _of_items(log: Interactions, rows: NDArray[np.int32]) -> Interactions:

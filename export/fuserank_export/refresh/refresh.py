@@ -30,9 +30,9 @@ from fuserank_ensemble.state.identity import IdentityKey, hashed_name
 from fuserank_ensemble.state.settings import State
 from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.builder.learn import write_completions
-from fuserank_export.builder.options import FileReading, OutputOptions
-from fuserank_export.builder.seal import fill_vector_store
+from fuserank_export.builder.options import FileReading, OutputOptions, VectorStoreOptions
 from fuserank_export.builder.steps import StepSeconds
+from fuserank_export.builder.vector_store import drop_abandoned, fill_vector_store
 from fuserank_export.builder.workspace import Workspace, open_workspace
 from fuserank_export.errors import ExportError
 from fuserank_export.index.catalog import Indexed, index_catalog, replace_synonyms
@@ -115,7 +115,8 @@ def refresh_bundle(
     if not part.entries:
         return None
     base = _Base(bundle, part, state.key, keep_ranker)
-    with open_workspace(out, progress) as work:
+    store = store_of(bundle) or VectorStoreOptions()
+    with open_workspace(out, progress, partial(drop_abandoned, options=store, progress=progress)) as work:
         manifest = _build(work, base, steps)
         if problems := manifest["refresh"]["gate"]["problems"]:
             report = out.folder.with_name(f"{out.folder.name}.refused.json")
@@ -156,7 +157,7 @@ def _build(work: Workspace, base: _Base, steps: StepSeconds) -> dict[str, Any]:
         with steps.measure("ranker"):
             ranker = KEPT_AS_TOLD
             if not base.keep_ranker:
-                ranker = continue_ranker(old, log, carried.rows, work.out.seed, work.progress)
+                ranker = continue_ranker(old, base.part, log, carried.rows, work.out.seed, work.progress)
     described = _manifest(base, changed, indexed, carried, log) | {"search": search}
     with steps.measure("seal"), work.progress.step("sealing"):
         user = log.user_ids[0] if log.user_ids else base.key.user_name("anonymous")

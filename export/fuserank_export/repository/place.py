@@ -6,7 +6,7 @@ import fcntl
 import glob
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,19 +24,20 @@ def check_place(out: Path, force: bool) -> None:
 
 
 @contextmanager
-def partial_bundle(out: Path, force: bool) -> Iterator[Path]:
+def partial_bundle(out: Path, force: bool, abandoned: Callable[[Path], None] = lambda partial: None) -> Iterator[Path]:
     """Yields an empty folder that takes the bundle's place when the block ends, and is removed where it fails.
 
     Args:
         out: The place.
         force: Replace what is there.
+        abandoned: Called with each folder that a run which was killed left, before it is removed.
 
     Raises:
         InputError: Where the place is taken.
     """
     check_place(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(out)
+    _remove_abandoned(out, abandoned)
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     partial.mkdir()
     try:
@@ -47,11 +48,12 @@ def partial_bundle(out: Path, force: bool) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _remove_abandoned(out: Path) -> None:
+def _remove_abandoned(out: Path, abandoned: Callable[[Path], None]) -> None:
     """Removes what runs that were killed left beside the place: unlike a run that goes on, they hold no lock."""
     for partial in out.parent.glob(f".{glob.escape(out.name)}.partial-*"):
         try:
             with _locked(partial):
+                abandoned(partial)
                 shutil.rmtree(partial, ignore_errors=True)
         except OSError:  # locked, or gone meanwhile
             continue

@@ -74,8 +74,9 @@ def feature_sample(
         positions: Position among the candidates of each of its items.
         features: Of the candidates, float32 `[candidates, features]`.
     """
-    sampled = resolved.sampled
+    sampled, read = resolved.sampled, trace.read
     assert sampled is not None
+    assert read is not None
     if trace.degraded or trace.first_users is None or trace.catalog != resolved.catalog:
         return None
     places = [place for place, position in enumerate(positions.tolist()) if position != NOT_FOUND][:SAMPLED_PLACES]
@@ -91,7 +92,10 @@ def feature_sample(
         catalog=trace.catalog,
         popularity=trace.popularity,
         first_users=trace.first_users,
-        embedding=trace.embedding,
+        embedding=read.embedding,
         items=[item_ids[place] for place in places],
         features=features[positions[places]].tobytes(),
+        texts=np.frombuffer(read.texts, np.int32)[positions[places]].tobytes(),
+        events=read.events,
+        moments=read.moments,
     )

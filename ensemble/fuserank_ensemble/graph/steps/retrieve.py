@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.candidate_set import Candidates, Prefetch
-from fuserank_ensemble.candidates.request import ResolvedRequest, RetrievalTrace
+from fuserank_ensemble.candidates.request import RankerInputs, ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.candidates.retriever import request_kind
 from fuserank_ensemble.catalog import filters
 from fuserank_ensemble.catalog.filters import Mask
@@ -170,7 +170,7 @@ class Retrieve:
                             page.trace(c) if page else None,
                             ahead.popularity,
                             ahead.first_users,
-                            embedding.tobytes() if row.sampled else b"",
+                            _ranker_inputs(embedding, c) if row.sampled else None,
                         )
                     )
                 ]
@@ -345,6 +345,13 @@ class Retrieve:
             "EVENTS": events,
             "MOMENTS": np.stack([listed.moments for listed in candidates]),
         }
+
+
+def _ranker_inputs(embedding: NDArray[np.float32], candidates: Candidates) -> RankerInputs:
+    """What the ranker reads of a request beside its features."""
+    events = candidates.events
+    moments = candidates.moments[: len(events)]
+    return RankerInputs(embedding.tobytes(), candidates.texts.tobytes(), events.tobytes(), moments.tobytes())
 
 
 def _pinned(resolved: ResolvedRequest, items: Items, allowed: Mask | None) -> NDArray[np.int32]:

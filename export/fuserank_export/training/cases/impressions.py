@@ -23,7 +23,8 @@ from fuserank_export.sources.interactions import Interactions
 from fuserank_export.training.cases.training_query import Kind, Shown, TrainingQuery
 
 ANSWER_SECONDS = 30 * 60  # within which what a user does with a shown item answers the list
-ANSWERS = tuple(CODES[name] for name in ("click", "cart", "purchase", "favourite", "share"))
+ANSWERED_BY = ("click", "cart", "purchase", "favourite", "share")
+ANSWERS = tuple(CODES[name] for name in ANSWERED_BY)
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,9 @@ the remedy. */}}
 {{- if and $st.keySecretName (eq $st.kind "none") -}}
 {{- fail "state.keySecretName: names a key, and state.kind is none; set state.kind to redis or sqlite" -}}
 {{- end -}}
+{{- if and $st.featureShare (eq $st.kind "none") -}}
+{{- fail (printf "state.featureShare: %v, and state.kind is none; what the ranker reads is kept in the log: set state.kind to redis or sqlite, or state.featureShare to 0" $st.featureShare) -}}
+{{- end -}}
 {{- $i := $v.ingest -}}
 {{- if $i.enabled -}}
 {{- if eq $st.kind "none" -}}

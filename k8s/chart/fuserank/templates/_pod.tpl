@@ -51,6 +51,9 @@
   valueFrom: {secretKeyRef: {name: {{ $v.milvus.secretName }}, key: token}}
 {{- end }}
 {{- include "fuserank.stateEnvironment" . }}
+{{- if $v.state.featureShare }}
+- {name: FUSERANK_STATE_FEATURE_SHARE, value: {{ $v.state.featureShare | quote }}}
+{{- end }}
 {{- if $v.experiment.name }}
 - {name: FUSERANK_EXPERIMENT, value: /experiment/experiment.toml}
 {{- end }}

@@ -227,7 +227,8 @@ def test_a_restored_log_goes_on_behind_the_snapshot(log):
 
 
 def test_settings_are_those_of_who_asked_first(log, place):
-    assert log.setting("colour", "red") == "red"
+    assert log.setting("colour") == ""  # whoever only looks sets nothing
+    assert log.setting("colour", "red") == log.setting("colour") == "red"
     other = open_log(place)
     assert other.setting("colour", "blue") == "red"
     assert other.id == log.id

@@ -15,7 +15,8 @@ from fuserank_ensemble.retrieval.milvus.dense import connect
 from fuserank_ensemble.state.entries import ItemChange, ItemDelete
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_export.builder import seal as sealing
-from fuserank_export.builder.options import OutputOptions, VectorStoreOptions
+from fuserank_export.builder.bundle import export_bundle
+from fuserank_export.builder.options import EncoderOptions, InputFiles, OutputOptions, VectorStoreOptions
 from fuserank_export.progress import Progress
 from fuserank_export.refresh import refresh as refreshing
 from fuserank_export.refresh.gate import GateReport
@@ -156,6 +157,32 @@ def test_an_export_that_fails_after_milvus_was_filled_leaves_no_collection(
         export_quickly(tiny_shop.catalog, tiny_encoder, tmp_path / "bundle", vectors=store)
     assert collections(tmp_path) == set()
     assert not list(tmp_path.glob("bundle*"))
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_the_collection_of_an_export_that_was_killed_is_dropped_by_the_next(tiny_shop, tmp_path, last):
+    """Killed while it fills the collection, or behind its last manifest; another's collection stays."""
+    store = VectorStoreOptions(milvus=str(tmp_path / "vectors.db"))
+    client = connect(store.milvus, "", 10)
+    for name in ("fuserank_b_1", "fuserank_b_2"):
+        client.create_collection(name, dimension=4)
+    client.close()
+    left = tmp_path / ".bundle.partial-1"
+    left.mkdir()
+    manifest = {"id": "b-0", "milvus": {"collection": "fuserank_b_1"}} if last else {"id": "b-1"}
+    (left / MANIFEST).write_text(json.dumps(manifest))
+    terminal = io.StringIO()
+    with pytest.raises(Exception, match="no-encoder"):
+        export_bundle(
+            inputs=InputFiles(catalog=tiny_shop.catalog),
+            encoder=EncoderOptions(source=str(tmp_path / "no-encoder")),
+            out=OutputOptions(folder=tmp_path / "bundle"),
+            vectors=store,
+            progress=Progress(Console(file=terminal, width=1_000)),
+        )
+    assert collections(tmp_path) == {"fuserank_b_2"}
+    assert not left.exists()
+    assert "the collection fuserank_b_1 at " in terminal.getvalue()
 
 
 def test_a_milvus_that_is_not_there_is_an_error_that_names_it(tiny_shop, tiny_encoder, tmp_path):

@@ -186,6 +186,6 @@ def test_one_that_costs_earlier_requests_too_much_is_taken_back(old, tiny_shop, 
     ],
 )
 def test_what_it_cannot_go_on_from_is_said(old, bundle, note):
-    continued = ranking.continue_ranker(bundle(old), None, None, 1, silent())
+    continued = ranking.continue_ranker(bundle(old), None, None, None, 1, silent())
     assert continued.taken is None
     assert note in continued.report.note
