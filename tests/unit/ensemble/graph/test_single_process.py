@@ -63,12 +63,14 @@ def test_a_mistake_beside_the_encoder_fails_its_own_request_alone(search, expect
     whole = LexicalChannel.search
 
     def fails(self, questions, depth):
-        if any(question.query == "butter" for question in questions):
+        if any(question.query == "salted butter" for question in questions):
             raise RuntimeError("a mistake")
         return whole(self, questions, depth)
 
     monkeypatch.setattr(LexicalChannel, "search", fails)
-    answers = execute_isolated(search, "search", [row(*asked) for asked in ASKED], [""] * len(ASKED))
+    # One that nobody asked before: else what words found of it is known.
+    asked = [*ASKED[:4], ("salted butter", "", {})]
+    answers = execute_isolated(search, "search", [row(*each) for each in asked], [""] * len(asked))
     assert [isinstance(answer, Exception) for answer in answers] == [False] * 4 + [True]
     for found, each in zip(answers[:4], expected[:4], strict=True):
         assert_same(found, each)
