@@ -1,8 +1,8 @@
-"""Which categories a query means, and which items: those of what its text channels list, by rank and by demand."""
+"""Which categories a query means: those of what its text channels list, by rank and by demand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,6 @@ FloatArray = NDArray[np.float32]
 LEAST_SHARE = 0.001  # of a category that nothing listed is in: one that is not meant is unlikely, and not impossible
 # How much a category counts in fusion: the power of its share that an item's votes are multiplied by.
 POWER = 0.3
-# The list of what is likely meant, and the weight of its votes.
-LIKELY, LIKELY_WEIGHT = "likely", 0.5
-DEMAND_POWER = (
-    0.5  # of an item's demand among what is likely meant: the head of a category, and not its first item alone
-)
 
 
 @dataclass(frozen=True)
@@ -63,46 +58,14 @@ def predict_categories(
     if not items.categories:
         return None
     sums = np.zeros(items.categories + 1)
-    for rows, votes in _votes(lists, depth):
-        sums += np.bincount(items.category[rows] + 1, votes * demand[rows], minlength=len(sums))
+    for weight, ranked in lists:
+        rows = ranked.rows[:depth]
+        votes = reciprocal_rank(weight, np.arange(1, len(rows) + 1)) * demand[rows]
+        if ranked.shares is not None:
+            votes = votes * ranked.shares[: len(rows)]
+        sums += np.bincount(items.category[rows] + 1, votes, minlength=len(sums))
     total = float(sums[1:].sum())
     if not total:
         return None
     shares = sums[1:] / total
     return CategoryShares(np.append(shares, np.square(shares).sum()))
-
-
-def likely_items(
-    categories: CategoryShares,
-    lists: Iterable[tuple[float, RankedItems]],
-    items: Items,
-    demand: NDArray[np.float32],
-    depth: int,
-) -> RankedItems:
-    """Returns what a query likely means, the likeliest first: what its text channels list of the categories it means.
-
-    Where thousands of items match alike, those that stand first in the lists may all be of a category that is hardly
-    meant: "ice cream" finds toppings before what is called "Premium" in the category of ice creams.
-
-    Args:
-        categories: The categories that the query means.
-        lists: The text channels' lists, each with the weight of its votes.
-        items: The catalogue.
-        demand: Each item's demand, above 0, float32 `[items]`.
-        depth: How many items of each list count, and how many are returned at most.
-    """
-    listed = list(_votes(lists, depth))
-    rows, positions = np.unique(np.concatenate([rows for rows, _ in listed]), return_inverse=True)
-    votes = np.bincount(positions, np.concatenate([votes for _, votes in listed]))
-    likely = votes * categories.shares[items.category[rows]] * demand[rows] ** DEMAND_POWER
-    return RankedItems.best(rows, likely.astype(np.float32), depth)
-
-
-def _votes(
-    lists: Iterable[tuple[float, RankedItems]], depth: int
-) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]:
-    """Yields each list's rows and their votes."""
-    for weight, ranked in lists:
-        rows = ranked.rows[:depth]
-        votes = reciprocal_rank(weight, np.arange(1, len(rows) + 1))
-        yield rows, votes if ranked.shares is None else votes * ranked.shares[: len(rows)]

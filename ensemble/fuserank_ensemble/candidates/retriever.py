@@ -11,13 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.candidate_set import Candidates, Prefetch
-from fuserank_ensemble.candidates.categories import (
-    LIKELY,
-    LIKELY_WEIGHT,
-    CategoryShares,
-    likely_items,
-    predict_categories,
-)
+from fuserank_ensemble.candidates.categories import CategoryShares, predict_categories
 from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
 from fuserank_ensemble.candidates.features import Featuriser
 from fuserank_ensemble.candidates.filler import Filler
@@ -267,9 +261,8 @@ class Retriever:
     ) -> Evidence:
         """Fuses one query's lists, see `ReciprocalRankFusion.fuse`; a channel that has no weight counts 0.
 
-        With the query, items that miss its conditions count less. With its categories, what it likely means has votes
-        of its own where something matches for certain, and items of categories that are hardly meant stand further
-        back among the first `spec.candidates`, and stay candidates: the ranker may know better.
+        With the query, items that miss its conditions count less. Those of categories that are hardly meant stand
+        further back among the first `spec.candidates`, and stay candidates: the ranker may know better.
 
         Args:
             lists: Each channel's list.
@@ -280,10 +273,6 @@ class Retriever:
             categories: The categories that it means; None where they are not known.
         """
         known = {name: weights.get(name, 0.0) for name in lists}
-        if categories is not None and not (query is not None and query.related_only) and self._is_certain(lists):
-            texts = self._texts(lists)
-            likely = likely_items(categories, texts, self.items, self._demand, self._spec.channel_depth)
-            lists, known = {**lists, LIKELY: likely}, {**known, LIKELY: LIKELY_WEIGHT}
         understood = None if query is None else query.understood
         worth = partial(self._worth, understood) if understood is not None and understood.has_conditions else None
         evidence = self._fusion.fuse(lists, known, limit, required, worth)
@@ -368,21 +357,10 @@ class Retriever:
 
     def predict_categories(self, lists: Mapping[str, RankedItems]) -> CategoryShares | None:
         """Predicts the categories that a query means, by the text channels' lists; None where none is known."""
-        return predict_categories(self._texts(lists), self.items, self._demand, self._spec.channel_depth)
-
-    def _texts(self, lists: Mapping[str, RankedItems]) -> list[tuple[float, RankedItems]]:
-        """The text channels' lists, each with the weight of its votes."""
         weights = self._spec.channel_weights["query"]  # with or without a user: a user changes nothing of what is meant
         names = [declared.name for declared in self._declared if declared.phase == "text" and declared.name in lists]
-        return [(weights.get(name, 0.0), lists[name]) for name in names]
-
-    def _is_certain(self, lists: Mapping[str, RankedItems]) -> bool:
-        """Whether something matches for certain: of guesses, the category that is most in demand may be wrong."""
-        return any(
-            declared.certain_score is not None and (lists[declared.name].scores[:1] >= declared.certain_score).any()
-            for declared in self._declared
-            if declared.name in lists
-        )
+        texts = [(weights.get(name, 0.0), lists[name]) for name in names]
+        return predict_categories(texts, self.items, self._demand, self._spec.channel_depth)
 
 
 def request_kind(query: ChannelQuery) -> str:

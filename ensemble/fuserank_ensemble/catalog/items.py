@@ -136,16 +136,8 @@ class Items:
     @cached_property
     def department(self) -> NDArray[np.int32]:
         """Code of the first level of the category path `[items]`, -1 where missing, and where paths have one level."""
-        return self._first_levels(1)
-
-    @cached_property
-    def aisle(self) -> NDArray[np.int32]:
-        """Code of the first two levels of the path `[items]`, -1 where missing, and where paths have two at most."""
-        return self._first_levels(2)
-
-    def _first_levels(self, count: int) -> NDArray[np.int32]:
         paths = self.columns.by_name["category"].words if self.categories else []
-        tops = [tuple(path.split(CATEGORY_SEPARATOR, count)[:count]) for path in paths]
+        tops = [path.split(CATEGORY_SEPARATOR, 1)[0] for path in paths]
         codes = {top: code for code, top in enumerate(dict.fromkeys(tops))}
         if len(codes) == len(paths):
             return np.full(len(self), -1, np.int32)

@@ -21,8 +21,6 @@ MISSED_LOGITS = 2.0  # what an item loses for each condition that it misses
 # the query means, and of the cosine of query and text. Cosines of so much of the nearest text's count alike: among what
 # is near, the rest of a text, such as a size, moves them more than meaning does.
 CATEGORY_LOGITS, TEXT_LOGITS, NEAR_SHARE = 0.25, 8.0, 0.9
-# … and of the share of its aisle: what is sold beside it is meant as well.
-AISLE_LOGITS = 0.5
 # What an item gets in a search that nobody has had yet. In the windows that a ranker learns from, the catalogue holds
 # what came only later and could not be had: it learns that the new is not wanted.
 NEW_LOGITS = 1.0
@@ -78,17 +76,15 @@ class CandidatePlaces:
     Attributes:
         category: Code of each candidate's category, -1 for none, int32 `[candidates]`.
         department: Code of its department, -1 for none, int32 `[candidates]`, see `Items.department`.
-        aisle: Code of its aisle, -1 for none, int32 `[candidates]`, see `Items.aisle`.
     """
 
     category: NDArray[np.int32]
     department: NDArray[np.int32]
-    aisle: NDArray[np.int32]
 
     @classmethod
     def of(cls, items: Items, rows: NDArray[np.int32]) -> CandidatePlaces:
         """Looks up the places of items."""
-        return cls(items.category[rows], items.department[rows], items.aisle[rows])
+        return cls(items.category[rows], items.department[rows])
 
 
 def adjust(
@@ -178,36 +174,17 @@ def _category(
     if prior:
         # An item without a category is taken for the mean one.
         added += CATEGORY_LOGITS * np.nan_to_num(meant, nan=float(known.mean()))
-        of_aisle = LEAST_SHARE + _sum_shares(meant, places, places.aisle, depth)
-        added += AISLE_LOGITS * np.log(np.minimum(of_aisle, 1.0))
     return {"category": added} if prior or outside.any() else {}
 
 
 def _is_outside(meant: FloatArray, places: CandidatePlaces, depth: int) -> NDArray[np.bool_]:
     """Returns which candidates are of departments that the query hardly means, by the first `depth` of them."""
-    sums = _sum_shares(meant, places, places.department, depth)
-    outside: NDArray[np.bool_] = sums < OUTSIDE_SHARE * sums.max(initial=0.0)
-    return outside
-
-
-def _sum_shares(
-    meant: FloatArray, places: CandidatePlaces, groups: NDArray[np.int32], depth: int
-) -> NDArray[np.float64]:
-    """Returns what share of the query's meaning each candidate's group of categories has, float64 `[candidates]`.
-
-    Args:
-        meant: The logarithm of the share of each candidate's category, float32 `[candidates]`.
-        places: Where the candidates are in the catalogue.
-        groups: Code of each one's group, -1 for none, int32 `[candidates]`; of those nothing is known, and they have
-            the most that any group has.
-        depth: The categories of how many candidates count.
-    """
     categories, first = np.unique(places.category[:depth], return_index=True)
-    counted = first[categories >= 0]
-    if not len(counted) or groups[counted].max() < 0:
-        return np.ones(len(meant))
-    shares = np.exp(meant[counted]) - LEAST_SHARE
-    sums = np.bincount(groups[counted] + 1, shares, minlength=int(groups.max()) + 2)
-    sums[0] = sums.max()
-    of_candidate: NDArray[np.float64] = sums[groups + 1]
-    return of_candidate
+    shares = np.exp(meant[first[categories >= 0]]) - LEAST_SHARE
+    departments = places.department[first[categories >= 0]]
+    if not len(departments) or departments.max() < 0:
+        return np.zeros(len(meant), np.bool_)
+    sums = np.bincount(departments + 1, shares, minlength=int(places.department.max()) + 2)
+    sums[0] = sums.max()  # of items without a department nothing is known
+    outside: NDArray[np.bool_] = sums[places.department + 1] < OUTSIDE_SHARE * sums.max()
+    return outside

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
-from fuserank_ensemble.candidates import channel_search, retriever
+from fuserank_ensemble.candidates import channel_search
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS, UnderstoodPart
 from fuserank_ensemble.ranking import adjustments
@@ -89,8 +89,6 @@ PARTS = (
         ],
     ),
     Part("heads of titles", replaced=[(tiers, "HEAD_BOOST", 0.0)]),
-    Part("what is likely meant has votes of its own", replaced=[(retriever, "LIKELY_WEIGHT", 0.0)]),
-    Part("aisles", replaced=[(adjustments, "AISLE_LOGITS", 0.0)]),
     Part("category prediction", replaced=[(Retriever, "predict_categories", _no_categories)]),
     Part(
         "departments that are hardly meant stand back",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.candidates.retriever import Retriever
-from fuserank_ensemble.catalog.filters import Column, Columns
+from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
@@ -27,15 +27,14 @@ def words(tmp_path_factory):
 def made(monkeypatch, words):
     """A retriever over channels by hand."""
 
-    def make(*channels, weights=None, category=None, **settings):
+    def make(*channels, weights=None, **settings):
         monkeypatch.setattr("fuserank_ensemble.candidates.retriever.open_channels", lambda *_: list(channels))
         every = dict.fromkeys((channel.declaration.name for channel in channels), 1.0) if weights is None else weights
         spec = GraphSpec(
             embedding_dim=DIM, channel_weights=dict.fromkeys(("query", "both", "user", "similar"), every), **settings
         )
         ids = np.asarray([b"%02d" % row for row in range(ITEMS)])
-        known = {} if category is None else {"category": Column("category", category, ["A", "B"])}
-        items = Items(ids, np.arange(ITEMS, dtype=np.int32), Columns(ITEMS, known))
+        items = Items(ids, np.arange(ITEMS, dtype=np.int32), Columns(ITEMS, {}))
         vectors = np.zeros((ITEMS, DIM), np.float16)
         vectors[:, 0] = np.linspace(0, 1, ITEMS)
         return Retriever(CatalogIndex(items, vectors, None, words), InteractionIndex(Popularity.empty(ITEMS)), spec)

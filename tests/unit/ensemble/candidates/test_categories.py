@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fuserank_ensemble.candidates.categories import LEAST_SHARE, POWER, likely_items, predict_categories
+from fuserank_ensemble.candidates.categories import LEAST_SHARE, POWER, predict_categories
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.retrieval.channel import RankedItems
@@ -80,27 +80,3 @@ def test_logarithms_are_of_shares_and_missing_without_a_category():
     logs = predict([(1.0, ranked(0))]).log(np.asarray([0, 2, -1], np.int32))
     np.testing.assert_allclose(logs, [np.log(1 + LEAST_SHARE), np.log(LEAST_SHARE), np.nan], rtol=1e-5)
     assert logs.dtype == np.float32
-
-
-def likely(lists, demand=ONES, depth=9):
-    return likely_items(predict(lists, demand=demand), lists, shop(), demand, depth)
-
-
-def test_what_is_likely_meant_stands_by_its_category_however_far_back_it_is_listed():
-    # One item of Y stands first, but X, which people want, is what the query means.
-    lists = [(1.0, ranked(2, 1, 0))]
-    assert likely(lists, np.asarray([9, 4, 1, 1, 1], np.float32)).rows.tolist() == [0, 1, 2]
-
-
-def test_an_item_of_several_lists_counts_by_all_of_them_and_a_guess_by_its_share():
-    twice = likely([(1.0, ranked(0, 1)), (1.0, ranked(1))])
-    assert twice.rows.tolist() == [1, 0]
-    guessed = likely([(1.0, ranked(0, 1, shares=[0.25, 1.0]))])
-    assert guessed.rows.tolist() == [1, 0]
-
-
-def test_no_more_is_likely_than_the_lists_hold_and_the_depth_allows():
-    lists = [(1.0, ranked(2, 1, 0, 4))]
-    assert sorted(likely(lists).rows.tolist()) == [0, 1, 2, 4]
-    assert len(likely(lists, depth=2)) == 2
-    assert (np.diff(likely(lists).scores) <= 0).all()

@@ -15,10 +15,9 @@ from fuserank_ensemble.retrieval.channel import (
     Knowledge,
     trust_in_log,
 )
-from fuserank_ensemble.retrieval.lexical.tiers import WORDS_SCORE
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 from support.channel_shop import NOW, history
-from support.fake_channel import DIM, ITEMS, FakeChannel, channel_query, ranked
+from support.fake_channel import DIM, ITEMS, FakeChannel, channel_query
 
 SEEN = history([1, 2])
 
@@ -85,25 +84,6 @@ def test_an_item_that_misses_a_condition_has_fewer_votes_and_says_so_in_a_featur
     plain = retriever.retrieve([channel_query("item", understood=UnderstoodQuery.plain("item"))], [9])[0]
     assert plain.rows.tolist() == [5, 6]
     assert np.isnan(plain.features[:, POSITION["missed"]]).all()
-
-
-# Four items of a category stand before the sixteen of the one that is meant.
-CATEGORY = np.asarray([0] * 4 + [1] * (ITEMS - 4), np.int32)
-
-
-@pytest.mark.parametrize(
-    ("score", "is_there"), [(WORDS_SCORE + 9, True), (WORDS_SCORE - 9, False)], ids=["match", "guess"]
-)
-def test_what_a_query_likely_means_is_a_candidate_though_others_are_listed_before_it(made, score, is_there):
-    retriever = made(FakeChannel("lexical"), category=CATEGORY)
-    lists = {"lexical": ranked(range(20), np.linspace(score, score - 1, 20))}
-    categories = retriever.predict_categories(lists)
-    fused = retriever.fuse(lists, {"lexical": 1.0}, 4, query=channel_query(), categories=categories)
-    assert ({4, 5} <= set(fused.rows.tolist())) == is_there
-    assert ({0, 1, 2, 3} == set(fused.rows.tolist())) != is_there
-    similar = channel_query(related_only=True)
-    unchanged = retriever.fuse(lists, {"lexical": 1.0}, 4, query=similar, categories=categories)
-    assert unchanged.rows.tolist() == [0, 1, 2, 3]
 
 
 # From here on the channels are the real ones.

@@ -55,17 +55,6 @@ def test_paths_of_one_level_have_no_departments():
     assert items().department.tolist() == [-1] * 4
 
 
-def test_an_aisle_is_the_first_two_levels_of_a_category_path():
-    names = ["Food > Milk > White", "Food > Milk > Chocolate", "Food > Bread"]
-    paths = Column("category", np.asarray([2, 0, 1, -1], np.int32), names)
-    assert items(category=paths).aisle.tolist() == [1, 0, 0, -1]
-
-
-def test_paths_of_two_levels_have_no_aisles():
-    paths = Column("category", np.asarray([2, 0, 1, -1], np.int32), ["Food > Milk", "Home > Lamps", "Food > Bread"])
-    assert items(category=paths).aisle.tolist() == [-1] * 4
-
-
 def test_any_column_can_be_unknown_for_some_items_and_keeps_its_type():
     season = Column("keyword", np.asarray([0, 1, 1, -1], np.int32), ["summer", "winter"])
     organic = Column("bool", np.asarray([1, 0, 1, -1], np.int32))

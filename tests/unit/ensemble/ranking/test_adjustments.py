@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuserank_ensemble.candidates.categories import LEAST_SHARE
 from fuserank_ensemble.candidates.features import FEATURES, POSITION
 from fuserank_ensemble.ranking.adjustments import (
-    AISLE_LOGITS,
     CATEGORY_LOGITS,
     CODE_LOG_SCORE,
     DISLIKED_LOGITS,
@@ -38,7 +36,6 @@ def adjusted(
     meant=np.nan,
     category=None,
     department=None,
-    aisle=None,
     text=np.nan,
     priors=True,
     lexical=np.nan,
@@ -49,7 +46,6 @@ def adjusted(
     places = CandidatePlaces(
         np.arange(len(scores), dtype=np.int32) if category is None else np.asarray(category, np.int32),
         none if department is None else np.asarray(department, np.int32),
-        none if aisle is None else np.asarray(aisle, np.int32),
     )
     features = np.full((len(scores), len(FEATURES)), np.nan, np.float32)
     features[:, POSITION["missed"]], features[:, POSITION["category_of_query"]] = missed, meant
@@ -131,7 +127,7 @@ def test_a_search_gives_a_start_to_what_nobody_has_had_yet(has_query, ranked, ex
     features[:, POSITION["reach"]], features[:, POSITION["has_query"]] = [2.0, 0.0, 0.5], has_query
     none, scores = np.full(3, -1, np.int32), np.zeros(3, np.float32)
     adjustments = adjust(
-        scores, features, CandidatePlaces(none, none, none), np.zeros(3, np.float32), 99, ranked, priors=True
+        scores, features, CandidatePlaces(none, none), np.zeros(3, np.float32), 99, ranked, priors=True
     )
     assert adjustments.add_to(scores).tolist() == expected
 
@@ -139,23 +135,6 @@ def test_a_search_gives_a_start_to_what_nobody_has_had_yet(has_query, ranked, ex
 def test_an_item_without_a_category_is_taken_for_the_mean_one():
     _, scores = adjusted([0, 0, 0], meant=[-4, np.nan, -2])
     assert scores[1] == pytest.approx(scores[[0, 2]].mean())
-
-
-def test_a_category_counts_more_where_its_aisle_is_meant():
-    shared = {"meant": np.log(LEAST_SHARE + np.asarray([0.3, 0.4, 0.3])), "category": [5, 6, 7], "aisle": [0, 1, 1]}
-    _, alone = adjusted([0, 0, 0], **{**shared, "aisle": None})
-    _, scores = adjusted([0, 0, 0], **shared)
-    expected = AISLE_LOGITS * np.log(LEAST_SHARE + np.asarray([0.3, 0.7, 0.7]))
-    assert (scores - alone).tolist() == pytest.approx(expected, abs=1e-6)
-
-
-def test_the_aisle_of_an_item_beyond_the_depth_is_meant_as_far_as_those_within_it():
-    beyond = {"meant": np.log([0.6, 0.4, 0.4]), "category": [5, 6, 6], "aisle": [0, 1, 1], "depth": 1}
-    adjustments, _ = adjusted([0, 0, 0], **beyond)
-    added = adjustments.by_name["category"]
-    assert added[0] - added[1] == pytest.approx(
-        CATEGORY_LOGITS * np.log(1.5) + AISLE_LOGITS * np.log(0.6 / LEAST_SHARE), abs=1e-4
-    )
 
 
 # Two categories of department 0 have most of the meaning together, departments 1 and 2 have little.
@@ -219,9 +198,10 @@ def test_the_first_items_are_the_same_however_many_candidates_there_are(values, 
     meant = draw.choice([np.nan, -6.0, -2.0, -0.1], len(values)).astype(np.float32)
     category = np.where(np.isnan(meant), -1, draw.integers(0, 5, len(values)))
     department = np.where(category >= 0, category // 2, -1)
-    places = np.stack([category, department, np.where(category >= 0, category // 3, -1)])
-    _, whole = adjusted(values, missed, depth, ranked, meant, *places)
-    _, first = adjusted(values[:depth], missed[:depth], depth, ranked, meant[:depth], *places[:, :depth])
+    _, whole = adjusted(values, missed, depth, ranked, meant, category, department)
+    _, first = adjusted(
+        values[:depth], missed[:depth], depth, ranked, meant[:depth], category[:depth], department[:depth]
+    )
     expected = np.argsort(-first, kind="stable").tolist()
     assert np.argsort(-whole, kind="stable")[: len(first)].tolist() == expected
     np.testing.assert_array_equal(whole[: len(first)], first)
