@@ -38,11 +38,12 @@ BUNDLE, SHOP, FILMS = Path("build/demo"), Path("build/complete-journey"), Path("
 
 
 @contextmanager
-def _inputs(bundle: Path, shop: Path | None = None) -> Iterator[None]:
+def _inputs(bundle: Path | None, shop: Path | None = None) -> Iterator[None]:
     """Ends a command with one line and exit status 2 where what it measures is not there or cannot be read."""
     with exit_on_error():
         try:
-            Bundle.open(bundle, verify=())
+            if bundle is not None:
+                Bundle.open(bundle, verify=())
         except BundleError as error:
             raise BundleError(f"--bundle: {error}; `make demo` makes the demo's in {BUNDLE}") from None
         if shop is not None and not (log := shop / "interactions.parquet").exists():
@@ -136,9 +137,10 @@ def replay(
     recommendations: Annotated[int, typer.Option(min=2, help="Recommendations that are asked.")] = 1_000,
 ) -> None:
     """The log's last 28 days as live events, with requests between them, against a bundle alone: report `live`."""
-    from fuserank_evaluation.replay.run import evaluate_replay
+    with _inputs(None, shop):
+        from fuserank_evaluation.replay.run import evaluate_replay
 
-    _print_report(evaluate_replay(shop, encoder, searches, recommendations, Console()))
+        _print_report(evaluate_replay(shop, encoder, searches, recommendations, Console()))
 
 
 @app.command()

@@ -29,9 +29,10 @@ def test_a_bundle_of_another_format_is_named_with_the_remedy(tmp_path):
     assert f"format is 1, this version reads {bundle.FORMAT}; export the bundle again" in answer.output
 
 
-def test_a_log_that_is_not_there_is_named_with_the_remedy(tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", ["retrieval", "ranking", "windows", "replay"])
+def test_a_log_that_is_not_there_is_named_with_the_remedy(command, tmp_path, monkeypatch):
     monkeypatch.setattr("fuserank_evaluation.cli.Bundle.open", lambda *_, **__: None)
-    answer = CliRunner().invoke(app, ["ranking", "--shop", str(tmp_path)])
+    answer = CliRunner().invoke(app, [command, "--shop", str(tmp_path)])
     assert answer.exit_code == 2
     assert "error: --shop: " in answer.output
     assert "fuserank export complete-journey" in answer.output
