@@ -5,13 +5,18 @@ Each command imports what it runs, so that `--help` does not wait for torch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_evaluation.shop.command import EXAMPLE, shop
+from fuserank_export.errors import exit_on_error
+from fuserank_export.sources import InputError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,12 +37,29 @@ ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 BUNDLE, SHOP, FILMS = Path("build/demo"), Path("build/complete-journey"), Path("../shared/data/elastic-movies-ltr")
 
 
+@contextmanager
+def _inputs(bundle: Path | None, shop: Path | None = None) -> Iterator[None]:
+    """Ends a command with one line and exit status 2 where what it measures is not there or cannot be read."""
+    with exit_on_error():
+        try:
+            if bundle is not None:
+                Bundle.open(bundle, verify=())
+        except BundleError as error:
+            raise BundleError(f"--bundle: {error}; `make demo` makes the demo's in {BUNDLE}") from None
+        if shop is not None and not (log := shop / "interactions.parquet").exists():
+            raise InputError(
+                f"--shop: {log}: not there; give the folder that `fuserank export complete-journey --out …` has written"
+            )
+        yield
+
+
 @app.command()
 def retrieval(bundle: BundleOption = BUNDLE, shop: ShopOption = SHOP, films: FilmsOption = FILMS) -> None:
     """Recall and nDCG of retrieval on groceries, films and a Chinese shop: report `retrieval`."""
-    from fuserank_evaluation.retrieval.run import evaluate_retrieval
+    with _inputs(bundle, shop):
+        from fuserank_evaluation.retrieval.run import evaluate_retrieval
 
-    _print_report(evaluate_retrieval(bundle, shop, films, Console()))
+        _print_report(evaluate_retrieval(bundle, shop, films, Console()))
 
 
 @app.command()
@@ -49,9 +71,10 @@ def ranking(
     baselines_only: Annotated[bool, typer.Option(help="Leave out what learns from features.")] = False,
 ) -> None:
     """The ranker against every baseline on groceries: report `relevance`, page relevance-ranking.md."""
-    from fuserank_evaluation.ranking.run import evaluate_ranking
+    with _inputs(bundle, shop):
+        from fuserank_evaluation.ranking.run import evaluate_ranking
 
-    _print_report(evaluate_ranking(bundle, shop, cases, epochs, baselines_only, Console()))
+        _print_report(evaluate_ranking(bundle, shop, cases, epochs, baselines_only, Console()))
 
 
 @app.command()
@@ -64,17 +87,19 @@ def windows(
     ] = 1_500,
 ) -> None:
     """The same over several windows of time: report `relevance`, page relevance-windows.md."""
-    from fuserank_evaluation.ranking.windows import evaluate_windows
+    with _inputs(bundle, shop):
+        from fuserank_evaluation.ranking.windows import evaluate_windows
 
-    _print_report(evaluate_windows(bundle, shop, windows, cases, Console()))
+        _print_report(evaluate_windows(bundle, shop, windows, cases, Console()))
 
 
 @app.command()
 def films(bundle: BundleOption = BUNDLE, films: FilmsOption = FILMS) -> None:
     """Text tower, features and ranker on people's judgements of films: report `relevance`, page relevance-movies.md."""
-    from fuserank_evaluation.ranking.films.run import evaluate_films_ranking
+    with _inputs(bundle):
+        from fuserank_evaluation.ranking.films.run import evaluate_films_ranking
 
-    path = evaluate_films_ranking(bundle, films, Console())
+        path = evaluate_films_ranking(bundle, films, Console())
     if path:
         _print_report(path)
 
@@ -87,9 +112,10 @@ def shoppers(
     encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of the encoder of both shops.")] = ENCODER,
 ) -> None:
     """Queries in people's own words, on groceries, Amazon's shop and films with made users: report `shopper`."""
-    from fuserank_evaluation.shoppers.run import evaluate_shoppers
+    with _inputs(bundle):
+        from fuserank_evaluation.shoppers.run import evaluate_shoppers
 
-    _print_report(evaluate_shoppers(bundle, esci, films, encoder, Console()))
+        _print_report(evaluate_shoppers(bundle, esci, films, encoder, Console()))
 
 
 @app.command()
@@ -111,9 +137,10 @@ def replay(
     recommendations: Annotated[int, typer.Option(min=2, help="Recommendations that are asked.")] = 1_000,
 ) -> None:
     """The log's last 28 days as live events, with requests between them, against a bundle alone: report `live`."""
-    from fuserank_evaluation.replay.run import evaluate_replay
+    with _inputs(None, shop):
+        from fuserank_evaluation.replay.run import evaluate_replay
 
-    _print_report(evaluate_replay(shop, encoder, searches, recommendations, Console()))
+        _print_report(evaluate_replay(shop, encoder, searches, recommendations, Console()))
 
 
 @app.command()

@@ -19,7 +19,7 @@ from fuserank_evaluation.shoppers.answers import Product, Rows, plain_answers
 from fuserank_evaluation.shoppers.typos import ERRORS, misspell, relative_loss
 
 PLAIN = ("bm25", "dense", "rrf")
-METHODS = (*PLAIN, "product", "product_user")
+METHODS = (*PLAIN, "product", "product_user", "product_page")
 HALVES: tuple[Half, ...] = ("tuned", "held")
 MEASURES = {
     "type_in_10": "share of queries with an item of a right type among the first ten",
@@ -61,14 +61,22 @@ def ask(
     seed: int = SEED,
     on_progress: ProgressCallback = ignore_progress,
 ) -> list[Asked]:
-    """Asks every query by every method; `product_user` is the product asked by a household drawn at random."""
+    """Asks every query by every method.
+
+    `product_user` is the product asked by a household drawn at random, `product_page` by nobody and for a page of what
+    matches.
+    """
     answers = ShopperAnswers(pd.DataFrame.from_records(product.records))
     users = np.random.default_rng(seed).choice(product.users, len(queries))
     plain = plain_answers(product, [query.text for query in queries])
     asked = []
     for i, (query, user, lists) in enumerate(zip(queries, users, plain, strict=True)):
         own = {k: product.answer(query.text, k=k) for k in DEPTHS}
-        lists |= {"product": own[10], "product_user": product.answer(query.text, str(user), k=10)}
+        lists |= {
+            "product": own[10],
+            "product_user": product.answer(query.text, str(user), k=10),
+            "product_page": product.answer(query.text, k=10, offset=0),
+        }
         same = all(np.array_equal(own[10], rows[:10]) for rows in own.values())
         asked.append(Asked(query, str(user), answers.find(query), lists, same))
         on_progress("shoppers' words", i + 1, len(queries))

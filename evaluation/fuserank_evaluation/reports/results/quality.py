@@ -66,6 +66,11 @@ QUALITY: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "95 % interval {new_item_ndcg_at_10_over_dense_low:+.3f} to {new_item_ndcg_at_10_over_dense_high:+.3f}",
         ),
         (
+            "… calibration of `probability` over their 200 candidates: expected calibration error, 15 bins",
+            "{purchase_ece:.4f}",
+            "0: as often taken as said",
+        ),
+        (
             "Recommendations: all that a household then buys",
             "ranker {grocery_rec_ndcg_at_10:.3f}",
             "LambdaMART {grocery_rec_ndcg_at_10_baseline_lightgbm:.3f}, TIFU-KNN "
