@@ -47,6 +47,12 @@ class Cases:
         """Which candidates are real, bool `[cases, K]`."""
         return self.rows >= 0
 
+    @property
+    def retrieved(self) -> Cases:
+        """The cases whose candidates were retrieved: a shown list holds what another ranking chose."""
+        shown = self.positions.any(1)
+        return self.part(~shown) if shown.any() else self
+
     @classmethod
     def blank(cls, kinds: Sequence[str], candidates: int, events: int, features: int = len(FEATURES)) -> Cases:
         """Returns cases to be filled in: no candidates, nothing known."""

@@ -122,8 +122,7 @@ def train_ranker(
     vectors = np.asarray(builder.catalog.vectors)
     whole = FeatureLayout(builder.spec.own_features)
 
-    # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
-    retrieved = held_out.part((held_out.positions == 0).all(1))
+    retrieved = held_out.retrieved  # a shown list teaches, but it measures the ranking that chose it, too
 
     def fit_columns(layout: FeatureLayout) -> Fitted:
         columns, position = whole.positions(layout), PositionBias() if train.positions.any() else None
