@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
@@ -44,6 +45,7 @@ class CaseBuilder:
         read: Reads pairs with the text tower; None where there is none.
         blurred: Share of the queries that are asked as if in words that no item has, see `_blur`.
         release: Called after each batch, in the process that built it.
+        folder: Where the cases lie, see `empty_array`; None holds them in memory.
     """
 
     catalog: CatalogIndex
@@ -53,6 +55,7 @@ class CaseBuilder:
     read: ReadPairs | None = None
     blurred: float = 0.0
     release: Callable[[], None] = lambda: None
+    folder: Path | None = None
 
     def build(
         self,
@@ -86,7 +89,7 @@ class CaseBuilder:
                 advanced(len(part))
                 yield part
 
-        return Cases.collected(built(), len(training_queries)) if starts else self._blank([])
+        return Cases.collected(built(), len(training_queries), self.folder) if starts else self._blank([])
 
     def _blank(self, kinds: Sequence[str]) -> Cases:
         width = len(FeatureLayout(self.spec.own_features).features)
