@@ -5,11 +5,15 @@ from __future__ import annotations
 import ctypes
 import gc
 import mmap
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import DTypeLike, NDArray
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
 _MIB = 1024 * 1024
@@ -48,7 +52,9 @@ def arrays_reused() -> Iterator[None]:
 
 
 def release_mapped(folders: Sequence[Path]) -> None:
-    """Takes the files of some folders that are mapped to be read out of this process's memory, until they are read.
+    """Takes the mapped files of some folders out of this process's memory, until they are read.
+
+    Those of which a process has changes of its own stay.
 
     A search reads a few pages of an index of gigabytes, and each stays mapped: after thousands of searches all are.
     """
@@ -60,9 +66,24 @@ def release_mapped(folders: Sequence[Path]) -> None:
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for line in maps.read_text("utf-8", "replace").splitlines():
         pages, access, *_, file = line.split(maxsplit=5)
-        if access.startswith("r-") and file.startswith(beginnings):
+        if (access.startswith("r-") or access.endswith("s")) and file.startswith(beginnings):
             start, end = (int(address, 16) for address in pages.split("-"))
             advise(start, end - start, mmap.MADV_DONTNEED)
+
+
+def empty_array(shape: tuple[int, ...], kind: DTypeLike, folder: Path | None) -> NDArray[Any]:
+    """Returns an array to be filled, whose pages the system gives when they are written to.
+
+    Args:
+        shape: Its shape.
+        kind: Its dtype.
+        folder: A folder on a disk, where it is mapped from a file without a name, which goes when nobody reads it:
+            the system takes its pages back where it wants room. None holds it in memory.
+    """
+    if folder is None or 0 in shape:
+        return np.empty(shape, kind)
+    with tempfile.TemporaryFile(dir=folder) as stream:
+        return np.asarray(np.memmap(stream, kind, "w+", shape=shape))
 
 
 def release_memory() -> None:

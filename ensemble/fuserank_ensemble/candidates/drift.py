@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 KINDS = ("query", "user", "both")
 BINS = 10
 LEAST_CASES = 50  # of a kind, for its shares to mean something
+BLOCK = 4_096  # candidates that are counted at once: each takes ten numbers a feature
 FLOOR = 1e-3  # of a share: a bin that is empty on one side must not weigh without bounds
 
 
@@ -51,12 +52,13 @@ class FeatureReference:
             cases = kinds == kind
             if cases.sum() < LEAST_CASES:
                 continue
-            values = features[cases][present[cases]]
+            values = features[cases[:, None] & present]
             for column in range(count):
                 known = values[:, column][~np.isnan(values[:, column])]
                 if len(known):
                     edges[i, column] = np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])
-            shares[i] = count_bins(values, edges[i]) / max(len(values), 1)
+            counts = sum(count_bins(values[at : at + BLOCK], edges[i]) for at in range(0, len(values), BLOCK))
+            shares[i] = counts / max(len(values), 1)
         return cls(edges, shares)
 
     def write(self, path: Path) -> None:

@@ -131,6 +131,10 @@ class History:
         """Returns some of the items, bool `[items]`."""
         return History(self.rows[kept], self.counts[kept], self.last[kept], self.recent[kept])
 
+    def copied(self) -> History:
+        """Returns the same in arrays of its own: a slice of a snapshot's keeps those of all users in memory."""
+        return History(self.rows.copy(), self.counts.copy(), self.last.copy(), self.recent.copy())
+
     def latest(self, size: int) -> History:
         """Returns the items that were had last, `size` at most."""
         if len(self) <= size:

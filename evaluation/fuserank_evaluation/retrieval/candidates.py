@@ -64,10 +64,12 @@ class CandidateFinder:
         return [candidates.rows for candidates in self.find(cases).candidates]
 
     def _retrieve(self, cases: RankingCases) -> CaseCandidates:
-        channel_queries = self._builder.channel_queries(training_queries(cases))
+        asked = training_queries(cases)
+        channel_queries = self._builder.channel_queries(asked)
         case_candidates = CaseCandidates([], [])
         for start in range(0, len(channel_queries), _BATCH):
-            batch = channel_queries[start : start + _BATCH]
+            of_batch = slice(start, start + _BATCH)
+            batch = self._builder.exclude_seen(channel_queries[of_batch], asked[of_batch])
             case_candidates.candidates.extend(self._retriever.retrieve(batch, [self._depth] * len(batch)))
             if cases.is_search:
                 channel_lists, _ = self._retriever.search_channels(batch, [request_kind(query) for query in batch])

@@ -148,7 +148,7 @@ def _build(
         index=work.index,
         shop=indexed.shop,
         behaviour=shop.behaviour,
-        encoder=embedded.encoder,
+        open_encoder=embedded.files.open,
         tower=models.tower,
         encoder_id=embedded.digest,
         signals_must_gain=True,

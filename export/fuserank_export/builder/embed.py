@@ -18,7 +18,6 @@ from fuserank_export.embedding.encoder_files import EncoderFiles
 from fuserank_export.encoder.engines import VARIANTS, write_engines
 from fuserank_export.encoder.languages import ScriptKnowledge, measure_scripts
 from fuserank_export.encoder.load import Encoder
-from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.progress import Progress
 from fuserank_export.repository.model_config import ENGINE_FILES
 
@@ -32,7 +31,7 @@ class EmbeddedTexts:
 
     Attributes:
         vectors: float16 `[texts, dim]`, L2-normalised.
-        encoder: The engine, which embeds queries as serving does.
+        files: The engine that made them, which embeds queries as serving does.
         digest: Of all that decides a text's vector.
         engine_file: Its file's name, in the encoder's folder.
         engines_report: Agreement of each precision's engine with torch.
@@ -41,7 +40,7 @@ class EmbeddedTexts:
     """
 
     vectors: NDArray[np.float16]
-    encoder: OnnxEncoder
+    files: EncoderFiles
     digest: str
     engine_file: str
     engines_report: dict[str, Any]
@@ -90,15 +89,14 @@ def embed_catalog(
             address=options.ray_address,
             advanced=advanced,
         )
-    opened = files.open()
-    scripts = measure_scripts(texts, encoder.tokenizer, opened.embed)
+    scripts = measure_scripts(texts, encoder.tokenizer, files.open().embed)
     warnings = [script.warning for script in scripts if script.warning]
     for warning in warnings:
         work.progress.warn(warning)
     # A text is cut at so many tokens: a refresh must embed as the export did.
     embedding_report |= {"engine_file": files.path.name, "longest": files.max_length}
     report = {**embedding_report, "scripts": [asdict(script) for script in scripts], "warnings": warnings}
-    return EmbeddedTexts(vectors, opened, files.digest(), files.path.name, written.report, report, scripts)
+    return EmbeddedTexts(vectors, files, files.digest(), files.path.name, written.report, report, scripts)
 
 
 def write_encoder(

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def retrain_ranker(
         index=old.root / "index",
         shop=Shop.of_bundle(old),
         behaviour=behaviour,
-        encoder=open_query_encoder(old),
+        open_encoder=partial(open_query_encoder, old),
         tower=tower,
         encoder_id=old.id,
         signals_must_gain=False,  # another input of the ranker would need other configurations and warm-up requests

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
+from numpy.typing import NDArray
 
 from fuserank_ensemble.bundle import PAIRS, RANKER_WEIGHTS, REFERENCE, open_query_parser, sha256
 from fuserank_ensemble.catalog.items import Items
@@ -41,7 +44,7 @@ from fuserank_export.training.model.weights import write_weights
 from fuserank_export.training.text.engine import write_text_tower
 from fuserank_export.training.text.tower import LoadedTower, PairScorer
 
-LARGE_SHOP = 200_000  # items from which two rankers are not fitted at once, and mapped files do not stay in memory
+LARGE_SHOP = 200_000  # items from which rankers are fitted one by one, to cases on disk, and no file stays mapped
 WIDENED_BYTES = 256 * 2**20  # of text vectors as float32: those of more texts stay mapped
 
 
@@ -54,7 +57,7 @@ class TrainingInputs:
         index: A bundle's `index/`: vectors, words and pairs are read, what the channels learned from the log is not.
         shop: The catalogue.
         behaviour: The log and the judged queries.
-        encoder: Embeds queries.
+        open_encoder: Opens what embeds queries.
         tower: The ranker's text tower; None has none.
         encoder_id: Tells the encoder from others: a hash of it, or the id of the bundle that it is of.
         signals_must_gain: Whether the ranker reads those of the spec's own signals alone that gain, or all.
@@ -64,7 +67,7 @@ class TrainingInputs:
     index: Path
     shop: Shop
     behaviour: Behaviour
-    encoder: OnnxEncoder
+    open_encoder: Callable[[], OnnxEncoder]
     tower: LoadedTower | None
     encoder_id: str
     signals_must_gain: bool
@@ -112,9 +115,11 @@ def train_on_index(
         spec = replace(spec, own_features=own)
     # The graph of entities is made of the catalogue as it is.
     builder, effort = _case_builder(inputs, items, spec), options.effort
-    with tempfile.TemporaryDirectory() as folder, progress.steps() as advanced, arrays_reused():
+    out.resume.mkdir(parents=True, exist_ok=True)  # on the bundle's disk: a system's own place may be memory
+    with tempfile.TemporaryDirectory(dir=out.resume) as folder, progress.steps() as advanced, arrays_reused():
         if len(items) >= LARGE_SHOP:
-            builder = replace(builder, release=partial(release_mapped, [inputs.index, Path(folder)]))
+            mapped = [inputs.index, Path(folder)]
+            builder = replace(builder, release=partial(release_mapped, mapped), folder=Path(folder))
         earliest: list[InteractionIndex] = []
 
         def index_before(moment: float) -> InteractionIndex:
@@ -218,10 +223,15 @@ def write_trained(trained: TrainedRanker, engines: Path, index: Path, progress: 
 
 def _case_builder(inputs: TrainingInputs, items: Items, spec: GraphSpec) -> CaseBuilder:
     index = inputs.index
+
+    def embed(queries: Sequence[str]) -> NDArray[np.float32]:
+        # Opened each time, for its session takes a hundred megabytes and more: of none that a fit has a use for.
+        return inputs.open_encoder().embed_queries(queries, spec)
+
     return CaseBuilder(
         CatalogIndex.open(index, items, "cpu", widened=WIDENED_BYTES),
         spec,
-        partial(inputs.encoder.embed_queries, spec=spec),
+        embed,
         open_query_parser(index).parse,
         PairScorer.open(inputs.tower, index / PAIRS, inputs.spec) if inputs.tower else None,
     )

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.catalog.arrays import map_array
-from fuserank_export.memory import release_mapped
+from fuserank_export.memory import empty_array, release_mapped
 
 KIB = 4_000
+SAYS_WHAT_IS_MAPPED = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux says what is mapped")
 
 
 def resident(path):
@@ -23,7 +24,7 @@ def resident(path):
     )
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux says what is mapped")
+@SAYS_WHAT_IS_MAPPED
 def test_mapped_files_of_a_folder_leave_memory_and_come_back_when_they_are_read(tmp_path):
     arrays = {}
     for folder in ("index", "other"):
@@ -38,3 +39,27 @@ def test_mapped_files_of_a_folder_leave_memory_and_come_back_when_they_are_read(
     assert resident(tmp_path / "index" / "numbers.npy") == 0
     assert resident(tmp_path / "other" / "numbers.npy") >= KIB
     assert arrays["index"].sum() == expected
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (0, 4)])
+def test_an_array_on_disk_is_filled_as_one_in_memory_and_leaves_no_file(tmp_path, shape):
+    for folder in (None, tmp_path):
+        array = empty_array(shape, np.float32, folder)
+        array[:] = 1.5
+        assert (array.shape, array.dtype, array.sum()) == (shape, np.float32, 1.5 * array.size)
+    assert not list(tmp_path.iterdir())
+
+
+@SAYS_WHAT_IS_MAPPED
+def test_an_array_on_disk_leaves_memory_and_keeps_what_was_written(tmp_path):
+    array = empty_array((KIB, 128), np.int64, tmp_path)
+    array[:] = np.arange(128)
+    file = next(
+        line.split(maxsplit=5)[5]
+        for line in Path("/proc/self/maps").read_text("utf-8", "replace").splitlines()
+        if str(tmp_path) in line
+    )
+    assert resident(file) >= KIB
+    release_mapped([tmp_path])
+    assert resident(file) == 0
+    assert (array == np.arange(128)).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
@@ -44,6 +45,7 @@ class CaseBuilder:
         read: Reads pairs with the text tower; None where there is none.
         blurred: Share of the queries that are asked as if in words that no item has, see `_blur`.
         release: Called after each batch, in the process that built it.
+        folder: Where the cases lie, see `empty_array`; None holds them in memory.
     """
 
     catalog: CatalogIndex
@@ -53,6 +55,7 @@ class CaseBuilder:
     read: ReadPairs | None = None
     blurred: float = 0.0
     release: Callable[[], None] = lambda: None
+    folder: Path | None = None
 
     def build(
         self,
@@ -72,7 +75,8 @@ class CaseBuilder:
 
         def build_batch(start: int) -> Cases:
             batch = slice(start, start + BATCH)
-            cases = self._build_batch(retriever, channel_queries[batch], training_queries[batch])
+            asked = self.exclude_seen(channel_queries[batch], training_queries[batch])
+            cases = self._build_batch(retriever, asked, training_queries[batch])
             self.release()
             return cases
 
@@ -85,7 +89,7 @@ class CaseBuilder:
                 advanced(len(part))
                 yield part
 
-        return Cases.collected(built(), len(training_queries)) if starts else self._blank([])
+        return Cases.collected(built(), len(training_queries), self.folder) if starts else self._blank([])
 
     def _blank(self, kinds: Sequence[str]) -> Cases:
         width = len(FeatureLayout(self.spec.own_features).features)
@@ -107,7 +111,7 @@ class CaseBuilder:
         return cases
 
     def channel_queries(self, training_queries: Sequence[TrainingQuery]) -> list[ChannelQuery]:
-        """Returns the queries as channels take them."""
+        """Returns the queries as channels take them; `exclude_seen` then takes them a batch at a time."""
         understood = {query.query: self.parse(query.query) for query in training_queries if query.query}
         texts = sorted({parts.text for parts in understood.values()})
         vectors = dict(zip(texts, self.embed(texts), strict=True)) if texts else {}
@@ -124,13 +128,33 @@ class CaseBuilder:
                 vectors[understood[query.query].text] if query.query else no_query,
                 query.seen,
                 query.now,
-                allowed=self._not_seen(query.seen) if query.kind == "discover" else None,
                 context=query.places,
                 understood=understood.get(query.query),
                 segments=query.segments,
             )
             for query in training_queries
         ]
+
+    def exclude_seen(
+        self, queries: Sequence[ChannelQuery], training_queries: Sequence[TrainingQuery]
+    ) -> list[ChannelQuery]:
+        """Returns the queries, of which those for what is new allow nothing that their user had.
+
+        Each of those holds a byte for every item: in a large shop there is room for those of a batch.
+
+        Args:
+            queries: What `channel_queries` made of them.
+            training_queries: The queries.
+        """
+        return [
+            replace(query, allowed=self._not_seen(query.seen)) if asked.kind == "discover" else query
+            for query, asked in zip(queries, training_queries, strict=True)
+        ]
+
+    def _not_seen(self, seen: History) -> Mask:
+        allowed = np.ones(len(self.catalog.items), np.bool_)
+        allowed[self.catalog.items.of_same_products(seen.rows)] = False
+        return allowed
 
     def _retriever(self, interactions: InteractionIndex) -> Retriever:
         # What the catalogue says of an item today it may not have said before anybody had it: a price, if it comes
@@ -154,11 +178,6 @@ class CaseBuilder:
         retrieved = retriever.retrieve([queries[i] for i in others], [self.spec.candidates] * len(others))
         candidates = dict(zip([*shown, *others], [*described, *retrieved], strict=True))
         return [candidates[i] for i in range(len(queries))]
-
-    def _not_seen(self, seen: History) -> Mask:
-        allowed = np.ones(len(self.catalog.items), np.bool_)
-        allowed[self.catalog.items.of_same_products(seen.rows)] = False
-        return allowed
 
 
 def _blur(vector: NDArray[np.float32], other: NDArray[np.float32], draw: np.random.Generator) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.sequence import MOMENT_DIM
+from fuserank_export.memory import empty_array
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ class Cases:
         """Which candidates are real, bool `[cases, K]`."""
         return self.rows >= 0
 
+    @property
+    def retrieved(self) -> Cases:
+        """The cases whose candidates were retrieved: a shown list holds what another ranking chose."""
+        shown = self.positions.any(1)
+        return self.part(~shown) if shown.any() else self
+
     @classmethod
     def blank(cls, kinds: Sequence[str], candidates: int, events: int, features: int = len(FEATURES)) -> Cases:
         """Returns cases to be filled in: no candidates, nothing known."""
@@ -68,30 +76,40 @@ class Cases:
         """Returns some of the cases."""
         return Cases(*(getattr(self, field.name)[selected] for field in fields(self)))
 
-    def with_columns(self, columns: Sequence[int]) -> Cases:
-        """Returns the cases with some columns of their features alone; those side by side are not copied."""
+    def with_columns(self, columns: Sequence[int], folder: Path | None = None) -> Cases:
+        """Returns the cases with some columns of their features alone; those side by side are not copied.
+
+        Args:
+            columns: The columns.
+            folder: Where a copy lies, see `empty_array`; None holds it in memory.
+        """
         if list(columns) == list(range(self.features.shape[-1])):
             return self
         first = columns[0] if len(columns) else 0
         are_side_by_side = list(columns) == list(range(first, first + len(columns)))
-        chosen = slice(first, first + len(columns)) if are_side_by_side else list(columns)
-        return replace(self, features=self.features[..., chosen])
+        if are_side_by_side:
+            return replace(self, features=self.features[..., first : first + len(columns)])
+        chosen = empty_array((*self.features.shape[:-1], len(columns)), np.float32, folder)
+        # Any other mode makes the whole of it in memory first.
+        np.take(self.features, columns, axis=-1, out=chosen, mode="clip")
+        return replace(self, features=chosen)
 
     def __len__(self) -> int:
         return len(self.kinds)
 
     @classmethod
-    def joined(cls, parts: Sequence[Cases]) -> Cases:
-        """Concatenates cases."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+    def joined(cls, parts: Sequence[Cases], folder: Path | None = None) -> Cases:
+        """Concatenates cases; see `collected`."""
+        return cls.collected(parts, sum(map(len, parts)), folder)
 
     @classmethod
-    def collected(cls, parts: Iterable[Cases], count: int) -> Cases:
+    def collected(cls, parts: Iterable[Cases], count: int, folder: Path | None = None) -> Cases:
         """Returns cases that come in parts, one or more, so that no more than one part is in memory twice.
 
         Args:
             parts: The parts; who yields them lets go of them.
             count: How many cases they have together.
+            folder: Where they lie, see `empty_array`; None holds them in memory.
         """
         arrays: dict[str, NDArray[Any]] = {}
         kinds, start = list[NDArray[np.str_]](), 0
@@ -99,8 +117,8 @@ class Cases:
             kinds.append(part.kinds)
             for name in (field.name for field in fields(cls)[1:]):
                 values = getattr(part, name)
-                if name not in arrays:  # the system gives a page of it when it is written to
-                    arrays[name] = np.empty((count, *values.shape[1:]), values.dtype)
+                if name not in arrays:
+                    arrays[name] = empty_array((count, *values.shape[1:]), values.dtype, folder)
                 arrays[name][start : start + len(part)] = values
             start += len(part)
         return cls(np.concatenate(kinds), **arrays)

@@ -150,7 +150,7 @@ def impression_queries(
     for shown_list in (lists[i] for i in kept):
         user, text = shown_list.user, shown_list.query
         known = user < len(past)
-        seen, places = (past.at(user), past.places(user)) if known else (History.empty(), {})
+        seen, places = (past.at(user).copied(), past.places(user)) if known else (History.empty(), {})
         groups = segments.values(past.users[user].decode(), start) if known else {}
         kind: Kind = "user" if not text else "both" if len(seen) else "query"
         queries.append(

@@ -106,13 +106,13 @@ def split_cases(
     if len(windows) == WINDOWS and sum(map(len, windows[:-1])) >= MIN_CASES and len(windows[-1]):
         held_out = windows.pop()
         total = sum(map(len, windows))
-        train = Cases.collected((windows.pop(0) for _ in range(len(windows))), total)
+        train = Cases.collected((windows.pop(0) for _ in range(len(windows))), total, builder.folder)
         if judged:
             last = bounds[-2]
             dated = [replace(query, now=last) for query in judged]
             judged_train, judged_held_out = _split_fifth(builder, dated, index_before(last), advanced)
-            train = Cases.joined([train, judged_train])
-            held_out = Cases.joined([held_out, judged_held_out])
+            train = Cases.joined([train, judged_train], builder.folder)
+            held_out = Cases.joined([held_out, judged_held_out], builder.folder)
         note = "; ".join(_notes(log, span, train))
         return TrainingSplit(train, held_out, "log", _days(bounds[-1] - bounds[-2]), list_count, note)
     queries = list(judged) or catalog_queries(shop.items, synthetic, CATALOG_QUERIES, seed)

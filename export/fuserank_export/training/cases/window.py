@@ -107,7 +107,7 @@ class _Window:
         device = self._device(self.events[user], text)
         if not with_user:
             return TrainingQuery(kind, text, History.empty(), self.start, relevant, clicked, purchased, device)
-        seen, places = self.past.at(user), self.past.places(user) | device
+        seen, places = self.past.at(user).copied(), self.past.places(user) | device
         segments = self.segments.values(self.past.users[user].decode(), self.start)
         return TrainingQuery(kind, text, seen, self.start, relevant, clicked, purchased, places, segments=segments)
 

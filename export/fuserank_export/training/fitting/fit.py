@@ -184,8 +184,7 @@ def fit(
         trainer.train(resume_from_checkpoint=resumed)
         trainer.accelerator.wait_for_everyone()
     ranker.cpu().eval()
-    # A shown list is what another ranking chose: elsewhere its share of right answers is no guide.
-    retrieved = held_out.part((held_out.positions == 0).all(1))
+    retrieved = held_out.retrieved  # the share of right answers of a shown list is no guide elsewhere
     _calibrate(ranker, retrieved if len(retrieved) else held_out, vectors)
     history: list[dict[str, float]] = [
         {name: float(entry[name]) for name in ("epoch", "loss", "eval_loss") if name in entry}

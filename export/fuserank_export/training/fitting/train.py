@@ -122,15 +122,14 @@ def train_ranker(
     vectors = np.asarray(builder.catalog.vectors)
     whole = FeatureLayout(builder.spec.own_features)
 
-    # A shown list holds what another ranking chose: it teaches, but it measures that ranking too.
-    retrieved = held_out.part((held_out.positions == 0).all(1))
+    retrieved = held_out.retrieved  # a shown list teaches, but it measures the ranking that chose it, too
 
     def fit_columns(layout: FeatureLayout) -> Fitted:
         columns, position = whole.positions(layout), PositionBias() if train.positions.any() else None
         step = " with ".join(["training the ranker", *layout.own_signals[-1:]])
         model, losses = fit(
-            train.with_columns(columns),
-            (held_out if len(held_out) else train).with_columns(columns),
+            train.with_columns(columns, builder.folder),
+            (held_out if len(held_out) else train).with_columns(columns, builder.folder),
             vectors,
             settings,
             seed,
@@ -139,7 +138,9 @@ def train_ranker(
             layout,
             budget,
         )
-        return Fitted(model, losses, position, predicted(model, retrieved.with_columns(columns), vectors))
+        return Fitted(
+            model, losses, position, predicted(model, retrieved.with_columns(columns, builder.folder), vectors)
+        )
 
     def fit_all(layouts: Sequence[FeatureLayout]) -> list[Fitted]:
         fits = [partial(fit_columns, layout) for layout in layouts]
@@ -183,7 +184,9 @@ def train_ranker(
             filter(None, (split.note, budget.describe(settings.epochs) if budget else "", describe_gains(gains)))
         ),
         # A recommendation of what is new to its user is a kind that serving does not tell apart: it takes no part.
-        reference=FeatureReference.from_cases(train.kinds, train.with_columns(columns).features, train.present),
+        reference=FeatureReference.from_cases(
+            train.kinds, train.with_columns(columns, builder.folder).features, train.present
+        ),
     )
     return model, report
 

@@ -52,8 +52,10 @@ def retrain(bundle, out, *, ranker=HARDLY, seed=DEFAULT_SEED, **files):
     return manifest, terminal.getvalue()
 
 
-@pytest.mark.parametrize("name", ["tiny_bundle", "tower_bundle"])
-def test_the_same_log_and_settings_teach_what_the_export_taught(name, request, tiny_shop, tmp_path):
+@pytest.mark.parametrize(("name", "large"), [("tiny_bundle", False), ("tiny_bundle", True), ("tower_bundle", False)])
+def test_the_same_log_and_settings_teach_what_the_export_taught(name, large, request, tiny_shop, tmp_path, monkeypatch):
+    if large:  # how a ranker is trained in less memory changes nothing of it
+        monkeypatch.setattr("fuserank_export.builder.train.LARGE_SHOP", 0)
     old = Bundle.open(request.getfixturevalue(name))
     manifest, terminal = retrain(old.root, tmp_path / "new", ranker=QUICKLY, interactions=tiny_shop.interactions)
     new = Bundle.open(rank_all_kinds(tmp_path / "new"))

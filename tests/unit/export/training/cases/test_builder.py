@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from fuserank_ensemble.catalog.filters import Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.contract.options import HEADS
 from fuserank_ensemble.interactions.history import History
+from fuserank_export.training.cases.builder import BATCH, CaseBuilder
 from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.synthetic import SyntheticQueries, catalog_queries
 from fuserank_export.training.cases.training_query import KINDS, TrainingQuery
@@ -55,6 +57,32 @@ def test_cases_of_discovery_hold_nothing_seen_and_label_only_what_was_new(cases_
     assert sum(len(query.clicked) for _, query in discoveries) > 0
     # A recommendation of anything does hold what was seen.
     assert any(np.isin(cases.rows[i], query.seen.rows).any() for i, query in enumerate(queries) if query.kind == "user")
+
+
+def test_what_was_seen_is_excluded_for_no_more_than_a_batch_at_a_time(builder, monkeypatch):
+    # A byte for every item of the catalogue and query for what is new: all at once they were a gigabyte of a million.
+    masks, at_once = [], []
+    not_seen = CaseBuilder._not_seen
+
+    def counted(self, seen):
+        mask = not_seen(self, seen)
+        masks.append(weakref.ref(mask))
+        at_once.append(sum(held() is not None for held in masks))
+        return mask
+
+    monkeypatch.setattr(CaseBuilder, "_not_seen", counted)
+    monkeypatch.setattr("fuserank_export.training.cases.builder.spare_processes", lambda tasks: 1)
+    query = TrainingQuery("discover", "", History.from_rows([3], FROM), FROM, None, None, None)
+    builder.build([query] * (3 * BATCH), knowing(LOG)(FROM))
+    assert len(at_once) == 3 * BATCH
+    assert max(at_once) < 2 * BATCH
+
+
+def test_a_query_holds_a_history_of_its_own_and_not_everybodys(cases_of):
+    queries, _ = cases_of(all_logged(LOG))
+    known = [query.seen for query in queries if len(query.seen)]
+    assert known
+    assert all(array.base is None for seen in known for array in (seen.rows, seen.counts, seen.last, seen.recent))
 
 
 def test_sequences_are_the_latest_items_before_the_window(cases_of):

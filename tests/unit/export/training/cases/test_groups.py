@@ -121,7 +121,8 @@ def test_a_case_has_the_columns_that_serving_computes_and_each_is_known_somewher
     assert (~np.isnan(own)).any((0, 1)).all()
     retriever = Retriever(grouped.catalog, interactions, grouped.spec)
     for i in range(0, len(queries), 25):
-        served = retriever.retrieve(grouped.channel_queries([queries[i]]), [SPEC.candidates])[0]
+        asked = grouped.exclude_seen(grouped.channel_queries([queries[i]]), [queries[i]])
+        served = retriever.retrieve(asked, [SPEC.candidates])[0]
         np.testing.assert_array_equal(own[i, : len(served.rows)], served.features[:, len(FEATURES) :])
     # A search without a user says nothing of groups of users.
     plain = [query.kind == "query" for query in queries]
