@@ -1,4 +1,4 @@
-"""Nearest vectors on a GPU: one fp16 matrix product and a top-k for the whole batch, exact."""
+"""Nearest vectors on a GPU: a matrix product and a top-k for the whole batch, exact, in parts that fit."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ if TYPE_CHECKING:
     import torch
 
 
+SCORES = 2**28  # float32 scores of one part of a scan at most: 1 GB, whatever the catalogue and the batch
+
+
 class TorchSearch:
     """The vectors in the memory of a GPU, or of any torch device; see `VectorSearch`.
 
     Args:
         vectors: fp16 `[vectors, dim]`.
         device: As torch names it: `cpu`, `cuda:0`.
+        scores: How many scores to hold at a time.
     """
 
-    def __init__(self, vectors: Vectors, device: str) -> None:
+    def __init__(self, vectors: Vectors, device: str, scores: int = SCORES) -> None:
         import torch  # noqa: PLC0415  only where a GPU is: a CPU server does without torch
 
-        self._torch = torch
+        self._torch, self._scores = torch, scores
         # A CPU has no fp16 matrix product worth the name; there the same code runs in float32 for its tests.
         self._dtype = torch.float16 if device.startswith("cuda") else torch.float32
         self._vectors: torch.Tensor = torch.from_numpy(np.array(vectors)).to(device, self._dtype)
@@ -53,12 +57,26 @@ class TorchSearch:
         """
         torch = self._torch
         queries = self._to_tensor(embeddings).to(self._dtype)
-        scores = (queries @ self._vectors.T).float()
-        for i, mask in enumerate(allowed):
-            if mask is not None:
-                scores[i].masked_fill_(~self._to_tensor(mask), float("-inf"))
-        values, rows = scores.topk(max(0, min(depth, scores.shape[1])), dim=1)
+        masks = [None if mask is None else self._to_tensor(mask) for mask in allowed]
+        count, depth = len(self._vectors), max(0, min(depth, len(self._vectors)))
+        part = max(1, self._scores // max(1, len(queries)))
+        values = torch.empty((len(queries), 0), dtype=torch.float32, device=self._vectors.device)
+        rows = torch.empty((len(queries), 0), dtype=torch.int64, device=self._vectors.device)
+        for start in range(0, count, part):
+            scores = self._products(queries, self._vectors[start : start + part])
+            for i, mask in enumerate(masks):
+                if mask is not None:
+                    scores[i].masked_fill_(~mask[start : start + part], float("-inf"))
+            found, places = scores.topk(min(depth, scores.shape[1]), dim=1)
+            values, order = torch.cat([values, found], 1).topk(min(depth, values.shape[1] + found.shape[1]), dim=1)
+            rows = torch.cat([rows, places + start], 1).gather(1, order)
         return torch.where(torch.isneginf(values), -1, rows), values
+
+    def _products(self, queries: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        """Inner products, float32 `[batch, vectors]`: rounded to fp16, neighbours would change places."""
+        if queries.dtype == self._torch.float16:
+            return self._torch.mm(queries, vectors.T, out_dtype=self._torch.float32)
+        return queries @ vectors.T
 
     def _to_tensor(self, array: Any) -> torch.Tensor:
         if isinstance(array, np.ndarray):

@@ -280,3 +280,30 @@ def test_quantisers_of_an_older_index_are_taken_where_it_is_of_the_same_kind(tmp
     assert faiss.read_index(str(new)).ntotal == 4_500
     build_index(VECTORS[:5_000], new, "flat", trained=old)
     assert isinstance(faiss.downcast_index(faiss.read_index(str(new))), faiss.IndexScalarQuantizer)
+
+
+@pytest.mark.parametrize("scores", [1, 7, 600, 10**9])
+def test_a_scan_in_parts_finds_what_a_scan_of_all_does(scores):
+    mask = DRAW.random(200) < 0.3
+    whole, parts = TorchSearch(VECTORS[:200], "cpu"), TorchSearch(VECTORS[:200], "cpu", scores)
+    for depth in (0, 1, 50, 500):
+        for allowed in ([None] * 6, [mask, None] * 3, [np.zeros(200, np.bool_)] * 6):
+            expected = whole.search_on_device(QUERIES, depth, allowed)
+            found = parts.search_on_device(QUERIES, depth, allowed)
+            for ours, theirs in zip(found, expected, strict=True):
+                np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
+
+
+def test_half_precision_vectors_have_products_in_single_precision():
+    """A CPU has no such product: torch's device without data says what types come out."""
+    torch = pytest.importorskip("torch")
+    halves = [torch.empty((rows, 8), dtype=torch.float16, device="meta") for rows in (3, 5)]
+    products = TorchSearch(VECTORS[:5], "cpu")._products(*halves)
+    assert (products.dtype, tuple(products.shape)) == (torch.float32, (3, 5))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_scores_are_not_rounded_to_half_precision(tmp_path):
+    search = built("torch-cuda", VECTORS, tmp_path)
+    exact = np.sort(VECTORS.astype(np.float32) @ QUERIES[0].astype(np.float16).astype(np.float32))[::-1][:300]
+    np.testing.assert_allclose(search.search(QUERIES[:1], 300, [None])[0][1], exact, atol=1e-4)
