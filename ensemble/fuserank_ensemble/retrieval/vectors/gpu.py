@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 
+ROWS = 2**18  # vectors that are copied to the device at a time
 SCORES = 2**28  # float32 scores of one part of a scan at most: 1 GB, whatever the catalogue and the batch
 
 
@@ -32,7 +33,10 @@ class TorchSearch:
         self._torch, self._scores = torch, scores
         # A CPU has no fp16 matrix product worth the name; there the same code runs in float32 for its tests.
         self._dtype = torch.float16 if device.startswith("cuda") else torch.float32
-        self._vectors: torch.Tensor = torch.from_numpy(np.array(vectors)).to(device, self._dtype)
+        self._vectors: torch.Tensor = torch.empty(vectors.shape, dtype=self._dtype, device=device)
+        for start in range(0, len(vectors), ROWS):  # the file is mapped: the host need not hold all of it
+            part = np.array(vectors[start : start + ROWS])
+            self._vectors[start : start + len(part)].copy_(torch.from_numpy(part))
 
     def search(self, embeddings: Any, depth: int, allowed: Sequence[Mask | None]) -> list[Neighbours]:
         """See `VectorSearch`; the embeddings may be anything that speaks DLPack, on any device."""
