@@ -12,9 +12,10 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-from support.charts import CHART, VALUES, Manifest, kinds, manifests, values_of
+from k8s import test_pods, test_routes
+from support.charts import CHART, VALUES, Manifest, kinds, manifests, merged, values_of
 
-RELEASES = ("1.32", "1.35", "1.37")
+RELEASES = ("1.31", "1.33", "1.35", "1.37")
 SCHEMAS = Path(__file__).parent / "schemas"
 CUSTOM = ("keda.sh/", "monitoring.coreos.com/", "cert-manager.io/", "gateway.networking.k8s.io/")
 TOGGLES: dict[str, Manifest] = {
@@ -34,8 +35,14 @@ TOGGLES: dict[str, Manifest] = {
     },
     "HPA": {"autoscaling": {"kind": "hpa"}},
     "KEDA": {"autoscaling": {"kind": "keda"}},
-    "ingress": {"route": {"kind": "ingress", "host": "a.example", "ingress": {"tlsSecretName": "a"}}},
-    "GRPCRoute": {"route": {"kind": "grpcroute", "host": "a.example", "grpcroute": {"gateway": "edge"}}},
+    "a GPU by a claim": {"profile": "ensemble_tensorrt", "gpu": {"claimTemplateName": "l4"}},
+    "ingress": test_routes.INGRESS,
+    "ingress with mutual TLS": merged(
+        test_routes.INGRESS, test_routes.MUTUAL, {"route": {"ingress": {"proxySecretName": "proxy"}}}
+    ),
+    "GRPCRoute": test_routes.GATEWAY,
+    "GRPCRoute with TLS": merged(test_routes.GATEWAY, test_routes.TLS, test_routes.AUTHORITY),
+    "settings of the pods": test_pods.SETTINGS,
     "TLS": {"tls": {"enabled": True, "secretName": "cert"}},
     "mutual TLS": {"tls": {"enabled": True, "mutual": True, "secretName": "cert", "clientSecretName": "client"}},
     "cert-manager": {
