@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s.test_strings import BASES
+from support.chart_values import BASES
 from support.charts import LEAST, REPOSITORY, VALUES, files, merged, values_of
 
 CONFIG = REPOSITORY / "k8s" / "checkov.yaml"

@@ -6,40 +6,10 @@ from typing import Any
 
 import pytest
 
+from support.chart_values import ALL, MOUNT, NEAR, PROXY, SETTINGS, SPOT, STORAGE, TENSORRT
 from support.charts import Manifest, manifests, merged, only, pod, refusal, triton
 
 NO_GPU = {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}
-PROXY = {"name": "HTTPS_PROXY", "value": "http://proxy:3128"}
-MOUNT = {"name": "ca", "mountPath": "/etc/ssl/shop", "readOnly": True}
-NEAR = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": []}]}}
-SPOT = {"key": "spot", "operator": "Exists"}
-SETTINGS: Manifest = {
-    "podLabels": {"team": "shop"},
-    "podAnnotations": {"note": "1"},
-    "extraEnv": [PROXY],
-    "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
-    "extraVolumeMounts": [MOUNT],
-    "image": {"pullSecrets": [{"name": "pull"}]},
-    "scheduling": {
-        "runtimeClassName": "nvidia",
-        "nodeSelector": {"pool": "shop"},
-        "tolerations": [SPOT],
-        "affinity": {"nodeAffinity": NEAR},
-    },
-}
-# Every pod that the chart can make.
-ALL: Manifest = {
-    "bundle": {"path": "shop", "pvc": {"accessMode": "ReadWriteMany"}},
-    "state": {"kind": "redis", "redis": {"url": "redis://redis:6379/0"}},
-    "refresh": {"enabled": True},
-    "ingest": {"enabled": True, "bootstrapServers": "k:9092", "topics": {"t": "events"}, "deadLetterTopic": "dead"},
-}
-STORAGE: Manifest = {"bundle": {"source": "objectStorage", "objectStorage": {"remote": "s3:shop"}}}
-TENSORRT: Manifest = {
-    "profile": "ensemble_tensorrt",
-    "gpu": {"count": 1, "product": "NVIDIA-L4"},
-    "engines": {"build": True, "claimName": "engines"},
-}
 
 
 def pods(*values: Manifest) -> dict[str, tuple[Manifest, Manifest]]:

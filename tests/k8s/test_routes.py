@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from support.chart_values import AUTHORITY, GATEWAY, INGRESS, MUTUAL, TLS
 from support.charts import Manifest, kinds, merged, only, refusal
 
-CLIENTS = {"networkPolicy": {"clients": [{"namespaceSelector": {"matchLabels": {"team": "edge"}}}]}}
-GATEWAY = merged(CLIENTS, {"route": {"kind": "grpcroute", "host": "a.example", "grpcroute": {"gateway": "edge"}}})
-INGRESS = merged(CLIENTS, {"route": {"kind": "ingress", "host": "a.example", "ingress": {"tlsSecretName": "a"}}})
-TLS = {"tls": {"enabled": True, "secretName": "cert"}}
-MUTUAL = {"tls": {"enabled": True, "mutual": True, "secretName": "cert", "clientSecretName": "client"}}
-AUTHORITY = {"route": {"grpcroute": {"backendAuthority": "authority"}}}
 NGINX = "nginx.ingress.kubernetes.io/"
 
 

@@ -12,7 +12,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-from k8s import test_pods, test_routes
+from support.chart_values import AUTHORITY, BASES, GATEWAY, INGRESS, MUTUAL, SETTINGS, TLS
 from support.charts import CHART, VALUES, Manifest, kinds, manifests, merged, values_of
 
 RELEASES = ("1.31", "1.33", "1.35", "1.37")
@@ -36,13 +36,11 @@ TOGGLES: dict[str, Manifest] = {
     "HPA": {"autoscaling": {"kind": "hpa"}},
     "KEDA": {"autoscaling": {"kind": "keda"}},
     "a GPU by a claim": {"profile": "ensemble_tensorrt", "gpu": {"claimTemplateName": "l4"}},
-    "ingress": test_routes.INGRESS,
-    "ingress with mutual TLS": merged(
-        test_routes.INGRESS, test_routes.MUTUAL, {"route": {"ingress": {"proxySecretName": "proxy"}}}
-    ),
-    "GRPCRoute": test_routes.GATEWAY,
-    "GRPCRoute with TLS": merged(test_routes.GATEWAY, test_routes.TLS, test_routes.AUTHORITY),
-    "settings of the pods": test_pods.SETTINGS,
+    "ingress": INGRESS,
+    "ingress with mutual TLS": merged(INGRESS, MUTUAL, {"route": {"ingress": {"proxySecretName": "proxy"}}}),
+    "GRPCRoute": GATEWAY,
+    "GRPCRoute with TLS": merged(GATEWAY, TLS, AUTHORITY),
+    "settings of the pods": SETTINGS,
     "TLS": {"tls": {"enabled": True, "secretName": "cert"}},
     "mutual TLS": {"tls": {"enabled": True, "mutual": True, "secretName": "cert", "clientSecretName": "client"}},
     "cert-manager": {
@@ -76,6 +74,7 @@ TOGGLES: dict[str, Manifest] = {
         "state": {"kind": "redis", "redis": {"secretName": "redis"}, "keySecretName": "people"},
     },
     "no connection age": {"grpc": {"maxConnectionAgeSeconds": 0}},
+    **BASES,
 }
 
 

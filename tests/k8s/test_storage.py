@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from fuserank_export.engines import fleet
+from support.chart_values import TENSORRT
 from support.charts import CHART, LEAST, NAMESPACE, RELEASE, Manifest, merged, only, pod, triton
 
 IMAGE = {"bundle": {"source": "image", "path": "demo", "size": "2Gi", "image": {"reference": "registry.example/b:1"}}}
@@ -21,13 +22,6 @@ STORAGE = {
 }
 VERIFY = ["python3", "-m", "fuserank_ensemble.serving.lifecycle.verify", "/bundle"]
 CLAIM = {"bundle": {"path": "today", "pvc": {"claimName": "bundles"}}}
-
-
-TENSORRT = {
-    "profile": "ensemble_tensorrt",
-    "gpu": {"count": 1, "product": "NVIDIA-L4"},
-    "engines": {"build": True, "claimName": "engines"},
-}
 
 
 def volume(name: str, *values: Manifest) -> dict[str, Any]:

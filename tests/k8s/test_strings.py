@@ -10,56 +10,13 @@ import jsonschema
 import pytest
 import yaml
 
-from k8s import test_pods, test_routes
+from support.chart_values import BASES
 from support.charts import CHART, LEAST, Manifest, manifests, merged, refusal
 
 ODD = ("20261128", "a #b", "a: b", "yes", "../../etc", "null", '"a')
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text("utf-8"))
 Place = tuple[str | int, ...]
-# Between them they use every string.
-BASES: dict[str, Manifest] = {
-    "a gateway, events from Kafka, the next bundle": merged(
-        test_pods.SETTINGS, test_pods.ALL, test_routes.GATEWAY, test_routes.MUTUAL, test_routes.AUTHORITY,
-        {
-            "route": {"grpcroute": {"gatewayNamespace": "edge", "gatewayHasCertificate": True}},
-            "tls": {"certManager": {"enabled": True, "issuerName": "ca"}},
-            "image": {"tag": "next", "digest": "sha256:" + "0" * 64},
-            "admin": {"secretName": "admin"},
-            "service": {"annotations": {"a": "b"}},
-            "serviceAccount": {"annotations": {"a": "b"}},
-            "scheduling": {"priorityClassName": "high"},
-            "autoscaling": {"kind": "keda"},
-            "milvus": {"uri": "http://milvus:19530", "secretName": "milvus"},
-            "state": {"keySecretName": "people"},
-            "experiment": {"name": "e", "arms": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5}]},
-            "refresh": {"image": "registry.example/engines:1"},
-            "ingest": {
-                "image": "registry.example/ingest:1", "group": "g", "secretName": "kafka", "tlsSecretName": "kafka",
-                "kafka": {"a": "b"}, "consumer": {"a": "b"}, "formats": {"own": {"extends": "segment", "events": "e"}},
-            },
-            "tracing": {"enabled": True},
-            "monitoring": {"podMonitor": True, "rules": True, "labels": {"a": "b"}},
-            "test": {"image": "registry.example/ingest:1"},
-        },
-    ),
-    "engines, object storage, an ingress": merged(
-        test_pods.TENSORRT, test_routes.INGRESS, test_routes.MUTUAL,
-        {
-            "fullnameOverride": "shop",
-            "bundle": {"source": "objectStorage", "path": "today"},
-            "engines": {"image": "registry.example/engines:1"},
-            "route": {"ingress": {"proxySecretName": "proxy"}},
-            "state": {"kind": "redis", "redis": {"secretName": "redis"}},
-        },
-        {"bundle": {"objectStorage": {"remote": "s3:shop", "secretName": "store"}}},
-    ),
-    "an image, a GPU by a claim, SQLite": {
-        "profile": "ensemble_cuda", "gpu": {"claimTemplateName": "l4"}, "rollout": {"maxSurge": 0},
-        "bundle": {"source": "image", "path": "shop", "image": {"reference": "registry.example/bundle:1"}},
-        "state": {"kind": "sqlite", "sqlite": {"claimName": "log"}},
-    },
-}  # fmt: skip
 # What a string must begin and end with, for the schema to take the rest.
 AROUND = {
     "tracing.endpoint": "http://{}/v1/traces",
