@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.chart_values import ALL, MOUNT, NEAR, PROXY, SETTINGS, SPOT, STORAGE, TENSORRT
+from support.chart_values import ALL, BASES, MOUNT, NEAR, PROXY, SETTINGS, SPOT, STORAGE, TENSORRT
 from support.charts import Manifest, manifests, merged, only, pod, refusal, triton
 
 NO_GPU = {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}
@@ -37,6 +37,22 @@ def test_every_pod_has_the_labels_annotations_secrets_and_nodes_of_the_release()
         assert spec["imagePullSecrets"] == [{"name": "pull"}], component
         assert spec["nodeSelector"] == {"pool": "shop"}, component
         assert spec["tolerations"] == [SPOT], component
+
+
+@pytest.mark.parametrize("base", BASES.values(), ids=BASES)
+def test_no_name_that_the_chart_gives_can_be_given_again(base: Manifest):
+    """Kubernetes takes the last of two variables, and refuses two volumes of one name when the pod is made."""
+    found = [spec for _, spec in pods(base).values()]
+    variables = {each["name"] for spec in found for of in containers(spec).values() for each in of.get("env", [])}
+    for name in variables - {PROXY["name"]}:
+        assert f"extraEnv: {name} is set by the chart" in refusal(base, {"extraEnv": [{"name": name, "value": "x"}]})
+    volumes = {volume["name"] for spec in found for volume in spec["volumes"]}
+    for name in volumes - {MOUNT["name"]}:
+        assert f"has a volume {name}" in refusal(base, {"extraVolumes": [{"name": name}], "extraVolumeMounts": []})
+    mounted = {mount["mountPath"] for spec in found for of in containers(spec).values() for mount in of["volumeMounts"]}
+    for path in mounted - {MOUNT["mountPath"], "/config", "/kafka-tls", "/test"}:
+        again = {"extraVolumes": [{"name": "again"}], "extraVolumeMounts": [{"name": "again", "mountPath": path}]}
+        assert f"found the path {path}, which" in refusal(base, again)
 
 
 def test_servers_alone_have_the_runtime_and_an_affinity_beside_that_of_the_chart():

@@ -58,7 +58,7 @@ BASES: dict[str, Manifest] = {
             "scheduling": {"priorityClassName": "high"},
             "autoscaling": {"kind": "keda"},
             "milvus": {"uri": "http://milvus:19530", "secretName": "milvus"},
-            "state": {"keySecretName": "people"},
+            "state": {"keySecretName": "people", "featureShare": 0.01},
             "experiment": {"name": "e", "arms": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5}]},
             "refresh": {"image": "registry.example/engines:1"},
             "ingest": {

@@ -9,7 +9,7 @@
 {{- end -}}
 {{- $own := list "ADMIN_KEY" "HOME" "NVIDIA_VISIBLE_DEVICES" "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" "OTEL_SERVICE_NAME" -}}
 {{- $own = concat $own (list "FUSERANK_EXPERIMENT" "FUSERANK_MILVUS_TOKEN" "FUSERANK_MILVUS_URI" "FUSERANK_STATE") -}}
-{{- $own = concat $own (list "FUSERANK_STATE_KEY_FILE" "FUSERANK_STATE_SPOOL" "FUSERANK_SWITCH") -}}
+{{- $own = concat $own (list "FUSERANK_STATE_FEATURE_SHARE" "FUSERANK_STATE_KEY_FILE" "FUSERANK_STATE_SPOOL" "FUSERANK_SWITCH") -}}
 {{- range $v.extraEnv -}}
 {{- if has .name $own -}}
 {{- fail (printf "extraEnv: %s is set by the chart; leave it out, and use the value that it comes from" .name) -}}
