@@ -121,7 +121,7 @@ def mounts(*values: Manifest) -> dict[str, str]:
 
 def test_without_a_state_nothing_changes():
     assert "FUSERANK_STATE" not in variables()
-    assert "env" not in pod()["initContainers"][-1]
+    assert [each["name"] for each in pod()["initContainers"][-1]["env"]] == ["NVIDIA_VISIBLE_DEVICES"]
     assert not {"state", "state-key"} & mounts().keys()
 
 

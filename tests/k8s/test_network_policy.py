@@ -8,6 +8,7 @@ import pytest
 
 from support.charts import Manifest, kinds, only
 
+NAME = "kubernetes.io/metadata.name"
 RELEASE_PODS = {"app.kubernetes.io/name": "fuserank", "app.kubernetes.io/instance": "shop"}
 
 
@@ -52,15 +53,15 @@ def test_clients_are_those_named_and_the_release_itself():
     ids=["Milvus", "tracing", "object storage", "Redis"],
 )
 def test_a_feature_opens_its_own_way_out(values: Manifest, port: int):
-    assert ports(policy()["egress"]) == {53, "grpc"}
-    assert ports(policy(values)["egress"]) == {53, "grpc", port}
+    assert ports(policy()["egress"]) == {53, 5353, "grpc"}
+    assert ports(policy(values)["egress"]) == {53, 5353, "grpc", port}
 
 
 def test_what_reads_kafka_may_reach_the_brokers_and_the_servers():
     state = {"kind": "sqlite", "sqlite": {"claimName": "log"}}
     ingest = {"enabled": True, "bootstrapServers": "kafka:9093", "topics": {"t": "events"}, "deadLetterTopic": "dead"}
     values = {"state": state, "rollout": {"maxSurge": 0}, "ingest": {**ingest, "port": 9093}}
-    assert ports(policy(values)["egress"]) == {53, "grpc", 9093}
+    assert ports(policy(values)["egress"]) == {53, 5353, "grpc", 9093}
     assert (
         RELEASE_PODS.items()
         <= only("Deployment", values, name="shop-ingest")["spec"]["selector"]["matchLabels"].items()
@@ -74,3 +75,13 @@ def test_more_ways_out_can_be_named():
 
 def test_it_can_be_left_to_others():
     assert "NetworkPolicy" not in kinds({"networkPolicy": {"enabled": False}})
+
+
+def test_names_are_asked_of_kube_dns_of_openshift_and_of_the_node():
+    (rule,) = [rule for rule in policy()["egress"] if {"port": 53, "protocol": "UDP"} in rule["ports"]]
+    assert {"port": 5353, "protocol": "TCP"} in rule["ports"]
+    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]
+    namespaces = {peer["namespaceSelector"]["matchLabels"][NAME] for peer in rule["to"] if "namespaceSelector" in peer}
+    assert namespaces == {"kube-system", "openshift-dns"}
+    (open_to_all,) = [r for r in policy({"networkPolicy": {"dns": []}})["egress"] if len(r["ports"]) == 4]
+    assert "to" not in open_to_all

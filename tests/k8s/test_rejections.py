@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
+from typing import Any
 
-from support.charts import Manifest, merged, refusal
+import pytest
+import yaml
+
+from support.charts import CHART, Manifest, merged, refusal
 
 GPU = {"profile": "ensemble_cuda", "gpu": {"count": 1}}
 TENSORRT = {
@@ -21,6 +25,7 @@ SHAPE: list[tuple[Manifest, list[str]]] = [
     ({"replica": 2}, ["replica", "not allowed"]),
     ({"bundle": {"pvc": {"claim": "b"}}}, ["bundle", "pvc", "claim", "not allowed"]),
     ({"bundle": {"source": "s3"}}, ["bundle", "source", "objectStorage"]),
+    ({"gpu": {"count": 1, "resource": "nvidia.com/mig-c.3g.20gb"}}, ["gpu", "resource", "mig-c.3g.20gb"]),
     ({"gpu": {"count": 1, "resource": "amd.com/gpu"}}, ["gpu", "resource", "amd.com/gpu"]),
     ({"resources": {"triton": {"limits": {"memory": "lots"}}}}, ["resources", "memory", "lots"]),
     ({"autoscaling": {"kind": "vpa"}}, ["autoscaling", "kind", "keda"]),
@@ -101,19 +106,43 @@ TOGETHER: list[tuple[Manifest, str]] = [
         {"tls": {"enabled": True, "secretName": "cert", "certManager": {"enabled": True}}},
         "tls.certManager.issuerName: empty; name an Issuer or ClusterIssuer",
     ),
-    ({"route": {"kind": "ingress"}}, "route.host: empty, and route.kind is ingress; name the host"),
     (
-        {"route": {"kind": "ingress", "host": "a.example"}},
-        "route.ingress.tlsSecretName: empty; ingress-nginx speaks gRPC only over TLS",
+        {"bundle": {"pvc": {"accessMode": "ReadWriteOncePod"}}},
+        "rollout.maxSurge: 1 puts a new replica beside an old one, and bundle.pvc.accessMode is ReadWriteOncePod; set",
     ),
-    ({"route": {"kind": "grpcroute", "host": "a.example"}}, "route.grpcroute.gateway: empty; name the Gateway"),
     (
-        {
-            "route": {"kind": "grpcroute", "host": "a.example", "grpcroute": {"gateway": "edge"}},
-            "tls": {"enabled": True, "secretName": "cert"},
-        },
-        "route.kind: a grpcroute speaks plain text to the pods and tls.enabled is true; set tls.enabled to false",
+        merged(TENSORRT, {"engines": {"accessMode": "ReadWriteOnce"}}),
+        "rollout.maxSurge: 1 puts a new replica beside an old one, and engines.accessMode is ReadWriteOnce; set it to",
     ),
+    (
+        merged(TENSORRT, {"engines": {"accessMode": "ReadOnlyMany"}}),
+        "engines.accessMode: ReadOnlyMany, and the first replica writes what it builds; use a claim that",
+    ),
+    (
+        merged(TENSORRT, {"engines": {"precision": "auto"}}),
+        "engines.precision: auto measures with ONNX Runtime on CUDA, which the image that builds does not have; set",
+    ),
+    (
+        merged(GPU, {"gpu": {"claimTemplateName": "l4"}}),
+        "gpu.count: 1, and gpu.claimTemplateName claims GPUs, too; set one of the two",
+    ),
+    ({"gpu": {"claimTemplateName": "l4"}}, "gpu.claimTemplateName: the GPU of l4 would lie idle under profile"),
+    ({"podLabels": {"app.kubernetes.io/component": "x"}}, "podLabels: app.kubernetes.io/component tells the release"),
+    ({"extraEnv": [{"name": "HOME", "value": "/"}]}, "extraEnv: HOME is set by the chart; leave it out"),
+    ({"extraVolumes": [{"name": "tmp", "emptyDir": {}}]}, "extraVolumes: the chart has a volume tmp; give it another"),
+    (
+        {"extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}]},
+        "extraVolumeMounts: found ca; set it to one of extraVolumes: there is none",
+    ),
+    (
+        {"extraVolumes": [{"name": "ca"}], "extraVolumeMounts": [{"name": "ca", "mountPath": "/models/"}]},
+        "extraVolumeMounts: found the path /models/, which the chart uses; mount it elsewhere",
+    ),
+    (
+        {"scheduling": {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}}}},
+        "scheduling.affinity: has a podAntiAffinity, and scheduling.antiAffinity is preferred; set that to none",
+    ),
+    ({"bundle": {"path": "a/../../b"}}, 'bundle.path: found "a/../../b", which leads out; name a folder within'),
     ({"drain": {"maxSeconds": 5}}, "drain.maxSeconds: 5 is less than drain.minSeconds and drain.quietSeconds"),
     ({"milvus": {"secretName": "token"}}, "milvus.uri: empty, and milvus.secretName names a token for it"),
 ]
@@ -136,6 +165,23 @@ def test_values_that_cannot_work_together_are_refused(values: Manifest, sentence
 
 def test_what_cannot_be_shared_is_fine_for_one_replica():
     with pytest.raises(AssertionError, match="was rendered"):
-        refusal({"replicas": 1, "bundle": {"pvc": {"accessMode": "ReadWriteOnce"}}})
+        refusal({"replicas": 1, "rollout": {"maxSurge": 0}, "bundle": {"pvc": {"accessMode": "ReadWriteOnce"}}})
     with pytest.raises(AssertionError, match="was rendered"):
         refusal(GPU)
+
+
+def keys(values: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The place of every value, of folders of values too."""
+    for name, value in values.items():
+        yield (*path, name)
+        if isinstance(value, dict):
+            yield from keys(value, (*path, name))
+
+
+@pytest.mark.parametrize("path", keys(yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))), ids=".".join)
+def test_a_value_of_null_is_refused_by_name(path: tuple[str, ...]):
+    nulled: Any = None
+    for name in reversed(path):
+        nulled = {name: nulled}
+    place = "".join(f"/{name}" for name in path[:-1])
+    assert f"at '{place}': missing property '{path[-1]}'" in refusal(nulled)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
@@ -48,8 +50,29 @@ def test_keda_asks_prometheus_itself_and_falls_back(profile: str):
     queries = [trigger["metadata"]["query"] for trigger in spec["triggers"]]
     assert len(queries) == 3
     for model, query in zip(WAITING[profile], queries, strict=True):
-        assert f'model="{model}",namespace="shops",pod=~"shop-.*"' in query
+        assert f'model="{model}",namespace="shops",pod=~"' in query
+    # KEDA falls back for this type of metric alone, and where it is told that no sample is no zero.
+    assert {trigger["metricType"] for trigger in spec["triggers"]} == {"AverageValue"}
+    assert {trigger["metadata"]["ignoreNullValues"] for trigger in spec["triggers"]} == {"false"}
     assert {trigger["metadata"]["threshold"] for trigger in spec["triggers"]} == {"15"}
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("shop-6b4c9d7f58-x2x7k", True),
+        ("shop-ingest-6b4c9d7f58-x2x7k", False),
+        ("shop-2-6b4c9d7f58-x2x7k", False),
+        ("shop-next-6b4c9d7f58-x2x7k", False),
+        ("shop-test", False),
+        ("my-shop-6b4c9d7f58-x2x7k", False),
+    ],
+)
+def test_the_query_sees_the_pods_of_no_other_release(name: str, own: bool):
+    query = only("ScaledObject", KEDA)["spec"]["triggers"][0]["metadata"]["query"]
+    (pattern,) = set(re.findall(r'pod=~"([^"]*)"', query))
+    # Prometheus matches the whole of a label.
+    assert bool(re.fullmatch(pattern, name)) == own
 
 
 def test_both_scale_the_deployment_and_leave_its_replicas_alone():

@@ -12,9 +12,10 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-from support.charts import CHART, VALUES, Manifest, kinds, manifests, values_of
+from support.chart_values import AUTHORITY, BASES, GATEWAY, INGRESS, MUTUAL, SETTINGS, TLS
+from support.charts import CHART, VALUES, Manifest, kinds, manifests, merged, values_of
 
-RELEASES = ("1.32", "1.35", "1.37")
+RELEASES = ("1.31", "1.33", "1.35", "1.37")
 SCHEMAS = Path(__file__).parent / "schemas"
 CUSTOM = ("keda.sh/", "monitoring.coreos.com/", "cert-manager.io/", "gateway.networking.k8s.io/")
 TOGGLES: dict[str, Manifest] = {
@@ -34,8 +35,12 @@ TOGGLES: dict[str, Manifest] = {
     },
     "HPA": {"autoscaling": {"kind": "hpa"}},
     "KEDA": {"autoscaling": {"kind": "keda"}},
-    "ingress": {"route": {"kind": "ingress", "host": "a.example", "ingress": {"tlsSecretName": "a"}}},
-    "GRPCRoute": {"route": {"kind": "grpcroute", "host": "a.example", "grpcroute": {"gateway": "edge"}}},
+    "a GPU by a claim": {"profile": "ensemble_tensorrt", "gpu": {"claimTemplateName": "l4"}},
+    "ingress": INGRESS,
+    "ingress with mutual TLS": merged(INGRESS, MUTUAL, {"route": {"ingress": {"proxySecretName": "proxy"}}}),
+    "GRPCRoute": GATEWAY,
+    "GRPCRoute with TLS": merged(GATEWAY, TLS, AUTHORITY),
+    "settings of the pods": SETTINGS,
     "TLS": {"tls": {"enabled": True, "secretName": "cert"}},
     "mutual TLS": {"tls": {"enabled": True, "mutual": True, "secretName": "cert", "clientSecretName": "client"}},
     "cert-manager": {
@@ -69,6 +74,7 @@ TOGGLES: dict[str, Manifest] = {
         "state": {"kind": "redis", "redis": {"secretName": "redis"}, "keySecretName": "people"},
     },
     "no connection age": {"grpc": {"maxConnectionAgeSeconds": 0}},
+    **BASES,
 }
 
 

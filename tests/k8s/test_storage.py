@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
 from typing import Any
 
+import helm_python
 import pytest
-from typer.testing import CliRunner
+import yaml
 
-from fuserank_export.cli import app
-from support.charts import Manifest, pod, triton
+from fuserank_export.engines import fleet
+from support.chart_values import TENSORRT
+from support.charts import CHART, LEAST, NAMESPACE, RELEASE, Manifest, merged, only, pod, triton
 
 IMAGE = {"bundle": {"source": "image", "path": "demo", "size": "2Gi", "image": {"reference": "registry.example/b:1"}}}
 STORAGE = {
@@ -22,13 +22,6 @@ STORAGE = {
 }
 VERIFY = ["python3", "-m", "fuserank_ensemble.serving.lifecycle.verify", "/bundle"]
 CLAIM = {"bundle": {"path": "today", "pvc": {"claimName": "bundles"}}}
-
-
-TENSORRT = {
-    "profile": "ensemble_tensorrt",
-    "gpu": {"count": 1, "product": "NVIDIA-L4"},
-    "engines": {"build": True, "claimName": "engines"},
-}
 
 
 def volume(name: str, *values: Manifest) -> dict[str, Any]:
@@ -78,24 +71,33 @@ def test_shared_memory_is_memory_of_the_size_asked_for():
 
 def test_engines_are_built_on_the_replicas_own_gpu_and_served_read_only():
     assert [c["name"] for c in pod(TENSORRT)["initContainers"]] == ["engines", "verify"]
-    builder, (mount,) = (
-        init("engines", TENSORRT),
-        [m for m in triton(TENSORRT)["volumeMounts"] if m["mountPath"] == "/bundle"],
-    )
+    builder = init("engines", TENSORRT)
     assert builder["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert volume("engines", TENSORRT)["persistentVolumeClaim"]["claimName"] == "engines"
-    # A bundle of its own for each revision of the release: a roll-back finds the one that it served.
-    assert mount == {"name": "engines", "mountPath": "/bundle", "subPath": "bundles/r1", "readOnly": True}
-    assert f"--out=/engines/{mount['subPath']}" in builder["command"]
+    assert "--shared=/engines" in builder["args"]
+    for container in (init("verify", TENSORRT), triton(TENSORRT)):
+        mounts = {m["name"]: m for m in container["volumeMounts"]}
+        assert mounts["engines"] == {"name": "engines", "mountPath": "/engines", "readOnly": True}
+        assert mounts["served"] == {"name": "served", "mountPath": "/served", "readOnly": True}
+    # Who is nobody in an image that cannot be written has no other home.
+    assert {"name": "HOME", "value": "/tmp"} in builder["env"]
     assert [v["name"] for v in pod()["volumes"]] == ["bundle", "models", "shm", "tmp"]
+
+
+def test_what_was_built_is_named_by_the_builder_and_by_no_revision():
+    """Under GitOps every revision is the first: another bundle must not find the engines of the one before."""
+    again = helm_python.Chart.load(CHART).render(merged(LEAST, TENSORRT), name=RELEASE, namespace=NAMESPACE, revision=7)
+    (text,) = [text for name, text in again.items() if name.endswith("/deployment.yaml")]
+    assert yaml.safe_load(text) == only("Deployment", TENSORRT)
 
 
 def test_what_is_verified_is_what_triton_serves_and_on_the_same_gpu():
     verify, server = init("verify", TENSORRT), triton(TENSORRT)
-    assert verify["command"] == [*VERIFY, "--target=ensemble_tensorrt", "--models=/models"]
+    assert verify["command"] == [*VERIFY[:-1], "/served/bundle", "--target=ensemble_tensorrt", "--models=/models"]
     assert verify["resources"]["limits"]["nvidia.com/gpu"] == server["resources"]["limits"]["nvidia.com/gpu"]
-    served = [[m for m in c["volumeMounts"] if m["mountPath"] == "/bundle"] for c in (verify, server)]
+    served = [[m for m in c["volumeMounts"] if m["name"] in ("served", "engines")] for c in (verify, server)]
     assert served[0] == served[1]
+    assert len(served[0]) == 2
     # Without TensorRT there is nothing that only a GPU could tell.
     cuda = {"profile": "ensemble_cuda", "gpu": {"count": 1}}
     assert "nvidia.com/gpu" not in init("verify", cuda)["resources"]["limits"]
@@ -111,19 +113,22 @@ def test_triton_finds_the_models_of_its_profile_and_no_other(profile: str):
     assert "emptyDir" in volume("models", values)
 
 
-def test_engines_that_another_replica_has_built_are_not_built_again(tmp_path: Path):
-    shell, option, script, *words = init("engines", TENSORRT)["command"]
-    here = script.replace("/engines/", f"{tmp_path}/")
-    command = [shell, option, here, words[0], "echo", "builds"]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "builds\n"
-    (tmp_path / "bundles" / "r1").mkdir(parents=True)
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == ""
+def test_the_builder_knows_every_option():
+    """Here it can only refuse: for the lack of TensorRT, and not for an option."""
+    python, _, module, *words = init("engines", TENSORRT)["args"]
+    assert (python, module) == ("python3", fleet.__name__)
+    with pytest.raises(SystemExit) as ended:
+        fleet.main([*words, "--no-such-option"])
+    assert ended.value.code == 2
+    (link,) = [word.partition("=")[2] for word in words if word.startswith("--link=")]
+    assert init("verify", TENSORRT)["command"][3] == link
 
 
-def test_the_export_knows_every_option_of_the_builder():
-    """Here it can only refuse: for the lack of a bundle, and not for an option."""
-    words = init("engines", TENSORRT)["command"][4:]
-    assert words[:4] == ["python3", "-m", "fuserank_export", "engines"]
-    done = CliRunner().invoke(app, [*words[3:], "--dry-run"])
-    assert done.exit_code == 2
-    assert "/bundle/manifest.json: not readable" in " ".join(done.output.split())
+@pytest.mark.parametrize("seconds", [60, 9000])
+def test_a_rollout_is_given_the_time_of_a_build(seconds: int):
+    within = [
+        only("Deployment", values)["spec"]["progressDeadlineSeconds"]
+        for values in (TENSORRT, {**TENSORRT, "engines": {**TENSORRT["engines"], "buildSeconds": seconds}}, {})
+    ]
+    assert within[1] - within[2] == seconds
+    assert within[0] - within[2] == 3600

@@ -54,15 +54,6 @@ def test_the_headless_service_names_every_replica():
     assert not spec["selector"].items() <= only("Pod", name="shop-test")["metadata"]["labels"].items()
 
 
-def test_from_outside_only_searches_come_in():
-    ingress = only("Ingress", {"route": {"kind": "ingress", "host": "a.example", "ingress": {"tlsSecretName": "a"}}})
-    (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
-    assert (path["path"], path["pathType"]) == ("/inference.GRPCInferenceService/ModelInfer", "Exact")
-    route = only("GRPCRoute", {"route": {"kind": "grpcroute", "host": "a.example", "grpcroute": {"gateway": "edge"}}})
-    (match,) = route["spec"]["rules"][0]["matches"]
-    assert match["method"] == {"type": "Exact", "service": "inference.GRPCInferenceService", "method": "ModelInfer"}
-
-
 def test_old_connections_are_asked_to_come_anew():
     assert "--grpc-max-connection-age=300000" in triton()["args"]
     assert not any("connection-age" in word for word in triton({"grpc": {"maxConnectionAgeSeconds": 0}})["args"])

@@ -41,24 +41,24 @@ def values_of(name: str) -> Manifest:
     return dict(yaml.safe_load(VALUES[name].read_text("utf-8")))
 
 
-def files(values: Manifest) -> dict[str, str]:
+def files(values: Manifest, release: str = RELEASE) -> dict[str, str]:
     """Every template's text."""
-    rendered = chart().render(values, name=RELEASE, namespace=NAMESPACE)
+    rendered = chart().render(values, name=release, namespace=NAMESPACE)
     return {name.partition("/templates/")[2]: text for name, text in rendered.items()}
 
 
-def manifests(*values: Manifest, again: bool = False) -> list[Manifest]:
+def manifests(*values: Manifest, again: bool = False, release: str = RELEASE) -> list[Manifest]:
     """All objects that an installation with these values makes, on top of the least.
 
     Values are rendered once a run, unless it is to be done `again`.
     """
     rendered = _manifests.__wrapped__ if again else _manifests
-    return deepcopy(rendered(json.dumps(merged(LEAST, *values), sort_keys=True)))
+    return deepcopy(rendered(json.dumps(merged(LEAST, *values), sort_keys=True), release))
 
 
 @cache
-def _manifests(values: str) -> list[Manifest]:
-    texts = [text for name, text in files(json.loads(values)).items() if not name.endswith(".txt")]
+def _manifests(values: str, release: str) -> list[Manifest]:
+    texts = [text for name, text in files(json.loads(values), release).items() if not name.endswith(".txt")]
     made = [each for text in texts for each in yaml.load_all(text, yaml.CSafeLoader) if each]
     for each in made:
         check_mounts(each)
@@ -97,10 +97,10 @@ def triton(*values: Manifest) -> Manifest:
     return dict(container)
 
 
-def refusal(*values: Manifest) -> str:
+def refusal(*values: Manifest, release: str = RELEASE) -> str:
     """What a person reads who installs with values that cannot work."""
     try:
-        manifests(*values)
+        manifests(*values, release=release)
     except helm_python.HelmError as error:
         return str(error)
     raise AssertionError("the chart was rendered")

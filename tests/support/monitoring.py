@@ -17,7 +17,7 @@ from support.busy_machine import wait_until
 from support.charts import NAMESPACE, RELEASE
 from support.replica import Replica
 
-POD = f"{RELEASE}-5d9f-abcde"
+POD = f"{RELEASE}-5d9f-x2x7k"
 # Names of series, wherever one is written: in a rule, a panel, a scaler's query; not those of packages.
 NAME = re.compile(r"\b((?:fuserank|nv)_[a-z0-9_]+)\b(?!\.\w)")
 

@@ -163,7 +163,7 @@ def started(
                 for word in container["args"]
             ]
             here = [f"--{name}-address={endpoints.host}" for name in ("http", "grpc", "metrics")]
-            binary = distribution.get_root_module_path() / "tritonserver" / "bin" / container["command"][0]
+            binary = distribution.get_root_module_path() / "tritonserver" / "bin" / words.pop(0)
             process = subprocess.Popen(
                 [str(binary), *words, *here, f"--backend-directory={backends}"],
                 env={**replica.environment, **_libraries(), **_given(container), **(extra or {})},

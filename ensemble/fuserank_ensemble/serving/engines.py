@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass
@@ -90,13 +91,20 @@ def check_engines(bundle: Bundle, target: Target, machine: Machine | None = None
                 )
 
 
+def gpu_models() -> str:
+    """Returns the models of this machine's GPUs and of their MIG slices, a line each; empty where there are none."""
+    return re.sub(r" \(UUID: [^)]*\)", "", _ask_driver("-L"))
+
+
 def _compute_capability() -> str:
+    return next(iter(_ask_driver("--query-gpu=compute_cap", "--format=csv,noheader").split()), "")
+
+
+def _ask_driver(*options: str) -> str:
     if shutil.which("nvidia-smi") is None:
         return ""
-    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
-    lines = done.stdout.split()
-    return lines[0] if done.returncode == 0 and lines else ""
+    done = subprocess.run(["nvidia-smi", *options], check=False, capture_output=True, text=True, timeout=30)
+    return done.stdout if done.returncode == 0 else ""
 
 
 def _tensorrt() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
+from fuserank_export.files import write_atomically
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -74,13 +74,3 @@ def join_blocks(path: Path, blocks: Sequence[Path], texts: int) -> NDArray[np.fl
             stream.write(part.astype("<f2", copy=False).tobytes())
     vectors: NDArray[np.float16] = np.load(path, mmap_mode="r")
     return vectors
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file in one step, so that a reader, or a run after a crash, sees all of it or none."""
-    partial = path.with_name(f"{path.name}.{os.uname().nodename}-{os.getpid()}")
-    with partial.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_export.embedding.blocks import embed_block, read_block, write_atomically, write_block
+from fuserank_export.embedding.blocks import embed_block, read_block, write_block
 from fuserank_export.embedding.encoder_files import EncoderFiles
+from fuserank_export.files import write_atomically
 from fuserank_export.sources import InputError
 
 # Seconds that Ray waits for its own control service; its 30 have run out on a busy machine.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ def write_feature_log(bundle: Bundle, settings: StateSettings, out: Path, check:
     """
     if out.exists():
         raise InputError(f"{out}: exists already; name another file")
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    partial = out.with_name(f".{out.name}.partial-{uuid.uuid4().hex}")
     try:
         check_log(settings)
         with closing(PastFeatures(bundle, settings)) as past:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from fuserank_ensemble.bundle import sha256
 from fuserank_ensemble.serving.engines import EngineKey, Machine
 from fuserank_export.engines.soundness import EngineError
 from fuserank_export.engines.tensorrt.profiles import Profile, hash_profiles
+from fuserank_export.files import write_atomically
 
 PLAN = "model.plan"
 TIMINGS = "timing.cache"
@@ -80,9 +82,7 @@ def build(onnx: Path, profiles: Sequence[Profile], cache: Path) -> BuiltEngine:
     if not path.is_file():
         plan = _plan(onnx, profiles, cache / f"trt{machine.tensorrt}-sm{machine.compute_capability}.{TIMINGS}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(plan)
-        partial.rename(path)
+        write_atomically(path, plan)
     return BuiltEngine(path, key)
 
 
@@ -104,9 +104,14 @@ def _plan(onnx: Path, profiles: Sequence[Profile], timings: Path) -> bytes:
     try:
         # From TensorRT 11 on every network is strongly typed and the flag changes nothing.
         network = trt.NetworkFromOnnxPath(str(onnx), strongly_typed=True)
-        plan = trt.EngineBytesFromNetwork(
-            network, config=trt.PostprocessConfig(config, keep_nan), save_timing_cache=str(timings)
-        )()
+        # Polygraphy writes timings where they stand: a build that is killed there would leave half of them to the next.
+        with tempfile.TemporaryDirectory() as folder:
+            saved = Path(folder) / TIMINGS
+            plan = trt.EngineBytesFromNetwork(
+                network, config=trt.PostprocessConfig(config, keep_nan), save_timing_cache=str(saved)
+            )()
+            if saved.is_file():
+                write_atomically(timings, saved.read_bytes())
     except PolygraphyException as error:
         raise EngineError(
             f"{onnx}: TensorRT {tensorrt.__version__} cannot build it ({str(error).strip().splitlines()[0]}); serve "

@@ -20,6 +20,7 @@ from transformers import AutoConfig, EarlyStoppingCallback, PrinterCallback, Tra
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging as transformers_logging
 
+from fuserank_export.repository.place import partial_bundle
 from fuserank_export.sources import InputError
 from fuserank_export.training.text.evaluation import METRIC
 from fuserank_export.training.text.report import Precision, TextTrainingReport
@@ -242,14 +243,9 @@ def save_model(
     trainer.accelerator.wait_for_everyone()  # another process may still be reading the best checkpoint
     if not trainer.is_world_process_zero():
         return
-    partial = settings.out.with_name(f".{settings.out.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
-    try:
+    with partial_bundle(settings.out, force=False) as partial:
         save(partial)
         report.save(partial)
-        partial.rename(settings.out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(settings.checkpoints, ignore_errors=True)
 
 

@@ -10,8 +10,20 @@ the remedy. */}}
 {{- if not (has $v.profile $profiles) -}}
 {{- fail (printf "profile: found %q; set it to one of %s" $v.profile (join ", " $profiles)) -}}
 {{- end -}}
+{{- $name := include "fuserank.name" . -}}
+{{- if not (regexMatch "^[a-z]" $name) -}}
+{{- fail (printf "fullnameOverride: the name of a Service begins with a letter, and the release's is %s; set it to one that does" $name) -}}
+{{- end -}}
+{{- include "fuserank.checkPods" . -}}
 {{- $onGPU := include "fuserank.onGPU" . -}}
-{{- if and $onGPU (lt $gpus 1) -}}
+{{- $claimed := $v.gpu.claimTemplateName -}}
+{{- if and $claimed (gt $gpus 0) -}}
+{{- fail (printf "gpu.count: %d, and gpu.claimTemplateName claims GPUs, too; set one of the two" $gpus) -}}
+{{- end -}}
+{{- if and $claimed (not $onGPU) -}}
+{{- fail (printf "gpu.claimTemplateName: the GPU of %s would lie idle under profile %s; set profile to ensemble_cuda or ensemble_tensorrt" $claimed $v.profile) -}}
+{{- end -}}
+{{- if and $onGPU (lt $gpus 1) (not $claimed) -}}
 {{- fail (printf "profile: %s runs on a GPU and gpu.count is %d; set gpu.count to 1, or profile to single_process" $v.profile $gpus) -}}
 {{- end -}}
 {{- if and (not $onGPU) (gt $gpus 0) -}}
@@ -44,6 +56,7 @@ the remedy. */}}
 {{- if and (gt $most 1) (hasPrefix "ReadWriteOnce" $b.pvc.accessMode) -}}
 {{- fail (printf "bundle.pvc.accessMode: %s cannot be shared by %d replicas; use a claim that is ReadOnlyMany or ReadWriteMany, or set bundle.source to image or objectStorage" $b.pvc.accessMode $most) -}}
 {{- end -}}
+{{- include "fuserank.checkSurge" (dict "surge" $v.rollout.maxSurge "mode" $b.pvc.accessMode "of" "bundle.pvc") -}}
 {{- end -}}
 {{- if and (eq $b.source "image") (not $b.image.reference) -}}
 {{- fail "bundle.image.reference: empty; name an OCI image that holds a bundle, or set bundle.source to pvc or objectStorage" -}}
@@ -59,12 +72,19 @@ the remedy. */}}
 {{- if not $e.claimName -}}
 {{- fail "engines.claimName: empty, and engines.build is true; name a PersistentVolumeClaim that keeps what is built" -}}
 {{- end -}}
-{{- if not $v.gpu.product -}}
+{{- if eq $e.precision "auto" -}}
+{{- fail "engines.precision: auto measures with ONNX Runtime on CUDA, which the image that builds does not have; set it to fp16 or fp32" -}}
+{{- end -}}
+{{- if not (or $v.gpu.product $claimed) -}}
 {{- fail "gpu.product: empty, and engines.build is true; engines fit one GPU type: name it, such as NVIDIA-L4" -}}
+{{- end -}}
+{{- if eq $e.accessMode "ReadOnlyMany" -}}
+{{- fail "engines.accessMode: ReadOnlyMany, and the first replica writes what it builds; use a claim that is ReadWriteMany, or ReadWriteOnce for one replica" -}}
 {{- end -}}
 {{- if and (gt $most 1) (ne $e.accessMode "ReadWriteMany") -}}
 {{- fail (printf "engines.accessMode: %s cannot be filled and shared by %d replicas; use a claim that is ReadWriteMany" $e.accessMode $most) -}}
 {{- end -}}
+{{- include "fuserank.checkSurge" (dict "surge" $v.rollout.maxSurge "mode" $e.accessMode "of" "engines") -}}
 {{- end -}}
 {{- if and $v.tls.enabled (not $v.tls.secretName) -}}
 {{- fail "tls.secretName: empty, and tls.enabled is true; name a Secret with tls.crt, tls.key and ca.crt (tls.certManager.enabled lets cert-manager fill it), or set tls.enabled to false" -}}
@@ -87,8 +107,20 @@ the remedy. */}}
 {{- if and (eq $v.route.kind "grpcroute") (not $v.route.grpcroute.gateway) -}}
 {{- fail "route.grpcroute.gateway: empty; name the Gateway that the route joins" -}}
 {{- end -}}
-{{- if and $v.tls.enabled (eq $v.route.kind "grpcroute") -}}
-{{- fail "route.kind: a grpcroute speaks plain text to the pods and tls.enabled is true; set tls.enabled to false (the Gateway ends TLS), or route.kind to ingress" -}}
+{{- if and $v.tls.enabled (eq $v.route.kind "grpcroute") (not $v.route.grpcroute.backendAuthority) -}}
+{{- fail "route.grpcroute.backendAuthority: empty, and tls.enabled is true; name a ConfigMap whose ca.crt the Gateway holds the replicas' certificate to, or set tls.enabled to false (the Gateway ends TLS)" -}}
+{{- end -}}
+{{- if and $v.tls.mutual (eq $v.route.kind "grpcroute") (not $v.route.grpcroute.gatewayHasCertificate) -}}
+{{- fail "route.grpcroute.gatewayHasCertificate: false, and tls.mutual asks the Gateway for a certificate; name one in its spec.tls.backend.clientCertificateRef and set this to true, or tls.mutual to false" -}}
+{{- end -}}
+{{- if and $v.tls.mutual (eq $v.route.kind "ingress") (not $v.route.ingress.proxySecretName) -}}
+{{- fail "route.ingress.proxySecretName: empty, and tls.mutual asks nginx for a certificate; name a Secret with tls.crt, tls.key and ca.crt, or set tls.mutual to false" -}}
+{{- end -}}
+{{- if and $v.route.ingress.proxySecretName (not $v.tls.enabled) -}}
+{{- fail "route.ingress.proxySecretName: set, and tls.enabled is false; set tls.enabled to true" -}}
+{{- end -}}
+{{- if and (ne $v.route.kind "none") $v.networkPolicy.enabled (not $v.networkPolicy.clients) -}}
+{{- fail (printf "networkPolicy.clients: empty lets in this namespace alone, and route.kind is %s; name the pods or the namespace of what the route goes through, such as namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: gateway}}" $v.route.kind) -}}
 {{- end -}}
 {{- if and (eq $v.route.kind "ingress") (not $v.route.ingress.tlsSecretName) -}}
 {{- fail "route.ingress.tlsSecretName: empty; ingress-nginx speaks gRPC only over TLS: name a Secret with the host's certificate" -}}

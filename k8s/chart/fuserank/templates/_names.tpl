@@ -1,19 +1,20 @@
 {{/* Names and labels that several objects share. */}}
 
+{{/* 44 characters: with `-refresh` a CronJob's name has the 52 that Kubernetes allows it. */}}
 {{- define "fuserank.name" -}}
-{{- default .Release.Name .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- default .Release.Name .Values.fullnameOverride | replace "." "-" | trunc 44 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "fuserank.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ .Chart.Name | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "fuserank.labels" -}}
 {{ include "fuserank.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- end -}}
 
 {{/* The labels of Triton's pods alone: the pod of `helm test` must not stand behind the Service. */}}
@@ -34,6 +35,11 @@ app.kubernetes.io/component: ingest
 {{- end -}}
 {{- end -}}
 
+{{/* The image that holds the export, and TensorRT where it is NVIDIA's. */}}
+{{- define "fuserank.exportImage" -}}
+{{- printf "%s-engines:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+
 {{/* Not empty where the profile runs on a GPU. */}}
 {{- define "fuserank.onGPU" -}}
 {{- if not (has .Values.profile (list "single_process" "ensemble_cpu")) -}}true{{- end -}}
@@ -41,20 +47,4 @@ app.kubernetes.io/component: ingest
 
 {{- define "fuserank.adminSecret" -}}
 {{- default (printf "%s-admin" (include "fuserank.name" .)) .Values.admin.secretName -}}
-{{- end -}}
-
-{{/* What a container may do: nothing that it need not. */}}
-{{- define "fuserank.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
-{{- end -}}
-
-{{- define "fuserank.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 1000
-runAsGroup: 1000
-fsGroup: 1000
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile: {type: RuntimeDefault}
 {{- end -}}

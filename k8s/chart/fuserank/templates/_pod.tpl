@@ -2,8 +2,9 @@
 
 {{- define "fuserank.arguments" -}}
 {{- $v := .Values -}}
+- tritonserver
 - --model-repository=/models
-- --model-config-name={{ $v.profile }}
+- {{ printf "--model-config-name=%s" $v.profile | quote }}
 - --disable-auto-complete-config
 - --model-control-mode=none
 - --exit-timeout-secs={{ $v.drain.exitSeconds }}
@@ -16,9 +17,9 @@
 - --grpc-max-connection-age={{ mul $v.grpc.maxConnectionAgeSeconds 1000 }}
 - --grpc-max-connection-age-grace={{ mul $v.grpc.maxConnectionAgeGraceSeconds 1000 }}
 {{- end }}
-{{- $admin := "shared-memory,model-config,model-repository,statistics,trace,logging" }}
-- --http-restricted-api={{ $admin }}:{{ $v.admin.header }}=$(ADMIN_KEY)
-- --grpc-restricted-protocol={{ $admin }}:{{ $v.admin.header }}=$(ADMIN_KEY)
+{{- $admin := printf "shared-memory,model-config,model-repository,statistics,trace,logging:%s=$(ADMIN_KEY)" $v.admin.header }}
+- {{ printf "--http-restricted-api=%s" $admin | quote }}
+- {{ printf "--grpc-restricted-protocol=%s" $admin | quote }}
 {{- if $v.tls.enabled }}
 - --grpc-use-ssl=true
 - --grpc-use-ssl-mutual={{ $v.tls.mutual }}
@@ -30,25 +31,28 @@
 - --trace-config=mode=opentelemetry
 - --trace-config=level=TIMESTAMPS
 - --trace-config=rate={{ $v.tracing.rate }}
-- --trace-config=opentelemetry,url={{ $v.tracing.endpoint }}
-- --trace-config=opentelemetry,resource=service.name={{ include "fuserank.name" . }}
+- {{ printf "--trace-config=opentelemetry,url=%s" $v.tracing.endpoint | quote }}
+- {{ printf "--trace-config=opentelemetry,resource=service.name=%s" (include "fuserank.name" .) | quote }}
 {{- end }}
 {{- end -}}
 
 {{- define "fuserank.environment" -}}
 {{- $v := .Values -}}
 - name: ADMIN_KEY
-  valueFrom: {secretKeyRef: {name: {{ include "fuserank.adminSecret" . }}, key: key}}
+  valueFrom: {secretKeyRef: {name: {{ include "fuserank.adminSecret" . | quote }}, key: key}}
+{{- if not (include "fuserank.onGPU" .) }}
+{{ include "fuserank.noGPU" . }}
+{{- end }}
 {{- if $v.tracing.enabled }}
 - {name: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, value: {{ $v.tracing.endpoint | quote }}}
-- {name: OTEL_SERVICE_NAME, value: {{ include "fuserank.name" . }}}
+- {name: OTEL_SERVICE_NAME, value: {{ include "fuserank.name" . | quote }}}
 {{- end }}
 {{- if $v.milvus.uri }}
 - {name: FUSERANK_MILVUS_URI, value: {{ $v.milvus.uri | quote }}}
 {{- end }}
 {{- if $v.milvus.secretName }}
 - name: FUSERANK_MILVUS_TOKEN
-  valueFrom: {secretKeyRef: {name: {{ $v.milvus.secretName }}, key: token}}
+  valueFrom: {secretKeyRef: {name: {{ $v.milvus.secretName | quote }}, key: token}}
 {{- end }}
 {{- include "fuserank.stateEnvironment" . }}
 {{- if $v.state.featureShare }}
@@ -60,6 +64,19 @@
 {{- if $v.refresh.enabled }}
 - {name: FUSERANK_SWITCH, value: {{ include "fuserank.switch" . }}}
 {{- end }}
+{{ include "fuserank.extraEnv" . }}
+{{- end -}}
+
+{{/* Models that change the state are served where one is kept, so the check is told. */}}
+{{- define "fuserank.verifyEnvironment" -}}
+{{- if ne .Values.profile "ensemble_tensorrt" }}
+{{- include "fuserank.noGPU" . }}
+{{- end }}
+{{- include "fuserank.stateEnvironment" . }}
+{{- if .Values.experiment.name }}
+- {name: FUSERANK_EXPERIMENT, value: /experiment/experiment.toml}
+{{- end }}
+{{ include "fuserank.extraEnv" . }}
 {{- end -}}
 
 {{/* Where a replica finds the bundle. One that goes to others, or answers from several, sees all of the claim. */}}
@@ -75,7 +92,7 @@
   mountPath: /bundle
   readOnly: true
   {{- if and (eq .Values.bundle.source "pvc") .Values.bundle.path }}
-  subPath: {{ .Values.bundle.path }}
+  subPath: {{ .Values.bundle.path | quote }}
   {{- end }}
 {{- end -}}
 {{- end -}}
@@ -89,24 +106,27 @@
 # Goes to whatever bundle `promote` of the job has named on the claim. It sees Triton's processes, and writes the claim
 # for `rollback` alone.
 - name: switch
-  image: {{ include "fuserank.image" . }}
+  image: {{ include "fuserank.image" . | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   command:
     - python3
     - -m
     - fuserank_ensemble.serving.switch.fleet
     - follow
-    - --bundle={{ include "fuserank.bundlePath" . }}
+    - {{ printf "--bundle=%s" (include "fuserank.bundlePath" .) | quote }}
     - --switch={{ include "fuserank.switch" . }}
     - --target={{ .Values.profile }}
     - --http-port=8000
   env:
+    {{- include "fuserank.noGPU" . | nindent 4 }}
     {{- include "fuserank.stateEnvironment" . | trim | nindent 4 }}
+    {{- include "fuserank.extraEnv" . | nindent 4 }}
   volumeMounts:
     - {name: bundle, mountPath: /bundles}
     - {name: switch, mountPath: /switch}
     {{- include "fuserank.stateMounts" . | trim | nindent 4 }}
     - {name: tmp, mountPath: /tmp}
+    {{- include "fuserank.extraMounts" . | nindent 4 }}
   securityContext:
     {{- include "fuserank.containerSecurity" . | nindent 4 }}
   resources:
@@ -117,120 +137,75 @@
 {{- define "fuserank.fetch" -}}
 {{- $b := .Values.bundle -}}
 {{- if eq $b.source "image" -}}
-image: {{ $b.image.reference }}
+image: {{ $b.image.reference | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-command: [cp, -R, /{{ default "bundle" (trimAll "/" $b.path) }}/., /copy]
-volumeMounts:
-  - {name: bundle, mountPath: /copy}
+command: [cp, -R, {{ printf "/%s/." (default "bundle" (trimAll "/" $b.path)) | quote }}, /copy]
 {{- else -}}
-image: {{ $b.objectStorage.image }}
+image: {{ $b.objectStorage.image | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-args: [copy, --config=/tmp/rclone.conf, --checksum, {{ printf "%s/%s" $b.objectStorage.remote (trimAll "/" $b.path) | trimSuffix "/" | quote }}, /copy]
+args:
+  - copy
+  - --config=/tmp/rclone.conf
+  - --checksum
+  - {{ printf "%s/%s" $b.objectStorage.remote (trimAll "/" $b.path) | trimSuffix "/" | quote }}
+  - /copy
 {{- with $b.objectStorage.secretName }}
 envFrom:
-  - secretRef: {name: {{ . }}}
+  - secretRef: {name: {{ . | quote }}}
+{{- end }}
+{{- end }}
+{{- with include "fuserank.extraEnv" . }}
+env:
+  {{- . | nindent 2 }}
 {{- end }}
 volumeMounts:
   - {name: bundle, mountPath: /copy}
+  {{- if ne $b.source "image" }}
   - {name: tmp, mountPath: /tmp}
-{{- end -}}
-{{- end -}}
-
-{{/* The bundle with engines that a revision of the release serves, within the claim. */}}
-{{- define "fuserank.built" -}}
-bundles/r{{ .Release.Revision }}
+  {{- end }}
+  {{- include "fuserank.extraMounts" . | nindent 2 }}
 {{- end -}}
 
-{{/* The container that builds TensorRT engines. Another replica may be at it too: only one can finish, the others find
-its bundle there when the kubelet starts them again. */}}
+{{/* The container that builds TensorRT engines, or finds those of this bundle and this GPU. Its image's entry point looks
+after the driver's compatibility, so it is kept; nobody's home is there, and nothing but /tmp can be written. */}}
 {{- define "fuserank.engines" -}}
-{{- $built := printf "/engines/%s" (include "fuserank.built" .) -}}
-image: {{ default (printf "%s-engines:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag)) .Values.engines.image }}
+image: {{ default (include "fuserank.exportImage" .) .Values.engines.image | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-command:
-  - sh
-  - -c
-  - test -e {{ $built }} || exec "$@"
-  - engines
+args:
   - python3
   - -m
-  - fuserank_export
-  - engines
+  - fuserank_export.engines.fleet
   - --bundle=/bundle
-  - --out={{ $built }}
-  - --target=ensemble_tensorrt
+  - --shared=/engines
+  - --link={{ include "fuserank.builtLink" . }}
   - --precision={{ .Values.engines.precision }}
-  - --cache=/engines/cache
-  - --report=/tmp/parity.json
+  - --keep={{ .Values.engines.keep }}
+env:
+  - {name: HOME, value: /tmp}
+  {{- include "fuserank.extraEnv" . | nindent 2 }}
 volumeMounts:
   {{- include "fuserank.bundleMount" . | nindent 2 }}
   - {name: engines, mountPath: /engines}
+  - {name: served, mountPath: /served}
   - {name: tmp, mountPath: /tmp}
+  {{- include "fuserank.extraMounts" . | nindent 2 }}
 {{- end -}}
 
-{{/* What Triton serves from: the bundle, or the one that was made of it with engines. */}}
+{{/* A link to the bundle with engines, which only the builder knows by name. */}}
+{{- define "fuserank.builtLink" -}}
+/served/bundle
+{{- end -}}
+
+{{/* What Triton serves, and from which mounts: the bundle, or the one that was made of it with engines. */}}
+{{- define "fuserank.servedPath" -}}
+{{- if .Values.engines.build }}{{ include "fuserank.builtLink" . }}{{ else }}{{ include "fuserank.bundlePath" . }}{{ end -}}
+{{- end -}}
+
 {{- define "fuserank.servedMount" -}}
 {{- if .Values.engines.build -}}
-- {name: engines, mountPath: /bundle, subPath: {{ include "fuserank.built" . }}, readOnly: true}
+- {name: engines, mountPath: /engines, readOnly: true}
+- {name: served, mountPath: /served, readOnly: true}
 {{- else -}}
 {{- include "fuserank.bundleMount" . }}
 {{- end -}}
-{{- end -}}
-
-{{- define "fuserank.scheduling" -}}
-{{- $s := .Values.scheduling -}}
-{{- $gpu := .Values.gpu -}}
-{{- with $s.priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
-{{- if or $s.nodeSelector (and $gpu.count $gpu.product) }}
-nodeSelector:
-  {{- with $s.nodeSelector }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-  {{- if and $gpu.count $gpu.product }}
-  nvidia.com/gpu.product: {{ $gpu.product }}
-  {{- end }}
-{{- end }}
-{{- if or $s.tolerations $gpu.count }}
-tolerations:
-  {{- if $gpu.count }}
-  - {key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}
-  {{- end }}
-  {{- with $s.tolerations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- end }}
-{{- with $s.topologyKey }}
-topologySpreadConstraints:
-  - maxSkew: 1
-    topologyKey: {{ . }}
-    whenUnsatisfiable: ScheduleAnyway
-    labelSelector:
-      matchLabels:
-        {{- include "fuserank.server" $ | nindent 8 }}
-    # Old and new replicas of a rollout are spread each by themselves.
-    matchLabelKeys: [pod-template-hash]
-{{- end }}
-{{- if eq $s.antiAffinity "required" }}
-affinity:
-  podAntiAffinity:
-    requiredDuringSchedulingIgnoredDuringExecution:
-      - topologyKey: kubernetes.io/hostname
-        labelSelector:
-          matchLabels:
-            {{- include "fuserank.server" . | nindent 12 }}
-        # A rollout's new replica may stand beside an old one, on a GPU of its own.
-        matchLabelKeys: [pod-template-hash]
-{{- else if eq $s.antiAffinity "preferred" }}
-affinity:
-  podAntiAffinity:
-    preferredDuringSchedulingIgnoredDuringExecution:
-      - weight: 100
-        podAffinityTerm:
-          topologyKey: kubernetes.io/hostname
-          labelSelector:
-            matchLabels:
-              {{- include "fuserank.server" . | nindent 14 }}
-{{- end }}
 {{- end -}}

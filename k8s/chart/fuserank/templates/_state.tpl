@@ -6,7 +6,7 @@
 - {name: FUSERANK_STATE, value: "sqlite:/state/log.sqlite"}
 {{- else if and (eq $s.kind "redis") $s.redis.secretName }}
 - name: FUSERANK_STATE
-  valueFrom: {secretKeyRef: {name: {{ $s.redis.secretName }}, key: url}}
+  valueFrom: {secretKeyRef: {name: {{ $s.redis.secretName | quote }}, key: url}}
 {{- else if eq $s.kind "redis" }}
 - {name: FUSERANK_STATE, value: {{ $s.redis.url | quote }}}
 {{- end }}
@@ -36,13 +36,13 @@
 {{- $s := .Values.state -}}
 {{- if eq $s.kind "sqlite" }}
 - name: state
-  persistentVolumeClaim: {claimName: {{ $s.sqlite.claimName }}}
+  persistentVolumeClaim: {claimName: {{ $s.sqlite.claimName | quote }}}
 {{- else if eq $s.kind "redis" }}
 - name: state
-  emptyDir: {sizeLimit: {{ $s.redis.spoolSize }}}
+  emptyDir: {sizeLimit: {{ $s.redis.spoolSize | quote }}}
 {{- end }}
 {{- if $s.keySecretName }}
 - name: state-key
-  secret: {secretName: {{ $s.keySecretName }}, defaultMode: 0440}
+  secret: {secretName: {{ $s.keySecretName | quote }}, defaultMode: 0440}
 {{- end }}
 {{- end -}}

@@ -8,7 +8,7 @@ import pytest
 
 from fuserank_ensemble.bundle import Bundle, BundleError
 from fuserank_ensemble.serving import engines
-from fuserank_ensemble.serving.engines import EngineKey, Machine, check_engines
+from fuserank_ensemble.serving.engines import EngineKey, Machine, check_engines, gpu_models
 from fuserank_ensemble.spec import GraphSpec
 
 HERE = Machine("9.0", "10.13.2")
@@ -77,3 +77,16 @@ def test_the_driver_is_asked_for_the_compute_capability(monkeypatch, tmp_path):
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     assert Machine.here().compute_capability == "9.0"
+
+
+def test_gpus_are_told_apart_by_model_and_slice_and_not_by_serial_number(monkeypatch, tmp_path):
+    command = tmp_path / "nvidia-smi"
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert gpu_models() == ""
+    found = []
+    for serial in ("1d", "2e"):
+        lines = f"GPU 0: NVIDIA A100 (UUID: GPU-{serial})\n  MIG 1g.5gb      Device  0: (UUID: MIG-{serial})\n"
+        command.write_text(f"#!/bin/sh\ncat <<'LINES'\n{lines}LINES\n")
+        command.chmod(0o755)
+        found.append(gpu_models())
+    assert found == ["GPU 0: NVIDIA A100\n  MIG 1g.5gb      Device  0:\n"] * 2

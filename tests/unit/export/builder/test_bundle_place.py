@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -98,15 +97,18 @@ def test_an_interrupted_export_leaves_the_old_bundle_and_what_another_goes_on_fr
 
 
 def test_what_a_killed_export_left_is_removed_and_what_another_writes_stays(quick, export_shop, one_item, tmp_path):
-    for name in (".bundle.partial-1", f".bundle.partial-{os.getpid()}", ".other.partial-1"):
+    for name in (".bundle.partial-1", f".bundle.partial-{os.getpid()}", ".bundle.partial-ab", ".other.partial-1"):
         (tmp_path / name / "deep").mkdir(parents=True)
-    with partial_bundle(tmp_path / "bundle", force=False) as running:
-        assert left_over(tmp_path) == [running.name, ".other.partial-1"]
-        moved = running.rename(tmp_path / ".bundle.partial-1")  # as if another process wrote it
-        export_shop(one_item)
-        assert moved.is_dir()
-        moved.rename(running)
-        shutil.rmtree(tmp_path / "bundle")
+    (tmp_path / ".bundle.partial-ab.lock").touch()
+    first = partial_bundle(tmp_path / "bundle", force=False)
+    running = first.__enter__()
+    assert left_over(tmp_path) == [running.name, f"{running.name}.lock", ".other.partial-1"]
+    export_shop(one_item)
+    (running / "late").touch()
+    with pytest.raises(InputError, match="bundle: exists already; choose a new folder"):
+        first.__exit__(None, None, None)
+    # The one that was first stays, since others may read from it.
+    assert [path.name for path in (tmp_path / "bundle").iterdir()] == ["manifest.json"]
     assert left_over(tmp_path) == [".other.partial-1"]
 
 

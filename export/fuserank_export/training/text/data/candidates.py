@@ -31,6 +31,7 @@ from fuserank_export.encoder.load import load_encoder, read_prompts
 from fuserank_export.encoder.onnx_encoder import OnnxEncoder
 from fuserank_export.encoder.onnx_export import export_onnx
 from fuserank_export.encoder.prompts import choose_templates
+from fuserank_export.files import write_atomically
 from fuserank_export.index.catalog import NO_SYNONYMS, Indexed, index_catalog
 from fuserank_export.index.units import unit_table
 from fuserank_export.index.word_fields import choose_codes, choose_lexical_fields
@@ -222,9 +223,7 @@ def _find_candidates(
                 )
             candidates[part] = [query.to_dict() for query in ranked]
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(candidates, ensure_ascii=False), "utf-8")
-    partial.rename(path)
+    write_atomically(path, json.dumps(candidates, ensure_ascii=False).encode())
 
 
 def _digest(inputs: TextInputFiles, encoder: str, indexed: Indexed, parts: QuerySplit) -> str:
