@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
 
-.PHONY: help demo serve shop eval bench-retrieval bench-replica bench-live bench-shop bench-export bench bench-quick bench-peers engines gpu-check test lint format docs lock reports clean
+.PHONY: help demo serve shop eval bench-retrieval bench-replica bench-live bench-shop bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check test lint format docs lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -75,6 +75,11 @@ bench-quick: $(READY) build/demo-engines/manifest.json ## what got slower since 
 	@$(BENCHMARK) speed --bundle build/demo-engines --shop $(SHOP) --quick
 
 bench-peers: $(PEERS)/tuning.json ## the stacks that `make bench` compares with: about 2 GB of environments, and their best settings
+
+# A shop's past is what both learn from, and what its households bought afterwards is what both are judged by.
+HYBRID := $(PEERS)/hybrid
+bench-hybrid: $(READY) $(PEERS)/lancedb/.ready $(HYBRID)/bundle/manifest.json ## LanceDB's hybrid search with history and LightGBM in the caller, by turns with our graph
+	@$(BENCHMARK) hybrid-peer --bundle $(HYBRID)/bundle --shop $(SHOP)
 
 engines: build/demo-engines/manifest.json ## the demo's engines in every precision of a CPU, held to FP32's ranking
 
@@ -197,6 +202,16 @@ $(PEERS)/inputs/vectors.npy: build/bench/bundle/manifest.json
 $(PEERS)/tuning.json: $(PEERS)/infinity/.ready $(PEERS)/sbert/.ready $(PEERS)/inputs/vectors.npy
 	@$(BENCHMARK) tune-peers --inputs $(PEERS)/inputs --environments $(PEERS) \
 		--shop $(SHOP) --out $@
+
+$(HYBRID)/past/interactions.parquet: $(SHOP)/interactions.parquet benchmarks/fuserank_benchmarks/hybrid/groceries.py
+	@$(BENCHMARK) prepare past-shop --shop $(SHOP) --out $(@D)
+
+$(HYBRID)/bundle/manifest.json: $(HYBRID)/past/interactions.parquet
+	@$(BIN)/fuserank export bundle --catalog $(HYBRID)/past/catalog.parquet \
+		--interactions $(HYBRID)/past/interactions.parquet --synonyms $(SHOP)/complete_journey_synonyms.txt \
+		--encoder "$(ENCODER)" --text-template '$(TEMPLATE)' --quality quick --vector-cache build/vectors \
+		--out $(HYBRID)/fp32 --force
+	@$(BIN)/fuserank export engines --bundle $(HYBRID)/fp32 --out $(@D) --force
 
 # Their libraries are older than ours, so each has an environment of its own; it is made anew when its pins change.
 $(PEERS)/%/.ready: benchmarks/fuserank_benchmarks/peers/requirements-%.txt

@@ -32,6 +32,7 @@ BundleOption = Annotated[Path, typer.Option("--bundle", help="The bundle to meas
 ShopOption = Annotated[Path, typer.Option("--shop", help="Folder of the catalogue's and the log's Parquet files.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 BUNDLE, SHOP = Path("build/demo"), Path("build/complete-journey")
+HYBRID = Path("build/peers/hybrid")
 
 
 @app.command()
@@ -168,6 +169,39 @@ def live(
 
 
 @app.command()
+def hybrid_peer(
+    bundle: Annotated[Path, typer.Option(help="A bundle of the shop before its last 28 days.")] = HYBRID / "bundle",
+    past: Annotated[Path, typer.Option(help="What `prepare past-shop` wrote.")] = HYBRID / "past",
+    shop: ShopOption = SHOP,
+    environment: Annotated[Path, typer.Option(help="The peer's virtual environment.")] = Path("build/peers/lancedb"),
+    work: Annotated[Path, typer.Option(help="Folder of the peer's inputs, tables, rankers and settings.")] = HYBRID,
+    esci: Annotated[Path, typer.Option(help="Folder of Amazon's queries; left out where there is none.")] = Path(
+        "../shared/data/esci-us"
+    ),
+    esci_bundle: Annotated[
+        Path, typer.Option(help="A bundle of their catalogue, as `make eval` exports it; may be missing.")
+    ] = Path("build/eval/esci/bundle"),
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds in which both take turns.")] = 5,
+    seconds: Annotated[float, typer.Option(help="Seconds of one measurement.")] = 4.0,
+    cases: Annotated[int, typer.Option(min=2, help="Judged searches at most.")] = 3_000,
+    again: Annotated[bool, typer.Option("--again", help="Look for the peer's best settings anew.")] = False,
+) -> None:
+    """LanceDB with history and LightGBM in the caller, by turns with the whole graph: report `hybrid`."""
+    from fuserank_benchmarks.hybrid.peer import LanceFolder
+    from fuserank_benchmarks.peers.process import PeerError
+
+    try:
+        LanceFolder(work, environment).python  # noqa: B018  fails before torch is waited for
+        from fuserank_benchmarks.hybrid.run import HybridOptions, measure_hybrid_peer
+
+        options = HybridOptions(bundle, past, shop, environment, work, esci, esci_bundle, rounds, seconds, cases, again)
+        _print_report(measure_hybrid_peer(options, Console(width=160)))
+    except (PeerError, ValueError, FileNotFoundError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command()
 def tune_peers(
     inputs: Annotated[Path, typer.Option(help="What `prepare peers` wrote.")],
     environments: Annotated[Path, typer.Option(help="Folder of the peers' virtual environments.")],
@@ -196,6 +230,14 @@ def peers(
     from fuserank_benchmarks.peers.prepare import write_inputs
 
     write_inputs(bundle, ShopVocabulary.read(shop).users, encoder, text_tower, out)
+
+
+@prepare.command()
+def past_shop(out: OutOption, shop: ShopOption = SHOP) -> None:
+    """The shop as it was before its last 28 days, which are then judged."""
+    from fuserank_benchmarks.hybrid.groceries import write_past_shop
+
+    write_past_shop(shop, out)
 
 
 @prepare.command()
