@@ -19,7 +19,7 @@ from fuserank_benchmarks.peers.peer import PACKAGES
 from fuserank_benchmarks.peers.process import PeerError, free_port, run_process, wait_until_healthy
 
 QUIET = {"LANCEDB_LOG": "error"}  # else each search warns of a column that it adds by itself
-DEPTH = 400  # candidates of a list that the ranker learns from; it is tried at fewer, too
+DEPTH = 800  # candidates of a list that the ranker learns from; it is tried at fewer, too
 
 
 @dataclass(frozen=True)

@@ -61,16 +61,18 @@ def compared(name: str, ours: Values, theirs: Values) -> Mapping[str, float]:
     return {key: round(value, 4) for key, value in figures.items()}
 
 
-def measure_esci(bundle: Path, data: Path, tuning: LanceTuning, folder: LanceFolder) -> Mapping[str, float]:
+def measure_esci(bundle: Path, data: Path, tuning: LanceTuning, work: Path, environment: Path) -> Mapping[str, float]:
     """Both on Amazon's queries, in a shop without a log: the untrained bundle, and hybrid search without LightGBM.
 
     Args:
         bundle: A bundle of their catalogue.
         data: Folder of queries and judgements.
         tuning: The peer's settings.
-        folder: Where the peer's inputs are written, and its environment.
+        work: Folder that gets one of the peer's inputs, named by the bundle's id.
+        environment: The peer's virtual environment.
     """
     queries, product = EsciQueries.read(data), Product.open(Bundle.open(bundle, verify=()))
+    folder = LanceFolder(work / product.bundle.id, environment)
     write_catalog(product.bundle, folder.inputs)
     folder.build(tuning)
 

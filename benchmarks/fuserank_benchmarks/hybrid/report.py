@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fuserank_benchmarks.load.rounds import ratios, summarize
 
@@ -77,8 +77,3 @@ def trial_table(tuned: Tuned) -> dict[str, Table]:
             *speed,
         ],
     }
-
-
-def as_gigabytes(figures: Mapping[str, Any]) -> dict[str, float]:
-    """Memory of both in gigabytes, as pages show it."""
-    return {f"{stack}_resident_gb": figures[f"{stack}_resident_bytes"] / 1e9 for stack in STACKS}

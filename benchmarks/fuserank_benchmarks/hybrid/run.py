@@ -146,8 +146,8 @@ def measure_hybrid_peer(options: HybridOptions, console: Console) -> Path:
     """
     exit_on_sigterm()
     announce = partial(console.print, style="dim", highlight=False)
-    folder = LanceFolder(options.work / "inputs", options.environment)
     bundle = Bundle.open(options.bundle, verify=())
+    folder = LanceFolder(options.work / bundle.id, options.environment)
     shop = ShopVocabulary.read(options.shop)
     tuned = _tuned(options, folder, shop, announce)
     announce(f"LanceDB: {tuned.best.describe()}")
@@ -177,8 +177,7 @@ def measure_hybrid_peer(options: HybridOptions, console: Console) -> Path:
             ]
     figures |= {"hybrid_cases": len(searches.queries), **compared("search", *values)}
     if options.esci.exists() and (options.esci_bundle / "manifest.json").exists():
-        esci = LanceFolder(options.work / "esci", options.environment)
-        figures |= measure_esci(options.esci_bundle, options.esci, tuned.best, esci)
+        figures |= measure_esci(options.esci_bundle, options.esci, tuned.best, options.work, options.environment)
     else:
         announce(f"Amazon's queries: left out, {options.esci} or {options.esci_bundle} is not there")
     figures |= {"hybrid_load_after": round(os.getloadavg()[0], 2)}
@@ -187,7 +186,7 @@ def measure_hybrid_peer(options: HybridOptions, console: Console) -> Path:
 
 def _tuned(options: HybridOptions, folder: LanceFolder, shop: ShopVocabulary, announce: Callable[[str], None]) -> Tuned:
     """The peer's settings, found now unless an earlier run found them for this bundle."""
-    found = options.work / f"tuning-{Bundle.open(options.bundle, verify=()).id}.json"
+    found = folder.inputs / "tuning.json"
     if found.exists() and not options.again:
         return Tuned.read(found)
     announce("LanceDB: writing its inputs")

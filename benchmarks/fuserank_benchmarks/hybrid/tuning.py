@@ -15,13 +15,13 @@ from typing import Any
 
 import aiohttp
 
-from fuserank_benchmarks.hybrid.peer import DEPTH, LanceFolder, LanceTuning, run_lance
+from fuserank_benchmarks.hybrid.peer import LanceFolder, LanceTuning, run_lance
 from fuserank_benchmarks.peers.closed_loop import run_closed_loop
 from fuserank_benchmarks.peers.process import PeerError
 
 TABLES = (LanceTuning("texts"), LanceTuning("texts", stem=False), LanceTuning("items"))
 INDEXES = ("flat", "ivf_flat", "hnsw_sq")
-DEPTHS = (100, 200, DEPTH)
+
 TOLERANCE = 0.005  # of nDCG@10, within which the faster setting is taken
 CALLERS = 16
 Announce = Callable[[str], None]

@@ -10,6 +10,7 @@ Texts = tuple[str, str]  # English and Chinese
 SEARCHES: Texts = ("nDCG@10: searches · recommendations", "nDCG@10：搜索 · 推荐")
 RECOMMENDATIONS: Texts = ("nDCG@10: recommendations", "nDCG@10：推荐")
 RATES: Texts = ("requests/s · p50", "每秒请求数 · p50")
+RATES_AND_SEARCHES: Texts = ("requests/s · p50 · nDCG@10: searches", "每秒请求数 · p50 · nDCG@10：搜索")
 MILLISECONDS: Texts = (" ms", " 毫秒")
 
 
@@ -98,6 +99,22 @@ PEER_ROWS = (
         ("sentence-transformers + FAISS, one process", "sentence-transformers + FAISS（单进程）"),
         (f"{RATES[0]}, no cross-encoder", f"{RATES[1]}（无交叉编码器）"),
         _speed("plain", "sbert_0"),
+    ),
+    PeerRow(
+        (
+            "LanceDB hybrid, history and LightGBM in the caller",
+            "LanceDB 混合检索（历史特征与 LightGBM 重排由调用方完成）",
+        ),
+        RATES_AND_SEARCHES,
+        (
+            *_speed("hybrid", "hybrid_peer"),
+            Comparison(
+                "hybrid_search_ndcg_at_10",
+                "hybrid_peer_search_ndcg_at_10",
+                ".3f",
+                paired="hybrid_search_ndcg_at_10",
+            ),
+        ),
     ),
     PeerRow(
         ("LightGBM LambdaMART, the same features", "LightGBM LambdaMART（同样的特征）"),

@@ -54,7 +54,7 @@ class Endpoint:
         rows, scores = hits.rows, hits.relevance
         if self._model is not None and self._behaviour is not None and len(rows):
             # One thread: the cores are busy with other requests.
-            scores = self._model.predict(self._behaviour.features(user, hits), num_threads=1)
+            scores = np.asarray(self._model.predict(self._behaviour.features(user, hits), num_threads=1))
         order = np.argsort(-scores, kind="stable")[:k]
         return [
             {"item_id": self._items["item_id"][row], "score": score, "title": self._items["title"][row]}

@@ -75,7 +75,7 @@ class Lists:
         for features, labels, relevant in zip(self.features, self.labels, self.relevant, strict=True):
             known, ranked = features[:depth], labels[:depth]
             if model is not None and len(known):
-                ranked = ranked[np.argsort(-model.predict(known), kind="stable")]
+                ranked = ranked[np.argsort(-np.asarray(model.predict(known)), kind="stable")]
             gains = 1 / np.log2(np.arange(2, 12))
             values.append((ranked[:10] * gains[: len(ranked[:10])]).sum() / gains[: min(relevant, 10)].sum())
         return float(np.mean(values))
@@ -113,7 +113,7 @@ def train(settings: dict[str, Any]) -> dict[str, Any]:
     model = lightgbm.train(SETTINGS, training.dataset(), TREES, valid_sets=[valid], callbacks=[stop])
     Path(settings["model"]).parent.mkdir(parents=True, exist_ok=True)
     model.save_model(settings["model"], num_iteration=model.best_iteration)
-    depths = sorted({100, 200, settings["depth"]})
+    depths = sorted({200, 400, settings["depth"]})
     return {
         "trees": model.best_iteration,
         "lists": len(lists.labels),

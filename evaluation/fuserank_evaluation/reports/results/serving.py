@@ -69,6 +69,49 @@ SERVING: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "goal 0.25",
         ),
     ),
+    "hybrid": (
+        (
+            "Queries differ, 16 callers and one",
+            "{hybrid_throughput:.0f} requests/s, p50 {hybrid_p50_ms:.1f} ms",
+            "{hybrid_peer_throughput:.0f} requests/s, p50 {hybrid_peer_p50_ms:.1f} ms",
+        ),
+        (
+            "… requests/s over the peer's",
+            "{throughput_vs_hybrid_peer:.1f} ({throughput_vs_hybrid_peer_low:.1f} to "
+            "{throughput_vs_hybrid_peer_high:.1f})",
+            "goal 10",
+        ),
+        (
+            "… p50 over the peer's",
+            "{p50_vs_hybrid_peer:.2f} ({p50_vs_hybrid_peer_low:.2f} to {p50_vs_hybrid_peer_high:.2f})",
+            "–",
+        ),
+        (
+            "Queries repeat as in web search logs",
+            "{zipf_hybrid_throughput:.0f} requests/s, p50 {zipf_hybrid_p50_ms:.1f} ms",
+            "{zipf_hybrid_peer_throughput:.0f} requests/s, p50 {zipf_hybrid_peer_p50_ms:.1f} ms",
+        ),
+        (
+            "… requests/s over the peer's",
+            "{throughput_vs_hybrid_peer_zipf:.1f} ({throughput_vs_hybrid_peer_zipf_low:.1f} to "
+            "{throughput_vs_hybrid_peer_zipf_high:.1f})",
+            "goal 10",
+        ),
+        ("Memory of all processes", "{hybrid_resident_gb:.2f} GB", "{hybrid_peer_resident_gb:.2f} GB"),
+        (
+            "nDCG@10 of {hybrid_cases:,} searches by households",
+            "{hybrid_search_ndcg_at_10:.3f}",
+            "{hybrid_peer_search_ndcg_at_10:.3f}; difference {hybrid_search_ndcg_at_10_difference:+.3f} "
+            "({hybrid_search_ndcg_at_10_low:+.3f} to {hybrid_search_ndcg_at_10_high:+.3f})",
+        ),
+        (
+            "nDCG@10 of Amazon's {hybrid_esci_queries} queries, no log",
+            "{hybrid_esci_ndcg_at_10:.3f}",
+            "{hybrid_peer_esci_ndcg_at_10:.3f}, without LightGBM; difference "
+            "{hybrid_esci_ndcg_at_10_difference:+.3f} ({hybrid_esci_ndcg_at_10_low:+.3f} to "
+            "{hybrid_esci_ndcg_at_10_high:+.3f})",
+        ),
+    ),
     "limits": (
         (
             "Whole graph at saturation over bare engines, with a text tower",
