@@ -38,7 +38,7 @@ def write_catalog(bundle: Bundle, out: Path) -> None:
     (out / "items.json").write_text(json.dumps(items, ensure_ascii=False), "utf-8")
     np.save(out / "text.npy", bundle.items.text)
     shutil.copyfile(bundle.root / "index" / "vectors.npy", out / "vectors.npy")
-    shutil.copyfile(bundle.repository / "encoder" / "1" / "model.onnx", out / "encoder.onnx")
+    shutil.copyfile(bundle.engine("encoder"), out / "encoder.onnx")
     shutil.copyfile(bundle.tokenizer, out / "tokenizer.json")
     settings = {"pad": bundle.spec.pad_token_id, "template": bundle.spec.query_template}
     (out / "encoder.json").write_text(json.dumps(settings), "utf-8")

@@ -14,7 +14,6 @@ from typing import Any
 import aiohttp
 import psutil
 
-from fuserank_benchmarks.load.fuserank_server import process_memory
 from fuserank_benchmarks.peers.peer import PACKAGES
 from fuserank_benchmarks.peers.process import PeerError, free_port, run_process, wait_until_healthy
 
@@ -126,7 +125,7 @@ class LancePeer:
     """
 
     def __init__(self, url: str, session: aiohttp.ClientSession, process: psutil.Process) -> None:
-        self._url, self._session, self._process = url, session, process
+        self._url, self._session, self.process = url, session, process
 
     async def search(self, query: str, user: str, rerank: int = 0) -> list[str]:
         """Ids of the ten best items; `rerank` is there for the closed loop alone.
@@ -138,10 +137,6 @@ class LancePeer:
         async with self._session.post(f"{self._url}/search", json={"query": query, "user": user, "k": 10}) as reply:
             reply.raise_for_status()
             return [item["item_id"] for item in (await reply.json())["items"]]
-
-    def resident_bytes(self) -> int:
-        """Memory of its processes, shared pages counted once."""
-        return process_memory(self._process)[0]
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 STACKS = ("hybrid", "hybrid_peer")  # the first is ours
 _SPEED = {
     "throughput": "requests/s of 16 callers",
+    "cpu_ms": "ms of CPU time a request takes in all server processes, 16 callers",
     "p50_ms": "ms of one caller's requests: median",
 }
 
@@ -26,6 +27,7 @@ def _meanings() -> Iterator[tuple[str, str]]:
             for stack in STACKS:
                 yield f"{prefix}{stack}_{figure}", f"{names[stack]}: {meaning}, {queries}; median of the rounds"
         yield f"throughput_vs_hybrid_peer{end}", f"ratio of the requests/s, within each round, {queries}; goal 10"
+        yield f"cpu_vs_hybrid_peer{end}", f"ratio of these CPU times, within each round, {queries}"
         yield f"p50_vs_hybrid_peer{end}", f"ratio of these p50, within each round, {queries}"
     for stack in STACKS:
         yield f"{stack}_resident_bytes", f"{names[stack]}: bytes of all its processes, shared pages once"

@@ -26,7 +26,7 @@ from fuserank_benchmarks.hybrid.quality import Search, ask_all, compared, measur
 from fuserank_benchmarks.hybrid.report import MEANINGS, conclude, trial_table
 from fuserank_benchmarks.hybrid.tuning import CALLERS, Tuned, tune
 from fuserank_benchmarks.inputs.queries import MAX_REQUESTS, FreshLoad, Repeats, ShopVocabulary
-from fuserank_benchmarks.load.fuserank_server import process_memory
+from fuserank_benchmarks.load.fuserank_server import cpu_seconds, process_memory
 from fuserank_benchmarks.load.open_loop import build_message
 from fuserank_benchmarks.load.rounds import interleave
 from fuserank_benchmarks.peers.closed_loop import ClosedLoop, SendRequest, run_closed_loop
@@ -36,6 +36,7 @@ from fuserank_evaluation.reports.report import merge_report
 
 OURS, PEER = "hybrid", "hybrid_peer"
 TUNING_SECONDS = 4.0
+WARM_UP = 8  # requests before each measurement, whose CPU time counts
 
 
 @dataclass(frozen=True)
@@ -78,23 +79,37 @@ class Contestant:
         shop: What requests are drawn from.
         seconds: Length of one measurement.
         run: Runs a coroutine.
+        process: The server's first process.
     """
 
     def __init__(
-        self, name: str, send: SendRequest, shop: ShopVocabulary, seconds: float, run: Callable[..., ClosedLoop]
+        self,
+        name: str,
+        send: SendRequest,
+        shop: ShopVocabulary,
+        seconds: float,
+        run: Callable[..., ClosedLoop],
+        process: psutil.Process,
     ) -> None:
         self._name, self._send, self._load, self._seconds, self._run = name, send, FreshLoad(shop), seconds, run
+        self._process = process
 
     def measure(self, repeats: Repeats) -> Mapping[str, float]:
-        """Requests/s of `CALLERS` callers, and p50 of one; names begin with `zipf_` where queries repeat."""
+        """Requests/s and CPU time of `CALLERS` callers, p50 of one; names begin with `zipf_` where queries repeat."""
         prefix = f"zipf_{self._name}" if repeats == "zipf" else self._name
-        busy, alone = self._loop(repeats, CALLERS), self._loop(repeats, 1)
-        return {f"{prefix}_throughput": busy.per_second, f"{prefix}_p50_ms": alone.p50_ms}
+        before = cpu_seconds(self._process)
+        busy = self._loop(repeats, CALLERS)
+        cpu = cpu_seconds(self._process) - before
+        return {
+            f"{prefix}_throughput": busy.per_second,
+            f"{prefix}_cpu_ms": cpu * 1e3 / (len(busy.latencies) + WARM_UP),
+            f"{prefix}_p50_ms": self._loop(repeats, 1).p50_ms,
+        }
 
     def _loop(self, repeats: Repeats, callers: int) -> ClosedLoop:
         load = self._load.draw(MAX_REQUESTS, repeats)
         requests = list(zip(load.queries, load.users, strict=True))
-        return self._run(run_closed_loop(self._send, requests, 0, callers, self._seconds))
+        return self._run(run_closed_loop(self._send, requests, 0, callers, self._seconds, WARM_UP))
 
 
 class Servers:
@@ -160,7 +175,11 @@ def measure_hybrid_peer(options: HybridOptions, console: Console) -> Path:
         (process,) = [child for child in psutil.Process().children() if child.pid not in before]
         with Servers(f"127.0.0.1:{grpc_port}", tuned, folder) as servers:
             sends: dict[str, SendRequest] = {OURS: servers.send, PEER: servers.peer.search}
-            rivals = {name: Contestant(name, send, shop, options.seconds, servers.run) for name, send in sends.items()}
+            roots = {OURS: process, PEER: servers.peer.process}
+            rivals = {
+                name: Contestant(name, send, shop, options.seconds, servers.run, roots[name])
+                for name, send in sends.items()
+            }
             probes = {
                 f"{name}, queries {'repeat' if repeats == 'zipf' else 'differ'}": partial(rival.measure, repeats)
                 for repeats in ("none", "zipf")
@@ -168,7 +187,7 @@ def measure_hybrid_peer(options: HybridOptions, console: Console) -> Path:
             }
             figures |= conclude(interleave(probes, options.rounds, announce))
             figures[f"{OURS}_resident_bytes"] = process_memory(process)[0]
-            figures[f"{PEER}_resident_bytes"] = servers.peer.resident_bytes()
+            figures[f"{PEER}_resident_bytes"] = process_memory(servers.peer.process)[0]
             announce(f"{len(searches.queries)} judged searches")
             asked: Sequence[Search] = (servers.search, servers.peer.search)
             values = [

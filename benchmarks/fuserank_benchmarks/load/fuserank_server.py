@@ -116,3 +116,9 @@ def process_memory(process: psutil.Process) -> tuple[int, int]:
     """Bytes of a process and its children: shared pages counted once (PSS), and counted for each process (RSS)."""
     infos = [part.memory_full_info() for part in (process, *process.children(recursive=True))]
     return sum(info.pss for info in infos), sum(info.rss for info in infos)
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """CPU time of a process and its children so far, of the user and of the system."""
+    times = [part.cpu_times() for part in (process, *process.children(recursive=True))]
+    return float(sum(each.user + each.system for each in times))

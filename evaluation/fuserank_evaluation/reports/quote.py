@@ -51,6 +51,7 @@ def read_figures(folder: Path = COMMITTED) -> dict[str, Any]:
     figures |= {f"{name}_demo": reports["demo"][name] for name in ("start_seconds", "raw_model_ms", "overhead_ms")}
     for bundle in ("tower", "plain", "items_10k", "items_1m"):
         figures[f"resident_gb_{bundle}"] = figures[f"resident_bytes_{bundle}"] / 1e9
+    figures["machine_hybrid"] = reports["hybrid"]["machine"]  # a run on another machine than that of `bench`
     for stack in ("hybrid", "hybrid_peer"):
         figures[f"{stack}_resident_gb"] = figures[f"{stack}_resident_bytes"] / 1e9
     return figures
@@ -72,7 +73,7 @@ def figure_table(name: str, figures: Mapping[str, Any], language: int = ENGLISH)
             columns = zip(*(pair.cells(known, language) for pair in row.comparisons), strict=True)
             lines.append([row.peer[language], row.measured[language], *(" · ".join(cells) for cells in columns)])
     else:
-        machine = figures["machine"]
+        machine = figures.get(f"machine_{name}", figures["machine"])
         lines.append([f"{machine['cores']} shared cores of {machine['cpu']}", "FuseRank", "compared with"])
         lines += [[cell.format(**known) for cell in line] for line in RESULTS[name]]
     lines.insert(1, ["---"] * len(lines[0]))

@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
     "feature_fraction": 0.8,
-    "num_threads": 2,
+    "num_threads": 1,  # on shared cores two wait for each other far longer than they work
     "verbosity": -1,
     "seed": 13,
 }

@@ -97,6 +97,11 @@ SERVING: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "{throughput_vs_hybrid_peer_zipf_high:.1f})",
             "goal 10",
         ),
+        (
+            "CPU time a request, all server processes: queries differ, repeat",
+            "{hybrid_cpu_ms:.1f} ms, {zipf_hybrid_cpu_ms:.1f} ms",
+            "{hybrid_peer_cpu_ms:.1f} ms, {zipf_hybrid_peer_cpu_ms:.1f} ms",
+        ),
         ("Memory of all processes", "{hybrid_resident_gb:.2f} GB", "{hybrid_peer_resident_gb:.2f} GB"),
         (
             "nDCG@10 of {hybrid_cases:,} searches by households",

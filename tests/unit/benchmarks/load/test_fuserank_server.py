@@ -1,9 +1,11 @@
-"""Sweeps of a server end where it refuses requests."""
+"""Sweeps of a server end where it refuses requests; its CPU time is that of all its processes."""
+
+from types import SimpleNamespace
 
 import pytest
 
 from fuserank_benchmarks.inputs.queries import ShopVocabulary
-from fuserank_benchmarks.load.fuserank_server import FuseRankServer
+from fuserank_benchmarks.load.fuserank_server import FuseRankServer, cpu_seconds
 from fuserank_benchmarks.perf_analyzer.program import PerfAnalyzerError
 
 
@@ -20,3 +22,18 @@ def test_a_sweep_ends_with_a_warning_where_the_server_refuses(monkeypatch):
         assert server.sweep_until_refused([1, 2, 4, 8]) == [1, 2]
     with pytest.raises(PerfAnalyzerError):
         server.sweep_until_refused([8])
+
+
+def test_cpu_time_counts_children():
+    class Part:
+        def __init__(self, user, system, children=()):
+            self._times, self._children = SimpleNamespace(user=user, system=system), children
+
+        def cpu_times(self):
+            return self._times
+
+        def children(self, recursive):
+            assert recursive
+            return list(self._children)
+
+    assert cpu_seconds(Part(1.0, 0.5, [Part(2.0, 0.25)])) == 3.75

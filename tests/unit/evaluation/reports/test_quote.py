@@ -80,3 +80,9 @@ def test_the_quoted_tables_name_baselines_as_the_evaluation_does():
 
 def _code(folder):
     return "\n".join(path.read_text("utf-8") for path in sorted(folder.glob("*.py")))
+
+
+def test_a_table_names_the_machine_of_its_own_report(figures):
+    elsewhere = figures | {"machine_hybrid": {"cores": 3, "cpu": "Z80"}}
+    assert quote.figure_table("hybrid", elsewhere).startswith("| 3 shared cores of Z80 |")
+    assert "Z80" not in quote.figure_table("speed", elsewhere)
