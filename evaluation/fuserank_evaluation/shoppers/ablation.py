@@ -9,10 +9,11 @@ from typing import Any
 from unittest.mock import patch
 
 from fuserank_ensemble.candidates import channel_search
+from fuserank_ensemble.candidates.list_cache import ListCache
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS, UnderstoodPart
 from fuserank_ensemble.ranking import adjustments
-from fuserank_ensemble.retrieval.channel import ChannelDeclaration, Pool, RankedItems
+from fuserank_ensemble.retrieval.channel import Channel, ChannelDeclaration, ChannelQuery, Pool, RankedItems
 from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel, lexical_pool
 from fuserank_ensemble.retrieval.lexical import tiers, words
 from fuserank_evaluation.datasets.esci import EsciQueries
@@ -48,6 +49,8 @@ class Part:
         with ExitStack() as stack:
             for owner, name, value in self.replaced:
                 stack.enter_context(patch.object(owner, name, value))
+            if self.replaced:  # what was found with the part must not stand in
+                stack.enter_context(patch.object(ListCache, "search", _search_anew))
             yield self.options
 
 
@@ -58,6 +61,11 @@ def _all_but(part: UnderstoodPart) -> dict[str, Any]:
 def _match_of_equal_worth(ranked: RankedItems) -> Pool:
     """The lexical channel's pool where a guess is as good as all words of a query."""
     return replace(lexical_pool(ranked), sufficient=len(ranked) > 0)
+
+
+def _search_anew(_: ListCache, channel: Channel, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
+    """Asks the channel whatever was asked before."""
+    return channel.search(queries, depth)
 
 
 def _no_categories(_: Retriever, __: Mapping[str, RankedItems]) -> None:

@@ -21,6 +21,7 @@ from support.busy_machine import PATIENCE
 from support.running import BESIDE, endpoints, url
 
 SECONDS = 1.5  # of load
+LEAST = 3  # turns of each caller, however busy the machine is
 PAUSE_SECONDS = 0.01
 
 
@@ -51,7 +52,7 @@ def test_a_real_server_answers_each_arm_from_its_bundle(bundle_root: Path, tmp_p
         def ask(caller: int) -> None:
             with Client(url(server), timeout=PATIENCE, retries=0) as client:
                 end = time.monotonic() + SECONDS
-                while time.monotonic() < end:
+                while time.monotonic() < end or replies[caller] < LEAST:
                     try:
                         user = users[replies[caller] % len(users)]
                         check(user, client.search("milk", user=user, k=5))
@@ -69,7 +70,7 @@ def test_a_real_server_answers_each_arm_from_its_bundle(bundle_root: Path, tmp_p
         for thread in threads:
             thread.join(PATIENCE)
         assert wrong == []
-        assert min(replies) > 2
+        assert min(replies) >= LEAST
         with pytest.raises(SwitchError, match=f"compares the served bundle with {twin.id}"):
             promote_bundle(server.switch, twin.root)
         assert server.dead_stages() == []
