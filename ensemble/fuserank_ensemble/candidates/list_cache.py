@@ -6,9 +6,10 @@ from collections.abc import Hashable, Sequence
 
 from cachetools import LRUCache
 
+from fuserank_ensemble.interactions.history import digest
 from fuserank_ensemble.retrieval.channel import Channel, ChannelQuery, RankedItems
 
-LISTS = 8_192  # of about 3 kB each
+LISTS = 4_096  # of 8 kB each where a list is full: 34 MB at most, at the default depth
 
 
 class ListCache:
@@ -53,5 +54,5 @@ def _key(channel: Channel, query: ChannelQuery, depth: int) -> Hashable:
     """What a text channel's list depends on beside its index; None where that is somebody's own."""
     if query.shared_mask is None:
         return None
-    meaning = query.embedding.tobytes() if channel.declaration.needs_embedding else b""
+    meaning = digest(query.embedding) if channel.declaration.needs_embedding else b""
     return channel.declaration.name, query.query, query.understood, query.shared_mask, depth, meaning

@@ -48,8 +48,8 @@ def served_models(bundle: Bundle, target: Target, *, has_state: bool, without: C
     stages = {stage.name: stage for stage in models(bundle.spec, target)}
     left_out = {*without, *(() if has_state else (stage.name for stage in state_stages()))}
     of_search = {"search"} if target == "single_process" else {"search", *(s.name for s in search_stages(bundle.spec))}
-    callable_ = {name for stage in stages.values() for name in stage.calls}
-    names = of_search | (stages.keys() - callable_ - left_out)
+    called_by_others = {name for stage in stages.values() for name in stage.calls}
+    names = of_search | (stages.keys() - called_by_others - left_out)
     return names | {called for name in names if name in stages for called in stages[name].calls}
 
 
