@@ -13,7 +13,7 @@ from onnx.shape_inference import InferenceError
 
 from fuserank_export.engines.soundness import EngineError
 
-# TensorRT's own needs a GPU's driver to be opened; that of TensorRT for RTX, whose parser is the same, does not.
+# TensorRT's own needs a GPU's driver; that of TensorRT for RTX does not, and is another release: building has the last word.
 PACKAGES = ("tensorrt_rtx", "tensorrt")
 
 
@@ -49,8 +49,9 @@ def _parse(path: Path) -> list[str]:
     """Parses a file; returns what the parser cannot take of it, each with the node's name."""
     trt = require_parser()
     logger = trt.Logger(trt.Logger.INTERNAL_ERROR)  # what the parser finds is raised
-    flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    network = trt.Builder(logger).create_network(flags)
+    # From TensorRT 11 on every network is strongly typed, and the flag may be gone.
+    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    network = trt.Builder(logger).create_network(0 if flag is None else 1 << int(flag))
     parser = trt.OnnxParser(network, logger)
     parser.parse_from_file(str(path))
     return [_describe(parser.get_error(number)) for number in range(parser.num_errors)]
