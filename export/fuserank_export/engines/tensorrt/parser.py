@@ -13,7 +13,8 @@ from onnx.shape_inference import InferenceError
 
 from fuserank_export.engines.soundness import EngineError
 
-# TensorRT's own needs a GPU's driver; that of TensorRT for RTX does not, and is another release: building has the last word.
+# TensorRT's own needs a GPU's driver. That of TensorRT for RTX does not, but is another release: building has the last
+# word.
 PACKAGES = ("tensorrt_rtx", "tensorrt")
 
 
