@@ -90,7 +90,10 @@ class Suggester:
         folder.mkdir(parents=True, exist_ok=True)
         texts, totals = _merge(phrases)
         writer = index_writer(folder, _schema())
-        for place, number in enumerate(sorted(range(len(texts)), key=lambda number: (-totals[number], texts[number]))):
+        # Sorted twice, the second time in an array: a million pairs to compare took 80 MB.
+        by_text = np.array(sorted(range(len(texts)), key=texts.__getitem__), np.int32)
+        order = by_text[np.argsort(-np.asarray(totals)[by_text], kind="stable")]
+        for place, number in enumerate(order.tolist()):
             writer.add_document(phrase_document(place, texts[number], totals[number]))
         finish(writer, folder)
         return len(texts)
