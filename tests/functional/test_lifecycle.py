@@ -217,8 +217,8 @@ def test_fuserank_serve_refuses_in_one_line(copied: Path):
     assert_no_traceback(done.stderr)
 
 
-def test_a_dead_stage_ends_the_server_with_its_name(bundle_root: Path, ports: list[str]):
-    """Triton itself would go on, call itself ready, and fail every request."""
+def test_a_server_whose_process_dies_starts_again(bundle_root: Path, ports: list[str]):
+    """Triton itself would go on without a stage, call itself ready, and fail every request that comes to it."""
     http, grpc, metrics = ports
     command = [FUSERANK, "serve", str(bundle_root), "--http-port", http, "--grpc-port", grpc, "--metrics-port", metrics]
     command += [word for model in BESIDE for word in ("--without", model)]
@@ -226,11 +226,22 @@ def test_a_dead_stage_ends_the_server_with_its_name(bundle_root: Path, ports: li
         try:
             assert serving.stdout is not None
             assert " ready after " in serving.stdout.readline()
-            family = psutil.Process(serving.pid).children(recursive=True)
-            next(process for process in family if "search_0_0" in process.cmdline()).kill()
+            assert serving.stdout.readline()  # where events are kept
+            family = []
+            for victim in ("search_0_0", "tritonserver"):
+                running = psutil.Process(serving.pid).children(recursive=True)
+                next(each for each in running if any(Path(word).name == victim for word in each.cmdline())).kill()
+                assert " ready after " in serving.stdout.readline()
+                family += running
+            with Client(f"127.0.0.1:{grpc}") as client:
+                assert client.search("milk").items
+            serving.terminate()
             _, err = serving.communicate(timeout=PATIENCE)
         finally:
             serving.kill()
-    assert serving.returncode == 1
-    assert "the process of stage search has died" in err
+    assert serving.returncode == 0
+    assert "the process of stage search has died, and requests fail; the server starts again" in err
+    assert "tritonserver has stopped by itself; the server starts again" in err
     assert_no_traceback(err)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
+    assert not alive

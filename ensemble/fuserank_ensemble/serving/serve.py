@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,11 @@ from fuserank_ensemble.serving.target_option import TargetOption
 from fuserank_ensemble.serving.tritonserver import Endpoints, ServerError
 from fuserank_ensemble.state.log import StateError
 from fuserank_ensemble.state.settings import MOST_ENTRIES
+
+LOOK_SECONDS = 0.5
+DEAD_SECONDS = 1.0  # for the requests in flight of a server whose stage has died
+# What dies so often would die again.
+MOST_DEATHS, DEATHS_WITHIN_SECONDS = 3, 60.0
 
 
 def serve(
@@ -58,7 +64,6 @@ def serve(
 
     Example: fuserank serve build/my-shop --http-port 8000 --grpc-port 8001 --metrics-port 8002
     """
-    started = time.monotonic()
     stopping: list[int] = []
 
     def stop(number: int, frame: object) -> None:
@@ -67,44 +72,74 @@ def serve(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    try:
+    ports = Endpoints(host, http_port, grpc_port, metrics_port)
+
+    def open_server() -> Server:
         settings = choose_state(bundle, state, state_key_file, state_ttl_days, state_max_entries)
         settings = sample_features(settings, log_features)
         beside = state_folder(bundle)
         promoted = beside / PROMOTED if beside else None
         served = read_promoted(promoted, bundle) if promoted else bundle
-        ports = Endpoints(host, http_port, grpc_port, metrics_port)
         key_file = choose_key_file(bundle, state_key_file)
         server = Server(served, ports, target, verbose, settings, experiment, promoted, key_file, without or ())
-    except (ServerError, BundleError, StateError) as error:
-        _fail(error)
-    if served != bundle:
-        typer.echo(f"{served} was promoted over {bundle}; what was promoted is forgotten without {promoted}")
+        if served != bundle:
+            typer.echo(f"{served} was promoted over {bundle}; what was promoted is forgotten without {promoted}")
+        return server
+
     try:
-        server.start()
-        typer.echo(
-            f"bundle {server.bundle.id} ready after {time.monotonic() - started:.1f} s: "
-            f"gRPC {host}:{grpc_port}, HTTP {host}:{http_port}, metrics {host}:{metrics_port}/metrics"
-        )
-        typer.echo(f"events are kept in {settings.address}" if settings else "no events are kept: see --state")
-        _wait(server, lambda: bool(stopping))
-    except ServerError as error:
-        _fail(error)
-    finally:
-        server.stop()
+        supervise(open_server, lambda: bool(stopping))
+    except (ServerError, BundleError, StateError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
-def _wait(server: Server, stopping: Callable[[], bool]) -> None:
+def supervise(open_server: Callable[[], Server], stopping: Callable[[], bool]) -> None:
+    """Runs a server until it is to stop, and starts it again where one of its processes has died.
+
+    Args:
+        open_server: Makes the server, not started; it reads anew which bundle was promoted.
+        stopping: Whether it is to stop.
+
+    Raises:
+        ServerError: It could not be started, or its processes died too often.
+        BundleError: See `Server`.
+        StateError: See `Server`.
+    """
+    deaths: deque[float] = deque(maxlen=MOST_DEATHS)
+    while not stopping():
+        started = time.monotonic()
+        server = open_server()
+        try:
+            server.start()
+            seconds, ports, state = time.monotonic() - started, server.endpoints, server.state
+            typer.echo(
+                f"bundle {server.bundle.id} ready after {seconds:.1f} s: gRPC {ports.host}:{ports.grpc}, "
+                f"HTTP {ports.host}:{ports.http}, metrics {ports.host}:{ports.metrics}/metrics"
+            )
+            if not deaths:
+                typer.echo(f"events are kept in {state.address}" if state else "no events are kept: see --state")
+            death = _wait_for_death(server, stopping)
+        except BaseException:
+            server.stop()
+            raise
+        server.stop(DEAD_SECONDS if death else None)
+        if death is None:
+            return
+        deaths.append(time.monotonic())
+        if len(deaths) == MOST_DEATHS and deaths[-1] - deaths[0] < DEATHS_WITHIN_SECONDS:
+            raise ServerError(
+                f"{death}, for the third time within {DEATHS_WITHIN_SECONDS:.0f} s; run again "
+                "with --verbose to see the log"
+            )
+        typer.echo(f"{death}; the server starts again", err=True)
+
+
+def _wait_for_death(server: Server, stopping: Callable[[], bool]) -> str | None:
+    """Returns which process of a server has died; None where it is to stop."""
     while not stopping():
         if not server.is_alive():
-            raise ServerError("the server has stopped by itself; run again with --verbose to see its log")
+            return "tritonserver has stopped by itself"
         if dead := server.dead_stages():
-            raise ServerError(
-                f"the process of stage {', '.join(dead)} has died, and requests fail; start the server again"
-            )
-        time.sleep(0.5)
-
-
-def _fail(error: Exception) -> None:
-    typer.echo(f"error: {error}", err=True)
-    raise typer.Exit(1)
+            return f"the process of stage {', '.join(dead)} has died, and requests fail"
+        time.sleep(LOOK_SECONDS)
+    return None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -102,6 +104,7 @@ class Server:
         repository = folder / "model_repository"
         link_models(self.bundle, target, repository, has_state=state is not None, without=left_out)
         prepare_environment()
+        self._stages: dict[int, str] = {}
         self._triton = open_tritonserver(folder, repository, self.endpoints, target, verbose=verbose)
 
     def _checked_state(self, state: StateSettings | None) -> StateSettings | None:
@@ -190,10 +193,7 @@ class Server:
         """The stubs of this server, by process id; a stub's command line names its instance and our backends."""
         stages = {}
         for process in psutil.Process().children(recursive=True):
-            try:
-                line = process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
-            except psutil.NoSuchProcess:
-                continue
+            line = _command(process)
             # Triton names an instance <stage>_<group>_<number>.
             names = [word.rsplit("_", 2)[0] for word in line if word.rsplit("_", 2)[0] in self._models]
             if names and any(self._backends.name in word for word in line):
@@ -204,11 +204,29 @@ class Server:
         """What the server has logged."""
         return str(self._triton.logs())
 
-    def stop(self) -> None:
-        """Stops the server, letting requests in flight end."""
+    def stop(self, patience: float | None = None) -> None:
+        """Stops the server, letting requests in flight end.
+
+        Args:
+            patience: Seconds to wait for that; None waits as long as Triton itself does, 30 s at most. A server whose
+                stage has died may take all of them.
+        """
+        family = self._family()
+        killing = None if patience is None else threading.Timer(patience, _kill, (family,))
+        if killing:
+            killing.start()
         self._triton.stop()
+        if killing:
+            killing.cancel()
+        _kill(family)  # stages outlive a tritonserver that was killed
         self.switch.remove()
         self._backends.cleanup()
+
+    def _family(self) -> list[psutil.Process]:
+        """The server's processes, those of a tritonserver that has died too."""
+        stages = [psutil.Process(pid) for pid in self._stages if psutil.pid_exists(pid)]
+        family = {*psutil.Process().children(recursive=True), *stages}
+        return [process for process in family if self._backends.name in " ".join(_command(process))]
 
     def __enter__(self) -> Self:
         return self.start()
@@ -222,3 +240,17 @@ class Server:
         lines = [line for line in self.logs().splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith(("E", "F")) or "Error" in line or "error:" in line]
         return "\n".join((errors or lines)[-count:])
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """Returns a process's command line; nothing of one that has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
+    return []
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    """Ends processes without asking; those that have ended are left."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
