@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
 
-.PHONY: help demo serve shop eval bench-retrieval bench-replica bench-live bench-shop bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check test lint format docs lock reports clean
+.PHONY: help demo serve shop eval bench-retrieval bench-replica bench-live bench-shop bench-evaluate bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check gpu-serve-check test lint format docs lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ bench-live: $(READY) $(BUNDLE)/manifest.json ## how soon an event counts, and wh
 bench-shop: $(READY) $(BUNDLE)/manifest.json $(BUNDLE).shoppers.json ## what a page of the shop weighs, and how soon its results are there
 	@$(BENCHMARK) storefront --bundle $(BUNDLE) --shoppers $(BUNDLE).shoppers.json
 
+bench-evaluate: $(READY) $(SHOP)/interactions.parquet ## what `fuserank evaluate` takes on the demo's whole log, a quarter of an hour
+	@$(BENCHMARK) evaluate --shop $(SHOP) --encoder "$(ENCODER)" --text-template '$(TEMPLATE)'
+
 bench-export: $(READY) ## what an export costs from a thousand items to a million, about an hour
 	@$(BENCHMARK) export --encoder "$(ENCODER)"
 
@@ -85,6 +88,10 @@ engines: build/demo-engines/manifest.json ## the demo's engines in every precisi
 
 gpu-check: ## on a GPU machine: tests marked gpu, engines built and measured; docs/engines-and-gpu.md says what each step prints
 	@tools/gpu-check.sh $(BIN) $(BUNDLE) build
+
+IMAGE := fuserank:0.1.0
+gpu-serve-check: ## on a GPU machine, with Docker: the image serves the engines of gpu-check, answers as the CPU does, is measured
+	@tools/gpu-serve-check.sh $(BIN) $(BUNDLE) build $(SHOP) $(IMAGE)
 
 # Tests that start servers mostly wait, so there is a process more than cores; those that take longest come first.
 TEST_PROCESSES = $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 5 )))

@@ -56,10 +56,20 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--require-gpu", action="store_true", help="a test marked gpu that is skipped fails")
     parser.addoption("--pictures", metavar="FOLDER", help="write pictures of the shop's pages there")
     parser.addoption(
         "--shop-address", metavar="URL", help="whose pages: those of `make shop`, in place of a test's own"
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """On a GPU machine a skipped test would pass for one that ran on the GPU."""
+    report = yield
+    if report.skipped and item.get_closest_marker("gpu") and item.config.getoption("--require-gpu"):
+        report.outcome, report.longrepr = "failed", f"--require-gpu: the test was skipped: {report.longrepr}"
+    return report
 
 
 @pytest.hookimpl(optionalhook=True)

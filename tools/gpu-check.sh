@@ -23,8 +23,16 @@ import onnxruntime, tensorrt, torch
 print("onnxruntime", onnxruntime.__version__, onnxruntime.get_available_providers())
 print("tensorrt", tensorrt.__version__, "torch", torch.__version__, "cuda", torch.cuda.is_available())
 assert "CUDAExecutionProvider" in onnxruntime.get_available_providers(), "install onnxruntime-gpu, without onnxruntime"
+assert torch.cuda.is_available(), "torch sees no GPU: install the one of this CUDA"
 ' || fail "a package is missing or does not see the GPU"
-step "$bin/python" -m pytest -m gpu -rs -s tests/unit tests/functional
+# A provider that is there may still fail to load, and ONNX Runtime then goes on with the CPU.
+step "$bin/python" -c '
+import sys, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
+print("encoder runs on", session.get_providers())
+assert session.get_providers()[0] == "CUDAExecutionProvider", "the session fell back to the CPU"
+' "$bundle/model_repository/encoder/1/model.onnx" || fail "a session of ONNX Runtime does not run on the GPU"
+step "$bin/python" -m pytest -m gpu --require-gpu -rs -s tests/unit tests/functional
 step "$bin/python" -m fuserank_export engines --bundle "$bundle" --out "$build/demo-cuda" --target ensemble_cuda --precision auto --force
 step "$bin/python" -m fuserank_export engines --bundle "$build/demo-cuda" --out "$build/demo-tensorrt" \
   --target ensemble_tensorrt --precision fp16 --force

@@ -131,6 +131,38 @@ def storefront(
 
 
 @app.command()
+def same_answers(
+    bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
+    url: Annotated[str, typer.Option(help="The server's gRPC address.")] = "127.0.0.1:8001",
+    requests: Annotated[int, typer.Option(min=1, help="Requests of each kind.")] = 100,
+) -> None:
+    """Compares the first ten of a server with those of a bundle's FP32 engines on this CPU; fails where they differ."""
+    from fuserank.client import Client
+    from fuserank_benchmarks.inputs.queries import Load
+    from fuserank_benchmarks.same_answers import compare_answers
+    from fuserank_ensemble.bundle import Bundle
+    from fuserank_ensemble.graph.local import LocalGraph
+
+    with Client(url) as client:
+        overlaps = compare_answers(client, LocalGraph(Bundle.open(bundle)), Load.of_shop(shop), requests)
+    Console().print_json(data=overlaps)
+
+
+@app.command()
+def evaluate(
+    encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of the encoder.")],
+    shop: ShopOption = SHOP,
+    text_template: Annotated[str, typer.Option(help="Layout of an item's text.")] = "{title} | {category}",
+    out: Annotated[Path, typer.Option("--out", help="Folder of the page.")] = Path("build/evaluation"),
+) -> None:
+    """Seconds and memory of `fuserank evaluate` on the whole log of a shop: report `people`."""
+    from fuserank_benchmarks.evaluate import measure_evaluate
+
+    _print_report(measure_evaluate(shop, encoder, text_template, out, Console()))
+
+
+@app.command()
 def export(
     encoder: Annotated[str, typer.Option(help="Hugging Face id or folder of the encoder.")],
     shape: Annotated[
