@@ -19,6 +19,7 @@ from fuserank.aio import AsyncClient
 from fuserank.cli import app
 from fuserank.client import Client
 from fuserank.rest.app import create_app
+from fuserank_benchmarks.storefront import serve_pages
 from fuserank_ensemble.serving.server import Server
 from support import asgi
 from support.busy_machine import PATIENCE, wait_until
@@ -133,3 +134,12 @@ def test_the_curl_of_the_rest_page_is_answered(live_server: Server) -> None:
     answer = asgi.send(app, "POST", "/" + address.split("/", 3)[3], given["-d"].encode(), {name: value})
     assert (program, answer.status) == ("curl", 200), answer.text
     assert len(json.loads(answer.body)["items"]) == 3
+
+
+def test_clients_of_embedding_servers_are_answered(live_server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = Page(REPOSITORY / "docs" / "rest.md").fences("python")
+    with serve_pages(create_app(AsyncClient(url(live_server), timeout=PATIENCE))) as address:
+        exec(compile(block.replace("http://127.0.0.1:8090", address), "page", "exec"), {})
+    vector, *results = capsys.readouterr().out.splitlines()
+    assert len(json.loads(vector)) == 3
+    assert sorted(int(result.split()[0]) for result in results) == [0, 1]
