@@ -27,6 +27,7 @@ from fuserank_ensemble.understanding.quantities import Quantities
 
 VALUE_CHARACTERS = 100  # of a value that is found as a whole
 _AMOUNT_CHARACTERS = 300  # of a value that is read for sizes: a longer one is a description, which compares sizes
+_LISTED = "/"  # between the things that a level of a category lists
 _CACHED = 50_000  # texts that are analysed once
 # What stands behind says what a thing goes with, not what it is.
 _ACCESSORY = re.compile(
@@ -84,6 +85,9 @@ class ItemDocuments:
         texts = self.texts(record)
         amounts = {key for text in texts if len(text) <= _AMOUNT_CHARACTERS for key in self._amount_keys(text)}
         document = _document(row, values, amounts, self._head_stems(str(record.get("title") or "")))
+        for part in dict.fromkeys(map(first_part, field_values(record.get("category")))):
+            if part:
+                document.add_text("part", match_key(part))
         for spelling in spell(texts, accented) if accented else ():
             document.add_text("spelling", spelling)
         for key in dict.fromkeys(key for name in self._codes for key in code_keys(record.get(name))):
@@ -100,8 +104,7 @@ def items_schema(fields: int) -> tantivy.Schema:
     builder = builder.add_text_field("head", tokenizer_name="whitespace", index_option="freq")
     for name in ("all", "han", "spelt"):
         builder = builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
-    builder = builder.add_text_field("amount", tokenizer_name="raw", index_option="basic")
-    for name in ("spelling", "code"):
+    for name in ("amount", "part", "spelling", "code"):
         builder = builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     return builder.add_text_field("value", tokenizer_name="raw", index_option="basic").build()
 
@@ -136,6 +139,16 @@ def title_head(title: str) -> str:
     return _ACCESSORY.split(clean(title), maxsplit=1)[0]
 
 
+@lru_cache(maxsize=_CACHED)
+def first_part(level: str) -> str:
+    """Returns the first of the things that a category's level lists: of "Ice Cream/Milk/Sherbets" it is "Ice Cream".
+
+    Empty where a level lists nothing, and where the things may share their last word, as in "Beef/Pork Ribs".
+    """
+    first, *others = level.split(_LISTED)
+    return first.strip() if others and len(words(others[-1])) == 1 else ""
+
+
 def accented_words(texts: Iterable[str]) -> set[str]:
     """The words, without their accents, that some of the texts write with accents."""
     return {word for text in texts if has_accents(text) for word, spelling in spellings(text) if word != spelling}
@@ -158,6 +171,7 @@ def text_words(text: str) -> tuple[Word, ...]:
 def forget_texts() -> None:
     """Lets go of the texts that were analysed."""
     _analyse.cache_clear()
+    first_part.cache_clear()
 
 
 class _Value(NamedTuple):

@@ -28,6 +28,8 @@ WORDS_SCORE = 30.0  # also the least score of what is certain: below it an item 
 GUESS_SCORE = 15.0
 LOOSE = 256  # items found until which those with only some of the words are taken
 HEAD_BOOST = 4.0  # of words where a title names the thing itself; 0 for none
+# Of an item whose category is called as the query is, and holds more: as much as BM25 gives for words in titles.
+_PART_SCORE = 100.0
 _PAIR_BOOST = 0.5
 _AMOUNT_BOOST = 3.0
 _SPELLING_BOOST = 2.0  # of a word without accents, where items have it with and without
@@ -88,6 +90,7 @@ class TierBuilder:
         nearness = [
             *self._pairs(meanings),
             *self._heads(meanings),
+            Query.const_score_query(self._term(match_key(text), "part"), _PART_SCORE),
             *self._characters(text),
             *self._spellings(text, content),
         ]
