@@ -10,6 +10,7 @@ Nothing is sent here. Every input is BYTES `[B, 1]`; `OPTIONS` is a JSON object.
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -60,6 +61,10 @@ class Response(Protocol):
 
 # ---------------------------------------------------------------- requests
 
+# Milliseconds that a request may wait in the server's queue: at least, however short its deadline, since it is answered
+# with less work; and at most.
+LEAST_QUEUE_MS, MOST_QUEUE_MS = 20.0, 60_000.0
+
 
 def encode_requests(requests: Sequence[Request]) -> dict[str, NDArray[np.object_]]:
     """Encodes requests as the model's inputs.
@@ -85,10 +90,18 @@ def encode_requests(requests: Sequence[Request]) -> dict[str, NDArray[np.object_
 def encode_search(requests: Sequence[Request]) -> dict[str, Any]:
     """Returns the arguments of tritonclient's `infer` for searches and recommendations.
 
+    Where each request has a deadline, a server whose queue holds them for longer drops them before they cost anything.
+
     Raises:
         InvalidRequestError: Where a value cannot be encoded; see `encode_requests`.
     """
-    return infer_arguments(MODEL, encode_requests(requests), OUTPUTS)
+    arguments = infer_arguments(MODEL, encode_requests(requests), OUTPUTS)
+    deadlines = [deadline for r in requests if isinstance(deadline := _options_of(r).get("deadline_ms"), int | float)]
+    if len(deadlines) == len(requests) and math.isfinite(longest := max(deadlines)):
+        arguments["timeout"] = round(
+            min(max(longest, LEAST_QUEUE_MS), MOST_QUEUE_MS) * 1_000
+        )  # Triton counts microseconds
+    return arguments
 
 
 def encode_similar(item_id: str, text: str, options: SimilarOptions) -> dict[str, Any]:

@@ -67,6 +67,7 @@ class StageConfig:
         policy.max_queue_size = queue.max_size
         policy.default_timeout_microseconds = queue.timeout_us
         policy.timeout_action = pb.ModelQueuePolicy.REJECT
+        policy.allow_timeout_override = True  # a request with a deadline waits for less
 
     def _set_instances(self, config: pb.ModelConfig) -> None:
         on_gpu = self._target in GPU_TARGETS and self._stage.on_device

@@ -47,6 +47,24 @@ def test_all_three_inputs_are_sent_one_row_a_request():
     assert tensors["OPTIONS"].tolist() == [[b'{"k":3}'], [b"{}"]]
 
 
+@pytest.mark.parametrize(
+    ("deadlines", "timeout"),
+    [
+        ([None], None),
+        ([150], 150_000),
+        ([0.25], 20_000),
+        ([80, 120.5], 120_500),
+        ([80, None], None),
+        ([1e300], 60_000_000),
+        ([math.nan], None),
+        (["soon"], None),
+    ],
+)
+def test_a_request_waits_in_the_queue_no_longer_than_its_deadline(deadlines, timeout):
+    arguments = wire.encode_search([Request("milk", deadline_ms=deadline) for deadline in deadlines])
+    assert arguments.get("timeout") == timeout
+
+
 def test_every_option_of_a_request_is_a_keyword_of_search():
     assert {f.name for f in dataclasses.fields(Request)} - {"query", "user"} == set(SearchOptions.__annotations__)
 
