@@ -65,18 +65,18 @@ class AsyncClient:
         return await self.search("", user, **options)
 
     async def search_batch(self, requests: Sequence[Request]) -> list[SearchResult]:
-        """Answers several requests with one call; see `Client.search_batch`."""
-        if not requests:
-            return []
-        response = await self._ask(wire.encode_search(requests))
-        return wire.decode_results(response, rows=len(requests))
+        """Answers several requests with as few calls as the server takes; see `Client.search_batch`."""
+        results: list[SearchResult] = []
+        for call in wire.split_calls(requests):
+            results += wire.decode_results(await self._ask(wire.encode_search(call)), rows=len(call))
+        return results
 
     async def search_frame(
         self,
         requests: IntoDataFrameT,
         *,
         keep: Sequence[str] = (),
-        batch: int = frames.REQUESTS_A_CALL,
+        batch: int = wire.REQUESTS_A_CALL,
         **options: Unpack[SearchOptions],
     ) -> IntoDataFrameT:
         """Answers the requests of a frame, one a row, with a frame of ranked items; see `Client.search_frame`."""

@@ -89,11 +89,11 @@ class Client:
         return self.search("", user, **options)
 
     def search_batch(self, requests: Sequence[Request]) -> list[SearchResult]:
-        """Answers several requests with one call.
+        """Answers several requests with one call, or with one for each 32, which is the server's limit.
 
         Args:
-            requests: At most as many as the server's batch limit. Triton answers or refuses a call as a
-                whole: one invalid request fails the others with it.
+            requests: The requests. Triton answers or refuses a call as a whole: one invalid request fails the others
+                of its call, and the calls behind it are not sent.
 
         Returns:
             One result for each request, in their order.
@@ -101,17 +101,17 @@ class Client:
         Raises:
             FuseRankError: As `search` does.
         """
-        if not requests:
-            return []
-        response = self._ask(wire.encode_search(requests))
-        return wire.decode_results(response, rows=len(requests))
+        results: list[SearchResult] = []
+        for call in wire.split_calls(requests):
+            results += wire.decode_results(self._ask(wire.encode_search(call)), rows=len(call))
+        return results
 
     def search_frame(
         self,
         requests: IntoDataFrameT,
         *,
         keep: Sequence[str] = (),
-        batch: int = frames.REQUESTS_A_CALL,
+        batch: int = wire.REQUESTS_A_CALL,
         **options: Unpack[SearchOptions],
     ) -> IntoDataFrameT:
         """Answers the requests of a frame, one a row, with a frame of the same library, one ranked item a row.

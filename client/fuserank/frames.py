@@ -25,7 +25,6 @@ from fuserank.types import Item, Request, SearchOptions, SearchResult
 if TYPE_CHECKING:
     import narwhals as nw
 
-REQUESTS_A_CALL = 32  # the server's batch limit
 CHANGES_A_CALL = 1_000  # the limit of `record` and `upsert`
 
 _REQUEST_COLUMNS = tuple(field.name for field in fields(Request))

@@ -45,6 +45,7 @@ MODEL = "search"
 INPUTS = ("QUERY", "USER_ID", "OPTIONS")
 OUTPUTS = ("ITEM_ID", "SCORE", "ITEM", "STATUS")
 SUGGEST_OUTPUTS = ("SUGGESTION", "SCORE")
+REQUESTS_A_CALL = 32  # the server's largest batch
 
 Record = TypeVar("Record")  # a dataclass
 
@@ -85,6 +86,11 @@ def encode_requests(requests: Sequence[Request]) -> dict[str, NDArray[np.object_
     ]
     table = np.array(rows, dtype=np.object_).reshape(len(rows), len(INPUTS))
     return {name: table[:, column : column + 1] for column, name in enumerate(INPUTS)}
+
+
+def split_calls(requests: Sequence[Request]) -> list[Sequence[Request]]:
+    """Returns the requests in their order, in parts that the server takes as one call each."""
+    return [requests[start : start + REQUESTS_A_CALL] for start in range(0, len(requests), REQUESTS_A_CALL)]
 
 
 def encode_search(requests: Sequence[Request]) -> dict[str, Any]:

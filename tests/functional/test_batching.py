@@ -118,6 +118,13 @@ def test_rows_of_one_call_are_answered_as_if_alone(client: Client):
         assert_same_answer(answer, client.search_batch([request])[0])
 
 
+def test_more_rows_than_a_batch_holds_are_answered(client: Client):
+    answers = client.search_batch(REQUESTS * 5)
+    assert len(answers) == 5 * len(REQUESTS) > 32
+    for request, answer in zip(REQUESTS * 5, answers, strict=True):
+        assert answer.status.returned == request.k
+
+
 def test_a_bad_row_fails_its_call_and_is_named(client: Client):
     with pytest.raises(InvalidRequestError) as caught:
         client.search_batch([REQUESTS[0], Request("milk", k=-1)])

@@ -47,6 +47,17 @@ def test_a_batch_is_one_call_and_loses_its_padding(triton):
     assert [len(rows) for rows in triton.requests] == [2]
 
 
+async def test_more_than_a_call_holds_is_split_in_its_order(triton):
+    requests = [Request(f"q{number}", k=1) for number in range(70)]
+    with Client(triton.url) as client:
+        assert len(client.search_batch(requests)) == 70
+    async with AsyncClient(triton.url) as client:
+        assert len(await client.search_batch(requests)) == 70
+    assert [len(rows) for rows in triton.requests] == [32, 32, 6, 32, 32, 6]
+    queries = [row.query.decode() for rows in triton.requests for row in rows]
+    assert queries == [request.query for request in requests] * 2
+
+
 def test_no_items_is_an_empty_result(triton):
     triton.items = []
     with Client(triton.url) as client:
