@@ -50,8 +50,9 @@ class AsyncClient:
         headers: Mapping[str, str] | None = None,
         retries: int = DEFAULT_RETRIES,
         hedge_after: float | None = None,
+        background: bool = False,
     ) -> None:
-        self._connection = Connection(url, timeout, tls, headers, retries, hedge_after)
+        self._connection = Connection(url, timeout, tls, headers, retries, hedge_after, background)
         self._arguments = self._connection.triton_arguments()
         self._triton: Any = None
         self._closed = False
@@ -167,6 +168,7 @@ class AsyncClient:
 
     async def _ask(self, arguments: Mapping[str, Any]) -> Any:
         """Calls a model that changes nothing; where that takes long, and hedging is wished, twice."""
+        arguments = {**arguments, **self._connection.question_arguments()}
         if self._connection.hedge_after is None:
             return await self._call("infer", **arguments)
         calls = {asyncio.ensure_future(self._call("infer", **arguments))}

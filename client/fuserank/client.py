@@ -52,6 +52,7 @@ class Client:
             once more, of the next server; the first answer counts, and the other call is cancelled. None, the default,
             asks once: a hedge makes slow answers rarer and costs the servers its share of calls. A good value is the
             p95.
+        background: Whether the server answers what others ask first, however long these wait: for nightly jobs.
 
     Raises:
         ConfigurationError: Where a setting is unusable. The server itself is first met at the first call.
@@ -66,8 +67,9 @@ class Client:
         headers: Mapping[str, str] | None = None,
         retries: int = DEFAULT_RETRIES,
         hedge_after: float | None = None,
+        background: bool = False,
     ) -> None:
-        self._connection = Connection(url, timeout, tls, headers, retries, hedge_after)
+        self._connection = Connection(url, timeout, tls, headers, retries, hedge_after, background)
         self._triton = InferenceServerClient(**self._connection.triton_arguments())
 
     def search(self, query: str = "", user: str = "", **options: Unpack[SearchOptions]) -> SearchResult:
@@ -331,6 +333,7 @@ class Client:
 
     def _ask(self, arguments: Mapping[str, Any]) -> Any:
         """Calls a model that changes nothing; where that takes long, and hedging is wished, twice."""
+        arguments = {**arguments, **self._connection.question_arguments()}
         hedge_after = self._connection.hedge_after
         if hedge_after is None:
             return self._call("infer", **arguments)

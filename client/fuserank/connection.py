@@ -22,6 +22,7 @@ from fuserank.errors import ConfigurationError
 DEFAULT_URL = "127.0.0.1:8001"
 DEFAULT_TIMEOUT = 10.0
 DEFAULT_RETRIES = 2
+BACKGROUND_PRIORITY = 2  # of two: the server takes all others first
 MAX_RETRIES = 4  # gRPC caps a call at five attempts
 
 SERVICE = "inference.GRPCInferenceService"
@@ -81,6 +82,7 @@ class Connection:
     headers: Mapping[str, str] | None = None
     retries: int = DEFAULT_RETRIES
     hedge_after: float | None = None
+    background: bool = False
 
     def __post_init__(self) -> None:
         for url in self.urls or ("",):
@@ -125,6 +127,10 @@ class Connection:
         # HTTP/2 knows only lower-case names, and gRPC refuses others.
         headers = {name.lower(): value for name, value in (self.headers or {}).items()}
         return {"client_timeout": self.timeout, "headers": headers}
+
+    def question_arguments(self) -> dict[str, Any]:
+        """Returns the further arguments of a call that changes nothing."""
+        return {"priority": BACKGROUND_PRIORITY} if self.background else {}
 
     def _channel_arguments(self) -> list[tuple[str, Any]]:
         arguments: list[tuple[str, Any]] = [

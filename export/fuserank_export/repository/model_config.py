@@ -63,6 +63,8 @@ class StageConfig:
         config.dynamic_batching.max_queue_delay_microseconds = queue.delay_us
         if queue.batch:
             config.dynamic_batching.preferred_batch_size.append(queue.batch)
+        # What people wait for, unless a request says that it is of a job that nobody waits for.
+        config.dynamic_batching.priority_levels, config.dynamic_batching.default_priority_level = 2, 1
         policy = config.dynamic_batching.default_queue_policy
         policy.max_queue_size = queue.max_size
         policy.default_timeout_microseconds = queue.timeout_us

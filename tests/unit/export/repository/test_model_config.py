@@ -144,6 +144,7 @@ def test_a_full_queue_refuses_at_once_and_an_old_request_is_not_served_late(name
     assert 0 < policy.default_timeout_microseconds <= 5_000_000
     assert policy.timeout_action == pb.ModelQueuePolicy.REJECT
     assert policy.allow_timeout_override
+    assert CONFIGS[name].dynamic_batching.priority_levels == 2
 
 
 @pytest.mark.parametrize("target", BY_STAGE)
