@@ -124,8 +124,8 @@ def from_triton(error: InferenceServerException, timeout: float | None = None) -
         kind = InvalidRequestError
     elif kind is ServerUnavailableError and _QUEUE.search(message):
         kind = OverloadedError
-    elif kind is IncompatibleServerError and _NO_STATE.search(message):
-        message = f"{message}: the server keeps no state, it has to be started with one (fuserank serve --state)"
+    elif kind is IncompatibleServerError and (model := _NO_STATE.search(message)):
+        message = f"{message}: the server keeps no state (fuserank serve --state), or was started --without {model[1]}"
     elif kind is IncompatibleServerError and (model := _LEFT_OUT.search(message)):
         message = f"{message}: the server was started without it (fuserank serve --without {model[1]})"
     elif kind is ServerUnavailableError and _TLS.search(message):

@@ -164,9 +164,11 @@ def bundle(
         # torch and transformers take seconds to import: --help and mistakes are answered without them.
         from fuserank_export.builder.bundle import export_bundle  # noqa: PLC0415
         from fuserank_export.learning.event_strengths import describe_table  # noqa: PLC0415
+        from fuserank_export.memory import keep_imports  # noqa: PLC0415
         from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
 
         silence_libraries()
+        keep_imports()
         manifest = export_bundle(
             inputs=inputs,
             encoder=encoder_options,
@@ -213,8 +215,10 @@ def refresh(
 ) -> None:
     """Make the next bundle from the served one and what happened since; one that ranks worse is refused."""
     with exit_on_error():
+        from fuserank_export.memory import keep_imports  # noqa: PLC0415
         from fuserank_export.refresh.command import refresh_served  # noqa: PLC0415
 
+        keep_imports()
         output = OutputOptions(folder=out, force=force, seed=seed)
         manifest = refresh_served(bundle, state, state_key_file, output, keep_ranker=keep_ranker)
     if manifest is None:

@@ -86,6 +86,16 @@ def empty_array(shape: tuple[int, ...], kind: DTypeLike, folder: Path | None) ->
         return np.asarray(np.memmap(stream, kind, "w+", shape=shape))
 
 
+def keep_imports() -> None:
+    """Keeps what is there now out of the collector's rounds: for a command, once it has imported its libraries.
+
+    `release_memory` asks for two dozen rounds an export, and each took a quarter of a second to walk torch and
+    transformers, of which nothing is ever freed.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def release_memory() -> None:
     """Returns what was freed to the system, so that the next step finds room."""
     gc.collect()

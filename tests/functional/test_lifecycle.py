@@ -110,7 +110,7 @@ def test_the_stages_refuse_by_themselves(copied: Path, monkeypatch: pytest.Monke
     """In production Triton is started by its image and not by us: the check must be in the stages."""
     path = copied / name
     with replaced(path, flipped(path.read_bytes())), unchecked(monkeypatch):
-        server = Server(copied, endpoints())
+        server = Server(copied, endpoints(), without=BESIDE)
         started = time.monotonic()
         try:
             with pytest.raises(ServerError) as caught:
@@ -171,6 +171,7 @@ def test_fuserank_serve_answers_and_leaves_nothing_behind(
 ):
     http, grpc, metrics = ports
     command = [FUSERANK, "serve", str(bundle_root), "--http-port", http, "--grpc-port", grpc, "--metrics-port", metrics]
+    command += ["--without", "embed", "--without", "rerank"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as serving:

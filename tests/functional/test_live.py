@@ -26,6 +26,7 @@ from support.redis_server import RedisServer, start_redis
 from support.running import (
     BESIDE,
     FUSERANK,
+    RECORDS_ONLY,
     assert_no_traceback,
     endpoints,
     options,
@@ -221,7 +222,7 @@ def test_a_replica_that_comes_later_knows_all_and_both_go_on_together(live: Clie
     item = last_of(live, "mover")
     position = live.record([purchase(item, "mover")]).position
     with (
-        Server(bundle_root, endpoints(), "ensemble_cpu", state=StateSettings(place), without=BESIDE) as second,
+        Server(bundle_root, endpoints(), "ensemble_cpu", state=StateSettings(place), without=RECORDS_ONLY) as second,
         Client(url(second), timeout=PATIENCE) as other,
     ):
         answer = other.recommend("mover", k=1)
@@ -251,7 +252,7 @@ def kill(server: Server) -> None:
 def test_what_was_acknowledged_is_there_after_everything_was_killed(bundle_root: Path, tmp_path: Path):
     settings = StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}")
     acknowledged: list[str] = []
-    server = Server(bundle_root, endpoints(), state=settings, without=BESIDE).start()
+    server = Server(bundle_root, endpoints(), state=settings, without=RECORDS_ONLY).start()
     try:
         with Client(url(server), timeout=PATIENCE, retries=0) as client:
             killer = threading.Timer(1.0, kill, [server])
@@ -273,7 +274,7 @@ def test_what_was_acknowledged_is_there_after_everything_was_killed(bundle_root:
     assert kept[: len(acknowledged)] == acknowledged
     assert len(kept) - len(acknowledged) in (0, 5)
     with (
-        Server(bundle_root, endpoints(), state=settings, without=BESIDE) as again,
+        Server(bundle_root, endpoints(), state=settings, without=RECORDS_ONLY) as again,
         Client(url(again), timeout=PATIENCE) as client,
     ):
         assert client.recommend("u", k=1)[0].id == "i0001"
@@ -289,7 +290,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 def test_over_redis_another_server_sees_it_and_a_restart_of_redis_loses_nothing(redis: RedisServer, bundle_root: Path):
     settings = StateSettings(redis.url)
     with (
-        Server(bundle_root, endpoints(), state=settings, without=BESIDE) as first,
+        Server(bundle_root, endpoints(), state=settings, without=RECORDS_ONLY) as first,
         Client(url(first), timeout=PATIENCE) as client,
     ):
         item = last_of(client, "u")
@@ -313,7 +314,7 @@ def test_the_command_serves_with_a_state_beside_the_bundle_and_records(bundle_ro
     bundle.symlink_to(bundle_root)
     ports = endpoints()
     command = [FUSERANK, "serve", str(bundle), "--http-port", str(ports.http), "--grpc-port", str(ports.grpc)]
-    command += [word for model in BESIDE for word in ("--without", model)]
+    command += [word for model in (*BESIDE, "catalog") for word in ("--without", model)]
     command += ["--metrics-port", str(ports.metrics), "--state", f"sqlite:{tmp_path / 'shop.state' / 'log.sqlite'}"]
     serving = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

@@ -17,7 +17,7 @@ from fuserank_ensemble.spec import Target
 from fuserank_ensemble.state.settings import StateSettings
 from support.busy_machine import PATIENCE, wait_until
 from support.redis_server import start_redis
-from support.running import BESIDE, assert_no_traceback, endpoints, refusal, text_tensor, url
+from support.running import CHANGES_ONLY, assert_no_traceback, endpoints, refusal, text_tensor, url
 
 FIELDS = ["title", "price"]
 
@@ -29,7 +29,8 @@ def state(tmp_path_factory: pytest.TempPathFactory, target: Target) -> StateSett
 
 @pytest.fixture(scope="module")
 def changing(bundle_root: Path, target: Target, state: StateSettings) -> Iterator[Server]:
-    with Server(bundle_root, endpoints(), target, state=state, without=("embed", "rerank")) as running:
+    without = ("embed", "rerank", "record", "profile")
+    with Server(bundle_root, endpoints(), target, state=state, without=without) as running:
         yield running
 
 
@@ -207,7 +208,7 @@ def test_a_server_that_starts_again_knows_new_items(bundle_root: Path, target: T
     answers, position = [], 0
     for _ in range(2):
         with (
-            Server(bundle_root, endpoints(), target, state=place, without=BESIDE) as server,
+            Server(bundle_root, endpoints(), target, state=place, without=CHANGES_ONLY) as server,
             Client(url(server), timeout=PATIENCE) as c,
         ):
             shop = Patient(c)
@@ -263,8 +264,8 @@ def test_two_servers_over_one_log_agree(bundle_root: Path, target: Target, tmp_p
     place = StateSettings(redis.url if redis else f"sqlite:{tmp_path / 'log.sqlite'}")
     try:
         with (
-            Server(bundle_root, endpoints(), target, state=place, without=BESIDE) as first,
-            Server(bundle_root, endpoints(), target, state=place, without=BESIDE) as second,
+            Server(bundle_root, endpoints(), target, state=place, without=CHANGES_ONLY) as first,
+            Server(bundle_root, endpoints(), target, state=place, without=CHANGES_ONLY) as second,
             Client(url(first), timeout=PATIENCE) as one,
             Client(url(second), timeout=PATIENCE) as other,
         ):

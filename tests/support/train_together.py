@@ -24,8 +24,8 @@ RANK = os.environ.get("RANK", "0")
 
 def fit_planted(out: Path) -> None:
     """Fits a ranker to planted cases; each process writes its weights and what it measured."""
-    settings = FitSettings(epochs=14, batch=16, patience=14)
-    ranker, history = fit(planted(800, 1), planted(200, 2), VECTORS, settings, 5, lambda epoch: None)
+    settings = FitSettings(epochs=10, batch=16, patience=10, learning_rate=3e-3)
+    ranker, history = fit(planted(800, 1), planted(100, 2), VECTORS, settings, 5, lambda epoch: None)
     unseen = planted(200, 9)
     torch.save(ranker.state_dict(), out / f"weights.{RANK}.pt")
     right = share_right(predicted(ranker, unseen, VECTORS), unseen)

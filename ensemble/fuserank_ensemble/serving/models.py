@@ -30,7 +30,7 @@ def check_without(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         BundleError: Where one is not a model that can be left out.
     """
-    allowed = [stage.name for stage in companion_stages()]
+    allowed = [stage.name for stage in (*companion_stages(), *state_stages())]
     if wrong := [name for name in names if name not in allowed]:
         raise BundleError(f"--without: found {', '.join(wrong)}; allowed: {', '.join(allowed)}")
     return tuple(names)

@@ -55,8 +55,8 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="MODEL",
-            help="A model that is not served: similar, suggest, embed or rerank; may be given several times. "
-            "Each takes two processes.",
+            help="A model that is not served: similar, suggest, embed, rerank, or of a state record, catalog or "
+            "profile; may be given several times. Each takes one or two processes.",
         ),
     ] = None,
 ) -> None:

@@ -77,9 +77,11 @@ def ranker(
         output = OutputOptions(folder=out, force=force, seed=seed)
         # torch takes seconds to import: --help and mistakes are answered without it.
         from fuserank_export.builder.retrain import retrain_ranker  # noqa: PLC0415
+        from fuserank_export.memory import keep_imports  # noqa: PLC0415
         from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
 
         silence_libraries()
+        keep_imports()
         progress = Progress(console)
         manifest = retrain_ranker(
             bundle, files=files, out=output, ranker=options, progress=progress, key_file=state_key_file

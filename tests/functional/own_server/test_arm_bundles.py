@@ -18,7 +18,7 @@ from fuserank_ensemble.serving.switch.folder import SwitchError
 from fuserank_ensemble.serving.switch.switch import promote_bundle
 from fuserank_ensemble.state.settings import State, StateSettings
 from support.busy_machine import PATIENCE
-from support.running import BESIDE, endpoints, url
+from support.running import BESIDE, OF_STATE, endpoints, url
 
 SECONDS = 1.5  # of load
 LEAST = 3  # turns of each caller, however busy the machine is
@@ -32,7 +32,9 @@ def test_a_real_server_answers_each_arm_from_its_bundle(bundle_root: Path, tmp_p
         'name = "ab"\n[[arms]]\nname = "control"\nshare = 0.4\n[[arms]]\nname = "twin"\nshare = 0.4\nbundle = "twin"\n'
     )
     settings, experiment = StateSettings(f"sqlite:{tmp_path / 'log.sqlite'}"), read_experiment(file)
-    with Server(bundle_root, endpoints(), "single_process", state=settings, experiment=file, without=BESIDE) as server:
+    with Server(
+        bundle_root, endpoints(), "single_process", state=settings, experiment=file, without=(*BESIDE, *OF_STATE)
+    ) as server:
         state = State.open(settings)
         state.log.close()
         users = [f"user-{number}" for number in range(60)]

@@ -70,7 +70,7 @@ def test_two_processes_fit_one_ranker(trained: Trained) -> None:
     print(f"right candidate first: {reports[0]['right']:.3f} of unseen cases, by chance {1 / 8:.3f}")
     assert reports[0]["right"] > 0.8
     # Both read half of the cases each: as many steps as one process takes with batches twice as large.
-    assert len(reports[0]["losses"]) == 14
+    assert len(reports[0]["losses"]) == 10
 
 
 def test_two_processes_train_a_bundles_ranker_and_one_writes_it(tiny_bundle: Path, trained: Trained) -> None:

@@ -54,7 +54,7 @@ def server(tiny_bundle: Path, redis: RedisServer, tmp_path_factory: pytest.TempP
     state = StateSettings(redis.url, spool=tmp_path_factory.mktemp("spool") / "spool.sqlite")
     # A server writes compiled modules into its folder, and other tests have this bundle, too.
     bundle = shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("shop") / "bundle")
-    with Server(bundle, endpoints(), state=state, without=BESIDE) as running:
+    with Server(bundle, endpoints(), state=state, without=(*BESIDE, "profile")) as running:
         yield running
 
 

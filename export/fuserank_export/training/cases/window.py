@@ -52,7 +52,7 @@ def window_queries(
     window = _Window(
         snapshot_before(log, start),
         start,
-        {int(str(user)): rows for user, rows in events[events["user"].isin(pairs["user"])].groupby("user")},
+        _by_user(events[events["user"].isin(pairs["user"])]),
         bool((log.event == PURCHASE).any()),
         log.segments,
         {kind: names for kind, (_, names) in log.places.items() if kind.startswith(DEVICE)},
@@ -78,6 +78,30 @@ def snapshot_before(log: Interactions, moment: float) -> HistorySnapshot:
 
 
 @dataclass(frozen=True)
+class _Events:
+    """Events of one user, in the order of the log: arrays, since a column of a table takes long to ask for.
+
+    Attributes:
+        item: Item row of each, int32 `[events]`.
+        bought: Whether it was bought, and kept, bool `[events]`.
+        query: What it was had under, str `[events]`.
+        logged: Whether the log says so, bool `[events]`; else the query was made up.
+        devices: Codes of the devices by kind, -1 where unknown, int `[events]` each.
+    """
+
+    item: NDArray[np.int32]
+    bought: NDArray[np.bool_]
+    query: NDArray[np.object_]
+    logged: NDArray[np.bool_]
+    devices: Mapping[str, NDArray[Any]]
+
+    def part(self, selected: slice | NDArray[np.bool_]) -> _Events:
+        """Returns some of them."""
+        devices = {kind: codes[selected] for kind, codes in self.devices.items()}
+        return _Events(self.item[selected], self.bought[selected], self.query[selected], self.logged[selected], devices)
+
+
+@dataclass(frozen=True)
 class _Window:
     """A time window as its queries see it.
 
@@ -92,17 +116,17 @@ class _Window:
 
     past: HistorySnapshot
     start: float
-    events: dict[int, pd.DataFrame]
+    events: dict[int, _Events]
     has_purchases: bool
     segments: UserSegments
     devices: Mapping[str, Sequence[str]]
 
     def query(
-        self, kind: Kind, text: str, user: int, relevant: NDArray[np.int32] | None, answers: pd.DataFrame
+        self, kind: Kind, text: str, user: int, relevant: NDArray[np.int32] | None, answers: _Events
     ) -> TrainingQuery:
         """Returns one query, whose user then had the answers."""
-        clicked = answers["item"].to_numpy(np.int32)
-        purchased = answers["item"][answers["bought"]].to_numpy(np.int32) if self.has_purchases else None
+        clicked = answers.item
+        purchased = clicked[answers.bought] if self.has_purchases else None
         with_user = kind != "query"
         device = self._device(self.events[user], text)
         if not with_user:
@@ -111,17 +135,17 @@ class _Window:
         segments = self.segments.values(self.past.users[user].decode(), self.start)
         return TrainingQuery(kind, text, seen, self.start, relevant, clicked, purchased, places, segments=segments)
 
-    def _device(self, events: pd.DataFrame, text: str) -> dict[str, str]:
+    def _device(self, events: _Events, text: str) -> dict[str, str]:
         """The device of most of a user's events, of those under the query where it was logged.
 
         What a request is made on is known with the request. Which items were answers has no say in it.
         """
         if not self.devices:
             return {}
-        of_query = events[events["logged"] & (events["query"] == text)]
+        of_query = events.logged & (events.query == text)
         devices = {}
         for kind, names in self.devices.items():
-            codes = (of_query if len(of_query) else events)[kind].to_numpy()
+            codes = events.devices[kind][of_query] if of_query.any() else events.devices[kind]
             if (codes >= 0).any():
                 devices[kind] = names[int(np.bincount(codes[codes >= 0]).argmax())]
         return devices
@@ -154,6 +178,21 @@ def _window_events(log: Interactions, synthetic: SyntheticQueries, start: float,
     return events
 
 
+def _by_user(events: pd.DataFrame) -> dict[int, _Events]:
+    """The events of each user of a window's table."""
+    users = events["user"].to_numpy()
+    order = np.argsort(users, kind="stable")
+    columns = {str(name): values.to_numpy()[order] for name, values in events.items() if name != "user"}
+    own = [columns.pop(name) for name in ("item", "bought", "query", "logged")]
+    ordered = _Events(own[0].astype(np.int32), *own[1:], columns)
+    names, starts = np.unique(users[order], return_index=True)
+    ends = [*starts[1:].tolist(), len(order)]
+    return {
+        int(user): ordered.part(slice(start, end))
+        for user, start, end in zip(names, starts.tolist(), ends, strict=True)
+    }
+
+
 def _returned(log: Interactions, inside: slice | NDArray[np.int64], start: float, end: float) -> NDArray[np.bool_]:
     """Which of a window's events are of what the user returned in it, bool `[events of the window]`."""
     negatives = log.negatives
@@ -165,17 +204,18 @@ def _returned(log: Interactions, inside: slice | NDArray[np.int64], start: float
     return np.isin(log.user[inside].astype(np.int64) * items + log.item[inside], returned)
 
 
-def _taken(log: Interactions, queries: set[str], start: float, end: float) -> pd.Series[Any]:
+def _taken(log: Interactions, queries: set[str], start: float, end: float) -> dict[str, NDArray[np.int32]]:
     """The items that anybody took in a window under each of some logged queries, by query."""
     inside = slice(log.before(start).stop, log.before(end).stop)
     wanted = np.asarray([query in queries for query in log.queries] + [False])
     rows = np.flatnonzero(wanted[log.query[inside]]) + inside.start
     names = np.asarray(log.queries, object)[log.query[rows]]
-    return pd.DataFrame({"query": names, "item": log.item[rows]}).groupby("query")["item"].unique()
+    taken = pd.DataFrame({"query": names, "item": log.item[rows]}).groupby("query")["item"].unique()
+    return {str(query): np.asarray(items, np.int32) for query, items in taken.items()}
 
 
 def _searches(
-    window: _Window, pairs: pd.DataFrame, by_query: pd.Series[Any], synthetic: SyntheticQueries
+    window: _Window, pairs: pd.DataFrame, by_query: Mapping[str, NDArray[np.int32]], synthetic: SyntheticQueries
 ) -> Iterator[TrainingQuery]:
     """Searches of the drawn (user, query) pairs; `by_query` has the items that anybody took under a logged query."""
     for number, (user, text) in enumerate(pairs.itertuples(index=False)):
@@ -185,9 +225,9 @@ def _searches(
         if taken is None:
             # The query was made up: all that the user then had of what it means answers it.
             relevant = synthetic.relevant(text)
-            answers = events[events["item"].isin(relevant)]
+            answers = events.part(np.isin(events.item, relevant))
         else:
-            relevant, answers = np.asarray(taken, np.int32), events[events["query"] == text]
+            relevant, answers = taken, events.part(events.query == text)
         yield window.query("both", text, int(user), relevant, answers)
         if number % PLAIN_SEARCH_EVERY == 0:
             yield window.query("query", text, int(user), relevant, answers)
@@ -198,5 +238,5 @@ def _recommendations(window: _Window, pairs: pd.DataFrame) -> Iterator[TrainingQ
     for user in pairs["user"].unique():
         events = window.events[user]
         yield window.query("user", "", int(user), None, events)
-        new = events[~events["item"].isin(window.past.at(int(user)).rows)]
+        new = events.part(~np.isin(events.item, window.past.at(int(user)).rows))
         yield window.query("discover", "", int(user), None, new)

@@ -22,7 +22,7 @@ from fuserank_export.refresh import refresh as refreshing
 from fuserank_export.refresh.gate import GateReport
 from fuserank_export.refresh.refresh import RefusedError, refresh_bundle
 from fuserank_export.sources import InputError
-from support.exporting import export_quickly, silent
+from support.exporting import HARDLY, export_quickly, silent
 
 pytest.importorskip("milvus_lite", reason="the embedded Milvus is not installed")
 from pymilvus import MilvusClient
@@ -37,6 +37,7 @@ def bundle(tiny_shop, tiny_encoder, tmp_path_factory):
         tiny_encoder,
         folder / "bundle",
         interactions=tiny_shop.interactions,
+        ranker=HARDLY,
         vectors=VectorStoreOptions(milvus=str(folder / "vectors.db")),
         text_template="{title} | {category}",
     )

@@ -9,7 +9,7 @@ import pytest
 
 from fuserank_ensemble.bundle import MANIFEST, Bundle
 from fuserank_ensemble.graph.local import LocalGraph
-from support.exporting import export_quickly
+from support.exporting import HARDLY, export_quickly, rank_all_kinds
 from support.keys import TEST_KEY
 from support.tiny_shop import write_csv
 
@@ -45,7 +45,8 @@ def bundle(tiny_encoder, tmp_path_factory):
     for book in [*BOOKS["crime"], *BOOKS["poems"][:9]]:
         happen("hermit", book, "hide", 70)
     catalog, log = write_csv(folder / "items.csv", items), write_csv(folder / "events.csv", events)
-    return export_quickly(catalog, tiny_encoder, folder / "bundle", interactions=log)
+    out = export_quickly(catalog, tiny_encoder, folder / "bundle", interactions=log, ranker=HARDLY)
+    return rank_all_kinds(out, ())  # fusion orders: what kinds of events do, they do before the ranker
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
-from support.exporting import export_quickly
+from support.exporting import HARDLY, export_quickly, rank_all_kinds
 from support.tiny_shop import LOG_END, write_csv
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -26,7 +26,8 @@ def test_a_word_of_the_log_that_no_item_has_is_asked_as_what_people_took_for_it(
         columns = {"user_id": user, "item_id": item, "event": "click", "timestamp": time, "query": "Chevre"}
         events.append(dict.fromkeys(events[0], "") | columns)
     log = write_csv(tmp_path / "events.csv", events)
-    bundle = Bundle.open(export_quickly(tiny_shop.catalog, tiny_encoder, tmp_path / "bundle", interactions=log))
+    out = export_quickly(tiny_shop.catalog, tiny_encoder, tmp_path / "bundle", interactions=log, ranker=HARDLY)
+    bundle = Bundle.open(rank_all_kinds(out, ()))  # fusion orders: what was learned is the word
     assert bundle.manifest["search"]["synonyms"] == {"given": 0, "learned": {"chevre": "goat cheese"}}
     outputs = LocalGraph(bundle).search("chevre", k=5)
     assert outputs["ITEM_ID"][0, 0].decode() in cheeses

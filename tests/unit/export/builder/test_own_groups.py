@@ -17,7 +17,7 @@ from support.keys import TEST_KEY
 from support.rated_shop import write_grouped_shop
 
 # Five rankers are fitted to tell which signals gain.
-FEWER = RankerOptions(quality="quick", cases=150, fit=FitSettings(epochs=4, learning_rate=8e-3))
+FEWER = RankerOptions(quality="quick", cases=150, fit=FitSettings(epochs=3, learning_rate=1e-2))
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

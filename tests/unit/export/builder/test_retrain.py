@@ -184,7 +184,7 @@ def test_a_bundle_remembers_how_its_files_were_read(little_effort, tiny_shop, ti
         "mappings": Mappings(interactions=LogMapping(columns=columns, events={"kauf": "purchase", "ansicht": "view"})),
     }
     bundle = tmp_path / "bundle"
-    export_quickly(tiny_shop.catalog, tiny_encoder, bundle, interactions=log, files=files)
+    export_quickly(tiny_shop.catalog, tiny_encoder, bundle, interactions=log, files=files, ranker=HARDLY)
     given = [*TRAIN, "--bundle", str(bundle), "--interactions", str(log)]
     result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "new")])
     assert result.exit_code == 0, result.output
