@@ -59,6 +59,14 @@ def serve(
             "Each takes two processes.",
         ),
     ] = None,
+    shared_memory: Annotated[
+        bool,
+        typer.Option(
+            "--shared-memory",
+            help="Let callers register this machine's shared memory, as `fuserank bench --shared-memory` does; "
+            "whoever reaches a port then can.",
+        ),
+    ] = False,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.
 
@@ -81,7 +89,18 @@ def serve(
         promoted = beside / PROMOTED if beside else None
         served = read_promoted(promoted, bundle) if promoted else bundle
         key_file = choose_key_file(bundle, state_key_file)
-        server = Server(served, ports, target, verbose, settings, experiment, promoted, key_file, without or ())
+        server = Server(
+            served,
+            ports,
+            target,
+            verbose,
+            settings,
+            experiment,
+            promoted,
+            key_file,
+            without or (),
+            shared_memory=shared_memory,
+        )
         if served != bundle:
             typer.echo(f"{served} was promoted over {bundle}; what was promoted is forgotten without {promoted}")
         return server

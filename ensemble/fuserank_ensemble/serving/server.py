@@ -52,6 +52,7 @@ class Server:
         promoted: A file that keeps which bundle was promoted, see `serving.switch`; None forgets it with the server.
         key_file: The key of the bundle's users, which a new state takes over; None takes what lies beside the bundle.
         without: Models beside `search` that are not served, see `serving.models`.
+        shared_memory: Whether callers may register regions of shared memory, as `fuserank bench --shared-memory` does.
 
     Raises:
         ServerError: Where there is no such target, the state cannot be used, or something that the server needs is
@@ -70,6 +71,8 @@ class Server:
         promoted: Path | None = None,
         key_file: Path | None = None,
         without: Sequence[str] = (),
+        *,
+        shared_memory: bool = False,
     ) -> None:
         check_prerequisites()
         self.endpoints = endpoints or Endpoints()
@@ -105,7 +108,9 @@ class Server:
         link_models(self.bundle, target, repository, has_state=state is not None, without=left_out)
         prepare_environment()
         self._stages: dict[int, str] = {}
-        self._triton = open_tritonserver(folder, repository, self.endpoints, target, verbose=verbose)
+        self._triton = open_tritonserver(
+            folder, repository, self.endpoints, target, verbose=verbose, shared_memory=shared_memory
+        )
 
     def _checked_state(self, state: StateSettings | None) -> StateSettings | None:
         """Returns where the state is, once its users' key is known to be the bundle's.
