@@ -14,6 +14,7 @@ import typer
 from fuserank_ensemble.bundle import BundleError
 from fuserank_ensemble.serving.experiment import ExperimentOption
 from fuserank_ensemble.serving.server import Server
+from fuserank_ensemble.serving.signature import TrustedKeyOption
 from fuserank_ensemble.serving.state import (
     FeatureShareOption,
     StateKeyOption,
@@ -67,6 +68,7 @@ def serve(
             "whoever reaches a port then can.",
         ),
     ] = False,
+    trusted_key: TrustedKeyOption = None,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.
 
@@ -100,6 +102,7 @@ def serve(
             key_file,
             without or (),
             shared_memory=shared_memory,
+            trusted_key=trusted_key,
         )
         if served != bundle:
             typer.echo(f"{served} was promoted over {bundle}; what was promoted is forgotten without {promoted}")
