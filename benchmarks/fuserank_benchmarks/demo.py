@@ -61,12 +61,14 @@ def served(
     console: Console,
     target: Target = "single_process",
     state: str = "none",
+    *,
+    shared_memory: bool = False,
 ) -> Iterator[float]:
     """Runs `fuserank serve` on a bundle, with a state where one is named; yields the seconds until it was ready."""
     http, grpc, metrics = (str(port) for port in ports)
     command = [sys.executable, "-m", "fuserank.cli", "serve", str(bundle)]
     command += ["--http-port", http, "--grpc-port", grpc, "--metrics-port", metrics, "--target", target]
-    command += ["--state", state]
+    command += ["--state", state, *(["--shared-memory"] if shared_memory else [])]
     started = time.monotonic()
     with console.status("starting Triton"):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

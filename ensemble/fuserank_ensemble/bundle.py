@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fuserank_ensemble.candidates.cost import RankerCost
@@ -46,10 +47,25 @@ EVENTS = "events"  # the log in the input format, a part for each export and ref
 EXPORTED_EVENTS = "export.parquet"  # what the export's files held, within `events/`
 REFERENCE = "reference.npz"  # the features that the ranker learned from, within `index/`
 RANKER_WEIGHTS = "ranker.safetensors"  # what the next bundle's ranker goes on from, within `index/`
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class BundleError(RuntimeError):
     """A bundle that must not be served. The message names the file, what is wrong, and the remedy."""
+
+
+def _check_names(path: Path, bundle_id: str, files: Mapping[str, str]) -> None:
+    """Checks that a manifest names no file outside of its bundle, and that its id can name a folder.
+
+    Raises:
+        BundleError: Naming the first one.
+    """
+    if not _ID.fullmatch(bundle_id):
+        raise BundleError(f"{path}: id: found {bundle_id!r}; allowed: letters, digits, `-`, `_` and `.`")
+    for name in files:
+        within = PurePosixPath(name)
+        if within.is_absolute() or ".." in within.parts or within.as_posix() != name or "\0" in name:
+            raise BundleError(f"{path}: files: found {name!r}; allowed: paths within the bundle; export it again")
 
 
 def sha256_of_texts(texts: Iterable[str]) -> str:
@@ -139,6 +155,7 @@ class Bundle:
             raise BundleError(f"{path}: has no {error}; export the bundle again") from None
         except (SpecError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(f"{path}: {error}; export the bundle again") from None
+        _check_names(path, bundle.id, hashes)
         features = [feature.name for feature in bundle.layout.features]
         if manifest.get("features") != features:
             raise BundleError(
@@ -229,8 +246,16 @@ class Bundle:
         return self.root / "model_repository"
 
     def engine(self, stage: str) -> Path:
-        """The ONNX file of a stage that a CPU runs: what the export wrote, or what was chosen for its speed."""
-        return self.repository / stage / "1" / str(self.manifest["engines"]["cpu"]["chosen"][stage])
+        """The ONNX file of a stage that a CPU runs: what the export wrote, or what was chosen for its speed.
+
+        Raises:
+            BundleError: Where the manifest has no hash of it.
+        """
+        path = self.repository / stage / "1" / str(self.manifest["engines"]["cpu"]["chosen"][stage])
+        name = path.relative_to(self.root).as_posix()
+        if name not in self.manifest["files"]:
+            raise BundleError(f"{self.root / MANIFEST}: engines: {name} is none of its files; export the bundle again")
+        return path
 
     @property
     def tokenizer(self) -> Path:

@@ -241,6 +241,23 @@ def refresh(
     )
 
 
+@app.command(
+    epilog="Example: openssl genpkey -algorithm ed25519 -out signing.pem && openssl pkey -in signing.pem -pubout -out "
+    "trusted.pem && fuserank export sign build/my-shop --key signing.pem && fuserank serve build/my-shop --trusted-key "
+    "trusted.pem"
+)
+def sign(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    key: Annotated[Path, typer.Option(help="Ed25519 private key, PEM without a passphrase.")],
+) -> None:
+    """Sign a bundle, so that servers with `--trusted-key` know whose it is."""
+    with exit_on_error():
+        from fuserank_export.signing import sign_bundle  # noqa: PLC0415
+
+        signature = sign_bundle(bundle, key)
+    Console(stderr=True).print(f"{bundle} is signed with the key {signature.key}", markup=False, highlight=False)
+
+
 @app.command("complete-journey", epilog="Example: fuserank export complete-journey --out build/complete-journey")
 def complete_journey(
     out: Annotated[Path, typer.Option(help="Folder for catalog.parquet and interactions.parquet.")],

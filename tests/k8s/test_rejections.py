@@ -55,6 +55,18 @@ TOGETHER: list[tuple[Manifest, str]] = [
         "autoscaling.models: search never waits under profile ensemble_cpu; requests wait before its stages",
     ),
     (
+        merged(TENSORRT, {"bundle": {"trustedKey": "keys"}}),
+        "engines.build: true, and bundle.trustedKey is set; a replica cannot sign what it builds",
+    ),
+    (
+        {"bundle": {"trustedKey": "keys"}, "refresh": {"enabled": True}},
+        "refresh.signingKeySecretName: empty, and bundle.trustedKey is set; no replica would go to what the job makes",
+    ),
+    (
+        {"refresh": {"signingKeySecretName": "signing"}},
+        "bundle.trustedKey: empty, and refresh.signingKeySecretName is set; nobody would look at the signature",
+    ),
+    (
         {"profile": "ensemble_cuda"},
         "profile: ensemble_cuda runs on a GPU and gpu.count is 0; set gpu.count to 1, or profile to single_process",
     ),

@@ -60,7 +60,8 @@ BASES: dict[str, Manifest] = {
             "milvus": {"uri": "http://milvus:19530", "secretName": "milvus"},
             "state": {"keySecretName": "people", "featureShare": 0.01},
             "experiment": {"name": "e", "arms": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5}]},
-            "refresh": {"image": "registry.example/engines:1"},
+            "bundle": {"trustedKey": "keys"},
+            "refresh": {"image": "registry.example/engines:1", "signingKeySecretName": "signing"},
             "ingest": {
                 "image": "registry.example/ingest:1", "group": "g", "secretName": "kafka", "tlsSecretName": "kafka",
                 "kafka": {"a": "b"}, "consumer": {"a": "b"}, "formats": {"own": {"extends": "segment", "events": "e"}},

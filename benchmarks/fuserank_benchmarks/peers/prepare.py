@@ -75,8 +75,10 @@ def write_model(source: Path, out: Path, head: bool) -> None:
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(source, out)
     (out / "onnx").mkdir(exist_ok=True)
-    model = (AutoModelForSequenceClassification if head else AutoModel).from_pretrained(source).eval()
-    tokens = dict(AutoTokenizer.from_pretrained(source)(["milk"], ["oat drink"], return_tensors="pt"))
+    kind = AutoModelForSequenceClassification if head else AutoModel
+    model = kind.from_pretrained(source, trust_remote_code=False, use_safetensors=True).eval()
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    tokens = dict(tokenizer(["milk"], ["oat drink"], return_tensors="pt"))
     names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in tokens]
     result = "logits" if head else "last_hidden_state"
 

@@ -29,7 +29,10 @@ def bench(
         Path | None, typer.Option(help="A text file: a line each of query, tab, user; either may be empty.")
     ] = None,
     seconds: Annotated[float, typer.Option(help="Of a window; each point takes three.")] = 2.0,
-    shared_memory: Annotated[bool, typer.Option("--shared-memory", help="Tensors by system shared memory.")] = False,
+    shared_memory: Annotated[
+        bool,
+        typer.Option("--shared-memory", help="Tensors by shared memory, of `fuserank serve --shared-memory`."),
+    ] = False,
     streaming: Annotated[bool, typer.Option("--streaming", help="One gRPC stream for all.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, and nothing else.")] = False,
 ) -> None:

@@ -10,6 +10,7 @@ from fuserank_ensemble.contract.experiment import Arm, Experiment, ExperimentErr
 from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.models import check_path
+from fuserank_ensemble.serving.signature import check_signature
 from fuserank_ensemble.serving.switch.checks import check_fits, check_nobody_forgotten
 from fuserank_ensemble.serving.switch.folder import BundlePlace, SwitchError
 from fuserank_ensemble.serving.switch.step import place_of
@@ -27,7 +28,13 @@ def arm_places(experiment: Experiment | None) -> list[BundlePlace]:
     return [place_of(folder) for folder in dict.fromkeys(folders)]
 
 
-def check_arms(experiment: Experiment, served: Bundle, target: Target, settings: StateSettings | None) -> None:
+def check_arms(
+    experiment: Experiment,
+    served: Bundle,
+    target: Target,
+    settings: StateSettings | None,
+    trusted_key: Path | None = None,
+) -> None:
     """Checks that a server can run an experiment, and answer from the bundles of its arms beside the served one.
 
     Args:
@@ -35,6 +42,7 @@ def check_arms(experiment: Experiment, served: Bundle, target: Target, settings:
         served: The bundle that is served.
         target: How the server runs the graph.
         settings: Where events are kept; None where none are.
+        trusted_key: The file of the public keys of which one must have signed each bundle; None takes any.
 
     Raises:
         ExperimentError: Where it cannot, naming the arm; where no state is kept, since nobody would be in an arm; or
@@ -53,13 +61,15 @@ def check_arms(experiment: Experiment, served: Bundle, target: Target, settings:
         key = state.key if state else settings.key_in_file()
         for arm in experiment.arms:
             if arm.bundle:
-                _check_arm(arm, served, target, state, key.fingerprint if key else served.user_key)
+                _check_arm(arm, served, target, state, key.fingerprint if key else served.user_key, trusted_key)
     finally:
         if state:
             state.log.close()
 
 
-def _check_arm(arm: Arm, served: Bundle, target: Target, state: State | None, user_key: str) -> None:
+def _check_arm(
+    arm: Arm, served: Bundle, target: Target, state: State | None, user_key: str, trusted_key: Path | None
+) -> None:
     """Checks one arm's bundle; `user_key` is the fingerprint of the key of users, empty where none is known.
 
     Raises:
@@ -68,6 +78,7 @@ def _check_arm(arm: Arm, served: Bundle, target: Target, state: State | None, us
     try:
         check_path(Path(arm.bundle))
         bundle = Bundle.open(Path(arm.bundle))
+        check_signature(bundle, trusted_key)
         check_engines(bundle, target)
         if bundle.id == served.id:
             raise SwitchError(f"{bundle.root}: is the served bundle; leave `bundle` out")

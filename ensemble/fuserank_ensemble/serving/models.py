@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -58,6 +59,10 @@ def link_models(
 ) -> None:
     """Makes a model repository of links to the models that a target serves.
 
+    Of a model in Python each file of the manifest has its link, so that no other file is run: Python takes bytecode
+    that it finds beside a source for the source's, and writes it there. An engine's data must lie beside it, so that of
+    a model with an engine the folder is linked.
+
     Args:
         bundle: The bundle, at the place where Triton will find it.
         target: What is to be served.
@@ -66,7 +71,19 @@ def link_models(
         without: Models that are left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for link in folder.iterdir():
-        link.unlink()
+    for linked in folder.iterdir():
+        if linked.is_symlink():
+            linked.unlink()
+        else:
+            shutil.rmtree(linked)
+    files = bundle.manifest["files"]
     for name in served_models(bundle, target, has_state=has_state, without=without):
-        (folder / name).symlink_to(bundle.repository / name, target_is_directory=True)
+        if f"{bundle.repository.name}/{name}/1/model.py" not in files:
+            (folder / name).symlink_to(bundle.repository / name, target_is_directory=True)
+            continue
+        prefix = f"{bundle.repository.name}/"
+        for path in files:
+            if path.startswith(f"{prefix}{name}/"):
+                link = folder / path.removeprefix(prefix)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(bundle.root / path)

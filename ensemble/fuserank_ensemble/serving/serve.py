@@ -14,6 +14,7 @@ import typer
 from fuserank_ensemble.bundle import BundleError
 from fuserank_ensemble.serving.experiment import ExperimentOption
 from fuserank_ensemble.serving.server import Server
+from fuserank_ensemble.serving.signature import TrustedKeyOption
 from fuserank_ensemble.serving.state import (
     FeatureShareOption,
     StateKeyOption,
@@ -59,6 +60,15 @@ def serve(
             "profile; may be given several times. Each takes one or two processes.",
         ),
     ] = None,
+    shared_memory: Annotated[
+        bool,
+        typer.Option(
+            "--shared-memory",
+            help="Let callers register this machine's shared memory, as `fuserank bench --shared-memory` does; "
+            "whoever reaches a port then can.",
+        ),
+    ] = False,
+    trusted_key: TrustedKeyOption = None,
 ) -> None:
     """Serve a bundle with a real Triton on this machine, until Ctrl-C.
 
@@ -81,7 +91,19 @@ def serve(
         promoted = beside / PROMOTED if beside else None
         served = read_promoted(promoted, bundle) if promoted else bundle
         key_file = choose_key_file(bundle, state_key_file)
-        server = Server(served, ports, target, verbose, settings, experiment, promoted, key_file, without or ())
+        server = Server(
+            served,
+            ports,
+            target,
+            verbose,
+            settings,
+            experiment,
+            promoted,
+            key_file,
+            without or (),
+            shared_memory=shared_memory,
+            trusted_key=trusted_key,
+        )
         if served != bundle:
             typer.echo(f"{served} was promoted over {bundle}; what was promoted is forgotten without {promoted}")
         return server

@@ -22,6 +22,7 @@ from fuserank_ensemble.serving.arms import arm_places, check_arms
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.environment import environment
 from fuserank_ensemble.serving.models import check_path, check_without, link_models, served_models
+from fuserank_ensemble.serving.signature import check_signature
 from fuserank_ensemble.serving.state import check_state, choose_key_file, state_variables
 from fuserank_ensemble.serving.switch.folder import FOLDER, BundlePlace, ServerNote, SwitchError, SwitchFolder
 from fuserank_ensemble.serving.tritonserver import (
@@ -52,11 +53,14 @@ class Server:
         promoted: A file that keeps which bundle was promoted, see `serving.switch`; None forgets it with the server.
         key_file: The key of the bundle's users, which a new state takes over; None takes what lies beside the bundle.
         without: Models beside `search` that are not served, see `serving.models`.
+        shared_memory: Whether callers may register regions of shared memory, as `fuserank bench --shared-memory` does.
+        trusted_key: The file of the public keys of which one must have signed each bundle; None serves any.
 
     Raises:
         ServerError: Where there is no such target, the state cannot be used, or something that the server needs is
             missing on this machine.
-        BundleError: Where the bundle's parts do not belong together, or it names users under another key.
+        BundleError: Where the bundle's parts do not belong together, nobody whose key is trusted has signed it, or it
+            names users under another key.
     """
 
     def __init__(
@@ -70,6 +74,9 @@ class Server:
         promoted: Path | None = None,
         key_file: Path | None = None,
         without: Sequence[str] = (),
+        *,
+        shared_memory: bool = False,
+        trusted_key: Path | None = None,
     ) -> None:
         check_prerequisites()
         self.endpoints = endpoints or Endpoints()
@@ -79,6 +86,8 @@ class Server:
             raise ServerError(str(error)) from None
         check_path(bundle)
         self.bundle = Bundle.open(bundle.resolve())
+        self._trusted_key = trusted_key.absolute() if trusted_key else None
+        check_signature(self.bundle, self._trusted_key)
         check_engines(self.bundle, target)
         self._target, self._promoted = target, promoted
         self.switch = SwitchFolder.of_port(self.endpoints.grpc)
@@ -91,7 +100,7 @@ class Server:
         try:
             read = read_experiment(experiment) if experiment is not None else None
             if read is not None:
-                check_arms(read, self.bundle, target, state)
+                check_arms(read, self.bundle, target, state, self._trusted_key)
             self._arms = tuple(place.id for place in arm_places(read))
         except (ExperimentError, StateError) as error:
             raise ServerError(str(error)) from None
@@ -105,7 +114,9 @@ class Server:
         link_models(self.bundle, target, repository, has_state=state is not None, without=left_out)
         prepare_environment()
         self._stages: dict[int, str] = {}
-        self._triton = open_tritonserver(folder, repository, self.endpoints, target, verbose=verbose)
+        self._triton = open_tritonserver(
+            folder, repository, self.endpoints, target, verbose=verbose, shared_memory=shared_memory
+        )
 
     def _checked_state(self, state: StateSettings | None) -> StateSettings | None:
         """Returns where the state is, once its users' key is known to be the bundle's.
@@ -148,7 +159,8 @@ class Server:
             raise
         self._stages = self._stage_processes()
         kept_at = self.state.to_environment() if self.state else {}
-        self.switch.note(ServerNote(self._target, kept_at, str(self._promoted or ""), self._arms))
+        trusted = str(self._trusted_key or "")
+        self.switch.note(ServerNote(self._target, kept_at, str(self._promoted or ""), self._arms, trusted))
         return self
 
     def _variables(self) -> dict[str, str | None]:

@@ -134,8 +134,9 @@ def triton_model(model_class: type[Model]) -> type[TritonAdapter]:
     class TritonPythonModel(TritonAdapter):
         def open_step(self, args: dict[str, str], config: dict[str, Any]) -> Step:
             del config
-            # Triton names the model's folder, <bundle>/model_repository/<model>; the embedded server has a link there.
-            root = Path(args["model_repository"]).resolve().parent.parent
+            # Triton names the model's folder, <bundle>/model_repository/<model>, or one of links, see `link_models`.
+            entry = Path(args["model_repository"]) / args["model_version"] / "model.py"
+            root = entry.resolve().parents[3]
             device, folder = instance_device(args), SwitchFolder.from_environment()
 
             def open_step(bundle_root: Path, announced: Announced = "late") -> OpenedStep:

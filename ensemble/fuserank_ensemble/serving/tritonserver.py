@@ -15,6 +15,12 @@ from fuserank_ensemble.spec import GPU_TARGETS, Target
 
 EXIT_TIMEOUT_SECONDS = 30
 _BACKENDS = Path(__file__).parent / "backends"
+# What reads or changes the server itself. Statistics and configurations are read by `fuserank bench`, and stay open.
+CLOSED_APIS = ("model-repository", "trace", "logging")
+SHARED_MEMORY_API = "shared-memory"
+# Triton opens an API to whoever sends a header. No request can hold this one, so that it is no secret, which a command
+# line would show: a header's name has no upper-case letters in HTTP/2 (gRPC), its value no line break in HTTP/1.
+_UNSENDABLE_HEADER = "FuseRank-Closed=closed\n"
 
 
 class ServerError(RuntimeError):
@@ -62,7 +68,15 @@ def check_free(endpoints: Endpoints) -> None:
             raise ServerError(f"port {port} on {endpoints.host}: {fault}; choose another port")
 
 
-def open_tritonserver(folder: Path, repository: Path, endpoints: Endpoints, target: Target, *, verbose: bool) -> Any:
+def open_tritonserver(
+    folder: Path,
+    repository: Path,
+    endpoints: Endpoints,
+    target: Target,
+    *,
+    verbose: bool = False,
+    shared_memory: bool = False,
+) -> Any:
     """Returns pytriton's `TritonServer` on a model repository, not started.
 
     Args:
@@ -71,6 +85,7 @@ def open_tritonserver(folder: Path, repository: Path, endpoints: Endpoints, targ
         endpoints: Where to listen.
         target: Which configurations to use.
         verbose: Print Triton's log as it comes.
+        shared_memory: Whether callers may register regions of shared memory.
     """
     from pytriton.server.triton_server import TritonServer  # noqa: PLC0415  an extra
     from pytriton.utils import distribution  # noqa: PLC0415
@@ -79,7 +94,7 @@ def open_tritonserver(folder: Path, repository: Path, endpoints: Endpoints, targ
     # pytriton splits the command at spaces, which the environment's folder may hold.
     binary = folder / "tritonserver"
     binary.symlink_to(distribution.get_root_module_path() / "tritonserver" / "bin" / "tritonserver")
-    config = server_arguments(repository, folder, endpoints, target)
+    config = server_arguments(repository, folder, endpoints, target, shared_memory=shared_memory)
     return TritonServer(path=binary, libs_path=library_folder(), config=config, verbose=verbose)
 
 
@@ -106,8 +121,18 @@ def compose_backends(folder: Path) -> None:
     shutil.copytree(_BACKENDS / "onnxruntime", folder / "onnxruntime", ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def server_arguments(repository: Path, backends: Path, endpoints: Endpoints, target: str) -> Any:
-    """Returns tritonserver's command line, as pytriton's `TritonServerConfig`."""
+def server_arguments(
+    repository: Path, backends: Path, endpoints: Endpoints, target: str, *, shared_memory: bool = False
+) -> Any:
+    """Returns tritonserver's command line, as pytriton's `TritonServerConfig`.
+
+    Args:
+        repository: The model repository.
+        backends: The folder of the backends.
+        endpoints: Where to listen.
+        target: Which configurations to use.
+        shared_memory: Whether callers may register regions of shared memory.
+    """
     from pytriton.server.triton_server_config import TritonServerConfig  # noqa: PLC0415  an extra
 
     class Config(TritonServerConfig):  # type: ignore[misc]  # untyped
@@ -119,6 +144,7 @@ def server_arguments(repository: Path, backends: Path, endpoints: Endpoints, tar
             return [f"--{name}={value}" for name, value in self._server_args.items()]
 
     config = Config()
+    closed = ",".join([*CLOSED_APIS, *([] if shared_memory else [SHARED_MEMORY_API])])
     values = {
         "model-repository": repository,
         "backend-directory": backends,
@@ -127,6 +153,8 @@ def server_arguments(repository: Path, backends: Path, endpoints: Endpoints, tar
         "strict-model-config": True,
         # No loading over the network: that would be running code for whoever reaches the port.
         "model-control-mode": "none",
+        "http-restricted-api": f"{closed}:{_UNSENDABLE_HEADER}",
+        "grpc-restricted-protocol": f"{closed}:{_UNSENDABLE_HEADER}",
         "exit-timeout-secs": EXIT_TIMEOUT_SECONDS,
         "http-address": endpoints.host,
         "http-port": endpoints.http,

@@ -88,13 +88,16 @@ def load_encoder(source: str, pooling: PoolingSetting = "auto") -> Encoder:
     """
     _check_folder(source)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False)
         # Eager attention: the plainest graph, which ONNX Runtime's and TensorRT's fusions know.
-        transformer = AutoModel.from_pretrained(source, dtype=torch.float32, attn_implementation="eager")
+        transformer = AutoModel.from_pretrained(
+            source, dtype=torch.float32, attn_implementation="eager", trust_remote_code=False, use_safetensors=True
+        )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise EncoderError(
             f"--encoder {source!r}: cannot be loaded ({_first_line(error)}); "
-            "give a Hugging Face id that this machine can reach, or a folder with config.json, weights and tokenizer"
+            "give a Hugging Face id that this machine can reach, or a folder with config.json, model.safetensors and "
+            "tokenizer"
         ) from None
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

@@ -80,10 +80,11 @@ class LocalModels:
         settings: dict[str, Any] = {"backend": backend, "device": "cpu"}
         if backend == "onnx":
             settings["model_kwargs"] = {"provider": "CPUExecutionProvider", "session_options": _options(threads)}
-        encoder = SentenceTransformer(str(folder / "encoder"), **settings)
+        encoder = SentenceTransformer(str(folder / "encoder"), trust_remote_code=False, **settings)
         if (width := encoder.get_sentence_embedding_dimension()) != dim:
             raise ValueError(f"{folder / 'encoder'}: makes vectors of {width}, the catalogue has {dim}")
-        tower = CrossEncoder(str(folder / "tower"), **settings) if (folder / "tower").is_dir() else None
+        with_tower = (folder / "tower").is_dir()
+        tower = CrossEncoder(str(folder / "tower"), trust_remote_code=False, **settings) if with_tower else None
         pool = ThreadPoolExecutor(1)
 
         def embed(queries: list[str]) -> list[NDArray[np.float32]]:

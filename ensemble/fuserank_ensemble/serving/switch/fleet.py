@@ -22,6 +22,7 @@ from fuserank_ensemble.bundle import MANIFEST, Bundle, BundleError
 from fuserank_ensemble.contract.experiment import experiment_from_environment
 from fuserank_ensemble.serving.arms import arm_places
 from fuserank_ensemble.serving.observability.logs import log_as_json
+from fuserank_ensemble.serving.signature import add_trusted_key, check_signature
 from fuserank_ensemble.serving.switch.folder import BundlePlace, ServerNote, SwitchError, SwitchFolder
 from fuserank_ensemble.serving.switch.promoted import PROMOTED, Promoted, load_promoted, remember_promoted
 from fuserank_ensemble.serving.switch.switch import PATIENCE_SECONDS, promote_bundle
@@ -39,7 +40,7 @@ def pointer_of(bundle: Path) -> Path:
     return bundle.with_name(f"{bundle.name}.state") / PROMOTED
 
 
-def promote(pointer: Path, root: Path, started_on: Path, keep: int) -> Promoted:
+def promote(pointer: Path, root: Path, started_on: Path, keep: int, trusted_key: Path | None = None) -> Promoted:
     """Names a bundle for all replicas, and removes old ones that a job wrote.
 
     Args:
@@ -47,11 +48,14 @@ def promote(pointer: Path, root: Path, started_on: Path, keep: int) -> Promoted:
         root: The bundle's folder, as every replica sees it.
         started_on: The bundle that the replicas were started on.
         keep: How many of the job's older bundles are kept, beside the one before.
+        trusted_key: The file of the public keys of which one must have signed the bundle; None takes any.
 
     Raises:
-        BundleError: Where the bundle's parts do not belong together, or the file cannot be read.
+        BundleError: Where the bundle's parts do not belong together, nobody whose key is trusted has signed it, or the
+            file cannot be read.
     """
     new = Bundle.open(root.resolve())
+    check_signature(new, trusted_key)
     before = load_promoted(pointer)
     promoted = Promoted(BundlePlace(new.id, str(new.root)), before.served if before else _place(started_on))
     pointer.parent.mkdir(exist_ok=True)
@@ -119,7 +123,14 @@ class Follower:
                 path.unlink(missing_ok=True)
 
 
-def follow(bundle: Path, folder: SwitchFolder, target: str, http_port: int, stopping: threading.Event) -> None:
+def follow(
+    bundle: Path,
+    folder: SwitchFolder,
+    target: str,
+    http_port: int,
+    stopping: threading.Event,
+    trusted_key: Path | None = None,
+) -> None:
     """Waits for the replica, then brings it to whatever bundle is named, until it is told to stop."""
     url = f"http://127.0.0.1:{http_port}/v2/models/search/ready"
     while not _answers(url):
@@ -127,7 +138,8 @@ def follow(bundle: Path, folder: SwitchFolder, target: str, http_port: int, stop
             return
     state = StateSettings.from_environment()
     arms = tuple(place.id for place in arm_places(experiment_from_environment()))
-    folder.note(ServerNote(target_named(target), state.to_environment() if state else {}, arms=arms))
+    kept_at = state.to_environment() if state else {}
+    folder.note(ServerNote(target_named(target), kept_at, arms=arms, trusted_key=str(trusted_key or "")))
     follower = Follower(pointer_of(bundle), folder)
     log = log_as_json()
     while not stopping.wait(LOOK_SECONDS):
@@ -158,6 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
     named = {name: commands.add_parser(name) for name in ("promote", "rollback", "follow")}
     for command in named.values():
         command.add_argument("--bundle", type=Path, required=True, help="the bundle that the replicas were started on")
+    for name in ("promote", "follow"):
+        add_trusted_key(named[name])
     named["promote"].add_argument("promoted", type=Path, help="the bundle that they are to serve")
     named["promote"].add_argument(
         "--keep", type=int, default=2, help="how many older ones of the job are kept beside the one before"
@@ -171,11 +185,12 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
             stopping = threading.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: stopping.set())
-            follow(options.bundle, SwitchFolder(options.switch), options.target, options.http_port, stopping)
+            folder = SwitchFolder(options.switch)
+            follow(options.bundle, folder, options.target, options.http_port, stopping, options.trusted_key)
             return None
         pointer = pointer_of(options.bundle)
         if options.command == "promote":
-            promoted = promote(pointer, options.promoted, options.bundle, options.keep)
+            promoted = promote(pointer, options.promoted, options.bundle, options.keep, options.trusted_key)
         else:
             promoted = rollback(pointer)
     except (SwitchError, BundleError, SpecError, StateError) as error:

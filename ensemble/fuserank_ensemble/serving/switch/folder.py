@@ -59,12 +59,14 @@ class ServerNote(msgspec.Struct, frozen=True, omit_defaults=True):
         state: The environment's variables that say where events are kept; none where none are.
         remembered: A file that keeps what was promoted for the server's next start; empty where there is none.
         arms: Ids of the bundles of an experiment's arms, which are answered beside the served one.
+        trusted_key: The file of the public keys of which one must have signed a bundle; empty where any is taken.
     """
 
     target: str
     state: Mapping[str, str] = {}
     remembered: str = ""
     arms: tuple[str, ...] = ()
+    trusted_key: str = ""
 
 
 class Member(msgspec.Struct, frozen=True, omit_defaults=True):

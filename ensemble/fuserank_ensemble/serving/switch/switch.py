@@ -10,6 +10,7 @@ from pathlib import Path
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.engines import check_engines
 from fuserank_ensemble.serving.models import check_path
+from fuserank_ensemble.serving.signature import check_signature
 from fuserank_ensemble.serving.switch.checks import check_fits, check_nobody_forgotten
 from fuserank_ensemble.serving.switch.folder import BundlePlace, Member, ServerNote, SwitchError, SwitchFolder, Wanted
 from fuserank_ensemble.serving.switch.promoted import Promoted, load_promoted, remember_promoted
@@ -34,7 +35,8 @@ def promote_bundle(folder: SwitchFolder, root: Path, patience: float = PATIENCE_
 
     Raises:
         SwitchError: Where the server cannot serve it, or holds somebody in it who was forgotten; nothing has changed.
-        BundleError: Where its parts do not belong together, or it names users under another key.
+        BundleError: Where its parts do not belong together, nobody whom the server trusts has signed it, or it names
+            users under another key.
         StateError: Where the state cannot be asked who was forgotten.
     """
     server = folder.noted()
@@ -44,6 +46,7 @@ def promote_bundle(folder: SwitchFolder, root: Path, patience: float = PATIENCE_
         served, new = folder.wanted().served, Bundle.open(root.resolve())
         if new.id == served.id:
             raise SwitchError(f"bundle {new.id} is served already")
+        check_signature(new, _trusted_key(server))
         old = Bundle.open(Path(served.folder), verify=())
         target = target_named(server.target)
         check_engines(new, target)
@@ -84,6 +87,7 @@ def rollback_bundle(folder: SwitchFolder, patience: float = PATIENCE_SECONDS) ->
             raise SwitchError("nothing was promoted since the last rollback; `fuserank promote` a bundle by its folder")
         if all(place.id != previous.id for place in wanted.held):  # the server was started since
             older = Bundle.open(Path(previous.folder))
+            check_signature(older, _trusted_key(server))
             check_fits(older, Bundle.open(Path(wanted.served.folder), verify=()), target_named(server.target))
         switch_to(folder, previous, patience, previous=None)
         _remember(server, Promoted(previous))
@@ -155,6 +159,10 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _trusted_key(server: ServerNote) -> Path | None:
+    return Path(server.trusted_key) if server.trusted_key else None
 
 
 def _open_state(server: ServerNote) -> State | None:

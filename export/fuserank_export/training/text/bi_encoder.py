@@ -46,7 +46,9 @@ def open_encoder(source: str, layers: int | None, max_length: int) -> SentenceTr
     """
 
     def build(config: dict[str, Any], length: int) -> SentenceTransformer:
-        encoder = SentenceTransformer(source, config_kwargs=config)
+        encoder = SentenceTransformer(
+            source, config_kwargs=config, model_kwargs={"use_safetensors": True}, trust_remote_code=False
+        )
         encoder.max_seq_length = min(length, encoder.max_seq_length or length)
         return encoder
 

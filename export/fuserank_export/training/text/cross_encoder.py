@@ -58,7 +58,8 @@ def open_tower(source: str, layers: int | None, max_length: int) -> CrossEncoder
             num_labels=1,
             max_length=length,
             config_kwargs=config,
-            model_kwargs={"attn_implementation": choose_attention()},
+            model_kwargs={"attn_implementation": choose_attention(), "use_safetensors": True},
+            trust_remote_code=False,
         ),
     )
     return tower

@@ -80,7 +80,7 @@ def open_model(
     if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
         raise InputError(f"--encoder {source!r}: no such folder; give one with config.json, weights and tokenizer")
     try:
-        config = AutoConfig.from_pretrained(source)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         available = int(config.num_hidden_layers)
         # RoBERTa-like models start positions behind the pad id, so two are never usable.
         positions = (getattr(config, "max_position_embeddings", None) or max_length) - (
@@ -91,7 +91,7 @@ def open_model(
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(
             f"--encoder {source!r}: cannot be loaded ({str(error).splitlines()[0]}); give a Hugging Face id that this "
-            "machine can reach, or a folder with config.json, weights and tokenizer"
+            "machine can reach, or a folder with config.json, model.safetensors and tokenizer"
         ) from None
     raise InputError(f"--layers: found {layers}; allowed: 1 to {available}, the layers of {source!r}")
 

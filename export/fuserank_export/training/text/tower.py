@@ -63,10 +63,10 @@ def load_text_tower(source: str) -> LoadedTower:
             weights that are not numbers.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False)
         # Eager attention: the plainest graph, which ONNX Runtime's and TensorRT's fusions know.
         model = AutoModelForSequenceClassification.from_pretrained(
-            source, dtype=torch.float32, attn_implementation="eager"
+            source, dtype=torch.float32, attn_implementation="eager", trust_remote_code=False, use_safetensors=True
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(

@@ -65,6 +65,15 @@ the remedy. */}}
 {{- fail "bundle.objectStorage.remote: empty; name the bucket as rclone does, <remote>:<bucket>, or set bundle.source to pvc or image" -}}
 {{- end -}}
 {{- $e := $v.engines -}}
+{{- if and $b.trustedKey $e.build -}}
+{{- fail "engines.build: true, and bundle.trustedKey is set; a replica cannot sign what it builds: build the engines once with `fuserank export engines`, sign that bundle, and set engines.build to false" -}}
+{{- end -}}
+{{- if and $b.trustedKey $v.refresh.enabled (not $v.refresh.signingKeySecretName) -}}
+{{- fail "refresh.signingKeySecretName: empty, and bundle.trustedKey is set; no replica would go to what the job makes: name a Secret whose signing.pem signs it, or set refresh.enabled to false" -}}
+{{- end -}}
+{{- if and $v.refresh.signingKeySecretName (not $b.trustedKey) -}}
+{{- fail "bundle.trustedKey: empty, and refresh.signingKeySecretName is set; nobody would look at the signature: name the ConfigMap of the public key" -}}
+{{- end -}}
 {{- if $e.build -}}
 {{- if ne $v.profile "ensemble_tensorrt" -}}
 {{- fail (printf "engines.build: true, and profile %s runs no TensorRT engines; set profile to ensemble_tensorrt, or engines.build to false" $v.profile) -}}

@@ -9,7 +9,7 @@
 {{- end -}}
 {{- $own := list "ADMIN_KEY" "HOME" "NVIDIA_VISIBLE_DEVICES" "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" "OTEL_SERVICE_NAME" -}}
 {{- $own = concat $own (list "FUSERANK_EXPERIMENT" "FUSERANK_MILVUS_TOKEN" "FUSERANK_MILVUS_URI" "FUSERANK_STATE") -}}
-{{- $own = concat $own (list "FUSERANK_STATE_FEATURE_SHARE" "FUSERANK_STATE_KEY_FILE" "FUSERANK_STATE_SPOOL" "FUSERANK_SWITCH") -}}
+{{- $own = concat $own (list "FUSERANK_STATE_FEATURE_SHARE" "FUSERANK_STATE_KEY_FILE" "FUSERANK_STATE_SPOOL" "FUSERANK_SWITCH" "FUSERANK_TRUSTED_KEY") -}}
 {{- range $v.extraEnv -}}
 {{- if has .name $own -}}
 {{- fail (printf "extraEnv: %s is set by the chart; leave it out, and use the value that it comes from" .name) -}}
@@ -18,7 +18,7 @@
 {{- fail (printf "extraEnv: %s has a value and a valueFrom; leave one out" .name) -}}
 {{- end -}}
 {{- end -}}
-{{- $taken := list "bundle" "config" "engines" "experiment" "kafka-tls" "models" "served" "shm" "state" "state-key" "switch" "test" "tls" "tmp" -}}
+{{- $taken := list "bundle" "config" "engines" "experiment" "kafka-tls" "models" "served" "shm" "signing-key" "state" "state-key" "switch" "test" "tls" "tmp" "trusted-key" -}}
 {{- $volumes := list -}}
 {{- range $v.extraVolumes -}}
 {{- if has .name $taken -}}
@@ -30,7 +30,7 @@
 {{- if not (has .name $volumes) -}}
 {{- fail (printf "extraVolumeMounts: found %s; set it to one of extraVolumes: %s" .name (default "there is none" (join ", " $volumes))) -}}
 {{- end -}}
-{{- if has (clean .mountPath) (list "/" "/bundle" "/bundles" "/copy" "/dev/shm" "/engines" "/experiment" "/models" "/served" "/state" "/state-key" "/switch" "/tls" "/tmp") -}}
+{{- if has (clean .mountPath) (list "/" "/bundle" "/bundles" "/copy" "/dev/shm" "/engines" "/experiment" "/models" "/served" "/signing-key" "/state" "/state-key" "/switch" "/tls" "/tmp" "/trusted-key") -}}
 {{- fail (printf "extraVolumeMounts: found the path %s, which the chart uses; mount it elsewhere" .mountPath) -}}
 {{- end -}}
 {{- end -}}

@@ -73,6 +73,7 @@
 {{- include "fuserank.noGPU" . }}
 {{- end }}
 {{- include "fuserank.stateEnvironment" . }}
+{{- include "fuserank.trustedKeyEnvironment" . }}
 {{- if .Values.experiment.name }}
 - {name: FUSERANK_EXPERIMENT, value: /experiment/experiment.toml}
 {{- end }}
@@ -95,6 +96,26 @@
   subPath: {{ .Values.bundle.path | quote }}
   {{- end }}
 {{- end -}}
+{{- end -}}
+
+{{/* Whose signature a bundle must have. */}}
+{{- define "fuserank.trustedKeyEnvironment" -}}
+{{- if .Values.bundle.trustedKey }}
+- {name: FUSERANK_TRUSTED_KEY, value: /trusted-key/trusted.pem}
+{{- end }}
+{{- end -}}
+
+{{- define "fuserank.trustedKeyMount" -}}
+{{- if .Values.bundle.trustedKey }}
+- {name: trusted-key, mountPath: /trusted-key, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "fuserank.trustedKeyVolume" -}}
+{{- with .Values.bundle.trustedKey }}
+- name: trusted-key
+  configMap: {name: {{ . | quote }}}
+{{- end }}
 {{- end -}}
 
 {{/* The folder by which a replica's processes are brought to another bundle, and what brings them there. */}}
@@ -120,11 +141,13 @@
   env:
     {{- include "fuserank.noGPU" . | nindent 4 }}
     {{- include "fuserank.stateEnvironment" . | trim | nindent 4 }}
+    {{- include "fuserank.trustedKeyEnvironment" . | nindent 4 }}
     {{- include "fuserank.extraEnv" . | nindent 4 }}
   volumeMounts:
     - {name: bundle, mountPath: /bundles}
     - {name: switch, mountPath: /switch}
     {{- include "fuserank.stateMounts" . | trim | nindent 4 }}
+    {{- include "fuserank.trustedKeyMount" . | nindent 4 }}
     - {name: tmp, mountPath: /tmp}
     {{- include "fuserank.extraMounts" . | nindent 4 }}
   securityContext:

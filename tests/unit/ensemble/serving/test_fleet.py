@@ -66,7 +66,7 @@ class Replica:
         models = folder / "models"
         words = [str(volume.shop), f"--target={TARGET}", f"--models={models}", f"--switch={self.folder.path}"]
         assert verify.main(words) is None
-        self.root = (models / "search").resolve().parents[1]
+        self.root = (models / "search" / "1" / "model.py").resolve().parents[3]
         self.step = SwitchingStep("search", self.root, open_named(self.root), open_named, self.folder)
 
     def answer(self):
@@ -191,4 +191,4 @@ def test_without_a_switch_the_named_bundle_is_verified(volume, tmp_path):
     volume.run("promote", volume.first)
     models = tmp_path / "models"
     assert verify.main([str(volume.shop), f"--target={TARGET}", f"--models={models}"]) is None
-    assert (models / "search").resolve().parents[1] == volume.shop
+    assert (models / "search" / "1" / "model.py").resolve().parents[3] == volume.shop

@@ -156,8 +156,11 @@ def test_verifying_links_the_models_of_the_target_and_no_other(tiny_bundle: Path
         "embed",
         "rerank",
     }
-    for link in models.iterdir():
-        assert link.resolve() == tiny_bundle.resolve() / "model_repository" / link.name
+    served = tiny_bundle.resolve() / "model_repository"
+    assert (models / "encoder").resolve() == served / "encoder"
+    for link in (models / "search").rglob("*"):
+        assert link.is_dir() or link.resolve() == served / link.relative_to(models)
+    assert (models / "search" / "1" / "model.py").is_symlink()
 
 
 def test_where_a_state_is_kept_the_models_that_change_it_are_linked_too(tiny_bundle: Path, tmp_path: Path, monkeypatch):

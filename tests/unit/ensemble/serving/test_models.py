@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
 from fuserank_ensemble.bundle import Bundle, BundleError
-from fuserank_ensemble.serving.models import check_without, served_models
+from fuserank_ensemble.serving.models import check_without, link_models, served_models
 from support.running import BESIDE, OF_STATE, STAGES
 
 
@@ -28,6 +30,20 @@ from support.running import BESIDE, OF_STATE, STAGES
 def test_what_is_left_out_takes_along_what_only_it_calls(tiny_bundle, target, has_state, without, served):
     bundle = Bundle.open(tiny_bundle, verify=())
     assert served_models(bundle, target, has_state=has_state, without=without) == served
+
+
+def test_code_that_the_export_did_not_write_is_not_run(tiny_bundle, tmp_path):
+    """Python would take bytecode beside `model.py` for that file's, and would write it there."""
+    root = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    planted = root / "model_repository" / "search" / "1" / "__pycache__" / "model.cpython-311.pyc"
+    planted.parent.mkdir()
+    planted.write_bytes(b"code")
+    link_models(Bundle.open(root), "single_process", tmp_path / "models", has_state=False)
+    version = tmp_path / "models" / "search" / "1"
+    assert (version / "model.py").samefile(root / "model_repository" / "search" / "1" / "model.py")
+    assert [path.name for path in version.iterdir()] == ["model.py"]
+    # What Python writes beside it does not go into the bundle.
+    assert not version.is_symlink()
 
 
 @pytest.mark.parametrize("name", ["search", "encoder", "embd", ""])

@@ -185,6 +185,16 @@ def test_models_are_never_loaded_over_the_network():
     assert "--allow-gpu-metrics=false" in arguments
 
 
+def test_shared_memory_is_opened_on_request_alone():
+    pytest.importorskip("pytriton")
+    for shared_memory in (False, True):
+        config = server_arguments(Path("/r"), Path("/b"), Endpoints(), "ensemble_cpu", shared_memory=shared_memory)
+        for name in ("http-restricted-api", "grpc-restricted-protocol"):
+            closed = str(config[name]).partition(":")[0].split(",")
+            assert {"model-repository", "trace", "logging"} <= {*closed}
+            assert ("shared-memory" not in closed) is shared_memory
+
+
 def test_the_backend_folder_holds_tritons_python_backend_and_ours(tmp_path):
     distribution = pytest.importorskip("pytriton.utils.distribution")
     compose_backends(tmp_path)

@@ -133,3 +133,11 @@ def test_a_damaged_folder_is_refused_and_not_crashed_on(copied, name, damage):
     else:
         path.unlink()
     assert str(copied) in refused(copied)
+
+
+def test_weights_that_are_a_pickle_are_refused(copied):
+    from transformers import AutoModel
+
+    torch.save(AutoModel.from_pretrained(copied).state_dict(), copied / "pytorch_model.bin")
+    (copied / "model.safetensors").unlink()
+    assert "a folder with config.json, model.safetensors and tokenizer" in refused(copied)
