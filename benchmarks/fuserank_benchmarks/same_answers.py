@@ -25,7 +25,7 @@ def compare_answers(client: Client, graph: LocalGraph, load: Load, count: int) -
     Raises:
         SystemExit: A share is below what the gate on engines allows.
     """
-    overlaps = {}
+    overlaps: dict[str, float] = {}
     for kind in KINDS:
         rows = [(query, user) for query, user, _ in load.requests(kind)[:count]]
         served = [[item.id for item in client.search(query, user)] for query, user in rows]

@@ -183,8 +183,8 @@ def _by_user(events: pd.DataFrame) -> dict[int, _Events]:
     users = events["user"].to_numpy()
     order = np.argsort(users, kind="stable")
     columns = {str(name): values.to_numpy()[order] for name, values in events.items() if name != "user"}
-    own = [columns.pop(name) for name in ("item", "bought", "query", "logged")]
-    ordered = _Events(own[0].astype(np.int32), *own[1:], columns)
+    item, bought, query, logged = (columns.pop(name) for name in ("item", "bought", "query", "logged"))
+    ordered = _Events(item.astype(np.int32), bought, query, logged, columns)
     names, starts = np.unique(users[order], return_index=True)
     ends = [*starts[1:].tolist(), len(order)]
     return {
