@@ -29,8 +29,7 @@ def state(tmp_path_factory: pytest.TempPathFactory, target: Target) -> StateSett
 
 @pytest.fixture(scope="module")
 def changing(bundle_root: Path, target: Target, state: StateSettings) -> Iterator[Server]:
-    without = ("embed", "rerank", "record", "profile")
-    with Server(bundle_root, endpoints(), target, state=state, without=without) as running:
+    with Server(bundle_root, endpoints(), target, state=state, without=("embed", "rerank", "profile")) as running:
         yield running
 
 
