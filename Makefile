@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
 
-.PHONY: help demo serve shop eval bench-retrieval bench-replica bench-live bench-shop bench-evaluate bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check gpu-serve-check test lint format docs lock reports clean
+.PHONY: help audit demo serve shop eval bench-retrieval bench-replica bench-live bench-shop bench-evaluate bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check gpu-serve-check test lint format docs lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -110,6 +110,9 @@ lint: $(READY) ## ruff, mypy --strict, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+audit: $(READY) $(VENV)/.audit ## known vulnerabilities (where PyPI can be asked), build/sbom.cdx.json, licences of what the locks name
+	@$(BIN)/python tools/audit.py
+
 format: $(READY) ## ruff's fixes and layout
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -143,7 +146,8 @@ $(READY) $(VENV)/.demo: pyproject.toml requirements/torch.txt tools/install.py $
 # What the site needs is no part of the lock that everything else has, nor is NVIDIA's parser, of 95 MB.
 $(VENV)/.docs: requirements/docs.lock
 $(VENV)/.tensorrt-check: requirements/tensorrt-check.lock
-$(VENV)/.docs $(VENV)/.tensorrt-check:
+$(VENV)/.audit: requirements/audit.lock
+$(VENV)/.docs $(VENV)/.tensorrt-check $(VENV)/.audit:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
 	@touch $@

@@ -28,5 +28,7 @@ compile dev.lock pyproject.toml --extra dev --constraint "$root/requirements/tor
 compile demo.lock pyproject.toml --extra demo --constraint "$root/requirements/torch.txt" \
   --constraint "$root/requirements/dev.lock"
 compile tensorrt-check.lock pyproject.toml --extra tensorrt-check --constraint "$root/requirements/dev.lock"
+# pip is the environment's own.
+compile audit.lock pyproject.toml --extra audit --constraint "$root/requirements/dev.lock" --no-emit-package pip
 compile docs.lock pyproject.toml --extra docs --constraint "$root/requirements/dev.lock"
 compile uv.lock uv.in
