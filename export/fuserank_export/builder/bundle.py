@@ -140,7 +140,16 @@ def _build(
     release_memory()
     spec = replace(spec, unread_scripts=unread_scripts(embedded.scripts))
     with steps.measure("learn"):
-        search = learn_channels(work.index, indexed, log, embedded.vectors, spec=spec, seed=out.seed, progress=progress)
+        search = learn_channels(
+            work.index,
+            indexed,
+            log,
+            embedded.vectors,
+            spec=spec,
+            seed=out.seed,
+            progress=progress,
+            suggest_min_users=inputs.suggest_min_users,
+        )
     release_memory()
     release_log(log)
     training = TrainingInputs(

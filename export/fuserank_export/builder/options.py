@@ -27,6 +27,7 @@ ClockSetting = Literal["auto", "log", "wall"]
 Quality = Literal["full", "quick"]
 
 DEFAULT_SEED = 13
+SUGGEST_MIN_USERS = 5  # as for learned synonyms: fewer are no evidence of what people ask for
 LEAST_CASES = 50
 
 
@@ -93,6 +94,7 @@ class InputFiles(BehaviourFiles):
         lexical_fields: Columns whose words are searched, with what a match in each counts; None takes title, brand,
             category and description.
         codes: Columns of codes beside the item's id; None takes those that are called so, such as sku or barcode.
+        suggest_min_users: How many users must have asked a query of the log that is suggested to others.
     """
 
     catalog: Path
@@ -101,6 +103,7 @@ class InputFiles(BehaviourFiles):
     features: tuple[str, ...] | None = None
     lexical_fields: Mapping[str, float] | None = None
     codes: tuple[str, ...] | None = None
+    suggest_min_users: int = SUGGEST_MIN_USERS
 
 
 @dataclass(frozen=True, kw_only=True)

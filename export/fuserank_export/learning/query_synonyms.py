@@ -33,6 +33,8 @@ def learn_synonyms(
     known: Synonyms,
     has_word: Callable[[str], bool],
     before: float,
+    *,
+    least_users: int = LEAST_USERS,
 ) -> dict[str, str]:
     """Returns what replaces words of queries that no item has, by such a phrase, in the order of the alphabet.
 
@@ -46,6 +48,7 @@ def learn_synonyms(
         known: The shop's own synonyms; their phrases are left alone.
         has_word: Whether an item has a word, given in lower case.
         before: Epoch seconds; later events are not looked at.
+        least_users: That have searched for a phrase.
     """
     unknown = _unknown_phrases(log.queries, known, has_word)
     earlier = log.timestamp < before
@@ -60,7 +63,7 @@ def learn_synonyms(
     of_item = CountVectorizer(analyzer=list, binary=True, dtype=np.int64)
     held = of_item.fit_transform([_stems(records[row]) for row in rows])  # [items taken, words of the catalogue]
     users = np.asarray((_sums(user, len(log.user_ids)) @ events > 0).sum(0)).ravel()
-    by_item = (_sums(item, len(rows)) @ events).multiply(users >= LEAST_USERS).tocsc()
+    by_item = (_sums(item, len(rows)) @ events).multiply(users >= least_users).tocsc()
     pairs = (by_item.T @ held).tocsr()  # how often a word of the catalogue was taken for a phrase
     totals = np.asarray(events.sum(0)).ravel()
     chance = counts @ held / counts.sum()

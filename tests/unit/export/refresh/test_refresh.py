@@ -13,13 +13,14 @@ import pytest
 
 from fuserank_ensemble.bundle import EVENTS, Bundle, BundleError
 from fuserank_ensemble.graph.local import LocalGraph
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester, phrase_key
 from fuserank_ensemble.serving.switch.checks import check_fits, check_nobody_forgotten
 from fuserank_ensemble.serving.switch.switch import trim_held
 from fuserank_ensemble.state.entries import Forget, Interaction, ItemChange, ItemDelete, Merge, Personalise
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.builder.held_log import HeldLog
-from fuserank_export.builder.options import BehaviourFiles, OutputOptions
+from fuserank_export.builder.options import SUGGEST_MIN_USERS, BehaviourFiles, OutputOptions
 from fuserank_export.builder.read import read_behaviour
 from fuserank_export.refresh import refresh as refreshing
 from fuserank_export.refresh.command import refresh_served
@@ -99,6 +100,14 @@ def world(tiny_bundle, tmp_path_factory) -> Refreshed:
     new = refreshed_from(old, log, folder / "next")
     assert new is not None
     return Refreshed(log, old, new, last, items, users)
+
+
+def test_what_one_user_has_searched_for_since_is_suggested_to_nobody(world):
+    suggester = Suggester.open(world.new.root / "index" / "suggest")
+    assert suggester.has_key(phrase_key(TEXT))
+    assert not suggester.has_key("gift")
+    least = [bundle.manifest["search"]["suggest"]["min_users"] for bundle in (world.old, world.new)]
+    assert least == [SUGGEST_MIN_USERS] * 2
 
 
 def counted(bundle, name, item):
