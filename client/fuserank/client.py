@@ -312,7 +312,7 @@ class Client:
         return self._change(user, "opt_in")
 
     def status(self) -> ServerStatus:
-        """Returns the state of the server, asked for with six small calls; the last is a search for one item.
+        """Returns the state of the server, asked for with seven small calls; the last is a search for one item.
 
         Raises:
             ServerUnavailableError: Where no server answers.

@@ -372,6 +372,8 @@ def list_status_calls() -> dict[str, StatusCall]:
         "metadata": StatusCall("get_server_metadata", {}),
         "model_ready": StatusCall("is_model_ready", {"model_name": MODEL}),
         "index": StatusCall("get_model_repository_index", {}),
+        # Where the index is closed, as `fuserank serve` closes it, this names the models that are loaded.
+        "statistics": StatusCall("get_inference_statistics", {}),
         # Only a search names the bundle, and only a search proves that all stages work together.
         "search": StatusCall("infer", encode_search([Request(user="status", k=1)])),
     }
@@ -379,13 +381,22 @@ def list_status_calls() -> dict[str, StatusCall]:
 
 def decode_status(replies: Mapping[str, Any]) -> ServerStatus:
     """Builds the status from the responses to `list_status_calls` by name; those that failed are left out."""
-    metadata, index, search = replies.get("metadata"), replies.get("index"), replies.get("search")
+    metadata, search = replies.get("metadata"), replies.get("search")
     return ServerStatus(
         live=bool(replies["live"]),
         ready=bool(replies["ready"]),
         version=metadata.version if metadata else "",
         model=MODEL,
         model_ready=bool(replies.get("model_ready", False)),
-        models=tuple(ModelStatus(m.name, m.version, m.state, m.reason) for m in (index.models if index else ())),
+        models=_decode_models(replies.get("index"), replies.get("statistics")),
         bundle=decode_results(search, rows=1)[0].status.bundle if search else None,
     )
+
+
+def _decode_models(index: Any, statistics: Any) -> tuple[ModelStatus, ...]:
+    """Returns the models of the repository's index, else those that have statistics, which are loaded."""
+    if index is not None:
+        return tuple(ModelStatus(model.name, model.version, model.state, model.reason) for model in index.models)
+    if statistics is not None:
+        return tuple(ModelStatus(model.name, model.version, "READY") for model in statistics.model_stats)
+    return ()

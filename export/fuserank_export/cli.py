@@ -11,6 +11,7 @@ from rich.console import Console
 from fuserank_ensemble.interactions.events import EventTable
 from fuserank_ensemble.serving.state import StateKeyOption
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_ensemble.state.settings import PLACE
 from fuserank_export.builder.held_log import HeldLog
 from fuserank_export.builder.options import (
     DEFAULT_SEED,
@@ -203,7 +204,8 @@ def refresh(
     ],
     out: BundleOut,
     state: Annotated[
-        str | None, typer.Option(help="Where its events are kept, as `fuserank serve --state` was given it.")
+        str | None,
+        typer.Option(envvar=PLACE, help="Where its events are kept, as `fuserank serve --state` was given it."),
     ] = None,
     state_key_file: StateKeyOption = None,
     keep_ranker: Annotated[

@@ -78,7 +78,10 @@ def test_the_next_bundle_is_made_beside_the_served_one_and_promoted(tmp_path: Pa
     assert Path(out).name.startswith(fleet.REFRESHED)
     assert refresh[:4] == ["-m", "fuserank_export", "refresh", "--bundle=/bundles/shop"]
     assert "--state-key-file=/state-key/key" in refresh
+    # Its address may hold a password.
+    assert not any("redis://" in word for word in refresh)
     command = typer.main.get_command(app).commands["refresh"]  # type: ignore[attr-defined]  # a group's
+    assert next(each.envvar for each in command.params if each.name == "state") == "FUSERANK_STATE"
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word.partition("=")[0] for word in refresh if word.startswith("--")} <= known
     assert promote == ["-m", fleet.__name__, "promote", out, "--bundle=/bundles/shop", "--keep=2"]

@@ -6,6 +6,9 @@ import resource
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -16,6 +19,7 @@ from tritonclient.utils import InferenceServerException
 from fuserank.client import Client
 from support.busy_machine import PATIENCE, wait_until
 from support.callers import load
+from support.certificates import client_certificate
 from support.charts import RELEASE, merged, only, pod, triton, values_of
 from support.replica import ADMIN_KEY, Replica, free_endpoints, started
 
@@ -101,15 +105,48 @@ def test_helm_test_fails_where_nobody_answers():
     assert f"no answer from 127.0.0.1:{endpoints.grpc}" in done.stderr
 
 
-def test_admin_apis_are_closed_without_the_header(replica: Replica):
+ADMIN_OVER_GRPC = {
+    "repository index": lambda client, **more: client.get_model_repository_index(**more),
+    "unload": lambda client, **more: client.unload_model("search", **more),
+    "statistics": lambda client, **more: client.get_inference_statistics(**more),
+    "configuration": lambda client, **more: client.get_model_config("search", **more),
+    "shared memory": lambda client, **more: client.get_system_shared_memory_status(**more),
+    "trace": lambda client, **more: client.update_trace_settings(settings={"trace_rate": "1"}, **more),
+    "log": lambda client, **more: client.update_log_settings({"log_file": "/tmp/fuserank-log"}, **more),
+}
+
+
+@pytest.mark.parametrize(
+    "headers", [None, {"triton-grpc-protocol-fuserank-admin": "guess"}, {"fuserank-admin": ADMIN_KEY}]
+)
+def test_admin_apis_are_closed_over_grpc_without_the_header(replica: Replica, headers: dict[str, str] | None):
     with grpc_client.InferenceServerClient(replica.url) as client:
-        for call in (client.get_model_repository_index, client.get_inference_statistics, client.get_log_settings):
+        for call in ADMIN_OVER_GRPC.values():
             with pytest.raises(InferenceServerException, match=r"restricted|expecting header"):
-                call()
+                call(client, headers=headers)
         known = {"triton-grpc-protocol-fuserank-admin": ADMIN_KEY}
         assert client.get_model_repository_index(headers=known).models
         # Health is no secret.
         assert client.is_model_ready("search")
+
+
+@pytest.mark.parametrize("key", [None, "guess", f"{ADMIN_KEY}x", ""])
+def test_admin_apis_are_closed_over_http_without_the_header(replica: Replica, key: str | None):
+    def status(method: str, path: str, headers: dict[str, str]) -> int:
+        url = f"http://127.0.0.1:{replica.endpoints.http}/v2/{path}"
+        request = urllib.request.Request(url, b"{}" if method == "POST" else None, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
+                return int(reply.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    posted = ("repository/index", "repository/models/search/unload", "trace/setting", "logging")
+    read = ("models/search/stats", "models/search/config", "systemsharedmemory/status", "trace/setting", "logging")
+    for method, path in [*(("POST", path) for path in posted), *(("GET", path) for path in read)]:
+        assert status(method, path, {} if key is None else {"fuserank-admin": key}) == 403, path
+    assert status("POST", "repository/index", {"fuserank-admin": ADMIN_KEY}) == 200
+    assert status("GET", "health/ready", {}) == 200
 
 
 def test_a_flag_that_triton_does_not_know_is_found(tiny_bundle: Path, tmp_path: Path):
@@ -119,6 +156,17 @@ def test_a_flag_that_triton_does_not_know_is_found(tiny_bundle: Path, tmp_path: 
         started(container, tiny_bundle, free_endpoints(), tmp_path),
     ):
         pass
+
+
+def answers(url: str, certificate: Path | None = None) -> bool:
+    """Whether a server speaks to whoever shows a certificate; without one in plain text."""
+    files = {"root_certificates": "ca.crt", "private_key": "tls.key", "certificate_chain": "tls.crt"}
+    shown = {name: str(certificate / file) for name, file in files.items()} if certificate else {}
+    with grpc_client.InferenceServerClient(url, ssl=certificate is not None, **shown) as client:
+        try:
+            return bool(client.is_server_live(client_timeout=PATIENCE))
+        except InferenceServerException:
+            return False
 
 
 def test_the_fleets_arguments_start_a_server_with_mutual_tls(tiny_bundle: Path, certificates: Path, tmp_path: Path):
@@ -134,6 +182,14 @@ def test_the_fleets_arguments_start_a_server_with_mutual_tls(tiny_bundle: Path, 
         assert done.returncode == 0, done.stderr
         without = [word for word in here if word != "--mutual"]
         assert run_helm_test(replica.url, without).returncode == 1
+        for name, lasts, signed, taken in (
+            ("good", timedelta(days=1), True, True),
+            ("expired", timedelta(days=-1), True, False),
+            ("of another authority", timedelta(days=1), False, False),
+        ):
+            folder = client_certificate(certificates, tmp_path / name, lasts=lasts, signed=signed)
+            assert answers(replica.url, folder) is taken, name
+        assert not answers(replica.url)  # in plain text
 
 
 def test_the_hook_waits_for_the_load_and_nothing_fails(tiny_bundle: Path, tmp_path: Path):

@@ -25,7 +25,8 @@ class ServerStatus:
         version: Triton's version, empty where the server does not state it.
         model: The model that answers searches.
         model_ready: Whether that model takes requests.
-        models: The repository's models, empty where the server keeps its index private.
+        models: The repository's models; those that are loaded where the server keeps its index private, and none where
+            it keeps its statistics private, too.
         bundle: Id of the bundle that is served, `None` where the search for one item failed.
     """
 

@@ -30,8 +30,9 @@ NONE = "none"
 StateOption = Annotated[
     str | None,
     typer.Option(
+        envvar=PLACE,  # a command line shows a password to every user of the machine
         help="Where events are kept: sqlite:/path, redis://host:port/0, or none. "
-        "Default: <bundle>.state/log.sqlite, where it can be written."
+        "Default: <bundle>.state/log.sqlite, where it can be written.",
     ),
 ]
 StateKeyOption = Annotated[

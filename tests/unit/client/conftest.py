@@ -51,6 +51,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     status: dict = field(default_factory=lambda: STATUS)
     model_ready: bool = True
     private: bool = False  # whether the repository index is kept private
+    counted: bool = False  # whether there are statistics
     requests: list[list[SimpleNamespace]] = field(default_factory=list)  # decoded rows of each ModelInfer
     metadata: list[dict[str, str]] = field(default_factory=list)  # headers of each call
     stopped: threading.Event = field(default_factory=threading.Event)  # ends all delays
@@ -106,6 +107,13 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ServerMetadata(self, request, context):
         return service_pb2.ServerMetadataResponse(name="triton", version="2.51.0")
+
+    def ModelStatistics(self, request, context):
+        if not self.counted:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "This protocol is restricted, expecting header 'admin'")
+        response = service_pb2.ModelStatisticsResponse()
+        response.model_stats.add(name="search", version="1")
+        return response
 
     def RepositoryIndex(self, request, context):
         if self.private:

@@ -80,6 +80,12 @@ def test_status_works_where_parts_are_private_or_broken(triton):
     assert (status.live, status.model_ready, status.models, status.bundle) == (True, False, (), None)
 
 
+def test_status_names_the_loaded_models_of_a_server_that_keeps_its_index_private(triton):
+    triton.private, triton.counted = True, True
+    with Client(triton.url) as client:
+        assert client.status().models == (ModelStatus("search", "1", "READY"),)
+
+
 def test_threads_share_a_client(triton):
     async def many():
         return await asyncio.gather(*(asyncio.to_thread(client.search, f"{n}") for n in range(20)))
