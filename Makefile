@@ -121,7 +121,7 @@ lock: ## pin anew what pyproject.toml allows, from a fresh environment
 	tools/lock.sh $(PYTHON)
 
 # Pages lie in the site's folder of pages as they lie here, so that links between them hold in both places.
-PAGES := README.md README.zh-CN.md CHANGELOG.md CONTRIBUTING.md docs k8s client evaluation examples
+PAGES := README.md README.zh-CN.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs k8s client evaluation examples
 docs: $(VENV)/.docs ## the site, in build/site: pages in English and Chinese and the reference; every link is checked
 	@rm -rf build/pages && mkdir -p build/pages && ln -s $(addprefix $(CURDIR)/,$(PAGES)) build/pages
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

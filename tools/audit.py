@@ -1,7 +1,7 @@
 """Writes the bill of materials of what the locks name, lists and checks its licences, and asks for vulnerabilities.
 
 `make audit` runs it in the environment of `make test`, with what `requirements/audit.lock` adds. The bill of materials
-is build/sbom.cdx.json (CycloneDX), the list is requirements/licences.md. It exits 1 where a licence is not one of
+is build/sbom.cdx.json (CycloneDX), the list is docs/licences.md. It exits 1 where a licence is not one of
 requirements/licences.toml or a vulnerability is known; where nobody answers who would know, it says so and goes on.
 """
 
@@ -26,14 +26,14 @@ ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements"
 BILL = ROOT / "build" / "sbom.cdx.json"
 RULES = "requirements/licences.toml"
-LIST = REQUIREMENTS / "licences.md"
+LIST = ROOT / "docs" / "licences.md"
 # What is in the images of k8s/Dockerfile, as its pip commands name it.
 IMAGES = {"server": ("serve", "gpu", "redis"), "engines": ("export", "redis"), "ingest": ("ingest",)}
 LINE = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?==([^ ;\\]+)", re.MULTILINE)
 HEADER = """# Licences
 
 What `requirements/dev.lock` names, with the licence that each package declares, and the images of `k8s/Dockerfile` that
-have it. Written by `make audit`; which licences are allowed, and what was read by hand: [licences.toml](licences.toml).
+have it. Written by `make audit`; which licences are allowed, and what was read by hand: `requirements/licences.toml`.
 The images' own systems (NVIDIA's Triton and TensorRT, Debian) and the CUDA packages of torch for GPUs are not listed.
 
 | package | version | licence | images |
