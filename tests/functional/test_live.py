@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -232,6 +233,32 @@ def test_a_replica_that_comes_later_knows_all_and_both_go_on_together(live: Clie
         another = last_of(live, "stayer")
         position = other.record([purchase(another, "stayer")]).position
         assert live.recommend("stayer", k=1, min_position=position)[0].id == another
+
+
+def test_a_server_without_the_models_that_change_the_state_reads_it_and_changes_nothing(
+    live: Client, bundle_root: Path, place: str
+):
+    item = last_of(live, "reader")
+    position = live.record([purchase(item, "reader")]).position
+    closed = ("record", "catalog", "profile")
+    with (
+        Server(bundle_root, endpoints(), state=StateSettings(place), without=(*BESIDE, *closed)) as second,
+        Client(url(second), timeout=PATIENCE) as other,
+    ):
+        assert other.recommend("reader", k=1, min_position=position)[0].id == item
+        for change in (
+            lambda: other.record([purchase(item, "reader")]),
+            lambda: other.delete([item]),
+            lambda: other.forget("reader"),
+        ):
+            with pytest.raises(IncompatibleServerError):
+                change()
+        for model in closed:
+            address = f"http://127.0.0.1:{second.endpoints.http}/v2/models/{model}/infer"
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(address, b"{}", timeout=PATIENCE)
+            assert caught.value.code in (400, 404)
+    assert live.recommend("reader", k=1)[0].id == item
 
 
 def test_a_server_without_a_state_answers_as_ever_and_records_nothing(client: Client):

@@ -16,6 +16,10 @@ TENSORRT = {
     "gpu": {"count": 1, "product": "NVIDIA-L4"},
     "engines": {"build": True, "claimName": "engines"},
 }
+INGEST = {
+    "state": {"kind": "redis", "redis": {"url": "redis://redis:6379/0"}},
+    "ingest": {"enabled": True, "bootstrapServers": "k:9092", "topics": {"t": "events"}, "deadLetterTopic": "dead"},
+}
 # What a schema can see: the message names the place and what is allowed there.
 SHAPE: list[tuple[Manifest, list[str]]] = [
     ({"profile": 1}, ["profile", "string"]),
@@ -65,6 +69,10 @@ TOGETHER: list[tuple[Manifest, str]] = [
     (
         {"refresh": {"signingKeySecretName": "signing"}},
         "bundle.trustedKey: empty, and refresh.signingKeySecretName is set; nobody would look at the signature",
+    ),
+    (
+        merged(INGEST, {"without": ["record"]}),
+        "without: names record, and ingest.enabled is true; the reader of Kafka calls it",
     ),
     (
         {"profile": "ensemble_cuda"},

@@ -167,6 +167,11 @@ the remedy. */}}
 {{- end -}}
 {{- $i := $v.ingest -}}
 {{- if $i.enabled -}}
+{{- range list "record" "catalog" -}}
+{{- if has . $v.without -}}
+{{- fail (printf "without: names %s, and ingest.enabled is true; the reader of Kafka calls it: leave it out of without, or let another release read" .) -}}
+{{- end -}}
+{{- end -}}
 {{- if eq $st.kind "none" -}}
 {{- fail "ingest.enabled: true, and state.kind is none; set state.kind to redis or sqlite, or ingest.enabled to false" -}}
 {{- end -}}
