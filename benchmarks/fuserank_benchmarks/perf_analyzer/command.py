@@ -51,7 +51,9 @@ def bench(
             inputs = write_inputs(Path(folder) / "requests.json", [(query, user, "{}") for query, user in rows])
             points = measure(find_perf_analyzer(CACHE), url, inputs, sweep)
     except PerfAnalyzerError as error:
-        typer.echo(f"fuserank bench: {error}", err=True)
+        closed = shared_memory and "restricted" in str(error)
+        remedy = "; start the server with `fuserank serve --shared-memory`" if closed else ""
+        typer.echo(f"fuserank bench: {error}{remedy}", err=True)
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps([asdict(point) for point in points]))
