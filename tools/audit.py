@@ -192,7 +192,7 @@ def main() -> int:
     if answered < len(everything):
         say(
             f"vulnerabilities: PyPI answered for {answered} of {len(everything)} packages; the others are NOT audited: "
-            "run `make audit` where https://pypi.org/pypi can be reached"
+            "run `make audit` where PyPI itself can be reached"
         )
     else:
         say(f"vulnerabilities: {len(vulnerable)} known in {len(everything)} packages of {len(locks)} locks")
