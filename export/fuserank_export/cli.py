@@ -192,10 +192,10 @@ def bundle(
         f"{counts['users']:,} users, {counts['events']:,} events, {manifest['export_seconds']} s"
     )
     warnings = [f"warning: {warning}" for warning in manifest["embedding"]["warnings"]]
-    queries = describe_query_encoder(manifest["query_encoder"])
+    embeds_queries = describe_query_encoder(manifest["query_encoder"])
     strengths = describe_table(EventTable.from_dict(manifest["events"]))
     Console(stderr=True).print(
-        "\n".join(filter(None, (made, strengths, manifest["ranker"]["note"], queries, *warnings))),
+        "\n".join(filter(None, (made, strengths, manifest["ranker"]["note"], embeds_queries, *warnings))),
         markup=False,
         highlight=False,
     )

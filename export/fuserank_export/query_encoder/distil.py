@@ -77,9 +77,10 @@ def distil(
             loss = 1.0 - _cosine(encoder, rows, targets, batch).mean()
             for optimiser in optimisers:
                 optimiser.zero_grad()
-            loss.backward()
-            for optimiser in (*optimisers, *rates):
+            loss.backward()  # type: ignore[no-untyped-call]
+            for optimiser, rate in zip(optimisers, rates, strict=True):
                 optimiser.step()
+                rate.step()
             done += 1
             advanced(done, steps)
     with torch.no_grad():

@@ -88,9 +88,8 @@ def _by_meaning(spec: GraphSpec) -> GraphSpec:
 def compare_rankings(asked: Asked, full: Ranking, distilled: Ranking) -> Comparison:
     """Compares the lists of the same queries, and says what of it is more than is allowed."""
     before, after = float(full.ndcg.mean()), float(distilled.ndcg.mean())
-    # As shares of what the full one has; where that is nothing, nothing can be shown.
-    low, high = (end / before if before else np.inf for end in _interval(full.ndcg, distilled.ndcg))
     lost = (before - after) / before if before else 0.0
+    low, high = _interval(full.ndcg, distilled.ndcg)
     overlap = mean_overlap(distilled.ids, full.ids)
     problems = []
     if not high <= MAX_LOSS[asked]:
@@ -100,13 +99,25 @@ def compare_rankings(asked: Asked, full: Ranking, distilled: Ranking) -> Compari
         )
     if overlap < MIN_OVERLAP[asked]:
         problems.append(f"{asked}: {overlap:.2f} of the first ten are kept; allowed: {MIN_OVERLAP[asked]}")
-    figures = (round(float(value), 4) for value in (before, after, lost, low, high, overlap))
-    return Comparison(asked, len(full.ids), *figures, tuple(problems))
+    return Comparison(
+        asked=asked,
+        queries=len(full.ids),
+        ndcg_full=round(before, 4),
+        ndcg_distilled=round(after, 4),
+        lost=round(lost, 4),
+        lost_low=round(low, 4),
+        lost_high=round(high, 4),
+        overlap=round(overlap, 4),
+        problems=tuple(problems),
+    )
 
 
 def _interval(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[float, float]:
-    """The 95 % interval of the mean loss."""
+    """The 95 % interval of the share of the mean that is lost; all of it where the queries show nothing."""
+    mean = float(before.mean())
+    if len(before) < 2 or not mean:
+        return 0.0, 1.0
     if not (before - after).any():
         return 0.0, 0.0
     low, high = ttest_rel(before, after).confidence_interval(CONFIDENCE)
-    return float(low), float(high)
+    return float(low) / mean, float(high) / mean

@@ -23,9 +23,10 @@ class QueryEncoder(nn.Module):
         super().__init__()
         dim = table.shape[1]
         self.table = nn.Parameter(table.clone())
-        self.residual = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, dim))
-        nn.init.zeros_(self.residual[3].weight)
-        nn.init.zeros_(self.residual[3].bias)
+        last = nn.Linear(HIDDEN, dim)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.residual = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, HIDDEN), nn.GELU(), last)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Returns the vectors of padded texts, float32 `[batch, dim]`, L2-normalised.
