@@ -200,13 +200,20 @@ class Bundle:
     @property
     def encoder_id(self) -> str:
         """Names what makes vectors: those of another encoder mean something else."""
-        parts = (f"index/{TOKENIZER}", "model_repository/encoder/1/model.onnx")
-        return sha256_of_texts(str(self.manifest["files"].get(part, "")) for part in parts)
+        return self._model_id(TOKENIZER, "encoder")
+
+    @property
+    def query_encoder_id(self) -> str:
+        """Names what makes the vectors of queries, where that is not the encoder."""
+        return self._model_id(TOKENIZER, "query_encoder")
 
     @property
     def text_tower_id(self) -> str:
         """Names what scores pairs of query and text; the scores of another text tower mean something else."""
-        parts = (f"index/{PAIRS}/tokenizer.json", "model_repository/text_tower/1/model.onnx")
+        return self._model_id(f"{PAIRS}/tokenizer.json", "text_tower")
+
+    def _model_id(self, tokenizer: str, stage: str) -> str:
+        parts = (f"index/{tokenizer}", f"model_repository/{stage}/1/model.onnx")
         return sha256_of_texts(str(self.manifest["files"].get(part, "")) for part in parts)
 
     @cached_property

@@ -21,6 +21,7 @@ from fuserank_ensemble.retrieval.own_features import OWN_SIGNALS, OwnFeature
 Target = Literal["single_process", "ensemble_cpu", "ensemble_cuda", "ensemble_tensorrt", "ensemble_ort_tensorrt"]
 EngineKind = Literal["cpu", "cuda", "tensorrt"]  # what an engine file is made for; several targets may run one kind
 Clock = Literal["log", "wall"]
+QueryEncoder = Literal["full", "distilled"]
 # A search without and with a user, a recommendation, and one of what is new to the user.
 RankedKind = Literal["query", "both", "user", "discover"]
 RANKED_KINDS: tuple[RankedKind, ...] = ("query", "both", "user", "discover")
@@ -83,6 +84,8 @@ class GraphSpec:
         pad_token_id: Token id that pads a query.
         unread_scripts: Scripts that the encoder does not know, see `fuserank_ensemble.catalog.scripts`: a query in
             one of them is ordered by its words alone.
+        query_encoder: What embeds queries: the encoder itself, or a small one that learned the encoder's vectors of
+            queries. Items and all other texts are the encoder's.
         query_template: Wraps a query for encoders that want a prefix; `{query}` stands for it.
         text_template: Lays out an item's text, see `fuserank_ensemble.catalog.text`.
         objective: Weights of the heads where a request names none.
@@ -113,6 +116,7 @@ class GraphSpec:
     max_batch: int = 32
     pad_token_id: int = 0
     unread_scripts: tuple[str, ...] = ()
+    query_encoder: QueryEncoder = "full"
     query_template: str = "{query}"
     text_template: str = "{title} | {brand} | {category} | {description:.200}"
     objective: Mapping[str, float] = field(default_factory=lambda: {"relevance": 1.0, "click": 1.0, "purchase": 1.0})

@@ -23,6 +23,7 @@ from fuserank_export.builder.options import (
     OutputOptions,
     PoolingSetting,
     Precision,
+    QueryEncoderSetting,
     VectorStoreOptions,
 )
 from fuserank_export.command_options import (
@@ -80,6 +81,13 @@ def bundle(
     query_template: Annotated[
         str, typer.Option(help="Wraps a query, such as 'query: {query}' for E5.")
     ] = EncoderOptions.query_template,
+    query_encoder: Annotated[
+        QueryEncoderSetting,
+        typer.Option(
+            help="What embeds queries: the encoder (full), a small one that is taught its vectors (distilled), or that "
+            "one where it ranks about as well (auto)."
+        ),
+    ] = EncoderOptions.query_encoder,
     clock: Annotated[
         ClockSetting,
         typer.Option(help="What time a request without a timestamp has: the log's end or now. auto: log if it is old."),
@@ -155,6 +163,7 @@ def bundle(
             pooling=pooling,
             text_template=text_template,
             query_template=query_template,
+            query_encoder=query_encoder,
             engine=engine,
             ray_address=ray_address,
         )
@@ -166,6 +175,7 @@ def bundle(
         from fuserank_export.builder.bundle import export_bundle  # noqa: PLC0415
         from fuserank_export.learning.event_strengths import describe_table  # noqa: PLC0415
         from fuserank_export.memory import keep_imports  # noqa: PLC0415
+        from fuserank_export.query_encoder.choose import describe_query_encoder  # noqa: PLC0415
         from fuserank_export.training.text.fitting import silence_libraries  # noqa: PLC0415
 
         silence_libraries()
@@ -185,9 +195,10 @@ def bundle(
         f"{counts['users']:,} users, {counts['events']:,} events, {manifest['export_seconds']} s"
     )
     warnings = [f"warning: {warning}" for warning in manifest["embedding"]["warnings"]]
+    embeds_queries = describe_query_encoder(manifest["query_encoder"])
     strengths = describe_table(EventTable.from_dict(manifest["events"]))
     Console(stderr=True).print(
-        "\n".join(filter(None, (made, strengths, manifest["ranker"]["note"], *warnings))),
+        "\n".join(filter(None, (made, strengths, manifest["ranker"]["note"], embeds_queries, *warnings))),
         markup=False,
         highlight=False,
     )

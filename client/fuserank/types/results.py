@@ -23,6 +23,7 @@ class Status:
         returned: How many items the result holds.
         user_known: Whether the server has a history of the user.
         history_unknown: How many ids of the given history the catalogue does not have.
+        encoder: What read the query: `encoder-…`, or `query_encoder-…` where a small one does; empty without a query.
         rules: The outcome of each rule of the request, in their order.
         explore: The outcome of exploration; None where the request did not ask for it.
         understood: What the query says beside its words, such as `price_to`; empty where it says nothing else.
@@ -45,6 +46,7 @@ class Status:
     returned: int = 0
     user_known: bool = False
     history_unknown: int = 0
+    encoder: str = ""
     rules: tuple[RuleOutcome, ...] = ()
     explore: ExploreOutcome | None = None
     understood: Mapping[str, Any] = field(default_factory=dict)

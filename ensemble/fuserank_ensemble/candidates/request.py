@@ -208,6 +208,7 @@ class Status(msgspec.Struct):
     returned: int
     user_known: bool
     history_unknown: int
+    encoder: str | msgspec.UnsetType = msgspec.UNSET  # what read the query, see `graph.texts.name_query_encoder`
     # What each rule did, see `fuserank_ensemble.ranking.rules`.
     rules: Sequence[msgspec.Struct] | msgspec.UnsetType = msgspec.UNSET
     understood: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET

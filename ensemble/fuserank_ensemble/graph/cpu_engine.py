@@ -6,7 +6,7 @@ import joblib
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.engine import OnnxEngine, open_session, trim_tokens
-from fuserank_ensemble.graph.stages import Stage, single_process_stage
+from fuserank_ensemble.graph.stages import ENCODER, QUERY_ENCODER, Stage, single_process_stage
 
 
 def open_cpu_engine(bundle: Bundle, stage: Stage) -> OnnxEngine:
@@ -15,5 +15,5 @@ def open_cpu_engine(bundle: Bundle, stage: Stage) -> OnnxEngine:
     cores = joblib.cpu_count() // single_process_stage(bundle.spec).instances[0]
     threads = max(1, cores) if stage.threads == 0 else stage.threads
     session = open_session(bundle.engine(stage.name), {"intra_op_thread_count": str(threads)})
-    trim = trim_tokens if stage.name == "encoder" else None
+    trim = trim_tokens if stage.name in (ENCODER, QUERY_ENCODER) else None
     return OnnxEngine(session, [tensor.name for tensor in stage.outputs], trim)

@@ -17,7 +17,7 @@ from fuserank_ensemble.contract.experiment import Experiment
 from fuserank_ensemble.graph.engine import OnnxEngine, Session, open_session
 from fuserank_ensemble.graph.executor import GraphExecutor
 from fuserank_ensemble.graph.live.state import LiveState
-from fuserank_ensemble.graph.stages import SEARCH_OUTPUTS, search_stages
+from fuserank_ensemble.graph.stages import SEARCH_OUTPUTS, engine_stages, search_stages
 from fuserank_ensemble.graph.step import SearchObserver, Step
 from fuserank_ensemble.graph.steps.embed import Embed
 from fuserank_ensemble.graph.steps.finalize import Finalize
@@ -76,14 +76,12 @@ class LocalGraph:
         self.live = LiveState.open(bundle, state, has_words=True, search_on="cpu") if state else None
         if self.live:
             self._closing.callback(self.live.close)
-        stages = search_stages(bundle.spec)
         opened = {
             stage.name: OnnxEngine(
                 engines.get(stage.name) or open_session(bundle.repository / stage.name / "1" / FP32_FILE, {}),
                 [tensor.name for tensor in stage.outputs],
             )
-            for stage in stages
-            if stage.kind == "engine"
+            for stage in engine_stages(bundle.spec)
         }
         steps: dict[str, Step] = {
             "preprocess": Preprocess(bundle, self.live, experiment, named_by, takes_names=True),
@@ -91,7 +89,7 @@ class LocalGraph:
             "finalize": Finalize(bundle, live=self.live),
         }
         self._steps: dict[str, Step] = {**steps, **opened}
-        self._graph = GraphExecutor(stages, steps, opened)
+        self._graph = GraphExecutor(search_stages(bundle.spec), steps, opened)
 
     def over(self, spec: GraphSpec) -> LocalGraph:
         """Returns the same with another specification of its bundle, such as longer lists."""

@@ -18,7 +18,7 @@ from fuserank_ensemble.graph.cpu_engine import open_cpu_engine
 from fuserank_ensemble.graph.engine import Engine
 from fuserank_ensemble.graph.executor import GraphExecutor
 from fuserank_ensemble.graph.live.state import LiveState, open_key, open_live
-from fuserank_ensemble.graph.stages import search_stages
+from fuserank_ensemble.graph.stages import query_encoder_of, search_stages
 from fuserank_ensemble.graph.step import Answer, Host, SearchObserver, Step
 from fuserank_ensemble.graph.steps.finalize import Finalize
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
@@ -48,9 +48,10 @@ class SingleProcess:
         pool = ThreadPoolExecutor(1, "beside")
         self.caches: dict[str, Callable[[], CacheCounts]] = dict(retrieve.caches)
         opened = {stage.name: open_cpu_engine(bundle, stage) for stage in stages if stage.kind == "engine"}
-        embeddings = EmbeddingCache(opened["encoder"])
+        encoder = query_encoder_of(bundle.spec)
+        embeddings = EmbeddingCache(opened[encoder])
         self.caches["embedding"] = lambda: embeddings.counts
-        engines: dict[str, Engine] = {**opened, "encoder": embeddings}
+        engines: dict[str, Engine] = {**opened, encoder: embeddings}
         if "text_tower" in opened:
             pad = bundle.spec.pair_pad_token_id
             scores = PairScoreCache(OnnxPairEngine(opened["text_tower"], pad, pool, _worth_sharing(bundle)))

@@ -6,7 +6,7 @@ in one process.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fuserank_ensemble.candidates.features import FeatureLayout
@@ -16,6 +16,7 @@ from fuserank_ensemble.spec import GraphSpec, Target
 
 DType = Literal["BYTES", "INT32", "INT64", "FP32"]
 PAIR_TENSORS = ("PAIR_IDS", "PAIR_TYPES")  # the tokens that a text tower reads
+ENCODER, QUERY_ENCODER = "encoder", "query_encoder"
 WARMUPS = ("query", "user", "both")  # the kinds of real requests that warm the Python stages of `search`
 
 
@@ -85,12 +86,33 @@ PROFILE_OUTPUTS = (Tensor("PROFILE", "BYTES", (1,)),)
 SUGGEST_OUTPUTS = (Tensor("SUGGESTION", "BYTES", (-1,)), Tensor("SCORE", "FP32", (-1,)))
 
 
+def query_encoder_of(spec: GraphSpec) -> str:
+    """Returns the name of the stage that embeds queries."""
+    return ENCODER if spec.query_encoder == "full" else QUERY_ENCODER
+
+
+def encoder_stage(spec: GraphSpec) -> Stage:
+    """Returns the encoder, which embeds items and other texts, and queries unless these have one of their own."""
+    tokens = (Tensor("INPUT_IDS", "INT64", (-1,)), Tensor("ATTENTION_MASK", "INT64", (-1,)))
+    embedding = Tensor("EMBEDDING", "FP32", (spec.embedding_dim,))
+    return Stage(ENCODER, "engine", tokens, (embedding,), QUEUE, threads=0, on_device=True)
+
+
+def engine_stages(spec: GraphSpec) -> tuple[Stage, ...]:
+    """Returns all engines: those of `search`, and the encoder where queries have one of their own."""
+    engines = tuple(stage for stage in search_stages(spec) if stage.kind == "engine")
+    return engines if spec.query_encoder == "full" else (encoder_stage(spec), *engines)
+
+
 def search_stages(spec: GraphSpec) -> tuple[Stage, ...]:
     """Returns the stages of `search` in the order that data takes: five, and a text tower where the spec has one."""
     layout = FeatureLayout(spec.own_features)
     request = Tensor("REQUEST", "BYTES", (1,))
-    tokens = (Tensor("INPUT_IDS", "INT64", (-1,)), Tensor("ATTENTION_MASK", "INT64", (-1,)))
-    embedding = Tensor("EMBEDDING", "FP32", (spec.embedding_dim,))
+    encoder = encoder_stage(spec)
+    if spec.query_encoder != "full":
+        # Looking words up in a table is too little for a second thread, and for the way to a GPU.
+        encoder = replace(encoder, name=QUERY_ENCODER, threads=1, on_device=False)
+    tokens, (embedding,) = encoder.inputs, encoder.outputs
     candidates = Tensor("CANDIDATES", "INT32", (-1,))
     features = Tensor("FEATURES", "FP32", (-1, len(layout.features)))
     # What the sequence tower reads: the candidates' text vectors, those of the user's latest items, and when and how
@@ -112,7 +134,7 @@ def search_stages(spec: GraphSpec) -> tuple[Stage, ...]:
         # Tokenising is short and single-threaded. One process keeps up with engines on a CPU (and its caches warm),
         # a GPU's engines want several.
         Stage("preprocess", "python", SEARCH_INPUTS, (*tokens, request), QUEUE, instances=(1, 4)),
-        Stage("encoder", "engine", tokens, (embedding,), QUEUE, threads=0, on_device=True),
+        encoder,
         # The index is held once a device, and the stage batches inside: more instances are more copies.
         Stage("retrieve", "python", (embedding, request),
               (candidates, *described, *(pairs if read else ()), retrieval), QUEUE, on_device=True),
@@ -172,8 +194,8 @@ def single_process_stage(spec: GraphSpec, heavy: bool = True) -> Stage:
 
 def models(spec: GraphSpec, target: Target, heavy: bool = True) -> tuple[Stage, ...]:
     """Returns every model of a target but for the ensemble; `heavy` as `single_process_stage` takes it."""
-    stages = search_stages(spec)
-    beside = (*companion_stages(), *state_stages())
+    search, beside = search_stages(spec), (*companion_stages(), *state_stages())
+    stages = (*search, *(engine for engine in engine_stages(spec) if engine not in search))
     if target != "single_process":
         return (*stages, *beside)
     names = {name for stage in beside for name in stage.calls}

@@ -13,6 +13,7 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import Description, InvalidRequestError
 from fuserank_ensemble.contract.options import MAX_ALL_TEXTS_BYTES, MAX_LONG_TEXT_BYTES, MAX_TEXTS, decode_bounded
+from fuserank_ensemble.graph.stages import QUERY_ENCODER
 
 ENGINE_ID_LENGTH = 12  # hexadecimal digits: enough to tell a shop's engines apart
 
@@ -60,6 +61,13 @@ def read_texts(field: str, raw: NDArray[Any], *, may_be_empty: bool = False) -> 
 def name_encoder(bundle: Bundle) -> str:
     """Returns the name of the encoder in `TextStatus.model`."""
     return f"encoder-{bundle.encoder_id[:ENGINE_ID_LENGTH]}"
+
+
+def name_query_encoder(bundle: Bundle) -> str:
+    """Returns the name of what embeds queries, in `Status.encoder`."""
+    if bundle.spec.query_encoder == "full":
+        return name_encoder(bundle)
+    return f"{QUERY_ENCODER}-{bundle.query_encoder_id[:ENGINE_ID_LENGTH]}"
 
 
 def name_text_tower(bundle: Bundle) -> str:

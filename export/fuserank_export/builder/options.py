@@ -25,6 +25,7 @@ PoolingSetting = Literal["auto", "mean", "cls"]
 EmbeddingEngine = Literal["plain", "ray"]
 ClockSetting = Literal["auto", "log", "wall"]
 Quality = Literal["full", "quick"]
+QueryEncoderSetting = Literal["full", "distilled", "auto"]
 
 DEFAULT_SEED = 13
 SUGGEST_MIN_USERS = 5  # as for learned synonyms: fewer are no evidence of what people ask for
@@ -116,6 +117,8 @@ class EncoderOptions(CheckedOptions):
         pooling: How token states become one vector; `auto` reads the model's own setting.
         text_template: Layout of an item's text.
         query_template: Wraps a query.
+        query_encoder: What embeds queries: the encoder itself, a small one that is taught its vectors, or the small
+            one where it passes the gate.
         engine: What embeds the items: `plain` in this process, `ray` with Ray Data.
         ray_address: A Ray cluster's address; None starts Ray here.
     """
@@ -125,6 +128,7 @@ class EncoderOptions(CheckedOptions):
     pooling: PoolingSetting = "auto"
     text_template: str = GraphSpec.text_template
     query_template: str = GraphSpec.query_template
+    query_encoder: QueryEncoderSetting = "full"
     engine: EmbeddingEngine = "plain"
     ray_address: str | None = None
 

@@ -16,6 +16,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import RANKER_WEIGHTS, REFERENCE, Bundle
+from fuserank_ensemble.graph.stages import ENCODER, query_encoder_of
 from fuserank_ensemble.interactions.segments import UserSegments
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.state.identity import subject_named
@@ -154,7 +155,7 @@ def _write(retrained: _Retrained, out: OutputOptions, progress: Progress) -> dic
                 **written,
                 "search": {**old.manifest["search"], "fusion": trained.tuning},
                 "inputs": inputs,
-                "engines": chosen_engines(old.engine("encoder").name, has_tower=trained.tower is not None),
+                "engines": chosen_engines(trained.spec, old.engine(ENCODER).name),
             },
             force=out.force,
             dropped=ENGINES,
@@ -182,7 +183,7 @@ def _read(bundle: Bundle, files: BehaviourFiles, seed: int, progress: Progress) 
 
 
 def open_query_encoder(bundle: Bundle) -> OnnxEncoder:
-    """Returns the bundle's encoder as a CPU runs it."""
+    """Returns what embeds the bundle's queries, as a CPU runs it."""
     tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
     spec = bundle.spec
-    return OnnxEncoder(bundle.engine("encoder"), tokenizer, spec.pad_token_id, spec.length_buckets[-1])
+    return OnnxEncoder(bundle.engine(query_encoder_of(spec)), tokenizer, spec.pad_token_id, spec.length_buckets[-1])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from fuserank_ensemble.bundle import FORMAT, Bundle
+from fuserank_ensemble.graph.stages import ENCODER, engine_stages
 from fuserank_ensemble.interactions.events import EVENTS
+from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.embed import EmbeddedTexts
 from fuserank_export.builder.held_log import HeldLog
 from fuserank_export.builder.index import Models
@@ -20,8 +23,10 @@ from fuserank_export.builder.vector_store import fill_vector_store
 from fuserank_export.builder.workspace import Workspace
 from fuserank_export.index.catalog import Indexed
 from fuserank_export.index.users import user_key
+from fuserank_export.query_encoder.choose import KnownQueries, choose_query_encoder
 from fuserank_export.repository.model_config import ENGINE_FILES
 from fuserank_export.repository.sealing import seal, seal_bundle
+from fuserank_export.repository.successor import is_configuration
 from fuserank_export.repository.warmup import write_warmup
 from fuserank_export.training.cases.span import LogSpan
 
@@ -90,7 +95,7 @@ class BuiltParts:
                 "quality": self.quality,
                 "reading": self.reading.to_manifest(),
             },
-            "engines": chosen_engines(self.embedded.engine_file, has_tower=tower is not None),
+            "engines": chosen_engines(GraphSpec.from_dict(self.ranker["spec"]), self.embedded.engine_file),
             "encoder": self.embedded.engines_report,
             "embedding": self.embedded.embedding_report,
             "search": self.search,
@@ -98,13 +103,16 @@ class BuiltParts:
         }
 
 
-def chosen_engines(encoder: str, *, has_tower: bool) -> dict[str, Any]:
-    """Returns the manifest's `engines` of a bundle with a new ranker; `encoder` is the file that a CPU runs.
+def chosen_engines(spec: GraphSpec, encoder: str) -> dict[str, Any]:
+    """Returns the manifest's `engines` of a bundle with a new ranker.
 
     Engines of ranker and text tower in other precisions are measured for one ranker: a new one begins in FP32.
+
+    Args:
+        spec: The graph.
+        encoder: The encoder's file that a CPU runs.
     """
-    stages = ("text_tower", "ranker") if has_tower else ("ranker",)
-    return {"cpu": {"chosen": {"encoder": encoder, **dict.fromkeys(stages, ENGINE_FILES["cpu"])}}}
+    return {"cpu": {"chosen": {stage.name: ENGINE_FILES["cpu"] for stage in engine_stages(spec)} | {ENCODER: encoder}}}
 
 
 def seal_new(work: Workspace, parts: BuiltParts, vectors: VectorStoreOptions, steps: StepSeconds) -> dict[str, Any]:
@@ -121,7 +129,9 @@ def seal_new(work: Workspace, parts: BuiltParts, vectors: VectorStoreOptions, st
     """
     with steps.measure("seal"):
         manifest = parts.manifest()
-        bundle_id = str(seal_bundle(work.folder, manifest)["id"])
+        sealed = seal_bundle(work.folder, manifest)
+        manifest |= _choose_query_encoder(work, parts)
+        bundle_id = str(seal_bundle(work.folder, manifest, _unchanged(sealed))["id"])
         user_ids = parts.shop.behaviour.log.user_ids
         user = parts.held.key.user_name(user_ids[0] if user_ids else "anonymous")
         with work.progress.step("answering the first requests"):
@@ -131,6 +141,26 @@ def seal_new(work: Workspace, parts: BuiltParts, vectors: VectorStoreOptions, st
         manifest |= fill_vector_store(work, vectors, bundle_id, parts.indexed.items, parts.embedded.vectors)
     manifest |= {"export_seconds": round(steps.total, 1), "export_steps": steps.to_dict()}
     return seal(work.folder, manifest)
+
+
+def _choose_query_encoder(work: Workspace, parts: BuiltParts) -> dict[str, Any]:
+    """Adds a small query encoder where one is asked for and passes; returns what the manifest says of queries."""
+    behaviour, indexed = parts.shop.behaviour, parts.indexed
+    spec, report = choose_query_encoder(
+        Bundle.open(work.folder, verify=()),
+        parts.encoder.query_encoder,
+        parts.embedded.files.open(),
+        KnownQueries(behaviour.judged, behaviour.log, indexed.items, indexed.titles),
+        work.out.seed,
+        work.progress,
+    )
+    engines = chosen_engines(spec, parts.embedded.engine_file)
+    return {"spec": spec.to_dict(), "engines": engines, "query_encoder": report}
+
+
+def _unchanged(sealed: Mapping[str, Any]) -> dict[str, str]:
+    """The hashes of a sealed bundle's files but for its configurations, by path."""
+    return {name: digest for name, digest in sealed["files"].items() if not is_configuration(name)}
 
 
 def _version(name: str) -> str:

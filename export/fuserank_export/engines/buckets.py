@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fuserank_ensemble.graph.stages import Stage
+from fuserank_ensemble.graph.stages import ENCODER, QUERY_ENCODER, Stage
 from fuserank_ensemble.spec import GraphSpec
 
 
@@ -29,7 +29,8 @@ def list_buckets(spec: GraphSpec, stage: Stage) -> list[Bucket]:
         spec: The graph.
         stage: One of its engines.
     """
-    sizes = {"encoder": spec.length_buckets, "text_tower": spec.pair_buckets, "ranker": spec.candidate_buckets}
+    lengths = dict.fromkeys((ENCODER, QUERY_ENCODER), spec.length_buckets)
+    sizes = {**lengths, "text_tower": spec.pair_buckets, "ranker": spec.candidate_buckets}
     return [
         Bucket(str(size), {tensor.name: tuple(size if d < 0 else d for d in tensor.dims) for tensor in stage.inputs})
         for size in sizes[stage.name]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_ensemble.graph.stages import Stage, search_stages
+from fuserank_ensemble.graph.stages import QUERY_ENCODER, Stage, engine_stages, search_stages
 from fuserank_ensemble.spec import ENGINE_KINDS, EngineKind, Target
 from fuserank_export.checks import check_both
 from fuserank_export.engines.candidates import FP32_FILE, PRECISIONS, Candidate, open_fp32, write_candidates
@@ -93,8 +93,10 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
     if settings.kind == "tensorrt":  # refused before minutes of measuring
         _ = require_parser() if settings.dry_run else require_builder()
     with progress.step("verifying the bundle"):
-        bundle = Bundle.open(settings.bundle)
-    stages = [stage for stage in search_stages(bundle.spec) if stage.kind == "engine"]
+        opened = Bundle.open(settings.bundle)
+    # A small query encoder stays as it is: the engines are compared in the graph that it was held to.
+    bundle = replace(opened, spec=replace(opened.spec, query_encoder="full"))
+    stages = engine_stages(bundle.spec)
     fp32 = {stage.name: open_fp32(bundle, stage) for stage in stages}
     requests = _read_requests(bundle, settings)
     with progress.step("answering the requests in fp32", None):
@@ -135,11 +137,11 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
                 for profile in make_profiles(bundle.spec, stage):
                     progress.note(f"{stage.name}, profile {profile.bucket}: {profile.least} to {profile.most}")
         if settings.dry_run:
-            return bundle.manifest
+            return opened.manifest
         if settings.kind == "tensorrt":
             plans, plan_rows = _build_plans(bundle, settings, chosen, fp32, comparison, progress)
             rows += plan_rows
-        manifest = _write_bundle(bundle, settings, chosen, plans, about, rows)
+        manifest = _write_bundle(opened, settings, chosen, plans, about, rows)
         write_report(settings.report, bundle.id, about, [row.to_dict() for row in rows])
         return manifest
 
@@ -269,6 +271,8 @@ def _write_bundle(
         if engine.candidate.file != FP32_FILE
     }
     added |= {f"model_repository/{name}/1/{plan.file}": plan.path for name, plan in plans.items()}
+    if bundle.spec.query_encoder != "full":
+        files[QUERY_ENCODER] = FP32_FILE
     engines = dict(bundle.manifest.get("engines", {}))
     engines[settings.kind] = {
         **about,

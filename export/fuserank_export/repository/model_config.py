@@ -34,7 +34,8 @@ class StageConfig:
 
     def __init__(self, spec: GraphSpec, stage: Stage, target: Target, engine_file: str | None = None) -> None:
         self._spec, self._stage, self._target = spec, stage, target
-        self._engine_file = engine_file or ENGINE_FILES[ENGINE_KINDS[target]]
+        self._on_gpu = target in GPU_TARGETS and stage.on_device
+        self._engine_file = engine_file or ENGINE_FILES[ENGINE_KINDS[target] if stage.on_device else "cpu"]
 
     def message(self) -> pb.ModelConfig:
         """The whole configuration."""
@@ -72,15 +73,14 @@ class StageConfig:
         policy.allow_timeout_override = True  # a request with a deadline waits for less
 
     def _set_instances(self, config: pb.ModelConfig) -> None:
-        on_gpu = self._target in GPU_TARGETS and self._stage.on_device
-        kind = pb.ModelInstanceGroup.KIND_GPU if on_gpu else pb.ModelInstanceGroup.KIND_CPU
+        kind = pb.ModelInstanceGroup.KIND_GPU if self._on_gpu else pb.ModelInstanceGroup.KIND_CPU
         group = config.instance_group.add(count=self._stage.instances[self._target in GPU_TARGETS], kind=kind)
         if config.backend == "tensorrt":
             # One optimisation profile a bucket: a wide dynamic range is slow (TensorRT#1166).
             group.profile.extend(str(i) for i in range(len(self._buckets)))
 
     def _set_threads(self, config: pb.ModelConfig) -> None:
-        if config.backend == "onnxruntime" and self._target not in GPU_TARGETS:
+        if config.backend == "onnxruntime" and not self._on_gpu:
             # Without spinning, so that idle threads leave the cores to the other stages.
             config.parameters["intra_op_thread_count"].string_value = str(self._stage.threads)
             config.parameters["session.intra_op.allow_spinning"].string_value = "0"
@@ -89,7 +89,7 @@ class StageConfig:
 
     def _set_accelerator(self, config: pb.ModelConfig) -> None:
         """TensorRT inside ONNX Runtime: it builds its own engines at the first start, and keeps them."""
-        if self._stage.kind != "engine" or self._target != "ensemble_ort_tensorrt":
+        if self._stage.kind != "engine" or not self._on_gpu or self._target != "ensemble_ort_tensorrt":
             return
         accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
         # Precision is in the ONNX. The provider would build anew for each new shape, so that it is told all of them.

@@ -17,7 +17,13 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.catalog.tokens import EncoderTokenizer
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.graph.stages import WARMUPS, companion_stages, search_stages, single_process_stage
+from fuserank_ensemble.graph.stages import (
+    WARMUPS,
+    companion_stages,
+    engine_stages,
+    search_stages,
+    single_process_stage,
+)
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.graph.warmups import warmup_folder
 from fuserank_export.engines.buckets import Bucket, list_buckets, warmup_file
@@ -48,9 +54,10 @@ def write_warmup(bundle: Bundle, query: str, user: str) -> None:
                     _write(bundle, single_process_stage(bundle.spec).name, kind, inputs)
             else:
                 engine_inputs[name] = inputs  # in the end those of a search with a user
-    for stage in search_stages(bundle.spec):
-        for bucket in list_buckets(bundle.spec, stage) if stage.kind == "engine" else ():
-            inputs = _tokens(bundle, query, bucket) if stage.name == "encoder" else engine_inputs[stage.name]
+    for stage in engine_stages(bundle.spec):
+        for bucket in list_buckets(bundle.spec, stage):
+            reads_tokens = "INPUT_IDS" in bucket.shapes
+            inputs = _tokens(bundle, query, bucket) if reads_tokens else engine_inputs[stage.name]
             _write_bucket(bundle, stage.name, bucket, inputs)
     # The first letter, as everyone types it who looks for this.
     for stage in companion_stages():

@@ -26,6 +26,7 @@ from fuserank_ensemble.graph.live.sampling import feature_sample
 from fuserank_ensemble.graph.live.state import NO_KIND, STALE, LiveState, open_live
 from fuserank_ensemble.graph.step import Host, SearchObserver
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings, string_tensor
+from fuserank_ensemble.graph.texts import name_query_encoder
 from fuserank_ensemble.interactions.dislikes import strengths_of
 from fuserank_ensemble.interactions.live.popularity import PopularitySnapshot
 from fuserank_ensemble.ranking import reasons
@@ -73,6 +74,7 @@ class Finalize:
         self._writer = live.writer if live else None
         self._encode = msgspec.json.Encoder().encode
         self._describer = ItemDescriber(bundle)
+        self._encoder = name_query_encoder(bundle)
 
     @classmethod
     def open(cls, bundle_root: Path, device: str, host: Host) -> Finalize:
@@ -298,6 +300,7 @@ class Finalize:
             returned=len(ranked.rows),
             user_known=resolved.user_known,
             history_unknown=resolved.history_unknown,
+            encoder=self._encoder if resolved.has_query else msgspec.UNSET,
             rules=ranked.rules if resolved.rules else msgspec.UNSET,
             understood=understood or msgspec.UNSET,
             explore=ranked.explore if ranked.explore is not None else msgspec.UNSET,
