@@ -14,7 +14,7 @@ from fuserank_ensemble.catalog.text import normalise, query_text, render
 from fuserank_export.index.shop import bundle_records
 from fuserank_export.training.cases.rewording import reword
 
-ITEMS = 20_000  # of the catalogue whose texts are taken apart, evenly spaced
+ITEMS = 50_000  # of the catalogue's distinct texts that are taken apart, evenly spaced
 WORDS = 30_000  # of the encoder's vocabulary, the first ones: they are about in the order of how common they are
 COMMON = 30  # the rank from which a word is half as common, as in Zipf's law
 MOST_WORDS, FEW_WORDS = 6, 3  # of a phrase, alone and beside other words
@@ -39,8 +39,9 @@ class TextSources:
     def of_bundle(cls, bundle: Bundle, queries: Sequence[str]) -> TextSources:
         """Takes a bundle's catalogue and its encoder's vocabulary; `queries` are those of the log and of judgements."""
         records = bundle_records(bundle)
-        rows = range(0, len(records), max(1, len(records) // ITEMS))
-        texts = (render(bundle.spec.text_template, records[row]).lower() for row in rows)
+        rows = np.unique(bundle.items.text, return_index=True)[1]  # one item of each text
+        rows = np.sort(rows)[:: -(-len(rows) // ITEMS)]
+        texts = (render(bundle.spec.text_template, records[row]).lower() for row in rows.tolist())
         phrases = sorted({part.strip() for text in texts for part in _PARTS.split(text)} - {""})
         parse = bundle.query_parser.parse
         asked = sorted({parse(query).text for query in queries} - {""})
