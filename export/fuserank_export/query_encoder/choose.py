@@ -12,7 +12,6 @@ from tokenizers import Tokenizer
 
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.catalog.text import query_text
 from fuserank_ensemble.graph.stages import QUERY_ENCODER
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.options import QueryEncoderSetting
@@ -95,13 +94,13 @@ def choose_query_encoder(
     if setting == "full":
         return bundle.spec, {"asked": setting, "chosen": "full"}
     asked = known.asked(seed)
-    ranked = asked[: GATE_QUERIES // 2]
-    ranked += known.made(GATE_QUERIES - len(ranked), seed)
-    distilled = _distil(bundle, encoder, asked, ranked, seed, progress)
+    # What people ask is judged by what was not learned; names of categories are in the catalogue, and always learned.
+    held, learned = asked[: GATE_QUERIES // 2], asked[GATE_QUERIES // 2 :]
+    distilled = _distil(bundle, encoder, [query.text for query in learned], seed, progress)
     path = bundle.repository / QUERY_ENCODER / "1" / ENGINE_FILES["cpu"]
     export_query_encoder(distilled.encoder, path)
     with progress.step("comparing the query encoders"):
-        compared = compare_query_encoders(bundle, ranked)
+        compared = compare_query_encoders(bundle, [*held, *known.made(GATE_QUERIES - len(held), seed)])
     problems = [problem for row in compared for problem in row.problems]
     if problems:
         shutil.rmtree(path.parents[1])
@@ -114,19 +113,9 @@ def choose_query_encoder(
     return spec, _report(setting, spec, distilled, compared)
 
 
-def _distil(
-    bundle: Bundle,
-    encoder: OnnxEncoder,
-    asked: Sequence[LabelledQuery],
-    ranked: Sequence[LabelledQuery],
-    seed: int,
-    progress: Progress,
-) -> Distilled:
-    """Teaches a small encoder texts like queries, among them what was asked, but none that it is to be judged by."""
-    template, parse = bundle.spec.query_template, bundle.query_parser.parse
-    judged_by = {query_text(template, parse(query.text).text) for query in ranked}
-    drawn = draw_texts(TextSources.of_bundle(bundle, [query.text for query in asked]), TEXTS, template, seed)
-    texts = [text for text in drawn if text not in judged_by]
+def _distil(bundle: Bundle, encoder: OnnxEncoder, asked: Sequence[str], seed: int, progress: Progress) -> Distilled:
+    """Teaches a small encoder texts like queries, and queries that were asked."""
+    texts = draw_texts(TextSources.of_bundle(bundle, asked), TEXTS, bundle.spec.query_template, seed)
     with progress.step("embedding texts like queries", len(texts)) as advanced:
         vectors = encoder.embed(texts, advanced=advanced)
     tokenizer = Tokenizer.from_file(str(bundle.tokenizer))

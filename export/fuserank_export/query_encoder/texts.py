@@ -14,10 +14,10 @@ from fuserank_ensemble.catalog.text import normalise, query_text, render
 from fuserank_export.index.shop import bundle_records
 from fuserank_export.training.cases.rewording import reword
 
-ITEMS = 20_000  # of the catalogue whose texts are taken apart, evenly spaced
+ITEMS = 50_000  # of the catalogue's distinct texts that are taken apart, evenly spaced
 WORDS = 30_000  # of the encoder's vocabulary, the first ones: they are about in the order of how common they are
 COMMON = 30  # the rank from which a word is half as common, as in Zipf's law
-MOST_WORDS = 6  # of a text
+MOST_WORDS, FEW_WORDS = 6, 3  # of a phrase, alone and beside other words
 _PARTS = re.compile(r"\. |, |; | \| ")  # what `render` and people put between the parts of an item's text
 
 
@@ -39,8 +39,9 @@ class TextSources:
     def of_bundle(cls, bundle: Bundle, queries: Sequence[str]) -> TextSources:
         """Takes a bundle's catalogue and its encoder's vocabulary; `queries` are those of the log and of judgements."""
         records = bundle_records(bundle)
-        rows = range(0, len(records), max(1, len(records) // ITEMS))
-        texts = (render(bundle.spec.text_template, records[row]).lower() for row in rows)
+        rows = np.unique(bundle.items.text, return_index=True)[1]  # one item of each text
+        rows = np.sort(rows)[:: -(-len(rows) // ITEMS)]
+        texts = (render(bundle.spec.text_template, records[row]).lower() for row in rows.tolist())
         phrases = sorted({part.strip() for text in texts for part in _PARTS.split(text)} - {""})
         parse = bundle.query_parser.parse
         asked = sorted({parse(query).text for query in queries} - {""})
@@ -88,8 +89,8 @@ def _drawn_texts(sources: TextSources, draw: np.random.Generator) -> Iterator[st
     common = 1 / (np.arange(len(sources.words)) + COMMON)
     cumulated = np.cumsum(common) / common.sum() if len(common) else common
 
-    def some_words() -> str:
-        return _some_words(phrases[int(draw.integers(len(phrases)))], draw)
+    def some_words(most: int = FEW_WORDS) -> str:
+        return _some_words(phrases[int(draw.integers(len(phrases)))], most, draw)
 
     def word_of_language() -> str:
         if not len(cumulated):
@@ -105,26 +106,26 @@ def _drawn_texts(sources: TextSources, draw: np.random.Generator) -> Iterator[st
         words = sources.words or own
         return words[int(draw.integers(len(words)))]
 
-    kinds: tuple[Callable[[], str], ...] = (
-        some_words,
-        lambda: f"{some_words()} {some_words()}",
-        lambda: reword(some_words(), draw),
-        lambda: f"{any_word()} {some_words()}",
-        lambda: f"{some_words()} {any_word()}",
-        lambda: f"{any_word()} {any_word()}",
-        lambda: among_common(0.5),
-        lambda: among_common(0.5),
-        lambda: among_common(1.0),
+    # How often each comes by turns.
+    kinds: Sequence[tuple[int, Callable[[], str]]] = (
+        (2, lambda: some_words(MOST_WORDS)),
+        (3, lambda: f"{some_words()} {some_words()}"),
+        (1, lambda: reword(some_words(MOST_WORDS), draw)),
+        (1, lambda: f"{any_word()} {some_words()}" if draw.random() < 0.5 else f"{some_words()} {any_word()}"),
+        (1, lambda: f"{any_word()} {any_word()}"),
+        (6, lambda: among_common(0.5)),
+        (3, lambda: among_common(1.0)),
     )
     while True:
-        yield from (kind() for kind in kinds)
+        for times, kind in kinds:
+            yield from (kind() for _ in range(times))
 
 
-def _some_words(phrase: str, draw: np.random.Generator) -> str:
+def _some_words(phrase: str, most: int, draw: np.random.Generator) -> str:
     """Some words of a phrase in their order; of one without spaces (Chinese) a run of characters."""
     parts = phrase.split() if " " in phrase or phrase.isascii() else list(phrase)
     joint = " " if len(parts) == len(phrase.split()) else ""
-    count = int(draw.integers(1, min(MOST_WORDS, len(parts)) + 1))
+    count = int(draw.integers(1, min(most, len(parts)) + 1))
     if not joint or draw.random() < 0.5:
         start = int(draw.integers(len(parts) - count + 1))
         return joint.join(parts[start : start + count])
