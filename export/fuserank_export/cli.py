@@ -132,6 +132,9 @@ def bundle(
     milvus: Annotated[
         str | None, typer.Option(help="URI of a Milvus that takes the vectors; its token: FUSERANK_MILVUS_TOKEN.")
     ] = None,
+    suggest_min_users: Annotated[
+        int, typer.Option(min=1, help="A logged query that fewer users have asked is suggested to nobody.")
+    ] = InputFiles.suggest_min_users,
     state: Annotated[
         str | None,
         typer.Option(
@@ -154,6 +157,7 @@ def bundle(
             queries=queries,
             judgements=judgements,
             features=named_columns(features),
+            suggest_min_users=suggest_min_users,
             **words.to_arguments(),
             **reading.to_arguments(config),
         )

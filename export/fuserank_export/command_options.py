@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from fuserank_ensemble.bundle import Bundle
-from fuserank_export.builder.options import LEAST_CASES, SUGGEST_MIN_USERS, FileReading, Quality, RankerOptions
+from fuserank_export.builder.options import LEAST_CASES, FileReading, Quality, RankerOptions
 from fuserank_export.index.word_fields import parse_lexical_fields
 from fuserank_export.layouts.config import read_mappings
 from fuserank_export.sources.reading import parse_reading
@@ -150,10 +150,6 @@ class WordOptions:
             "each. By default those called sku, barcode, gtin, mpn and the like; none takes the item's id alone.",
         ),
     ] = None
-    suggest_min_users: Annotated[
-        int,
-        typer.Option(min=1, help="A logged query that fewer users have asked is suggested to nobody."),
-    ] = SUGGEST_MIN_USERS
 
     def to_arguments(self) -> dict[str, Any]:
         """Returns the fields of files whose words are indexed.
@@ -165,7 +161,6 @@ class WordOptions:
             "synonyms": self.synonyms,
             "lexical_fields": None if self.lexical_fields is None else parse_lexical_fields(self.lexical_fields),
             "codes": named_columns(self.codes),
-            "suggest_min_users": self.suggest_min_users,
         }
 
 

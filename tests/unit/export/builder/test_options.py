@@ -139,7 +139,7 @@ def test_the_command_line_has_the_defaults_of_the_library():
     assert FileReading(**ReadingOptions().to_arguments(None)) == FileReading()
     assert parse_reading() == library["reading"]
     assert flags == {name: library[name] for name in flags}
-    assert len(flags) == 29
+    assert len(flags) == 30
 
 
 @pytest.mark.parametrize("name", ["ranker", "text_tower", "encoder"])
