@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
@@ -22,6 +23,7 @@ from rich.console import Console
 from starlette.applications import Starlette
 
 from fuserank.aio import AsyncClient
+from fuserank.client import Client
 from fuserank.storefront.app import DEFAULT_TIMEOUT, RETRIES, ShopSettings, create_app
 from fuserank.storefront.shoppers import Shopper, read_shoppers
 from fuserank_benchmarks.demo import free_ports, served
@@ -33,6 +35,8 @@ CHROMIUM_ARGUMENTS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 QUERIES = ("milk", "coffee", "potato chips", "shampoo", "frozen pizza", "dog food", "yogurt", "paper towels")
+FACETS = ("category", "brand", "price")
+FACET_ROUNDS = 20
 PATHS = ("/", "/search?q=milk", "/compare?q=milk", "/basket")
 IMPORTS = 7
 START_SECONDS = 30.0
@@ -44,6 +48,8 @@ MEANINGS = {
     "first_results_ms": "ms from the start of the navigation until the results are in the page, in a browser that has "
     "seen nothing of the shop yet: median of the queries, one after the other",
     "first_results_max_ms": "ms, the same: the slowest query",
+    "facets_p50_ms": "ms over gRPC that three facets (category, brand, price) add to a page of a search, one request at a "
+    "time: median of the differences, each query asked with and without them by turns, when it was asked before",
     "axe_violations": f"violations that axe-core names on {len(PATHS)} pages with the graph open, in light and in dark",
     "client_import_ms": "ms of CPU of `from fuserank import AsyncClient` beyond those of an empty Python: least of "
     f"{IMPORTS} processes",
@@ -150,6 +156,26 @@ def time_import(statement: str) -> float:
     return round(min(run(statement) for _ in range(IMPORTS)) - min(run("pass") for _ in range(IMPORTS)), 1)
 
 
+def time_facets(url: str) -> float:
+    """Returns milliseconds that facets add to a page of a search, median of the differences."""
+    added = []
+    with Client(url, timeout=DEFAULT_TIMEOUT) as client:
+
+        def milliseconds(query: str, **options: Any) -> float:
+            started = time.perf_counter()
+            client.search(query, offset=0, **options)
+            return (time.perf_counter() - started) * 1e3
+
+        for number in range(1 + FACET_ROUNDS):
+            for query in QUERIES:
+                # By turns, so that neither is always the first.
+                first, second = ({"facets": list(FACETS)}, {}) if number % 2 else ({}, {"facets": list(FACETS)})
+                times = milliseconds(query, **first), milliseconds(query, **second)
+                if number:  # the first round finds what matches, which is kept
+                    added.append(times[0] - times[1] if number % 2 else times[1] - times[0])
+    return round(statistics.median(added), 2)
+
+
 def measure_pages(address: str, browser: Browser, console: Console) -> dict[str, float]:
     """Returns the figures of the pages at an address."""
     with browser.new_context() as first:
@@ -201,6 +227,7 @@ def measure_storefront(bundle: Path, shoppers: Path, console: Console) -> Path:
         open_browser() as browser,
     ):
         figures = measure_pages(address, browser, console)
+        figures["facets_p50_ms"] = time_facets(f"127.0.0.1:{grpc}")
     figures["client_import_ms"] = time_import("from fuserank import AsyncClient")
     figures["package_import_ms"] = time_import("import fuserank")
     return merge_report("people", "storefront", manifest["id"], figures, MEANINGS, {})
