@@ -48,8 +48,8 @@ MEANINGS = {
     "first_results_ms": "ms from the start of the navigation until the results are in the page, in a browser that has "
     "seen nothing of the shop yet: median of the queries, one after the other",
     "first_results_max_ms": "ms, the same: the slowest query",
-    "facets_p50_ms": "ms over gRPC that three facets (category, brand, price) add to a page of a search, one request at "
-    "a time: median of the differences, each query asked with and without them by turns, when it was asked before",
+    "facets_p50_ms": "ms over gRPC that three facets (category, brand, price) add to a page of a search, one request "
+    "at a time: median of the differences, each query asked with and without them by turns, when it was asked before",
     "axe_violations": f"violations that axe-core names on {len(PATHS)} pages with the graph open, in light and in dark",
     "client_import_ms": "ms of CPU of `from fuserank import AsyncClient` beyond those of an empty Python: least of "
     f"{IMPORTS} processes",
