@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -156,6 +157,11 @@ def killed_at_the_end(process: subprocess.Popen[Any]) -> Iterator[subprocess.Pop
         process.wait(PATIENCE)
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def until(condition: Callable[[], object]) -> None:
     assert wait_until(condition)
 
@@ -267,6 +273,7 @@ def test_a_reader_that_is_killed_is_followed_by_one_that_goes_on(broker: Broker,
         until(lambda: broker.committed(GROUP, "events", 2) > before)
     with killed_at_the_end(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as second:
         until(lambda: broker.committed(GROUP, "events", 2) == before + 600)
+        until(lambda: listens(port))  # the first one may have done all, and this one still imports
         second.send_signal(signal.SIGTERM)
         _, said = second.communicate(timeout=PATIENCE)
     assert second.returncode == 0, said
