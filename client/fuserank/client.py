@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from tritonclient.grpc import InferenceServerClient
 
-from fuserank import frames, wire, wire_changes, wire_events, wire_texts
+from fuserank import frames, wire, wire_changes, wire_events, wire_status, wire_texts
 from fuserank.changes import CatalogResult
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
 from fuserank.errors import FuseRankError, from_triton, translate_errors
@@ -319,10 +319,10 @@ class Client:
             FuseRankError: Where its liveness or readiness cannot be asked for another reason.
         """
         replies: dict[str, Any] = {}
-        for name, call in wire.list_status_calls().items():
+        for name, call in wire_status.list_status_calls().items():
             with suppress(*() if call.required else (FuseRankError,)):
                 replies[name] = self._call(call.method, **call.arguments)
-        return wire.decode_status(replies)
+        return wire_status.decode_status(replies)
 
     def close(self) -> None:
         """Closes the channel; further calls raise `ClientClosedError`. May be called twice."""

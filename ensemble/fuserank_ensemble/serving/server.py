@@ -236,8 +236,10 @@ class Server:
 
     def _family(self) -> list[psutil.Process]:
         """The server's processes, those of a tritonserver that has died too."""
-        stages = [psutil.Process(pid) for pid in self._stages if psutil.pid_exists(pid)]
-        family = {*psutil.Process().children(recursive=True), *stages}
+        family = set(psutil.Process().children(recursive=True))
+        for pid in self._stages:
+            with suppress(psutil.NoSuchProcess):
+                family.add(psutil.Process(pid))
         return [process for process in family if self._backends.name in " ".join(_command(process))]
 
     def __enter__(self) -> Self:

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from fuserank_export.encoder.load import Encoder
 
@@ -22,11 +23,21 @@ def export_onnx(encoder: Encoder, path: Path) -> None:
         encoder: The encoder.
         path: The file to write.
     """
+    export_text_encoder(encoder.model, path)
+
+
+def export_text_encoder(model: nn.Module, path: Path) -> None:
+    """Writes a model from tokens to vectors as ONNX, with the tensors of `export_onnx`.
+
+    Args:
+        model: Takes token ids and their mask, and returns the vectors.
+        path: The file to write.
+    """
     example = (torch.ones(2, 8, dtype=torch.int64), torch.ones(2, 8, dtype=torch.int64))
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of shapes that are dynamic on purpose
         torch.onnx.export(
-            encoder.model,
+            model,
             example,
             str(path),
             input_names=["INPUT_IDS", "ATTENTION_MASK"],

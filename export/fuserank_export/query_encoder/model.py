@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fuserank_export.encoder.onnx_export import OPSET
+from fuserank_export.encoder.onnx_export import export_text_encoder
 
 HIDDEN = 768  # units of the layers after the mean
 
@@ -53,28 +52,12 @@ class QueryEncoder(nn.Module):
 def export_query_encoder(encoder: QueryEncoder, path: Path) -> None:
     """Writes a query encoder as ONNX, with the inputs and the output of an encoder and its table in half precision.
 
-    See `fuserank_export.encoder.onnx_export.export_onnx`.
+    See `fuserank_export.encoder.onnx_export.export_text_encoder`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    example = (torch.ones(2, 8, dtype=torch.int64), torch.ones(2, 8, dtype=torch.int64))
     whole = encoder.table
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing warns of shapes that are dynamic on purpose
-        encoder.table = nn.Parameter(whole.half())  # looked up and widened: nothing is computed in it
-        try:
-            torch.onnx.export(
-                encoder.eval(),
-                example,
-                str(path),
-                input_names=["INPUT_IDS", "ATTENTION_MASK"],
-                output_names=["EMBEDDING"],
-                dynamic_axes={
-                    "INPUT_IDS": {0: "batch", 1: "length"},
-                    "ATTENTION_MASK": {0: "batch", 1: "length"},
-                    "EMBEDDING": {0: "batch"},
-                },
-                opset_version=OPSET,
-                dynamo=False,
-            )
-        finally:
-            encoder.table = whole
+    encoder.table = nn.Parameter(whole.detach().half())  # looked up and widened: nothing is computed in it
+    try:
+        export_text_encoder(encoder.eval(), path)
+    finally:
+        encoder.table = whole

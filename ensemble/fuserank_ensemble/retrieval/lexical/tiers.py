@@ -28,7 +28,8 @@ WORDS_SCORE = 30.0  # also the least score of what is certain: below it an item 
 GUESS_SCORE = 15.0
 LOOSE = 256  # items found until which those with only some of the words are taken
 HEAD_BOOST = 4.0  # of words where a title names the thing itself; 0 for none
-# Of an item whose category is called as the query is, and holds more: as much as BM25 gives for words in titles.
+# Of an item whose category lists several things, the first of which the query names, see `documents.first_part`: about
+# as much as BM25 gives for a query's words in a title.
 _PART_SCORE = 100.0
 _PAIR_BOOST = 0.5
 _AMOUNT_BOOST = 3.0
