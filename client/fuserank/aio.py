@@ -8,8 +8,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from tritonclient.grpc.aio import InferenceServerClient
-
 from fuserank import frames, wire, wire_changes, wire_events, wire_status, wire_texts
 from fuserank.changes import CatalogResult
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
@@ -52,7 +50,11 @@ class AsyncClient:
         hedge_after: float | None = None,
         background: bool = False,
     ) -> None:
+        # Loads gRPC, here and not in the loop, which would stand still.
+        from tritonclient.grpc.aio import InferenceServerClient
+
         self._connection = Connection(url, timeout, tls, headers, retries, hedge_after, background)
+        self._open = InferenceServerClient
         self._arguments = self._connection.triton_arguments()
         self._triton: Any = None
         self._closed = False
@@ -188,7 +190,7 @@ class AsyncClient:
         if self._closed:
             raise ClientClosedError("the client was closed")
         # gRPC ties an asyncio channel to the running loop: the first call opens it, not the constructor.
-        self._triton = self._triton or InferenceServerClient(**self._arguments)
+        self._triton = self._triton or self._open(**self._arguments)
         with translate_errors(self._connection.timeout):
             return await getattr(self._triton, method)(**arguments, **self._connection.call_arguments())
 

@@ -8,8 +8,6 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from tritonclient.grpc import InferenceServerClient
-
 from fuserank import frames, wire, wire_changes, wire_events, wire_status, wire_texts
 from fuserank.changes import CatalogResult
 from fuserank.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT, DEFAULT_URL, TLS, Connection
@@ -69,6 +67,9 @@ class Client:
         hedge_after: float | None = None,
         background: bool = False,
     ) -> None:
+        # Loads gRPC, which takes far longer than the rest of the package: whoever only imports it does not wait.
+        from tritonclient.grpc import InferenceServerClient
+
         self._connection = Connection(url, timeout, tls, headers, retries, hedge_after, background)
         self._triton = InferenceServerClient(**self._connection.triton_arguments())
 

@@ -15,8 +15,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from fuserank.errors import ConfigurationError
 
 DEFAULT_URL = "127.0.0.1:8001"
@@ -61,7 +59,9 @@ class TLS:
         Raises:
             ConfigurationError: Where a file cannot be read.
         """
-        return grpc.ssl_channel_credentials(
+        from grpc import ssl_channel_credentials
+
+        return ssl_channel_credentials(
             root_certificates=_read_pem("root_ca", self.root_ca),
             private_key=_read_pem("client_key", self.client_key),
             certificate_chain=_read_pem("client_cert", self.client_cert),

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import grpc
-from tritonclient.utils import InferenceServerException
+if TYPE_CHECKING:
+    from tritonclient.utils import InferenceServerException
 
 
 class FuseRankError(Exception):
@@ -145,11 +146,14 @@ def translate_errors(timeout: float | None = None) -> Iterator[None]:
     Raises:
         FuseRankError: The class that fits; other exceptions pass through.
     """
+    from grpc.aio import UsageError
+    from tritonclient.utils import InferenceServerException
+
     try:
         yield
     except InferenceServerException as error:
         raise from_triton(error, timeout) from None
-    except (ValueError, grpc.aio.UsageError) as error:
+    except (ValueError, UsageError) as error:
         # gRPC has no class of its own for this; its two APIs agree only on the word.
         if "closed" not in str(error):
             raise

@@ -15,8 +15,6 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import numpy as np
-
 from fuserank.changes import CatalogResult
 from fuserank.errors import ConfigurationError, FuseRankError, InvalidRequestError
 from fuserank.events import Event, RecordResult
@@ -155,7 +153,7 @@ def _noted(error: FuseRankError, note: str) -> FuseRankError:
 
 def _opened(frame: Any) -> nw.DataFrame[Any]:
     try:
-        import narwhals  # noqa: PLC0415  an extra, which no other call needs
+        import narwhals  # an extra, which no other call needs
     except ImportError:
         raise ConfigurationError(
             "narwhals is not installed, which reads and writes frames: pip install 'fuserank[frames]'"
@@ -215,9 +213,9 @@ def _to_plain(value: Any) -> Any:
         return [_to_plain(part) for part in value]
     if isinstance(value, date):  # and datetimes
         return value.isoformat()
-    if isinstance(value, Decimal | np.floating):
+    if isinstance(value, Decimal):
         value = float(value)
-    if isinstance(value, np.generic):
+    if hasattr(value, "item"):  # one of numpy's
         value = value.item()
     if value is not None and not isinstance(value, str | int | float):
         raise TypeError(type(value))
@@ -233,7 +231,7 @@ def _is_list(value: Any) -> bool:
 
 def _write(rows: nw.DataFrame[Any], keep: Sequence[str], results: Sequence[SearchResult]) -> Any:
     """Returns the items of all results as a frame of the kind that the requests came in."""
-    import narwhals as nw  # noqa: PLC0415  see `_opened`
+    import narwhals as nw
 
     found = [(row, rank, item) for row, result in enumerate(results) for rank, item in enumerate(result, start=1)]
     items = [item for _, _, item in found]

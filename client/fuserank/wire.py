@@ -14,11 +14,7 @@ import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Protocol, TypeVar, cast
-
-import numpy as np
-from numpy.typing import NDArray
-from tritonclient.grpc import InferInput, InferRequestedOutput
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from fuserank.errors import IncompatibleServerError, InvalidRequestError
 from fuserank.types import (
@@ -38,6 +34,10 @@ from fuserank.types import (
     Total,
     Variant,
 )
+
+if TYPE_CHECKING:  # loaded with the first client
+    import numpy as np
+    from numpy.typing import NDArray
 
 MODEL = "search"
 INPUTS = ("QUERY", "USER_ID", "OPTIONS")
@@ -82,7 +82,7 @@ def encode_requests(requests: Sequence[Request]) -> dict[str, NDArray[np.object_
         (encode_text("QUERY", r.query), encode_text("USER_ID", r.user), encode_options(_options_of(r)))
         for r in requests
     ]
-    table = np.array(rows, dtype=np.object_).reshape(len(rows), len(INPUTS))
+    table = bytes_array(rows)
     return {name: table[:, column : column + 1] for column, name in enumerate(INPUTS)}
 
 
@@ -133,6 +133,8 @@ def encode_suggest(prefix: str, count: int | None, user: str | None = None) -> d
 
 def infer_arguments(model: str, values: Mapping[str, NDArray[np.object_]], outputs: Sequence[str]) -> dict[str, Any]:
     """Returns the arguments of tritonclient's `infer` for inputs of BYTES and the outputs that are wanted."""
+    from tritonclient.grpc import InferInput, InferRequestedOutput
+
     return {
         "model_name": model,
         # In the server's traces and log, and sent back with the response.
@@ -145,7 +147,14 @@ def infer_arguments(model: str, values: Mapping[str, NDArray[np.object_]], outpu
 
 def one_row(values: Mapping[str, bytes]) -> dict[str, NDArray[np.object_]]:
     """Returns inputs `[1, 1]`."""
-    return {name: np.array([[value]], np.object_) for name, value in values.items()}
+    return {name: bytes_array([[value]]) for name, value in values.items()}
+
+
+def bytes_array(rows: Sequence[Sequence[bytes]]) -> NDArray[np.object_]:
+    """Returns the array that becomes a tensor of BYTES, in as many rows and columns as are given."""
+    import numpy as np
+
+    return np.array(rows, np.object_)
 
 
 def _options_of(request: Request) -> dict[str, Any]:
@@ -169,8 +178,8 @@ def encode_options(options: Mapping[str, Any]) -> bytes:
 
 def numpy_to_json(value: object) -> Any:
     """Returns numpy's values as JSON's own, as `json.dumps` takes it for `default`."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
+    if (to_list := getattr(value, "tolist", None)) is not None:
+        return to_list()
     raise TypeError(f"{value!r} is of type {type(value).__name__}")
 
 

@@ -8,15 +8,13 @@ Both answer with `STATUS` BYTES `[1, 1]` (JSON), too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from fuserank.errors import IncompatibleServerError, InvalidRequestError
 from fuserank.types import Embeddings, RankedDocument, RerankResult, TextKind, TextStatus
 from fuserank.wire import (
     Response,
+    bytes_array,
     decode_output,
     encode_options,
     encode_text,
@@ -25,6 +23,10 @@ from fuserank.wire import (
     one_row,
     output,
 )
+
+if TYPE_CHECKING:  # loaded with the first client
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def encode_embed(texts: Sequence[str], kind: TextKind) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def decode_ranking(response: Response, documents: Sequence[str], top_n: int | No
     scores = output(response, "SCORE", rows=1)[0]
     _check_count("SCORE", scores, len(documents))
     status = _decode_status(response)
-    order = np.argsort(-scores, kind="stable")[:top_n].tolist()
+    order = (-scores).argsort(kind="stable")[:top_n].tolist()
     ranked = (RankedDocument(i, float(scores[i]), documents[i], i in status.truncated) for i in order)
     return RerankResult(tuple(ranked), status, str(response.get_response().id))
 
@@ -86,9 +88,7 @@ def _encode_texts(name: str, texts: Sequence[str]) -> NDArray[np.object_]:
     """Returns texts as bytes, `[1, texts]`."""
     if isinstance(texts, str | bytes) or not isinstance(texts, Sequence):
         raise InvalidRequestError(f"{name}: found a {type(texts).__name__}; allowed: a list of strings")
-    encoded = np.empty((1, len(texts)), np.object_)
-    encoded[0, :] = [encode_text(f"{name}[{place}]", text) for place, text in enumerate(texts)]
-    return encoded
+    return bytes_array([[encode_text(f"{name}[{place}]", text) for place, text in enumerate(texts)]])
 
 
 def _check_count(name: str, values: NDArray[Any], count: int) -> None:

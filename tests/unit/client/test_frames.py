@@ -260,8 +260,8 @@ def test_without_narwhals_the_extra_is_named(client, monkeypatch):
         client.search_frame(pl.DataFrame(TWO))
 
 
-def test_a_client_imports_no_frames_library():
+def test_importing_the_clients_loads_no_grpc_numpy_or_frames_library():
     code = "import sys, fuserank; fuserank.Client, fuserank.AsyncClient; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "fuserank.frames" in modules
-    assert not {"narwhals", "polars", "pandas", "pyarrow"} & set(modules)
+    assert not {"grpc", "tritonclient", "numpy", "narwhals", "polars", "pandas", "pyarrow"} & set(modules)
