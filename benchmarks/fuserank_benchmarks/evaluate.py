@@ -46,11 +46,11 @@ def measure_evaluate(shop: Path, encoder: str, text_template: str, out: Path, co
     out.parent.mkdir(parents=True, exist_ok=True)
     log = out.with_name(f"{out.name}.log")
     console.print(f"evaluating the whole log, a quarter of an hour; what it says goes to {log}")
-    seconds, cpu_seconds, peak, _ = measure_process(command, log)
+    cost = measure_process(command, log)
     figures = {
-        "evaluate_seconds_demo": round(seconds, 1),
-        "evaluate_cpu_seconds_demo": round(cpu_seconds, 1),
-        "evaluate_peak_mib_demo": round(peak),
+        "evaluate_seconds_demo": round(cost.seconds, 1),
+        "evaluate_cpu_seconds_demo": round(cost.cpu_seconds, 1),
+        "evaluate_peak_mib_demo": round(cost.peak_mib),
     }
     manifest = json.loads((out / "bundle-0" / "manifest.json").read_text("utf-8"))
     return merge_report("people", "evaluate", manifest["id"], figures, MEANINGS, {})

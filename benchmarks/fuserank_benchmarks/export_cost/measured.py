@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -18,44 +19,53 @@ SAMPLE_SECONDS = 0.5
 MIB = 2**20
 
 
-@dataclass(frozen=True)
-class MeasuredExport:
-    """One export's cost.
+class ProcessCost(NamedTuple):
+    """What a process took.
 
     Attributes:
-        seconds: From the start of the process to its end.
+        seconds: From its start to its end.
         cpu_seconds: Of all its threads and processes.
-        steps: Seconds of each step, as the manifest says.
         peak_mib: Most memory of the process and its children at one time, pages that they share counted once.
         peak_anonymous_mib: Most of it that is no mapped file: what the system cannot take back.
-        quality: How much its ranker learned from, as the manifest says.
-        bundle: The bundle's id.
+        other_cores: How many cores other processes of the machine kept busy meanwhile, on average.
     """
 
     seconds: float
     cpu_seconds: float
-    steps: dict[str, float]
     peak_mib: float
     peak_anonymous_mib: float
+    other_cores: float
+
+
+@dataclass(frozen=True)
+class MeasuredExport:
+    """One export and its cost.
+
+    Attributes:
+        cost: Of its process and the children.
+        steps: Seconds of each step, as the manifest says.
+        quality: How much its ranker learned from, as the manifest says.
+        bundle: The bundle's id.
+    """
+
+    cost: ProcessCost
+    steps: dict[str, float]
     quality: str
     bundle: str
 
 
-def measure_process(command: Sequence[str], log: Path) -> tuple[float, float, float, float]:
+def measure_process(command: Sequence[str], log: Path) -> ProcessCost:
     """Runs a command, whose output goes to a file.
 
     Args:
         command: The program and its arguments.
         log: The file.
 
-    Returns:
-        Wall seconds, CPU seconds, peak memory in MiB, and the peak of what is no mapped file in MiB.
-
     Raises:
         SystemExit: The command failed; its last lines are the message.
     """
     peak, anonymous = 0, 0
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), _busy_seconds()
     with log.open("wb") as output:
         process = psutil.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
@@ -63,20 +73,19 @@ def measure_process(command: Sequence[str], log: Path) -> tuple[float, float, fl
             peak, anonymous = max(peak, sampled), max(anonymous, of_it)
             time.sleep(SAMPLE_SECONDS)
         _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
+    seconds, busy = time.perf_counter() - started, _busy_seconds() - busy
+    cpu_seconds = usage.ru_utime + usage.ru_stime
     if status:
         raise SystemExit(f"{' '.join(command)}: ended with {os.waitstatus_to_exitcode(status)}\n{_last_lines(log)}")
-    return seconds, usage.ru_utime + usage.ru_stime, peak / MIB, anonymous / MIB
+    return ProcessCost(seconds, cpu_seconds, peak / MIB, anonymous / MIB, max(busy - cpu_seconds, 0.0) / seconds)
 
 
 def measure_export(arguments: Sequence[str], out: Path) -> MeasuredExport:
     """Runs `fuserank export bundle` with some arguments, which must write to `out`."""
     command = [sys.executable, "-m", "fuserank_export", "bundle", *arguments, "--out", str(out), "--force"]
-    seconds, cpu_seconds, peak, anonymous = measure_process(command, out.with_name(f"{out.name}.log"))
+    cost = measure_process(command, out.with_name(f"{out.name}.log"))
     manifest = json.loads((out / "manifest.json").read_text("utf-8"))
-    return MeasuredExport(
-        seconds, cpu_seconds, manifest["export_steps"], peak, anonymous, manifest["inputs"]["quality"], manifest["id"]
-    )
+    return MeasuredExport(cost, manifest["export_steps"], manifest["inputs"]["quality"], manifest["id"])
 
 
 @contextmanager
@@ -88,6 +97,12 @@ def busy_neighbour() -> Iterator[None]:
     finally:
         neighbour.kill()
         neighbour.wait()
+
+
+def _busy_seconds() -> float:
+    """CPU seconds that all processes of the machine have had since it started."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)  # guests are in `user`
 
 
 def _tree_memory(process: psutil.Process) -> tuple[int, int]:

@@ -32,6 +32,7 @@ MEANINGS: Mapping[str, str] = {
             "cpu_seconds": "s of CPU time of all its processes and threads",
             "peak_mib": "MiB of memory at most, all processes, shared pages once, mapped files included",
             "peak_anonymous_mib": "MiB of memory at most without mapped files",
+            "other_cores": "cores that other processes of the machine kept busy, on average",
         }.items()
     },
     "export_4k_busy_over_quiet": "seconds beside a process that keeps one core busy, over those without",
@@ -89,10 +90,11 @@ def describe(name: str, load: str, measured: MeasuredExport) -> dict[str, Any]:
     """Returns the figures of one export under their names in the report."""
     start = f"export_{name}_{load}"
     return {
-        f"{start}_seconds": round(measured.seconds, 1),
-        f"{start}_cpu_seconds": round(measured.cpu_seconds, 1),
-        f"{start}_peak_mib": round(measured.peak_mib),
-        f"{start}_peak_anonymous_mib": round(measured.peak_anonymous_mib),
+        f"{start}_seconds": round(measured.cost.seconds, 1),
+        f"{start}_cpu_seconds": round(measured.cost.cpu_seconds, 1),
+        f"{start}_peak_mib": round(measured.cost.peak_mib),
+        f"{start}_peak_anonymous_mib": round(measured.cost.peak_anonymous_mib),
+        f"{start}_other_cores": round(measured.cost.other_cores, 2),
         f"{start}_quality": measured.quality,
         **{f"{start}_{step}_seconds": measured.steps[step] for step in STEPS},
     }
@@ -120,9 +122,26 @@ def write_export_report(bundle: str, figures: Mapping[str, Any]) -> Path:
 def cost_table(figures: Mapping[str, Any]) -> Table:
     """Returns a row for each shape and load that was measured, below a head."""
     rows: list[list[str]] = [
-        ["items", "events", "machine", "seconds", "CPU seconds", "peak MiB", "of it no mapped file", *STEPS]
+        [
+            "items",
+            "events",
+            "machine",
+            "seconds",
+            "CPU seconds",
+            "peak MiB",
+            "of it no mapped file",
+            "cores of other work",
+            *STEPS,
+        ]
     ]
-    keys = ("seconds", "cpu_seconds", "peak_mib", "peak_anonymous_mib", *(f"{step}_seconds" for step in STEPS))
+    keys = (
+        "seconds",
+        "cpu_seconds",
+        "peak_mib",
+        "peak_anonymous_mib",
+        "other_cores",
+        *(f"{step}_seconds" for step in STEPS),
+    )
     for name, shape in SHAPES.items():
         for load in LOADS:
             values = [figures.get(f"export_{name}_{load}_{key}") for key in keys]

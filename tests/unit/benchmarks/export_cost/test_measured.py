@@ -17,17 +17,17 @@ def measured(code, tmp_path):
 
 
 def test_memory_is_the_peak_of_a_process(tmp_path):
-    _, _, before, before_anonymous = measured("import time; time.sleep(0.8)", tmp_path)
-    seconds, _, peak, anonymous = measured(HOLD.format(bytes=100 * MIB), tmp_path)
-    assert seconds >= 0.8
-    assert peak - before == pytest.approx(100, abs=10)
-    assert anonymous - before_anonymous == pytest.approx(100, abs=10)
+    before = measured("import time; time.sleep(0.8)", tmp_path)
+    holding = measured(HOLD.format(bytes=100 * MIB), tmp_path)
+    assert holding.seconds >= 0.8
+    assert holding.peak_mib - before.peak_mib == pytest.approx(100, abs=10)
+    assert holding.peak_anonymous_mib - before.peak_anonymous_mib == pytest.approx(100, abs=10)
 
 
 def test_a_child_counts(tmp_path):
     child = HOLD.format(bytes=100 * MIB)
     parent = f"import subprocess, sys; held = b'x' * {50 * MIB}; subprocess.run([sys.executable, '-c', {child!r}])"
-    assert 150 < measured(parent, tmp_path)[2] < 200
+    assert 150 < measured(parent, tmp_path).peak_mib < 200
 
 
 def test_a_mapped_file_is_told_apart(tmp_path):
@@ -40,9 +40,17 @@ with open({str(file)!r}, "rb") as stream:
     sum(mapped[place] for place in range(0, len(mapped), 4096))
     time.sleep(0.8)
 """
-    _, _, peak, anonymous = measured(code, tmp_path)
-    assert peak > 100
-    assert anonymous < 50
+    cost = measured(code, tmp_path)
+    assert cost.peak_mib > 100
+    assert cost.peak_anonymous_mib < 50
+
+
+def test_the_work_of_other_processes_is_told_apart_from_its_own(tmp_path):
+    spin = "import time; end = time.process_time() + 1.5\nwhile time.process_time() < end: pass"
+    with busy_neighbour():
+        cost = measured(spin, tmp_path)
+    assert cost.cpu_seconds == pytest.approx(1.5, abs=0.5)
+    assert cost.other_cores > 0.2  # less than one where still others want the cores
 
 
 def test_a_failure_shows_its_last_lines(tmp_path):

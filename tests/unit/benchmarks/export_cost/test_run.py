@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fuserank_benchmarks.export_cost import run
-from fuserank_benchmarks.export_cost.measured import MeasuredExport
+from fuserank_benchmarks.export_cost.measured import MeasuredExport, ProcessCost
 from fuserank_benchmarks.export_cost.run import MEANINGS, STEPS, describe, write_export_report
 from fuserank_evaluation.reports import report
 
@@ -15,7 +15,9 @@ STEP_SECONDS = dict.fromkeys(STEPS, 2.0)
 
 
 def figures(name, load, seconds):
-    return describe(name, load, MeasuredExport(seconds, 3.21, STEP_SECONDS, 900.4, 512.6, "full", "b-1"))
+    return describe(
+        name, load, MeasuredExport(ProcessCost(seconds, 3.21, 900.4, 512.6, 0.25), STEP_SECONDS, "full", "b-1")
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +37,7 @@ def test_a_part_joins_what_was_measured_before(folder):
     assert known["export_4k_busy_train_seconds"] == 2.0
     assert known["export_1m_quiet_peak_mib"] is None
     page = (folder / "export-cost.md").read_text("utf-8")
-    assert "| 4,000 | 310,000 | quiet | 120.0 | 3.2 | 900 | 513 |" in page
+    assert "| 4,000 | 310,000 | quiet | 120.0 | 3.2 | 900 | 513 | 0.25 |" in page
     assert "| 4,000 | 310,000 | busy | 180.1 |" in page
     assert "not measured" in page
 
