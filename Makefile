@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
 
-.PHONY: help audit demo serve shop eval bench-retrieval bench-replica bench-live bench-shop bench-evaluate bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check gpu-serve-check test lint format docs lock reports clean
+.PHONY: help audit demo serve shop eval bench-retrieval bench-replica bench-live bench-shop bench-evaluate bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check gpu-serve-check test fuzz lint format docs lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -109,6 +109,11 @@ lint: $(READY) ## ruff, mypy --strict, and who may import whom
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# A case of the graph is a batch of up to five requests. Tests draw a few hundred each.
+CASES := 50000
+fuzz: $(READY) ## property-based fuzzing of options, events, changes and whole batches; CASES=50000 of each
+	FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -x tests/unit/ensemble/contract/test_fuzz.py tests/unit/ensemble/graph/test_fuzz.py
 
 audit: $(READY) $(VENV)/.audit ## known vulnerabilities (where PyPI can be asked), build/sbom.cdx.json, licences of what the locks name
 	@$(BIN)/python tools/audit.py

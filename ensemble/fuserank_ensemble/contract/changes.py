@@ -147,8 +147,7 @@ def _check_readable(path: str, held: Any) -> None:
     """
     allowed = "a text, a number, or a list of these"
     for value in held if isinstance(held, list) else [held]:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not isinstance(value, str) and not is_number:
+        if not isinstance(value, str) and not _is_number(value):
             raise InvalidRequestError(path, held, allowed)
         if isinstance(value, str):
             check_size(path, value, MAX_VALUE_BYTES, f"at most {MAX_VALUE_BYTES:,} bytes")
@@ -167,12 +166,15 @@ def _moment(path: str, held: Any) -> int:
 
 def _number(path: str, held: Any) -> float | int:
     least = 0.0 if path.endswith(f".{_PRICE}") else -math.inf
-    # Integers of any length are JSON; a column holds numbers of 64 bits.
-    is_number = isinstance(held, int | float) and not isinstance(held, bool) and abs(held) < 2**63
-    if not is_number or held < least:
+    if not _is_number(held) or held < least:
         raise InvalidRequestError(path, held, "a finite number" + (" not below 0" if least == 0 else ""))
     number: float | int = held
     return number
+
+
+def _is_number(held: Any) -> bool:
+    # Integers of any length are JSON; a column holds numbers of 64 bits.
+    return isinstance(held, int | float) and not isinstance(held, bool) and abs(held) < 2**63
 
 
 def _flag(path: str, held: Any) -> bool:
