@@ -41,15 +41,21 @@ class Workspace:
 
 @contextmanager
 def open_workspace(
-    out: OutputOptions, progress: Progress, abandoned: Callable[[Path], None] = lambda partial: None
+    out: OutputOptions,
+    progress: Progress,
+    abandoned: Callable[[Path], None] = lambda partial: None,
+    *,
+    beside: bool = False,
 ) -> Iterator[Workspace]:
-    """Yields a workspace whose bundle takes its place when the block ends; `abandoned` as of `partial_bundle`.
+    """Yields a workspace whose bundle takes its place when the block ends.
+
+    What was left of runs that were killed is `abandoned`, also of bundles `beside` this one, as of `partial_bundle`.
 
     Raises:
         InputError: Where the place is taken.
     """
     with ExitStack() as undo:
-        with partial_bundle(out.folder, out.force, abandoned) as folder:
+        with partial_bundle(out.folder, out.force, abandoned, beside=beside) as folder:
             yield Workspace(folder, out, progress, undo)
         undo.pop_all()  # the bundle stands
     shutil.rmtree(out.resume, ignore_errors=True)

@@ -116,7 +116,9 @@ def refresh_bundle(
         return None
     base = _Base(bundle, part, state.key, keep_ranker)
     store = store_of(bundle) or VectorStoreOptions()
-    with open_workspace(out, progress, partial(drop_abandoned, options=store, progress=progress)) as work:
+    drop = partial(drop_abandoned, options=store, progress=progress)
+    # Each night's bundle has another place: what one left in Milvus that was killed is for the next to drop.
+    with open_workspace(out, progress, drop, beside=bool(store.milvus)) as work:
         manifest = _build(work, base, steps)
         if problems := manifest["refresh"]["gate"]["problems"]:
             report = out.folder.with_name(f"{out.folder.name}.refused.json")

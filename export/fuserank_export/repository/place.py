@@ -31,20 +31,23 @@ def check_place(out: Path, force: bool) -> None:
 
 
 @contextmanager
-def partial_bundle(out: Path, force: bool, abandoned: Callable[[Path], None] = lambda partial: None) -> Iterator[Path]:
+def partial_bundle(
+    out: Path, force: bool, abandoned: Callable[[Path], None] = lambda partial: None, *, beside: bool = False
+) -> Iterator[Path]:
     """Yields an empty folder that takes the bundle's place when the block ends, and is removed where it fails.
 
     Args:
         out: The place.
         force: Replace what is there.
         abandoned: Called with each folder that a run which was killed left, before it is removed.
+        beside: Whether what was left of other bundles in the same folder is removed as well.
 
     Raises:
         InputError: Where the place is taken, at the start or by another run meanwhile.
     """
     check_place(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(out, abandoned)
+    _remove_abandoned(out, abandoned, beside)
     partial, lock = _claim(out)
     try:
         partial.mkdir()
@@ -56,9 +59,9 @@ def partial_bundle(out: Path, force: bool, abandoned: Callable[[Path], None] = l
         os.close(lock)
 
 
-def _remove_abandoned(out: Path, abandoned: Callable[[Path], None]) -> None:
-    """Removes what runs that were killed left beside a place."""
-    found = out.parent.glob(f".{glob.escape(out.name)}.partial-*")
+def _remove_abandoned(out: Path, abandoned: Callable[[Path], None], beside: bool) -> None:
+    """Removes what runs that were killed left beside a place, of its own bundle or of all."""
+    found = out.parent.glob(f".{'*' if beside else glob.escape(out.name)}.partial-*")
     for partial in {path.with_name(path.name.removesuffix(LOCK_SUFFIX)) for path in found}:
         with suppress(OSError), _lock_left(partial):  # locked, or another run removes it, too
             if partial.is_dir():

@@ -21,6 +21,7 @@ from fuserank_export.progress import Progress
 from fuserank_export.refresh import refresh as refreshing
 from fuserank_export.refresh.gate import GateReport
 from fuserank_export.refresh.refresh import RefusedError, refresh_bundle
+from fuserank_export.repository.place import lock_file
 from fuserank_export.sources import InputError
 from support.exporting import HARDLY, export_quickly, silent
 
@@ -98,8 +99,21 @@ def refresh(bundle, folder, progress=None):
         state.log.close()
 
 
-def test_a_refresh_fills_a_collection_of_its_own(bundle, tmp_path):
-    filled = refresh(bundle, tmp_path)["milvus"]
+def test_a_refresh_fills_a_collection_of_its_own_and_drops_that_of_one_that_was_killed(bundle, tmp_path):
+    """Last night's had another place; one that goes on, and its collection, stay."""
+    client = connect(str(bundle.parent / "vectors.db"), "", 10)
+    for night in ("killed", "running"):
+        left = tmp_path / f".{night}.partial-1"
+        left.mkdir()
+        (left / MANIFEST).write_text(json.dumps({"id": night}))
+        client.create_collection(f"fuserank_{night}", dimension=4)
+    client.close()
+    with (tmp_path / ".running.partial-1.lock").open("w") as lock:
+        assert lock_file(lock.fileno())
+        filled = refresh(bundle, tmp_path)["milvus"]
+    assert "fuserank_killed" not in collections(bundle.parent)
+    assert "fuserank_running" in collections(bundle.parent)
+    assert [path.name for path in tmp_path.glob(".*.partial-1")] == [".running.partial-1"]
     before = json.loads((bundle / MANIFEST).read_text("utf-8"))["milvus"]
     assert (filled["entities"], filled["uri"], filled["index"]) == (60, before["uri"], before["index"])
     assert filled["collection"] != before["collection"]
