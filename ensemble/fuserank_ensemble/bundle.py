@@ -34,7 +34,7 @@ from fuserank_ensemble.understanding.quantities import Quantities
 from fuserank_ensemble.understanding.query import QueryParser
 from fuserank_ensemble.understanding.spelling import Spelling
 
-FORMAT = 16
+FORMAT = 17
 MANIFEST = "manifest.json"
 LEXICAL = "lexical"  # the items' words, within `index/`
 PAIRS = "pairs"  # what the text tower reads, within `index/`

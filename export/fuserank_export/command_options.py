@@ -93,6 +93,12 @@ class ReadingOptions:
         float | None,
         typer.Option(help="Ratings below it are dislikes; by default 3 of 5, 5 of 10, 50 of 100, 0.5 of 1."),
     ] = None
+    most_a_day: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Events of one kind with one item that count of one user a day, 10 by default; 0: all."
+        ),
+    ] = None
 
     def to_arguments(self, config: Path | None, default: FileReading | None = None) -> dict[str, Any]:
         """Returns the fields of a `FileReading`; those of which nothing was said are as in `default`.
@@ -120,7 +126,7 @@ class ReadingOptions:
             skip_lines=self.skip_lines,
         )
         arguments = {of.name: getattr(default, of.name) for of in fields(FileReading)} | {"reading": reading}
-        for name in ("max_bad_rows", "max_unknown_items", "disliked_below"):
+        for name in ("max_bad_rows", "max_unknown_items", "disliked_below", "most_a_day"):
             if getattr(self, name) is not None:
                 arguments[name] = getattr(self, name)
         if config is not None:

@@ -41,6 +41,9 @@ POSITIVE = tuple(name for name, prior in PRIORS.items() if prior > 0)
 NEGATIVE = tuple(name for name, prior in PRIORS.items() if prior < 0)
 # Of a kind that little follows, and of one that no more follows than by chance: 0 would be no event.
 LEAST_STRENGTH, NO_STRENGTH = 0.01, 0.001
+# Events of one kind that count of one user with one item within a day, in a bundle and live: more say nothing more of
+# the item, and nobody alone makes it popular.
+MOST_A_DAY = 10
 DISLIKED = 0.5  # from this strength below 0 on, an item is not recommended to the user
 
 Source = Literal["taken", "learned", "prior"]

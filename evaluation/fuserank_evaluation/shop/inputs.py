@@ -125,6 +125,7 @@ class ShopData:
                     max_bad_share=files.max_bad_rows,
                     max_unknown_share=files.max_unknown_items,
                     disliked_below=files.disliked_below,
+                    most_a_day=files.most_a_day,
                     reading=files.reading,
                     mapping=files.mappings.interactions,
                     archive=events,

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from fuserank_ensemble.interactions.events import MOST_A_DAY
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.checks import CheckedOptions, check_both
 from fuserank_export.layouts.config import Mappings
@@ -41,6 +42,7 @@ class FileReading(CheckedOptions):
         max_unknown_items: Share of the log's rows of items that the catalogue has not, above which reading fails.
         reading: What the shop declares of its files and cells.
         disliked_below: Ratings below it say what a user dislikes; None finds it from the scale.
+        most_a_day: How many events of one kind with one item count of one user within a day; 0 counts all.
         mappings: What the columns of the files become.
     """
 
@@ -48,6 +50,7 @@ class FileReading(CheckedOptions):
     max_unknown_items: Annotated[float, Meta(ge=0, le=1)] = DEFAULT_MAX_UNKNOWN_SHARE
     reading: Reading = DEFAULT_READING
     disliked_below: float | None = None
+    most_a_day: Annotated[int, Meta(ge=0)] = MOST_A_DAY
     mappings: Mappings = field(default_factory=Mappings)
 
     def to_manifest(self) -> dict[str, Any]:

@@ -172,6 +172,7 @@ def read_behaviour(
             bad_rows_path=rejected_rows,
             max_unknown_share=files.max_unknown_items,
             disliked_below=files.disliked_below,
+            most_a_day=files.most_a_day,
             reading=files.reading,
             mapping=files.mappings.interactions,
             archive=archive,

@@ -217,12 +217,14 @@ def _read_log(work: Workspace, base: _Base, item_ids: list[str]) -> Interactions
     write_events(old.root / EVENTS, folder, base.part)
     if not folder.exists():
         return Interactions.empty()
+    reading = FileReading.from_manifest(old.manifest["inputs"]["reading"])
     with work.progress.step("reading the events"):
         log = read_interactions(
             folder,
             item_ids,
             max_unknown_share=1.0,  # items come and go
-            disliked_below=FileReading.from_manifest(old.manifest["inputs"]["reading"]).disliked_below,
+            disliked_below=reading.disliked_below,
+            most_a_day=reading.most_a_day,
         )
     # What a kind of event counts is what the ranker was trained with; a shop's first log teaches it.
     table = old.event_table if old.manifest["counts"]["events"] else None

@@ -63,6 +63,7 @@ def read_shoppers(
         max_unknown_share=reading.max_unknown_items,
         reading=reading.reading,
         disliked_below=reading.disliked_below,
+        most_a_day=reading.most_a_day,
     )
     kinds = np.asarray([_read_kind(opened, row) for row in range(len(ids))], object)  # [items]
     users = np.asarray(log.user_ids, object)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fuserank_ensemble.interactions.events import EVENT_NAMES, IMPRESSION, EventTable
+from fuserank_ensemble.interactions.events import EVENT_NAMES, IMPRESSION, MOST_A_DAY, EventTable
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.interactions.popularity import DEVICE
 from fuserank_ensemble.state.identity import IdentityKey, subject_named
@@ -40,6 +40,7 @@ from fuserank_export.sources.impressions import ImpressionRows
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.sources.mapped_rows import read_mapped_rows
 from fuserank_export.sources.reading import DEFAULT_READING, Reading
+from fuserank_export.sources.repeats import find_counted
 from fuserank_export.sources.report import DEFAULT_MAX_BAD_SHARE, RowReport
 from fuserank_export.sources.signs import split_by_sign
 
@@ -59,6 +60,7 @@ class _EventRows:
         latest: Epoch seconds; later events are bad rows.
         reading: What the shop declares of its files and cells.
         disliked_below: The least rating that may say that an item was liked; None finds it.
+        most_a_day: See `find_counted`.
         users: Codes of the user ids.
         queries: Codes of the queries.
         places: Codes of the names of each of `PLACES`.
@@ -73,6 +75,7 @@ class _EventRows:
     latest: int
     reading: Reading = DEFAULT_READING
     disliked_below: float | None = None
+    most_a_day: int = MOST_A_DAY
     users: TextCodes = field(default_factory=TextCodes)
     queries: TextCodes = field(default_factory=TextCodes)
     places: dict[str, TextCodes] = field(default_factory=lambda: {name: TextCodes() for name in PLACES})
@@ -202,6 +205,9 @@ class _EventRows:
                 self.blocks.drop(name)
         columns = self.blocks.join("timestamp")
         user, user_ids = self.users.sort(columns["user"])
+        counts = find_counted(columns, user, self.most_a_day, report)
+        if not counts.all():
+            columns, user = {name: values[counts] for name, values in columns.items()}, user[counts]
         signed = split_by_sign(columns, user, user_ids, self.disliked_below, report)
         columns, user_ids = signed.columns, signed.user_ids
         query, queries = self.queries.sort(columns["query"])
@@ -240,6 +246,7 @@ def read_interactions(
     max_unknown_share: float = DEFAULT_MAX_UNKNOWN_SHARE,
     reading: Reading = DEFAULT_READING,
     disliked_below: float | None = None,
+    most_a_day: int = MOST_A_DAY,
     now: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
     archive: Path | None = None,
@@ -263,6 +270,7 @@ def read_interactions(
         max_unknown_share: The largest accepted share of valid rows whose item the catalogue lacks.
         reading: What the shop declares of its files and cells.
         disliked_below: Ratings below it say what a user dislikes; None finds it, see `find_least_liked`.
+        most_a_day: How many events of one kind with one item count of one user within a day; 0 counts all.
         now: Epoch seconds; an event more than a day later is a bad row. None takes the clock.
         chunk_rows: The most rows that are held unparsed.
         archive: A Parquet file to write the kept rows to, in the input format; None writes none.
@@ -299,7 +307,9 @@ def read_interactions(
             numbers=("value",),
             times=("timestamp",),
         )
-        rows = _EventRows(ItemIds(pd.Index(list(catalog_ids), dtype=object)), latest, reading, disliked_below)
+        rows = _EventRows(
+            ItemIds(pd.Index(list(catalog_ids), dtype=object)), latest, reading, disliked_below, most_a_day
+        )
         rows.is_left_out, rows.key = is_left_out, key
         with EventArchive(archive) if archive else nullcontext() as rows.archive:
             for chunk in chunks:

@@ -214,7 +214,8 @@ def open_words(bundle: Bundle, catalog: LiveCatalog) -> LiveWords:
 def count_items(bundle: Bundle, catalog: LiveCatalog) -> LivePopularity:
     """Opens what counts all users' events by item."""
     log_end, follows_clock = float(bundle.manifest["log_end"]), bundle.spec.clock == "wall"
-    return LivePopularity(catalog, bundle.popularity, bundle.event_table, log_end, follows_clock)
+    most = int(bundle.manifest["inputs"]["reading"]["most_a_day"])
+    return LivePopularity(catalog, bundle.popularity, bundle.event_table, log_end, follows_clock, most)
 
 
 def open_live(

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from fuserank_ensemble.interactions.events import EventTable
+from fuserank_ensemble.interactions.events import MOST_A_DAY, EventTable
 from fuserank_ensemble.interactions.history import HALF_LIFE_DAYS, SECONDS_PER_DAY
 from fuserank_ensemble.interactions.live.person import ItemRows
 from fuserank_ensemble.interactions.popularity import LATELY_HALF_LIFE_DAYS, Popularity
@@ -28,6 +29,7 @@ from fuserank_ensemble.state.settings import State
 LEAST_SECONDS, SECONDS_PER_ITEM = 1.0, 1e-5
 FAR_DAYS = 90.0
 MAX_WAITING = 50_000  # impressions that a click may come of, latest kept
+MAX_REPEATED = 100_000  # of (user, item, kind, day), latest kept: what each of them counted so far
 IMPRESSION, CLICK = "impression", "click"
 
 
@@ -64,7 +66,13 @@ class LivePopularity:
     """
 
     def __init__(
-        self, items: ItemRows, popularity: Popularity, table: EventTable, log_end: float, follows_clock: bool = True
+        self,
+        items: ItemRows,
+        popularity: Popularity,
+        table: EventTable,
+        log_end: float,
+        follows_clock: bool = True,
+        most_a_day: int = MOST_A_DAY,
     ) -> None:
         """Takes what the bundle knows.
 
@@ -75,13 +83,16 @@ class LivePopularity:
             log_end: When the bundle's log ended, epoch seconds.
             follows_clock: False where requests are answered as of the end of the bundle's log, whatever the time: an
                 event of `FAR_DAYS` later then counts as one of that moment, since all else would seem to be long ago.
+            most_a_day: How many events of one kind with one item count of one user within a day (UTC); 0 counts all.
+                A session stands for who is unknown.
         """
         self._items, self._bundled, self._table = items, popularity, table
-        self._log_end, self._follows_clock = log_end, follows_clock
+        self._log_end, self._follows_clock, self._most_a_day = log_end, follows_clock, most_a_day
         self.current = PopularitySnapshot.of_bundle(popularity)
         self._sums: _Sums | None = None  # nothing is copied before something happens
         # Impressions that were not clicked yet: under user and item, and under session and item, both keys.
         self._waiting: OrderedDict[tuple[Subject, int], tuple[tuple[Subject, int], ...]] = OrderedDict()
+        self._repeats: LRUCache[tuple[Subject, int, str, float], int] = LRUCache(MAX_REPEATED)
         self._position, self._newest = 0, log_end
         self._rows = len(popularity.counts)  # items that anything is known of
         self._order: NDArray[np.int32] | None = None  # of the latest snapshot: the items by popularity
@@ -99,8 +110,10 @@ class LivePopularity:
         for position, entry in batch:
             if position > self._position:
                 self._position = position
-                if isinstance(entry, Interaction) and (row := self._items.row_at(entry.item_id, position)) >= 0:
-                    self._count(entry, row)
+                if isinstance(entry, Interaction):
+                    row = self._items.row_at(entry.item_id, position)
+                    if row >= 0 and not self._is_beyond_a_day(entry, row):
+                        self._count(entry, row)
         if self._sums is not None and self._position > self.current.position:
             now = time.monotonic()
             if now - self._published >= self.seconds:
@@ -137,6 +150,14 @@ class LivePopularity:
             order = reorder(order, popularity_keys(trend, counts), changed)
         self._order, self._days, self._changed = order, days, set()
         return order
+
+    def _is_beyond_a_day(self, entry: Interaction, row: int) -> bool:
+        """Whether the user did the same with the item so often that day that it says no more."""
+        if not entry.subjects or not self._most_a_day:
+            return False
+        key = (entry.subjects[0], row, entry.event, entry.timestamp // SECONDS_PER_DAY)
+        self._repeats[key] = count = self._repeats.get(key, 0) + 1
+        return count > self._most_a_day
 
     def _count(self, entry: Interaction, row: int) -> None:
         sums = self._sums or _Sums.of(self._bundled)

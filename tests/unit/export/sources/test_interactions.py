@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fuserank_ensemble.interactions.events import EVENTS, NEGATIVE, POSITIVE
+from fuserank_ensemble.interactions.events import EVENTS, MOST_A_DAY, NEGATIVE, POSITIVE
 from fuserank_export.learning.event_strengths import weigh_log
 from fuserank_export.sources import InputError, Interactions, read_interactions
 from fuserank_export.sources.archive import SCHEMA
@@ -323,3 +323,21 @@ def test_a_log_as_of_a_moment_holds_what_was_before_it_in_every_column(write_csv
     assert all(len(codes) == len(known) for codes, _ in known.places.values())
     assert len(known.weights) == len(known) > 0
     assert weigh_log(known).weights.shape == known.timestamp.shape
+
+
+def test_what_one_user_repeats_within_a_day_counts_ten_times_at_most(write_csv):
+    day = NOW - NOW % 86_400
+    flood = [event(user_id="bot", event="click", timestamp=day + at) for at in range(500)]
+    others = [
+        event(user_id="bot", event="purchase", timestamp=day),
+        event(user_id="bot", event="click", item_id="9", timestamp=day),
+        event(user_id="bot", event="click", timestamp=day - 1),
+        *(event(user_id=f"u{number}", event="click", timestamp=day) for number in range(20)),
+    ]
+    log = read_interactions(write_csv(flood + others), CATALOG, now=NOW)
+    assert len(log) == MOST_A_DAY + len(others)
+    assert log.report.kept == len(log)
+    assert log.report.left_out == {"beyond 10 a day of one user, item and kind (--most-a-day)": 490}
+    bot = log.user == log.user_ids.index("bot")
+    assert log.timestamp[bot & (log.timestamp > day)].max() == day + MOST_A_DAY - 1, "the first ones stay"
+    assert len(read_interactions(write_csv(flood + others), CATALOG, now=NOW, most_a_day=0)) == len(flood + others)

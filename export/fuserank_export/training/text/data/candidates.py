@@ -182,6 +182,7 @@ def _label_queries(
                 max_unknown_share=inputs.max_unknown_items,
                 reading=inputs.reading,
                 disliked_below=inputs.disliked_below,
+                most_a_day=inputs.most_a_day,
                 mapping=inputs.mappings.interactions,
             )
         progress.note(str(log.report))

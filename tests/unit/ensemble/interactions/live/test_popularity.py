@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from fuserank_ensemble.interactions.events import EventTable
+from fuserank_ensemble.interactions.events import MOST_A_DAY, EventTable
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_ensemble.interactions.live import popularity as module
 from fuserank_ensemble.interactions.live.popularity import LivePopularity
@@ -203,3 +203,29 @@ def test_an_item_that_is_new_since_the_bundle_counts_from_when_the_catalogue_has
     assert now.impressions[10:].tolist() == [1, 0]
     assert now.popularity.counts[1:ITEMS].tolist() == BUNDLED.counts[1:].tolist()
     assert sorted(now.popularity.order.tolist()) == list(range(12))
+
+
+@pytest.mark.parametrize("users", [1, 3])
+def test_a_flood_moves_an_item_by_no_more_than_a_days_events_of_each_user(items, users):
+    live = make_live(items)
+    flood = [
+        Logged(
+            at,
+            Interaction(
+                event_id=f"f{at}", event="purchase", item_id="i2", timestamp=LOG_END, user=b"f%d" % (at % users)
+            ),
+        )
+        for at in range(1, 3_001)
+    ]
+    live.apply(flood)
+    moved = live.current.popularity.counts - BUNDLED.counts
+    assert moved[2] == pytest.approx(users * MOST_A_DAY * TABLE.strength("purchase"), rel=1e-4)
+    assert not np.delete(moved, 2).any()
+    live.apply(
+        [
+            Logged(
+                3_001, Interaction(event_id="n", event="purchase", item_id="i2", timestamp=LOG_END + 86_400, user=b"f0")
+            )
+        ]
+    )
+    assert live.current.popularity.counts[2] > BUNDLED.counts[2] + moved[2], "the next day counts anew"

@@ -1,0 +1,48 @@
+"""Passes over what one user does with one item too often in a day: nobody alone makes an item popular."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserank_ensemble.interactions.blocks import user_blocks
+from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
+from fuserank_export.sources.report import RowReport
+
+
+def find_counted(
+    columns: dict[str, NDArray[Any]], user: NDArray[np.int32], most: int, report: RowReport
+) -> NDArray[np.bool_]:
+    """Finds the events that count.
+
+    Args:
+        columns: A log's columns in order of time, by name; `item`, `event` and `timestamp` are read.
+        user: Number of each event's user, int32 `[events]`.
+        most: How many of one key count; 0 counts all.
+        report: Notes how many are left out.
+
+    Returns:
+        Of one user's events of one kind with one item within a day (UTC) the first `most`, bool `[events]`.
+    """
+    kept = np.ones(len(user), np.bool_)
+    for rows in user_blocks(user) if most else ():
+        keys = [
+            columns["event"][rows],
+            columns["timestamp"][rows] // SECONDS_PER_DAY,
+            columns["item"][rows],
+            user[rows],
+        ]
+        order = np.lexsort(keys)  # stable: those of one key stay in order of time
+        is_first = np.zeros(len(rows), np.bool_)
+        is_first[:1] = True
+        for key in keys:
+            is_first[1:] |= np.diff(key[order]) != 0
+        first = np.flatnonzero(is_first)
+        place = np.arange(len(rows)) - np.repeat(first, np.diff(first, append=len(rows)))
+        kept[rows[order]] = place < most
+    if dropped := int(np.count_nonzero(~kept)):
+        report.kept -= dropped
+        report.left_out[f"beyond {most} a day of one user, item and kind (--most-a-day)"] += dropped
+    return kept
