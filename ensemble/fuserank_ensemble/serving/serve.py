@@ -33,6 +33,7 @@ from fuserank_ensemble.state.log import StateError
 from fuserank_ensemble.state.settings import MOST_ENTRIES
 
 LOOK_SECONDS = 0.5
+STOPPED_SECONDS = 8.0  # that a stage's process may stand still, as one does that a debugger or an operator holds
 DEAD_SECONDS = 1.0  # for the requests in flight of a server whose stage has died
 # What dies so often would die again.
 MOST_DEATHS, DEATHS_WITHIN_SECONDS = 3, 60.0
@@ -150,18 +151,23 @@ def supervise(open_server: Callable[[], Server], stopping: Callable[[], bool]) -
         deaths.append(time.monotonic())
         if len(deaths) == MOST_DEATHS and deaths[-1] - deaths[0] < DEATHS_WITHIN_SECONDS:
             raise ServerError(
-                f"{death}, for the third time within {DEATHS_WITHIN_SECONDS:.0f} s; run again "
+                f"{death}, {MOST_DEATHS} times within {DEATHS_WITHIN_SECONDS:.0f} s; run again "
                 "with --verbose to see the log"
             )
         typer.echo(f"{death}; the server starts again", err=True)
 
 
 def _wait_for_death(server: Server, stopping: Callable[[], bool]) -> str | None:
-    """Returns which process of a server has died; None where it is to stop."""
+    """Returns which process of a server has died, or stands still for long; None where it is to stop."""
+    moving = time.monotonic()
     while not stopping():
         if not server.is_alive():
             return "tritonserver has stopped by itself"
         if dead := server.dead_stages():
             return f"the process of stage {', '.join(dead)} has died, and requests fail"
+        if not (stopped := server.stopped_stages()):
+            moving = time.monotonic()
+        elif time.monotonic() - moving > STOPPED_SECONDS:
+            return f"the process of stage {', '.join(stopped)} has stood still for {STOPPED_SECONDS:.0f} s"
         time.sleep(LOOK_SECONDS)
     return None

@@ -201,6 +201,15 @@ class Server:
         alive = self._stage_processes()
         return sorted(name for pid, name in self._stages.items() if pid not in alive)
 
+    def stopped_stages(self) -> list[str]:
+        """Stages whose process stands still (SIGSTOP): what comes to it waits until it goes on."""
+        stopped = set()
+        for pid, name in self._stages.items():
+            with suppress(psutil.NoSuchProcess):
+                if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+                    stopped.add(name)
+        return sorted(stopped)
+
     def _stage_processes(self) -> dict[int, str]:
         """The stubs of this server, by process id; a stub's command line names its instance and our backends."""
         stages = {}

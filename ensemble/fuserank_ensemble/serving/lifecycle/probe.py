@@ -16,6 +16,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+_NOT_RUNNING = "TtZX"  # of proc_pid_stat(5): stopped, traced, dead
 _COUNT = re.compile(r"^instance_group \{[^}]*?\bcount: (\d+)", re.M)
 # A newcomer: no word is sure to be in every catalogue, and this one runs through all stages.
 _INPUTS = {"QUERY": "", "USER_ID": "liveness", "OPTIONS": '{"k": 1}'}
@@ -37,12 +38,14 @@ def dead_model(models: Path, target: str, processes: Path = Path("/proc")) -> st
         processes: Where the kernel lists processes.
 
     Returns:
-        Which model lacks a process; None where all are there.
+        Which model lacks a process, or has one that stands still (SIGSTOP); None where all run.
     """
     running: Counter[str] = Counter()
     for path in processes.glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it has ended meanwhile
-            running.update(path.read_text("utf-8", "replace").split("\0"))
+            state = path.with_name("stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+            if state not in _NOT_RUNNING:
+                running.update(path.read_text("utf-8", "replace").split("\0"))
     for model in sorted(models.iterdir()):
         named = model / "configs" / f"{target}.pbtxt"
         config = (named if named.is_file() else model / "config.pbtxt").read_text("utf-8")

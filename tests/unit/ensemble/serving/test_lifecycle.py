@@ -72,6 +72,7 @@ def test_nobody_there_is_no_sign_of_life():
         (("search", "search", "retrieve"), None),
         (("search", "retrieve"), "search: 1 of 2 processes are alive"),
         (("search", "search"), "retrieve: 0 of 1 processes are alive"),
+        (("search", "stopped search", "retrieve"), "search: 1 of 2 processes are alive"),
     ],
 )
 def test_a_model_that_lacks_one_of_its_processes_is_named(tmp_path: Path, alive: tuple[str, ...], problem: str | None):
@@ -86,10 +87,12 @@ def test_a_model_that_lacks_one_of_its_processes_is_named(tmp_path: Path, alive:
     for name, text in configs.items():
         (models / name).parent.mkdir(parents=True, exist_ok=True)
         (models / name).write_text(text)
-    for number, model in enumerate((*alive, "search")):
+    for number, described in enumerate((*alive, "search")):
         # The last is another server's.
         folder = models if number < len(alive) else tmp_path / "other"
         (processes / str(number)).mkdir(parents=True)
+        state, _, model = described.rpartition(" ")
+        (processes / str(number) / "stat").write_text(f"7 (python) (x)) {'T' if state else 'S'} 1")
         words = ["triton_python_backend_stub", str(folder / model / "1" / "model.py"), f"{model}_0_0"]
         (processes / str(number) / "cmdline").write_text("\0".join(words))
     assert probe.dead_model(models, "single_process", processes) == problem

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,8 +17,8 @@ class FakeServer:
 
     endpoints, state, bundle = Endpoints(), None, SimpleNamespace(id="b-1")
 
-    def __init__(self, death: str | None) -> None:
-        self.death, self.calls = death, list[Any]()
+    def __init__(self, death: str | None, stopped: Sequence[list[str]] = ()) -> None:
+        self.death, self.calls, self.stopped = death, list[Any](), list(stopped)
 
     def start(self) -> None:
         self.calls.append("start")
@@ -28,6 +28,9 @@ class FakeServer:
 
     def dead_stages(self) -> list[str]:
         return [self.death] if self.death else []
+
+    def stopped_stages(self) -> list[str]:
+        return self.stopped.pop(0) if self.stopped else []
 
     def stop(self, patience: float | None = None) -> None:
         self.calls.append(("stop", patience))
@@ -62,9 +65,19 @@ def test_a_server_follows_one_whose_process_died(death, capsys):
     assert death in printed.err
 
 
+def test_a_stage_that_stands_still_is_waited_for_and_then_started_again(clock, monkeypatch, capsys):
+    monkeypatch.setattr(serve.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + 1.0))
+    short, long = [["search"]] * 7, [["search"]] * 9
+    open_server, opened = opener([FakeServer(None, [*short, [], *long]), FakeServer(None)])
+    serve.supervise(open_server, lambda: len(opened) == 2)
+    assert opened[0].stopped == [], "what goes on again is left alone"
+    assert opened[0].calls == ["start", ("stop", serve.DEAD_SECONDS)]
+    assert "stage search has stood still for 8 s; the server starts again" in capsys.readouterr().err
+
+
 def test_deaths_within_a_minute_end_it(clock):
     open_server, opened = opener([FakeServer("retrieve")] * 9)
-    with pytest.raises(ServerError, match=r"stage retrieve has died.*for the third time within 60 s; run again"):
+    with pytest.raises(ServerError, match=r"stage retrieve has died.*, 3 times within 60 s; run again"):
         serve.supervise(open_server, lambda: False)
     assert len(opened) == serve.MOST_DEATHS
 
