@@ -26,6 +26,7 @@ from fuserank_export.builder.options import (
     QueryEncoderSetting,
     VectorStoreOptions,
 )
+from fuserank_export.builder.query_counts import SUGGEST_MIN_USERS, QueryPrivacy
 from fuserank_export.command_options import (
     BundleOut,
     Force,
@@ -134,7 +135,15 @@ def bundle(
     ] = None,
     suggest_min_users: Annotated[
         int, typer.Option(min=1, help="A logged query that fewer users have asked is suggested to nobody.")
-    ] = InputFiles.suggest_min_users,
+    ] = SUGGEST_MIN_USERS,
+    suggest_epsilon: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=20,
+            help="Suggest logged queries with differential privacy of this epsilon, and learn no synonyms from them.",
+        ),
+    ] = None,
     state: Annotated[
         str | None,
         typer.Option(
@@ -157,7 +166,7 @@ def bundle(
             queries=queries,
             judgements=judgements,
             features=named_columns(features),
-            suggest_min_users=suggest_min_users,
+            query_privacy=QueryPrivacy(min_users=suggest_min_users, epsilon=suggest_epsilon),
             **words.to_arguments(),
             **reading.to_arguments(config),
         )

@@ -24,6 +24,7 @@ from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.state.keys import keep_key, key_file_beside
 from fuserank_export.builder.learn import learn_channels
+from fuserank_export.builder.query_counts import QueryPrivacy
 from fuserank_export.index.catalog import index_catalog
 from fuserank_export.index.users import name_users, user_key
 from fuserank_export.index.write import write_histories, write_items
@@ -136,7 +137,10 @@ def write_resized_bundle(bundle: Path, shop: Path, wanted: int, out: Path, progr
         write_items(partial / "index", indexed)
         write_histories(partial / "index", name_users(log, key))
         np.save(partial / "index" / "vectors.npy", vectors)
-        search = learn_channels(partial / "index", indexed, log, vectors, spec=spec, seed=SEED, progress=progress)
+        privacy = QueryPrivacy()
+        search = learn_channels(
+            partial / "index", indexed, log, vectors, spec=spec, seed=SEED, progress=progress, privacy=privacy
+        )
         for name in ("tokenizer.json", REFERENCE):
             shutil.copyfile(bundle / "index" / name, partial / "index" / name)
         bytecode = shutil.ignore_patterns("__pycache__")  # it changes while the bundle is served

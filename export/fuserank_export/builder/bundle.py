@@ -148,7 +148,7 @@ def _build(
             spec=spec,
             seed=out.seed,
             progress=progress,
-            suggest_min_users=inputs.suggest_min_users,
+            privacy=inputs.query_privacy,
         )
     release_memory()
     release_log(log)

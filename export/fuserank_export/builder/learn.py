@@ -15,10 +15,10 @@ from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.tokens import EncoderVocabulary
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.shorthand import Spoken
-from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases, phrase_key
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_export.builder.options import SUGGEST_MIN_USERS
+from fuserank_export.builder.query_counts import QueryPrivacy, count_queries
 from fuserank_export.index.catalog import Indexed
 from fuserank_export.index.units import unit_table
 from fuserank_export.learning.interactions import learn
@@ -38,7 +38,7 @@ def learn_channels(
     spec: GraphSpec,
     seed: int,
     progress: Progress,
-    suggest_min_users: int = SUGGEST_MIN_USERS,
+    privacy: QueryPrivacy,
 ) -> dict[str, Any]:
     """Writes what the channels search.
 
@@ -50,7 +50,7 @@ def learn_channels(
         spec: The graph, whose weights of fields the words are indexed with.
         seed: Of everything random.
         progress: Shows the steps.
-        suggest_min_users: Users who have asked a query that is suggested, see `write_completions`.
+        privacy: Which queries of the log are shown to others, as suggestions and as learned synonyms.
 
     Returns:
         A report, the manifest's `search`.
@@ -68,10 +68,10 @@ def learn_channels(
         searched = indexed.searched
         words = LexicalIndex.write(folder / "lexical", searched, spec.lexical_fields, unit_table(), spec.code_fields)
         report["lexical"] = {"items_with_words": words}
-    report["synonyms"] = _learn_synonyms(folder, searched, indexed.synonyms, log, progress, suggest_min_users)
+    report["synonyms"] = _learn_synonyms(folder, searched, indexed.synonyms, log, progress, privacy)
     with progress.step("indexing completions"):
         language = EncoderVocabulary(folder / TOKENIZER)
-        report["suggest"] = write_completions(folder, indexed, counts, log, language, suggest_min_users)
+        report["suggest"] = write_completions(folder, indexed, counts, log, language, privacy)
     return report
 
 
@@ -81,7 +81,7 @@ def write_completions(
     counts: NDArray[np.float32],
     log: Interactions,
     language: Container[str],
-    suggest_min_users: int,
+    privacy: QueryPrivacy,
 ) -> dict[str, Any]:
     """Writes what completes queries, and returns a report.
 
@@ -93,27 +93,12 @@ def write_completions(
         counts: The events of each item `[items]`.
         log: The log, whose queries are completed, too.
         language: The words that are one token of the encoder.
-        suggest_min_users: How many users must have asked a query, in whatever spelling of its words, to be suggested.
+        privacy: Which queries of the log are suggested.
     """
-    query_counts = _count_queries(log, suggest_min_users)
+    query_counts = count_queries(log, privacy)
     columns = indexed.items.columns
     completions = collect_phrases(indexed.titles, counts, query_counts, columns, Spoken(language))
-    return {"phrases": Suggester.write(folder / "suggest", completions), "min_users": suggest_min_users}
-
-
-def _count_queries(log: Interactions, least: int) -> dict[str, int]:
-    """Returns how often each query was asked; those that fewer users have asked are left out.
-
-    Queries that differ in case and punctuation alone are one, as they are where they are suggested.
-    """
-    searched = log.query >= 0
-    asked = np.bincount(log.query[searched], minlength=len(log.queries))
-    keys = dict[str, int]()
-    key = np.asarray([keys.setdefault(phrase_key(query), len(keys)) for query in log.queries], np.int64)
-    users = max(len(log.user_ids), 1)
-    pairs = np.unique(key[log.query[searched]] * users + log.user[searched])
-    enough = np.bincount(pairs // users, minlength=len(keys)) >= least
-    return {log.queries[at]: int(asked[at]) for at in np.flatnonzero(asked).tolist() if enough[key[at]]}
+    return {"phrases": Suggester.write(folder / "suggest", completions), **privacy.to_report()}
 
 
 def _learn_synonyms(
@@ -122,18 +107,19 @@ def _learn_synonyms(
     given: Synonyms,
     log: Interactions,
     progress: Progress,
-    least_users: int,
+    privacy: QueryPrivacy,
 ) -> dict[str, Any]:
     """Writes the shop's synonyms with those that its log teaches, and returns a report.
 
-    The last of the windows that the ranker is trained on teaches none: it is what the ranker is measured on.
+    The last of the windows that the ranker is trained on teaches none: it is what the ranker is measured on. Under
+    differential privacy the log teaches none at all.
     """
     learned: dict[str, str] = {}
-    if log.has_queries:
+    if log.has_queries and privacy.epsilon is None:
         with progress.step("learning synonyms from queries"):
             before = window_bounds(log.timestamp, LogSpan.of(log.timestamp))[-2]
             has_word = LexicalIndex.open(folder / "lexical").has_word
-            least = max(LEAST_USERS, least_users)
+            least = max(LEAST_USERS, privacy.min_users)
             learned = learn_synonyms(log, records, given, has_word, before, least_users=least)
     if learned:
         examples = "; ".join(f"{word} → {meant}" for word, meant in list(learned.items())[:3])

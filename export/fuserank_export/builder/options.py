@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from fuserank_ensemble.interactions.events import MOST_A_DAY
 from fuserank_ensemble.spec import GraphSpec
+from fuserank_export.builder.query_counts import QueryPrivacy
 from fuserank_export.checks import CheckedOptions, check_both
 from fuserank_export.layouts.config import Mappings
 from fuserank_export.sources.identity import DEFAULT_MAX_UNKNOWN_SHARE
@@ -29,7 +30,6 @@ Quality = Literal["full", "quick"]
 QueryEncoderSetting = Literal["full", "distilled", "auto"]
 
 DEFAULT_SEED = 13
-SUGGEST_MIN_USERS = 5  # as for learned synonyms: fewer are no evidence of what people ask for
 LEAST_CASES = 50
 
 
@@ -98,7 +98,7 @@ class InputFiles(BehaviourFiles):
         lexical_fields: Columns whose words are searched, with what a match in each counts; None takes title, brand,
             category and description.
         codes: Columns of codes beside the item's id; None takes those that are called so, such as sku or barcode.
-        suggest_min_users: How many users must have asked a query of the log that is suggested to others.
+        query_privacy: Which queries of the log are shown to others.
     """
 
     catalog: Path
@@ -107,7 +107,7 @@ class InputFiles(BehaviourFiles):
     features: tuple[str, ...] | None = None
     lexical_fields: Mapping[str, float] | None = None
     codes: tuple[str, ...] | None = None
-    suggest_min_users: int = SUGGEST_MIN_USERS
+    query_privacy: QueryPrivacy = field(default_factory=QueryPrivacy)
 
 
 @dataclass(frozen=True, kw_only=True)

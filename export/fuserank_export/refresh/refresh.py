@@ -30,7 +30,8 @@ from fuserank_ensemble.state.identity import IdentityKey, hashed_name
 from fuserank_ensemble.state.settings import State
 from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.builder.learn import write_completions
-from fuserank_export.builder.options import SUGGEST_MIN_USERS, FileReading, OutputOptions, VectorStoreOptions
+from fuserank_export.builder.options import FileReading, OutputOptions, VectorStoreOptions
+from fuserank_export.builder.query_counts import QueryPrivacy
 from fuserank_export.builder.steps import StepSeconds
 from fuserank_export.builder.vector_store import drop_abandoned, fill_vector_store
 from fuserank_export.builder.workspace import Workspace, open_workspace
@@ -243,8 +244,8 @@ def _learn(
     with work.progress.step("indexing vectors and completions"):
         report["dense"] = build_index(vectors, folder / "vectors.faiss", trained=start.index / "vectors.faiss")
         language = EncoderVocabulary(old.tokenizer)
-        least = int(old.manifest["search"]["suggest"].get("min_users", SUGGEST_MIN_USERS))
-        report["suggest"] = write_completions(folder, indexed, learned.popularity.counts, log, language, least)
+        privacy = QueryPrivacy.from_report(old.manifest["search"]["suggest"])
+        report["suggest"] = write_completions(folder, indexed, learned.popularity.counts, log, language, privacy)
     return {**old.manifest["search"], **report}
 
 

@@ -21,6 +21,7 @@ from fuserank_export.builder.options import (
     RankerOptions,
     VectorStoreOptions,
 )
+from fuserank_export.builder.query_counts import QueryPrivacy
 from fuserank_export.checks import OptionError
 from fuserank_export.cli import app
 from fuserank_export.command_options import ReadingOptions
@@ -138,8 +139,10 @@ def test_the_command_line_has_the_defaults_of_the_library():
     assert [flags.pop(name) for name in ("state", "state_key_file")] == [None, None]
     assert FileReading(**ReadingOptions().to_arguments(None)) == FileReading()
     assert parse_reading() == library["reading"]
+    suggested = {name: flags.pop(f"suggest_{name}") for name in ("min_users", "epsilon")}
+    assert QueryPrivacy(**suggested) == library["query_privacy"]
     assert flags == {name: library[name] for name in flags}
-    assert len(flags) == 30
+    assert len(flags) == 29
 
 
 @pytest.mark.parametrize("name", ["ranker", "text_tower", "encoder"])

@@ -20,7 +20,8 @@ from fuserank_ensemble.state.entries import Forget, Interaction, ItemChange, Ite
 from fuserank_ensemble.state.settings import State, StateSettings
 from fuserank_ensemble.state.tail import SnapshotPosition
 from fuserank_export.builder.held_log import HeldLog
-from fuserank_export.builder.options import SUGGEST_MIN_USERS, BehaviourFiles, OutputOptions
+from fuserank_export.builder.options import BehaviourFiles, OutputOptions
+from fuserank_export.builder.query_counts import SUGGEST_MIN_USERS
 from fuserank_export.builder.read import read_behaviour
 from fuserank_export.refresh import refresh as refreshing
 from fuserank_export.refresh.command import refresh_served
