@@ -29,6 +29,7 @@ from fuserank.errors import (
 from fuserank.events import Profile, ProfileChange, RecordResult
 from fuserank.rest import bodies, text_bodies, texts
 from fuserank.rest.faults import explain_unknown
+from fuserank.rest.identity import ANYBODY, Caller, UserTokens
 from fuserank.rest.openapi import Operation, describe
 from fuserank.types import SearchResult
 
@@ -51,19 +52,22 @@ class Api:
 
     Args:
         client: Its calls go to the server.
+        tokens: What tells who asks; None believes whom a request names.
     """
 
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
+    def __init__(self, client: AsyncClient, tokens: UserTokens | None = None) -> None:
+        self._client, self._tokens = client, tokens
 
     async def search(self, request: Request) -> Any:
         """Ranks items for a query, a user, or both."""
-        body = await _read(request, bodies.Search)
-        return await self._client.search(body.pop("query"), body.pop("user"), **body)
+        caller, body = self._caller(request), await _read(request, bodies.Search)
+        return await self._client.search(body.pop("query"), caller.acting_as(body.pop("user")), **body)
 
     async def similar(self, request: Request) -> Any:
         """Finds items like an item or a text."""
-        body = await _read(request, bodies.Similar)
+        caller, body = self._caller(request), await _read(request, bodies.Similar)
+        if user := caller.acting_as(body.get("user") or ""):
+            body["user"] = user
         return await self._client.similar(body.pop("item_id"), text=body.pop("text"), **body)
 
     async def suggest(self, request: Request) -> Any:
@@ -72,27 +76,40 @@ class Api:
         if count and not (count.isdecimal() and len(count) <= MAX_DIGITS):
             raise InvalidRequestError(f"PARAMETERS.count: found {count!r}; allowed: a whole number")
         prefix, user = (request.query_params.get(name, "") for name in ("prefix", "user"))
+        user = self._caller(request).acting_as(user)
         return {"suggestions": await self._client.suggest(prefix, int(count) if count else None, user or None)}
 
     async def record(self, request: Request) -> Any:
         """Records events."""
-        return await self._client.record((await _read(request, bodies.Record))["events"])
+        caller, body = self._caller(request), await _read(request, bodies.Record)
+        return await self._client.record(caller.recording(body["events"]))
 
     async def change(self, request: Request) -> Any:
         """Changes and deletes items."""
+        self._caller(request).check_shop()
         return await self._client.change((await _read(request, bodies.Change))["changes"])
 
     async def profile(self, request: Request) -> Any:
         """Returns what is known of a user."""
-        return await self._client.profile(request.path_params["user"])
+        return await self._client.profile(self._named(request))
 
     async def forget(self, request: Request) -> Any:
         """Erases a user."""
-        return await self._client.forget(request.path_params["user"])
+        return await self._client.forget(self._named(request))
 
     async def merge(self, request: Request) -> Any:
         """Makes what a session or a visitor did a user's."""
-        return await self._client.merge(request.path_params["user"], **await _read(request, bodies.Merge))
+        user, sources = self._named(request), await _read(request, bodies.Merge)
+        if sources["from_user"]:  # an anonymous session is anybody's who knows it; another user is the shop's to join
+            self._caller(request).acting_as(sources["from_user"])
+        return await self._client.merge(user, **sources)
+
+    def _caller(self, request: Request) -> Caller:
+        return self._tokens.caller(request) if self._tokens else ANYBODY
+
+    def _named(self, request: Request) -> str:
+        """The user of the path, who must be the one who asks."""
+        return self._caller(request).acting_as(request.path_params["user"])
 
 
 def list_operations(api: Api, text_api: texts.TextApi) -> list[tuple[Operation, Handler]]:
@@ -129,16 +146,19 @@ def _describe_rerank(path: str) -> Operation:
     )
 
 
-def create_app(client: AsyncClient, hosts: Sequence[str] = DEFAULT_HOSTS) -> Starlette:
+def create_app(
+    client: AsyncClient, hosts: Sequence[str] = DEFAULT_HOSTS, tokens: UserTokens | None = None
+) -> Starlette:
     """Returns the application; it closes the client at its end.
 
     Args:
         client: Its calls go to the server.
         hosts: Names that the API may be asked for by; `*` for any. A page of another site cannot read an answer by
             pointing a name of its own here (DNS rebinding).
+        tokens: What tells who asks; None believes whom a request names.
     """
-    operations = list_operations(Api(client), texts.TextApi(client))
-    document = msgspec.json.encode(describe([operation for operation, _ in operations]))
+    operations = list_operations(Api(client, tokens), texts.TextApi(client))
+    document = msgspec.json.encode(describe([operation for operation, _ in operations], has_tokens=tokens is not None))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

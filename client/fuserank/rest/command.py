@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from fuserank.aio import AsyncClient
 from fuserank.options import Server, expand_groups
 from fuserank.reporting import report_errors
 from fuserank.rest.app import DEFAULT_HOSTS, create_app
+from fuserank.rest.identity import UserTokens
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port.")]
@@ -20,13 +22,33 @@ Names = Annotated[
 ]
 
 
+Keys = Annotated[
+    Path | None,
+    typer.Option(
+        help="Public key (PEM) or JSON Web Key Set of the shop's sign-in: users are then who their tokens say.",
+    ),
+]
+Issuer = Annotated[str | None, typer.Option(help="What a token's iss must be.")]
+Audience = Annotated[str | None, typer.Option(help="What a token's aud must have.")]
+
+
 @expand_groups
-def rest(*, host: Host = "127.0.0.1", port: Port = 8090, name: Names = None, server: Server) -> None:
+def rest(
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8090,
+    name: Names = None,
+    user_tokens: Keys = None,
+    token_issuer: Issuer = None,
+    token_audience: Audience = None,
+    server: Server,
+) -> None:
     """Answer over REST what a server answers over gRPC; /openapi.json describes it.
 
     Example: fuserank rest --url search.example:8001
     """
     with report_errors():
-        app = create_app(AsyncClient(**server.to_arguments()), (*DEFAULT_HOSTS, host, *(name or ())))
+        tokens = UserTokens(user_tokens, token_issuer, token_audience) if user_tokens else None
+        app = create_app(AsyncClient(**server.to_arguments()), (*DEFAULT_HOSTS, host, *(name or ())), tokens)
         typer.echo(f"REST: http://{host}:{port}/v1   described by http://{host}:{port}/openapi.json")
         uvicorn.run(app, host=host, port=port, log_level="warning")

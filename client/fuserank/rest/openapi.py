@@ -35,8 +35,8 @@ class Operation:
     problem: type[Any] = Problem
 
 
-def describe(operations: Sequence[Operation]) -> dict[str, Any]:
-    """Returns the document of some operations."""
+def describe(operations: Sequence[Operation], *, has_tokens: bool = False) -> dict[str, Any]:
+    """Returns the document of some operations, which may take a token of who asks."""
     kinds = [Described, *(kind for o in operations for kind in (*o.bodies, *o.replies, o.problem))]
     _, components = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
@@ -46,7 +46,8 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "FuseRank", "version": version("fuserank")},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, **(_BEARER if has_tokens else {})},
+        **({"security": [{}, {"token": []}]} if has_tokens else {}),
     }
 
 
@@ -70,6 +71,7 @@ def _describe_operation(operation: Operation) -> dict[str, Any]:
     return described
 
 
+_BEARER = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}}
 _NO_BRACES = str.maketrans("", "", "{}")
 
 
