@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -68,8 +67,10 @@ def schema_of(place: Place) -> Manifest:
 
 def taken(place: Place, text: str) -> bool:
     """Whether the schema takes a string."""
+    from jsonschema import Draft202012Validator  # seconds at its import, see `test_schemas`
+
     whole = AROUND.get(named(place), "{}").format(text)
-    return bool(jsonschema.Draft202012Validator(schema_of(place)).is_valid(whole))
+    return bool(Draft202012Validator(schema_of(place)).is_valid(whole))
 
 
 def replaced(node: Any, texts: dict[str, str]) -> Any:

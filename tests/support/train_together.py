@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import typer
 
+from fuserank_export.builder import options
 from fuserank_export.cli import app
 from fuserank_export.training.fitting.fit import fit, predicted
 from fuserank_export.training.fitting.settings import FitSettings
@@ -36,6 +37,9 @@ def fit_planted(out: Path) -> None:
 def main(out: Path, commands: Sequence[Sequence[str]]) -> None:
     """Fits the planted cases, then runs commands of `fuserank export train`."""
     fit_planted(out)
+    # A ranker of a few steps, which no option of the command line can: what is shown is that two processes train it.
+    few = options.TrainingEffort(options.LEAST_CASES, options.LEAST_CASES, FitSettings(epochs=2))
+    options.EFFORTS = {**options.EFFORTS, "quick": few}
     command = typer.main.get_command(app)
     for arguments in commands:
         command(["train", *arguments], standalone_mode=False)

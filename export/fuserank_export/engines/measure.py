@@ -40,6 +40,11 @@ LONG_TEXTS = 4 * BATCH  # item texts beside the queries, which are short
 LAYER_TOLERANCE = 0.1  # relative error of a layer, beyond which a message names it
 
 
+def runs_on_gpu(kind: EngineKind) -> bool:
+    """Returns whether engines of a kind are for a GPU that ONNX Runtime can use on this machine."""
+    return kind != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers()
+
+
 @dataclass(frozen=True)
 class ComparedEngine:
     """An engine and how it compares with FP32.
@@ -95,8 +100,8 @@ class EngineComparison:
 
     @cached_property
     def on_gpu(self) -> bool:
-        """Whether the engines are for a GPU that ONNX Runtime can use on this machine."""
-        return self._kind != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers()
+        """See `runs_on_gpu`."""
+        return runs_on_gpu(self._kind)
 
     def open_session(self, candidate: Candidate) -> Session:
         """Opens a session of an engine; half precision without a GPU is rounded by the reference implementation."""

@@ -15,7 +15,7 @@ from fuserank_ensemble.graph.stages import QUERY_ENCODER, Stage, engine_stages, 
 from fuserank_ensemble.spec import ENGINE_KINDS, EngineKind, Target
 from fuserank_export.checks import check_both
 from fuserank_export.engines.candidates import FP32_FILE, PRECISIONS, Candidate, open_fp32, write_candidates
-from fuserank_export.engines.measure import ComparedEngine, EngineComparison
+from fuserank_export.engines.measure import ComparedEngine, EngineComparison, runs_on_gpu
 from fuserank_export.engines.parity.adversarial import make_adversarial_feeds
 from fuserank_export.engines.parity.gate import Parity, Precision
 from fuserank_export.engines.parity.requests import RealRequest, draw_requests, read_judged_requests
@@ -90,8 +90,7 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
     precisions = _list_precisions(settings)
     if not settings.dry_run:
         check_place(settings.out, settings.force)
-    if settings.kind == "tensorrt":  # refused before minutes of measuring
-        _ = require_parser() if settings.dry_run else require_builder()
+    _check_machine(settings)
     with progress.step("verifying the bundle"):
         opened = Bundle.open(settings.bundle)
     # A small query encoder stays as it is: the engines are compared in the graph that it was held to.
@@ -125,7 +124,7 @@ def write_engines(settings: EngineSettings, progress: Progress) -> dict[str, Any
         }
         rows = [engine.parity for engine in compared]
         try:
-            chosen = {stage.name: _choose(stage, compared, settings, comparison) for stage in stages}
+            chosen = {stage.name: _choose(stage, compared) for stage in stages}
             together = comparison.compare_together(chosen)
             rows.append(together)
             _check_passes(together)
@@ -185,6 +184,21 @@ def _list_precisions(settings: EngineSettings) -> Sequence[Precision]:
     return (settings.precision,)
 
 
+def _check_machine(settings: EngineSettings) -> None:
+    """Refuses what this machine lacks, before minutes of measuring.
+
+    Raises:
+        EngineError: Where TensorRT is missing, or a GPU to choose a precision by.
+    """
+    if settings.precision == "auto" and settings.kind != "cpu" and not runs_on_gpu(settings.kind):
+        raise EngineError(
+            f"--precision auto with --target {settings.target}: found no GPU to measure on; run it on the machine that "
+            "will serve, or name a precision"
+        )
+    if settings.kind == "tensorrt":
+        _ = require_parser() if settings.dry_run else require_builder()
+
+
 def _read_requests(bundle: Bundle, settings: EngineSettings) -> list[RealRequest]:
     check_both(settings.queries, settings.judgements)
     if settings.queries is not None and settings.judgements is not None:
@@ -223,9 +237,7 @@ def _write_candidates(
         return []
 
 
-def _choose(
-    stage: Stage, compared: Sequence[ComparedEngine], settings: EngineSettings, comparison: EngineComparison
-) -> ComparedEngine:
+def _choose(stage: Stage, compared: Sequence[ComparedEngine]) -> ComparedEngine:
     """Returns the fastest of a stage's engines that pass, or FP32 where none is faster by `MIN_SPEEDUP`.
 
     Raises:
@@ -236,11 +248,6 @@ def _choose(
     if not passing:
         for engine in of_stage:
             _check_passes(engine.parity)
-    if settings.precision == "auto" and settings.kind != "cpu" and not comparison.on_gpu:
-        raise EngineError(
-            f"--precision auto with --target {settings.target}: found no GPU to measure on; run it on the machine that "
-            "will serve, or name a precision"
-        )
     fastest = max(passing, key=lambda engine: engine.parity.speedup_vs_fp32 or 0.0)
     fp32 = next((engine for engine in passing if engine.candidate.precision == "fp32"), fastest)
     return fastest if (fastest.parity.speedup_vs_fp32 or MIN_SPEEDUP) >= MIN_SPEEDUP else fp32

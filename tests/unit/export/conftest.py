@@ -15,6 +15,15 @@ Rows = Sequence[dict[str, Any]]
 
 
 @pytest.fixture
+def little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets `--quality quick` fit a ranker in a few steps, which no option of the command line can."""
+    from fuserank_export.builder.options import EFFORTS, LEAST_CASES, TrainingEffort
+    from fuserank_export.training.fitting.settings import FitSettings
+
+    monkeypatch.setitem(EFFORTS, "quick", TrainingEffort(LEAST_CASES, LEAST_CASES, FitSettings(epochs=2)))
+
+
+@pytest.fixture
 def write_csv(tmp_path: Path) -> Callable[..., Path]:
     def write(rows: Rows, name: str = "rows.csv") -> Path:
         path = tmp_path / name

@@ -7,17 +7,9 @@ import logging
 import pytest
 from typer.testing import CliRunner
 
-from fuserank_export.builder.options import EFFORTS, LEAST_CASES, TrainingEffort
 from fuserank_export.cli import app
-from fuserank_export.training.fitting.settings import FitSettings
 from support.exporting import export_quickly
 from support.tiny_shop import write_csv
-
-
-@pytest.fixture
-def little_effort(monkeypatch):
-    """Lets `--quality quick` fit a ranker in a few steps, which no option of the command line can."""
-    monkeypatch.setitem(EFFORTS, "quick", TrainingEffort(LEAST_CASES, LEAST_CASES, FitSettings(epochs=2)))
 
 
 @pytest.fixture

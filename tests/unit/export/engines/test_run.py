@@ -195,9 +195,9 @@ def test_a_precision_that_a_target_cannot_run_is_refused(tiny_bundle, tmp_path, 
         run(tiny_bundle, tmp_path / "out", target, asked)
 
 
-def test_auto_for_a_gpu_target_without_a_gpu_is_refused(tiny_bundle, tmp_path):
+def test_auto_for_a_gpu_target_without_a_gpu_is_refused_before_measuring(tmp_path):
     with pytest.raises(EngineError, match="found no GPU to measure on; run it on the machine that will serve"):
-        run(tiny_bundle, tmp_path / "out", "ensemble_cuda")
+        run(tmp_path / "not opened", tmp_path / "out", "ensemble_cuda")
 
 
 def test_an_existing_output_is_refused_before_measuring(tiny_bundle, tmp_path):

@@ -33,9 +33,9 @@ def test_there_is_a_recipe_of_each_kind():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recipe_answers_as_a_person_expects(name, tiny_encoder, tmp_path):
+def test_a_recipe_answers_as_a_person_expects(name, little_effort, tiny_encoder, tmp_path):
     words = ["bundle", "--config", str(RECIPES / name / "shop.toml"), "--encoder", str(tiny_encoder)]
-    quick = ["--quality", "quick", "--epochs", "1", "--feature", "none", "--out", str(tmp_path / "bundle")]
+    quick = ["--quality", "quick", "--feature", "none", "--out", str(tmp_path / "bundle")]
     done = CliRunner().invoke(app, [*words, *quick], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     graph = LocalGraph(Bundle.open(tmp_path / "bundle", verify=()))

@@ -182,8 +182,8 @@ def test_too_many_bad_rows_are_an_error(write_csv):
         read_interactions(write_csv([event(), event(event="?")]), CATALOG, now=NOW)
 
 
-def test_a_million_parquet_rows_take_seconds_of_cpu(tmp_path):
-    rows = 1_000_000
+def test_parquet_rows_are_read_by_the_hundred_thousand_in_a_second_of_cpu(tmp_path):
+    rows = 300_000
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -204,7 +204,7 @@ def test_a_million_parquet_rows_take_seconds_of_cpu(tmp_path):
     assert log.item.tolist() == frame["item_id"].astype(int).to_numpy()[order].tolist()
     users = np.array([int(user_id) for user_id in log.user_ids])
     assert (users[log.user] == frame["user_id"].to_numpy()[order]).all()
-    assert seconds < 15
+    assert seconds < 4.5
 
 
 NAMES = st.sampled_from(["user_id", "item_id", "event", "timestamp", "value", "query", "store", "region"])
