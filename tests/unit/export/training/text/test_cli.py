@@ -30,8 +30,9 @@ def run(*arguments):
 def test_a_tower_is_trained_from_judgements_and_unknown_items_are_counted(tiny_shop, tiny_encoder, judged, tmp_path):
     out = tmp_path / "tower"
     result = run(
-        "text-tower", "--catalog", tiny_shop.catalog, "--encoder", tiny_encoder, "--out", out, "--layers", 1, *judged
-    )
+        "text-tower", "--catalog", tiny_shop.catalog, "--encoder", tiny_encoder, "--out", out, "--layers", 1,
+        "--epochs", 2, *judged,
+    )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert "1 of unknown items" in result.stderr
     assert "nDCG@10 on held-out queries: model" in result.stderr.replace("\n", " ")
@@ -46,7 +47,7 @@ def test_an_encoder_is_trained_from_a_log(tiny_shop, tiny_encoder, tmp_path):
     out = tmp_path / "encoder"
     result = run(
         "encoder", "--catalog", tiny_shop.catalog, "--interactions", tiny_shop.interactions, "--encoder", tiny_encoder,
-        "--out", out, "--before", "2024-05-01",
+        "--out", out, "--before", "2024-05-01", "--epochs", "1",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert "the log has 4 queries: others are made from categories and titles" in result.stderr.replace("\n", " ")
