@@ -20,7 +20,7 @@ from fuserank_export.training.fitting.settings import FitSettings
 FEW_STEPS = FitSettings(epochs=3)
 # Enough for a ranker that is in the bundle and orders nothing, and for one that has learned habits.
 HARDLY = RankerOptions(quality="quick", cases=LEAST_CASES, fit=replace(FEW_STEPS, epochs=1))
-QUICKLY = RankerOptions(quality="quick", cases=80, fit=replace(FEW_STEPS, epochs=2))
+QUICKLY = RankerOptions(quality="quick", fit=FEW_STEPS)
 
 
 def silent():

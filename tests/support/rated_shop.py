@@ -25,8 +25,11 @@ class RatedShop:
     interactions: Path
 
 
-def write_rated_shop(folder: Path) -> RatedShop:
-    """Writes the files. People look at what is promoted and buy what is rated well; few have bought any one item."""
+def write_rated_shop(folder: Path, every: int = EVERY) -> RatedShop:
+    """Writes the files; everybody comes once in so many days.
+
+    People look at what is promoted and buy what is rated well; few have bought any one item.
+    """
     draw = random.Random(5)
     kinds = [(category, kind) for category, names in CATEGORIES.items() for kind in names]
     items = [
@@ -38,7 +41,7 @@ def write_rated_shop(folder: Path) -> RatedShop:
     seen = np.exp([draw.gauss(0.0, 1.5) for _ in items])
     events = []
     for user in range(USERS):
-        for day in range(0, DAYS, EVERY):
+        for day in range(0, DAYS, every):
             number = draw.randrange(len(kinds))
             choices = range(number * ITEMS_OF_KIND, (number + 1) * ITEMS_OF_KIND)
             purchase = draw.choices(choices, bought[choices].tolist())

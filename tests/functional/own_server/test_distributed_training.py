@@ -35,7 +35,7 @@ def trained(
     tiny_bundle: Path, tiny_shop: TinyShop, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Trained:
     folder = tmp_path_factory.mktemp("distributed")
-    shop = ("--catalog", tiny_shop.catalog, "--encoder", tiny_encoder, "--epochs", "2", "--batch-size", "16")
+    shop = ("--catalog", tiny_shop.catalog, "--encoder", tiny_encoder, "--epochs", "1", "--batch-size", "16")
     log = ("--bundle", tiny_bundle, "--interactions", tiny_shop.interactions, "--quality", "quick", "--cases", "50")
     commands = [[model, *shop, "--out", folder / model] for model in TEXT_MODELS]
     commands.append(["ranker", *log, "--out", folder / "ranker"])

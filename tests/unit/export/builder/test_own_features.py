@@ -49,9 +49,10 @@ def test_a_rating_that_decides_purchases_is_read_and_orders_clearly_better(rated
     assert manifest["features"] == [*(feature.name for feature in FEATURES), "shop.rating"]
 
 
-def test_a_rating_without_a_say_is_left_out_and_the_bundle_is_that_of_a_shop_without_it(shop, tiny_encoder, tmp_path):
+def test_a_rating_without_a_say_is_left_out_and_the_bundle_is_that_of_a_shop_without_it(tiny_encoder, tmp_path):
     out = tmp_path / "bundle"
-    # However few the cases, what decides nothing does not gain.
+    # However few the events and cases, what decides nothing does not gain.
+    shop = write_rated_shop(tmp_path, every=15)
     few = {**FEWER, "ranker": RankerOptions(quality="quick", cases=60, fit=FitSettings(epochs=2))}
     export_quickly(shop.noise, tiny_encoder, out, interactions=shop.interactions, features=None, **few)
     bundle = Bundle.open(out)
