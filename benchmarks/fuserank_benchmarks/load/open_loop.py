@@ -31,7 +31,7 @@ MOST_OPEN = 4_096  # requests of one sender that wait for an answer; beyond it o
 RATE_OF_A_SENDER = 1_200.0  # requests/s that one process sends in time; it takes 0.3 ms of a core for each
 INPUTS = {"search": ("QUERY", "USER_ID", "OPTIONS"), "record": ("EVENTS",)}
 REFUSED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
-_METHOD = "/inference.GRPCInferenceService/ModelInfer"
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Sender:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         # Bytes in and out: what a message says is not looked at, and costs nothing beside the server.
-        self._infer = channel.unary_unary(_METHOD)
+        self._infer = channel.unary_unary(METHOD)
         self.answered: list[float] = []
         self.answered_due: list[float] = []
         self.refused: list[float] = []
