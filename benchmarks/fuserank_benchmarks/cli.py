@@ -217,6 +217,18 @@ def reliability(
 
 
 @app.command()
+def soak(
+    bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
+    minutes: Annotated[float, typer.Option(min=0.5, help="Minutes of load.")] = 30.0,
+) -> None:
+    """Growth of memory, descriptors and latency under load with events, changes and switches: report `reliability`."""
+    from fuserank_benchmarks.reliability.soak import measure_soak
+
+    _print_report(measure_soak(bundle, shop, minutes, Console()))
+
+
+@app.command()
 def hybrid_peer(
     bundle: Annotated[Path, typer.Option(help="A bundle of the shop before its last 28 days.")] = HYBRID / "bundle",
     past: Annotated[Path, typer.Option(help="What `prepare past-shop` wrote.")] = HYBRID / "past",

@@ -140,7 +140,7 @@ class OverloadedServer:
     def _measure_peak(self, callers: int) -> float:
         seconds = self._seconds * PEAK_SHARE
         self._announce(f"peak with {callers} callers, {seconds:.0f} s")
-        return asyncio.run(measure_closed(self._place.url, self._draw(500 * seconds), callers, seconds)).per_second
+        return measure_peak(self._place.url, self._draw(500 * seconds), callers, seconds)
 
     def _send(self, rate: float, seconds: float, then: Sequence[tuple[float, float]] = ()) -> Outcome:
         plan = Plan(self._place.url, (), rate, seconds, deadline_ms=DEADLINE_MS, then=then)
@@ -151,6 +151,11 @@ class OverloadedServer:
     def _draw(self, count: float) -> list[tuple[str, str, str]]:
         drawn = self._load.draw(min(ceil(count * 1.05) + 100, MOST_REQUESTS))
         return drawn.requests(options=f'{{"deadline_ms":{DEADLINE_MS:.0f}}}')
+
+
+def measure_peak(url: str, requests: Sequence[tuple[str, str, str]], callers: int = 16, seconds: float = 10.0) -> float:
+    """Answers a second that callers without a pause get."""
+    return asyncio.run(measure_closed(url, requests, callers, seconds)).per_second
 
 
 async def measure_closed(
