@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
+from fuserank.wire import QUEUE_SHARE
+
 SEED = 7
 TIMEOUT_SECONDS = 10.0  # until a request counts as lost
 MOST_OPEN = 4_096  # requests of one sender that wait for an answer; beyond it one is not sent, and has failed
@@ -45,7 +47,7 @@ class Plan:
         seconds: How long to send.
         seed: Seed of the arrivals.
         model: Which model they are for, one of `INPUTS`.
-        deadline_ms: The time that a request may wait in a queue, as the clients send it; 0 leaves it to the server.
+        deadline_ms: The deadline of each, of which it may wait in a queue for a share, as the clients ask; 0 for none.
         then: Rates and seconds that follow, such as those of a burst and of the time after it.
     """
 
@@ -142,7 +144,7 @@ def build_message(*values: str, model: str = "search", deadline_ms: float = 0.0)
         message.inputs.add(name=name, datatype="BYTES", shape=[1, 1])
         message.raw_input_contents.append(struct.pack("<I", len(value.encode())) + value.encode())
     if deadline_ms:
-        message.parameters["timeout"].int64_param = round(deadline_ms * 1e3)
+        message.parameters["timeout"].int64_param = round(deadline_ms * QUEUE_SHARE * 1e3)
     return message
 
 

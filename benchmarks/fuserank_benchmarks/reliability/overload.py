@@ -15,6 +15,7 @@ from math import ceil
 import grpc
 import numpy as np
 
+from fuserank.errors import RETRY_AFTER_SECONDS
 from fuserank_benchmarks.inputs.queries import FreshLoad, ShopVocabulary
 from fuserank_benchmarks.load.open_loop import METHOD, REFUSED, Outcome, Plan, build_message, send_from_process
 from fuserank_benchmarks.peers.closed_loop import ClosedLoop, RefusedError, run_closed_loop
@@ -175,6 +176,7 @@ async def measure_closed(
             except grpc.aio.AioRpcError as error:
                 if error.code() not in REFUSED:
                     raise
+                await asyncio.sleep(RETRY_AFTER_SECONDS)  # a caller that came again at once would only take cores
                 raise RefusedError from error
 
         return await run_closed_loop(ask, asked, 0, callers, seconds)

@@ -116,7 +116,7 @@ def plot_bursts(measured: Mapping[str, Overload]) -> dict[str, Any]:
             latencies = [burst.outcome.due_within(second, second + 1) for second in seconds]
             axis.plot(
                 seconds,
-                [np.percentile(each, 99) if each else np.nan for each in latencies],
+                [float(np.percentile(each, 99)) if each else float("nan") for each in latencies],
                 label=f"{burst.factor:g} x",
             )
         start, length = overload.bursts[0].spans[:2]

@@ -11,7 +11,7 @@ from rich.console import Console
 from fuserank_benchmarks.demo import free_ports, served
 from fuserank_benchmarks.inputs.queries import ShopVocabulary
 from fuserank_benchmarks.reliability import report
-from fuserank_benchmarks.reliability.overload import OverloadedServer, Place
+from fuserank_benchmarks.reliability.overload import Overload, OverloadedServer, Place
 from fuserank_ensemble.spec import Target
 from fuserank_evaluation.reports.report import merge_report
 
@@ -31,7 +31,9 @@ def measure_overload(bundle: Path, shop: Path, targets: Sequence[Target], second
     """
     manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
     vocabulary = ShopVocabulary.read(shop)
-    measured, figures, meanings = {}, {}, {}
+    measured: dict[str, Overload] = {}
+    figures: dict[str, float | None] = {}
+    meanings: dict[str, str] = {}
     for target in targets:
         ports = free_ports(3)
         with served(bundle, (ports[0], ports[1], ports[2]), console, target):

@@ -64,11 +64,11 @@ def test_answers_are_told_apart_by_when_they_were_due():
     assert measured.due_within(1.0, 2.5) == [2.0]
 
 
-def test_a_message_holds_length_prefixed_strings_and_its_deadline_in_microseconds():
+def test_a_message_holds_length_prefixed_strings_and_its_wait_in_microseconds():
     message = build_message("née", "7", "{}", deadline_ms=500)
     assert [tensor.name for tensor in message.inputs] == ["QUERY", "USER_ID", "OPTIONS"]
     assert message.raw_input_contents[0] == b"\x04\x00\x00\x00n\xc3\xa9e"
-    assert message.parameters["timeout"].int64_param == 500_000
+    assert message.parameters["timeout"].int64_param == 250_000
     assert not build_message("milk", "7", "{}").parameters
 
 
