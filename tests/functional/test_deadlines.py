@@ -23,8 +23,8 @@ AHEAD = 6  # requests that take every instance of the first stage, and its queue
 APART_SECONDS = 0.05
 DEADLINE_MS = 100
 # Of a job: more than a batch holds, and in one process as many as its queue does. An ensemble refuses some of them.
-QUEUED = {"single_process": 24, "ensemble_cpu": 56}
-FIRST = {"single_process": 16, "ensemble_cpu": 32}  # batches of all instances
+QUEUED = {"single_process": 26, "ensemble_cpu": 56}
+FIRST = {"single_process": 20, "ensemble_cpu": 32}  # a batch, and what another instance may finish meanwhile
 
 
 def inferences(raw: triton.InferenceServerClient, model: str) -> int:

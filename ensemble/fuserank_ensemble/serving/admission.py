@@ -1,8 +1,9 @@
 """Admission to a graph whose stages are processes: what its first stage takes is what the last one finishes in time.
 
 Triton bounds the queue of each stage, not what is under way in all of them: a first stage that is quick would go on to
-take what a slower one behind it has no room for. So the last stage tells how far it is, and the first one refuses what
-would have to wait too long, before it costs anything.
+take what a slower one behind it has no room for. So the last stage tells how far it is and how long that took, and the
+first one refuses what would have to wait too long, before it costs anything. How many may be under way follows from
+the time that they take: fewer by a fifth where it is too long, slowly more where it is not.
 """
 
 from __future__ import annotations
@@ -25,35 +26,36 @@ from fuserank_ensemble.graph.tensors import Tensors
 
 FIRST_STAGE = "preprocess"
 WAIT_SECONDS = 0.25  # what is under way may take to be finished
-LEAST = 32  # rows that may be under way however few were finished: a graph that stood idle has finished none
-WINDOW_SECONDS = 1.0  # over which finished requests are counted
+LEAST, FIRST, MOST = 8, 32, 1_024  # rows under way: at least, at the start, at most
+DECREASE, INCREASE = 0.8, 0.1  # times the limit; more under way for each row that is finished
 LOST_SECONDS = 2 * WAIT_SECONDS  # what was not finished by then has failed in a stage between, or comes too late
-_NAME, _STAMP = "finished", struct.Struct("=q")
+_NAME, _STAMPS = "finished", struct.Struct("=qq")
 
 
 class FinishedMark:
-    """When the latest request that was finished had begun, for all processes of a server: eight bytes of a file.
+    """When the latest request that was finished had begun, and how long it took: sixteen bytes of a file.
 
-    Stages answer in order, so that what began before it is finished, too, or lost.
+    All processes of a server see them. Stages answer in order, so that what began before it is finished, too, or lost.
     """
 
     def __init__(self, folder: Path) -> None:
         """Opens the file in a folder of the server's own, see `SwitchFolder`."""
         handle = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(handle, _STAMP.size)
-            self._bytes = mmap.mmap(handle, _STAMP.size)
+            os.ftruncate(handle, _STAMPS.size)
+            self._bytes = mmap.mmap(handle, _STAMPS.size)
         finally:
             os.close(handle)
 
-    def read(self) -> int:
-        """Returns nanoseconds of the machine's monotonic clock; 0 where nothing was finished."""
-        return int(_STAMP.unpack_from(self._bytes)[0])
+    def read(self) -> tuple[int, int]:
+        """Returns when it had begun and how long it took, in nanoseconds of the monotonic clock; zeros for none."""
+        began, took = _STAMPS.unpack_from(self._bytes)
+        return int(began), int(took)
 
-    def advance(self, started_ns: int) -> None:
-        """Takes note that a request is finished, which had begun at a moment."""
-        if started_ns > self.read():
-            _STAMP.pack_into(self._bytes, 0, started_ns)
+    def advance(self, began: int, now: int) -> None:
+        """Takes note that a request is finished now, which had begun at a moment."""
+        if began > self.read()[0]:
+            _STAMPS.pack_into(self._bytes, 0, began, now - began)
 
 
 class FinishingObserver:
@@ -64,7 +66,8 @@ class FinishingObserver:
 
     def observe(self, resolved: ResolvedRequest, status: Status, depth: int, features: NDArray[np.float32]) -> None:
         """See `SearchObserver`."""
-        self._mark.advance(min(resolved.started_ns, time.monotonic_ns()))
+        now = time.monotonic_ns()
+        self._mark.advance(min(resolved.started_ns, now), now)
         self._observer.observe(resolved, status, depth, features)
 
 
@@ -79,26 +82,27 @@ class Admission:
     def __init__(self, mark: FinishedMark, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._mark, self._clock = mark, clock
         self._under_way: deque[tuple[int, int]] = deque()  # when it was taken, rows
-        self._finished: deque[tuple[int, int]] = deque()  # when that was known, rows
+        self._rows = 0  # of these
+        self._limit = float(FIRST)
+        self._decreased = 0  # when the limit was lowered
 
     def admit(self, rows: int) -> bool:
         """Whether a request is taken; it counts as under way then.
 
         Args:
-            rows: How many it holds.
+            rows: How many it holds. However many, it is taken where there is room for one: else it might never be.
         """
         now = self._clock()
         self._settle(now)
-        waiting = sum(each for _, each in self._under_way)
-        rate = sum(each for _, each in self._finished) / WINDOW_SECONDS
-        # However many rows a call brings, it is taken where there is room for one: else a large one might never be.
-        if waiting >= max(LEAST, rate * WAIT_SECONDS):
+        if self._rows >= self._limit:
             return False
         self._under_way.append((now, rows))
+        self._rows += rows
         return True
 
     def withdraw(self, rows: int) -> None:
         """Takes back rows that were admitted last: the first stage itself has answered them."""
+        self._rows -= rows
         while rows and self._under_way:
             began, held = self._under_way.pop()
             if held > rows:
@@ -106,13 +110,24 @@ class Admission:
             rows -= min(held, rows)
 
     def _settle(self, now: int) -> None:
-        finished, lost = self._mark.read(), now - int(LOST_SECONDS * 1e9)
-        while self._under_way and self._under_way[0][0] <= max(finished, lost):
-            began, rows = self._under_way.popleft()
-            if began <= finished:
-                self._finished.append((now, rows))
-        while self._finished and self._finished[0][0] < now - int(WINDOW_SECONDS * 1e9):
-            self._finished.popleft()
+        """Lets go of what is finished or lost, and follows the time that it took."""
+        began, took = self._mark.read()
+        is_slow, is_used = took > WAIT_SECONDS * 1e9, self._rows >= self._limit / 2
+        if is_slow:
+            self._decrease(began, now)
+        lost = now - int(LOST_SECONDS * 1e9)
+        while self._under_way and self._under_way[0][0] <= max(began, lost):
+            taken, rows = self._under_way.popleft()
+            self._rows -= rows
+            if taken > began:
+                self._decrease(taken, now)
+            elif is_used and not is_slow:  # a limit that is not reached is not known to be too low
+                self._limit = min(self._limit + INCREASE * rows, MOST)
+
+    def _decrease(self, began: int, now: int) -> None:
+        """Lowers the limit, once for all that began before it was lowered."""
+        if began > self._decreased:
+            self._limit, self._decreased = max(self._limit * DECREASE, LEAST), now
 
 
 class AdmittedStep:

@@ -62,7 +62,7 @@ class TritonAdapter(ABC):
         seconds = round(time.monotonic() - started, 3)
         _LOG.info("a model has been opened", extra={"stage": self._name, "seconds": seconds})
         self._caches = CacheMetrics(registry(), getattr(self._step, "caches", {}))
-        for metric in (metrics.INVALID, metrics.ERRORS):
+        for metric in (metrics.INVALID, metrics.ERRORS, metrics.REFUSED):
             registry().add(metric, 0.0, model=self._name)
         registry().flush(force=True)
         # What is loaded now lives as long as the process: the collector need not walk it during requests.
@@ -106,6 +106,7 @@ class TritonAdapter(ABC):
             registry().add(metrics.INVALID, model=self._name)
         elif isinstance(answer, UnavailableError):
             code = pb_utils.TritonError.UNAVAILABLE
+            registry().add(metrics.REFUSED, model=self._name)
         elif isinstance(answer, UnsupportedError):
             code = pb_utils.TritonError.UNSUPPORTED
         else:

@@ -5,10 +5,10 @@ import pytest
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.step import UnavailableError
 from fuserank_ensemble.serving.admission import (
+    FIRST,
     LEAST,
     LOST_SECONDS,
     WAIT_SECONDS,
-    WINDOW_SECONDS,
     Admission,
     AdmittedStep,
     FinishedMark,
@@ -45,32 +45,54 @@ def take(admission, most=1_000):
     return next((taken for taken in range(most) if not admission.admit(1)), most)
 
 
-def test_a_graph_that_stood_idle_takes_a_few_at_once(admission):
-    assert take(admission) == LEAST
+def serve(admission, mark, clock, rate, offered, seconds):
+    """A graph that finishes `rate` a second in their order, asked `offered` a second; returns how long each took."""
+    queue, took, done = [], [], 0.0
+    for tick in range(int(seconds * 1_000)):
+        clock.now += SECOND // 1_000
+        for _ in range(tick * offered // 1_000 - (tick - 1) * offered // 1_000):
+            if admission.admit(1):
+                queue.append(clock.now)
+        done = min(done + rate / 1_000, 1.0 + rate / 1_000)
+        while done >= 1 and queue:
+            began, done = queue.pop(0), done - 1
+            took.append((clock.now - began) / SECOND)
+            mark.advance(began, clock.now)
+    return took
+
+
+def test_a_graph_that_stood_idle_takes_some_at_once(admission):
+    assert take(admission) == FIRST
 
 
 def test_what_is_finished_makes_room(admission, mark, clock):
     take(admission)
-    mark.advance(clock.now)
-    clock.now += SECOND // 100
-    assert take(admission) == LEAST
+    began, clock.now = clock.now, clock.now + SECOND // 100
+    mark.advance(began, clock.now)
+    assert take(admission) == pytest.approx(FIRST * 1.1, abs=1)
 
 
-@pytest.mark.parametrize("rate", [100, 400])
-def test_as_many_are_under_way_as_are_finished_in_the_time_that_they_may_wait(admission, mark, clock, rate):
-    def work():
-        """What began by now is finished a moment later, `rate` a second."""
-        for _ in range(round(rate * WINDOW_SECONDS / 10)):
-            admission.admit(1)
-        mark.advance(clock.now)
-        clock.now += SECOND // 10
+@pytest.mark.parametrize("rate", [50, 200, 800])
+@pytest.mark.parametrize("beyond", [2, 5])
+def test_beyond_its_peak_a_graph_is_kept_busy_and_what_it_takes_is_in_time(admission, mark, clock, rate, beyond):
+    serve(admission, mark, clock, rate, beyond * rate, 3.0)
+    took = serve(admission, mark, clock, rate, beyond * rate, 5.0)
+    assert len(took) >= 0.95 * 5.0 * rate
+    assert sorted(took)[int(len(took) * 0.99)] <= 1.3 * WAIT_SECONDS
 
-    for _ in range(12):
-        work()
-    # One at a time was taken while few were finished, so that it takes more than the window to get there.
-    for _ in range(20):
-        work()
-    assert take(admission) == pytest.approx(max(LEAST, rate * WAIT_SECONDS), rel=0.15)
+
+def test_below_its_peak_a_graph_refuses_nothing(admission, mark, clock):
+    took = serve(admission, mark, clock, 200, 150, 5.0)
+    assert len(took) >= 0.98 * 5.0 * 150
+    assert take(admission) >= FIRST - 2
+
+
+def test_after_a_stage_that_stood_still_the_graph_takes_as_many_as_before(admission, mark, clock):
+    serve(admission, mark, clock, 200, 400, 3.0)
+    before = len(serve(admission, mark, clock, 200, 400, 2.0))
+    serve(admission, mark, clock, 0.001, 400, 2.0)
+    serve(admission, mark, clock, 200, 400, 2.0)
+    assert len(serve(admission, mark, clock, 200, 400, 2.0)) >= 0.95 * before
 
 
 def test_what_is_lost_in_a_stage_between_makes_room_in_the_end(admission, clock):
@@ -78,12 +100,12 @@ def test_what_is_lost_in_a_stage_between_makes_room_in_the_end(admission, clock)
     clock.now += int(LOST_SECONDS / 2 * SECOND)
     assert not admission.admit(1)
     clock.now += int(LOST_SECONDS * SECOND)
-    assert take(admission) == LEAST
+    assert take(admission) >= LEAST
 
 
 def test_a_large_call_is_taken_where_there_is_room_for_one_row(admission):
-    assert admission.admit(LEAST - 1)
-    assert admission.admit(10 * LEAST)
+    assert admission.admit(FIRST - 1)
+    assert admission.admit(10 * FIRST)
     assert not admission.admit(1)
 
 
@@ -94,16 +116,16 @@ def test_what_the_first_stage_answers_itself_is_not_under_way(admission):
 
     step = AdmittedStep(Refusing(), admission)
     for _ in range(3):
-        answers = step.execute([{"QUERY": [["milk"]]}] * LEAST)
+        answers = step.execute([{"QUERY": [["milk"]]}] * FIRST)
         assert all(isinstance(answer, InvalidRequestError) for answer in answers)
-    assert take(admission) == LEAST
+    assert take(admission) == FIRST
 
 
 def test_processes_of_a_server_see_the_same_mark_and_it_does_not_go_back(tmp_path, mark):
     other = FinishedMark(tmp_path)
-    other.advance(7)
-    other.advance(5)
-    assert mark.read() == 7
+    other.advance(7, 10)
+    other.advance(5, 11)
+    assert mark.read() == (7, 3)
 
 
 def test_a_link_in_the_place_of_the_mark_is_not_followed(tmp_path):
@@ -122,11 +144,11 @@ def test_the_refused_of_a_batch_cost_the_step_nothing_and_the_others_are_answere
             asked.extend(requests)
             return [{"REQUEST": tensors["QUERY"]} for tensors in requests]
 
-    requests = [{"QUERY": [[number]]} for number in range(LEAST + 3)]
+    requests = [{"QUERY": [[number]]} for number in range(FIRST + 3)]
     answers = AdmittedStep(Step(), admission).execute(requests)
-    assert asked == requests[:LEAST]
-    assert answers[:LEAST] == [{"REQUEST": tensors["QUERY"]} for tensors in asked]
-    refused = answers[LEAST:]
+    assert asked == requests[:FIRST]
+    assert answers[:FIRST] == [{"REQUEST": tensors["QUERY"]} for tensors in asked]
+    refused = answers[FIRST:]
     assert all(isinstance(answer, UnavailableError) for answer in refused)
     assert "the queue is full; try again after 250 ms" in str(refused[0])
     assert len(refused) == 3
