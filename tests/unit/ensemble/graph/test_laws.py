@@ -54,6 +54,11 @@ def ask(graph):
     return lambda query="", user="", **options: Answer(graph.search(query, user, **options))
 
 
+@pytest.fixture(scope="module")
+def opened_anew(graph):
+    return graph.over(graph.bundle.spec)
+
+
 @given(ASKED, LOOSE, TIGHTER, st.booleans())
 @FEW
 def test_a_tighter_filter_gives_a_part_of_what_the_looser_gives(ask, asked, loose, tighter, as_page):
@@ -67,10 +72,10 @@ def test_a_tighter_filter_gives_a_part_of_what_the_looser_gives(ask, asked, loos
 
 @given(ASKED, LOOSE)
 @FEW
-def test_the_same_request_is_answered_alike_by_a_bundle_that_is_opened_anew(graph, ask, asked, condition):
+def test_the_same_request_is_answered_alike_by_a_bundle_that_is_opened_anew(opened_anew, ask, asked, condition):
     options = {"filter": condition or None, "k": 20, "explain": True}
     first = ask(*asked, **options)
-    again = Answer(graph.over(graph.bundle.spec).search(*asked, **options))
+    again = Answer(opened_anew.search(*asked, **options))
     assert again.items == first.items
     assert again.scores == first.scores
 
