@@ -20,7 +20,7 @@ SHED_ORDER: tuple[Part, ...] = ("diversity", "facets", "text_tower", "ranker_dep
 # Of these a request is told whenever it asked for them; the others may have nothing to leave out.
 TOLD: tuple[Part, ...] = ("diversity", "facets", "channels")
 STEP_SECONDS = 0.25  # of full batches until one more is left out, and of others until it is back
-LONGEST_BATCH_SECONDS = 0.25  # what one full batch counts at most: before it nothing may have been asked
+LONGEST_BATCH_SECONDS = 0.25  # what a full batch after another counts at most: between them nothing may have been asked
 
 
 def shed(resolved: ResolvedRequest, parts: frozenset[Part]) -> tuple[ResolvedRequest, frozenset[Part]]:
@@ -59,7 +59,7 @@ class LoadLevel:
 
     def __init__(self, full: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._full, self._clock = full, clock
-        self._loaded, self._seen = 0.0, clock()  # seconds of load
+        self._loaded, self._seen, self._was_full = 0.0, clock(), False  # seconds of load, and the batch before
 
     def observe(self, requests: int) -> frozenset[Part]:
         """Takes note of a batch, and returns what its requests go without.
@@ -69,7 +69,10 @@ class LoadLevel:
         """
         now = self._clock()
         passed, self._seen = now - self._seen, now
-        change = min(passed, LONGEST_BATCH_SECONDS) if requests >= self._full else -passed
+        is_full = requests >= self._full
+        # A full batch after a pause is a burst, and no load yet.
+        change = min(passed, LONGEST_BATCH_SECONDS) * self._was_full if is_full else -passed
+        self._was_full = is_full
         # A step more than all: a moment of calm gives nothing back yet.
         self._loaded = min(max(self._loaded + change, 0.0), STEP_SECONDS * (len(SHED_ORDER) + 1))
         return frozenset(SHED_ORDER[: int(self._loaded / STEP_SECONDS)])

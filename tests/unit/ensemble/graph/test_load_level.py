@@ -47,6 +47,7 @@ def test_parts_go_one_by_one_in_the_stated_order_and_come_back(clock):
 
 def test_a_pause_is_no_load_and_ends_it(clock):
     level = LoadLevel(FULL, clock)
+    assert observe(level, clock, FULL, 3_600) == frozenset()
     assert observe(level, clock, FULL, 3_600) == frozenset(SHED_ORDER[:1])
     for _ in range(20):
         observe(level, clock, FULL, STEP_SECONDS)
