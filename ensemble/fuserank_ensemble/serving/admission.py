@@ -28,6 +28,9 @@ FIRST_STAGE = "preprocess"
 WAIT_SECONDS = 0.25  # what is under way may take to be finished
 LEAST, FIRST, MOST = 8, 32, 1_024  # rows under way: at least, at the start, at most
 DECREASE, INCREASE = 0.8, 0.1  # times the limit; more under way for each row that is finished
+# Who sends no deadline waits longer: so many times the limit may be under way then, and so many rows at least.
+PATIENT, PATIENT_LEAST = 4, 128
+DEADLINE = b'"deadline_ms"'  # the key in a request's options
 LOST_SECONDS = 2 * WAIT_SECONDS  # what was not finished by then has failed in a stage between, or comes too late
 _NAME, _STAMPS = "finished", struct.Struct("=qq")
 
@@ -86,15 +89,16 @@ class Admission:
         self._limit = float(FIRST)
         self._decreased = 0  # when the limit was lowered
 
-    def admit(self, rows: int) -> bool:
+    def admit(self, rows: int, *, has_deadline: bool) -> bool:
         """Whether a request is taken; it counts as under way then.
 
         Args:
             rows: How many it holds. However many, it is taken where there is room for one: else it might never be.
+            has_deadline: Whether it comes too late after a while.
         """
         now = self._clock()
         self._settle(now)
-        if self._rows >= self._limit:
+        if self._rows >= (self._limit if has_deadline else max(PATIENT * self._limit, PATIENT_LEAST)):
             return False
         self._under_way.append((now, rows))
         self._rows += rows
@@ -139,13 +143,18 @@ class AdmittedStep:
 
     def execute(self, requests: Sequence[Tensors]) -> list[Answer | UnavailableError]:
         """See `Step`."""
-        taken = [self._admission.admit(len(tensors["QUERY"])) for tensors in requests]
+        taken = [self._admission.admit(len(each["QUERY"]), has_deadline=_has_deadline(each)) for each in requests]
         going = [tensors for tensors, is_taken in zip(requests, taken, strict=True) if is_taken]
         answers = self._step.execute(going) if going else ()
         told = zip(going, answers, strict=True)
         self._admission.withdraw(sum(len(sent["QUERY"]) for sent, answer in told if isinstance(answer, Exception)))
         following = iter(answers)
         return [next(following) if is_taken else _refusal() for is_taken in taken]
+
+
+def _has_deadline(tensors: Tensors) -> bool:
+    """Whether a row's options name a deadline; parsing them is the step's."""
+    return any(DEADLINE in options for options in tensors["OPTIONS"][:, 0])
 
 
 def _refusal() -> UnavailableError:

@@ -8,11 +8,13 @@ from fuserank_ensemble.serving.admission import (
     FIRST,
     LEAST,
     LOST_SECONDS,
+    PATIENT_LEAST,
     WAIT_SECONDS,
     Admission,
     AdmittedStep,
     FinishedMark,
 )
+from support.graph_answer import raw_request
 
 SECOND = 1_000_000_000
 
@@ -40,9 +42,14 @@ def admission(mark, clock):
     return Admission(mark, clock)
 
 
+class Answering:
+    def execute(self, requests):
+        return [{"REQUEST": tensors["QUERY"]} for tensors in requests]
+
+
 def take(admission, most=1_000):
     """Asks until one is refused; returns how many were taken."""
-    return next((taken for taken in range(most) if not admission.admit(1)), most)
+    return next((taken for taken in range(most) if not admission.admit(1, has_deadline=True)), most)
 
 
 def serve(admission, mark, clock, rate, offered, seconds):
@@ -51,7 +58,7 @@ def serve(admission, mark, clock, rate, offered, seconds):
     for tick in range(int(seconds * 1_000)):
         clock.now += SECOND // 1_000
         for _ in range(tick * offered // 1_000 - (tick - 1) * offered // 1_000):
-            if admission.admit(1):
+            if admission.admit(1, has_deadline=True):
                 queue.append(clock.now)
         done = min(done + rate / 1_000, 1.0 + rate / 1_000)
         while done >= 1 and queue:
@@ -98,15 +105,23 @@ def test_after_a_stage_that_stood_still_the_graph_takes_as_many_as_before(admiss
 def test_what_is_lost_in_a_stage_between_makes_room_in_the_end(admission, clock):
     take(admission)
     clock.now += int(LOST_SECONDS / 2 * SECOND)
-    assert not admission.admit(1)
+    assert not admission.admit(1, has_deadline=True)
     clock.now += int(LOST_SECONDS * SECOND)
     assert take(admission) >= LEAST
 
 
+def test_who_sends_no_deadline_waits_longer(admission):
+    step = AdmittedStep(Answering(), admission)
+    patient, hurried = raw_request("milk", options="{}"), raw_request("milk", options='{"k": 3, "deadline_ms": 500}')
+    answers = step.execute([patient] * (PATIENT_LEAST + 1))
+    assert [isinstance(answer, UnavailableError) for answer in answers] == [False] * PATIENT_LEAST + [True]
+    assert isinstance(step.execute([hurried])[0], UnavailableError)
+
+
 def test_a_large_call_is_taken_where_there_is_room_for_one_row(admission):
-    assert admission.admit(FIRST - 1)
-    assert admission.admit(10 * FIRST)
-    assert not admission.admit(1)
+    assert admission.admit(FIRST - 1, has_deadline=True)
+    assert admission.admit(10 * FIRST, has_deadline=True)
+    assert not admission.admit(1, has_deadline=True)
 
 
 def test_what_the_first_stage_answers_itself_is_not_under_way(admission):
@@ -116,7 +131,7 @@ def test_what_the_first_stage_answers_itself_is_not_under_way(admission):
 
     step = AdmittedStep(Refusing(), admission)
     for _ in range(3):
-        answers = step.execute([{"QUERY": [["milk"]]}] * FIRST)
+        answers = step.execute([raw_request("milk", options='{"deadline_ms": 500}')] * FIRST)
         assert all(isinstance(answer, InvalidRequestError) for answer in answers)
     assert take(admission) == FIRST
 
@@ -144,7 +159,7 @@ def test_the_refused_of_a_batch_cost_the_step_nothing_and_the_others_are_answere
             asked.extend(requests)
             return [{"REQUEST": tensors["QUERY"]} for tensors in requests]
 
-    requests = [{"QUERY": [[number]]} for number in range(FIRST + 3)]
+    requests = [raw_request(str(number), options='{"deadline_ms": 500}') for number in range(FIRST + 3)]
     answers = AdmittedStep(Step(), admission).execute(requests)
     assert asked == requests[:FIRST]
     assert answers[:FIRST] == [{"REQUEST": tensors["QUERY"]} for tensors in asked]
