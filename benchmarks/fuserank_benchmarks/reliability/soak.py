@@ -25,7 +25,6 @@ from fuserank.client import Client
 from fuserank_benchmarks.demo import free_ports, served
 from fuserank_benchmarks.inputs.queries import ShopVocabulary
 from fuserank_benchmarks.live_load import record_message
-from fuserank_benchmarks.load.fuserank_server import process_memory
 from fuserank_benchmarks.load.open_loop import Outcome, Plan, send_from_process
 from fuserank_benchmarks.refreshing import write_twin
 from fuserank_benchmarks.reliability.overload import DEADLINE_MS, Place, measure_peak
@@ -46,7 +45,7 @@ MESSAGES = 20_000  # after them the first ones come again
 MEANINGS = {
     "soak_minutes": "minutes of load, the warm-up of 30 % with them",
     "soak_requests_per_second": f"searches a second, {SHARE_OF_PEAK:.0%} of what callers without a pause got before",
-    "soak_memory_mb": "MB of the server's processes at the end, shared pages counted once (PSS)",
+    "soak_memory_mb": "MB of the server's processes at the end, without what files are mapped to",
     "soak_memory_mb_per_minute": "MB that they grew each minute after the warm-up, fitted by a line",
     "soak_descriptors_growth": "open descriptors more at the end than after the warm-up, means of a tenth of the time",
     "soak_shared_memory_mb_growth": "MB more in /dev/shm, the same",
@@ -67,15 +66,17 @@ class Sample:
     """What the server held at a moment, in seconds from the start; memory in MB."""
 
     at: float
-    memory: float
+    memory: float  # that lies in no file: pages of the index come and go as the system likes
     descriptors: int
     shared_memory: float
 
 
 def take_sample(process: psutil.Process, at: float) -> Sample:
     """Looks at a server's processes and at shared memory."""
-    descriptors = sum(part.num_fds() for part in (process, *process.children(recursive=True)))
-    return Sample(at, process_memory(process)[0] / 1e6, descriptors, shutil.disk_usage(SHARED_MEMORY).used / 1e6)
+    parts = (process, *process.children(recursive=True))
+    memory = sum(mapped.anonymous for part in parts for mapped in part.memory_maps())
+    descriptors = sum(part.num_fds() for part in parts)
+    return Sample(at, memory / 1e6, descriptors, shutil.disk_usage(SHARED_MEMORY).used / 1e6)
 
 
 def summarize(samples: Sequence[Sample], outcome: Outcome) -> dict[str, float]:
