@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
 
-.PHONY: help audit demo serve shop eval bench-retrieval bench-replica bench-live bench-shop bench-evaluate bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check gpu-serve-check test fuzz lint format docs lock reports clean
+.PHONY: help audit demo serve shop eval bench-retrieval bench-replica bench-reliability soak bench-live bench-shop bench-evaluate bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check gpu-serve-check test fuzz lint format docs lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -57,6 +57,14 @@ bench-retrieval: $(READY) $(BUNDLE)/manifest.json ## what retrieval costs from 1
 
 bench-replica: $(READY) $(BUNDLE)/manifest.json ## what one replica costs on one core, and how many a load takes
 	@$(BENCHMARK) replica --bundle $(BUNDLE) --shop $(SHOP)
+
+bench-reliability: $(READY) $(BUNDLE)/manifest.json ## goodput, refusals and recovery beyond the peak, both targets, a quarter of an hour
+	@$(BENCHMARK) reliability --bundle $(BUNDLE) --shop $(SHOP)
+	@$(BENCHMARK) planted --bundle $(BUNDLE)
+
+MINUTES := 30
+soak: $(READY) $(BUNDLE)/manifest.json ## load with events, changes and switches for MINUTES: whether memory, descriptors or latency grow
+	@$(BENCHMARK) soak --bundle $(BUNDLE) --shop $(SHOP) --minutes $(MINUTES)
 
 bench-live: $(READY) $(BUNDLE)/manifest.json ## how soon an event counts, and what recording costs the searches beside it
 	@$(BENCHMARK) live --bundle $(BUNDLE) --shop $(SHOP)

@@ -201,6 +201,42 @@ def live(
 
 
 @app.command()
+def reliability(
+    bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
+    target: Annotated[
+        list[str], typer.Option(help="Targets, in the order in which they are measured; by default both of a CPU.")
+    ] = ["single_process", "ensemble_cpu"],  # noqa: B006  typer copies it
+    seconds: Annotated[float, typer.Option(min=6, help="Seconds of a step; a target has four, and two bursts.")] = 60.0,
+) -> None:
+    """Goodput, refusals and recovery beyond the peak, open loop: report `reliability`."""
+    from fuserank_benchmarks.reliability.run import measure_overload
+    from fuserank_ensemble.spec import target_named
+
+    _print_report(measure_overload(bundle, shop, [target_named(name) for name in target], seconds, Console()))
+
+
+@app.command()
+def planted(bundle: BundleOption = BUNDLE) -> None:
+    """How often an item that is stuffed with what people ask for reaches the first page: report `reliability`."""
+    from fuserank_benchmarks.reliability.planted import measure_planted
+
+    _print_report(measure_planted(bundle, Console()))
+
+
+@app.command()
+def soak(
+    bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
+    minutes: Annotated[float, typer.Option(min=0.5, help="Minutes of load.")] = 30.0,
+) -> None:
+    """Growth of memory, descriptors and latency under load with events, changes and switches: report `reliability`."""
+    from fuserank_benchmarks.reliability.soak import measure_soak
+
+    _print_report(measure_soak(bundle, shop, minutes, Console()))
+
+
+@app.command()
 def hybrid_peer(
     bundle: Annotated[Path, typer.Option(help="A bundle of the shop before its last 28 days.")] = HYBRID / "bundle",
     past: Annotated[Path, typer.Option(help="What `prepare past-shop` wrote.")] = HYBRID / "past",

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -93,13 +94,13 @@ def measure_refresh(bundle: Bundle, folder: Path, console: Console) -> tuple[Pat
 
 
 def write_twin(bundle: Path, out: Path, prefix: str = TWIN) -> Path:
-    """Writes a bundle whose answers are another one's but for a prefix of the ids; returns its folder.
+    """Writes a later bundle whose answers are another one's but for a prefix of the ids; returns its folder.
 
     Files that do not differ are linked: nobody may write into them.
     """
     shutil.copytree(bundle, out, copy_function=_link)
     carry_key(bundle, out)
-    manifest = json.loads((bundle / MANIFEST).read_text("utf-8"))
+    manifest = json.loads((bundle / MANIFEST).read_text("utf-8")) | {"created": datetime.now(UTC).isoformat()}
     ids = Path("index") / "items" / "ids.npy"
     for name in (ids, Path(MANIFEST)):
         (out / name).unlink()

@@ -49,8 +49,18 @@ class ServerUnavailableError(FuseRankError):
     """Retry later, or check the address: no server answered, or it is starting or stopping."""
 
 
+# What a full queue takes to clear: the server's queues hold about as much as is answered in that time.
+RETRY_AFTER_SECONDS = 0.25
+
+
 class OverloadedError(FuseRankError):
-    """Send less, retry later with growing pauses, or add replicas: the server's queue is full."""
+    """Send less, retry later with growing pauses, or add replicas: the server's queue is full.
+
+    Attributes:
+        retry_after: Seconds until the queue that was full has been worked off.
+    """
+
+    retry_after = RETRY_AFTER_SECONDS
 
 
 class DeadlineExceededError(FuseRankError):

@@ -63,6 +63,7 @@ class Response(Protocol):
 # Milliseconds that a request may wait in the server's queue: at least, however short its deadline, since it is answered
 # with less work; and at most.
 LEAST_QUEUE_MS, MOST_QUEUE_MS = 20.0, 60_000.0
+QUEUE_SHARE = 0.5  # of the deadline
 
 
 def encode_requests(requests: Sequence[Request]) -> dict[str, NDArray[np.object_]]:
@@ -94,7 +95,8 @@ def split_calls(requests: Sequence[Request]) -> list[Sequence[Request]]:
 def encode_search(requests: Sequence[Request]) -> dict[str, Any]:
     """Returns the arguments of tritonclient's `infer` for searches and recommendations.
 
-    Where each request has a deadline, a server whose queue holds them for longer drops them before they cost anything.
+    Where each request has a deadline, a server whose queue holds them for half of it drops them before they cost
+    anything: the other half is for the work.
 
     Raises:
         InvalidRequestError: Where a value cannot be encoded; see `encode_requests`.
@@ -102,7 +104,7 @@ def encode_search(requests: Sequence[Request]) -> dict[str, Any]:
     arguments = infer_arguments(MODEL, encode_requests(requests), OUTPUTS)
     deadlines = [deadline for r in requests if isinstance(deadline := _options_of(r).get("deadline_ms"), int | float)]
     if len(deadlines) == len(requests) and math.isfinite(longest := max(deadlines)):
-        milliseconds = min(max(longest, LEAST_QUEUE_MS), MOST_QUEUE_MS)
+        milliseconds = min(max(longest * QUEUE_SHARE, LEAST_QUEUE_MS), MOST_QUEUE_MS)
         arguments["timeout"] = round(milliseconds * 1_000)  # Triton counts microseconds
     return arguments
 

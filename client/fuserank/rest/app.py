@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -204,7 +205,9 @@ def _answer(operation: Operation, handler: Handler) -> Callable[[Request], Await
 async def _show_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FuseRankError)
     field = error.field if isinstance(error, InvalidRequestError) else None
-    return _problem(request, error.message, field, _STATUS.get(type(error), 502))
+    # HTTP counts it in whole seconds.
+    headers = {"Retry-After": str(math.ceil(error.retry_after))} if isinstance(error, OverloadedError) else None
+    return _problem(request, error.message, field, _STATUS.get(type(error), 502), headers)
 
 
 async def _show_http_error(request: Request, error: Exception) -> Response:

@@ -81,7 +81,7 @@ class Request:
         diversity: From 0 (ranking alone) to 1 (variety alone).
         exclude_seen: Whether to leave out items of the history, and other packages of the same products.
         deadline_ms: Milliseconds that the server may spend. It cuts work short rather than failing, and lists what
-            it cut in `Status.degraded`. A server that is so busy that the request waits for longer refuses it with
+            it cut in `Status.degraded`. A server that is so busy that the request waits for half of it refuses it with
             `OverloadedError`; the client's `timeout` is the hard limit.
         explain: Whether to return the signals behind each score.
         fields: Catalogue fields to return with each item.

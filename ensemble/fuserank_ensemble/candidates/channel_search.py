@@ -255,5 +255,6 @@ def positions_for(
     return [
         i
         for i, (query, of_query) in enumerate(zip(queries, weights, strict=True))
-        if everything or of_query.get(declared.name, 0.0) > 0 or (declared.for_exploration and query.newcomers)
+        if not (query.text_channels_only and declared.phase == "candidate")
+        and (everything or of_query.get(declared.name, 0.0) > 0 or (declared.for_exploration and query.newcomers))
     ]

@@ -18,7 +18,8 @@ from fuserank_ensemble.graph.cpu_engine import open_cpu_engine
 from fuserank_ensemble.graph.engine import Engine
 from fuserank_ensemble.graph.executor import GraphExecutor
 from fuserank_ensemble.graph.live.state import LiveState, open_key, open_live
-from fuserank_ensemble.graph.stages import query_encoder_of, search_stages
+from fuserank_ensemble.graph.load_level import LoadLevel
+from fuserank_ensemble.graph.stages import query_encoder_of, search_stages, single_process_stage
 from fuserank_ensemble.graph.step import Answer, Host, SearchObserver, Step
 from fuserank_ensemble.graph.steps.finalize import Finalize
 from fuserank_ensemble.graph.steps.preprocess import Preprocess
@@ -43,7 +44,9 @@ class SingleProcess:
     ) -> None:
         """Opens the index, and the engines that the bundle names for a CPU; what follows as `Preprocess` takes it."""
         stages = search_stages(bundle.spec)
-        retrieve = Retrieve(bundle, "cpu", live)
+        # Triton hands over as many requests as it may take together, where at least so many wait.
+        full = single_process_stage(bundle.spec, bundle.cost.heavy).queue.batch
+        retrieve = Retrieve(bundle, "cpu", live, LoadLevel(full))
         # A second thread for single requests: another core does what need not wait for this one.
         pool = ThreadPoolExecutor(1, "beside")
         self.caches: dict[str, Callable[[], CacheCounts]] = dict(retrieve.caches)

@@ -44,7 +44,7 @@ QUEUE = Queue(max_size=256, timeout_us=1_000_000)
 # A call may bring a thousand texts: few calls are taken together, since all of them wait for the last text.
 TEXTS = Queue(max_size=32, timeout_us=QUEUE.timeout_us, batch=8)
 # Where one process answers a request from end to end.
-SINGLE_PROCESS = Queue(max_size=64, timeout_us=QUEUE.timeout_us, batch=16)
+SINGLE_PROCESS = Queue(max_size=32, timeout_us=QUEUE.timeout_us, batch=16)
 WITH_HEAVY_TOWER = Queue(max_size=16, timeout_us=QUEUE.timeout_us, batch=3)
 WITH_LIGHT_TOWER = Queue(max_size=32, timeout_us=QUEUE.timeout_us, batch=8)
 

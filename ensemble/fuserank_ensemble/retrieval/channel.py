@@ -176,6 +176,7 @@ class ChannelQuery:
         disliked: What the user returned, disliked or rated low; its counts say how strongly.
         scope: Where only what matches the query is a candidate; None where whatever channels find may be one.
         shared_mask: Names `allowed` where it is nobody's own, so that equal names mean equal masks; None of one's own.
+        text_channels_only: Whether the channels that choose among what matched are not asked.
     """
 
     query: str
@@ -194,6 +195,7 @@ class ChannelQuery:
     disliked: History = field(default_factory=History.empty)
     scope: MatchScope | None = None
     shared_mask: str | None = None
+    text_channels_only: bool = False
 
     @property
     def groups(self) -> dict[str, Sequence[str]]:

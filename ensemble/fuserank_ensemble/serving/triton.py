@@ -20,6 +20,7 @@ from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.contract.experiment import Experiment, experiment_from_environment
 from fuserank_ensemble.graph.step import Model, SearchObserver, Step, UnavailableError, UnsupportedError
 from fuserank_ensemble.graph.tensors import Tensors
+from fuserank_ensemble.serving.admission import FIRST_STAGE, Admission, AdmittedStep, FinishedMark, FinishingObserver
 from fuserank_ensemble.serving.arms import DEALT_MODELS, arm_places
 from fuserank_ensemble.serving.observability import metrics, tracing
 from fuserank_ensemble.serving.observability.caches import CacheMetrics
@@ -40,7 +41,7 @@ class TritonAdapter(ABC):
     """A `TritonPythonModel` around a step of the graph; subclasses say how the step is opened."""
 
     @abstractmethod
-    def open_step(self, args: dict[str, str], config: dict[str, Any]) -> Step:
+    def open_step(self, args: dict[str, str], config: dict[str, Any]) -> Step | AdmittedStep:
         """Opens what answers.
 
         Args:
@@ -61,7 +62,7 @@ class TritonAdapter(ABC):
         seconds = round(time.monotonic() - started, 3)
         _LOG.info("a model has been opened", extra={"stage": self._name, "seconds": seconds})
         self._caches = CacheMetrics(registry(), getattr(self._step, "caches", {}))
-        for metric in (metrics.INVALID, metrics.ERRORS):
+        for metric in (metrics.INVALID, metrics.ERRORS, metrics.REFUSED):
             registry().add(metric, 0.0, model=self._name)
         registry().flush(force=True)
         # What is loaded now lives as long as the process: the collector need not walk it during requests.
@@ -105,6 +106,7 @@ class TritonAdapter(ABC):
             registry().add(metrics.INVALID, model=self._name)
         elif isinstance(answer, UnavailableError):
             code = pb_utils.TritonError.UNAVAILABLE
+            registry().add(metrics.REFUSED, model=self._name)
         elif isinstance(answer, UnsupportedError):
             code = pb_utils.TritonError.UNSUPPORTED
         else:
@@ -132,7 +134,7 @@ def triton_model(model_class: type[Model]) -> type[TritonAdapter]:
     """Returns the `TritonPythonModel` class that Triton looks for in a model's `model.py`."""
 
     class TritonPythonModel(TritonAdapter):
-        def open_step(self, args: dict[str, str], config: dict[str, Any]) -> Step:
+        def open_step(self, args: dict[str, str], config: dict[str, Any]) -> Step | AdmittedStep:
             del config
             # Triton names the model's folder, <bundle>/model_repository/<model>, or one of links, see `link_models`.
             entry = Path(args["model_repository"]) / args["model_version"] / "model.py"
@@ -153,6 +155,8 @@ def triton_model(model_class: type[Model]) -> type[TritonAdapter]:
             pads = {"PAIR_IDS": Bundle.open(root, verify=()).spec.pair_pad_token_id} if arms else {}
             switching = SwitchingStep(name, root, first, open_step, folder, arms, pads)
             self._closing.callback(switching.close)
+            if folder and name == FIRST_STAGE:
+                return AdmittedStep(switching, Admission(FinishedMark(folder.path)))
             return switching
 
     return TritonPythonModel
@@ -171,7 +175,9 @@ def input_array(tensor: Any) -> Any:
     return tensor.as_numpy() if tensor.is_cpu() else tensor
 
 
-def execute_isolated(step: Step, name: str, requests: list[Tensors], ids: Sequence[str]) -> list[Tensors | Exception]:
+def execute_isolated(
+    step: Step | AdmittedStep, name: str, requests: list[Tensors], ids: Sequence[str]
+) -> list[Tensors | Exception]:
     """Runs a batch; where it breaks, runs its requests one by one, so that only the one that breaks it fails.
 
     Args:
@@ -253,7 +259,12 @@ class TritonHost:
                 return SearchMetrics(registry(), bundle.manifest, beside=True)
             return SearchMetrics(registry(), bundle.manifest, bundle.reference)
 
-        return LateSearchMetrics(open_metrics) if self._announced == "late" else open_metrics()
+        observer = LateSearchMetrics(open_metrics) if self._announced == "late" else open_metrics()
+        folder = SwitchFolder.from_environment()
+        # Where the graph has a first stage of its own, that one is told.
+        return (
+            FinishingObserver(FinishedMark(folder.path), observer) if folder and self.serves(FIRST_STAGE) else observer
+        )
 
     def at_close(self, release: Callable[[], None]) -> None:
         """See `Host`."""

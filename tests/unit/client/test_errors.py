@@ -42,6 +42,10 @@ def test_a_status_code_becomes_its_class(code, message, kind):
     assert str(error)
 
 
+def test_a_full_queue_says_when_to_come_again():
+    assert error_of("UNAVAILABLE", "Exceeds maximum queue size").retry_after == errors.RETRY_AFTER_SECONDS
+
+
 @pytest.mark.parametrize(
     ("model", "remedy"),
     [("catalog", "fuserank serve --state"), ("record", "--state"), ("rerank", "fuserank serve --without rerank")],

@@ -163,6 +163,16 @@ def test_what_the_server_refuses_has_its_words_and_a_code(client, error, status)
     assert send(client, "POST", "/v1/search", {"query": "milk"}) == (status, {"error": error.message, "field": field})
 
 
+def test_a_full_queue_says_when_to_come_again(client):
+    client.error = OverloadedError("full")
+    headers = {"content-type": "application/json", "host": "127.0.0.1"}
+    answer = asgi.send(create_app(client), "POST", "/v1/search", b'{"query": "milk"}', headers)
+    assert ("retry-after", "1") in answer.headers
+    client.error = ServerUnavailableError("away")
+    answer = asgi.send(create_app(client), "POST", "/v1/search", b'{"query": "milk"}', headers)
+    assert "retry-after" not in dict(answer.headers)
+
+
 def test_the_document_describes_every_path_and_every_option(client):
     status, document = send(client, "GET", "/openapi.json")
     assert status == 200

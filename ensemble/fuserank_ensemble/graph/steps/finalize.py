@@ -97,6 +97,10 @@ class Finalize:
             row.within(len(catalog.items)) if row.catalog > catalog.position else row
             for row, catalog in zip(resolved, catalogs, strict=True)
         ]
+        resolved = [
+            msgspec.structs.replace(row, diversity=0.0) if "diversity" in trace.degraded else row
+            for row, trace in zip(resolved, traces, strict=True)
+        ]
         answers = [
             self._row(row, trace.page, catalog, *arrays)
             for row, trace, catalog, *arrays in zip(

@@ -28,6 +28,7 @@ from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.caches import CacheCounts
 from fuserank_ensemble.graph.live.bundle import LiveBundle
 from fuserank_ensemble.graph.live.state import NO_KIND, STALE, LiveState, open_live
+from fuserank_ensemble.graph.load_level import TOLD, LoadLevel, Part, shed
 from fuserank_ensemble.graph.pages import Page, PageMaker, excluded_rows, without_rows
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
@@ -44,6 +45,7 @@ class Prefetched:
 
     Attributes:
         resolved: The requests.
+        shed: What each goes without, since more is asked than is answered.
         queries: The same for the channels, without embeddings.
         groups: By kind of request the positions of its queries, and what the channels have found ahead.
         catalog: The catalogue that all of them are answered from.
@@ -52,6 +54,7 @@ class Prefetched:
     """
 
     resolved: list[ResolvedRequest]
+    shed: list[frozenset[Part]]
     queries: list[ChannelQuery]
     groups: dict[str, tuple[list[int], Prefetch]]
     catalog: CatalogSnapshot
@@ -90,8 +93,18 @@ class Retrieve:
     name = "retrieve"
     prefetch_inputs = ("REQUEST",)
 
-    def __init__(self, bundle: Bundle, device: str, live: LiveState | None = None) -> None:
-        """Opens the index on a device; `live` is what happened since the bundle, None where no state is kept."""
+    def __init__(
+        self, bundle: Bundle, device: str, live: LiveState | None = None, load: LoadLevel | None = None
+    ) -> None:
+        """Opens the index.
+
+        Args:
+            bundle: The bundle.
+            device: Where the index is searched.
+            live: What happened since the bundle; None where no state is kept.
+            load: Whether more is asked than is answered; None leaves nothing out.
+        """
+        self._load = load
         self._bundle, self._spec = bundle, bundle.spec
         self._width = len(bundle.layout.features)
         self._now = LiveBundle(bundle, live, search_on=device)
@@ -107,7 +120,8 @@ class Retrieve:
     def open(cls, bundle_root: Path, device: str, host: Host) -> Retrieve:
         """See `Model`. Loads the index, and checks that the engines are those it was built with."""
         bundle = Bundle.open(bundle_root, verify=("index/", "model_repository/"))
-        return cls(bundle, device, open_live(bundle, host, kinds=NO_KIND, search_on=device))
+        live = open_live(bundle, host, kinds=NO_KIND, search_on=device)
+        return cls(bundle, device, live, LoadLevel(bundle.spec.max_batch))
 
     def prefetch(self, requests: Sequence[Tensors]) -> Prefetched:
         """Does what needs no embedding of a query, such as searching words.
@@ -120,13 +134,19 @@ class Retrieve:
         items = len(catalog.items)
         resolved = [row.within(items) if row.catalog > catalog.position else row for row in resolved]
         unknown = np.zeros(self._spec.embedding_dim, np.float32)
-        queries = [self._channel_query(row, unknown, catalog) for row in resolved]
+        parts = self._load.observe(len(requests)) if self._load else frozenset()
+        kept = [shed(row, parts) for row in resolved]
+        resolved, left_out = [row for row, _ in kept], [without for _, without in kept]
+        queries = [
+            replace(self._channel_query(row, unknown, catalog), text_channels_only="channels" in without)
+            for row, without in kept
+        ]
         groups = {}
         # A kind of request that has weights of its own is searched by itself.
         for kind in {row.kind for row in resolved}:
             members = [i for i, row in enumerate(resolved) if row.kind == kind]
             groups[kind] = (members, self._retriever.prefetch([queries[i] for i in members], kind or None))
-        return Prefetched(resolved, queries, groups, catalog, counted, self._folded_to())
+        return Prefetched(resolved, left_out, queries, groups, catalog, counted, self._folded_to())
 
     def _folded_to(self) -> int | None:
         """Up to where it counts who had new items; None where that differs by item."""
@@ -142,7 +162,7 @@ class Retrieve:
         resolved, sizes = ahead.resolved, [len(tensors["REQUEST"]) for tensors in requests]
         embeddings = np.concatenate([tensors["EMBEDDING"] for tensors in requests])
         queries = [replace(query, embedding=v) for query, v in zip(ahead.queries, embeddings, strict=True)]
-        depths = [self._depth(row) for row in resolved]
+        depths = [self._depth(*each) for each in zip(resolved, ahead.shed, strict=True)]
         catalog = ahead.catalog
         pages = [
             self._pages.make(row, query, self._retriever, self._holds(catalog.position), depth)
@@ -150,14 +170,19 @@ class Retrieve:
         ]
         candidates = self._candidates(queries, [depth for depth, _ in depths], pages, ahead)
         cuts = [
-            [*(["ranker_depth"] if cut else []), *([STALE] if row.catalog > catalog.position else [])]
-            for row, (_, cut) in zip(resolved, depths, strict=True)
+            [
+                *(part for part in TOLD if part in without),
+                *(["ranker_depth"] if cut else []),
+                *([STALE] if row.catalog > catalog.position else []),
+            ]
+            for row, without, (_, cut) in zip(resolved, ahead.shed, depths, strict=True)
         ]
         out: list[Tensors | InvalidRequestError] = []
         for start, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
             rows = slice(int(start), int(start) + size)
             described = self._pad(candidates[rows], catalog)
-            pairs, skipped = self._pairs(resolved[rows], queries[rows], candidates[rows], described, catalog)
+            asked = zip(resolved[rows], ahead.shed[rows], queries[rows], candidates[rows], strict=True)
+            pairs, skipped = self._pairs(list(asked), described, catalog)
             traces = [
                 [
                     request.encode(
@@ -270,44 +295,45 @@ class Retrieve:
         mask = filters.parse(json.loads(condition), items.columns.kinds)(items.columns)
         return mask if items.visible is None else mask & items.visible
 
-    def _depth(self, resolved: ResolvedRequest) -> tuple[int, bool]:
-        """Returns how many candidates the ranker gets, and whether the deadline made them fewer."""
+    def _depth(self, resolved: ResolvedRequest, without: frozenset[Part]) -> tuple[int, bool]:
+        """Returns how many candidates the ranker gets, and whether the deadline or the load made them fewer."""
         buckets = self._spec.candidate_buckets
         least = next((bucket for bucket in buckets if bucket >= resolved.last_place), buckets[-1])
         # Only a search is ranked: elsewhere the order of fusion stands, and more candidates would be wasted.
         wanted = least if resolved.kind else max(self._spec.candidates, least)
         left = resolved.milliseconds_left() - RESERVE_MS
+        if "ranker_depth" in without:
+            return least, least < wanted
         fits = [b for b in buckets if least <= b <= wanted and self._bundle.cost.candidates_ms(b) <= left]
         depth = max(fits, default=least)
         return depth, depth < wanted
 
     def _pairs(
         self,
-        resolved: Sequence[ResolvedRequest],
-        queries: Sequence[ChannelQuery],
-        candidates: Sequence[Candidates],
+        asked: Sequence[tuple[ResolvedRequest, frozenset[Part], ChannelQuery, Candidates]],
         described: Tensors,
         catalog: CatalogSnapshot,
     ) -> tuple[Tensors, list[list[str]]]:
         """Returns the (query, item text) pairs of each request's best candidates, where the bundle has a text tower.
 
         Returns:
-            The tensors, and for each request `["text_tower"]` where its deadline leaves the tower no time.
+            The tensors, and for each request `["text_tower"]` where its deadline or the load leaves the tower no time.
         """
         pairs, count = self._bundle.pairs, self._spec.text_candidates
-        skipped: list[list[str]] = [[] for _ in candidates]
+        skipped: list[list[str]] = [[] for _ in asked]
         if pairs is None:
             return {}, skipped
         size = described["CANDIDATES"].shape[1]
         tokens: list[list[tuple[list[int], list[int]]]] = []
-        for row, query, found, left_out in zip(resolved, queries, candidates, skipped, strict=True):
+        for (row, without, query, found), left_out in zip(asked, skipped, strict=True):
             # Only a search is ranked. Candidates of equal texts (sizes of a product) have equal pairs.
             texts, text_of = np.unique(found.texts[:count], return_inverse=True)
             joined = []
             if query.query and not row.kind:
                 joined = pairs.join(query.query, texts, lambda text: self._text_of(int(text), catalog))
             left = row.milliseconds_left() - RESERVE_MS - self._bundle.cost.candidates_ms(size)
-            if joined and self._bundle.cost.pairs_ms(len(joined), pairs.bucket(joined)) > left:
+            late = joined and self._bundle.cost.pairs_ms(len(joined), pairs.bucket(joined)) > left
+            if joined and (late or "text_tower" in without):
                 left_out.append("text_tower")
                 joined = []
             tokens.append([joined[text] for text in text_of] if joined else [])

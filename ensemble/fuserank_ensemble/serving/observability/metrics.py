@@ -82,6 +82,13 @@ INVALID = Metric(
 ERRORS = Metric(
     "fuserank_internal_errors_total", "counter", "requests", "requests that a stage failed on (INTERNAL)", ("model",)
 )
+REFUSED = Metric(
+    "fuserank_refused_requests_total",
+    "counter",
+    "requests",
+    "requests refused as UNAVAILABLE by a stage itself, beside those that a full queue refuses",
+    ("model",),
+)
 CACHE = Metric(
     "fuserank_cache_requests_total",
     "counter",
@@ -123,6 +130,7 @@ METRICS = (
     UNKNOWN_USERS,
     INVALID,
     ERRORS,
+    REFUSED,
     CACHE,
     BUNDLE,
     CREATED,

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.drift import FeatureReference
 from fuserank_ensemble.candidates.request import ResolvedRequest, Status
+from fuserank_ensemble.graph.load_level import SHED_ORDER
 from fuserank_ensemble.retrieval.channels.registry import CHANNELS
 from fuserank_ensemble.serving.observability import metrics
 from fuserank_ensemble.serving.observability.drift import FeatureDrift
 from fuserank_ensemble.serving.observability.metrics import Registry
 
 # What every bundle can meet. Counted from 0 on: a rate does not see the rise of a series that begins above 0.
-REASONS = ("query_truncated", "ranker_depth", "text_tower", "deadline_passed")
+REASONS = ("query_truncated", *SHED_ORDER, "deadline_passed")
 
 
 class SearchMetrics:

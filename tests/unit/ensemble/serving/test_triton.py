@@ -158,6 +158,11 @@ def arguments(**more):
     }
 
 
+def scraped(pb_utils):
+    """What was counted, by name."""
+    return {name: value for (name, _), value in pb_utils.MetricFamily.scraped.items() if value}
+
+
 def test_a_refusal_is_the_callers_fault_and_a_crash_the_servers(pb_utils):
     model = triton_model(Doubling)()
     model.initialize(arguments())
@@ -168,7 +173,7 @@ def test_a_refusal_is_the_callers_fault_and_a_crash_the_servers(pb_utils):
     assert broken.error.code == "INTERNAL"
     assert "secret" not in broken.error.text
     assert "doubling" in broken.error.text
-    assert pb_utils.MetricFamily.scraped == {(m.name, "doubling"): 1.0 for m in (metrics.INVALID, metrics.ERRORS)}
+    assert scraped(pb_utils) == {metrics.INVALID.name: 1.0, metrics.ERRORS.name: 1.0}
 
 
 def test_who_cannot_be_answered_at_present_may_try_again(pb_utils):
@@ -182,6 +187,8 @@ def test_who_cannot_be_answered_at_present_may_try_again(pb_utils):
     model.initialize(arguments())
     (response,) = model.execute(numbers(5))
     assert (response.error.code, response.error.text) == ("UNAVAILABLE", "retrieve: Exceeds maximum queue size")
+    registry().flush(force=True)
+    assert scraped(pb_utils) == {metrics.REFUSED.name: 1.0}
 
 
 def test_what_lies_on_a_gpu_reaches_the_stage_as_it_is_and_the_rest_as_arrays():

@@ -215,7 +215,7 @@ def test_a_text_tower_is_an_engine_before_the_ranker_with_a_bucket_a_length():
 
 @pytest.mark.parametrize(
     ("towers", "heavy", "taken", "waiting"),
-    [(0, True, 16, 64), (0, False, 16, 64), (16, True, 3, 16), (16, False, 8, 32)],
+    [(0, True, 16, 32), (0, False, 16, 32), (16, True, 3, 16), (16, False, 8, 32)],
 )
 def test_one_process_takes_and_queues_what_it_answers_soon(towers, heavy, taken, waiting):
     configs = parsed(replace(SPEC, text_candidates=towers), heavy=heavy)
