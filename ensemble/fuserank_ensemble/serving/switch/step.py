@@ -203,6 +203,11 @@ class SwitchingStep:
             self._held = _Held(steps, self._held.active)
             self._looked_up.settle(getattr(closed.step, "caches", {}))
             closed.close()
+            # Objects of it that name each other are frozen: the collector would never let go of their arrays.
+            del closed
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
             self._report(folder)
 
     def _report(self, folder: SwitchFolder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -85,6 +86,23 @@ def test_a_step_behind_others_answers_from_the_bundle_that_a_request_names(shelf
     assert wait_until(lambda: shelf.closed == ["a", "a"], 10.0)
     assert answers(behind, "b", "c") == ["b", "c"]
     assert shelf.switch.wanted().previous == shelf.place("b")
+
+
+def test_a_bundle_that_is_closed_leaves_nothing_in_memory(shelf, quick):
+    """Its objects name each other, as caches and what counts them do, and are frozen for the collector's sake."""
+    kept = []
+
+    def open_step(root):
+        opened = shelf.open_step(root)
+        opened.step.itself = opened.step
+        kept.append(weakref.ref(opened.step))
+        return opened
+
+    member = SwitchingStep("retrieve", shelf.folder / "a", open_step(shelf.folder / "a"), open_step, shelf.switch)
+    switch_to(shelf.switch, shelf.place("b"), 10.0, previous=shelf.place("a"))
+    switch_to(shelf.switch, shelf.place("c"), 10.0, previous=shelf.place("b"))
+    assert wait_until(lambda: kept[0]() is None, 10.0)
+    assert answers(member, "b", "c") == ["b", "c"]
 
 
 def test_a_bundle_that_a_process_cannot_open_changes_nothing(shelf, quick):
