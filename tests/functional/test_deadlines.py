@@ -16,7 +16,7 @@ from fuserank.errors import OverloadedError
 from fuserank.types import SearchResult
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.spec import Target
-from support.busy_machine import PATIENCE
+from support.busy_machine import PATIENCE, wait_until
 from support.running import stub_pids, url
 
 AHEAD = 6  # requests that take every instance of the first stage, and its queue
@@ -57,8 +57,10 @@ async def test_a_request_that_waited_too_long_is_not_worked_on(
 ) -> None:
     first = "search" if target == "single_process" else "preprocess"
     async with AsyncClient(url(server), timeout=PATIENCE, retries=0) as client:
+        start, stages = inferences(raw, first), stub_pids(server)
         await client.search("milk")
-        before, stages = inferences(raw, first), stub_pids(server)
+        assert wait_until(lambda: inferences(raw, first) > start)  # Triton counts after it has answered
+        before = inferences(raw, first)
         with standing_still(stages):
             ahead = await ask_apart(client, AHEAD)
             late = asyncio.ensure_future(client.search("milk", deadline_ms=DEADLINE_MS))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.blocks import user_blocks
+from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY
 from fuserank_export.sources.report import RowReport
 
@@ -27,21 +28,19 @@ def find_counted(
         Of one user's events of one kind with one item within a day (UTC) the first `most`, bool `[events]`.
     """
     kept = np.ones(len(user), np.bool_)
-    for rows in user_blocks(user) if most else ():
-        keys = [
-            columns["event"][rows],
-            columns["timestamp"][rows] // SECONDS_PER_DAY,
-            columns["item"][rows],
-            user[rows],
-        ]
-        order = np.lexsort(keys)  # stable: those of one key stay in order of time
-        is_first = np.zeros(len(rows), np.bool_)
-        is_first[:1] = True
-        for key in keys:
-            is_first[1:] |= np.diff(key[order]) != 0
-        first = np.flatnonzero(is_first)
-        place = np.arange(len(rows)) - np.repeat(first, np.diff(first, append=len(rows)))
-        kept[rows[order]] = place < most
+    if not most or not len(user):
+        return kept
+    first, last = (int(moment) // SECONDS_PER_DAY for moment in columns["timestamp"][[0, -1]])
+    kinds, items = len(EVENTS), int(columns["item"].max()) + 1
+    of_user = (last - first + 1) * items * kinds  # keys of one user
+    for rows in user_blocks(user):
+        key = user[rows].astype(np.int64) * of_user
+        key += (columns["timestamp"][rows] // SECONDS_PER_DAY - first) * (items * kinds)
+        key += columns["item"][rows].astype(np.int64) * kinds
+        key += columns["event"][rows]
+        order = np.argsort(key, kind="stable")  # those of one key stay in order of time
+        key = key[order]
+        kept[rows[order[most:][key[most:] == key[:-most]]]] = False
     if dropped := int(np.count_nonzero(~kept)):
         report.kept -= dropped
         report.left_out[f"beyond {most} a day of one user, item and kind (--most-a-day)"] += dropped
