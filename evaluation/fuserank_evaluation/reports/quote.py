@@ -16,7 +16,19 @@ from fuserank_evaluation.reports.results import RESULTS
 
 COMMITTED = Path("docs/reports")
 # A figure that two reports name is the later one's; `demo` has names of its own for the two that `bench` has too.
-QUOTED = ("demo", "retrieval", "relevance", "shopper", "replica", "export", "live", "people", "hybrid", "bench")
+QUOTED = (
+    "demo",
+    "retrieval",
+    "relevance",
+    "shopper",
+    "replica",
+    "export",
+    "live",
+    "people",
+    "hybrid",
+    "reliability",
+    "bench",
+)
 COPIED = (*QUOTED, "parity", "exploration")
 NOT_MEASURED = ("not measured", "未测量")
 ENGLISH, CHINESE = 0, 1
@@ -51,7 +63,8 @@ def read_figures(folder: Path = COMMITTED) -> dict[str, Any]:
     figures |= {f"{name}_demo": reports["demo"][name] for name in ("start_seconds", "raw_model_ms", "overhead_ms")}
     for bundle in ("tower", "plain", "items_10k", "items_1m"):
         figures[f"resident_gb_{bundle}"] = figures[f"resident_bytes_{bundle}"] / 1e9
-    figures["machine_hybrid"] = reports["hybrid"]["machine"]  # a run on another machine than that of `bench`
+    # Not all reports are of one machine; a table has the name of its report.
+    figures |= {f"machine_{name}": report["machine"] for name, report in reports.items()}
     for stack in ("hybrid", "hybrid_peer"):
         figures[f"{stack}_resident_gb"] = figures[f"{stack}_resident_bytes"] / 1e9
     return figures

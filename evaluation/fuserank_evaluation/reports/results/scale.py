@@ -38,6 +38,48 @@ SCALE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ),
         ("Completion of a prefix, {suggest_phrases:,} phrases", "p50 {suggest_p50_ms} ms", "p99 {suggest_p99_ms} ms"),
     ),
+    "reliability": (
+        (
+            "`single_process`, peak {single_process_peak:.0f} requests/s: goodput at 1, 2, 5 times the peak",
+            "{single_process_1x_goodput:.2f}, {single_process_2x_goodput:.2f}, {single_process_5x_goodput:.2f}",
+            "goals 0.9 at 2, 0.8 at 5",
+        ),
+        (
+            "… p99 of what is answered, at 2 and 5 times",
+            "{single_process_2x_p99_ms:.0f}, {single_process_5x_p99_ms:.0f} ms",
+            "deadline 500 ms",
+        ),
+        (
+            "… a refusal at 5 times: median, p99",
+            "{single_process_5x_refused_p50_ms:.1f}, {single_process_5x_refused_p99_ms:.0f} ms",
+            "goal 10 ms; what expires has waited half its deadline",
+        ),
+        (
+            "… normal again after a burst of 5 times the peak",
+            "{single_process_burst_5x_normal_after_seconds:.0f} s",
+            "goal 5 s",
+        ),
+        (
+            "`ensemble_cpu`, peak {ensemble_cpu_peak:.0f} requests/s: goodput at 1, 2, 5 times the peak",
+            "{ensemble_cpu_1x_goodput:.2f}, {ensemble_cpu_2x_goodput:.2f}, {ensemble_cpu_5x_goodput:.2f}",
+            "goals 0.9 at 2, 0.8 at 5",
+        ),
+        (
+            "… p99 of what is answered, at 2 and 5 times",
+            "{ensemble_cpu_2x_p99_ms:.0f}, {ensemble_cpu_5x_p99_ms:.0f} ms",
+            "deadline 500 ms",
+        ),
+        (
+            "An item stuffed with people's 400 most frequent words: on first pages, among the first three",
+            "{planted_400_page_share:.1%}, {planted_400_first_share:.1%}",
+            "of 373 queries",
+        ),
+        (
+            "Memory after the warm-up, {soak_minutes:.0f} minutes at 70 % with events, changes and switches",
+            "{soak_memory_mb_per_minute:+.0f} MB a minute",
+            "goal 1; {soak_failed:,} searches failed",
+        ),
+    ),
     "export": (
         (
             "1,000 items, 10,000 events",
