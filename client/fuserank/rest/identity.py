@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from starlette.exceptions import HTTPException
@@ -20,8 +23,13 @@ from starlette.requests import Request
 
 from fuserank.errors import ConfigurationError
 
-# Asymmetric ones alone: who checks tokens cannot make any.
-ALGORITHMS = ("EdDSA", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512")
+# By kind of key: a token's own word for its algorithm is not believed. Asymmetric ones alone, so that who checks tokens
+# cannot make any.
+ALGORITHMS: Mapping[type, tuple[str, ...]] = {
+    Ed25519PublicKey: ("EdDSA",),
+    EllipticCurvePublicKey: ("ES256", "ES384", "ES512"),
+    RSAPublicKey: ("PS256", "PS384", "PS512", "RS256", "RS384", "RS512"),
+}
 SHOP_SCOPE = "shop"  # of the shop's own programs, which act for everybody and change items
 LEEWAY_SECONDS = 10.0  # between the clocks of the sign-in and of this machine
 MOST_HEADER_BYTES = 8_192
@@ -98,6 +106,8 @@ class UserTokens:
                 self._set = jwt.PyJWKSet.from_dict(_public(json.loads(content)))
             else:
                 self._key = load_pem_public_key(content)
+            for key in (self._key,) if self._set is None else (known.key for known in self._set.keys):
+                _algorithms_of(key)
         except (OSError, ValueError, jwt.PyJWTError) as error:
             raise ConfigurationError(
                 f"user tokens: {keys}: {error}; allowed: a public key as PEM, or a JSON Web Key Set of public keys"
@@ -133,7 +143,7 @@ class UserTokens:
         claims: dict[str, Any] = jwt.decode(
             token,
             key,
-            algorithms=list(ALGORITHMS),
+            algorithms=_algorithms_of(key),
             issuer=self._issuer,
             audience=self._audience,
             leeway=LEEWAY_SECONDS,
@@ -142,6 +152,18 @@ class UserTokens:
         if not claims["sub"]:
             raise jwt.InvalidTokenError("its sub is empty")
         return claims
+
+
+def _algorithms_of(key: object) -> list[str]:
+    """The algorithms that a public key is for; a token that claims another one is refused.
+
+    Raises:
+        ValueError: It is for none that tokens are signed by.
+    """
+    for kind, names in ALGORITHMS.items():
+        if isinstance(key, kind):
+            return list(names)
+    raise ValueError(f"it holds a key of the kind {type(key).__name__}")
 
 
 def _public(keys: Any) -> dict[str, Any]:

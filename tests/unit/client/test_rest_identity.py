@@ -9,11 +9,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fuserank.errors import ConfigurationError
 from fuserank.rest.app import create_app
-from fuserank.rest.identity import UserTokens
+from fuserank.rest.identity import ALGORITHMS, UserTokens
 from support import asgi
 from support.rest_client import FakeClient
 
@@ -176,8 +177,9 @@ def test_of_a_key_set_the_key_is_taken_that_the_token_names(send, tmp_path):
 @pytest.mark.parametrize(
     "content",
     [b"", b"secret", b"{}", b'{"keys": []}', b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}',
-     json.dumps({"keys": [json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(OURS))]}).encode()],
-    ids=["empty", "a secret", "no set", "an empty set", "a shared key", "a private key"],
+     json.dumps({"keys": [json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(OURS))]}).encode(),
+     public_pem(X25519PrivateKey.generate())],
+    ids=["empty", "a secret", "no set", "an empty set", "a shared key", "a private key", "a key that signs nothing"],
 )  # fmt: skip
 def test_a_file_without_public_keys_is_refused_with_what_is_allowed(tmp_path, content):
     path = tmp_path / "keys"
@@ -189,3 +191,11 @@ def test_a_file_without_public_keys_is_refused_with_what_is_allowed(tmp_path, co
 def test_the_description_says_that_tokens_are_taken(send):
     described = json.loads(send("GET", "/openapi.json").body)
     assert described["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+
+
+@pytest.mark.parametrize("algorithm", [*(name for names in ALGORITHMS.values() for name in names), "HS256", "made up"])
+def test_a_token_of_another_kind_than_the_key_is_refused(send, algorithm):
+    """Whatever algorithm its header claims; of its own kind, the signature is of another header."""
+    _, claims, signature = token().split(".")
+    claimed = jwt.utils.base64url_encode(json.dumps({"alg": algorithm, "typ": "JWT"}).encode()).decode()
+    assert send(*SEARCH, ".".join((claimed, claims, signature))).status == 401
