@@ -23,6 +23,7 @@ from fuserank_export.builder.options import (
     RankerOptions,
     VectorStoreOptions,
 )
+from fuserank_export.builder.query_counts import noisy_counts
 from fuserank_export.builder.read import read_shop
 from fuserank_export.builder.seal import BuiltParts, seal_new
 from fuserank_export.builder.steps import StepSeconds
@@ -76,6 +77,8 @@ def export_bundle(
     """
     held, progress = held or HeldLog.nothing(out.folder), progress or Progress()
     vectors = vectors or VectorStoreOptions()
+    if inputs.query_privacy.epsilon is not None:
+        noisy_counts(inputs.query_privacy.epsilon)  # what is missing is said before an hour of work
     with open_workspace(out, progress, partial(drop_abandoned, options=vectors, progress=progress)) as work:
         manifest = _build(
             work,

@@ -138,7 +138,7 @@ class Retrieve:
         kept = [shed(row, parts) for row in resolved]
         resolved, left_out = [row for row, _ in kept], [without for _, without in kept]
         queries = [
-            replace(self._channel_query(row, unknown, catalog), text_channels_only="channels" in without)
+            self._channel_query(row, unknown, catalog, text_channels_only="channels" in without)
             for row, without in kept
         ]
         groups = {}
@@ -250,7 +250,12 @@ class Retrieve:
         return [candidates[i] for i in range(len(queries))]
 
     def _channel_query(
-        self, resolved: ResolvedRequest, embedding: NDArray[np.float32], catalog: CatalogSnapshot
+        self,
+        resolved: ResolvedRequest,
+        embedding: NDArray[np.float32],
+        catalog: CatalogSnapshot,
+        *,
+        text_channels_only: bool,
     ) -> ChannelQuery:
         seen, items = resolved.history, catalog.items
         allowed, shared = items.visible, str(self._retriever.visibility)
@@ -282,6 +287,7 @@ class Retrieve:
             disliked=disliked,
             scope=None if resolved.page is None else MatchScope(items.visible, allowed is not items.visible),
             shared_mask=None if len(excluded) or spares else shared,
+            text_channels_only=text_channels_only,
         )
 
     def _holds(self, position: int) -> Callable[[Mapping[str, Any]], Mask]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from fuserank_ensemble.retrieval.lexical.suggest import Suggester
+from fuserank_export.builder.bundle import export_bundle
 from fuserank_export.builder.learn import write_completions
+from fuserank_export.builder.options import EncoderOptions, InputFiles, OutputOptions
 from fuserank_export.builder.query_counts import (
     DELTA,
     ONE_USER,
@@ -18,6 +21,7 @@ from fuserank_export.builder.query_counts import (
     QueryPrivacy,
     noisy_counts,
 )
+from fuserank_export.sources import InputError
 from support.hand_log import make_log
 
 TITLES = ["Oslo sofa", "Bergen lamp"]
@@ -91,3 +95,13 @@ def test_what_is_told_of_one_user_is_within_epsilon_and_delta(epsilon):
     told, beyond = noisy_counts(epsilon).map(ONE_USER)
     assert told <= epsilon + 1e-9
     assert beyond <= DELTA
+
+
+def test_where_opendp_is_missing_the_export_says_so_before_it_begins(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "opendp.prelude", None)
+    files = InputFiles(catalog=tmp_path / "none.csv", query_privacy=QueryPrivacy(epsilon=1.0))
+    out = OutputOptions(folder=tmp_path / "bundle")
+    with pytest.raises(
+        InputError, match=r"--suggest-epsilon: OpenDP is not installed. Run: pip install 'fuserank\[priv"
+    ):
+        export_bundle(inputs=files, encoder=EncoderOptions(source="none"), out=out)
