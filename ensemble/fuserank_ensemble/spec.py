@@ -96,6 +96,9 @@ class GraphSpec:
         own_features: Columns of the ranker's input that this shop has beside those of every shop, by signal.
         default_fields: Catalogue fields that are returned where a request names none.
         clock: What time a request without `context.timestamp` has: the end of the log (historical data) or now.
+        search_on_gpu: Whether targets with GPUs hold the index on each of them. A small one is searched sooner by
+            several processes of the host.
+        host_cores: Cores that a replica with a GPU has for the stages that run on the host.
     """
 
     embedding_dim: int = 384
@@ -125,6 +128,8 @@ class GraphSpec:
     own_features: tuple[OwnFeature, ...] = ()
     default_fields: tuple[str, ...] = ("title", "brand", "category", "price")
     clock: Clock = "wall"
+    search_on_gpu: bool = False
+    host_cores: int = 4
 
     def __post_init__(self) -> None:
         for name in ("length_buckets", "candidate_buckets", "pair_buckets"):
@@ -151,6 +156,8 @@ class GraphSpec:
             )
         if not 1 <= self.events <= 1_024:
             raise SpecError(f"spec.events: found {self.events}; allowed: 1 to 1,024")
+        if not 1 <= self.host_cores <= 256:
+            raise SpecError(f"spec.host_cores: found {self.host_cores}; allowed: 1 to 256")
         if "{query}" not in self.query_template:
             raise SpecError(f"spec.query_template: found {self.query_template!r}; allowed: a text with {{query}} in it")
         self._check_shop()

@@ -117,6 +117,9 @@ def bundle(
     candidates: Annotated[
         int, typer.Option(help="How many candidates the ranker orders: 32, 64, 128 or 256.")
     ] = GraphOptions.candidates,
+    host_cores: Annotated[
+        int, typer.Option(help="Cores that a replica with a GPU has: how many processes the stages on the host get.")
+    ] = GraphOptions.host_cores,
     queries: Queries = None,
     judgements: Judgements = None,
     features: Annotated[
@@ -181,7 +184,7 @@ def bundle(
             ray_address=ray_address,
         )
         ranker = training.to_options(text_tower)
-        graph = GraphOptions(candidates=candidates, text_candidates=text_candidates, clock=clock)
+        graph = GraphOptions(candidates=candidates, text_candidates=text_candidates, clock=clock, host_cores=host_cores)
         vectors = VectorStoreOptions(milvus=milvus, milvus_index=milvus_index)
         output = OutputOptions(folder=out, force=force, seed=seed, vector_cache=vector_cache)
         # torch and transformers take seconds to import: --help and mistakes are answered without them.

@@ -139,13 +139,18 @@ class ChannelSearch:
                 restricted[i] = replace(query, pool=select_pool(lists[i], declarations))
         self._search_phase("candidate", restricted, weights, everything, {}, lists, unavailable)
         for i, query in enumerate(queries):
-            if not query.query and self._trust < WHOLE_TRUST:
+            if not query.query and not self.learned_from_log:
                 lists[i] = self._weigh_relations(lists[i])
         return lists, unavailable
 
     def matches(self, query: ChannelQuery) -> Matches:
         """Returns what matches a request's query, where it has a scope; after `search`, which leaves it at hand."""
         return self._matches.find(query, {})
+
+    @property
+    def learned_from_log(self) -> bool:
+        """Whether the log has enough events for what was learned of it to count by itself."""
+        return self._trust >= WHOLE_TRUST
 
     def text_scores(self, query: ChannelQuery, texts: NDArray[np.int32]) -> FloatArray:
         """Computes the cosine of the query and some texts, whichever channel found their items.
@@ -157,10 +162,17 @@ class ChannelSearch:
         Returns:
             float32 `[candidates]`.
         """
+        return self.cosines(texts, query.embedding)
+
+    def mean_vector(self, texts: NDArray[np.int32]) -> FloatArray:
+        """Computes the mean of some texts' vectors, float32 `[dim]`."""
+        mean: FloatArray = self._vectors[texts].astype(np.float32, copy=False).mean(0)
+        return mean
+
+    def cosines(self, texts: NDArray[np.int32], vector: FloatArray) -> FloatArray:
+        """Computes the cosine of some texts and a vector, times its norm, float32 `[texts]`."""
         distinct, text_of_candidate = np.unique(texts, return_inverse=True)
-        scores: FloatArray = (self._vectors[distinct].astype(np.float32, copy=False) @ query.embedding)[
-            text_of_candidate
-        ]
+        scores: FloatArray = (self._vectors[distinct].astype(np.float32, copy=False) @ vector)[text_of_candidate]
         return scores
 
     def _search_phase(

@@ -14,6 +14,7 @@ from fuserank_ensemble.candidates.candidate_set import Candidates, Prefetch
 from fuserank_ensemble.candidates.categories import CategoryShares, predict_categories
 from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
 from fuserank_ensemble.candidates.features import Featuriser
+from fuserank_ensemble.candidates.feedback import FEEDBACK_DEPTH, feed_back, wants_feedback
 from fuserank_ensemble.candidates.filler import Filler
 from fuserank_ensemble.candidates.list_cache import ListCache
 from fuserank_ensemble.candidates.pages.layout import Layout
@@ -286,7 +287,11 @@ class Retriever:
         known = {name: weights.get(name, 0.0) for name in lists}
         understood = None if query is None else query.understood
         worth = partial(self._worth, understood) if understood is not None and understood.has_conditions else None
-        evidence = self._fusion.fuse(lists, known, limit, required, worth)
+        if query is not None and limit > self._spec.candidates and wants_feedback(query, self._search):
+            deep = self._fusion.fuse(lists, known, max(limit, FEEDBACK_DEPTH), required, worth)
+            evidence = feed_back(deep, self.items, self._spec.candidates, self._search).head(limit, required)
+        else:
+            evidence = self._fusion.fuse(lists, known, limit, required, worth)
         if query is not None and query.related_only:
             return self._nearest_first(evidence, lists, known)
         if categories is not None and evidence.votes is not None:

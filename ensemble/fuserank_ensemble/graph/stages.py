@@ -16,6 +16,8 @@ from fuserank_ensemble.spec import GraphSpec, Target
 
 DType = Literal["BYTES", "INT32", "INT64", "FP32"]
 PAIR_TENSORS = ("PAIR_IDS", "PAIR_TYPES")  # the tokens that a text tower reads
+# CPU milliseconds of a request among sixteen, on the demo, see docs/decisions/056.
+HOST_MS = {"preprocess": 0.3, "retrieve": 3.1, "finalize": 0.4}
 ENCODER, QUERY_ENCODER = "encoder", "query_encoder"
 WARMUPS = ("query", "user", "both")  # the kinds of real requests that warm the Python stages of `search`
 
@@ -130,21 +132,29 @@ def search_stages(spec: GraphSpec) -> tuple[Stage, ...]:
     # An engine of its own, so that pairs can be cached, left out and shared among cores as a flat list.
     tower = Stage("text_tower", "engine", pairs, (scores,), QUEUE, threads=0, on_device=True)
     read = spec.text_candidates > 0
+    processes = host_processes(spec)
     return (
-        # Tokenising is short and single-threaded. One process keeps up with engines on a CPU (and its caches warm),
-        # a GPU's engines want several.
-        Stage("preprocess", "python", SEARCH_INPUTS, (*tokens, request), QUEUE, instances=(1, 4)),
+        # One process of each keeps up with engines on a CPU, and its caches are warm; a GPU's engines want several.
+        Stage("preprocess", "python", SEARCH_INPUTS, (*tokens, request), QUEUE, instances=(1, processes["preprocess"])),
         encoder,
-        # The index is held once a device, and the stage batches inside: more instances are more copies.
+        # On a GPU the index is held once, and the stage batches inside: more instances would be more copies.
         Stage("retrieve", "python", (embedding, request),
-              (candidates, *described, *(pairs if read else ()), retrieval), QUEUE, on_device=True),
+              (candidates, *described, *(pairs if read else ()), retrieval), QUEUE,
+              instances=(1, processes["retrieve"]), on_device=spec.search_on_gpu),
         *((tower,) if read else ()),
         # Its products are small: a second thread only waits.
         Stage("ranker", "engine", (*described, *((scores,) if read else ())), (heads, contributions), QUEUE,
               on_device=True),
         Stage("finalize", "python", (candidates, features, heads, contributions, request, retrieval),
-              SEARCH_OUTPUTS, QUEUE),
+              SEARCH_OUTPUTS, QUEUE, instances=(1, processes["finalize"])),
     )  # fmt: skip
+
+
+def host_processes(spec: GraphSpec) -> dict[str, int]:
+    """Returns how many processes each stage of the host has beside a GPU, by name: as its cost asks, at least one."""
+    shared = {name: ms for name, ms in HOST_MS.items() if name != "retrieve" or not spec.search_on_gpu}
+    whole = sum(HOST_MS.values())
+    return {name: max(1, round(spec.host_cores * ms / whole)) if name in shared else 1 for name, ms in HOST_MS.items()}
 
 
 def companion_stages() -> tuple[Stage, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,26 @@ class Evidence:
         assert self.votes is not None
         return self._reordered(positions, self.votes)
 
+    def head(self, limit: int, required: NDArray[np.int32] | None = None) -> Evidence:
+        """Returns the first `limit` candidates, and among them all that are required (at most `limit` rows)."""
+        if required is None or not len(required):
+            return self.take(np.arange(min(limit, len(self.rows))))
+        return self.take(np.flatnonzero(keep_required(np.isin(self.rows, required), limit)))
+
+    def with_tail_votes(self, added: NDArray[np.float64], first: int) -> Evidence:
+        """Returns the candidates, those from place `first` on by their votes with what is added to them.
+
+        Each place keeps the votes of whom it had, so that what stays in its place stays before all others.
+
+        Args:
+            added: More votes of each candidate, float64 `[candidates]`.
+            first: How many candidates stay in their places.
+        """
+        assert self.votes is not None
+        order = np.arange(len(self.rows))
+        order[first:] = first + np.argsort(-(self.votes + added)[first:], kind="stable")
+        return replace(self._reordered(order, self.votes), votes=self.votes)
+
     def bounded_by_nearness(self, channel: str, related: Collection[str]) -> Evidence:
         """Returns the candidates so that a less near one stands before a nearer one for a relation alone.
 
@@ -70,6 +90,12 @@ class Evidence:
         scores = {name: values[order] for name, values in self.scores.items()}
         ranks = {name: values[order] for name, values in self.ranks.items()}
         return Evidence(self.rows[order], scores, ranks, votes[order])
+
+
+def keep_required(is_required: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
+    """Returns which of a list's entries to keep: those that are required, and the first others up to `limit` in all."""
+    kept: NDArray[np.bool_] = is_required | (np.cumsum(~is_required) <= limit - np.count_nonzero(is_required))
+    return kept
 
 
 class RowTable:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.channel import Knowledge, RankedItems
-from fuserank_ensemble.retrieval.evidence import Evidence, JoinedLists, RowTable
+from fuserank_ensemble.retrieval.evidence import Evidence, JoinedLists, RowTable, keep_required
 
 K_RRF = 60.0
 MOST_FILLED = 2.0
@@ -118,8 +118,7 @@ class ReciprocalRankFusion:
             sums *= worth(joined.rows)
         order = self._order(joined.rows, sums, None if len(required) else limit)
         if len(required):
-            is_required = np.isin(order, joined.required)
-            order = order[is_required | (np.cumsum(~is_required) <= limit - len(required))]
+            order = order[keep_required(np.isin(order, joined.required), limit)]
         kept = order[:limit]
         # Counted in first places of a channel of weight 1.
         return joined.lists.describe(joined.rows[kept], (K_RRF * sums[kept]).astype(np.float32), self._table)

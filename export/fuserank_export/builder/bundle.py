@@ -13,7 +13,7 @@ from typing import Any
 from fuserank_ensemble.bundle import EVENTS, EXPORTED_EVENTS
 from fuserank_export.builder.embed import embed_catalog
 from fuserank_export.builder.held_log import HeldLog
-from fuserank_export.builder.index import describe_graph, index_shop, open_models
+from fuserank_export.builder.index import TEXTS_FOR_A_GPU, describe_graph, index_shop, open_models
 from fuserank_export.builder.learn import learn_channels
 from fuserank_export.builder.options import (
     EncoderOptions,
@@ -136,7 +136,11 @@ def _build(
         own = choose_features(indexed.items, log, inputs.features)
         for note in own.notes:
             progress.note(note)
-        spec = replace(spec, own_features=(*own.features, *group_features(log)))
+        spec = replace(
+            spec,
+            own_features=(*own.features, *group_features(log)),
+            search_on_gpu=len(indexed.texts) >= TEXTS_FOR_A_GPU,
+        )
     with steps.measure("embed"):
         embedded = embed_catalog(work, indexed.texts, models.encoder, encoder, spec)
     indexed = replace(indexed, texts=TextColumn())  # they are embedded

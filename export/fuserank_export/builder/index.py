@@ -22,6 +22,7 @@ from fuserank_export.sources import Interactions
 from fuserank_export.training.cases.span import LogSpan
 from fuserank_export.training.text.tower import LoadedTower, load_text_tower
 
+TEXTS_FOR_A_GPU = 200_000  # distinct ones, from which a GPU searches sooner than several processes of the host
 STALE_AFTER_DAYS = 30  # of a log: from then on a request without a time has the log's
 
 
@@ -67,6 +68,7 @@ def describe_graph(models: Models, encoder: EncoderOptions, graph: GraphOptions,
         text_candidates=graph.text_candidates if tower else 0,
         pair_buckets=_buckets(GraphSpec.pair_buckets, tower.max_length) if tower else GraphSpec.pair_buckets,
         pair_pad_token_id=tower.pad_id if tower else 0,
+        host_cores=graph.host_cores,
     )
 
 

@@ -198,16 +198,18 @@ class GraphOptions(CheckedOptions):
         candidates: How many candidates the ranker orders, one of the spec's buckets.
         text_candidates: How many of the best candidates the text tower reads.
         clock: What time a request without one has: the log's end or now; `auto` decides by the age of the log.
+        host_cores: Cores that a replica with a GPU has for the stages that run on the host.
     """
 
     candidates: int = GraphSpec.candidates
     text_candidates: Annotated[int, Meta(ge=1)] = 16
     clock: ClockSetting = "auto"
+    host_cores: int = GraphSpec.host_cores
 
     def __post_init__(self) -> None:
         """Raises OptionError for a wrong value, or SpecError where there can be no such graph."""
         super().__post_init__()
-        GraphSpec(candidates=self.candidates, text_candidates=self.text_candidates)
+        GraphSpec(candidates=self.candidates, text_candidates=self.text_candidates, host_cores=self.host_cores)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,6 +119,39 @@ def test_a_shop_without_a_log_has_no_collaborative_channel_and_answers(shop):
     assert len(retriever.retrieve([shop.channel_query("", None)], [50])[0].rows) == 50
 
 
+@pytest.fixture(scope="module")
+def without_log(shop):
+    return Retriever(shop.catalog, InteractionIndex(Popularity.empty(1_000)), GraphSpec(embedding_dim=16))
+
+
+def test_without_a_log_nearness_to_a_lists_beginning_votes_on_its_end(shop, without_log, monkeypatch):
+    query, vectors = shop.channel_query("cheese"), shop.catalog.vectors.astype(np.float32)
+    monkeypatch.setattr(CategoryShares, "worth", lambda self, codes: np.ones(len(codes)))
+    found = without_log.retrieve([query], [200])[0]
+    with monkeypatch.context() as patch:
+        patch.setattr("fuserank_ensemble.candidates.retriever.wants_feedback", lambda *_: False)
+        plain = without_log.retrieve([query], [512])[0]
+    first = list(dict.fromkeys(plain.texts.tolist()))[:10]
+    nearest = np.argsort(-(vectors[plain.texts] @ vectors[first].mean(0)), kind="stable")
+    votes = plain.features[:, POSITION["votes"]].astype(np.float64)
+    votes[nearest] += 60 * 1.6 / (60 + np.arange(1, len(votes) + 1))
+    tail = 64 + np.argsort(-votes[64:], kind="stable")
+    assert found.rows.tolist() == plain.rows[[*range(64), *tail[:136]]].tolist()
+    assert found.rows.tolist() != plain.rows[:200].tolist()
+    # A longer list begins like a shorter one.
+    for limit in (100, 800):
+        shorter = min(limit, 200)
+        assert found.rows[:shorter].tolist() == without_log.retrieve([query], [limit])[0].rows[:shorter].tolist()
+
+
+def test_without_a_log_what_has_to_be_a_candidate_stays_one_at_the_end_of_a_list(shop, without_log):
+    query = shop.channel_query("cheese")
+    last = without_log.retrieve([query], [500])[0].rows[-3:]
+    found = without_log.retrieve([replace(query, required=last)], [100])[0]
+    assert len(found.rows) == 100
+    assert np.isin(last, found.rows).all()
+
+
 @pytest.mark.parametrize("kind", [None, "similar"])
 def test_what_is_prefetched_is_computed_once_and_changes_no_candidate(shop, retriever, kind, monkeypatch):
     half = np.arange(1_000) % 2 == 0

@@ -49,6 +49,7 @@ def test_the_manifest_says_what_was_put_in_what_came_out_and_how_good_it_is(tiny
     assert set(manifest["versions"]) == set(LIBRARIES)
     assert "not installed" not in manifest["versions"].values()
     assert set(manifest["spec"]["objective"]) == set(HEADS)
+    assert (manifest["spec"]["search_on_gpu"], manifest["spec"]["host_cores"]) == (False, 4)
     assert {"id", "format", "created", "embedding", "ranker_ms", "export_seconds", "log_end"} <= set(manifest)
 
 

@@ -142,7 +142,7 @@ def test_the_command_line_has_the_defaults_of_the_library():
     suggested = {name: flags.pop(f"suggest_{name}") for name in ("min_users", "epsilon")}
     assert QueryPrivacy(**suggested) == library["query_privacy"]
     assert flags == {name: library[name] for name in flags}
-    assert len(flags) == 29
+    assert len(flags) == 30
 
 
 @pytest.mark.parametrize("name", ["ranker", "text_tower", "encoder"])

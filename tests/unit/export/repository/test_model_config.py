@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from fuserank_ensemble.graph.stages import WARMUPS, models, search_stages
+from fuserank_ensemble.graph.stages import HOST_MS, WARMUPS, models, search_stages
 from fuserank_ensemble.spec import ENGINE_KINDS, TARGETS, GraphSpec
 from fuserank_export.repository.model_config import ENGINE_FILES, StageConfig, config_files, rendered
 from fuserank_export.repository.write import model_files, write_repository
@@ -123,18 +123,29 @@ def test_engines_run_on_the_targets_backend_and_python_stages_stay_python(target
         assert config_of(name, target).backend == "python"
 
 
-def test_on_a_gpu_engines_and_index_are_there_and_tokenising_stays_on_the_cpu():
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_on_a_gpu_the_engines_are_there_a_large_index_too_and_the_rest_on_the_cpu(on_gpu):
     gpu, cpu = pb.ModelInstanceGroup.KIND_GPU, pb.ModelInstanceGroup.KIND_CPU
+    configs = parsed(replace(SPEC, search_on_gpu=on_gpu))
     for target in BY_STAGE:
-        kinds = {s.name: config_of(s.name, target).instance_group[0].kind for s in search_stages(SPEC)}
         device = cpu if target == "ensemble_cpu" else gpu
-        assert kinds == {
+        assert {s.name: config_of(s.name, target, configs).instance_group[0].kind for s in search_stages(SPEC)} == {
             "preprocess": cpu,
             "encoder": device,
-            "retrieve": device,
+            "retrieve": device if on_gpu else cpu,
             "ranker": device,
             "finalize": cpu,
         }
+
+
+@pytest.mark.parametrize(
+    ("cores", "on_gpu", "processes"),
+    [(1, False, (1, 1, 1)), (4, False, (1, 3, 1)), (16, False, (1, 13, 2)), (16, True, (1, 1, 2))],
+)
+def test_beside_a_gpu_stages_of_the_host_have_processes_as_their_cost_asks(cores, on_gpu, processes):
+    spec = replace(SPEC, host_cores=cores, search_on_gpu=on_gpu)
+    counts = {stage.name: stage.instances for stage in search_stages(spec)}
+    assert tuple(counts[name] for name in HOST_MS) == tuple((1, count) for count in processes)
 
 
 @pytest.mark.parametrize("name", [n for n in CONFIGS if n != "search/config.pbtxt"])
