@@ -41,8 +41,13 @@ class Synonyms:
     def __len__(self) -> int:
         return len(self.replacements)
 
-    def replace(self, text: str) -> str:
-        """Returns a normalised text with every phrase replaced; what replaces one is not replaced again."""
+    def replace(self, text: str, joined_by: str = " ") -> str:
+        """Returns a normalised text with every phrase replaced; what replaces one is not replaced again.
+
+        Args:
+            text: The text.
+            joined_by: What stands between the words of a replacement.
+        """
         parts, done = list[str](), 0
         lowered = text.lower() if self.replacements else ""
         if len(lowered) != len(text):
@@ -53,7 +58,7 @@ class Synonyms:
             for phrase in self._by_first.get(token.group(), ()):
                 end = token.start() + len(phrase)
                 if lowered.startswith(phrase, token.start()) and not _inside_word(lowered, end):
-                    parts += [text[done : token.start()], self.replacements[phrase]]
+                    parts += [text[done : token.start()], self.replacements[phrase].replace(" ", joined_by)]
                     done = end
                     break
         return "".join(parts) + text[done:]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -39,11 +40,14 @@ _TO_CHINESE = re.compile(
     r"(?<![\d.])(?P<after>\d+(?:\.\d+)?)\s*(?:元|块)?\s*(?:以下|以内|之内))"
 )
 _CHEAP = re.compile(r"\b(?:cheap(?:est)?|inexpensive|affordable|budget)\b|便宜的?|平价", re.IGNORECASE)
+_JOIN = "\u00a0"  # between the words that replace a synonym, which are ruled out together; no normalised text has it
+_NOUN = rf"[^\W\d_]{{2,}}(?:{_JOIN}[^\W\d_]{{2,}})*"
 # What follows is left out of the search: an encoder would look for it.
 _WITHOUT = re.compile(
-    r"\b(?:without|w/o|excluding|except|minus|not|no)\s+(?:any\s+|an?\s+|the\s+|added\s+|with\s+)?"
-    r"(?!more\b|name\b|one\b|longer\b)(?P<what>[^\W\d_]{2,}(?:\s+(?:or|and|nor)\s+[^\W\d_]{2,})?)|"
-    r"(?:不含|不要|没有|不带)(?P<chinese>[\u4e00-\u9fff]{1,4}?)(?:的|$|(?=\s))",
+    r"\b(?:with\s+|but\s+)?(?:without|w/o|excluding|except|minus|not|no)\s+(?:any\s+|an?\s+|the\s+|added\s+|with\s+)?"
+    r"(?!more\b|name\b|one\b|longer\b)(?P<what>(?:(?:artificial|synthetic|extra)\s+)?"
+    rf"{_NOUN}(?:\s+(?:or|and|nor)\s+{_NOUN})?)(?:\s+added\b)?|"
+    r"(?:不含|不要|不加|不放|没有|不带)(?P<chinese>[\u4e00-\u9fff]{1,4}?)(?:的|$|(?=\s))",
     re.IGNORECASE,
 )
 # An attribute that catalogues spell out too; its words stay in the search.
@@ -142,20 +146,21 @@ class QueryParser:
             return UnderstoodQuery.plain(query)
         text = normalise(query)
         corrected: tuple[tuple[str, str], ...] = ()
-        replace = self.synonyms.replace if "synonyms" in parts else str
-        if self.is_value(replace(text)):
-            return UnderstoodQuery(replace(text), replace(text))
+        replace = partial(self.synonyms.replace, joined_by=_JOIN) if "synonyms" in parts else str
+        if self.is_value(whole := _separate(replace(text))):
+            return UnderstoodQuery(whole, whole)
         if "spelling" in parts and self.spelling is not None:
             text, corrected = self.spelling.correct(text)
-        text = replace(text)
+        joined = replace(text)
+        text = _separate(joined)
         if self.is_value(text):
             return UnderstoodQuery(text, text, corrected=corrected)
-        low, high, rest = _price_limits(text) if "prices" in parts else (None, None, text)
+        low, high, rest = _price_limits(joined) if "prices" in parts else (None, None, joined)
         cheap = "prices" in parts and _CHEAP.search(rest) is not None
         if cheap:
             rest = _CHEAP.sub(" ", rest)
         out, rest = _ruled_out(rest) if "negation" in parts else ((), rest)
-        rest = _tidy(rest)
+        rest = _tidy(_separate(rest))
         if not any(word.lower() not in fillers() for word in re.findall(r"\w+", rest)):
             # Nothing to search for would be left: the words are taken as they are.
             return UnderstoodQuery(text, text, corrected=corrected)
@@ -206,11 +211,23 @@ def _is_price(match: re.Match[str], name: str, text: str) -> bool:
 
 
 def _ruled_out(text: str) -> tuple[tuple[str, ...], str]:
-    """The words that a query rules out, and the query without those that an encoder would look for."""
-    out = [word for match in _WITHOUT.finditer(text) for word in _words(match["what"] or match["chinese"])]
+    """The words that a query rules out, and the query without those that an encoder would look for.
+
+    Args:
+        text: The query; the words of one synonym are joined.
+    """
     rest = _WITHOUT.sub(" ", text)
+    wanted = set(_separate(rest).lower().split())
+    out = [word for match in _WITHOUT.finditer(text) for word in _words(match["what"] or match["chinese"])]
+    # Who wants dish soap but not one brand, which is a synonym of dish soap, rules out nothing that can be told.
+    out = [word for word in out if _JOIN not in word or not wanted.issuperset(word.split(_JOIN))]
     out += [(match["free"] or match["non"]).lower() for match in _FREE.finditer(rest)]
-    return tuple(dict.fromkeys(out)), rest
+    return tuple(dict.fromkeys(map(_separate, out))), rest
+
+
+def _separate(text: str) -> str:
+    """A text in which the words of synonyms are words like others."""
+    return text.replace(_JOIN, " ")
 
 
 def _words(what: str) -> list[str]:

@@ -73,6 +73,10 @@ def test_a_wish_for_low_prices_is_told_from_the_words(query):
         ("bread w/o nuts or seeds", "bread", ("nuts", "seeds")),
         ("no sugar no salt cereal", "cereal", ("sugar", "salt")),
         ("grapes not red", "grapes", ("red",)),
+        ("peanut butter no sugar added", "peanut butter", ("sugar",)),
+        ("juice with no added sugar", "juice", ("sugar",)),
+        ("cereal without artificial colors or sweeteners", "cereal", ("artificial colors", "sweeteners")),
+        ("不加糖的豆浆", "豆浆", ("糖",)),
         ("不含糖的饮料", "饮料", ("糖",)),
         # What catalogues spell out too stays in the search.
         ("sugar free gum", "sugar free gum", ("sugar",)),
@@ -103,7 +107,13 @@ def test_fillers_within_a_query_stay_as_an_encoder_reads_them():
 
 def test_synonyms_are_replaced_before_anything_else():
     assert parse("Coke under $3").text == "cola"
-    assert parse("no soda pop, juice").ruled_out == ("soft",)
+    assert parse("no soda pop, juice").ruled_out == ("soft drink",)
+    assert parse("no soda pop, juice").text == "juice"
+
+
+def test_a_synonym_that_is_ruled_out_is_ruled_out_whole_or_not_where_it_is_what_is_wanted():
+    understood = parse("cold soft drink but not soda pop")
+    assert (understood.text, understood.ruled_out) == ("cold soft drink", ())
 
 
 @pytest.mark.parametrize("query", ["please", "something for me", "想买", "123", "3.5", "12 oz", "cheap", "under $5"])
