@@ -24,6 +24,7 @@ from fuserank_ensemble.understanding.spelling import Spelling
 
 _CURRENCY = r"dollars?|bucks?|usd|euros?|yuan|rmb|元|块|\$|€|£"
 _MONEY = r"(?:\$|€|£|¥|￥|usd|rmb)?\s*(?P<{0}>\d+(?:\.\d+)?)\s*(?P<{0}_unit>" + _CURRENCY + ")?"
+_SYMBOL = re.compile(r"[$€£¥￥]|usd|rmb", re.IGNORECASE)
 _FROM = re.compile(
     rf"\b(?:over|above|more than|at least|from|starting at)\s+{_MONEY.format('low')}(?![\w./])", re.IGNORECASE
 )
@@ -35,6 +36,9 @@ _TO = re.compile(
 _BETWEEN = re.compile(
     rf"\b(?:between|from)\s+{_MONEY.format('low')}\s*(?:and|to|-|–)\s*{_MONEY.format('high')}(?![\w./])", re.IGNORECASE
 )
+_RANGE = re.compile(
+    rf"(?<![\w./-]){_MONEY.format('low')}\s*(?:to|-|–)\s*{_MONEY.format('high')}(?![\w./])", re.IGNORECASE
+)
 _TO_CHINESE = re.compile(
     r"(?:(?:低于|不超过|少于)\s*(?P<before>\d+(?:\.\d+)?)\s*(?:元|块|人民币)?|"
     r"(?<![\d.])(?P<after>\d+(?:\.\d+)?)\s*(?:元|块)?\s*(?:以下|以内|之内))"
@@ -44,7 +48,8 @@ _JOIN = "\u00a0"  # between the words that replace a synonym, which are ruled ou
 _NOUN = rf"[^\W\d_]{{2,}}(?:{_JOIN}[^\W\d_]{{2,}})*"
 # What follows is left out of the search: an encoder would look for it.
 _WITHOUT = re.compile(
-    r"\b(?:with\s+|but\s+)?(?:without|w/o|excluding|except|minus|not|no)\s+(?:any\s+|an?\s+|the\s+|added\s+|with\s+)?"
+    r"\b(?:with\s+|but\s+)?(?:without|w/o|excluding|except|minus|not|no|(?:do\s+not|don['’]?t)\s+(?:want|like|need))\s+"
+    r"(?:any\s+|an?\s+|the\s+|added\s+|with\s+|too\s+|so\s+|very\s+|overly\s+)?"
     r"(?!more\b|name\b|one\b|longer\b)(?P<what>(?:(?:artificial|synthetic|extra)\s+)?"
     rf"{_NOUN}(?:\s+(?:or|and|nor)\s+{_NOUN})?)(?:\s+added\b)?|"
     r"(?:不含|不要|不加|不放|没有|不带)(?P<chinese>[\u4e00-\u9fff]{1,4}?)(?:的|$|(?=\s))",
@@ -55,6 +60,11 @@ _FREE = re.compile(r"\b(?P<free>[^\W\d_]{3,})[\s-]free\b|\bnon[\s-](?P<non>[^\W\
 _JOINED = re.compile(r"\s+(?:or|and|nor)\s+", re.IGNORECASE)
 # Between a size and what there is of it: "5 lb bag of sugar".
 _OF = re.compile(r"\s+(?:(?:bag|can|box) )?of\s+", re.IGNORECASE)
+# Before a size: "at least 12 rolls", "24 x 16.9 oz".
+_ABOUT = re.compile(
+    r"(?:\b(?:more than|less than|(?:at )?(?:least|most)|over|under|up to|about|around)|(?<=\d)\s*[x×])\s*$",
+    re.IGNORECASE,
+)
 _LOOSE = re.compile(r"^[\s,;:–的-]+|(?<![\s,;:–-])[\s,;:–-]+$")
 
 
@@ -185,6 +195,8 @@ def _price_limits(text: str) -> tuple[float | None, float | None, str]:
     A number is a price where it has a currency, or where the query ends with it: "under 10 lb" is none.
     """
     between = _BETWEEN.search(text)
+    if not between and (between := _RANGE.search(text)) and not _has_currency(between):
+        between = None
     if between and (_is_price(between, "low", text) or _is_price(between, "high", text)):
         low, high = sorted((float(between["low"]), float(between["high"])))
         return low, high, text[: between.start()] + " " + text[between.end() :]
@@ -202,12 +214,13 @@ def _price_limits(text: str) -> tuple[float | None, float | None, str]:
     return low_limit, high_limit, text
 
 
+def _has_currency(between: re.Match[str]) -> bool:
+    return bool(between["low_unit"] or between["high_unit"] or _SYMBOL.search(between.group()))
+
+
 def _is_price(match: re.Match[str], name: str, text: str) -> bool:
     before = text[match.start() : match.start(name)]
-    return (
-        bool(match[f"{name}_unit"] or re.search(r"[$€£¥￥]|usd|rmb", before, re.IGNORECASE))
-        or not text[match.end() :].strip()
-    )
+    return bool(match[f"{name}_unit"] or _SYMBOL.search(before)) or not text[match.end() :].strip()
 
 
 def _ruled_out(text: str) -> tuple[tuple[str, ...], str]:
@@ -220,7 +233,7 @@ def _ruled_out(text: str) -> tuple[tuple[str, ...], str]:
     wanted = set(_separate(rest).lower().split())
     out = [word for match in _WITHOUT.finditer(text) for word in _words(match["what"] or match["chinese"])]
     # Who wants dish soap but not one brand, which is a synonym of dish soap, rules out nothing that can be told.
-    out = [word for word in out if _JOIN not in word or not wanted.issuperset(word.split(_JOIN))]
+    out = [word for word in out if _JOIN not in word or wanted.isdisjoint(word.split(_JOIN))]
     out += [(match["free"] or match["non"]).lower() for match in _FREE.finditer(rest)]
     return tuple(dict.fromkeys(map(_separate, out))), rest
 
@@ -237,7 +250,7 @@ def _words(what: str) -> list[str]:
 def _without(text: str, amounts: list[Amount]) -> str:
     for amount in reversed(amounts):
         end = _OF.match(text, amount.end)
-        text = text[: amount.start] + " " + text[end.end() if end else amount.end :]
+        text = _ABOUT.sub("", text[: amount.start]) + " " + text[end.end() if end else amount.end :]
     return text
 
 

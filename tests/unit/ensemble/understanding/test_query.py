@@ -37,6 +37,8 @@ def parse(query):
         ("chocolate between 1 and 3 dollars", "chocolate", 1, 3),
         ("chocolate between 3 and 1 dollars", "chocolate", 1, 3),
         ("toys from $5 to $10", "toys", 5, 10),
+        ("wine 10-15 dollars", "wine", 10, 15),
+        ("wine $10 to $15", "wine", 10, 15),
         ("toys over $5 under $10.50", "toys", 5, 10.5),
         ("10元以下的茶", "茶", None, 10),
         ("茶 不超过20元", "茶", None, 20),
@@ -49,7 +51,10 @@ def test_a_price_is_a_limit_and_no_word_of_the_search(query, text, low, high):
     assert understood.has_conditions
 
 
-@pytest.mark.parametrize("query", ["turkey under 10 lb", "over 10 kinds of beer", "7 up", "no 7 serum", "wine $10"])
+@pytest.mark.parametrize(
+    "query",
+    ["turkey under 10 lb", "over 10 kinds of beer", "7 up", "no 7 serum", "wine $10", "jeans 10-12", "5-10 lb turkey"],
+)
 def test_a_number_that_is_no_price_limits_nothing(query):
     assert not parse(query).has_price_limit
 
@@ -73,6 +78,8 @@ def test_a_wish_for_low_prices_is_told_from_the_words(query):
         ("bread w/o nuts or seeds", "bread", ("nuts", "seeds")),
         ("no sugar no salt cereal", "cereal", ("sugar", "salt")),
         ("grapes not red", "grapes", ("red",)),
+        ("wine not too sweet", "wine", ("sweet",)),
+        ("i don't want onions on my pizza", "pizza", ("onions",)),
         ("peanut butter no sugar added", "peanut butter", ("sugar",)),
         ("juice with no added sugar", "juice", ("sugar",)),
         ("cereal without artificial colors or sweeteners", "cereal", ("artificial colors", "sweeteners")),
@@ -112,8 +119,16 @@ def test_synonyms_are_replaced_before_anything_else():
 
 
 def test_a_synonym_that_is_ruled_out_is_ruled_out_whole_or_not_where_it_is_what_is_wanted():
-    understood = parse("cold soft drink but not soda pop")
-    assert (understood.text, understood.ruled_out) == ("cold soft drink", ())
+    for query in ("cold soft drink but not soda pop", "cold drink but not soda pop"):
+        understood = parse(query)
+        assert (understood.text, understood.ruled_out) == (query.partition(" but")[0], ())
+
+
+def test_what_compares_a_size_is_no_word_of_the_search():
+    assert parse("chicken more than 2 lbs").words == parse("at least 2 lb chicken").words == "chicken"
+    assert parse("at least 12 rolls toilet paper").text == "toilet paper, 12 count"
+    assert parse("water 24 x 16.9 oz").words == "water 24"
+    assert parse("paint over 10 colours").words == "paint over 10 colours"
 
 
 @pytest.mark.parametrize("query", ["please", "something for me", "想买", "123", "3.5", "12 oz", "cheap", "under $5"])
