@@ -30,11 +30,17 @@ class Unit(NamedTuple):
     name: str
     measures: tuple[tuple[str, float], ...]
 
+    @property
+    def is_count(self) -> bool:
+        """Whether it counts pieces."""
+        return any(dimension == "count" for dimension, _ in self.measures)
+
 
 Units = Mapping[str, Unit]  # by every way to write one, in lower case
 NUMBER_WORDS: Mapping[str, float] = {
     "half": 0.5, "quarter": 0.25, "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6,
     "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12,
+    "半": 0.5, "一": 1, "二": 2, "两": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10,
 }  # fmt: skip
 _STEP = math.log(1.02)  # amounts within two per cent are one: 750 ml and 25.4 fl oz
 _MARKS = {'"': "inch", "”": "inch", "''": "inch", "'": "foot", "’": "foot"}
@@ -42,10 +48,15 @@ _ALONE = ("gallon", "quart", "pint", "liter", "dozen")  # one of it without a nu
 _LEAST_LETTERS = 4  # of a unit without a number: "pound of butter", but not "l"
 _LEAST, _MOST = 1e-6, 1e12  # numbers beyond them are no sizes
 _TOKEN = re.compile(
-    r"\d+[ -]\d+[/⁄]\d+|\d+[/⁄]\d+|\d+(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+|[^\W\d_]+"
+    r"\d+[ -]\d+[/⁄]\d+|\d+[/⁄]\d+|\d+(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+"
+    # Chinese does not part a unit from what is measured: "500ml矿泉水", "2斤装大米".
+    r"|[\u4e00-\u9fff]|[^\W\d_\u4e00-\u9fff]+"
     # Marks of inches and feet stand right behind the number: `12" x 14"`, `5'10"`, but not `90's`.
     r"|(?<=\d)(?:''|[\"”]|['’](?=[\W\d_]|x\s?\d|$))"
 )
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+_PACKED = "装"  # behind an amount: packed so
+_LONGER_WORDS = ("个月", "个小", "个人", "个性", "包邮", "升级", "支持")  # that begin like a unit
 _LONGEST_QUOTED = 100  # characters within single quotation marks
 _OPENED = re.compile(r"(?:^|[\s(])['‘](?=\w)[^'’]*$")  # a single quotation mark that is not closed yet
 _NUMERIC = re.compile(r"[\d.]")
@@ -105,25 +116,32 @@ class Quantities:
         """Returns the amount that begins at a token, and how many tokens it takes; None and 0 where none does."""
         first = tokens[position].group().lower()
         number = _number(first)
+        if number is not None and _HAN.match(first) and _in_numeral(tokens, position):
+            return None, 1  # of "二十四" no part is the number
         taken = 0 if number is None else 1
         if first in ("half", "quarter") and _text(tokens, position + 1) in ("a", "an"):
             taken = 2
         for length in (2, 1):
             words = [_text(tokens, position + taken + i) for i in range(length)]
-            unit = self._units.get(" ".join(_MARKS.get(word, word) for word in words))
-            if unit is None:
+            between = "" if _HAN.match(words[-1]) else " "
+            unit = self._units.get(between.join(_MARKS.get(word, word) for word in words))
+            following = _text(tokens, position + taken + length)
+            if unit is None or words[-1] + following in _LONGER_WORDS:
                 continue
+            is_packed = following == _PACKED
+            if _HAN.match(first) and unit.is_count and not is_packed:
+                continue  # how many are wanted, not how many a pack has
             if number is None and (len(words[0]) < _LEAST_LETTERS or words[0] in _MARKS):
                 continue
-            if number is None and not _is_one(unit, _text(tokens, position + taken + length)):
+            if number is None and not _is_one(unit, following):
                 continue
             value = 1.0 if number is None else number
             if not _LEAST <= value <= _MOST:
                 return None, 0
             keys = tuple(f"{name}:{round(math.log(value * one) / _STEP)}" for name, one in unit.measures)
-            end = position + taken + length
+            end = position + taken + length + is_packed
             text = f"{_spell_number(value)} {unit.name}"
-            return Amount(tokens[position].start(), tokens[end - 1].end(), keys, text), taken + length
+            return Amount(tokens[position].start(), tokens[end - 1].end(), keys, text), end - position
         return None, 0
 
 
@@ -139,8 +157,13 @@ def _text(tokens: Sequence[re.Match[str]], position: int) -> str:
 
 def _is_one(unit: Unit, following: str) -> bool:
     """Whether a unit without a number means one of it, and is not part of a name such as "foot cream"."""
-    counts = any(dimension == "count" for dimension, _ in unit.measures)
-    return unit.name in _ALONE or (following == "of" and not counts)
+    return unit.name in _ALONE or (following == "of" and not unit.is_count)
+
+
+def _in_numeral(tokens: Sequence[re.Match[str]], position: int) -> bool:
+    """Whether a Chinese numeral stands beside another one."""
+    around = (_text(tokens, position - 1) if position else "", _text(tokens, position + 1))
+    return any(_HAN.match(text) and text in NUMBER_WORDS for text in around)
 
 
 def _number(token: str) -> float | None:

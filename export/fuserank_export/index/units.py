@@ -35,7 +35,8 @@ SPELLINGS = {
     "quart": ("qt", "qts"),
     "pint": ("pt", "pts"),
     "centimeter": ("厘米",),
-    "inch": ("inches", "in."),
+    "inch": ("inches", "in.", "寸", "英寸"),
+    "watt": ("瓦",),
     "foot": ("feet",),
 }
 COUNTS = {
@@ -74,6 +75,7 @@ COUNTS = {
     12.0: ("dozen", "dz", "doz", "dozens"),
 }
 COUNTED_AS = {"ounce": ("ounce", "fluid_ounce")}  # a label's "oz" weighs what is dry and fills what is wet
+JIN = Unit("斤", (("mass", 500.0),))  # half a kilogram, in which Chinese shops sell what is fresh
 MISLEADING = ("in", "m", "b", "c")  # "5 in 1", "3M", "vitamin B": more often something else
 
 
@@ -81,7 +83,7 @@ MISLEADING = ("in", "m", "b", "c")  # "5 in 1", "3M", "vitamin B": more often so
 def unit_table() -> Units:
     """Returns each spelling with its unit, see `fuserank_ensemble.understanding.quantities`."""
     registry: pint.UnitRegistry[float] = pint.UnitRegistry()
-    table: dict[str, Unit] = {}
+    table: dict[str, Unit] = {"斤": JIN, "市斤": JIN}
     for name in UNITS:
         measures = tuple(_measure(registry, counted) for counted in COUNTED_AS.get(name, (name,)))
         table |= dict.fromkeys(_spellings(registry, name), Unit(name.replace("_", " "), measures))

@@ -50,6 +50,12 @@ def meet(one, other):
         ("two dozen eggs", ["2 dozen"]),
         ("12 pk cola", ["12 count"]),
         ("矿泉水 500毫升 12罐", ["500 milliliter", "12 count"]),
+        ("500ml矿泉水", ["500 milliliter"]),
+        ("2斤装大米", ["2 斤"]),
+        ("半斤牛肉,两升可乐", ["1/2 斤", "2 liter"]),
+        ("6瓶装啤酒", ["6 count"]),
+        ("六瓶装啤酒", ["6 count"]),
+        ("12寸披萨 500克", ["12 inch", "500 gram"]),
         ("9 volt battery, 60 watt bulb", ["9 volt", "60 watt"]),
     ],
 )
@@ -66,6 +72,7 @@ def test_an_amount_is_spelt_alike_however_it_was_written(text, expected):
         ("1 lb", "16 ounces"),
         ("1 lb", "16oz"),
         ("1 kg", "2.2 lbs"),
+        ("2斤", "1kg"),
         ("dozen", "12 ct"),
         ("1 gb", "1000 mb"),
     ],
@@ -90,7 +97,26 @@ def test_an_ounce_weighs_what_is_dry_and_fills_what_is_wet():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "milk", "5 in 1", "3m tape", "vitamin b", "7 up", "0 oz", "1/0 oz", "12", "3.5", "gb", "½"]
+    "text",
+    [
+        "",
+        "milk",
+        "5 in 1",
+        "3m tape",
+        "vitamin b",
+        "7 up",
+        "0 oz",
+        "1/0 oz",
+        "12",
+        "3.5",
+        "gb",
+        "½",
+        "3个月宝宝奶粉",
+        "一瓶水",
+        "二十四瓶",
+        "5升级版",
+        "2包邮",
+    ],
 )
 def test_what_only_looks_like_a_size_is_none(text):
     assert found(text) == []

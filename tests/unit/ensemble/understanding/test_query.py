@@ -42,6 +42,12 @@ def parse(query):
         ("toys over $5 under $10.50", "toys", 5, 10.5),
         ("10元以下的茶", "茶", None, 10),
         ("茶 不超过20元", "茶", None, 20),
+        ("100到200元的鞋", "鞋", 100, 200),
+        ("价格在30到50之间的书", "书", 30, 50),
+        ("100元以上的茶", "茶", 100, None),
+        ("茶 不低于20元", "茶", 20, None),
+        ("200块左右的耳机", "耳机", 160, 240),
+        ("wine around $20", "wine", 16, 24),
     ],
 )
 def test_a_price_is_a_limit_and_no_word_of_the_search(query, text, low, high):
@@ -53,7 +59,16 @@ def test_a_price_is_a_limit_and_no_word_of_the_search(query, text, low, high):
 
 @pytest.mark.parametrize(
     "query",
-    ["turkey under 10 lb", "over 10 kinds of beer", "7 up", "no 7 serum", "wine $10", "jeans 10-12", "5-10 lb turkey"],
+    [
+        "turkey under 10 lb",
+        "over 10 kinds of beer",
+        "7 up",
+        "no 7 serum",
+        "wine $10",
+        "jeans 10-12",
+        "5-10 lb turkey",
+        "about 10 eggs",
+    ],
 )
 def test_a_number_that_is_no_price_limits_nothing(query):
     assert not parse(query).has_price_limit
@@ -84,6 +99,7 @@ def test_a_wish_for_low_prices_is_told_from_the_words(query):
         ("juice with no added sugar", "juice", ("sugar",)),
         ("cereal without artificial colors or sweeteners", "cereal", ("artificial colors", "sweeteners")),
         ("不加糖的豆浆", "豆浆", ("糖",)),
+        ("除了苹果以外的水果", "水果", ("苹果",)),
         ("不含糖的饮料", "饮料", ("糖",)),
         # What catalogues spell out too stays in the search.
         ("sugar free gum", "sugar free gum", ("sugar",)),
@@ -106,6 +122,20 @@ def test_a_size_is_an_amount_and_is_told_in_one_spelling():
 @pytest.mark.parametrize("filler", ["looking for {}", "i need some {} please", "{} for me", "do you have any {}"])
 def test_words_around_a_query_that_say_nothing_leave_it_as_it_is(filler):
     assert parse(filler.format("whole milk")) == parse("whole milk")
+
+
+@pytest.mark.parametrize("query", ["想买一双跑鞋", "请问有没有跑鞋", "推荐一款跑鞋", "我要买跑鞋"])
+def test_a_wish_in_chinese_is_no_word_of_the_search_though_no_space_parts_them(query):
+    assert parse(query).text == "跑鞋"
+
+
+def test_chinese_words_that_begin_like_a_wish_stand():
+    assert [parse(query).text for query in ("有机牛奶", "推荐", "给我")] == ["有机牛奶", "推荐", "给我"]
+
+
+def test_a_size_in_chinese_needs_no_space_around_it():
+    assert parse("500ml矿泉水") == parse("矿泉水 500 毫升") == parse("500毫升装的矿泉水")
+    assert parse("最便宜的纸巾").text == "纸巾"
 
 
 def test_fillers_within_a_query_stay_as_an_encoder_reads_them():

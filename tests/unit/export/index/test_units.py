@@ -56,7 +56,7 @@ def test_every_spelling_is_in_lower_case_and_misleads_nobody():
 
 def test_every_unit_is_named_in_the_singular_and_has_a_measure():
     names = {unit.name for unit in TABLE.values()}
-    assert names == {name.replace("_", " ") for name in UNITS} | {"count", "dozen"}
+    assert names == {name.replace("_", " ") for name in UNITS} | {"count", "dozen", "斤"}
     assert all(one > 0 for unit in TABLE.values() for _, one in unit.measures)
 
 
