@@ -17,7 +17,7 @@ from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.spec import ENGINE_KINDS, Target, target_named
 from fuserank_ensemble.state.settings import StateSettings
-from fuserank_export.builder.options import RankerOptions
+from fuserank_export.builder.options import GraphOptions, RankerOptions
 from fuserank_export.training.fitting.settings import FitSettings
 from support import small_shops
 from support.busy_machine import lengthen_queues
@@ -46,6 +46,7 @@ def bundle_root(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder / "my shop",
             interactions=shop.interactions,
             ranker=RankerOptions(quality="quick", cases=150, fit=FitSettings(epochs=2, least_steps=30)),
+            graph=GraphOptions(),
             text_template=TEMPLATE,
         )
         # What a request weighs heads by shows only where the ranker orders.

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_export.builder.options import BehaviourFiles, GraphOptions, OutputOptions
+from fuserank_export.builder.options import BehaviourFiles, OutputOptions
 from fuserank_export.builder.retrain import retrain_ranker
 from fuserank_export.cli import app
 from fuserank_export.training.fitting import own_signals
@@ -27,8 +27,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 OWN_FEATURES = [
     "shop.rating", "segment.tier", "segment.tier.category", "context.device", "context.device.category"
 ]  # fmt: skip
-
-HARDLY_OF_FEW = {"ranker": HARDLY, "graph": GraphOptions(candidates=32)}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +47,7 @@ def kept(shop, tiny_encoder, tmp_path_factory):
             interactions=shop.interactions,
             users=shop.users,
             features=["rating"],
-            **HARDLY_OF_FEW,
+            ranker=HARDLY,
         )
     return rank_all_kinds(out)
 
@@ -83,9 +81,7 @@ def test_signals_that_do_not_gain_are_left_out_and_the_bundle_is_that_of_a_shop_
 ):
     out = tmp_path / "bundle"
     monkeypatch.setattr(own_signals, "_is_better", lambda after, before: False)
-    export_quickly(
-        shop.catalog, tiny_encoder, out, interactions=shop.interactions, features=["rating"], **HARDLY_OF_FEW
-    )
+    export_quickly(shop.catalog, tiny_encoder, out, interactions=shop.interactions, features=["rating"], ranker=HARDLY)
     bundle = Bundle.open(out)
     assert {signal: gain["kept"] for signal, gain in bundle.manifest["ranker"]["own_signals"].items()} == {
         "shop": False, "context": False
