@@ -101,7 +101,8 @@ def tiny_encoder(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_shop: TinyShop, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shop's bundle. Tests that change it work on a copy."""
-    from support.exporting import export_quickly, rank_all_kinds
+    from fuserank_export.builder.options import GraphOptions
+    from support.exporting import WELL, export_quickly, rank_all_kinds
 
     def export(folder: Path) -> None:
         bundle = export_quickly(
@@ -109,6 +110,8 @@ def tiny_bundle(tiny_shop: TinyShop, tiny_encoder: Path, tmp_path_factory: pytes
             tiny_encoder,
             folder / "tiny",
             interactions=tiny_shop.interactions,
+            ranker=WELL,
+            graph=GraphOptions(),
             text_template="{title} | {category}",
         )
         rank_all_kinds(bundle)
@@ -127,7 +130,7 @@ def tower_bundle(
 ) -> Path:
     """The shop's bundle with a text tower. Tests that change it work on a copy."""
     from fuserank_export.builder.options import GraphOptions
-    from support.exporting import QUICKLY, export_quickly, rank_all_kinds
+    from support.exporting import WELL, export_quickly, rank_all_kinds
 
     def export(folder: Path) -> None:
         bundle = export_quickly(
@@ -135,7 +138,7 @@ def tower_bundle(
             tiny_encoder,
             folder / "tower",
             interactions=tiny_shop.interactions,
-            ranker=replace(QUICKLY, text_tower=str(tiny_tower)),
+            ranker=replace(WELL, text_tower=str(tiny_tower)),
             graph=GraphOptions(text_candidates=8),
             text_template="{title} | {category}",
         )

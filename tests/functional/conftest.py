@@ -17,7 +17,7 @@ from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.spec import ENGINE_KINDS, Target, target_named
 from fuserank_ensemble.state.settings import StateSettings
-from fuserank_export.builder.options import RankerOptions
+from fuserank_export.builder.options import GraphOptions, RankerOptions
 from fuserank_export.training.fitting.settings import FitSettings
 from support import small_shops
 from support.busy_machine import lengthen_queues
@@ -45,7 +45,8 @@ def bundle_root(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ENCODER,
             folder / "my shop",
             interactions=shop.interactions,
-            ranker=RankerOptions(quality="quick", cases=150, fit=FitSettings(epochs=2, least_steps=30)),
+            ranker=RankerOptions(quality="quick", cases=150, fit=FitSettings(epochs=2)),
+            graph=GraphOptions(),
             text_template=TEMPLATE,
         )
         # What a request weighs heads by shows only where the ranker orders.
@@ -62,11 +63,11 @@ def bundle(bundle_root: Path) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def first_day_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first_day_root(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from support.exporting import export_quickly
 
     def export(folder: Path) -> None:
-        export_quickly(small_shops.first_day(folder).catalog, ENCODER, folder / "bundle")
+        export_quickly(small_shops.first_day(folder).catalog, tiny_encoder, folder / "bundle")
 
     return made_once(tmp_path_factory, "first-day-bundle", export) / "bundle"
 

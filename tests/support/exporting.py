@@ -13,14 +13,23 @@ from rich.console import Console
 from fuserank_ensemble.bundle import MANIFEST
 from fuserank_ensemble.spec import RANKED_KINDS
 from fuserank_export.builder.bundle import export_bundle
-from fuserank_export.builder.options import LEAST_CASES, EncoderOptions, InputFiles, OutputOptions, RankerOptions
+from fuserank_export.builder.options import (
+    LEAST_CASES,
+    EncoderOptions,
+    GraphOptions,
+    InputFiles,
+    OutputOptions,
+    RankerOptions,
+)
 from fuserank_export.progress import Progress
 from fuserank_export.training.fitting.settings import FitSettings
 
-FEW_STEPS = FitSettings(epochs=3)
-# Enough for a ranker that is in the bundle and orders nothing, and for one that has learned habits.
-HARDLY = RankerOptions(quality="quick", cases=LEAST_CASES, fit=replace(FEW_STEPS, epochs=1))
-QUICKLY = RankerOptions(quality="quick", fit=FEW_STEPS)
+# Enough for a ranker that is in the bundle and orders nothing, for one that has learned a little, and for one that
+# orders well.
+HARDLY = RankerOptions(quality="quick", cases=LEAST_CASES, fit=FitSettings(epochs=1))
+QUICKLY = replace(HARDLY, fit=FitSettings(epochs=2))
+WELL = RankerOptions(quality="quick", fit=FitSettings(epochs=3))
+FEW_CANDIDATES = GraphOptions(candidates=32)
 
 
 def silent():
@@ -29,12 +38,12 @@ def silent():
 
 def export_quickly(
     catalog, encoder, out, *, interactions=None, max_bad_rows=0.05, features=(), users=None, force=False, ranker=None,
-    graph=None, vectors=None, max_unknown_items=0.5, vector_cache=None, files=None, **encoder_options: Any,
+    graph=FEW_CANDIDATES, vectors=None, max_unknown_items=0.5, vector_cache=None, files=None, **encoder_options: Any,
 ):  # fmt: skip
     """Exports a shop and returns the bundle's folder; without a log its ranker has hardly learned.
 
     `files` are more of the input files' options. Columns of the shop's own are no features unless `features` says so:
-    to find out whether they gain takes its time.
+    to find out whether they gain takes its time. Half as many candidates as by default are half of a training.
     """
     export_bundle(
         inputs=InputFiles(

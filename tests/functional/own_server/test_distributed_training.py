@@ -1,4 +1,4 @@
-"""Rankers and text models train in two processes under accelerate's launcher, on a CPU, and end as one."""
+"""Rankers and text models train in two processes as a launcher starts them, on a CPU, and end as one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from fuserank_ensemble.bundle import Bundle
-from support.running import free_ports
 from support.tiny_shop import TinyShop
 
 TESTS = Path(__file__).parents[2]
@@ -39,23 +38,20 @@ def trained(
     log = ("--bundle", tiny_bundle, "--interactions", tiny_shop.interactions, "--quality", "quick", "--cases", "50")
     commands = [[model, *shop, "--out", folder / model] for model in TEXT_MODELS]
     commands.append(["ranker", *log, "--out", folder / "ranker"])
-    # `accelerate launch --cpu` starts one process however many are asked for; --multi_gpu is torch's launcher, which
-    # takes a CPU where there is no GPU.
+    program = TESTS / "support" / "train_together.py"
     done = subprocess.run(
-        [
-            sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
-            "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_ports()[0]),
-            str(TESTS / "support" / "train_together.py"), str(folder), json.dumps(commands, default=str),
-        ],
+        [sys.executable, str(program), str(folder), json.dumps(commands, default=str)],
         capture_output=True,
         text=True,
         timeout=SECONDS,
         env={
-            **os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
             "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
         },
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-3_000:]
     return Trained(folder, done.stderr)
 

@@ -23,7 +23,7 @@ def test_a_shop_on_its_first_day_answers(first_day_root: Path):
     with Server(first_day_root, endpoints(), without=("embed", "rerank")) as server, Client(url(server)) as client:
         found = client.search("进口绿茶", k=20, explain=True)
         assert len({item.id for item in found}) == 20
-        # Whatever this English encoder makes of Chinese, the words decide: what has one of them stands before the rest.
+        # Whatever this encoder makes of Chinese, the words decide: what has one of them stands before the rest.
         titles = [item.fields["title"] for item in found]
         assert "进口绿茶" in titles[0]
         assert all("进口" in title or "绿茶" in title for title in titles[:5])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from html import unescape
 
 import pytest
@@ -12,8 +11,8 @@ pytest.importorskip("lightgbm")
 pytest.importorskip("torchmetrics")
 from fuserank_evaluation.shop.methods import PRODUCT
 from fuserank_evaluation.shop.run import ShopEvaluation, evaluate_shop
-from fuserank_export.builder.options import EncoderOptions, InputFiles, RankerOptions
-from support.exporting import FEW_STEPS, silent
+from fuserank_export.builder.options import EncoderOptions, InputFiles
+from support.exporting import HARDLY, silent
 from support.tiny_shop import write_csv
 
 
@@ -22,7 +21,7 @@ def evaluate(folder, encoder, **files):
         files=InputFiles(features=(), **files),
         encoder=EncoderOptions(source=str(encoder), text_template="{title} | {category}"),
         out=folder / "out",
-        ranker=RankerOptions(quality="quick", fit=replace(FEW_STEPS, epochs=1), cases=50),
+        ranker=HARDLY,
         windows=1,
         cases=30,
     )

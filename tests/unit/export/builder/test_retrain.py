@@ -31,7 +31,7 @@ from fuserank_export.progress import Progress
 from fuserank_export.repository.successor import write_successor
 from fuserank_export.sources import InputError, Interactions
 from fuserank_export.sources.reading import parse_reading
-from support.exporting import HARDLY, QUICKLY, export_quickly, rank_all_kinds
+from support.exporting import HARDLY, WELL, export_quickly, rank_all_kinds
 from support.keys import TEST_KEY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,7 +57,7 @@ def test_the_same_log_and_settings_teach_what_the_export_taught(name, large, req
     if large:  # how a ranker is trained in less memory changes nothing of it
         monkeypatch.setattr("fuserank_export.builder.train.LARGE_SHOP", 0)
     old = Bundle.open(request.getfixturevalue(name))
-    manifest, terminal = retrain(old.root, tmp_path / "new", ranker=QUICKLY, interactions=tiny_shop.interactions)
+    manifest, terminal = retrain(old.root, tmp_path / "new", ranker=WELL, interactions=tiny_shop.interactions)
     new = Bundle.open(rank_all_kinds(tmp_path / "new"))
     assert manifest["made_from"] == old.id != new.id == manifest["id"]
     assert new.spec == old.spec

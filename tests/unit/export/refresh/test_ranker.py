@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -145,9 +146,9 @@ def test_where_all_but_the_latest_came_in_one_moment_nothing_is_learned(old, tin
 
 def test_one_that_ranks_the_latest_requests_worse_is_not_taken(old, tiny_shop, tmp_path, monkeypatch):
     def spoiled(learned, later, vectors, *_, start, layout):
-        ranker = Ranker(vectors.shape[1], layout)
-        ranker.active.zero_()
-        return ranker.eval(), []
+        reversing = deepcopy(start)
+        reversing.slope.neg_()
+        return reversing, []
 
     monkeypatch.setattr(ranking, "fit", spoiled)
     state = state_of(tmp_path / "log.sqlite", tiny_shop, 5)

@@ -67,6 +67,7 @@ def test_on_a_log_with_habits_the_ranker_beats_fusion_on_what_came_later(trained
     assert report.cases > 100
     assert report.validation_cases > 50
     assert report.window_days == 28
+    assert (report.shown_lists, report.position_terms) == (0, {})
     for kind in ("user", "both"):
         measured = report.ndcg_at_10[kind]
         print(kind, measured)

@@ -10,7 +10,7 @@ import pytest
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from fuserank_export.sources.report import InputError
-from fuserank_export.training.text import fitting
+from fuserank_export.training.text import cross_encoder, fitting
 from fuserank_export.training.text.bi_encoder import CosineScorer, open_encoder, train_encoder
 from fuserank_export.training.text.cross_encoder import open_tower, score_pairs, train_text_tower
 from fuserank_export.training.text.data.candidates import TextInputFiles, read_text_data
@@ -114,13 +114,14 @@ def test_training_stops_early_when_validation_no_longer_improves(planted, settin
     assert sum(step > 40 for step in steps) == fitting.PATIENCE
 
 
-def test_few_pairs_are_trained_on_for_the_least_number_of_steps(planted, settings):
+def test_few_pairs_are_trained_on_for_the_least_number_of_steps(planted, settings, monkeypatch):
     assert fitting.count_epochs(replace(settings, epochs=None), 60, 6, 300) == 30
     assert fitting.count_epochs(replace(settings, epochs=None), 6_000, 6, 300) == 1
     assert fitting.count_epochs(replace(settings, epochs=2), 60, 6, 300) == 2
+    monkeypatch.setattr(cross_encoder, "MIN_STEPS", 40)
     report = train_text_tower(replace(settings, epochs=None), planted)
-    assert report.settings["epochs"] == 30
-    assert report.steps >= fitting.MIN_STEPS // 2
+    assert report.settings["epochs"] == 4 < settings.epochs
+    assert 20 <= report.steps <= 40
 
 
 def test_a_tower_of_fewer_layers_has_the_encoders_first_ones(tiny_encoder, planted, settings):
