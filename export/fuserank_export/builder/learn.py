@@ -14,8 +14,9 @@ from fuserank_ensemble.bundle import SYNONYMS, TOKENIZER
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.tokens import EncoderVocabulary
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
+from fuserank_ensemble.retrieval.lexical.phrases import collect_phrases
 from fuserank_ensemble.retrieval.lexical.shorthand import Spoken
-from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.query_counts import QueryPrivacy, count_queries
