@@ -24,6 +24,7 @@ from fuserank_export.index.catalog import Indexed
 from fuserank_export.index.units import unit_table
 from fuserank_export.learning.interactions import learn
 from fuserank_export.learning.query_synonyms import LEAST_USERS, learn_synonyms
+from fuserank_export.memory import release_memory
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Interactions
 from fuserank_export.training.cases.span import LogSpan
@@ -70,6 +71,7 @@ def learn_channels(
         words = LexicalIndex.write(folder / "lexical", searched, spec.lexical_fields, unit_table(), spec.code_fields)
         report["lexical"] = {"items_with_words": words}
     report["synonyms"] = _learn_synonyms(folder, searched, indexed.synonyms, log, progress, privacy)
+    release_memory()  # what the index of words took: the completions take as much
     with progress.step("indexing completions"):
         language = EncoderVocabulary(folder / TOKENIZER)
         report["suggest"] = write_completions(folder, indexed, counts, log, language, privacy)

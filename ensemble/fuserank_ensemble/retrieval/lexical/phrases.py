@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
+import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from hashlib import blake2b
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,10 +85,10 @@ class MergedPhrases:
     out. Equally popular ones stand in the order of their texts.
     """
 
-    def __init__(self, phrases: Iterable[Completion]) -> None:
-        """Takes the phrases, one after the other."""
-        # As bytes and numbers: strings in lists and a dictionary take five times as much, and a shop has millions.
-        self._texts = _Texts()
+    def __init__(self, phrases: Iterable[Completion], folder: Path) -> None:
+        """Takes the phrases, one after the other, and a folder on a disk, where their texts lie meanwhile."""
+        # In a file and as numbers: strings in lists and a dictionary took 200 bytes each, and a shop has millions.
+        self._texts = _Texts(folder)
         digests, weights = array("Q"), array("d")
         for text, weight in phrases:
             # As it is written: what search makes of it is compared, never shown.
@@ -124,14 +128,21 @@ class MergedPhrases:
 
 
 class _Texts:
-    """Texts by number, one behind the other in UTF-8."""
+    """Texts by number, one behind the other in a file without a name, which goes when nobody reads it."""
 
-    def __init__(self) -> None:
-        self._bytes, self._ends = bytearray(), array("q", [0])
+    def __init__(self, folder: Path) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  open as long as it is read
+        self._ends = array("q", [0])
 
     def append(self, text: str) -> None:
-        self._bytes += text.encode("utf-8")
-        self._ends.append(len(self._bytes))
+        self._ends.append(self._ends[-1] + self._file.write(text.encode("utf-8")))
 
     def __getitem__(self, number: int) -> str:
         return self._bytes[self._ends[number] : self._ends[number + 1]].decode("utf-8")
+
+    @cached_property
+    def _bytes(self) -> mmap.mmap:
+        """All of them; none is added from then on."""
+        with self._file:
+            self._file.flush()
+            return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)

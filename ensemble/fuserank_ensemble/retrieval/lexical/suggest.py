@@ -35,7 +35,7 @@ class Suggester:
             How many phrases were written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        merged = MergedPhrases(phrases)
+        merged = MergedPhrases(phrases, folder)
         writer = index_writer(folder, _schema())
         for place, (text, popularity) in enumerate(merged):
             writer.add_document(phrase_document(place, text, popularity))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from fuserank_ensemble.catalog.text import collapse
 from fuserank_ensemble.retrieval.lexical.phrases import MergedPhrases, phrase_key
 
+FOLDER = Path(tempfile.gettempdir())
 WEIGHTS = st.sampled_from([0.0, -0.0, 1.0, 2.5, 0.1, 1e300, -3.0, math.inf, -math.inf, math.nan])
 TEXTS = st.lists(st.sampled_from(["Milk", "milk", "MILK ", "tea", "Té", "茶", "!!", "\ud800", ""]), max_size=3)
 
@@ -31,7 +34,7 @@ def merged_in_a_dictionary(phrases):
 @example([("Milk", math.nan), ("milk", 1.0), ("tea", 0.1), ("Tea", 0.1), ("TEA", 0.1)])
 @example([])
 def test_equal_phrases_are_merged_as_in_a_dictionary(phrases):
-    merged = MergedPhrases(phrases)
+    merged = MergedPhrases(phrases, FOLDER)
     assert list(merged) == merged_in_a_dictionary(phrases)
     assert len(merged) == len(list(merged))
 
@@ -42,12 +45,14 @@ def test_a_phrase_takes_little_more_than_its_letters(different):
     count = 10_000
     tracemalloc.start()
     try:
-        MergedPhrases((f"A plain wooden table {number}", 1.0) for number in range(5_000))  # fills the cache of words
+        MergedPhrases(
+            ((f"A plain wooden table {number}", 1.0) for number in range(5_000)), FOLDER
+        )  # fills the cache of words
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
-        merged = MergedPhrases((f"A plain wooden chair {number * different}", 1.0) for number in range(count))
+        merged = MergedPhrases(((f"A plain wooden chair {number * different}", 1.0) for number in range(count)), FOLDER)
         peak = tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
     assert len(merged) == (count if different else 1)
-    assert peak / count < 150
+    assert peak / count < 100
