@@ -14,8 +14,9 @@ from fuserank_ensemble.bundle import SYNONYMS, TOKENIZER
 from fuserank_ensemble.catalog.synonyms import Synonyms
 from fuserank_ensemble.catalog.tokens import EncoderVocabulary
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
+from fuserank_ensemble.retrieval.lexical.phrases import collect_phrases
 from fuserank_ensemble.retrieval.lexical.shorthand import Spoken
-from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester
 from fuserank_ensemble.retrieval.vectors.build import build_index
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_export.builder.query_counts import QueryPrivacy, count_queries
@@ -23,6 +24,7 @@ from fuserank_export.index.catalog import Indexed
 from fuserank_export.index.units import unit_table
 from fuserank_export.learning.interactions import learn
 from fuserank_export.learning.query_synonyms import LEAST_USERS, learn_synonyms
+from fuserank_export.memory import release_memory
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Interactions
 from fuserank_export.training.cases.span import LogSpan
@@ -69,6 +71,7 @@ def learn_channels(
         words = LexicalIndex.write(folder / "lexical", searched, spec.lexical_fields, unit_table(), spec.code_fields)
         report["lexical"] = {"items_with_words": words}
     report["synonyms"] = _learn_synonyms(folder, searched, indexed.synonyms, log, progress, privacy)
+    release_memory()  # what the index of words took: the completions take as much
     with progress.step("indexing completions"):
         language = EncoderVocabulary(folder / TOKENIZER)
         report["suggest"] = write_completions(folder, indexed, counts, log, language, privacy)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from fuserank_ensemble.retrieval.lexical.suggest import phrase_key
+from fuserank_ensemble.retrieval.lexical.phrases import phrase_key
 from fuserank_export.checks import CheckedOptions
 from fuserank_export.sources.interactions import Interactions
 from fuserank_export.sources.report import InputError

@@ -27,8 +27,9 @@ from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, pack_floats, pack_strings
 from fuserank_ensemble.interactions.live.users import Users
 from fuserank_ensemble.retrieval.lexical.live_titles import LiveTitles
+from fuserank_ensemble.retrieval.lexical.phrases import NAMED_BY
 from fuserank_ensemble.retrieval.lexical.shorthand import Spoken
-from fuserank_ensemble.retrieval.lexical.suggest import NAMED_BY, Suggester
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.tail import Consumer
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
-from fuserank_ensemble.retrieval.lexical.suggest import Suggester, phrase_document, phrase_key
+from fuserank_ensemble.retrieval.lexical.phrases import phrase_key
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester, phrase_document
 from fuserank_ensemble.retrieval.lexical.tantivy_files import GrowingIndex
 from fuserank_ensemble.state.entries import ItemChange, Logged
 from fuserank_ensemble.state.settings import State

@@ -2,74 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import tantivy
-from numpy.typing import NDArray
 from tantivy import Occur, Query
 
-from fuserank_ensemble.catalog.filters import CATEGORY_SEPARATOR, Columns
-from fuserank_ensemble.catalog.text import collapse
 from fuserank_ensemble.retrieval.lexical.cuts import LONGEST_SHOWN, cut_middle, cut_phrase
+from fuserank_ensemble.retrieval.lexical.phrases import Completion, MergedPhrases, key_of_words, phrase_key
 from fuserank_ensemble.retrieval.lexical.tantivy_files import finish, index_writer, open_searcher
-from fuserank_ensemble.retrieval.lexical.words import MAX_CHARACTERS, has_han, split_characters
+from fuserank_ensemble.retrieval.lexical.words import has_han, split_characters
 
-LONGEST_QUERY = 100  # characters of a logged query that is suggested; nobody would want a longer one
-NAMED_BY = ("brand", "category")  # the fields whose values are phrases, too
-_LONGEST_KEY = 1_000  # characters of a phrase that a prefix is compared with
 # Prefixes up to this long are terms of their own: what begins so is one posting list, however much it is.
 _START = 12
 _TOP = 100
 _PREFIX_WORDS = 12
-
-Completion = tuple[str, float]
-
-
-def collect_phrases(
-    titles: Sequence[str],
-    popularity: NDArray[np.float32],
-    queries: Mapping[str, int],
-    columns: Columns | None = None,
-    spoken: Callable[[str], str] = str,
-) -> Iterator[Completion]:
-    """Yields the phrases that may be suggested, each with its popularity; `Suggester.write` merges equal ones.
-
-    Args:
-        titles: The items' titles `[items]`.
-        popularity: The items' popularity `[items]`.
-        queries: How often each query was logged.
-        columns: The items' fields, whose brands and categories are suggested, too; None for neither.
-        spoken: Shortens a title or a name to what may be suggested; empty where nothing of it may.
-
-    Raises:
-        ValueError: Where `titles` and `popularity` differ in length.
-    """
-    if len(titles) != len(popularity):
-        raise ValueError(f"titles and popularity: found {len(titles)} and {len(popularity)}; allowed: equally many")
-    asked = ((query, float(count)) for query, count in queries.items() if len(query) <= LONGEST_QUERY)
-    titled = zip(map(spoken, titles), map(float, popularity), strict=True)
-    named = () if columns is None else ((spoken(name), count) for name, count in _names(columns, popularity).items())
-    return chain(titled, named, asked)
-
-
-def _names(columns: Columns, popularity: NDArray[np.float32]) -> dict[str, float]:
-    """Returns the brands and the categories' own names, each with the popularity of its items."""
-    names: dict[str, float] = {}
-    for field in NAMED_BY:
-        column = columns.by_name.get(field)
-        if column is None or column.kind not in ("keyword", "category"):
-            continue
-        known = column.values >= 0
-        counts = np.bincount(column.values[known], popularity[known], minlength=len(column.words))
-        for word, count in zip(column.words, counts.tolist(), strict=True):
-            for name in word.split(CATEGORY_SEPARATOR) if column.kind == "category" else (word,):
-                names[name] = names.get(name, 0.0) + count
-    return names
 
 
 class Suggester:
@@ -88,15 +35,12 @@ class Suggester:
             How many phrases were written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        texts, totals = _merge(phrases)
+        merged = MergedPhrases(phrases, folder)
         writer = index_writer(folder, _schema())
-        # Sorted twice, the second time in an array: a million pairs to compare took 80 MB.
-        by_text = np.array(sorted(range(len(texts)), key=texts.__getitem__), np.int32)
-        order = by_text[np.argsort(-np.asarray(totals)[by_text], kind="stable")]
-        for place, number in enumerate(order.tolist()):
-            writer.add_document(phrase_document(place, texts[number], totals[number]))
+        for place, (text, popularity) in enumerate(merged):
+            writer.add_document(phrase_document(place, text, popularity))
         finish(writer, folder)
-        return len(texts)
+        return len(merged)
 
     @classmethod
     def open(cls, folder: Path) -> Suggester:
@@ -240,42 +184,10 @@ def _cut(completions: Sequence[Completion], typed: Sequence[str]) -> list[Comple
     return list(shown.items())
 
 
-def _merge(phrases: Iterable[Completion]) -> tuple[list[str], array[float]]:
-    """Returns the heaviest phrase of each key, and the sum of the popularity of all that have the key, `[keys]`.
-
-    As arrays by number: a tuple for each of a million keys took twice the memory.
-    """
-    numbers: dict[str, int] = {}
-    heaviest, least, totals = list[str](), array("d"), array("d")  # the heaviest phrase, its weight below zero, the sum
-    for text, weight in phrases:
-        # As it is written: what search makes of it is compared, never shown.
-        phrase = collapse(text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8"))
-        phrase = text if phrase == text else phrase  # no second copy of a title
-        key = phrase_key(phrase)
-        if not key:
-            continue
-        # A log or a popularity may be broken; one broken number must not decide the order of all.
-        counted = weight if math.isfinite(weight) and weight > 0 else 0.0
-        number = numbers.setdefault(key, len(heaviest))
-        if number == len(heaviest):
-            heaviest.append(phrase)
-            least.append(-weight)
-            totals.append(counted)
-            continue
-        totals[number] += counted
-        least[number], heaviest[number] = min((least[number], heaviest[number]), (-weight, phrase))
-    return heaviest, totals
-
-
-def phrase_key(text: str) -> str:
-    """Returns what phrases that differ in case, punctuation and white space alone have in common."""
-    return " ".join(split_characters(text))[:_LONGEST_KEY]
-
-
 def phrase_document(place: int, text: str, weight: float) -> tantivy.Document:
     """A phrase of the index: its place among all, the most popular first, and its popularity."""
     spelt = split_characters(text)
-    key = phrase_key(text)
+    key = key_of_words(spelt)
     document = tantivy.Document()
     document.add_unsigned("place", place)
     document.add_text("text", text)
@@ -292,7 +204,8 @@ def phrase_document(place: int, text: str, weight: float) -> tantivy.Document:
 
 def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder().add_unsigned_field("place", fast=True)
-    builder = builder.add_text_field("text", stored=True, tokenizer_name="raw", index_option="basic")
+    # Nobody searches it, and tantivy indexes every text field: words, which repeat, take less than whole titles.
+    builder = builder.add_text_field("text", stored=True, tokenizer_name="default", index_option="basic")
     builder = builder.add_float_field("popularity", stored=True)
     for name in ("key", "start", "word", "begun"):
         builder = builder.add_text_field(name, tokenizer_name="raw", index_option="basic")

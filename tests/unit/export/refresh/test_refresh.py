@@ -13,7 +13,8 @@ import pytest
 
 from fuserank_ensemble.bundle import EVENTS, Bundle, BundleError
 from fuserank_ensemble.graph.local import LocalGraph
-from fuserank_ensemble.retrieval.lexical.suggest import Suggester, phrase_key
+from fuserank_ensemble.retrieval.lexical.phrases import phrase_key
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester
 from fuserank_ensemble.serving.switch.checks import check_fits, check_nobody_forgotten
 from fuserank_ensemble.serving.switch.switch import trim_held
 from fuserank_ensemble.state.entries import Forget, Interaction, ItemChange, ItemDelete, Merge, Personalise

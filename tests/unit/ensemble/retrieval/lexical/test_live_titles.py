@@ -12,7 +12,8 @@ from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.live.overlay import LiveCatalog
 from fuserank_ensemble.catalog.live.snapshot import BundledCatalog
 from fuserank_ensemble.retrieval.lexical.live_titles import LiveTitles
-from fuserank_ensemble.retrieval.lexical.suggest import Suggester, phrase_key
+from fuserank_ensemble.retrieval.lexical.phrases import phrase_key
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester
 from fuserank_ensemble.state.entries import ItemChange, ItemDelete, Logged
 
 TITLES = ("Milk", "milk!", "Bread", "绿茶")

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuserank_ensemble.retrieval.lexical.cuts import cut_phrase
+from fuserank_ensemble.retrieval.lexical.phrases import collect_phrases, phrase_key
 from fuserank_ensemble.retrieval.lexical.shorthand import Spoken
-from fuserank_ensemble.retrieval.lexical.suggest import Suggester, collect_phrases, phrase_key
+from fuserank_ensemble.retrieval.lexical.suggest import Suggester
 
 PHRASES = [
     ("Milk", 50.0),
