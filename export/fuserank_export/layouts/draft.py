@@ -39,35 +39,42 @@ OURS: Mapping[Kind, Sequence[str]] = {
 COMMON_NAMES: Mapping[Kind, Mapping[str, Sequence[str]]] = {
     "catalog": {
         "item_id": ("item id", "product id", "article id", "id", "sku", "product sku", "article number", "item number",
-                    "part number", "asin", "handle", "item", "article", "product code", "code", "gtin", "ean"),
-        "title": ("title", "product title", "item title", "product name", "item name", "article name", "name", "label"),
+                    "part number", "asin", "handle", "item", "article", "product code", "code", "gtin",
+                    "ean", "商品id", "商品编号", "商品编码", "产品编号", "产品id", "货号", "编号"),
+        "title": ("title", "product title", "item title", "product name", "item name", "article name",
+                  "name", "label", "商品名称", "商品标题", "产品名称", "商品名", "标题", "名称", "品名"),
         "description": ("description", "long description", "product description", "item description", "desc", "body",
-                        "short description"),
+                        "short description", "商品描述", "商品详情", "产品描述", "描述", "详情", "简介"),
         "category": ("category", "category path", "category name", "categories", "product category", "product type",
-                     "category code", "department"),
-        "brand": ("brand", "brand name", "manufacturer", "vendor", "maker"),
-        "price": ("price", "unit price", "current price", "regular price", "list price"),
-        "in_stock": ("in stock", "available", "is in stock"),
-        "created_at": ("created at", "created", "created on", "date added", "published at"),
-        "image_url": ("image url", "image link", "image", "img", "picture", "picture url", "image src"),
+                     "category code", "department", "商品类目", "商品分类", "类目", "分类", "类别", "品类"),
+        "brand": ("brand", "brand name", "manufacturer", "vendor", "maker", "品牌", "品牌名称", "厂商"),
+        "price": ("price", "unit price", "current price", "regular price", "list price", "商品价格", "销售价", "售价",
+                  "现价", "价格", "单价"),
+        "in_stock": ("in stock", "available", "is in stock", "是否有货", "有货"),
+        "created_at": ("created at", "created", "created on", "date added", "published at",
+                       "上架时间", "上架日期", "创建时间"),
+        "image_url": ("image url", "image link", "image", "img", "picture", "picture url", "image src",
+                      "商品图片", "主图", "图片", "图片链接", "图片地址"),
     },
     "interactions": {
         "user_id": ("user id", "customer id", "visitor id", "member id", "shopper id", "client id", "user", "customer",
-                    "visitor"),
-        "item_id": ("item id", "product id", "article id", "sku", "product sku", "asin", "item", "product", "article"),
+                    "visitor", "用户id", "用户编号", "会员id", "会员编号", "买家id", "用户"),
+        "item_id": ("item id", "product id", "article id", "sku", "product sku", "asin", "item", "product",
+                    "article", "商品id", "商品编号", "商品编码", "产品id", "货号", "商品"),
         "event": ("event", "event type", "event name", "action", "behavior", "behaviour", "behavior type",
-                  "interaction", "interaction type", "type"),
+                  "interaction", "interaction type", "type", "行为", "行为类型", "事件", "事件类型", "操作"),
         "timestamp": ("timestamp", "event time", "event timestamp", "time", "datetime", "occurred at", "created at",
-                      "date", "unix time", "ts"),
-        "value": ("value", "rating", "amount", "score"),
-        "query": ("query", "search term", "search query", "keyword"),
-        "session_id": ("session id", "user session", "visit id", "session"),
+                      "date", "unix time", "ts", "时间", "时间戳", "行为时间", "下单时间", "发生时间", "日期"),
+        "value": ("value", "rating", "amount", "score", "评分", "数值"),
+        "query": ("query", "search term", "search query", "keyword", "搜索词", "查询", "关键词"),
+        "session_id": ("session id", "user session", "visit id", "session", "会话id", "会话"),
     },
     "users": {
         "user_id": ("user id", "customer id", "visitor id", "member id", "shopper id", "client id", "account id",
-                    "user", "customer", "visitor", "member", "id"),
+                    "user", "customer", "visitor", "member", "id",
+                    "用户id", "用户编号", "会员id", "会员编号", "用户", "会员"),
         "since": ("since", "member since", "customer since", "registered at", "signed up at", "created at",
-                  "valid from", "updated at"),
+                  "valid from", "updated at", "注册时间", "入会时间", "更新时间"),
     },
 }  # fmt: skip
 
@@ -144,7 +151,7 @@ def draft_mapping(path: Path, kind: Kind, text: TextFormat = FOUND) -> Draft:
         raise InputError(f"{path}: found {other.title}, which is no {_NAMES[kind]}; {remedy}")
     if own:
         layout = None
-    draft = _draft_by_names(path, kind, columns) if layout is None else _draft_by_layout(path, layout, sample)
+    draft = _draft_by_names(path, kind, sample) if layout is None else _draft_by_layout(path, layout, sample)
     if header:
         draft = replace(draft, mapping=msgspec.structs.replace(draft.mapping, header=header))
     return _draft_events(draft, sample) if kind == "interactions" else draft
@@ -217,10 +224,16 @@ def _spell(sample: pd.DataFrame, path: str) -> str:
     return path if root is None else root + path[len(root) :]
 
 
-def _draft_by_names(path: Path, kind: Kind, columns: list[str]) -> Draft:
+def _draft_by_names(path: Path, kind: Kind, sample: pd.DataFrame) -> Draft:
     """Returns the mapping of a file of no known layout: columns whose names say what they are."""
+    columns = [str(name) for name in sample.columns]
     own = [name for name in OURS[kind] if name in columns]
     mapped: dict[str, str | list[str]] = {}
+    if "price" in own and kind == "catalog":
+        # An amount with its currency is an object in JSON.
+        parts = [f"price.{part}" for part in ("amount", "value", "price", "current")]
+        if held := [part for part in parts if take_column(sample, part) is not None]:
+            mapped["price"] = held[0]
     free = [name for name in columns if name not in own]
     for ours, names in COMMON_NAMES[kind].items():
         found = next((name for wanted in names if (name := find_name(free, wanted)) is not None), None)

@@ -22,6 +22,9 @@ COMMON_EVENTS = {
     "buy": "purchase", "bought": "purchase", "purchased": "purchase", "order": "purchase", "checkout": "purchase",
     "sale": "purchase", "rate": "rating", "rated": "rating", "review": "rating", "impressions": "impression",
     "shown": "impression",
+    "曝光": "impression", "展示": "impression", "浏览": "view", "查看": "view", "点击": "click", "加购": "cart",
+    "加入购物车": "cart", "购买": "purchase", "下单": "purchase", "支付": "purchase", "成交": "purchase",
+    "收藏": "favourite", "分享": "share", "评分": "rating", "评价": "rating", "退货": "return", "退款": "return",
 }  # fmt: skip
 
 

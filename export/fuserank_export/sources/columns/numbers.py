@@ -25,7 +25,16 @@ _GROUPED = {
 _WITH_CURRENCY = re.compile(r"(?P<before>[^\d+\-]*)(?P<number>[+-]?\d(?:.*\d)?)(?P<after>\D*)")
 _NO_CENTS = re.compile(r"(?<=\d)[.,][-–—]{1,2}(?=\D*$)")
 # Currencies whose sign is letters; others are a sign of Unicode's category Sc, or ISO 4217's three capitals.
-_CURRENCY_WORDS = {"kr", "zł", "kč", "ft", "lei", "fr", "sfr", "rs", "r$", "us$", "лв", "руб", "р", "tl", "rm"}
+_CURRENCY_WORDS = {"kr", "zł", "kč", "ft", "lei", "fr", "sfr", "rs", "r$", "us$", "лв", "руб", "р", "tl", "rm"} | {
+    *("元", "块", "人民币", "rmb", "円", "원", "港币", "hk$", "nt$", "a$", "c$", "s$"),
+}
+# Other ways to write a currency.
+_CURRENCY_NAMES = {
+    **dict.fromkeys(("¥", "￥", "元", "块", "人民币", "rmb", "cny"), "¥"),
+    **dict.fromkeys(("$", "us$", "usd"), "$"),
+    **dict.fromkeys(("€", "eur"), "€"),
+    **dict.fromkeys(("£", "gbp"), "£"),
+}
 _EXAMPLES = {"comma": "1.234,50 €", "point": "$1,234.50"}
 
 
@@ -77,6 +86,8 @@ class DecimalMarkProof:
         self._fits: dict[DecimalMark, bool] = dict.fromkeys(DECIMAL_MARKS, True)
         self._proofs: dict[DecimalMark, str] = {}
         self._currencies: set[str] = set()
+        self._whole = ""  # a cell, while all of them are digits beside a currency
+        self._is_whole = True
 
     def add(self, text: str) -> None:
         """Takes a cell of the column that is not missing."""
@@ -84,7 +95,10 @@ class DecimalMarkProof:
         if parts is None or not (_is_currency(parts["before"]) and _is_currency(parts["after"])):
             self._fits = dict.fromkeys(DECIMAL_MARKS, False)
             return
-        self._currencies.update(filter(None, (parts["before"].strip(), parts["after"].strip())))
+        beside = (parts["before"].strip(), parts["after"].strip())
+        self._currencies.update(_CURRENCY_NAMES.get(sign.casefold(), sign) for sign in beside if sign)
+        self._whole = self._whole or text.strip()
+        self._is_whole &= parts["number"].isdecimal()
         read = {mark: _GROUPED[mark].fullmatch(parts["number"]) is not None for mark in DECIMAL_MARKS}
         for mark, reads in read.items():
             self._fits[mark] &= reads
@@ -95,12 +109,21 @@ class DecimalMarkProof:
     def mark(self) -> DecimalMark | None:
         """The mark that the column proves; None where it proves none."""
         proven = [mark for mark in DECIMAL_MARKS if self._fits[mark] and mark in self._proofs]
-        return proven[0] if len(proven) == 1 and len(self._currencies) <= 1 else None
+        if len(self._currencies) > 1:
+            return None
+        if self.is_whole:
+            return "point"  # which reads whole numbers as any other does
+        return proven[0] if len(proven) == 1 else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of its numbers are whole, without thousands marked, and some stand beside a currency."""
+        return self._is_whole and all(self._fits.values()) and bool(self._currencies)
 
     @property
     def example(self) -> str:
         """A cell that can be read with no other mark."""
-        return self._proofs[self.mark] if self.mark else ""
+        return self._whole if self.is_whole else self._proofs[self.mark] if self.mark else ""
 
     @property
     def has_currency(self) -> bool:
@@ -130,6 +153,11 @@ def _parse_written(value: str, mark: DecimalMark) -> float:
 
 
 def _suggest_mark(value: str) -> str:
+    if value.lstrip()[:1] in ("{", "["):
+        return (
+            'allowed: a number; a config file says which part of an object is one, as price = "price.amount" under '
+            "[catalog.columns] does; `fuserank export init` writes one"
+        )
     marks = "; ".join(f"--decimal {mark} reads {example}" for mark, example in _EXAMPLES.items())
     plain = "allowed: a plain number such as 1234.5"
     return f"{plain}; {marks}" if any(character.isdigit() for character in value) else plain

@@ -65,7 +65,8 @@ def _with_proofs(
         if isinstance(proof, DecimalMarkProof) and proof.mark is not None:
             decimals[name] = proof.mark
             other = next(mark for mark in DECIMAL_MARKS if mark != proof.mark)
-            found, option = f"numbers with a decimal {proof.mark}", f"--decimal {name}={other}"
+            found = "whole numbers with a currency" if proof.is_whole else f"numbers with a decimal {proof.mark}"
+            option = f"--decimal {name}={other}"
         elif isinstance(proof, DateOrderProof) and proof.order is not None:
             dates[name] = proof.order
             other_order = next(order for order in DATE_ORDERS if order != proof.order)

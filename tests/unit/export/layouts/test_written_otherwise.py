@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 
 import pytest
@@ -141,3 +142,19 @@ def test_the_remembered_reading_is_used_by_the_command_line(tmp_path):
     done = CliRunner().invoke(app, ["train", "ranker", "--bundle", str(tmp_path), "--out", str(tmp_path / "x")])
     assert done.exit_code == 2
     assert "not readable; a bundle is a folder" in " ".join(done.output.split())
+
+
+def test_chinese_names_of_columns_and_events_are_taken_for_what_they_are(write_file, read_shop):
+    items = write_file("商品.csv", "商品编号,商品名称,价格,类目\n1,矿泉水,￥3.50,饮料\n2,手机壳,19元,数码")
+    events = write_file(
+        "行为.csv", "用户ID,商品ID,行为,时间\nu1,1,浏览,2024-01-01 10:00:00\nu1,2,购买,2024-01-02 10:00:00"
+    )
+    shop = read_shop(items, events)
+    assert shop.items["1"] == {"title": "矿泉水", "price": 3.5, "category": "饮料"}
+    assert shop.items["2"]["price"] == 19.0
+    assert sorted(shop.events) == [("u1", "1", "view"), ("u1", "2", "purchase")]
+
+
+def test_a_price_that_is_an_object_is_read_by_its_amount(write_file, read_shop):
+    rows = [{"item_id": str(row), "title": "Lamp", "price": {"amount": row, "currency": "USD"}} for row in (1, 2)]
+    assert read_shop(write_file("items.json", json.dumps(rows))).items["2"]["price"] == 2.0

@@ -113,6 +113,11 @@ def test_prices_are_read_with_the_mark_that_their_column_proves(write_csv):
     assert found == [1234.5, 12, 0.99]
     assert "price has numbers with a decimal comma, as '1.234,50 €' shows; --decimal price=point" in str(catalog.report)
     assert prices("$1,234.50", "$12")[0] == [1234.5, 12]
-    for undecided in (("1,500", "2,500"), ("1,50", "2.50"), ("1,50 €", "$2")):
+    assert prices("￥3.50", "12元", "RMB 7")[0] == [3.5, 12, 7]
+    # Whole numbers are the same under either mark.
+    found, catalog = prices("19元", "25元")
+    assert found == [19, 25]
+    assert "price has whole numbers with a currency, as '19元' shows" in str(catalog.report)
+    for undecided in (("1,500", "2,500"), ("1,50", "2.50"), ("1,50 €", "$2"), ("10 €", "$2"), ("$1,500", "$2,500")):
         with pytest.raises(InputError, match="--decimal comma reads"):
             prices(*undecided)

@@ -26,6 +26,9 @@ from fuserank_export.sources.columns.numbers import parse_number, parse_price
         ("12,- €", "comma", 12.0),
         ("Fr. 12.–", "point", 12.0),
         ("₹1,23,456.50", "point", 123456.5),
+        ("19元", "point", 19.0),
+        ("RMB 1,299.00", "point", 1299.0),
+        ("120円", "point", 120.0),
     ],
 )
 def test_thousands_and_currencies_are_read_under_a_declared_mark(text, mark, number):
