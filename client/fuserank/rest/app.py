@@ -32,6 +32,7 @@ from fuserank.rest import bodies, text_bodies, texts
 from fuserank.rest.faults import explain_unknown
 from fuserank.rest.identity import ANYBODY, Caller, UserTokens
 from fuserank.rest.openapi import Operation, describe
+from fuserank.rest.rates import RateLimit
 from fuserank.types import SearchResult
 
 # What a caller must do next, as HTTP says it; every other error is 502.
@@ -148,7 +149,10 @@ def _describe_rerank(path: str) -> Operation:
 
 
 def create_app(
-    client: AsyncClient, hosts: Sequence[str] = DEFAULT_HOSTS, tokens: UserTokens | None = None
+    client: AsyncClient,
+    hosts: Sequence[str] = DEFAULT_HOSTS,
+    tokens: UserTokens | None = None,
+    rate: RateLimit | None = None,
 ) -> Starlette:
     """Returns the application; it closes the client at its end.
 
@@ -157,6 +161,7 @@ def create_app(
         hosts: Names that the API may be asked for by; `*` for any. A page of another site cannot read an answer by
             pointing a name of its own here (DNS rebinding).
         tokens: What tells who asks; None believes whom a request names.
+        rate: How much each tenant may ask; None limits nobody.
     """
     operations = list_operations(Api(client, tokens), texts.TextApi(client))
     document = msgspec.json.encode(describe([operation for operation, _ in operations], has_tokens=tokens is not None))
@@ -173,7 +178,7 @@ def create_app(
         await client.suggest("", 1)
         return Response(b'{"ready":true}', media_type="application/json")
 
-    routes = [Route(o.path, _answer(o, handler), methods=[o.method.upper()]) for o, handler in operations]
+    routes = [Route(o.path, _answer(o, handler, rate), methods=[o.method.upper()]) for o, handler in operations]
     return Starlette(
         routes=[*routes, Route("/openapi.json", show_document), Route("/ready", say_ready)],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)],
@@ -190,8 +195,10 @@ async def _read(request: Request, kind: type[msgspec.Struct]) -> dict[str, Any]:
     return bodies.read_body(kind, await bodies.read_content(request))
 
 
-def _answer(operation: Operation, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _answer(operation: Operation, handler: Handler, rate: RateLimit | None) -> Callable[[Request], Awaitable[Response]]:
     async def respond(request: Request) -> Response:
+        if rate is not None:
+            await rate.check(request)
         for name in request.query_params:
             if name not in operation.query:
                 raise InvalidRequestError(explain_unknown(f"PARAMETERS.{name}", "parameter", operation.query))
