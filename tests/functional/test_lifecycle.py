@@ -156,7 +156,7 @@ def test_fuserank_serve_answers_and_leaves_nothing_behind(
 ):
     http, grpc, metrics = ports
     command = [FUSERANK, "serve", str(bundle_root), "--http-port", http, "--grpc-port", grpc, "--metrics-port", metrics]
-    command += ["--without", "embed", "--without", "rerank"]
+    command += [word for model in BESIDE for word in ("--without", model)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as serving:
@@ -169,7 +169,7 @@ def test_fuserank_serve_answers_and_leaves_nothing_behind(
             with Client(f"127.0.0.1:{grpc}") as client:
                 assert len(client.search("milk")) == 10
             family = psutil.Process(serving.pid).children(recursive=True)
-            assert len(family) >= 6  # tritonserver and a stub a stage at least
+            assert len(family) >= 6  # tritonserver and a stub an instance of each model
         finally:
             if stop.startswith("SIGTERM"):
                 serving.terminate()

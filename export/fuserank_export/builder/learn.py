@@ -24,7 +24,7 @@ from fuserank_export.index.catalog import Indexed
 from fuserank_export.index.units import unit_table
 from fuserank_export.learning.interactions import learn
 from fuserank_export.learning.query_synonyms import LEAST_USERS, learn_synonyms
-from fuserank_export.memory import release_memory
+from fuserank_export.memory import arrays_apart, release_memory
 from fuserank_export.progress import Progress
 from fuserank_export.sources import Interactions
 from fuserank_export.training.cases.span import LogSpan
@@ -101,7 +101,8 @@ def write_completions(
     query_counts = count_queries(log, privacy)
     columns = indexed.items.columns
     completions = collect_phrases(indexed.titles, counts, query_counts, columns, Spoken(language))
-    return {"phrases": Suggester.write(folder / "suggest", completions), **privacy.to_report()}
+    with arrays_apart():  # what merging took is the system's again while the index is written
+        return {"phrases": Suggester.write(folder / "suggest", completions), **privacy.to_report()}
 
 
 def _learn_synonyms(

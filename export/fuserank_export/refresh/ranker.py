@@ -124,7 +124,7 @@ def continue_ranker(
         return ContinuedRanker(None, replace(report, note=note))
     last = open_ranker(bundle.root / "index" / RANKER_WEIGHTS, spec.embedding_dim, bundle.layout)
     with progress.steps() as advanced:
-        ranker, _ = fit(
+        ranker, *_ = fit(
             learned,
             later,
             bundle.vectors,

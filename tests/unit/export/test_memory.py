@@ -1,14 +1,15 @@
-"""Files that are mapped are taken out of memory, and are there again when they are read."""
+"""Files that are mapped leave memory and are there again when they are read; a fit keeps what it takes and frees."""
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fuserank_ensemble.catalog.arrays import map_array
-from fuserank_export.memory import empty_array, release_mapped
+from fuserank_export.memory import empty_array, heap_kept, release_mapped
 
 KIB = 4_000
 SAYS_WHAT_IS_MAPPED = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux says what is mapped")
@@ -63,3 +64,21 @@ def test_an_array_on_disk_leaves_memory_and_keeps_what_was_written(tmp_path):
     release_mapped([tmp_path])
     assert resident(file) == 0
     assert (array == np.arange(128)).all()
+
+
+@SAYS_WHAT_IS_MAPPED
+def test_what_a_step_frees_is_there_for_the_next_one():
+    """A step that the system gives its memory anew faults once a page of it."""
+    steps, arrays, size = 4, 12, 2_000_000
+
+    def step():
+        kept = [np.ones(size) for _ in range(arrays)]
+        del kept
+
+    with heap_kept():
+        step()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(steps):
+            step()
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert faults < steps * arrays * size * 8 / resource.getpagesize() / 10

@@ -123,7 +123,7 @@ class MergedPhrases:
             weights: Its weight, `[phrases]`; may be no number.
         """
         for at in np.flatnonzero(np.bincount(numbers)[numbers] > 1) if len(numbers) else ():
-            pair = (self._heaviest[numbers[at]], at)
+            pair = (int(self._heaviest[numbers[at]]), int(at))
             self._heaviest[numbers[at]] = min((-float(weights[one]), self._texts[one], one) for one in pair)[2]
 
 

@@ -23,13 +23,14 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from fuserank_ensemble.candidates.features import SEQUENCE, FeatureLayout
 from fuserank_ensemble.contract.options import HEADS
+from fuserank_export.memory import heap_kept
 from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.labels import MIN_POSITIVES, learnable
 from fuserank_export.training.fitting.budget import BudgetCallback, TimeBudget
 from fuserank_export.training.fitting.dataset import CaseDataset, ranker_inputs
 from fuserank_export.training.fitting.settings import FitSettings
 from fuserank_export.training.fitting.threads import one_thread
-from fuserank_export.training.model.merged import MergedRanker, MergedWeights, merged_scores
+from fuserank_export.training.model.merged import MergedWeights, heard_signals, merged_logits
 from fuserank_export.training.model.monotonic import MonotonicHint
 from fuserank_export.training.model.position import PositionBias
 from fuserank_export.training.model.ranker import EVERY_SHOP, PIECES, Ranker
@@ -45,6 +46,10 @@ class _Learner(nn.Module):
         super().__init__()
         self.ranker, self.position = ranker, position
         self._hint = MonotonicHint(ranker.layout, ranker.scale)
+        self._heard = heard_signals(ranker)
+        towers = [*ranker.towers, ranker.sequence]
+        for signal in set(range(len(towers))) - set(self._heard):  # several processes wait for every other gradient
+            towers[signal].requires_grad_(False)
 
     def forward(
         self,
@@ -57,8 +62,8 @@ class _Learner(nn.Module):
         labels: Tensor,
         weights: Tensor,
     ) -> dict[str, Tensor]:
-        parameters = MergedWeights.of(self.ranker)
-        logits = merged_scores(self.ranker, parameters, features, vectors, events, moments, reading)[0]
+        parameters = MergedWeights.of(self.ranker, self._heard)
+        logits = merged_logits(self.ranker, parameters, features, vectors, events, moments, reading)
         behaviour = logits
         if self.position is not None:
             click = torch.eye(len(HEADS), dtype=logits.dtype, device=logits.device)[CLICK]
@@ -70,7 +75,7 @@ class _Learner(nn.Module):
 
             def score(features: Tensor, reading: Tensor) -> Tensor:
                 sequence = vectors[few], events[few], moments[few]
-                return merged_scores(self.ranker, parameters, features, *sequence, reading)[0]
+                return merged_logits(self.ranker, parameters, features, *sequence, reading)
 
             loss = loss + HINT_WEIGHT * self._hint(score, features[few], reading[few], behaviour[few])
         return {"loss": loss}
@@ -92,6 +97,7 @@ class ProgressCallback(TrainerCallback):
         self._advanced(round(state.epoch))
 
 
+@heap_kept()
 @one_thread()
 def fit(
     learned: Cases,
@@ -104,7 +110,7 @@ def fit(
     layout: FeatureLayout = EVERY_SHOP,
     budget: TimeBudget | None = None,
     start: Ranker | None = None,
-) -> tuple[Ranker, list[dict[str, float]]]:
+) -> tuple[Ranker, list[dict[str, float]], NDArray[np.float32]]:
     """Fits a ranker.
 
     Args:
@@ -122,7 +128,8 @@ def fit(
             are taken over; None begins anew.
 
     Returns:
-        The ranker, calibrated, and the losses by epoch: `epoch`, and `loss` or `eval_loss`.
+        The ranker, calibrated; the losses by epoch: `epoch`, and `loss` or `eval_loss`; and its logits of the cases
+        that calibrated it, float32 `[cases, K, heads]`: of those held out the retrieved ones, or all where none is.
     """
     torch.manual_seed(seed)
     if start is None:
@@ -185,13 +192,13 @@ def fit(
         trainer.accelerator.wait_for_everyone()
     ranker.cpu().eval()
     retrieved = held_out.retrieved  # the share of right answers of a shown list is no guide elsewhere
-    _calibrate(ranker, retrieved if len(retrieved) else held_out, vectors)
+    logits = _calibrate(ranker, retrieved if len(retrieved) else held_out, vectors)
     history: list[dict[str, float]] = [
         {name: float(entry[name]) for name in ("epoch", "loss", "eval_loss") if name in entry}
         for entry in trainer.state.log_history
         if "loss" in entry or "eval_loss" in entry
     ]
-    return ranker, history
+    return ranker, history, logits
 
 
 def _key(settings: FitSettings, seed: int, layout: FeatureLayout) -> str:
@@ -205,12 +212,12 @@ def _key(settings: FitSettings, seed: int, layout: FeatureLayout) -> str:
 @one_thread()
 def predicted(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16], batch: int = 128) -> NDArray[np.float32]:
     """Returns the ranker's logits, float32 `[cases, K, heads]`."""
-    merged = MergedRanker(ranker)
+    weights = MergedWeights.of(ranker, heard_signals(ranker))
     out = [np.empty((0, cases.rows.shape[1], len(HEADS)), np.float32)]
     with torch.no_grad():
         for start in range(0, len(cases), batch):
             rows = np.arange(start, min(start + batch, len(cases)))
-            out.append(merged(**ranker_inputs(cases, vectors, rows))[0].numpy())
+            out.append(merged_logits(ranker, weights, **ranker_inputs(cases, vectors, rows)).numpy())
     return np.concatenate(out)
 
 
@@ -285,8 +292,12 @@ def _cut(ranker: Ranker, column: int, values: NDArray[np.float32]) -> None:
     ranker.rate[column, :count] = torch.from_numpy(rates[kept])
 
 
-def _calibrate(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> None:
-    """Platt scaling (Platt, 1999) of each head on later cases: probabilities that mean what they say."""
+def _calibrate(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Platt scaling (Platt, 1999) of each head on later cases: probabilities that mean what they say.
+
+    Returns:
+        The calibrated logits of the cases, float32 `[cases, K, heads]`.
+    """
     logits = predicted(ranker, cases, vectors)
     for h in range(len(HEADS)):
         known = ~np.isnan(cases.labels[..., h]) & cases.present
@@ -298,3 +309,5 @@ def _calibrate(ranker: Ranker, cases: Cases, vectors: NDArray[np.float16]) -> No
             slope, offset = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
             # A ranker that goes on from another one is calibrated already.
             ranker.slope[h], ranker.offset[h] = slope * ranker.slope[h], slope * ranker.offset[h] + offset
+            logits[..., h] = slope * logits[..., h] + offset
+    return logits

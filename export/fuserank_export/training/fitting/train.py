@@ -21,7 +21,7 @@ from fuserank_export.training.cases.split import IndexBefore, StepProgress, spli
 from fuserank_export.training.cases.training_query import TrainingQuery
 from fuserank_export.training.fitting.at_once import fit_at_once
 from fuserank_export.training.fitting.budget import TimeBudget
-from fuserank_export.training.fitting.fit import fit, predicted
+from fuserank_export.training.fitting.fit import fit
 from fuserank_export.training.fitting.own_signals import (
     Fitted,
     SignalGain,
@@ -127,7 +127,7 @@ def train_ranker(
     def fit_columns(layout: FeatureLayout) -> Fitted:
         columns, position = whole.positions(layout), PositionBias() if train.positions.any() else None
         step = " with ".join(["training the ranker", *layout.own_signals[-1:]])
-        model, losses = fit(
+        model, losses, logits = fit(
             train.with_columns(columns, builder.folder),
             (held_out if len(held_out) else train).with_columns(columns, builder.folder),
             vectors,
@@ -138,9 +138,7 @@ def train_ranker(
             layout,
             budget,
         )
-        return Fitted(
-            model, losses, position, predicted(model, retrieved.with_columns(columns, builder.folder), vectors)
-        )
+        return Fitted(model, losses, position, logits[: len(retrieved)])  # none where others calibrated it
 
     def fit_all(layouts: Sequence[FeatureLayout]) -> list[Fitted]:
         fits = [partial(fit_columns, layout) for layout in layouts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ _READ = 2 + PIECES  # values that a tower reads of a feature: its pieces, the va
 class _Weights(Protocol):
     """See `MergedWeights`."""
 
+    @property
+    def signals(self) -> Sequence[int]: ...
     @property
     def entries(self) -> Any: ...
     @property
@@ -43,6 +46,7 @@ class MergedWeights:
     """A ranker's weights laid out anew; gradients reach the ranker's own.
 
     Attributes:
+        signals: The numbers of the signals that are computed, those of the others are silent.
         entries: The first layers of the behaviour towers, feature by feature, each `[reads, width]`.
         gate: What those layers make of the gates, `[gates, towers * width]`.
         bias: Of those layers, `[towers * width]`.
@@ -54,6 +58,7 @@ class MergedWeights:
         constant: What every logit has added, `[heads]`.
     """
 
+    signals: Sequence[int]
     entries: list[Tensor]
     gate: Tensor
     bias: Tensor
@@ -65,21 +70,30 @@ class MergedWeights:
     constant: Tensor
 
     @classmethod
-    def of(cls, ranker: Ranker) -> MergedWeights:
-        """Lays out a ranker's weights, whose towers must read each column once and in order."""
+    def of(cls, ranker: Ranker, signals: Sequence[int] | None = None) -> MergedWeights:
+        """Lays out a ranker's weights, whose towers must read each column once and in order.
+
+        Args:
+            ranker: The ranker.
+            signals: The numbers of the signals that are computed, in order; None computes silent ones, too.
+        """
         towers: list[Any] = list(ranker.towers)
         columns = [column for tower in towers for column in tower.columns]
         if columns != list(range(len(columns))):
             raise ValueError(f"columns of the towers: found {columns}; allowed: each column once, in order")
+        chosen = range(len(towers) + 1) if signals is None else signals
+        parts: list[Any] = [[*towers, ranker.sequence][signal].part.layers for signal in chosen]
+        towers = [towers[signal] for signal in chosen if signal < len(towers)]
         first = [tower.part.layers[0] for tower in towers]
-        parts: list[Any] = [*(tower.part.layers for tower in towers), ranker.sequence.part.layers]
+        active = ranker.active[list(chosen)]
         # A silent signal and the calibration's slope are in the last layer's weights.
         factor = torch.cat(
-            [(ranker.active * ranker.slope).unsqueeze(-1), ranker.active.unsqueeze(-1).expand(-1, -1, RANK)], -1
+            [(active * ranker.slope).unsqueeze(-1), active.unsqueeze(-1).expand(-1, -1, RANK)], -1
         )  # [signals, heads, 1 + rank]
         last = torch.stack([layers[4].weight for layers in parts]).reshape(*factor.shape, WIDTH)
         bias = torch.stack([layers[4].bias for layers in parts]).reshape(factor.shape)
         return cls(
+            signals=chosen,
             entries=[_by_feature(tower.part.layers[0].weight, tower.missing) for tower in towers],
             gate=torch.cat([layer.weight[:, -len(GATES) :] for layer in first]).T,
             bias=torch.cat([layer.bias for layer in first]),
@@ -100,6 +114,7 @@ class MergedRanker(nn.Module):
         super().__init__()
         self.ranker = ranker
         weights = MergedWeights.of(ranker)
+        self.signals = weights.signals
         self.entries = nn.ParameterList(_fixed(entry) for entry in weights.entries)
         self.gate, self.bias = _fixed(weights.gate), _fixed(weights.bias)
         self.middle, self.middle_bias = _fixed(weights.middle), _fixed(weights.middle_bias)
@@ -122,36 +137,79 @@ def merged_scores(
     moments: Tensor,
     reading: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Scores candidates as `Ranker.forward` does.
-
-    What a first layer reads of a feature stands together, so that a tower takes one slice; the layers after it are
-    products of stacks, a tower each.
-    """
-    sequence: Any = ranker.sequence
-    signals = len(ranker.layout.signals)
-    values = torch.cat([features, reading.unsqueeze(-1)], -1)
-    absent = torch.isnan(values)
-    gates = torch.where(absent[..., GATES], 0.0, features[..., GATES])
-    met = sequence.part.layers[0](sequence.part_inputs(vectors, events, moments, gates))
-    entered = torch.cat(
-        [part @ entry for part, entry in zip(_read(ranker, values, absent), weights.entries, strict=True)], -1
-    )
-    behaviour = entered + (gates @ weights.gate + weights.bias)
-    first = nn.functional.silu(torch.cat([behaviour, met], -1))
-    # `[signals, batch * candidates, width]`: a product of stacks is one operator.
-    stacked = first.reshape(-1, signals, WIDTH).transpose(0, 1)
-    stacked = nn.functional.silu(stacked @ weights.middle + weights.middle_bias) @ weights.last + weights.last_bias
-    applies = ranker.applies(gates.reshape(-1, len(GATES)), absent.flatten(0, 1))
-    stacked = stacked * applies.T.unsqueeze(-1)
-    main, meets = stacked[..., : len(HEADS)], stacked[..., len(HEADS) :]
+    """Scores candidates as `Ranker.forward` does, with the weights of all signals."""
+    outputs = _signal_outputs(ranker, weights, features, vectors, events, moments, reading)
+    main, meets = outputs[..., : len(HEADS)], outputs[..., len(HEADS) :]
     paired = meets * (meets.sum(0, keepdim=True) - meets) * weights.meeting
     contributions = main + paired.reshape(*main.shape, RANK).sum(-1)
     logits = contributions.sum(0) + weights.constant
     shape = features.shape[:2]
     return (
         logits.reshape(*shape, len(HEADS)),
-        contributions.transpose(0, 1).reshape(*shape, signals, len(HEADS)),
+        contributions.transpose(0, 1).reshape(*shape, len(weights.signals), len(HEADS)),
     )
+
+
+def merged_logits(
+    ranker: Ranker,
+    weights: _Weights,
+    features: Tensor,
+    vectors: Tensor,
+    events: Tensor,
+    moments: Tensor,
+    reading: Tensor,
+) -> Tensor:
+    """Returns the logits alone of `Ranker.forward`, `[batch, candidates, heads]`: all that training needs.
+
+    The sum over all pairs is half of the square of the sum less the sum of the squares (Rendle, ICDM 2010): no array
+    has a value for each signal and pair.
+    """
+    outputs = _signal_outputs(ranker, weights, features, vectors, events, moments, reading)
+    main, meets = outputs.sum(0).split([len(HEADS), len(HEADS) * RANK], -1)
+    # All columns are squared, as those of the effects are too few to leave out.
+    paired = (meets.square() - outputs.square().sum(0)[:, len(HEADS) :]) * weights.meeting
+    logits = main + paired.reshape(*main.shape, RANK).sum(-1) + weights.constant
+    return logits.reshape(*features.shape[:2], len(HEADS))
+
+
+def heard_signals(ranker: Ranker) -> list[int]:
+    """Returns the numbers of the signals that any head hears, all where none does: others add and learn nothing."""
+    heard = ranker.active.any(-1)
+    return [int(signal) for signal in (heard if heard.any() else ~heard).nonzero().flatten()]
+
+
+def _signal_outputs(
+    ranker: Ranker,
+    weights: _Weights,
+    features: Tensor,
+    vectors: Tensor,
+    events: Tensor,
+    moments: Tensor,
+    reading: Tensor,
+) -> Tensor:
+    """Returns what the signals' last layers say of each candidate, `[signals, batch * candidates, outputs]`.
+
+    What a first layer reads of a feature stands together, so that a tower takes one slice; the layers after it are
+    products of stacks, a tower each.
+    """
+    sequence: Any = ranker.sequence
+    values = torch.cat([features, reading.unsqueeze(-1)], -1)
+    absent = torch.isnan(values)
+    gates = torch.where(absent[..., GATES], 0.0, features[..., GATES])
+    read = _read(ranker, values, absent)
+    towers = [signal for signal in weights.signals if signal < len(read)]
+    entered = torch.cat([read[signal] @ entry for signal, entry in zip(towers, weights.entries, strict=True)], -1)
+    first = entered + (gates @ weights.gate + weights.bias)
+    if len(towers) < len(weights.signals):
+        met = sequence.part.layers[0](sequence.part_inputs(vectors, events, moments, gates))
+        first = torch.cat([first, met], -1)
+    # `[signals, batch * candidates, width]`: a product of stacks is one operator.
+    stacked = nn.functional.silu(first).reshape(-1, len(weights.signals), WIDTH).transpose(0, 1)
+    stacked = nn.functional.silu(stacked @ weights.middle + weights.middle_bias) @ weights.last + weights.last_bias
+    applies = ranker.applies(gates.reshape(-1, len(GATES)), absent.flatten(0, 1))
+    if len(weights.signals) < len(ranker.layout.signals):
+        applies = applies[:, list(weights.signals)]
+    return stacked * applies.T.unsqueeze(-1)
 
 
 def _read(ranker: Ranker, values: Tensor, absent: Tensor) -> tuple[Tensor, ...]:
@@ -161,7 +219,7 @@ def _read(ranker: Ranker, values: Tensor, absent: Tensor) -> tuple[Tensor, ...]:
     """
     scaled = torch.where(absent, 0.0, ((values - ranker.mean) / ranker.scale).clamp(-4.0, 4.0))
     present = torch.where(absent, _BELOW_ALL, values).unsqueeze(-1)
-    pieces = ((present - ranker.start) * ranker.rate).clamp(0.0, 1.0)
+    pieces = (present - ranker.start).mul_(ranker.rate).clamp_(0.0, 1.0)  # in place: it is the largest of all arrays
     both = torch.stack([scaled, absent.to(scaled.dtype)], -1)
     towers: list[Any] = list(ranker.towers)
     return torch.split(torch.cat([pieces, both], -1).flatten(-2), [_READ * len(tower.columns) for tower in towers], -1)

@@ -25,7 +25,7 @@ from fuserank_export.sources import InputError
 
 
 def run(bundle, out, target="ensemble_cpu", asked="auto", **more):
-    settings = EngineSettings(bundle, out, target, asked, requests=120, report=out.parent / "parity.json", **more)
+    settings = EngineSettings(bundle, out, target, asked, requests=60, report=out.parent / "parity.json", **more)
     written = io.StringIO()
     return write_engines(settings, Progress(Console(file=written, width=400))), written.getvalue()
 

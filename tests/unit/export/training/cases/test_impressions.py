@@ -222,7 +222,7 @@ def test_an_item_that_always_stood_first_is_not_taken_for_the_best(builder):
     seen = {}
     for name, position in (("without", None), ("with", PositionBias())):
         learned, later = cases.part(slice(0, cut)), cases.part(slice(cut, None))
-        ranker, _ = fit(learned, later, builder.catalog.vectors, settings, 3, lambda epoch: None, position)
+        ranker, *_ = fit(learned, later, builder.catalog.vectors, settings, 3, lambda epoch: None, position)
         logits = predicted(ranker, cases, builder.catalog.vectors)[..., CLICK]
         means = [logits[others & (wanted == share)].mean() for share in (0.1, 0.4, 0.7)]
         seen[name] = (logits[favoured].mean(), logits[middle].mean(), means, position)

@@ -89,7 +89,7 @@ def test_features_that_are_the_same_everywhere_stay_silent(builder):
     queries = window_queries(LOG, SYNTHETIC, FROM, FROM + WINDOW, count=40, seed=1)
     cases = builder.build(queries, knowing(LOG)(FROM))
     constant = replace(cases, features=np.where(np.isnan(cases.features), np.nan, 1.5).astype(np.float32))
-    ranker, _ = fit(constant, constant, builder.catalog.vectors, QUICK, 3, lambda epoch: None)
+    ranker, *_ = fit(constant, constant, builder.catalog.vectors, QUICK, 3, lambda epoch: None)
     active = dict(zip(SIGNALS, ranker.active[:, 0].tolist(), strict=True))
     assert {name for name, on in active.items() if on} == {"request", "sequence"}
     assert np.isfinite(predicted(ranker, constant, builder.catalog.vectors)).all()

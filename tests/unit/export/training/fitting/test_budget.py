@@ -41,7 +41,7 @@ class StepBudget(TimeBudget):
 
 
 def fitted(budget=None, settings=SETTINGS):
-    return fit(planted(160, 1), planted(64, 2), VECTORS, settings, 5, lambda epoch: None, budget=budget)
+    return fit(planted(160, 1), planted(64, 2), VECTORS, settings, 5, lambda epoch: None, budget=budget)[:2]
 
 
 def evaluated(history):
@@ -76,7 +76,7 @@ def test_the_best_epoch_is_taken_and_not_the_one_that_was_cut():
     learned, later = planted(160, 1), planted(64, 2)
     against = replace(later, labels=np.where(np.isnan(later.labels), np.nan, 1 - later.labels).astype(np.float32))
     budget = StepBudget(2 * EPOCH_STEPS + 3)
-    ranker, history = fit(learned, against, VECTORS, SETTINGS, 5, lambda epoch: None, budget=budget)
+    ranker, history, _ = fit(learned, against, VECTORS, SETTINGS, 5, lambda epoch: None, budget=budget)
     losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
     assert np.argmin(losses) == 0
     ranker.slope.fill_(1.0)  # calibration comes after the best is chosen

@@ -39,7 +39,7 @@ def mean_gain(weight, monkeypatch):
     """By how much the purchase logit rises where a text comes nearer by a deviation, after a fit on such searches."""
     monkeypatch.setattr(fitting, "HINT_WEIGHT", weight)
     settings = FitSettings(epochs=6, batch=32, patience=6)
-    ranker, _ = fitting.fit(contrary(400, 1), contrary(100, 2), VECTORS, settings, 5, lambda epoch: None)
+    ranker, *_ = fitting.fit(contrary(400, 1), contrary(100, 2), VECTORS, settings, 5, lambda epoch: None)
     unseen = contrary(100, 3)
     before = fitting.predicted(ranker, unseen, VECTORS)[..., PURCHASE]
     unseen.features[..., POSITION["text_score"]] += 0.1

@@ -16,7 +16,7 @@ from fuserank_ensemble.spec import GraphSpec
 torch = pytest.importorskip("torch")
 
 from fuserank_export.training.model.engine import OUTPUTS, RankerEngine, export_engine  # noqa: E402  they need torch
-from fuserank_export.training.model.merged import MergedRanker  # noqa: E402
+from fuserank_export.training.model.merged import MergedRanker, MergedWeights, heard_signals, merged_logits  # noqa: E402
 from fuserank_export.training.model.ranker import GATES, Ranker  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -246,6 +246,30 @@ def test_merged_towers_answer_as_the_towers_do(scale):
     tensors["features"][0, 0], tensors["moments"][1] = float("nan"), 0.0
     for merged, expected in zip(scored(MergedRanker(model).eval(), tensors), scored(model, tensors), strict=True):
         torch.testing.assert_close(merged, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("silent", [(), (1, 4), (0, -1)])
+def test_logits_without_silent_signals_and_their_gradients_are_those_of_the_towers(silent):
+    model, tensors = ranker(), ranker_tensors()
+    with torch.no_grad():
+        model.start.normal_()
+        model.rate.uniform_(0.0, 2.0)
+        model.slope.uniform_(0.5, 2.0)
+        model.active[list(silent)] = 0.0
+    heard = heard_signals(model)
+    assert len(heard) == len(model.active) - len(silent)
+    expected = model(**tensors)[0]
+    weight = torch.randn_like(expected)
+    gradients = [
+        torch.autograd.grad(
+            (logits * weight).sum(), list(model.parameters()), allow_unused=True, materialize_grads=True
+        )
+        for logits in (expected, merged_logits(model, MergedWeights.of(model, heard), **tensors))
+    ]
+    logits = merged_logits(model, MergedWeights.of(model, heard), **tensors)
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+    for towers, merged in zip(*gradients, strict=True):
+        torch.testing.assert_close(merged, towers, atol=1e-4, rtol=1e-4)
 
 
 def test_towers_that_read_a_column_twice_are_not_merged():
