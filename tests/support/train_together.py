@@ -33,7 +33,7 @@ PROCESSES = 2
 def fit_planted(out: Path) -> None:
     """Fits a ranker to planted cases; each process writes its weights and what it measured."""
     settings = FitSettings(epochs=10, batch=16, patience=10, learning_rate=3e-3)
-    ranker, history = fit(planted(800, 1), planted(100, 2), VECTORS, settings, 5, lambda epoch: None)
+    ranker, history, _ = fit(planted(800, 1), planted(100, 2), VECTORS, settings, 5, lambda epoch: None)
     unseen, rank = planted(200, 9), os.environ["RANK"]
     torch.save(ranker.state_dict(), out / f"weights.{rank}.pt")
     right = share_right(predicted(ranker, unseen, VECTORS), unseen)

@@ -111,9 +111,9 @@ class MergedPhrases:
     def __iter__(self) -> Iterator[Completion]:
         texts, heaviest = self._texts, self._heaviest
         # Sorted twice, the second time in an array: a million pairs to compare took 80 MB.
-        by_text = np.array(sorted(range(len(self)), key=lambda number: texts[heaviest[number]]), np.int32)
+        by_text = np.array(sorted(range(len(self)), key=lambda number: texts[int(heaviest[number])]), np.int32)
         for number in by_text[np.argsort(-self._totals[by_text], kind="stable")]:
-            yield texts[heaviest[number]], float(self._totals[number])
+            yield texts[int(heaviest[number])], float(self._totals[number])
 
     def _choose_heaviest(self, numbers: NDArray[np.int64], weights: NDArray[np.float64]) -> None:
         """Of equal phrases takes the one with the largest weight, and of equal weights the first in their order.

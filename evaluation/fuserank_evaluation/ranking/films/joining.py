@@ -77,7 +77,7 @@ def score_by_ranker(
         return cases
 
     vectors = np.asarray(films.catalog.vectors)
-    ranker, _ = fit(labelled_cases("joining"), labelled_cases("stopping"), vectors, settings, SEED, lambda epoch: None)
+    ranker, *_ = fit(labelled_cases("joining"), labelled_cases("stopping"), vectors, settings, SEED, lambda epoch: None)
     logits = predicted(ranker, labelled_cases("held_out"), vectors)[..., RELEVANCE]
     return [of_query[:size] for of_query, size in zip(logits, queries.held_out.sizes, strict=True)]
 

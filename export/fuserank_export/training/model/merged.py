@@ -165,11 +165,13 @@ def merged_logits(
     has a value for each signal and pair.
     """
     outputs = _signal_outputs(ranker, weights, features, vectors, events, moments, reading)
-    main, meets = outputs.sum(0).split([len(HEADS), len(HEADS) * RANK], -1)
+    summed = outputs.sum(0)
+    main, meets = summed[:, : len(HEADS)], summed[:, len(HEADS) :]
     # All columns are squared, as those of the effects are too few to leave out.
     paired = (meets.square() - outputs.square().sum(0)[:, len(HEADS) :]) * weights.meeting
     logits = main + paired.reshape(*main.shape, RANK).sum(-1) + weights.constant
-    return logits.reshape(*features.shape[:2], len(HEADS))
+    batched: Tensor = logits.reshape(*features.shape[:2], len(HEADS))
+    return batched
 
 
 def heard_signals(ranker: Ranker) -> list[int]:
