@@ -8,6 +8,7 @@ from typing import Any
 
 # A text tower below this is not worth handing half of it to another thread, and gains by taking more requests at once.
 HEAVY_MS = 3.0
+RESERVE_MS = 2.0  # an allowance for finalize (0.3 ms in docs/reports/demo.json) and the hops around it
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import msgspec
 
 from fuserank_ensemble.candidates.request import ResolvedRequest
 
-Part = Literal["diversity", "facets", "text_tower", "ranker_depth", "channels"]
+Part = Literal["diversity", "facets", "text_tower_depth", "text_tower", "ranker_depth", "channels"]
 # From what a user misses least to what an answer is made of; `STATUS.degraded` names those that a request went without.
-SHED_ORDER: tuple[Part, ...] = ("diversity", "facets", "text_tower", "ranker_depth", "channels")
+SHED_ORDER: tuple[Part, ...] = ("diversity", "facets", "text_tower_depth", "text_tower", "ranker_depth", "channels")
 # Of these a request is told whenever it asked for them; the others may have nothing to leave out.
 TOLD: tuple[Part, ...] = ("diversity", "facets", "channels")
 STEP_SECONDS = 0.25  # of full batches until one more is left out, and of others until it is back

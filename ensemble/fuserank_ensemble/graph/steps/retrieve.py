@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.candidates import request
 from fuserank_ensemble.candidates.candidate_set import Candidates, Prefetch
+from fuserank_ensemble.candidates.cost import RESERVE_MS
 from fuserank_ensemble.candidates.request import RankerInputs, ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.candidates.retriever import request_kind
 from fuserank_ensemble.catalog import filters
@@ -23,20 +24,20 @@ from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.catalog.scripts import is_written_in
-from fuserank_ensemble.catalog.text import normalise, render
+from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.graph.caches import CacheCounts
 from fuserank_ensemble.graph.live.bundle import LiveBundle
 from fuserank_ensemble.graph.live.state import NO_KIND, STALE, LiveState, open_live
 from fuserank_ensemble.graph.load_level import TOLD, LoadLevel, Part, shed
 from fuserank_ensemble.graph.pages import Page, PageMaker, excluded_rows, without_rows
+from fuserank_ensemble.graph.readings import Readings
 from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import clearly_disliked, mask_disliked
 from fuserank_ensemble.retrieval.channel import ChannelQuery, Knowledge, MatchScope, RankedItems
 
 NEWCOMERS = 16  # candidates that an exploring request has of the channel `new`, whatever the others find
-RESERVE_MS = 2.0  # an allowance for finalize (0.3 ms in docs/reports/demo.json) and the hops around it
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class Retrieve:
         self._retriever = self._now.search_at(0).retriever
         self._mask = lru_cache(maxsize=256)(self._compute_mask)
         self._pages = PageMaker(self._spec.candidates)
+        self._readings = Readings(bundle)
         self.caches: dict[str, Callable[[], CacheCounts]] = {
             "filter": self._mask.cache_info,
             "text_lists": lambda: self._retriever.text_lists,
@@ -182,7 +184,7 @@ class Retrieve:
             rows = slice(int(start), int(start) + size)
             described = self._pad(candidates[rows], catalog)
             asked = zip(resolved[rows], ahead.shed[rows], queries[rows], candidates[rows], strict=True)
-            pairs, skipped = self._pairs(list(asked), described, catalog)
+            pairs, skipped = self._readings.make(list(asked), described["CANDIDATES"].shape[1], catalog)
             traces = [
                 [
                     request.encode(
@@ -313,44 +315,6 @@ class Retrieve:
         fits = [b for b in buckets if least <= b <= wanted and self._bundle.cost.candidates_ms(b) <= left]
         depth = max(fits, default=least)
         return depth, depth < wanted
-
-    def _pairs(
-        self,
-        asked: Sequence[tuple[ResolvedRequest, frozenset[Part], ChannelQuery, Candidates]],
-        described: Tensors,
-        catalog: CatalogSnapshot,
-    ) -> tuple[Tensors, list[list[str]]]:
-        """Returns the (query, item text) pairs of each request's best candidates, where the bundle has a text tower.
-
-        Returns:
-            The tensors, and for each request `["text_tower"]` where its deadline or the load leaves the tower no time.
-        """
-        pairs, count = self._bundle.pairs, self._spec.text_candidates
-        skipped: list[list[str]] = [[] for _ in asked]
-        if pairs is None:
-            return {}, skipped
-        size = described["CANDIDATES"].shape[1]
-        tokens: list[list[tuple[list[int], list[int]]]] = []
-        for (row, without, query, found), left_out in zip(asked, skipped, strict=True):
-            # Only a search is ranked. Candidates of equal texts (sizes of a product) have equal pairs.
-            texts, text_of = np.unique(found.texts[:count], return_inverse=True)
-            joined = []
-            if query.query and not row.kind:
-                joined = pairs.join(query.query, texts, lambda text: self._text_of(int(text), catalog))
-            left = row.milliseconds_left() - RESERVE_MS - self._bundle.cost.candidates_ms(size)
-            late = joined and self._bundle.cost.pairs_ms(len(joined), pairs.bucket(joined)) > left
-            if joined and (late or "text_tower" in without):
-                left_out.append("text_tower")
-                joined = []
-            tokens.append([joined[text] for text in text_of] if joined else [])
-        ids, types = pairs.pad(tokens, count)
-        return {"PAIR_IDS": ids, "PAIR_TYPES": types}, skipped
-
-    def _text_of(self, text: int, catalog: CatalogSnapshot) -> str:
-        """The text of an item that is new or has another one than in the bundle, as the text tower reads it."""
-        row = int(catalog.vectors.rows[text - len(catalog.vectors.bundled)])
-        fields = self._bundle.query_parser.synonyms.replace_in(catalog.records.fields(row))
-        return render(self._spec.text_template, fields)
 
     def _pad(self, candidates: Sequence[Candidates], catalog: CatalogSnapshot) -> dict[str, NDArray[Any]]:
         """Returns the candidates `[rows, K]` and what the ranker reads of them, in the bucket that holds all.

@@ -230,6 +230,20 @@ def test_a_deadline_too_short_for_the_tower_leaves_it_out_and_says_so(tower_bund
     assert {"ranker_depth", "text_tower", "deadline_passed"} == set(passed)
 
 
+def test_a_deadline_that_leaves_time_for_half_of_the_pairs_has_half_of_them_read(bundle):
+    slow = dict.fromkeys(bundle.manifest["text_tower_ms"], 80_000)
+    graph = LocalGraph(replace(bundle, manifest=bundle.manifest | {"text_tower_ms": slow}))
+    pad, half = bundle.spec.pair_pad_token_id, bundle.spec.text_candidates // 2
+    tensors, answer = read_by(graph, ("milk", "u00", {"deadline_ms": 50_000}))
+    assert json.loads(answer["STATUS"][0, 0])["degraded"] == ["text_tower_depth"]
+    assert (tensors["PAIR_IDS"] != pad).any(-1).sum() == half
+    whole, answer = read_by(graph, ("milk", "u00", {}))
+    assert json.loads(answer["STATUS"][0, 0])["degraded"] == []
+    np.testing.assert_array_equal(
+        tensors["PAIR_IDS"][0, :half], whole["PAIR_IDS"][0, :half, : tensors["PAIR_IDS"].shape[2]]
+    )
+
+
 @pytest.mark.parametrize("name", ["index/pairs/tokens.npy", "index/pairs/tokenizer.json", "index/pairs/layout.json"])
 def test_a_bundle_with_another_towers_file_is_refused_by_name(tower_bundle, tmp_path, name):
     copied = tmp_path / "bundle"
