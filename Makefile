@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
 
-.PHONY: help audit demo serve shop eval bench-retrieval bench-replica bench-reliability soak bench-live bench-shop bench-evaluate bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check gpu-serve-check test fuzz lint format docs lock reports clean
+.PHONY: help audit demo serve shop eval bench-retrieval bench-replica bench-reliability soak bench-live bench-shop bench-evaluate bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check gpu-serve-check test fuzz mutation lint format docs lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -123,6 +123,13 @@ CASES := 50000
 fuzz: $(READY) ## property-based fuzzing of options, events, changes and whole batches; CASES=50000 of each
 	FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -x tests/unit/ensemble/contract/test_fuzz.py tests/unit/ensemble/graph/test_fuzz.py
 
+# Of each part so many changes are drawn: all of them take half a day.
+CHANGES := 100
+PARTS :=
+mutation: $(READY) $(VENV)/.mutation ## whether the unit tests notice changes of fusion, filters, ordering and the live state; CHANGES=100 of each
+	@mkdir -p build/mutation
+	@$(BIN)/python tools/mutation.py $(PARTS) --changes $(CHANGES)
+
 audit: $(READY) $(VENV)/.audit ## known vulnerabilities (where PyPI can be asked), build/sbom.cdx.json, licences of what the locks name
 	@$(BIN)/python tools/audit.py
 
@@ -160,7 +167,8 @@ $(READY) $(VENV)/.demo: pyproject.toml requirements/torch.txt tools/install.py $
 $(VENV)/.docs: requirements/docs.lock
 $(VENV)/.tensorrt-check: requirements/tensorrt-check.lock
 $(VENV)/.audit: requirements/audit.lock
-$(VENV)/.docs $(VENV)/.tensorrt-check $(VENV)/.audit:
+$(VENV)/.mutation: requirements/mutation.lock
+$(VENV)/.docs $(VENV)/.tensorrt-check $(VENV)/.audit $(VENV)/.mutation:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
 	@touch $@

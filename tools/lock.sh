@@ -30,5 +30,6 @@ compile demo.lock pyproject.toml --extra demo --constraint "$root/requirements/t
 compile tensorrt-check.lock pyproject.toml --extra tensorrt-check --constraint "$root/requirements/dev.lock"
 # pip is the environment's own.
 compile audit.lock pyproject.toml --extra audit --constraint "$root/requirements/dev.lock" --no-emit-package pip
+compile mutation.lock pyproject.toml --extra mutation --constraint "$root/requirements/dev.lock"
 compile docs.lock pyproject.toml --extra docs --constraint "$root/requirements/dev.lock"
 compile uv.lock uv.in

@@ -147,9 +147,9 @@ class ReciprocalRankFusion:
         total = sum(weight for weight, is_there in zip(counted, answered.tolist(), strict=True) if is_there)
         missing = np.zeros(len(sums))
         for name, unknown in joined.unknown.items():
-            if (weight_of := counted[lists.names.index(name)]) > 0:
-                missing += weight_of * unknown
-        sums *= total / np.maximum(total - missing, total / MOST_FILLED) if total else missing + 1
+            missing += counted[lists.names.index(name)] * unknown
+        if total:
+            sums *= total / np.maximum(total - missing, total / MOST_FILLED)
         return sums
 
     def _order(self, rows: NDArray[np.int32], sums: NDArray[np.float64], limit: int | None) -> NDArray[np.int64]:

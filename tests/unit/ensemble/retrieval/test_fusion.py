@@ -173,6 +173,50 @@ def test_equal_scores_share_the_mean_of_their_places():
     assert fused.votes.tolist() == pytest.approx([60 / 61, 60 / 62.5, 60 / 62.5, 60 / 64])
 
 
+@pytest.mark.parametrize(
+    ("dense", "history", "expected"),
+    [
+        # 5 is known to all but dense: its votes count 1.2 / 0.9 times. What did not answer has no part in the sum.
+        (0.3, 0.9, {5: 0.9 * 60 / 61 * 1.2 / 0.9, 0: 0.3 * 60 / 61 + 0.9 * 60 / 62, 1: 0.3 * 60 / 62}),
+        # 1.2 / 0.3 would be four times: twice is the most.
+        (0.9, 0.3, {5: 0.3 * 60 / 61 * 2, 0: 0.9 * 60 / 61 + 0.3 * 60 / 62, 1: 0.9 * 60 / 62}),
+        # A channel of no weight that knows nothing of an item takes nothing from it.
+        (0.0, 0.9, {5: 0.9 * 60 / 61, 0: 0.9 * 60 / 62, 1: 0.0}),
+    ],
+)
+def test_what_a_channel_can_know_nothing_of_is_judged_by_those_that_answered(dense, history, expected):
+    fusion = ReciprocalRankFusion(ITEMS, 10, {"dense": Knowledge(items=np.arange(ITEMS) != 5)})
+    lists = {"dense": ranked([0, 1]), "history": ranked([5, 0]), "trending": ranked([])}
+    fused = fusion.fuse(lists, {"dense": dense, "history": history, "trending": 7.0}, 9)
+    votes = dict(zip(fused.rows.tolist(), fused.votes.tolist(), strict=True))
+    assert votes == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["dense", "trending"])
+def test_what_one_channel_comes_to_know_changes_what_no_other_knows(name):
+    blind = Knowledge(items=np.arange(ITEMS) != 5)
+    fusion = ReciprocalRankFusion(ITEMS, 10, {"dense": blind, "trending": blind})
+    lists = {"dense": ranked([0]), "history": ranked([5]), "trending": ranked([0])}
+
+    def votes_of_5(fused_by, **weights):
+        fused = fused_by.fuse(lists, {"dense": 0.2, "history": 1.0, "trending": 0.2, **weights}, 9)
+        return fused.votes[fused.rows.tolist().index(5)]
+
+    for known in (Knowledge(items=np.ones(ITEMS, np.bool_)), Knowledge()):
+        assert votes_of_5(fusion.with_knowledge(name, known)) == pytest.approx(60 / 61 * 1.4 / 1.2)
+    assert votes_of_5(fusion.with_knowledge(name, blind)) == pytest.approx(60 / 61 * 1.4 / 1.0)
+    assert votes_of_5(fusion) == pytest.approx(60 / 61 * 1.4 / 1.0), "it is another that knows more"
+
+
+def test_equal_sums_stand_by_popularity_and_those_without_a_vote_as_they_are_listed():
+    counts = np.zeros(ITEMS, np.float32)
+    counts[[5, 6]] = [8, 9]
+    popularity = replace(Popularity.empty(ITEMS), counts=counts, trend=counts)
+    lists = {"dense": ranked([4]), "history": ranked([5]), "other": ranked([7, 6])}
+    fused = ReciprocalRankFusion(ITEMS, 10, popularity=popularity).fuse(lists, {**EQUAL, "other": 0.0}, 9)
+    assert fused.rows.tolist() == [5, 4, 7, 6]
+
+
 @given(st.permutations(range(12)), st.lists(st.sampled_from([0.1, 0.5, 0.9]), min_size=12, max_size=12))
 def test_the_order_in_which_ties_are_listed_changes_no_vote(order, values):
     values = np.sort(np.asarray(values, np.float32))[::-1]
