@@ -142,6 +142,34 @@ def test_filters_nest_eight_deep_and_no_deeper():
         parse(nested(9), COLUMNS.kinds)
 
 
+@pytest.mark.parametrize("name", ["and", "or"])
+def test_lists_of_filters_nest_as_deep_as_negations(name):
+    condition = {"brand": "Acme"}
+    for _ in range(8):
+        condition = {name: [condition]}
+    assert kept(condition) == [0, 5]
+    with pytest.raises(InvalidRequestError, match="nested at most 8 deep"):
+        parse({name: [condition]}, COLUMNS.kinds)
+
+
+def test_a_number_has_64_bits_at_most():
+    assert kept({"price": {"gte": -(2**63)}}) == kept({"price": {"lt": 2**63 - 1}}) == kept({"price": {"gte": -1e9}})
+    for beyond in (-(2**63) - 1, 2**63):
+        with pytest.raises(InvalidRequestError, match="price"):
+            parse({"price": beyond}, COLUMNS.kinds)
+
+
+def test_items_that_come_later_and_values_that_are_taken_away_match_nothing():
+    everything = {"or": [{"price": {"gte": 0}}, {"tags": ["new", "vegan"]}, {"brand": "Acme"}]}
+    before = np.flatnonzero(parse(everything, COLUMNS.kinds)(COLUMNS)).tolist()
+    grown = COLUMNS.grown(3)
+    assert grown.items == COLUMNS.items + 3
+    assert np.flatnonzero(parse(everything, grown.kinds)(grown)).tolist() == before
+    first = np.arange(COLUMNS.items) == 0
+    without = Columns(COLUMNS.items, {name: column.without(first) for name, column in COLUMNS.by_name.items()})
+    assert np.flatnonzero(parse(everything, without.kinds)(without)).tolist() == [row for row in before if row]
+
+
 BOUNDS = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 NUMBERS = st.sampled_from([-5.5, 1, 2.0, 3, 1e9, 0])
 WORDS = st.sampled_from(["Acme", "Acme Co", "Zenith", "北山", "nobody", "new", "vegan", ""])
