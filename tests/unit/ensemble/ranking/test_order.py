@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
-from fuserank_ensemble.contract.controls import MAX_SHIFT, Explore, Rule
+from fuserank_ensemble.contract.controls import MAX_SEED, MAX_SHIFT, Explore, Rule
 from fuserank_ensemble.contract.errors import InvalidRequestError
 from fuserank_ensemble.interactions.history import History
-from fuserank_ensemble.ranking.order import rank_by_score, rank_steered, rank_varied
+from fuserank_ensemble.ranking.order import rank_by_score, rank_fixed, rank_steered, rank_varied
 from fuserank_ensemble.ranking.rules import NOT_FOUND, check
 
 COUNT = 12
@@ -333,3 +333,44 @@ def test_a_step_of_a_rule_and_diversity_look_at_the_first_candidates_only():
             for rows in (ROWS[:4], ROWS)
         ]
         assert lists[0].rows.tolist() == lists[1].rows.tolist()
+
+
+def test_a_page_is_a_part_of_the_list_from_its_offset_on():
+    whole = ranked(Rule(pin=4, item_ids=["i10"]), k=8)
+    page = whole.part(2, 3)
+    assert page.rows.tolist() == whole.rows[2:5].tolist() == [2, 10, 3]
+    assert page.positions.tolist() == whole.positions[2:5].tolist()
+    assert page.scores.tolist() == whole.scores[2:5].tolist()
+    assert list(page.places) == list(whole.places)[2:5]
+    assert whole.part(6, 9).rows.tolist() == whole.rows[6:].tolist()
+
+
+def test_in_a_fixed_order_rules_change_scores_and_no_place():
+    rule = Rule(boost=2, item_ids=["i03"])
+    check([rule], 5, ITEMS.columns.kinds)
+    found = rank_fixed(request(rules=[rule]), ROWS, SCORES, ITEMS, COUNT)
+    assert found.rows.tolist() == ROWS.tolist()
+    expected = SCORES + np.where(ROWS == 3, 2 * STEP, 0)
+    np.testing.assert_allclose(found.scores, expected, atol=1e-6)
+    assert rank_fixed(request(), ROWS, SCORES, ITEMS, COUNT).scores.tolist() == SCORES.tolist()
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 9, 10, 12])
+def test_beside_pins_the_list_has_as_many_items_as_are_asked_for_and_there_are(k):
+    found = ranked(Rule(pin=1, item_ids=["i09"]), k=k)
+    assert found.rows.tolist() == [9, *range(9)][:k]
+    assert len(found.places) == min(k, 10)
+
+
+def test_a_drawn_seed_is_any_that_a_request_may_name(monkeypatch):
+    bounds = []
+    monkeypatch.setattr("secrets.randbelow", lambda bound: bounds.append(bound) or bound - 1)
+    found = ranked(explore=Explore(rate=0.5))
+    assert bounds == [MAX_SEED + 1]
+    assert found.explore.seed == MAX_SEED
+    assert ranked(explore=Explore(rate=0.5, seed=MAX_SEED)).rows.tolist() == found.rows.tolist()
+
+
+def test_an_ordered_list_stays_as_it_is():
+    with pytest.raises(AttributeError):
+        ranked().rows = ROWS
