@@ -87,7 +87,7 @@ def test_credentials_and_headers_reach_the_client_of_the_server(monkeypatch, tmp
         def __init__(self, url, **settings):
             opened.append({"url": url, **settings})
 
-    def create(client, given, tokens=None):
+    def create(client, given, tokens=None, rate=None):
         hosts.extend(getattr(given, "hosts", given))
 
     monkeypatch.setattr(module, "AsyncClient", Client)
