@@ -101,8 +101,8 @@ IMAGE := fuserank:0.1.0
 gpu-serve-check: ## on a GPU machine, with Docker: the image serves the engines of gpu-check, answers as the CPU does, is measured
 	@tools/gpu-serve-check.sh $(BIN) $(BUNDLE) build $(SHOP) $(IMAGE)
 
-# Tests that start servers mostly wait, so there is a process more than cores; those that take longest come first.
-TEST_PROCESSES = $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 5 )))
+# Tests that start servers mostly wait, so there are two processes more than cores; those that take longest come first.
+TEST_PROCESSES = $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 2 : 6 )))
 # A test's file is compiled for its assertions at its first import: once, by two processes, instead of by each of them.
 test: $(READY) tests/support/__pycache__ ## functional tests against a real Triton, the chart and what it would run, unit tests
 	$(BIN)/python -m pytest tests --numprocesses $(TEST_PROCESSES) --no-loadscope-reorder
