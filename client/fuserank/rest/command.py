@@ -56,7 +56,7 @@ def rest(
     """
     with report_errors():
         tokens = UserTokens(user_tokens, token_issuer, token_audience) if user_tokens else None
-        allowed = RateLimit(rate, tenant_header) if rate else None
+        allowed = RateLimit(rate, tenant_header) if rate is not None else None
         hosts = (*DEFAULT_HOSTS, host, *(name or ()))
         app = create_app(AsyncClient(**server.to_arguments()), hosts, tokens, allowed)
         typer.echo(f"REST: http://{host}:{port}/v1   described by http://{host}:{port}/openapi.json")

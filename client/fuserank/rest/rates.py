@@ -13,8 +13,7 @@ from starlette.requests import Request
 from fuserank.errors import ConfigurationError, OverloadedError
 
 _NAME = re.compile(r"[A-Za-z0-9-]+")
-LONGEST_TENANT = 128  # characters of a name; longer ones are cut, so that no caller fills the memory
-LEAST_WAIT = 0.01  # seconds
+MAX_QUOTED = 80  # characters of a tenant's name
 
 
 class RateLimit:
@@ -46,11 +45,11 @@ class RateLimit:
         Raises:
             OverloadedError: Where its tenant has asked too much; with when to come again.
         """
-        tenant = request.headers.get(self._header, "")[:LONGEST_TENANT]
+        tenant = request.headers.get(self._header, "")
         if await self._counts.hit(self._rate, tenant):
             return
         reset = (await self._counts.get_window_stats(self._rate, tenant)).reset_time
-        who = f"{self._header} {tenant!r}" if tenant else f"all requests without {self._header}"
-        error = OverloadedError(f"{who}: found more than {self._rate}; allowed: that many. Come again later")
-        error.retry_after = max(reset - time.time(), LEAST_WAIT)
+        who = f"{self._header} {tenant[:MAX_QUOTED]!r}" if tenant else f"requests without {self._header}"
+        error = OverloadedError(f"{who}: found more requests than allowed; allowed: {self._rate}")
+        error.retry_after = max(reset - time.time(), 0.0)
         raise error

@@ -152,9 +152,9 @@ def search_stages(spec: GraphSpec) -> tuple[Stage, ...]:
 
 def host_processes(spec: GraphSpec) -> dict[str, int]:
     """Returns how many processes each stage of the host has beside a GPU, by name: as its cost asks, at least one."""
-    shared = {name: ms for name, ms in HOST_MS.items() if name != "retrieve" or not spec.search_on_gpu}
     whole = sum(HOST_MS.values())
-    return {name: max(1, round(spec.host_cores * ms / whole)) if name in shared else 1 for name, ms in HOST_MS.items()}
+    processes = {name: max(1, round(spec.host_cores * ms / whole)) for name, ms in HOST_MS.items()}
+    return processes | ({"retrieve": 1} if spec.search_on_gpu else {})
 
 
 def companion_stages() -> tuple[Stage, ...]:

@@ -47,10 +47,10 @@ class Evidence:
         return self._reordered(positions, self.votes)
 
     def head(self, limit: int, required: NDArray[np.int32] | None = None) -> Evidence:
-        """Returns the first `limit` candidates, and among them all that are required (at most `limit` rows)."""
+        """Returns the first `limit` candidates, and among them those that are required, at most `limit`."""
         if required is None or not len(required):
             return self.take(np.arange(min(limit, len(self.rows))))
-        return self.take(np.flatnonzero(keep_required(np.isin(self.rows, required), limit)))
+        return self.take(np.flatnonzero(keep_required(np.isin(self.rows, required[:limit]), limit)))
 
     def with_tail_votes(self, added: NDArray[np.float64], first: int) -> Evidence:
         """Returns the candidates, those from place `first` on by their votes with what is added to them.

@@ -19,44 +19,10 @@ from fuserank_ensemble.catalog.text import normalise
 from fuserank_ensemble.contract.options import UNDERSTOOD_PARTS, UnderstoodPart
 from fuserank_ensemble.understanding.fillers import fillers
 from fuserank_ensemble.understanding.phrases import find_phrases
+from fuserank_ensemble.understanding.prices import find_price_limits
 from fuserank_ensemble.understanding.quantities import Amount, Quantities
 from fuserank_ensemble.understanding.spelling import Spelling
 
-_CURRENCY = r"dollars?|bucks?|usd|euros?|yuan|rmb|元|块|\$|€|£"
-_MONEY = r"(?:\$|€|£|¥|￥|usd|rmb)?\s*(?P<{0}>\d+(?:\.\d+)?)\s*(?P<{0}_unit>" + _CURRENCY + ")?"
-_SYMBOL = re.compile(r"[$€£¥￥]|usd|rmb", re.IGNORECASE)
-_FROM = re.compile(
-    rf"\b(?:over|above|more than|at least|from|starting at)\s+{_MONEY.format('low')}(?![\w./])", re.IGNORECASE
-)
-_TO = re.compile(
-    r"(?:\b(?:under|below|less than|lower than|cheaper than|up to|at most|no more than|not over|max(?:imum)?|within)\s+"
-    rf"|<\s*=?\s*){_MONEY.format('high')}(?![\w./])",
-    re.IGNORECASE,
-)
-_BETWEEN = re.compile(
-    rf"\b(?:between|from)\s+{_MONEY.format('low')}\s*(?:and|to|-|–)\s*{_MONEY.format('high')}(?![\w./])", re.IGNORECASE
-)
-_RANGE = re.compile(
-    rf"(?<![\w./-]){_MONEY.format('low')}\s*(?:to|-|–)\s*{_MONEY.format('high')}(?![\w./])", re.IGNORECASE
-)
-_YUAN = r"(?:元|块钱?|人民币)"
-_TO_CHINESE = re.compile(
-    rf"(?:(?:(?<!不)低于|不超过|不高于|不大于|少于)\s*(?P<before>\d+(?:\.\d+)?)\s*{_YUAN}?|"
-    rf"(?<![\d.])(?P<after>\d+(?:\.\d+)?)\s*{_YUAN}?\s*(?:以下|以内|之内))的?"
-)
-_FROM_CHINESE = re.compile(
-    rf"(?:(?:(?<!不)(?:高于|超过|大于)|不低于|不少于)\s*(?P<before>\d+(?:\.\d+)?)\s*{_YUAN}|(?<![\d.])(?P<after>\d+(?:\.\d+)?)\s*{_YUAN}\s*以上)的?"
-)
-_RANGE_CHINESE = re.compile(
-    rf"(?:价格?在?\s*)?(?<![\d.])(?P<low>\d+(?:\.\d+)?)\s*{_YUAN}?\s*[到至~～—-]\s*(?P<high>\d+(?:\.\d+)?)\s*"
-    rf"(?:{_YUAN}\s*(?:之间)?|之间)的?"
-)
-_ABOUT_PRICE = re.compile(
-    rf"(?<![\d.])(?P<yuan>\d+(?:\.\d+)?)\s*{_YUAN}\s*(?:左右|上下)的?|"
-    rf"\b(?:around|about)\s+{_MONEY.format('about')}(?![\w./])",
-    re.IGNORECASE,
-)
-_ABOUT_SHARE = 0.2  # of a price that it may differ from by
 _CHEAP = re.compile(r"\b(?:cheap(?:est)?|inexpensive|affordable|budget)\b|最?便宜的?|平价", re.IGNORECASE)
 _JOIN = "\u00a0"  # between the words that replace a synonym, which are ruled out together; no normalised text has it
 _NOUN = rf"[^\W\d_]{{2,}}(?:{_JOIN}[^\W\d_]{{2,}})*"
@@ -66,7 +32,9 @@ _WITHOUT = re.compile(
     r"(?:any\s+|an?\s+|the\s+|added\s+|with\s+|too\s+|so\s+|very\s+|overly\s+)?"
     r"(?!more\b|name\b|one\b|longer\b)(?P<what>(?:(?:artificial|synthetic|extra)\s+)?"
     rf"{_NOUN}(?:\s+(?:or|and|nor)\s+{_NOUN})?)(?:\s+added\b)?|"
-    r"除了?(?P<except>[\u4e00-\u9fff]{1,6}?)(?:以外|之外|外)的?|(?:不含|不要|不加|不放|(?<!有)没有|不带)(?P<chinese>[\u4e00-\u9fff]{1,4}?)(?:的|$|(?=\s))",
+    # Of "除草剂户外用" nothing is ruled out.
+    r"除(?:了(?P<except>[\u4e00-\u9fff]{1,6}?)(?:以外|之外|外)|(?P<beside>[\u4e00-\u9fff]{1,6}?)(?:以外|之外))的?|"
+    r"(?:不含|不要|不加|不放|(?<!有)没有|不带)(?P<chinese>[\u4e00-\u9fff]{1,4}?)(?:的|$|(?=\s))",
     re.IGNORECASE,
 )
 # An attribute that catalogues spell out too; its words stay in the search.
@@ -79,9 +47,11 @@ _ABOUT = re.compile(
     r"(?:\b(?:more than|less than|(?:at )?(?:least|most)|over|under|up to|about|around)|(?<=\d)\s*[x×])\s*$",
     re.IGNORECASE,
 )
-# Before what is wanted, where no space parts them: "想买一双跑鞋".
+# Before what is wanted, where no space parts them: "想买一双跑鞋"; "推荐信" and "想买条纹衬衫" name things.
+_MEASURE = "[双个款件条台部只些点]"
 _WISH = re.compile(
-    r"^(?:请问|有没有|帮我找|给我|我?想(?:买|要|找)|我?要买|推荐)+(?:一?[双个款件条台部只些点])?(?=[\u4e00-\u9fff]{2})"
+    rf"^(?:请问|有没有|帮我找|给我(?!的)|我?想(?:买|要|找)|我?要买|推荐(?=[一几]{_MEASURE}))+"
+    rf"(?:[一几]{_MEASURE}|个(?![性人])|些)?(?=[\u4e00-\u9fff]{{2}})"
 )
 _LOOSE = re.compile(r"^[\s,;:–的-]+|(?<![\s,;:–-])[\s,;:–-]+$")
 
@@ -183,7 +153,7 @@ class QueryParser:
         text = _separate(joined)
         if self.is_value(text):
             return UnderstoodQuery(text, text, corrected=corrected)
-        low, high, rest = _price_limits(joined) if "prices" in parts else (None, None, joined)
+        low, high, rest = find_price_limits(joined) if "prices" in parts else (None, None, joined)
         cheap = "prices" in parts and _CHEAP.search(rest) is not None
         if cheap:
             rest = _CHEAP.sub(" ", rest)
@@ -207,50 +177,6 @@ class QueryParser:
         return UnderstoodQuery(", ".join((words, *sizes)), words, near, low, high, cheap, out, sizes, corrected)
 
 
-def _price_limits(text: str) -> tuple[float | None, float | None, str]:
-    """The lowest and the highest price that a query names, and the query without them.
-
-    A number is a price where it has a currency, or where the query ends with it: "under 10 lb" is none.
-    """
-    between = _BETWEEN.search(text)
-    if not between and (between := _RANGE.search(text)) and not _has_currency(between, "low", "high"):
-        between = None
-    if between and (_is_price(between, "low", text) or _is_price(between, "high", text)):
-        low, high = sorted((float(between["low"]), float(between["high"])))
-        return low, high, text[: between.start()] + " " + text[between.end() :]
-    if match := _RANGE_CHINESE.search(text):
-        low, high = sorted((float(match["low"]), float(match["high"])))
-        return low, high, text[: match.start()] + " " + text[match.end() :]
-    if (match := _ABOUT_PRICE.search(text)) and (match["yuan"] or _has_currency(match, "about")):
-        price = float(match["yuan"] or match["about"])
-        low, high = round(price * (1 - _ABOUT_SHARE), 2), round(price * (1 + _ABOUT_SHARE), 2)
-        return low, high, text[: match.start()] + " " + text[match.end() :]
-    low_limit, high_limit = None, None
-    if (match := _FROM.search(text)) and _is_price(match, "low", text):
-        low_limit, text = float(match["low"]), text[: match.start()] + " " + text[match.end() :]
-    elif match := _FROM_CHINESE.search(text):
-        low_limit = float(match["before"] or match["after"])
-        text = text[: match.start()] + " " + text[match.end() :]
-    if (match := _TO.search(text)) and _is_price(match, "high", text):
-        high_limit, text = float(match["high"]), text[: match.start()] + " " + text[match.end() :]
-    elif match := _TO_CHINESE.search(text):
-        high_limit = float(match["before"] or match["after"])
-        text = text[: match.start()] + " " + text[match.end() :]
-    if low_limit is not None and high_limit is not None and low_limit > high_limit:
-        # Limits that contradict each other say nothing.
-        return None, None, text
-    return low_limit, high_limit, text
-
-
-def _has_currency(match: re.Match[str], *names: str) -> bool:
-    return any(match[f"{name}_unit"] for name in names) or bool(_SYMBOL.search(match.group()))
-
-
-def _is_price(match: re.Match[str], name: str, text: str) -> bool:
-    before = text[match.start() : match.start(name)]
-    return bool(match[f"{name}_unit"] or _SYMBOL.search(before)) or not text[match.end() :].strip()
-
-
 def _ruled_out(text: str) -> tuple[tuple[str, ...], str]:
     """The words that a query rules out, and the query without those that an encoder would look for.
 
@@ -262,7 +188,7 @@ def _ruled_out(text: str) -> tuple[tuple[str, ...], str]:
     out = [
         word
         for match in _WITHOUT.finditer(text)
-        for word in _words(match["what"] or match["except"] or match["chinese"])
+        for word in _words(match["what"] or match["except"] or match["beside"] or match["chinese"])
     ]
     # Who wants dish soap but not one brand, which is a synonym of dish soap, rules out nothing that can be told.
     out = [word for word in out if _JOIN not in word or wanted.isdisjoint(word.split(_JOIN))]

@@ -35,7 +35,7 @@ def test_what_a_tenant_asks_beyond_its_rate_is_refused_before_it_reaches_the_ser
     assert len(client.calls) == 3
     refused = send(**{"x-tenant": "a"})
     assert 1 <= int(dict(refused.headers)["retry-after"]) <= 60
-    assert "X-Tenant 'a': found more than 3 per 1 minute" in refused.text
+    assert "X-Tenant 'a': found more requests than allowed; allowed: 3 per 1 minute" in refused.text
 
 
 def test_another_tenant_is_answered_meanwhile_and_those_without_a_name_are_one(send):

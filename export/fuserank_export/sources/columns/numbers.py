@@ -25,8 +25,10 @@ _GROUPED = {
 _WITH_CURRENCY = re.compile(r"(?P<before>[^\d+\-]*)(?P<number>[+-]?\d(?:.*\d)?)(?P<after>\D*)")
 _NO_CENTS = re.compile(r"(?<=\d)[.,][-–—]{1,2}(?=\D*$)")
 # Currencies whose sign is letters; others are a sign of Unicode's category Sc, or ISO 4217's three capitals.
-_CURRENCY_WORDS = {"kr", "zł", "kč", "ft", "lei", "fr", "sfr", "rs", "r$", "us$", "лв", "руб", "р", "tl", "rm"} | {
-    *("元", "块", "人民币", "rmb", "円", "원", "港币", "hk$", "nt$", "a$", "c$", "s$"),
+_CURRENCY_WORDS = {
+    *("kr", "zł", "kč", "ft", "lei", "fr", "sfr", "rs", "лв", "руб", "р", "tl", "rm", "rmb"),
+    *("r$", "us$", "hk$", "nt$", "a$", "c$", "s$"),
+    *("元", "块", "人民币", "港币", "円", "원"),
 }
 # Other ways to write a currency.
 _CURRENCY_NAMES = {
@@ -86,7 +88,7 @@ class DecimalMarkProof:
         self._fits: dict[DecimalMark, bool] = dict.fromkeys(DECIMAL_MARKS, True)
         self._proofs: dict[DecimalMark, str] = {}
         self._currencies: set[str] = set()
-        self._whole = ""  # a cell, while all of them are digits beside a currency
+        self._whole = ""  # the first cell
         self._is_whole = True
 
     def add(self, text: str) -> None:
@@ -122,7 +124,7 @@ class DecimalMarkProof:
 
     @property
     def example(self) -> str:
-        """A cell that can be read with no other mark."""
+        """A cell that shows why: one that can be read with no other mark, or any where all are whole."""
         return self._whole if self.is_whole else self._proofs[self.mark] if self.mark else ""
 
     @property

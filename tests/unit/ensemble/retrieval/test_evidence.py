@@ -17,6 +17,7 @@ def evidence():
 def test_a_list_that_is_cut_keeps_what_is_required_of_it(evidence):
     assert evidence.head(2).rows.tolist() == [10, 11]
     assert evidence.head(3, np.asarray([14, 11], np.int32)).rows.tolist() == [10, 11, 14]
+    assert evidence.head(1, np.asarray([14, 11], np.int32)).rows.tolist() == [14]
     assert evidence.head(9).rows.tolist() == evidence.rows.tolist()
 
 

@@ -68,6 +68,7 @@ def test_a_price_is_a_limit_and_no_word_of_the_search(query, text, low, high):
         "jeans 10-12",
         "5-10 lb turkey",
         "about 10 eggs",
+        "身高100到120之间的衣服",
     ],
 )
 def test_a_number_that_is_no_price_limits_nothing(query):
@@ -130,7 +131,11 @@ def test_a_wish_in_chinese_is_no_word_of_the_search_though_no_space_parts_them(q
 
 
 def test_chinese_words_that_begin_like_a_wish_stand():
-    assert [parse(query).text for query in ("有机牛奶", "推荐", "给我")] == ["有机牛奶", "推荐", "给我"]
+    for query in ("有机牛奶", "推荐", "给我", "推荐信模板", "除草剂户外用"):
+        assert parse(query).text == query
+    assert parse("想买条纹衬衫").text == "条纹衬衫"
+    assert parse("想买个性手机壳").text == "个性手机壳"
+    assert parse("想买个手机").text == "手机"
 
 
 def test_a_size_in_chinese_needs_no_space_around_it():
