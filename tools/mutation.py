@@ -88,12 +88,14 @@ def try_part(part: str, most: int, seed: int) -> dict[str, object]:
     _cosmic_ray(tree, "exec", str(config), str(session))
     with use_db(session) as database:
         items = {item.job_id: item.mutations[0] for item in database.work_items}
+        outcomes = {job: result.test_outcome for job, result in database.results}
         survivors = [
             f"{items[job].module_path}:{items[job].start_pos[0]} {items[job].operator_name} {items[job].occurrence}"
-            for job, result in database.results
-            if result.worker_outcome == WorkerOutcome.NORMAL and result.test_outcome == TestOutcome.SURVIVED
+            for job, outcome in outcomes.items()
+            if outcome == TestOutcome.SURVIVED
         ]
-    return {"changes": changes, "tried": tried, "killed": tried - len(survivors), "survivors": sorted(survivors)}
+    killed = sum(outcome == TestOutcome.KILLED for outcome in outcomes.values())
+    return {"changes": changes, "tried": tried, "killed": killed, "survivors": sorted(survivors)}
 
 
 def _draw(session: Path, most: int, seed: int) -> tuple[int, int]:
