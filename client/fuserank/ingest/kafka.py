@@ -96,6 +96,7 @@ class Ingest:
             raise ConfigurationError(f"kafka: {error.args[0].str()}") from None
         self._early: list[Message] = []  # came while nothing was to be read
         self._next: dict[Place, int] = {}  # the first offset of each partition that is not dealt with
+        self._may_be_paused = False  # whether a partition may be paused
         self._lag_due = 0.0
         self.beat = time.monotonic()  # when the loop went round last
         self.joined = False  # whether the group has said which partitions are this reader's
@@ -125,6 +126,9 @@ class Ingest:
         early, self._early = self._early, []
         if early:
             return early
+        if self._may_be_paused:
+            self._consumer.resume(self._consumer.assignment())
+            self._may_be_paused = False
         first = self._consumer.poll(TAKE_SECONDS)
         if first is None:
             return []
@@ -164,7 +168,6 @@ class Ingest:
             else:
                 if failed:
                     _LOG.warning("what was read is taken, reading goes on")
-                    self._consumer.resume(self._consumer.assignment())
                 self._metrics.waiting.set(0)
                 return True
             if stopping.is_set():
@@ -178,6 +181,7 @@ class Ingest:
         self.beat = time.monotonic()
         while (left := self.beat + seconds - time.monotonic()) > 0:
             self._consumer.pause(self._consumer.assignment())
+            self._may_be_paused = True
             message = self._consumer.poll(left)
             if message is not None:  # of a partition that has just become this reader's
                 self._early += self._readable([message])
@@ -197,7 +201,8 @@ class Ingest:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         del consumer
-        self.joined, self._lag_due = True, 0.0
+        # A partition that was paused, taken away and given back may be so still.
+        self.joined, self._may_be_paused, self._lag_due = True, True, 0.0
         _LOG.info("partitions: %s", ", ".join(f"{p.topic}/{p.partition}" for p in partitions) or "none")
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -32,6 +32,8 @@ def feed_back(evidence: Evidence, items: Items, first: int, search: ChannelSearc
         first: How many the ranker compares; they stay as they are.
         search: What knows the vectors.
     """
+    if len(evidence.rows) <= first:
+        return evidence
     texts = items.text[evidence.rows[:FEEDBACK_DEPTH]]
     beginning = np.asarray(list(dict.fromkeys(texts.tolist()))[:FIRST_TEXTS], np.int32)
     nearness = search.cosines(texts, search.mean_vector(beginning))

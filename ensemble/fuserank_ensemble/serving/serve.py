@@ -164,7 +164,12 @@ def _wait_for_death(server: Server, stopping: Callable[[], bool]) -> str | None:
         if not server.is_alive():
             return "tritonserver has stopped by itself"
         if dead := server.dead_stages():
-            return f"the process of stage {', '.join(dead)} has died, and requests fail"
+            time.sleep(
+                LOOK_SECONDS
+            )  # a tritonserver that dies takes its stages with it, and they may be gone before it
+            if server.is_alive():
+                return f"the process of stage {', '.join(dead)} has died, and requests fail"
+            continue
         if not (stopped := server.stopped_stages()):
             moving = time.monotonic()
         elif time.monotonic() - moving > STOPPED_SECONDS:

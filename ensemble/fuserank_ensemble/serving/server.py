@@ -40,6 +40,10 @@ from fuserank_ensemble.state.settings import StateSettings, choose_key
 START_TIMEOUT_SECONDS = 120.0
 
 
+class StageCrashedError(ServerError):
+    """A stage's process crashed while it was started."""
+
+
 class Server:
     """Runs tritonserver on a bundle, as a context manager or with `start` and `stop`.
 
@@ -151,9 +155,7 @@ class Server:
         except SwitchError as error:
             raise ServerError(str(error)) from None
         try:
-            with environment(self._variables()):
-                self._triton.start()
-            self._wait_until_ready(timeout)
+            self._start_triton(timeout)
         except BaseException:
             self.stop()
             raise
@@ -162,6 +164,28 @@ class Server:
         trusted = str(self._trusted_key or "")
         self.switch.note(ServerNote(self._target, kept_at, str(self._promoted or ""), self._arms, trusted))
         return self
+
+    def _start_triton(self, timeout: float) -> None:
+        """Starts Triton and waits for its models; once more where a stage's process crashes meanwhile.
+
+        On a machine without a free core Triton 2.51 now and then ends a stub with a C++ exception before it has run a
+        line of Python.
+
+        Raises:
+            ServerError: Where it does not become ready.
+        """
+        try:
+            self._start_once(timeout)
+        except StageCrashedError:
+            family = self._family()
+            self._triton.stop()
+            _kill(family)
+            self._start_once(timeout)
+
+    def _start_once(self, timeout: float) -> None:
+        with environment(self._variables()):
+            self._triton.start()
+        self._wait_until_ready(timeout)
 
     def _variables(self) -> dict[str, str | None]:
         """What the stages' processes read of their environment."""
@@ -175,7 +199,7 @@ class Server:
             if not self._triton.is_alive():
                 raise ServerError(f"the server stopped while starting:\n{self._last_errors()}")
             if "terminate called" in self.logs():
-                raise ServerError(f"a stage's process crashed while starting:\n{self._last_errors()}")
+                raise StageCrashedError(f"a stage's process crashed while starting:\n{self._last_errors()}")
             if time.monotonic() > deadline:
                 raise ServerError(f"the server was not ready after {timeout:.0f} s:\n{self._last_errors()}")
             time.sleep(0.05)
@@ -199,7 +223,7 @@ class Server:
     def dead_stages(self) -> list[str]:
         """Stages whose process has died. Triton 2.51 goes on without them, calls itself ready, and fails requests."""
         alive = self._stage_processes()
-        return sorted(name for pid, name in self._stages.items() if pid not in alive)
+        return sorted({name for pid, name in self._stages.items() if pid not in alive})
 
     def stopped_stages(self) -> list[str]:
         """Stages whose process stands still (SIGSTOP): what comes to it waits until it goes on."""
@@ -261,8 +285,13 @@ class Server:
 
     def _last_errors(self, count: int = 12) -> str:
         lines = [line for line in self.logs().splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith(("E", "F")) or "Error" in line or "error:" in line]
+        errors = [line for line in lines if _tells_error(line)]
         return "\n".join((errors or lines)[-count:])
+
+
+def _tells_error(line: str) -> bool:
+    """Whether a line of Triton's log or of a stage tells of an error or a crash."""
+    return line.startswith(("E", "F", "terminate called", "  what()")) or "Error" in line or "error:" in line
 
 
 def _command(process: psutil.Process) -> list[str]:

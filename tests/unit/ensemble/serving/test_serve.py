@@ -65,6 +65,16 @@ def test_a_server_follows_one_whose_process_died(death, capsys):
     assert death in printed.err
 
 
+@pytest.mark.usefixtures("clock")
+def test_stages_that_die_with_their_tritonserver_are_not_called_the_cause(capsys):
+    dying = FakeServer("retrieve")
+    alive = iter([True, False, False])
+    dying.is_alive = lambda: next(alive)  # type: ignore[method-assign]
+    open_server, opened = opener([dying, FakeServer(None)])
+    serve.supervise(open_server, lambda: len(opened) == 2)
+    assert capsys.readouterr().err == "tritonserver has stopped by itself; the server starts again\n"
+
+
 def test_a_stage_that_stands_still_is_waited_for_and_then_started_again(clock, monkeypatch, capsys):
     monkeypatch.setattr(serve.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + 1.0))
     short, long = [["search"]] * 7, [["search"]] * 9

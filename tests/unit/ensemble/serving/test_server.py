@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from fuserank_ensemble.serving import prerequisites
 from fuserank_ensemble.serving import serve as serve_command
+from fuserank_ensemble.serving import server as server_module
 from fuserank_ensemble.serving.environment import environment
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.serving.state import check_state
@@ -34,6 +35,7 @@ from fuserank_ensemble.state import keys
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.settings import State, StateSettings
 from support.keys import TEST_KEY
+from support.running import free_ports
 
 Version = namedtuple("Version", "major minor micro")
 
@@ -211,6 +213,57 @@ def test_tritons_libraries_are_those_beside_its_package_wherever_that_lies(tmp_p
     assert library_folder() == Path(distribution.get_libs_path())
     (tmp_path / "nvidia_pytriton.libs").mkdir()
     assert library_folder() == tmp_path / "nvidia_pytriton.libs"
+
+
+CRASH = "terminate called after throwing an instance of 'boost::interprocess::lock_exception'\n  what():  busy\n"
+
+
+class CrashingTriton:
+    """A Triton whose stub crashes at its first starts, with nothing but what it has printed."""
+
+    def __init__(self, crashes: int) -> None:
+        self.crashes, self.starts, self.running = crashes, 0, False
+
+    def start(self) -> None:
+        self.starts, self.running = self.starts + 1, True
+
+    def stop(self) -> None:
+        self.running = False
+
+    def is_alive(self) -> bool:
+        return self.running
+
+    def logs(self) -> str:
+        return CRASH if self.starts <= self.crashes else ""
+
+
+@pytest.fixture
+def crashing_server(sound_machine, tiny_bundle, monkeypatch):
+    """Returns what opens a server whose Triton crashes so many times, and the Triton."""
+    sound_machine.delitem(sys.modules, "pytriton")
+    pytest.importorskip("pytriton")
+
+    def open_server(crashes: int) -> tuple[Server, CrashingTriton]:
+        triton = CrashingTriton(crashes)
+        monkeypatch.setattr(server_module, "open_tritonserver", lambda *_, **__: triton)
+        monkeypatch.setattr(Server, "is_ready", lambda self: triton.starts > triton.crashes)
+        return Server(tiny_bundle, Endpoints("127.0.0.1", *free_ports())), triton
+
+    return open_server
+
+
+def test_a_stub_that_crashes_while_starting_is_started_once_more(crashing_server):
+    server, triton = crashing_server(1)
+    with server:
+        assert (triton.starts, triton.running) == (2, True)
+    assert not triton.running
+
+
+def test_a_stub_that_crashes_again_is_told_with_what_it_printed(crashing_server):
+    server, triton = crashing_server(2)
+    with pytest.raises(ServerError, match=r"(?s)crashed while starting.*lock_exception.*what\(\):  busy"):
+        server.start()
+    assert (triton.starts, triton.running) == (2, False)
 
 
 @pytest.fixture
