@@ -152,6 +152,14 @@ def test_without_a_log_what_has_to_be_a_candidate_stays_one_at_the_end_of_a_list
     assert np.isin(last, found.rows).all()
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("allowed", [0, 3])
+def test_without_a_log_a_filter_may_leave_fewer_than_the_ranker_compares(shop, without_log, allowed):
+    query = shop.channel_query("cheese", None, np.arange(1_000) < allowed)
+    found = without_log.retrieve([query], [100])[0]
+    assert sorted(found.rows.tolist()) == [*range(allowed)]
+
+
 @pytest.mark.parametrize("kind", [None, "similar"])
 def test_what_is_prefetched_is_computed_once_and_changes_no_candidate(shop, retriever, kind, monkeypatch):
     half = np.arange(1_000) % 2 == 0
