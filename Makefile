@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a bundle is made from: change it, and `make demo` exports again.
 SOURCES := $(shell find export ensemble -name '*.py' ! -name server.py)
 
-.PHONY: help audit demo serve shop eval bench-retrieval bench-replica bench-reliability soak bench-live bench-shop bench-evaluate bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check gpu-serve-check test fuzz mutation lint format docs lock reports clean
+.PHONY: help audit demo serve shop eval bench-retrieval bench-replica bench-reliability soak bench-live bench-shop bench-evaluate bench-export bench bench-quick bench-peers bench-hybrid engines gpu-check gpu-serve-check test coverage fuzz fuzz-guided mutation lint format docs lock reports clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -123,6 +123,14 @@ CASES := 50000
 fuzz: $(READY) ## property-based fuzzing of options, events, changes and whole batches; CASES=50000 of each
 	FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -x tests/unit/ensemble/contract/test_fuzz.py tests/unit/ensemble/graph/test_fuzz.py
 
+SECONDS := 120
+TARGETS :=
+fuzz-guided: $(READY) $(VENV)/.fuzz ## coverage-guided fuzzing of parsers, SECONDS=120 of each; TARGETS=catalog for one, goes on where it ended
+	@$(BIN)/python tools/fuzz_guided.py $(TARGETS) --seconds $(SECONDS)
+
+coverage: $(READY) $(VENV)/.coverage ## branches of the client and the ensemble that tests take, stages and commands included
+	@$(BIN)/python tools/branch_coverage.py
+
 # Of each part so many changes are drawn: all of them take half a day.
 CHANGES := 100
 PARTS :=
@@ -168,7 +176,9 @@ $(VENV)/.docs: requirements/docs.lock
 $(VENV)/.tensorrt-check: requirements/tensorrt-check.lock
 $(VENV)/.audit: requirements/audit.lock
 $(VENV)/.mutation: requirements/mutation.lock
-$(VENV)/.docs $(VENV)/.tensorrt-check $(VENV)/.audit $(VENV)/.mutation:
+$(VENV)/.coverage: requirements/coverage.lock
+$(VENV)/.fuzz: requirements/fuzz.lock
+$(VENV)/.docs $(VENV)/.tensorrt-check $(VENV)/.audit $(VENV)/.mutation $(VENV)/.coverage $(VENV)/.fuzz:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
 	@touch $@

@@ -31,5 +31,7 @@ compile tensorrt-check.lock pyproject.toml --extra tensorrt-check --constraint "
 # pip is the environment's own.
 compile audit.lock pyproject.toml --extra audit --constraint "$root/requirements/dev.lock" --no-emit-package pip
 compile mutation.lock pyproject.toml --extra mutation --constraint "$root/requirements/dev.lock"
+compile coverage.lock pyproject.toml --extra coverage --constraint "$root/requirements/dev.lock"
+compile fuzz.lock pyproject.toml --extra fuzz --constraint "$root/requirements/dev.lock"
 compile docs.lock pyproject.toml --extra docs --constraint "$root/requirements/dev.lock"
 compile uv.lock uv.in

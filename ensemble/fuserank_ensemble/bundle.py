@@ -8,9 +8,12 @@ import math
 import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import msgspec
 
 from fuserank_ensemble.candidates.cost import RankerCost
 from fuserank_ensemble.candidates.drift import FeatureReference
@@ -52,6 +55,36 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 class BundleError(RuntimeError):
     """A bundle that must not be served. The message names the file, what is wrong, and the remedy."""
+
+
+class _Reading(msgspec.Struct):
+    most_a_day: int
+
+
+class _Inputs(msgspec.Struct):
+    reading: _Reading
+
+
+class _Engines(msgspec.Struct):
+    chosen: dict[str, str] = {}
+
+
+class _Manifest(msgspec.Struct):
+    """What serving reads of a manifest beside its spec; the rest is what the export tells of itself."""
+
+    id: str
+    created: datetime
+    files: dict[str, str]
+    user_key: str
+    fields: list[str]
+    counts: dict[str, int]
+    inputs: _Inputs
+    log_end: float
+    live_log: SnapshotPosition
+    events: dict[str, Any]
+    engines: dict[str, _Engines]
+    ranker_ms: dict[int, float] = {}
+    text_tower_ms: dict[int, float] = {}
 
 
 def _check_names(path: Path, bundle_id: str, files: Mapping[str, str]) -> None:
@@ -143,18 +176,20 @@ class Bundle:
             raise BundleError(
                 f"{path}: not readable; a bundle is a folder that `fuserank export bundle --out …` has written"
             ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{path}: not readable as JSON ({error}); export the bundle again") from None
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             found = manifest.get("format") if isinstance(manifest, dict) else manifest
             raise BundleError(f"{path}: format is {found!r}, this version reads {FORMAT}; export the bundle again")
         try:
             bundle = cls(root, manifest, GraphSpec.from_dict(manifest["spec"]))
-            hashes = dict(manifest["files"])
+            msgspec.convert(manifest, _Manifest, str_keys=True)
+            EventTable.from_dict(manifest["events"])
         except KeyError as error:
             raise BundleError(f"{path}: has no {error}; export the bundle again") from None
         except (SpecError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(f"{path}: {error}; export the bundle again") from None
+        hashes = manifest["files"]
         _check_names(path, bundle.id, hashes)
         features = [feature.name for feature in bundle.layout.features]
         if manifest.get("features") != features:
@@ -175,9 +210,9 @@ class Bundle:
             if not name.startswith(prefixes):
                 continue
             path = self.root / name
-            if not path.is_file():
-                raise BundleError(f"{path}: missing; the bundle is incomplete: copy or export it again")
             try:
+                if not path.is_file():
+                    raise BundleError(f"{path}: missing; the bundle is incomplete: copy or export it again")
                 found = sha256(path)
             except OSError as error:
                 raise BundleError(f"{path}: {error.strerror}; let this user read it, or export again") from None
@@ -256,13 +291,13 @@ class Bundle:
         """The ONNX file of a stage that a CPU runs: what the export wrote, or what was chosen for its speed.
 
         Raises:
-            BundleError: Where the manifest has no hash of it.
+            BundleError: Where the manifest names none, or has no hash of it.
         """
-        path = self.repository / stage / "1" / str(self.manifest["engines"]["cpu"]["chosen"][stage])
-        name = path.relative_to(self.root).as_posix()
+        chosen = self.manifest["engines"].get("cpu", {}).get("chosen", {}).get(stage, "")
+        name = f"model_repository/{stage}/1/{chosen}"
         if name not in self.manifest["files"]:
             raise BundleError(f"{self.root / MANIFEST}: engines: {name} is none of its files; export the bundle again")
-        return path
+        return self.root / name
 
     @property
     def tokenizer(self) -> Path:

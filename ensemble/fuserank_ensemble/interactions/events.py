@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -137,6 +138,10 @@ class EventTable:
     days: float = 28.0
     ratings: RatingScale | None = None
 
+    def __post_init__(self) -> None:
+        if missing := [name for name in EVENTS if name not in self.kinds]:
+            raise ValueError(f"events.kinds: has no {', '.join(missing)}")
+
     @cached_property
     def strengths(self) -> FloatArray:
         """Each kind's strength by its code, float32 `[kinds]`."""
@@ -164,13 +169,14 @@ class EventTable:
 
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> EventTable:
-        """Reads what `to_dict` wrote."""
-        return cls(
-            {name: KindStrength(**written["kinds"][name]) for name in EVENTS},
-            written["taking"],
-            written["days"],
-            None if written["ratings"] is None else RatingScale(**written["ratings"]),
-        )
+        """Reads what `to_dict` wrote.
+
+        Raises:
+            ValueError: Where it is something else.
+        """
+        if missing := [field.name for field in fields(cls) if field.name not in written]:
+            raise ValueError(f"events: has no {', '.join(missing)}")
+        return msgspec.convert(written, cls)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from fuserank_ensemble.state.entries import Logged
 from fuserank_ensemble.state.log import StateError, StateUnavailableError
 from fuserank_ensemble.state.settings import State, StateSettings
@@ -36,7 +38,7 @@ class SnapshotPosition:
     @classmethod
     def from_manifest(cls, manifest: dict[str, Any]) -> SnapshotPosition:
         """Reads a bundle's manifest, which names it as `live_log`."""
-        return cls(**manifest["live_log"])
+        return msgspec.convert(manifest["live_log"], cls)
 
 
 class Consumer(Protocol):

@@ -57,7 +57,7 @@ def write_report(
 def merge_report(
     name: str,
     part: str,
-    bundle: str,
+    bundle: str | None,
     figures: Mapping[str, Any],
     meanings: Mapping[str, str],
     plots: Mapping[str, Any],
@@ -68,7 +68,7 @@ def merge_report(
     Args:
         name: The report's name: its JSON keeps the figures that other commands wrote.
         part: What this command measures; its page is `<name>-<part>.md`.
-        bundle: Id of the bundle that was measured.
+        bundle: Id of the bundle that was measured; None where none was: the report keeps the one that it names.
         figures: Flat, named numbers; those of the same name are replaced.
         meanings: See `write_report`.
         plots: See `write_report`.
@@ -78,7 +78,8 @@ def merge_report(
         The JSON file.
     """
     path = REPORTS / f"{name}.json"
-    _write_figures(path, bundle, figures, json.loads(path.read_text("utf-8")) if path.exists() else {})
+    kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    _write_figures(path, bundle or kept.get("bundle", ""), figures, kept)
     _write_page(f"{name}-{part}", bundle, figures, meanings, plots, tables)
     return path
 
@@ -92,17 +93,18 @@ def _write_figures(path: Path, bundle: str, figures: Mapping[str, Any], kept: Ma
 
 def _write_page(
     name: str,
-    bundle: str,
+    bundle: str | None,
     figures: Mapping[str, Any],
     meanings: Mapping[str, str],
     plots: Mapping[str, Any],
     tables: Mapping[str, Table] = MappingProxyType({}),
 ) -> None:
     about = machine()
+    measured = f"Bundle `{bundle}`, " if bundle else ""
     lines = [
         f"# {name}",
         "",
-        f"Bundle `{bundle}`, {_now()}, {about['cpu']}, {about['cores']} cores.",
+        f"{measured}{_now()}, {about['cpu']}, {about['cores']} cores.",
         "",
         "| figure | value | meaning |",
         "|---|---|---|",

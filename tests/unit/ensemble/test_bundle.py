@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
 import pytest
 
 from fuserank_ensemble.bundle import FORMAT, Bundle, BundleError
 from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.spec import GraphSpec
+from support import manifests
 
 FILES = {
     "index/vectors.npy": b"vectors",
     "model_repository/encoder/1/model.onnx": b"encoder",
     "index/items/ids.npy": b"a",
 }
+
+
+def write_manifest(root, **changed):
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
+    manifests.write_manifest(root, **{"files": hashes} | changed)
 
 
 @pytest.fixture
@@ -27,17 +32,6 @@ def root(tmp_path):
         (root / name).write_bytes(content)
     write_manifest(root)
     return root
-
-
-def write_manifest(root, **changed):
-    manifest = {
-        "id": "b-1",
-        "format": FORMAT,
-        "features": [feature.name for feature in FEATURES],
-        "spec": GraphSpec().to_dict(),
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()},
-    } | changed
-    (root / "manifest.json").write_text(json.dumps({k: v for k, v in manifest.items() if v is not ...}))
 
 
 def refused(root, **options):
@@ -92,7 +86,7 @@ def test_a_ranker_trained_on_other_features_is_refused(root, features):
     assert "export the bundle again" in text
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'"x"'])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'"x"', b"[" * 100_000])
 def test_an_unreadable_manifest_is_named_with_the_remedy(root, content):
     (root / "manifest.json").write_bytes(content)
     text = refused(root)
@@ -110,6 +104,22 @@ def test_an_unreadable_manifest_is_named_with_the_remedy(root, content):
         {"files": ...},
         {"files": None},
         {"files": ["index/vectors.npy"]},
+        {"files": {"index/vectors.npy": 1}},
+        {"id": ...},
+        {"id": 1},
+        {"created": "today"},
+        {"user_key": ...},
+        {"fields": None},
+        {"counts": {"items": "many"}},
+        {"inputs": {}},
+        {"log_end": None},
+        {"live_log": []},
+        {"live_log": {"position": "1"}},
+        {"events": {}},
+        {"events": {"kinds": {}}},
+        {"engines": ...},
+        {"engines": {"cpu": {"chosen": ["model.onnx"]}}},
+        {"ranker_ms": {"few": 1}},
     ],
 )
 def test_a_manifest_without_its_parts_is_refused_and_not_crashed_on(root, changed):
@@ -117,6 +127,18 @@ def test_a_manifest_without_its_parts_is_refused_and_not_crashed_on(root, change
     text = refused(root)
     assert "manifest.json" in text
     assert "export the bundle again" in text
+
+
+@pytest.mark.parametrize("engines", [{}, {"cpu": {}}, {"cpu": {"chosen": {"encoder": "/etc/passwd"}}}])
+def test_an_engine_that_the_manifest_does_not_have_is_refused(root, engines):
+    write_manifest(root, engines=engines)
+    with pytest.raises(BundleError, match=r"engines: model_repository/encoder/1/.* is none of its files"):
+        Bundle.open(root).engine("encoder")
+
+
+def test_a_file_that_no_system_can_name_is_refused(root):
+    write_manifest(root, files={"x" * 5_000: ""})
+    assert "File name too long" in refused(root)
 
 
 @pytest.mark.parametrize("kind", ["nothing", "empty folder", "file", "folder as manifest"])

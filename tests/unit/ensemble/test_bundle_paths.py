@@ -9,27 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fuserank_ensemble.bundle import FORMAT, MANIFEST, Bundle, BundleError
-from fuserank_ensemble.candidates.features import FEATURES
+from fuserank_ensemble.bundle import MANIFEST, Bundle, BundleError
 from fuserank_ensemble.serving.switch.promoted import read_promoted
-from fuserank_ensemble.spec import GraphSpec
+from support.manifests import write_manifest
 
-FEATURE_NAMES = [feature.name for feature in FEATURES]
 parts = st.sampled_from(["..", ".", "", "index", "model_repository", "a", "~", "\\", "..\\..", "etc", "passwd", "\0"])
 paths = st.one_of(st.lists(parts, min_size=1, max_size=6).map("/".join), st.text(max_size=20))
-
-
-def write_manifest(folder: Path, **more: object) -> None:
-    manifest = {
-        "id": "b-1",
-        "format": FORMAT,
-        "user_key": "",
-        "features": FEATURE_NAMES,
-        "spec": GraphSpec().to_dict(),
-        "files": {},
-        **more,
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
 @pytest.fixture(scope="module")

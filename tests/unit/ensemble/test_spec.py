@@ -48,6 +48,10 @@ def test_an_unknown_setting_names_the_nearest_known_one():
         ("candidate_buckets", (-128, 128)),
         ("candidates", 100),
         ("query_template", "query: "),
+        ("text_candidates", -1),
+        ("text_candidates", 33),
+        ("events", 0),
+        ("host_cores", 257),
     ],
 )
 @pytest.mark.parametrize("read", [lambda values: GraphSpec(**values), GraphSpec.from_dict])
@@ -113,3 +117,8 @@ def test_weights_of_the_wrong_type_are_refused_with_their_path(values):
 def test_changing_one_specs_weights_leaves_those_of_the_next_alone():
     GraphSpec().channel_weights["query"]["dense"] = 99.0
     assert GraphSpec().channel_weights == WEIGHTS
+
+
+def test_a_script_that_nobody_knows_is_named_with_the_nearest():
+    with pytest.raises(SpecError, match=r"spec\.unread_scripts: found hann; known: .*did you mean 'han'"):
+        GraphSpec(unread_scripts=("hann",))

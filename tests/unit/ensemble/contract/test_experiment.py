@@ -86,6 +86,15 @@ def test_an_arm_sets_what_the_request_does_not(experiment):
     assert experiment.label(arm) == "purchase-first/purchase"
 
 
+def test_an_arm_leaves_other_orders_and_explores_on_first_pages_alone(experiment):
+    _, arm = experiment.arms
+    by_price = arm.apply(parse_options(b'{"sort": "price_asc"}'))
+    assert (by_price.objective, by_price.diversity, by_price.rules) == (Objective(purchase=1), 0.0, [])
+    assert arm.apply(parse_options(b'{"offset": 0}')).explore == Explore(rate=0.2, slots=[3, 9])
+    assert arm.apply(parse_options(b'{"offset": 10}')).explore is None
+    assert arm.apply(parse_options(b'{"exposure": {"brand": {"max_share": 0.2}}}')).explore is None
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

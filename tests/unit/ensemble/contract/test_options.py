@@ -130,6 +130,8 @@ def test_too_much_is_refused_by_its_size_and_not_echoed():
     whole = refused(b'{"filter": {"brand": "' + b"x" * MAX_OPTIONS_BYTES + b'"}}')
     assert whole == "OPTIONS: found 65,561 bytes; allowed: at most 65,536 bytes"
     assert len(history) < 400
+    session = refused(json.dumps({"session_id": "茶" * 86}))
+    assert session == "OPTIONS.session_id: found 258 bytes; allowed: a string of at most 256 bytes"
 
 
 @pytest.mark.parametrize("depth", [2_000, 30_000])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import itertools
-import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -13,12 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from fuserank_ensemble.bundle import FORMAT
-from fuserank_ensemble.candidates.features import FEATURES
 from fuserank_ensemble.serving.engines import EngineKey, Machine
 from fuserank_ensemble.serving.lifecycle import drain, probe, verify
 from fuserank_ensemble.serving.lifecycle.drain import Traffic, drained
-from fuserank_ensemble.spec import GraphSpec
+from support.manifests import write_manifest
 
 METRICS = """
 # TYPE nv_inference_request_success counter
@@ -189,16 +186,7 @@ def test_a_changed_bundle_is_refused_in_one_line(tiny_bundle: Path, tmp_path: Pa
 
 def test_engines_of_another_gpu_are_refused_before_triton_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     key = EngineKey("9.0", "10.13.2", "ab" * 32, "cd" * 32)
-    manifest = {
-        "id": "b-1",
-        "format": FORMAT,
-        "user_key": "",
-        "features": [feature.name for feature in FEATURES],
-        "spec": GraphSpec().to_dict(),
-        "files": {},
-        "engines": {"tensorrt": {"keys": {"encoder": key.to_dict()}}},
-    }
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(tmp_path, engines={"tensorrt": {"keys": {"encoder": key.to_dict()}}})
     command = [str(tmp_path), "--target", "ensemble_tensorrt"]
     monkeypatch.setattr(Machine, "here", classmethod(lambda cls: Machine("8.9", "10.13.2")))
     message = verify.main(command) or ""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import sys
 from collections import namedtuple
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -132,6 +135,79 @@ def test_a_target_of_a_gpu_needs_one(sound, free_ports):
     code, wrong, _ = examine(free_ports, "--target", "ensemble_cuda")
     assert code == 1
     assert "single_process" in wrong["GPU"]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [("echo 'H200, 580, 139 GiB'", "H200, 580, 139 GiB"), ("exit 9", "says nothing"), ("sleep 9", "no answer within")],
+)
+def test_what_nvidia_smi_says_is_told(monkeypatch, tmp_path, script, found):
+    command = tmp_path / "nvidia-smi"
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(checks, "GPU_SECONDS", 0.3)
+    check = checks.check_gpu("ensemble_cuda")
+    assert found in check.found
+    assert (check.state == "ok") == script.startswith("echo")
+
+
+def test_a_bundle_larger_than_memory_or_of_another_word_index_is_noted(sound, free_ports, tiny_bundle, monkeypatch):
+    sound.setattr(checks, "available_bytes", lambda: 1)
+    sound.setattr(metadata, "version", lambda name: "0.1")
+    notes = [check.found for check in checks.check_bundle(tiny_bundle, "single_process") if check.state == "note"]
+    assert any("free are 0.0 GiB" in note for note in notes)
+    assert any(note.startswith("its word index was written by tantivy") for note in notes)
+
+
+class FakeTriton:
+    """A server that answers with a status, or has no `search`; stands for the client's module."""
+
+    InferenceServerException = type("InferenceServerException", (Exception,), {})
+
+    def __init__(self, status, *, ready=True):
+        self.status, self.ready = status, ready
+
+    def InferenceServerClient(self, url):
+        return self
+
+    def InferInput(self, *shape):
+        return SimpleNamespace(set_data_from_numpy=lambda values: None)
+
+    def get_server_metadata(self, client_timeout):
+        return SimpleNamespace(version="2.51")
+
+    def is_model_ready(self, name, client_timeout):
+        return self.ready
+
+    def infer(self, name, inputs, client_timeout):
+        reply = None if self.status is None else np.asarray([[json.dumps(self.status).encode()]], object)
+        return SimpleNamespace(as_numpy=lambda name: reply)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answers", "state", "found"),
+    [
+        (FakeTriton({}, ready=False), "wrong", "the model `search` is not ready"),
+        (FakeTriton(None), "wrong", "is not FuseRank's"),
+        (FakeTriton([1]), "wrong", "is not FuseRank's"),
+        (FakeTriton({"bundle": "b-0", "degraded": ["stale"]}), "wrong", "cut short: stale"),
+        (FakeTriton({"bundle": "b-0", "degraded": []}), "note", "it serves b-0"),
+    ],
+)
+def test_what_a_server_answers_with_is_looked_at(monkeypatch, tiny_bundle, answers, state, found):
+    monkeypatch.setitem(sys.modules, "tritonclient.grpc", answers)
+    monkeypatch.setattr(sys.modules["tritonclient"], "grpc", answers)
+    made = list(checks.check_server("127.0.0.1:1", tiny_bundle, expected=True))
+    assert any(check.state == state and found in check.found and check.remedy for check in made)
+
+
+def test_two_ports_that_are_one_are_wrong():
+    made = list(checks.check_ports("127.0.0.1", {"http": 1, "grpc": 1}, is_served=False))
+    assert [check.found for check in made] == ["http 1 is also that of grpc", "grpc 1 is also that of http"]
 
 
 def test_free_memory_is_read_where_the_system_says_it(tmp_path):
