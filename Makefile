@@ -121,12 +121,12 @@ lint: $(READY) ## ruff, mypy --strict, and who may import whom
 # A case of the graph is a batch of up to five requests. Tests draw a few hundred each.
 CASES := 50000
 fuzz: $(READY) ## property-based fuzzing of options, events, changes and whole batches; CASES=50000 of each
-	FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -x tests/unit/ensemble/contract/test_fuzz.py tests/unit/ensemble/graph/test_fuzz.py
+	@$(BIN)/python tools/fuzz.py random --cases $(CASES)
 
 SECONDS := 120
 TARGETS :=
 fuzz-guided: $(READY) $(VENV)/.fuzz ## coverage-guided fuzzing of parsers, SECONDS=120 of each; TARGETS=catalog for one, goes on where it ended
-	@$(BIN)/python tools/fuzz_guided.py $(TARGETS) --seconds $(SECONDS)
+	@$(BIN)/python tools/fuzz.py guided $(TARGETS) --seconds $(SECONDS)
 
 coverage: $(READY) $(VENV)/.coverage ## branches of the client and the ensemble that tests take, stages and commands included
 	@$(BIN)/python tools/branch_coverage.py

@@ -225,6 +225,18 @@ def planted(bundle: BundleOption = BUNDLE) -> None:
 
 
 @app.command()
+def connections(
+    bundle: BundleOption = BUNDLE,
+    shop: ShopOption = SHOP,
+    count: Annotated[int, typer.Option(min=2, help="Connections whose requests never end.")] = 10_000,
+) -> None:
+    """What searches see of thousands of connections that never finish a request: report `reliability`."""
+    from fuserank_benchmarks.reliability.connections import measure_connections
+
+    _print_report(measure_connections(bundle, shop, count, Console()))
+
+
+@app.command()
 def soak(
     bundle: BundleOption = BUNDLE,
     shop: ShopOption = SHOP,
