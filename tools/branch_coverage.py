@@ -39,7 +39,7 @@ class Branches:
 
 
 def main() -> None:
-    """Runs tests, and writes the report; exits as pytest does where a test fails."""
+    """Runs tests, and writes the report; exits as pytest does, also where a test fails: what it took counts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tests", nargs="*", default=TESTS)
     parser.add_argument("--processes", default="2")
@@ -47,8 +47,12 @@ def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     _coverage("erase")
     failed = _coverage("run", "-m", "pytest", *options.tests, "--numprocesses", options.processes, check=False)
-    if failed:
-        sys.exit(failed)
+    write_report()
+    sys.exit(failed)
+
+
+def write_report() -> None:
+    """Adds up what all processes took, and writes the part of the report."""
     _coverage("combine", "--quiet")
     _coverage("json", "--quiet", "-o", str(BUILD / "report.json"))
     files = json.loads((BUILD / "report.json").read_text("utf-8"))["files"]

@@ -9,9 +9,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from fuserank_ensemble.serving.switch.step import OpenedStep, SwitchingStep
 from fuserank_ensemble.state.identity import IdentityKey
 from fuserank_ensemble.state.settings import StateSettings, choose_key, key_file_from_environment
 
+Made = TypeVar("Made")
 _LOG = logging.getLogger(LOGGER)
 # A call that is refused before it is queued keeps Triton's words, but the Python backend calls it INTERNAL.
 _REFUSALS = ("Exceeds maximum queue size", "Server not ready")
@@ -80,26 +81,45 @@ class TritonAdapter(ABC):
         """Answers a batch; each request gets its outputs or its own error."""
         import triton_python_backend_utils as pb_utils  # noqa: PLC0415  exists only inside a Triton stub
 
-        inputs: list[Tensors] = [
-            {name: input_array(pb_utils.get_input_tensor_by_name(request, name)) for name in self._inputs}
-            for request in requests
-        ]
+        def read(request: Any) -> Tensors:
+            return {name: input_array(pb_utils.get_input_tensor_by_name(request, name)) for name in self._inputs}
+
         ids = [request.request_id() for request in requests]
+        inputs = [self._attempt(partial(read, request), name) for request, name in zip(requests, ids, strict=True)]
         started = time.time_ns()
-        answers = execute_isolated(self._step, self._name, inputs, ids)
+        sound = [(each, name) for each, name in zip(inputs, ids, strict=True) if not isinstance(each, Exception)]
+        answered = iter(
+            execute_isolated(self._step, self._name, [each for each, _ in sound], [name for _, name in sound])
+            if sound
+            else ()
+        )
+        answers = [each if isinstance(each, Exception) else next(answered) for each in inputs]
         if tracing.tracer():
             self._trace(requests, answers, started)
-        responses = [self._response(answer) for answer in answers]
+        responses = [self._response(answer, name) for answer, name in zip(answers, ids, strict=True)]
         self._caches.count()
         registry().flush()
         return responses
 
-    def _response(self, answer: Tensors | Exception) -> Any:
+    def _attempt(self, make: Callable[[], Made], request_id: str) -> Made | Exception:
+        """Makes a request's tensors; where there is no memory for them, the request fails and no other."""
+        try:
+            return make()
+        except Exception as error:  # the boundary: Triton would tell the caller of the whole batch our traceback
+            _LOG.exception("a stage failed on a request", extra={"stage": self._name, "request_id": request_id})
+            return error
+
+    def _response(self, answer: Tensors | Exception, request_id: str) -> Any:
         import triton_python_backend_utils as pb_utils  # noqa: PLC0415  exists only inside a Triton stub
 
+        def write(outputs: Tensors) -> Any:
+            tensors = [pb_utils.Tensor(name, np.ascontiguousarray(outputs[name])) for name in self._outputs]
+            return pb_utils.InferenceResponse(tensors)
+
         if not isinstance(answer, Exception):
-            outputs = [pb_utils.Tensor(name, np.ascontiguousarray(answer[name])) for name in self._outputs]
-            return pb_utils.InferenceResponse(outputs)
+            answer = self._attempt(partial(write, answer), request_id)
+            if not isinstance(answer, Exception):
+                return answer
         code, text = pb_utils.TritonError.INTERNAL, str(answer)
         if isinstance(answer, InvalidRequestError):
             code = pb_utils.TritonError.INVALID_ARG

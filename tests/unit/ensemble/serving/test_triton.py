@@ -176,6 +176,28 @@ def test_a_refusal_is_the_callers_fault_and_a_crash_the_servers(pb_utils):
     assert scraped(pb_utils) == {metrics.INVALID.name: 1.0, metrics.ERRORS.name: 1.0}
 
 
+@pytest.mark.parametrize("part", ["Tensor", "get_input_tensor_by_name"])
+def test_a_request_that_finds_no_memory_for_its_tensors_fails_alone_and_tells_no_path(pb_utils, monkeypatch, part):
+    model = triton_model(Doubling)()
+    model.initialize(arguments())
+    make = getattr(pb_utils, part)
+
+    def sometimes(*given):
+        if (part == "Tensor" and given[1] == 6) or (part != "Tensor" and given[0]["X"] == 3):
+            raise MemoryError("Unable to allocate 522. KiB")
+        return make(*given)
+
+    monkeypatch.setattr(pb_utils, part, sometimes)
+    first, failed, last = model.execute(numbers(1, 3, 5))
+    assert [each.output_tensors[0].array.item() for each in (first, last)] == [2, 10]
+    assert failed.error.code == "INTERNAL"
+    assert failed.error.text == "internal error in stage doubling; the server's log has the cause"
+    registry().flush(force=True)
+    assert scraped(pb_utils) == {metrics.ERRORS.name: 1.0}
+    (alone,) = model.execute(numbers(3))
+    assert alone.error.code == "INTERNAL"
+
+
 def test_who_cannot_be_answered_at_present_may_try_again(pb_utils):
     class Busy(Doubling):
         name = "busy"
