@@ -5,12 +5,14 @@ Half of them are HTTP with a body that does not come, half gRPC with a frame of 
 
 from __future__ import annotations
 
+import http.client
 import json
 import resource
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from fuserank_benchmarks.reliability.soak import server_process, take_sample
 from fuserank_evaluation.reports.report import merge_report
 
 SEARCHES = 300  # of each measurement, one after the other
+NEW_SECONDS = 10.0  # that a new caller waits for an answer
 HELD_SECONDS = 10.0  # before the neighbour is asked: a server that closes them does so within it, or not at all
 SPARE_DESCRIPTORS = 1_000  # beside the connections, for all else that a process has open
 UNFINISHED_HTTP = b"POST /v2/models/search/infer HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n{"
@@ -45,6 +48,7 @@ MEANINGS = {
         for when, told in _WHEN.items()
         for name, what in _OF_SEARCHES.items()
     },
+    "connections_new_ms": "ms until who came while they are open was told over HTTP that `search` is ready",
     "connections_memory_mb": "MB that the server's processes took for them",
     "connections_descriptors": "descriptors that they took",
 }
@@ -66,6 +70,20 @@ def ask_all(ask: Ask, requests: Sequence[tuple[str, str]]) -> dict[str, float]:
         "p99_ms": round(float(np.percentile(taken, 99)), 2),
         "failed": failed,
     }
+
+
+def ask_anew(port: int) -> float | None:
+    """Returns the milliseconds until a new connection to HTTP had its answer; None where it had none in time."""
+    started = time.perf_counter()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=NEW_SECONDS)
+    try:
+        connection.request("GET", "/v2/models/search/ready")
+        answered = connection.getresponse().status == HTTPStatus.OK
+    except OSError:
+        answered = False
+    finally:
+        connection.close()
+    return round((time.perf_counter() - started) * 1e3, 2) if answered else None
 
 
 @contextmanager
@@ -117,7 +135,7 @@ def allow_descriptors(count: int) -> None:
 
 def hold_connections(
     ports: tuple[int, int], server: psutil.Process, requests: Sequence[tuple[str, str]], count: int
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Measures a running server; returns the figures of `MEANINGS`.
 
     Args:
@@ -135,8 +153,8 @@ def hold_connections(
         with unfinished(ports, count) as held:
             seconds = time.monotonic() - started
             time.sleep(HELD_SECONDS)
-            with Client(f"127.0.0.1:{ports[1]}") as neighbour:  # who comes while they are there
-                figures["beside"] = ask_all(neighbour.search, parts[1])
+            figures["beside"] = ask_all(client.search, parts[1])
+            new = ask_anew(ports[0])
             beside = take_sample(server, 0.0)
             kept = sum(map(is_open, held))
         figures["after"] = ask_all(client.search, parts[2])
@@ -145,6 +163,7 @@ def hold_connections(
         "connections_kept": kept,
         "connections_seconds": round(seconds, 1),
         **{f"connections_{when}_{name}": value for when, of in figures.items() for name, value in of.items()},
+        "connections_new_ms": new,
         "connections_memory_mb": round(beside.memory - alone.memory, 1),
         "connections_descriptors": beside.descriptors - alone.descriptors,
     }

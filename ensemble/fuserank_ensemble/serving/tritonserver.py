@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from fuserank_ensemble.serving.prerequisites import PrerequisiteError, check_mac
 from fuserank_ensemble.spec import GPU_TARGETS, Target
 
 EXIT_TIMEOUT_SECONDS = 30
+DESCRIPTORS = 65_536  # that a server may have open, where the system allows it
 _BACKENDS = Path(__file__).parent / "backends"
 # What reads or changes the server itself. Statistics and configurations are read by `fuserank bench`, and stay open.
 CLOSED_APIS = ("model-repository", "trace", "logging")
@@ -177,3 +179,7 @@ def prepare_environment() -> None:
         os.environ["LD_LIBRARY_PATH"] = ":".join([*folders, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])])
     # A request's few texts are not worth a thread pool; the engines want the cores.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Each connection is a descriptor, and who comes when none is left waits for one. 1,024 are usual, more allowed.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

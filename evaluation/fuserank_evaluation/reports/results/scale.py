@@ -79,6 +79,21 @@ SCALE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "{soak_memory_mb_per_minute:+.0f} MB a minute",
             "goal 1; {soak_failed:,} searches failed",
         ),
+        (
+            "{connections_opened:,} connections that never finish a request: p99 of a neighbour's searches",
+            "{connections_beside_p99_ms:.0f} ms, {connections_beside_failed} failed",
+            "without them {connections_before_p99_ms:.0f} ms; they took {connections_memory_mb:.0f} MB",
+        ),
+        (
+            "Fuzzing: cases by chance, inputs that coverage guided",
+            "{fuzz_cases:,}, {fuzz_guided_cases:,}",
+            "faults left: {fuzz_guided_faults}",
+        ),
+        (
+            "Branches that tests take: `client/`, `ensemble/`",
+            "{branch_coverage_client:.1%}, {branch_coverage_ensemble:.1%}",
+            "goal 90%",
+        ),
     ),
     "export": (
         (

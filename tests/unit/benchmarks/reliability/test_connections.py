@@ -67,6 +67,7 @@ def test_too_few_descriptors_are_refused_with_how_many_are_needed(monkeypatch):
 def test_every_figure_has_a_meaning(monkeypatch, listeners):
     ports = tuple(one.getsockname()[1] for one in listeners)
     monkeypatch.setattr(connections, "HELD_SECONDS", 0.0)
+    monkeypatch.setattr(connections, "NEW_SECONDS", 0.1)
     monkeypatch.setattr(connections, "take_sample", lambda process, at: Sample(at, 1.0, 2, 3.0))
 
     class Neighbour:
@@ -86,3 +87,9 @@ def test_every_figure_has_a_meaning(monkeypatch, listeners):
     figures = connections.hold_connections(ports, None, [("milk", "")] * 6, 2)
     assert figures.keys() == connections.MEANINGS.keys()
     assert (figures["connections_opened"], figures["connections_kept"]) == (2, 2)
+    assert figures["connections_new_ms"] is None  # nobody answers here
+
+
+def test_who_comes_anew_is_timed(serve_text):
+    port = int(serve_text("").rpartition(":")[2].partition("/")[0])
+    assert 0 < connections.ask_anew(port) < 10_000

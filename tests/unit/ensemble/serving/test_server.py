@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import platform
+import resource
 import shutil
 import socket
 import sys
@@ -109,6 +110,23 @@ def test_the_interpreters_own_library_reaches_the_servers_environment(monkeypatc
     prepare_environment()
     prepare_environment()
     assert os.environ["LD_LIBRARY_PATH"] == f"{tmp_path}:/opt/other"
+
+
+@pytest.mark.parametrize(
+    ("limits", "raised"),
+    [
+        ((1_024, 4_096), (4_096, 4_096)),
+        ((1_024, 2**20), (65_536, 2**20)),
+        ((1_024, resource.RLIM_INFINITY), (65_536, resource.RLIM_INFINITY)),
+        ((2**20, 2**20), (2**20, 2**20)),
+    ],
+)
+def test_a_server_may_have_as_many_connections_as_the_system_allows(monkeypatch, limits, raised):
+    made = []
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, both: made.append((kind, both)))
+    prepare_environment()
+    assert made == [(resource.RLIMIT_NOFILE, raised)]
 
 
 def test_without_the_interpreters_library_the_systems_loader_is_asked(monkeypatch):
