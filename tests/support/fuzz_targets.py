@@ -65,6 +65,7 @@ def check_refusal(read: Callable[[Any], object], value: object) -> None:
     except InvalidRequestError as error:
         assert "allowed: " in str(error)
         assert str(error).isprintable()
+        assert len(str(error)) < 2_000
 
 
 def check_options(raw: bytes) -> None:

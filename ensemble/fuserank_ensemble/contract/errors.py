@@ -6,15 +6,16 @@ import difflib
 import json
 from collections.abc import Iterable
 
+LONGEST = 200  # characters of a field's name, and of what it held
+
 
 class InvalidRequestError(ValueError):
     """The request cannot be answered as sent. The message names the field, what it held and what is allowed."""
 
     def __init__(self, field: str, found: object, allowed: str) -> None:
-        text = f"{field}: found {format_value(found)}; allowed: {allowed}"
-        # A caller's own characters come back in here; those that no terminal or wire takes are escaped.
-        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
-        self.field, self.found, self.allowed = field, found, allowed
+        # A caller's own words come back in here, the name of an unknown option too: as few as a message may hold.
+        self.field, self.found, self.allowed = _cut(_printable(field), LONGEST), found, allowed
+        super().__init__(f"{self.field}: found {format_value(found)}; allowed: {_printable(allowed)}")
 
 
 class Description(str):
@@ -24,13 +25,22 @@ class Description(str):
 
 
 def format_value(value: object, limit: int = 80) -> str:
-    """Renders a value for an error message: a `Description` as it is, all else as JSON cut at `limit` characters."""
+    """Renders a value for an error message: a `Description` in its words, else JSON cut at `limit` characters."""
     if isinstance(value, Description):
-        return str(value)
+        return _cut(_printable(value), LONGEST)
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = repr(value)
+    return _cut(_printable(text), limit)
+
+
+def _printable(text: str) -> str:
+    """A text in which the characters that no terminal or wire takes are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
 
 

@@ -47,6 +47,7 @@ _ABOUT = re.compile(
     r"(?:\b(?:more than|less than|(?:at )?(?:least|most)|over|under|up to|about|around)|(?<=\d)\s*[x×])\s*$",
     re.IGNORECASE,
 )
+_NEAR = 32  # characters before a size in which they stand: a query may be full of sizes
 # Before what is wanted, where no space parts them: "想买一双跑鞋"; "推荐信" and "想买条纹衬衫" name things.
 _MEASURE = "[双个款件条台部只些点]"
 _WISH = re.compile(
@@ -206,10 +207,13 @@ def _words(what: str) -> list[str]:
 
 
 def _without(text: str, amounts: list[Amount]) -> str:
-    for amount in reversed(amounts):
+    kept, at = [], 0
+    for amount in amounts:
+        about = _ABOUT.search(text, max(at, amount.start - _NEAR), amount.start)
+        kept.append(text[at : about.start() if about else amount.start])
         end = _OF.match(text, amount.end)
-        text = _ABOUT.sub("", text[: amount.start]) + " " + text[end.end() if end else amount.end :]
-    return text
+        at = end.end() if end else amount.end
+    return " ".join((*kept, text[at:]))
 
 
 def _strip_fillers(text: str) -> str:
