@@ -62,7 +62,8 @@ COMMON_NAMES: Mapping[Kind, Mapping[str, Sequence[str]]] = {
                       "商品图片", "主图", "图片", "图片链接", "图片地址"),
     },
     "interactions": {
-        "user_id": ("user id", "customer id", "visitor id", "member id", "shopper id", "client id", "user", "customer",
+        "user_id": ("user id", "customer id", "customer user id", "visitor id", "member id", "shopper id", "client id",
+                    "account id", "user", "customer",
                     "visitor", "用户id", "用户编号", "会员id", "会员编号", "买家id", "用户"),
         "item_id": ("item id", "product id", "article id", "sku", "product sku", "asin", "item", "product",
                     "article", "stock code", "商品id", "商品编号", "商品编码", "产品id", "货号", "商品"),
