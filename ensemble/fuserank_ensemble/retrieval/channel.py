@@ -96,7 +96,10 @@ class RankedItems:
         Args:
             depth: Where the list was cut: behind it may be what scores less.
         """
-        if 1 < len(self) < depth and not bool(starts_of_ties(self.scores)[1:].any()):
+        # The first two tell most lists: all are read only where these are equal.
+        if 1 < len(self) < depth and not (
+            starts_of_ties(self.scores[:2])[1] or starts_of_ties(self.scores)[1:].any()
+        ):
             return RankedItems.empty()
         return self
 
@@ -105,11 +108,9 @@ class RankedItems:
 
         Which of them are listed is chance.
         """
-        if len(self) < max(depth, 2):
+        if len(self) < max(depth, 2) or starts_of_ties(self.scores[-2:])[1]:
             return self
         first = int(np.flatnonzero(starts_of_ties(self.scores))[-1])
-        if first == len(self) - 1:
-            return self
         shares = np.ones(len(self), np.float32) if self.shares is None else self.shares.copy()
         shares[first:] = 0.0
         return RankedItems(self.rows, self.scores, shares)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.channel import Knowledge, RankedItems
-from fuserank_ensemble.retrieval.evidence import Evidence, JoinedLists, RowTable, keep_required
+from fuserank_ensemble.retrieval.evidence import Evidence, JoinedLists, keep_required
+from fuserank_ensemble.retrieval.row_table import RowTable
 
 K_RRF = 60.0
 MOST_FILLED = 2.0

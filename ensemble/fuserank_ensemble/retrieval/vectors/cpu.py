@@ -14,7 +14,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.arrays import release_pages
+from fuserank_ensemble.catalog.arrays import release_pages, to_float32
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.retrieval.vectors.search import Embeddings, Neighbours, Vectors
 
@@ -103,7 +103,7 @@ class FaissSearch:
         scores = np.empty(len(rows), np.float32)
         for start in range(0, len(rows), BLOCK):
             block = slice(start, start + BLOCK)
-            scores[block] = self._vectors[rows[block]].astype(np.float32, copy=False) @ query
+            scores[block] = to_float32(self._vectors[rows[block]]) @ query
         best = np.argsort(-scores, kind="stable")[:depth]
         return rows[best], scores[best]
 
