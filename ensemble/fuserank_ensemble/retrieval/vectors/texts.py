@@ -11,9 +11,7 @@ from fuserank_ensemble.catalog.arrays import RowSource, to_float32
 def text_cosines(
     vectors: RowSource, texts: NDArray[np.int32], vector: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Computes the cosine of each text and a vector, times its norm.
-
-    Items of one text stand together in most lists: a text is read once where it repeats that of the item before.
+    """Computes the cosine of each text and a vector, times its norm; a text that repeats is read once.
 
     Args:
         vectors: Text vectors, fp16 or float32 `[texts of the catalogue, dim]`.
@@ -23,7 +21,6 @@ def text_cosines(
     Returns:
         float32 `[texts]`.
     """
-    is_first = np.ones(len(texts), np.bool_)
-    np.not_equal(texts[1:], texts[:-1], out=is_first[1:])
-    scores: NDArray[np.float32] = to_float32(vectors[texts[is_first]]) @ vector
-    return scores[np.cumsum(is_first) - 1]
+    distinct, positions = np.unique(texts, return_inverse=True)
+    scores: NDArray[np.float32] = to_float32(vectors[distinct]) @ vector
+    return scores[positions]
