@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.features import FloatArray
 from fuserank_ensemble.candidates.pages.layout import Variants
-from fuserank_ensemble.interactions.profile import UserProfile
+from fuserank_ensemble.interactions.profile import UserProfiles
 from fuserank_ensemble.retrieval.channel import RankedItems
 
 
@@ -45,8 +45,8 @@ class Prefetch:
     Attributes:
         lists: By channel its list for each query, by the query's position, of channels that need no embedding; one that
             did not answer is left out.
-        profiles: Each query's user profile.
+        profiles: The histories of the queries' users, summed up.
     """
 
     lists: dict[str, dict[int, RankedItems]]
-    profiles: list[UserProfile]
+    profiles: UserProfiles

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from fuserank_ensemble.candidates.candidate_set import Candidates, Prefetch
 from fuserank_ensemble.candidates.categories import CategoryShares, predict_categories
 from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
-from fuserank_ensemble.candidates.features import Featuriser
+from fuserank_ensemble.candidates.features import Featuriser, RequestEvidence
 from fuserank_ensemble.candidates.feedback import FEEDBACK_DEPTH, feed_back, wants_feedback
 from fuserank_ensemble.candidates.filler import Filler
 from fuserank_ensemble.candidates.list_cache import ListCache
-from fuserank_ensemble.candidates.pages.layout import Layout
+from fuserank_ensemble.candidates.pages.layout import Layout, Variants
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.interactions.popularity import Popularity
-from fuserank_ensemble.interactions.profile import UserProfile
+from fuserank_ensemble.interactions.profile import UserProfiles
 from fuserank_ensemble.interactions.sequence import latest_positions, moments
 from fuserank_ensemble.retrieval.channel import (
     Channel,
@@ -181,7 +181,7 @@ class Retriever:
             kind: As for `retrieve`.
         """
         lists = self._search.prefetch(queries, self._weights([kind or request_kind(query) for query in queries]))
-        return Prefetch(lists, [UserProfile.from_history(query.seen, self.items, query.now) for query in queries])
+        return Prefetch(lists, self._profiles(queries))
 
     def retrieve(
         self,
@@ -203,11 +203,9 @@ class Retriever:
         kinds = [kind or request_kind(query) for query in queries]
         asked = [replace(query, related_only=True) for query in queries] if kind == SIMILAR else queries
         lists, unavailable = self.search_channels(asked, kinds, prefetched=prefetch.lists if prefetch else None)
-        candidates = []
+        found = []
         for i, (query, limit) in enumerate(zip(asked, limits, strict=True)):
-            weights = self._spec.channel_weights[kinds[i]]
             required = self._required_rows(query, lists[i], limit)
-            profile = prefetch.profiles[i] if prefetch else None
             lay_out, layout = pages[i] if pages else None, None
             if lay_out is not None:
                 layout = lay_out(self._search.matches(query) if query.query else None)
@@ -217,8 +215,8 @@ class Retriever:
             if layout is not None:
                 required = layout.required([ranked.rows for ranked in lists[i].values()], required)
                 kept = len(required) if layout.is_sorted else kept
-            candidates.append(self._candidates(query, lists[i], weights, kept, required, unavailable, profile, layout))
-        return candidates
+            found.append(self._found(query, lists[i], self._spec.channel_weights[kinds[i]], kept, required, layout))
+        return self._described(asked, kinds, lists, found, unavailable, prefetch.profiles if prefetch else None)
 
     def describe(self, queries: Sequence[ChannelQuery], rows: Sequence[NDArray[np.int32]]) -> list[Candidates]:
         """Describes given items as candidates of each query, whether or not a channel finds them.
@@ -232,12 +230,11 @@ class Retriever:
         """
         kinds = [request_kind(query) for query in queries]
         lists, unavailable = self.search_channels(queries, kinds)
-        candidates = []
-        for query, kind, query_lists, query_rows in zip(queries, kinds, lists, rows, strict=True):
-            weights = self._spec.channel_weights[kind]
-            limit = len(query_rows)
-            candidates.append(self._candidates(query, query_lists, weights, limit, query_rows, unavailable))
-        return candidates
+        found = [
+            self._found(query, query_lists, self._spec.channel_weights[kind], len(query_rows), query_rows)
+            for query, kind, query_lists, query_rows in zip(queries, kinds, lists, rows, strict=True)
+        ]
+        return self._described(queries, kinds, lists, found, unavailable)
 
     def search_channels(
         self,
@@ -334,51 +331,84 @@ class Retriever:
                 required = np.concatenate([required, newcomers[~np.isin(newcomers, required)]])
         return required if len(required) else None
 
-    def _candidates(
+    def _found(
         self,
         query: ChannelQuery,
         lists: Mapping[str, RankedItems],
-        weights: Mapping[str, float],
+        weights: Weights,
         limit: int,
         required: NDArray[np.int32] | None,
-        unavailable: Sequence[str],
-        profile: UserProfile | None = None,
         layout: Layout | None = None,
-    ) -> Candidates:
-        """Fuses one query's lists, and computes what the ranker reads of the candidates, or of those on a page."""
+    ) -> tuple[Evidence, CategoryShares | None, list[Variants] | None]:
+        """Fuses one query's lists; of a page what is on it, with what is beneath each tile.
+
+        Returns:
+            The candidates, which categories the query means, and what is beneath each.
+        """
         # What the encoder cannot read may be matched by single characters, which tell nothing of a category.
         categories = self.predict_categories(lists) if query.is_embedded else None
-        evidence, variants = self.fuse(lists, weights, limit, required, query, categories), None
-        if layout is not None:
-            cut = layout.cut(evidence.rows)
-            evidence, variants = evidence.take(cut.positions), cut.variants
-        candidate_texts = self.items.text[evidence.rows]
-        profile = profile or UserProfile.from_history(query.seen, self.items, query.now)
-        text_scores = self._search.text_scores(query, candidate_texts) if query.is_embedded else None
+        evidence = self.fuse(lists, weights, limit, required, query, categories)
+        if layout is None:
+            return evidence, categories, None
+        cut = layout.cut(evidence.rows)
+        return evidence.take(cut.positions), categories, cut.variants
+
+    def _described(
+        self,
+        queries: Sequence[ChannelQuery],
+        kinds: Sequence[str],
+        lists: Sequence[Mapping[str, RankedItems]],
+        found: Sequence[tuple[Evidence, CategoryShares | None, list[Variants] | None]],
+        unavailable: Sequence[str],
+        profiles: UserProfiles | None = None,
+    ) -> list[Candidates]:
+        """Computes what the ranker reads of the candidates, see `_found`."""
+        texts = [self.items.text[evidence.rows] for evidence, _, _ in found]
+        described = [
+            self._describe(query, evidence, categories, of_query)
+            for query, (evidence, categories, _), of_query in zip(queries, found, texts, strict=True)
+        ]
+        features = self._featurise(described, profiles or self._profiles(queries))
+        candidates = []
+        for i, (query, (evidence, _, variants)) in enumerate(zip(queries, found, strict=True)):
+            weights, latest = self._spec.channel_weights[kinds[i]], latest_positions(query.seen, self._spec.events)
+            counts = {name: min(len(ranked), self._spec.channel_depth) for name, ranked in lists[i].items()}
+            candidates.append(
+                Candidates(
+                    evidence.rows,
+                    features[i],
+                    texts[i],
+                    self.items.text[query.seen.rows[latest]],
+                    moments(query.seen, latest, query.now, self._spec.events),
+                    counts | {"fused": len(evidence.rows)},
+                    # Another request of the batch may have asked a channel that this one does without.
+                    [f"channel:{name}" for name in unavailable if weights.get(name, 0.0) > 0],
+                    variants,
+                )
+            )
+        return candidates
+
+    def _describe(
+        self, query: ChannelQuery, evidence: Evidence, categories: CategoryShares | None, texts: NDArray[np.int32]
+    ) -> RequestEvidence:
+        """Compares one query's candidates with what it asks for."""
         understood = query.understood
         missed = None
         if understood is not None and understood.has_conditions:
             missed = self._conditions.count_missed(evidence.rows, understood, self._spec.candidates)
-        counts = {name: min(len(ranked), self._spec.channel_depth) for name, ranked in lists.items()}
-        latest = latest_positions(query.seen, self._spec.events)
-        return Candidates(
-            evidence.rows,
-            self._featurise(
-                evidence,
-                profile,
-                query.now,
-                text_scores,
-                missed,
-                categories.log(self.items.category[evidence.rows]) if categories else None,
-                query.groups,
-            ),
-            candidate_texts,
-            self.items.text[query.seen.rows[latest]],
-            moments(query.seen, latest, query.now, self._spec.events),
-            counts | {"fused": len(evidence.rows)},
-            # Another request of the batch may have asked a channel that this one does without.
-            [f"channel:{name}" for name in unavailable if weights.get(name, 0.0) > 0],
-            variants,
+        return RequestEvidence(
+            evidence,
+            query.now,
+            self._search.text_scores(query, texts) if query.is_embedded else None,
+            missed,
+            categories.log(self.items.category[evidence.rows]) if categories else None,
+            query.groups,
+        )
+
+    def _profiles(self, queries: Sequence[ChannelQuery]) -> UserProfiles:
+        """The histories of the queries' users, summed up."""
+        return UserProfiles.from_histories(
+            [query.seen for query in queries], self.items, [query.now for query in queries]
         )
 
     def predict_categories(self, lists: Mapping[str, RankedItems]) -> CategoryShares | None:

@@ -65,8 +65,18 @@ class History:
             table[name] = getattr(self, name)
         return table.tobytes()
 
-    def weights(self, now: float) -> NDArray[np.float32]:
-        """Strengths of the events with each item, halved for every 56 days of their age, float32 `[items]`."""
+    @classmethod
+    def concatenated(cls, histories: Sequence[History]) -> History:
+        """Several users' histories, one behind the other, so that rows repeat."""
+        parts = [cls.empty(), *histories]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _PACKED.names or ()))
+
+    def weights(self, now: float | NDArray[np.float64]) -> NDArray[np.float32]:
+        """Strengths of the events with each item, halved for every 56 days of their age, float32 `[items]`.
+
+        Args:
+            now: Epoch seconds, of all or of each item `[items]`.
+        """
         days = np.maximum(now - self.last, 0) / SECONDS_PER_DAY
         weights: NDArray[np.float32] = (self.recent * np.exp2(-days / HABIT_HALF_LIFE_DAYS)).astype(np.float32)
         return weights

@@ -20,16 +20,27 @@ class Evidence:
 
     Attributes:
         rows: Item rows, best fused first, int32 `[candidates]`.
-        scores: The score in each channel's list, by channel name, float32 `[candidates]`.
-        ranks: The rank from 0 in each channel's list, which equal scores share, by channel name, float32
-            `[candidates]`.
+        channels: The channels' names.
+        score_table: The score in each channel's list, float32 `[channels, candidates]`.
+        rank_table: The rank from 0 in each channel's list, which equal scores share, float32 `[channels, candidates]`.
         votes: The sum of the channels' votes, float32 `[candidates]`; None where they were not counted.
     """
 
     rows: NDArray[np.int32]
-    scores: dict[str, FloatArray]
-    ranks: dict[str, FloatArray]
+    channels: tuple[str, ...]
+    score_table: FloatArray
+    rank_table: FloatArray
     votes: FloatArray | None = None
+
+    @property
+    def scores(self) -> dict[str, FloatArray]:
+        """The scores by channel, float32 `[candidates]`."""
+        return dict(zip(self.channels, self.score_table, strict=True))
+
+    @property
+    def ranks(self) -> dict[str, FloatArray]:
+        """The ranks by channel, float32 `[candidates]`."""
+        return dict(zip(self.channels, self.rank_table, strict=True))
 
     def reweighed(self, worth: NDArray[np.float64], depth: int) -> Evidence:
         """Returns the first `depth` candidates by their votes times their worth, float64 `[candidates]`.
@@ -76,8 +87,9 @@ class Evidence:
         assert self.votes is not None
         nearness = np.nan_to_num(self.scores[channel], nan=-np.inf)
         is_related = np.zeros(len(self.rows), np.bool_)
+        ranks = self.ranks
         for name in related:
-            is_related |= ~np.isnan(self.ranks[name])
+            is_related |= ~np.isnan(ranks[name])
         by_nearness = np.lexsort((np.arange(len(self.rows)), -nearness))
         votes, least = self.votes.copy(), np.inf  # `least`: of the votes of all nearer candidates
         for position in by_nearness.tolist():
@@ -87,9 +99,8 @@ class Evidence:
         return self._reordered(np.lexsort((-nearness, -votes)), votes)
 
     def _reordered(self, order: NDArray[np.int64], votes: FloatArray) -> Evidence:
-        scores = {name: values[order] for name, values in self.scores.items()}
-        ranks = {name: values[order] for name, values in self.ranks.items()}
-        return Evidence(self.rows[order], scores, ranks, votes[order])
+        tables = self.score_table[:, order], self.rank_table[:, order]
+        return Evidence(self.rows[order], self.channels, *tables, votes[order])
 
 
 def keep_required(is_required: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
@@ -173,6 +184,4 @@ class JoinedLists:
         entries = np.flatnonzero(candidates >= 0)
         at = self.channels[entries], candidates[entries]
         ranks[at], scores[at] = self.ranks[entries], self.scores[entries]
-        return Evidence(
-            rows, dict(zip(self.names, scores, strict=True)), dict(zip(self.names, ranks, strict=True)), votes
-        )
+        return Evidence(rows, self.names, scores, ranks, votes)
