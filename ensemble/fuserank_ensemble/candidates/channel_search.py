@@ -226,7 +226,7 @@ class ChannelSearch:
             if nearest > 0:
                 least, most = AGREEMENT
                 shares = np.ones(len(ranked), np.float32)
-                agreed = np.clip((cosines / nearest - least) / (most - least), 0.0, 1.0)
+                agreed = np.minimum(np.maximum((cosines / nearest - least) / (most - least), 0.0), 1.0)
                 shares[guesses] = LEAST_GUESS + (MOST_GUESS - LEAST_GUESS) * agreed
                 weighed[declared.name] = replace(ranked, shares=shares)
         return weighed

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -256,8 +257,8 @@ class Featuriser:
         request_of = np.repeat(np.arange(len(requests)), [len(each.rows) for each in evidence])
         now = np.asarray([request.now for request in requests])[request_of]
         out = np.full((len(rows), len(FEATURES) + len(self._own)), np.nan, np.float32)
-        ends = np.cumsum([len(each.rows) for each in evidence])
-        parts = [out[end - len(each.rows) : end] for end, each in zip(ends.tolist(), evidence, strict=True)]
+        ends = accumulate(len(each.rows) for each in evidence)
+        parts = [out[end - len(each.rows) : end] for end, each in zip(ends, evidence, strict=True)]
         for part, request in zip(parts, requests, strict=True):
             request.fill(part)
         _take_logs(out)

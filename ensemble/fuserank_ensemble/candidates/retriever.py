@@ -325,9 +325,10 @@ class Retriever:
     ) -> NDArray[np.int32] | None:
         """The rows that stay candidates whatever their fused score; of newcomers, at most a quarter of all."""
         required = np.empty(0, np.int32) if query.required is None else query.required
-        for declared in self._declared:
+        most = min(query.newcomers, limit // 4)
+        for declared in self._declared if most else ():
             if declared.for_exploration and declared.name in lists:
-                newcomers = lists[declared.name].rows[: min(query.newcomers, limit // 4)]
+                newcomers = lists[declared.name].rows[:most]
                 required = np.concatenate([required, newcomers[~np.isin(newcomers, required)]])
         return required if len(required) else None
 

@@ -68,7 +68,7 @@ class History:
     @classmethod
     def concatenated(cls, histories: Sequence[History]) -> History:
         """Several users' histories, one behind the other, so that rows repeat."""
-        parts = [cls.empty(), *histories]
+        parts = histories or [cls.empty()]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _PACKED.names or ()))
 
     def weights(self, now: float | NDArray[np.float64]) -> NDArray[np.float32]:

@@ -100,9 +100,8 @@ class UserProfiles:
         np.fmax.at(last, categories.of_item, joined.last.astype(np.float64))
         prices = items.log_price[joined.rows]
         is_priced = ~np.isnan(prices)
-        of_events = np.where(is_priced, prices, np.float32(0.0)) * joined.counts
-        with np.errstate(invalid="ignore"):
-            by_category = categories.sum_up(of_events) / categories.sum_up(np.where(is_priced, joined.counts, 0.0))
+        paid = categories.sum_up(np.where(is_priced, prices * joined.counts, 0.0))
+        times = categories.sum_up(np.where(is_priced, joined.counts, 0.0))
         return cls(
             tuple(seen),
             np.concatenate([user * _PAIR + joined.rows, _NO_PAIR]),
@@ -115,7 +114,7 @@ class UserProfiles:
             categories.sum_up(joined.counts),
             categories.sum_up(weights),
             last,
-            by_category,
+            np.divide(paid, times, out=np.full(len(times), np.nan, np.float32), where=times > 0),
             brands,
             brands.sum_up(joined.counts),
             _means(prices[is_priced], np.bincount(user[is_priced], minlength=len(seen))),
@@ -154,7 +153,8 @@ class UserProfiles:
 
 def _means(values: FloatArray, counts: NDArray[np.int64]) -> FloatArray:
     """Means of as many values each as `counts` says, one behind the other, NaN of none; float32 `[counts]`."""
-    parts = np.split(values, np.cumsum(counts)[:-1])
+    ends = counts.cumsum().tolist()
+    parts = [values[end - count : end] for end, count in zip(ends, counts.tolist(), strict=True)]
     return np.asarray([part.mean() if len(part) else np.nan for part in parts], np.float32)
 
 

@@ -115,21 +115,21 @@ class JoinedLists:
 
     Attributes:
         names: The channels' names, in the order of their lists.
-        channels: Position in `names` of each entry's channel, int64 `[entries]`.
+        lengths: How many entries each list has, int64 `[channels]`.
+        starts: Where each list begins, int64 `[channels]`.
         rows: Item rows, int32 `[entries]`.
         scores: The channels' scores, float32 `[entries]`.
-        positions: Each entry's place in its list, from 0, int64 `[entries]`.
         ranks: The mean place of the entries that are equal, from 0, float64 `[entries]`: ties share a rank.
-        shares: What share of its vote counts for each entry, float32 `[entries]`.
+        shares: What share of its vote counts for each entry, float32 `[entries]`; None where all of each counts.
     """
 
     names: tuple[str, ...]
-    channels: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    starts: NDArray[np.int64]
     rows: NDArray[np.int32]
     scores: FloatArray
-    positions: NDArray[np.int64]
     ranks: NDArray[np.float64]
-    shares: FloatArray
+    shares: FloatArray | None
 
     @classmethod
     def of(
@@ -143,32 +143,32 @@ class JoinedLists:
             by_level: Channels whose equal scores stand by popularity, and are equal only where that is too.
         """
         lengths = np.asarray([len(ranked) for ranked in lists.values()], np.int64)
-        starts = np.cumsum(lengths) - lengths
+        starts = lengths.cumsum() - lengths
         scores = np.concatenate([np.empty(0, np.float32), *(ranked.scores for ranked in lists.values())])
         rows = np.concatenate([np.empty(0, np.int32), *(ranked.rows for ranked in lists.values())])
         is_first = starts_of_ties(scores)
         is_first[starts[lengths > 0]] = True
         if level is not None:
-            for name, start, length in zip(lists, starts.tolist(), lengths.tolist(), strict=True):
-                if name in by_level:
-                    levels = level[rows[start : start + length]]
-                    is_first[start + 1 : start + length] |= levels[1:] != levels[:-1]
-        positions = np.arange(len(scores)) - np.repeat(starts, lengths)
-        first = np.flatnonzero(is_first)
-        tied = np.diff(first, append=len(scores))
-        shares = np.ones(len(scores), np.float32)
-        for start, ranked in zip(starts.tolist(), lists.values(), strict=True):
-            if ranked.shares is not None:
-                shares[start : start + len(ranked)] = ranked.shares
-        return cls(
-            tuple(lists),
-            np.repeat(np.arange(len(lists)), lengths),
-            rows,
-            scores,
-            positions,
-            np.repeat(positions[first] + (tied - 1) / 2, tied),
-            shares,
-        )
+            by_popularity = np.repeat(np.asarray([name in by_level for name in lists], np.bool_), lengths)
+            equal = (by_popularity & ~is_first).nonzero()[0]
+            is_first[equal] = level[rows[equal]] != level[rows[equal - 1]]
+        first = is_first.nonzero()[0]
+        tied = np.append(first[1:], len(scores)) - first
+        place = first - np.repeat(starts, lengths)[first]
+        shares = None
+        if any(ranked.shares is not None for ranked in lists.values()):
+            shares = np.ones(len(scores), np.float32)
+            for start, ranked in zip(starts.tolist(), lists.values(), strict=True):
+                if ranked.shares is not None:
+                    shares[start : start + len(ranked)] = ranked.shares
+        return cls(tuple(lists), lengths, starts, rows, scores, np.repeat(place + (tied - 1) / 2, tied), shares)
+
+    def within(self, depth: int) -> NDArray[np.int64] | slice:
+        """Returns which entries are among the first `depth` of their lists."""
+        if not (self.lengths > depth).any():
+            return slice(None)
+        counts = np.minimum(self.lengths, depth)
+        return np.arange(counts.sum()) + np.repeat(self.starts - (counts.cumsum() - counts), counts)
 
     def describe(self, rows: NDArray[np.int32], votes: FloatArray, table: RowTable) -> Evidence:
         """Looks candidates up in every channel's whole list, also beyond the depth to which it voted.
@@ -181,7 +181,7 @@ class JoinedLists:
         ranks = np.full((len(self.names), len(rows)), np.nan, np.float32)
         scores = np.full((len(self.names), len(rows)), np.nan, np.float32)
         candidates = table.locate(self.rows, rows)
-        entries = np.flatnonzero(candidates >= 0)
-        at = self.channels[entries], candidates[entries]
+        entries = (candidates >= 0).nonzero()[0]
+        at = np.repeat(np.arange(len(self.names)), self.lengths)[entries], candidates[entries]
         ranks[at], scores[at] = self.ranks[entries], self.scores[entries]
         return Evidence(rows, self.names, scores, ranks, votes)

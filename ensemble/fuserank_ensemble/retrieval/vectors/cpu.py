@@ -96,7 +96,9 @@ class FaissSearch:
             index = self._flat
         params = search_parameters(index, depth, selector, share)
         scores, rows = index.search(np.ascontiguousarray(queries, np.float32), depth, params=params)
-        return [(r[r >= 0], s[r >= 0]) for r, s in zip(rows, scores, strict=True)]
+        if rows.min(initial=0) >= 0:
+            return list(zip(rows, scores, strict=True))
+        return [(r[r >= 0], s[r >= 0]) for r, s in zip(rows, scores, strict=True)]  # -1 where there are too few
 
     def _scan(self, query: NDArray[np.float32], depth: int, rows: NDArray[np.int64]) -> Neighbours:
         """The nearest of some rows of the stored vectors."""

@@ -21,6 +21,6 @@ def text_cosines(
     Returns:
         float32 `[texts]`.
     """
-    distinct, positions = np.unique(texts, return_inverse=True)
+    distinct = np.unique(texts)
     scores: NDArray[np.float32] = to_float32(vectors[distinct]) @ vector
-    return scores[positions]
+    return scores[distinct.searchsorted(texts)]
