@@ -376,4 +376,3 @@ def _log_share(values: FloatArray, totals: NDArray[np.float64]) -> FloatArray:
     share = np.where(totals > 0, values / np.maximum(totals, 1e-12), np.nan)
     logs: FloatArray = np.log(0.001 + share).astype(np.float32)
     return logs
-

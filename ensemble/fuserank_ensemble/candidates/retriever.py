@@ -10,19 +10,18 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.candidates.candidate_set import Candidates, Prefetch
+from fuserank_ensemble.candidates.candidate_set import Candidates, Found, Prefetch
 from fuserank_ensemble.candidates.categories import CategoryShares, predict_categories
 from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
 from fuserank_ensemble.candidates.features import Featuriser, RequestEvidence
 from fuserank_ensemble.candidates.feedback import FEEDBACK_DEPTH, feed_back, wants_feedback
 from fuserank_ensemble.candidates.filler import Filler
 from fuserank_ensemble.candidates.list_cache import ListCache
-from fuserank_ensemble.candidates.pages.layout import Layout, Variants
+from fuserank_ensemble.candidates.pages.layout import Layout
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfiles
-from fuserank_ensemble.interactions.sequence import latest_positions, moments
 from fuserank_ensemble.retrieval.channel import (
     Channel,
     ChannelQuery,
@@ -40,11 +39,9 @@ from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, Re
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.matches import Matches
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 SIMILAR = "similar"
 LayOut = Callable[[Matches | None], Layout]  # what matches a query, None without one -> the page of it
-MISSED_WORTH = 0.5  # of an item's votes, for each condition that it misses
 
 
 class Retriever:
@@ -215,7 +212,7 @@ class Retriever:
             if layout is not None:
                 required = layout.required([ranked.rows for ranked in lists[i].values()], required)
                 kept = len(required) if layout.is_sorted else kept
-            found.append(self._found(query, lists[i], self._spec.channel_weights[kinds[i]], kept, required, layout))
+            found.append(self._find(query, lists[i], self._spec.channel_weights[kinds[i]], kept, required, layout))
         return self._described(asked, kinds, lists, found, unavailable, prefetch.profiles if prefetch else None)
 
     def describe(self, queries: Sequence[ChannelQuery], rows: Sequence[NDArray[np.int32]]) -> list[Candidates]:
@@ -231,7 +228,7 @@ class Retriever:
         kinds = [request_kind(query) for query in queries]
         lists, unavailable = self.search_channels(queries, kinds)
         found = [
-            self._found(query, query_lists, self._spec.channel_weights[kind], len(query_rows), query_rows)
+            self._find(query, query_lists, self._spec.channel_weights[kind], len(query_rows), query_rows)
             for query, kind, query_lists, query_rows in zip(queries, kinds, lists, rows, strict=True)
         ]
         return self._described(queries, kinds, lists, found, unavailable)
@@ -282,8 +279,8 @@ class Retriever:
             categories: The categories that it means; None where they are not known.
         """
         known = {name: weights.get(name, 0.0) for name in lists}
-        understood = None if query is None else query.understood
-        worth = partial(self._worth, understood) if understood is not None and understood.has_conditions else None
+        understood = query.understood if query else None
+        worth = partial(self._conditions.worth, understood) if understood and understood.has_conditions else None
         if query is not None and limit > self._spec.candidates and wants_feedback(query, self._search):
             deep = self._fusion.fuse(lists, known, max(limit, FEEDBACK_DEPTH), required, worth)
             evidence = feed_back(deep, self.items, self._spec.candidates, self._search).head(limit, required)
@@ -315,11 +312,6 @@ class Retriever:
         related = [declared.name for declared in self._declared if declared.relates and weights.get(declared.name)]
         return evidence.bounded_by_nearness(listed[0], related)
 
-    def _worth(self, understood: UnderstoodQuery, rows: NDArray[np.int32]) -> NDArray[np.float64]:
-        """What an item's votes are worth, by the conditions that it misses, float64 `[rows]`."""
-        worth: NDArray[np.float64] = MISSED_WORTH ** self._conditions.count_missed(rows, understood)
-        return worth
-
     def _required_rows(
         self, query: ChannelQuery, lists: Mapping[str, RankedItems], limit: int
     ) -> NDArray[np.int32] | None:
@@ -332,7 +324,7 @@ class Retriever:
                 required = np.concatenate([required, newcomers[~np.isin(newcomers, required)]])
         return required if len(required) else None
 
-    def _found(
+    def _find(
         self,
         query: ChannelQuery,
         lists: Mapping[str, RankedItems],
@@ -340,77 +332,55 @@ class Retriever:
         limit: int,
         required: NDArray[np.int32] | None,
         layout: Layout | None = None,
-    ) -> tuple[Evidence, CategoryShares | None, list[Variants] | None]:
-        """Fuses one query's lists; of a page what is on it, with what is beneath each tile.
-
-        Returns:
-            The candidates, which categories the query means, and what is beneath each.
-        """
+    ) -> Found:
+        """Fuses one query's lists; of a page what is on it."""
         # What the encoder cannot read may be matched by single characters, which tell nothing of a category.
         categories = self.predict_categories(lists) if query.is_embedded else None
         evidence = self.fuse(lists, weights, limit, required, query, categories)
         if layout is None:
-            return evidence, categories, None
+            return Found(evidence, categories)
         cut = layout.cut(evidence.rows)
-        return evidence.take(cut.positions), categories, cut.variants
+        return Found(evidence.take(cut.positions), categories, cut.variants)
 
     def _described(
         self,
         queries: Sequence[ChannelQuery],
         kinds: Sequence[str],
         lists: Sequence[Mapping[str, RankedItems]],
-        found: Sequence[tuple[Evidence, CategoryShares | None, list[Variants] | None]],
+        found: Sequence[Found],
         unavailable: Sequence[str],
         profiles: UserProfiles | None = None,
     ) -> list[Candidates]:
-        """Computes what the ranker reads of the candidates, see `_found`."""
-        texts = [self.items.text[evidence.rows] for evidence, _, _ in found]
-        described = [
-            self._describe(query, evidence, categories, of_query)
-            for query, (evidence, categories, _), of_query in zip(queries, found, texts, strict=True)
-        ]
-        features = self._featurise(described, profiles or self._profiles(queries))
+        """Computes what the ranker reads of what was found for each query."""
+        compared = [self._compare(query, of_query) for query, of_query in zip(queries, found, strict=True)]
+        features = self._featurise(compared, profiles or self._profiles(queries))
         candidates = []
-        for i, (query, (evidence, _, variants)) in enumerate(zip(queries, found, strict=True)):
-            weights, latest = self._spec.channel_weights[kinds[i]], latest_positions(query.seen, self._spec.events)
-            counts = {name: min(len(ranked), self._spec.channel_depth) for name, ranked in lists[i].items()}
-            candidates.append(
-                Candidates(
-                    evidence.rows,
-                    features[i],
-                    texts[i],
-                    self.items.text[query.seen.rows[latest]],
-                    moments(query.seen, latest, query.now, self._spec.events),
-                    counts | {"fused": len(evidence.rows)},
-                    # Another request of the batch may have asked a channel that this one does without.
-                    [f"channel:{name}" for name in unavailable if weights.get(name, 0.0) > 0],
-                    variants,
-                )
-            )
+        for query, kind, ranked, *described in zip(queries, kinds, lists, found, features, strict=True):
+            counts = {name: min(len(of_channel), self._spec.channel_depth) for name, of_channel in ranked.items()}
+            weights = self._spec.channel_weights[kind]
+            # Another request of the batch may have asked a channel that this one does without.
+            degraded = [f"channel:{name}" for name in unavailable if weights.get(name, 0.0) > 0]
+            candidates.append(Candidates.of(query, *described, self.items, self._spec.events, counts, degraded))
         return candidates
 
-    def _describe(
-        self, query: ChannelQuery, evidence: Evidence, categories: CategoryShares | None, texts: NDArray[np.int32]
-    ) -> RequestEvidence:
-        """Compares one query's candidates with what it asks for."""
-        understood = query.understood
-        missed = None
+    def _compare(self, query: ChannelQuery, found: Found) -> RequestEvidence:
+        """Compares what was found with what the query asks for."""
+        rows, understood, missed = found.evidence.rows, query.understood, None
         if understood is not None and understood.has_conditions:
-            missed = self._conditions.count_missed(evidence.rows, understood, self._spec.candidates)
+            missed = self._conditions.count_missed(rows, understood, self._spec.candidates)
         return RequestEvidence(
-            evidence,
+            found.evidence,
             query.now,
-            self._search.text_scores(query, texts) if query.is_embedded else None,
+            self._search.text_scores(query, self.items.text[rows]) if query.is_embedded else None,
             missed,
-            categories.log(self.items.category[evidence.rows]) if categories else None,
+            found.categories.log(self.items.category[rows]) if found.categories else None,
             query.groups,
         )
 
     def _profiles(self, queries: Sequence[ChannelQuery]) -> UserProfiles:
         """The histories of the queries' users, summed up."""
-        return UserProfiles.from_histories(
-            [query.seen for query in queries], self.items, [query.now for query in queries]
-        )
+        seen, now = [query.seen for query in queries], [query.now for query in queries]
+        return UserProfiles.from_histories(seen, self.items, now)
 
     def predict_categories(self, lists: Mapping[str, RankedItems]) -> CategoryShares | None:
         """Predicts the categories that a query means, by the text channels' lists; None where none is known."""

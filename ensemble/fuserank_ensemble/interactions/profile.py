@@ -120,9 +120,7 @@ class UserProfiles:
             _means(prices[is_priced], np.bincount(user[is_priced], minlength=len(seen))),
         )
 
-    def own_items(
-        self, users: NDArray[np.int64], rows: NDArray[np.int32]
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def own_items(self, users: NDArray[np.int64], rows: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Finds the rows that their users had: their positions in `rows`, and in the histories.
 
         Args:
@@ -158,8 +156,6 @@ def _means(values: FloatArray, counts: NDArray[np.int64]) -> FloatArray:
     return np.asarray([part.mean() if len(part) else np.nan for part in parts], np.float32)
 
 
-def days_since(
-    last: NDArray[np.float64] | NDArray[np.int64], now: float | NDArray[np.float64]
-) -> NDArray[np.float64]:
+def days_since(last: NDArray[np.float64] | NDArray[np.int64], now: float | NDArray[np.float64]) -> NDArray[np.float64]:
     """Days from moments to `now`, at least 0; NaN stays NaN."""
     return np.maximum(now - last, 0.0) / SECONDS_PER_DAY

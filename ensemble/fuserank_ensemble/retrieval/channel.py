@@ -97,9 +97,7 @@ class RankedItems:
             depth: Where the list was cut: behind it may be what scores less.
         """
         # The first two tell most lists: all are read only where these are equal.
-        if 1 < len(self) < depth and not (
-            starts_of_ties(self.scores[:2])[1] or starts_of_ties(self.scores)[1:].any()
-        ):
+        if 1 < len(self) < depth and not (starts_of_ties(self.scores[:2])[1] or starts_of_ties(self.scores)[1:].any()):
             return RankedItems.empty()
         return self
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -33,6 +34,9 @@ from fuserank_ensemble.retrieval.vectors.grown import GrownSearch
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 
 LEAST_TRUST = 0.5  # in a log, from which on users link items
+
+
+_CACHED_TEXTS = 1_024  # whose names are kept: people look at many pages of one query
 
 
 class GraphChannel(LocalChannel):
@@ -71,6 +75,7 @@ class GraphChannel(LocalChannel):
             self._linked &= np.isin(np.arange(len(index.items)), index.members)
         self._trained = index, search
         self._table = RowTable(index.count)
+        self._mentions = lru_cache(_CACHED_TEXTS)(index.names.mentions)
 
     @classmethod
     def open(cls, index: RetrievalIndex) -> Self | None:
@@ -106,7 +111,7 @@ class GraphChannel(LocalChannel):
         results = [RankedItems.empty()] * len(queries)
         unrestricted: list[tuple[int, Vector]] = []
         for i, query in enumerate(queries):
-            mentions = self._index.names.mentions(query.query)
+            mentions = self._mentions(query.query)
             vector = self._request_vector(query, mentions)
             named = self._items_of_names(mentions)
             if vector is None or not (named or vector.any()):

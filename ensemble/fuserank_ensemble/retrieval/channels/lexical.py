@@ -194,5 +194,7 @@ class LexicalChannel(LocalChannel):
             if complete or (len(rows) >= depth and not straddles):
                 break
             limit = tie_rows if straddles else 4 * limit
-        order = np.lexsort((self._place[rows], -scores))[:depth]
+        # Hits come by falling score: one key a hit is sorted several times faster than score and place are.
+        tie = np.cumsum(np.append(False, scores[1:] != scores[:-1])[: len(scores)])
+        order = np.argsort(tie * len(self._place) + self._place[rows])[:depth]
         return rows[order], scores[order]

@@ -47,6 +47,7 @@ _COMPLETED_WEIGHT = 0.4
 # A word that more than this share of the items (and more than _COMMON) hold says nothing by itself.
 _COMMON_SHARE = 0.1
 _CACHED_TERMS = 16_384  # whose numbers of items are kept: 3 MB
+_CACHED_WORDS = 2_048  # whose completions are kept: 2 MB
 _RARE_SHARE = 0.02  # of the items whose title a filler may be in to add to a score
 
 
@@ -67,6 +68,7 @@ class TierBuilder:
         self._vocabulary_schema = vocabulary_schema()
         self._fields = [(f"field{position}", boost) for position, boost in enumerate(index.boosts.values())]
         self._doc_freq = lru_cache(_CACHED_TERMS)(index.searcher.doc_freq)
+        self._completions = lru_cache(_CACHED_WORDS)(self._find_completions)
 
     def build(
         self, text: str, query_words: list[Word], amounts: Sequence[Sequence[str]], share: float, is_certain: bool
@@ -177,10 +179,7 @@ class TierBuilder:
 
     def _amounts(self, amounts: Sequence[Sequence[str]]) -> list[Query]:
         """The sizes that the query names, in any unit."""
-        return [
-            Query.boost_query(_any([self._term(key, "amount") for key in keys]), _AMOUNT_BOOST)
-            for keys in amounts
-        ]
+        return [Query.boost_query(_any([self._term(key, "amount") for key in keys]), _AMOUNT_BOOST) for keys in amounts]
 
     def _distinctive(self, meanings: list[dict[str, float]], share: float) -> list[dict[str, float]]:
         """The words that tell items apart, if one of them alone finds enough among the allowed items; else all.
@@ -194,7 +193,7 @@ class TierBuilder:
         enough = any(share * count >= LOOSE for count in counts if count <= common)
         return kept if enough else meanings
 
-    def _completions(self, written: str) -> dict[str, float]:
+    def _find_completions(self, written: str) -> dict[str, float]:
         if len(written) < 2 or not written[0].isalpha() or has_han(written):
             return {}
         query = Query.fuzzy_term_query(self._vocabulary_schema, "written", written, distance=0, prefix=True)

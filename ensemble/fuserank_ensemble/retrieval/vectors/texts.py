@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.catalog.arrays import RowSource, to_float32
 
 
-def text_cosines(
-    vectors: RowSource, texts: NDArray[np.int32], vector: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def text_cosines(vectors: RowSource, texts: NDArray[np.int32], vector: NDArray[np.float32]) -> NDArray[np.float32]:
     """Computes the cosine of each text and a vector, times its norm; a text that repeats is read once.
 
     Args:
