@@ -95,11 +95,11 @@ def features(seen=SEEN, has_query=True, items=ITEMS, other=None):
     candidates = other or evidence()
     text_scores = TEXT_SCORES if other is None else np.full(len(other.rows), NAN, np.float32)
     missed, shares = (MISSED, CATEGORY_OF_QUERY) if has_query and other is None else (None, None)
-    request = RequestEvidence(candidates, NOW, text_scores if has_query else None, missed, shares)
-    return featurise(Featuriser(items, POPULARITY), request, seen, items)
+    request = RequestEvidence(candidates, seen, NOW, text_scores if has_query else None, missed, shares)
+    return featurise(Featuriser(items, POPULARITY), request, items)
 
 
-def featurise(by, request, seen, items=ITEMS):
+def featurise(by, request, items=ITEMS):
     """The features of one request, as a featuriser computes them."""
-    (found,) = by([request], UserProfiles.from_histories([seen], items, [request.now]))
+    (found,) = by([request], UserProfiles.from_histories([request.seen], items, [request.now]))
     return found

@@ -88,8 +88,8 @@ class Prefetch:
     Attributes:
         lists: By channel its list for each query, by the query's position, of channels that need no embedding; one that
             did not answer is left out.
-        profiles: The histories of the queries' users, summed up.
+        profiles: The histories of the queries' users, summed up; None where all are empty.
     """
 
     lists: dict[str, dict[int, RankedItems]]
-    profiles: UserProfiles
+    profiles: UserProfiles | None

@@ -188,8 +188,7 @@ class ChannelSearch:
         depth = self._depth * DEPTHS[phase]
         for channel in self._channels:
             declared = channel.declaration
-            positions = positions_for(declared, queries, weights, everything)
-            if declared.phase != phase or not positions:
+            if declared.phase != phase or not (positions := positions_for(declared, queries, weights, everything)):
                 continue
             known = prefetched.get(declared.name)
             try:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fuserank_ensemble.candidates.group_lifts import GroupLifts
 from fuserank_ensemble.candidates.own_features import OwnItemFeatures
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.interactions.profile import UserProfiles, days_since
 from fuserank_ensemble.retrieval.channel import ChannelDeclaration, Feature
@@ -166,6 +167,7 @@ class RequestEvidence:
 
     Attributes:
         evidence: The candidates with their ranks and scores in the channels.
+        seen: The user's history.
         now: The request's time, epoch seconds.
         text_scores: Cosine of the query and each candidate's text, float32 `[candidates]`; None without a query.
         missed: Conditions of the query that each candidate misses, float32 `[candidates]`; None where it states none.
@@ -174,6 +176,7 @@ class RequestEvidence:
     """
 
     evidence: Evidence
+    seen: History
     now: float
     text_scores: FloatArray | None = None
     missed: FloatArray | None = None
@@ -242,12 +245,12 @@ class Featuriser:
         self._trend_of_category = self._category_sums(popularity.trend)
         self._lately_of_category = self._category_sums(popularity.lately)
 
-    def __call__(self, requests: Sequence[RequestEvidence], profiles: UserProfiles) -> list[FloatArray]:
+    def __call__(self, requests: Sequence[RequestEvidence], profiles: UserProfiles | None) -> list[FloatArray]:
         """Computes the features of the candidates of a batch of requests.
 
         Args:
             requests: The requests.
-            profiles: The histories of their users, summed up.
+            profiles: The histories of their users, summed up; None where all are empty.
 
         Returns:
             For each request float32 `[candidates, features]`, in the order of `FeatureLayout.features`.
@@ -263,17 +266,19 @@ class Featuriser:
             request.fill(part)
         _take_logs(out)
         self._add_popularity(out, rows, now)
-        for i, (part, request) in enumerate(zip(parts, requests, strict=True) if len(self._own) else ()):
+        for part, request in zip(parts, requests, strict=True) if len(self._own) else ():
             own = part[:, len(FEATURES) :]
-            own[...] = self._own(request.evidence.rows, profiles.seen[i])
+            own[...] = self._own(request.evidence.rows, request.seen)
             self._lifts.fill(own, request.evidence.rows, request.groups)
-        known = profiles.total > 0
-        out[:, POSITION["has_history"]] = known[request_of]
-        of_known = np.flatnonzero(known[request_of])
+        out[:, POSITION["has_history"]] = 0.0
+        if profiles is None:
+            return parts
+        of_known = np.flatnonzero((profiles.total > 0)[request_of])
         if len(of_known):
             users, now = request_of[of_known], now[of_known]
             described = out if len(of_known) == len(out) else out[of_known]
             self._add_history(described, rows[of_known], users, profiles, now)
+            described[:, POSITION["has_history"]] = 1.0
             if described is not out:
                 out[of_known] = described
         return parts

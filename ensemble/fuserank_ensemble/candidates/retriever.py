@@ -353,34 +353,34 @@ class Retriever:
     ) -> list[Candidates]:
         """Computes what the ranker reads of what was found for each query."""
         compared = [self._compare(query, of_query) for query, of_query in zip(queries, found, strict=True)]
-        features = self._featurise(compared, profiles or self._profiles(queries))
-        candidates = []
-        for query, kind, ranked, *described in zip(queries, kinds, lists, found, features, strict=True):
-            counts = {name: min(len(of_channel), self._spec.channel_depth) for name, of_channel in ranked.items()}
-            weights = self._spec.channel_weights[kind]
+        features, candidates = self._featurise(compared, profiles or self._profiles(queries)), []
+        for i, query in enumerate(queries):
+            weights, depth = self._spec.channel_weights[kinds[i]], self._spec.channel_depth
+            counts = {name: min(len(ranked), depth) for name, ranked in lists[i].items()}
             # Another request of the batch may have asked a channel that this one does without.
             degraded = [f"channel:{name}" for name in unavailable if weights.get(name, 0.0) > 0]
-            candidates.append(Candidates.of(query, *described, self.items, self._spec.events, counts, degraded))
+            candidates.append(
+                Candidates.of(query, found[i], features[i], self.items, self._spec.events, counts, degraded)
+            )
         return candidates
 
     def _compare(self, query: ChannelQuery, found: Found) -> RequestEvidence:
         """Compares what was found with what the query asks for."""
-        rows, understood, missed = found.evidence.rows, query.understood, None
-        if understood is not None and understood.has_conditions:
-            missed = self._conditions.count_missed(rows, understood, self._spec.candidates)
+        rows, understood = found.evidence.rows, query.understood
+        stated = understood if understood and understood.has_conditions else None
         return RequestEvidence(
             found.evidence,
+            query.seen,
             query.now,
             self._search.text_scores(query, self.items.text[rows]) if query.is_embedded else None,
-            missed,
+            self._conditions.count_missed(rows, stated, self._spec.candidates) if stated else None,
             found.categories.log(self.items.category[rows]) if found.categories else None,
             query.groups,
         )
 
-    def _profiles(self, queries: Sequence[ChannelQuery]) -> UserProfiles:
-        """The histories of the queries' users, summed up."""
-        seen, now = [query.seen for query in queries], [query.now for query in queries]
-        return UserProfiles.from_histories(seen, self.items, now)
+    def _profiles(self, queries: Sequence[ChannelQuery]) -> UserProfiles | None:
+        """The histories of the queries' users, summed up; None where all are empty."""
+        return UserProfiles.from_histories([q.seen for q in queries], self.items, [q.now for q in queries])
 
     def predict_categories(self, lists: Mapping[str, RankedItems]) -> CategoryShares | None:
         """Predicts the categories that a query means, by the text channels' lists; None where none is known."""

@@ -67,9 +67,9 @@ class History:
 
     @classmethod
     def concatenated(cls, histories: Sequence[History]) -> History:
-        """Several users' histories, one behind the other, so that rows repeat."""
-        parts = histories or [cls.empty()]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _PACKED.names or ()))
+        """Returns several users' histories, one behind the other, so that rows repeat; one at least."""
+        names = _PACKED.names or ()
+        return cls(*(np.concatenate([getattr(history, name) for history in histories]) for name in names))
 
     def weights(self, now: float | NDArray[np.float64]) -> NDArray[np.float32]:
         """Strengths of the events with each item, halved for every 56 days of their age, float32 `[items]`.

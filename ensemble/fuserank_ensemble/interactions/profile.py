@@ -49,12 +49,11 @@ class HistoryGroups:
 
 @dataclass(frozen=True)
 class UserProfiles:
-    """The histories of a batch's users, one behind the other, summed up by what their items are.
+    """The histories of a batch's users, one behind the other, summed up by what their items are; one has some items.
 
     What is summed up by category or brand has a place for each group, and at the end one for what nobody had.
 
     Attributes:
-        seen: The histories.
         keys: User and row of every item as one number, increasing, and at the end a number that no pair has, int64
             `[history + 1]`.
         rows: The items, int32 `[history]`.
@@ -72,7 +71,6 @@ class UserProfiles:
         log_price: Mean log price of each user's items, NaN where no price is known, float32 `[users]`.
     """
 
-    seen: tuple[History, ...]
     keys: NDArray[np.int64]
     rows: NDArray[np.int32]
     counts: FloatArray
@@ -89,8 +87,10 @@ class UserProfiles:
     log_price: FloatArray
 
     @classmethod
-    def from_histories(cls, seen: Sequence[History], items: Items, now: Sequence[float]) -> UserProfiles:
-        """Sums histories up, each as of its own `now`, epoch seconds."""
+    def from_histories(cls, seen: Sequence[History], items: Items, now: Sequence[float]) -> UserProfiles | None:
+        """Sums histories up, each as of its own `now`, epoch seconds; None where nobody had anything."""
+        if not any(map(len, seen)):
+            return None
         user = np.repeat(np.arange(len(seen)), [len(history) for history in seen])
         joined = History.concatenated(seen)
         weights = joined.weights(np.asarray(now, np.float64)[user])
@@ -103,7 +103,6 @@ class UserProfiles:
         paid = categories.sum_up(np.where(is_priced, prices * joined.counts, 0.0))
         times = categories.sum_up(np.where(is_priced, joined.counts, 0.0))
         return cls(
-            tuple(seen),
             np.concatenate([user * _PAIR + joined.rows, _NO_PAIR]),
             joined.rows,
             joined.counts,

@@ -168,7 +168,8 @@ class JoinedLists:
         if not (self.lengths > depth).any():
             return slice(None)
         counts = np.minimum(self.lengths, depth)
-        return np.arange(counts.sum()) + np.repeat(self.starts - (counts.cumsum() - counts), counts)
+        entries: NDArray[np.int64] = np.repeat(self.starts + counts - counts.cumsum(), counts)
+        return entries + np.arange(len(entries))
 
     def describe(self, rows: NDArray[np.int32], votes: FloatArray, table: RowTable) -> Evidence:
         """Looks candidates up in every channel's whole list, also beyond the depth to which it voted.

@@ -181,7 +181,7 @@ class LexicalChannel(LocalChannel):
             limit = min(limit, documents)
             hits = searcher.search(query, limit, count=False).hits
             of_hits, addresses = zip(*hits, strict=True) if hits else ((), ())
-            rows = self._index.rows_of(searcher.fast_field_values("row", addresses))
+            rows = self._index.rows_of(searcher.fast_field_values("row", [*addresses]))
             scores = np.array(of_hits, np.float64)
             last = scores[-1] if len(scores) else 0.0
             complete = len(hits) < limit or limit == documents

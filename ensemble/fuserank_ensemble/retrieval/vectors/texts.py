@@ -20,5 +20,5 @@ def text_cosines(vectors: RowSource, texts: NDArray[np.int32], vector: NDArray[n
         float32 `[texts]`.
     """
     distinct = np.unique(texts)
-    scores: NDArray[np.float32] = to_float32(vectors[distinct]) @ vector
-    return scores[distinct.searchsorted(texts)]
+    cosines: NDArray[np.float32] = (to_float32(vectors[distinct]) @ vector)[distinct.searchsorted(texts)]
+    return cosines

@@ -129,7 +129,7 @@ def test_a_catalogue_without_category_brand_and_price_has_features_all_the_same(
 
 def test_a_category_that_nobody_had_anything_of_has_no_shares_and_no_warning():
     with np.errstate(all="raise"):
-        found = featurise(Featuriser(ITEMS, Popularity.empty(5)), RequestEvidence(evidence_of([0, 3]), NOW), SEEN)
+        found = featurise(Featuriser(ITEMS, Popularity.empty(5)), RequestEvidence(evidence_of([0, 3]), SEEN, NOW))
     for name in ("trend_share", "lately_share", "reach_share", "idle", "due", "age"):
         assert np.isnan(found[:, POSITION[name]]).all(), name
     assert (found[:, POSITION["repeats"]] == 0).all()
@@ -156,7 +156,7 @@ def test_the_order_of_candidates_changes_no_candidates_features():
 def test_a_day_later_only_what_has_an_age_has_changed():
     popularity = replace(POPULARITY, latest=POPULARITY.latest - 99 * DAY, arrived=POPULARITY.arrived - 99 * DAY)
     at = [
-        featurise(Featuriser(ITEMS, popularity), RequestEvidence(evidence_of([0, 1, 2]), now), SEEN)
+        featurise(Featuriser(ITEMS, popularity), RequestEvidence(evidence_of([0, 1, 2]), SEEN, now))
         for now in (NOW, NOW + DAY)
     ]
     moved = ~np.isclose(at[0], at[1], rtol=1e-6, equal_nan=True).all(0)
@@ -175,11 +175,11 @@ def test_over_other_values_features_are_those_of_a_catalogue_that_was_made_with_
     items = replace(ITEMS, columns=Columns(len(ITEMS), {**ITEMS.columns.by_name, "shelf": shelf}))
     values = {0: 77.0, 3: None} if name == "price" else {0: "top", 2: "another", 4: None}
     changed = items.with_columns(patch_columns(items.columns, {name: values}))
-    request = RequestEvidence(evidence_of(range(len(ITEMS))), NOW)
+    request = RequestEvidence(evidence_of(range(len(ITEMS))), SEEN, NOW)
     moved = Featuriser(items, POPULARITY, own).over(changed, POPULARITY)
-    made, over = (featurise(by, request, SEEN, changed) for by in (Featuriser(changed, POPULARITY, own), moved))
+    made, over = (featurise(by, request, changed) for by in (Featuriser(changed, POPULARITY, own), moved))
     np.testing.assert_array_equal(made, over)
-    before = featurise(Featuriser(items, POPULARITY, own), request, SEEN, items)
+    before = featurise(Featuriser(items, POPULARITY, own), request, items)
     assert not np.array_equal(made, before, equal_nan=True)
 
 
@@ -187,26 +187,26 @@ def test_after_more_events_features_are_those_of_the_new_counts_but_for_what_an_
     counts = POPULARITY.counts + np.asarray([3, 0, 1, 0, 0], np.float32)
     more = {"counts": counts, "trend": counts / 2, "lately": counts / 4, "latest": POPULARITY.latest + DAY}
     later = replace(POPULARITY, **more)
-    request = RequestEvidence(evidence_of(range(len(ITEMS))), NOW)
+    request = RequestEvidence(evidence_of(range(len(ITEMS))), SEEN, NOW)
     before = Featuriser(ITEMS, POPULARITY)
-    kept = featurise(before, request, SEEN)
-    moved, made = (featurise(by, request, SEEN) for by in (before.with_popularity(later), Featuriser(ITEMS, later)))
+    kept = featurise(before, request)
+    moved, made = (featurise(by, request) for by in (before.with_popularity(later), Featuriser(ITEMS, later)))
     repeats = POSITION["repeats"]  # needs to know who had an item before
     np.testing.assert_array_equal(moved[:, repeats], kept[:, repeats])
     np.testing.assert_array_equal(np.delete(moved, repeats, 1), np.delete(made, repeats, 1))
-    np.testing.assert_array_equal(featurise(before, request, SEEN), kept)
+    np.testing.assert_array_equal(featurise(before, request), kept)
     assert not np.array_equal(moved, kept, equal_nan=True)
 
 
 def test_each_request_of_a_batch_has_the_features_that_it_has_alone():
+    text_scores = np.asarray([1, 0.5], np.float32)
     requests = [
-        RequestEvidence(evidence_of([0, 1, 4], {"trending": [1.0, 2.0, NAN]}), NOW),
-        RequestEvidence(evidence_of([]), NOW),
-        RequestEvidence(evidence_of([2, 3], ranks={"dense": [0, 1]}), NOW - 9 * DAY, np.asarray([1, 0.5], np.float32)),
-        RequestEvidence(evidence_of([3, 1, 2, 0]), NOW + DAY),
+        RequestEvidence(evidence_of([0, 1, 4], {"trending": [1.0, 2.0, NAN]}), SEEN, NOW),
+        RequestEvidence(evidence_of([]), SEEN, NOW),
+        RequestEvidence(evidence_of([2, 3], ranks={"dense": [0, 1]}), History.empty(), NOW - 9 * DAY, text_scores),
+        RequestEvidence(evidence_of([3, 1, 2, 0]), history([1, 3], [2, 1], [0, 3], [2, 1]), NOW + DAY),
     ]
-    seen = [SEEN, SEEN, History.empty(), history([1, 3], [2, 1], [0, 3], [2, 1])]
-    by = Featuriser(ITEMS, POPULARITY)
+    by, seen = Featuriser(ITEMS, POPULARITY), [request.seen for request in requests]
     together = by(requests, UserProfiles.from_histories(seen, ITEMS, [request.now for request in requests]))
-    for found, request, of_user in zip(together, requests, seen, strict=True):
-        np.testing.assert_array_equal(found, featurise(by, request, of_user))
+    for found, request in zip(together, requests, strict=True):
+        np.testing.assert_array_equal(found, featurise(by, request))

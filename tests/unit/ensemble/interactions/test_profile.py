@@ -46,18 +46,19 @@ def test_a_history_is_summed_up_by_what_its_items_are():
 
 
 def test_nothing_is_known_of_the_taste_of_somebody_new():
+    assert profile_of(History.empty()) is None
     with np.errstate(all="raise"):
-        profile = profile_of(History.empty())
-    assert profile.total == [0]
+        profile = UserProfiles.from_histories([SEEN, History.empty()], ITEMS, [NOW, NOW])
+    assert profile.total.tolist() == [5, 0]
     for groups, table in (
         (profile.categories, profile.category),
         (profile.categories, profile.category_weight),
         (profile.brands, profile.brand),
     ):
-        assert by_code(groups, table).tolist() == [0, 0]
-    assert np.isnan(by_code(profile.categories, profile.category_last)).all()
-    assert np.isnan(by_code(profile.categories, profile.category_log_price)).all()
-    assert np.isnan(profile.log_price).all()
+        assert by_code(groups, table, user=1).tolist() == [0, 0]
+    assert np.isnan(by_code(profile.categories, profile.category_last, user=1)).all()
+    assert np.isnan(by_code(profile.categories, profile.category_log_price, user=1)).all()
+    assert np.isnan(profile.log_price[1])
 
 
 def test_a_history_without_category_brand_and_price_is_only_counted():
