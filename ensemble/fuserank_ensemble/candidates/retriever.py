@@ -48,11 +48,7 @@ class Retriever:
     """Finds candidates and computes their features, for a batch of queries. One instance serves one thread."""
 
     def __init__(
-        self,
-        catalog: CatalogIndex,
-        interactions: InteractionIndex,
-        spec: GraphSpec,
-        dense: Channel | None = None,
+        self, catalog: CatalogIndex, interactions: InteractionIndex, spec: GraphSpec, dense: Channel | None = None
     ) -> None:
         """Opens the channels.
 
