@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 
 import numpy as np
@@ -186,11 +186,9 @@ class RequestEvidence:
     def fill(self, out: FloatArray) -> None:
         """Fills in what was found out of the candidates, ranks and scores as they are, `[candidates, features]`."""
         column, evidence = POSITION, self.evidence
-        for name, scores, ranks in zip(evidence.channels, evidence.score_table, evidence.rank_table, strict=True):
-            channel = DECLARATIONS[name]
-            out[:, column[channel.rank.name]] = ranks
-            if channel.score is not None:
-                out[:, column[channel.score.name]] = scores
+        ranks, scores, scored = _columns_of(evidence.channels)
+        out[:, ranks] = evidence.rank_table.T
+        out[:, scores] = evidence.score_table[scored].T
         known = {
             "text_score": self.text_scores,
             "category_of_query": self.category_of_query,
@@ -368,6 +366,15 @@ class Featuriser:
         sums = np.bincount(self._items.category + 1, weights=values, minlength=self._items.categories + 2)
         by_category: NDArray[np.float64] = np.append(sums[1:], 0.0)  # which -1, for none, picks
         return by_category
+
+
+@lru_cache(maxsize=64)
+def _columns_of(channels: tuple[str, ...]) -> tuple[list[int], list[int], list[int]]:
+    """Returns the columns of channels' ranks, those of their scores, and which of the channels have these."""
+    declared = [DECLARATIONS[name] for name in channels]
+    scored = [i for i, channel in enumerate(declared) if channel.score is not None]
+    scores = [channel.score.name for channel in declared if channel.score is not None]
+    return [POSITION[channel.rank.name] for channel in declared], [POSITION[name] for name in scores], scored
 
 
 def _take_logs(out: FloatArray) -> None:

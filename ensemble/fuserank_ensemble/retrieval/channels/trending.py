@@ -63,7 +63,7 @@ class TrendingChannel(LocalChannel):
         self._observed = np.zeros(len(popularity.trend), np.float32)
         self._had = popularity.order[: int(np.count_nonzero(popularity.trend > 0))]  # most popular first
         # Who asks without a query and a filter has the list of everybody else there and then.
-        self._everybodys = lru_cache(_CACHED_LISTS)(self._rank_in)
+        self._everybodys = lru_cache(_CACHED_LISTS)(self._rank_all)
 
     @classmethod
     def open(cls, index: RetrievalIndex) -> Self:
@@ -81,22 +81,34 @@ class TrendingChannel(LocalChannel):
 
     def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
         """See `Channel`. An item that nobody had is not listed."""
-        return [self._rank(query, depth) for query in queries]
+        results, selecting = [RankedItems.empty()] * len(queries), dict[tuple[str, ...], list[int]]()
+        for i, query in enumerate(queries):
+            names = tuple(name for name in context_names(query.now, query.context) if name.partition("=")[0] in PRIORS)
+            if query.pool is None and query.allowed is None:
+                results[i] = self._everybodys(names, depth)
+            else:
+                selecting.setdefault(names, []).append(i)
+        for names, asked in selecting.items():
+            ranked = self._rank(names, depth, [(queries[i].pool, queries[i].allowed) for i in asked])
+            for i, of_query in zip(asked, ranked, strict=True):
+                results[i] = of_query
+        return results
 
-    def _rank(self, query: ChannelQuery, depth: int) -> RankedItems:
-        names = tuple(name for name in context_names(query.now, query.context) if name.partition("=")[0] in PRIORS)
-        if query.pool is None and query.allowed is None:
-            return self._everybodys(names, depth)
-        return self._rank_in(names, depth, query.pool, query.allowed)
+    def _rank_all(self, names: Sequence[str], depth: int) -> RankedItems:
+        """The best items of some contexts."""
+        (ranked,) = self._rank(names, depth, [(None, None)])
+        return ranked
 
-    def _rank_in(
-        self, names: Sequence[str], depth: int, pool: NDArray[np.int32] | None = None, allowed: Mask | None = None
-    ) -> RankedItems:
-        """The best items of some contexts, in a pool and as far as they are allowed."""
+    def _rank(
+        self, names: Sequence[str], depth: int, selections: Sequence[tuple[NDArray[np.int32] | None, Mask | None]]
+    ) -> list[RankedItems]:
+        """The best items of some contexts, for each of some pools and masks."""
         popularity = self._popularity
         known = [(PRIORS[name.partition("=")[0]], popularity.contexts.get(name)) for name in names]
         contexts = [(prior, *context) for prior, context in known if context is not None]
-        rows = self._candidates(depth, [members for _, members, _, _ in contexts], pool, allowed)
+        local = [members for _, members, _, _ in contexts]
+        parts = [self._candidates(depth, local, pool, allowed) for pool, allowed in selections]
+        rows = np.concatenate(parts)
         scores = popularity.trend[rows].astype(np.float32)
         share = popularity.context_share[rows]
         for prior, members, weights, total in contexts:
@@ -108,7 +120,8 @@ class TrendingChannel(LocalChannel):
             self._observed[rows] = missing
             self._observed[members] = weights
             scores *= (self._observed[rows] + prior) / (expected + prior)
-        return RankedItems.best(rows, scores, depth)
+        scores_of = np.split(scores, np.cumsum([len(part) for part in parts])[:-1])
+        return [RankedItems.best(*part, depth) for part in zip(parts, scores_of, strict=True)]
 
     def _candidates(
         self, depth: int, local: Sequence[NDArray[np.int32]], pool: NDArray[np.int32] | None, allowed: Mask | None
