@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Self
 
 import numpy as np
@@ -120,8 +121,10 @@ class TrendingChannel(LocalChannel):
             self._observed[rows] = missing
             self._observed[members] = weights
             scores *= (self._observed[rows] + prior) / (expected + prior)
-        scores_of = np.split(scores, np.cumsum([len(part) for part in parts])[:-1])
-        return [RankedItems.best(*part, depth) for part in zip(parts, scores_of, strict=True)]
+        ends = accumulate(map(len, parts))
+        return [
+            RankedItems.best(part, scores[end - len(part) : end], depth) for part, end in zip(parts, ends, strict=True)
+        ]
 
     def _candidates(
         self, depth: int, local: Sequence[NDArray[np.int32]], pool: NDArray[np.int32] | None, allowed: Mask | None
