@@ -69,4 +69,4 @@ def predict_categories(
     if not total:
         return None
     shares = sums[1:] / total
-    return CategoryShares(np.append(shares, np.square(shares).sum()))
+    return CategoryShares(np.concatenate([shares, [np.square(shares).sum()]]))

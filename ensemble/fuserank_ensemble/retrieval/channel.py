@@ -63,9 +63,9 @@ class RankedItems:
         if len(rows) > 4 * depth:
             # Sorting is for the few that stay. A cut among equals keeps them all for the stable sort.
             least = np.partition(scores, len(scores) - depth)[len(scores) - depth]
-            kept = np.flatnonzero(scores >= least)
+            kept = scores >= least
             rows, scores = rows[kept], scores[kept]
-        order = np.argsort(-scores, kind="stable")[:depth]
+        order = (-scores).argsort(kind="stable")[:depth]
         return cls(rows[order].astype(np.int32, copy=False), scores[order].astype(np.float32, copy=False))
 
     def __len__(self) -> int:
