@@ -47,7 +47,7 @@ _COMPLETED_WEIGHT = 0.4
 # A word that more than this share of the items (and more than _COMMON) hold says nothing by itself.
 _COMMON_SHARE = 0.1
 _CACHED_TERMS = 16_384  # whose numbers of items are kept: 3 MB
-_CACHED_WORDS = 2_048  # whose completions are kept: 2 MB
+_CACHED_WORDS = 2_048  # whose completions and terms are kept: 4 MB
 _RARE_SHARE = 0.02  # of the items whose title a filler may be in to add to a score
 
 
@@ -68,6 +68,7 @@ class TierBuilder:
         self._vocabulary_schema = vocabulary_schema()
         self._fields = [(f"field{position}", boost) for position, boost in enumerate(index.boosts.values())]
         self._doc_freq = lru_cache(_CACHED_TERMS)(index.searcher.doc_freq)
+        self._terms_of = lru_cache(_CACHED_WORDS)(self._build_terms)
         self._completions = lru_cache(_CACHED_WORDS)(self._find_completions)
 
     def build(
@@ -224,12 +225,14 @@ class TierBuilder:
         return dict(reversed(list(zip(stems, weights, strict=True))))
 
     def _terms(self, meanings: list[dict[str, float]]) -> list[Query]:
+        return [term for stems in meanings for stem, weight in stems.items() for term in self._terms_of(stem, weight)]
+
+    def _build_terms(self, stem: str, weight: float) -> list[Query]:
+        """A word in each field that has it: a search takes as long for a term that no item has."""
         return [
             Query.boost_query(self._term(stem, field), boost * weight)
-            for stems in meanings
-            for stem, weight in stems.items()
             for field, boost in self._fields
-            if self._doc_freq(field, stem)  # each search takes as long for a term that no item has
+            if self._doc_freq(field, stem)
         ]
 
     def _pairs(self, meanings: list[dict[str, float]]) -> list[Query]:
