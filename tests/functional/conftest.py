@@ -20,7 +20,7 @@ from fuserank_ensemble.state.settings import StateSettings
 from fuserank_export.builder.options import GraphOptions, RankerOptions
 from fuserank_export.training.fitting.settings import FitSettings
 from support import small_shops
-from support.busy_machine import lengthen_queues
+from support.busy_machine import PATIENCE, lengthen_queues
 from support.once import made_once
 from support.running import ENCODER, endpoints, url
 from support.small_shops import Shop
@@ -93,7 +93,7 @@ def server(bundle_root: Path, target: Target) -> Iterator[Server]:
 
 @pytest.fixture(scope="package")
 def client(server: Server) -> Iterator[Client]:
-    with Client(url(server)) as connected:
+    with Client(url(server), timeout=PATIENCE) as connected:
         yield connected
 
 

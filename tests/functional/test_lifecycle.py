@@ -166,7 +166,7 @@ def test_fuserank_serve_answers_and_leaves_nothing_behind(
             line = serving.stdout.readline()
             assert f"bundle {bundle.id} ready after" in line, serving.stderr and serving.stderr.read()
             assert f"127.0.0.1:{grpc}" in line
-            with Client(f"127.0.0.1:{grpc}") as client:
+            with Client(f"127.0.0.1:{grpc}", timeout=PATIENCE) as client:
                 assert len(client.search("milk")) == 10
             family = psutil.Process(serving.pid).children(recursive=True)
             assert len(family) >= 6  # tritonserver and a stub an instance of each model
@@ -219,7 +219,7 @@ def test_a_server_whose_process_dies_starts_again(bundle_root: Path, ports: list
                 next(each for each in running if any(Path(word).name == victim for word in each.cmdline())).kill()
                 assert " ready after " in serving.stdout.readline()
                 family += running
-            with Client(f"127.0.0.1:{grpc}") as client:
+            with Client(f"127.0.0.1:{grpc}", timeout=PATIENCE) as client:
                 assert client.search("milk").items
             serving.terminate()
             _, err = serving.communicate(timeout=PATIENCE)

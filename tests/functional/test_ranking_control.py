@@ -15,6 +15,7 @@ from fuserank.errors import InvalidRequestError
 from fuserank.types import SearchResult
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.spec import GraphSpec
+from support.busy_machine import PATIENCE
 from support.running import assert_same_answer, url
 from support.small_shops import Shop
 
@@ -121,7 +122,7 @@ def test_everything_may_be_asked_for_at_once_by_the_asyncio_client_too(client: C
     }  # fmt: skip
 
     async def ask() -> SearchResult:
-        async with AsyncClient(url(server)) as connected:
+        async with AsyncClient(url(server), timeout=PATIENCE) as connected:
             return await connected.search("chocolate", USER, **asked)
 
     result = client.search("chocolate", USER, **asked)

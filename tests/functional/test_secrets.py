@@ -6,13 +6,14 @@ import psutil
 
 from fuserank.client import Client
 from fuserank_ensemble.serving.server import Server
+from support.busy_machine import PATIENCE
 from support.keys import TEST_SECRET
 from support.running import tritonserver, url
 
 
 def test_neither_the_key_of_users_nor_where_the_log_is_is_shown(live_server: Server):
     """The log's address is handed on as one of Redis is, which holds a password."""
-    with Client(url(live_server)) as client:
+    with Client(url(live_server), timeout=PATIENCE) as client:
         assert client.search("milk", "u03").items
     process = tritonserver(live_server.endpoints.grpc)
     assert process is not None

@@ -20,7 +20,7 @@ from fuserank_ensemble.graph.stages import search_stages
 from fuserank_ensemble.serving.observability.drift import WINDOW
 from fuserank_ensemble.serving.observability.metrics import METRICS
 from fuserank_ensemble.spec import GraphSpec
-from support.busy_machine import wait_until
+from support.busy_machine import PATIENCE, wait_until
 from support.callers import load
 from support.charts import CHART, NAMESPACE, REPOSITORY, only
 from support.monitoring import NAME, POD, prometheus, scraped_names
@@ -42,7 +42,7 @@ def alerts() -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def scrape(replica: Replica) -> set[str]:
     """The names that are scraped after as many searches as the drift of features is taken over."""
-    with Client(replica.url) as client:
+    with Client(replica.url, timeout=PATIENCE) as client:
         for _ in range(WINDOW):
             client.search("tea", k=3, filter={"in_stock": True})
 
@@ -51,7 +51,7 @@ def scrape(replica: Replica) -> set[str]:
             client.search("tea", k=3)
             return {name for metric in METRICS for name in metric.series} <= scraped_names(replica.metrics())
 
-        wait_until(all_names, seconds=30)
+        wait_until(all_names)
     return scraped_names(replica.metrics())
 
 

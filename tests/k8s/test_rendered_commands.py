@@ -37,7 +37,7 @@ def run_helm_test(url: str, words: list[str]) -> subprocess.CompletedProcess[str
 
 
 def test_the_rendered_arguments_start_a_server_that_answers(replica: Replica):
-    with Client(replica.url) as client:
+    with Client(replica.url, timeout=PATIENCE) as client:
         assert len(client.search("tea", k=3)) == 3
 
 

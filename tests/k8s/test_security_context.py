@@ -37,6 +37,16 @@ def containers(*values: Manifest) -> list[dict[str, Any]]:
     return [c for spec in pods(*values) for c in [*spec.get("initContainers", []), *spec["containers"]]]
 
 
+def test_a_seccomp_profile_of_the_nodes_takes_the_place_of_the_runtimes_own():
+    own = {"seccompProfile": "fuserank/fuserank.json"}
+    for spec in pods(own):
+        expected = {"type": "Localhost", "localhostProfile": "fuserank/fuserank.json"}
+        assert spec["securityContext"]["seccompProfile"] == expected
+    for refused in ("../fuserank.json", "/etc/fuserank.json", "fuserank"):
+        with pytest.raises(ValueError, match="seccompProfile"):
+            pods({"seccompProfile": refused})
+
+
 @pytest.mark.parametrize(
     ("values", "count"),
     [*((values_of(name), 2) for name in VALUES), (OBJECT_STORAGE, 2), (INGEST, 3), (REFRESH, 3)],

@@ -12,6 +12,7 @@ import pytest
 from fuserank.client import Client
 from fuserank.errors import InvalidRequestError
 from fuserank.types import SearchResult
+from support.busy_machine import PATIENCE
 from support.charts import triton
 from support.collector import Collector, Span, collector
 from support.replica import Replica, free_endpoints, started
@@ -80,7 +81,7 @@ def traced(
         quick = {"OTEL_BSP_SCHEDULE_DELAY": "100"}
         with started(container, tiny_bundle, free_endpoints(), folder, extra=quick) as replica:
             caller = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
-            with Client(replica.url, headers=caller) as client:
+            with Client(replica.url, timeout=PATIENCE, headers=caller) as client:
                 # Triton 2.51 misreads a caller's header now and then (see docs/operations.md).
                 for _ in range(ATTEMPTS):
                     result = client.search(QUERY, USER, k=3)

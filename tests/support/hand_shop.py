@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from fuserank_ensemble.candidates.features import Featuriser
+from fuserank_ensemble.candidates.features import Featuriser, RequestEvidence
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY, History
 from fuserank_ensemble.interactions.popularity import Popularity
-from fuserank_ensemble.interactions.profile import UserProfile
+from fuserank_ensemble.interactions.profile import UserProfiles
 from fuserank_ensemble.retrieval.evidence import Evidence
 
 NOW = 1_000 * SECONDS_PER_DAY
@@ -58,6 +58,17 @@ MISSED = np.asarray([1.0, 0.0, 0.5, 0.0], np.float32)  # conditions of the query
 CATEGORY_OF_QUERY = np.log(0.001 + np.asarray([0.25, 0.75, NAN, 0.75], np.float32))  # shares in what is meant
 
 
+def evidence_of(rows, scores=None, ranks=None, votes=None):
+    """Evidence of some rows, by channels' scores and ranks where there are any."""
+    rows, scores, ranks = np.asarray(rows, np.int32), scores or {}, ranks or {}
+    names = tuple({**scores, **ranks})
+    tables = np.full((2, len(names), len(rows)), NAN, np.float32)
+    for table, known in zip(tables, (scores, ranks), strict=True):
+        for name, values in known.items():
+            table[names.index(name)] = values
+    return Evidence(rows, names, *tables, votes)
+
+
 def evidence():
     """The ranks and scores of the candidates c, a, d, e in eight channels; NaN where one did not list it."""
 
@@ -76,14 +87,19 @@ def evidence():
         "history": of_candidates(1, 0, NAN, NAN), "collaborative": of_candidates(5, 2, NAN, NAN),
         "content": of_candidates(NAN, 7, 0, NAN), "graph": of_candidates(0, NAN, 4, NAN),
     }  # fmt: skip
-    return Evidence(np.asarray(CANDIDATES, np.int32), scores, ranks, of_candidates(1.5, 1.0, 0.25, 0.0))
+    return evidence_of(CANDIDATES, scores, ranks, of_candidates(1.5, 1.0, 0.25, 0.0))
 
 
 def features(seen=SEEN, has_query=True, items=ITEMS, other=None):
     """The features of the candidates, or of those of other evidence."""
     candidates = other or evidence()
     text_scores = TEXT_SCORES if other is None else np.full(len(other.rows), NAN, np.float32)
-    profile = UserProfile.from_history(seen, items, NOW)
     missed, shares = (MISSED, CATEGORY_OF_QUERY) if has_query and other is None else (None, None)
-    featurise = Featuriser(items, POPULARITY)
-    return featurise(candidates, profile, NOW, text_scores if has_query else None, missed, shares)
+    request = RequestEvidence(candidates, seen, NOW, text_scores if has_query else None, missed, shares)
+    return featurise(Featuriser(items, POPULARITY), request, items)
+
+
+def featurise(by, request, items=ITEMS):
+    """The features of one request, as a featuriser computes them."""
+    (found,) = by([request], UserProfiles.from_histories([request.seen], items, [request.now]))
+    return found

@@ -36,14 +36,14 @@ from fuserank_evaluation.reports.report import merge_report
 SHARE_OF_PEAK = 0.7
 EVENTS = 10.0  # a second
 CHANGES_SECONDS = 1.0  # between changes of an item's price
-SWITCHES = 8  # over the whole time; the first two fall into the warm-up
-WARM_UP = 0.3  # of the time: caches fill, and both bundles are opened
+SWITCHES = 8  # over the whole time, half of them in the warm-up
+WARM_UP = 0.5  # of the time: both bundles are opened, and the caches of both fill
 SAMPLES = 120
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  what Triton uses, and whoever else does on this machine
 MESSAGES = 20_000  # after them the first ones come again
 
 MEANINGS = {
-    "soak_minutes": "minutes of load, the warm-up of 30 % with them",
+    "soak_minutes": "minutes of load, half of them a warm-up",
     "soak_requests_per_second": f"searches a second, {SHARE_OF_PEAK:.0%} of what callers without a pause got before",
     "soak_memory_mb": "MB of the server's processes at the end, without what files are mapped to",
     "soak_memory_mb_per_minute": "MB that they grew each minute after the warm-up, fitted by a line",

@@ -55,17 +55,18 @@ def predict_categories(
         demand: Each item's demand, above 0, float32 `[items]`.
         depth: How many items of each list count.
     """
-    if not items.categories:
+    size = items.categories + 1
+    if size == 1:
         return None
-    sums = np.zeros(items.categories + 1)
+    sums = np.zeros(size)
     for weight, ranked in lists:
         rows = ranked.rows[:depth]
         votes = reciprocal_rank(weight, np.arange(1, len(rows) + 1)) * demand[rows]
         if ranked.shares is not None:
-            votes = votes * ranked.shares[: len(rows)]
-        sums += np.bincount(items.category[rows] + 1, votes, minlength=len(sums))
+            votes *= ranked.shares[: len(rows)]
+        sums += np.bincount(items.category[rows] + 1, votes, minlength=size)
     total = float(sums[1:].sum())
     if not total:
         return None
     shares = sums[1:] / total
-    return CategoryShares(np.append(shares, np.square(shares).sum()))
+    return CategoryShares(np.concatenate([shares, [np.square(shares).sum()]]))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.list_cache import ListCache
-from fuserank_ensemble.catalog.arrays import RowSource
+from fuserank_ensemble.catalog.arrays import RowSource, to_float32
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.channel import (
@@ -26,6 +26,7 @@ from fuserank_ensemble.retrieval.channel import (
 )
 from fuserank_ensemble.retrieval.matches import Matches, MatchFinder
 from fuserank_ensemble.retrieval.pool import select_pool
+from fuserank_ensemble.retrieval.vectors.texts import text_cosines
 
 FloatArray = NDArray[np.float32]
 Weights = Mapping[str, float]  # of the channels' votes, by name; one left out is not asked
@@ -166,14 +167,12 @@ class ChannelSearch:
 
     def mean_vector(self, texts: NDArray[np.int32]) -> FloatArray:
         """Computes the mean of some texts' vectors, float32 `[dim]`."""
-        mean: FloatArray = self._vectors[texts].astype(np.float32, copy=False).mean(0)
+        mean: FloatArray = to_float32(self._vectors[texts]).mean(0)
         return mean
 
     def cosines(self, texts: NDArray[np.int32], vector: FloatArray) -> FloatArray:
         """Computes the cosine of some texts and a vector, times its norm, float32 `[texts]`."""
-        distinct, text_of_candidate = np.unique(texts, return_inverse=True)
-        scores: FloatArray = (self._vectors[distinct].astype(np.float32, copy=False) @ vector)[text_of_candidate]
-        return scores
+        return text_cosines(self._vectors, texts, vector)
 
     def _search_phase(
         self,
@@ -189,8 +188,7 @@ class ChannelSearch:
         depth = self._depth * DEPTHS[phase]
         for channel in self._channels:
             declared = channel.declaration
-            positions = positions_for(declared, queries, weights, everything)
-            if declared.phase != phase or not positions:
+            if declared.phase != phase or not (positions := positions_for(declared, queries, weights, everything)):
                 continue
             known = prefetched.get(declared.name)
             try:
@@ -227,7 +225,7 @@ class ChannelSearch:
             if nearest > 0:
                 least, most = AGREEMENT
                 shares = np.ones(len(ranked), np.float32)
-                agreed = np.clip((cosines / nearest - least) / (most - least), 0.0, 1.0)
+                agreed = np.minimum(np.maximum((cosines / nearest - least) / (most - least), 0.0), 1.0)
                 shares[guesses] = LEAST_GUESS + (MOST_GUESS - LEAST_GUESS) * agreed
                 weighed[declared.name] = replace(ranked, shares=shares)
         return weighed

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
-from functools import cached_property
-from types import MappingProxyType
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,9 @@ from numpy.typing import NDArray
 from fuserank_ensemble.candidates.group_lifts import GroupLifts
 from fuserank_ensemble.candidates.own_features import OwnItemFeatures
 from fuserank_ensemble.catalog.items import Items
+from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Popularity
-from fuserank_ensemble.interactions.profile import UserProfile, days_since
+from fuserank_ensemble.interactions.profile import UserProfiles, days_since
 from fuserank_ensemble.retrieval.channel import ChannelDeclaration, Feature
 from fuserank_ensemble.retrieval.channels.registry import DECLARATIONS
 from fuserank_ensemble.retrieval.evidence import Evidence
@@ -106,6 +106,11 @@ def compose_features(channels: Iterable[ChannelDeclaration]) -> tuple[Feature, .
 
 FEATURES = compose_features(DECLARATIONS.values())  # of every shop
 POSITION = {feature.name: i for i, feature in enumerate(FEATURES)}
+_RANKS = [POSITION[channel.rank.name] for channel in DECLARATIONS.values()]
+_LOG_SCORES = [
+    POSITION[channel.score.name] for channel in DECLARATIONS.values() if channel.score is not None and channel.score.log
+]
+_NO_ROWS = np.empty(0, np.int32)
 READING, SEQUENCE = "reading", "sequence"
 
 
@@ -156,6 +161,46 @@ class FeatureLayout:
 SIGNALS = FeatureLayout().signals  # of every shop
 
 
+@dataclass(frozen=True)
+class RequestEvidence:
+    """What is known of one request's candidates before their features are computed.
+
+    Attributes:
+        evidence: The candidates with their ranks and scores in the channels.
+        seen: The user's history.
+        now: The request's time, epoch seconds.
+        text_scores: Cosine of the query and each candidate's text, float32 `[candidates]`; None without a query.
+        missed: Conditions of the query that each candidate misses, float32 `[candidates]`; None where it states none.
+        category_of_query: See `CategoryShares.log`, float32 `[candidates]`; None where no category is meant.
+        groups: The groups that the user is in, by kind, see `GroupLifts`.
+    """
+
+    evidence: Evidence
+    seen: History
+    now: float
+    text_scores: FloatArray | None = None
+    missed: FloatArray | None = None
+    category_of_query: FloatArray | None = None
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def fill(self, out: FloatArray) -> None:
+        """Fills in what was found out of the candidates, ranks and scores as they are, `[candidates, features]`."""
+        column, evidence = POSITION, self.evidence
+        ranks, scores, scored = _columns_of(evidence.channels)
+        out[:, ranks] = evidence.rank_table.T
+        out[:, scores] = evidence.score_table[scored].T
+        known = {
+            "text_score": self.text_scores,
+            "category_of_query": self.category_of_query,
+            "votes": evidence.votes,
+            "missed": self.missed,
+        }
+        for name, values in known.items():
+            if values is not None:
+                out[:, column[name]] = values
+        out[:, column["has_query"]] = self.text_scores is not None
+
+
 class Featuriser:
     """Computes features of candidates; what does not depend on the request is computed once."""
 
@@ -198,114 +243,123 @@ class Featuriser:
         self._trend_of_category = self._category_sums(popularity.trend)
         self._lately_of_category = self._category_sums(popularity.lately)
 
-    def _add_popularity(self, out: FloatArray, rows: NDArray[np.int32]) -> None:
-        """Fills in what each event changes: of the candidates alone, since it would be computed anew all the time."""
+    def __call__(self, requests: Sequence[RequestEvidence], profiles: UserProfiles | None) -> list[FloatArray]:
+        """Computes the features of the candidates of a batch of requests.
+
+        Args:
+            requests: The requests.
+            profiles: The histories of their users, summed up; None where all are empty.
+
+        Returns:
+            For each request float32 `[candidates, features]`, in the order of `FeatureLayout.features`.
+        """
+        evidence = [request.evidence for request in requests]
+        rows = np.concatenate([_NO_ROWS, *(each.rows for each in evidence)])
+        request_of = np.repeat(np.arange(len(requests)), [len(each.rows) for each in evidence])
+        now = np.asarray([request.now for request in requests])[request_of]
+        out = np.full((len(rows), len(FEATURES) + len(self._own)), np.nan, np.float32)
+        ends = accumulate(len(each.rows) for each in evidence)
+        parts = [out[end - len(each.rows) : end] for end, each in zip(ends, evidence, strict=True)]
+        for part, request in zip(parts, requests, strict=True):
+            request.fill(part)
+        _take_logs(out)
+        self._add_popularity(out, rows, now)
+        for part, request in zip(parts, requests, strict=True) if len(self._own) else ():
+            own = part[:, len(FEATURES) :]
+            own[...] = self._own(request.evidence.rows, request.seen)
+            self._lifts.fill(own, request.evidence.rows, request.groups)
+        out[:, POSITION["has_history"]] = 0.0
+        if profiles is None:
+            return parts
+        of_known = np.flatnonzero((profiles.total > 0)[request_of])
+        if len(of_known):
+            users, now = request_of[of_known], now[of_known]
+            described = out if len(of_known) == len(out) else out[of_known]
+            self._add_history(described, rows[of_known], users, profiles, now)
+            described[:, POSITION["has_history"]] = 1.0
+            if described is not out:
+                out[of_known] = described
+        return parts
+
+    def _add_popularity(self, out: FloatArray, rows: NDArray[np.int32], now: NDArray[np.float64]) -> None:
+        """Fills in what the items are to everybody.
+
+        What each event changes is computed of the candidates alone, since it would be computed anew all the time.
+        """
         popularity, column, category = self._popularity, POSITION, self._items.category[rows]
         trend, lately = popularity.trend[rows], popularity.lately[rows]
+        out[:, self._by_item_columns] = self._by_item[rows]
         out[:, column["popularity"]] = np.log1p(popularity.counts[rows])
         out[:, column["trend"]] = np.log1p(trend)
         out[:, column["lately"]] = np.log1p(lately)
         out[:, column["trend_share"]] = _log_share(trend, self._trend_of_category[category])
         out[:, column["lately_share"]] = _log_share(lately, self._lately_of_category[category])
-
-    def __call__(
-        self,
-        evidence: Evidence,
-        profile: UserProfile,
-        now: float,
-        text_scores: FloatArray | None,
-        missed: FloatArray | None = None,
-        category_of_query: FloatArray | None = None,
-        groups: Mapping[str, Sequence[str]] = MappingProxyType({}),
-    ) -> FloatArray:
-        """Computes the features of one request's candidates.
-
-        Args:
-            evidence: The candidates with their ranks and scores in the channels.
-            profile: The user's history, summed up.
-            now: The request's time, epoch seconds.
-            text_scores: Cosine of the query and each candidate's text, float32 `[candidates]`; None without a query.
-            missed: Conditions of the query that each candidate misses, float32 `[candidates]`; None where it states
-                none.
-            category_of_query: See `CategoryShares.log`, float32 `[candidates]`; None where no category is meant.
-            groups: The groups that the user is in, by kind, see `GroupLifts`.
-
-        Returns:
-            float32 `[candidates, features]`, in the order of `FeatureLayout.features`.
-        """
-        rows, popularity, column = evidence.rows, self._popularity, POSITION
-        out = np.full((len(rows), len(FEATURES) + len(self._own)), np.nan, np.float32)
-        for name, channel in DECLARATIONS.items():
-            if name in evidence.ranks:
-                out[:, column[channel.rank.name]] = np.log1p(evidence.ranks[name])
-            if name in evidence.scores and channel.score is not None:
-                scores = evidence.scores[name]
-                out[:, column[channel.score.name]] = np.log1p(np.maximum(scores, 0.0)) if channel.score.log else scores
-        if text_scores is not None:
-            out[:, column["text_score"]] = text_scores
-        if category_of_query is not None:
-            out[:, column["category_of_query"]] = category_of_query
-        if evidence.votes is not None:
-            out[:, column["votes"]] = evidence.votes
-        if missed is not None:
-            out[:, column["missed"]] = missed
-        out[:, self._by_item_columns] = self._by_item[rows]
-        self._add_popularity(out, rows)
         out[:, column["price"]] = self._items.log_price[rows]
         out[:, column["age"]] = np.log1p(days_since(popularity.arrived[rows], now))
         out[:, column["idle"]] = np.log1p(days_since(popularity.latest[rows], now))
-        out[:, column["has_query"]] = text_scores is not None
-        out[:, column["has_history"]] = profile.total > 0
-        if len(self._own):
-            own = out[:, len(FEATURES) :]
-            own[...] = self._own(rows, profile.seen)
-            self._lifts.fill(own, rows, groups)
-        if profile.total and len(rows):
-            self._add_own_items(out, rows, profile, now)
-            self._add_similar_items(out, rows, profile, now)
-        return out
 
-    def _add_own_items(self, out: FloatArray, rows: NDArray[np.int32], profile: UserProfile, now: float) -> None:
-        """Fills in what the user did with the candidates themselves."""
-        column, seen = POSITION, profile.seen
-        own, position = profile.own_items(rows)  # of the candidates that the user had, in `rows` and in the history
-        days = days_since(seen.last[position], now)
-        out[own, column["history_frequency"]] = np.log1p(seen.counts[position])
-        out[own, column["history_recency"]] = np.log1p(days)
-        out[own, column["history_recent"]] = np.log1p(profile.weights[position])
-        out[own, column["history_share"]] = seen.counts[position] / profile.total
-        out[own, column["due"]] = np.log1p(days / np.maximum(self._popularity.cycle[rows[own]], 1.0))
-        # Of a category that the user never had anything of, nothing is known; of others, 0 is.
-        all_categories = self._items.category[rows]
-        in_known_category = np.where(all_categories >= 0, profile.category[all_categories], 0.0) > 0
-        for name in ("share_in_category", "recent_in_category", "latest_in_category"):
-            out[in_known_category, column[name]] = 0.0
-        category = all_categories[own]
-        placed = category >= 0
-        own, position, category = own[placed], position[placed], category[placed]
-        out[own, column["share_in_category"]] = seen.counts[position] / profile.category[category]
-        recent = np.maximum(profile.category_weight[category], 1e-12)
-        out[own, column["recent_in_category"]] = profile.weights[position] / recent
-        out[own, column["latest_in_category"]] = seen.last[position] == profile.category_last[category]
-
-    def _add_similar_items(self, out: FloatArray, rows: NDArray[np.int32], profile: UserProfile, now: float) -> None:
-        """Fills in what the user did with items of the candidates' categories, brands, texts and prices."""
-        column, items, seen = POSITION, self._items, profile.seen
-        category, brand = items.category[rows], items.brand[rows]
-        events = _values_of(profile.category, category)
-        out[:, column["category_share"]] = events / profile.total
+    def _add_history(
+        self,
+        out: FloatArray,
+        rows: NDArray[np.int32],
+        users: NDArray[np.int64],
+        profiles: UserProfiles,
+        now: NDArray[np.float64],
+    ) -> None:
+        """Fills in what their users did with the candidates and with what is like them, `[candidates]` each."""
+        column, items = POSITION, self._items
+        category = items.category[rows]
+        groups = profiles.categories.find(users, category)
+        has_category = category >= 0
+        events = np.where(has_category, profiles.category[groups], np.nan)
+        self._add_own_items(out, rows, users, profiles, now, groups, events)
+        total = profiles.total[users]
+        out[:, column["category_share"]] = events / total
         out[:, column["category_events"]] = np.log1p(events)
-        out[:, column["category_recency"]] = np.log1p(days_since(_values_of(profile.category_last, category), now))
-        out[:, column["brand_share"]] = _values_of(profile.brand, brand) / profile.total
-        had = np.flatnonzero(events > 0)
+        last = np.where(has_category, profiles.category_last[groups], np.nan)
+        out[:, column["category_recency"]] = np.log1p(days_since(last, now))
+        brand = items.brand[rows]
+        of_brand = np.where(brand >= 0, profiles.brand[profiles.brands.find(users, brand)], np.nan)
+        out[:, column["brand_share"]] = of_brand / total
+        had = (events > 0).nonzero()[0]
         for name, codes in (("brand_in_category", items.brand), ("text_in_category", items.text)):
             known = had[codes[rows[had]] >= 0]
-            if len(known):
-                similar = profile.similar_events(codes[seen.rows], codes[rows[known]], items, rows[known])
-                out[known, column[name]] = similar / events[known]
-        out[:, column["price_gap"]] = out[:, column["price"]] - profile.log_price
-        usual = _values_of(profile.category_log_price, category)
-        out[:, column["price_gap_in_category"]] = out[:, column["price"]] - usual
+            similar = profiles.similar_events(codes, groups[known], rows[known])
+            out[known, column[name]] = similar / events[known]
+        price = out[:, column["price"]]
+        out[:, column["price_gap"]] = price - profiles.log_price[users]
+        usual = np.where(has_category, profiles.category_log_price[groups], np.nan)
+        out[:, column["price_gap_in_category"]] = price - usual
+
+    def _add_own_items(
+        self,
+        out: FloatArray,
+        rows: NDArray[np.int32],
+        users: NDArray[np.int64],
+        profiles: UserProfiles,
+        now: NDArray[np.float64],
+        groups: NDArray[np.int64],
+        events: FloatArray,
+    ) -> None:
+        """Fills in what their users did with the candidates themselves; for `groups` and `events` see the caller."""
+        column = POSITION
+        own, position = profiles.own_items(users, rows)  # of the candidates that were had, in `rows` and in histories
+        counts, weights, last = profiles.counts[position], profiles.weights[position], profiles.last[position]
+        days = days_since(last, now[own])
+        out[own, column["history_frequency"]] = np.log1p(counts)
+        out[own, column["history_recency"]] = np.log1p(days)
+        out[own, column["history_recent"]] = np.log1p(weights)
+        out[own, column["history_share"]] = counts / profiles.total[users[own]]
+        out[own, column["due"]] = np.log1p(days / np.maximum(self._popularity.cycle[rows[own]], 1.0))
+        # Of a category that the user never had anything of, nothing is known; of others, 0 is.
+        relative = [column[name] for name in ("share_in_category", "recent_in_category", "latest_in_category")]
+        out[(events > 0).nonzero()[0][:, None], relative] = 0.0
+        placed = self._items.category[rows[own]] >= 0
+        own, counts, weights, last = own[placed], counts[placed], weights[placed], last[placed]
+        group = groups[own]
+        out[own, column["share_in_category"]] = counts / profiles.category[group]
+        out[own, column["recent_in_category"]] = weights / np.maximum(profiles.category_weight[group], 1e-12)
+        out[own, column["latest_in_category"]] = last == profiles.category_last[group]
 
     def _category_sums(self, values: FloatArray) -> NDArray[np.float64]:
         """Sums of items' values by category, and at the end 0 for those without one, float64 `[categories + 2]`."""
@@ -314,13 +368,23 @@ class Featuriser:
         return by_category
 
 
+@lru_cache(maxsize=64)
+def _columns_of(channels: tuple[str, ...]) -> tuple[list[int], list[int], list[int]]:
+    """Returns the columns of channels' ranks, those of their scores, and which of the channels have these."""
+    declared = [DECLARATIONS[name] for name in channels]
+    scored = [i for i, channel in enumerate(declared) if channel.score is not None]
+    scores = [channel.score.name for channel in declared if channel.score is not None]
+    return [POSITION[channel.rank.name] for channel in declared], [POSITION[name] for name in scores], scored
+
+
+def _take_logs(out: FloatArray) -> None:
+    """Takes the logarithm of the channels' ranks, and of the scores that are declared so."""
+    out[:, _RANKS] = np.log1p(out[:, _RANKS])
+    out[:, _LOG_SCORES] = np.log1p(np.maximum(out[:, _LOG_SCORES], 0.0))
+
+
 def _log_share(values: FloatArray, totals: NDArray[np.float64]) -> FloatArray:
     """log(0.001 + share) of each value in its category's sum; NaN where there is none, `[rows]`."""
     share = np.where(totals > 0, values / np.maximum(totals, 1e-12), np.nan)
     logs: FloatArray = np.log(0.001 + share).astype(np.float32)
     return logs
-
-
-def _values_of(values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[Any]:
-    """Each code's value, NaN where the code is missing."""
-    return np.where(codes >= 0, values[codes], np.nan)

@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.candidates.candidate_set import Candidates, Prefetch
+from fuserank_ensemble.candidates.candidate_set import Candidates, Found, Prefetch
 from fuserank_ensemble.candidates.categories import CategoryShares, predict_categories
 from fuserank_ensemble.candidates.channel_search import ChannelSearch, Weights
-from fuserank_ensemble.candidates.features import Featuriser
+from fuserank_ensemble.candidates.features import Featuriser, RequestEvidence
 from fuserank_ensemble.candidates.feedback import FEEDBACK_DEPTH, feed_back, wants_feedback
 from fuserank_ensemble.candidates.filler import Filler
 from fuserank_ensemble.candidates.list_cache import ListCache
@@ -21,8 +21,7 @@ from fuserank_ensemble.candidates.pages.layout import Layout
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
 from fuserank_ensemble.interactions.popularity import Popularity
-from fuserank_ensemble.interactions.profile import UserProfile
-from fuserank_ensemble.interactions.sequence import latest_positions, moments
+from fuserank_ensemble.interactions.profile import UserProfiles
 from fuserank_ensemble.retrieval.channel import (
     Channel,
     ChannelQuery,
@@ -40,22 +39,16 @@ from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex, Re
 from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.matches import Matches
 from fuserank_ensemble.spec import GraphSpec
-from fuserank_ensemble.understanding.query import UnderstoodQuery
 
 SIMILAR = "similar"
 LayOut = Callable[[Matches | None], Layout]  # what matches a query, None without one -> the page of it
-MISSED_WORTH = 0.5  # of an item's votes, for each condition that it misses
 
 
 class Retriever:
     """Finds candidates and computes their features, for a batch of queries. One instance serves one thread."""
 
     def __init__(
-        self,
-        catalog: CatalogIndex,
-        interactions: InteractionIndex,
-        spec: GraphSpec,
-        dense: Channel | None = None,
+        self, catalog: CatalogIndex, interactions: InteractionIndex, spec: GraphSpec, dense: Channel | None = None
     ) -> None:
         """Opens the channels.
 
@@ -181,7 +174,7 @@ class Retriever:
             kind: As for `retrieve`.
         """
         lists = self._search.prefetch(queries, self._weights([kind or request_kind(query) for query in queries]))
-        return Prefetch(lists, [UserProfile.from_history(query.seen, self.items, query.now) for query in queries])
+        return Prefetch(lists, self._profiles(queries))
 
     def retrieve(
         self,
@@ -203,11 +196,9 @@ class Retriever:
         kinds = [kind or request_kind(query) for query in queries]
         asked = [replace(query, related_only=True) for query in queries] if kind == SIMILAR else queries
         lists, unavailable = self.search_channels(asked, kinds, prefetched=prefetch.lists if prefetch else None)
-        candidates = []
+        found = []
         for i, (query, limit) in enumerate(zip(asked, limits, strict=True)):
-            weights = self._spec.channel_weights[kinds[i]]
             required = self._required_rows(query, lists[i], limit)
-            profile = prefetch.profiles[i] if prefetch else None
             lay_out, layout = pages[i] if pages else None, None
             if lay_out is not None:
                 layout = lay_out(self._search.matches(query) if query.query else None)
@@ -217,8 +208,8 @@ class Retriever:
             if layout is not None:
                 required = layout.required([ranked.rows for ranked in lists[i].values()], required)
                 kept = len(required) if layout.is_sorted else kept
-            candidates.append(self._candidates(query, lists[i], weights, kept, required, unavailable, profile, layout))
-        return candidates
+            found.append(self._find(query, lists[i], self._spec.channel_weights[kinds[i]], kept, required, layout))
+        return self._described(asked, kinds, lists, found, unavailable, prefetch.profiles if prefetch else None)
 
     def describe(self, queries: Sequence[ChannelQuery], rows: Sequence[NDArray[np.int32]]) -> list[Candidates]:
         """Describes given items as candidates of each query, whether or not a channel finds them.
@@ -232,12 +223,11 @@ class Retriever:
         """
         kinds = [request_kind(query) for query in queries]
         lists, unavailable = self.search_channels(queries, kinds)
-        candidates = []
-        for query, kind, query_lists, query_rows in zip(queries, kinds, lists, rows, strict=True):
-            weights = self._spec.channel_weights[kind]
-            limit = len(query_rows)
-            candidates.append(self._candidates(query, query_lists, weights, limit, query_rows, unavailable))
-        return candidates
+        found = [
+            self._find(query, query_lists, self._spec.channel_weights[kind], len(query_rows), query_rows)
+            for query, kind, query_lists, query_rows in zip(queries, kinds, lists, rows, strict=True)
+        ]
+        return self._described(queries, kinds, lists, found, unavailable)
 
     def search_channels(
         self,
@@ -285,8 +275,8 @@ class Retriever:
             categories: The categories that it means; None where they are not known.
         """
         known = {name: weights.get(name, 0.0) for name in lists}
-        understood = None if query is None else query.understood
-        worth = partial(self._worth, understood) if understood is not None and understood.has_conditions else None
+        understood = query.understood if query else None
+        worth = partial(self._conditions.worth, understood) if understood and understood.has_conditions else None
         if query is not None and limit > self._spec.candidates and wants_feedback(query, self._search):
             deep = self._fusion.fuse(lists, known, max(limit, FEEDBACK_DEPTH), required, worth)
             evidence = feed_back(deep, self.items, self._spec.candidates, self._search).head(limit, required)
@@ -318,68 +308,75 @@ class Retriever:
         related = [declared.name for declared in self._declared if declared.relates and weights.get(declared.name)]
         return evidence.bounded_by_nearness(listed[0], related)
 
-    def _worth(self, understood: UnderstoodQuery, rows: NDArray[np.int32]) -> NDArray[np.float64]:
-        """What an item's votes are worth, by the conditions that it misses, float64 `[rows]`."""
-        worth: NDArray[np.float64] = MISSED_WORTH ** self._conditions.count_missed(rows, understood)
-        return worth
-
     def _required_rows(
         self, query: ChannelQuery, lists: Mapping[str, RankedItems], limit: int
     ) -> NDArray[np.int32] | None:
         """The rows that stay candidates whatever their fused score; of newcomers, at most a quarter of all."""
         required = np.empty(0, np.int32) if query.required is None else query.required
-        for declared in self._declared:
+        most = min(query.newcomers, limit // 4)
+        for declared in self._declared if most else ():
             if declared.for_exploration and declared.name in lists:
-                newcomers = lists[declared.name].rows[: min(query.newcomers, limit // 4)]
+                newcomers = lists[declared.name].rows[:most]
                 required = np.concatenate([required, newcomers[~np.isin(newcomers, required)]])
         return required if len(required) else None
 
-    def _candidates(
+    def _find(
         self,
         query: ChannelQuery,
         lists: Mapping[str, RankedItems],
-        weights: Mapping[str, float],
+        weights: Weights,
         limit: int,
         required: NDArray[np.int32] | None,
-        unavailable: Sequence[str],
-        profile: UserProfile | None = None,
         layout: Layout | None = None,
-    ) -> Candidates:
-        """Fuses one query's lists, and computes what the ranker reads of the candidates, or of those on a page."""
+    ) -> Found:
+        """Fuses one query's lists; of a page what is on it."""
         # What the encoder cannot read may be matched by single characters, which tell nothing of a category.
         categories = self.predict_categories(lists) if query.is_embedded else None
-        evidence, variants = self.fuse(lists, weights, limit, required, query, categories), None
-        if layout is not None:
-            cut = layout.cut(evidence.rows)
-            evidence, variants = evidence.take(cut.positions), cut.variants
-        candidate_texts = self.items.text[evidence.rows]
-        profile = profile or UserProfile.from_history(query.seen, self.items, query.now)
-        text_scores = self._search.text_scores(query, candidate_texts) if query.is_embedded else None
-        understood = query.understood
-        missed = None
-        if understood is not None and understood.has_conditions:
-            missed = self._conditions.count_missed(evidence.rows, understood, self._spec.candidates)
-        counts = {name: min(len(ranked), self._spec.channel_depth) for name, ranked in lists.items()}
-        latest = latest_positions(query.seen, self._spec.events)
-        return Candidates(
-            evidence.rows,
-            self._featurise(
-                evidence,
-                profile,
-                query.now,
-                text_scores,
-                missed,
-                categories.log(self.items.category[evidence.rows]) if categories else None,
-                query.groups,
-            ),
-            candidate_texts,
-            self.items.text[query.seen.rows[latest]],
-            moments(query.seen, latest, query.now, self._spec.events),
-            counts | {"fused": len(evidence.rows)},
+        evidence = self.fuse(lists, weights, limit, required, query, categories)
+        if layout is None:
+            return Found(evidence, categories)
+        cut = layout.cut(evidence.rows)
+        return Found(evidence.take(cut.positions), categories, cut.variants)
+
+    def _described(
+        self,
+        queries: Sequence[ChannelQuery],
+        kinds: Sequence[str],
+        lists: Sequence[Mapping[str, RankedItems]],
+        found: Sequence[Found],
+        unavailable: Sequence[str],
+        profiles: UserProfiles | None = None,
+    ) -> list[Candidates]:
+        """Computes what the ranker reads of what was found for each query."""
+        compared = [self._compare(query, of_query) for query, of_query in zip(queries, found, strict=True)]
+        features, candidates = self._featurise(compared, profiles or self._profiles(queries)), []
+        for i, query in enumerate(queries):
+            weights, depth = self._spec.channel_weights[kinds[i]], self._spec.channel_depth
+            counts = {name: min(len(ranked), depth) for name, ranked in lists[i].items()}
             # Another request of the batch may have asked a channel that this one does without.
-            [f"channel:{name}" for name in unavailable if weights.get(name, 0.0) > 0],
-            variants,
+            degraded = [f"channel:{name}" for name in unavailable if weights.get(name, 0.0) > 0]
+            candidates.append(
+                Candidates.of(query, found[i], features[i], self.items, self._spec.events, counts, degraded)
+            )
+        return candidates
+
+    def _compare(self, query: ChannelQuery, found: Found) -> RequestEvidence:
+        """Compares what was found with what the query asks for."""
+        rows, understood = found.evidence.rows, query.understood
+        stated = understood if understood and understood.has_conditions else None
+        return RequestEvidence(
+            found.evidence,
+            query.seen,
+            query.now,
+            self._search.text_scores(query, self.items.text[rows]) if query.is_embedded else None,
+            self._conditions.count_missed(rows, stated, self._spec.candidates) if stated else None,
+            found.categories.log(self.items.category[rows]) if found.categories else None,
+            query.groups,
         )
+
+    def _profiles(self, queries: Sequence[ChannelQuery]) -> UserProfiles | None:
+        """The histories of the queries' users, summed up; None where all are empty."""
+        return UserProfiles.from_histories([q.seen for q in queries], self.items, [q.now for q in queries])
 
     def predict_categories(self, lists: Mapping[str, RankedItems]) -> CategoryShares | None:
         """Predicts the categories that a query means, by the text channels' lists; None where none is known."""

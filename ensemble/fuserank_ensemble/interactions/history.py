@@ -65,8 +65,18 @@ class History:
             table[name] = getattr(self, name)
         return table.tobytes()
 
-    def weights(self, now: float) -> NDArray[np.float32]:
-        """Strengths of the events with each item, halved for every 56 days of their age, float32 `[items]`."""
+    @classmethod
+    def concatenated(cls, histories: Sequence[History]) -> History:
+        """Returns several users' histories, one behind the other, so that rows repeat; one at least."""
+        names = _PACKED.names or ()
+        return cls(*(np.concatenate([getattr(history, name) for history in histories]) for name in names))
+
+    def weights(self, now: float | NDArray[np.float64]) -> NDArray[np.float32]:
+        """Strengths of the events with each item, halved for every 56 days of their age, float32 `[items]`.
+
+        Args:
+            now: Epoch seconds, of all or of each item `[items]`.
+        """
         days = np.maximum(now - self.last, 0) / SECONDS_PER_DAY
         weights: NDArray[np.float32] = (self.recent * np.exp2(-days / HABIT_HALF_LIFE_DAYS)).astype(np.float32)
         return weights

@@ -63,9 +63,9 @@ class RankedItems:
         if len(rows) > 4 * depth:
             # Sorting is for the few that stay. A cut among equals keeps them all for the stable sort.
             least = np.partition(scores, len(scores) - depth)[len(scores) - depth]
-            kept = np.flatnonzero(scores >= least)
+            kept = scores >= least
             rows, scores = rows[kept], scores[kept]
-        order = np.argsort(-scores, kind="stable")[:depth]
+        order = (-scores).argsort(kind="stable")[:depth]
         return cls(rows[order].astype(np.int32, copy=False), scores[order].astype(np.float32, copy=False))
 
     def __len__(self) -> int:
@@ -96,7 +96,8 @@ class RankedItems:
         Args:
             depth: Where the list was cut: behind it may be what scores less.
         """
-        if 1 < len(self) < depth and not bool(starts_of_ties(self.scores)[1:].any()):
+        # The first two tell most lists: all are read only where these are equal.
+        if 1 < len(self) < depth and not (starts_of_ties(self.scores[:2])[1] or starts_of_ties(self.scores)[1:].any()):
             return RankedItems.empty()
         return self
 
@@ -105,11 +106,9 @@ class RankedItems:
 
         Which of them are listed is chance.
         """
-        if len(self) < max(depth, 2):
+        if len(self) < max(depth, 2) or starts_of_ties(self.scores[-2:])[1]:
             return self
         first = int(np.flatnonzero(starts_of_ties(self.scores))[-1])
-        if first == len(self) - 1:
-            return self
         shares = np.ones(len(self), np.float32) if self.shares is None else self.shares.copy()
         shares[first:] = 0.0
         return RankedItems(self.rows, self.scores, shares)

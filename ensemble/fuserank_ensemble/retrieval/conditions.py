@@ -12,6 +12,7 @@ from fuserank_ensemble.retrieval.lexical.index import LexicalIndex
 from fuserank_ensemble.retrieval.lexical.words import words
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 
+MISSED_WORTH = 0.5  # of an item's votes, for each condition that it misses
 UNKNOWN = 0.5  # what an item misses of a condition that its fields say nothing of
 # What a catalogue writes before and behind a word that an item does not have: "no sugar", "sugar-free".
 _BEFORE, _BEHIND = ("without", "no", "non", "not", "zero"), ("free", "less")
@@ -53,6 +54,11 @@ class ConditionCheck:
         for word in query.ruled_out:
             missed += self._matching(rows, self._has_word(word))
         return missed
+
+    def worth(self, query: UnderstoodQuery, rows: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Returns what items' votes are worth, by the conditions that they miss, float64 `[rows]`."""
+        worth: NDArray[np.float64] = MISSED_WORTH ** self.count_missed(rows, query)
+        return worth
 
     def _beyond_price(self, rows: NDArray[np.int32], query: UnderstoodQuery, depth: int | None) -> NDArray[np.float32]:
         prices = np.expm1(self._log_price[rows])

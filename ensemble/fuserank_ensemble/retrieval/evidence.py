@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.retrieval.channel import RankedItems, starts_of_ties
+from fuserank_ensemble.retrieval.row_table import RowTable
 
 FloatArray = NDArray[np.float32]
 
@@ -20,16 +20,27 @@ class Evidence:
 
     Attributes:
         rows: Item rows, best fused first, int32 `[candidates]`.
-        scores: The score in each channel's list, by channel name, float32 `[candidates]`.
-        ranks: The rank from 0 in each channel's list, which equal scores share, by channel name, float32
-            `[candidates]`.
+        channels: The channels' names.
+        score_table: The score in each channel's list, float32 `[channels, candidates]`.
+        rank_table: The rank from 0 in each channel's list, which equal scores share, float32 `[channels, candidates]`.
         votes: The sum of the channels' votes, float32 `[candidates]`; None where they were not counted.
     """
 
     rows: NDArray[np.int32]
-    scores: dict[str, FloatArray]
-    ranks: dict[str, FloatArray]
+    channels: tuple[str, ...]
+    score_table: FloatArray
+    rank_table: FloatArray
     votes: FloatArray | None = None
+
+    @property
+    def scores(self) -> dict[str, FloatArray]:
+        """The scores by channel, float32 `[candidates]`."""
+        return dict(zip(self.channels, self.score_table, strict=True))
+
+    @property
+    def ranks(self) -> dict[str, FloatArray]:
+        """The ranks by channel, float32 `[candidates]`."""
+        return dict(zip(self.channels, self.rank_table, strict=True))
 
     def reweighed(self, worth: NDArray[np.float64], depth: int) -> Evidence:
         """Returns the first `depth` candidates by their votes times their worth, float64 `[candidates]`.
@@ -76,8 +87,9 @@ class Evidence:
         assert self.votes is not None
         nearness = np.nan_to_num(self.scores[channel], nan=-np.inf)
         is_related = np.zeros(len(self.rows), np.bool_)
+        ranks = self.ranks
         for name in related:
-            is_related |= ~np.isnan(self.ranks[name])
+            is_related |= ~np.isnan(ranks[name])
         by_nearness = np.lexsort((np.arange(len(self.rows)), -nearness))
         votes, least = self.votes.copy(), np.inf  # `least`: of the votes of all nearer candidates
         for position in by_nearness.tolist():
@@ -87,9 +99,8 @@ class Evidence:
         return self._reordered(np.lexsort((-nearness, -votes)), votes)
 
     def _reordered(self, order: NDArray[np.int64], votes: FloatArray) -> Evidence:
-        scores = {name: values[order] for name, values in self.scores.items()}
-        ranks = {name: values[order] for name, values in self.ranks.items()}
-        return Evidence(self.rows[order], scores, ranks, votes[order])
+        tables = self.score_table[:, order], self.rank_table[:, order]
+        return Evidence(self.rows[order], self.channels, *tables, votes[order])
 
 
 def keep_required(is_required: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
@@ -98,55 +109,27 @@ def keep_required(is_required: NDArray[np.bool_], limit: int) -> NDArray[np.bool
     return kept
 
 
-class RowTable:
-    """Finds rows in short lists by one table over the catalogue, kept from call to call.
-
-    For lists of a few hundred rows that is several times faster than sorting them. One instance serves one thread.
-    """
-
-    def __init__(self, items: int) -> None:
-        self._position = np.full(items, -1, np.int32)
-
-    def unique(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Returns the distinct rows in the order of their first occurrence, and each row's position among them."""
-        position = self._position
-        # Backwards, so that the first occurrence of a row is the one that stays.
-        position[rows[::-1]] = np.arange(len(rows) - 1, -1, -1, dtype=np.int32)
-        distinct = rows[position[rows] == np.arange(len(rows))]
-        position[distinct] = np.arange(len(distinct), dtype=np.int32)
-        positions: NDArray[np.int32] = position[rows]
-        position[distinct] = -1
-        return distinct, positions
-
-    def locate(self, rows: NDArray[Any], among: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Returns each row's position in `among`, which has no repeats; -1 where it is not there."""
-        self._position[among] = np.arange(len(among), dtype=np.int32)
-        positions: NDArray[np.int32] = self._position[rows]
-        self._position[among] = -1
-        return positions
-
-
 @dataclass(frozen=True)
 class JoinedLists:
     """The channels' lists one behind the other.
 
     Attributes:
         names: The channels' names, in the order of their lists.
-        channels: Position in `names` of each entry's channel, int64 `[entries]`.
+        lengths: How many entries each list has, int64 `[channels]`.
+        starts: Where each list begins, int64 `[channels]`.
         rows: Item rows, int32 `[entries]`.
         scores: The channels' scores, float32 `[entries]`.
-        positions: Each entry's place in its list, from 0, int64 `[entries]`.
         ranks: The mean place of the entries that are equal, from 0, float64 `[entries]`: ties share a rank.
-        shares: What share of its vote counts for each entry, float32 `[entries]`.
+        shares: What share of its vote counts for each entry, float32 `[entries]`; None where all of each counts.
     """
 
     names: tuple[str, ...]
-    channels: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    starts: NDArray[np.int64]
     rows: NDArray[np.int32]
     scores: FloatArray
-    positions: NDArray[np.int64]
     ranks: NDArray[np.float64]
-    shares: FloatArray
+    shares: FloatArray | None
 
     @classmethod
     def of(
@@ -160,32 +143,33 @@ class JoinedLists:
             by_level: Channels whose equal scores stand by popularity, and are equal only where that is too.
         """
         lengths = np.asarray([len(ranked) for ranked in lists.values()], np.int64)
-        starts = np.cumsum(lengths) - lengths
+        starts = lengths.cumsum() - lengths
         scores = np.concatenate([np.empty(0, np.float32), *(ranked.scores for ranked in lists.values())])
         rows = np.concatenate([np.empty(0, np.int32), *(ranked.rows for ranked in lists.values())])
         is_first = starts_of_ties(scores)
         is_first[starts[lengths > 0]] = True
         if level is not None:
-            for name, start, length in zip(lists, starts.tolist(), lengths.tolist(), strict=True):
-                if name in by_level:
-                    levels = level[rows[start : start + length]]
-                    is_first[start + 1 : start + length] |= levels[1:] != levels[:-1]
-        positions = np.arange(len(scores)) - np.repeat(starts, lengths)
-        first = np.flatnonzero(is_first)
-        tied = np.diff(first, append=len(scores))
-        shares = np.ones(len(scores), np.float32)
-        for start, ranked in zip(starts.tolist(), lists.values(), strict=True):
-            if ranked.shares is not None:
-                shares[start : start + len(ranked)] = ranked.shares
-        return cls(
-            tuple(lists),
-            np.repeat(np.arange(len(lists)), lengths),
-            rows,
-            scores,
-            positions,
-            np.repeat(positions[first] + (tied - 1) / 2, tied),
-            shares,
-        )
+            by_popularity = np.repeat(np.asarray([name in by_level for name in lists], np.bool_), lengths)
+            equal = (by_popularity & ~is_first).nonzero()[0]
+            is_first[equal] = level[rows[equal]] != level[rows[equal - 1]]
+        first = is_first.nonzero()[0]
+        tied = np.append(first[1:], len(scores)) - first
+        place = first - np.repeat(starts, lengths)[first]
+        shares = None
+        if any(ranked.shares is not None for ranked in lists.values()):
+            shares = np.ones(len(scores), np.float32)
+            for start, ranked in zip(starts.tolist(), lists.values(), strict=True):
+                if ranked.shares is not None:
+                    shares[start : start + len(ranked)] = ranked.shares
+        return cls(tuple(lists), lengths, starts, rows, scores, np.repeat(place + (tied - 1) / 2, tied), shares)
+
+    def within(self, depth: int) -> NDArray[np.int64] | slice:
+        """Returns which entries are among the first `depth` of their lists."""
+        if not (self.lengths > depth).any():
+            return slice(None)
+        counts = np.minimum(self.lengths, depth)
+        entries: NDArray[np.int64] = np.repeat(self.starts + counts - counts.cumsum(), counts)
+        return entries + np.arange(len(entries))
 
     def describe(self, rows: NDArray[np.int32], votes: FloatArray, table: RowTable) -> Evidence:
         """Looks candidates up in every channel's whole list, also beyond the depth to which it voted.
@@ -198,9 +182,7 @@ class JoinedLists:
         ranks = np.full((len(self.names), len(rows)), np.nan, np.float32)
         scores = np.full((len(self.names), len(rows)), np.nan, np.float32)
         candidates = table.locate(self.rows, rows)
-        entries = np.flatnonzero(candidates >= 0)
-        at = self.channels[entries], candidates[entries]
+        entries = (candidates >= 0).nonzero()[0]
+        at = np.repeat(np.arange(len(self.names)), self.lengths)[entries], candidates[entries]
         ranks[at], scores[at] = self.ranks[entries], self.scores[entries]
-        return Evidence(
-            rows, dict(zip(self.names, scores, strict=True)), dict(zip(self.names, ranks, strict=True)), votes
-        )
+        return Evidence(rows, self.names, scores, ranks, votes)

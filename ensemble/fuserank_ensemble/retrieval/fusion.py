@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.channel import Knowledge, RankedItems
-from fuserank_ensemble.retrieval.evidence import Evidence, JoinedLists, RowTable, keep_required
+from fuserank_ensemble.retrieval.evidence import Evidence, JoinedLists, keep_required
+from fuserank_ensemble.retrieval.row_table import RowTable
 
 K_RRF = 60.0
 MOST_FILLED = 2.0
@@ -37,7 +38,8 @@ class Votable:
 
     Attributes:
         lists: The channels' lists, one behind the other.
-        voting: The entries of them that have a vote, int64 `[votes]`.
+        voting: The entries of them that have a vote.
+        votes: How many of them each list has, int64 `[channels]`.
         rows: The item rows that they name, and those that are required, int32 without repeats `[rows]`.
         voted: The position in `rows` of what each of them votes for, int32 `[votes]`.
         required: The positions of those that are required, int32 `[required]`.
@@ -45,7 +47,8 @@ class Votable:
     """
 
     lists: JoinedLists
-    voting: NDArray[np.int64]
+    voting: NDArray[np.int64] | slice
+    votes: NDArray[np.int64]
     rows: NDArray[np.int32]
     voted: NDArray[np.int32]
     required: NDArray[np.int32]
@@ -126,10 +129,11 @@ class ReciprocalRankFusion:
     def join(self, lists: Mapping[str, RankedItems], required: NDArray[np.int32] = NO_ROWS) -> Votable:
         """Returns what of fusing some lists does not depend on the weights; `required` as `fuse` takes it."""
         joined = JoinedLists.of(lists, self._level, self._by_popularity)
-        voting = np.flatnonzero(joined.positions < self._depth)
-        rows, positions = self._table.unique(np.concatenate([joined.rows[voting], required]))
+        voting, votes = joined.within(self._depth), np.minimum(joined.lengths, self._depth)
+        voted = joined.rows[voting]
+        rows, positions = self._table.unique(np.concatenate([voted, required]) if len(required) else voted)
         unknown = {name: ~known[rows] for name, known in self._known.items() if len(lists.get(name, NO_ROWS))}
-        return Votable(joined, voting, rows, positions[: len(voting)], positions[len(voting) :], unknown)
+        return Votable(joined, voting, votes, rows, positions[: len(voted)], positions[len(voted) :], unknown)
 
     def rank(self, joined: Votable, weights: Mapping[str, float], limit: int) -> NDArray[np.int32]:
         """Returns the rows that `fuse` keeps of joined lists, best first, int32 `[candidates]`, and nothing of them."""
@@ -140,11 +144,11 @@ class ReciprocalRankFusion:
         """The sum of each row's votes, for the weight of the channels that can know nothing of it, float64 `[rows]`."""
         lists, voting = joined.lists, joined.voting
         counted = [weights[name] * self._trust.get(name, 1.0) for name in lists.names]
-        weight = np.asarray([*counted, 0.0])[lists.channels[voting]]
-        votes = reciprocal_rank(weight, lists.ranks[voting] + 1) * lists.shares[voting]
-        sums = np.bincount(joined.voted, votes, minlength=len(joined.rows)).astype(np.float64)
-        answered = np.bincount(lists.channels, minlength=len(counted)) > 0
-        total = sum(weight for weight, is_there in zip(counted, answered.tolist(), strict=True) if is_there)
+        votes = reciprocal_rank(np.repeat(np.asarray(counted, np.float64), joined.votes), lists.ranks[voting] + 1)
+        if lists.shares is not None:
+            votes *= lists.shares[voting]
+        sums = np.bincount(joined.voted, votes, minlength=len(joined.rows)).astype(np.float64, copy=False)
+        total = sum(weight for weight, length in zip(counted, lists.lengths.tolist(), strict=True) if length)
         missing = np.zeros(len(sums))
         for name, unknown in joined.unknown.items():
             missing += counted[lists.names.index(name)] * unknown

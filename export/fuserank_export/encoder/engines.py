@@ -15,6 +15,7 @@ from fuserank_export.encoder.onnx_encoder import OnnxEncoder, pad_tokens
 from fuserank_export.encoder.onnx_export import export_onnx
 from fuserank_export.engines.parity.reference import ReferenceSession
 from fuserank_export.engines.precision import write_fp16, write_int8
+from fuserank_export.forked import map_forked, spare_processes
 
 TOLERANCE_FP32 = 1e-4  # of a component of a unit vector
 BATCH = 32  # texts that are compared at once
@@ -44,10 +45,9 @@ def write_engines(encoder: Encoder, folder: Path, texts: Sequence[str]) -> dict[
     fp32_path = folder / "model.onnx"
     export_onnx(encoder, fp32_path)
     expected: NDArray[np.float32] | None = None
-    for precision, (name, write) in {"fp32": ("model.onnx", None), **VARIANTS}.items():
+    _write_variants(fp32_path)
+    for precision, name in {"fp32": fp32_path.name, **{key: name for key, (name, _) in VARIANTS.items()}}.items():
         path = folder / name
-        if write is not None:
-            write(fp32_path, path)
         # A CPU computes half precision in FP32; the reference implementation rounds, and is slow.
         half = precision == "fp16"
         session = ReferenceSession(path) if half else None
@@ -66,6 +66,16 @@ def write_engines(encoder: Encoder, folder: Path, texts: Sequence[str]) -> dict[
     if not difference <= TOLERANCE_FP32:
         raise EncoderError(f"{fp32_path}: differs from torch by {difference:.2e}; allowed: {TOLERANCE_FP32:.0e}")
     return report
+
+
+def _write_variants(fp32_path: Path) -> None:
+    """Writes the files of the other precisions beside the FP32 file, at once where there is a core for each."""
+
+    def write(precision: str) -> None:
+        name, writer = VARIANTS[precision]
+        writer(fp32_path, fp32_path.parent / name)
+
+    list(map_forked(write, list(VARIANTS), spare_processes(len(VARIANTS))))
 
 
 def embed_with_torch(encoder: Encoder, batches: Sequence[Sequence[Sequence[int]]]) -> NDArray[np.float32]:

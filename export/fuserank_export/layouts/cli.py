@@ -52,7 +52,8 @@ def init(
         reading = parse_reading(encoding=encoding, delimiters=delimiter, skip_lines=skip_lines)
         drafts = [draft_mapping(catalog, "catalog", reading.text_format("catalog"))]
         if events is not None:
-            drafts.append(draft_mapping(events, "interactions", reading.text_format("interactions")))
+            text = reading.text_format("interactions")
+            drafts.append(draft_mapping(events, "interactions", text, drafts[0].item_ids))
         if users is not None:
             drafts.append(draft_mapping(users, "users", reading.text_format("users")))
         if _at_terminal():
@@ -96,9 +97,12 @@ def _describe(draft: Draft) -> list[str]:
     """Returns what was recognised in a file, and what is left to be said in the TOML file."""
     what = draft.layout.title if draft.layout else "our own names" if draft.has_own_names else "no known layout"
     lines = [f"{draft.path}: {what}"]
-    if draft.guessed:
-        pairs = (f"{ours} = {draft.mapping.columns[ours]!r}" for ours in draft.guessed)
-        lines.append(f"  taken by their names, see whether they are right: {', '.join(pairs)}")
+    for read, guessed in (("names", draft.guessed), ("values", draft.by_values)):
+        if guessed:
+            pairs = (f"{ours} = {draft.mapping.columns[ours]!r}" for ours in guessed)
+            lines.append(f"  taken by their {read}, see whether they are right: {', '.join(pairs)}")
+    if draft.ordered is not None:
+        lines.append(f"  every row is taken for a purchase, as there is a column {draft.ordered!r}: see whether it is")
     for ours in draft.missing:
         where = f"; {draft.layout.unknown[ours]}" if draft.layout and ours in draft.layout.unknown else ""
         lines.append(f"  not found: {ours}, which is required. It is a commented line of [{draft.kind}.columns]{where}")

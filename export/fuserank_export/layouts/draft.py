@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,13 +12,16 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
+from fuserank_ensemble.contract.identity import clean_identity
 from fuserank_ensemble.interactions.events import EVENT_NAMES
 from fuserank_export.layouts.layout import Kind, Layout
 from fuserank_export.layouts.mapping import FileMapping, LogMapping, find_name, fold
 from fuserank_export.layouts.nested import join_pairs, root_column, take_column, unfold_rows
 from fuserank_export.layouts.recognise import known_events, looks_like_a_row, recognise, recognise_headless
+from fuserank_export.layouts.values import order_column, recognise_values, without_remark
 from fuserank_export.sources import catalog, log_reader, users
 from fuserank_export.sources.columns.cells import is_missing
+from fuserank_export.sources.formats.delimited import RepeatedColumnError
 from fuserank_export.sources.formats.parts import find_parts
 from fuserank_export.sources.formats.rows import read_rows
 from fuserank_export.sources.formats.text_format import FOUND, TextFormat
@@ -39,13 +43,14 @@ OURS: Mapping[Kind, Sequence[str]] = {
 COMMON_NAMES: Mapping[Kind, Mapping[str, Sequence[str]]] = {
     "catalog": {
         "item_id": ("item id", "product id", "article id", "id", "sku", "product sku", "article number", "item number",
-                    "part number", "asin", "handle", "item", "article", "product code", "code", "gtin",
-                    "ean", "商品id", "商品编号", "商品编码", "产品编号", "产品id", "货号", "编号"),
-        "title": ("title", "product title", "item title", "product name", "item name", "article name",
+                    "part number", "stock code", "asin", "handle", "item", "article", "product code", "code", "gtin",
+                    "ean", "isbn", "upc", "商品id", "商品编号", "商品编码", "产品编号", "产品id", "货号", "编号"),
+        "title": ("title", "product title", "item title", "product name", "item name", "article name", "prod name",
                   "name", "label", "商品名称", "商品标题", "产品名称", "商品名", "标题", "名称", "品名"),
         "description": ("description", "long description", "product description", "item description", "desc", "body",
-                        "short description", "商品描述", "商品详情", "产品描述", "描述", "详情", "简介"),
+                        "short description", "detail desc", "商品描述", "商品详情", "产品描述", "描述", "详情", "简介"),
         "category": ("category", "category path", "category name", "categories", "product category", "product type",
+                     "product type name",
                      "category code", "department", "商品类目", "商品分类", "类目", "分类", "类别", "品类"),
         "brand": ("brand", "brand name", "manufacturer", "vendor", "maker", "品牌", "品牌名称", "厂商"),
         "price": ("price", "unit price", "current price", "regular price", "list price", "商品价格", "销售价", "售价",
@@ -57,14 +62,16 @@ COMMON_NAMES: Mapping[Kind, Mapping[str, Sequence[str]]] = {
                       "商品图片", "主图", "图片", "图片链接", "图片地址"),
     },
     "interactions": {
-        "user_id": ("user id", "customer id", "visitor id", "member id", "shopper id", "client id", "user", "customer",
+        "user_id": ("user id", "customer id", "customer user id", "visitor id", "member id", "shopper id", "client id",
+                    "account id", "user", "customer",
                     "visitor", "用户id", "用户编号", "会员id", "会员编号", "买家id", "用户"),
         "item_id": ("item id", "product id", "article id", "sku", "product sku", "asin", "item", "product",
-                    "article", "商品id", "商品编号", "商品编码", "产品id", "货号", "商品"),
+                    "article", "stock code", "商品id", "商品编号", "商品编码", "产品id", "货号", "商品"),
         "event": ("event", "event type", "event name", "action", "behavior", "behaviour", "behavior type",
                   "interaction", "interaction type", "type", "行为", "行为类型", "事件", "事件类型", "操作"),
         "timestamp": ("timestamp", "event time", "event timestamp", "time", "datetime", "occurred at", "created at",
-                      "date", "unix time", "ts", "时间", "时间戳", "行为时间", "下单时间", "发生时间", "日期"),
+                      "date", "unix time", "ts", "order date", "invoice date", "purchase date", "transaction date",
+                      "时间", "时间戳", "行为时间", "下单时间", "发生时间", "日期"),
         "value": ("value", "rating", "amount", "score", "评分", "数值"),
         "query": ("query", "search term", "search query", "keyword", "搜索词", "查询", "关键词"),
         "session_id": ("session id", "user session", "visit id", "session", "会话id", "会话"),
@@ -77,6 +84,8 @@ COMMON_NAMES: Mapping[Kind, Mapping[str, Sequence[str]]] = {
                   "valid from", "updated at", "注册时间", "入会时间", "更新时间"),
     },
 }  # fmt: skip
+
+LAST_WORDS = ("title", "rating")  # words that say the same behind others, as in Book-Title
 
 
 @dataclass(frozen=True)
@@ -91,9 +100,12 @@ class Draft:
         prepared: Its columns as the layout's reader makes them.
         mapping: What the columns become, as far as it is known.
         guessed: Our columns that were taken by the name of the file's column alone.
+        by_values: Our columns that were taken by the values of the file's column alone.
+        ordered: The column by which every row of a log is taken for a purchase; None of another log.
         missing: Our columns that are required and not known.
         unknown_events: Events of the log that no layout knows, and how often they are in the rows that were read.
         sampled: How many rows were read.
+        item_ids: Ids of a catalogue in the rows that were read.
     """
 
     path: Path
@@ -103,9 +115,12 @@ class Draft:
     prepared: list[str]
     mapping: FileMapping
     guessed: list[str] = field(default_factory=list)
+    by_values: list[str] = field(default_factory=list)
+    ordered: str | None = None
     missing: list[str] = field(default_factory=list)
     unknown_events: dict[str, int] = field(default_factory=dict)
     sampled: int = 0
+    item_ids: frozenset[str] = frozenset()
 
     @property
     def has_own_names(self) -> bool:
@@ -122,21 +137,28 @@ class Draft:
         ]
 
 
-def draft_mapping(path: Path, kind: Kind, text: TextFormat = FOUND) -> Draft:
+def draft_mapping(path: Path, kind: Kind, text: TextFormat = FOUND, item_ids: frozenset[str] = frozenset()) -> Draft:
     """Returns what is known of a file from its columns and first rows.
 
     Args:
         path: The file.
         kind: What it is.
         text: What is declared of how it is written.
+        item_ids: Ids of the catalogue that a log is of.
 
     Raises:
         InputError: The file cannot be read, or is of another kind.
     """
-    sample = _read_sample(path, text)
     header: list[str] = []
-    if looks_like_a_row([str(name) for name in sample.columns]) and not find_parts(path).typed:
-        numbered = tuple(f"column_{place}" for place in range(1, len(sample.columns) + 1))
+    try:
+        sample = _read_sample(path, text)
+        first = [str(name) for name in sample.columns]
+    except RepeatedColumnError as error:
+        first = [*error.columns]
+        if not looks_like_a_row(first):
+            raise
+    if looks_like_a_row(first) and not find_parts(path).typed:
+        numbered = tuple(f"column_{place}" for place in range(1, len(first) + 1))
         sample = _read_sample(path, replace(text, header=numbered))
         header = list(recognise_headless(sample, kind) or numbered)
         sample.columns = pd.Index(header)
@@ -154,7 +176,9 @@ def draft_mapping(path: Path, kind: Kind, text: TextFormat = FOUND) -> Draft:
     draft = _draft_by_names(path, kind, sample) if layout is None else _draft_by_layout(path, layout, sample)
     if header:
         draft = replace(draft, mapping=msgspec.structs.replace(draft.mapping, header=header))
-    return _draft_events(draft, sample) if kind == "interactions" else draft
+    if kind == "interactions":
+        return _draft_events(draft if layout else _draft_by_values(draft, sample, item_ids), sample)
+    return replace(draft, item_ids=_item_ids(draft, sample)) if kind == "catalog" else draft
 
 
 _NAMES: Mapping[Kind, str] = {"catalog": "catalogue", "interactions": "log", "users": "file of users"}
@@ -236,12 +260,14 @@ def _draft_by_names(path: Path, kind: Kind, sample: pd.DataFrame) -> Draft:
             mapped["price"] = held[0]
     free = [name for name in columns if name not in own]
     for ours, names in COMMON_NAMES[kind].items():
-        found = next((name for wanted in names if (name := find_name(free, wanted)) is not None), None)
+        found = next((name for wanted in names if (name := _find_column(free, wanted)) is not None), None)
         if ours not in own and found is not None:
             mapped[ours] = found
             free.remove(found)
+    if kind == "catalog" and "title" not in own and "title" not in mapped and "description" in mapped:
+        mapped = {"title": mapped.pop("description"), **mapped}  # of files with one text, it is the name
     has_event = "event" in own or "event" in mapped
-    event = "rating" if not has_event and fold(str(mapped.get("value"))) == "rating" else None
+    event = "rating" if not has_event and fold(str(mapped.get("value"))).endswith("rating") else None
     lacking = [name for name in REQUIRED[kind] if name not in own and name not in mapped]
     if kind != "interactions":
         mapping = FileMapping(columns=mapped)
@@ -249,6 +275,40 @@ def _draft_by_names(path: Path, kind: Kind, sample: pd.DataFrame) -> Draft:
         mapping = LogMapping(columns=mapped, event=event)
         lacking = [name for name in lacking if name != "event" or event is None]
     return Draft(path, kind, None, columns, columns, mapping, guessed=list(mapped), missing=lacking)
+
+
+def _find_column(columns: Sequence[str], wanted: str) -> str | None:
+    """Returns the column of a name; else the one that has it but for a remark in brackets, or behind another word."""
+    if (name := find_name(columns, wanted)) is not None:
+        return name
+    remarked = [name for name in columns if fold(without_remark(name)) == fold(wanted)]
+    if not remarked and wanted in LAST_WORDS:
+        remarked = [name for name in columns if re.search(rf"[\W_]{wanted}$", name, re.IGNORECASE)]
+    return remarked[0] if len(remarked) == 1 else None
+
+
+def _draft_by_values(draft: Draft, sample: pd.DataFrame, item_ids: frozenset[str]) -> Draft:
+    """Returns the draft of a log of no known layout with what its values say of the columns that are missing."""
+    mapping = draft.mapping
+    assert isinstance(mapping, LogMapping)
+    columns: dict[str, str | list[str]] = {**mapping.columns}
+    taken = [name for ours in (*columns, *OURS[draft.kind]) for name in mapping.names(ours)]
+    found = recognise_values(sample, draft.missing, taken, item_ids)
+    missing = [name for name in draft.missing if name not in found]
+    ordered = order_column(sample) if "event" in missing else None
+    if ordered is not None:
+        missing.remove("event")
+    mapping = msgspec.structs.replace(
+        mapping, columns={**columns, **found}, event=mapping.event if ordered is None else "purchase"
+    )
+    return replace(draft, mapping=mapping, by_values=list(found), ordered=ordered, missing=missing)
+
+
+def _item_ids(draft: Draft, sample: pd.DataFrame) -> frozenset[str]:
+    """Returns the ids of a catalogue's first rows, as a log names them."""
+    names = draft.mapping.names("item_id")
+    column = next((found for name in names if (found := take_column(sample, name)) is not None), None)
+    return frozenset() if column is None else frozenset(clean_identity(str(value)) for value in column)
 
 
 def _draft_events(draft: Draft, sample: pd.DataFrame) -> Draft:

@@ -61,7 +61,12 @@ def recognise_headless(rows: pd.DataFrame, kind: Kind) -> tuple[str, ...]:
 
 
 def looks_like_a_row(cells: Sequence[str]) -> bool:
-    """Returns whether the first line of a file is a row and no header: more than a third are numbers, or the first."""
+    """Returns whether the first line of a file is a row and no header.
+
+    More than a third of its cells are numbers, or the first is, or one is an address.
+    """
+    if any("://" in cell for cell in cells):
+        return True
     numbers = [cell.replace(".", "", 1).isdecimal() for cell in cells]
     return bool(numbers) and (numbers[0] or 3 * sum(numbers) > len(numbers))
 

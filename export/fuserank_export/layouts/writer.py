@@ -63,7 +63,8 @@ def _table(draft: Draft) -> Table:
             table.add(key, value)
     if isinstance(mapping, LogMapping):
         if mapping.event is not None:
-            table.add("event", tomlkit.item(mapping.event).comment("of every row"))
+            why = "" if draft.ordered is None else f", as there is a column {draft.ordered}: see whether it is right"
+            table.add("event", tomlkit.item(mapping.event).comment(f"of every row{why}"))
         if mapping.other_events == "ignore":
             comment = "events that are not named below are left out, and counted"
             table.add("other-events", tomlkit.item(mapping.other_events).comment(comment))
@@ -110,6 +111,8 @@ def _columns(draft: Draft) -> Table:
             value = value.comment(layout.comments[ours])
         elif ours in draft.guessed:
             value = value.comment("by its name: see whether it is right")
+        elif ours in draft.by_values:
+            value = value.comment("by its values: see whether it is right")
         table.add(ours, value)
     for ours in draft.missing:
         where = f", {layout.unknown[ours]}" if layout and ours in layout.unknown else ""

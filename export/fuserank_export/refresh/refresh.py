@@ -36,6 +36,7 @@ from fuserank_export.builder.steps import StepSeconds
 from fuserank_export.builder.vector_store import drop_abandoned, fill_vector_store
 from fuserank_export.builder.workspace import Workspace, open_workspace
 from fuserank_export.errors import ExportError
+from fuserank_export.forked import started
 from fuserank_export.index.catalog import Indexed, index_catalog, replace_synonyms
 from fuserank_export.index.units import unit_table
 from fuserank_export.index.users import user_key
@@ -62,7 +63,6 @@ from fuserank_export.repository.successor import is_configuration
 from fuserank_export.repository.warmup import write_warmup
 from fuserank_export.sources import Interactions, read_interactions
 from fuserank_export.training.cases.span import LogSpan
-from fuserank_export.training.forked import started
 from fuserank_export.training.model.engine import RankerEngine, write_ranker
 from fuserank_export.training.model.weights import write_weights
 

@@ -12,6 +12,7 @@ from fuserank.errors import InvalidRequestError
 from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.serving.server import Server
 from support import small_shops
+from support.busy_machine import PATIENCE
 from support.exporting import export_quickly
 from support.running import BESIDE, endpoints, url
 
@@ -20,7 +21,10 @@ def test_a_shop_on_its_first_day_answers(first_day_root: Path):
     """Chinese titles in a CSV, and nothing else: no log, no category, no brand, no price."""
     bundle = Bundle.open(first_day_root)
     assert bundle.manifest["ranker"]["source"] == "catalog"
-    with Server(first_day_root, endpoints(), without=("embed", "rerank")) as server, Client(url(server)) as client:
+    with (
+        Server(first_day_root, endpoints(), without=("embed", "rerank")) as server,
+        Client(url(server), timeout=PATIENCE) as client,
+    ):
         found = client.search("进口绿茶", k=20, explain=True)
         assert len({item.id for item in found}) == 20
         # Whatever this encoder makes of Chinese, the words decide: what has one of them stands before the rest.
@@ -62,7 +66,7 @@ def test_a_shop_on_its_first_day_answers(first_day_root: Path):
 def test_a_shop_of_one_item_answers(tmp_path: Path, tiny_encoder: Path):
     catalog = small_shops.single_item(tmp_path).catalog
     root = export_quickly(catalog, tiny_encoder, tmp_path / "bundle")
-    with Server(root, endpoints(), without=BESIDE) as server, Client(url(server)) as client:
+    with Server(root, endpoints(), without=BESIDE) as server, Client(url(server), timeout=PATIENCE) as client:
         for query, user, options in (
             ("chair", "", {}),
             ("milk", "", {"k": 200, "explain": True, "diversity": 0.5}),
@@ -99,7 +103,7 @@ def test_a_shop_whose_files_hold_bad_rows_counts_every_one_and_serves_the_rest(t
     assert (inputs["catalog"]["read"], inputs["catalog"]["kept"]) == (len(shop.items) + 4, len(shop.items))
     log = inputs["interactions"]
     assert (log["read"], log["kept"], log["bad"], log["unknown_item"]) == (6, 2, 1, 3)
-    with Server(root, endpoints(), without=BESIDE) as server, Client(url(server)) as client:
+    with Server(root, endpoints(), without=BESIDE) as server, Client(url(server), timeout=PATIENCE) as client:
         for query, user in (("tea", ""), ("", "anybody"), ("🍵", "u00"), ("", "u00")):
             assert {item.id for item in client.search(query, user, k=50)} == shop.items.keys()
         assert client.search("🍵👩‍🌾", k=1)[0].id == "emoji"

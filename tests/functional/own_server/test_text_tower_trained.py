@@ -11,6 +11,7 @@ from fuserank_ensemble.bundle import Bundle
 from fuserank_ensemble.graph.local import LocalGraph
 from fuserank_ensemble.serving.server import Server
 from fuserank_ensemble.spec import Target
+from support.busy_machine import PATIENCE
 from support.running import assert_same_answer, endpoints, url
 
 ASKED = [("goat milk", ""), ("", "u01"), ("绿茶", "u02")]
@@ -20,7 +21,7 @@ ASKED = [("goat milk", ""), ("", "u01"), ("绿茶", "u02")]
 def answered(tower_bundle: Path, target: Target):
     with (
         Server(tower_bundle, endpoints(), target, without=("similar", "suggest", "embed")) as running,
-        Client(url(running)) as client,
+        Client(url(running), timeout=PATIENCE) as client,
     ):
         yield client
 

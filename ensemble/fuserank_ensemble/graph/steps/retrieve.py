@@ -20,6 +20,7 @@ from fuserank_ensemble.candidates.cost import RESERVE_MS
 from fuserank_ensemble.candidates.request import RankerInputs, ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.candidates.retriever import request_kind
 from fuserank_ensemble.catalog import filters
+from fuserank_ensemble.catalog.arrays import to_float32
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
@@ -330,10 +331,8 @@ class Retrieve:
         for i, listed in enumerate(candidates):
             count = len(listed.rows)
             rows[i, :count], features[i, :count] = listed.rows, listed.features
-            # Each text once: numpy takes longer to widen fp16 than to copy.
-            texts, text_of = np.unique(np.concatenate([listed.texts, listed.events]), return_inverse=True)
-            widened = catalog.vectors[texts].astype(np.float32)
-            vectors[i, :count], events[i, : len(listed.events)] = widened[text_of[:count]], widened[text_of[count:]]
+            vectors[i, :count] = to_float32(catalog.vectors[listed.texts])
+            events[i, : len(listed.events)] = to_float32(catalog.vectors[listed.events])
         return {
             "CANDIDATES": rows,
             "FEATURES": features,

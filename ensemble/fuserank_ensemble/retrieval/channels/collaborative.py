@@ -147,8 +147,7 @@ class CollaborativeChannel(LocalChannel):
         """See `Channel`. The whole catalogue is searched in one scan for all requests without a pool."""
         results = [RankedItems.empty()] * len(queries)
         unrestricted: dict[int, NDArray[np.float32]] = {}
-        for i, query in enumerate(queries):
-            user = self._user_factors(query.seen, query.disliked)
+        for i, (query, user) in enumerate(zip(queries, self._user_factors(queries), strict=True)):
             # What nobody had yet has no relation to be named.
             if user is None or (query.related_only and bool((query.seen.rows >= self._bundled).any())):
                 continue
@@ -174,20 +173,29 @@ class CollaborativeChannel(LocalChannel):
 
     def prepare(self, queries: Sequence[ChannelQuery]) -> None:
         """Solves the factors of the queries' users, which are cached."""
-        for query in queries:
-            self._user_factors(query.seen, query.disliked)
+        self._user_factors(queries)
 
-    def _user_factors(self, seen: History, disliked: History) -> NDArray[np.float32] | None:
-        """The user's factors, float32 `[factors]`; None where no item of the history has any."""
+    def _user_factors(self, queries: Sequence[ChannelQuery]) -> list[NDArray[np.float32] | None]:
+        """The factors of each query's user, float32 `[factors]`; None where no item of the history has any."""
+        keys = [self._key(query.seen, query.disliked) for query in queries]
+        users = {key: self._users.get(key) for key in keys if key is not None}
+        of_missing = {
+            key: (query.seen, query.disliked)
+            for key, query in zip(keys, queries, strict=True)
+            if key is not None and users[key] is None
+        }
+        if of_missing:
+            for key, user in zip(of_missing, self._solve(list(of_missing.values())), strict=True):
+                users[key] = self._users[key] = user
+        return [None if key is None else users[key] for key in keys]
+
+    def _key(self, seen: History, disliked: History) -> bytes | None:
+        """What a user's factors are cached under; None where no item of the history has any."""
         if not len(seen) or not self._has_factors[seen.rows].any():
             return None
         key = digest(seen.rows, seen.counts, disliked.rows, disliked.counts)
-        if seen.rows.max() >= self._bundled:
-            key += self._version.to_bytes(8, "big")  # the factors of new items change
-        user = self._users.get(key)
-        if user is None:
-            user = self._users[key] = self._solve(seen, disliked)
-        return user
+        # The factors of new items change.
+        return key if seen.rows[-1] < self._bundled else key + self._version.to_bytes(8, "big")
 
     def solve_bundled(self, seen: History, disliked: History) -> tuple[NDArray[np.float32], float] | None:
         """Returns a user's factors by the items of the bundle alone, and the mean score of those that the user had.
@@ -201,7 +209,7 @@ class CollaborativeChannel(LocalChannel):
         rows = seen.rows[self._has_factors[seen.rows]]
         if not len(rows):
             return None
-        user = self._solve(seen, disliked)
+        (user,) = self._solve([(seen, disliked)])
         return user, float((self._factors.bundled[rows] @ user).mean())
 
     def prior_precision(self, users: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
@@ -210,30 +218,34 @@ class CollaborativeChannel(LocalChannel):
         stacked = np.asarray(users, np.float32).reshape(len(users), len(self._model.YtY))
         return prior_precision(stacked, self._model.YtY / max(int(self._has_factors[: self._bundled].sum()), 1))
 
-    def _solve(self, seen: History, disliked: History) -> NDArray[np.float32]:
-        """A user's factors, float32 `[factors]`."""
-        certain = confidences(seen, disliked, len(self._has_factors))
+    def _solve(self, users: Sequence[tuple[History, History]]) -> list[NDArray[np.float32]]:
+        """The factors of users by what they had and disliked, float32 `[factors]` each."""
+        certain = confidences(users, len(self._has_factors))
         model = self._model
         if len(certain.indices) and certain.indices.max() >= self._bundled:
-            # The library reads the factors of the user's items alone, and the sum of all products, which it keeps.
+            # The library reads the factors of the users' items alone, and the sum of all products, which it keeps.
             assert self._model.YtY is not None
             model = copy(self._model)
             model.item_factors = np.ascontiguousarray(self._factors[certain.indices])
             pairs = (certain.data, np.arange(len(certain.indices)), certain.indptr)
-            certain = type(certain)(pairs, shape=(1, len(certain.indices)))
-        factors: NDArray[np.float32] = model.recalculate_user(0, certain).astype(np.float32)
-        return factors
+            certain = type(certain)(pairs, shape=(len(users), len(certain.indices)))
+        factors: NDArray[np.float32] = model.recalculate_user(np.arange(len(users)), certain)
+        return [user.astype(np.float32) for user in factors]  # copies: a cached view would keep the whole batch
 
     def _mask(self, allowed: Mask | None) -> Mask | None:
         return None if allowed is None else allowed & self._has_factors
 
 
-def confidences(seen: History, disliked: History, items: int) -> csr_matrix:
-    """A history and what is disliked as the model wants them, see `confidence`, float32 `[1, items]`."""
+def confidences(users: Sequence[tuple[History, History]], items: int) -> csr_matrix:
+    """What users had and what they dislike as the model wants them, see `confidence`, float32 `[users, items]`."""
     from scipy.sparse import csr_matrix  # noqa: PLC0415  comes with implicit
 
-    against = ~np.isin(disliked.rows, seen.rows)
-    strengths = np.concatenate([seen.counts, -disliked.counts[against]])
-    # A copy: implicit wants a writable buffer, and a history that came with a request lies in its message.
-    rows = np.concatenate([seen.rows, disliked.rows[against]])
-    return csr_matrix((confidence(strengths), rows, np.asarray([0, len(rows)])), shape=(1, items))
+    rows, strengths, offsets = [], [], [0]
+    for seen, disliked in users:
+        against = disliked.part(~np.isin(disliked.rows, seen.rows)) if len(disliked) else disliked
+        rows += [seen.rows, against.rows]
+        strengths += [seen.counts, -against.counts]
+        offsets.append(offsets[-1] + len(seen) + len(against))
+    # Copies: implicit wants a writable buffer, and a history that came with a request lies in its message.
+    data = confidence(np.concatenate(strengths))
+    return csr_matrix((data, np.concatenate(rows), np.asarray(offsets)), shape=(len(users), items))

@@ -9,7 +9,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.arrays import RowSource
+from fuserank_ensemble.catalog.arrays import RowSource, to_float32
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.history import CACHED_USERS, History, digest
@@ -24,6 +24,7 @@ from fuserank_ensemble.retrieval.channel import (
 )
 from fuserank_ensemble.retrieval.index import RetrievalIndex
 from fuserank_ensemble.retrieval.vectors.items import ItemVectorSearch
+from fuserank_ensemble.retrieval.vectors.texts import text_cosines
 
 LONGEST_PROFILE = 128  # items of a history that make the profile, those with the most weight
 
@@ -71,9 +72,8 @@ class ContentChannel(LocalChannel):
         for i, profile in profiles.items():
             pool = queries[i].pool
             if pool is not None and len(pool):
-                texts, text_of_row = np.unique(self._items.text[pool], return_inverse=True)
-                cosines = self._vectors[texts].astype(np.float32, copy=False) @ profile
-                results[i] = RankedItems.best(pool, cosines[text_of_row], depth)
+                cosines = text_cosines(self._vectors, self._items.text[pool], profile)
+                results[i] = RankedItems.best(pool, cosines, depth)
         return [ranked.distinguishing(depth) for ranked in results]
 
     def prepare(self, queries: Sequence[ChannelQuery]) -> None:
@@ -99,7 +99,6 @@ class ContentChannel(LocalChannel):
     def _compute_profile(self, seen: History, now: float) -> NDArray[np.float32]:
         weights = seen.weights(now)
         kept = np.argsort(-weights, kind="stable")[:LONGEST_PROFILE]
-        vectors = self._vectors[self._items.text[seen.rows[kept]]]
-        mean = weights[kept] @ vectors.astype(np.float32, copy=False)
+        mean = weights[kept] @ to_float32(self._vectors[self._items.text[seen.rows[kept]]])
         profile: NDArray[np.float32] = mean / max(float(np.linalg.norm(mean)), 1e-12)
         return profile

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -28,14 +29,20 @@ from fuserank_ensemble.retrieval.channel import (
 )
 from fuserank_ensemble.retrieval.graph.index import LARGEST_NAME, GraphIndex, Vector
 from fuserank_ensemble.retrieval.index import RetrievalIndex
+from fuserank_ensemble.retrieval.row_table import RowTable
 from fuserank_ensemble.retrieval.vectors.grown import GrownSearch
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 
 LEAST_TRUST = 0.5  # in a log, from which on users link items
 
 
+_CACHED_TEXTS = 1_024  # whose names are kept: people look at many pages of one query
+
+
 class GraphChannel(LocalChannel):
     """Items that the knowledge graph puts near the user and near what the query names.
+
+    One instance serves one thread.
 
     Items of the entities that a query names come first, those of more of its names before those of fewer, then the rest
     of the pool; within each, the nearest in the graph. Without either, the whole catalogue is searched.
@@ -67,6 +74,8 @@ class GraphChannel(LocalChannel):
         if trust_in_log(events) < LEAST_TRUST:
             self._linked &= np.isin(np.arange(len(index.items)), index.members)
         self._trained = index, search
+        self._table = RowTable(index.count)
+        self._mentions = lru_cache(_CACHED_TEXTS)(index.names.mentions)
 
     @classmethod
     def open(cls, index: RetrievalIndex) -> Self | None:
@@ -88,6 +97,7 @@ class GraphChannel(LocalChannel):
         other = copy(self)
         other._index = replace(self._index.linked(links), added=added)
         other._search = GrownSearch(search, len(trained.items), added)
+        other._table = RowTable(other._index.count)
         other._linked = np.append(self._linked, np.asarray([vector.any() for vector in new], np.bool_))
         return other
 
@@ -101,7 +111,7 @@ class GraphChannel(LocalChannel):
         results = [RankedItems.empty()] * len(queries)
         unrestricted: list[tuple[int, Vector]] = []
         for i, query in enumerate(queries):
-            mentions = self._index.names.mentions(query.query)
+            mentions = self._mentions(query.query)
             vector = self._request_vector(query, mentions)
             named = self._items_of_names(mentions)
             if vector is None or not (named or vector.any()):
@@ -139,25 +149,30 @@ class GraphChannel(LocalChannel):
 
     def _items_of_names(self, mentions: Sequence[Sequence[int]]) -> list[NDArray[np.int32]]:
         """The rows of each name's items, of names that are not too general."""
-        rows = [np.concatenate([self._index.members_of(entity) for entity in entities]) for entities in mentions]
-        return [np.unique(members) for members in rows if 0 < len(members) <= LARGEST_NAME]
+        of_entities = [[self._index.members_of(entity) for entity in entities] for entities in mentions]
+        return [
+            members[0] if len(members) == 1 else np.unique(np.concatenate(members))
+            for members in of_entities
+            if 0 < sum(map(len, members)) <= LARGEST_NAME
+        ]
 
     def _rank(self, named: Sequence[NDArray[np.int32]], vector: Vector, query: ChannelQuery, depth: int) -> RankedItems:
         """Ranks the items of the names and of the pool, by the number of names first."""
         pool = np.empty(0, np.int32) if query.pool is None else query.pool
         pool = pool[pool < self._index.count]  # others are newer than these vectors
-        rows, first = np.unique(np.concatenate([*named, pool]), return_index=True)
-        names = np.zeros(len(rows), np.float32)
+        # Equal scores keep the order in which the rows came: that of the pool.
+        rows, positions = self._table.unique(np.concatenate([*named, pool]))
+        names, start = np.zeros(len(rows), np.float32), 0
         for members in named:
-            names[np.searchsorted(rows, members)] += 1
+            names[positions[start : start + len(members)]] += 1
+            start += len(members)
         kept = self._linked[rows] | (names > 0)
         if query.allowed is not None:
             kept &= query.allowed[rows]
-        rows, first, names = rows[kept], first[kept], names[kept]
+        rows, names = rows[kept], names[kept]
         if not len(rows):
             return RankedItems.empty()
-        # Equal scores keep the order in which the rows came: that of the pool.
-        order = np.argsort(first, kind="stable")
-        rows, names = rows[order], names[order]
         scores = self._index.vectors_of(rows) @ vector
-        return RankedItems.best(rows, scores + names * (np.ptp(scores) + 1), depth)
+        if named:
+            scores = scores + names * (scores.max() - scores.min() + 1)
+        return RankedItems.best(rows, scores, depth)

@@ -73,14 +73,19 @@ class NewItemsChannel(LocalChannel):
     def _rank(self, query: ChannelQuery, depth: int) -> RankedItems:
         oldest = OLDEST_DAYS * SECONDS_PER_DAY
         if query.pool is not None:
-            age = query.now - self._popularity.arrived[query.pool]
-            rows = query.pool[(self._popularity.events[query.pool] < FEW_EVENTS) & (age >= 0) & (age < oldest)]
+            arrived = self._popularity.arrived[query.pool]
+            age = query.now - arrived
+            kept = (self._popularity.events[query.pool] < FEW_EVENTS) & (age >= 0) & (age < oldest)
+            rows, arrived = query.pool[kept], arrived[kept]
         else:
             start, end = np.searchsorted(self._arrived, [query.now - oldest, query.now], side="right")
-            rows = self._rows[start:end]
+            rows, arrived = self._rows[start:end], self._arrived[start:end]
             if query.allowed is not None:
-                rows = rows[query.allowed[rows]]
-        scores = np.exp2((self._popularity.arrived[rows] - query.now) / (HALF_LIFE_DAYS * SECONDS_PER_DAY))
+                kept = query.allowed[rows]
+                rows, arrived = rows[kept], arrived[kept]
+        if not len(rows):
+            return RankedItems.empty()
+        scores = np.exp2((arrived - query.now) / (HALF_LIFE_DAYS * SECONDS_PER_DAY))
         if len(query.seen):
             categories = self._items.category
             events = np.bincount(

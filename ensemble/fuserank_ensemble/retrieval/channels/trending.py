@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.popularity import LONGEST_CONTEXT, Popularity, context_names
 from fuserank_ensemble.retrieval.channel import (
@@ -26,6 +29,9 @@ from fuserank_ensemble.retrieval.index import RetrievalIndex
 # How many events of its own an item needs before a context is believed: below it, chance rules. On Complete Journey
 # stores differ and are believed early; hours and weekdays differ little.
 PRIORS = {"store": 5.0, "region": 5.0, "hour": 20.0, "weekday": 20.0}
+
+
+_CACHED_LISTS = 256  # of 4 kB each where a list is full
 
 
 class TrendingChannel(LocalChannel):
@@ -57,6 +63,8 @@ class TrendingChannel(LocalChannel):
         # A table of rows: faster than searching a context's thousands of items for each of as many rows.
         self._observed = np.zeros(len(popularity.trend), np.float32)
         self._had = popularity.order[: int(np.count_nonzero(popularity.trend > 0))]  # most popular first
+        # Who asks without a query and a filter has the list of everybody else there and then.
+        self._everybodys = lru_cache(_CACHED_LISTS)(self._rank_all)
 
     @classmethod
     def open(cls, index: RetrievalIndex) -> Self:
@@ -74,16 +82,34 @@ class TrendingChannel(LocalChannel):
 
     def search(self, queries: Sequence[ChannelQuery], depth: int) -> list[RankedItems]:
         """See `Channel`. An item that nobody had is not listed."""
-        return [self._rank(query, depth) for query in queries]
+        results, selecting = [RankedItems.empty()] * len(queries), dict[tuple[str, ...], list[int]]()
+        for i, query in enumerate(queries):
+            names = tuple(name for name in context_names(query.now, query.context) if name.partition("=")[0] in PRIORS)
+            if query.pool is None and query.allowed is None:
+                results[i] = self._everybodys(names, depth)
+            else:
+                selecting.setdefault(names, []).append(i)
+        for names, asked in selecting.items():
+            ranked = self._rank(names, depth, [(queries[i].pool, queries[i].allowed) for i in asked])
+            for i, of_query in zip(asked, ranked, strict=True):
+                results[i] = of_query
+        return results
 
-    def _rank(self, query: ChannelQuery, depth: int) -> RankedItems:
+    def _rank_all(self, names: Sequence[str], depth: int) -> RankedItems:
+        """The best items of some contexts."""
+        (ranked,) = self._rank(names, depth, [(None, None)])
+        return ranked
+
+    def _rank(
+        self, names: Sequence[str], depth: int, selections: Sequence[tuple[NDArray[np.int32] | None, Mask | None]]
+    ) -> list[RankedItems]:
+        """The best items of some contexts, for each of some pools and masks."""
         popularity = self._popularity
-        contexts = []
-        for name in context_names(query.now, query.context):
-            prior, context = PRIORS.get(name.partition("=")[0]), popularity.contexts.get(name)
-            if prior is not None and context is not None:
-                contexts.append((prior, *context))
-        rows = self._candidates(query, depth, [members for _, members, _, _ in contexts])
+        known = [(PRIORS[name.partition("=")[0]], popularity.contexts.get(name)) for name in names]
+        contexts = [(prior, *context) for prior, context in known if context is not None]
+        local = [members for _, members, _, _ in contexts]
+        parts = [self._candidates(depth, local, pool, allowed) for pool, allowed in selections]
+        rows = np.concatenate(parts)
         scores = popularity.trend[rows].astype(np.float32)
         share = popularity.context_share[rows]
         for prior, members, weights, total in contexts:
@@ -95,18 +121,23 @@ class TrendingChannel(LocalChannel):
             self._observed[rows] = missing
             self._observed[members] = weights
             scores *= (self._observed[rows] + prior) / (expected + prior)
-        return RankedItems.best(rows, scores, depth)
+        ends = accumulate(map(len, parts))
+        return [
+            RankedItems.best(part, scores[end - len(part) : end], depth) for part, end in zip(parts, ends, strict=True)
+        ]
 
-    def _candidates(self, query: ChannelQuery, depth: int, local: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+    def _candidates(
+        self, depth: int, local: Sequence[NDArray[np.int32]], pool: NDArray[np.int32] | None, allowed: Mask | None
+    ) -> NDArray[np.int32]:
         """Every row that may be among the best, given the items of each of the request's contexts."""
         popularity = self._popularity
-        if query.pool is not None:
-            return query.pool[popularity.trend[query.pool] > 0]
+        if pool is not None:
+            return pool[popularity.trend[pool] > 0]
         # An item is among the best because it is popular everywhere, or because it is here.
         everywhere = self._had
-        if query.allowed is not None:
-            everywhere = everywhere[query.allowed[everywhere]]
+        if allowed is not None:
+            everywhere = everywhere[allowed[everywhere]]
         rows: NDArray[np.int32] = np.unique(np.concatenate([everywhere[:depth], *local]))
-        if query.allowed is not None:
-            rows = rows[query.allowed[rows]]
+        if allowed is not None:
+            rows = rows[allowed[rows]]
         return rows

@@ -154,14 +154,14 @@ class GraphIndex:
 
     def history_vector(self, seen: History, now: float) -> Vector | None:
         """A user's vector: the mean of what they had, by `event_weights`; None without a history."""
-        rows = np.flatnonzero(seen.rows < self.count)
-        if not len(rows):
+        known = int(np.searchsorted(seen.rows, self.count))  # others are newer than these vectors
+        if not known:
             return None
-        weights = event_weights(seen.counts[rows], seen.last[rows], now)
+        weights = event_weights(seen.counts[:known], seen.last[:known], now)
         total = float(weights.sum())
         if not total > 0:
             return None
-        vector: Vector = (weights / total) @ self.vectors_of(seen.rows[rows])
+        vector: Vector = (weights / total) @ self.vectors_of(seen.rows[:known])
         return vector
 
     def entity_vector(self, entities: Sequence[int]) -> Vector:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from tantivy import Occur, Query
 
@@ -45,6 +46,8 @@ _COMPLETIONS = 8
 _COMPLETED_WEIGHT = 0.4
 # A word that more than this share of the items (and more than _COMMON) hold says nothing by itself.
 _COMMON_SHARE = 0.1
+_CACHED_TERMS = 16_384  # whose numbers of items are kept: 3 MB
+_CACHED_WORDS = 2_048  # whose completions and terms are kept: 4 MB
 _RARE_SHARE = 0.02  # of the items whose title a filler may be in to add to a score
 
 
@@ -63,6 +66,10 @@ class TierBuilder:
         self._index = index
         self._schema = items_schema(len(index.boosts))
         self._vocabulary_schema = vocabulary_schema()
+        self._fields = [(f"field{position}", boost) for position, boost in enumerate(index.boosts.values())]
+        self._doc_freq = lru_cache(_CACHED_TERMS)(index.searcher.doc_freq)
+        self._terms_of = lru_cache(_CACHED_WORDS)(self._build_terms)
+        self._completions = lru_cache(_CACHED_WORDS)(self._find_completions)
 
     def build(
         self, text: str, query_words: list[Word], amounts: Sequence[Sequence[str]], share: float, is_certain: bool
@@ -76,7 +83,7 @@ class TierBuilder:
             share: What share of the items is allowed.
             is_certain: Whether the words are as they were typed; what matches corrected ones is a guess.
         """
-        content = list(dict.fromkeys(content_words(query_words)))
+        content, key = list(dict.fromkeys(content_words(query_words))), match_key(text)
         # A filler that the shop itself uses adds to a score; no item has to have it.
         fillers = [{w.stem: 1.0} for w in dict.fromkeys(query_words) if w not in content and self._tells(w)]
         known = [self._is_known(word) for word in content]
@@ -91,11 +98,11 @@ class TierBuilder:
         nearness = [
             *self._pairs(meanings),
             *self._heads(meanings),
-            Query.const_score_query(self._term(match_key(text), "part"), _PART_SCORE),
+            *([Query.const_score_query(self._term(key, "part"), _PART_SCORE)] if self._doc_freq("part", key) else []),
             *self._characters(text),
             *self._spellings(text, content),
         ]
-        every = [Query.const_score_query(_boolean([], [self._term(t) for t in stems]), 0.0) for stems in meanings]
+        every = [Query.const_score_query(_any([self._term(stem) for stem in stems]), 0.0) for stems in meanings]
         # Words that all items with them have to have.
         of_words = _boolean([*every, *limits], [*terms, *nearness])
         begun = self._index.begun_codes(text)
@@ -103,10 +110,13 @@ class TierBuilder:
         yield from self._codes(text)
         if begun is not None and not answers:
             yield CODE_SCORE, Query.const_score_query(begun, 0.0)
-        whole = Query.const_score_query(self._term(match_key(text), "value"), 0.0)
-        if is_certain:
+        others = len(meanings) > 0
+        if is_certain and self._doc_freq("value", key):
+            whole = Query.const_score_query(self._term(key, "value"), 0.0)
             yield VALUE_SCORE + WORDS_SCORE, _boolean([whole, *limits], [*terms, *nearness])
-        if meanings:
+            # Mostly what has all the words has them as that value: whether more does is found without scores.
+            others = others and self._matches(_boolean([*every, *limits], [], [whole]))
+        if others:
             yield WORDS_SCORE if is_certain and all(known) else GUESS_SCORE, of_words
         if begun is not None and answers:
             yield GUESS_SCORE, Query.const_score_query(begun, 0.0)
@@ -114,7 +124,7 @@ class TierBuilder:
         likely = [stems for stems in (*guesses[:-1], last) if stems]
         rare = likely if limits else self._distinctive(likely, share)
         terms = [*self._terms([*rare, *fillers]), *self._amounts(amounts), *self._characters(text)]
-        yield 0.0, _boolean([_boolean([], terms), *limits] if limits else [], [] if limits else terms)
+        yield 0.0, _boolean([_any(terms), *limits], []) if limits else _any(terms)
 
     def unknown_words(self, query_words: list[Word]) -> tuple[str, ...]:
         """Returns the words of a query that no item has, nor anything like them."""
@@ -133,7 +143,7 @@ class TierBuilder:
         keys = [part for part in parts if any(map(str.isdigit, part)) and tells_apart(code_key(part))]
         codes = [code for part in dict.fromkeys(keys) if (code := self._known_code(part)) is not None]
         if codes:
-            yield CODE_SCORE if len(codes) == len(parts) else VALUE_SCORE + WORDS_SCORE, _boolean([], codes)
+            yield CODE_SCORE if len(codes) == len(parts) else VALUE_SCORE + WORDS_SCORE, _any(codes)
 
     def _known_code(self, text: str) -> Query | None:
         return Query.const_score_query(self._term(code_key(text), "code"), 0.0) if self._index.is_code(text) else None
@@ -147,7 +157,7 @@ class TierBuilder:
             return []
         written = {word.written for word in content}
         spelt = {spelling: word for word, spelling in spellings(text) if word in written}
-        known = [spelling for spelling in spelt if self._index.searcher.doc_freq("spelling", spelling)]
+        known = [spelling for spelling in spelt if self._doc_freq("spelling", spelling)]
         terms = {spelling: self._term(spelling, "spelling") for spelling in known}
         # Who types accents means them; who does not may be in a hurry.
         return [
@@ -159,10 +169,10 @@ class TierBuilder:
 
     def _tells(self, word: Word) -> bool:
         """Whether a filler is in titles, and rare enough there to tell items apart."""
-        return 0 < self._index.searcher.doc_freq("head", word.stem) <= _RARE_SHARE * self._index.items
+        return 0 < self._doc_freq("head", word.stem) <= _RARE_SHARE * self._index.items
 
     def _is_known(self, word: Word) -> bool:
-        return self._index.searcher.doc_freq("all", word.stem) > 0
+        return self._doc_freq("all", word.stem) > 0
 
     def _guesses(self, word: Word, last: bool) -> dict[str, float]:
         """Stems that an unknown word of the query may stand for, with weights; none where nothing is like it."""
@@ -170,10 +180,7 @@ class TierBuilder:
 
     def _amounts(self, amounts: Sequence[Sequence[str]]) -> list[Query]:
         """The sizes that the query names, in any unit."""
-        return [
-            Query.boost_query(_boolean([], [self._term(key, "amount") for key in keys]), _AMOUNT_BOOST)
-            for keys in amounts
-        ]
+        return [Query.boost_query(_any([self._term(key, "amount") for key in keys]), _AMOUNT_BOOST) for keys in amounts]
 
     def _distinctive(self, meanings: list[dict[str, float]], share: float) -> list[dict[str, float]]:
         """The words that tell items apart, if one of them alone finds enough among the allowed items; else all.
@@ -182,12 +189,12 @@ class TierBuilder:
         occurs takes longer than all the rest.
         """
         common = max(_COMMON, _COMMON_SHARE * self._index.items)
-        counts = [max(self._index.searcher.doc_freq("all", stem) for stem in stems) for stems in meanings]
+        counts = [max(self._doc_freq("all", stem) for stem in stems) for stems in meanings]
         kept = [stems for stems, count in zip(meanings, counts, strict=True) if count <= common]
         enough = any(share * count >= LOOSE for count in counts if count <= common)
         return kept if enough else meanings
 
-    def _completions(self, written: str) -> dict[str, float]:
+    def _find_completions(self, written: str) -> dict[str, float]:
         if len(written) < 2 or not written[0].isalpha() or has_han(written):
             return {}
         query = Query.fuzzy_term_query(self._vocabulary_schema, "written", written, distance=0, prefix=True)
@@ -203,7 +210,7 @@ class TierBuilder:
                     Query.fuzzy_term_query(self._vocabulary_schema, field, text, distance)
                     for field, text in zip(("written", "stem"), word, strict=True)
                 ]
-                stems = self._vocabulary(_boolean([], near), _CORRECTIONS, _CORRECTED_WEIGHT / distance)
+                stems = self._vocabulary(_any(near), _CORRECTIONS, _CORRECTED_WEIGHT / distance)
                 if stems:
                     return stems
         return {}
@@ -218,17 +225,20 @@ class TierBuilder:
         return dict(reversed(list(zip(stems, weights, strict=True))))
 
     def _terms(self, meanings: list[dict[str, float]]) -> list[Query]:
+        return [term for stems in meanings for stem, weight in stems.items() for term in self._terms_of(stem, weight)]
+
+    def _build_terms(self, stem: str, weight: float) -> list[Query]:
+        """A word in each field that has it: a search takes as long for a term that no item has."""
         return [
-            Query.boost_query(self._term(stem, f"field{position}"), boost * weight)
-            for stems in meanings
-            for stem, weight in stems.items()
-            for position, boost in enumerate(self._index.boosts.values())
+            Query.boost_query(self._term(stem, field), boost * weight)
+            for field, boost in self._fields
+            if self._doc_freq(field, stem)
         ]
 
     def _pairs(self, meanings: list[dict[str, float]]) -> list[Query]:
         """Neighbours in the query that are neighbours in the item."""
         best = [max(stems, key=lambda stem: stems[stem]) for stems in meanings]
-        common = [self._index.searcher.doc_freq("all", stem) > _COMMON for stem in best]
+        common = [self._doc_freq("all", stem) > _COMMON for stem in best]
         return [
             Query.boost_query(self._phrase("all", [best[i], best[i + 1]], slop=1), _PAIR_BOOST)
             for i in range(len(best) - 1)
@@ -241,6 +251,7 @@ class TierBuilder:
             Query.boost_query(self._term(stem, "head"), HEAD_BOOST * weight)
             for stems in meanings
             for stem, weight in stems.items()
+            if self._doc_freq("head", stem)
         ]
 
     def _characters(self, text: str) -> list[Query]:
@@ -271,5 +282,11 @@ class TierBuilder:
         return Query.term_query(self._schema, field, stem, "freq")
 
 
-def _boolean(must: Sequence[Query], should: Sequence[Query]) -> Query:
-    return Query.boolean_query([*((Occur.Must, query) for query in must), *((Occur.Should, query) for query in should)])
+def _boolean(must: Sequence[Query], should: Sequence[Query], must_not: Sequence[Query] = ()) -> Query:
+    clauses = [(Occur.Must, query) for query in must]
+    clauses += [(Occur.Should, query) for query in should]
+    return Query.boolean_query(clauses + [(Occur.MustNot, query) for query in must_not])
+
+
+def _any(queries: Sequence[Query]) -> Query:
+    return queries[0] if len(queries) == 1 else _boolean([], queries)

@@ -14,7 +14,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.arrays import release_pages
+from fuserank_ensemble.catalog.arrays import release_pages, to_float32
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.retrieval.vectors.search import Embeddings, Neighbours, Vectors
 
@@ -96,14 +96,16 @@ class FaissSearch:
             index = self._flat
         params = search_parameters(index, depth, selector, share)
         scores, rows = index.search(np.ascontiguousarray(queries, np.float32), depth, params=params)
-        return [(r[r >= 0], s[r >= 0]) for r, s in zip(rows, scores, strict=True)]
+        if rows.min(initial=0) >= 0:
+            return list(zip(rows, scores, strict=True))
+        return [(r[r >= 0], s[r >= 0]) for r, s in zip(rows, scores, strict=True)]  # -1 where there are too few
 
     def _scan(self, query: NDArray[np.float32], depth: int, rows: NDArray[np.int64]) -> Neighbours:
         """The nearest of some rows of the stored vectors."""
         scores = np.empty(len(rows), np.float32)
         for start in range(0, len(rows), BLOCK):
             block = slice(start, start + BLOCK)
-            scores[block] = self._vectors[rows[block]].astype(np.float32, copy=False) @ query
+            scores[block] = to_float32(self._vectors[rows[block]]) @ query
         best = np.argsort(-scores, kind="stable")[:depth]
         return rows[best], scores[best]
 

@@ -92,10 +92,12 @@ class ItemVectorSearch:
 
     def _spread(self, texts: NDArray[np.int64], scores: NDArray[np.float32], mask: Mask | None) -> ScoredRows:
         """The items of the texts, in the texts' order, each with its text's score."""
-        start, end = self._offsets[texts], self._offsets[texts + 1]
-        counts = end - start
+        start = self._offsets[texts]
+        counts = self._offsets[texts + 1] - start
+        before = counts.cumsum()
+        total = int(before[-1]) if len(before) else 0
         # Positions of all members of all texts, in the order of the texts.
-        positions = np.repeat(start - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(counts.sum())
+        positions = np.repeat(start + counts - before, counts) + np.arange(total)
         rows, scores = self._members[positions], np.repeat(scores, counts)
         if self._has_moved:
             stayed = self._items.text[rows] == self._text_of_member[positions]

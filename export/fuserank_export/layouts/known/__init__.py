@@ -6,6 +6,7 @@ from fuserank_ensemble.contract.errors import nearest
 from fuserank_export.errors import ExportError
 from fuserank_export.layouts.known import (
     amazon,
+    elasticsearch,
     ga4,
     google_merchant,
     magento,
@@ -13,12 +14,14 @@ from fuserank_export.layouts.known import (
     retailrocket,
     segment,
     shopify,
+    shopify_json,
     woocommerce,
 )
 from fuserank_export.layouts.layout import Layout
 
 LAYOUTS: tuple[Layout, ...] = (
     *shopify.LAYOUTS,
+    *shopify_json.LAYOUTS,
     *woocommerce.LAYOUTS,
     *magento.LAYOUTS,
     *google_merchant.LAYOUTS,
@@ -26,6 +29,7 @@ LAYOUTS: tuple[Layout, ...] = (
     *segment.LAYOUTS,
     *retailrocket.LAYOUTS,
     *amazon.LAYOUTS,
+    *elasticsearch.LAYOUTS,
     *movielens.LAYOUTS,
 )
 

@@ -92,7 +92,9 @@ class DecimalMarkProof:
         self._is_whole = True
 
     def add(self, text: str) -> None:
-        """Takes a cell of the column that is not missing."""
+        """Takes a cell of the column that is not missing; one without a digit, such as "on request", proves nothing."""
+        if not any(character.isdigit() for character in text):
+            return
         parts = _WITH_CURRENCY.fullmatch(_plain_signs(text))
         if parts is None or not (_is_currency(parts["before"]) and _is_currency(parts["after"])):
             self._fits = dict.fromkeys(DECIMAL_MARKS, False)

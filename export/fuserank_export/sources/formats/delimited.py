@@ -26,6 +26,18 @@ QUOTE_INSIDE = "a quote inside a cell: read as it is written"
 BACKSLASH = "quotes inside a cell that a backslash marks: read without it"
 
 
+class RepeatedColumnError(InputError):
+    """A header names a column twice.
+
+    Attributes:
+        columns: The names, as the header has them.
+    """
+
+    def __init__(self, columns: Sequence[str], message: str) -> None:
+        super().__init__(message)
+        self.columns = columns
+
+
 class _Lines:
     """Iterator of physical lines under a csv reader, which counts them and can take some back.
 
@@ -186,9 +198,10 @@ class _Records:
         names = [cell.strip() or f"column_{place}" for place, cell in enumerate(cells, 1)]
         duplicates = [name for name, count in Counter(names).items() if count > 1]
         if duplicates:
-            raise InputError(
+            raise RepeatedColumnError(
+                names,
                 f"{self._report.source}: the header names {', '.join(map(repr, duplicates))} more than once; "
-                "allowed: each column once. Rename or remove the others."
+                "allowed: each column once. Rename or remove the others.",
             )
         positions = [names.index(name) for name in self._select(names)]
         least = 1 + max((names.index(name) for name in self._required if name in names), default=0)

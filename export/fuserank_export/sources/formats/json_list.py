@@ -14,6 +14,8 @@ from fuserank_export.sources.report import InputError, RowReport, shorten
 
 _BLOCK_CHARACTERS = 1024 * 1024
 _LONGEST_VALUE = 64 * 1024 * 1024  # characters of one row
+# Objects that programs put around the list: answers of Elasticsearch, Solr and of REST interfaces.
+_AROUND = frozenset(("hits", "response", "data", "result", "results"))
 _ALLOWED = "allowed: a list of objects, an object with one such list, or one object a line"
 _decode = json.JSONDecoder().raw_decode
 
@@ -36,7 +38,7 @@ def holds_list(text: TextIO) -> bool:
         return bool(_first_line(text))
     except RecursionError:
         return False
-    return not _first_line(text) and len(value) == 1 and _is_list_of_objects(next(iter(value.values())))
+    return not _first_line(text) and (_is_around_list(value) or any(map(_is_around_list, _inner_objects(value))))
 
 
 def _first_line(text: TextIO) -> str:
@@ -44,8 +46,18 @@ def _first_line(text: TextIO) -> str:
     return next((line for raw in text if (line := raw.lstrip(BYTE_ORDER_MARK).strip())), "")
 
 
-def _is_list_of_objects(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+def _is_around_list(value: dict[str, Any]) -> bool:
+    """Returns whether an object's only value is a list of objects."""
+    lists = [entry for entry in value.values() if isinstance(entry, list)]
+    return len(value) == len(lists) == 1 and bool(lists[0]) and isinstance(lists[0][0], dict)
+
+
+def _inner_objects(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields, of the objects that programs put around a list, the lists of objects."""
+    for name, inner in value.items():
+        if name in _AROUND and isinstance(inner, dict):
+            yield from ({key: entry} for key, entry in inner.items() if isinstance(entry, list))
+            yield from _inner_objects(inner)
 
 
 def read_json_list(
@@ -100,7 +112,28 @@ def _rows(values: _Values, file: str) -> Iterator[tuple[Any, int]]:
         return
     lists: list[str] = []
     other: list[str] = []
+    yield from _rows_of_object(values, file, lists, other)
+    values.end()
+    if not lists:
+        raise InputError(
+            f"{file}: found an object with {', '.join(map(repr, other[:10])) or 'no key'} and without a list of "
+            f"objects; {_ALLOWED}"
+        )
+
+
+def _rows_of_object(values: _Values, file: str, lists: list[str], other: list[str]) -> Iterator[tuple[Any, int]]:
+    """Takes an object; yields the rows of its one list of objects, also inside an object that programs put around it.
+
+    Args:
+        values: Stand before the object.
+        file: What is read.
+        lists: Gets the names of the lists of objects.
+        other: Gets the names of all else.
+    """
     for name in values.names():
+        if values.peek() == "{" and name in _AROUND:
+            yield from _rows_of_object(values, file, lists, other)
+            continue
         if values.peek() != "[":
             values.value()
             other.append(name)
@@ -120,12 +153,6 @@ def _rows(values: _Values, file: str) -> Iterator[tuple[Any, int]]:
             )
         yield first
         yield from rows
-    values.end()
-    if not lists:
-        raise InputError(
-            f"{file}: found an object with {', '.join(map(repr, other[:10])) or 'no key'} and without a list of "
-            f"objects; {_ALLOWED}"
-        )
 
 
 class _Values:

@@ -13,6 +13,9 @@ from fuserank_export.sources.report import InputError, RowReport, shorten
 
 CHUNK_CHARACTERS = 32 * 1024 * 1024  # long values must not make a chunk of many rows outgrow memory
 MAX_COLUMNS = 2_000
+_MONGO_TYPES = frozenset(
+    ("$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal", "$symbol", "$uuid")
+)
 
 
 def read_jsonlines(
@@ -107,5 +110,14 @@ def build_chunk(
         )
     index = pd.Index(starts, dtype="int64")
     # Column by column and as objects: pandas would turn integers beside missing values into floats.
-    columns = {name: pd.Series([record.get(name) for record in records], index=index, dtype=object) for name in names}
+    columns = {
+        name: pd.Series([_plain(record.get(name)) for record in records], index=index, dtype=object) for name in names
+    }
     return pd.DataFrame(columns, index=index)
+
+
+def _plain(value: Any) -> Any:
+    """Returns what MongoDB's extended JSON says of a type, such as `{"$oid": "5f1"}`, as a plain value."""
+    while isinstance(value, dict) and len(value) == 1 and next(iter(value)) in _MONGO_TYPES:
+        (value,) = value.values()
+    return value

@@ -20,9 +20,9 @@ from fuserank_ensemble.retrieval.channel import ChannelQuery
 from fuserank_ensemble.retrieval.index import CatalogIndex, InteractionIndex
 from fuserank_ensemble.spec import GraphSpec
 from fuserank_ensemble.understanding.query import UnderstoodQuery
+from fuserank_export.forked import map_forked, spare_processes
 from fuserank_export.training.cases.cases import Cases
 from fuserank_export.training.cases.training_query import TrainingQuery
-from fuserank_export.training.forked import map_forked, spare_processes
 
 # Queries and the text rows of each in; the text tower's logits of each pair out.
 ReadPairs = Callable[[Sequence[str], Sequence[NDArray[np.int32]]], list[NDArray[np.float32]]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from fuserank_export.forked import spare_processes, started
 from fuserank_export.training.fitting.budget import TimeBudget
-from fuserank_export.training.forked import spare_processes, started
 
 Result = TypeVar("Result")
 

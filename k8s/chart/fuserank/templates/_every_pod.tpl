@@ -31,7 +31,11 @@ runAsUser: 1000
 runAsGroup: 1000
 fsGroup: 1000
 fsGroupChangePolicy: OnRootMismatch
+{{- with .Values.seccompProfile }}
+seccompProfile: {type: Localhost, localhostProfile: {{ . | quote }}}
+{{- else }}
 seccompProfile: {type: RuntimeDefault}
+{{- end }}
 {{- end -}}
 
 {{/* Where pods beside the servers may run: on the nodes that the release was given, none of which must be tainted. */}}

@@ -8,17 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS, Featuriser
+from fuserank_ensemble.candidates.features import FEATURES, POSITION, SIGNALS, Featuriser, RequestEvidence
 from fuserank_ensemble.catalog.filters import Column, Columns
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.live.columns import patch_columns
 from fuserank_ensemble.interactions.history import SECONDS_PER_DAY as DAY
 from fuserank_ensemble.interactions.history import History
 from fuserank_ensemble.interactions.popularity import Popularity
-from fuserank_ensemble.interactions.profile import UserProfile
-from fuserank_ensemble.retrieval.evidence import Evidence
+from fuserank_ensemble.interactions.profile import UserProfiles
 from fuserank_ensemble.retrieval.own_features import OwnFeature
-from support.hand_shop import ITEMS, NAN, NOW, POPULARITY, SEEN, features, history
+from support.hand_shop import ITEMS, NAN, NOW, POPULARITY, SEEN, evidence_of, features, featurise, history
 
 LOG2 = math.log(2)
 HALVED = 2 * 2 ** (-10 / 56)  # the recent events with item a, ten days on
@@ -96,7 +95,7 @@ def test_signals_are_those_of_the_features_and_the_two_that_have_none():
 
 
 def test_only_what_was_had_last_in_its_category_is_the_latest_there():
-    both = features(other=Evidence(np.asarray([0, 1], np.int32), {}, {}))
+    both = features(other=evidence_of([0, 1]))
     assert both[:, POSITION["latest_in_category"]].tolist() == [1.0, 0.0]
     assert both[1, POSITION["share_in_category"]] == 0.25
 
@@ -118,7 +117,7 @@ def test_an_event_after_now_counts_as_today_and_not_as_a_negative_age():
 
 def test_a_catalogue_without_category_brand_and_price_has_features_all_the_same():
     bare = Items(ITEMS.ids, ITEMS.text, Columns(5, {}))
-    found = features(items=bare, has_query=False, other=Evidence(np.asarray([1, 0], np.int32), {}, {}))
+    found = features(items=bare, has_query=False, other=evidence_of([1, 0]))
     of_categories = [name for name in POSITION if "category" in name or name.endswith("_share")]
     for name in {*of_categories, "brand_share", "price", "price_gap"} - {"history_share"}:
         assert np.isnan(found[:, POSITION[name]]).all(), name
@@ -130,9 +129,7 @@ def test_a_catalogue_without_category_brand_and_price_has_features_all_the_same(
 
 def test_a_category_that_nobody_had_anything_of_has_no_shares_and_no_warning():
     with np.errstate(all="raise"):
-        found = Featuriser(ITEMS, Popularity.empty(5))(
-            Evidence(np.asarray([0, 3], np.int32), {}, {}), UserProfile.from_history(SEEN, ITEMS, NOW), NOW, None
-        )
+        found = featurise(Featuriser(ITEMS, Popularity.empty(5)), RequestEvidence(evidence_of([0, 3]), SEEN, NOW))
     for name in ("trend_share", "lately_share", "reach_share", "idle", "due", "age"):
         assert np.isnan(found[:, POSITION[name]]).all(), name
     assert (found[:, POSITION["repeats"]] == 0).all()
@@ -140,30 +137,26 @@ def test_a_category_that_nobody_had_anything_of_has_no_shares_and_no_warning():
 
 def test_a_negative_score_is_kept_as_it_is_and_as_zero_where_its_log_is_taken():
     column = {"lexical": "lexical_score", "trending": "trending_score", "graph": "graph_score"}
-    evidence = Evidence(np.asarray([0], np.int32), {channel: np.asarray([-5], np.float32) for channel in column}, {})
+    evidence = evidence_of([0], {channel: [-5] for channel in column})
     assert [features(other=evidence)[0, POSITION[name]] for name in column.values()] == [0.0, 0.0, -5.0]
 
 
 @pytest.mark.parametrize("seen", [SEEN, History.empty()], ids=["history", "newcomer"])
 def test_no_candidates_have_no_features(seen):
-    empty = np.empty(0, np.float32)
-    nothing = Evidence(np.empty(0, np.int32), {"dense": empty}, {"dense": empty})
-    assert features(seen, other=nothing).shape == (0, len(FEATURES))
+    assert features(seen, other=evidence_of([], {"dense": []}, {"dense": []})).shape == (0, len(FEATURES))
 
 
 def test_the_order_of_candidates_changes_no_candidates_features():
     rows = np.arange(5, dtype=np.int32)
-    there = features(other=Evidence(rows, {}, {}))
-    back = features(other=Evidence(rows[::-1].copy(), {}, {}))
+    there = features(other=evidence_of(rows))
+    back = features(other=evidence_of(rows[::-1]))
     np.testing.assert_array_equal(there, back[::-1])
 
 
 def test_a_day_later_only_what_has_an_age_has_changed():
     popularity = replace(POPULARITY, latest=POPULARITY.latest - 99 * DAY, arrived=POPULARITY.arrived - 99 * DAY)
     at = [
-        Featuriser(ITEMS, popularity)(
-            Evidence(np.asarray([0, 1, 2], np.int32), {}, {}), UserProfile.from_history(SEEN, ITEMS, now), now, None
-        )
+        featurise(Featuriser(ITEMS, popularity), RequestEvidence(evidence_of([0, 1, 2]), SEEN, now))
         for now in (NOW, NOW + DAY)
     ]
     moved = ~np.isclose(at[0], at[1], rtol=1e-6, equal_nan=True).all(0)
@@ -182,15 +175,11 @@ def test_over_other_values_features_are_those_of_a_catalogue_that_was_made_with_
     items = replace(ITEMS, columns=Columns(len(ITEMS), {**ITEMS.columns.by_name, "shelf": shelf}))
     values = {0: 77.0, 3: None} if name == "price" else {0: "top", 2: "another", 4: None}
     changed = items.with_columns(patch_columns(items.columns, {name: values}))
-    rows = np.arange(len(ITEMS), dtype=np.int32)
-    evidence = Evidence(rows, {}, {})
-    profile = UserProfile.from_history(SEEN, changed, NOW)
+    request = RequestEvidence(evidence_of(range(len(ITEMS))), SEEN, NOW)
     moved = Featuriser(items, POPULARITY, own).over(changed, POPULARITY)
-    made, over = (
-        featurise(evidence, profile, NOW, None) for featurise in (Featuriser(changed, POPULARITY, own), moved)
-    )
+    made, over = (featurise(by, request, changed) for by in (Featuriser(changed, POPULARITY, own), moved))
     np.testing.assert_array_equal(made, over)
-    before = Featuriser(items, POPULARITY, own)(evidence, UserProfile.from_history(SEEN, items, NOW), NOW, None)
+    before = featurise(Featuriser(items, POPULARITY, own), request, items)
     assert not np.array_equal(made, before, equal_nan=True)
 
 
@@ -198,15 +187,26 @@ def test_after_more_events_features_are_those_of_the_new_counts_but_for_what_an_
     counts = POPULARITY.counts + np.asarray([3, 0, 1, 0, 0], np.float32)
     more = {"counts": counts, "trend": counts / 2, "lately": counts / 4, "latest": POPULARITY.latest + DAY}
     later = replace(POPULARITY, **more)
-    rows = np.arange(len(ITEMS), dtype=np.int32)
-    evidence, profile = Evidence(rows, {}, {}), UserProfile.from_history(SEEN, ITEMS, NOW)
+    request = RequestEvidence(evidence_of(range(len(ITEMS))), SEEN, NOW)
     before = Featuriser(ITEMS, POPULARITY)
-    kept = before(evidence, profile, NOW, None)
-    moved, made = (
-        one(evidence, profile, NOW, None) for one in (before.with_popularity(later), Featuriser(ITEMS, later))
-    )
+    kept = featurise(before, request)
+    moved, made = (featurise(by, request) for by in (before.with_popularity(later), Featuriser(ITEMS, later)))
     repeats = POSITION["repeats"]  # needs to know who had an item before
     np.testing.assert_array_equal(moved[:, repeats], kept[:, repeats])
     np.testing.assert_array_equal(np.delete(moved, repeats, 1), np.delete(made, repeats, 1))
-    np.testing.assert_array_equal(before(evidence, profile, NOW, None), kept)
+    np.testing.assert_array_equal(featurise(before, request), kept)
     assert not np.array_equal(moved, kept, equal_nan=True)
+
+
+def test_each_request_of_a_batch_has_the_features_that_it_has_alone():
+    text_scores = np.asarray([1, 0.5], np.float32)
+    requests = [
+        RequestEvidence(evidence_of([0, 1, 4], {"trending": [1.0, 2.0, NAN]}), SEEN, NOW),
+        RequestEvidence(evidence_of([]), SEEN, NOW),
+        RequestEvidence(evidence_of([2, 3], ranks={"dense": [0, 1]}), History.empty(), NOW - 9 * DAY, text_scores),
+        RequestEvidence(evidence_of([3, 1, 2, 0]), history([1, 3], [2, 1], [0, 3], [2, 1]), NOW + DAY),
+    ]
+    by, seen = Featuriser(ITEMS, POPULARITY), [request.seen for request in requests]
+    together = by(requests, UserProfiles.from_histories(seen, ITEMS, [request.now for request in requests]))
+    for found, request in zip(together, requests, strict=True):
+        np.testing.assert_array_equal(found, featurise(by, request))

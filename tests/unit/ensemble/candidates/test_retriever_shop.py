@@ -11,7 +11,7 @@ from fuserank_ensemble.candidates.categories import CategoryShares
 from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.candidates.retriever import Retriever
 from fuserank_ensemble.interactions.popularity import Popularity
-from fuserank_ensemble.interactions.profile import UserProfile
+from fuserank_ensemble.interactions.profile import UserProfiles
 from fuserank_ensemble.retrieval.channels.lexical import LexicalChannel
 from fuserank_ensemble.retrieval.channels.registry import open_channels
 from fuserank_ensemble.retrieval.index import InteractionIndex, RetrievalIndex
@@ -171,7 +171,7 @@ def test_what_is_prefetched_is_computed_once_and_changes_no_candidate(shop, retr
     assert prefetch.lists.keys() == {"lexical"}
     assert any(len(listed) for listed in prefetch.lists["lexical"].values())
     monkeypatch.setattr(LexicalChannel, "search", lambda *_: pytest.fail("asked twice"))
-    monkeypatch.setattr(UserProfile, "from_history", lambda *_: pytest.fail("summed up twice"))
+    monkeypatch.setattr(UserProfiles, "from_histories", lambda *_: pytest.fail("summed up twice"))
     for found, known in zip(retriever.retrieve(queries, limits, kind, prefetch), expected, strict=True):
         assert found.rows.tolist() == known.rows.tolist()
         np.testing.assert_array_equal(found.features, known.features)

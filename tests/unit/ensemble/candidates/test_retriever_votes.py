@@ -10,11 +10,11 @@ import pytest
 from fuserank_ensemble.candidates.channel_search import AGREEMENT, LEAST_GUESS, MOST_GUESS
 from fuserank_ensemble.candidates.features import POSITION
 from fuserank_ensemble.candidates.filler import Filler
-from fuserank_ensemble.candidates.retriever import MISSED_WORTH
 from fuserank_ensemble.retrieval.channel import (
     Knowledge,
     trust_in_log,
 )
+from fuserank_ensemble.retrieval.conditions import MISSED_WORTH
 from fuserank_ensemble.understanding.query import UnderstoodQuery
 from support.channel_shop import NOW, history
 from support.fake_channel import DIM, ITEMS, FakeChannel, channel_query

@@ -189,6 +189,21 @@ def test_an_item_popular_in_one_place_alone_is_offered_there_beyond_the_depth():
     assert 45 not in lists["big"]
 
 
+def test_requests_of_a_batch_are_ranked_as_each_alone_in_its_place_and_pool():
+    stores = np.asarray([0] * 6 + [1] * 4, np.int32)
+    events = [(row, 0) for row in (0, 0, 0, 1, 2, 3, 1, 1, 4, 2)]
+    trending = TrendingChannel(counted(events, {"store": (stores, ["big", "corner"])}))
+    queries = [
+        asked(pool=pool, allowed=allowed, context={"store": store})
+        for store in ("big", "corner")
+        for pool in (None, [4, 1, 5, 0], [])
+        for allowed in (None, np.arange(ITEMS) % 2 == 0)
+    ]
+    for query, ranked in zip(queries, trending.search(queries, 3), strict=True):
+        (alone,) = trending.search([query], 3)
+        assert (ranked.rows.tolist(), ranked.scores.tolist()) == (alone.rows.tolist(), alone.scores.tolist())
+
+
 def test_items_without_events_are_not_trending():
     nobody = TrendingChannel(Popularity.empty(ITEMS))
     for request in (asked(pool=[1, 2]), asked()):

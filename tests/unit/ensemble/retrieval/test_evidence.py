@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fuserank_ensemble.retrieval.evidence import Evidence
+from support.hand_shop import evidence_of
 
 
 @pytest.fixture
 def evidence():
     values = np.arange(5, dtype=np.float32)
-    return Evidence(np.arange(10, 15, dtype=np.int32), {"dense": 1 - values / 10}, {"dense": values}, 9 - values)
+    return evidence_of(range(10, 15), {"dense": 1 - values / 10}, {"dense": values}, 9 - values)
 
 
 def test_a_list_that_is_cut_keeps_what_is_required_of_it(evidence):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 SHOPIFY = """
@@ -244,3 +246,48 @@ def test_movielens_films_have_a_list_of_genres(write_file, read_shop):
     assert shop.events == [("7", "1", "rating"), ("8", "2", "rating")]
     assert shop.log.value.tolist() == [4.5, 4.0]
     assert shop.log.negatives.item.tolist() == [1]
+
+
+@pytest.mark.parametrize("around", ["products", "data"])
+def test_shopifys_products_as_json_become_one_product_each(write_file, read_shop, around):
+    variants = [
+        {"price": "24.00", "sku": "L-R", "option1": "Red", "inventory_quantity": 0, "inventory_management": "shopify"},
+        {"price": "19.50", "sku": "L-B", "option1": "Blue", "inventory_quantity": 3, "inventory_management": "shopify"},
+    ]
+    products = [
+        {
+            "id": 632910392, "title": "Lamp", "body_html": "<p>Warm</p>", "vendor": "Lumo", "product_type": "Light",
+            "handle": "lamp", "tags": "new, sale", "status": "active", "variants": variants,
+            "options": [{"name": "Color", "values": ["Red", "Blue"]}], "images": [{"src": "http://x/a.png"}],
+            "image": None, "created_at": "2024-01-02T08:59:11-05:00",
+        },
+        {
+            "id": 7, "title": "Rug", "body_html": "", "vendor": "Lumo", "product_type": "Rug", "handle": "rug",
+            "tags": [], "status": "active", "options": [{"name": "Title", "values": ["Default Title"]}], "images": [],
+            "variants": [{"price": "99.00", "option1": "Default Title", "available": False}],
+        },
+        {"id": 8, "title": "Draft", "body_html": "", "handle": "draft", "status": "draft", "variants": []},
+    ]  # fmt: skip
+    shop = read_shop(write_file("products.json", json.dumps({around: products})))
+    lamp = shop.items["632910392"]
+    assert (lamp["price"], lamp["in_stock"], lamp["image_url"]) == (19.5, True, "http://x/a.png")
+    assert (lamp["sku"], lamp["Color"], lamp["tags"]) == (["L-R", "L-B"], ["Red", "Blue"], ["new", "sale"])
+    assert (lamp["description"], lamp["category"], lamp["brand"]) == ("Warm", "Light", "Lumo")
+    assert shop.items["7"]["in_stock"] is False
+    assert "Title" not in shop.items["7"]
+    assert shop.items.keys() == {"632910392", "7"}
+
+
+def test_documents_of_elasticsearch_are_read_from_a_dump_and_from_an_answer(write_file, write_lines, read_shop):
+    documents = [
+        {"_index": "p", "_id": "1", "_score": 1, "_source": {"name": "Lamp", "price": 10, "color": "red"}},
+        {"_index": "p", "_id": "2", "_score": 1, "_source": {"title": "Rug", "price": 20, "stock": 3}},
+    ]
+    answer = {"took": 3, "hits": {"total": {"value": 2}, "hits": documents}}
+    expected = {"1": {"title": "Lamp", "price": 10.0, "color": "red"}, "2": {"title": "Rug", "price": 20.0, "stock": 3}}
+    for file in (
+        write_lines("dump.json", documents),
+        write_file("answer.json", json.dumps(answer)),
+        write_file("printed.json", json.dumps(answer, indent=1)),
+    ):
+        assert read_shop(file).items == expected

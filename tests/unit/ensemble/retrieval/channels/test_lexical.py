@@ -93,6 +93,14 @@ def test_scores_stand_in_tiers_of_whole_values_then_all_words_then_the_rest(shop
     assert ranked.scores.dtype == np.float32
 
 
+@pytest.mark.parametrize(("query", "searches", "found"), [("strawberry yogurt", 2, {3}), ("milk chocolate", 3, {0, 1})])
+def test_words_are_searched_once_more_where_others_have_them_than_as_a_value(shop, query, searches, found, monkeypatch):
+    collected, collect = [], LexicalChannel._collect
+    monkeypatch.setattr(LexicalChannel, "_collect", lambda self, *args: collected.append(args) or collect(self, *args))
+    assert found <= set(rows(shop, query))
+    assert len(collected) == searches
+
+
 def test_a_full_word_is_not_hurt_by_longer_ones_that_begin_with_it(shop):
     found = rows(shop, "car")
     assert found == [11], "car is a word: cars has its stem"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fuserank_export.sources.columns.cells import CellError
-from fuserank_export.sources.columns.numbers import parse_number, parse_price
+from fuserank_export.sources.columns.numbers import DecimalMarkProof, parse_number, parse_price
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,10 @@ def test_without_a_mark_the_message_names_the_option_and_what_it_reads():
     with pytest.raises(CellError) as caught:
         parse_price("free")
     assert "--decimal" not in caught.value.detail
+
+
+def test_a_price_on_request_takes_no_proof_from_the_others():
+    proof = DecimalMarkProof()
+    for text in ("$1,299.00", "Call for price", "$999.00"):
+        proof.add(text)
+    assert proof.mark == "point"

@@ -41,6 +41,32 @@ def test_the_one_list_of_an_object_around_it_is_read(write_text, indent):
     check(*read(write_text(json.dumps(around, indent=indent), "x.json")))
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize(
+    "around",
+    [
+        {"responseHeader": {"status": 0, "params": [{"q": "*"}]}, "response": {"numFound": 50, "docs": ITEMS}},
+        {"data": {"result": {"products": ITEMS}}, "status": 200},
+    ],
+)
+def test_the_one_list_of_what_an_interface_answers_is_read(write_text, around, indent):
+    check(*read(write_text(json.dumps(around, indent=indent), "x.json")))
+
+
+def test_types_of_mongodb_are_plain_values(write_text):
+    written = {
+        "item_id": {"$oid": "5f1"}, "price": {"$numberDecimal": "10.50"}, "stock": {"$numberInt": "3"},
+        "at": {"$date": {"$numberLong": "1672617600000"}}, "size": {"$unknown": "x"}, "more": {"$oid": "1", "a": 2},
+    }  # fmt: skip
+    frame, _ = read(write_text(json.dumps(written) + "\n", "x.jsonl"))
+    assert frame.to_dict("records") == [
+        {
+            "item_id": "5f1", "price": "10.50", "stock": "3", "at": "1672617600000", "size": {"$unknown": "x"},
+            "more": {"$oid": "1", "a": 2},
+        }
+    ]  # fmt: skip
+
+
 def test_a_json_file_of_lines_is_read_by_lines(write_text):
     lines = "".join(json.dumps({**item, "items": [{"a": 1}]}) + "\n" for item in ITEMS)
     frame, report = read(write_text(lines, "x.json"))

@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fuserank_export.training import forked  # noqa: E402  they need torch
+from fuserank_export import forked  # noqa: E402  they need torch
+from fuserank_export.forked import map_forked, spare_processes, started  # noqa: E402
 from fuserank_export.training.fitting.at_once import fit_at_once  # noqa: E402
 from fuserank_export.training.fitting.budget import TimeBudget  # noqa: E402
-from fuserank_export.training.forked import map_forked, spare_processes, started  # noqa: E402
 
 
 @pytest.mark.parametrize("processes", [1, 2])
