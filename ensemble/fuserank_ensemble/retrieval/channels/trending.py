@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import accumulate
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from fuserank_ensemble.catalog.filters import Mask
@@ -29,8 +29,6 @@ from fuserank_ensemble.retrieval.index import RetrievalIndex
 # How many events of its own an item needs before a context is believed: below it, chance rules. On Complete Journey
 # stores differ and are believed early; hours and weekdays differ little.
 PRIORS = {"store": 5.0, "region": 5.0, "hour": 20.0, "weekday": 20.0}
-
-
 _CACHED_LISTS = 256  # of 4 kB each where a list is full
 
 
@@ -63,8 +61,9 @@ class TrendingChannel(LocalChannel):
         # A table of rows: faster than searching a context's thousands of items for each of as many rows.
         self._observed = np.zeros(len(popularity.trend), np.float32)
         self._had = popularity.order[: int(np.count_nonzero(popularity.trend > 0))]  # most popular first
+        # Not by a decorator, which would keep the channel until the collector comes: events replace it every second.
         # Who asks without a query and a filter has the list of everybody else there and then.
-        self._everybodys = lru_cache(_CACHED_LISTS)(self._rank_all)
+        self._everybodys: LRUCache[Any, RankedItems] = LRUCache(_CACHED_LISTS)
 
     @classmethod
     def open(cls, index: RetrievalIndex) -> Self:
@@ -86,7 +85,7 @@ class TrendingChannel(LocalChannel):
         for i, query in enumerate(queries):
             names = tuple(name for name in context_names(query.now, query.context) if name.partition("=")[0] in PRIORS)
             if query.pool is None and query.allowed is None:
-                results[i] = self._everybodys(names, depth)
+                results[i] = self._rank_all(names, depth)
             else:
                 selecting.setdefault(names, []).append(i)
         for names, asked in selecting.items():
@@ -97,8 +96,10 @@ class TrendingChannel(LocalChannel):
 
     def _rank_all(self, names: Sequence[str], depth: int) -> RankedItems:
         """The best items of some contexts."""
-        (ranked,) = self._rank(names, depth, [(None, None)])
-        return ranked
+        key = (*names, depth)
+        if key not in self._everybodys:
+            (self._everybodys[key],) = self._rank(names, depth, [(None, None)])
+        return self._everybodys[key]
 
     def _rank(
         self, names: Sequence[str], depth: int, selections: Sequence[tuple[NDArray[np.int32] | None, Mask | None]]

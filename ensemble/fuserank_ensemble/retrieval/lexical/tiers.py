@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
+from cachetools import LRUCache
 from tantivy import Occur, Query
 
 from fuserank_ensemble.retrieval.lexical.codes import code_key, tells_apart
@@ -68,8 +70,8 @@ class TierBuilder:
         self._vocabulary_schema = vocabulary_schema()
         self._fields = [(f"field{position}", boost) for position, boost in enumerate(index.boosts.values())]
         self._doc_freq = lru_cache(_CACHED_TERMS)(index.searcher.doc_freq)
-        self._terms_of = lru_cache(_CACHED_WORDS)(self._build_terms)
-        self._completions = lru_cache(_CACHED_WORDS)(self._find_completions)
+        self._known_terms: LRUCache[Any, list[Query]] = LRUCache(_CACHED_WORDS)
+        self._known_completions: LRUCache[Any, dict[str, float]] = LRUCache(_CACHED_WORDS)
 
     def build(
         self, text: str, query_words: list[Word], amounts: Sequence[Sequence[str]], share: float, is_certain: bool
@@ -194,6 +196,11 @@ class TierBuilder:
         enough = any(share * count >= LOOSE for count in counts if count <= common)
         return kept if enough else meanings
 
+    def _completions(self, written: str) -> dict[str, float]:
+        if written not in self._known_completions:
+            self._known_completions[written] = self._find_completions(written)
+        return self._known_completions[written]
+
     def _find_completions(self, written: str) -> dict[str, float]:
         if len(written) < 2 or not written[0].isalpha() or has_han(written):
             return {}
@@ -227,13 +234,16 @@ class TierBuilder:
     def _terms(self, meanings: list[dict[str, float]]) -> list[Query]:
         return [term for stems in meanings for stem, weight in stems.items() for term in self._terms_of(stem, weight)]
 
-    def _build_terms(self, stem: str, weight: float) -> list[Query]:
+    def _terms_of(self, stem: str, weight: float) -> list[Query]:
         """A word in each field that has it: a search takes as long for a term that no item has."""
-        return [
-            Query.boost_query(self._term(stem, field), boost * weight)
-            for field, boost in self._fields
-            if self._doc_freq(field, stem)
-        ]
+        key = (stem, weight)
+        if key not in self._known_terms:
+            self._known_terms[key] = [
+                Query.boost_query(self._term(stem, field), boost * weight)
+                for field, boost in self._fields
+                if self._doc_freq(field, stem)
+            ]
+        return self._known_terms[key]
 
     def _pairs(self, meanings: list[dict[str, float]]) -> list[Query]:
         """Neighbours in the query that are neighbours in the item."""

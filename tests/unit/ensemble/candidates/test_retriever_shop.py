@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -176,3 +178,21 @@ def test_what_is_prefetched_is_computed_once_and_changes_no_candidate(shop, retr
         assert found.rows.tolist() == known.rows.tolist()
         np.testing.assert_array_equal(found.features, known.features)
         assert found.channel_counts == known.channel_counts
+
+
+def test_what_new_events_replace_goes_at_once_and_not_when_the_collector_comes(shop, retriever):
+    """Events replace what counts them once a second; a server's collector looks seldom, and never at what it froze."""
+    counted = retriever.popularity
+    replaced = retriever.with_popularity(counted.with_events(counted.order, trend=counted.trend.copy()))
+    query = replace(shop.channel_query("organic cheese"), pool=None)
+    replaced.retrieve([query, shop.channel_query("", REGULAR)], [64, 64])
+    channels = replaced._search._channels
+    gone = [weakref.ref(new) for new, old in zip(channels, retriever._search._channels, strict=True) if new is not old]
+    assert gone, "some channel counts events"
+    gc.collect()
+    gc.disable()
+    try:
+        del replaced, channels
+        assert [reference() for reference in gone] == [None] * len(gone)
+    finally:
+        gc.enable()
