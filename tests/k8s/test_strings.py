@@ -23,6 +23,7 @@ AROUND = {
     "state.redis.url": "redis://{}",
     "bundle.objectStorage.remote": "s3:{}",
     "extraVolumeMounts.0.mountPath": "/{}",
+    "seccompProfile": "{}.json",
 }
 # The templates refuse these in words of their own, since they are one of some, or have to be alike or to differ.
 BOUND = {"profile", "ingest.topics.t", "extraVolumes.0.name", "extraVolumeMounts.0.name", "experiment.arms.1.name"}

@@ -69,6 +69,7 @@ BASES: dict[str, Manifest] = {
             "tracing": {"enabled": True},
             "monitoring": {"podMonitor": True, "rules": True, "labels": {"a": "b"}},
             "test": {"image": "registry.example/ingest:1"},
+            "seccompProfile": "fuserank.json",
         },
     ),
     "engines, object storage, an ingress": merged(
