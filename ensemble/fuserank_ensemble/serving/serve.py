@@ -164,9 +164,8 @@ def _wait_for_death(server: Server, stopping: Callable[[], bool]) -> str | None:
         if not server.is_alive():
             return "tritonserver has stopped by itself"
         if dead := server.dead_stages():
-            time.sleep(
-                LOOK_SECONDS
-            )  # a tritonserver that dies takes its stages with it, and they may be gone before it
+            # A tritonserver that dies takes its stages with it, and they may be gone before it is.
+            time.sleep(LOOK_SECONDS)
             if server.is_alive():
                 return f"the process of stage {', '.join(dead)} has died, and requests fail"
             continue

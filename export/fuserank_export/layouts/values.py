@@ -24,7 +24,7 @@ MOST_TIMES = 200  # values that are read as times
 EARLIEST = datetime(1995, 1, 1, tzinfo=UTC).timestamp()  # smaller numbers are hardly moments of a log
 # Columns that orders have, and no other log.
 ORDER_NAMES = (
-    *("order id", "order number", "order no", "order", "invoice", "invoice no", "invoice number", "invoice id"),
+    *("order id", "order number", "order no", "invoice", "invoice no", "invoice number", "invoice id"),
     *("transaction id", "basket id", "receipt id", "quantity", "qty", "units", "price", "unit price", "revenue"),
     *("sales value", "订单号", "订单编号", "订单id", "数量", "购买数量", "成交价", "实付金额", "金额"),
 )  # fmt: skip

@@ -34,8 +34,6 @@ from fuserank_ensemble.retrieval.vectors.grown import GrownSearch
 from fuserank_ensemble.retrieval.vectors.search import VectorSearch
 
 LEAST_TRUST = 0.5  # in a log, from which on users link items
-
-
 _CACHED_TEXTS = 1_024  # whose names are kept: people look at many pages of one query
 
 

@@ -10,22 +10,17 @@ from fuserank_export.layouts.layout import Layout
 from fuserank_export.layouts.mapping import FileMapping
 from fuserank_export.layouts.variants import to_frame
 
-_SOURCE = "_source"
-_OWN = ("_index", "_type", "_id", "_score", "_version", "_seq_no", "_primary_term", "_ignored", "sort", _SOURCE)
+_ID, _SOURCE = "_id", "_source"
 
 
 def _prepare(chunks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Gives each document the fields of its source."""
+    """Gives each document its id and the fields of its source alone."""
     for chunk in chunks:
-        names = [str(name) for name in chunk.columns if str(name) != _SOURCE]
         rows = [
-            {
-                **(row[_SOURCE] if isinstance(row.get(_SOURCE), dict) else {}),
-                **{str(name): value for name, value in row.items() if name != _SOURCE},
-            }
-            for row in chunk.to_dict("records")
+            {_ID: name, **(source if isinstance(source, dict) else {})}
+            for name, source in zip(chunk[_ID], chunk[_SOURCE], strict=True)
         ]
-        yield to_frame(rows, chunk.index.tolist(), names)
+        yield to_frame(rows, chunk.index.tolist(), [_ID])
 
 
 LAYOUTS = (
@@ -33,10 +28,10 @@ LAYOUTS = (
         name="elasticsearch",
         title="documents of Elasticsearch or OpenSearch",
         kind="catalog",
-        signatures=(("_id", _SOURCE),),
+        signatures=((_ID, _SOURCE),),
         mapping=FileMapping(
             columns={
-                "item_id": ["item_id", "product_id", "_id"],
+                "item_id": ["item_id", "product_id", _ID],
                 "title": ["title", "name", "product_title", "product_name"],
                 "description": ["description", "body", "content"],
                 "category": ["category", "categories", "product_type"],
@@ -44,10 +39,9 @@ LAYOUTS = (
                 "price": ["price", "price.amount"],
                 "image_url": ["image_url", "image", "thumbnail"],
             },
-            ignore=[name for name in _OWN if name not in ("_id", _SOURCE)],
         ),
         prepare=_prepare,
-        explained="the fields of a document's _source become columns",
+        explained="the fields of a document's _source become columns; its index, score and the like are left out",
         comments={"item_id": "the log must name items by it"},
     ),
 )

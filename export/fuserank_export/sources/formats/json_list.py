@@ -38,7 +38,9 @@ def holds_list(text: TextIO) -> bool:
         return bool(_first_line(text))
     except RecursionError:
         return False
-    return not _first_line(text) and (_is_around_list(value) or any(map(_is_around_list, _inner_objects(value))))
+    if _first_line(text):
+        return False
+    return (len(value) == 1 and _are_rows(next(iter(value.values())))) or _has_rows_inside(value)
 
 
 def _first_line(text: TextIO) -> str:
@@ -46,18 +48,15 @@ def _first_line(text: TextIO) -> str:
     return next((line for raw in text if (line := raw.lstrip(BYTE_ORDER_MARK).strip())), "")
 
 
-def _is_around_list(value: dict[str, Any]) -> bool:
-    """Returns whether an object's only value is a list of objects."""
-    lists = [entry for entry in value.values() if isinstance(entry, list)]
-    return len(value) == len(lists) == 1 and bool(lists[0]) and isinstance(lists[0][0], dict)
+def _are_rows(value: Any) -> bool:
+    """Whether a value is a list of objects."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
-def _inner_objects(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yields, of the objects that programs put around a list, the lists of objects."""
-    for name, inner in value.items():
-        if name in _AROUND and isinstance(inner, dict):
-            yield from ({key: entry} for key, entry in inner.items() if isinstance(entry, list))
-            yield from _inner_objects(inner)
+def _has_rows_inside(value: dict[str, Any]) -> bool:
+    """Whether one of the objects that programs put around a list has one, at any depth."""
+    around = [inner for name, inner in value.items() if name in _AROUND and isinstance(inner, dict)]
+    return any(any(map(_are_rows, inner.values())) or _has_rows_inside(inner) for inner in around)
 
 
 def read_json_list(

@@ -280,11 +280,11 @@ def test_shopifys_products_as_json_become_one_product_each(write_file, read_shop
 
 def test_documents_of_elasticsearch_are_read_from_a_dump_and_from_an_answer(write_file, write_lines, read_shop):
     documents = [
-        {"_index": "p", "_id": "1", "_score": 1, "_source": {"name": "Lamp", "price": 10, "color": "red"}},
+        {"_index": "p", "_id": "1", "_score": 1, "_source": {"name": "Lamp", "price": 10, "sort": "red"}, "sort": [7]},
         {"_index": "p", "_id": "2", "_score": 1, "_source": {"title": "Rug", "price": 20, "stock": 3}},
     ]
     answer = {"took": 3, "hits": {"total": {"value": 2}, "hits": documents}}
-    expected = {"1": {"title": "Lamp", "price": 10.0, "color": "red"}, "2": {"title": "Rug", "price": 20.0, "stock": 3}}
+    expected = {"1": {"title": "Lamp", "price": 10.0, "sort": "red"}, "2": {"title": "Rug", "price": 20.0, "stock": 3}}
     for file in (
         write_lines("dump.json", documents),
         write_file("answer.json", json.dumps(answer)),
