@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserank_ensemble.candidates.list_cache import ListCache
-from fuserank_ensemble.catalog.arrays import RowSource, to_float32
+from fuserank_ensemble.catalog.arrays import RowSource
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.popularity import Popularity
 from fuserank_ensemble.retrieval.channel import (
@@ -26,6 +26,7 @@ from fuserank_ensemble.retrieval.channel import (
 )
 from fuserank_ensemble.retrieval.matches import Matches, MatchFinder
 from fuserank_ensemble.retrieval.pool import select_pool
+from fuserank_ensemble.retrieval.vectors.half import to_float32
 from fuserank_ensemble.retrieval.vectors.texts import text_cosines
 
 FloatArray = NDArray[np.float32]

@@ -20,7 +20,6 @@ from fuserank_ensemble.candidates.cost import RESERVE_MS
 from fuserank_ensemble.candidates.request import RankerInputs, ResolvedRequest, RetrievalTrace
 from fuserank_ensemble.candidates.retriever import request_kind
 from fuserank_ensemble.catalog import filters
-from fuserank_ensemble.catalog.arrays import to_float32
 from fuserank_ensemble.catalog.filters import Mask
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.catalog.live.snapshot import CatalogSnapshot
@@ -37,6 +36,7 @@ from fuserank_ensemble.graph.step import Host
 from fuserank_ensemble.graph.tensors import Tensors, string_tensor
 from fuserank_ensemble.interactions.dislikes import clearly_disliked, mask_disliked
 from fuserank_ensemble.retrieval.channel import ChannelQuery, Knowledge, MatchScope, RankedItems
+from fuserank_ensemble.retrieval.vectors.half import to_float32
 
 NEWCOMERS = 16  # candidates that an exploring request has of the channel `new`, whatever the others find
 

@@ -9,7 +9,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.arrays import RowSource, to_float32
+from fuserank_ensemble.catalog.arrays import RowSource
 from fuserank_ensemble.catalog.items import Items
 from fuserank_ensemble.interactions.events import EVENTS
 from fuserank_ensemble.interactions.history import CACHED_USERS, History, digest
@@ -23,6 +23,7 @@ from fuserank_ensemble.retrieval.channel import (
     ScoreFeature,
 )
 from fuserank_ensemble.retrieval.index import RetrievalIndex
+from fuserank_ensemble.retrieval.vectors.half import to_float32
 from fuserank_ensemble.retrieval.vectors.items import ItemVectorSearch
 from fuserank_ensemble.retrieval.vectors.texts import text_cosines
 

@@ -14,8 +14,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.arrays import release_pages, to_float32
+from fuserank_ensemble.catalog.arrays import release_pages
 from fuserank_ensemble.catalog.filters import Mask
+from fuserank_ensemble.retrieval.vectors.half import to_float32
 from fuserank_ensemble.retrieval.vectors.search import Embeddings, Neighbours, Vectors
 
 # As many times the vectors asked for are compared in full after a scan by codes, and this many at least.

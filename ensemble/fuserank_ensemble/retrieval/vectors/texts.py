@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserank_ensemble.catalog.arrays import RowSource, to_float32
+from fuserank_ensemble.catalog.arrays import RowSource
+from fuserank_ensemble.retrieval.vectors.half import to_float32
 
 
 def text_cosines(vectors: RowSource, texts: NDArray[np.int32], vector: NDArray[np.float32]) -> NDArray[np.float32]:

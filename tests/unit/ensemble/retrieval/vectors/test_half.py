@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fuserank_ensemble.catalog.arrays import to_float32
+from fuserank_ensemble.retrieval.vectors.half import to_float32
 
 
 def test_every_finite_number_in_half_precision_is_widened_to_itself():
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
-    halves = halves[np.isfinite(halves)]
+    halves = halves[np.isfinite(halves)].reshape(-1, 31)
     widened = to_float32(halves)
     assert widened.dtype == np.float32
     np.testing.assert_array_equal(widened.view(np.uint32), halves.astype(np.float32).view(np.uint32))
